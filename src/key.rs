@@ -1,0 +1,418 @@
+//! Keys: what a view groups by, and their encoding.
+//!
+//! A key has one encoding, used on disk, for ranges and prefixes, and to decide which worker owns it.
+//! It keeps the order of keys (`a < b` exactly if `encode(a) < encode(b)`, bytewise), and is
+//! self-delimiting, so that the encoding of a tuple is that of its parts, one after the other.
+//! The hash of a key is XXH3-64 (seed 0) of its encoding: a published, stable function, because the
+//! sections of sealed files are ordered by it.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The number of partitions of every view's keys; the unit of exchange, of tables and of files.
+pub const PARTITIONS: usize = 256;
+
+/// A key of a view: integers, `bool`, `String`, bytes, and tuples of these; or the embedder's own type.
+///
+/// # Laws
+/// `decode(encode(k)) == k`; `a.cmp(b)` equals the bytewise order of the encodings; no encoding is a
+/// proper prefix of another one. [`check_key_laws`] tests them. An override of [`Key::hash64`] must
+/// return the same value.
+pub trait Key:
+    Clone + Ord + Hash + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
+{
+    /// Appends the encoding of the key to `out`.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Reads one key from the front of `bytes` and moves past it.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the bytes are no encoding of a key.
+    fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError>;
+
+    /// XXH3-64 of the encoding.
+    fn hash64(&self) -> u64 {
+        thread_local! {
+            static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            self.encode(scratch);
+            xxh3_64(scratch)
+        })
+    }
+
+    /// Bytes of heap that the key holds, for bounds on memory.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Bytes that are not the encoding of a key of the expected type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an encoded {expected}")]
+pub struct KeyError {
+    /// The type that was expected.
+    pub expected: &'static str,
+}
+
+/// The encoding of a whole key.
+pub fn encoded<K: Key>(key: &K) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    key.encode(&mut bytes);
+    bytes
+}
+
+/// The partition of a key with this hash.
+///
+/// Bits 49 to 56: below the seven top bits that tell slots of a hash table apart and above the low
+/// ones that find a slot, so that tables of one partition still spread.
+#[inline]
+pub fn partition(hash: u64) -> usize {
+    (hash >> 49) as usize & (PARTITIONS - 1)
+}
+
+/// The position of a key with this hash in sealed files, which are sorted by it: the partition first.
+#[inline]
+pub fn sort_position(hash: u64) -> u64 {
+    hash.rotate_left(7)
+}
+
+/// The worker that owns a partition.
+#[inline]
+pub fn owner(partition: usize, peers: usize) -> usize {
+    partition % peers
+}
+
+macro_rules! unsigned_key {
+    ($($type:ty),*) => { $(
+        impl Key for $type {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_be_bytes());
+            }
+            #[inline]
+            fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+                take(bytes, stringify!($type)).map(<$type>::from_be_bytes)
+            }
+            #[inline]
+            fn hash64(&self) -> u64 {
+                xxh3_64(&self.to_be_bytes())
+            }
+        }
+    )* };
+}
+
+macro_rules! signed_key {
+    ($($type:ty as $unsigned:ty),*) => { $(
+        impl Key for $type {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                // With the sign bit turned, negative numbers sort before positive ones.
+                out.extend_from_slice(&(*self as $unsigned ^ (1 << (<$unsigned>::BITS - 1))).to_be_bytes());
+            }
+            #[inline]
+            fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+                let turned = take(bytes, stringify!($type)).map(<$unsigned>::from_be_bytes)?;
+                Ok((turned ^ (1 << (<$unsigned>::BITS - 1))) as $type)
+            }
+            #[inline]
+            fn hash64(&self) -> u64 {
+                xxh3_64(&(*self as $unsigned ^ (1 << (<$unsigned>::BITS - 1))).to_be_bytes())
+            }
+        }
+    )* };
+}
+
+unsigned_key!(u8, u16, u32, u64, u128);
+signed_key!(i8 as u8, i16 as u16, i32 as u32, i64 as u64, i128 as u128);
+
+impl Key for bool {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+    fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+        match take(bytes, "bool")? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(KeyError { expected: "bool" }),
+        }
+    }
+}
+
+impl Key for Vec<u8> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_bytes(self, out);
+    }
+    fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+        decode_bytes(bytes)
+    }
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl Key for String {
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_bytes(self.as_bytes(), out);
+    }
+    fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+        String::from_utf8(decode_bytes(bytes)?).map_err(|_| KeyError { expected: "string" })
+    }
+    fn heap_bytes(&self) -> usize {
+        self.capacity()
+    }
+}
+
+/// Bytes end with `00 00`; a zero byte inside becomes `00 FF`. Both keep the order.
+fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    encode_unterminated(bytes, out);
+    out.extend_from_slice(&[0, 0]);
+}
+
+fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xFF);
+        }
+    }
+}
+
+fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
+    let error = KeyError { expected: "byte string" };
+    let mut out = Vec::new();
+    loop {
+        match **bytes {
+            [0, 0, ref rest @ ..] => {
+                *bytes = rest;
+                return Ok(out);
+            }
+            [0, 0xFF, ref rest @ ..] => {
+                out.push(0);
+                *bytes = rest;
+            }
+            [0, ..] | [] => return Err(error),
+            [byte, ref rest @ ..] => {
+                out.push(byte);
+                *bytes = rest;
+            }
+        }
+    }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8], expected: &'static str) -> Result<[u8; N], KeyError> {
+    let (head, rest) = bytes.split_first_chunk::<N>().ok_or(KeyError { expected })?;
+    *bytes = rest;
+    Ok(*head)
+}
+
+/// Lists of columns, for keys whose number of columns is known only when the program runs. Each column
+/// is preceded by a `1`, and the list ends with a `0`.
+macro_rules! list_key {
+    ($($column:ty),*) => { $(
+        impl Key for Vec<$column> {
+            fn encode(&self, out: &mut Vec<u8>) {
+                for column in self {
+                    out.push(1);
+                    column.encode(out);
+                }
+                out.push(0);
+            }
+            fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+                let mut columns = Vec::new();
+                loop {
+                    match take(bytes, "list")? {
+                        [0] => return Ok(columns),
+                        [1] => columns.push(<$column>::decode(bytes)?),
+                        _ => return Err(KeyError { expected: "list" }),
+                    }
+                }
+            }
+            fn heap_bytes(&self) -> usize {
+                self.capacity() * size_of::<$column>() + self.iter().map(Key::heap_bytes).sum::<usize>()
+            }
+        }
+    )* };
+}
+
+list_key!(String, Vec<u8>);
+
+macro_rules! tuple_key {
+    ($($part:ident . $index:tt),*) => {
+        impl<$($part: Key),*> Key for ($($part,)*) {
+            fn encode(&self, out: &mut Vec<u8>) {
+                $( self.$index.encode(out); )*
+            }
+            fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+                Ok(($( $part::decode(bytes)?, )*))
+            }
+            fn heap_bytes(&self) -> usize {
+                0 $( + self.$index.heap_bytes() )*
+            }
+        }
+    };
+}
+
+tuple_key!(A.0);
+tuple_key!(A.0, B.1);
+tuple_key!(A.0, B.1, C.2);
+tuple_key!(A.0, B.1, C.2, D.3);
+
+/// Which keys a query is about: an interval `[lower, upper)` of encoded keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct KeyRange {
+    lower: Vec<u8>,
+    upper: Option<Vec<u8>>,
+}
+
+impl KeyRange {
+    /// Every key.
+    pub fn all() -> KeyRange {
+        KeyRange { lower: Vec::new(), upper: None }
+    }
+
+    /// Keys from `lower` on, below `upper`.
+    pub fn between<K: Key>(lower: &K, upper: &K) -> KeyRange {
+        KeyRange { lower: encoded(lower), upper: Some(encoded(upper)) }
+    }
+
+    /// Keys from `lower` on.
+    pub fn from<K: Key>(lower: &K) -> KeyRange {
+        KeyRange { lower: encoded(lower), upper: None }
+    }
+
+    /// Text or byte keys that begin with `prefix`; for tuples, see [`KeyRange::within`].
+    pub fn prefix(prefix: impl AsRef<[u8]>) -> KeyRange {
+        let mut lower = Vec::new();
+        encode_unterminated(prefix.as_ref(), &mut lower);
+        KeyRange::starting_with(lower)
+    }
+
+    /// Tuple keys whose first parts are `leading` (itself a key or a tuple of parts).
+    pub fn within<P: Key>(leading: &P) -> KeyRange {
+        KeyRange::starting_with(encoded(leading))
+    }
+
+    /// Tuple keys whose first parts are `leading` and whose next part, a text, begins with `prefix`.
+    pub fn within_prefix<P: Key>(leading: &P, prefix: impl AsRef<[u8]>) -> KeyRange {
+        let mut lower = encoded(leading);
+        encode_unterminated(prefix.as_ref(), &mut lower);
+        KeyRange::starting_with(lower)
+    }
+
+    fn starting_with(lower: Vec<u8>) -> KeyRange {
+        // The least byte string above all that begin with `lower`: its last byte below FF, raised.
+        let mut upper = lower.clone();
+        while upper.last() == Some(&0xFF) {
+            upper.pop();
+        }
+        if let Some(last) = upper.last_mut() {
+            *last += 1;
+        }
+        KeyRange { upper: (!upper.is_empty()).then_some(upper), lower }
+    }
+
+    /// The least encoding in the range.
+    pub fn lower(&self) -> &[u8] {
+        &self.lower
+    }
+
+    /// The least encoding beyond the range, or `None` if nothing is.
+    pub fn upper(&self) -> Option<&[u8]> {
+        self.upper.as_deref()
+    }
+
+    /// Whether an encoded key is in the range.
+    pub fn contains(&self, encoded: &[u8]) -> bool {
+        self.lower.as_slice() <= encoded
+            && self.upper.as_deref().is_none_or(|upper| encoded < upper)
+    }
+
+    /// Whether the range holds every key.
+    pub fn is_all(&self) -> bool {
+        self.lower.is_empty() && self.upper.is_none()
+    }
+}
+
+/// Checks the laws of [`Key`] on a sample, pairwise.
+///
+/// # Panics
+/// With a message that names the law and the keys.
+pub fn check_key_laws<K: Key>(sample: &[K]) {
+    for a in sample {
+        let bytes = encoded(a);
+        let mut rest = bytes.as_slice();
+        let back = K::decode(&mut rest);
+        assert_eq!(back.as_ref(), Ok(a), "decode(encode({a:?}))");
+        assert!(rest.is_empty(), "decoding {a:?} leaves {rest:?}");
+        assert_eq!(a.hash64(), xxh3_64(&bytes), "hash64({a:?}) is XXH3-64 of the encoding");
+        for b in sample {
+            let other = encoded(b);
+            assert_eq!(a.cmp(b), bytes.cmp(&other), "order of {a:?} and {b:?}");
+            assert!(a == b || !other.starts_with(&bytes), "{a:?} encodes a prefix of {b:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laws_of_the_keys_that_come_with_the_crate() {
+        check_key_laws(&[0u64, 1, 255, 256, u64::MAX]);
+        check_key_laws(&[i32::MIN, -256, -1, 0, 1, i32::MAX]);
+        check_key_laws(&[false, true]);
+        let texts = ["", "\0", "\0\0", "a", "a\0", "a\0b", "a\u{1}", "ab", "b", "é", "\u{10FFFF}"];
+        let texts = texts.map(str::to_owned);
+        check_key_laws(&texts);
+        let bytes = [vec![], vec![0], vec![0, 0xFF], vec![0xFF], vec![0xFF, 0], vec![1]];
+        check_key_laws(&bytes);
+        let pairs: Vec<(String, i8)> =
+            texts.iter().flat_map(|t| [-1, 0, 1].map(|n| (t.clone(), n))).collect();
+        check_key_laws(&pairs);
+        let lists: Vec<Vec<Vec<u8>>> = bytes
+            .iter()
+            .flat_map(|a| bytes.iter().map(move |b| vec![a.clone(), b.clone()]))
+            .chain([vec![], vec![vec![]]])
+            .collect();
+        check_key_laws(&lists);
+    }
+
+    #[test]
+    fn ranges_and_prefixes() {
+        let range = KeyRange::prefix("ab");
+        for (text, expect) in
+            [("ab", true), ("abc", true), ("aa", false), ("ac", false), ("a", false)]
+        {
+            assert_eq!(range.contains(&encoded(&text.to_owned())), expect, "{text}");
+        }
+        let within = KeyRange::within_prefix(&("EWR".to_owned(),), "S");
+        let key = |a: &str, b: &str| encoded(&(a.to_owned(), b.to_owned()));
+        assert!(within.contains(&key("EWR", "SFO")));
+        assert!(!within.contains(&key("EWR", "TPA")));
+        assert!(!within.contains(&key("EWRS", "")));
+        assert!(KeyRange::within(&"EWR".to_owned()).contains(&key("EWR", "")));
+        assert!(KeyRange::prefix([0xFF]).contains(&encoded(&vec![0xFFu8, 1])));
+        let between = KeyRange::between(&3u64, &5u64);
+        assert_eq!(
+            [2u64, 3, 4, 5].map(|k| between.contains(&encoded(&k))),
+            [false, true, true, false]
+        );
+    }
+
+    #[test]
+    fn bad_bytes_are_errors() {
+        for bad in [&[][..], &[0], &[1], &[0, 1], &[2, 0, 5]] {
+            assert!(String::decode(&mut &bad[..]).is_err());
+        }
+        assert!(u64::decode(&mut &[1u8, 2][..]).is_err());
+        assert!(bool::decode(&mut &[2u8][..]).is_err());
+        assert!(String::decode(&mut &[0xFFu8, 0, 0][..]).is_err(), "no UTF-8");
+    }
+}
