@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use differential_dataflow::lattice::Lattice;
 use serde::{Deserialize, Serialize};
 use timely::order::{PartialOrder, TotalOrder};
 use timely::progress::timestamp::{PathSummary, Timestamp};
@@ -67,6 +68,17 @@ impl PartialOrder for Moment {
 }
 
 impl TotalOrder for Moment {}
+
+impl Lattice for Moment {
+    #[inline]
+    fn join(&self, other: &Moment) -> Moment {
+        *self.max(other)
+    }
+    #[inline]
+    fn meet(&self, other: &Moment) -> Moment {
+        *self.min(other)
+    }
+}
 
 impl Timestamp for Moment {
     // No loop of a dataflow advances a moment: only the engine's clock does.

@@ -1,0 +1,109 @@
+//! Sealing a closed day: sorted once, merged with the revision before, written as the next one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ArchiveError, Place};
+use crate::aggregate::Aggregate;
+use crate::batch::{BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
+use crate::key::{Key, encoded, sort_position};
+use crate::speed::Table;
+use crate::store::Store;
+use crate::time::Day;
+
+/// A file, and the partitions of this worker for which it is the live revision of its day.
+#[derive(Clone, Debug)]
+pub(crate) struct LivePart<K, A> {
+    pub(crate) day: Day,
+    pub(crate) closing: Day,
+    pub(crate) coverage: Coverage,
+    pub(crate) view: Arc<BatchView<K, A>>,
+}
+
+/// The closed tables of one worker and view, and the live revisions of their days.
+#[derive(Debug)]
+pub(crate) struct SealJob<K: Key, A: Aggregate> {
+    pub(crate) view: String,
+    pub(crate) worker: usize,
+    pub(crate) peers: usize,
+    /// By `(day, closing)`, in order of closing.
+    pub(crate) frozen: Vec<((Day, Day), Arc<Table<K, A>>)>,
+    pub(crate) live: BTreeMap<Day, Vec<LivePart<K, A>>>,
+}
+
+impl<K: Key, A: Aggregate> SealJob<K, A> {
+    /// Writes one revision for each closed table. Nothing of it is live yet.
+    pub(crate) fn write(mut self, place: &Place) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
+        let mut written = Vec::new();
+        let coverage = Coverage::of_owner(self.worker, self.peers);
+        for ((day, closing), table) in std::mem::take(&mut self.frozen) {
+            let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
+            rows.extend(table.iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
+            for part in self.live.remove(&day).unwrap_or_default() {
+                for row in part.view.scan(&part.coverage) {
+                    rows.push(row?);
+                }
+            }
+            let rows = sorted(rows);
+            let part = self.write_one(place, day, closing, coverage, rows)?;
+            tracing::debug!(view = self.view, %day, %closing, rows = part.view.rows(), "written");
+            self.live.insert(day, vec![part.clone()]);
+            written.push(part);
+        }
+        if let Place::Folder(store) = place
+            && let Some(last) = written.last()
+        {
+            tracing::debug!(view = self.view, through = %last.closing, "prepared");
+            store.prepared(&self.view, last.closing);
+        }
+        Ok(written)
+    }
+
+    fn write_one(
+        &self,
+        place: &Place,
+        day: Day,
+        closing: Day,
+        coverage: Coverage,
+        rows: Vec<(u64, K, A)>,
+    ) -> Result<LivePart<K, A>, ArchiveError> {
+        let view = match place {
+            Place::Memory => {
+                let meta = BatchMeta { view: self.view.clone(), day, closing, coverage };
+                let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
+                let mut writer =
+                    BatchWriter::new(Vec::new(), meta, rows.len() as u64).map_err(error)?;
+                for (hash, key, aggregate) in &rows {
+                    writer.push(*hash, key, aggregate).map_err(error)?;
+                }
+                let (bytes, _) = writer.finish().map_err(error)?;
+                BatchView::open(Bytes::Owned(bytes))?
+            }
+            Place::Folder(store) => {
+                let count = rows.len() as u64;
+                let (view, worker) = (&self.view, self.worker);
+                let entry =
+                    store.write_batch(view, day, closing, worker, coverage, count, rows.into_iter())?;
+                store.open_batch(&entry)?
+            }
+        };
+        Ok(LivePart { day, closing, coverage, view: Arc::new(view) })
+    }
+}
+
+/// Sorts rows by position and key, and combines those of the same key: an amendment with what it amends.
+fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> {
+    // Keys of the same hash are rare enough to be encoded only when they meet.
+    rows.sort_by(|a, b| {
+        let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
+        by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
+    });
+    rows.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0 && later.1 == earlier.1;
+        if same {
+            earlier.2.plus_equals(&later.2);
+        }
+        same
+    });
+    rows
+}

@@ -1,0 +1,221 @@
+//! Several workers, several processes: who they are, and how the processes find each other.
+//!
+//! Timely connects processes without a time-out and without looking at who connects. So the processes
+//! shake hands themselves, on the same addresses: each one tells its index, the size of the cluster,
+//! its number of workers, and what its views are, and refuses a peer that says otherwise, before
+//! anything is read or written. Then timely gets the sockets.
+//!
+//! The traffic is neither encrypted nor authenticated. Addresses default to the loopback interface.
+
+mod handshake;
+
+use std::any::Any;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use timely::communication::Hooks;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+
+use crate::time::EventTime;
+use handshake::Hello;
+
+/// The first port of a cluster without a list of hosts; process `p` listens on this plus `p`.
+const FIRST_PORT: u16 = 2101;
+
+/// The workers of a program, over one or more processes.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    threads: usize,
+    process: usize,
+    addresses: Vec<String>,
+    patience: Duration,
+}
+
+impl Cluster {
+    /// One process with this many workers (at least one).
+    pub fn workers(threads: usize) -> Cluster {
+        let addresses = vec![String::new()];
+        Cluster { threads: threads.max(1), process: 0, addresses, patience: Duration::from_secs(60) }
+    }
+
+    /// Process `process` of `processes` on this machine, each with this many workers, connected over
+    /// the loopback interface, ports 2101 and up.
+    ///
+    /// # Errors
+    /// [`ClusterError::Index`] unless `process < processes`.
+    pub fn local(threads: usize, process: usize, processes: usize) -> Result<Cluster, ClusterError> {
+        let port = |index: usize| FIRST_PORT.saturating_add(index as u16);
+        let addresses = (0..processes).map(|index| format!("127.0.0.1:{}", port(index))).collect();
+        Cluster::hosts(threads, process, addresses)
+    }
+
+    /// Process `process` of as many as there are addresses (`host:port`, in order of process).
+    ///
+    /// # Errors
+    /// [`ClusterError::Index`] unless there is an address for `process`.
+    pub fn hosts(
+        threads: usize,
+        process: usize,
+        addresses: Vec<String>,
+    ) -> Result<Cluster, ClusterError> {
+        if process >= addresses.len() {
+            return Err(ClusterError::Index { process, processes: addresses.len() });
+        }
+        Ok(Cluster { addresses, process, ..Cluster::workers(threads) })
+    }
+
+    /// What timely's arguments say: `-w` workers, `-n` processes, `-p` this one, `-h` a file with one
+    /// `host:port` a line.
+    ///
+    /// # Errors
+    /// [`ClusterError::Index`] and [`ClusterError::HostFile`].
+    pub fn from_options(
+        threads: usize,
+        processes: usize,
+        process: usize,
+        hosts: Option<&Path>,
+    ) -> Result<Cluster, ClusterError> {
+        if processes <= 1 && process == 0 {
+            return Ok(Cluster::workers(threads));
+        }
+        let Some(path) = hosts else { return Cluster::local(threads, process, processes) };
+        let host_file = |reason: String| ClusterError::HostFile { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| host_file(error.to_string()))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let addresses: Vec<String> = lines.take(processes).map(str::to_owned).collect();
+        if addresses.len() < processes {
+            let found = addresses.len();
+            return Err(host_file(format!("{found} addresses, expected {processes}")));
+        }
+        Cluster::hosts(threads, process, addresses)
+    }
+
+    /// How long to wait for the other processes; one minute unless set.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Cluster {
+        self.patience = patience;
+        self
+    }
+
+    /// The index of this process.
+    pub fn process(&self) -> usize {
+        self.process
+    }
+
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// How many workers there are, over all processes.
+    pub fn peers(&self) -> usize {
+        self.threads * self.processes()
+    }
+
+    /// The indexes of this process's workers among all.
+    pub fn local_workers(&self) -> Range<usize> {
+        self.process * self.threads..(self.process + 1) * self.threads
+    }
+
+    /// Connects with the other processes and agrees with them on what to compute, and from which floor.
+    pub(crate) fn join(self, definition: &str, floor: EventTime) -> Result<Joined, ClusterError> {
+        let threads = self.threads;
+        if self.processes() == 1 {
+            let communication = match threads {
+                1 => timely::CommunicationConfig::Thread,
+                threads => timely::CommunicationConfig::Process(threads),
+            };
+            let built = communication.try_build();
+            let (builders, guard) = built.map_err(|reason| ClusterError::Timely { reason })?;
+            return Ok(Joined { threads, floor, builders, guard });
+        }
+        let hello = Hello::new(&self, definition, floor);
+        let (sockets, floor) = handshake::connect(&self.addresses, &hello, self.patience)?;
+        let hooks = Hooks::default();
+        let local = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
+        let (builders, guard) =
+            initialize_networking_from_sockets(local, sockets, self.process, threads, hooks)
+                .map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
+        let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+        Ok(Joined { threads, floor, builders, guard: Box::new(guard) })
+    }
+}
+
+/// The way to this process's workers, once all processes agree.
+pub(crate) struct Joined {
+    threads: usize,
+    floor: EventTime,
+    pub(crate) builders: Vec<AllocatorBuilder>,
+    pub(crate) guard: Box<dyn Any + Send>,
+}
+
+impl Joined {
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The greatest floor of any process: every one starts there.
+    pub(crate) fn floor(&self) -> EventTime {
+        self.floor
+    }
+}
+
+/// Why processes did not find together. Nothing has been read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The index is not one of the cluster.
+    #[error("process {process} of {processes}: expected an index from 0 to the count less one")]
+    Index {
+        /// The index given.
+        process: usize,
+        /// The count given.
+        processes: usize,
+    },
+    /// The list of hosts cannot be used.
+    #[error("host file {path}: {reason}")]
+    HostFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// This process cannot listen on its address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A peer did not come in time.
+    #[error("process {peer} at {address} did not answer within {waited_s} s")]
+    Missing {
+        /// The peer's index.
+        peer: usize,
+        /// Its address.
+        address: String,
+        /// How long was waited, in seconds.
+        waited_s: u64,
+    },
+    /// A peer is not the one expected, or computes something else.
+    #[error("process {peer}: {what} is {theirs} there and {ours} here")]
+    Mismatch {
+        /// The peer's index.
+        peer: usize,
+        /// What differs.
+        what: &'static str,
+        /// The peer's.
+        theirs: String,
+        /// This process's.
+        ours: String,
+    },
+    /// Timely could not be started.
+    #[error("the workers cannot be connected: {reason}")]
+    Timely {
+        /// What timely said.
+        reason: String,
+    },
+}

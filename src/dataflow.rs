@@ -1,0 +1,231 @@
+//! The whole graph, and the way to put it into a dataflow of one's own.
+//!
+//! ```text
+//!     events ─► combine ─► exchange ─► speed view ─► seal ─► batch views
+//!                                          │                     │
+//!     queries ─► route ─► exchange ────────┴──► look up ◄────────┘
+//!                                                 │
+//!                                 answers ◄─── gather
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::Container;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::{Stream, StreamVec};
+
+use crate::aggregate::{Aggregate, Decimal};
+use crate::archive::{Archive, ArchiveError, Loaded};
+use crate::key::{Key, owner, partition};
+use crate::moment::Moment;
+use crate::serve::{Answer, MeasureFn, Query, serve};
+use crate::speed::{Combiner, Counts, Row, Shared, Speed, combine, speed_view};
+use crate::time::{Day, EventTime};
+use crate::view::View;
+
+/// Makes views of streams of events.
+pub trait FoldDays<'scope, E> {
+    /// Folds events into a view: `event` says for each one its event time, key and aggregate, or `None`
+    /// if the view does not want it.
+    ///
+    /// Shape: one aggregate for each day (in the view's calendar) and key.
+    /// Guarantee: each event is in exactly one term of each answer, whenever its day is sealed.
+    /// A day closes when the frontier's floor passes its end and grace; when the stream ends, every
+    /// day that holds events closes.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same.
+    fn fold_days<K: Key, A: Aggregate>(
+        self,
+        view: View,
+        archive: &Archive,
+        event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
+    ) -> Result<DayView<'scope, K, A>, ArchiveError>;
+}
+
+impl<'scope, E: Clone + 'static> FoldDays<'scope, E> for StreamVec<'scope, Moment, E> {
+    fn fold_days<K: Key, A: Aggregate>(
+        self,
+        view: View,
+        archive: &Archive,
+        event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
+    ) -> Result<DayView<'scope, K, A>, ArchiveError> {
+        let loaded = archive.load(view.name(), self.scope().index(), self.scope().peers())?;
+        Ok(fold(self, None, view, archive, loaded, move |events: &mut Vec<E>, combiner| {
+            for (time, key, aggregate) in events.drain(..).filter_map(|e| event(&e)) {
+                combiner.add(time, key, aggregate);
+            }
+        }))
+    }
+}
+
+/// Builds the graph of one view: the picture above, one arrow after the other.
+pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
+    events: Stream<'scope, Moment, C>,
+    refused: Option<StreamVec<'scope, Moment, Counts>>,
+    view: View,
+    archive: &Archive,
+    (live, through): Loaded<K, A>,
+    read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
+) -> DayView<'scope, K, A> {
+    let peers = events.scope().peers();
+    let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, live, through)));
+
+    let (rows, counts) = combine(events, &view, read);
+    let counts = match refused {
+        Some(refused) => timely::dataflow::operators::Concat::concat(counts, refused),
+        None => counts,
+    };
+    let progress = speed_view(rows.clone(), counts, &state, archive);
+    DayView { rows, progress, state, measures: Vec::new() }
+}
+
+/// A view inside a dataflow: something to query, and to build on.
+pub struct DayView<'scope, K: Key, A: Aggregate> {
+    rows: StreamVec<'scope, Moment, Row<K, A>>,
+    progress: StreamVec<'scope, Moment, ()>,
+    state: Shared<K, A>,
+    measures: Vec<Box<MeasureFn<A>>>,
+}
+
+impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
+    /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
+    /// one added has place 0.
+    #[must_use]
+    pub fn measure(mut self, measure: impl Fn(&A) -> Option<Decimal> + 'static) -> Self {
+        self.measures.push(Box::new(measure));
+        self
+    }
+
+    /// Joins a stream of queries with the view. Each query is answered on the worker that asked it, as
+    /// of its own moment, as soon as all events up to that moment are in.
+    ///
+    /// A query stream that lags holds the deltas of later ticks in memory: advance its input.
+    pub fn serve(
+        &mut self,
+        queries: StreamVec<'scope, Moment, Query<K>>,
+    ) -> StreamVec<'scope, Moment, Answer<K, A>> {
+        let measures = Rc::new(std::mem::take(&mut self.measures));
+        serve(queries, self.progress.clone(), &self.state, measures)
+    }
+
+    /// The view's changes, tick by tick, as a differential collection of `(day, key)` whose diffs are
+    /// aggregates: accumulated up to a moment, it is the view as of that moment.
+    ///
+    /// Only what enters while the dataflow runs; sealed days that were there before are not in it.
+    pub fn changes(&self) -> VecCollection<'scope, Moment, (Day, K), A> {
+        let peers = self.rows.scope().peers();
+        let by_owner = Exchange::new(move |row: &Row<K, A>| owner(partition(row.hash), peers) as u64);
+        let changes = self.rows.clone().unary::<timely::container::CapacityContainerBuilder<_>, _, _, _>(
+            by_owner,
+            "Changes",
+            |_, _| {
+                |input, output| {
+                    input.for_each(|capability, data| {
+                        let Some(moment) = capability.least().copied() else { return };
+                        let rows = data.drain(..);
+                        let changes = rows.map(|row| ((row.day, row.key), moment, row.aggregate));
+                        output.session(&capability).give_iterator(changes);
+                    });
+                }
+            },
+        );
+        changes.as_collection()
+    }
+
+    /// A stream without records, whose frontier is that of the events the view holds: probe it to
+    /// learn when a tick is visible.
+    pub fn progress(&self) -> StreamVec<'scope, Moment, ()> {
+        self.progress.clone()
+    }
+
+    /// A look at the view on this worker that may leave the dataflow's scope.
+    pub fn status(&self) -> ViewStatus {
+        ViewStatus { state: Rc::clone(&self.state) as Rc<dyn Inspect> }
+    }
+}
+
+/// What a view holds on one worker, and whether it stopped.
+#[derive(Clone)]
+pub struct ViewStatus {
+    state: Rc<dyn Inspect>,
+}
+
+impl ViewStatus {
+    /// The last closing that is sealed, and live on this worker.
+    pub fn sealed_through(&self) -> Option<Day> {
+        self.state.numbers().sealed_through
+    }
+
+    /// The numbers of this worker.
+    pub fn numbers(&self) -> ViewNumbers {
+        self.state.numbers()
+    }
+
+    /// Whether nothing is left to seal, ever: the stream has ended and every day is sealed.
+    pub fn finished(&self) -> bool {
+        self.state.finished()
+    }
+
+    /// The latest moment that any event here carries.
+    pub fn newest(&self) -> Option<Moment> {
+        self.state.newest()
+    }
+
+    /// Why the view stopped, if it did: a [`LimitError`](crate::view::LimitError) or an
+    /// [`ArchiveError`]. A view that stopped answers nothing more.
+    pub fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
+        self.state.error()
+    }
+
+    /// Gives the view up: what is not sealed yet will not be.
+    pub fn abandon(&self) {
+        self.state.abandon();
+    }
+}
+
+/// What a view holds on one worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ViewNumbers {
+    /// The last closing that is sealed.
+    pub sealed_through: Option<Day>,
+    /// Days with a batch view.
+    pub sealed_days: usize,
+    /// Days with events that are not sealed.
+    pub unsealed_days: usize,
+    /// Pairs of day and key with events that are not sealed.
+    pub groups: usize,
+    /// Events of the whole view that came late, as far as this worker has heard.
+    pub late: u64,
+}
+
+trait Inspect {
+    fn finished(&self) -> bool;
+    fn newest(&self) -> Option<Moment>;
+    fn numbers(&self) -> ViewNumbers;
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
+    fn abandon(&self);
+}
+
+impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
+    fn finished(&self) -> bool {
+        self.borrow().finished
+    }
+    fn newest(&self) -> Option<Moment> {
+        self.borrow().newest
+    }
+    fn numbers(&self) -> ViewNumbers {
+        self.borrow().numbers()
+    }
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
+        self.borrow().error.clone()
+    }
+    fn abandon(&self) {
+        self.borrow_mut().abandoned = true;
+    }
+}

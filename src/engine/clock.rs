@@ -1,0 +1,60 @@
+//! Numbers of ticks, and the wall clock. Only the engine and the latency lab read clocks.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::time::EventTime;
+
+/// Gives a worker the numbers of its ticks: microseconds of a monotonic clock, always rising.
+#[derive(Debug)]
+pub(crate) struct TickClock {
+    started: Instant,
+    base: u64,
+    last: u64,
+}
+
+impl TickClock {
+    /// A clock whose ticks come after `base`.
+    pub(crate) fn new(base: u64) -> TickClock {
+        TickClock { started: Instant::now(), base, last: base }
+    }
+
+    /// A tick beyond all before, and beyond `other`.
+    pub(crate) fn beyond(&mut self, other: u64) -> u64 {
+        let now = self.base.saturating_add(self.started.elapsed().as_micros() as u64);
+        self.last = now.max(self.last + 1).max(other.saturating_add(1));
+        self.last
+    }
+
+    /// The last tick given.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// A tick beyond all before.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.beyond(0)
+    }
+}
+
+/// The wall clock.
+pub(crate) fn wall_clock() -> EventTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as EventTime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_always_rise() {
+        let mut clock = TickClock::new(100);
+        let mut last = 100;
+        for _ in 0..1_000 {
+            let tick = clock.next();
+            assert!(tick > last);
+            last = tick;
+        }
+        assert!(clock.beyond(last + 1_000_000) > last + 1_000_000);
+    }
+}

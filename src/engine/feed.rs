@@ -1,0 +1,126 @@
+//! What travels between the workers of an engine besides rows: blocks to parse, floors, and the end.
+//!
+//! One worker reads a source and deals its blocks to all in turn. Floors travel in the same channel,
+//! to every worker, so each one sees a floor after the blocks that were dealt before it: which events
+//! are late is decided by the order of the source, not by the speed of workers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Input;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::{InputHandle, Scope, StreamVec};
+use timely::worker::Worker;
+
+use super::running::Outcome;
+use crate::source::{Refused, RowBlock};
+use crate::time::EventTime;
+
+/// A message to one worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Deal {
+    /// Rows to parse and enter.
+    Rows { number: u64, block: RowBlock },
+    /// Everything before this was read before the days up to this floor closed.
+    Floor(EventTime),
+    /// The source has ended.
+    End,
+    /// Stop, for this reason.
+    Stop(Outcome),
+}
+
+/// A worker has entered a block; these rows of it were refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Ack {
+    pub(crate) number: u64,
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// A worker's end of the feed.
+pub(crate) struct Feed {
+    peers: usize,
+    deals: Option<Sender<Deal>>,
+    acks: Option<Sender<Ack>>,
+    /// Dealt to this worker, in order.
+    pub(crate) inbox: Rc<RefCell<VecDeque<Deal>>>,
+    /// What workers have entered of what this worker dealt.
+    pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
+    /// A stop overtakes what waits in the inbox.
+    pub(crate) stop: Rc<Cell<Option<Outcome>>>,
+}
+
+type Sender<M> = InputHandle<u64, CapacityContainerBuilder<Vec<(u64, M)>>>;
+
+impl Feed {
+    /// Builds the feed's dataflow; every worker must, in the same order as its other dataflows.
+    pub(crate) fn new(worker: &mut Worker) -> Feed {
+        let peers = worker.peers();
+        let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
+        let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
+        let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
+        let (deals, acks) = worker.dataflow_named("Feed", |scope| {
+            let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
+            let deals = channel(scope, "Deal", move |deal| match deal {
+                Deal::Stop(outcome) => to_stop.set(Some(outcome)),
+                deal => to_inbox.borrow_mut().push_back(deal),
+            });
+            let to_acked = Rc::clone(&acked);
+            let acks = channel(scope, "Ack", move |ack| to_acked.borrow_mut().push(ack));
+            (deals, acks)
+        });
+        Feed { peers, deals: Some(deals), acks: Some(acks), inbox, acked, stop }
+    }
+
+    pub(crate) fn deal(&mut self, to: usize, deal: Deal) {
+        if let Some(deals) = &mut self.deals {
+            deals.send((to as u64, deal));
+            deals.flush();
+        }
+    }
+
+    pub(crate) fn broadcast(&mut self, deal: &Deal) {
+        for to in 0..self.peers {
+            self.deal(to, deal.clone());
+        }
+    }
+
+    pub(crate) fn ack(&mut self, to: usize, ack: Ack) {
+        if let Some(acks) = &mut self.acks {
+            acks.send((to as u64, ack));
+            acks.flush();
+        }
+    }
+
+    /// Sends nothing more.
+    pub(crate) fn close(&mut self) {
+        self.deals = None;
+        self.acks = None;
+    }
+}
+
+/// A channel from every worker to every worker.
+///
+/// Messages pass an operator before the exchange: what an input sends straight into an exchange waits
+/// there until the input advances, and the feed has no time to advance.
+fn channel<M: ExchangeData>(
+    scope: Scope<'_, u64>,
+    name: &str,
+    mut receive: impl FnMut(M) + 'static,
+) -> Sender<M> {
+    let (input, stream) = scope.new_input::<Vec<(u64, M)>>();
+    let passed: StreamVec<'_, u64, (u64, M)> =
+        stream.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, name, |_, _| {
+            |input, output| {
+                input.for_each(|capability, data| output.session(&capability).give_container(data));
+            }
+        });
+    passed.sink(Exchange::new(|(to, _): &(u64, M)| *to), name, move |(input, _frontier)| {
+        input.for_each(|_, data| data.drain(..).for_each(|(_, message)| receive(message)));
+    });
+    input
+}

@@ -1,0 +1,302 @@
+//! A running engine, as the rest of the program sees it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{Archive, ArchiveError};
+use crate::cluster::ClusterError;
+use crate::dataflow::ViewNumbers;
+use crate::source::{Consumed, SourceError};
+use crate::store::{Store, StoreError};
+use crate::time::EventTime;
+use crate::view::View;
+
+/// How an engine stops, the same in every process of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// In order.
+    #[default]
+    Done,
+    /// By the user.
+    Interrupted,
+    /// Because of its input.
+    Input(String),
+    /// Because of anything else.
+    Failed(String),
+}
+
+/// Why an engine did not start, or stopped early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The source could not be read. What entered before is in the views.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The input, or what is said about it, is not what the program expects.
+    #[error("{message}")]
+    Input {
+        /// What is wrong.
+        message: String,
+    },
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sealed day.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// An unfinished run left the folder.
+    #[error(
+        "{folder} was left by a run that did not finish, and events of its open days are lost: \
+         remove the folder and run again"
+    )]
+    Incomplete {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The user stopped it. Sealed days are kept; events of open days are not.
+    #[error("interrupted")]
+    Interrupted,
+    /// A worker of some process stopped.
+    #[error("{message}")]
+    Failed {
+        /// What happened, as that worker said it.
+        message: String,
+    },
+}
+
+/// How far an engine is. Numbers of this process, unless they say otherwise.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Rows read from the source, on the process that reads it.
+    pub rows: u64,
+    /// Rows refused, on the process that reads the source.
+    pub refused: u64,
+    /// Bytes of the source read so far, as they are stored.
+    pub bytes_read: u64,
+    /// Bytes of the source, if known.
+    pub bytes_total: Option<u64>,
+    /// Events entered by the workers of this process.
+    pub events: u64,
+    /// For each view, in the order they were added, what the first worker of this process holds.
+    pub views: Vec<ViewNumbers>,
+}
+
+/// State shared by the threads of an engine in one process.
+pub(crate) struct Shared {
+    pub(crate) views: Vec<View>,
+    pub(crate) threads: usize,
+    pub(crate) floor: EventTime,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Workers of this process whose views have nothing left to seal.
+    finished: AtomicUsize,
+    /// Checked at every turn of a worker: cheaper than the lock.
+    pub(crate) failed: AtomicBool,
+    pub(crate) stop_requested: AtomicBool,
+    pub(crate) refused: AtomicU64,
+    pub(crate) events: AtomicU64,
+    /// The highest tick in which a worker of this process entered events.
+    pub(crate) wanted: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
+    requested: Option<Outcome>,
+    workers: Vec<std::thread::Thread>,
+    progress: Progress,
+    consumed: Option<Consumed>,
+}
+
+impl Shared {
+    pub(crate) fn new(views: Vec<View>, threads: usize, floor: EventTime) -> Shared {
+        Shared {
+            views,
+            threads,
+            floor,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            finished: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            stop_requested: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn register(&self, worker: std::thread::Thread) {
+        self.lock().workers.push(worker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.lock().workers.iter().for_each(std::thread::Thread::unpark);
+    }
+
+    pub(crate) fn requested(&self) -> Option<Outcome> {
+        self.lock().requested.clone()
+    }
+
+    /// Records why the engine stopped; the first reason stays.
+    pub(crate) fn stopped(&self, outcome: Outcome) {
+        if outcome != Outcome::Done {
+            self.failed.store(true, Ordering::Release);
+        }
+        self.lock().outcome.get_or_insert(outcome);
+        self.changed.notify_all();
+        self.wake();
+    }
+
+    pub(crate) fn worker_finished(&self) {
+        self.finished.fetch_add(1, Ordering::AcqRel);
+        // The lock orders this with a waiter that has just looked.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn set_read(&self, read: crate::source::Progress) {
+        let mut state = self.lock();
+        state.progress.rows = read.rows;
+        state.progress.bytes_read = read.bytes_read;
+        state.progress.bytes_total = read.bytes_total;
+    }
+
+    pub(crate) fn set_consumed(&self, consumed: Consumed) {
+        self.lock().consumed = Some(consumed);
+    }
+
+    pub(crate) fn set_views(&self, views: Vec<ViewNumbers>) {
+        self.lock().progress.views = views;
+    }
+}
+
+/// A running engine. Dropping it without [`Running::finish`] interrupts it.
+pub struct Running {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) archive: Option<Archive>,
+    pub(crate) main: Option<std::thread::JoinHandle<()>>,
+    pub(crate) close: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Running {
+    /// How far the engine is.
+    pub fn progress(&self) -> Progress {
+        let mut progress = self.shared.lock().progress.clone();
+        progress.refused = self.shared.refused.load(Ordering::Relaxed);
+        progress.events = self.shared.events.load(Ordering::Relaxed);
+        progress
+    }
+
+    /// The data folder, if there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.archive.as_ref().and_then(Archive::store).map(Arc::as_ref)
+    }
+
+    /// What was read of the source, once it has ended, on the process that read it.
+    pub fn consumed(&self) -> Option<Consumed> {
+        self.shared.lock().consumed.clone()
+    }
+
+    /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`
+    /// is over. Returns whether all is sealed.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine stopped for a reason that is none.
+    pub fn wait_sealed(&self, limit: Duration) -> Result<bool, EngineError> {
+        let sealed = || self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        let state = self.shared.lock();
+        let wait = self.shared.changed.wait_timeout_while(state, limit, |state| {
+            state.outcome.is_none() && !sealed()
+        });
+        let (state, _) = wait.unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &state.outcome {
+            None | Some(Outcome::Done) => Ok(sealed()),
+            Some(outcome) => Err(outcome.clone().into()),
+        }
+    }
+
+    /// Waits until any process stops the engine, at most so long. Returns whether it stopped.
+    pub fn wait_stopped(&self, limit: Duration) -> bool {
+        let state = self.shared.lock();
+        let wait = self.shared.changed.wait_timeout_while(state, limit, |s| s.outcome.is_none());
+        wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.outcome.is_some()
+    }
+
+    /// Asks all processes to stop early. Sealed days are kept.
+    pub fn interrupt(&self) {
+        self.request(Outcome::Interrupted);
+    }
+
+    /// Stops all processes because of something about the input, with a message that each will show.
+    pub fn fail_input(&self, message: &str) {
+        self.request(Outcome::Input(message.to_owned()));
+    }
+
+    fn request(&self, outcome: Outcome) {
+        self.shared.lock().requested.get_or_insert(outcome);
+        self.shared.stop_requested.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+
+    /// Stops the engine in order, in all processes: to be called by process 0 when it has asked what it
+    /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. Marks the data folder as
+    /// complete if all of it is sealed.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
+    pub fn finish(mut self) -> Result<Stopped, EngineError> {
+        self.request(Outcome::Done);
+        self.join();
+        let progress = self.progress();
+        let outcome = self.shared.lock().outcome.clone();
+        match outcome {
+            Some(Outcome::Done) => {}
+            Some(outcome) => return Err(outcome.into()),
+            None => return Err(EngineError::Failed { message: "a worker ended early".to_owned() }),
+        }
+        let sealed = self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        if sealed && let Some(store) = self.store() {
+            store.complete()?;
+        }
+        Ok(Stopped { progress, sealed })
+    }
+
+    fn join(&mut self) {
+        if let Some(main) = self.main.take() {
+            // Its outcome is in the shared state; it catches the panics of workers.
+            let _ = main.join();
+        }
+        (self.close)();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.main.is_some() {
+            self.interrupt();
+            self.join();
+        }
+    }
+}
+
+/// What a finished engine leaves behind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Its last numbers.
+    pub progress: Progress,
+    /// Whether the source had ended and every day was sealed.
+    pub sealed: bool,
+}

@@ -1,0 +1,337 @@
+//! A view of an engine, and the handle that asks it.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
+
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle, Scope, Stream, StreamVec};
+
+use crate::aggregate::{Aggregate, Decimal};
+use crate::archive::{Archive, ArchiveError, Loaded};
+use crate::cluster::Cluster;
+use crate::dataflow::{ViewStatus, fold};
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::serve::{Answer, MeasureFn, Query};
+use crate::speed::{Combiner, Counts};
+use crate::store::ViewRecord;
+use crate::time::EventTime;
+use crate::view::View;
+
+/// Queries that may wait to be taken up by a worker, for each view.
+const WAITING_MAX: usize = 65_536;
+
+/// The named numbers of a view's aggregate, by which keys can be ranked.
+pub struct Measures<A> {
+    named: Vec<(String, Arc<MeasureFn<A>>)>,
+}
+
+impl<A> Measures<A> {
+    /// No measures.
+    pub fn none() -> Measures<A> {
+        Measures { named: Vec::new() }
+    }
+
+    /// These measures and one more.
+    #[must_use]
+    pub fn with(
+        mut self,
+        name: &str,
+        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
+    ) -> Measures<A> {
+        self.named.push((name.to_owned(), Arc::new(measure)));
+        self
+    }
+}
+
+/// Asks queries of a view of an engine, from any thread. Clones ask the same view.
+pub struct ViewHandle<K: Key, A: Aggregate> {
+    view: View,
+    measures: Arc<Vec<String>>,
+    mailbox: Arc<Mailbox<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
+    fn clone(&self) -> Self {
+        ViewHandle {
+            view: self.view.clone(),
+            measures: Arc::clone(&self.measures),
+            mailbox: Arc::clone(&self.mailbox),
+        }
+    }
+}
+
+impl<K: Key, A: Aggregate> ViewHandle<K, A> {
+    /// The view's definition.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The place of a measure, for [`Query::top`].
+    pub fn measure(&self, name: &str) -> Option<u32> {
+        self.measures.iter().position(|measure| measure == name).map(|place| place as u32)
+    }
+
+    /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker
+    /// took the query up; asking makes no new tick.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing has happened then.
+    pub fn ask(&self, query: Query<K>) -> Result<Answer<K, A>, AskError> {
+        self.send(query)?.recv().map_err(|_| AskError::Stopped)
+    }
+
+    /// Asks and waits for the answer at most so long.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing has happened then.
+    pub fn ask_timeout(&self, query: Query<K>, limit: Duration) -> Result<Answer<K, A>, AskError> {
+        self.send(query)?.recv_timeout(limit).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => AskError::TimedOut { limit },
+            mpsc::RecvTimeoutError::Disconnected => AskError::Stopped,
+        })
+    }
+
+    fn send(&self, query: Query<K>) -> Result<mpsc::Receiver<Answer<K, A>>, AskError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let mut inner = self.mailbox.lock();
+        if inner.closed {
+            return Err(AskError::Stopped);
+        }
+        if inner.waiting.len() >= WAITING_MAX {
+            return Err(AskError::Full { limit: WAITING_MAX });
+        }
+        inner.waiting.push_back(Request { query, reply });
+        if let Some(worker) = &inner.worker {
+            worker.unpark();
+        }
+        Ok(answer)
+    }
+}
+
+/// Why a query has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The engine has stopped, or it stopped before it could answer.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// Too many queries wait.
+    #[error("{limit} queries are waiting already")]
+    Full {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The answer did not come in time.
+    #[error("no answer within {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+struct Request<K: Key, A: Aggregate> {
+    query: Query<K>,
+    reply: mpsc::SyncSender<Answer<K, A>>,
+}
+
+/// Queries on their way from other threads to a worker.
+struct Mailbox<K: Key, A: Aggregate> {
+    inner: Mutex<Inner<K, A>>,
+}
+
+struct Inner<K: Key, A: Aggregate> {
+    waiting: VecDeque<Request<K, A>>,
+    /// The thread that takes them up.
+    worker: Option<std::thread::Thread>,
+    closed: bool,
+}
+
+impl<K: Key, A: Aggregate> Mailbox<K, A> {
+    fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A view of an engine whose key and aggregate have been forgotten.
+pub(crate) trait EngineView<E>: Send + Sync {
+    fn view(&self) -> &View;
+
+    /// What the data folder keeps of the definition.
+    fn record(&self) -> ViewRecord;
+
+    /// Opens the sealed days of all workers of this process.
+    fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError>;
+
+    /// Builds the view's graph on one worker.
+    fn build<'scope>(
+        &self,
+        scope: Scope<'scope, Moment>,
+        events: Stream<'scope, Moment, Rc<Vec<E>>>,
+        refused: StreamVec<'scope, Moment, Counts>,
+        archive: &Archive,
+        probe: &ProbeHandle<Moment>,
+    ) -> Box<dyn WorkerView>;
+
+    /// Refuses queries from now on; those that wait learn that there is no answer.
+    fn close(&self);
+}
+
+/// A view on one worker.
+pub(crate) trait WorkerView {
+    /// Moves the query input to a moment that is complete, and sends the waiting queries at it.
+    fn ask_at(&mut self, moment: Moment);
+    fn status(&self) -> &ViewStatus;
+    /// Ends the query input.
+    fn close(&mut self);
+}
+
+pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
+    view: View,
+    measures: Vec<Arc<MeasureFn<A>>>,
+    event: Arc<F>,
+    mailbox: Arc<Mailbox<K, A>>,
+    /// The sealed days of each local worker, until it takes them.
+    loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
+}
+
+impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
+    pub(crate) fn new(view: View, measures: Measures<A>, event: F) -> (Self, ViewHandle<K, A>) {
+        let inner = Inner { waiting: VecDeque::new(), worker: None, closed: false };
+        let mailbox = Arc::new(Mailbox { inner: Mutex::new(inner) });
+        let (names, measures): (Vec<_>, Vec<_>) = measures.named.into_iter().unzip();
+        let handle = ViewHandle {
+            view: view.clone(),
+            measures: Arc::new(names),
+            mailbox: Arc::clone(&mailbox),
+        };
+        let loaded = Mutex::new(HashMap::new());
+        (TypedView { view, measures, event: Arc::new(event), mailbox, loaded }, handle)
+    }
+}
+
+impl<E, K, A, F> EngineView<E> for TypedView<K, A, F>
+where
+    E: 'static,
+    K: Key,
+    A: Aggregate,
+    F: Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
+{
+    fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn record(&self) -> ViewRecord {
+        ViewRecord {
+            name: self.view.name().to_owned(),
+            zone: self.view.calendar().name().to_owned(),
+            key: std::any::type_name::<K>().to_owned(),
+            aggregate: std::any::type_name::<A>().to_owned(),
+            definition: self.view.definition().to_owned(),
+        }
+    }
+
+    fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for worker in cluster.local_workers() {
+            loaded.insert(worker, archive.load(self.view.name(), worker, cluster.peers())?);
+        }
+        Ok(())
+    }
+
+    fn build<'scope>(
+        &self,
+        scope: Scope<'scope, Moment>,
+        events: Stream<'scope, Moment, Rc<Vec<E>>>,
+        refused: StreamVec<'scope, Moment, Counts>,
+        archive: &Archive,
+        probe: &ProbeHandle<Moment>,
+    ) -> Box<dyn WorkerView> {
+        let worker = scope.index();
+        let loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&worker);
+        let loaded = loaded.expect("sealed days are loaded for every local worker before it starts");
+        let event = Arc::clone(&self.event);
+        let read = move |events: &mut Rc<Vec<E>>, combiner: &mut Combiner<K, A>| {
+            for (time, key, aggregate) in events.iter().filter_map(|e| event(e)) {
+                combiner.add(time, key, aggregate);
+            }
+        };
+        let mut view = fold(events, Some(refused), self.view.clone(), archive, loaded, read);
+        for measure in &self.measures {
+            let measure = Arc::clone(measure);
+            view = view.measure(move |aggregate| measure(aggregate));
+        }
+        view.progress().probe_with(probe);
+        let status = view.status();
+
+        let (input, queries) = scope.new_input::<Vec<Query<K>>>();
+        let replies: Replies<K, A> = Rc::default();
+        let answered = Rc::clone(&replies);
+        view.serve(queries).sink(Pipeline, "Reply", move |(input, _frontier)| {
+            input.for_each(|_, answers| {
+                for mut answer in answers.drain(..) {
+                    if let Some((id, reply)) = answered.borrow_mut().remove(&answer.id) {
+                        answer.id = id;
+                        // Whoever asked may have given up; the answer is nobody's then.
+                        let _ = reply.try_send(answer);
+                    }
+                }
+            });
+        });
+        let mailbox = Arc::clone(&self.mailbox);
+        Box::new(Asking { input: Some(input), mailbox, replies, number: 0, status })
+    }
+
+    fn close(&self) {
+        let mut inner = self.mailbox.lock();
+        inner.closed = true;
+        inner.waiting.clear();
+    }
+}
+
+/// Who waits for the answer to each query sent, by the number it was given here; and the asker's own.
+type Replies<K, A> = Rc<RefCell<HashMap<u64, (u64, mpsc::SyncSender<Answer<K, A>>)>>>;
+
+struct Asking<K: Key, A: Aggregate> {
+    input: Option<InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Query<K>>>>>,
+    mailbox: Arc<Mailbox<K, A>>,
+    replies: Replies<K, A>,
+    number: u64,
+    status: ViewStatus,
+}
+
+impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
+    fn ask_at(&mut self, moment: Moment) {
+        let Some(input) = &mut self.input else { return };
+        if *input.time() < moment {
+            input.advance_to(moment);
+        }
+        let mut inner = self.mailbox.lock();
+        let this = std::thread::current();
+        // The first worker that comes by takes the queries up, and is the one to wake.
+        if inner.worker.get_or_insert_with(|| this.clone()).id() != this.id() {
+            return;
+        }
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        for Request { query, reply } in waiting {
+            self.number += 1;
+            self.replies.borrow_mut().insert(self.number, (query.id, reply));
+            input.send(query.id(self.number));
+        }
+        input.flush();
+    }
+
+    fn status(&self) -> &ViewStatus {
+        &self.status
+    }
+
+    fn close(&mut self) {
+        self.input = None;
+    }
+}

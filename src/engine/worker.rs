@@ -1,0 +1,370 @@
+//! One worker of an engine: the loop that turns blocks into ticks.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::operators::Input;
+use timely::dataflow::{InputHandle, ProbeHandle};
+use timely::worker::Worker;
+
+use super::clock::TickClock;
+use super::feed::{Ack, Deal, Feed};
+use super::reader::{Feeding, Reader, outcome_of};
+use super::running::{EngineError, Outcome, Running, Shared};
+use super::view::{EngineView, WorkerView};
+use crate::archive::Archive;
+use crate::cluster::Joined;
+use crate::moment::Moment;
+use crate::source::{Refused, RowBlock};
+use crate::speed::Counts;
+
+/// Ticks of a worker that may be under way. More would only wait in queues.
+const TICKS_IN_FLIGHT: usize = 4;
+
+/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
+const IDLE_ADVANCE: Duration = Duration::from_millis(10);
+
+/// How often the numbers for [`Running::progress`] are brought up to date.
+const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+
+/// The worker that reads the source.
+const READER: usize = 0;
+
+/// Everything that the workers of a process start from.
+struct Start<E> {
+    shared: Arc<Shared>,
+    views: Vec<Arc<dyn EngineView<E>>>,
+    feeding: Mutex<Option<Feeding<E>>>,
+    parse: Option<Arc<super::reader::Parse<E>>>,
+    archive: Archive,
+    tick_rows: usize,
+}
+
+/// Starts the workers of this process.
+pub(crate) fn spawn<E: Send + Sync + 'static>(
+    joined: Joined,
+    shared: Arc<Shared>,
+    views: Vec<Arc<dyn EngineView<E>>>,
+    feeding: Option<Feeding<E>>,
+    archive: Archive,
+    tick_rows: usize,
+) -> Result<Running, EngineError> {
+    let parse = feeding.as_ref().map(|feeding| Arc::clone(&feeding.parse));
+    let start = Arc::new(Start {
+        shared: Arc::clone(&shared),
+        views: views.clone(),
+        feeding: Mutex::new(feeding),
+        parse,
+        archive: archive.clone(),
+        tick_rows,
+    });
+    let guards = timely::execute::execute_from(
+        joined.builders,
+        joined.guard,
+        timely::WorkerConfig::default(),
+        move |worker| guarded(worker, &start),
+    );
+    let guards = guards.map_err(|message| EngineError::Failed { message })?;
+    let watched = Arc::clone(&shared);
+    let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
+        // Joining waits for the communication threads too, which panic if a peer is gone.
+        let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let results = guards.join();
+            results.into_iter().all(|result| result.is_ok())
+        }));
+        if !joined.unwrap_or(false) {
+            watched.stopped(Outcome::Failed("a worker or a connection ended".to_owned()));
+        }
+    });
+    let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
+    let close = Box::new(move || views.iter().for_each(|view| view.close()));
+    Ok(Running { shared, archive: Some(archive), main: Some(main), close })
+}
+
+/// Runs a worker; whatever ends it early ends the engine, with the reason.
+fn guarded<E: 'static>(worker: &mut Worker, start: &Start<E>) {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(panic) => Outcome::Failed(panic_message(&*panic)),
+    };
+    if outcome != Outcome::Done {
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+    }
+    start.shared.stopped(outcome);
+    start.views.iter().for_each(|view| view.close());
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    // Timely notices a lost peer in this way only.
+    format!("a worker stopped: {}", text.unwrap_or_else(|| "unknown panic".to_owned()))
+}
+
+/// A worker at work.
+struct Turning<'a, E> {
+    worker: &'a mut Worker,
+    start: &'a Start<E>,
+    feed: Feed,
+    reader: Option<Reader>,
+    events: Option<InputHandle<Moment, CapacityContainerBuilder<Rc<Vec<E>>>>>,
+    counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
+    views: Vec<Box<dyn WorkerView>>,
+    probe: ProbeHandle<Moment>,
+    clock: TickClock,
+    /// The moment at which the next events enter.
+    now: Moment,
+    in_flight: VecDeque<Moment>,
+    advanced: Instant,
+    published: Instant,
+    finished: bool,
+}
+
+impl<'a, E: 'static> Turning<'a, E> {
+    fn new(worker: &'a mut Worker, start: &'a Start<E>) -> Self {
+        let mut feed = Feed::new(worker);
+        let probe = ProbeHandle::new();
+        let (mut events, mut counts, views) = worker.dataflow_named("Views", |scope| {
+            let (events, event_stream) = scope.new_input::<Rc<Vec<E>>>();
+            let (counts, count_stream) = scope.new_input::<Vec<Counts>>();
+            let build = |view: &Arc<dyn EngineView<E>>| {
+                let (events, counts) = (event_stream.clone(), count_stream.clone());
+                view.build(scope, events, counts, &start.archive, &probe)
+            };
+            let views: Vec<_> = start.views.iter().map(build).collect();
+            (events, counts, views)
+        });
+        start.shared.register(std::thread::current());
+        let reader = open(worker.index(), worker.peers(), start, &mut feed);
+        let mut clock = TickClock::new(0);
+        let now = Moment::new(start.shared.floor, clock.next());
+        events.advance_to(now);
+        counts.advance_to(now);
+        let (in_flight, turn) = (VecDeque::new(), Instant::now());
+        Turning {
+            worker,
+            start,
+            feed,
+            reader,
+            events: Some(events),
+            counts: Some(counts),
+            views,
+            probe,
+            clock,
+            now,
+            in_flight,
+            advanced: turn,
+            published: turn,
+            finished: false,
+        }
+    }
+
+    fn run(mut self) -> Outcome {
+        let outcome = loop {
+            if let Some(outcome) = self.turn() {
+                break outcome;
+            }
+        };
+        self.publish();
+        if outcome != Outcome::Done {
+            self.views.iter().for_each(|view| view.status().abandon());
+        }
+        self.feed.close();
+        (self.events, self.counts) = (None, None);
+        self.views.iter_mut().for_each(|view| view.close());
+        while outcome == Outcome::Done && self.worker.has_dataflows() {
+            self.worker.step_or_park(Some(IDLE_ADVANCE));
+            if self.start.shared.failed.load(Ordering::Acquire) {
+                return Outcome::Failed("another worker failed while stopping".to_owned());
+            }
+        }
+        outcome
+    }
+
+    /// One turn of the loop. Returns why to stop, if so.
+    fn turn(&mut self) -> Option<Outcome> {
+        let read = self.read();
+        let entered = self.enter();
+        self.advance();
+        self.answer();
+        if read || entered {
+            self.worker.step();
+        } else {
+            self.worker.step_or_park(Some(IDLE_ADVANCE));
+        }
+        while self.in_flight.front().is_some_and(|moment| !self.probe.less_equal(moment)) {
+            self.in_flight.pop_front();
+        }
+        self.watch();
+        self.feed.stop.take()
+    }
+
+    /// Reads and deals blocks, on the worker that has the source.
+    fn read(&mut self) -> bool {
+        let Some(reader) = &mut self.reader else { return false };
+        match reader.step(&mut self.feed, &self.start.shared) {
+            Ok(more) => more,
+            Err(error) => {
+                self.feed.broadcast(&Deal::Stop(outcome_of(&error)));
+                self.reader = None;
+                false
+            }
+        }
+    }
+
+    /// Enters what was dealt to this worker, as one tick under one floor.
+    fn enter(&mut self) -> bool {
+        if self.in_flight.len() >= TICKS_IN_FLIGHT {
+            return false;
+        }
+        let mut rows = 0;
+        while rows < self.start.tick_rows {
+            let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
+            match deal {
+                Deal::Rows { number, block } => rows += self.enter_block(number, block),
+                Deal::Floor(floor) if rows > 0 => {
+                    // The tick so far belongs under the old floor.
+                    self.feed.inbox.borrow_mut().push_front(Deal::Floor(floor));
+                    break;
+                }
+                Deal::Floor(floor) => {
+                    let floor = self.now.floor.max(floor);
+                    self.advance_to(Moment::new(floor, self.clock.last()));
+                }
+                Deal::End => (self.events, self.counts) = (None, None),
+                Deal::Stop(_) => unreachable!("the feed keeps stops apart"),
+            }
+        }
+        if rows > 0 {
+            let tick = self.now;
+            self.in_flight.push_back(tick);
+            self.start.shared.wanted.fetch_max(tick.tick, Ordering::AcqRel);
+            let next = self.clock.next();
+            self.advance_to(Moment::new(tick.floor, next));
+            if self.worker.peers() > 1 {
+                self.start.shared.wake();
+            }
+        }
+        rows > 0
+    }
+
+    fn enter_block(&mut self, number: u64, block: RowBlock) -> usize {
+        let parse = self.start.parse.as_ref().expect("blocks come from a source that was given");
+        let mut events = Vec::with_capacity(block.len());
+        let mut refused: Vec<Refused> = block.refused().to_vec();
+        for row in block.iter() {
+            match parse(&row) {
+                Ok(event) => events.push(event),
+                Err(reason) => refused.push(Refused::new(&row, reason)),
+            }
+        }
+        refused.sort_by_key(|refused| refused.line);
+        let rows = events.len() + refused.len();
+        self.start.shared.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+        if let Some(input) = &mut self.counts
+            && !refused.is_empty()
+        {
+            input.send(Counts { late: 0, refused: refused.len() as u64 });
+        }
+        if let Some(input) = &mut self.events {
+            input.send_batch(&mut Rc::new(events));
+        }
+        self.feed.ack(READER, Ack { number, refused });
+        rows
+    }
+
+    /// Moves on if somebody waits for this worker: it must never hold back the ticks of others.
+    fn advance(&mut self) {
+        let mut wanted = self.start.shared.wanted.load(Ordering::Acquire);
+        for newest in self.views.iter().filter_map(|view| view.status().newest()) {
+            if newest.floor == self.now.floor {
+                wanted = wanted.max(newest.tick);
+            }
+        }
+        if wanted >= self.now.tick || self.advanced.elapsed() >= IDLE_ADVANCE {
+            let tick = self.clock.beyond(wanted);
+            self.advance_to(Moment::new(self.now.floor, tick));
+        }
+    }
+
+    fn advance_to(&mut self, moment: Moment) {
+        self.now = moment;
+        self.advanced = Instant::now();
+        if let (Some(events), Some(counts)) = (&mut self.events, &mut self.counts) {
+            events.advance_to(moment);
+            counts.advance_to(moment);
+        }
+    }
+
+    /// Lets queries in at the latest moment that is complete on all workers.
+    fn answer(&mut self) {
+        let frontier = self.probe.with_frontier(|frontier| frontier.first().copied());
+        let complete = match frontier {
+            Some(frontier) => frontier.before(),
+            // The events have ended: everything is complete.
+            None => Some(Moment::new(i64::MAX, 0)),
+        };
+        if let Some(complete) = complete {
+            self.views.iter_mut().for_each(|view| view.ask_at(complete));
+        }
+    }
+
+    /// Looks for errors, requests to stop, and the end of sealing.
+    fn watch(&mut self) {
+        let shared = &self.start.shared;
+        if let Some(error) = self.views.iter().find_map(|view| view.status().error()) {
+            self.feed.broadcast(&Deal::Stop(Outcome::Failed(error.to_string())));
+        }
+        if shared.failed.load(Ordering::Acquire) {
+            let failed = "another worker of this process failed".to_owned();
+            self.feed.stop.set(Some(Outcome::Failed(failed)));
+        }
+        if shared.stop_requested.swap(false, Ordering::AcqRel)
+            && let Some(outcome) = shared.requested()
+        {
+            self.feed.broadcast(&Deal::Stop(outcome));
+        }
+        if !self.finished && self.views.iter().all(|view| view.status().finished()) {
+            self.finished = true;
+            self.publish();
+            self.start.shared.worker_finished();
+        }
+        if self.published.elapsed() >= PUBLISH_EVERY {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        if self.worker.index().is_multiple_of(self.start.shared.threads) {
+            let numbers = self.views.iter().map(|view| view.status().numbers()).collect();
+            self.start.shared.set_views(numbers);
+        }
+    }
+}
+
+/// Opens the source on the worker that reads it.
+fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Option<Reader> {
+    if worker != READER {
+        return None;
+    }
+    let mut feeding = start.feeding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Feeding { open, refused, .. } = feeding.take()?;
+    let views = start.shared.views.clone();
+    match open(start.archive.store().map(Arc::as_ref)) {
+        Ok(source) => Some(Reader::new(source, views, refused, start.shared.floor, peers)),
+        Err(error) => {
+            feed.broadcast(&Deal::Stop(outcome_of(&error)));
+            None
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Answers and their certificates.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::{Aggregate, Decimal};
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::serve::{Query, Shape};
+use crate::speed::Layer;
+use crate::time::Day;
+
+/// An answer: exact as of one moment over all workers, and saying what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Answer<K: Key, A: Aggregate> {
+    /// The number that the asker gave the query.
+    pub id: u64,
+    /// What the answer is exact as of.
+    pub certificate: Certificate,
+    /// The values, in the order of the query's [`Shape`]. Nothing was found: no items.
+    pub items: Vec<Item<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Answer<K, A> {
+    /// The one value of a [`Shape::Total`], both layers combined; `None` if there were no events.
+    pub fn value(&self) -> Option<A> {
+        self.items.first().and_then(|item| item.parts.merged())
+    }
+}
+
+/// What an answer is exact as of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Every event that entered at or before this moment is in the answer, and no later one.
+    pub as_of: Moment,
+    /// Days up to this one came from batch views (late events aside).
+    pub sealed_through: Option<Day>,
+    /// Events that had come late by then, over the whole view.
+    pub late: u64,
+    /// Events that had been refused by then.
+    pub refused: u64,
+}
+
+/// A value of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Item<K: Key, A: Aggregate> {
+    /// The day, in shapes by day.
+    pub day: Option<Day>,
+    /// The key, in shapes by key.
+    pub key: Option<K>,
+    /// The latest revision of a batch view that took part, named by its closing.
+    pub revision: Option<Day>,
+    /// The value, by layer.
+    pub parts: Parts<A>,
+}
+
+/// A value, told apart by where it came from: `batch ⊕ speed ⊕ amendments` is the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Parts<A: Aggregate> {
+    /// From batch views: sealed days.
+    pub batch: Option<A>,
+    /// From speed views: days that are not sealed.
+    pub speed: Option<A>,
+    /// From speed views: late events of days that were closed when they came.
+    pub amendments: Option<A>,
+}
+
+impl<A: Aggregate> Parts<A> {
+    pub(crate) fn empty() -> Self {
+        Parts { batch: None, speed: None, amendments: None }
+    }
+
+    /// All parts combined.
+    pub fn merged(&self) -> Option<A> {
+        let mut merged = self.batch.clone();
+        for part in [&self.speed, &self.amendments].into_iter().flatten() {
+            add(&mut merged, part);
+        }
+        merged
+    }
+
+    fn add(&mut self, layer: Layer, aggregate: &A) {
+        match layer {
+            Layer::Batch(_) => add(&mut self.batch, aggregate),
+            Layer::Speed => add(&mut self.speed, aggregate),
+            Layer::Amendment => add(&mut self.amendments, aggregate),
+        }
+    }
+
+    fn combine(&mut self, other: &Parts<A>) {
+        let pairs = [
+            (&mut self.batch, &other.batch),
+            (&mut self.speed, &other.speed),
+            (&mut self.amendments, &other.amendments),
+        ];
+        for (mine, theirs) in pairs {
+            if let Some(theirs) = theirs {
+                add(mine, theirs);
+            }
+        }
+    }
+}
+
+fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
+    match sum {
+        Some(sum) => sum.plus_equals(aggregate),
+        None => *sum = Some(aggregate.clone()),
+    }
+}
+
+/// A named number of an aggregate, to rank keys by and to show.
+pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal>;
+
+/// Gathers the items of an answer, on one worker or from many.
+pub(crate) struct Gather<K: Key, A: Aggregate> {
+    shape: Shape,
+    items: BTreeMap<(Option<Day>, Option<K>), (Option<Day>, Parts<A>)>,
+}
+
+impl<K: Key, A: Aggregate> Gather<K, A> {
+    pub(crate) fn new(query: &Query<K>) -> Self {
+        Gather { shape: query.shape, items: BTreeMap::new() }
+    }
+
+    pub(crate) fn with_shape(shape: Shape) -> Self {
+        Gather { shape, items: BTreeMap::new() }
+    }
+
+    pub(crate) fn add(&mut self, day: Day, key: &K, layer: Layer, aggregate: &A) {
+        let (day, key) = match self.shape {
+            Shape::Total => (None, None),
+            Shape::ByDay => (Some(day), None),
+            Shape::ByKey | Shape::Top { .. } => (None, Some(key)),
+            Shape::ByDayAndKey => (Some(day), Some(key)),
+        };
+        let place = self.items.entry((day, key.cloned()));
+        let (revision, parts) = place.or_insert_with(|| (None, Parts::empty()));
+        if let Layer::Batch(closing) = layer {
+            *revision = (*revision).max(Some(closing));
+        }
+        parts.add(layer, aggregate);
+    }
+
+    pub(crate) fn merge(&mut self, items: Vec<Item<K, A>>) {
+        for item in items {
+            let place = self.items.entry((item.day, item.key));
+            let (revision, parts) = place.or_insert_with(|| (None, Parts::empty()));
+            *revision = (*revision).max(item.revision);
+            parts.combine(&item.parts);
+        }
+    }
+
+    /// The items in the order of the shape.
+    pub(crate) fn finish(self, measures: &[Box<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+        let items = self.items.into_iter().map(|((day, key), (revision, parts))| Item {
+            day,
+            key,
+            revision,
+            parts,
+        });
+        let Shape::Top { n, measure } = self.shape else { return items.collect() };
+        let measure = measures.get(measure as usize);
+        let mut ranked: Vec<(Option<Decimal>, Item<K, A>)> = items
+            .map(|item| {
+                let merged = item.parts.merged();
+                (merged.zip(measure).and_then(|(merged, measure)| measure(&merged)), item)
+            })
+            .collect();
+        // Stable: keys with equal values stay in order of key.
+        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.truncate(n as usize);
+        ranked.into_iter().map(|(_, item)| item).collect()
+    }
+}

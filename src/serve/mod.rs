@@ -1,0 +1,13 @@
+//! Serve: queries joined with the view.
+//!
+//! A query travels to the worker that owns its key, or to all workers; each answers from its batch
+//! views and its speed view as of the query's moment, and the parts are combined, by the same ⊕ that
+//! made them, on the worker that asked.
+
+mod answer;
+mod operator;
+mod query;
+
+pub use answer::{Answer, Certificate, Item, Parts};
+pub(crate) use operator::serve;
+pub use query::{Keys, Query, Shape};

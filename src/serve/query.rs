@@ -1,0 +1,96 @@
+//! What can be asked of a view.
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::{Key, KeyRange};
+use crate::time::DayRange;
+
+/// A query: which keys, which days, and in which shape the answer comes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Query<K: Key> {
+    /// Comes back in the answer; the asker's own numbering.
+    pub id: u64,
+    /// Which keys.
+    pub keys: Keys<K>,
+    /// Which days.
+    pub days: DayRange,
+    /// The shape of the answer.
+    pub shape: Shape,
+}
+
+/// Which keys a query is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum Keys<K: Key> {
+    /// One key.
+    One(K),
+    /// The keys of a range: all of them, an interval, or those with a prefix.
+    Range(KeyRange),
+}
+
+/// The shape of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Shape {
+    /// One value: keys and days combined. At most one item, without day and key.
+    Total,
+    /// One value for each day, keys combined. In order of day.
+    ByDay,
+    /// One value for each key, days combined. In order of key.
+    ByKey,
+    /// One value for each day and key. In order of day, then key.
+    ByDayAndKey,
+    /// The `n` keys with the greatest value of a measure, days combined; greatest first, keys with
+    /// equal values in order of key. Keys without a value come last.
+    Top {
+        /// How many keys.
+        n: u32,
+        /// The place of the measure among the view's measures.
+        measure: u32,
+    },
+}
+
+impl<K: Key> Query<K> {
+    /// Any query.
+    pub fn new(keys: Keys<K>, days: DayRange, shape: Shape) -> Query<K> {
+        Query { id: 0, keys, days, shape }
+    }
+
+    /// The value of one key over `days`.
+    pub fn point(key: K, days: DayRange) -> Query<K> {
+        Query::new(Keys::One(key), days, Shape::Total)
+    }
+
+    /// The values of one key, day by day.
+    pub fn series(key: K, days: DayRange) -> Query<K> {
+        Query::new(Keys::One(key), days, Shape::ByDay)
+    }
+
+    /// All keys combined, over `days`.
+    pub fn total(days: DayRange) -> Query<K> {
+        Query::new(Keys::Range(KeyRange::all()), days, Shape::Total)
+    }
+
+    /// The `n` greatest keys by a measure, over `days`.
+    pub fn top(n: u32, measure: u32, days: DayRange) -> Query<K> {
+        Query::new(Keys::Range(KeyRange::all()), days, Shape::Top { n, measure })
+    }
+
+    /// Each key of a range, over `days`.
+    pub fn keys(range: KeyRange, days: DayRange) -> Query<K> {
+        Query::new(Keys::Range(range), days, Shape::ByKey)
+    }
+
+    /// Each day and key of a range.
+    pub fn rows(range: KeyRange, days: DayRange) -> Query<K> {
+        Query::new(Keys::Range(range), days, Shape::ByDayAndKey)
+    }
+
+    /// The same query with the asker's number.
+    #[must_use]
+    pub fn id(mut self, id: u64) -> Query<K> {
+        self.id = id;
+        self
+    }
+}

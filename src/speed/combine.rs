@@ -1,0 +1,145 @@
+//! Combine: equal (day, key) of one tick and worker are folded before they travel.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use serde::{Deserialize, Serialize};
+use timely::Container;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Stream, StreamVec};
+
+use super::delta::Row;
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::time::{Day, DayFinder, EventTime};
+use crate::view::View;
+
+/// Numbers that a certificate carries besides the view's own: they flow with the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// Events whose day was closed at their moment.
+    pub(crate) late: u64,
+    /// Events that a source or the view refused.
+    pub(crate) refused: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.late += other.late;
+        self.refused += other.refused;
+    }
+}
+
+/// Folds one tick's events of one worker. Keeps its allocation between ticks.
+pub(crate) struct Combiner<K: Key, A: Aggregate> {
+    view: View,
+    finder: DayFinder,
+    /// The floor that `first_open` was computed for.
+    floor: EventTime,
+    first_open: Day,
+    rows: Vec<Row<K, A>>,
+    /// Places in `rows` by hash.
+    index: HashTable<u32>,
+    counts: Counts,
+}
+
+impl<K: Key, A: Aggregate> Combiner<K, A> {
+    fn new(view: View) -> Self {
+        Combiner {
+            finder: DayFinder::new(view.calendar().clone()),
+            floor: EventTime::MIN,
+            first_open: view.first_open(EventTime::MIN),
+            view,
+            rows: Vec::new(),
+            index: HashTable::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn begin(&mut self, floor: EventTime) {
+        if floor != self.floor {
+            self.floor = floor;
+            self.first_open = self.view.first_open(floor);
+        }
+    }
+
+    /// Counts events that were refused.
+    pub(crate) fn refuse(&mut self, events: u64) {
+        self.counts.refused += events;
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, time: EventTime, key: K, aggregate: A) {
+        let day = self.finder.day_of(time);
+        self.counts.late += u64::from(day < self.first_open);
+        let closing = day.max(self.first_open);
+        let hash = key.hash64();
+        let rows = &mut self.rows;
+        // The hash is compared before the key: it lies beside it, and it settles nearly all.
+        let same = |&place: &u32| {
+            let row = &rows[place as usize];
+            row.hash == hash && row.day == day && row.key == key
+        };
+        match self.index.entry(hash, same, |&place| rows[place as usize].hash) {
+            Entry::Occupied(place) => rows[*place.get() as usize].aggregate.plus_equals(&aggregate),
+            Entry::Vacant(slot) => {
+                slot.insert(rows.len() as u32);
+                rows.push(Row { hash, day, closing, key, aggregate });
+            }
+        }
+    }
+
+    fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
+        self.index.clear();
+        let capacity = self.rows.len();
+        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
+        (rows, std::mem::take(&mut self.counts))
+    }
+}
+
+/// Maps events to rows and combines them, for each worker and tick.
+///
+/// Ticks are kept apart, and what a worker has of one is sent at the end of the same step: waiting for
+/// the frontier would wait for every other worker.
+pub(crate) fn combine<'scope, C, K, A>(
+    events: Stream<'scope, Moment, C>,
+    view: &View,
+    read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
+) -> (StreamVec<'scope, Moment, Row<K, A>>, StreamVec<'scope, Moment, Counts>)
+where
+    C: Container,
+    K: Key,
+    A: Aggregate,
+{
+    let mut builder = OperatorBuilder::new(format!("Combine {}", view.name()), events.scope());
+    let mut input = builder.new_input(events, Pipeline);
+    let (rows, row_stream) = builder.new_output();
+    let (counts, count_stream) = builder.new_output();
+    let mut rows: OutputBuilder<_, CapacityContainerBuilder<Vec<Row<K, A>>>> = rows.into();
+    let mut counts: OutputBuilder<_, CapacityContainerBuilder<Vec<Counts>>> = counts.into();
+    let mut combiner = Combiner::<K, A>::new(view.clone());
+    builder.build(move |_capabilities| {
+        move |_frontiers| {
+            let mut rows = rows.activate();
+            let mut counts = counts.activate();
+            input.for_each_stamp(|capability, containers| {
+                let Some(moment) = capability.least() else { return };
+                combiner.begin(moment.floor);
+                for container in containers {
+                    read(container, &mut combiner);
+                }
+                let (mut combined, counted) = combiner.take();
+                if !combined.is_empty() {
+                    rows.session(&capability).give_container(&mut combined);
+                }
+                if counted != Counts::default() {
+                    counts.session(&capability).give(counted);
+                }
+            });
+        }
+    });
+    (row_stream, count_stream)
+}

@@ -1,0 +1,81 @@
+//! Ticks that are not folded into the tables yet.
+
+use std::cell::OnceCell;
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::time::Day;
+
+/// What travels from combine to the speed view: the events of one tick, worker, day, closing and key,
+/// combined.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) struct Row<K: Key, A: Aggregate> {
+    pub(crate) hash: u64,
+    pub(crate) day: Day,
+    pub(crate) closing: Day,
+    pub(crate) key: K,
+    pub(crate) aggregate: A,
+}
+
+/// Below this many rows, reading them all is as quick as finding one by an index.
+const INDEX_FROM: usize = 64;
+
+/// The rows of one moment, as they came from each worker.
+#[derive(Debug)]
+pub(crate) struct Delta<K: Key, A: Aggregate> {
+    pub(crate) moment: Moment,
+    chunks: Vec<Vec<Row<K, A>>>,
+    rows: usize,
+    /// Made when the first query looks for a key: most deltas are folded before one does.
+    index: OnceCell<HashTable<(u32, u32)>>,
+}
+
+impl<K: Key, A: Aggregate> Delta<K, A> {
+    pub(crate) fn new(moment: Moment) -> Self {
+        Delta { moment, chunks: Vec::new(), rows: 0, index: OnceCell::new() }
+    }
+
+    pub(crate) fn push(&mut self, chunk: Vec<Row<K, A>>) {
+        self.rows += chunk.len();
+        self.chunks.push(chunk);
+        self.index = OnceCell::new();
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row<K, A>> {
+        self.chunks.iter().flatten()
+    }
+
+    pub(crate) fn into_chunks(self) -> Vec<Vec<Row<K, A>>> {
+        self.chunks
+    }
+
+    /// Visits the rows of `key`.
+    pub(crate) fn visit(&self, hash: u64, key: &K, mut visit: impl FnMut(&Row<K, A>)) {
+        if self.rows < INDEX_FROM {
+            self.rows().filter(|row| row.hash == hash && row.key == *key).for_each(visit);
+            return;
+        }
+        let at = |&(chunk, row): &(u32, u32)| &self.chunks[chunk as usize][row as usize];
+        let index = self.index.get_or_init(|| {
+            let mut index = HashTable::with_capacity(self.rows);
+            for (chunk, rows) in self.chunks.iter().enumerate() {
+                for (row, content) in rows.iter().enumerate() {
+                    let place = (chunk as u32, row as u32);
+                    index.insert_unique(content.hash, place, |place| at(place).hash);
+                }
+            }
+            index
+        });
+        for place in index.iter_hash(hash) {
+            let row = at(place);
+            if row.hash == hash && row.key == *key {
+                visit(row);
+            }
+        }
+    }
+}

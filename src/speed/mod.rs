@@ -1,0 +1,21 @@
+//! The speed view: what the batch views do not hold yet.
+//!
+//! Incrementally maintained, one hash table for each pair of an unsealed day and the closing that its
+//! events belong to. A table holds what is complete up to `since`, the least moment that a query can
+//! still ask for; later ticks wait beside it as small *deltas* in order of moment, so that a query
+//! sees exactly the ticks up to its own. When `since` passes a tick, its delta is folded in.
+//!
+//! A closed table is frozen, still readable, and handed to the [seal](crate::archive); once its
+//! revision is live on all workers, the file takes the table's place in one step.
+
+mod combine;
+mod delta;
+mod operator;
+mod state;
+mod table;
+
+pub(crate) use combine::{Combiner, Counts, combine};
+pub(crate) use delta::Row;
+pub(crate) use operator::speed_view;
+pub(crate) use state::{Layer, Shared, Speed, Wanted};
+pub(crate) use table::Table;

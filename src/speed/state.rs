@@ -1,0 +1,341 @@
+//! What one worker holds of a view: tables, deltas, frozen tables, and its part of the batch views.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::combine::Counts;
+use super::delta::{Delta, Row};
+use super::table::Table;
+use crate::aggregate::Aggregate;
+use crate::archive::LivePart;
+use crate::batch::BatchError;
+use crate::dataflow::ViewNumbers;
+use crate::key::{Key, KeyRange, encoded};
+use crate::moment::Moment;
+use crate::time::{Day, DayRange};
+use crate::view::{LimitError, View};
+
+/// The state of a view on one worker, shared by the operators of that worker that write and read it.
+pub(crate) type Shared<K, A> = Rc<RefCell<Speed<K, A>>>;
+
+/// Which layer a part of an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// A batch view, sealed by this closing.
+    Batch(Day),
+    /// A speed view: the day is not sealed.
+    Speed,
+    /// A speed view: late events of a day that was closed when they came.
+    Amendment,
+}
+
+/// Which keys to visit.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted<'a, K> {
+    /// One key: its hash, itself, and its encoding.
+    One(u64, &'a K, &'a [u8]),
+    /// All keys of this worker in a range.
+    Range(&'a KeyRange),
+}
+
+pub(crate) struct Speed<K: Key, A: Aggregate> {
+    pub(crate) view: View,
+    peers: usize,
+    /// By day and closing; complete up to `since`.
+    tables: BTreeMap<(Day, Day), Table<K, A>>,
+    /// Later ticks, in order of moment.
+    deltas: VecDeque<Delta<K, A>>,
+    /// Closed tables that are being sealed.
+    frozen: BTreeMap<(Day, Day), Arc<Table<K, A>>>,
+    /// The live revisions of this worker's partitions, by day.
+    sealed: BTreeMap<Day, Vec<LivePart<K, A>>>,
+    sealed_through: Option<Day>,
+    counts: Counts,
+    later_counts: VecDeque<(Moment, Counts)>,
+    /// The least moment that each server can still be asked for.
+    servers: Vec<Moment>,
+    /// What each worker has prepared: `(through, highest closing)`.
+    pub(crate) prepared: Vec<(Option<Day>, Option<Day>)>,
+    pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// The view is being given up: nothing more is sealed.
+    pub(crate) abandoned: bool,
+    /// The events have ended and every day is sealed.
+    pub(crate) finished: bool,
+    /// The latest moment that any row carries.
+    pub(crate) newest: Option<Moment>,
+}
+
+impl<K: Key, A: Aggregate> Speed<K, A> {
+    pub(crate) fn new(view: View, peers: usize, live: Vec<LivePart<K, A>>, through: Option<Day>) -> Self {
+        let mut sealed: BTreeMap<Day, Vec<LivePart<K, A>>> = BTreeMap::new();
+        for part in live {
+            sealed.entry(part.day).or_default().push(part);
+        }
+        Speed {
+            view,
+            peers,
+            tables: BTreeMap::new(),
+            deltas: VecDeque::new(),
+            frozen: BTreeMap::new(),
+            sealed,
+            sealed_through: through,
+            counts: Counts::default(),
+            later_counts: VecDeque::new(),
+            servers: Vec::new(),
+            prepared: vec![(None, None); peers],
+            error: None,
+            abandoned: false,
+            finished: false,
+            newest: None,
+        }
+    }
+
+    /// Takes in rows of a tick.
+    pub(crate) fn push(&mut self, moment: Moment, rows: Vec<Row<K, A>>) {
+        self.newest = self.newest.max(Some(moment));
+        // Ticks of several workers interleave, nearly in order: look from the end.
+        let place = self.deltas.iter().rposition(|delta| delta.moment <= moment);
+        match place {
+            Some(at) if self.deltas[at].moment == moment => self.deltas[at].push(rows),
+            _ => {
+                let at = place.map_or(0, |at| at + 1);
+                let mut delta = Delta::new(moment);
+                delta.push(rows);
+                self.deltas.insert(at, delta);
+            }
+        }
+    }
+
+    pub(crate) fn push_counts(&mut self, moment: Moment, counts: Counts) {
+        let at = self.later_counts.iter().rposition(|(at, _)| *at <= moment).map_or(0, |at| at + 1);
+        self.later_counts.insert(at, (moment, counts));
+    }
+
+    /// Registers a server, which can be asked for any moment so far.
+    pub(crate) fn add_server(&mut self) -> usize {
+        self.servers.push(Moment::MIN);
+        self.servers.len() - 1
+    }
+
+    /// Records the least moment that `server` can still be asked for; `None`: it never will be again.
+    pub(crate) fn set_since(&mut self, server: usize, since: Option<Moment>) {
+        self.servers[server] = since.unwrap_or(Moment { floor: i64::MAX, tick: u64::MAX });
+    }
+
+    /// Folds the deltas that every query to come sees whole.
+    pub(crate) fn fold(&mut self, frontier: Option<Moment>) {
+        let since = match self.servers.iter().min() {
+            Some(since) => *since,
+            // Nobody asks: fold what is complete.
+            None => match frontier.map(Moment::before) {
+                Some(None) => return,
+                Some(Some(complete)) => complete,
+                None => Moment { floor: i64::MAX, tick: u64::MAX },
+            },
+        };
+        while self.deltas.front().is_some_and(|delta| delta.moment <= since) {
+            if let Some(delta) = self.deltas.pop_front() {
+                self.fold_one(delta);
+            }
+        }
+        while self.later_counts.front().is_some_and(|(moment, _)| *moment <= since) {
+            if let Some((_, counts)) = self.later_counts.pop_front() {
+                self.counts += counts;
+            }
+        }
+    }
+
+    fn fold_one(&mut self, delta: Delta<K, A>) {
+        for mut chunk in delta.into_chunks() {
+            let mut rows = chunk.drain(..).peekable();
+            // Rows of one table mostly follow each other: look the table up once for each run.
+            while let Some(first) = rows.peek().map(|row| (row.day, row.closing)) {
+                let table = self.tables.entry(first).or_insert_with(Table::new);
+                while let Some(row) = rows.next_if(|row| (row.day, row.closing) == first) {
+                    table.add(row.hash, row.key, row.aggregate);
+                }
+            }
+        }
+        self.check_limits();
+    }
+
+    /// Limits hold over all workers; keys spread evenly, so each worker answers for its share.
+    fn check_limits(&mut self) {
+        let limits = self.view.bounds();
+        let unsealed = || self.tables.values().chain(self.frozen.values().map(Arc::as_ref));
+        let groups = unsealed().map(Table::len).sum::<usize>() * self.peers;
+        let bytes = unsealed().map(Table::bytes).sum::<usize>() * self.peers;
+        let checks = [
+            ("unsealed days", limits.unsealed_days, self.unsealed_days()),
+            ("groups", limits.groups, groups),
+            ("bytes", limits.bytes, bytes),
+        ];
+        for (what, limit, needed) in checks {
+            if needed > limit && self.error.is_none() {
+                let view = self.view.name().to_owned();
+                self.fail(LimitError { view, what, limit, needed });
+            }
+        }
+    }
+
+    pub(crate) fn fail(&mut self, error: impl std::error::Error + Send + Sync + 'static) {
+        tracing::error!(view = self.view.name(), %error, "the view stops");
+        self.error.get_or_insert(Arc::new(error));
+    }
+
+    /// The floor up to which nothing is outstanding, given that of the frontier: what is not folded
+    /// yet holds closings back.
+    pub(crate) fn settled_floor(&self, frontier: Option<Moment>) -> Option<i64> {
+        let waiting = self.deltas.front().map(|delta| delta.moment.floor);
+        frontier.map(|moment| moment.floor).into_iter().chain(waiting).min()
+    }
+
+    /// Freezes the tables of closings through `through`; they stay readable. In order of closing.
+    pub(crate) fn freeze(&mut self, through: Day) -> Vec<((Day, Day), Arc<Table<K, A>>)> {
+        let mut ready: Vec<(Day, Day)> =
+            self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
+        ready.sort_by_key(|&(day, closing)| (closing, day));
+        let freeze = |place: (Day, Day)| {
+            let table = Arc::new(self.tables.remove(&place)?);
+            self.frozen.insert(place, Arc::clone(&table));
+            Some((place, table))
+        };
+        ready.into_iter().filter_map(freeze).collect()
+    }
+
+    /// Replaces frozen tables by the files that hold them, in one step.
+    pub(crate) fn swap(&mut self, sealed: Vec<LivePart<K, A>>, through: Day) {
+        for part in sealed {
+            self.frozen.remove(&(part.day, part.closing));
+            let parts = self.sealed.entry(part.day).or_default();
+            for old in parts.iter_mut() {
+                old.coverage = old.coverage.minus(&part.coverage);
+            }
+            parts.retain(|old| !old.coverage.is_empty());
+            parts.push(part);
+        }
+        self.sealed_through = self.sealed_through.max(Some(through));
+    }
+
+    /// The live revisions of the days in `days`, to merge amendments into.
+    pub(crate) fn live(&self, day: Day) -> Vec<LivePart<K, A>> {
+        self.sealed.get(&day).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn sealed_through(&self) -> Option<Day> {
+        self.sealed_through
+    }
+
+    pub(crate) fn numbers(&self) -> ViewNumbers {
+        let everything = Moment { floor: i64::MAX, tick: u64::MAX };
+        ViewNumbers {
+            sealed_through: self.sealed_through,
+            sealed_days: self.sealed.len(),
+            unsealed_days: self.unsealed_days(),
+            groups: self.groups(),
+            late: self.counts(everything).late,
+        }
+    }
+
+    fn unsealed_days(&self) -> usize {
+        let mut days: Vec<Day> =
+            self.tables.keys().chain(self.frozen.keys()).map(|(day, _)| *day).collect();
+        days.dedup();
+        days.len()
+    }
+
+    fn groups(&self) -> usize {
+        self.tables.values().chain(self.frozen.values().map(Arc::as_ref)).map(Table::len).sum()
+    }
+
+    /// The counts as of `moment`.
+    pub(crate) fn counts(&self, moment: Moment) -> Counts {
+        let mut counts = self.counts;
+        for (_, later) in self.later_counts.iter().take_while(|(at, _)| *at <= moment) {
+            counts += *later;
+        }
+        counts
+    }
+
+    /// Visits what this worker holds of the wanted keys and days as of `moment`, each event in exactly
+    /// one of the visited aggregates.
+    pub(crate) fn visit(
+        &self,
+        wanted: &Wanted<'_, K>,
+        days: DayRange,
+        moment: Moment,
+        visit: &mut dyn FnMut(Day, &K, Layer, &A),
+    ) -> Result<(), BatchError> {
+        if days.is_empty() {
+            return Ok(());
+        }
+        for (day, parts) in self.sealed.range(days.lower..days.upper) {
+            for part in parts {
+                let layer = Layer::Batch(part.closing);
+                match wanted {
+                    Wanted::One(hash, key, bytes) => {
+                        if part.coverage.contains(crate::key::partition(*hash))
+                            && let Some(aggregate) = part.view.get(*hash, bytes)?
+                        {
+                            visit(*day, key, layer, &aggregate);
+                        }
+                    }
+                    Wanted::Range(range) if range.is_all() => {
+                        for row in part.view.scan(&part.coverage) {
+                            let (_, key, aggregate) = row?;
+                            visit(*day, &key, layer, &aggregate);
+                        }
+                    }
+                    Wanted::Range(range) => {
+                        part.view.range(range, &part.coverage, |_, key, aggregate| {
+                            visit(*day, &key, layer, &aggregate);
+                        })?;
+                    }
+                }
+            }
+        }
+        let place = (days.lower, Day::MIN)..(days.upper, Day::MIN);
+        let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
+        for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {
+            let layer = speed_layer(day, closing);
+            match wanted {
+                Wanted::One(hash, key, _) => {
+                    if let Some(aggregate) = table.get(*hash, key) {
+                        visit(day, key, layer, aggregate);
+                    }
+                }
+                Wanted::Range(range) => {
+                    for (key, aggregate) in table.iter() {
+                        if in_range(range, key) {
+                            visit(day, key, layer, aggregate);
+                        }
+                    }
+                }
+            }
+        }
+        for delta in self.deltas.iter().take_while(|delta| delta.moment <= moment) {
+            let mut visit_row = |row: &Row<K, A>| {
+                if days.contains(row.day) {
+                    visit(row.day, &row.key, speed_layer(row.day, row.closing), &row.aggregate);
+                }
+            };
+            match wanted {
+                Wanted::One(hash, key, _) => delta.visit(*hash, key, visit_row),
+                Wanted::Range(range) => {
+                    delta.rows().filter(|row| in_range(range, &row.key)).for_each(&mut visit_row);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn speed_layer(day: Day, closing: Day) -> Layer {
+    if day == closing { Layer::Speed } else { Layer::Amendment }
+}
+
+fn in_range<K: Key>(range: &KeyRange, key: &K) -> bool {
+    range.is_all() || range.contains(&encoded(key))
+}

@@ -1,0 +1,105 @@
+//! A hash table of one unsealed day and closing.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::aggregate::Aggregate;
+use crate::key::{Key, PARTITIONS, partition};
+
+/// A table grows into one table for each partition beyond this many keys: a small one is compact, and
+/// a large one never stops to move all its keys at once.
+const SPLIT_AT: usize = 8_192;
+
+/// Aggregates by key. The hash of a key is computed once, by the worker that combined it.
+#[derive(Debug)]
+pub(crate) struct Table<K, A> {
+    /// One table, or one for each partition.
+    parts: Vec<HashTable<(K, A)>>,
+    len: usize,
+    heap: usize,
+}
+
+impl<K: Key, A: Aggregate> Table<K, A> {
+    pub(crate) fn new() -> Self {
+        Table { parts: vec![HashTable::new()], len: 0, heap: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes held, slots that are free included.
+    pub(crate) fn bytes(&self) -> usize {
+        let slots: usize = self.parts.iter().map(HashTable::capacity).sum();
+        slots * (size_of::<(K, A)>() + 1) + self.heap
+    }
+
+    #[inline]
+    fn part(&self, hash: u64) -> usize {
+        if self.parts.len() == 1 { 0 } else { partition(hash) }
+    }
+
+    /// Combines `aggregate` into the row of `key`.
+    #[inline]
+    pub(crate) fn add(&mut self, hash: u64, key: K, aggregate: A) {
+        let part = self.part(hash);
+        match self.parts[part].entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
+            Entry::Occupied(mut row) => {
+                let state = &mut row.get_mut().1;
+                let before = state.heap_bytes();
+                state.plus_equals(&aggregate);
+                self.heap = self.heap + state.heap_bytes() - before;
+            }
+            Entry::Vacant(slot) => {
+                self.heap += key.heap_bytes() + aggregate.heap_bytes();
+                slot.insert((key, aggregate));
+                self.len += 1;
+                if self.len == SPLIT_AT {
+                    self.split();
+                }
+            }
+        }
+    }
+
+    fn split(&mut self) {
+        let mut parts: Vec<HashTable<(K, A)>> = Vec::new();
+        parts.resize_with(PARTITIONS, HashTable::new);
+        for (key, aggregate) in self.parts.drain(..).flatten() {
+            let hash = key.hash64();
+            parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());
+        }
+        self.parts = parts;
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&A> {
+        self.parts[self.part(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, A)> {
+        self.parts.iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Count;
+
+    #[test]
+    fn differential_table_and_map_agree_across_the_split() {
+        let mut table = Table::<u64, Count>::new();
+        let mut map = std::collections::HashMap::new();
+        for step in 0..40_000u64 {
+            let key = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 20_000;
+            table.add(key.hash64(), key, Count(1));
+            *map.entry(key).or_insert(0) += 1;
+        }
+        assert_eq!(table.len(), map.len());
+        assert_eq!(table.iter().count(), map.len());
+        for (key, count) in map {
+            assert_eq!(table.get(key.hash64(), &key), Some(&Count(count)));
+        }
+        assert_eq!(table.get(77_777u64.hash64(), &77_777), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! The definition of a view, and the pure decisions that follow from it: which day an event belongs
+//! to, which closing takes it, and when that closing is complete.
+
+use crate::time::{Calendar, Day, EventTime, TimeError};
+
+/// The definition of a view: a name, a calendar, a grace, and bounds.
+///
+/// Together with a function `event ↦ (event time, key, aggregate)` this is all that both layers need:
+/// the speed view and the batch views are computed from the same definition.
+#[derive(Clone, Debug)]
+pub struct View {
+    name: String,
+    calendar: Calendar,
+    grace: i64,
+    limits: Limits,
+    definition: String,
+}
+
+impl View {
+    /// A view over the days of UTC, with an hour of grace and the default [`Limits`].
+    ///
+    /// # Errors
+    /// [`ViewError::Name`] unless the name is 1 to 64 of `a-z`, `0-9`, `-` and `_`: it names a folder.
+    pub fn new(name: &str) -> Result<View, ViewError> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+            return Err(ViewError::Name { name: name.to_owned() });
+        }
+        Ok(View {
+            name: name.to_owned(),
+            calendar: Calendar::utc(),
+            grace: 3_600_000,
+            limits: Limits::default(),
+            definition: String::new(),
+        })
+    }
+
+    /// The same view over the days of an IANA time zone.
+    ///
+    /// # Errors
+    /// [`ViewError::Zone`] if the zone is not known.
+    pub fn zone(mut self, name: &str) -> Result<View, ViewError> {
+        self.calendar = Calendar::new(name)?;
+        Ok(self)
+    }
+
+    /// The same view, waiting `ms` milliseconds after a day's end before the day closes.
+    ///
+    /// # Errors
+    /// [`ViewError::Grace`] if it is negative.
+    pub fn grace_ms(mut self, ms: i64) -> Result<View, ViewError> {
+        if ms < 0 {
+            return Err(ViewError::Grace { ms });
+        }
+        self.grace = ms;
+        Ok(self)
+    }
+
+    /// The same view, with words for what its key and aggregate are made of. A data folder keeps them
+    /// and refuses a view whose words have changed: its sealed days would mean something else.
+    #[must_use]
+    pub fn defined_as(mut self, words: &str) -> View {
+        self.definition = words.to_owned();
+        self
+    }
+
+    /// The words of [`View::defined_as`].
+    pub fn definition(&self) -> &str {
+        &self.definition
+    }
+
+    /// The same view with other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> View {
+        self.limits = limits;
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The calendar.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    /// The grace, in milliseconds.
+    pub fn grace(&self) -> i64 {
+        self.grace
+    }
+
+    /// The bounds.
+    pub fn bounds(&self) -> Limits {
+        self.limits
+    }
+
+    /// The first day that is not closed under `floor`.
+    pub fn first_open(&self, floor: EventTime) -> Day {
+        self.calendar.first_open(floor, self.grace)
+    }
+
+    /// The closing that an event of `day` belongs to when it enters under `floor`.
+    ///
+    /// An open day is its own closing; a late event goes to the first day that is still open, and
+    /// becomes part of its own day's next revision when that one closes. This is a function of the
+    /// event and its moment alone, the same on every worker and in every recomputation.
+    pub fn closing(&self, day: Day, floor: EventTime) -> Day {
+        day.max(self.first_open(floor))
+    }
+
+    /// The least floor under which `closing` is complete: nothing can be added to it any more.
+    pub fn upper(&self, closing: Day) -> EventTime {
+        self.calendar.end_of(closing).saturating_add(self.grace)
+    }
+
+    /// The greatest end of a day, grace included, that `watermark` has reached.
+    pub fn floor_at(&self, watermark: EventTime) -> EventTime {
+        if watermark == EventTime::MIN {
+            return EventTime::MIN;
+        }
+        self.upper(self.first_open(watermark).previous()).min(watermark)
+    }
+
+    /// The least watermark beyond `watermark` at which [`View::floor_at`] changes.
+    pub fn next_floor(&self, watermark: EventTime) -> EventTime {
+        if watermark == EventTime::MIN {
+            return EventTime::MIN.saturating_add(1);
+        }
+        self.upper(self.first_open(watermark))
+    }
+}
+
+/// Bounds on what a view holds in memory, over all workers together.
+///
+/// When one is met, the view stops with a [`LimitError`] that says which; nothing is dropped silently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Days with unsealed events (ordinary ones or amendments).
+    pub unsealed_days: usize,
+    /// Pairs of day and key with unsealed events.
+    pub groups: usize,
+    /// Bytes of the unsealed tables.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// Other bounds on unsealed days, groups and bytes.
+    pub fn new(unsealed_days: usize, groups: usize, bytes: usize) -> Limits {
+        Limits { unsealed_days, groups, bytes }
+    }
+}
+
+impl Default for Limits {
+    /// 40,000 days (a century), 500 million groups, 64 GiB.
+    fn default() -> Limits {
+        Limits { unsealed_days: 40_000, groups: 500_000_000, bytes: 64 << 30 }
+    }
+}
+
+/// A bound that was met: nothing of the tick at which it was met is shown, and nothing later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "view '{view}' needs {needed} {what}, its limit is {limit}: raise the limit, or check the event times"
+)]
+pub struct LimitError {
+    /// The view.
+    pub view: String,
+    /// What is limited: `unsealed days`, `groups` or `bytes`.
+    pub what: &'static str,
+    /// The limit, over all workers.
+    pub limit: usize,
+    /// What would be needed, estimated over all workers from the one that met the limit.
+    pub needed: usize,
+}
+
+/// What can be wrong with the definition of a view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// The name cannot name a folder everywhere.
+    #[error("'{name}' is not a name of a view: expected 1 to 64 of a-z, 0-9, - and _")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// The zone is not known.
+    #[error(transparent)]
+    Zone(#[from] TimeError),
+    /// The grace is negative.
+    #[error("a grace of {ms} ms: expected 0 or more")]
+    Grace {
+        /// What was given.
+        ms: i64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Day {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn closings_are_functions_of_the_moment() {
+        let view = View::new("v").unwrap().zone("America/New_York").unwrap();
+        let floor = view.upper(day("2013-03-10"));
+        assert_eq!(view.first_open(floor), day("2013-03-11"));
+        assert_eq!(view.closing(day("2013-03-09"), floor), day("2013-03-11"));
+        assert_eq!(view.closing(day("2013-03-12"), floor), day("2013-03-12"));
+        assert_eq!(view.closing(day("2013-03-10"), floor - 1), day("2013-03-10"));
+        assert_eq!(view.closing(Day(-99_999), EventTime::MIN), Day(-99_999));
+    }
+
+    #[test]
+    fn floors_move_at_ends_of_days() {
+        let view = View::new("v").unwrap().grace_ms(1_000).unwrap();
+        let end = view.upper(day("2013-03-10"));
+        assert_eq!(view.floor_at(end - 1), view.upper(day("2013-03-09")));
+        assert_eq!(view.floor_at(end), end);
+        assert_eq!(view.next_floor(end - 1), end);
+        assert_eq!(view.next_floor(end), view.upper(day("2013-03-11")));
+        assert_eq!(view.floor_at(EventTime::MIN), EventTime::MIN);
+    }
+
+    #[test]
+    fn names() {
+        assert!(View::new("by-carrier_2").is_ok());
+        for bad in ["", "A", "a/b", "a b", "é", &"x".repeat(65)] {
+            assert!(View::new(bad).is_err(), "{bad}");
+        }
+    }
+}
