@@ -4,11 +4,84 @@
 //! ([`Semigroup::plus_equals`]), and presented to people. States live in the diff position of
 //! differential collections, so the speed view, the batch views and any differential operator combine
 //! them by the same ⊕. Tuples of up to four aggregates, and vectors of them, are aggregates.
+//!
+//! | state | of one event | presented | ⊕ has |
+//! |---|---|---|---|
+//! | [`Count`] | [`Count::one`] | the count | zero, negation |
+//! | [`Sum`] | [`Sum::of`] an integer | the sum | zero, negation |
+//! | [`DecimalSum`] | [`DecimalSum::of`] a [`Decimal`] | the sum, with the largest scale | |
+//! | [`Min`], [`Max`] | `Min(value)`, `Max(value)` | the value | |
+//! | [`Mean`] | [`Mean::of`] a [`Decimal`] | rounded to any number of digits | |
+//! | [`Distinct`] | [`Distinct::of`] bytes | about how many | |
+//! | [`Quantiles`] | [`Quantiles::of`] a [`Decimal`] | the value at a rank, within 0.1 % | |
+//! | [`Maybe`] | `Maybe(Some(state))`, `Maybe(None)` | the state, if there is one | zero |
+//!
+//! # Your own
+//! On which days of the week did it happen? Two sets of days are combined by their union:
+//!
+//! ```
+//! use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// One bit for each day of the week, Monday in the lowest.
+//! #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+//! struct Weekdays(u8);
+//!
+//! impl Weekdays {
+//!     fn of(days_since_1970: i32) -> Weekdays {
+//!         // 1970 began on a Thursday.
+//!         Weekdays(1 << (days_since_1970 + 3).rem_euclid(7))
+//!     }
+//! }
+//!
+//! impl IsZero for Weekdays {
+//!     fn is_zero(&self) -> bool {
+//!         self.0 == 0
+//!     }
+//! }
+//!
+//! impl Semigroup for Weekdays {
+//!     fn plus_equals(&mut self, rhs: &Weekdays) {
+//!         self.0 |= rhs.0;
+//!     }
+//! }
+//!
+//! impl Aggregate for Weekdays {}
+//!
+//! laws::check_laws(&[Weekdays(0), Weekdays::of(0), Weekdays::of(1), Weekdays(0b110_0000)]);
+//!
+//! let mut days = Weekdays::of(0);
+//! days.plus_equals(&Weekdays::of(7));
+//! days.plus_equals(&Weekdays::of(-3));
+//! assert_eq!(days, Weekdays(0b000_1001), "Mondays and Thursdays");
+//! ```
+
+mod buckets;
+mod count;
+mod decimal;
+mod distinct;
+mod extremes;
+pub mod laws;
+mod maybe;
+mod mean;
+mod quantiles;
+mod sketch_format;
+mod sorted;
+mod sum;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use differential_dataflow::difference::{IsZero, Semigroup};
+pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
+
+pub use count::Count;
+pub use decimal::{Decimal, DecimalError};
+pub use distinct::Distinct;
+pub use extremes::{Max, Min};
+pub use maybe::Maybe;
+pub use mean::Mean;
+pub use quantiles::Quantiles;
+pub use sum::{DecimalSum, Sum};
 
 /// A state with an exact ⊕.
 ///
@@ -16,12 +89,85 @@ pub use differential_dataflow::difference::{IsZero, Semigroup};
 /// ⊕ is associative and commutative *to the bit*, and never fails midway: one worker, two workers and
 /// a recomputation combine the same events in different orders and must get the same state. So a state
 /// is a function of the multiset of what was added; there are no floating-point sums in it.
-/// `laws::check_laws` tests this, for your own aggregates too.
+/// [`laws::check_laws`] tests this, for your own aggregates too.
+///
+/// Differential drops a state that [is zero](IsZero::is_zero): it must be the identity of ⊕. A tuple is
+/// zero if all its parts are, a vector if all its elements are; the vectors of one view are best of one
+/// length.
 pub trait Aggregate:
     Semigroup + Ord + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {
     /// Bytes of heap that the state holds, for bounds on memory.
     fn heap_bytes(&self) -> usize {
         0
+    }
+}
+
+macro_rules! tuple_aggregate {
+    ($($part:ident . $index:tt),*) => {
+        impl<$($part: Aggregate),*> Aggregate for ($($part,)*) {
+            #[inline]
+            fn heap_bytes(&self) -> usize {
+                0 $( + self.$index.heap_bytes() )*
+            }
+        }
+    };
+}
+
+tuple_aggregate!(A.0);
+tuple_aggregate!(A.0, B.1);
+tuple_aggregate!(A.0, B.1, C.2);
+tuple_aggregate!(A.0, B.1, C.2, D.3);
+
+/// One aggregate for each column, when their number is known only when the program runs.
+impl<A: Aggregate> Aggregate for Vec<A> {
+    fn heap_bytes(&self) -> usize {
+        self.capacity() * size_of::<A>() + self.iter().map(Aggregate::heap_bytes).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::laws::check_laws;
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn laws_of_tuples_and_vectors() {
+        let texts = ["0", "-1.5", "20", "7.25"];
+        check_laws(&texts.map(|text| (DecimalSum::of(decimal(text)),)));
+        check_laws(&texts.map(|text| (Count::one(), Mean::of(decimal(text)))));
+        check_laws(&[
+            (Count(0), Sum::of(0), Maybe(None)),
+            (Count(1), Sum::of(-7), Maybe(Some(Max(3)))),
+        ]);
+        check_laws(&texts.map(|text| {
+            let value = decimal(text);
+            let distinct = Distinct::of(text.as_bytes());
+            (Count::one(), distinct, Quantiles::of(value), Maybe(Some((Min(value), Max(value)))))
+        }));
+        check_laws(&texts.map(|text| vec![Maybe(Some(Min(decimal(text)))), Maybe(None)]));
+        check_laws(&[vec![], vec![Count(1)], vec![Count(2), Count(3)]]);
+    }
+
+    #[test]
+    fn heap_is_that_of_the_parts() {
+        let mut sum = Quantiles::of(decimal("1"));
+        sum.plus_equals(&Quantiles::of(decimal("2")));
+        assert!(sum.heap_bytes() >= 40);
+        let tuple = (Count(1), sum.clone(), Maybe(Some(sum.clone())));
+        assert_eq!(tuple.heap_bytes(), 2 * tuple.1.heap_bytes());
+        let columns = vec![sum; 3];
+        let parts: usize = columns.iter().map(Aggregate::heap_bytes).sum();
+        assert_eq!(columns.heap_bytes(), 3 * size_of::<Quantiles>() + parts);
+    }
+
+    /// What the counters of the hot path weigh in a table.
+    #[test]
+    fn the_hot_tuple_is_half_a_cache_line() {
+        assert_eq!(size_of::<(Count, Sum, Max<u64>)>(), 32);
     }
 }

@@ -1,0 +1,104 @@
+//! The least and the greatest value.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use differential_dataflow::difference::{IsZero, Semigroup};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Aggregate;
+
+/// The least value.
+///
+/// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
+/// Heap is counted for `String` and `Vec<u8>` only.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Min<T>(pub T);
+
+/// The greatest value.
+///
+/// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
+/// Heap is counted for `String` and `Vec<u8>` only.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Max<T>(pub T);
+
+macro_rules! extreme {
+    ($name:ident keeps $better:tt) => {
+        impl<T> IsZero for $name<T> {
+            #[inline]
+            fn is_zero(&self) -> bool {
+                false
+            }
+        }
+
+        impl<T: Ord + Clone> Semigroup for $name<T> {
+            #[inline]
+            fn plus_equals(&mut self, rhs: &Self) {
+                if rhs.0 $better self.0 {
+                    self.0.clone_from(&rhs.0);
+                }
+            }
+        }
+
+        impl<T> Aggregate for $name<T>
+        where
+            T: Ord + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static,
+        {
+            fn heap_bytes(&self) -> usize {
+                heap_bytes(&self.0)
+            }
+        }
+    };
+}
+
+extreme!(Min keeps <);
+extreme!(Max keeps >);
+
+/// Heap of the two types of text that values come as; of any other type nothing is known.
+fn heap_bytes(value: &dyn Any) -> usize {
+    if let Some(text) = value.downcast_ref::<String>() {
+        text.capacity()
+    } else if let Some(bytes) = value.downcast_ref::<Vec<u8>>() {
+        bytes.capacity()
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Decimal;
+    use crate::aggregate::laws::check_laws;
+
+    #[test]
+    fn laws_of_extremes() {
+        check_laws(&[Min(3u64), Min(0), Min(u64::MAX)]);
+        check_laws(&["b", "", "a"].map(|text| Max(text.to_owned())));
+        // The same number at two scales: one of them, whatever the order.
+        let values = ["1.5", "1.50", "-2"].map(|text| text.parse::<Decimal>().unwrap());
+        check_laws(&values.map(Min));
+        check_laws(&values.map(Max));
+    }
+
+    #[test]
+    fn the_least_and_the_greatest_stay() {
+        let (mut least, mut greatest) = (Min(5), Max(5));
+        for value in [7, -2, 6] {
+            least.plus_equals(&Min(value));
+            greatest.plus_equals(&Max(value));
+        }
+        assert_eq!((least, greatest), (Min(-2), Max(7)));
+    }
+
+    #[test]
+    fn heap_of_texts_is_counted() {
+        assert_eq!(Max("four".to_owned()).heap_bytes(), 4);
+        assert_eq!(Max(4u64).heap_bytes(), 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! The laws of [`Aggregate`], to be tested on samples; for your own aggregates too.
+
+use std::cmp::Ordering;
+
+use super::Aggregate;
+
+/// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by
+/// `cmp` and by the bytes of [`bincode`], a state that says it is zero is the identity, and a state
+/// survives serialization.
+///
+/// Every triple of the sample is tried, so a dozen states are a good sample: the extremes, states of
+/// one event, states large enough to have changed their form. States that never meet in one view, such
+/// as vectors of different lengths, do not belong into one sample.
+///
+/// # Panics
+/// With a message that names the law and the states.
+pub fn check_laws<A: Aggregate>(sample: &[A]) {
+    for a in sample {
+        check_round_trip(a);
+        for b in sample {
+            let sum = plus(a, b);
+            check_round_trip(&sum);
+            check_same("a ⊕ b = b ⊕ a", &sum, &plus(b, a), &[a, b]);
+            if a.is_zero() {
+                check_same("0 ⊕ b = b", &sum, b, &[a, b]);
+            }
+            for c in sample {
+                let (left, right) = (plus(&sum, c), plus(a, &plus(b, c)));
+                check_same("(a ⊕ b) ⊕ c = a ⊕ (b ⊕ c)", &left, &right, &[a, b, c]);
+            }
+        }
+    }
+}
+
+fn plus<A: Aggregate>(a: &A, b: &A) -> A {
+    let mut sum = a.clone();
+    sum.plus_equals(b);
+    sum
+}
+
+#[track_caller]
+fn check_same<A: Aggregate>(law: &str, left: &A, right: &A, states: &[&A]) {
+    assert!(left == right, "{law} is broken: {left:?} != {right:?}, from {states:?}");
+    assert!(left.cmp(right) == Ordering::Equal, "{law} is broken by cmp, from {states:?}");
+    let (left, right) = (bytes(left), bytes(right));
+    assert!(left == right, "{law} is broken in the bytes {left:?} != {right:?}, from {states:?}");
+}
+
+#[track_caller]
+fn check_round_trip<A: Aggregate>(state: &A) {
+    let written = bytes(state);
+    match bincode::deserialize::<A>(&written) {
+        Ok(read) => check_same("read(write(a)) = a", &read, state, &[state]),
+        Err(error) => panic!("read(write(a)) = a is broken: {error}, from {state:?}"),
+    }
+}
+
+#[track_caller]
+fn bytes<A: Aggregate>(state: &A) -> Vec<u8> {
+    match bincode::serialize(state) {
+        Ok(bytes) => bytes,
+        Err(error) => panic!("a state is not written: {error}, from {state:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use differential_dataflow::difference::{IsZero, Semigroup};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// The last value seen, which depends on the order.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    struct Last(u64);
+
+    impl IsZero for Last {
+        fn is_zero(&self) -> bool {
+            false
+        }
+    }
+
+    impl Semigroup for Last {
+        fn plus_equals(&mut self, rhs: &Last) {
+            self.0 = rhs.0;
+        }
+    }
+
+    impl Aggregate for Last {}
+
+    /// Half the sum: commutative, not associative.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    struct Middle(u64);
+
+    impl IsZero for Middle {
+        fn is_zero(&self) -> bool {
+            false
+        }
+    }
+
+    impl Semigroup for Middle {
+        fn plus_equals(&mut self, rhs: &Middle) {
+            self.0 = (self.0 + rhs.0) / 2;
+        }
+    }
+
+    impl Aggregate for Middle {}
+
+    #[test]
+    #[should_panic(
+        expected = "a ⊕ b = b ⊕ a is broken: Last(2) != Last(1), from [Last(1), Last(2)]"
+    )]
+    fn what_does_not_commute_is_named() {
+        check_laws(&[Last(1), Last(2)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "(a ⊕ b) ⊕ c = a ⊕ (b ⊕ c) is broken")]
+    fn what_does_not_associate_is_named() {
+        check_laws(&[Middle(0), Middle(4), Middle(8)]);
+    }
+}

@@ -1,0 +1,454 @@
+//! Quantiles: exact for few values, in logarithmic buckets for many.
+
+use differential_dataflow::difference::{IsZero, Semigroup};
+use serde::{Deserialize, Serialize};
+
+use super::buckets::{Units, bucket, middle, rounded};
+use super::sorted::{self, Run};
+use super::{Aggregate, Decimal};
+
+/// The most values that are kept exactly.
+const MOST_EXACT: u64 = 1_000;
+/// Quantiles of decimals of either sign.
+///
+/// Guarantee: exact up to 1,000 values. Beyond that within 0.1 % of the value at that rank, and the first
+/// and the last rank exact.
+///
+/// # Why 0.1 %
+/// Let all values be multiples of `s`, one unit in the last digit of the largest scale among them. A
+/// bucket holds the values of one sign whose absolute values share the leading one, at 2ᵉ, and the
+/// ten bits below it. It is `w` = 2ᵉ⁻¹⁰ wide, and any value `v` in it has |v| ≥ 2ᵉ = 1024·w. The answer is
+/// the middle of the bucket, at most w/2 away from `v`, rounded to a multiple of `s`.
+/// - If |v| < 1024·s, then w < s, so the middle is less than s/2 away from `v`, and is rounded to `v`: exact.
+/// - Else rounding moves it by s/2 ≤ |v|/2048 at most, on top of w/2 ≤ |v|/2048: together within |v|/1024,
+///   which is below 0.1 %.
+///
+/// Keeping the answer between the least and the greatest value brings it only closer to `v`.
+///
+/// # State
+/// A function of the multiset of values: their number decides on the form, each value alone decides on
+/// its bucket, and the least, the greatest and the largest scale are what they are. A state takes no
+/// heap for one value, 20 bytes for each different one up to 1,000, then 12 bytes for each bucket in
+/// use, of which values within a factor of two of each other have at most 1,024.
+///
+/// ```
+/// use dayfold::aggregate::{Quantiles, Semigroup};
+///
+/// let mut delays = Quantiles::of("-3".parse()?);
+/// delays.plus_equals(&Quantiles::of("12.5".parse()?));
+/// delays.plus_equals(&Quantiles::of("4".parse()?));
+/// let median = delays.quantile(50, 100).map(|value| value.to_string());
+/// assert_eq!(median.as_deref(), Some("4.0"));
+/// # Ok::<(), dayfold::aggregate::DecimalError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Quantiles {
+    count: u64,
+    scale: u8,
+    form: Form,
+}
+
+/// Which form it is depends on the number of values alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Form {
+    One(Units),
+    /// 2 to [`MOST_EXACT`] values.
+    Exact(Vec<Run<Units>>),
+    /// More than [`MOST_EXACT`] values.
+    Buckets(Box<Buckets>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Buckets {
+    least: Units,
+    greatest: Units,
+    /// By [`bucket`].
+    runs: Vec<Run<i32>>,
+}
+
+impl Quantiles {
+    /// The quantiles of one value. A value beyond ±2⁹⁵ units (4·10¹⁹), which no parsed number and no
+    /// integer of 64 bits is, counts as that bound.
+    #[inline]
+    pub fn of(value: Decimal) -> Quantiles {
+        let form = Form::One(Units::new(value.units()));
+        Quantiles { count: 1, scale: value.scale(), form }
+    }
+
+    /// The number of values.
+    #[inline]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The largest number of digits after the point among the values.
+    #[inline]
+    pub fn scale(&self) -> u8 {
+        self.scale
+    }
+
+    /// The value at rank ⌈n·`numerator`/`denominator`⌉ of the `n` values in ascending order, at least the
+    /// first and at most the last: `quantile(50, 100)` is the median, the lower one of two.
+    ///
+    /// It has the largest scale among the values. `None` if the denominator is 0.
+    pub fn quantile(&self, numerator: u64, denominator: u64) -> Option<Decimal> {
+        if denominator == 0 {
+            return None;
+        }
+        let product = u128::from(numerator) * u128::from(self.count);
+        let rank = product.div_ceil(u128::from(denominator)).clamp(1, u128::from(self.count));
+        let units = match &self.form {
+            Form::One(value) => value.get(),
+            Form::Exact(runs) => key_at(runs, rank)?.get(),
+            Form::Buckets(buckets) => buckets.value_at(rank, self.count, self.scale)?,
+        };
+        Some(Decimal::from_units(units, self.scale))
+    }
+}
+
+impl Buckets {
+    fn of_runs(runs: &[Run<Units>]) -> Option<Buckets> {
+        let (least, greatest) = (runs.first()?.key, runs.last()?.key);
+        Some(Buckets { least, greatest, runs: to_buckets(runs) })
+    }
+
+    fn value_at(&self, rank: u128, count: u64, scale: u8) -> Option<i128> {
+        let (least, greatest) = (self.least.get(), self.greatest.get());
+        if rank <= 1 {
+            return Some(least);
+        }
+        if rank >= u128::from(count) {
+            return Some(greatest);
+        }
+        let middle = rounded(middle(key_at(&self.runs, rank)?), scale);
+        Some(middle.max(least).min(greatest))
+    }
+
+    fn stretch(&mut self, least: Units, greatest: Units) {
+        self.least = self.least.min(least);
+        self.greatest = self.greatest.max(greatest);
+    }
+}
+
+/// The key of the value at a rank from 1 on.
+fn key_at<K: Copy>(runs: &[Run<K>], rank: u128) -> Option<K> {
+    let mut before = 0;
+    let holds = |run: &&Run<K>| {
+        before += u128::from(run.count());
+        rank <= before
+    };
+    runs.iter().find(holds).map(|run| run.key)
+}
+
+/// Value by value, as if each had come to a state that was already in buckets.
+fn to_buckets(runs: &[Run<Units>]) -> Vec<Run<i32>> {
+    let mut buckets: Vec<Run<i32>> = Vec::new();
+    // Buckets ascend with the values, so runs of one bucket are neighbours.
+    for group in runs.chunk_by(|left, right| bucket(left.key.get()) == bucket(right.key.get())) {
+        let count = group.iter().fold(0u64, |sum, run| sum.wrapping_add(run.count()));
+        buckets.push(Run::new(bucket(group[0].key.get()), count));
+    }
+    buckets
+}
+
+impl IsZero for Quantiles {
+    #[inline]
+    fn is_zero(&self) -> bool {
+        false
+    }
+}
+
+impl Semigroup for Quantiles {
+    fn plus_equals(&mut self, rhs: &Quantiles) {
+        self.scale = self.scale.max(rhs.scale);
+        // More events than a u64 counts cannot come.
+        self.count = self.count.saturating_add(rhs.count);
+        if self.count <= MOST_EXACT {
+            self.form.add_exactly(&rhs.form);
+        } else {
+            self.form.add_in_buckets(&rhs.form);
+        }
+    }
+}
+
+impl Form {
+    /// Adds up to [`MOST_EXACT`] values in all.
+    fn add_exactly(&mut self, other: &Form) {
+        if let Form::One(value) = self {
+            *self = Form::Exact(vec![Run::new(*value, 1)]);
+        }
+        match (self, other) {
+            (Form::Exact(runs), Form::One(value)) => sorted::insert(runs, Run::new(*value, 1)),
+            (Form::Exact(runs), Form::Exact(others)) => sorted::merge(runs, others),
+            _ => unreachable!("up to {MOST_EXACT} values are kept exactly"),
+        }
+    }
+
+    /// Adds up to more than [`MOST_EXACT`] values.
+    fn add_in_buckets(&mut self, other: &Form) {
+        let buckets = self.make_buckets();
+        match other {
+            Form::One(value) => {
+                buckets.stretch(*value, *value);
+                sorted::insert(&mut buckets.runs, Run::new(bucket(value.get()), 1));
+            }
+            Form::Exact(runs) => {
+                if let Some(others) = Buckets::of_runs(runs) {
+                    buckets.stretch(others.least, others.greatest);
+                    sorted::merge(&mut buckets.runs, &others.runs);
+                }
+            }
+            Form::Buckets(others) => {
+                buckets.stretch(others.least, others.greatest);
+                sorted::merge(&mut buckets.runs, &others.runs);
+            }
+        }
+    }
+
+    fn make_buckets(&mut self) -> &mut Buckets {
+        let made = match self {
+            Form::One(value) => Buckets::of_runs(&[Run::new(*value, 1)]),
+            Form::Exact(runs) => Buckets::of_runs(runs),
+            Form::Buckets(_) => None,
+        };
+        if let Some(buckets) = made {
+            *self = Form::Buckets(Box::new(buckets));
+        }
+        match self {
+            Form::Buckets(buckets) => buckets,
+            _ => unreachable!("every state has values"),
+        }
+    }
+}
+
+impl Aggregate for Quantiles {
+    fn heap_bytes(&self) -> usize {
+        match &self.form {
+            Form::One(_) => 0,
+            Form::Exact(runs) => runs.capacity() * size_of::<Run<Units>>(),
+            Form::Buckets(buckets) => {
+                size_of::<Buckets>() + buckets.runs.capacity() * size_of::<Run<i32>>()
+            }
+        }
+    }
+}
+
+/// What was read, before it is known to be a state that we could have written.
+#[derive(Deserialize)]
+struct Unchecked {
+    count: u64,
+    scale: u8,
+    form: Form,
+}
+
+impl TryFrom<Unchecked> for Quantiles {
+    type Error = &'static str;
+    fn try_from(read: Unchecked) -> Result<Quantiles, &'static str> {
+        let Unchecked { count, scale, form } = read;
+        let genuine = match &form {
+            Form::One(_) => count == 1,
+            Form::Exact(runs) => (2..=MOST_EXACT).contains(&count) && are_runs(runs, count),
+            Form::Buckets(buckets) => {
+                let Buckets { least, greatest, runs } = &**buckets;
+                count > MOST_EXACT
+                    && are_runs(runs, count)
+                    && least <= greatest
+                    && runs.first().map(|run| run.key) == Some(bucket(least.get()))
+                    && runs.last().map(|run| run.key) == Some(bucket(greatest.get()))
+            }
+        };
+        if genuine && scale <= 9 {
+            Ok(Quantiles { count, scale, form })
+        } else {
+            Err("these are not quantiles: the runs are not sorted, or do not add up")
+        }
+    }
+}
+
+fn are_runs<K: Ord + Copy>(runs: &[Run<K>], count: u64) -> bool {
+    let total = runs.iter().try_fold(0u64, |sum, run| sum.checked_add(run.count()));
+    sorted::is_sorted(runs) && runs.iter().all(|run| run.count() > 0) && total == Some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::aggregate::decimal::step;
+    use crate::aggregate::laws::check_laws;
+
+    fn sum(values: impl IntoIterator<Item = Decimal>) -> Quantiles {
+        let mut states = values.into_iter().map(Quantiles::of);
+        let first = states.next().unwrap();
+        states.fold(first, |mut sum, state| {
+            sum.plus_equals(&state);
+            sum
+        })
+    }
+
+    fn integers(values: impl IntoIterator<Item = i64>) -> Quantiles {
+        sum(values.into_iter().map(Decimal::from))
+    }
+
+    #[test]
+    fn laws_of_quantiles() {
+        check_laws(&[
+            integers([0]),
+            integers([-7, 7]),
+            sum(["0.000000001", "-1.50"].map(|text| text.parse().unwrap())),
+            integers(-300..400),
+            integers([5; 300]),
+            integers([i64::MIN, i64::MAX]),
+            integers(0..1_000),
+            integers(-500..501),
+            integers((0..3_000).map(|n| n * n * n)),
+        ]);
+    }
+
+    #[test]
+    fn ranks_are_rounded_up() {
+        let state = integers([40, 10, 30, 20]);
+        let at = |p, of| state.quantile(p, of).map(|value| value.to_string());
+        assert_eq!(at(50, 100).as_deref(), Some("20"));
+        assert_eq!(at(51, 100).as_deref(), Some("30"));
+        assert_eq!(at(0, 100).as_deref(), Some("10"));
+        assert_eq!(at(99, 100).as_deref(), Some("40"));
+        assert_eq!(at(u64::MAX, 1).as_deref(), Some("40"));
+        assert_eq!(at(1, 0), None);
+        assert_eq!(state.count(), 4);
+    }
+
+    #[test]
+    fn the_form_follows_the_number_of_values() {
+        let exact = integers(1_000_000..1_001_000);
+        assert!(matches!(exact.form, Form::Exact(_)));
+        assert_eq!(exact.quantile(1, 2), Some(Decimal::from(1_000_499)));
+        let many = integers(1_000_000..1_001_001);
+        assert!(matches!(many.form, Form::Buckets(_)));
+        // The ends stay exact.
+        assert_eq!(many.quantile(0, 1), Some(Decimal::from(1_000_000)));
+        assert_eq!(many.quantile(1, 1), Some(Decimal::from(1_001_000)));
+    }
+
+    /// Delays in minutes, prices in cents: such values stay exact, however many there are.
+    #[test]
+    fn small_values_stay_exact() {
+        let state = integers((0..100_000).map(|n| n * 7 % 2_047 - 1_023));
+        let mut sorted: Vec<i64> = (0..100_000).map(|n| n * 7 % 2_047 - 1_023).collect();
+        sorted.sort_unstable();
+        for p in 1..100 {
+            let expect = sorted[(p as usize * 1_000) - 1];
+            assert_eq!(state.quantile(p, 100), Some(Decimal::from(expect)), "p{p}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_small() {
+        assert!(size_of::<Quantiles>() <= 48);
+        assert_eq!(integers([7]).heap_bytes(), 0);
+        assert!(integers((0..1_000).map(|n| n % 10)).heap_bytes() <= 16 * 20);
+        assert!(integers(1_000..101_000).heap_bytes() <= 16_384 * 12);
+    }
+
+    #[test]
+    fn bad_states_are_errors() {
+        let refused = |state: &Quantiles| {
+            let bytes = bincode::serialize(state).unwrap();
+            bincode::deserialize::<Quantiles>(&bytes).is_err()
+        };
+        for good in [integers([1]), integers([1, 2]), integers(0..2_000)] {
+            assert!(!refused(&good));
+            assert!(refused(&Quantiles { count: good.count + 1, ..good.clone() }));
+            assert!(refused(&Quantiles { scale: 10, ..good.clone() }));
+            let mut bad = good;
+            match &mut bad.form {
+                Form::One(_) => continue,
+                Form::Exact(runs) => runs.reverse(),
+                Form::Buckets(buckets) => buckets.greatest = Units::new(1 << 60),
+            }
+            assert!(refused(&bad));
+        }
+    }
+
+    /// Numbers of either sign and every size that can be parsed, and many that are near each other.
+    fn decimals() -> impl Strategy<Value = Vec<Decimal>> {
+        let one = (0u8..=9, 0u32..80, any::<u64>(), any::<bool>()).prop_map(
+            |(scale, exponent, mantissa, negative)| {
+                let size = (u128::from(mantissa) << 16 | 1 << 79) >> (79 - exponent);
+                let size = size.min(10u128.pow(24) - 1) as i128;
+                let size = size / i128::from(step(scale)) * i128::from(step(scale));
+                Decimal::from_units(if negative { -size } else { size }, scale)
+            },
+        );
+        let near = (0u8..=9, -3_000i128..3_000)
+            .prop_map(|(scale, n)| Decimal::from_units(n * i128::from(step(scale)), scale));
+        prop_oneof![
+            vec(prop_oneof![one, near.clone()], 1..1_500),
+            vec(near, 900..1_500),
+            // One scale each, as columns have.
+            (0u8..=9, vec((any::<i64>(), 0u32..62), 1_001..1_200)).prop_map(|(scale, values)| {
+                let bound = 10i128.pow(24) / i128::from(step(scale));
+                let value = |(n, shift)| {
+                    let n = i128::from(n >> shift).clamp(1 - bound, bound - 1);
+                    Decimal::from_units(n * i128::from(step(scale)), scale)
+                };
+                values.into_iter().map(value).collect()
+            }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn oracle_quantiles_are_within_a_thousandth(values in decimals()) {
+            let state = sum(values.iter().copied());
+            let scale = values.iter().map(|value| value.scale()).max().unwrap();
+            prop_assert_eq!((state.count(), state.scale()), (values.len() as u64, scale));
+            let mut sorted: Vec<i128> = values.iter().map(|value| value.units()).collect();
+            sorted.sort_unstable();
+            for p in 0..=100u64 {
+                let rank = (p as usize * values.len()).div_ceil(100).max(1);
+                let expect = sorted[rank - 1];
+                let answer = state.quantile(p, 100).unwrap();
+                prop_assert_eq!(answer.scale(), scale);
+                prop_assert_eq!(answer.units() % i128::from(step(scale)), 0);
+                let error = (answer.units() - expect).abs();
+                if values.len() as u64 <= MOST_EXACT {
+                    prop_assert_eq!(error, 0, "p{}", p);
+                }
+                prop_assert!(error * 1_000 <= expect.abs(), "p{}: {} for {}", p, answer, expect);
+            }
+        }
+
+        #[test]
+        fn oracle_state_depends_on_the_multiset_only(
+            values in decimals(),
+            cuts in vec(any::<prop::sample::Index>(), 0..6),
+            picks in vec(any::<prop::sample::Index>(), 20),
+        ) {
+            let expect = sum(values.iter().copied());
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(values.len())).collect();
+            cuts.extend([0, values.len()]);
+            cuts.sort_unstable();
+            let mut states: Vec<Quantiles> = cuts
+                .windows(2)
+                .filter(|cut| cut[0] < cut[1])
+                .map(|cut| sum(values[cut[0]..cut[1]].iter().rev().copied()))
+                .collect();
+            let mut picks = picks.iter();
+            while states.len() > 1 {
+                let right = states.swap_remove(picks.next().unwrap().index(states.len()));
+                let left = picks.next().unwrap().index(states.len());
+                states[left].plus_equals(&right);
+            }
+            prop_assert_eq!(&states[0], &expect);
+            prop_assert_eq!(
+                bincode::serialize(&states[0]).unwrap(), bincode::serialize(&expect).unwrap()
+            );
+        }
+    }
+}
