@@ -1,5 +1,6 @@
 //! Exact statistics over event streams, with days that close.
 pub mod aggregate;
+pub mod batch;
 pub mod key;
 mod moment;
 pub mod time;

@@ -1,0 +1,47 @@
+//! The bytes of a file: mapped, or owned.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+/// The bytes of a batch view: a mapped file, or memory of an engine that has no folder.
+///
+/// Cloning shares the bytes.
+#[derive(Clone)]
+pub enum Bytes {
+    /// A file, mapped read-only.
+    Mapped(Arc<Mmap>),
+    /// Bytes in memory.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Bytes {
+        Bytes::Owned(Arc::new(bytes))
+    }
+}
+
+impl fmt::Debug for Bytes {
+    /// Kind and length, not the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Bytes::Mapped(_) => "Mapped",
+            Bytes::Owned(_) => "Owned",
+        };
+        write!(f, "{kind}({} bytes)", self.len())
+    }
+}

@@ -1,0 +1,188 @@
+//! An opened file, whatever its types: what was checked at opening, and its sections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::Damage;
+use super::format::{
+    ENTRY_BYTES, FOOTER_BYTES, FOOTER_CHECKED, FOOTER_MAGIC, FORMAT_VERSION, Footer, HEADER_FIXED,
+    HEADER_MAGIC, META_BYTES_MAX, ROW_INDEX_BYTES, SECTION_BITS_MAX, SectionEntry, padding, u32_at,
+};
+use super::section::Section;
+use super::{BatchError, BatchMeta, BatchSummary, Bytes, codec};
+use crate::key::PARTITIONS;
+
+/// A batch view without its types. Its name, a meta and a few words are all it adds to the bytes.
+#[derive(Debug)]
+pub(crate) struct RawBatch {
+    bytes: Bytes,
+    name: Arc<str>,
+    meta: BatchMeta,
+    footer: Footer,
+    /// Sections whose checksum has been verified.
+    verified: [AtomicU64; PARTITIONS / 64],
+}
+
+impl RawBatch {
+    /// Checks header, directory and footer.
+    pub(crate) fn open(bytes: Bytes, name: &str) -> Result<RawBatch, BatchError> {
+        let name: Arc<str> = name.into();
+        check_kind(&bytes, &name)?;
+        let (meta, footer) = check_frame(&bytes).map_err(|damage| damage.of(&name))?;
+        let verified = std::array::from_fn(|_| AtomicU64::new(0));
+        let raw = RawBatch { bytes, name, meta, footer, verified };
+        raw.check_directory().map_err(|damage| damage.of(&raw.name))?;
+        Ok(raw)
+    }
+
+    pub(crate) fn meta(&self) -> &BatchMeta {
+        &self.meta
+    }
+
+    pub(crate) fn summary(&self) -> BatchSummary {
+        BatchSummary {
+            rows: self.footer.rows,
+            bytes: self.bytes.len() as u64,
+            digest: self.footer.digest,
+        }
+    }
+
+    pub(super) fn bits(&self) -> u32 {
+        self.footer.section_bits
+    }
+
+    pub(super) fn sections(&self) -> usize {
+        1 << self.footer.section_bits
+    }
+
+    pub(super) fn error(&self, damage: Damage) -> BatchError {
+        damage.of(&self.name)
+    }
+
+    #[inline]
+    fn entry(&self, section: usize) -> SectionEntry {
+        let at = self.footer.directory as usize + section * ENTRY_BYTES;
+        let (entries, _) = self.bytes[at..].as_chunks();
+        SectionEntry::from_bytes(&entries[0])
+    }
+
+    /// The section, once its checksum has been verified.
+    #[inline]
+    pub(super) fn section(&self, number: usize) -> Result<Section<'_>, Damage> {
+        let entry = self.entry(number);
+        let bytes = &self.bytes[entry.offset as usize..(entry.offset + entry.length) as usize];
+        // Two threads may both verify a section; they find the same, so no order is needed.
+        let (word, bit) = (&self.verified[number / 64], 1 << (number % 64));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            check_section(bytes, &entry)?;
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        Ok(Section::new(bytes, &entry))
+    }
+
+    /// The section, its checksum verified again, and the zeros behind it.
+    pub(super) fn section_afresh(&self, number: usize) -> Result<Section<'_>, Damage> {
+        let entry = self.entry(number);
+        let end = (entry.offset + entry.length) as usize;
+        let bytes = &self.bytes[entry.offset as usize..end];
+        check_section(bytes, &entry)?;
+        if self.bytes[end..end + padding(end)].iter().any(|&byte| byte != 0) {
+            return Err(Damage::new("the bytes between two sections are not zero", end));
+        }
+        Ok(Section::new(bytes, &entry))
+    }
+
+    /// Sections follow each other without a gap, from the header to the directory.
+    fn check_directory(&self) -> Result<(), Damage> {
+        let directory = self.footer.directory as usize;
+        let (mut offset, mut rows) = (u64::from(self.footer.header), 0u64);
+        for section in 0..self.sections() {
+            let at = directory + section * ENTRY_BYTES;
+            let entry = self.entry(section);
+            let index = u64::from(entry.rows) * ROW_INDEX_BYTES as u64;
+            if entry.offset != offset || entry.length < index {
+                return Err(Damage::new("the directory names a section that cannot be", at));
+            }
+            offset = offset
+                .checked_add(entry.length)
+                .filter(|&end| end <= directory as u64)
+                .map(|end| end + padding(end as usize) as u64)
+                .ok_or(Damage::new("a section reaches beyond the directory", at))?;
+            rows += u64::from(entry.rows);
+        }
+        if offset != directory as u64 {
+            return Err(Damage::new("the sections do not reach the directory", directory));
+        }
+        if rows != self.footer.rows {
+            return Err(Damage::new("the sections' rows do not add up", directory));
+        }
+        Ok(())
+    }
+}
+
+fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
+    if crc32fast::hash(bytes) == entry.crc {
+        Ok(())
+    } else {
+        Err(Damage::new("the checksum of a section does not match", entry.offset as usize))
+    }
+}
+
+/// Is this ours, and of our version?
+fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<(), BatchError> {
+    let file = || Arc::clone(name);
+    if !bytes.starts_with(&HEADER_MAGIC) {
+        // An end of ours without a beginning of ours is damage.
+        if bytes.ends_with(&FOOTER_MAGIC) {
+            return Err(Damage::new("the beginning is missing", 0).of(name));
+        }
+        return Err(BatchError::NotABatch { file: file() });
+    }
+    if bytes.len() < HEADER_FIXED + FOOTER_BYTES {
+        return Err(Damage::new("the file is cut short", bytes.len()).of(name));
+    }
+    match u32_at(bytes, 8) {
+        FORMAT_VERSION => Ok(()),
+        found => Err(BatchError::Version { file: file(), found, known: FORMAT_VERSION }),
+    }
+}
+
+/// Header and footer, and the checksum over both and the directory.
+fn check_frame(bytes: &[u8]) -> Result<(BatchMeta, Footer), Damage> {
+    let end = bytes.len() - FOOTER_BYTES;
+    let (footers, _) = bytes[end..].as_chunks::<FOOTER_BYTES>();
+    let footer_bytes = &footers[0];
+    if !footer_bytes.ends_with(&FOOTER_MAGIC) {
+        return Err(Damage::new("the end is missing: the file is cut short", bytes.len()));
+    }
+    let footer = Footer::from_bytes(footer_bytes);
+    let header = footer.header as usize;
+    if footer.section_bits > SECTION_BITS_MAX {
+        return Err(Damage::new("the footer names too many sections", end));
+    }
+    let directory_bytes = (1usize << footer.section_bits) * ENTRY_BYTES;
+    let directory = end.checked_sub(directory_bytes).filter(|&at| at as u64 == footer.directory);
+    let directory =
+        directory.ok_or(Damage::new("the footer does not follow the directory", end))?;
+    if header < HEADER_FIXED || directory < header || padding(header) != 0 {
+        return Err(Damage::new("the footer names a header that cannot be", end));
+    }
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..header]);
+    crc.update(&bytes[directory..end + FOOTER_CHECKED]);
+    if crc.finalize() != u32_at(footer_bytes, FOOTER_CHECKED) {
+        return Err(Damage::new(
+            "the checksum of header, directory and footer does not match",
+            end,
+        ));
+    }
+    let meta_bytes = u32_at(bytes, 12) as usize;
+    if meta_bytes > META_BYTES_MAX
+        || (HEADER_FIXED + meta_bytes).next_multiple_of(super::format::ALIGNMENT) != header
+    {
+        return Err(Damage::new("the meta does not fill the header", 12));
+    }
+    let meta = codec::decode(&bytes[HEADER_FIXED..HEADER_FIXED + meta_bytes])
+        .map_err(|_| Damage::new("the meta cannot be decoded", HEADER_FIXED))?;
+    Ok((meta, footer))
+}

@@ -1,0 +1,245 @@
+//! Writing a batch view, front to back.
+
+use std::io::{self, Write};
+
+use super::codec;
+use super::format::{
+    self, FORMAT_VERSION, Footer, HEADER_MAGIC, META_BYTES_MAX, SectionEntry, padding,
+    position_in_section, section_bits, section_of,
+};
+use super::{BatchMeta, BatchSummary, Digest};
+use crate::aggregate::Aggregate;
+use crate::key::{Key, partition, sort_position};
+
+/// Writes one batch view to a sink: rows ascending, then [`finish`](BatchWriter::finish).
+///
+/// Holds one section in memory. After an error the writer and what it wrote are of no use.
+/// Not guaranteed: anything about the sink before `finish` has returned,
+/// nor that the sink is flushed or synced after it.
+#[derive(Debug)]
+pub struct BatchWriter<W: Write> {
+    sink: W,
+    meta: BatchMeta,
+    bits: u32,
+    /// Bytes written so far.
+    offset: usize,
+    header: usize,
+    /// Of header, then directory, then footer.
+    crc: crc32fast::Hasher,
+    directory: Vec<SectionEntry>,
+    section: Section,
+    last_position: Option<u64>,
+    rows: u64,
+    digest: Digest,
+}
+
+/// The section being collected; its number is the length of the directory.
+#[derive(Debug, Default)]
+struct Section {
+    index: Vec<u8>,
+    /// Where each row's key is in `rows`.
+    keys: Vec<(u32, u32)>,
+    rows: Vec<u8>,
+    order: Vec<u32>,
+    order_bytes: Vec<u8>,
+}
+
+impl<W: Write> BatchWriter<W> {
+    /// Begins a file. `expected_rows` decides the number of sections; it need not be exact, but memory
+    /// for a section grows with the number of rows beyond it.
+    ///
+    /// # Errors
+    /// Those of the sink, and [`io::ErrorKind::InvalidInput`] for a view's name of more than 60,000 bytes.
+    pub fn new(sink: W, meta: BatchMeta, expected_rows: u64) -> io::Result<BatchWriter<W>> {
+        let mut header = HEADER_MAGIC.to_vec();
+        header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        codec::encode(&meta, &mut header).map_err(io::Error::other)?;
+        let meta_bytes = header.len() - format::HEADER_FIXED;
+        if meta_bytes > META_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the view's name is too long"));
+        }
+        header[12..16].copy_from_slice(&(meta_bytes as u32).to_le_bytes());
+        header.resize(header.len() + padding(header.len()), 0);
+        let mut writer = BatchWriter {
+            sink,
+            meta,
+            bits: section_bits(expected_rows),
+            offset: 0,
+            header: header.len(),
+            crc: crc32fast::Hasher::new(),
+            directory: Vec::new(),
+            section: Section::default(),
+            last_position: None,
+            rows: 0,
+            digest: Digest::default(),
+        };
+        writer.crc.update(&header);
+        writer.put(&header)?;
+        Ok(writer)
+    }
+
+    /// Appends a row. `hash` is the key's [`Key::hash64`].
+    ///
+    /// # Errors
+    /// Those of the sink; an aggregate that refuses to be serialised; a section of more than 4 GiB.
+    ///
+    /// # Panics
+    /// If the row is not beyond the one before it in order of sort position and encoded key, or not in
+    /// a partition that the file covers. (That the hash is the key's is a debug assertion.)
+    pub fn push<K: Key, A: Aggregate>(
+        &mut self,
+        hash: u64,
+        key: &K,
+        aggregate: &A,
+    ) -> io::Result<()> {
+        debug_assert_eq!(hash, key.hash64(), "the hash of {key:?}");
+        let position = sort_position(hash);
+        assert!(
+            self.meta.coverage.contains(partition(hash)),
+            "{key:?} is in partition {}, which the file does not cover",
+            partition(hash)
+        );
+        let number = section_of(position, self.bits);
+        while self.directory.len() < number {
+            self.end_section()?;
+        }
+        assert_eq!(self.directory.len(), number, "{key:?} is out of order");
+
+        let start = self.section.rows.len();
+        let (key_range, body) = self.section.put_row(key, aggregate)?;
+        let rows = &self.section.rows;
+        if rows.len() > u32::MAX as usize || self.section.keys.len() == u32::MAX as usize {
+            let message = "a section of a batch view is larger than 4 GiB: expect more rows";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        let ascending = match (self.last_position, self.section.keys.last()) {
+            (Some(last), Some(&(from, to))) if last == position => {
+                rows[from as usize..to as usize] < rows[key_range.clone()]
+            }
+            (last, _) => last.is_none_or(|last| last < position),
+        };
+        assert!(ascending, "{key:?} is out of order");
+
+        self.digest += Digest::of_row(&rows[body..]);
+        self.section.index_row(position_in_section(position, self.bits), start, key_range);
+        self.last_position = Some(position);
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Writes what is left, directory and footer, and gives the sink back.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn finish(mut self) -> io::Result<(W, BatchSummary)> {
+        while self.directory.len() < 1 << self.bits {
+            self.end_section()?;
+        }
+        let directory: Vec<u8> = self.directory.iter().flat_map(|entry| entry.to_bytes()).collect();
+        let footer = Footer {
+            directory: self.offset as u64,
+            section_bits: self.bits,
+            header: self.header as u32,
+            rows: self.rows,
+            digest: self.digest,
+        }
+        .to_checked_bytes();
+        self.crc.update(&directory);
+        self.crc.update(&footer);
+        let crc = self.crc.clone().finalize();
+        self.put(&directory)?;
+        self.put(&footer)?;
+        self.put(&crc.to_le_bytes())?;
+        self.put(&format::FOOTER_MAGIC)?;
+        let summary =
+            BatchSummary { rows: self.rows, bytes: self.offset as u64, digest: self.digest };
+        Ok((self.sink, summary))
+    }
+
+    fn end_section(&mut self) -> io::Result<()> {
+        let mut section = std::mem::take(&mut self.section);
+        section.sort_keys();
+        let parts: [&[u8]; 3] = [&section.index, &section.order_bytes, &section.rows];
+        let mut crc = crc32fast::Hasher::new();
+        let offset = self.offset as u64;
+        let mut length = 0;
+        for part in parts {
+            crc.update(part);
+            length += part.len();
+            self.put(part)?;
+        }
+        let rows = section.keys.len() as u32;
+        self.put(&[0; format::ALIGNMENT][..padding(length)])?;
+        self.directory.push(SectionEntry {
+            offset,
+            length: length as u64,
+            rows,
+            crc: crc.finalize(),
+        });
+        section.clear();
+        self.section = section;
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sink.write_all(bytes)?;
+        self.offset += bytes.len();
+        Ok(())
+    }
+}
+
+impl Section {
+    /// Appends a row; returns where its key is, and where key and aggregate begin.
+    fn put_row<K: Key, A: Aggregate>(
+        &mut self,
+        key: &K,
+        aggregate: &A,
+    ) -> io::Result<(std::ops::Range<usize>, usize)> {
+        // The length comes first and is not known yet, so the key is encoded behind where it would
+        // be with a length of one byte, and moved in the rare case of a longer one.
+        let start = self.rows.len();
+        self.rows.push(0);
+        key.encode(&mut self.rows);
+        let key_bytes = self.rows.len() - start - 1;
+        let body = match u8::try_from(key_bytes) {
+            Ok(short) if short < 0x80 => {
+                self.rows[start] = short;
+                start + 1
+            }
+            _ => {
+                let mut length = Vec::new();
+                codec::put_varint(key_bytes as u64, &mut length);
+                self.rows.splice(start..start + 1, length.iter().copied());
+                start + length.len()
+            }
+        };
+        codec::encode(aggregate, &mut self.rows).map_err(io::Error::other)?;
+        Ok((body..body + key_bytes, body))
+    }
+
+    fn index_row(&mut self, position: u32, start: usize, key: std::ops::Range<usize>) {
+        self.index.extend_from_slice(&position.to_le_bytes());
+        self.index.extend_from_slice(&(start as u32).to_le_bytes());
+        self.keys.push((key.start as u32, key.end as u32));
+    }
+
+    fn sort_keys(&mut self) {
+        let key = |row: u32| {
+            let (from, to) = self.keys[row as usize];
+            &self.rows[from as usize..to as usize]
+        };
+        self.order.extend(0..self.keys.len() as u32);
+        self.order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
+        self.order_bytes.extend(self.order.iter().flat_map(|row| row.to_le_bytes()));
+    }
+
+    /// Empties the section and keeps its memory.
+    fn clear(&mut self) {
+        self.index.clear();
+        self.keys.clear();
+        self.rows.clear();
+        self.order.clear();
+        self.order_bytes.clear();
+    }
+}
