@@ -1,8 +1,16 @@
 //! Exact statistics over event streams, with days that close.
 pub mod aggregate;
+pub mod archive;
 pub mod batch;
+mod dataflow;
 pub mod key;
 mod moment;
+pub mod serve;
+mod speed;
+pub mod store;
 pub mod time;
+pub mod view;
 
+pub use archive::Archive;
+pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use moment::Moment;

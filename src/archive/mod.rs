@@ -75,6 +75,20 @@ impl Archive {
         }
     }
 
+    /// Makes what all workers have prepared live: one record for all workers of this process.
+    pub(crate) fn spawn_commit(
+        &self,
+        view: &str,
+        through: Day,
+        done: impl FnOnce(Result<(), ArchiveError>) + Send + 'static,
+    ) {
+        let view = view.to_owned();
+        self.spawn(move |place| match place {
+            Place::Memory => done(Ok(())),
+            Place::Folder(store) => done(store.commit(&view, through).map_err(ArchiveError::from)),
+        });
+    }
+
     /// Runs `job` on the archive's thread, after those before it.
     pub(crate) fn spawn(&self, job: impl FnOnce(&Place) + Send + 'static) {
         let place = self.place.clone();

