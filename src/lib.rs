@@ -2,6 +2,7 @@
 pub mod aggregate;
 pub mod key;
 mod moment;
+pub mod source;
 pub mod time;
 
 pub use moment::Moment;
