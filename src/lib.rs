@@ -6,6 +6,7 @@ mod dataflow;
 pub mod key;
 mod moment;
 pub mod serve;
+pub mod source;
 mod speed;
 pub mod store;
 pub mod time;

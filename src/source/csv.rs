@@ -1,0 +1,355 @@
+//! The CSV reader: blocks of rows, the source's clock, and where to go on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::{Advance, Reading, advance};
+use super::error::SourceError;
+use super::header::{Columns, HEADER_MAX, Header};
+use super::input::{Input, Stream};
+use super::records::{Records, Tail};
+use super::row::{Refused, RowBlock};
+use super::time::parse_time;
+use crate::time::EventTime;
+
+/// A block is full with so many bytes of memory, whatever the limit of rows.
+const BLOCK_BYTES: usize = 8 << 20;
+/// Columns may be selected repeatedly: so many bytes of one row at most.
+const SELECTED_BYTES: usize = 64 << 20;
+
+/// Which columns of a CSV source are read, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// The column of the event time.
+    pub time: String,
+    /// The column that is the source's clock; without one, the largest event time is.
+    pub arrival: Option<String>,
+    /// The selected columns, in the order of [`Row::field`](super::Row::field); they may repeat.
+    pub fields: Vec<String>,
+    /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
+    pub ahead_limit: i64,
+}
+
+impl CsvOptions {
+    /// Event times in the column `time`, no arrival, no fields, and one day ahead at most.
+    pub fn new(time: impl Into<String>) -> CsvOptions {
+        CsvOptions { time: time.into(), arrival: None, fields: Vec::new(), ahead_limit: 86_400_000 }
+    }
+}
+
+/// Where one call of [`CsvSource::read`] stops.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimit {
+    /// Rows of a block, refused ones included; at least one is read.
+    pub rows: usize,
+    /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
+    pub clock: EventTime,
+    /// The wall clock; it decides only which events are too far ahead.
+    pub now: EventTime,
+}
+
+/// What one call of [`CsvSource::read`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Read {
+    /// The next rows or refusals, at least one of either.
+    Rows(RowBlock),
+    /// The next row would take the clock to the limit or beyond. It will be the first of the next
+    /// block; nothing was consumed.
+    AtClock,
+    /// There are no more rows.
+    End,
+}
+
+/// How far a reader has come since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Accepted rows.
+    pub rows: u64,
+    /// Refused rows.
+    pub refused: u64,
+    /// Bytes taken from the file (of compressed data, if it is), with what is read ahead.
+    pub bytes_read: u64,
+    /// The size of the file when it was opened; `None` for anything but a file.
+    pub bytes_total: Option<u64>,
+}
+
+/// What of a source was handed out: all that is needed to go on behind it, when the file has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumed {
+    /// Bytes of decompressed content, the header included.
+    pub bytes: u64,
+    /// XXH3-128 (seed 0) of these.
+    pub digest: u128,
+    /// The physical line that they end on.
+    pub line: u64,
+    /// The clock with the last row of them.
+    pub clock: EventTime,
+    /// How they end.
+    pub tail: Tail,
+}
+
+/// Reads the rows of a CSV file, in order.
+///
+/// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header in UTF-8. Blank lines are
+/// skipped (a line of `""` is a row), nothing is trimmed, a CR that no LF follows is data. A row that is
+/// no good is refused and the rest goes on: too many or too few fields, a quote still open at the end of
+/// the file, no event time, an arrival that is no time, an event too far ahead.
+///
+/// **The clock** moves with accepted rows only; it begins at [`EventTime::MIN`], and never goes back.
+/// With an arrival column it is the row's arrival; one that is empty or smaller counts as the one
+/// before, and the first of these is reported through `tracing`. Without that column it is the largest
+/// event time. An event more than the limit ahead of the clock with its own row is refused; of the wall
+/// clock, if there is no arrival column or no arrival yet.
+///
+/// Guarantee: which rows are handed out, in which order and with which clock, depends on the content
+/// and (for events ahead of it) the wall clock only, not on limits or on the sizes of reads.
+/// Memory: a few times the longest record, which is bounded by [`RECORD_MAX`](super::RECORD_MAX).
+pub struct CsvSource {
+    records: Records,
+    options: CsvOptions,
+    columns: Columns,
+    clock: EventTime,
+    rows: u64,
+    refused: u64,
+    /// Whether an arrival that fell back was reported.
+    warned: bool,
+    state: State,
+}
+
+enum State {
+    Good,
+    /// The error is due, after the rows before it.
+    Failing(SourceError),
+    Failed,
+}
+
+impl CsvSource {
+    /// Opens a source and reads its header.
+    ///
+    /// # Errors
+    /// [`SourceError`]: it cannot be read, has no header (or one that is too long, not closed, not
+    /// UTF-8), has a column twice, or lacks a column of `options`.
+    pub fn open(input: Input, options: CsvOptions) -> Result<CsvSource, SourceError> {
+        CsvSource::from_records(Records::new(input.open()?), options)
+    }
+
+    fn from_records(mut records: Records, options: CsvOptions) -> Result<CsvSource, SourceError> {
+        let header = Header::read(&mut records)?;
+        CsvSource::new(records, &header, options, EventTime::MIN)
+    }
+
+    /// A reader of the rows in `records`, which stand under `header`.
+    fn new(
+        mut records: Records,
+        header: &Header,
+        options: CsvOptions,
+        clock: EventTime,
+    ) -> Result<CsvSource, SourceError> {
+        header.bound(&mut records);
+        let columns = Columns::find(header, &options, records.stream().name())?;
+        Ok(CsvSource {
+            records,
+            options,
+            columns,
+            clock,
+            rows: 0,
+            refused: 0,
+            warned: false,
+            state: State::Good,
+        })
+    }
+
+    /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
+    ///
+    /// If that content did not end in the end of a line, that is all that may follow it: otherwise the
+    /// file's last row is not any more the one that was read. [`Progress`] counts from here.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`], naming both sides, if the content is shorter, is different, or goes on
+    /// in the middle of the last row; else as [`CsvSource::open`].
+    pub fn resume_after(
+        input: Input,
+        options: CsvOptions,
+        consumed: Consumed,
+    ) -> Result<CsvSource, SourceError> {
+        CsvSource::resume_records(Records::new(input.open()?), options, consumed)
+    }
+
+    fn resume_records(
+        mut records: Records,
+        options: CsvOptions,
+        consumed: Consumed,
+    ) -> Result<CsvSource, SourceError> {
+        // The content comes first: of a changed header, it is to be said that it has changed.
+        let beginning = records.skip_to(consumed.bytes, HEADER_MAX)?;
+        let name = records.stream().name().to_owned();
+        let expected = content(consumed.bytes, consumed.digest);
+        if (records.position(), records.digest()) != (consumed.bytes, consumed.digest) {
+            let found = content(records.position(), records.digest());
+            return Err(SourceError::Changed { name, expected, found });
+        }
+        if !records.continue_from(consumed.line, consumed.tail)? {
+            let found = format!("the same and more of line {}", consumed.line);
+            return Err(SourceError::Changed { name, expected, found });
+        }
+        let header = Header::read(&mut Records::new(Stream::memory(&name, beginning)))?;
+        CsvSource::new(records, &header, options, consumed.clock)
+    }
+
+    /// The name of the source in messages.
+    pub fn name(&self) -> &str {
+        self.records.stream().name()
+    }
+
+    /// The clock with the last row handed out; [`EventTime::MIN`] before the first.
+    pub fn clock(&self) -> EventTime {
+        self.clock
+    }
+
+    /// How far the reader has come.
+    pub fn progress(&self) -> Progress {
+        let stream = self.records.stream();
+        let (bytes_read, bytes_total) = (stream.position(), stream.total());
+        Progress { rows: self.rows, refused: self.refused, bytes_read, bytes_total }
+    }
+
+    /// What was handed out so far, with blank lines that were skipped behind it.
+    pub fn consumed(&self) -> Consumed {
+        Consumed {
+            bytes: self.records.position(),
+            digest: self.records.digest(),
+            line: self.records.line(),
+            clock: self.clock,
+            tail: self.records.tail(),
+        }
+    }
+
+    /// Reads the next rows up to a limit. A block may be shorter than the limit says.
+    ///
+    /// It blocks while its input does.
+    ///
+    /// # Errors
+    /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
+    pub fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Good => self.state = State::Good,
+            State::Failing(error) => return Err(error),
+            State::Failed => return Err(SourceError::Failed { name: self.name().to_owned() }),
+        }
+        let mut block = RowBlock::new(self.columns.selected.len());
+        let stop = self.fill(&mut block, limit);
+        let nothing = block.is_empty() && block.refused.is_empty();
+        match stop {
+            Err(error) if nothing => {
+                self.state = State::Failed;
+                Err(error)
+            }
+            Err(error) => {
+                self.state = State::Failing(error);
+                Ok(Read::Rows(block))
+            }
+            Ok(Stop::Clock) if nothing => Ok(Read::AtClock),
+            Ok(Stop::End) if nothing => Ok(Read::End),
+            Ok(_) => Ok(Read::Rows(block)),
+        }
+    }
+
+    /// Appends rows to `block` until something stops it.
+    fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
+        let (mut rows, mut refused_bytes) = (0, 0);
+        while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
+            if !self.records.find()? {
+                return Ok(Stop::End);
+            }
+            match self.judge(limit.now) {
+                Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock),
+                Ok((time, step)) => self.take(block, time, step),
+                Err(reason) => {
+                    let row = self.records.raw().to_vec();
+                    refused_bytes += row.len() + reason.len();
+                    block.refused.push(Refused { line: self.records.line(), reason, row });
+                    self.refused += 1;
+                }
+            }
+            self.records.accept();
+            rows += 1;
+        }
+        Ok(Stop::Full)
+    }
+
+    /// The event time of the pending record and where it takes the clock, or why it is refused.
+    fn judge(&self, now: EventTime) -> Result<(EventTime, Advance), String> {
+        let records = &self.records;
+        if records.open_quote() {
+            return Err("a quote is still open at the end of the file".to_owned());
+        }
+        let (fields, expected) = (records.fields(), self.columns.count);
+        if fields != expected {
+            return Err(format!("{fields} fields where the header has {expected}"));
+        }
+        let selected = self.columns.selected.iter().map(|i| records.field(*i).len());
+        if selected.sum::<usize>() > SELECTED_BYTES {
+            return Err(format!("selected fields of more than {SELECTED_BYTES} bytes"));
+        }
+        let time = parse_time(records.field(self.columns.time))
+            .map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
+        let reading = self.arrival()?;
+        let step = advance(self.clock, time, reading, now, self.options.ahead_limit)?;
+        Ok((time, step))
+    }
+
+    /// What the pending record says about the clock. An arrival that is there and is no time is more
+    /// likely a damaged row than one without arrival.
+    fn arrival(&self) -> Result<Reading, String> {
+        let (Some(column), Some(name)) = (self.columns.arrival, &self.options.arrival) else {
+            return Ok(Reading::Event);
+        };
+        match self.records.field(column) {
+            [] => Ok(Reading::Arrival(None)),
+            cell => parse_time(cell)
+                .map(|arrival| Reading::Arrival(Some(arrival)))
+                .map_err(|refusal| format!("'{name}': {refusal}")),
+        }
+    }
+
+    /// Takes the pending record into the block, and moves the clock.
+    fn take(&mut self, block: &mut RowBlock, time: EventTime, step: Advance) {
+        let records = &self.records;
+        let fields = self.columns.selected.iter().map(|i| records.field(*i));
+        block.push(records.line(), time, records.raw(), fields);
+        if step.fell_back && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                source = records.stream().name(),
+                line = records.line(),
+                "an arrival is empty or smaller than the one before, which counts instead; \
+                 reported once"
+            );
+        }
+        assert!(self.clock <= step.clock, "a source's clock never goes back");
+        self.clock = step.clock;
+        self.rows += 1;
+    }
+}
+
+impl fmt::Debug for CsvSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CsvSource").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// Why a block is not continued.
+enum Stop {
+    Full,
+    Clock,
+    End,
+}
+
+fn content(bytes: u64, digest: u128) -> String {
+    format!("{bytes} bytes with XXH3-128 {digest:032x}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Sources: where the rows of a replay come from.
+//!
+//! One worker reads the file. It alone decides what depends on the order of rows: the event time of
+//! each, which of them are refused by time, and how far the source's clock has come. What it reads it
+//! cuts into [`RowBlock`]s, which are dealt to all workers; these parse the fields in parallel. So the
+//! same rows are accepted, and days close at the same row, whatever the number of workers.
+//!
+//! - [`RowBlock`]: rows as they travel
+//! - [`parse_time`]: the times that a cell may hold
+//! - [`Input`]: files, gzip, standard input
+//! - [`CsvSource`]: the reader, its clock, and how it goes on with a file that has grown
+//! - [`RefusedWriter`]: the file of refused rows
+//!
+//! Nothing here reads a clock: the wall clock is given with each [`CsvSource::read`].
+
+mod clock;
+mod csv;
+mod error;
+mod header;
+mod input;
+mod records;
+mod refused;
+mod row;
+mod time;
+
+pub use csv::{Consumed, CsvOptions, CsvSource, Progress, Read, ReadLimit};
+pub use error::SourceError;
+pub use header::HEADER_MAX;
+pub use input::Input;
+pub use records::{RECORD_MAX, Tail};
+pub use refused::{RefusedWriter, push_cell};
+pub use row::{Refused, Row, RowBlock};
+pub use time::{TimeRefusal, parse_time};
