@@ -96,7 +96,10 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
     /// one added has place 0.
     #[must_use]
-    pub fn measure(mut self, measure: impl Fn(&A) -> Option<Decimal> + 'static) -> Self {
+    pub fn measure(
+        mut self,
+        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
+    ) -> Self {
         self.measures.push(Box::new(measure));
         self
     }
@@ -119,21 +122,24 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Only what enters while the dataflow runs; sealed days that were there before are not in it.
     pub fn changes(&self) -> VecCollection<'scope, Moment, (Day, K), A> {
         let peers = self.rows.scope().peers();
-        let by_owner = Exchange::new(move |row: &Row<K, A>| owner(partition(row.hash), peers) as u64);
-        let changes = self.rows.clone().unary::<timely::container::CapacityContainerBuilder<_>, _, _, _>(
-            by_owner,
-            "Changes",
-            |_, _| {
-                |input, output| {
-                    input.for_each(|capability, data| {
-                        let Some(moment) = capability.least().copied() else { return };
-                        let rows = data.drain(..);
-                        let changes = rows.map(|row| ((row.day, row.key), moment, row.aggregate));
-                        output.session(&capability).give_iterator(changes);
-                    });
-                }
-            },
-        );
+        let by_owner =
+            Exchange::new(move |row: &Row<K, A>| owner(partition(row.hash), peers) as u64);
+        let changes =
+            self.rows.clone().unary::<timely::container::CapacityContainerBuilder<_>, _, _, _>(
+                by_owner,
+                "Changes",
+                |_, _| {
+                    |input, output| {
+                        input.for_each(|capability, data| {
+                            let Some(moment) = capability.least().copied() else { return };
+                            let rows = data.drain(..);
+                            let changes =
+                                rows.map(|row| ((row.day, row.key), moment, row.aggregate));
+                            output.session(&capability).give_iterator(changes);
+                        });
+                    }
+                },
+            );
         changes.as_collection()
     }
 

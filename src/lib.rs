@@ -2,7 +2,9 @@
 pub mod aggregate;
 pub mod archive;
 pub mod batch;
+pub mod cluster;
 mod dataflow;
+pub mod engine;
 pub mod key;
 mod moment;
 pub mod serve;
@@ -13,5 +15,7 @@ pub mod time;
 pub mod view;
 
 pub use archive::Archive;
+pub use cluster::Cluster;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
+pub use engine::Engine;
 pub use moment::Moment;

@@ -5,7 +5,7 @@ use std::fmt;
 use differential_dataflow::lattice::Lattice;
 use serde::{Deserialize, Serialize};
 use timely::order::{PartialOrder, TotalOrder};
-use timely::progress::timestamp::{PathSummary, Timestamp};
+use timely::progress::timestamp::{PathSummary, Refines, Timestamp};
 
 use crate::time::EventTime;
 
@@ -86,6 +86,14 @@ impl Timestamp for Moment {
     fn minimum() -> Moment {
         Moment::MIN
     }
+}
+
+impl Refines<()> for Moment {
+    fn to_inner(_: ()) -> Moment {
+        Moment::MIN
+    }
+    fn to_outer(self) {}
+    fn summarize(_: ()) {}
 }
 
 impl PathSummary<Moment> for () {

@@ -2,6 +2,7 @@
 //! equals a recomputation from scratch over the events up to its moment.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dayfold::aggregate::{Count, Max, Semigroup, Sum};
@@ -11,7 +12,7 @@ use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
 use proptest::prelude::*;
-use timely::dataflow::operators::{Input, Inspect, Probe};
+use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 type Stats = (Count, Sum, Max<i64>);
@@ -60,7 +61,11 @@ fn queries(number: u64, day: Day) -> Vec<Query<u64>> {
 }
 
 /// Answers a query from scratch: `(day, key) -> value`, in the shape of the answer.
-fn recompute(query: &Query<u64>, view: &View, events: &[Event]) -> Vec<(Option<Day>, Option<u64>, Stats)> {
+fn recompute(
+    query: &Query<u64>,
+    view: &View,
+    events: &[Event],
+) -> Vec<(Option<Day>, Option<u64>, Stats)> {
     use dayfold::serve::{Keys, Shape};
     let mut groups: BTreeMap<(Option<Day>, Option<u64>), Stats> = BTreeMap::new();
     for &(time, key, value) in events {
@@ -106,6 +111,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
     }));
     let archive = Archive::in_memory();
     let (out, view, ticks) = (Arc::clone(&outcome), view.clone(), ticks.to_vec());
+    let done = AtomicUsize::new(0);
     let config = timely::Config::process(workers);
     let guards = timely::execute(config, move |worker| {
         let (index, peers) = (worker.index(), worker.peers());
@@ -172,7 +178,11 @@ fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
         }
         events.close();
         asking.advance_to(Moment::new(EventTime::MAX, 0));
-        worker.step_or_park_while(None, || !status.finished());
+        // A worker is finished by itself: wait for all, and keep turning for those that are not.
+        let pause = Some(std::time::Duration::from_millis(1));
+        worker.step_or_park_while(pause, || !status.finished());
+        done.fetch_add(1, Ordering::SeqCst);
+        worker.step_or_park_while(pause, || done.load(Ordering::SeqCst) < peers);
         if index == 0 {
             asking.send(Query::rows(KeyRange::all(), DayRange::ALL).id(999));
         }
@@ -189,15 +199,20 @@ fn check(view: &View, ticks: &[Tick], workers: usize, lag: bool) {
     assert!(outcome.finished);
     for (_, answer) in &outcome.answers {
         let as_of = answer.certificate.as_of;
-        let seen: Vec<Event> =
-            outcome.entered.iter().filter(|(at, _)| *at <= as_of).map(|(_, event)| *event).collect();
+        let seen: Vec<Event> = outcome
+            .entered
+            .iter()
+            .filter(|(at, _)| *at <= as_of)
+            .map(|(_, event)| *event)
+            .collect();
         let last = answer.id % 1_000 == 999;
         let query = if last {
             Query::rows(KeyRange::all(), DayRange::ALL)
         } else {
             let number = answer.id / 1_000;
             let asked = if lag { number / 2 } else { number };
-            let watermark = START + ticks[..=asked as usize].iter().map(|t| t.hours * HOUR).sum::<i64>();
+            let watermark =
+                START + ticks[..=asked as usize].iter().map(|t| t.hours * HOUR).sum::<i64>();
             let day = view.calendar().day_of(watermark);
             queries(number, day).swap_remove((answer.id % 1_000) as usize)
         };
@@ -256,4 +271,15 @@ proptest! {
         let view = View::new("law").unwrap().zone(zone).unwrap().grace_ms(grace).unwrap();
         check(&view, &ticks, workers, lag);
     }
+}
+
+#[test]
+fn one_tick() {
+    let view = View::new("law").unwrap();
+    let ticks = vec![Tick { hours: 0, events: vec![(0, 1, 5)], steps: 1 }];
+    check(&view, &ticks, 1, false);
+    eprintln!("1 ok");
+    check(&view, &ticks, 2, false);
+    eprintln!("2 ok");
+    check(&view, &ticks, 3, true);
 }

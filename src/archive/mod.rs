@@ -60,10 +60,7 @@ impl Archive {
             .name("dayfold:archive".to_owned())
             .spawn(run)
             .expect("the system gives a thread to the archive");
-        let thread = Thread {
-            jobs: Mutex::new(Some(sender)),
-            handle: Mutex::new(Some(handle)),
-        };
+        let thread = Thread { jobs: Mutex::new(Some(sender)), handle: Mutex::new(Some(handle)) };
         Archive { thread: Arc::new(thread), place }
     }
 

@@ -54,7 +54,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
             written.push(part);
         }
         if let Place::Folder(store) = place {
-            store.prepare(&self.view, self.through, self.worker, entries);
+            store.prepare(&self.view, self.through, self.worker, entries)?;
         }
         Ok(written)
     }
@@ -83,9 +83,16 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
             Place::Folder(store) => {
                 let count = rows.len() as u64;
                 let (view, worker) = (&self.view, self.worker);
-                let entry =
-                    store.write_batch(view, day, closing, worker, coverage, count, rows.into_iter())?;
-                let view = store.open_batch(&entry)?;
+                let entry = store.write_batch(
+                    view,
+                    day,
+                    closing,
+                    worker,
+                    coverage,
+                    count,
+                    rows.into_iter(),
+                )?;
+                let view = store.open_batch(&store.written(view, &entry))?;
                 entries.push(entry);
                 view
             }
@@ -113,10 +120,19 @@ fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> 
 
 /// Opens the live revisions of a worker's partitions.
 pub(super) fn load<K: Key, A: Aggregate>(
-    _store: &Store,
-    _view: &str,
-    _worker: usize,
-    _peers: usize,
+    store: &Store,
+    view: &str,
+    worker: usize,
+    peers: usize,
 ) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
-    Ok(Vec::new())
+    let mine = Coverage::of_owner(worker, peers);
+    let mut parts = Vec::new();
+    for live in store.live(view) {
+        let coverage = live.coverage.intersection(mine);
+        if !coverage.is_empty() {
+            let view = store.open_batch(&live)?;
+            parts.push(LivePart { day: live.day, closing: live.closing, coverage, view });
+        }
+    }
+    Ok(parts)
 }

@@ -91,7 +91,7 @@ impl<'a> Section<'a> {
         if count == 0 {
             return 0;
         }
-        let guess = (u64::from(position) * count as u64 >> 32) as usize;
+        let guess = ((u64::from(position) * count as u64) >> 32) as usize;
         let (mut lower, mut upper, mut step) = (0, count, 1);
         if self.position(guess) < position {
             lower = guess + 1;

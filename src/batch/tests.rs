@@ -244,8 +244,8 @@ fn use_all<K: Key>(bytes: Vec<u8>, map: &BTreeMap<(String, String), i64>) {
     let _ = view.range(&KeyRange::prefix("a"), &Coverage::of_owner(0, 2), |_, _, _| {});
 }
 
-/// Keys of one byte whose encoding and hash a test may choose are not to be had, so collisions are
-/// looked for: among 2^17 keys, some share the 32 bits of a file with one section.
+/// A test cannot choose hashes, so collisions are looked for: among 2^19 keys, some share the 32 bits
+/// that the index of a file with one section has.
 #[test]
 fn keys_with_equal_index_entries_are_told_apart() {
     let mut seen = std::collections::HashMap::new();

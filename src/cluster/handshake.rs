@@ -114,7 +114,8 @@ pub(super) fn connect(
         waited_s: patience.as_secs(),
     };
     for peer in 0..mine {
-        let (socket, theirs) = call(&addresses[peer], hello, deadline).ok_or_else(|| missing(peer))?;
+        let (socket, theirs) =
+            call(&addresses[peer], hello, deadline).ok_or_else(|| missing(peer))?;
         hello.check(&theirs, peer)?;
         floor = floor.max(theirs.floor);
         sockets[peer] = Some(socket);
@@ -163,7 +164,12 @@ fn answer(listener: &TcpListener, hello: &Hello, deadline: Instant) -> Option<(T
     None
 }
 
-fn greet(socket: &TcpStream, hello: &Hello, limit: Duration, first: bool) -> io::Result<Option<Hello>> {
+fn greet(
+    socket: &TcpStream,
+    hello: &Hello,
+    limit: Duration,
+    first: bool,
+) -> io::Result<Option<Hello>> {
     socket.set_nonblocking(false)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(limit.max(RETRY_EVERY)))?;

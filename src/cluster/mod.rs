@@ -37,7 +37,12 @@ impl Cluster {
     /// One process with this many workers (at least one).
     pub fn workers(threads: usize) -> Cluster {
         let addresses = vec![String::new()];
-        Cluster { threads: threads.max(1), process: 0, addresses, patience: Duration::from_secs(60) }
+        Cluster {
+            threads: threads.max(1),
+            process: 0,
+            addresses,
+            patience: Duration::from_secs(60),
+        }
     }
 
     /// Process `process` of `processes` on this machine, each with this many workers, connected over
@@ -45,7 +50,11 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ClusterError::Index`] unless `process < processes`.
-    pub fn local(threads: usize, process: usize, processes: usize) -> Result<Cluster, ClusterError> {
+    pub fn local(
+        threads: usize,
+        process: usize,
+        processes: usize,
+    ) -> Result<Cluster, ClusterError> {
         let port = |index: usize| FIRST_PORT.saturating_add(index as u16);
         let addresses = (0..processes).map(|index| format!("127.0.0.1:{}", port(index))).collect();
         Cluster::hosts(threads, process, addresses)

@@ -46,7 +46,7 @@ pub(crate) struct Feed {
     peers: usize,
     deals: Option<Sender<Deal>>,
     acks: Option<Sender<Ack>>,
-    /// Dealt to this worker, in order.
+    /// What was dealt to this worker, in order.
     pub(crate) inbox: Rc<RefCell<VecDeque<Deal>>>,
     /// What workers have entered of what this worker dealt.
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
@@ -107,14 +107,14 @@ impl Feed {
 ///
 /// Messages pass an operator before the exchange: what an input sends straight into an exchange waits
 /// there until the input advances, and the feed has no time to advance.
-fn channel<M: ExchangeData>(
+fn channel<M: ExchangeData + Clone>(
     scope: Scope<'_, u64>,
     name: &str,
     mut receive: impl FnMut(M) + 'static,
 ) -> Sender<M> {
     let (input, stream) = scope.new_input::<Vec<(u64, M)>>();
-    let passed: StreamVec<'_, u64, (u64, M)> =
-        stream.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, name, |_, _| {
+    let passed: StreamVec<'_, u64, (u64, M)> = stream
+        .unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, name, |_, _| {
             |input, output| {
                 input.for_each(|capability, data| output.session(&capability).give_container(data));
             }

@@ -22,7 +22,7 @@ use crate::archive::Archive;
 use crate::cluster::Cluster;
 use crate::key::Key;
 use crate::source::{CsvSource, Refused, Row};
-use crate::store::{Disk, Store, StoreConfig};
+use crate::store::{Disk, RunState, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
 use reader::Feeding;
@@ -119,7 +119,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let mut floor = EventTime::MIN;
         for view in &self.views {
             view.load(&archive, &cluster)?;
-            if let Some(through) = store.as_ref().and_then(|store| store.closed_through(view.view().name())) {
+            if let Some(through) =
+                store.as_ref().and_then(|store| store.closed_through(view.view().name()))
+            {
                 floor = floor.max(view.view().upper(through));
             }
         }
@@ -132,14 +134,18 @@ impl<E: Send + Sync + 'static> Engine<E> {
         worker::spawn(joined, shared, self.views, self.feeding, archive, self.tick_rows)
     }
 
-    fn open_store(&self, root: &std::path::Path, cluster: &Cluster) -> Result<Arc<Store>, EngineError> {
+    fn open_store(
+        &self,
+        root: &std::path::Path,
+        cluster: &Cluster,
+    ) -> Result<Arc<Store>, EngineError> {
         let config = StoreConfig {
             process: cluster.process(),
             processes: cluster.processes(),
             views: self.views.iter().map(|view| view.record()).collect(),
         };
         let store = Store::open(Arc::new(Disk), root, config)?;
-        if store.state() == crate::store::StoreState::Incomplete {
+        if store.state() == RunState::Incomplete {
             return Err(EngineError::Incomplete { folder: root.to_owned() });
         }
         Ok(Arc::new(store))
@@ -147,7 +153,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
 
     /// What the processes of a cluster must agree on.
     fn definition(&self) -> String {
-        let views: Vec<String> = self.views.iter().map(|view| format!("{:?}", view.record())).collect();
+        let views: Vec<String> =
+            self.views.iter().map(|view| format!("{:?}", view.record())).collect();
         views.join("\n")
     }
 }

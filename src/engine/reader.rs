@@ -1,18 +1,21 @@
 //! The worker that reads a source: deals blocks in turn, and says when the floor moves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use super::clock::wall_clock;
 use super::feed::{Ack, Deal, Feed};
 use super::running::{EngineError, Outcome, Shared};
-use crate::source::{CsvSource, Read, ReadLimit, Refused, Row};
+use crate::source::{CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
 use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
 
 /// Rows of a block: large enough that dealing costs little, small enough that workers share a day.
 const BLOCK_ROWS: usize = 4_096;
+
+/// What the reading thread may be ahead of the dealing worker.
+const FOUND_AHEAD: usize = 8;
 
 /// Blocks for each worker that are dealt and not yet entered. This bounds what the reader runs ahead.
 const BLOCKS_AHEAD: u64 = 4;
@@ -28,13 +31,19 @@ pub(crate) struct Feeding<E> {
     pub(crate) refused: Option<Box<Keep>>,
 }
 
-/// Reads one source on one worker.
+/// What the reading thread found, in the order of the source.
+enum Found {
+    Rows(RowBlock),
+    /// The next row is beyond the end of a day of some view: days up to this floor may close.
+    Floor(EventTime),
+    End,
+    Failed(SourceError),
+}
+
+/// Deals what a thread of its own reads: reading may block, a worker must not.
 pub(crate) struct Reader {
-    source: Option<CsvSource>,
-    views: Vec<View>,
+    found: Option<mpsc::Receiver<Found>>,
     keep: Option<Box<Keep>>,
-    /// The source's clock, as far as floors are concerned.
-    watermark: EventTime,
     peers: usize,
     dealt: u64,
     acked: u64,
@@ -44,63 +53,65 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// Starts to read; without a source, there is only an end to deal.
     pub(crate) fn new(
         source: Option<CsvSource>,
         views: Vec<View>,
         keep: Option<Box<Keep>>,
-        floor: EventTime,
+        shared: Arc<Shared>,
         peers: usize,
     ) -> Reader {
-        let early = BTreeMap::new();
-        Reader { source, views, keep, watermark: floor, peers, dealt: 0, acked: 0, early, ended: false }
+        let found = source.map(|source| {
+            let (sender, found) = mpsc::sync_channel(FOUND_AHEAD);
+            let worker = std::thread::current();
+            let read = move || read_all(source, &views, &shared, &sender, &worker);
+            std::thread::Builder::new()
+                .name("dayfold:read".to_owned())
+                .spawn(read)
+                .expect("the system gives a thread to the reader");
+            found
+        });
+        Reader { found, keep, peers, dealt: 0, acked: 0, early: BTreeMap::new(), ended: false }
     }
 
-    /// Reads and deals one block, if the workers are not behind. Returns whether there is more to do.
-    pub(crate) fn step(&mut self, feed: &mut Feed, shared: &Shared) -> Result<bool, EngineError> {
+    /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
+    pub(crate) fn step(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         let acked = std::mem::take(&mut *feed.acked.borrow_mut());
         self.collect(acked)?;
         if self.ended || self.dealt - self.acked >= BLOCKS_AHEAD * self.peers as u64 {
             return Ok(false);
         }
-        let Some(source) = &mut self.source else {
-            self.end(feed, shared)?;
-            return Ok(true);
+        let found = match &self.found {
+            Some(found) => match found.try_recv() {
+                Ok(found) => found,
+                Err(mpsc::TryRecvError::Empty) => return Ok(false),
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    let message = "the reading thread ended early".to_owned();
+                    return Err(EngineError::Failed { message });
+                }
+            },
+            None => Found::End,
         };
-        let next = self.views.iter().map(|view| view.next_floor(self.watermark)).min();
-        let clock = next.unwrap_or(EventTime::MAX);
-        let limit = ReadLimit { rows: BLOCK_ROWS, clock, now: wall_clock() };
-        match source.read(limit)? {
-            Read::Rows(block) => {
+        match found {
+            Found::Rows(block) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block });
                 self.dealt += 1;
             }
-            Read::AtClock { clock } => {
-                self.watermark = clock;
-                let floor = self.views.iter().map(|view| view.floor_at(clock)).max();
-                if let Some(floor) = floor {
-                    feed.broadcast(&Deal::Floor(floor));
-                }
-            }
-            Read::End => {
-                shared.set_consumed(source.consumed());
-                self.end(feed, shared)?;
-            }
-        }
-        if let Some(source) = &self.source {
-            shared.set_read(source.progress());
+            Found::Floor(floor) => feed.broadcast(&Deal::Floor(floor)),
+            Found::Failed(error) => return Err(error.into()),
+            Found::End => self.end(feed),
         }
         Ok(true)
     }
 
     /// Ends once every block is entered, so that all refused rows are kept by then.
-    fn end(&mut self, feed: &mut Feed, _shared: &Shared) -> Result<(), EngineError> {
-        self.source = None;
+    fn end(&mut self, feed: &mut Feed) {
+        self.found = None;
         if self.acked == self.dealt {
             self.ended = true;
             feed.broadcast(&Deal::End);
         }
-        Ok(())
     }
 
     /// Keeps refused rows in the order of the source, whichever worker refused them first.
@@ -115,6 +126,43 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads a source to its end. Blocks stop where a day of some view ends, so that which events are late
+/// depends on the order of the source alone.
+fn read_all(
+    mut source: CsvSource,
+    views: &[View],
+    shared: &Shared,
+    sender: &mpsc::SyncSender<Found>,
+    worker: &std::thread::Thread,
+) {
+    let mut watermark = shared.floor;
+    loop {
+        let clock = views.iter().map(|view| view.next_floor(watermark)).min();
+        let clock = clock.unwrap_or(EventTime::MAX);
+        let found = match source.read(ReadLimit { rows: BLOCK_ROWS, clock, now: wall_clock() }) {
+            Ok(Read::Rows(block)) => Found::Rows(block),
+            Ok(Read::AtClock { clock }) => {
+                watermark = clock;
+                let floors = views.iter().map(|view| view.floor_at(clock));
+                Found::Floor(floors.max().unwrap_or(EventTime::MIN))
+            }
+            Ok(Read::End) => {
+                shared.set_consumed(source.consumed());
+                Found::End
+            }
+            Err(error) => Found::Failed(error),
+        };
+        shared.set_read(source.progress());
+        let last = matches!(found, Found::End | Found::Failed(_));
+        // Nobody listens any more: the engine is stopping.
+        let gone = sender.send(found).is_err();
+        worker.unpark();
+        if last || gone {
+            return;
+        }
     }
 }
 

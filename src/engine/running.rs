@@ -217,9 +217,10 @@ impl Running {
     pub fn wait_sealed(&self, limit: Duration) -> Result<bool, EngineError> {
         let sealed = || self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
         let state = self.shared.lock();
-        let wait = self.shared.changed.wait_timeout_while(state, limit, |state| {
-            state.outcome.is_none() && !sealed()
-        });
+        let wait = self
+            .shared
+            .changed
+            .wait_timeout_while(state, limit, |state| state.outcome.is_none() && !sealed());
         let (state, _) = wait.unwrap_or_else(|poisoned| poisoned.into_inner());
         match &state.outcome {
             None | Some(Outcome::Done) => Ok(sealed()),

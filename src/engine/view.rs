@@ -253,8 +253,10 @@ where
         probe: &ProbeHandle<Moment>,
     ) -> Box<dyn WorkerView> {
         let worker = scope.index();
-        let loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&worker);
-        let loaded = loaded.expect("sealed days are loaded for every local worker before it starts");
+        let loaded =
+            self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&worker);
+        let loaded =
+            loaded.expect("sealed days are loaded for every local worker before it starts");
         let event = Arc::clone(&self.event);
         let read = move |events: &mut Rc<Vec<E>>, combiner: &mut Combiner<K, A>| {
             for (time, key, aggregate) in events.iter().filter_map(|e| event(e)) {

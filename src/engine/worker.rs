@@ -111,7 +111,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A worker at work.
-struct Turning<'a, E> {
+struct Turning<'a, E: 'static> {
     worker: &'a mut Worker,
     start: &'a Start<E>,
     feed: Feed,
@@ -211,7 +211,7 @@ impl<'a, E: 'static> Turning<'a, E> {
     /// Reads and deals blocks, on the worker that has the source.
     fn read(&mut self) -> bool {
         let Some(reader) = &mut self.reader else { return false };
-        match reader.step(&mut self.feed, &self.start.shared) {
+        match reader.step(&mut self.feed) {
             Ok(more) => more,
             Err(error) => {
                 self.feed.broadcast(&Deal::Stop(outcome_of(&error)));
@@ -257,19 +257,20 @@ impl<'a, E: 'static> Turning<'a, E> {
         rows > 0
     }
 
-    fn enter_block(&mut self, number: u64, block: RowBlock) -> usize {
+    fn enter_block(&mut self, number: u64, mut block: RowBlock) -> usize {
         let parse = self.start.parse.as_ref().expect("blocks come from a source that was given");
         let mut events = Vec::with_capacity(block.len());
-        let mut refused: Vec<Refused> = block.refused().to_vec();
+        let mut refused: Vec<Refused> = std::mem::take(&mut block.refused);
         for row in block.iter() {
             match parse(&row) {
                 Ok(event) => events.push(event),
-                Err(reason) => refused.push(Refused::new(&row, reason)),
+                Err(reason) => refused.push(Refused::new(row, reason)),
             }
         }
         refused.sort_by_key(|refused| refused.line);
         let rows = events.len() + refused.len();
         self.start.shared.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+        self.start.shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
         if let Some(input) = &mut self.counts
             && !refused.is_empty()
         {
@@ -361,7 +362,7 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     let Feeding { open, refused, .. } = feeding.take()?;
     let views = start.shared.views.clone();
     match open(start.archive.store().map(Arc::as_ref)) {
-        Ok(source) => Some(Reader::new(source, views, refused, start.shared.floor, peers)),
+        Ok(source) => Some(Reader::new(source, views, refused, Arc::clone(&start.shared), peers)),
         Err(error) => {
             feed.broadcast(&Deal::Stop(outcome_of(&error)));
             None

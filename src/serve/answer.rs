@@ -113,7 +113,7 @@ fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
 }
 
 /// A named number of an aggregate, to rank keys by and to show.
-pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal>;
+pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
 
 /// Gathers the items of an answer, on one worker or from many.
 pub(crate) struct Gather<K: Key, A: Aggregate> {

@@ -109,10 +109,18 @@ fn look_up<'scope, K: Key, A: Aggregate>(
                 }
             });
             let mut state = state.borrow_mut();
-            let held = waiting.iter().map(|(capability, _)| *capability.time());
-            let since = held.chain(asked_frontier.frontier().first().copied()).min();
-            state.set_since(server, since);
-            state.fold(progress_frontier.frontier().first().copied());
+            let asked_from = asked_frontier.frontier().first().copied();
+            let complete = progress_frontier.frontier().first().copied();
+            let release = |state: &mut Speed<K, A>, waiting: &[(Capability<Moment>, _)]| {
+                let held = waiting.iter().map(|(capability, _)| *capability.time());
+                state.set_since(server, held.chain(asked_from).min());
+                if state.fold(complete)
+                    && let Some(sealing) = &state.sealing
+                {
+                    sealing.activate();
+                }
+            };
+            release(&mut state, &waiting);
             if state.error.is_some() {
                 // Nothing is answered from a view that stopped; the engine reports why.
                 return;
@@ -135,6 +143,8 @@ fn look_up<'scope, K: Key, A: Aggregate>(
             if let Some(error) = failed {
                 state.fail(error);
             }
+            // What was held for the queries that have just been answered can go.
+            release(&mut state, &waiting);
         }
     })
 }

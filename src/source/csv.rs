@@ -57,7 +57,10 @@ pub enum Read {
     Rows(RowBlock),
     /// The next row would take the clock to the limit or beyond. It will be the first of the next
     /// block; nothing was consumed.
-    AtClock,
+    AtClock {
+        /// Where that row will take the clock.
+        clock: EventTime,
+    },
     /// There are no more rows.
     End,
 }
@@ -250,7 +253,7 @@ impl CsvSource {
                 self.state = State::Failing(error);
                 Ok(Read::Rows(block))
             }
-            Ok(Stop::Clock) if nothing => Ok(Read::AtClock),
+            Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
             Ok(Stop::End) if nothing => Ok(Read::End),
             Ok(_) => Ok(Read::Rows(block)),
         }
@@ -264,7 +267,7 @@ impl CsvSource {
                 return Ok(Stop::End);
             }
             match self.judge(limit.now) {
-                Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock),
+                Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),
                 Ok((time, step)) => self.take(block, time, step),
                 Err(reason) => {
                     let row = self.records.raw().to_vec();
@@ -343,7 +346,7 @@ impl fmt::Debug for CsvSource {
 /// Why a block is not continued.
 enum Stop {
     Full,
-    Clock,
+    Clock(EventTime),
     End,
 }
 

@@ -66,11 +66,6 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    /// Counts events that were refused.
-    pub(crate) fn refuse(&mut self, events: u64) {
-        self.counts.refused += events;
-    }
-
     #[inline]
     pub(crate) fn add(&mut self, time: EventTime, key: K, aggregate: A) {
         let day = self.finder.day_of(time);

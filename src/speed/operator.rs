@@ -52,6 +52,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
 
     let address = builder.operator_info().address;
     let activator = scope.activator_for(std::rc::Rc::clone(&address));
+    state.borrow_mut().sealing = Some(activator.clone());
     let wake = scope.worker().sync_activator_for(address.to_vec());
     let mut seal = Seal::new(worker, std::rc::Rc::clone(state), archive.clone(), move || {
         // The worker may be gone already, and then nobody waits.

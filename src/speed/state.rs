@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use timely::scheduling::Activator;
+
 use super::combine::Counts;
 use super::delta::{Delta, Row};
 use super::table::Table;
@@ -61,6 +63,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// The view is being given up: nothing more is sealed.
     pub(crate) abandoned: bool,
+    /// Wakes the operator that seals: progress tracking does not see what operators share.
+    pub(crate) sealing: Option<Activator>,
     /// The events have ended and every day is sealed.
     pub(crate) finished: bool,
     /// The latest moment that any row carries.
@@ -68,7 +72,12 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    pub(crate) fn new(view: View, peers: usize, live: Vec<LivePart<K, A>>, through: Option<Day>) -> Self {
+    pub(crate) fn new(
+        view: View,
+        peers: usize,
+        live: Vec<LivePart<K, A>>,
+        through: Option<Day>,
+    ) -> Self {
         let mut sealed: BTreeMap<Day, Vec<LivePart<K, A>>> = BTreeMap::new();
         for part in live {
             sealed.entry(part.day).or_default().push(part);
@@ -87,6 +96,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             prepared: vec![(None, None); peers],
             error: None,
             abandoned: false,
+            sealing: None,
             finished: false,
             newest: None,
         }
@@ -124,13 +134,15 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.servers[server] = since.unwrap_or(Moment { floor: i64::MAX, tick: u64::MAX });
     }
 
-    /// Folds the deltas that every query to come sees whole.
-    pub(crate) fn fold(&mut self, frontier: Option<Moment>) {
+    /// Folds the deltas that every query to come sees whole. Returns whether there were any: closings
+    /// may have waited for them.
+    pub(crate) fn fold(&mut self, frontier: Option<Moment>) -> bool {
+        let waiting = self.deltas.len();
         let since = match self.servers.iter().min() {
             Some(since) => *since,
             // Nobody asks: fold what is complete.
             None => match frontier.map(Moment::before) {
-                Some(None) => return,
+                Some(None) => return false,
                 Some(Some(complete)) => complete,
                 None => Moment { floor: i64::MAX, tick: u64::MAX },
             },
@@ -145,6 +157,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
                 self.counts += counts;
             }
         }
+        self.deltas.len() < waiting
     }
 
     fn fold_one(&mut self, delta: Delta<K, A>) {

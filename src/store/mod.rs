@@ -1,12 +1,292 @@
-//! stub
-use crate::{aggregate::Aggregate, batch::*, key::Key, time::Day};
-#[derive(Debug)] pub struct Store;
-#[derive(Debug, thiserror::Error)] #[error("x")] pub struct StoreError;
-#[derive(Debug,Clone)] pub struct BatchEntry{pub day: Day}
-impl Store {
- pub fn closed_through(&self,_:&str)->Option<Day>{None}
- pub fn commit(&self,_:&str,_:Day)->Result<(),StoreError>{Ok(())}
- pub fn prepare(&self,_:&str,_:Day,_:usize,_:Vec<BatchEntry>){}
- pub fn write_batch<K: Key, A: Aggregate>(&self,_:&str,_:Day,_:Day,_:usize,_:Coverage,_:u64,_:impl Iterator<Item=(u64,K,A)>)->Result<BatchEntry,StoreError>{todo!()}
- pub fn open_batch<K: Key, A: Aggregate>(&self,_:&BatchEntry)->Result<BatchView<K,A>,StoreError>{todo!()}
+//! The data folder: which batch views there are, and which of them count.
+//!
+//! ```text
+//! ROOT/part-<process>/lock                  held while a program runs
+//!                     manifest              an append log of records: definitions, commits, facts
+//!                     views/<view>/<day>/<closing>-w<worker>.batch
+//!                     rejected/rows.csv     what was refused
+//! ```
+//!
+//! Each process of a group owns one part; all see the whole folder. A program may be started again with
+//! another number of processes or workers: files say which partitions they cover, and of each day and
+//! partition the rows of the greatest closing count ([`Store::live`]).
+//!
+//! # Sealing
+//!
+//! 1. A worker writes its files ([`Store::write_batch`]): under another name, synced, renamed.
+//! 2. It registers them ([`Store::prepare`]), also when it has none.
+//! 3. When all workers *of the group* have, each process commits ([`Store::commit`]): one record with all
+//!    its workers' files, synced. It is the moment from which they count.
+//!
+//! # Starting
+//!
+//! 1. [`Store::open`] checks, and then rolls the process's own part forward: if one process committed a
+//!    closing, all had prepared it. Then it removes what nobody committed. Nothing is created or
+//!    changed before all checks have passed.
+//! 2. When all processes of the group have opened theirs, each calls [`Store::begin`], which reads the
+//!    other parts again and fails if they do not agree.
+//!
+//! This module knows no dataflow, and reaches files only through [`Storage`].
+
+mod disk;
+mod error;
+mod folder;
+mod layout;
+mod live;
+mod manifest;
+mod memory;
+mod open;
+mod record;
+mod recovery;
+mod seal;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use crate::aggregate::Aggregate;
+use crate::batch::{BatchView, RawBatch};
+use crate::key::Key;
+use crate::time::Day;
+
+pub use disk::Disk;
+pub use error::{Effect, StoreError};
+pub use live::LiveBatch;
+pub use memory::Memory;
+pub use record::{BatchEntry, ViewRecord};
+pub use storage::{FolderLock, Storage, StorageFile};
+
+use layout::Layout;
+use manifest::Manifest;
+use record::{PartState, Record, Run};
+
+/// What a program says about itself when it opens a folder.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The index of this process.
+    pub process: usize,
+    /// The number of processes of the group.
+    pub processes: usize,
+    /// The views of the program.
+    pub views: Vec<ViewRecord>,
 }
+
+/// How the last run left the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// No run has begun.
+    Fresh,
+    /// Every process of the last run said that it was complete.
+    Complete,
+    /// The last run was cut short.
+    Incomplete,
+}
+
+/// An open data folder. Shared by the threads of a process; dropping it unlocks the folder.
+///
+/// Writing files holds no lock; appending to the manifest does not stop readers.
+#[derive(Debug)]
+pub struct Store {
+    storage: Arc<dyn Storage>,
+    layout: Layout,
+    config: StoreConfig,
+    last: RunState,
+    /// The run that [`Store::begin`] begins.
+    next_run: Run,
+    /// Taken before `state`, where both are.
+    manifest: Mutex<Manifest>,
+    state: RwLock<State>,
+    _locks: Vec<FolderLock>,
+}
+
+#[derive(Debug)]
+struct State {
+    own: PartState,
+    /// As they were when this part was opened, or began.
+    others: BTreeMap<u32, PartState>,
+    /// By view, then day, closing and worker.
+    prepared: BTreeMap<String, BTreeMap<(Day, Day, u32), BatchEntry>>,
+    /// Up to which closing each local worker has prepared each view.
+    prepared_through: BTreeMap<(String, u32), Day>,
+}
+
+impl Store {
+    /// How the last run left the folder, as it was when this part was opened.
+    pub fn state(&self) -> RunState {
+        self.last
+    }
+
+    /// Up to which day a view is closed, the day included: what this process has committed or, when it
+    /// opened the folder, was found committed by any process of the last run and rolled forward.
+    ///
+    /// A commit goes to every process's manifest. After [`Store::begin`] all agree, so this is both the
+    /// least and the greatest; during a run, another process may be one commit behind or ahead.
+    pub fn closed_through(&self, view: &str) -> Option<Day> {
+        self.read().own.through(view)
+    }
+
+    /// The batch views that count, of all parts: of each day and partition those of the greatest
+    /// closing that covers it. By day, then closing.
+    ///
+    /// The parts of other processes are as they were when the run began.
+    pub fn live(&self, view: &str) -> Vec<LiveBatch> {
+        live::live(self.batches(view, |_| true))
+    }
+
+    /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing.
+    pub fn revisions(&self, view: &str, day: Day) -> Vec<LiveBatch> {
+        let mut batches = self.batches(view, |found| found == day);
+        batches.sort_by_key(|batch| (batch.closing, batch.process, batch.worker));
+        batches
+    }
+
+    fn batches(&self, view: &str, wanted: impl Fn(Day) -> bool) -> Vec<LiveBatch> {
+        let state = self.read();
+        let own = (self.config.process as u32, &state.own);
+        let others = state.others.iter().map(|(&process, part)| (process, part));
+        let mut batches = Vec::new();
+        for (process, part) in others.chain([own]) {
+            let entries =
+                part.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+            let entries = entries.filter(|entry| wanted(entry.day));
+            batches.extend(entries.map(|entry| LiveBatch::new(&self.layout, view, process, entry)));
+        }
+        batches
+    }
+
+    /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Batch`] if it is damaged, [`StoreError::WrongBatch`] if it is not the one that the
+    /// manifest names, [`StoreError::Io`] if it cannot be read.
+    pub fn open_batch<K: Key, A: Aggregate>(
+        &self,
+        batch: &LiveBatch,
+    ) -> Result<BatchView<K, A>, StoreError> {
+        let path = &batch.path;
+        let bytes = self.storage.map(path).map_err(StoreError::harmless("open", path))?;
+        let raw = RawBatch::open(bytes, &path.display().to_string())?;
+        match difference(&raw, batch) {
+            Some((field, found, expected)) => {
+                Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
+            }
+            None => Ok(BatchView::from_raw(Arc::new(raw))),
+        }
+    }
+
+    /// The last value of a fact of this process's part.
+    pub fn fact(&self, name: &str) -> Option<Vec<u8>> {
+        self.read().own.facts.get(name).cloned()
+    }
+
+    /// The last values of a fact in all parts that have it, by process; the parts of other processes
+    /// are as they were when the run began.
+    pub fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
+        let state = self.read();
+        let own = (self.config.process as u32, &state.own);
+        let parts = state.others.iter().map(|(&process, part)| (process, part)).chain([own]);
+        let found = parts
+            .filter_map(|(process, part)| Some((process as usize, part.facts.get(name)?.clone())));
+        let mut facts: Vec<_> = found.collect();
+        facts.sort_by_key(|&(process, _)| process);
+        facts
+    }
+
+    /// Remembers a small named value in this process's part; the last one counts.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if
+    /// it may not have been.
+    pub fn set_fact(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.append(&mut self.manifest(), Record::Fact { name: name.to_owned(), bytes })
+    }
+
+    /// The storage that the folder is in.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The folder of this process's part.
+    pub fn part_path(&self) -> PathBuf {
+        self.layout.part(self.config.process as u32)
+    }
+
+    /// The folders of all parts that there are, by process, as they were when the run began.
+    pub fn part_paths(&self) -> Vec<(usize, PathBuf)> {
+        let others = self.read().others.keys().copied().collect::<Vec<_>>();
+        let mut parts: Vec<u32> = others.into_iter().chain([self.config.process as u32]).collect();
+        parts.sort_unstable();
+        parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()
+    }
+
+    /// Where this process's refused rows go. The folder on the way to it may not exist yet.
+    pub fn rejected_path(&self) -> PathBuf {
+        self.layout.rejected(self.config.process as u32)
+    }
+
+    fn append(&self, manifest: &mut Manifest, record: Record) -> Result<(), StoreError> {
+        // Synced before `state` is locked: readers do not wait for the disk.
+        manifest.append(std::slice::from_ref(&record))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.own.apply(record).expect("our own records follow each other");
+        Ok(())
+    }
+
+    fn check_view(&self, view: &str) -> Result<(), StoreError> {
+        if self.read().own.views.contains_key(view) {
+            return Ok(());
+        }
+        Err(StoreError::UnknownView { view: view.to_owned() })
+    }
+
+    /// A panic while it was held ends the process; what a lock guards is changed in one step.
+    fn manifest(&self) -> MutexGuard<'_, Manifest> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What differs between a file and what the manifest says of it: both sides, as texts.
+fn difference(raw: &RawBatch, batch: &LiveBatch) -> Option<(&'static str, String, String)> {
+    let (meta, summary) = (raw.meta(), raw.summary());
+    let found = (&meta.view, meta.day, meta.closing, meta.coverage);
+    let expected = (&batch.view, batch.day, batch.closing, batch.file_coverage);
+    if found != expected {
+        return Some(("revision", format!("{found:?}"), format!("{expected:?}")));
+    }
+    let found = (summary.rows, summary.bytes, summary.digest);
+    let expected = (batch.rows, batch.bytes, batch.digest);
+    let differ = found != expected;
+    differ.then(|| ("rows, length and digest", format!("{found:?}"), format!("{expected:?}")))
+}
+
+/// Writes a file so that it is there whole or not at all: under another name, synced, renamed.
+fn write_whole<T>(
+    storage: &dyn Storage,
+    path: &Path,
+    write: impl FnOnce(&mut dyn StorageFile) -> io::Result<T>,
+) -> Result<T, StoreError> {
+    let temporary = layout::temporary(path);
+    let written = storage.create(&temporary).and_then(|mut file| {
+        let value = write(&mut *file)?;
+        file.sync()?;
+        Ok(value)
+    });
+    let value = written.map_err(|error| {
+        // At worst it stays until the next opening.
+        let _ = storage.remove(&temporary);
+        StoreError::harmless("write", path)(error)
+    })?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let renamed = storage.rename(&temporary, path).and_then(|()| storage.sync_dir(dir));
+    renamed.map_err(StoreError::perhaps("rename to", path))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! What can go wrong with a data folder.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::batch::BatchError;
+use crate::time::Day;
+
+/// What is known of the effect of an operation that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It did not happen: nothing that counts was changed.
+    None,
+    /// It may have happened; opening the folder again finds out.
+    Perhaps,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::None => "nothing was changed",
+            Effect::Perhaps => "it may have happened; open the folder again to find out",
+        })
+    }
+}
+
+/// What can go wrong with a data folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The system refused an operation.
+    #[error("cannot {operation} {}: {effect}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Whether it may have happened.
+        effect: Effect,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another program, or another store of this one, holds the folder.
+    #[error("{} is in use by another program: stop it, or choose another folder", folder.display())]
+    InUse {
+        /// The part that is held.
+        folder: PathBuf,
+    },
+    /// A manifest is damaged before its end. Nothing was changed.
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display())]
+    Corrupt {
+        /// The manifest.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A manifest of another format. Nothing was changed.
+    #[error("{} has format version {found}, and this program reads {known}: use the one that wrote it", path.display())]
+    Version {
+        /// The manifest.
+        path: PathBuf,
+        /// The version in the file.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// A part belongs to another folder, or was written under other rules. Nothing was changed.
+    #[error("{} has {field} {on_disk}, expected {asked}: use the folder's own parts and program", path.display())]
+    IdentityMismatch {
+        /// The manifest.
+        path: PathBuf,
+        /// What differs.
+        field: &'static str,
+        /// What the manifest says.
+        on_disk: String,
+        /// What the program, or the folder's other parts, say.
+        asked: String,
+    },
+    /// A view is defined otherwise than when its days were sealed. Nothing was changed.
+    #[error(
+        "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: give the changed view a new name or use a new folder"
+    )]
+    ViewMismatch {
+        /// The view.
+        view: String,
+        /// What differs: zone, key, aggregate or definition.
+        field: &'static str,
+        /// What the folder says.
+        on_disk: String,
+        /// What the program says.
+        asked: String,
+    },
+    /// A view of the folder is not in the program. Nothing was changed.
+    #[error(
+        "view '{view}' is in the folder but not in the program: define it, or use a new folder"
+    )]
+    ViewMissing {
+        /// The view.
+        view: String,
+    },
+    /// A view of the program is not in a folder that has sealed days. Nothing was changed.
+    #[error(
+        "view '{view}' is new, and the folder has sealed days whose past it cannot be computed for yet: use a new folder and read the events again"
+    )]
+    ViewAdded {
+        /// The view.
+        view: String,
+    },
+    /// The asked view is in neither the folder nor the program.
+    #[error("there is no view '{view}': define it before the folder is opened")]
+    UnknownView {
+        /// The view.
+        view: String,
+    },
+    /// The configuration cannot be. Nothing was changed.
+    #[error("{what}: '{value}'")]
+    Config {
+        /// What is wrong, and what is expected.
+        what: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A part of the folder is not there, or has no manifest. Nothing was changed.
+    #[error("{} is missing: restore it, or start with an empty folder", path.display())]
+    MissingPart {
+        /// The manifest that is expected.
+        path: PathBuf,
+    },
+    /// Parts do not agree on what is closed. Nothing was changed.
+    #[error(
+        "view '{view}' is closed through {} in {} and through {} in this process: open every process's part before beginning",
+        day_or_nothing(*through), path.display(), day_or_nothing(*own)
+    )]
+    PartsDisagree {
+        /// The view.
+        view: String,
+        /// The manifest of the other part.
+        path: PathBuf,
+        /// Up to where the other part is closed.
+        through: Option<Day>,
+        /// Up to where this process's part is closed.
+        own: Option<Day>,
+    },
+    /// A batch view is damaged.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A batch view is not the one that the manifest names.
+    #[error("{} has {field} {found}, and the manifest says {expected}: restore it from a copy or rebuild the views from the log", path.display())]
+    WrongBatch {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        field: &'static str,
+        /// What the file says.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+    },
+    /// A sealed file never changes. Nothing was changed.
+    #[error("view '{view}' is closed through {through}: closing {closing} cannot be written again")]
+    AlreadyClosed {
+        /// The view.
+        view: String,
+        /// The closing that was to be written.
+        closing: Day,
+        /// Up to where the view is closed.
+        through: Day,
+    },
+    /// A manifest record of more bytes than one may have. Nothing was changed.
+    #[error("a manifest record has {bytes} bytes, more than {limit}: commit fewer days at a time")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        limit: usize,
+    },
+    /// An earlier write to the manifest failed, so that its end is not known. Nothing was changed.
+    #[error("{} failed earlier and cannot be written: open the folder again", path.display())]
+    Failed {
+        /// The manifest.
+        path: PathBuf,
+    },
+}
+
+fn day_or_nothing(day: Option<Day>) -> String {
+    day.map_or_else(|| "no day".to_owned(), |day| day.to_string())
+}
+
+impl StoreError {
+    /// An operation that changes nothing that counts when it fails.
+    pub(super) fn harmless(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> StoreError {
+        let path = path.into();
+        move |source| StoreError::Io { operation, path, effect: Effect::None, source }
+    }
+
+    /// An operation that may have happened when it fails.
+    pub(super) fn perhaps(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> StoreError {
+        let path = path.into();
+        move |source| StoreError::Io { operation, path, effect: Effect::Perhaps, source }
+    }
+}

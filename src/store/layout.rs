@@ -1,0 +1,61 @@
+//! Where things are in a data folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::time::Day;
+
+/// The paths of a data folder; see the module's picture.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: PathBuf) -> Layout {
+        Layout { root }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn part(&self, process: u32) -> PathBuf {
+        self.root.join(format!("part-{process}"))
+    }
+
+    pub(super) fn manifest(&self, process: u32) -> PathBuf {
+        self.part(process).join("manifest")
+    }
+
+    pub(super) fn lock(&self, process: u32) -> PathBuf {
+        self.part(process).join("lock")
+    }
+
+    pub(super) fn views(&self, process: u32) -> PathBuf {
+        self.part(process).join("views")
+    }
+
+    pub(super) fn day(&self, process: u32, view: &str, day: Day) -> PathBuf {
+        self.views(process).join(view).join(day.to_string())
+    }
+
+    pub(super) fn rejected(&self, process: u32) -> PathBuf {
+        self.part(process).join("rejected").join("rows.csv")
+    }
+}
+
+/// The process whose part has this name.
+pub(super) fn parse_part(name: &str) -> Option<u32> {
+    let process = name.strip_prefix("part-")?.parse().ok()?;
+    (format!("part-{process}") == name).then_some(process)
+}
+
+/// The name under which a file is written before it is renamed to `path`.
+pub(super) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    name.into()
+}
+
+/// How names of unfinished files end.
+pub(super) const TEMPORARY: &str = ".tmp";

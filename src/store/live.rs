@@ -1,0 +1,145 @@
+//! Which rows count: of each day and partition, those of the greatest closing that covers it.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use super::layout::Layout;
+use super::record::BatchEntry;
+use crate::batch::{Coverage, Digest};
+use crate::time::Day;
+
+/// A batch view in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveBatch {
+    /// The view.
+    pub view: String,
+    /// The day.
+    pub day: Day,
+    /// The closing that made this revision.
+    pub closing: Day,
+    /// The process whose part it is in.
+    pub process: usize,
+    /// The worker that wrote it, by its index in the group of that run.
+    pub worker: usize,
+    /// The partitions for which its rows count: not those that a later closing covers.
+    pub coverage: Coverage,
+    /// The partitions that the file speaks for.
+    pub file_coverage: Coverage,
+    /// The file.
+    pub path: PathBuf,
+    /// The number of rows in the file, counting or not.
+    pub rows: u64,
+    /// The length of the file.
+    pub bytes: u64,
+    /// The sum over the rows of the file, counting or not.
+    pub digest: Digest,
+}
+
+impl LiveBatch {
+    pub(super) fn new(layout: &Layout, view: &str, process: u32, entry: &BatchEntry) -> LiveBatch {
+        LiveBatch {
+            view: view.to_owned(),
+            day: entry.day,
+            closing: entry.closing,
+            process: process as usize,
+            worker: entry.worker as usize,
+            coverage: entry.coverage,
+            file_coverage: entry.coverage,
+            path: layout.day(process, view, entry.day).join(&entry.file),
+            rows: entry.rows,
+            bytes: entry.bytes,
+            digest: entry.digest,
+        }
+    }
+}
+
+/// Narrows each file's coverage to the partitions for which its rows count, and leaves out the files
+/// that are superseded everywhere. By day, then closing, process and worker.
+///
+/// Two files of one closing never cover the same partition, but by copies of the same rows; then the
+/// first by process and worker counts.
+pub(super) fn live(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
+    batches.sort_by_key(|batch| (batch.day, Reverse(batch.closing), batch.process, batch.worker));
+    let (mut day, mut covered) = (None, Coverage::NONE);
+    batches.retain_mut(|batch| {
+        if day != Some(batch.day) {
+            (day, covered) = (Some(batch.day), Coverage::NONE);
+        }
+        batch.coverage = batch.file_coverage.difference(covered);
+        covered = covered.union(batch.file_coverage);
+        !batch.coverage.is_empty()
+    });
+    batches.sort_by_key(|batch| (batch.day, batch.closing, batch.process, batch.worker));
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn batch(day: i32, closing: i32, worker: usize, peers: usize) -> LiveBatch {
+        let entry = BatchEntry {
+            day: Day(day),
+            closing: Day(closing),
+            worker: worker as u32,
+            coverage: Coverage::of_owner(worker, peers),
+            file: String::new(),
+            rows: 0,
+            bytes: 0,
+            digest: Digest::default(),
+        };
+        LiveBatch::new(&Layout::new("root".into()), "v", 0, &entry)
+    }
+
+    #[test]
+    fn a_revision_on_other_workers_supersedes_what_it_covers() {
+        // Sealed by two workers, then revised by three, of which one had nothing to write yet.
+        let sealed =
+            vec![batch(1, 1, 0, 2), batch(1, 1, 1, 2), batch(1, 2, 0, 3), batch(1, 2, 2, 3)];
+        let found = live(sealed);
+        assert_eq!(
+            found.len(),
+            4,
+            "the first closing still counts for partitions of the third worker"
+        );
+        let rest = Coverage::of_owner(1, 3);
+        assert_eq!(found[0].coverage, Coverage::of_owner(0, 2).intersection(rest));
+        assert_eq!(found[1].coverage, Coverage::of_owner(1, 2).intersection(rest));
+        let all = live(found.into_iter().chain([batch(1, 2, 1, 3)]).collect());
+        assert_eq!(all.iter().map(|b| b.closing).collect::<Vec<_>>(), [Day(2); 3]);
+    }
+
+    proptest! {
+        /// The rule, partition by partition.
+        #[test]
+        fn oracle_greatest_closing(
+            revisions in proptest::collection::vec((0i32..3, 0i32..4, 1usize..5, any::<u8>()), 0..8),
+        ) {
+            let mut batches = Vec::new();
+            let mut closings = std::collections::BTreeSet::new();
+            for (day, later, peers, present) in revisions {
+                if closings.insert((day, later)) {
+                    let workers = (0..peers).filter(|worker| present >> worker & 1 == 1);
+                    batches.extend(workers.map(|worker| batch(day, day + later, worker, peers)));
+                }
+            }
+            let mut expect = BTreeMap::new();
+            for batch in &batches {
+                for partition in batch.coverage.iter() {
+                    let greatest = expect.entry((batch.day, partition)).or_insert(batch.closing);
+                    *greatest = batch.closing.max(*greatest);
+                }
+            }
+            let mut found = BTreeMap::new();
+            for batch in live(batches) {
+                prop_assert!(!batch.coverage.is_empty());
+                for partition in batch.coverage.iter() {
+                    prop_assert_eq!(found.insert((batch.day, partition), batch.closing), None);
+                }
+            }
+            prop_assert_eq!(found, expect);
+        }
+    }
+}

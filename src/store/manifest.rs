@@ -1,0 +1,344 @@
+//! The manifest of a part: an append log of records.
+//!
+//! ```text
+//! header  magic "DAYFOLDM" 8, format version u32, crc32 of these u32
+//! frame   length u32, crc32 of the payload u32, payload: bincode(record)
+//! frame   …
+//! ```
+//!
+//! A manifest is made whole, under another name, and renamed: its header is never torn. Records are
+//! appended, one sync each. **The tail rule:** where a frame is cut short or its checksum fails, and no
+//! byte after it begins a frame that holds, this is the tail of an append that a crash cut short. It
+//! was never reported as written, and is cut and synced before anything is appended. Where a good frame
+//! follows, the manifest is damaged, and an error. (So is a good frame that holds no known record.)
+//! Not noticed: damage to the last frame only, which looks like a tail.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::record::{PartState, Record};
+use super::storage::{Storage, StorageFile};
+use crate::batch::codec;
+
+const MAGIC: [u8; 8] = *b"DAYFOLDM";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+const FRAME_HEAD_BYTES: usize = 8;
+/// The greatest payload of a frame.
+pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
+/// A manifest is rewritten on opening if it is longer than this, and twice its snapshot.
+const LONG_BYTES: usize = 256 << 10;
+
+/// What a manifest says, and where its good part ends.
+#[derive(Clone, Debug)]
+pub(super) struct Replayed {
+    pub(super) state: PartState,
+    /// The length of header and good frames.
+    pub(super) good: usize,
+    /// The length of the file.
+    pub(super) length: usize,
+}
+
+/// Reads a manifest and changes nothing. `None` if there is none.
+pub(super) fn read(storage: &dyn Storage, path: &Path) -> Result<Option<Replayed>, StoreError> {
+    match storage.read(path) {
+        Ok(bytes) => replay(&bytes, path).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::harmless("read", path)(error)),
+    }
+}
+
+/// Adds up the records of a manifest.
+pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, StoreError> {
+    let corrupt = |offset: usize, what| StoreError::Corrupt {
+        path: path.to_owned(),
+        offset: offset as u64,
+        what,
+    };
+    check_header(bytes, path)?;
+    let mut state = PartState::default();
+    let mut offset = HEADER_BYTES;
+    while offset < bytes.len() {
+        let Some(payload) = frame_at(bytes, offset) else {
+            if (offset + 1..bytes.len()).any(|later| frame_at(bytes, later).is_some()) {
+                return Err(corrupt(offset, "a record is damaged and others follow it"));
+            }
+            break;
+        };
+        let record: Record = codec::decode(payload)
+            .map_err(|_| corrupt(offset, "a record is of no kind that this program knows"))?;
+        state.apply(record).map_err(|what| corrupt(offset, what))?;
+        offset += FRAME_HEAD_BYTES + payload.len();
+    }
+    Ok(Replayed { state, good: offset, length: bytes.len() })
+}
+
+fn check_header(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
+    let corrupt = |what| StoreError::Corrupt { path: path.to_owned(), offset: 0, what };
+    if !bytes.starts_with(&MAGIC) {
+        return Err(corrupt("it does not begin with 'DAYFOLDM'"));
+    }
+    let version = word_at(bytes, 8).ok_or_else(|| corrupt("the header is cut short"))?;
+    let crc = word_at(bytes, 12).ok_or_else(|| corrupt("the header is cut short"))?;
+    if crc != crc32fast::hash(&bytes[..12]) {
+        return Err(corrupt("the checksum of the header does not match"));
+    }
+    if version != FORMAT_VERSION {
+        let (path, known) = (path.to_owned(), FORMAT_VERSION);
+        return Err(StoreError::Version { path, found: version, known });
+    }
+    Ok(())
+}
+
+fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+/// The payload of a frame that holds, if one begins here.
+fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let length = word_at(bytes, at)? as usize;
+    let crc = word_at(bytes, at + 4)?;
+    // No record is empty: zeros, which some file systems leave after a crash, are no frames.
+    if length == 0 || length > FRAME_BYTES_MAX {
+        return None;
+    }
+    let payload = bytes.get(at + FRAME_HEAD_BYTES..)?.get(..length)?;
+    (crc32fast::hash(payload) == crc).then_some(payload)
+}
+
+fn put_frame(record: &Record, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+    codec::encode(record, out).expect("records hold nothing that cannot be encoded");
+    let bytes = out.len() - start - FRAME_HEAD_BYTES;
+    if bytes > FRAME_BYTES_MAX {
+        return Err(StoreError::TooLarge { bytes, limit: FRAME_BYTES_MAX });
+    }
+    let crc = crc32fast::hash(&out[start + FRAME_HEAD_BYTES..]);
+    out[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
+}
+
+/// The bytes of a whole manifest.
+pub(super) fn whole(records: &[Record]) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    records.iter().try_for_each(|record| put_frame(record, &mut bytes))?;
+    Ok(bytes)
+}
+
+/// A manifest that records are appended to.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    file: Box<dyn StorageFile>,
+    path: PathBuf,
+    /// An append failed, so that the end of the file is not known.
+    failed: bool,
+}
+
+impl Manifest {
+    /// Makes a manifest of these records, in one step.
+    pub(super) fn create(
+        storage: &dyn Storage,
+        path: &Path,
+        records: &[Record],
+    ) -> Result<Manifest, StoreError> {
+        let bytes = whole(records)?;
+        super::write_whole(storage, path, |file| file.write_all(&bytes))?;
+        Manifest::append_to(storage, path)
+    }
+
+    /// Opens a manifest that was read: cuts its tail, and rewrites it if it is long.
+    pub(super) fn resume(
+        storage: &dyn Storage,
+        path: &Path,
+        replayed: &Replayed,
+    ) -> Result<Manifest, StoreError> {
+        if replayed.good > LONG_BYTES {
+            let snapshot = replayed.state.snapshot();
+            if whole(&snapshot)?.len() < replayed.good / 2 {
+                return Manifest::create(storage, path, &snapshot);
+            }
+        }
+        let mut manifest = Manifest::append_to(storage, path)?;
+        if replayed.good < replayed.length {
+            let cut = manifest.file.truncate(replayed.good as u64);
+            cut.and_then(|()| manifest.file.sync())
+                .map_err(StoreError::perhaps("cut the tail of", path))?;
+        }
+        Ok(manifest)
+    }
+
+    fn append_to(storage: &dyn Storage, path: &Path) -> Result<Manifest, StoreError> {
+        let file = storage.append(path).map_err(StoreError::harmless("open", path))?;
+        Ok(Manifest { file, path: path.to_owned(), failed: false })
+    }
+
+    /// Appends records with one sync. After an error that may have happened, no more is appended.
+    pub(super) fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        if self.failed {
+            return Err(StoreError::Failed { path: self.path.clone() });
+        }
+        let mut bytes = Vec::new();
+        records.iter().try_for_each(|record| put_frame(record, &mut bytes))?;
+        // A failed sync leaves it open what is durable, and a later one would not tell.
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync());
+        self.failed = written.is_err();
+        written.map_err(StoreError::perhaps("append to", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Coverage, Digest};
+    use crate::store::Memory;
+    use crate::store::record::{BatchEntry, Run, ViewRecord, batch_file_name};
+    use crate::time::Day;
+    use proptest::prelude::*;
+
+    fn view() -> ViewRecord {
+        let text = |text: &str| text.to_owned();
+        let (name, zone, key) = (text("v"), text("UTC"), text("u64"));
+        ViewRecord { name, zone, key, aggregate: text("count"), definition: String::new() }
+    }
+
+    fn live(through: i32) -> Record {
+        let batches = (0..2).map(|worker| BatchEntry {
+            day: Day(through),
+            closing: Day(through),
+            worker,
+            coverage: Coverage::of_owner(worker as usize, 2),
+            file: batch_file_name(Day(through), worker),
+            rows: 5,
+            bytes: 500,
+            digest: Digest(7),
+        });
+        Record::Live { view: "v".to_owned(), through: Day(through), batches: batches.collect() }
+    }
+
+    fn records() -> Vec<Record> {
+        let run = Run { number: 1, processes: 1, parts: 1, complete: false };
+        let fact = Record::Fact { name: "moment".to_owned(), bytes: vec![1, 2, 3] };
+        vec![Record::View(view()), Record::State(run), fact, live(10), live(11)]
+    }
+
+    fn path() -> &'static Path {
+        Path::new("manifest")
+    }
+
+    #[test]
+    fn a_tail_is_cut_at_every_byte() {
+        let all = records();
+        let bytes = whole(&all).unwrap();
+        let last = whole(&all[..4]).unwrap().len();
+        let expect = replay(&bytes[..last], path()).unwrap();
+        for end in last..bytes.len() {
+            let found = replay(&bytes[..end], path()).unwrap();
+            assert_eq!((found.good, found.length), (last, end));
+            assert_eq!(found.state, expect.state);
+            // Zeros, or rubbish, where the rest should be.
+            for filler in [0, 0xAA] {
+                let mut torn = bytes[..end].to_vec();
+                torn.resize(bytes.len(), filler);
+                if torn != bytes {
+                    assert_eq!(replay(&torn, path()).unwrap().good, last, "at {end}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_before_the_end_is_an_error_with_its_place() {
+        let all = records();
+        let bytes = whole(&all).unwrap();
+        let third = whole(&all[..3]).unwrap().len();
+        let fourth = whole(&all[..4]).unwrap().len();
+        for at in third..fourth {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            match replay(&bad, path()) {
+                Err(StoreError::Corrupt { offset, .. }) => assert_eq!(offset as usize, third),
+                other => panic!("byte {at}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        let mut bytes = whole(&[]).unwrap();
+        bytes[8] = 2;
+        let crc = crc32fast::hash(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let error = replay(&bytes, path()).unwrap_err();
+        assert!(matches!(error, StoreError::Version { found: 2, known: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_long_manifest_is_rewritten_to_the_same_state() {
+        let memory = Memory::default();
+        memory.create_dirs(Path::new("")).unwrap();
+        let mut manifest = Manifest::create(&memory, path(), &records()).unwrap();
+        let fact = |n: u8| Record::Fact { name: "n".to_owned(), bytes: vec![n; 10_000] };
+        for n in 0..60 {
+            manifest.append(&[fact(n)]).unwrap();
+        }
+        drop(manifest);
+        memory.append(path()).unwrap().write_all(&[9, 9]).unwrap();
+        let before = read(&memory, path()).unwrap().unwrap();
+        assert!(before.good > LONG_BYTES && before.good < before.length);
+        Manifest::resume(&memory, path(), &before).unwrap().append(&[live(12)]).unwrap();
+        let after = read(&memory, path()).unwrap().unwrap();
+        assert!(after.length < LONG_BYTES, "{}", after.length);
+        let mut expect = before.state;
+        expect.apply(live(12)).unwrap();
+        assert_eq!(after.state, expect);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_state_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = replay(&bytes, path());
+            let mut framed = whole(&records()).unwrap();
+            framed.extend_from_slice(&bytes);
+            let _ = replay(&framed, path());
+            // Under a good checksum the decoder sees any bytes.
+            framed = whole(&[]).unwrap();
+            framed.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            framed.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            framed.extend_from_slice(&bytes);
+            let _ = replay(&framed, path());
+        }
+
+        #[test]
+        fn flipped_bytes_are_a_state_or_an_error(
+            at: proptest::sample::Index, mask in 1u8.., kind in 0u8..6,
+        ) {
+            let all = records();
+            let mut bytes = whole(&all).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+            if let Ok(found) = replay(&bytes, path()) {
+                // Only the last record can have been taken for a tail.
+                prop_assert_eq!(found.good, whole(&all[..4]).unwrap().len());
+            }
+            // A payload with a chosen kind and flipped bytes, under a good checksum.
+            let mut payload = Vec::new();
+            codec::encode(&all[3], &mut payload).unwrap();
+            let at = at % payload.len();
+            payload[at] ^= mask;
+            payload[0] = kind;
+            let mut framed = whole(&all[..1]).unwrap();
+            framed.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            framed.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+            framed.extend_from_slice(&payload);
+            let _ = replay(&framed, path());
+        }
+    }
+}

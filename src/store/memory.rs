@@ -1,0 +1,145 @@
+//! A file system in memory: for engines without a folder, and for tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::storage::{FolderLock, Storage, StorageFile};
+use crate::batch::Bytes;
+
+/// A file system in memory. Cloning shares the files.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    files: Arc<Mutex<Files>>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    dirs: BTreeSet<PathBuf>,
+    contents: BTreeMap<PathBuf, Content>,
+    locked: BTreeSet<PathBuf>,
+}
+
+/// Shared by a name and by the handles opened under it; its bytes by the maps of it.
+type Content = Arc<Mutex<Arc<Vec<u8>>>>;
+
+/// No invariant spans a panic here, so that of another thread does not matter.
+fn enter<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no {}", path.display()))
+}
+
+impl Memory {
+    fn content(&self, path: &Path) -> io::Result<Content> {
+        enter(&self.files).contents.get(path).cloned().ok_or_else(|| not_found(path))
+    }
+}
+
+impl Storage for Memory {
+    fn create_dirs(&self, dir: &Path) -> io::Result<()> {
+        enter(&self.files).dirs.extend(dir.ancestors().map(Path::to_owned));
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let files = enter(&self.files);
+        if !files.dirs.contains(dir) {
+            return Err(not_found(dir));
+        }
+        let paths = files.dirs.iter().chain(files.contents.keys());
+        let inside = paths.filter(|path| path.parent() == Some(dir));
+        let names =
+            inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        Ok(names.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Ok(enter(&*self.content(path)?).to_vec())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        Ok(Bytes::Owned(Arc::clone(&*enter(&*self.content(path)?))))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        let mut files = enter(&self.files);
+        if !path.parent().is_some_and(|dir| files.dirs.contains(dir)) {
+            return Err(not_found(path));
+        }
+        let content = Content::default();
+        files.contents.insert(path.to_owned(), Arc::clone(&content));
+        Ok(Box::new(MemoryFile { content }))
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(Box::new(MemoryFile { content: self.content(path)? }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = enter(&self.files);
+        let content = files.contents.remove(from).ok_or_else(|| not_found(from))?;
+        files.contents.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        enter(&self.files).contents.remove(path).map(drop).ok_or_else(|| not_found(path))
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<FolderLock> {
+        let mut files = enter(&self.files);
+        if !files.contents.contains_key(path) {
+            return Err(not_found(path));
+        }
+        if !files.locked.insert(path.to_owned()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(FolderLock::new(Unlock { memory: self.clone(), path: path.to_owned() }))
+    }
+}
+
+struct Unlock {
+    memory: Memory,
+    path: PathBuf,
+}
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        enter(&self.memory.files).locked.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    content: Content,
+}
+
+impl Write for MemoryFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Arc::make_mut(&mut enter(&self.content)).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl StorageFile for MemoryFile {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        Arc::make_mut(&mut enter(&self.content)).truncate(length as usize);
+        Ok(())
+    }
+}

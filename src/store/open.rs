@@ -1,0 +1,230 @@
+//! Opening a folder, and the beginning and end of a run.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::error::StoreError;
+use super::folder::{self, Agreed, Folder};
+use super::layout::Layout;
+use super::record::{Record, Run, is_name};
+use super::recovery;
+use super::storage::{FolderLock, Storage};
+use super::{RunState, State, Store, StoreConfig};
+
+impl Store {
+    /// Opens the process's part of a folder, making it if need be; process 0 also sees to the parts of
+    /// processes that the group no longer has.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`],
+    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], one of the errors of views, or
+    /// [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        root: impl Into<PathBuf>,
+        config: StoreConfig,
+    ) -> Result<Store, StoreError> {
+        check_config(&config)?;
+        let layout = Layout::new(root.into());
+        let process = config.process as u32;
+        let held = held_parts(&*storage, &layout, &config)?;
+        let mut locks = Vec::new();
+        let mut unlocked = Vec::new();
+        for part in held.iter().copied() {
+            match lock(&*storage, &layout, part)? {
+                Some(lock) => locks.push(lock),
+                None => unlocked.push(part),
+            }
+        }
+        let (mut folder, mut agreed) = survey(&*storage, &layout, &config)?;
+        if !unlocked.is_empty() {
+            for part in unlocked {
+                locks.push(create_lock(&*storage, &layout, part)?);
+            }
+            // Between the survey and the lock another program may have come and gone.
+            (folder, agreed) = survey(&*storage, &layout, &config)?;
+        }
+        let last = run_state(&folder, &agreed);
+        let next_run = next_run(&config, agreed.run);
+        if process == 0 {
+            agreed.cluster.get_or_insert_with(random_id);
+        }
+
+        let replayed = folder.parts.remove(&process);
+        let (manifest, own) =
+            recovery::open_part(&*storage, &layout, &config, &agreed, process, replayed)?;
+        let mut others = BTreeMap::new();
+        for (part, replayed) in folder.parts {
+            // Parts that have left the group earlier took no part in the newest run: nothing to do.
+            let state = if held.contains(&part) && agreed.is_member(part) {
+                let part = (part, Some(replayed));
+                recovery::open_part(&*storage, &layout, &config, &agreed, part.0, part.1)?.1
+            } else {
+                replayed.state
+            };
+            others.insert(part, state);
+        }
+        let (prepared, prepared_through) = Default::default();
+        Ok(Store {
+            storage,
+            layout,
+            config,
+            last,
+            next_run,
+            manifest: Mutex::new(manifest),
+            state: RwLock::new(State { own, others, prepared, prepared_through }),
+            _locks: locks,
+        })
+    }
+
+    /// Says that the run has begun. To be called once every process of the group has opened its part.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingPart`] or [`StoreError::PartsDisagree`] if one has not; nothing was written.
+    /// [`StoreError::Io`] if it may not have been recorded.
+    ///
+    /// # Panics
+    /// If it was called before.
+    pub fn begin(&self) -> Result<(), StoreError> {
+        let mut manifest = self.manifest();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        assert!(!self.has_begun(&state), "a run begins once");
+        let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config)?;
+        folder.check_group(&self.config, &self.layout, &state.own)?;
+        let process = self.config.process as u32;
+        let mut records = Vec::new();
+        if state.own.identity.is_none() {
+            // A new folder: process 0 has chosen the identity in the meantime.
+            let path = self.layout.manifest(0);
+            let cluster = agreed.cluster.ok_or(StoreError::MissingPart { path })?;
+            records.push(Record::Identity(folder::identity(cluster, process)));
+        }
+        records.push(Record::State(self.next_run));
+        recovery::append(&mut manifest, &mut state.own, records)?;
+        folder.parts.remove(&process);
+        state.others = folder.parts.into_iter().map(|(part, found)| (part, found.state)).collect();
+        Ok(())
+    }
+
+    /// Says that the run is complete: its sources have ended and all is sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it may not have been recorded.
+    ///
+    /// # Panics
+    /// If the run has not begun.
+    pub fn complete(&self) -> Result<(), StoreError> {
+        let mut manifest = self.manifest();
+        assert!(self.has_begun(&self.read()), "a run begins before it is complete");
+        let run = Run { complete: true, ..self.next_run };
+        self.append(&mut manifest, Record::State(run))
+    }
+
+    fn has_begun(&self, state: &State) -> bool {
+        state.own.run.is_some_and(|run| run.number >= self.next_run.number)
+    }
+}
+
+fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
+    let refuse = |what, value: String| Err(StoreError::Config { what, value });
+    if config.process >= config.processes || config.processes > 1 << 16 {
+        let value = format!("{} of {}", config.process, config.processes);
+        return refuse("a process has an index below the number of processes", value);
+    }
+    for (at, view) in config.views.iter().enumerate() {
+        if !is_name(&view.name) {
+            let what = "a view's name has 1 to 100 letters, digits, '_', '-' or '.'";
+            return refuse(what, view.name.clone());
+        }
+        if config.views[..at].iter().any(|other| other.name == view.name) {
+            return refuse("two views have the same name", view.name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// The parts that this process holds: its own and, if it is the first, those without a process.
+fn held_parts(
+    storage: &dyn Storage,
+    layout: &Layout,
+    config: &StoreConfig,
+) -> Result<Vec<u32>, StoreError> {
+    let mut held = vec![config.process as u32];
+    if config.process == 0 {
+        let found = folder::processes(storage, layout)?;
+        held.extend(found.into_iter().filter(|&part| part >= config.processes as u32));
+    }
+    Ok(held)
+}
+
+fn survey(
+    storage: &dyn Storage,
+    layout: &Layout,
+    config: &StoreConfig,
+) -> Result<(Folder, Agreed), StoreError> {
+    let folder = Folder::read(storage, layout)?;
+    let agreed = folder.check(config, layout)?;
+    Ok((folder, agreed))
+}
+
+/// Locks a part; `None` if it has no file to lock yet.
+fn lock(
+    storage: &dyn Storage,
+    layout: &Layout,
+    part: u32,
+) -> Result<Option<FolderLock>, StoreError> {
+    let path = layout.lock(part);
+    match storage.lock(&path) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(StoreError::InUse { folder: layout.part(part) })
+        }
+        Err(error) => Err(StoreError::harmless("lock", path)(error)),
+    }
+}
+
+fn create_lock(
+    storage: &dyn Storage,
+    layout: &Layout,
+    part: u32,
+) -> Result<FolderLock, StoreError> {
+    let (dir, path) = (layout.part(part), layout.lock(part));
+    storage.create_dirs(&dir).map_err(StoreError::harmless("make", dir))?;
+    storage.create(&path).map_err(StoreError::harmless("make", &path))?;
+    match lock(storage, layout, part)? {
+        Some(lock) => Ok(lock),
+        None => Err(StoreError::harmless("lock", path)(io::ErrorKind::NotFound.into())),
+    }
+}
+
+fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
+    let Some(last) = agreed.run else { return RunState::Fresh };
+    let is_complete = |process: u32| {
+        let run = folder.parts.get(&process).and_then(|part| part.state.run);
+        run.is_some_and(|run| run.number == last.number && run.complete)
+    };
+    match (0..last.processes).all(is_complete) {
+        true => RunState::Complete,
+        false => RunState::Incomplete,
+    }
+}
+
+fn next_run(config: &StoreConfig, last: Option<Run>) -> Run {
+    let processes = config.processes as u32;
+    Run {
+        number: last.map_or(1, |last| last.number + 1),
+        processes,
+        parts: last.map_or(processes, |last| last.parts.max(processes)),
+        complete: false,
+    }
+}
+
+/// An identity for a new folder: only the engine reads clocks, so it comes from the system's entropy.
+fn random_id() -> u128 {
+    let word = || u128::from(RandomState::new().build_hasher().finish());
+    word() << 64 | word()
+}

@@ -1,0 +1,183 @@
+//! Opening a part: agree first, delete afterwards.
+//!
+//! A seal commits in every process's manifest, one after the other, once all have prepared: written and
+//! synced their files. So what one part has committed, all have on disk, and a part that a crash left
+//! behind *rolls forward*: it finds its prepared files by their names and commits them. Only then are
+//! files removed that no manifest names, which belong to a closing that nobody committed.
+
+use std::io;
+use std::path::Path;
+
+use super::StoreConfig;
+use super::error::StoreError;
+use super::folder::Agreed;
+use super::layout::{Layout, TEMPORARY};
+use super::manifest::{Manifest, Replayed};
+use super::record::{BatchEntry, PartState, Record, parse_batch_file_name};
+use super::storage::Storage;
+use crate::batch::RawBatch;
+use crate::time::Day;
+
+/// Opens a part's manifest, making it if need be, rolls it forward and removes what nobody committed.
+pub(super) fn open_part(
+    storage: &dyn Storage,
+    layout: &Layout,
+    config: &StoreConfig,
+    agreed: &Agreed,
+    process: u32,
+    replayed: Option<Replayed>,
+) -> Result<(Manifest, PartState), StoreError> {
+    let path = layout.manifest(process);
+    let (mut manifest, mut state) = match replayed {
+        Some(replayed) => (Manifest::resume(storage, &path, &replayed)?, replayed.state),
+        None => (Manifest::create(storage, &path, &[])?, PartState::default()),
+    };
+    let mut records = Vec::new();
+    if state.identity.is_none()
+        && let Some(cluster) = agreed.cluster
+    {
+        records.push(Record::Identity(super::folder::identity(cluster, process)));
+    }
+    let new = config.views.iter().filter(|view| !state.views.contains_key(&view.name));
+    records.extend(new.cloned().map(Record::View));
+    for (view, &through) in &agreed.through {
+        if state.through(view).is_none_or(|own| own < through) {
+            // A process that was not in the newest run has prepared nothing in it.
+            let batches = match agreed.is_member(process) {
+                true => prepared(storage, layout, process, view, state.through(view), through)?,
+                false => Vec::new(),
+            };
+            records.push(Record::Live { view: view.clone(), through, batches });
+        }
+    }
+    append(&mut manifest, &mut state, records)?;
+    sweep(storage, layout, process, &state)?;
+    Ok((manifest, state))
+}
+
+/// Appends records and adds them to the state.
+pub(super) fn append(
+    manifest: &mut Manifest,
+    state: &mut PartState,
+    records: Vec<Record>,
+) -> Result<(), StoreError> {
+    manifest.append(&records)?;
+    for record in records {
+        state.apply(record).expect("our own records follow each other");
+    }
+    Ok(())
+}
+
+/// The files of a view with closings after `own` and up to `through`.
+fn prepared(
+    storage: &dyn Storage,
+    layout: &Layout,
+    process: u32,
+    view: &str,
+    own: Option<Day>,
+    through: Day,
+) -> Result<Vec<BatchEntry>, StoreError> {
+    let mut entries = Vec::new();
+    let is_due = |closing: Day| own.is_none_or(|own| own < closing) && closing <= through;
+    each_file(storage, layout, process, &mut |found, path| {
+        let Some((closing, worker)) = parse_batch_file_name(found.file) else { return Ok(()) };
+        if found.view == view && is_due(closing) {
+            entries.push(entry_of(storage, path, found, closing, worker)?);
+        }
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+fn entry_of(
+    storage: &dyn Storage,
+    path: &Path,
+    found: Found<'_>,
+    closing: Day,
+    worker: u32,
+) -> Result<BatchEntry, StoreError> {
+    let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
+    let raw = RawBatch::open(bytes, &path.display().to_string())?;
+    let (meta, summary) = (raw.meta(), raw.summary());
+    let said = format!("{} {} {}", meta.view, meta.day, meta.closing);
+    let expected = format!("{} {} {closing}", found.view, found.day);
+    if said != expected {
+        let (path, field) = (path.to_owned(), "revision");
+        return Err(StoreError::WrongBatch { path, field, found: said, expected });
+    }
+    Ok(BatchEntry {
+        day: meta.day,
+        closing,
+        worker,
+        coverage: meta.coverage,
+        file: found.file.to_owned(),
+        rows: summary.rows,
+        bytes: summary.bytes,
+        digest: summary.digest,
+    })
+}
+
+/// Removes unfinished files and batch views that the manifest does not name. What is not ours stays.
+fn sweep(
+    storage: &dyn Storage,
+    layout: &Layout,
+    process: u32,
+    state: &PartState,
+) -> Result<(), StoreError> {
+    each_file(storage, layout, process, &mut |found, path| {
+        let is_orphan = match parse_batch_file_name(found.file) {
+            Some((closing, worker)) => {
+                let key = found.day.parse().map(|day: Day| (day, closing, worker));
+                let sealed = state.sealed.get(found.view);
+                !key.is_ok_and(|key| sealed.is_some_and(|sealed| sealed.batches.contains_key(&key)))
+            }
+            None => found.file.ends_with(TEMPORARY),
+        };
+        if is_orphan {
+            tracing::info!(path = %path.display(), "removing a file that was never committed");
+            storage.remove(path).map_err(StoreError::perhaps("remove", path))?;
+        }
+        Ok(())
+    })
+}
+
+/// The names on the way to a file below `views`.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    view: &'a str,
+    day: &'a str,
+    file: &'a str,
+}
+
+fn each_file(
+    storage: &dyn Storage,
+    layout: &Layout,
+    process: u32,
+    visit: &mut dyn FnMut(Found<'_>, &Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let views = layout.views(process);
+    for view in list(storage, &views)? {
+        let days = views.join(&view);
+        for day in list(storage, &days)? {
+            let files = days.join(&day);
+            for file in list(storage, &files)? {
+                let found = Found { view: &view, day: &day, file: &file };
+                visit(found, &files.join(&file))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names in a folder; none if it is not there, or is a stray file.
+fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<String>, StoreError> {
+    match storage.list(dir) {
+        Ok(names) => Ok(names),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(StoreError::harmless("list", dir)(error)),
+    }
+}

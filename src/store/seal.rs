@@ -1,0 +1,140 @@
+//! Sealing: files are written and prepared, and one record makes them count.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::PoisonError;
+
+use super::error::StoreError;
+use super::live::LiveBatch;
+use super::record::{BatchEntry, Record, batch_file_name};
+use super::{Store, write_whole};
+use crate::aggregate::Aggregate;
+use crate::batch::{BatchMeta, BatchWriter, Coverage};
+use crate::key::Key;
+use crate::time::Day;
+
+impl Store {
+    /// Writes one batch view, in any thread. `rows` ascend as [`BatchWriter::push`] asks.
+    ///
+    /// Guarantee: after `Ok` the file survives a crash. It does not count before a commit.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyClosed`] or [`StoreError::UnknownView`]; nothing was written.
+    /// [`StoreError::Io`] from the system.
+    ///
+    /// # Panics
+    /// As [`BatchWriter::push`] does, if rows are out of order or not covered.
+    // The name of a revision, then its rows: a struct for them would only repeat `BatchEntry`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn write_batch<K: Key, A: Aggregate>(
+        &self,
+        view: &str,
+        day: Day,
+        closing: Day,
+        worker: usize,
+        coverage: Coverage,
+        expected_rows: u64,
+        rows: impl IntoIterator<Item = (u64, K, A)>,
+    ) -> Result<BatchEntry, StoreError> {
+        self.check_view(view)?;
+        self.check_open(view, closing)?;
+        assert!(day <= closing, "day {day} closes at {closing}");
+        let worker = worker as u32;
+        let dir = self.layout.day(self.config.process as u32, view, day);
+        self.storage.create_dirs(&dir).map_err(StoreError::harmless("make", &dir))?;
+        let file = batch_file_name(closing, worker);
+        let meta = BatchMeta { view: view.to_owned(), day, closing, coverage };
+        let summary = write_whole(&*self.storage, &dir.join(&file), |sink| {
+            let buffered = io::BufWriter::with_capacity(1 << 16, sink);
+            let mut writer = BatchWriter::new(buffered, meta, expected_rows)?;
+            for (hash, key, aggregate) in rows {
+                writer.push(hash, &key, &aggregate)?;
+            }
+            let (mut buffered, summary) = writer.finish()?;
+            io::Write::flush(&mut buffered)?;
+            Ok(summary)
+        })?;
+        let (rows, bytes, digest) = (summary.rows, summary.bytes, summary.digest);
+        Ok(BatchEntry { day, closing, worker, coverage, file, rows, bytes, digest })
+    }
+
+    /// Says that a local worker has written all it has for the closings of a view up to `closing`;
+    /// `entries` are those since the last call, if any. In memory only.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownView`], and [`StoreError::AlreadyClosed`] for an entry of a committed
+    /// closing; nothing was registered.
+    ///
+    /// # Panics
+    /// If an entry is another worker's or of a later closing.
+    pub fn prepare(
+        &self,
+        view: &str,
+        closing: Day,
+        worker: usize,
+        entries: Vec<BatchEntry>,
+    ) -> Result<(), StoreError> {
+        self.check_view(view)?;
+        let worker = worker as u32;
+        for entry in &entries {
+            assert_eq!(entry.worker, worker, "a worker prepares its own files");
+            assert!(entry.closing <= closing, "{} is after {closing}", entry.closing);
+            self.check_open(view, entry.closing)?;
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let keyed = entries.into_iter().map(|entry| ((entry.day, entry.closing, worker), entry));
+        state.prepared.entry(view.to_owned()).or_default().extend(keyed);
+        let through = state.prepared_through.entry((view.to_owned(), worker)).or_insert(closing);
+        *through = closing.max(*through);
+        Ok(())
+    }
+
+    /// Commits all prepared files of a view with closings up to `through`, in one record.
+    ///
+    /// Guarantee: after `Ok` they count, and survive a crash; before, none of them does. Committing
+    /// again what is committed does nothing. To be called when all workers of the group have prepared.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownView`], [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was
+    /// written. [`StoreError::Io`] if it may not have been; opening the folder again finds out.
+    ///
+    /// # Panics
+    /// If a local worker that prepares has not prepared up to `through`.
+    pub fn commit(&self, view: &str, through: Day) -> Result<(), StoreError> {
+        self.check_view(view)?;
+        let mut manifest = self.manifest();
+        let batches = {
+            let state = self.read();
+            if state.own.through(view).is_some_and(|own| own >= through) {
+                return Ok(());
+            }
+            for ((of, worker), &prepared) in &state.prepared_through {
+                let is_behind = of == view && prepared < through;
+                assert!(!is_behind, "worker {worker} has prepared through {prepared} only");
+            }
+            let prepared = state.prepared.get(view).into_iter().flat_map(BTreeMap::values);
+            prepared.filter(|entry| entry.closing <= through).cloned().collect()
+        };
+        self.append(&mut manifest, Record::Live { view: view.to_owned(), through, batches })?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = state.prepared.get_mut(view) {
+            prepared.retain(|&(_, closing, _), _| closing > through);
+        }
+        Ok(())
+    }
+
+    /// The batch view that [`Store::write_batch`] wrote, with its whole coverage; to be opened before
+    /// or after its commit.
+    pub fn written(&self, view: &str, entry: &BatchEntry) -> LiveBatch {
+        LiveBatch::new(&self.layout, view, self.config.process as u32, entry)
+    }
+
+    fn check_open(&self, view: &str, closing: Day) -> Result<(), StoreError> {
+        match self.closed_through(view) {
+            Some(through) if closing <= through => {
+                Err(StoreError::AlreadyClosed { view: view.to_owned(), closing, through })
+            }
+            _ => Ok(()),
+        }
+    }
+}

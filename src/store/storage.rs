@@ -1,0 +1,110 @@
+//! What the store asks of a file system, so that tests can stand in for one.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+use crate::batch::Bytes;
+
+/// A file system, as far as the store needs one.
+///
+/// Errors are those of the system. An operation that reports an error may still have happened, except
+/// where it says otherwise; the store assumes the worse.
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Makes a folder and those above it, durably; one that is there is left alone.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create_dirs(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names of files and folders in `dir`, sorted.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such folder.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// All bytes of a file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The bytes of a file that will not change any more: mapped, or read if that is cheaper.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    fn map(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// A new, empty file for writing; what was there under this name is gone.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// A file that is there, for appending.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Gives a file another name, replacing what had it, in one step. Durable after
+    /// [`Storage::sync_dir`] of its folder.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`Storage::sync_dir`] of its folder.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Locks a file that is there, until what is returned is dropped or the program ends.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if it is locked, by this program or another one;
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    fn lock(&self, path: &Path) -> io::Result<FolderLock>;
+}
+
+/// An open file: written at its end.
+pub trait StorageFile: io::Write + Debug + Send {
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// Those of the system. What was written may or may not be durable then, and a later success says
+    /// nothing about it.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file; later writes go to its new end.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// A lock that is held until it is dropped.
+pub struct FolderLock {
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl FolderLock {
+    /// A lock that ends when `held` is dropped.
+    pub fn new(held: impl Any + Send + Sync) -> FolderLock {
+        FolderLock { _held: Box::new(held) }
+    }
+}
+
+impl Debug for FolderLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FolderLock")
+    }
+}
