@@ -177,6 +177,11 @@ impl ViewStatus {
         self.state.finished()
     }
 
+    /// Tables of closed days that are being sealed: a bound on what a source may run ahead.
+    pub fn sealing(&self) -> usize {
+        self.state.sealing()
+    }
+
     /// The latest moment that any event here carries.
     pub fn newest(&self) -> Option<Moment> {
         self.state.newest()
@@ -211,6 +216,7 @@ pub struct ViewNumbers {
 }
 
 trait Inspect {
+    fn sealing(&self) -> usize;
     fn finished(&self) -> bool;
     fn newest(&self) -> Option<Moment>;
     fn numbers(&self) -> ViewNumbers;
@@ -219,6 +225,9 @@ trait Inspect {
 }
 
 impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
+    fn sealing(&self) -> usize {
+        self.borrow().sealing_tables()
+    }
     fn finished(&self) -> bool {
         self.borrow().finished
     }

@@ -27,6 +27,9 @@ use crate::speed::Counts;
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
 
+/// Tables of closed days of a view that may wait for the disk before a worker takes in more.
+const TABLES_SEALING: usize = 8;
+
 /// How often a worker without events lets the others' ticks pass, if nothing tells it to.
 const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
@@ -223,7 +226,10 @@ impl<'a, E: 'static> Turning<'a, E> {
 
     /// Enters what was dealt to this worker, as one tick under one floor.
     fn enter(&mut self) -> bool {
-        if self.in_flight.len() >= TICKS_IN_FLIGHT {
+        // Closed tables are sealed without anybody entering more, so waiting for them always ends.
+        let behind = |view: &dyn WorkerView| view.status().sealing() > TABLES_SEALING;
+        if self.in_flight.len() >= TICKS_IN_FLIGHT || self.views.iter().any(|v| behind(v.as_ref()))
+        {
             return false;
         }
         let mut rows = 0;

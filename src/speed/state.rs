@@ -252,6 +252,10 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
+    pub(crate) fn sealing_tables(&self) -> usize {
+        self.frozen.len()
+    }
+
     fn unsealed_days(&self) -> usize {
         let mut days: Vec<Day> =
             self.tables.keys().chain(self.frozen.keys()).map(|(day, _)| *day).collect();

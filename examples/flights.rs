@@ -1,0 +1,391 @@
+//! The main job: a year of flights from New York's airports, streamed in the order in which they landed
+//! through three views; days close while it runs, late records amend them, and queries are asked while
+//! events flow.
+//!
+//!     cargo run --release --example flights
+//!     cargo run --release --example flights -- -w 2 --data /tmp/flights
+
+mod common;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::Workers;
+use dayfold::Engine;
+use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles, Sum};
+use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
+use dayfold::key::{Key, KeyRange};
+use dayfold::serve::{Answer, Query};
+use dayfold::source::{CsvOptions, CsvSource, Input, RefusedWriter, Row};
+use dayfold::time::{Day, DayRange, EventTime, parse_duration};
+use dayfold::view::View;
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Parser)]
+#[command(about = "Streams a year of flights through three views", disable_help_flag = true)]
+struct Options {
+    /// Prints this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The flights.
+    #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
+    flights: PathBuf,
+    /// Where sealed days are kept; a second run starts from them.
+    #[arg(long, value_name = "DIR", default_value = "flights-data")]
+    data: PathBuf,
+    /// The calendar of the days.
+    #[arg(long, value_name = "IANA", default_value = "America/New_York")]
+    zone: String,
+    /// How long after its end a day closes.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    grace: String,
+    /// Writes every day and carrier as CSV.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    workers: Workers,
+}
+
+/// What a record says.
+struct Flight {
+    time: EventTime,
+    carrier: String,
+    origin: String,
+    dest: String,
+    tailnum: Vec<u8>,
+    /// Minutes, negative if early; empty in records of diverted flights.
+    delay: Option<Decimal>,
+    miles: i64,
+}
+
+const COLUMNS: [&str; 6] = ["carrier", "origin", "dest", "tailnum", "arr_delay", "distance"];
+
+impl Flight {
+    fn parse(row: &Row<'_>) -> Result<Flight, String> {
+        let text = |at: usize| {
+            let cell = std::str::from_utf8(row.field(at));
+            cell.map(str::to_owned).map_err(|_| format!("'{}': expected UTF-8", COLUMNS[at]))
+        };
+        let number = |at: usize| match row.field(at) {
+            [] => Ok(None),
+            cell => Decimal::parse(cell)
+                .map(Some)
+                .map_err(|error| format!("'{}': {error}", COLUMNS[at])),
+        };
+        let miles = text(5)?.parse().map_err(|_| "'distance': expected whole miles".to_owned())?;
+        Ok(Flight {
+            time: row.time(),
+            carrier: text(0)?,
+            origin: text(1)?,
+            dest: text(2)?,
+            tailnum: row.field(3).to_vec(),
+            delay: number(4)?,
+            miles,
+        })
+    }
+}
+
+/// Flights; how late they came, if known; aircraft; miles. One definition for both layers.
+type Stats = (Count, Maybe<Delay>, Maybe<Distinct>, Sum);
+type Delay = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
+
+fn stats(flight: &Flight) -> Stats {
+    let delay = flight.delay.map(|d| (Mean::of(d), Min(d), Max(d), Quantiles::of(d)));
+    let aircraft = (!flight.tailnum.is_empty()).then(|| Distinct::of(&flight.tailnum));
+    (Count::one(), Maybe(delay), Maybe(aircraft), Sum::of(flight.miles))
+}
+
+struct Views {
+    by_carrier: ViewHandle<String, Stats>,
+    by_route: ViewHandle<(String, String), Stats>,
+    by_origin: ViewHandle<String, Stats>,
+}
+
+fn main() -> ExitCode {
+    common::init_tracing();
+    common::exit_code(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<(), EngineError> {
+    let interrupted = common::interrupted();
+    let (engine, views) = build(options)?;
+    let started = Instant::now();
+    let running = engine.start(options.workers.cluster()?)?;
+    if !options.workers.is_first() {
+        while !running.wait_stopped(Duration::from_millis(100)) {
+            if common::is_set(&interrupted) {
+                running.interrupt();
+            }
+        }
+        return running.finish().map(|_| ());
+    }
+    let latency = watch(&running, &views, &interrupted)?;
+    let elapsed = started.elapsed();
+    report(&running, &views, options)?;
+    let stopped = running.finish()?;
+    summary(&options.workers, stopped.progress.rows, elapsed, &latency);
+    Ok(())
+}
+
+/// The engine: a source, three views of it, a folder.
+fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
+    let grace = parse_duration(&options.grace).map_err(input)?;
+    let view = |name: &str| -> Result<View, EngineError> {
+        let view = View::new(name).and_then(|view| view.zone(&options.zone)).map_err(input)?;
+        view.grace_ms(grace).map_err(input)
+    };
+    let measures = || Measures::none().with("flights", |stats: &Stats| Some(stats.0.0.into()));
+    let mut engine = Engine::new().data(&options.data);
+    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
+        Some((flight.time, flight.carrier.clone(), stats(flight)))
+    });
+    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
+        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
+    });
+    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
+        Some((flight.time, flight.origin.clone(), stats(flight)))
+    });
+    let file = options.flights.clone();
+    let engine = engine.csv(
+        move |store| {
+            if store.is_some_and(|store| store.fact("flights").is_some()) {
+                return Ok(None);
+            }
+            let csv = CsvOptions {
+                arrival: Some("ingest_time".to_owned()),
+                fields: COLUMNS.map(str::to_owned).to_vec(),
+                ..CsvOptions::new("event_time")
+            };
+            Ok(Some(CsvSource::open(Input::file(file), csv)?))
+        },
+        Flight::parse,
+    );
+    let rejected = options.data.join("part-0/rejected/rows.csv");
+    let mut writer = None;
+    let engine = engine.refused(move |refused| {
+        let failed = |error: std::io::Error| EngineError::Failed { message: error.to_string() };
+        if writer.is_none() {
+            std::fs::create_dir_all(rejected.parent().unwrap_or(&rejected)).map_err(failed)?;
+            let file = std::fs::File::create(&rejected).map_err(failed)?;
+            writer = Some(RefusedWriter::new(file).map_err(failed)?);
+        }
+        writer.as_mut().map_or(Ok(()), |writer| writer.write(refused)).map_err(failed)
+    });
+    Ok((engine, Views { by_carrier, by_route, by_origin }))
+}
+
+fn input(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Input { message: error.to_string() }
+}
+
+/// Follows the run: a progress bar, and queries while events flow.
+fn watch(
+    running: &Running,
+    views: &Views,
+    interrupted: &std::sync::atomic::AtomicBool,
+) -> Result<Histogram<u64>, EngineError> {
+    let bar = ProgressBar::new(0);
+    let style =
+        ProgressStyle::with_template("{elapsed_precise} {bar:32.cyan/blue} {percent:>3} %  {msg}");
+    bar.set_style(style.map_err(input)?);
+    let mut latency = Histogram::new(3).map_err(input)?;
+    let mut shown = 0;
+    let mut asked = 0u32;
+    while !running.wait_sealed(Duration::from_millis(2))? {
+        if common::is_set(interrupted) {
+            running.interrupt();
+            continue;
+        }
+        let progress = running.progress();
+        bar.set_length(progress.bytes_total.unwrap_or(0));
+        bar.set_position(progress.bytes_read);
+        if let Some(numbers) = progress.views.first() {
+            let through =
+                numbers.sealed_through.map_or("nothing".to_owned(), |day| day.to_string());
+            bar.set_message(format!(
+                "{} flights, sealed through {through}, {} late",
+                progress.rows, numbers.late
+            ));
+        }
+        let carriers = ["UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E"];
+        let carrier = carriers[asked as usize % carriers.len()];
+        asked += 1;
+        let before = Instant::now();
+        let Ok(answer) = views.by_carrier.ask(Query::point(carrier.to_owned(), DayRange::ALL))
+        else {
+            continue;
+        };
+        latency.record(before.elapsed().as_nanos() as u64).map_err(input)?;
+        // A few answers on the way, where both layers take part.
+        let parts = answer.items.first().map(|item| &item.parts);
+        if progress.rows / 45_000 > shown
+            && let Some(parts) =
+                parts.filter(|parts| parts.batch.is_some() && parts.speed.is_some())
+        {
+            shown = progress.rows / 45_000;
+            bar.suspend(|| show(carrier, &answer, parts));
+        }
+    }
+    bar.finish_and_clear();
+    Ok(latency)
+}
+
+/// One answer, its layers told apart.
+fn show(carrier: &str, answer: &Answer<String, Stats>, parts: &dayfold::serve::Parts<Stats>) {
+    let flights = |stats: &Option<Stats>| stats.as_ref().map_or(0, |stats| stats.0.0);
+    let total = parts.merged().map_or(0, |stats| stats.0.0);
+    let sealed = answer.certificate.sealed_through.map_or("-".to_owned(), |day| day.to_string());
+    eprintln!(
+        "  {carrier} so far: {total:>6} flights = {:>6} from batch views (through {sealed}) \
+         + {:>4} from the speed view + {} amendments",
+        flights(&parts.batch),
+        flights(&parts.speed),
+        flights(&parts.amendments),
+    );
+}
+
+/// The tables at the end. The same for any number of workers.
+fn report(running: &Running, views: &Views, options: &Options) -> Result<(), EngineError> {
+    if let Some(path) = &options.out {
+        write_days(&views.by_carrier, path)?;
+    }
+    let days =
+        ask(&views.by_origin, Query::new(all(), DayRange::ALL, dayfold::serve::Shape::ByDay))?;
+    let mut out = std::io::stdout().lock();
+    table(&mut out, "carrier", &ask(&views.by_carrier, Query::top(8, 0, DayRange::ALL))?, |k| {
+        k.clone()
+    })?;
+    let route = |(origin, dest): &(String, String)| format!("{origin}-{dest}");
+    table(&mut out, "route", &ask(&views.by_route, Query::top(8, 0, DayRange::ALL))?, route)?;
+    table(&mut out, "origin", &ask(&views.by_origin, Query::top(8, 0, DayRange::ALL))?, |k| {
+        k.clone()
+    })?;
+    let total = ask(&views.by_carrier, Query::total(DayRange::ALL))?;
+    let flights = total.value().map_or(0, |stats| stats.0.0);
+    let first = days.items.first().and_then(|item| item.day).unwrap_or_default();
+    let last = days.items.last().and_then(|item| item.day).unwrap_or_default();
+    let late = match running.store().and_then(|store| store.fact("flights")) {
+        Some(late) => u64::from_le_bytes(late.try_into().unwrap_or_default()),
+        None => total.certificate.late,
+    };
+    line(
+        &mut out,
+        &format!(
+            "{flights} flights on {} days sealed, {first} to {last} ({}); {late} came after their day \
+         had closed and amended it; {} refused",
+            days.items.len(),
+            options.zone,
+            total.certificate.refused,
+        ),
+    )?;
+    if let Some(store) = running.store() {
+        store.set_fact("flights", late.to_le_bytes().to_vec())?;
+    }
+    Ok(())
+}
+
+fn all<K: Key>() -> dayfold::serve::Keys<K> {
+    dayfold::serve::Keys::Range(KeyRange::all())
+}
+
+fn ask<K: Key>(
+    view: &ViewHandle<K, Stats>,
+    query: Query<K>,
+) -> Result<Answer<K, Stats>, EngineError> {
+    view.ask(query).map_err(|error| EngineError::Failed { message: error.to_string() })
+}
+
+fn line(out: &mut impl Write, text: &str) -> Result<(), EngineError> {
+    writeln!(out, "{text}").map_err(|error| EngineError::Failed { message: error.to_string() })
+}
+
+fn table<K: Key>(
+    out: &mut impl Write,
+    title: &str,
+    answer: &Answer<K, Stats>,
+    name: impl Fn(&K) -> String,
+) -> Result<(), EngineError> {
+    line(
+        out,
+        &format!(
+            "{title:<8} {:>9} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12}",
+            "flights", "mean delay", "median", "p99", "worst", "aircraft", "miles"
+        ),
+    )?;
+    for item in &answer.items {
+        let (Some(key), Some(stats)) = (&item.key, item.parts.merged()) else { continue };
+        let (Count(flights), Maybe(delay), Maybe(aircraft), miles) = &stats;
+        let none = || "-".to_owned();
+        let quantile =
+            |delay: &Delay, num| delay.3.quantile(num, 100).map_or_else(none, |d| d.to_string());
+        let of = |show: &dyn Fn(&Delay) -> String| delay.as_ref().map_or_else(none, show);
+        line(
+            out,
+            &format!(
+                "{:<8} {flights:>9} {:>10} {:>8} {:>8} {:>8} {:>9} {:>12}",
+                name(key),
+                of(&|delay| delay.0.to_string_with(2)),
+                of(&|delay| quantile(delay, 50)),
+                of(&|delay| quantile(delay, 99)),
+                of(&|delay| delay.2.0.to_string()),
+                aircraft.as_ref().map_or(0, Distinct::rounded),
+                miles.value(),
+            ),
+        )?;
+    }
+    line(out, "")
+}
+
+/// Every day and carrier, in the columns of an independent program's answers.
+fn write_days(view: &ViewHandle<String, Stats>, path: &PathBuf) -> Result<(), EngineError> {
+    let failed = |error: std::io::Error| EngineError::Failed { message: error.to_string() };
+    let mut text = String::from(
+        "day,key,events,delay_count,delay_sum,delay_min,delay_max,delay_p50,delay_p99,\
+         distinct_tailnum,distance_sum\n",
+    );
+    for item in ask(view, Query::rows(KeyRange::all(), DayRange::ALL))?.items {
+        let (Some(day), Some(key), Some(stats)) = (item.day, item.key, item.parts.merged()) else {
+            continue;
+        };
+        text.push_str(&day_row(day, &key, &stats));
+    }
+    std::fs::write(path, text).map_err(failed)
+}
+
+fn day_row(day: Day, key: &str, (events, delay, aircraft, miles): &Stats) -> String {
+    let delays = match &delay.0 {
+        None => "0,0,,,,".to_owned(),
+        Some((mean, min, max, quantiles)) => {
+            let quantile =
+                |num| quantiles.quantile(num, 100).map_or(String::new(), |d| d.to_string());
+            let (sum, count) = (mean.sum(), mean.count());
+            format!("{count},{sum},{},{},{},{}", min.0, max.0, quantile(50), quantile(99))
+        }
+    };
+    let aircraft = aircraft.0.as_ref().map_or(0, Distinct::rounded);
+    format!("{day},{key},{},{delays},{aircraft},{}\n", events.0, miles.value())
+}
+
+/// What depends on the machine, apart from the tables.
+fn summary(workers: &Workers, rows: u64, elapsed: Duration, latency: &Histogram<u64>) {
+    let seconds = elapsed.as_secs_f64();
+    let percentile = |p| latency.value_at_quantile(p) as f64 / 1_000.0;
+    if rows == 0 {
+        eprintln!("everything came from sealed days; nothing was read ({seconds:.2} s)");
+        return;
+    }
+    eprintln!(
+        "{}: {rows} records into three views in {seconds:.2} s, {:.0} events/s, sealing included; \
+         {} queries while they flowed, p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs",
+        workers.describe(),
+        rows as f64 / seconds,
+        latency.len(),
+        percentile(0.5),
+        percentile(0.99),
+        latency.max() as f64 / 1_000.0,
+    );
+}
