@@ -1,11 +1,11 @@
-//! The archive: where sealed days go, a data folder or memory, and the thread that writes them.
+//! The archive: where sealed days go, a data folder or memory, and the threads that write them.
 //!
 //! Sealing sorts, merges, writes and syncs; none of this happens on a worker. A worker freezes a closed
 //! table, goes on, and swaps the file for it when the revision is live.
 
 mod seal;
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 pub(crate) use seal::{LivePart, SealJob};
 
@@ -18,11 +18,10 @@ use crate::time::Day;
 /// Where the sealed days of all views of a program are kept. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    thread: Arc<Thread>,
     place: Place,
 }
 
-/// The place itself, as the archive's thread uses it.
+/// The place itself, as the archive's threads use it.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// Sealed days are held in memory, in the form they have in files, and gone with the program.
@@ -31,37 +30,15 @@ pub(crate) enum Place {
     Folder(Arc<Store>),
 }
 
-#[derive(Debug)]
-struct Thread {
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    handle: Mutex<Option<std::thread::JoinHandle<()>>>,
-}
-
-/// The live revisions of a worker's partitions, and the last closing that is sealed.
-pub(crate) type Loaded<K, A> = (Vec<LivePart<K, A>>, Option<Day>);
-
-type Job = Box<dyn FnOnce() + Send>;
-
 impl Archive {
     /// An archive in memory, for programs that need no folder.
     pub fn in_memory() -> Archive {
-        Archive::new(Place::Memory)
+        Archive { place: Place::Memory }
     }
 
     /// An archive in an opened data folder.
     pub fn folder(store: Arc<Store>) -> Archive {
-        Archive::new(Place::Folder(store))
-    }
-
-    fn new(place: Place) -> Archive {
-        let (sender, receiver) = mpsc::channel::<Job>();
-        let run = move || receiver.into_iter().for_each(|job| job());
-        let handle = std::thread::Builder::new()
-            .name("dayfold:archive".to_owned())
-            .spawn(run)
-            .expect("the system gives a thread to the archive");
-        let thread = Thread { jobs: Mutex::new(Some(sender)), handle: Mutex::new(Some(handle)) };
-        Archive { thread: Arc::new(thread), place }
+        Archive { place: Place::Folder(store) }
     }
 
     /// The data folder, if there is one.
@@ -69,30 +46,6 @@ impl Archive {
         match &self.place {
             Place::Memory => None,
             Place::Folder(store) => Some(store),
-        }
-    }
-
-    /// Makes what all workers have prepared live: one record for all workers of this process.
-    pub(crate) fn spawn_commit(
-        &self,
-        view: &str,
-        through: Day,
-        done: impl FnOnce(Result<(), ArchiveError>) + Send + 'static,
-    ) {
-        let view = view.to_owned();
-        self.spawn(move |place| match place {
-            Place::Memory => done(Ok(())),
-            Place::Folder(store) => done(store.commit(&view, through).map_err(ArchiveError::from)),
-        });
-    }
-
-    /// Runs `job` on the archive's thread, after those before it.
-    pub(crate) fn spawn(&self, job: impl FnOnce(&Place) + Send + 'static) {
-        let place = self.place.clone();
-        let jobs = self.thread.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(jobs) = jobs.as_ref() {
-            // The thread lives as long as this sender; a panic in a job is reported where it waits.
-            let _ = jobs.send(Box::new(move || job(&place)));
         }
     }
 
@@ -110,17 +63,70 @@ impl Archive {
             }
         }
     }
+
+    /// Notes that a worker has nothing to write for the closings of a view up to `through`.
+    pub(crate) fn prepare_nothing(
+        &self,
+        view: &str,
+        worker: usize,
+        through: Day,
+    ) -> Result<(), ArchiveError> {
+        if let Place::Folder(store) = &self.place {
+            store.prepare(view, through, worker, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// A lane of this archive: a thread that does one job after the other.
+    pub(crate) fn lane(&self, name: &str) -> Lane {
+        let (jobs, receiver) = mpsc::channel::<Job>();
+        let place = self.place.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("seal:{name}"))
+            .spawn(move || receiver.into_iter().for_each(|job| job(&place)))
+            .expect("the system gives a thread to the archive");
+        Lane { jobs: Some(jobs), thread: Some(thread) }
+    }
 }
 
-impl Drop for Thread {
+/// A thread of an archive. Each view has one on each worker: most of its time it waits for the disk,
+/// and several that wait together are served together.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&Place) + Send>;
+
+/// The live revisions of a worker's partitions, and the last closing that is sealed.
+pub(crate) type Loaded<K, A> = (Vec<LivePart<K, A>>, Option<Day>);
+
+impl Lane {
+    /// Runs `job` after those before it.
+    pub(crate) fn spawn(&self, job: impl FnOnce(&Place) + Send + 'static) {
+        if let Some(jobs) = &self.jobs {
+            // The thread lives as long as this sender; a panic in a job is noticed where it is awaited.
+            let _ = jobs.send(Box::new(job));
+        }
+    }
+}
+
+impl Drop for Lane {
     /// Waits for what was begun: a program that ends leaves no half-written day behind.
     fn drop(&mut self) {
-        let lock = |poisoned: std::sync::PoisonError<_>| poisoned.into_inner();
-        drop(self.jobs.lock().unwrap_or_else(lock).take());
-        let handle = self.handle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        if let Some(handle) = handle {
-            let _ = handle.join();
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
+    }
+}
+
+/// Makes what all workers have prepared live: one record for all workers of this process.
+pub(crate) fn commit(place: &Place, view: &str, through: Day) -> Result<(), ArchiveError> {
+    match place {
+        Place::Memory => Ok(()),
+        Place::Folder(store) => Ok(store.commit(view, through)?),
     }
 }
 
@@ -134,6 +140,9 @@ pub enum ArchiveError {
     /// A sealed day is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The thread that seals has ended without a word: it panicked.
+    #[error("the thread that seals days has panicked")]
+    Panicked,
     /// A sealed day in memory could not be written.
     #[error("day {day} of view '{view}' could not be sealed in memory")]
     Memory {

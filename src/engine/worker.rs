@@ -190,6 +190,8 @@ impl<'a, E: 'static> Turning<'a, E> {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
             }
         }
+        // Sealing may have ended only now.
+        self.note_finished();
         outcome
     }
 
@@ -340,13 +342,17 @@ impl<'a, E: 'static> Turning<'a, E> {
         {
             self.feed.broadcast(&Deal::Stop(outcome));
         }
+        self.note_finished();
+        if self.published.elapsed() >= PUBLISH_EVERY {
+            self.publish();
+        }
+    }
+
+    fn note_finished(&mut self) {
         if !self.finished && self.views.iter().all(|view| view.status().finished()) {
             self.finished = true;
             self.publish();
             self.start.shared.worker_finished();
-        }
-        if self.published.elapsed() >= PUBLISH_EVERY {
-            self.publish();
         }
     }
 

@@ -11,6 +11,7 @@
 mod combine;
 mod delta;
 mod operator;
+mod seal;
 mod state;
 mod table;
 

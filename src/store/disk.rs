@@ -20,17 +20,17 @@ pub struct Disk;
 
 impl Storage for Disk {
     fn create_dirs(&self, dir: &Path) -> io::Result<()> {
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if !dir.is_dir() {
-            if let Some(parent) = parent {
-                self.create_dirs(parent)?;
-            }
-            match fs::create_dir(dir) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
-                result => result?,
-            }
+        if dir.is_dir() {
+            return Ok(());
         }
-        // Also for a folder that is there: a crash may have come between its making and this.
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.create_dirs(parent)?;
+        }
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            result => result?,
+        }
         self.sync_dir(parent.unwrap_or(Path::new(".")))
     }
 

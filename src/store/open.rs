@@ -95,6 +95,15 @@ impl Store {
         let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config)?;
         folder.check_group(&self.config, &self.layout, &state.own)?;
         let process = self.config.process as u32;
+        // Folders of days that were made just before a crash become durable here.
+        for view in &self.config.views {
+            let views = self.layout.views(process);
+            let dir = views.join(&view.name);
+            let made = self.storage.create_dirs(&dir);
+            let made = made.and_then(|()| self.storage.sync_dir(&dir));
+            let made = made.and_then(|()| self.storage.sync_dir(&views));
+            made.map_err(StoreError::harmless("make", &dir))?;
+        }
         let mut records = Vec::new();
         if state.own.identity.is_none() {
             // A new folder: process 0 has chosen the identity in the meantime.

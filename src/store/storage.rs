@@ -12,7 +12,8 @@ use crate::batch::Bytes;
 /// Errors are those of the system. An operation that reports an error may still have happened, except
 /// where it says otherwise; the store assumes the worse.
 pub trait Storage: Debug + Send + Sync + 'static {
-    /// Makes a folder and those above it, durably; one that is there is left alone.
+    /// Makes a folder and those above it, durably; one that is there is left alone, and may not be
+    /// durable if a crash came between its making and its sync.
     ///
     /// # Errors
     /// Those of the system.

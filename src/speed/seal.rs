@@ -1,0 +1,214 @@
+//! A seal, step by step: how a worker's part of a closing becomes live.
+//!
+//! *Idle* → the frontier leaves days → *writing*, on a lane of the archive → *prepared*, and reported to
+//! all workers → all have prepared → *committing* → *idle*, the files in the tables' place. A worker
+//! that has nothing of a closing reports it as prepared at once. Closings of a view become live in
+//! order; those that have gathered while one was on its way go together.
+
+use std::rc::Rc;
+use std::sync::mpsc::{self, TryRecvError};
+
+use timely::scheduling::SyncActivator;
+
+use super::operator::Report;
+use super::state::Shared;
+use crate::aggregate::Aggregate;
+use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::time::Day;
+
+type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
+
+enum Stage<K: Key, A: Aggregate> {
+    /// Nothing is being sealed.
+    Idle,
+    /// The archive writes this worker's part of the closings through this one.
+    Writing(Day, mpsc::Receiver<Written<K, A>>),
+    /// Written; live as soon as all workers have written theirs.
+    Prepared(Day, Vec<LivePart<K, A>>),
+    /// All have; the manifest is being written. The closing is the last one that becomes live.
+    Committing(Day, Vec<LivePart<K, A>>, mpsc::Receiver<Result<(), ArchiveError>>),
+}
+
+/// Takes a worker's part of the closings of a view through the stages of a seal.
+pub(super) struct Seal<K: Key, A: Aggregate> {
+    worker: usize,
+    state: Shared<K, A>,
+    archive: Archive,
+    lane: Lane,
+    stage: Stage<K, A>,
+    /// The last closing that was reported as prepared.
+    reported: Option<Day>,
+    /// The last closing that this worker had events of.
+    highest: Option<Day>,
+    wake: SyncActivator,
+}
+
+impl<K: Key, A: Aggregate> Seal<K, A> {
+    pub(super) fn new(
+        worker: usize,
+        state: &Shared<K, A>,
+        archive: &Archive,
+        wake: SyncActivator,
+    ) -> Self {
+        let (lane, reported) = {
+            let state = state.borrow();
+            (archive.lane(state.view.name()), state.sealed_through())
+        };
+        Seal {
+            worker,
+            state: Rc::clone(state),
+            archive: archive.clone(),
+            lane,
+            stage: Stage::Idle,
+            reported,
+            highest: None,
+            wake,
+        }
+    }
+
+    /// Goes on as far as possible; returns what to tell the others. After an error the view stops.
+    pub(super) fn step(&mut self, frontier: Option<Moment>) -> Option<Report> {
+        if self.state.borrow().abandoned {
+            return None;
+        }
+        let mut report = None;
+        loop {
+            let stage = std::mem::replace(&mut self.stage, Stage::Idle);
+            match self.next(stage, frontier, &mut report) {
+                Ok(Next::Going(stage)) => self.stage = stage,
+                Ok(Next::Waiting(stage)) => {
+                    self.stage = stage;
+                    return report;
+                }
+                Err(error) => {
+                    let mut state = self.state.borrow_mut();
+                    state.fail(error);
+                    state.abandoned = true;
+                    return report;
+                }
+            }
+        }
+    }
+
+    fn next(
+        &mut self,
+        stage: Stage<K, A>,
+        frontier: Option<Moment>,
+        report: &mut Option<Report>,
+    ) -> Result<Next<K, A>, ArchiveError> {
+        Ok(match stage {
+            Stage::Idle => self.begin(frontier, report)?,
+            Stage::Writing(through, done) => match done.try_recv() {
+                Ok(written) => {
+                    *report = Some(self.report(through));
+                    Next::Going(Stage::Prepared(through, written?))
+                }
+                Err(TryRecvError::Empty) => Next::Waiting(Stage::Writing(through, done)),
+                Err(TryRecvError::Disconnected) => return Err(ArchiveError::Panicked),
+            },
+            Stage::Prepared(through, parts) => match self.all_prepared(through) {
+                Some(live) => {
+                    let view = self.state.borrow().view.name().to_owned();
+                    let done = self.spawn(move |place| archive::commit(place, &view, live));
+                    Next::Going(Stage::Committing(live, parts, done))
+                }
+                None => Next::Waiting(Stage::Prepared(through, parts)),
+            },
+            Stage::Committing(through, parts, done) => match done.try_recv() {
+                Ok(committed) => {
+                    committed?;
+                    self.state.borrow_mut().swap(parts, through);
+                    Next::Going(Stage::Idle)
+                }
+                Err(TryRecvError::Empty) => Next::Waiting(Stage::Committing(through, parts, done)),
+                Err(TryRecvError::Disconnected) => return Err(ArchiveError::Panicked),
+            },
+        })
+    }
+
+    /// Freezes what has closed since the last time and has it written.
+    fn begin(
+        &mut self,
+        frontier: Option<Moment>,
+        report: &mut Option<Report>,
+    ) -> Result<Next<K, A>, ArchiveError> {
+        let mut state = self.state.borrow_mut();
+        let through = match state.settled_floor(frontier) {
+            Some(floor) => state.view.first_open(floor).previous(),
+            None => Day::MAX,
+        };
+        if Some(through) <= self.reported || through == Day::MIN {
+            return Ok(Next::Waiting(Stage::Idle));
+        }
+        let frozen = state.freeze(through);
+        let Some(((_, highest), _)) = frozen.last() else {
+            self.archive.prepare_nothing(state.view.name(), self.worker, through)?;
+            drop(state);
+            *report = Some(self.report(through));
+            return Ok(Next::Going(Stage::Idle));
+        };
+        self.highest = self.highest.max(Some(*highest));
+        let job = SealJob {
+            view: state.view.name().to_owned(),
+            worker: self.worker,
+            peers: state.prepared.len(),
+            through,
+            live: frozen.iter().map(|((day, _), _)| (*day, state.live(*day))).collect(),
+            frozen,
+        };
+        drop(state);
+        let done = self.spawn(move |place| job.write(place));
+        Ok(Next::Going(Stage::Writing(through, done)))
+    }
+
+    /// Runs a job on this view's lane; it wakes the operator when it is done.
+    fn spawn<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Place) -> R + Send + 'static,
+    ) -> mpsc::Receiver<R> {
+        let (sender, receiver) = mpsc::channel();
+        let wake = self.wake.clone();
+        self.lane.spawn(move |place| {
+            // The operator may be gone by now; then nobody waits, and nothing becomes live.
+            let _ = sender.send(job(place));
+            let _ = wake.activate();
+        });
+        receiver
+    }
+
+    fn report(&mut self, through: Day) -> Report {
+        self.reported = Some(through);
+        Report { worker: self.worker as u64, through, highest: self.highest }
+    }
+
+    /// The closing to commit, if all workers have prepared what this one has.
+    fn all_prepared(&self, through: Day) -> Option<Day> {
+        let state = self.state.borrow();
+        let all = state.prepared.iter().map(|(through, _)| *through).min().flatten()?;
+        if all < through {
+            return None;
+        }
+        if through < Day::MAX {
+            return Some(through);
+        }
+        // The events have ended: what is live goes to the last closing that anybody had events of.
+        state.prepared.iter().filter_map(|(_, highest)| *highest).max()
+    }
+
+    /// Whether nothing is left to seal, ever, on this worker, nor to prepare on any.
+    pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
+        let state = self.state.borrow();
+        let prepared = |(through, _): &(Option<Day>, _)| *through == Some(Day::MAX);
+        let sealed = matches!(self.stage, Stage::Idle) && state.prepared.iter().all(prepared);
+        frontier.is_none() && (state.abandoned || sealed)
+    }
+}
+
+enum Next<K: Key, A: Aggregate> {
+    /// There may be more to do at once.
+    Going(Stage<K, A>),
+    /// Something else has to happen first.
+    Waiting(Stage<K, A>),
+}
