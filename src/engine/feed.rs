@@ -24,12 +24,17 @@ use crate::time::EventTime;
 /// A message to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Deal {
+    /// The source is open: the run begins. Comes before all of the following.
+    Begin,
     /// Rows to parse and enter.
     Rows { number: u64, block: RowBlock },
     /// Everything before this was read before the days up to this floor closed.
     Floor(EventTime),
     /// The source has ended.
     End,
+    /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
+    /// that reaches it, so that every process ends for the same.
+    AskToStop(Outcome),
     /// Stop, for this reason.
     Stop(Outcome),
 }
@@ -52,7 +57,13 @@ pub(crate) struct Feed {
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
+    /// The first reason to stop that this worker was asked for.
+    asked_to_stop: Rc<RefCell<Option<Outcome>>>,
+    stopping: bool,
 }
+
+/// The worker that reads the source, and that stops the others.
+pub(crate) const READER: usize = 0;
 
 type Sender<M> = InputHandle<u64, CapacityContainerBuilder<Vec<(u64, M)>>>;
 
@@ -63,17 +74,23 @@ impl Feed {
         let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
+        let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
+            let to_asked = Rc::clone(&asked_to_stop);
             let deals = channel(scope, "Deal", move |deal| match deal {
                 Deal::Stop(outcome) => to_stop.set(Some(outcome)),
+                Deal::AskToStop(outcome) => {
+                    to_asked.borrow_mut().get_or_insert(outcome);
+                }
                 deal => to_inbox.borrow_mut().push_back(deal),
             });
             let to_acked = Rc::clone(&acked);
             let acks = channel(scope, "Ack", move |ack| to_acked.borrow_mut().push(ack));
             (deals, acks)
         });
-        Feed { peers, deals: Some(deals), acks: Some(acks), inbox, acked, stop }
+        let (deals, acks) = (Some(deals), Some(acks));
+        Feed { peers, deals, acks, inbox, acked, stop, asked_to_stop, stopping: false }
     }
 
     pub(crate) fn deal(&mut self, to: usize, deal: Deal) {
@@ -86,6 +103,21 @@ impl Feed {
     pub(crate) fn broadcast(&mut self, deal: &Deal) {
         for to in 0..self.peers {
             self.deal(to, deal.clone());
+        }
+    }
+
+    /// Asks for all workers of all processes to stop.
+    pub(crate) fn ask_to_stop(&mut self, outcome: Outcome) {
+        self.deal(READER, Deal::AskToStop(outcome));
+    }
+
+    /// Stops all workers if this one was asked to.
+    pub(crate) fn stop_if_asked(&mut self) {
+        let asked = self.asked_to_stop.borrow_mut().take();
+        if let Some(outcome) = asked
+            && !std::mem::replace(&mut self.stopping, true)
+        {
+            self.broadcast(&Deal::Stop(outcome));
         }
     }
 

@@ -77,9 +77,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
         handle
     }
 
-    /// Reads events from a CSV source. `open` is called once, on worker 0 of process 0, with the data
-    /// folder if there is one; `None` means that there is nothing to read. `parse` makes an event of a
-    /// row, on all workers; its error is the reason for which the row is refused.
+    /// Reads events from a CSV source. `open` is called once, in process 0, when all processes have
+    /// found together, with the data folder if there is one; `None` means that there is nothing to read.
+    /// It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
+    /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is
+    /// refused.
     #[must_use]
     pub fn csv(
         mut self,
@@ -126,9 +128,6 @@ impl<E: Send + Sync + 'static> Engine<E> {
             }
         }
         let joined = cluster.join(&self.definition(), floor)?;
-        if let Some(store) = &store {
-            store.begin()?;
-        }
         let views = self.views.iter().map(|view| view.view().clone()).collect();
         let shared = Arc::new(Shared::new(views, joined.threads(), joined.floor()));
         worker::spawn(joined, shared, self.views, self.feeding, archive, self.tick_rows)

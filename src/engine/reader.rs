@@ -1,12 +1,14 @@
 //! The worker that reads a source: deals blocks in turn, and says when the floor moves.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use super::clock::wall_clock;
 use super::feed::{Ack, Deal, Feed};
 use super::running::{EngineError, Outcome, Shared};
-use crate::source::{CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
+use crate::archive::Archive;
+use crate::source::{CsvSource, Read, ReadLimit, Refused, Row, RowBlock};
 use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
@@ -33,85 +35,109 @@ pub(crate) struct Feeding<E> {
 
 /// What the reading thread found, in the order of the source.
 enum Found {
+    /// It is open, or there is none.
+    Opened,
     Rows(RowBlock),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
     End,
-    Failed(SourceError),
+    Failed(EngineError),
 }
 
 /// Deals what a thread of its own reads: reading may block, a worker must not.
 pub(crate) struct Reader {
-    found: Option<mpsc::Receiver<Found>>,
+    found: mpsc::Receiver<Found>,
     keep: Option<Box<Keep>>,
+    shared: Arc<Shared>,
     peers: usize,
     dealt: u64,
     acked: u64,
     /// Acknowledged blocks before which others are missing.
     early: BTreeMap<u64, Vec<Refused>>,
-    ended: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    Reading,
+    /// The source has ended, well or not; that is said once every block is entered, so that all refused
+    /// rows before it are kept by then.
+    Ending(Result<(), EngineError>),
+    Ended,
 }
 
 impl Reader {
-    /// Starts to read; without a source, there is only an end to deal.
+    /// Starts to open and to read.
     pub(crate) fn new(
-        source: Option<CsvSource>,
-        views: Vec<View>,
+        open: Box<Open>,
+        archive: Archive,
         keep: Option<Box<Keep>>,
         shared: Arc<Shared>,
         peers: usize,
     ) -> Reader {
-        let found = source.map(|source| {
-            let (sender, found) = mpsc::sync_channel(FOUND_AHEAD);
-            let worker = std::thread::current();
-            let read = move || read_all(source, &views, &shared, &sender, &worker);
-            std::thread::Builder::new()
-                .name("dayfold:read".to_owned())
-                .spawn(read)
-                .expect("the system gives a thread to the reader");
-            found
-        });
-        Reader { found, keep, peers, dealt: 0, acked: 0, early: BTreeMap::new(), ended: false }
+        let (sender, found) = mpsc::sync_channel(FOUND_AHEAD);
+        let worker = std::thread::current();
+        let reading = Arc::clone(&shared);
+        let read = move || {
+            // Nobody listens any more: the engine is stopping.
+            let send = |found| {
+                let gone = sender.send(found).is_err();
+                worker.unpark();
+                !gone
+            };
+            match open(archive.store().map(Arc::as_ref)) {
+                Ok(source) => {
+                    if send(Found::Opened) {
+                        read_all(source, &reading, send);
+                    }
+                }
+                Err(error) => drop(send(Found::Failed(error))),
+            }
+        };
+        std::thread::Builder::new()
+            .name("dayfold:read".to_owned())
+            .spawn(read)
+            .expect("the system gives a thread to the reader");
+        let (early, stage) = (BTreeMap::new(), Stage::Reading);
+        Reader { found, keep, shared, peers, dealt: 0, acked: 0, early, stage }
     }
 
     /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
     pub(crate) fn step(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         let acked = std::mem::take(&mut *feed.acked.borrow_mut());
         self.collect(acked)?;
-        if self.ended || self.dealt - self.acked >= BLOCKS_AHEAD * self.peers as u64 {
-            return Ok(false);
+        match &self.stage {
+            Stage::Reading if self.dealt - self.acked < BLOCKS_AHEAD * self.peers as u64 => {}
+            Stage::Ending(_) if self.dealt == self.acked => return self.end(feed),
+            _ => return Ok(false),
         }
-        let found = match &self.found {
-            Some(found) => match found.try_recv() {
-                Ok(found) => found,
-                Err(mpsc::TryRecvError::Empty) => return Ok(false),
-                Err(mpsc::TryRecvError::Disconnected) => {
-                    let message = "the reading thread ended early".to_owned();
-                    return Err(EngineError::Failed { message });
-                }
-            },
-            None => Found::End,
+        let found = match self.found.try_recv() {
+            Ok(found) => found,
+            Err(mpsc::TryRecvError::Empty) => return Ok(false),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                let message = "the reading thread ended early".to_owned();
+                Found::Failed(EngineError::Failed { message })
+            }
         };
         match found {
+            Found::Opened => feed.broadcast(&Deal::Begin),
             Found::Rows(block) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block });
                 self.dealt += 1;
             }
             Found::Floor(floor) => feed.broadcast(&Deal::Floor(floor)),
-            Found::Failed(error) => return Err(error.into()),
-            Found::End => self.end(feed),
+            Found::Failed(error) => self.stage = Stage::Ending(Err(error)),
+            Found::End => self.stage = Stage::Ending(Ok(())),
         }
         Ok(true)
     }
 
-    /// Ends once every block is entered, so that all refused rows are kept by then.
-    fn end(&mut self, feed: &mut Feed) {
-        self.found = None;
-        if self.acked == self.dealt {
-            self.ended = true;
+    fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
+        if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            result?;
             feed.broadcast(&Deal::End);
         }
+        Ok(true)
     }
 
     /// Keeps refused rows in the order of the source, whichever worker refused them first.
@@ -121,6 +147,7 @@ impl Reader {
         }
         while let Some(refused) = self.early.remove(&self.acked) {
             self.acked += 1;
+            self.shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
             if let Some(keep) = &mut self.keep {
                 refused.iter().try_for_each(keep)?;
             }
@@ -129,15 +156,14 @@ impl Reader {
     }
 }
 
-/// Reads a source to its end. Blocks stop where a day of some view ends, so that which events are late
-/// depends on the order of the source alone.
-fn read_all(
-    mut source: CsvSource,
-    views: &[View],
-    shared: &Shared,
-    sender: &mpsc::SyncSender<Found>,
-    worker: &std::thread::Thread,
-) {
+/// Reads a source to its end, if there is one. Blocks stop where a day of some view ends, so that which
+/// events are late depends on the order of the source alone.
+fn read_all(source: Option<CsvSource>, shared: &Shared, send: impl Fn(Found) -> bool) {
+    let Some(mut source) = source else {
+        send(Found::End);
+        return;
+    };
+    let views: &[View] = &shared.views;
     let mut watermark = shared.floor;
     loop {
         let clock = views.iter().map(|view| view.next_floor(watermark)).min();
@@ -153,14 +179,11 @@ fn read_all(
                 shared.set_consumed(source.consumed());
                 Found::End
             }
-            Err(error) => Found::Failed(error),
+            Err(error) => Found::Failed(error.into()),
         };
         shared.set_read(source.progress());
         let last = matches!(found, Found::End | Found::Failed(_));
-        // Nobody listens any more: the engine is stopping.
-        let gone = sender.send(found).is_err();
-        worker.unpark();
-        if last || gone {
+        if !send(found) || last {
             return;
         }
     }
@@ -170,7 +193,21 @@ fn read_all(
 pub(crate) fn outcome_of(error: &EngineError) -> Outcome {
     match error {
         EngineError::Interrupted => Outcome::Interrupted,
-        EngineError::Source(_) | EngineError::Input { .. } => Outcome::Input(error.to_string()),
-        error => Outcome::Failed(error.to_string()),
+        EngineError::Source(_) | EngineError::Input { .. } => Outcome::Input(in_full(error)),
+        error => Outcome::Failed(in_full(error)),
     }
+}
+
+/// An error with its causes, as far as it does not name them itself: only text reaches other processes.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let because = error.to_string();
+        if !text.contains(&because) {
+            text = format!("{text}: {because}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) events: AtomicU64,
     /// The highest tick in which a worker of this process entered events.
     pub(crate) wanted: AtomicU64,
+    /// What came of beginning the run in the data folder; `None` is well.
+    begun: OnceLock<Option<String>>,
 }
 
 #[derive(Default)]
@@ -130,11 +132,19 @@ impl Shared {
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            begun: OnceLock::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Says in the data folder that the run has begun: once in each process, whichever worker comes
+    /// first; the others wait for it.
+    pub(crate) fn begin(&self, store: Option<&Arc<Store>>) -> Result<(), String> {
+        let begin = || store.and_then(|store| store.begin().err()).map(|error| error.to_string());
+        self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
     pub(crate) fn register(&self, worker: std::thread::Thread) {
@@ -151,10 +161,12 @@ impl Shared {
 
     /// Records why the engine stopped; the first reason stays.
     pub(crate) fn stopped(&self, outcome: Outcome) {
-        if outcome != Outcome::Done {
+        let failed = outcome != Outcome::Done;
+        self.lock().outcome.get_or_insert(outcome);
+        // Only now: who sees the flag reports a failure of its own, and the first reason stays.
+        if failed {
             self.failed.store(true, Ordering::Release);
         }
-        self.lock().outcome.get_or_insert(outcome);
         self.changed.notify_all();
         self.wake();
     }
@@ -245,6 +257,12 @@ impl Running {
         self.request(Outcome::Input(message.to_owned()));
     }
 
+    /// Stops all processes because of something that went wrong around the engine, with a message that
+    /// each will show.
+    pub fn fail(&self, message: &str) {
+        self.request(Outcome::Failed(message.to_owned()));
+    }
+
     fn request(&self, outcome: Outcome) {
         self.shared.lock().requested.get_or_insert(outcome);
         self.shared.stop_requested.store(true, Ordering::Release);
@@ -253,24 +271,39 @@ impl Running {
 
     /// Stops the engine in order, in all processes: to be called by process 0 when it has asked what it
     /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. Marks the data folder as
-    /// complete if all of it is sealed.
+    /// complete if all of it is sealed, whatever stopped the engine after that.
     ///
     /// # Errors
     /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
-    pub fn finish(mut self) -> Result<Stopped, EngineError> {
+    pub fn finish(self) -> Result<Stopped, EngineError> {
+        self.end(true)
+    }
+
+    /// As [`Running::finish`], but never marks the data folder as complete: for a program that could not
+    /// record there what it has to know of this run to go on from it.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the engine had stopped early.
+    pub fn abandon(self) -> Result<Stopped, EngineError> {
+        self.end(false)
+    }
+
+    fn end(mut self, complete: bool) -> Result<Stopped, EngineError> {
         self.request(Outcome::Done);
         self.join();
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
+        let sealed = self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        let completed = match self.store() {
+            Some(store) if sealed && complete => store.complete(),
+            _ => Ok(()),
+        };
         match outcome {
             Some(Outcome::Done) => {}
             Some(outcome) => return Err(outcome.into()),
             None => return Err(EngineError::Failed { message: "a worker ended early".to_owned() }),
         }
-        let sealed = self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
-        if sealed && let Some(store) = self.store() {
-            store.complete()?;
-        }
+        completed?;
         Ok(Stopped { progress, sealed })
     }
 

@@ -14,8 +14,8 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
 use super::clock::TickClock;
-use super::feed::{Ack, Deal, Feed};
-use super::reader::{Feeding, Reader, outcome_of};
+use super::feed::{Ack, Deal, Feed, READER};
+use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::running::{EngineError, Outcome, Running, Shared};
 use super::view::{EngineView, WorkerView};
 use crate::archive::Archive;
@@ -35,9 +35,6 @@ const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
-
-/// The worker that reads the source.
-const READER: usize = 0;
 
 /// Everything that the workers of a process start from.
 struct Start<E> {
@@ -219,7 +216,7 @@ impl<'a, E: 'static> Turning<'a, E> {
         match reader.step(&mut self.feed) {
             Ok(more) => more,
             Err(error) => {
-                self.feed.broadcast(&Deal::Stop(outcome_of(&error)));
+                self.feed.ask_to_stop(outcome_of(&error));
                 self.reader = None;
                 false
             }
@@ -238,6 +235,7 @@ impl<'a, E: 'static> Turning<'a, E> {
         while rows < self.start.tick_rows {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
             match deal {
+                Deal::Begin => self.begin(),
                 Deal::Rows { number, block } => rows += self.enter_block(number, block),
                 Deal::Floor(floor) if rows > 0 => {
                     // The tick so far belongs under the old floor.
@@ -249,7 +247,7 @@ impl<'a, E: 'static> Turning<'a, E> {
                     self.advance_to(Moment::new(floor, self.clock.last()));
                 }
                 Deal::End => (self.events, self.counts) = (None, None),
-                Deal::Stop(_) => unreachable!("the feed keeps stops apart"),
+                Deal::AskToStop(_) | Deal::Stop(_) => unreachable!("the feed keeps stops apart"),
             }
         }
         if rows > 0 {
@@ -265,6 +263,12 @@ impl<'a, E: 'static> Turning<'a, E> {
         rows > 0
     }
 
+    fn begin(&mut self) {
+        if let Err(message) = self.start.shared.begin(self.start.archive.store()) {
+            self.feed.ask_to_stop(Outcome::Failed(message));
+        }
+    }
+
     fn enter_block(&mut self, number: u64, mut block: RowBlock) -> usize {
         let parse = self.start.parse.as_ref().expect("blocks come from a source that was given");
         let mut events = Vec::with_capacity(block.len());
@@ -278,7 +282,6 @@ impl<'a, E: 'static> Turning<'a, E> {
         refused.sort_by_key(|refused| refused.line);
         let rows = events.len() + refused.len();
         self.start.shared.events.fetch_add(events.len() as u64, Ordering::Relaxed);
-        self.start.shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
         if let Some(input) = &mut self.counts
             && !refused.is_empty()
         {
@@ -331,7 +334,7 @@ impl<'a, E: 'static> Turning<'a, E> {
     fn watch(&mut self) {
         let shared = &self.start.shared;
         if let Some(error) = self.views.iter().find_map(|view| view.status().error()) {
-            self.feed.broadcast(&Deal::Stop(Outcome::Failed(error.to_string())));
+            self.feed.ask_to_stop(Outcome::Failed(in_full(error.as_ref())));
         }
         if shared.failed.load(Ordering::Acquire) {
             let failed = "another worker of this process failed".to_owned();
@@ -340,8 +343,9 @@ impl<'a, E: 'static> Turning<'a, E> {
         if shared.stop_requested.swap(false, Ordering::AcqRel)
             && let Some(outcome) = shared.requested()
         {
-            self.feed.broadcast(&Deal::Stop(outcome));
+            self.feed.ask_to_stop(outcome);
         }
+        self.feed.stop_if_asked();
         self.note_finished();
         if self.published.elapsed() >= PUBLISH_EVERY {
             self.publish();
@@ -365,19 +369,16 @@ impl<'a, E: 'static> Turning<'a, E> {
     }
 }
 
-/// Opens the source on the worker that reads it.
+/// Starts to read the source, on the worker that does.
 fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Option<Reader> {
     if worker != READER {
         return None;
     }
     let mut feeding = start.feeding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let Feeding { open, refused, .. } = feeding.take()?;
-    let views = start.shared.views.clone();
-    match open(start.archive.store().map(Arc::as_ref)) {
-        Ok(source) => Some(Reader::new(source, views, refused, Arc::clone(&start.shared), peers)),
-        Err(error) => {
-            feed.broadcast(&Deal::Stop(outcome_of(&error)));
-            None
-        }
-    }
+    let Some(Feeding { open, refused, .. }) = feeding.take() else {
+        feed.broadcast(&Deal::Begin);
+        return None;
+    };
+    let shared = Arc::clone(&start.shared);
+    Some(Reader::new(open, start.archive.clone(), refused, shared, peers))
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
-use super::record::{Record, Run, is_name};
+use super::record::{Record, Run, ViewRecord, is_name};
 use super::recovery;
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
@@ -111,6 +111,9 @@ impl Store {
             let cluster = agreed.cluster.ok_or(StoreError::MissingPart { path })?;
             records.push(Record::Identity(folder::identity(cluster, process)));
         }
+        // Not before: a program that was stopped for its options leaves none of them behind.
+        let is_new = |view: &&ViewRecord| !state.own.views.contains_key(&view.name);
+        records.extend(self.config.views.iter().filter(is_new).cloned().map(Record::View));
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);

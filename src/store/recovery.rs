@@ -38,8 +38,11 @@ pub(super) fn open_part(
     {
         records.push(Record::Identity(super::folder::identity(cluster, process)));
     }
-    let new = config.views.iter().filter(|view| !state.views.contains_key(&view.name));
-    records.extend(new.cloned().map(Record::View));
+    // In a folder where no run has begun yet, its definitions come with the first one.
+    if agreed.run.is_some() {
+        let new = config.views.iter().filter(|view| !state.views.contains_key(&view.name));
+        records.extend(new.cloned().map(Record::View));
+    }
     for (view, &through) in &agreed.through {
         if state.through(view).is_none_or(|own| own < through) {
             // A process that was not in the newest run has prepared nothing in it.
