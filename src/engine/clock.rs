@@ -25,11 +25,6 @@ impl TickClock {
         self.last
     }
 
-    /// The last tick given.
-    pub(crate) fn last(&self) -> u64 {
-        self.last
-    }
-
     /// A tick beyond all before.
     pub(crate) fn next(&mut self) -> u64 {
         self.beyond(0)

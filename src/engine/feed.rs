@@ -26,10 +26,12 @@ use crate::time::EventTime;
 pub(crate) enum Deal {
     /// Rows to parse and enter.
     Rows { number: u64, block: RowBlock },
-    /// Everything before this was read before the days up to this floor closed.
-    Floor(EventTime),
-    /// The source has ended.
-    End,
+    /// The events of a source before this came before the days up to the floor closed.
+    Floor { source: usize, floor: EventTime },
+    /// A source has ended.
+    End { source: usize },
+    /// End all sources where they are.
+    Interrupt,
     /// Stop, for this reason.
     Stop(Outcome),
 }
@@ -52,6 +54,8 @@ pub(crate) struct Feed {
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
+    /// So does an interruption.
+    pub(crate) interrupt: Rc<Cell<bool>>,
 }
 
 type Sender<M> = InputHandle<u64, CapacityContainerBuilder<Vec<(u64, M)>>>;
@@ -63,17 +67,20 @@ impl Feed {
         let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
+        let interrupt: Rc<Cell<bool>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
+            let to_interrupt = Rc::clone(&interrupt);
             let deals = channel(scope, "Deal", move |deal| match deal {
                 Deal::Stop(outcome) => to_stop.set(Some(outcome)),
+                Deal::Interrupt => to_interrupt.set(true),
                 deal => to_inbox.borrow_mut().push_back(deal),
             });
             let to_acked = Rc::clone(&acked);
             let acks = channel(scope, "Ack", move |ack| to_acked.borrow_mut().push(ack));
             (deals, acks)
         });
-        Feed { peers, deals: Some(deals), acks: Some(acks), inbox, acked, stop }
+        Feed { peers, deals: Some(deals), acks: Some(acks), inbox, acked, stop, interrupt }
     }
 
     pub(crate) fn deal(&mut self, to: usize, deal: Deal) {

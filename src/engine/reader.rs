@@ -6,10 +6,13 @@ use std::sync::{Arc, mpsc};
 use super::clock::wall_clock;
 use super::feed::{Ack, Deal, Feed};
 use super::running::{EngineError, Outcome, Shared};
-use crate::source::{CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
+use crate::source::{Consumed, CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
 use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
+
+/// The number of the source that is read, if there is one; live sources come after it.
+const SOURCE: usize = 0;
 
 /// Rows of a block: large enough that dealing costs little, small enough that workers share a day.
 const BLOCK_ROWS: usize = 4_096;
@@ -33,16 +36,18 @@ pub(crate) struct Feeding<E> {
 
 /// What the reading thread found, in the order of the source.
 enum Found {
-    Rows(RowBlock),
+    /// Rows, and what of the source has been handed out with them.
+    Rows(RowBlock, Consumed),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
-    End,
+    End(Consumed),
     Failed(SourceError),
 }
 
 /// Deals what a thread of its own reads: reading may block, a worker must not.
 pub(crate) struct Reader {
     found: Option<mpsc::Receiver<Found>>,
+    shared: Arc<Shared>,
     keep: Option<Box<Keep>>,
     peers: usize,
     dealt: u64,
@@ -63,7 +68,7 @@ impl Reader {
     ) -> Reader {
         let found = source.map(|source| {
             let (sender, found) = mpsc::sync_channel(FOUND_AHEAD);
-            let worker = std::thread::current();
+            let (worker, shared) = (std::thread::current(), Arc::clone(&shared));
             let read = move || read_all(source, &views, &shared, &sender, &worker);
             std::thread::Builder::new()
                 .name("dayfold:read".to_owned())
@@ -71,7 +76,8 @@ impl Reader {
                 .expect("the system gives a thread to the reader");
             found
         });
-        Reader { found, keep, peers, dealt: 0, acked: 0, early: BTreeMap::new(), ended: false }
+        let early = BTreeMap::new();
+        Reader { found, shared, keep, peers, dealt: 0, acked: 0, early, ended: false }
     }
 
     /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
@@ -81,26 +87,30 @@ impl Reader {
         if self.ended || self.dealt - self.acked >= BLOCKS_AHEAD * self.peers as u64 {
             return Ok(false);
         }
-        let found = match &self.found {
-            Some(found) => match found.try_recv() {
-                Ok(found) => found,
-                Err(mpsc::TryRecvError::Empty) => return Ok(false),
-                Err(mpsc::TryRecvError::Disconnected) => {
-                    let message = "the reading thread ended early".to_owned();
-                    return Err(EngineError::Failed { message });
-                }
-            },
-            None => Found::End,
+        let Some(found) = &self.found else {
+            self.end(feed);
+            return Ok(self.ended);
         };
-        match found {
-            Found::Rows(block) => {
+        match found.try_recv() {
+            Ok(Found::Rows(block, consumed)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block });
                 self.dealt += 1;
+                self.shared.set_consumed(consumed);
             }
-            Found::Floor(floor) => feed.broadcast(&Deal::Floor(floor)),
-            Found::Failed(error) => return Err(error.into()),
-            Found::End => self.end(feed),
+            Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
+            Ok(Found::Failed(error)) => return Err(error.into()),
+            Ok(Found::End(consumed)) => {
+                self.shared.set_consumed(consumed);
+                self.end(feed);
+            }
+            // Interrupted: what the thread still finds, if it is not waiting for input, is not taken.
+            Err(_) if self.shared.is_interrupted() => self.end(feed),
+            Err(mpsc::TryRecvError::Empty) => return Ok(false),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                let message = "the reading thread ended early".to_owned();
+                return Err(EngineError::Failed { message });
+            }
         }
         Ok(true)
     }
@@ -110,7 +120,7 @@ impl Reader {
         self.found = None;
         if self.acked == self.dealt {
             self.ended = true;
-            feed.broadcast(&Deal::End);
+            feed.broadcast(&Deal::End { source: SOURCE });
         }
     }
 
@@ -143,24 +153,21 @@ fn read_all(
         let clock = views.iter().map(|view| view.next_floor(watermark)).min();
         let clock = clock.unwrap_or(EventTime::MAX);
         let found = match source.read(ReadLimit { rows: BLOCK_ROWS, clock, now: wall_clock() }) {
-            Ok(Read::Rows(block)) => Found::Rows(block),
+            Ok(Read::Rows(block)) => Found::Rows(block, source.consumed()),
             Ok(Read::AtClock { clock }) => {
                 watermark = clock;
                 let floors = views.iter().map(|view| view.floor_at(clock));
                 Found::Floor(floors.max().unwrap_or(EventTime::MIN))
             }
-            Ok(Read::End) => {
-                shared.set_consumed(source.consumed());
-                Found::End
-            }
+            Ok(Read::End) => Found::End(source.consumed()),
             Err(error) => Found::Failed(error),
         };
         shared.set_read(source.progress());
-        let last = matches!(found, Found::End | Found::Failed(_));
+        let last = matches!(found, Found::End(_) | Found::Failed(_));
         // Nobody listens any more: the engine is stopping.
         let gone = sender.send(found).is_err();
         worker.unpark();
-        if last || gone {
+        if last || gone || shared.is_interrupted() {
             return;
         }
     }
