@@ -228,7 +228,7 @@ impl Running {
 
     /// What was read of the source, once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
-        self.shared.lock().consumed.clone()
+        self.shared.lock().consumed
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`

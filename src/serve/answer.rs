@@ -1,5 +1,6 @@
 //! Answers and their certificates.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -118,8 +119,11 @@ pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
 /// Gathers the items of an answer, on one worker or from many.
 pub(crate) struct Gather<K: Key, A: Aggregate> {
     shape: Shape,
-    items: BTreeMap<(Option<Day>, Option<K>), (Option<Day>, Parts<A>)>,
+    items: BTreeMap<Place<K>, (Option<Day>, Parts<A>)>,
 }
+
+/// The day and key of an item, as far as the shape tells them apart.
+type Place<K> = (Option<Day>, Option<K>);
 
 impl<K: Key, A: Aggregate> Gather<K, A> {
     pub(crate) fn new(query: &Query<K>) -> Self {
@@ -171,7 +175,7 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
             })
             .collect();
         // Stable: keys with equal values stay in order of key.
-        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_by_key(|(value, _)| Reverse(*value));
         ranked.truncate(n as usize);
         ranked.into_iter().map(|(_, item)| item).collect()
     }

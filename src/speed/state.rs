@@ -42,6 +42,10 @@ pub(crate) enum Wanted<'a, K> {
     Range(&'a KeyRange),
 }
 
+/// A closed table, with its day and closing.
+pub(crate) type Frozen<K, A> = ((Day, Day), Arc<Table<K, A>>);
+
+/// What one worker holds of a view.
 pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) view: View,
     peers: usize,
@@ -206,7 +210,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Freezes the tables of closings through `through`; they stay readable. In order of closing.
-    pub(crate) fn freeze(&mut self, through: Day) -> Vec<((Day, Day), Arc<Table<K, A>>)> {
+    pub(crate) fn freeze(&mut self, through: Day) -> Vec<Frozen<K, A>> {
         let mut ready: Vec<(Day, Day)> =
             self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
         ready.sort_by_key(|&(day, closing)| (closing, day));
