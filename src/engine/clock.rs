@@ -1,4 +1,4 @@
-//! Numbers of ticks, and the wall clock. Only the engine and the latency lab read clocks.
+//! Numbers of ticks, and the wall clock. Only the engine reads clocks.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -62,7 +62,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Lets at most about this many rows enter in one tick of a worker. A tick is what becomes visible
-    /// at once: larger ones are cheaper for each event, smaller ones are visible sooner.
+    /// at once: larger ones are cheaper for each event, smaller ones are visible sooner. The default is
+    /// 65,536. A tick is also bounded by what is dealt ahead, four blocks of 4,096 rows for each worker.
     #[must_use]
     pub fn tick_rows(mut self, rows: usize) -> Self {
         self.tick_rows = rows.max(1);
@@ -105,7 +106,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Hands each refused row to `keep`, in the order of the source, on worker 0 of process 0. An error
-    /// of `keep` stops the engine. To be called after [`Engine::csv`].
+    /// of `keep` stops the engine. To be called after [`Engine::csv`]; before it, it does nothing.
     #[must_use]
     pub fn refused(
         mut self,

@@ -36,11 +36,13 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
 pub struct Certificate {
     /// Every event that entered at or before this moment is in the answer, and no later one.
     pub as_of: Moment,
-    /// Days up to this one came from batch views (late events aside).
+    /// Days up to this one came from batch views (late events aside): the least that any worker that took
+    /// part has sealed. `None` if one of them has sealed nothing.
     pub sealed_through: Option<Day>,
-    /// Events that had come late by then, over the whole view.
+    /// Events that had come late by then, over the whole view, since the program started: a data folder
+    /// does not keep this count.
     pub late: u64,
-    /// Events that had been refused by then.
+    /// Events that had been refused by then, since the program started.
     pub refused: u64,
 }
 
