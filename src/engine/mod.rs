@@ -168,8 +168,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
 
     /// What the processes of a cluster must agree on.
     fn definition(&self) -> String {
-        let views: Vec<String> =
-            self.views.iter().map(|view| format!("{:?}", view.record())).collect();
+        // With another grace, a process would put the same late event into another closing.
+        let definition = |view: &Arc<dyn EngineView<E>>| {
+            format!("{:?}, grace {} ms", view.record(), view.view().grace())
+        };
+        let views: Vec<String> = self.views.iter().map(definition).collect();
         views.join("\n")
     }
 }

@@ -200,6 +200,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn fail(&mut self, error: impl std::error::Error + Send + Sync + 'static) {
         tracing::error!(view = self.view.name(), %error, "the view stops");
         self.error.get_or_insert(Arc::new(error));
+        self.abandoned = true;
     }
 
     /// The floor up to which nothing is outstanding, given that of the frontier: what is not folded
@@ -239,6 +240,14 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// The live revisions of the days in `days`, to merge amendments into.
     pub(crate) fn live(&self, day: Day) -> Vec<LivePart<K, A>> {
         self.sealed.get(&day).cloned().unwrap_or_default()
+    }
+
+    /// Notes how far all workers have sealed, when this one waits for nothing.
+    pub(crate) fn note_sealed(&mut self) {
+        let all = self.prepared.iter().map(|(through, _)| *through).min().flatten();
+        let highest = self.prepared.iter().filter_map(|(_, highest)| *highest).max();
+        let through = if all == Some(Day::MAX) { highest } else { all };
+        self.sealed_through = self.sealed_through.max(through);
     }
 
     pub(crate) fn sealed_through(&self) -> Option<Day> {
