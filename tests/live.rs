@@ -12,7 +12,7 @@ use dayfold::{Cluster, Engine};
 type Event = (i64, u64, i64);
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
 /// Asks until the answer is as expected; the number of tries is a bound against hanging only.
