@@ -1,5 +1,6 @@
 //! The law: whatever is sealed, when, on how many workers and in whatever order events came, an answer
 //! equals a recomputation from scratch over the events up to its moment.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
