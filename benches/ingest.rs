@@ -270,7 +270,7 @@ impl Graph {
         self.now = Moment::new(floor, self.now.tick + 1);
         self.events.advance_to(self.now);
         self.queries.advance_to(self.now);
-        worker.step_while(|| self.probe.less_than(&self.now));
+        worker.step_or_park_while(None, || self.probe.less_than(&self.now));
     }
 }
 

@@ -10,12 +10,14 @@
 
 mod combine;
 mod delta;
+mod exchange;
 mod operator;
 mod state;
 mod table;
 
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use delta::Row;
+pub(crate) use exchange::to_owner;
 pub(crate) use operator::speed_view;
 pub(crate) use state::{Layer, Shared, Speed, Wanted};
 pub(crate) use table::Table;
