@@ -14,16 +14,15 @@ use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::Container;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{Stream, StreamVec};
 
 use crate::aggregate::{Aggregate, Decimal};
 use crate::archive::{Archive, ArchiveError, Loaded};
-use crate::key::{Key, owner, partition};
+use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, MeasureFn, Query, serve};
-use crate::speed::{Combiner, Counts, Row, Shared, Speed, combine, speed_view};
+use crate::speed::{Combiner, Counts, Row, Shared, Speed, combine, speed_view, to_owner};
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
@@ -121,12 +120,9 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     ///
     /// Only what enters while the dataflow runs; sealed days that were there before are not in it.
     pub fn changes(&self) -> VecCollection<'scope, Moment, (Day, K), A> {
-        let peers = self.rows.scope().peers();
-        let by_owner =
-            Exchange::new(move |row: &Row<K, A>| owner(partition(row.hash), peers) as u64);
         let changes =
             self.rows.clone().unary::<timely::container::CapacityContainerBuilder<_>, _, _, _>(
-                by_owner,
+                to_owner(),
                 "Changes",
                 |_, _| {
                     |input, output| {

@@ -10,6 +10,7 @@
 
 mod combine;
 mod delta;
+mod exchange;
 mod operator;
 mod seal;
 mod state;
@@ -17,5 +18,6 @@ mod table;
 
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use delta::Row;
+pub(crate) use exchange::to_owner;
 pub(crate) use operator::speed_view;
 pub(crate) use state::{Frozen, Layer, Shared, Speed, Wanted};

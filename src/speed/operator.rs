@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{Operator, OutputBuilder};
 use timely::dataflow::operators::vec::Broadcast;
@@ -12,11 +12,12 @@ use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::delta::Row;
+use super::exchange::to_owner;
 use super::seal::Seal;
 use super::state::Shared;
 use crate::aggregate::Aggregate;
 use crate::archive::Archive;
-use crate::key::{Key, owner, partition};
+use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::Day;
 
@@ -39,11 +40,10 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     archive: &Archive,
 ) -> StreamVec<'scope, Moment, ()> {
     let scope = rows.scope();
-    let (worker, peers) = (scope.index(), scope.peers());
+    let worker = scope.index();
     let name = state.borrow().view.name().to_owned();
     let mut builder = OperatorBuilder::new(format!("Speed view {name}"), scope);
-    let by_owner = Exchange::new(move |row: &Row<K, A>| owner(partition(row.hash), peers) as u64);
-    let mut rows = builder.new_input(rows, by_owner);
+    let mut rows = builder.new_input(rows, to_owner());
     let mut counts = builder.new_input(counts.broadcast(), Pipeline);
     let (_, progress) = builder.new_output();
     let (reports, report_stream) = builder.new_output();

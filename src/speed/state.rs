@@ -9,7 +9,7 @@ use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::delta::{Delta, Row};
-use super::table::Table;
+use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::LivePart;
 use crate::batch::BatchError;
@@ -55,6 +55,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     deltas: VecDeque<Delta<K, A>>,
     /// Closed tables that are being sealed.
     frozen: BTreeMap<(Day, Day), Arc<Table<K, A>>>,
+    /// What all tables hold together, frozen ones included.
+    unsealed: Size,
     /// The live revisions of this worker's partitions, by day.
     sealed: BTreeMap<Day, Vec<LivePart<K, A>>>,
     sealed_through: Option<Day>,
@@ -92,6 +94,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             tables: BTreeMap::new(),
             deltas: VecDeque::new(),
             frozen: BTreeMap::new(),
+            unsealed: Size::default(),
             sealed,
             sealed_through: through,
             counts: Counts::default(),
@@ -165,29 +168,36 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     fn fold_one(&mut self, delta: Delta<K, A>) {
-        for mut chunk in delta.into_chunks() {
-            let mut rows = chunk.drain(..).peekable();
-            // Rows of one table mostly follow each other: look the table up once for each run.
-            while let Some(first) = rows.peek().map(|row| (row.day, row.closing)) {
-                let table = self.tables.entry(first).or_insert_with(Table::new);
-                while let Some(row) = rows.next_if(|row| (row.day, row.closing) == first) {
+        for chunk in delta.into_chunks() {
+            let mut rows = chunk.into_iter();
+            while let Some(first) = rows.as_slice().first() {
+                let place = (first.day, first.closing);
+                // Rows of one table mostly follow each other: look the table up once for each run.
+                let same = |row: &&Row<K, A>| (row.day, row.closing) == place;
+                let run = rows.as_slice().iter().take_while(same).count();
+                let table = self.tables.entry(place).or_insert_with(Table::new);
+                let before = table.size();
+                for row in rows.by_ref().take(run) {
                     table.add(row.hash, row.key, row.aggregate);
                 }
+                self.unsealed = self.unsealed + table.size() - before;
             }
         }
         self.check_limits();
     }
 
     /// Limits hold over all workers; keys spread evenly, so each worker answers for its share.
+    ///
+    /// This runs at each tick: the sizes are kept up as rows are folded, and days are counted only
+    /// when there are so many tables that the limit could be met.
     fn check_limits(&mut self) {
         let limits = self.view.bounds();
-        let unsealed = || self.tables.values().chain(self.frozen.values().map(Arc::as_ref));
-        let groups = unsealed().map(Table::len).sum::<usize>() * self.peers;
-        let bytes = unsealed().map(Table::bytes).sum::<usize>() * self.peers;
+        let tables = self.tables.len() + self.frozen.len();
+        let days = if tables > limits.unsealed_days { self.unsealed_days() } else { tables };
         let checks = [
-            ("unsealed days", limits.unsealed_days, self.unsealed_days()),
-            ("groups", limits.groups, groups),
-            ("bytes", limits.bytes, bytes),
+            ("unsealed days", limits.unsealed_days, days),
+            ("groups", limits.groups, self.unsealed.groups * self.peers),
+            ("bytes", limits.bytes, self.unsealed.bytes * self.peers),
         ];
         for (what, limit, needed) in checks {
             if needed > limit && self.error.is_none() {
@@ -226,7 +236,9 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// Replaces frozen tables by the files that hold them, in one step.
     pub(crate) fn swap(&mut self, sealed: Vec<LivePart<K, A>>, through: Day) {
         for part in sealed {
-            self.frozen.remove(&(part.day, part.closing));
+            if let Some(table) = self.frozen.remove(&(part.day, part.closing)) {
+                self.unsealed = self.unsealed - table.size();
+            }
             let parts = self.sealed.entry(part.day).or_default();
             for old in parts.iter_mut() {
                 old.coverage = old.coverage.difference(part.coverage);
@@ -260,7 +272,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             sealed_through: self.sealed_through,
             sealed_days: self.sealed.len(),
             unsealed_days: self.unsealed_days(),
-            groups: self.groups(),
+            groups: self.unsealed.groups,
             late: self.counts(everything).late,
         }
     }
@@ -274,10 +286,6 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.tables.keys().chain(self.frozen.keys()).map(|(day, _)| *day).collect();
         days.dedup();
         days.len()
-    }
-
-    fn groups(&self) -> usize {
-        self.tables.values().chain(self.frozen.values().map(Arc::as_ref)).map(Table::len).sum()
     }
 
     /// The counts as of `moment`.

@@ -1,5 +1,7 @@
 //! A hash table of one unsealed day and closing.
 
+use std::ops::{Add, Sub};
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -10,28 +12,54 @@ use crate::key::{Key, PARTITIONS, partition};
 /// a large one never stops to move all its keys at once.
 const SPLIT_AT: usize = 8_192;
 
+/// What a table holds, for bounds on memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Pairs of day and key.
+    pub(crate) groups: usize,
+    /// Bytes held, slots that are free included.
+    pub(crate) bytes: usize,
+}
+
+impl Add for Size {
+    type Output = Size;
+    fn add(self, other: Size) -> Size {
+        Size { groups: self.groups + other.groups, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sub for Size {
+    type Output = Size;
+    fn sub(self, other: Size) -> Size {
+        Size { groups: self.groups - other.groups, bytes: self.bytes - other.bytes }
+    }
+}
+
 /// Aggregates by key. The hash of a key is computed once, by the worker that combined it.
 #[derive(Debug)]
 pub(crate) struct Table<K, A> {
     /// One table, or one for each partition.
     parts: Vec<HashTable<(K, A)>>,
     len: usize,
+    /// Places in `parts`, free ones included.
+    slots: usize,
+    /// What keys and aggregates hold besides their slots.
     heap: usize,
 }
 
 impl<K: Key, A: Aggregate> Table<K, A> {
     pub(crate) fn new() -> Self {
-        Table { parts: vec![HashTable::new()], len: 0, heap: 0 }
+        Table { parts: vec![HashTable::new()], len: 0, slots: 0, heap: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes held, slots that are free included.
-    pub(crate) fn bytes(&self) -> usize {
-        let slots: usize = self.parts.iter().map(HashTable::capacity).sum();
-        slots * (size_of::<(K, A)>() + 1) + self.heap
+    /// What the table holds. Kept up as rows come: asked for at every tick.
+    pub(crate) fn size(&self) -> Size {
+        let bytes = self.slots * (size_of::<(K, A)>() + 1) + self.heap;
+        Size { groups: self.len, bytes }
     }
 
     #[inline]
@@ -43,7 +71,9 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     #[inline]
     pub(crate) fn add(&mut self, hash: u64, key: K, aggregate: A) {
         let part = self.part(hash);
-        match self.parts[part].entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
+        let part = &mut self.parts[part];
+        let slots = part.capacity();
+        match part.entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
             Entry::Occupied(mut row) => {
                 let state = &mut row.get_mut().1;
                 let before = state.heap_bytes();
@@ -54,10 +84,12 @@ impl<K: Key, A: Aggregate> Table<K, A> {
                 self.heap += key.heap_bytes() + aggregate.heap_bytes();
                 slot.insert((key, aggregate));
                 self.len += 1;
-                if self.len == SPLIT_AT {
-                    self.split();
-                }
             }
+        }
+        // A full part grows even if it turns out to hold the key.
+        self.slots = self.slots + part.capacity() - slots;
+        if self.len >= SPLIT_AT && self.parts.len() == 1 {
+            self.split();
         }
     }
 
@@ -68,6 +100,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
             let hash = key.hash64();
             parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());
         }
+        self.slots = parts.iter().map(HashTable::capacity).sum();
         self.parts = parts;
     }
 
@@ -96,6 +129,8 @@ mod tests {
             *map.entry(key).or_insert(0) += 1;
         }
         assert_eq!(table.len(), map.len());
+        let slots: usize = table.parts.iter().map(HashTable::capacity).sum();
+        assert_eq!(table.size(), Size { groups: map.len(), bytes: slots * 17 });
         assert_eq!(table.iter().count(), map.len());
         for (key, count) in map {
             assert_eq!(table.get(key.hash64(), &key), Some(&Count(count)));
