@@ -125,11 +125,27 @@ fn run(options: &Options) -> Result<(), EngineError> {
     }
     let latency = watch(&running, &views, &interrupted)?;
     let elapsed = started.elapsed();
-    report(&running, &views, options)?;
+    remember(&running)?;
+    if !running.is_interrupted() {
+        report(&views, options)?;
+    }
+    let late = running.progress().views.first().map_or(0, |numbers| numbers.late);
     let stopped = running.finish()?;
-    summary(&options.workers, stopped.progress.rows, elapsed, &latency);
+    summary(&options.workers, stopped.progress.rows, late, elapsed, &latency);
     Ok(())
 }
+
+/// Keeps in the folder how far the source was read: another run goes on from there.
+fn remember(running: &Running) -> Result<(), EngineError> {
+    if let (Some(store), Some(consumed)) = (running.store(), running.consumed()) {
+        let bytes = bincode::serialize(&consumed).map_err(input)?;
+        store.set_fact(READ_SO_FAR, bytes)?;
+    }
+    Ok(())
+}
+
+/// The name under which the folder keeps it.
+const READ_SO_FAR: &str = "flights";
 
 /// The engine: a source, three views of it, a folder.
 fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
@@ -152,15 +168,19 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
     let file = options.flights.clone();
     let engine = engine.csv(
         move |store| {
-            if store.is_some_and(|store| store.fact("flights").is_some()) {
-                return Ok(None);
-            }
             let csv = CsvOptions {
                 arrival: Some("ingest_time".to_owned()),
                 fields: COLUMNS.map(str::to_owned).to_vec(),
                 ..CsvOptions::new("event_time")
             };
-            Ok(Some(CsvSource::open(Input::file(file), csv)?))
+            let source = match store.and_then(|store| store.fact(READ_SO_FAR)) {
+                None => CsvSource::open(Input::file(file), csv)?,
+                Some(bytes) => {
+                    let consumed = bincode::deserialize(&bytes).map_err(input)?;
+                    CsvSource::resume_after(Input::file(file), csv, consumed)?
+                }
+            };
+            Ok(Some(source))
         },
         Flight::parse,
     );
@@ -215,8 +235,9 @@ fn watch(
         let carrier = carriers[asked as usize % carriers.len()];
         asked += 1;
         let before = Instant::now();
-        let Ok(answer) = views.by_carrier.ask(Query::point(carrier.to_owned(), DayRange::ALL))
-        else {
+        let through = progress.views.first().and_then(|numbers| numbers.sealed_through);
+        let week = through.map_or(DayRange::ALL, |day| DayRange::new(Day(day.0 - 6), Day::MAX));
+        let Ok(answer) = views.by_carrier.ask(Query::point(carrier.to_owned(), week)) else {
             continue;
         };
         latency.record(before.elapsed().as_nanos() as u64).map_err(input)?;
@@ -240,8 +261,8 @@ fn show(carrier: &str, answer: &Answer<String, Stats>, parts: &dayfold::serve::P
     let total = parts.merged().map_or(0, |stats| stats.0.0);
     let sealed = answer.certificate.sealed_through.map_or("-".to_owned(), |day| day.to_string());
     eprintln!(
-        "  {carrier} so far: {total:>6} flights = {:>6} from batch views (through {sealed}) \
-         + {:>4} from the speed view + {} amendments",
+        "  {carrier}, last 7 sealed days and since: {total:>5} flights = {:>4} from batch views \
+         (through {sealed}) + {:>4} from the speed view + {} amendments",
         flights(&parts.batch),
         flights(&parts.speed),
         flights(&parts.amendments),
@@ -249,7 +270,7 @@ fn show(carrier: &str, answer: &Answer<String, Stats>, parts: &dayfold::serve::P
 }
 
 /// The tables at the end. The same for any number of workers.
-fn report(running: &Running, views: &Views, options: &Options) -> Result<(), EngineError> {
+fn report(views: &Views, options: &Options) -> Result<(), EngineError> {
     if let Some(path) = &options.out {
         write_days(&views.by_carrier, path)?;
     }
@@ -268,24 +289,15 @@ fn report(running: &Running, views: &Views, options: &Options) -> Result<(), Eng
     let flights = total.value().map_or(0, |stats| stats.0.0);
     let first = days.items.first().and_then(|item| item.day).unwrap_or_default();
     let last = days.items.last().and_then(|item| item.day).unwrap_or_default();
-    let late = match running.store().and_then(|store| store.fact("flights")) {
-        Some(late) => u64::from_le_bytes(late.try_into().unwrap_or_default()),
-        None => total.certificate.late,
-    };
     line(
         &mut out,
         &format!(
-            "{flights} flights on {} days sealed, {first} to {last} ({}); {late} came after their day \
-         had closed and amended it; {} refused",
+            "{flights} flights on {} days sealed, {first} to {last} ({}); {} records refused",
             days.items.len(),
             options.zone,
             total.certificate.refused,
         ),
-    )?;
-    if let Some(store) = running.store() {
-        store.set_fact("flights", late.to_le_bytes().to_vec())?;
-    }
-    Ok(())
+    )
 }
 
 fn all<K: Key>() -> dayfold::serve::Keys<K> {
@@ -371,7 +383,7 @@ fn day_row(day: Day, key: &str, (events, delay, aircraft, miles): &Stats) -> Str
 }
 
 /// What depends on the machine, apart from the tables.
-fn summary(workers: &Workers, rows: u64, elapsed: Duration, latency: &Histogram<u64>) {
+fn summary(workers: &Workers, rows: u64, late: u64, elapsed: Duration, latency: &Histogram<u64>) {
     let seconds = elapsed.as_secs_f64();
     let percentile = |p| latency.value_at_quantile(p) as f64 / 1_000.0;
     if rows == 0 {
@@ -379,7 +391,8 @@ fn summary(workers: &Workers, rows: u64, elapsed: Duration, latency: &Histogram<
         return;
     }
     eprintln!(
-        "{}: {rows} records into three views in {seconds:.2} s, {:.0} events/s, sealing included; \
+        "{}: {rows} records into three views in {seconds:.2} s, {:.0} events/s, sealing included\n\
+         {late} of them came after their day had closed, and amended it\n\
          {} queries while they flowed, p50 {:.0} µs, p99 {:.0} µs, max {:.0} µs",
         workers.describe(),
         rows as f64 / seconds,

@@ -188,7 +188,8 @@ impl ViewStatus {
     }
 
     /// Why the view stopped, if it did: a [`LimitError`](crate::view::LimitError) or an
-    /// [`ArchiveError`]. A view that stopped answers nothing more.
+    /// [`ArchiveError`]. A view that stopped answers nothing more on this worker, and holds back the
+    /// streams of answers: look here while you wait for one.
     pub fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
         self.state.error()
     }
@@ -211,7 +212,8 @@ pub struct ViewNumbers {
     pub unsealed_days: usize,
     /// Pairs of day and key with events that are not sealed.
     pub groups: usize,
-    /// Events of the whole view that came late, as far as this worker has heard.
+    /// Events of the whole view that came late since the program started, as far as this worker has
+    /// heard.
     pub late: u64,
 }
 

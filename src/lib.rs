@@ -1,4 +1,70 @@
-//! Exact statistics over event streams, with days that close.
+//! A Lambda Architecture in one dataflow: exact statistics over event streams, with days that close.
+//!
+//! Events stream in. A *speed view* of the unfinished days is kept up to date in memory. A day that is
+//! over closes, and is sealed: it becomes a *batch view*, an immutable file. A query is answered from
+//! both. For every view, key, range of days and moment:
+//!
+//! ```text
+//! answer = ⊕ { live revision of d [key] : d sealed }  ⊕  ⊕ { speed view of d [key], up to the moment }
+//! ```
+//!
+//! and each event is in exactly one of the terms. The two layers are computed from one definition, `event
+//! ↦ (event time, key, aggregate)`, and are combined by the same ⊕. The line between them is the frontier
+//! of the dataflow, not a clock, so sealing a day changes no answer.
+//!
+//! # The smallest example
+//!
+//! ```
+//! use dayfold::aggregate::Count;
+//! use dayfold::serve::Query;
+//! use dayfold::time::{DayRange, EventTime};
+//! use dayfold::view::View;
+//! use dayfold::{Archive, FoldDays, Moment};
+//! use timely::dataflow::InputHandle;
+//! use timely::dataflow::operators::Inspect;
+//!
+//! timely::execute_directly(|worker| {
+//!     let mut visits = InputHandle::<Moment, _>::new();
+//!     let mut queries = InputHandle::<Moment, _>::new();
+//!     worker.dataflow(|scope| {
+//!         let mut per_page = visits
+//!             .to_stream(scope)
+//!             .fold_days(
+//!                 View::new("per-page").unwrap(),
+//!                 &Archive::in_memory(),
+//!                 |(time, page): &(EventTime, String)| Some((*time, page.clone(), Count::one())),
+//!             )
+//!             .unwrap();
+//!         per_page
+//!             .serve(queries.to_stream(scope))
+//!             .inspect(|answer| assert_eq!(answer.value(), Some(Count(2))));
+//!     });
+//!     visits.send((0, "/home".to_owned()));
+//!     visits.send((90_000_000, "/home".to_owned())); // The next day.
+//!     queries.send(Query::point("/home".to_owned(), DayRange::ALL));
+//! });
+//! ```
+//!
+//! A program that wants no dataflow code uses an [`Engine`].
+//!
+//! # The modules, in reading order
+//!
+//! - [`time`]: event time, days of a calendar in any time zone, ranges of days
+//! - [`Moment`]: the timestamp of the dataflow, a floor and a tick
+//! - [`key`]: what a view groups by; the encoding and the hash that files depend on
+//! - [`aggregate`]: what is kept for each day and key; ⊕ and its laws
+//! - [`view`]: a definition, and the pure decisions that follow from it: days, closings, floors
+//! - `dataflow` ([`FoldDays`], [`DayView`]): the whole graph on one screen
+//! - `speed`: combine, the tables of unsealed days, the deltas of later ticks, the stages of a seal
+//! - [`archive`]: where sealed days go, and the threads that write them
+//! - [`mod@batch`]: the file of a sealed day, byte by byte
+//! - [`store`]: the data folder, its manifests, and how they are recovered
+//! - [`serve`]: queries, answers, certificates, and the join that makes them
+//! - [`source`]: rows of CSV files
+//! - [`engine`]: views of a source, a folder and threads, without dataflow code
+//! - [`cluster`]: workers and processes, and how they find each other
+//!
+//! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 pub mod aggregate;
 pub mod archive;
 pub mod batch;
@@ -19,3 +85,8 @@ pub use cluster::Cluster;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use engine::Engine;
 pub use moment::Moment;
+
+/// The examples of the README are compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -142,7 +142,8 @@ pub struct Limits {
     pub unsealed_days: usize,
     /// Pairs of day and key with unsealed events.
     pub groups: usize,
-    /// Bytes of the unsealed tables.
+    /// Bytes of the unsealed tables, free slots included. Rows of ticks that are not folded into a table
+    /// yet are not counted, here or in `groups`.
     pub bytes: usize,
 }
 

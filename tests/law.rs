@@ -278,8 +278,6 @@ fn one_tick() {
     let view = View::new("law").unwrap();
     let ticks = vec![Tick { hours: 0, events: vec![(0, 1, 5)], steps: 1 }];
     check(&view, &ticks, 1, false);
-    eprintln!("1 ok");
     check(&view, &ticks, 2, false);
-    eprintln!("2 ok");
     check(&view, &ticks, 3, true);
 }

@@ -37,6 +37,9 @@ impl Archive {
     }
 
     /// An archive in an opened data folder.
+    ///
+    /// The caller has called [`Store::begin`] before events enter, and calls [`Store::complete`] once
+    /// every view is finished; an [`Engine`](crate::Engine) does both.
     pub fn folder(store: Arc<Store>) -> Archive {
         Archive { place: Place::Folder(store) }
     }

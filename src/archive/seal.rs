@@ -7,7 +7,7 @@ use super::{ArchiveError, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
-use crate::speed::Table;
+use crate::speed::Frozen;
 use crate::store::{BatchEntry, Store};
 use crate::time::Day;
 
@@ -29,7 +29,7 @@ pub(crate) struct SealJob<K: Key, A: Aggregate> {
     /// The last closing that this is about.
     pub(crate) through: Day,
     /// By `(day, closing)`, in order of closing.
-    pub(crate) frozen: Vec<((Day, Day), Arc<Table<K, A>>)>,
+    pub(crate) frozen: Vec<Frozen<K, A>>,
     pub(crate) live: BTreeMap<Day, Vec<LivePart<K, A>>>,
 }
 
@@ -83,15 +83,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
             Place::Folder(store) => {
                 let count = rows.len() as u64;
                 let (view, worker) = (&self.view, self.worker);
-                let entry = store.write_batch(
-                    view,
-                    day,
-                    closing,
-                    worker,
-                    coverage,
-                    count,
-                    rows.into_iter(),
-                )?;
+                let entry = store.write_batch(view, day, closing, worker, coverage, count, rows)?;
                 let view = store.open_batch(&store.written(view, &entry))?;
                 entries.push(entry);
                 view

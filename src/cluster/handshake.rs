@@ -1,7 +1,7 @@
 //! The handshake: a full mesh of sockets between processes that agree.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use bincode::Options;
@@ -17,7 +17,7 @@ const MAGIC: u64 = u64::from_be_bytes(*b"dayfold\x01");
 const HELLO_BYTES: usize = 56;
 
 /// How long a connected peer may take to send its greeting.
-const GREETING_LIMIT: Duration = Duration::from_secs(5);
+const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
@@ -138,12 +138,13 @@ pub(super) fn connect(
 /// Calls a lower process until it answers with a greeting.
 fn call(address: &str, hello: &Hello, deadline: Instant) -> Option<(TcpStream, Hello)> {
     while Instant::now() < deadline {
-        if let Ok(socket) = TcpStream::connect(address) {
-            // A lower process answers when it has found those below it: wait as long as it takes.
-            let left = deadline.saturating_duration_since(Instant::now());
-            if let Ok(Some(theirs)) = greet(&socket, hello, left, true) {
-                return Some((socket, theirs));
-            }
+        // A lower process answers when it has found those below it: wait as long as it takes.
+        let left = || deadline.saturating_duration_since(Instant::now()).max(RETRY_EVERY);
+        let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
+        if let Some(Ok(socket)) = resolved.map(|to| TcpStream::connect_timeout(&to, left()))
+            && let Ok(Some(theirs)) = greet(&socket, hello, left(), true)
+        {
+            return Some((socket, theirs));
         }
         std::thread::sleep(RETRY_EVERY);
     }

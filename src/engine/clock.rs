@@ -1,4 +1,4 @@
-//! Numbers of ticks, and the wall clock. Only the engine and the latency lab read clocks.
+//! Numbers of ticks, and the wall clock. Only the engine reads clocks.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -22,11 +22,6 @@ impl TickClock {
     pub(crate) fn beyond(&mut self, other: u64) -> u64 {
         let now = self.base.saturating_add(self.started.elapsed().as_micros() as u64);
         self.last = now.max(self.last + 1).max(other.saturating_add(1));
-        self.last
-    }
-
-    /// The last tick given.
-    pub(crate) fn last(&self) -> u64 {
         self.last
     }
 

@@ -24,14 +24,16 @@ use crate::time::EventTime;
 /// A message to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Deal {
-    /// The source is open: the run begins. Comes before all of the following.
+    /// The source is open: the run begins.
     Begin,
     /// Rows to parse and enter.
     Rows { number: u64, block: RowBlock },
-    /// Everything before this was read before the days up to this floor closed.
-    Floor(EventTime),
-    /// The source has ended.
-    End,
+    /// The events of a source before this came before the days up to the floor closed.
+    Floor { source: usize, floor: EventTime },
+    /// A source has ended.
+    End { source: usize },
+    /// End all sources where they are.
+    Interrupt,
     /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
     /// that reaches it, so that every process ends for the same.
     AskToStop(Outcome),
@@ -57,6 +59,10 @@ pub(crate) struct Feed {
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
+    /// So does an interruption.
+    pub(crate) interrupt: Rc<Cell<bool>>,
+    /// Nothing of the inbox may be taken before the run has begun.
+    pub(crate) begin: Rc<Cell<bool>>,
     /// The first reason to stop that this worker was asked for.
     asked_to_stop: Rc<RefCell<Option<Outcome>>>,
     stopping: bool,
@@ -74,11 +80,15 @@ impl Feed {
         let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
+        let (interrupt, begin): (Rc<Cell<bool>>, Rc<Cell<bool>>) = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
+            let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
             let to_asked = Rc::clone(&asked_to_stop);
             let deals = channel(scope, "Deal", move |deal| match deal {
+                Deal::Begin => to_begin.set(true),
+                Deal::Interrupt => to_interrupt.set(true),
                 Deal::Stop(outcome) => to_stop.set(Some(outcome)),
                 Deal::AskToStop(outcome) => {
                     to_asked.borrow_mut().get_or_insert(outcome);
@@ -89,8 +99,8 @@ impl Feed {
             let acks = channel(scope, "Ack", move |ack| to_acked.borrow_mut().push(ack));
             (deals, acks)
         });
-        let (deals, acks) = (Some(deals), Some(acks));
-        Feed { peers, deals, acks, inbox, acked, stop, asked_to_stop, stopping: false }
+        let (deals, acks, stopping) = (Some(deals), Some(acks), false);
+        Feed { peers, deals, acks, inbox, acked, stop, interrupt, begin, asked_to_stop, stopping }
     }
 
     pub(crate) fn deal(&mut self, to: usize, deal: Deal) {

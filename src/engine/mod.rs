@@ -6,6 +6,8 @@
 
 mod clock;
 mod feed;
+mod floors;
+mod live;
 mod reader;
 mod running;
 mod view;
@@ -14,6 +16,7 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use live::{LiveOptions, PushError, Pusher};
 pub use running::{EngineError, Progress, Running, Stopped};
 pub use view::{AskError, Measures, ViewHandle};
 
@@ -25,6 +28,7 @@ use crate::source::{CsvSource, Refused, Row};
 use crate::store::{Disk, RunState, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
+use live::Queue;
 use reader::Feeding;
 use running::{Outcome, Shared};
 use view::{EngineView, TypedView};
@@ -33,6 +37,7 @@ use view::{EngineView, TypedView};
 pub struct Engine<E> {
     views: Vec<Arc<dyn EngineView<E>>>,
     feeding: Option<Feeding<E>>,
+    live: Option<Arc<Queue<E>>>,
     data: Option<PathBuf>,
     tick_rows: usize,
 }
@@ -46,7 +51,7 @@ impl<E: Send + Sync + 'static> Default for Engine<E> {
 impl<E: Send + Sync + 'static> Engine<E> {
     /// An engine without views, source or folder.
     pub fn new() -> Engine<E> {
-        Engine { views: Vec::new(), feeding: None, data: None, tick_rows: 65_536 }
+        Engine { views: Vec::new(), feeding: None, live: None, data: None, tick_rows: 65_536 }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
@@ -57,7 +62,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Lets at most about this many rows enter in one tick of a worker. A tick is what becomes visible
-    /// at once: larger ones are cheaper for each event, smaller ones are visible sooner.
+    /// at once: larger ones are cheaper for each event, smaller ones are visible sooner. The default is
+    /// 65,536. A tick is also bounded by what is dealt ahead, four blocks of 4,096 rows for each worker.
     #[must_use]
     pub fn tick_rows(mut self, rows: usize) -> Self {
         self.tick_rows = rows.max(1);
@@ -93,8 +99,16 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Takes events that other threads push; their clock is the wall clock. Every process of a cluster
+    /// has such a source of its own if one has. It ends when every [`Pusher`] is dropped.
+    pub fn live(&mut self, options: LiveOptions<E>) -> Pusher<E> {
+        let (queue, pusher) = Queue::new(options);
+        self.live = Some(queue);
+        pusher
+    }
+
     /// Hands each refused row to `keep`, in the order of the source, on worker 0 of process 0. An error
-    /// of `keep` stops the engine. To be called after [`Engine::csv`].
+    /// of `keep` stops the engine. To be called after [`Engine::csv`]; before it, it does nothing.
     #[must_use]
     pub fn refused(
         mut self,
@@ -130,7 +144,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let joined = cluster.join(&self.definition(), floor)?;
         let views = self.views.iter().map(|view| view.view().clone()).collect();
         let shared = Arc::new(Shared::new(views, joined.threads(), joined.floor()));
-        worker::spawn(joined, shared, self.views, self.feeding, archive, self.tick_rows)
+        let sources = (self.feeding, self.live);
+        worker::spawn(joined, shared, self.views, sources, archive, self.tick_rows)
     }
 
     fn open_store(
@@ -152,8 +167,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
 
     /// What the processes of a cluster must agree on.
     fn definition(&self) -> String {
-        let views: Vec<String> =
-            self.views.iter().map(|view| format!("{:?}", view.record())).collect();
+        // With another grace, a process would put the same late event into another closing.
+        let definition = |view: &Arc<dyn EngineView<E>>| {
+            format!("{:?}, grace {} ms", view.record(), view.view().grace())
+        };
+        let views: Vec<String> = self.views.iter().map(definition).collect();
         views.join("\n")
     }
 }
@@ -161,12 +179,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
 impl From<Outcome> for EngineError {
     fn from(outcome: Outcome) -> EngineError {
         match outcome {
+            Outcome::Done => unreachable!("an orderly end is no error"),
             Outcome::Interrupted => EngineError::Interrupted,
             Outcome::Input(message) => EngineError::Input { message },
-            Outcome::Done | Outcome::Failed(_) => {
-                let Outcome::Failed(message) = outcome else { unreachable!("done is no error") };
-                EngineError::Failed { message }
-            }
+            Outcome::Failed(message) => EngineError::Failed { message },
         }
     }
 }

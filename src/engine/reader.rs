@@ -8,10 +8,13 @@ use super::clock::wall_clock;
 use super::feed::{Ack, Deal, Feed};
 use super::running::{EngineError, Outcome, Shared};
 use crate::archive::Archive;
-use crate::source::{CsvSource, Read, ReadLimit, Refused, Row, RowBlock};
+use crate::source::{Consumed, CsvSource, Read, ReadLimit, Refused, Row, RowBlock};
 use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
+
+/// The number of the source that is read, if there is one; live sources come after it.
+const SOURCE: usize = 0;
 
 /// Rows of a block: large enough that dealing costs little, small enough that workers share a day.
 const BLOCK_ROWS: usize = 4_096;
@@ -37,10 +40,11 @@ pub(crate) struct Feeding<E> {
 enum Found {
     /// It is open, or there is none.
     Opened,
-    Rows(RowBlock),
+    /// Rows, and what of the source has been handed out with them.
+    Rows(RowBlock, Consumed),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
-    End,
+    End(Option<Consumed>),
     Failed(EngineError),
 }
 
@@ -58,6 +62,7 @@ pub(crate) struct Reader {
 }
 
 enum Stage {
+    Opening,
     Reading,
     /// The source has ended, well or not; that is said once every block is entered, so that all refused
     /// rows before it are kept by then.
@@ -97,7 +102,7 @@ impl Reader {
             .name("dayfold:read".to_owned())
             .spawn(read)
             .expect("the system gives a thread to the reader");
-        let (early, stage) = (BTreeMap::new(), Stage::Reading);
+        let (early, stage) = (BTreeMap::new(), Stage::Opening);
         Reader { found, keep, shared, peers, dealt: 0, acked: 0, early, stage }
     }
 
@@ -106,28 +111,42 @@ impl Reader {
         let acked = std::mem::take(&mut *feed.acked.borrow_mut());
         self.collect(acked)?;
         match &self.stage {
+            Stage::Opening => {}
             Stage::Reading if self.dealt - self.acked < BLOCKS_AHEAD * self.peers as u64 => {}
             Stage::Ending(_) if self.dealt == self.acked => return self.end(feed),
             _ => return Ok(false),
         }
-        let found = match self.found.try_recv() {
-            Ok(found) => found,
-            Err(mpsc::TryRecvError::Empty) => return Ok(false),
-            Err(mpsc::TryRecvError::Disconnected) => {
-                let message = "the reading thread ended early".to_owned();
-                Found::Failed(EngineError::Failed { message })
+        match self.found.try_recv() {
+            Ok(Found::Opened) => {
+                self.stage = Stage::Reading;
+                feed.broadcast(&Deal::Begin);
             }
-        };
-        match found {
-            Found::Opened => feed.broadcast(&Deal::Begin),
-            Found::Rows(block) => {
+            Ok(Found::Rows(block, consumed)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block });
                 self.dealt += 1;
+                self.shared.set_consumed(consumed);
             }
-            Found::Floor(floor) => feed.broadcast(&Deal::Floor(floor)),
-            Found::Failed(error) => self.stage = Stage::Ending(Err(error)),
-            Found::End => self.stage = Stage::Ending(Ok(())),
+            Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
+            Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
+            Ok(Found::End(consumed)) => {
+                if let Some(consumed) = consumed {
+                    self.shared.set_consumed(consumed);
+                }
+                self.stage = Stage::Ending(Ok(()));
+            }
+            // Interrupted: what the thread still finds, if it is not waiting for input, is not taken.
+            Err(_) if self.shared.is_interrupted() => {
+                if matches!(self.stage, Stage::Opening) {
+                    feed.broadcast(&Deal::Begin);
+                }
+                self.stage = Stage::Ending(Ok(()));
+            }
+            Err(mpsc::TryRecvError::Empty) => return Ok(false),
+            Err(mpsc::TryRecvError::Disconnected) => {
+                let message = "the reading thread ended early".to_owned();
+                self.stage = Stage::Ending(Err(EngineError::Failed { message }));
+            }
         }
         Ok(true)
     }
@@ -135,7 +154,7 @@ impl Reader {
     fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
             result?;
-            feed.broadcast(&Deal::End);
+            feed.broadcast(&Deal::End { source: SOURCE });
         }
         Ok(true)
     }
@@ -160,7 +179,7 @@ impl Reader {
 /// events are late depends on the order of the source alone.
 fn read_all(source: Option<CsvSource>, shared: &Shared, send: impl Fn(Found) -> bool) {
     let Some(mut source) = source else {
-        send(Found::End);
+        send(Found::End(None));
         return;
     };
     let views: &[View] = &shared.views;
@@ -169,21 +188,18 @@ fn read_all(source: Option<CsvSource>, shared: &Shared, send: impl Fn(Found) -> 
         let clock = views.iter().map(|view| view.next_floor(watermark)).min();
         let clock = clock.unwrap_or(EventTime::MAX);
         let found = match source.read(ReadLimit { rows: BLOCK_ROWS, clock, now: wall_clock() }) {
-            Ok(Read::Rows(block)) => Found::Rows(block),
+            Ok(Read::Rows(block)) => Found::Rows(block, source.consumed()),
             Ok(Read::AtClock { clock }) => {
                 watermark = clock;
                 let floors = views.iter().map(|view| view.floor_at(clock));
                 Found::Floor(floors.max().unwrap_or(EventTime::MIN))
             }
-            Ok(Read::End) => {
-                shared.set_consumed(source.consumed());
-                Found::End
-            }
+            Ok(Read::End) => Found::End(Some(source.consumed())),
             Err(error) => Found::Failed(error.into()),
         };
         shared.set_read(source.progress());
-        let last = matches!(found, Found::End | Found::Failed(_));
-        if !send(found) || last {
+        let last = matches!(found, Found::End(_) | Found::Failed(_));
+        if !send(found) || last || shared.is_interrupted() {
             return;
         }
     }

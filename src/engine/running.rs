@@ -21,12 +21,19 @@ pub(crate) enum Outcome {
     /// In order.
     #[default]
     Done,
-    /// By the user.
+    /// In order, but by the user: the sources were not at their end.
     Interrupted,
     /// Because of its input.
     Input(String),
     /// Because of anything else.
     Failed(String),
+}
+
+impl Outcome {
+    /// Whether everything that entered is sealed before the workers end.
+    pub(crate) fn is_orderly(&self) -> bool {
+        matches!(self, Outcome::Done | Outcome::Interrupted)
+    }
 }
 
 /// Why an engine did not start, or stopped early.
@@ -60,7 +67,8 @@ pub enum EngineError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The user stopped it. Sealed days are kept; events of open days are not.
+    /// The user stopped it. All that had entered is sealed: days that were open become late events'
+    /// days if the source goes on later.
     #[error("interrupted")]
     Interrupted,
     /// A worker of some process stopped.
@@ -101,6 +109,9 @@ pub(crate) struct Shared {
     /// Checked at every turn of a worker: cheaper than the lock.
     pub(crate) failed: AtomicBool,
     pub(crate) stop_requested: AtomicBool,
+    /// The user wants the sources to end; to be told to all workers.
+    pub(crate) interrupt_requested: AtomicBool,
+    interrupted: AtomicBool,
     pub(crate) refused: AtomicU64,
     pub(crate) events: AtomicU64,
     /// The highest tick in which a worker of this process entered events.
@@ -129,6 +140,8 @@ impl Shared {
             finished: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             stop_requested: AtomicBool::new(false),
+            interrupt_requested: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
@@ -159,9 +172,18 @@ impl Shared {
         self.lock().requested.clone()
     }
 
+    /// Ends this process's sources where they are.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
     /// Records why the engine stopped; the first reason stays.
     pub(crate) fn stopped(&self, outcome: Outcome) {
-        let failed = outcome != Outcome::Done;
+        let failed = !outcome.is_orderly();
         self.lock().outcome.get_or_insert(outcome);
         // Only now: who sees the flag reports a failure of its own, and the first reason stays.
         if failed {
@@ -194,7 +216,7 @@ impl Shared {
     }
 }
 
-/// A running engine. Dropping it without [`Running::finish`] interrupts it.
+/// A running engine. Dropped without [`Running::finish`], it stops at once, and open days are lost.
 pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,
@@ -218,7 +240,7 @@ impl Running {
 
     /// What was read of the source, once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
-        self.shared.lock().consumed.clone()
+        self.shared.lock().consumed
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`
@@ -240,16 +262,23 @@ impl Running {
         }
     }
 
-    /// Waits until any process stops the engine, at most so long. Returns whether it stopped.
+    /// Waits until process 0, or a failure anywhere, stops the engine, at most so long. Returns whether it stopped.
     pub fn wait_stopped(&self, limit: Duration) -> bool {
         let state = self.shared.lock();
         let wait = self.shared.changed.wait_timeout_while(state, limit, |s| s.outcome.is_none());
         wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.outcome.is_some()
     }
 
-    /// Asks all processes to stop early. Sealed days are kept.
+    /// Ends all sources of all processes where they are, as if they had no more. What has entered is
+    /// sealed, [`Running::wait_sealed`] says when, and [`Running::finish`] is still to be called.
     pub fn interrupt(&self) {
-        self.request(Outcome::Interrupted);
+        self.shared.interrupt_requested.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+
+    /// Whether any process was interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        self.shared.is_interrupted()
     }
 
     /// Stops all processes because of something about the input, with a message that each will show.
@@ -275,6 +304,7 @@ impl Running {
     ///
     /// # Errors
     /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
+    /// [`EngineError::Interrupted`] after an interruption; the folder is complete then, too.
     pub fn finish(self) -> Result<Stopped, EngineError> {
         self.end(true)
     }
@@ -289,7 +319,8 @@ impl Running {
     }
 
     fn end(mut self, complete: bool) -> Result<Stopped, EngineError> {
-        self.request(Outcome::Done);
+        let interrupted = self.is_interrupted();
+        self.request(if interrupted { Outcome::Interrupted } else { Outcome::Done });
         self.join();
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
@@ -319,7 +350,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.main.is_some() {
-            self.interrupt();
+            self.request(Outcome::Failed(
+                "the engine was dropped before it was finished".to_owned(),
+            ));
             self.join();
         }
     }

@@ -15,6 +15,8 @@ use timely::worker::Worker;
 
 use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
+use super::floors::Floors;
+use super::live::Queue;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::running::{EngineError, Outcome, Running, Shared};
 use super::view::{EngineView, WorkerView};
@@ -23,6 +25,7 @@ use crate::cluster::Joined;
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
 use crate::speed::Counts;
+use crate::time::EventTime;
 
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
@@ -43,7 +46,20 @@ struct Start<E> {
     feeding: Mutex<Option<Feeding<E>>>,
     parse: Option<Arc<super::reader::Parse<E>>>,
     archive: Archive,
+    live: Option<Arc<Queue<E>>>,
     tick_rows: usize,
+}
+
+impl<E> Start<E> {
+    /// The number of the live source of `process`.
+    fn live_source(&self, process: usize) -> usize {
+        usize::from(self.parse.is_some()) + process
+    }
+
+    /// How many sources there are, over all processes.
+    fn sources(&self, processes: usize) -> usize {
+        self.live_source(if self.live.is_some() { processes } else { 0 })
+    }
 }
 
 /// Starts the workers of this process.
@@ -51,7 +67,7 @@ pub(crate) fn spawn<E: Send + Sync + 'static>(
     joined: Joined,
     shared: Arc<Shared>,
     views: Vec<Arc<dyn EngineView<E>>>,
-    feeding: Option<Feeding<E>>,
+    (feeding, live): (Option<Feeding<E>>, Option<Arc<Queue<E>>>),
     archive: Archive,
     tick_rows: usize,
 ) -> Result<Running, EngineError> {
@@ -62,6 +78,7 @@ pub(crate) fn spawn<E: Send + Sync + 'static>(
         feeding: Mutex::new(feeding),
         parse,
         archive: archive.clone(),
+        live: live.clone(),
         tick_rows,
     });
     let guards = timely::execute::execute_from(
@@ -83,7 +100,10 @@ pub(crate) fn spawn<E: Send + Sync + 'static>(
         }
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
-    let close = Box::new(move || views.iter().for_each(|view| view.close()));
+    let close = Box::new(move || {
+        views.iter().for_each(|view| view.close());
+        live.iter().for_each(|queue| queue.close());
+    });
     Ok(Running { shared, archive: Some(archive), main: Some(main), close })
 }
 
@@ -94,13 +114,14 @@ fn guarded<E: 'static>(worker: &mut Worker, start: &Start<E>) {
         Ok(outcome) => outcome,
         Err(panic) => Outcome::Failed(panic_message(&*panic)),
     };
-    if outcome != Outcome::Done {
+    if !outcome.is_orderly() {
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }
     }
     start.shared.stopped(outcome);
     start.views.iter().for_each(|view| view.close());
+    start.live.iter().for_each(|queue| queue.close());
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -123,7 +144,13 @@ struct Turning<'a, E: 'static> {
     clock: TickClock,
     /// The moment at which the next events enter.
     now: Moment,
+    floors: Floors,
+    /// On the first worker of a process with a live source: its number, and the watermark at which the
+    /// floor moves next.
+    live: Option<(usize, EventTime)>,
     in_flight: VecDeque<Moment>,
+    /// Whether the run has begun, in the data folder too; nothing enters before.
+    begun: bool,
     advanced: Instant,
     published: Instant,
     finished: bool,
@@ -149,6 +176,11 @@ impl<'a, E: 'static> Turning<'a, E> {
         let now = Moment::new(start.shared.floor, clock.next());
         events.advance_to(now);
         counts.advance_to(now);
+        let process = worker.index() / start.shared.threads;
+        let floors = Floors::new(start.sources(worker.peers() / start.shared.threads), now.floor);
+        let first = worker.index().is_multiple_of(start.shared.threads);
+        let live = (start.live.is_some() && first).then(|| (start.live_source(process), now.floor));
+        start.live.iter().for_each(|queue| queue.register());
         let (in_flight, turn) = (VecDeque::new(), Instant::now());
         Turning {
             worker,
@@ -161,7 +193,10 @@ impl<'a, E: 'static> Turning<'a, E> {
             probe,
             clock,
             now,
+            floors,
+            live,
             in_flight,
+            begun: false,
             advanced: turn,
             published: turn,
             finished: false,
@@ -175,13 +210,13 @@ impl<'a, E: 'static> Turning<'a, E> {
             }
         };
         self.publish();
-        if outcome != Outcome::Done {
+        if !outcome.is_orderly() {
             self.views.iter().for_each(|view| view.status().abandon());
         }
         self.feed.close();
         (self.events, self.counts) = (None, None);
         self.views.iter_mut().for_each(|view| view.close());
-        while outcome == Outcome::Done && self.worker.has_dataflows() {
+        while outcome.is_orderly() && self.worker.has_dataflows() {
             self.worker.step_or_park(Some(IDLE_ADVANCE));
             if self.start.shared.failed.load(Ordering::Acquire) {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
@@ -195,6 +230,10 @@ impl<'a, E: 'static> Turning<'a, E> {
     /// One turn of the loop. Returns why to stop, if so.
     fn turn(&mut self) -> Option<Outcome> {
         let read = self.read();
+        if self.feed.begin.take() {
+            self.begin();
+        }
+        self.watch_clock();
         let entered = self.enter();
         self.advance();
         self.answer();
@@ -227,7 +266,9 @@ impl<'a, E: 'static> Turning<'a, E> {
     fn enter(&mut self) -> bool {
         // Closed tables are sealed without anybody entering more, so waiting for them always ends.
         let behind = |view: &dyn WorkerView| view.status().sealing() > TABLES_SEALING;
-        if self.in_flight.len() >= TICKS_IN_FLIGHT || self.views.iter().any(|v| behind(v.as_ref()))
+        if !self.begun
+            || self.in_flight.len() >= TICKS_IN_FLIGHT
+            || self.views.iter().any(|v| behind(v.as_ref()))
         {
             return false;
         }
@@ -235,21 +276,26 @@ impl<'a, E: 'static> Turning<'a, E> {
         while rows < self.start.tick_rows {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
             match deal {
-                Deal::Begin => self.begin(),
                 Deal::Rows { number, block } => rows += self.enter_block(number, block),
-                Deal::Floor(floor) if rows > 0 => {
-                    // The tick so far belongs under the old floor.
-                    self.feed.inbox.borrow_mut().push_front(Deal::Floor(floor));
+                // The tick so far belongs under the old floor.
+                Deal::Floor { .. } | Deal::End { .. } if rows > 0 => {
+                    self.feed.inbox.borrow_mut().push_front(deal);
                     break;
                 }
-                Deal::Floor(floor) => {
-                    let floor = self.now.floor.max(floor);
-                    self.advance_to(Moment::new(floor, self.clock.last()));
+                Deal::Floor { source, floor } => {
+                    let floor = self.floors.allow(source, floor);
+                    self.raise_floor(floor);
                 }
-                Deal::End => (self.events, self.counts) = (None, None),
-                Deal::AskToStop(_) | Deal::Stop(_) => unreachable!("the feed keeps stops apart"),
+                Deal::End { source } => match self.floors.end(source) {
+                    None => (self.events, self.counts) = (None, None),
+                    floor => self.raise_floor(floor),
+                },
+                Deal::Begin | Deal::Interrupt | Deal::AskToStop(_) | Deal::Stop(_) => {
+                    unreachable!("the feed keeps these apart")
+                }
             }
         }
+        rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
         if rows > 0 {
             let tick = self.now;
             self.in_flight.push_back(tick);
@@ -263,10 +309,58 @@ impl<'a, E: 'static> Turning<'a, E> {
         rows > 0
     }
 
+    /// Lets events in from now on.
     fn begin(&mut self) {
-        if let Err(message) = self.start.shared.begin(self.start.archive.store()) {
-            self.feed.ask_to_stop(Outcome::Failed(message));
+        match self.start.shared.begin(self.start.archive.store()) {
+            Ok(()) => self.begun = true,
+            Err(message) => self.feed.ask_to_stop(Outcome::Failed(message)),
         }
+    }
+
+    fn raise_floor(&mut self, floor: Option<EventTime>) {
+        if let Some(floor) = floor.filter(|floor| *floor > self.now.floor) {
+            let tick = self.clock.next();
+            self.advance_to(Moment::new(floor, tick));
+        }
+    }
+
+    /// Says when the clock of this process's live source has passed the end of a day.
+    fn watch_clock(&mut self) {
+        let (Some(queue), Some((source, next))) = (&self.start.live, self.live) else { return };
+        let Some(watermark) = queue.watermark() else {
+            self.live = None;
+            self.feed.broadcast(&Deal::End { source });
+            return;
+        };
+        if watermark >= next {
+            let views = &self.start.shared.views;
+            if let Some(floor) = views.iter().map(|view| view.floor_at(watermark)).max() {
+                self.feed.broadcast(&Deal::Floor { source, floor });
+            }
+            let next = views.iter().map(|view| view.next_floor(watermark)).min();
+            self.live = Some((source, next.unwrap_or(EventTime::MAX)));
+        }
+    }
+
+    /// Enters what was pushed, up to about `limit` events. Any worker of the process may.
+    fn enter_live(&mut self, limit: usize) -> usize {
+        let (Some(queue), Some(events), Some(counts)) =
+            (&self.start.live, &mut self.events, &mut self.counts)
+        else {
+            return 0;
+        };
+        let mut rows = 0;
+        while rows < limit {
+            let Some(batch) = queue.take() else { break };
+            rows += batch.events.len() + batch.refused as usize;
+            self.start.shared.events.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
+            self.start.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
+            if batch.refused > 0 {
+                counts.send(Counts { late: 0, refused: batch.refused });
+            }
+            events.send_batch(&mut Rc::new(batch.events));
+        }
+        rows
     }
 
     fn enter_block(&mut self, number: u64, mut block: RowBlock) -> usize {
@@ -339,6 +433,13 @@ impl<'a, E: 'static> Turning<'a, E> {
         if shared.failed.load(Ordering::Acquire) {
             let failed = "another worker of this process failed".to_owned();
             self.feed.stop.set(Some(Outcome::Failed(failed)));
+        }
+        if shared.interrupt_requested.swap(false, Ordering::AcqRel) {
+            self.feed.broadcast(&Deal::Interrupt);
+        }
+        if self.feed.interrupt.take() {
+            shared.interrupt();
+            self.start.live.iter().for_each(|queue| queue.close());
         }
         if shared.stop_requested.swap(false, Ordering::AcqRel)
             && let Some(outcome) = shared.requested()

@@ -1,5 +1,6 @@
 //! Answers and their certificates.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -35,11 +36,13 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
 pub struct Certificate {
     /// Every event that entered at or before this moment is in the answer, and no later one.
     pub as_of: Moment,
-    /// Days up to this one came from batch views (late events aside).
+    /// Days up to this one came from batch views (late events aside): the least that any worker that took
+    /// part has sealed. `None` if one of them has sealed nothing.
     pub sealed_through: Option<Day>,
-    /// Events that had come late by then, over the whole view.
+    /// Events that had come late by then, over the whole view, since the program started: a data folder
+    /// does not keep this count.
     pub late: u64,
-    /// Events that had been refused by then.
+    /// Events that had been refused by then, since the program started.
     pub refused: u64,
 }
 
@@ -118,8 +121,11 @@ pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
 /// Gathers the items of an answer, on one worker or from many.
 pub(crate) struct Gather<K: Key, A: Aggregate> {
     shape: Shape,
-    items: BTreeMap<(Option<Day>, Option<K>), (Option<Day>, Parts<A>)>,
+    items: BTreeMap<Place<K>, (Option<Day>, Parts<A>)>,
 }
+
+/// The day and key of an item, as far as the shape tells them apart.
+type Place<K> = (Option<Day>, Option<K>);
 
 impl<K: Key, A: Aggregate> Gather<K, A> {
     pub(crate) fn new(query: &Query<K>) -> Self {
@@ -171,7 +177,7 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
             })
             .collect();
         // Stable: keys with equal values stay in order of key.
-        ranked.sort_by(|a, b| b.0.cmp(&a.0));
+        ranked.sort_by_key(|(value, _)| Reverse(*value));
         ranked.truncate(n as usize);
         ranked.into_iter().map(|(_, item)| item).collect()
     }

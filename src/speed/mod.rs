@@ -18,5 +18,4 @@ mod table;
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use delta::Row;
 pub(crate) use operator::speed_view;
-pub(crate) use state::{Layer, Shared, Speed, Wanted};
-pub(crate) use table::Table;
+pub(crate) use state::{Frozen, Layer, Shared, Speed, Wanted};

@@ -83,9 +83,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     return report;
                 }
                 Err(error) => {
-                    let mut state = self.state.borrow_mut();
-                    state.fail(error);
-                    state.abandoned = true;
+                    self.state.borrow_mut().fail(error);
                     return report;
                 }
             }
@@ -140,6 +138,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             None => Day::MAX,
         };
         if Some(through) <= self.reported || through == Day::MIN {
+            // What others are still to seal is in their hands; this worker has nothing of it.
+            state.note_sealed();
             return Ok(Next::Waiting(Stage::Idle));
         }
         let frozen = state.freeze(through);

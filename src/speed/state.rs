@@ -42,6 +42,10 @@ pub(crate) enum Wanted<'a, K> {
     Range(&'a KeyRange),
 }
 
+/// A closed table, with its day and closing.
+pub(crate) type Frozen<K, A> = ((Day, Day), Arc<Table<K, A>>);
+
+/// What one worker holds of a view.
 pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) view: View,
     peers: usize,
@@ -196,6 +200,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn fail(&mut self, error: impl std::error::Error + Send + Sync + 'static) {
         tracing::error!(view = self.view.name(), %error, "the view stops");
         self.error.get_or_insert(Arc::new(error));
+        self.abandoned = true;
     }
 
     /// The floor up to which nothing is outstanding, given that of the frontier: what is not folded
@@ -206,7 +211,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Freezes the tables of closings through `through`; they stay readable. In order of closing.
-    pub(crate) fn freeze(&mut self, through: Day) -> Vec<((Day, Day), Arc<Table<K, A>>)> {
+    pub(crate) fn freeze(&mut self, through: Day) -> Vec<Frozen<K, A>> {
         let mut ready: Vec<(Day, Day)> =
             self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
         ready.sort_by_key(|&(day, closing)| (closing, day));
@@ -235,6 +240,14 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// The live revisions of the days in `days`, to merge amendments into.
     pub(crate) fn live(&self, day: Day) -> Vec<LivePart<K, A>> {
         self.sealed.get(&day).cloned().unwrap_or_default()
+    }
+
+    /// Notes how far all workers have sealed, when this one waits for nothing.
+    pub(crate) fn note_sealed(&mut self) {
+        let all = self.prepared.iter().map(|(through, _)| *through).min().flatten();
+        let highest = self.prepared.iter().filter_map(|(_, highest)| *highest).max();
+        let through = if all == Some(Day::MAX) { highest } else { all };
+        self.sealed_through = self.sealed_through.max(through);
     }
 
     pub(crate) fn sealed_through(&self) -> Option<Day> {

@@ -1,4 +1,5 @@
-//! A file system in memory: for engines without a folder, and for tests.
+//! A file system in memory, for tests. (An archive without a folder needs none: see
+//! [`Archive::in_memory`](crate::Archive::in_memory).)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};

@@ -1,0 +1,195 @@
+//! A live source: other threads push events, and the wall clock closes days.
+//!
+//! Its watermark is the wall clock less the allowed disorder, held back by batches that wait: a quiet
+//! source does not keep a day open for ever, and a slow engine makes nothing late.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::clock::wall_clock;
+use crate::time::EventTime;
+
+/// Batches that may wait before a push does.
+const BATCHES_WAITING: usize = 64;
+
+/// How a live source tells the time of its events, and which times it believes.
+pub struct LiveOptions<E> {
+    /// The event time of an event, in milliseconds UTC.
+    pub time: fn(&E) -> EventTime,
+    /// How far events may come behind the wall clock without being late, in milliseconds. It adds to
+    /// the grace of each view.
+    pub disorder: i64,
+    /// How far ahead of the wall clock an event may be, in milliseconds; one further ahead is refused.
+    pub ahead_limit: i64,
+}
+
+impl<E> LiveOptions<E> {
+    /// No disorder, and a day ahead.
+    pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
+        LiveOptions { time, disorder: 0, ahead_limit: 86_400_000 }
+    }
+}
+
+/// Pushes events into a running engine, from any thread. Clones push into the same source; the source
+/// ends when the last one is dropped.
+pub struct Pusher<E> {
+    queue: Arc<Queue<E>>,
+}
+
+impl<E> Pusher<E> {
+    /// Hands events to the engine, in one batch; waits while too many batches wait already. Events too
+    /// far ahead of the wall clock are refused and come back; the others enter one tick together.
+    ///
+    /// # Errors
+    /// [`PushError`] with all events, if the engine has stopped; nothing has happened then.
+    pub fn push(&self, events: Vec<E>) -> Result<Vec<E>, PushError<E>> {
+        let now = wall_clock();
+        let believed = now.saturating_add(self.queue.options.ahead_limit);
+        let (accepted, refused): (Vec<E>, Vec<E>) =
+            events.into_iter().partition(|event| (self.queue.options.time)(event) <= believed);
+        let waits = |inner: &mut Inner<E>| !inner.closed && inner.waiting.len() >= BATCHES_WAITING;
+        let inner = self.queue.room.wait_while(self.queue.lock(), waits);
+        let mut inner = inner.unwrap_or_else(|poisoned| poisoned.into_inner());
+        if inner.closed {
+            let events = accepted.into_iter().chain(refused).collect();
+            return Err(PushError { events });
+        }
+        let refusals = refused.len() as u64;
+        inner.waiting.push_back(Batch { pushed: now, events: accepted, refused: refusals });
+        inner.workers.iter().for_each(std::thread::Thread::unpark);
+        Ok(refused)
+    }
+}
+
+impl<E> Clone for Pusher<E> {
+    fn clone(&self) -> Self {
+        self.queue.lock().pushers += 1;
+        Pusher { queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl<E> Drop for Pusher<E> {
+    fn drop(&mut self) {
+        let mut inner = self.queue.lock();
+        inner.pushers -= 1;
+        inner.workers.iter().for_each(std::thread::Thread::unpark);
+    }
+}
+
+/// The engine has stopped; nothing of the batch has entered.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine has stopped: none of {} events has entered", events.len())]
+pub struct PushError<E> {
+    /// All events of the batch.
+    pub events: Vec<E>,
+}
+
+/// What waits between pushers and the workers of this process.
+pub(crate) struct Queue<E> {
+    options: LiveOptions<E>,
+    inner: Mutex<Inner<E>>,
+    room: Condvar,
+}
+
+struct Inner<E> {
+    waiting: VecDeque<Batch<E>>,
+    pushers: usize,
+    closed: bool,
+    workers: Vec<std::thread::Thread>,
+}
+
+/// Events that were pushed together.
+pub(crate) struct Batch<E> {
+    pushed: EventTime,
+    pub(crate) events: Vec<E>,
+    /// How many of the batch were refused.
+    pub(crate) refused: u64,
+}
+
+impl<E> Queue<E> {
+    pub(crate) fn new(options: LiveOptions<E>) -> (Arc<Queue<E>>, Pusher<E>) {
+        let inner =
+            Inner { waiting: VecDeque::new(), pushers: 1, closed: false, workers: Vec::new() };
+        let queue = Arc::new(Queue { options, inner: Mutex::new(inner), room: Condvar::new() });
+        (Arc::clone(&queue), Pusher { queue })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<E>> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Has the calling worker woken when something is pushed.
+    pub(crate) fn register(&self) {
+        self.lock().workers.push(std::thread::current());
+    }
+
+    /// The oldest batch that waits.
+    pub(crate) fn take(&self) -> Option<Batch<E>> {
+        let batch = self.lock().waiting.pop_front();
+        if batch.is_some() {
+            self.room.notify_one();
+        }
+        batch
+    }
+
+    /// The watermark, or `None` when nothing waits and nothing can come.
+    pub(crate) fn watermark(&self) -> Option<EventTime> {
+        let inner = self.lock();
+        let oldest = inner.waiting.front().map(|batch| batch.pushed);
+        if oldest.is_none() && (inner.pushers == 0 || inner.closed) {
+            return None;
+        }
+        Some(oldest.unwrap_or_else(wall_clock).saturating_sub(self.options.disorder))
+    }
+
+    /// Refuses pushes from now on.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.room.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> (Arc<Queue<EventTime>>, Pusher<EventTime>) {
+        Queue::new(LiveOptions::new(|time| *time))
+    }
+
+    #[test]
+    fn an_event_from_the_future_comes_back() {
+        let (queue, pusher) = queue();
+        let now = wall_clock();
+        let future = now + 3 * 86_400_000;
+        assert_eq!(pusher.push(vec![now, future, 5]).unwrap(), [future]);
+        let batch = queue.take().unwrap();
+        assert_eq!((batch.events, batch.refused), (vec![now, 5], 1));
+    }
+
+    #[test]
+    fn the_clock_goes_on_without_events_and_waits_for_those_that_wait() {
+        let (queue, pusher) = queue();
+        let before = wall_clock();
+        assert!(queue.watermark() >= Some(before), "a quiet source's watermark is the clock");
+        pusher.push(vec![before]).unwrap();
+        let held = queue.watermark().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(queue.watermark(), Some(held), "what waits holds the watermark");
+        drop(pusher);
+        assert_eq!(queue.watermark(), Some(held), "the source ends when all has entered");
+        assert!(queue.take().is_some());
+        assert_eq!(queue.watermark(), None);
+    }
+
+    #[test]
+    fn pushes_wait_for_room_and_end_with_the_engine() {
+        let (queue, pusher) = queue();
+        for _ in 0..BATCHES_WAITING {
+            pusher.push(vec![1]).unwrap();
+        }
+        let waiting = std::thread::spawn(move || pusher.push(vec![2, 3]).map_err(|e| e.events));
+        queue.close();
+        assert_eq!(waiting.join().unwrap(), Err(vec![2, 3]));
+    }
+}
