@@ -1,13 +1,18 @@
 //! What the examples share: timely's arguments, the exit codes, and Ctrl-C.
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use clap::Args;
-use dayfold::Cluster;
-use dayfold::engine::EngineError;
+use dayfold::cluster::ClusterError;
+use dayfold::engine::{EngineError, Running};
+use dayfold::store::StoreError;
+use dayfold::{Cluster, Engine};
 
 /// Timely's arguments.
 ///
@@ -78,18 +83,85 @@ pub(crate) fn is_set(flag: &AtomicBool) -> bool {
 pub(crate) fn init_tracing() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    subscriber.with_ansi(colours).log_internal_errors(false).init();
+}
+
+/// Starts an engine; while it looks for the other processes, Ctrl-C ends the wait.
+#[allow(dead_code, reason = "not every example needs it")]
+pub(crate) fn start<E: Send + Sync + 'static>(
+    engine: Engine<E>,
+    cluster: Cluster,
+    interrupted: &AtomicBool,
+) -> Result<Running, EngineError> {
+    let (sender, started) = mpsc::channel();
+    // If nobody waits any more, the program is about to end.
+    std::thread::spawn(move || drop(sender.send(engine.start(cluster))));
+    loop {
+        match started.recv_timeout(Duration::from_millis(50)) {
+            Ok(started) => return started,
+            Err(RecvTimeoutError::Timeout) if !is_set(interrupted) => {}
+            Err(RecvTimeoutError::Timeout) => return Err(EngineError::Interrupted),
+            Err(RecvTimeoutError::Disconnected) => return Err(failed("the engine did not start")),
+        }
+    }
+}
+
+/// What the processes do that neither ask nor print: they work until all stop.
+#[allow(dead_code, reason = "not every example needs it")]
+pub(crate) fn follow(running: Running, interrupted: &AtomicBool) -> Result<(), EngineError> {
+    while !running.wait_stopped(Duration::from_millis(50)) {
+        if is_set(interrupted) {
+            running.interrupt();
+        }
+    }
+    running.finish().map(|_| ())
+}
+
+/// Something about the arguments or the input.
+#[allow(dead_code, reason = "not every example needs it")]
+pub(crate) fn input(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Input { message: error.to_string() }
+}
+
+/// Anything else.
+pub(crate) fn failed(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Failed { message: error.to_string() }
+}
+
+/// Prints a line on standard error, if that is still open.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// 0 done; 2 arguments, input; 130 interrupted; 1 anything else.
 pub(crate) fn exit_code(result: Result<(), EngineError>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    eprintln!("error: {error}");
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        if !text.contains(&error.to_string()) {
+            text = format!("{text}: {error}");
+        }
+        cause = error.source();
+    }
+    say(format_args!("error: {text}"));
     match error {
         EngineError::Interrupted => ExitCode::from(130),
-        EngineError::Input { .. } | EngineError::Source(_) | EngineError::Incomplete { .. } => {
-            ExitCode::from(2)
-        }
+        EngineError::Input { .. }
+        | EngineError::Source(_)
+        | EngineError::Incomplete { .. }
+        | EngineError::Store(
+            StoreError::ViewMismatch { .. }
+            | StoreError::ViewMissing { .. }
+            | StoreError::ViewAdded { .. },
+        )
+        | EngineError::Cluster(
+            ClusterError::Index { .. }
+            | ClusterError::HostFile { .. }
+            | ClusterError::Mismatch { .. },
+        ) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

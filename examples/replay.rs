@@ -1,0 +1,417 @@
+//! The general tool: any CSV file, grouped by day and key.
+//!
+//!     cargo run --release --example replay -- examples/data/flights-2013.csv.gz \
+//!         --time event_time --arrival ingest_time --key carrier --value arr_delay --distinct tailnum \
+//!         --zone America/New_York -w 2
+//!
+//! The rows are streamed in the order of the file through one view; days close while it runs, and late
+//! rows amend them. At the end all days close, and every answer is asked of the merged view.
+
+mod common;
+#[path = "replay/options.rs"]
+mod options;
+#[path = "replay/output.rs"]
+mod output;
+#[path = "replay/refused.rs"]
+mod refused;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::{failed, input, say};
+use dayfold::Engine;
+use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles};
+use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::serve::{Answer, Keys, Query, Shape};
+use dayfold::source::{Consumed, CsvSource, Input, Refused, Row};
+use dayfold::store::{Store, StoreError};
+use dayfold::time::{Day, DayRange, EventTime};
+use indicatif::{ProgressBar, ProgressStyle};
+use options::Options;
+use output::{Target, push_cell};
+use refused::RefusedRows;
+use serde::{Deserialize, Serialize};
+
+/// The key columns of a row, as they are.
+type Key = Vec<Vec<u8>>;
+/// Events; the numbers of each value column, if there are any; the values of each distinct column.
+type Stats = (Count, Vec<Maybe<Numbers>>, Vec<Maybe<Distinct>>);
+type Numbers = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
+
+/// What a row says.
+struct Event {
+    time: EventTime,
+    key: Key,
+    values: Vec<Option<Decimal>>,
+    distinct: Vec<Option<Distinct>>,
+}
+
+impl Event {
+    /// Reads the selected fields, which are those of the key, the values and the distinct columns.
+    fn parse(row: &Row<'_>, keys: usize, values: &[String], width: usize) -> Result<Event, String> {
+        let number = |(at, name): (usize, &String)| match row.field(keys + at) {
+            [] => Ok(None),
+            cell => Decimal::parse(cell).map(Some).map_err(|error| format!("'{name}': {error}")),
+        };
+        let one = |cell: &[u8]| (!cell.is_empty()).then(|| Distinct::of(cell));
+        Ok(Event {
+            time: row.time(),
+            key: (0..keys).map(|at| row.field(at).to_vec()).collect(),
+            values: values.iter().enumerate().map(number).collect::<Result<_, _>>()?,
+            distinct: (keys + values.len()..width).map(|at| one(row.field(at))).collect(),
+        })
+    }
+
+    fn stats(&self) -> Stats {
+        let numbers = |value: &Option<Decimal>| {
+            Maybe(value.map(|v| (Mean::of(v), Min(v), Max(v), Quantiles::of(v))))
+        };
+        let distinct = self.distinct.iter().map(|one| Maybe(one.clone()));
+        (Count::one(), self.values.iter().map(numbers).collect(), distinct.collect())
+    }
+}
+
+/// What the data folder remembers of the runs so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Recorded {
+    file: String,
+    consumed: Option<Consumed>,
+    accepted: u64,
+    refused: u64,
+    late: u64,
+}
+
+/// The name under which the folder keeps it.
+const RECORDED: &str = "replay";
+
+/// What opening the source, keeping refused rows and the summary share.
+#[derive(Default)]
+struct Session {
+    before: Option<Recorded>,
+    refused: RefusedRows,
+    /// Whether the folder knows of this run.
+    recorded: bool,
+}
+
+fn main() -> ExitCode {
+    common::init_tracing();
+    common::exit_code(run(Options::parse()))
+}
+
+fn run(options: Options) -> Result<(), EngineError> {
+    let options = Arc::new(options);
+    let interrupted = common::interrupted();
+    let session = Arc::new(Mutex::new(Session::default()));
+    let (engine, view) = build(&options, &session)?;
+    let started = Instant::now();
+    let running = common::start(engine, options.workers.cluster()?, &interrupted)
+        .map_err(|error| explain(error, &options))?;
+    if !options.workers.is_first() {
+        return common::follow(running, &interrupted);
+    }
+    let work = Work { options: &options, view, running: &running, interrupted: &interrupted };
+    let result = work.watch(&session).and_then(|()| work.report(&session, started));
+    if let Err(error) = &result {
+        // Refused rows that were written are kept, whatever happened.
+        let _ = lock(&session).refused.finish();
+        running.fail(&error.to_string());
+    }
+    let recorded = lock(&session).recorded;
+    // If another process was the first to stop, its reason counts.
+    let stopped = if recorded { running.finish() } else { running.abandon() };
+    stopped.and(result)
+}
+
+/// The engine: a source, one view of it, a folder.
+fn build(
+    options: &Arc<Options>,
+    session: &Arc<Mutex<Session>>,
+) -> Result<(Engine<Event>, ViewHandle<Key, Stats>), EngineError> {
+    let mut engine = Engine::new();
+    if let Some(folder) = &options.data {
+        engine = engine.data(folder);
+    }
+    let view = engine.view(options.view()?, Measures::none(), |event: &Event| {
+        Some((event.time, event.key.clone(), event.stats()))
+    });
+    let (opening, to_open) = (Arc::clone(options), Arc::clone(session));
+    let parsing = Arc::clone(options);
+    let width = options.key.len() + options.value.len() + options.distinct.len();
+    let engine = engine.csv(
+        move |store| {
+            // Opening may wait for input, with nothing locked.
+            let (source, opened) = open(&opening, store)?;
+            *lock(&to_open) = opened;
+            Ok(Some(source))
+        },
+        move |row| Event::parse(row, parsing.key.len(), &parsing.value, width),
+    );
+    let (strict, keeping) = (options.strict, Arc::clone(session));
+    let engine = engine.refused(move |refused| keep(refused, strict, &mut lock(&keeping)));
+    Ok((engine, view))
+}
+
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the source, behind what the folder has of it. Nothing is written before all is known to fit.
+fn open(options: &Options, store: Option<&Store>) -> Result<(CsvSource, Session), EngineError> {
+    let before = store.and_then(|store| store.fact(RECORDED));
+    let before: Option<Recorded> =
+        before.map(|bytes| bincode::deserialize(&bytes)).transpose().map_err(|error| {
+            failed(format_args!(
+                "what the data folder says of earlier runs cannot be read: {error}"
+            ))
+        })?;
+    let name = options.file_name();
+    if let Some(before) = before.as_ref().filter(|before| before.file != name) {
+        return Err(input(format_args!(
+            "the data folder holds what was read of '{}', and this is '{name}': \
+             name that file, or another folder",
+            before.file
+        )));
+    }
+    let target = Target::new(options.out.as_ref());
+    let cannot = |error| failed(format_args!("cannot write {}: {error}", target.name()));
+    target.check().map_err(cannot)?;
+    let file = match options.is_stdin() {
+        true => Input::stdin(),
+        false => Input::file(&options.file),
+    };
+    let source = match before.as_ref().and_then(|before| before.consumed) {
+        Some(consumed) => CsvSource::resume_after(file, options.source(), consumed)?,
+        None => CsvSource::open(file, options.source())?,
+    };
+    let path = match (&options.refused, store) {
+        (Some(path), _) => path.clone(),
+        (None, Some(store)) => store.rejected_path(),
+        (None, None) if options.is_stdin() => "stdin.refused.csv".into(),
+        (None, None) => format!("{name}.refused.csv").into(),
+    };
+    let cannot = |error| failed(format_args!("cannot write {}: {error}", path.display()));
+    let refused = RefusedRows::open(path.clone(), options.refused.is_some(), before.is_some());
+    let refused = refused.map_err(cannot)?;
+    Ok((source, Session { before, refused, recorded: false }))
+}
+
+/// Keeps a refused row. They come in the order of the file, so the first one is the same for any number
+/// of workers.
+fn keep(refused: &Refused, strict: bool, session: &mut Session) -> Result<(), EngineError> {
+    session.refused.write(refused).map_err(|error| {
+        let path = session.refused.path.display();
+        failed(format_args!("cannot write {path}: {error}"))
+    })?;
+    match strict {
+        true => Err(input(format_args!("line {}: {}", refused.line, refused.reason))),
+        false => Ok(()),
+    }
+}
+
+/// Says a folder's complaint in the words of the command line.
+fn explain(error: EngineError, options: &Options) -> EngineError {
+    match error {
+        EngineError::Store(StoreError::ViewMismatch { field, on_disk, asked, .. })
+            if matches!(field, "zone" | "definition") =>
+        {
+            let option = if field == "zone" { "--zone " } else { "" };
+            let folder = options.data.as_deref().unwrap_or(Path::new("")).display();
+            input(format_args!(
+                "the data folder {folder} was made with {option}{on_disk}, and this run has \
+                 {option}{asked}: use the same options, or another folder"
+            ))
+        }
+        error => error,
+    }
+}
+
+/// The part of process 0.
+struct Work<'a> {
+    options: &'a Options,
+    view: ViewHandle<Key, Stats>,
+    running: &'a Running,
+    interrupted: &'a AtomicBool,
+}
+
+impl Work<'_> {
+    /// Waits until all days are sealed, with a progress bar if somebody looks.
+    fn watch(&self, session: &Mutex<Session>) -> Result<(), EngineError> {
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template(
+            "{elapsed_precise} {bar:32.cyan/blue} {percent:>3} %  {msg}",
+        );
+        bar.set_style(style.map_err(failed)?);
+        while !self.running.wait_sealed(Duration::from_millis(100))? {
+            if common::is_set(self.interrupted) {
+                self.running.interrupt();
+            }
+            lock(session).refused.flush().map_err(failed)?;
+            let progress = self.running.progress();
+            bar.set_length(progress.bytes_total.unwrap_or(0));
+            bar.set_position(progress.bytes_read);
+            let view = progress.views.first().copied().unwrap_or_default();
+            let through = view.sealed_through.map_or("nothing".to_owned(), |day| day.to_string());
+            bar.set_message(format!("{} rows, sealed through {through}", progress.rows));
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Records what was read, writes every day and key, and says how it went.
+    fn report(&self, session: &Mutex<Session>, started: Instant) -> Result<(), EngineError> {
+        let days =
+            self.ask(Query::new(Keys::Range(KeyRange::all()), DayRange::ALL, Shape::ByDay))?;
+        let (recorded, read) = self.record(&mut lock(session), &days)?;
+        if self.is_interrupted() {
+            return Ok(());
+        }
+        self.write(&days)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let Recorded { accepted, refused, late, .. } = recorded;
+        let kept = match refused {
+            0 => String::new(),
+            _ => format!(" (see {})", lock(session).refused.path.display()),
+        };
+        let now = match read {
+            0 => format!("nothing was left to read, {seconds:.2} s"),
+            _ => format!("{read} read in {seconds:.2} s, {:.0} rows/s", read as f64 / seconds),
+        };
+        say(format_args!(
+            "{accepted} rows accepted, {refused} refused{kept}, {} days, {late} late; {now}, {}",
+            days.items.len(),
+            self.options.workers.describe(),
+        ));
+        Ok(())
+    }
+
+    /// Writes every day and key, unless the user wants to stop.
+    fn write(&self, days: &Answer<Key, Stats>) -> Result<(), EngineError> {
+        let target = Target::new(self.options.out.as_ref());
+        let cannot = |error| failed(format_args!("cannot write {}: {error}", target.name()));
+        let mut out = target.create().map_err(cannot)?;
+        let scales = self.scales(days);
+        let mut line = Vec::new();
+        for (at, name) in self.options.header().iter().enumerate() {
+            if at > 0 {
+                line.push(b',');
+            }
+            push_cell(&mut line, name.as_bytes());
+        }
+        line.push(b'\n');
+        out.write_all(&line).map_err(cannot)?;
+        for day in days.items.iter().filter_map(|item| item.day) {
+            if self.is_interrupted() {
+                return Ok(());
+            }
+            // A day at a time, so that memory holds no more.
+            for item in self.ask(Query::rows(KeyRange::all(), DayRange::only(day)))?.items {
+                let (Some(key), Some(stats)) = (&item.key, item.parts.merged()) else { continue };
+                line.clear();
+                push_row(&mut line, day, key, &stats, &scales);
+                out.write_all(&line).map_err(cannot)?;
+            }
+        }
+        if self.is_interrupted() {
+            return Ok(());
+        }
+        out.publish().map_err(cannot)
+    }
+
+    fn ask(&self, query: Query<Key>) -> Result<Answer<Key, Stats>, EngineError> {
+        self.view.ask(query).map_err(failed)
+    }
+
+    /// Whether the user wants to stop, here or in any other process; all processes know of it then.
+    fn is_interrupted(&self) -> bool {
+        if common::is_set(self.interrupted) {
+            self.running.interrupt();
+            while !self.running.is_interrupted()
+                && !self.running.wait_stopped(Duration::from_millis(1))
+            {}
+        }
+        self.running.is_interrupted()
+    }
+
+    /// For each value column, the largest number of digits after the point among its values.
+    fn scales(&self, days: &Answer<Key, Stats>) -> Vec<u8> {
+        let mut scales = vec![0; self.options.value.len()];
+        for (_, values, _) in days.items.iter().filter_map(|item| item.parts.merged()) {
+            for (scale, Maybe(numbers)) in scales.iter_mut().zip(&values) {
+                *scale =
+                    numbers.as_ref().map_or(*scale, |(mean, ..)| mean.sum().scale().max(*scale));
+            }
+        }
+        scales
+    }
+
+    /// Lets the folder remember what was read so far. Returns that, and the rows of this run.
+    fn record(
+        &self,
+        session: &mut Session,
+        days: &Answer<Key, Stats>,
+    ) -> Result<(Recorded, u64), EngineError> {
+        session.refused.finish().map_err(failed)?;
+        let before = session.before.as_ref();
+        let accepted = days.items.iter().filter_map(|item| item.parts.merged());
+        let accepted: i64 = accepted.map(|(Count(events), ..)| events).sum();
+        let recorded = Recorded {
+            file: self.options.file_name(),
+            // None if it was interrupted before the first row.
+            consumed: self.running.consumed().or(before.and_then(|before| before.consumed)),
+            accepted: accepted as u64,
+            refused: session.refused.count + before.map_or(0, |before| before.refused),
+            late: days.certificate.late + before.map_or(0, |before| before.late),
+        };
+        if let Some(store) = self.running.store() {
+            store.set_fact(RECORDED, bincode::serialize(&recorded).map_err(failed)?)?;
+        }
+        session.recorded = true;
+        let before = before.map_or(0, |before| before.accepted + before.refused);
+        let read = recorded.accepted + recorded.refused - before;
+        Ok((recorded, read))
+    }
+}
+
+/// Appends a row of the output, in the order of [`Options::header`].
+fn push_row(line: &mut Vec<u8>, day: Day, key: &Key, stats: &Stats, scales: &[u8]) {
+    let (Count(events), values, distinct) = stats;
+    line.extend_from_slice(day.to_string().as_bytes());
+    for column in key {
+        line.push(b',');
+        push_cell(line, column);
+    }
+    line.extend_from_slice(format!(",{events}").as_bytes());
+    for (Maybe(numbers), &scale) in values.iter().zip(scales) {
+        line.extend_from_slice(cells(numbers.as_ref(), scale).as_bytes());
+    }
+    for Maybe(distinct) in distinct {
+        let count = distinct.as_ref().map_or(0, Distinct::rounded);
+        line.extend_from_slice(format!(",{count}").as_bytes());
+    }
+    line.push(b'\n');
+}
+
+/// Count, sum, least, greatest, mean, median and 99th percentile, each after a comma.
+fn cells(numbers: Option<&Numbers>, scale: u8) -> String {
+    let Some((mean, Min(least), Max(greatest), quantiles)) = numbers else {
+        return format!(",0,{},,,,,", Decimal::default().to_scale_string(scale));
+    };
+    let text = |value: Decimal| value.to_scale_string(scale);
+    let quantile = |percent| quantiles.quantile(percent, 100).map_or(String::new(), text);
+    format!(
+        ",{},{},{},{},{},{},{}",
+        mean.count(),
+        text(mean.sum()),
+        text(*least),
+        text(*greatest),
+        mean.to_string_with(u32::from(scale) + 6),
+        quantile(50),
+        quantile(99),
+    )
+}

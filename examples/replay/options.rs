@@ -1,0 +1,152 @@
+//! The command line: what is asked for, checked before anything is opened.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use dayfold::engine::EngineError;
+use dayfold::source::CsvOptions;
+use dayfold::time::parse_duration;
+use dayfold::view::View;
+
+use crate::common::{Workers, input};
+
+/// Counts a CSV file by day and key: events, and for each value column its count, sum, extremes, mean
+/// and quantiles, and for each distinct column how many different values there are.
+///
+/// Exits with 0 when done; 2 for something about the arguments or the input; 130 when interrupted; 1
+/// for anything else.
+#[derive(Parser, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Options {
+    /// Prints this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// A .csv or .csv.gz file, or - for standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The column that says when it happened: RFC 3339 with an offset, or an integer since 1970.
+    #[arg(long, value_name = "COL")]
+    pub(crate) time: String,
+    /// The columns to group by.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',', required = true)]
+    pub(crate) key: Vec<String>,
+    /// The column that says when a row arrived; without one, the largest event time is the clock.
+    #[arg(long, value_name = "COL")]
+    pub(crate) arrival: Option<String>,
+    /// Columns of numbers.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    pub(crate) value: Vec<String>,
+    /// Columns whose different values are counted.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    pub(crate) distinct: Vec<String>,
+    /// The time zone whose days are meant.
+    #[arg(long, value_name = "IANA", default_value = "UTC")]
+    pub(crate) zone: String,
+    /// How long after its end a day stays open, the disorder that is allowed included: 90s, 5m, 1h, 2d.
+    #[arg(long, value_name = "DURATION", default_value = "1h", allow_hyphen_values = true)]
+    pub(crate) grace: String,
+    /// Keeps sealed days in this folder; a second run with the same or a grown file goes on from them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Writes the answers to this file, whole or not at all, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Writes refused rows to this file, instead of into the data folder or, without one, to
+    /// FILE.refused.csv in the working directory (stdin.refused.csv for standard input).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) refused: Option<PathBuf>,
+    /// Stops at the first refused row.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) workers: Workers,
+}
+
+impl Options {
+    /// Whether the rows come from standard input.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+
+    /// The file's name without the folder it is in; what is inside is known by its hash.
+    pub(crate) fn file_name(&self) -> String {
+        let name = self.file.file_name().unwrap_or(self.file.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Checks what can be checked without the input, and defines the view.
+    pub(crate) fn view(&self) -> Result<View, EngineError> {
+        let lists =
+            [("--key", &self.key), ("--value", &self.value), ("--distinct", &self.distinct)];
+        for (option, columns) in lists {
+            if let Some(column) = first_repeated(columns) {
+                return Err(input(format_args!("{option} has the column '{column}' twice")));
+            }
+        }
+        if let Some(name) = first_repeated(&self.header()) {
+            let message = format_args!(
+                "the output would have the column '{name}' twice: choose other columns, or rename one"
+            );
+            return Err(input(message));
+        }
+        for (option, path) in [("--out", &self.out), ("--refused", &self.refused)] {
+            if path.as_ref().is_some_and(|path| same_file(path, &self.file)) {
+                return Err(input(format_args!("{option} is the input itself")));
+            }
+        }
+        let grace =
+            parse_duration(&self.grace).map_err(|error| input(format_args!("--grace: {error}")))?;
+        let zone_error = |error| input(format_args!("--zone: {error}"));
+        let view = View::new("replay").map_err(input)?;
+        let view = view.zone(&self.zone).map_err(zone_error)?.grace_ms(grace).map_err(input)?;
+        Ok(view.defined_as(&self.definition()))
+    }
+
+    /// The columns of the output, in its order.
+    pub(crate) fn header(&self) -> Vec<String> {
+        const OF_VALUE: [&str; 7] = ["count", "sum", "min", "max", "mean", "p50", "p99"];
+        let mut names = vec!["day".to_owned()];
+        names.extend(self.key.iter().cloned());
+        names.push("events".to_owned());
+        let of_value = |column: &String| OF_VALUE.map(|what| format!("{column}_{what}"));
+        names.extend(self.value.iter().flat_map(of_value));
+        names.extend(self.distinct.iter().map(|column| format!("{column}_distinct")));
+        names
+    }
+
+    /// What sealed days are made of, for the data folder: all options that decide on their content,
+    /// but for the zone, which the folder keeps by itself.
+    fn definition(&self) -> String {
+        let mut words = format!("--time {:?}", self.time);
+        if let Some(arrival) = &self.arrival {
+            words.push_str(&format!(" --arrival {arrival:?}"));
+        }
+        let lists =
+            [("--key", &self.key), ("--value", &self.value), ("--distinct", &self.distinct)];
+        for (option, columns) in lists.into_iter().filter(|(_, columns)| !columns.is_empty()) {
+            let columns: Vec<String> = columns.iter().map(|name| format!("{name:?}")).collect();
+            words.push_str(&format!(" {option} {}", columns.join(",")));
+        }
+        words
+    }
+
+    /// The columns to read: those of the key, the values, and those that are counted.
+    pub(crate) fn source(&self) -> CsvOptions {
+        let fields = [&self.key, &self.value, &self.distinct].into_iter().flatten().cloned();
+        CsvOptions {
+            arrival: self.arrival.clone(),
+            fields: fields.collect(),
+            ..CsvOptions::new(&self.time)
+        }
+    }
+}
+
+fn first_repeated(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    names.iter().find(|name| !seen.insert(name.as_str()))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
