@@ -68,11 +68,11 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     refused: Option<StreamVec<'scope, Moment, Counts>>,
     view: View,
     archive: &Archive,
-    (live, through): Loaded<K, A>,
+    (sealed, through): Loaded<K, A>,
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> DayView<'scope, K, A> {
     let peers = events.scope().peers();
-    let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, live, through)));
+    let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, sealed, through)));
 
     let (rows, counts) = combine(events, &view, read);
     let counts = match refused {

@@ -4,10 +4,13 @@
 //! table, goes on, and swaps the file for it when the revision is live.
 
 mod seal;
+mod shelf;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 pub(crate) use seal::{LivePart, SealJob};
+pub(crate) use shelf::Shelf;
 
 use crate::aggregate::Aggregate;
 use crate::batch::BatchError;
@@ -19,6 +22,8 @@ use crate::time::Day;
 #[derive(Clone, Debug)]
 pub struct Archive {
     place: Place,
+    /// How many shelves share the files that may be open.
+    shelves: Arc<AtomicUsize>,
 }
 
 /// The place itself, as the archive's threads use it.
@@ -33,7 +38,7 @@ pub(crate) enum Place {
 impl Archive {
     /// An archive in memory, for programs that need no folder.
     pub fn in_memory() -> Archive {
-        Archive { place: Place::Memory }
+        Archive { place: Place::Memory, shelves: Arc::default() }
     }
 
     /// An archive in an opened data folder.
@@ -41,7 +46,7 @@ impl Archive {
     /// The caller has called [`Store::begin`] before events enter, and calls [`Store::complete`] once
     /// every view is finished; an [`Engine`](crate::Engine) does both.
     pub fn folder(store: Arc<Store>) -> Archive {
-        Archive { place: Place::Folder(store) }
+        Archive { place: Place::Folder(store), shelves: Arc::default() }
     }
 
     /// The data folder, if there is one.
@@ -59,12 +64,19 @@ impl Archive {
         worker: usize,
         peers: usize,
     ) -> Result<Loaded<K, A>, ArchiveError> {
-        match &self.place {
-            Place::Memory => Ok((Vec::new(), None)),
-            Place::Folder(store) => {
-                Ok((seal::load(store, view, worker, peers)?, store.closed_through(view)))
-            }
-        }
+        self.shelves.fetch_add(1, Ordering::Relaxed);
+        let mut shelf = Shelf::new(self, view);
+        let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
+        seal::load(store, view, worker, peers, &mut shelf)?;
+        Ok((shelf, store.closed_through(view)))
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn shelves(&self) -> usize {
+        self.shelves.load(Ordering::Relaxed)
     }
 
     /// Notes that a worker has nothing to write for the closings of a view up to `through`.
@@ -103,7 +115,7 @@ pub(crate) struct Lane {
 type Job = Box<dyn FnOnce(&Place) + Send>;
 
 /// The live revisions of a worker's partitions, and the last closing that is sealed.
-pub(crate) type Loaded<K, A> = (Vec<LivePart<K, A>>, Option<Day>);
+pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Day>);
 
 impl Lane {
     /// Runs `job` after those before it.

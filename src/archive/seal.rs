@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ArchiveError, Place};
+use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
@@ -17,6 +17,9 @@ pub(crate) struct LivePart<K, A> {
     pub(crate) day: Day,
     pub(crate) closing: Day,
     pub(crate) coverage: Coverage,
+    /// Who wrote it.
+    pub(crate) process: u32,
+    pub(crate) worker: u32,
     pub(crate) view: BatchView<K, A>,
 }
 
@@ -68,7 +71,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
         rows: Vec<(u64, K, A)>,
         entries: &mut Vec<BatchEntry>,
     ) -> Result<LivePart<K, A>, ArchiveError> {
-        let view = match place {
+        let (process, view) = match place {
             Place::Memory => {
                 let meta = BatchMeta { view: self.view.clone(), day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
@@ -78,18 +81,18 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                     writer.push(*hash, key, aggregate).map_err(error)?;
                 }
                 let (bytes, _) = writer.finish().map_err(error)?;
-                BatchView::open(Bytes::Owned(Arc::new(bytes)))?
+                (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
             }
             Place::Folder(store) => {
                 let count = rows.len() as u64;
                 let (view, worker) = (&self.view, self.worker);
                 let entry = store.write_batch(view, day, closing, worker, coverage, count, rows)?;
-                let view = store.open_batch(&store.written(view, &entry))?;
+                let written = store.written(view, &entry);
                 entries.push(entry);
-                view
+                (written.process as u32, store.open_batch(&written)?)
             }
         };
-        Ok(LivePart { day, closing, coverage, view })
+        Ok(LivePart { day, closing, coverage, process, worker: self.worker as u32, view })
     }
 }
 
@@ -110,21 +113,24 @@ fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> 
     rows
 }
 
-/// Opens the live revisions of a worker's partitions.
+/// Puts the live revisions of a worker's partitions on its shelf. All are opened once, so that one that
+/// is missing or damaged is found at the start.
 pub(super) fn load<K: Key, A: Aggregate>(
     store: &Store,
     view: &str,
     worker: usize,
     peers: usize,
-) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
+    shelf: &mut Shelf<K, A>,
+) -> Result<(), ArchiveError> {
     let mine = Coverage::of_owner(worker, peers);
-    let mut parts = Vec::new();
-    for live in store.live(view) {
+    for live in store.live(view)? {
         let coverage = live.coverage.intersection(mine);
         if !coverage.is_empty() {
             let view = store.open_batch(&live)?;
-            parts.push(LivePart { day: live.day, closing: live.closing, coverage, view });
+            let (process, worker) = (live.process as u32, live.worker as u32);
+            let (day, closing) = (live.day, live.closing);
+            shelf.put(LivePart { day, closing, coverage, process, worker, view });
         }
     }
-    Ok(parts)
+    Ok(())
 }

@@ -52,6 +52,14 @@ pub struct BatchSummary {
     pub digest: Digest,
 }
 
+impl BatchSummary {
+    /// One word that tells summaries apart: other rows have another digest.
+    pub(crate) fn check(&self) -> u64 {
+        let digest = self.digest.0;
+        (digest >> 64) as u64 ^ digest as u64 ^ self.rows.rotate_left(32) ^ self.bytes
+    }
+}
+
 /// How many top bits of the sort position choose the section.
 pub(super) fn section_bits(expected_rows: u64) -> u32 {
     (expected_rows / SECTION_ROWS_MIN).checked_ilog2().unwrap_or(0).min(SECTION_BITS_MAX)

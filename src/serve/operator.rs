@@ -13,7 +13,7 @@ use timely::dataflow::operators::{Capability, CapabilityTrait};
 use super::answer::{Answer, Certificate, Gather, Item, MeasureFn};
 use super::{Keys, Query, Shape};
 use crate::aggregate::Aggregate;
-use crate::batch::BatchError;
+use crate::archive::ArchiveError;
 use crate::key::{Key, encoded, owner, partition};
 use crate::moment::Moment;
 use crate::speed::{Counts, Shared, Speed, Wanted};
@@ -154,7 +154,7 @@ fn partial<K: Key, A: Aggregate>(
     asked: Asked<K>,
     moment: Moment,
     measures: &[Box<MeasureFn<A>>],
-) -> Result<Partial<K, A>, BatchError> {
+) -> Result<Partial<K, A>, ArchiveError> {
     let Asked { from, number, of, query, .. } = asked;
     let mut gather = Gather::new(&query);
     let bytes;

@@ -150,12 +150,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             return Ok(Next::Going(Stage::Idle));
         };
         self.highest = self.highest.max(Some(*highest));
+        let live = frozen.iter().map(|((day, _), _)| Ok((*day, state.live(*day)?)));
+        let live = live.collect::<Result<_, ArchiveError>>()?;
         let job = SealJob {
             view: state.view.name().to_owned(),
             worker: self.worker,
             peers: state.prepared.len(),
             through,
-            live: frozen.iter().map(|((day, _), _)| (*day, state.live(*day))).collect(),
+            live,
             frozen,
         };
         drop(state);

@@ -11,8 +11,7 @@ use super::combine::Counts;
 use super::delta::{Delta, Row};
 use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
-use crate::archive::LivePart;
-use crate::batch::BatchError;
+use crate::archive::{ArchiveError, LivePart, Shelf};
 use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
 use crate::moment::Moment;
@@ -58,7 +57,7 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// What all tables hold together, frozen ones included.
     unsealed: Size,
     /// The live revisions of this worker's partitions, by day.
-    sealed: BTreeMap<Day, Vec<LivePart<K, A>>>,
+    sealed: Shelf<K, A>,
     sealed_through: Option<Day>,
     counts: Counts,
     later_counts: VecDeque<(Moment, Counts)>,
@@ -78,16 +77,7 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    pub(crate) fn new(
-        view: View,
-        peers: usize,
-        live: Vec<LivePart<K, A>>,
-        through: Option<Day>,
-    ) -> Self {
-        let mut sealed: BTreeMap<Day, Vec<LivePart<K, A>>> = BTreeMap::new();
-        for part in live {
-            sealed.entry(part.day).or_default().push(part);
-        }
+    pub(crate) fn new(view: View, peers: usize, sealed: Shelf<K, A>, through: Option<Day>) -> Self {
         Speed {
             view,
             peers,
@@ -239,19 +229,19 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             if let Some(table) = self.frozen.remove(&(part.day, part.closing)) {
                 self.unsealed = self.unsealed - table.size();
             }
-            let parts = self.sealed.entry(part.day).or_default();
-            for old in parts.iter_mut() {
-                old.coverage = old.coverage.difference(part.coverage);
-            }
-            parts.retain(|old| !old.coverage.is_empty());
-            parts.push(part);
+            self.sealed.put(part);
         }
         self.sealed_through = self.sealed_through.max(Some(through));
     }
 
-    /// The live revisions of the days in `days`, to merge amendments into.
-    pub(crate) fn live(&self, day: Day) -> Vec<LivePart<K, A>> {
-        self.sealed.get(&day).cloned().unwrap_or_default()
+    /// The live revisions of a day, to merge amendments into.
+    pub(crate) fn live(&self, day: Day) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
+        let mut parts = Vec::new();
+        self.sealed.visit(DayRange::new(day, day.next()), None, |part| {
+            parts.push(part);
+            Ok::<_, ArchiveError>(())
+        })?;
+        Ok(parts)
     }
 
     /// Notes how far all workers have sealed, when this one waits for nothing.
@@ -270,7 +260,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         let everything = Moment { floor: i64::MAX, tick: u64::MAX };
         ViewNumbers {
             sealed_through: self.sealed_through,
-            sealed_days: self.sealed.len(),
+            sealed_days: self.sealed.days(),
             unsealed_days: self.unsealed_days(),
             groups: self.unsealed.groups,
             late: self.counts(everything).late,
@@ -305,35 +295,37 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         days: DayRange,
         moment: Moment,
         visit: &mut dyn FnMut(Day, &K, Layer, &A),
-    ) -> Result<(), BatchError> {
+    ) -> Result<(), ArchiveError> {
         if days.is_empty() {
             return Ok(());
         }
-        for (day, parts) in self.sealed.range(days.lower..days.upper) {
-            for part in parts {
-                let layer = Layer::Batch(part.closing);
-                match wanted {
-                    Wanted::One(hash, key, bytes) => {
-                        if part.coverage.contains(crate::key::partition(*hash))
-                            && let Some(aggregate) = part.view.get(*hash, bytes)?
-                        {
-                            visit(*day, key, layer, &aggregate);
-                        }
-                    }
-                    Wanted::Range(range) if range.is_all() => {
-                        for row in part.view.scan(&part.coverage) {
-                            let (_, key, aggregate) = row?;
-                            visit(*day, &key, layer, &aggregate);
-                        }
-                    }
-                    Wanted::Range(range) => {
-                        part.view.range(range, &part.coverage, |_, key, aggregate| {
-                            visit(*day, &key, layer, &aggregate);
-                        })?;
+        let partition = match wanted {
+            Wanted::One(hash, ..) => Some(crate::key::partition(*hash)),
+            Wanted::Range(_) => None,
+        };
+        self.sealed.visit(days, partition, |part| {
+            let (day, layer) = (part.day, Layer::Batch(part.closing));
+            match wanted {
+                Wanted::One(hash, key, bytes) => {
+                    if let Some(aggregate) = part.view.get(*hash, bytes)? {
+                        visit(day, key, layer, &aggregate);
                     }
                 }
+                // In the order of the file, which costs less than the order of keys.
+                Wanted::Range(range) if range.is_all() => {
+                    for row in part.view.scan(&part.coverage) {
+                        let (_, key, aggregate) = row?;
+                        visit(day, &key, layer, &aggregate);
+                    }
+                }
+                Wanted::Range(range) => {
+                    part.view.range(range, &part.coverage, |_, key, aggregate| {
+                        visit(day, &key, layer, &aggregate);
+                    })?;
+                }
             }
-        }
+            Ok::<_, ArchiveError>(())
+        })?;
         let place = (days.lower, Day::MIN)..(days.upper, Day::MIN);
         let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
         for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {

@@ -1,7 +1,7 @@
 //! The file system of the machine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,10 +9,6 @@ use memmap2::Mmap;
 
 use super::storage::{FolderLock, Storage, StorageFile};
 use crate::batch::Bytes;
-
-/// Files up to this length are read rather than mapped: a map takes whole pages and one of the 65,530
-/// that the system allows by default.
-const READ_BYTES_MAX: u64 = 16 * 1024;
 
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,12 +45,10 @@ impl Storage for Disk {
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        if length <= READ_BYTES_MAX {
-            let mut bytes = Vec::with_capacity(length as usize);
-            file.read_to_end(&mut bytes)?;
-            return Ok(bytes.into());
+        let file = File::open(path)?;
+        // An empty file cannot be mapped everywhere.
+        if file.metadata()?.len() == 0 {
+            return Ok(Vec::new().into());
         }
         // SAFETY: the map is sound while nobody changes or truncates the file. Sealed files are
         // renamed into place when they are complete and never written again, and the folder's lock

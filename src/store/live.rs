@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::path::PathBuf;
 
 use super::layout::Layout;
-use super::record::BatchEntry;
-use crate::batch::{Coverage, Digest};
+use super::record::{BatchEntry, batch_file_name};
+use crate::batch::{Coverage, Digest, RawBatch};
 use crate::time::Day;
 
 /// A batch view in the folder.
@@ -50,6 +50,39 @@ impl LiveBatch {
             bytes: entry.bytes,
             digest: entry.digest,
         }
+    }
+}
+
+/// What is remembered of a sealed file, to open it again.
+pub(crate) struct SealedFile<'a> {
+    pub(crate) view: &'a str,
+    pub(crate) day: Day,
+    pub(crate) closing: Day,
+    pub(crate) process: u32,
+    pub(crate) worker: u32,
+    /// The partitions that the file speaks for.
+    pub(crate) coverage: Coverage,
+    /// That of its [`BatchSummary`](crate::batch::BatchSummary).
+    pub(crate) check: u64,
+}
+
+impl SealedFile<'_> {
+    pub(super) fn path(&self, layout: &Layout) -> PathBuf {
+        let file = batch_file_name(self.closing, self.worker);
+        layout.day(self.process, self.view, self.day).join(file)
+    }
+
+    /// What differs between a file and what is remembered of it: both sides, as texts.
+    pub(super) fn difference(&self, raw: &RawBatch) -> Option<(&'static str, String, String)> {
+        let meta = raw.meta();
+        let found = (meta.view.as_str(), meta.day, meta.closing, meta.coverage);
+        let expected = (self.view, self.day, self.closing, self.coverage);
+        if found != expected {
+            return Some(("revision", format!("{found:?}"), format!("{expected:?}")));
+        }
+        let (found, expected) = (raw.summary().check(), self.check);
+        let differ = found != expected;
+        differ.then(|| ("content", format!("{found:016x}"), format!("{expected:016x}")))
     }
 }
 

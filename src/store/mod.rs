@@ -54,6 +54,7 @@ use crate::time::Day;
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
 pub use live::LiveBatch;
+pub(crate) use live::SealedFile;
 pub use memory::Memory;
 pub use record::{BatchEntry, ViewRecord};
 pub use storage::{FolderLock, Storage, StorageFile};
@@ -130,30 +131,45 @@ impl Store {
     /// The batch views that count, of all parts: of each day and partition those of the greatest
     /// closing that covers it. By day, then closing.
     ///
-    /// The parts of other processes are as they were when the run began.
-    pub fn live(&self, view: &str) -> Vec<LiveBatch> {
-        live::live(self.batches(view, |_| true))
+    /// This reads the manifests: memory holds no list of files. During a run, the part of another
+    /// process may be one commit behind or ahead.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
+    pub fn live(&self, view: &str) -> Result<Vec<LiveBatch>, StoreError> {
+        Ok(live::live(self.batches(view, |_| true)?))
     }
 
     /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing.
-    pub fn revisions(&self, view: &str, day: Day) -> Vec<LiveBatch> {
-        let mut batches = self.batches(view, |found| found == day);
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub fn revisions(&self, view: &str, day: Day) -> Result<Vec<LiveBatch>, StoreError> {
+        let mut batches = self.batches(view, |found| found == day)?;
         batches.sort_by_key(|batch| (batch.closing, batch.process, batch.worker));
-        batches
+        Ok(batches)
     }
 
-    fn batches(&self, view: &str, wanted: impl Fn(Day) -> bool) -> Vec<LiveBatch> {
-        let state = self.read();
-        let own = (self.config.process as u32, &state.own);
-        let others = state.others.iter().map(|(&process, part)| (process, part));
+    fn batches(
+        &self,
+        view: &str,
+        wanted: impl Fn(Day) -> bool,
+    ) -> Result<Vec<LiveBatch>, StoreError> {
+        // Nothing is appended to our own while it is read.
+        let _manifest = self.manifest();
+        let mut parts: Vec<u32> = self.read().others.keys().copied().collect();
+        parts.push(self.config.process as u32);
         let mut batches = Vec::new();
-        for (process, part) in others.chain([own]) {
-            let entries =
-                part.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+        for process in parts {
+            let path = self.layout.manifest(process);
+            let Some(part) = manifest::read(&*self.storage, &path)? else {
+                return Err(StoreError::MissingPart { path });
+            };
+            let entries = part.state.sealed.get(view).into_iter().flat_map(|s| s.batches.values());
             let entries = entries.filter(|entry| wanted(entry.day));
             batches.extend(entries.map(|entry| LiveBatch::new(&self.layout, view, process, entry)));
         }
-        batches
+        Ok(batches)
     }
 
     /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.
@@ -171,6 +187,22 @@ impl Store {
         match difference(&raw, batch) {
             Some((field, found, expected)) => {
                 Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
+            }
+            None => Ok(BatchView::from_raw(Arc::new(raw))),
+        }
+    }
+
+    /// Opens a batch view again that was open before.
+    pub(crate) fn reopen<K: Key, A: Aggregate>(
+        &self,
+        file: &SealedFile<'_>,
+    ) -> Result<BatchView<K, A>, StoreError> {
+        let path = file.path(&self.layout);
+        let bytes = self.storage.map(&path).map_err(StoreError::harmless("open", &path))?;
+        let raw = RawBatch::open(bytes, &path.display().to_string())?;
+        match file.difference(&raw) {
+            Some((field, found, expected)) => {
+                Err(StoreError::WrongBatch { path, field, found, expected })
             }
             None => Ok(BatchView::from_raw(Arc::new(raw))),
         }
@@ -231,6 +263,7 @@ impl Store {
         manifest.append(std::slice::from_ref(&record))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.own.apply(record).expect("our own records follow each other");
+        state.own.forget_batches();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
-use super::record::{Record, Run, ViewRecord, is_name};
+use super::record::{PartState, Record, Run, ViewRecord, is_name};
 use super::recovery;
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
@@ -54,19 +54,21 @@ impl Store {
         }
 
         let replayed = folder.parts.remove(&process);
-        let (manifest, own) =
+        let (manifest, mut own) =
             recovery::open_part(&*storage, &layout, &config, &agreed, process, replayed)?;
         let mut others = BTreeMap::new();
         for (part, replayed) in folder.parts {
             // Parts that have left the group earlier took no part in the newest run: nothing to do.
-            let state = if held.contains(&part) && agreed.is_member(part) {
+            let mut state = if held.contains(&part) && agreed.is_member(part) {
                 let part = (part, Some(replayed));
                 recovery::open_part(&*storage, &layout, &config, &agreed, part.0, part.1)?.1
             } else {
                 replayed.state
             };
+            state.forget_batches();
             others.insert(part, state);
         }
+        own.forget_batches();
         let (prepared, prepared_through) = Default::default();
         Ok(Store {
             storage,
@@ -118,6 +120,7 @@ impl Store {
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);
         state.others = folder.parts.into_iter().map(|(part, found)| (part, found.state)).collect();
+        state.others.values_mut().for_each(PartState::forget_batches);
         Ok(())
     }
 

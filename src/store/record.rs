@@ -97,7 +97,7 @@ pub(super) enum Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) through: Day,
-    /// By day, closing and worker.
+    /// By day, closing and worker; none after [`PartState::forget_batches`].
     pub(super) batches: BTreeMap<(Day, Day, u32), BatchEntry>,
 }
 
@@ -174,6 +174,11 @@ impl PartState {
             batches.into_iter().map(|entry| ((entry.day, entry.closing, entry.worker), entry));
         sealed.batches.extend(keyed);
         Ok(())
+    }
+
+    /// Forgets the files, of which there are more every day; the manifest remembers them.
+    pub(super) fn forget_batches(&mut self) {
+        self.sealed.values_mut().for_each(|sealed| sealed.batches = BTreeMap::new());
     }
 
     /// Up to where this part has committed a view.
