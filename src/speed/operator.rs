@@ -79,7 +79,8 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
                 reports.session(capability).give(report);
             }
             if reporting.is_some() && seal.is_done(frontier) {
-                shared.borrow_mut().finished = true;
+                let mut state = shared.borrow_mut();
+                state.finished = !state.abandoned;
                 reporting = None;
             }
         }
