@@ -1,11 +1,12 @@
 //! Sealing a closed day: sorted once, merged with the revision before, written as the next one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
+use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
 use crate::speed::Frozen;
 use crate::store::{BatchEntry, Store};
@@ -43,15 +44,23 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
         let mut entries = Vec::new();
         let coverage = Coverage::of_owner(self.worker, self.peers);
         for ((day, closing), table) in std::mem::take(&mut self.frozen) {
-            let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
-            rows.extend(table.iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
-            for part in self.live.remove(&day).unwrap_or_default() {
-                for row in part.view.scan(&part.coverage) {
-                    rows.push(row?);
-                }
+            let before = self.live.remove(&day).unwrap_or_default();
+            let expected =
+                before.iter().map(|part| part.view.rows()).sum::<u64>() + table.len() as u64;
+            // Rows are made while they are written: not even a large day is held twice.
+            let damage = Cell::new(None);
+            let rows = table.parts().flat_map(|(partition, rows)| {
+                merged(rows, &before, partition.map_or(coverage, |p| Coverage::from_iter([p])))
+                    .unwrap_or_else(|error| {
+                        damage.set(Some(error));
+                        Vec::new()
+                    })
+            });
+            let part =
+                self.write_one(place, (day, closing), coverage, expected, rows, &mut entries)?;
+            if let Some(error) = damage.take() {
+                return Err(error.into());
             }
-            let rows = sorted(rows);
-            let part = self.write_one(place, day, closing, coverage, rows, &mut entries)?;
             tracing::debug!(view = self.view, %day, %closing, rows = part.view.rows(), "written");
             self.live.insert(day, vec![part.clone()]);
             written.push(part);
@@ -65,28 +74,27 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     fn write_one(
         &self,
         place: &Place,
-        day: Day,
-        closing: Day,
+        (day, closing): (Day, Day),
         coverage: Coverage,
-        rows: Vec<(u64, K, A)>,
+        expected: u64,
+        rows: impl Iterator<Item = (u64, K, A)>,
         entries: &mut Vec<BatchEntry>,
     ) -> Result<LivePart<K, A>, ArchiveError> {
         let (process, view) = match place {
             Place::Memory => {
                 let meta = BatchMeta { view: self.view.clone(), day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
-                let mut writer =
-                    BatchWriter::new(Vec::new(), meta, rows.len() as u64).map_err(error)?;
-                for (hash, key, aggregate) in &rows {
-                    writer.push(*hash, key, aggregate).map_err(error)?;
+                let mut writer = BatchWriter::new(Vec::new(), meta, expected).map_err(error)?;
+                for (hash, key, aggregate) in rows {
+                    writer.push(hash, &key, &aggregate).map_err(error)?;
                 }
                 let (bytes, _) = writer.finish().map_err(error)?;
                 (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
             }
             Place::Folder(store) => {
-                let count = rows.len() as u64;
                 let (view, worker) = (&self.view, self.worker);
-                let entry = store.write_batch(view, day, closing, worker, coverage, count, rows)?;
+                let entry =
+                    store.write_batch(view, day, closing, worker, coverage, expected, rows)?;
                 let written = store.written(view, &entry);
                 entries.push(entry);
                 (written.process as u32, store.open_batch(&written)?)
@@ -96,8 +104,20 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     }
 }
 
-/// Sorts rows by position and key, and combines those of the same key: an amendment with what it amends.
-fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> {
+/// The rows of a part of a table, and those of the revisions before in the same partitions, by position
+/// and key; an amendment is combined with what it amends.
+fn merged<K: Key, A: Aggregate>(
+    table: Vec<&(K, A)>,
+    before: &[LivePart<K, A>],
+    partitions: Coverage,
+) -> Result<Vec<(u64, K, A)>, BatchError> {
+    let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
+    rows.extend(table.into_iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
+    for part in before {
+        for row in part.view.scan(&part.coverage.intersection(partitions)) {
+            rows.push(row?);
+        }
+    }
     // Keys of the same hash are rare enough to be encoded only when they meet.
     rows.sort_by(|a, b| {
         let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
@@ -110,7 +130,7 @@ fn sorted<K: Key, A: Aggregate>(mut rows: Vec<(u64, K, A)>) -> Vec<(u64, K, A)> 
         }
         same
     });
-    rows
+    Ok(rows)
 }
 
 /// Puts the live revisions of a worker's partitions on its shelf. All are opened once, so that one that

@@ -311,13 +311,6 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
                         visit(day, key, layer, &aggregate);
                     }
                 }
-                // In the order of the file, which costs less than the order of keys.
-                Wanted::Range(range) if range.is_all() => {
-                    for row in part.view.scan(&part.coverage) {
-                        let (_, key, aggregate) = row?;
-                        visit(day, &key, layer, &aggregate);
-                    }
-                }
                 Wanted::Range(range) => {
                     part.view.range(range, &part.coverage, |_, key, aggregate| {
                         visit(day, &key, layer, &aggregate);

@@ -112,6 +112,14 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, A)> {
         self.parts.iter().flatten()
     }
+
+    /// The rows in parts that follow each other in the order of sealed files: all at once, or partition
+    /// by partition, which is then given with them.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Option<usize>, Vec<&(K, A)>)> {
+        let is_split = self.parts.len() > 1;
+        let parts = self.parts.iter().enumerate();
+        parts.map(move |(at, part)| (is_split.then_some(at), part.iter().collect()))
+    }
 }
 
 #[cfg(test)]
