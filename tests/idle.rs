@@ -3,11 +3,13 @@
 //! In a process of its own, because what is counted is the processor time of the whole process.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::io::{self, Read};
-use std::sync::mpsc;
+mod common;
+
 use std::time::{Duration, Instant};
 
+use common::Feed;
 use dayfold::aggregate::Count;
 use dayfold::engine::{Measures, Running, ViewHandle};
 use dayfold::serve::Query;
@@ -18,8 +20,8 @@ use dayfold::{Cluster, Engine};
 
 #[test]
 fn an_idle_engine_parks() {
-    let (feed, reader) = mpsc::channel();
-    let (running, view) = start(Feed { reader, rest: Vec::new() });
+    let (feed, reader) = Feed::new();
+    let (running, view) = start(reader);
     feed.send(b"time,key\n2013-01-01T12:00:00Z,a\n".to_vec()).unwrap();
     let waiting = share_of_a_core(Duration::from_secs(3));
     drop(feed);
@@ -66,25 +68,4 @@ fn processor_seconds() -> f64 {
         nanoseconds += spent.unwrap_or(0);
     }
     nanoseconds as f64 / 1e9
-}
-
-/// A reader that waits for what it is sent.
-struct Feed {
-    reader: mpsc::Receiver<Vec<u8>>,
-    rest: Vec<u8>,
-}
-
-impl Read for Feed {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.reader.recv() {
-                Ok(bytes) => self.rest = bytes,
-                Err(mpsc::RecvError) => return Ok(0),
-            }
-        }
-        let length = into.len().min(self.rest.len());
-        into[..length].copy_from_slice(&self.rest[..length]);
-        self.rest.drain(..length);
-        Ok(length)
-    }
 }

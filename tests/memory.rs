@@ -5,6 +5,7 @@
 //! files, which the system takes back when it likes.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io;
 use std::path::Path;

@@ -112,6 +112,10 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         let check = part.view.summary().check();
         let file = File { day, closing, source, slot: Cell::new(CLOSED), check };
         let at = self.files.partition_point(|file| (file.day, file.closing) <= (day, closing));
+        if self.files.len() == self.files.capacity() {
+            // By about a year: twice as much would be taken for nothing.
+            self.files.reserve_exact(OPEN_FILES);
+        }
         self.files.insert(at, file);
         if let Place::Memory = self.archive.place() {
             self.keep_open(at, part.view);

@@ -36,6 +36,13 @@ const TABLES_SEALING: usize = 8;
 /// How often a worker without events lets the others' ticks pass, if nothing tells it to.
 const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
+/// The same once nothing has happened for [`QUIET_AFTER`]. Only the first tick after that, and only of
+/// another process, may wait for it: within a process, workers wake each other.
+const QUIET_ADVANCE: Duration = Duration::from_millis(50);
+
+/// How long nothing has to happen before a worker is quiet.
+const QUIET_AFTER: Duration = Duration::from_millis(500);
+
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
@@ -152,6 +159,8 @@ struct Turning<'a, E: 'static> {
     /// Whether the run has begun, in the data folder too; nothing enters before.
     begun: bool,
     advanced: Instant,
+    /// When something last happened here.
+    lively: Instant,
     published: Instant,
     finished: bool,
 }
@@ -198,6 +207,7 @@ impl<'a, E: 'static> Turning<'a, E> {
             in_flight,
             begun: false,
             advanced: turn,
+            lively: turn,
             published: turn,
             finished: false,
         }
@@ -238,9 +248,10 @@ impl<'a, E: 'static> Turning<'a, E> {
         self.advance();
         self.answer();
         if read || entered {
+            self.lively = Instant::now();
             self.worker.step();
         } else {
-            self.worker.step_or_park(Some(IDLE_ADVANCE));
+            self.worker.step_or_park(Some(self.idle_advance()));
         }
         while self.in_flight.front().is_some_and(|moment| !self.probe.less_equal(moment)) {
             self.in_flight.pop_front();
@@ -396,10 +407,18 @@ impl<'a, E: 'static> Turning<'a, E> {
                 wanted = wanted.max(newest.tick);
             }
         }
-        if wanted >= self.now.tick || self.advanced.elapsed() >= IDLE_ADVANCE {
+        let is_wanted = wanted >= self.now.tick;
+        if is_wanted {
+            self.lively = Instant::now();
+        }
+        if is_wanted || self.advanced.elapsed() >= self.idle_advance() {
             let tick = self.clock.beyond(wanted);
             self.advance_to(Moment::new(self.now.floor, tick));
         }
+    }
+
+    fn idle_advance(&self) -> Duration {
+        if self.lively.elapsed() < QUIET_AFTER { IDLE_ADVANCE } else { QUIET_ADVANCE }
     }
 
     fn advance_to(&mut self, moment: Moment) {

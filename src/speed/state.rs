@@ -274,6 +274,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     fn unsealed_days(&self) -> usize {
         let mut days: Vec<Day> =
             self.tables.keys().chain(self.frozen.keys()).map(|(day, _)| *day).collect();
+        days.sort_unstable();
         days.dedup();
         days.len()
     }
