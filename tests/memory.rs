@@ -28,8 +28,8 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 const DAYS: &str = "DAYFOLD_TEST_DAYS";
 
 const WORKERS: usize = 2;
-const KEYS: u64 = 400;
-const EVENTS_A_KEY: u64 = 4;
+const KEYS: u64 = 3_000;
+const EVENTS_A_KEY: u64 = 1;
 const RECENT: u64 = 30;
 const DAY_MS: i64 = 86_400_000;
 /// 2013-01-01T00:00:00Z.
