@@ -142,8 +142,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
             }
         }
         let joined = cluster.join(&self.definition(), floor)?;
+        let floor = joined.floor();
+        tracing::info!(
+            views = self.views.len(),
+            threads = joined.threads(),
+            floor,
+            "the engine starts"
+        );
         let views = self.views.iter().map(|view| view.view().clone()).collect();
-        let shared = Arc::new(Shared::new(views, joined.threads(), joined.floor()));
+        let shared = Arc::new(Shared::new(views, joined.threads(), floor));
         let sources = (self.feeding, self.live);
         worker::spawn(joined, shared, self.views, sources, archive, self.tick_rows)
     }

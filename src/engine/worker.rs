@@ -297,7 +297,7 @@ impl<'a, E: 'static> Turning<'a, E> {
                     let floor = self.floors.allow(source, floor);
                     self.raise_floor(floor);
                 }
-                Deal::End { source } => match self.floors.end(source) {
+                Deal::End { source } => match self.ended(source) {
                     None => (self.events, self.counts) = (None, None),
                     floor => self.raise_floor(floor),
                 },
@@ -328,8 +328,14 @@ impl<'a, E: 'static> Turning<'a, E> {
         }
     }
 
+    fn ended(&mut self, source: usize) -> Option<EventTime> {
+        tracing::debug!(worker = self.worker.index(), source, "a source has ended");
+        self.floors.end(source)
+    }
+
     fn raise_floor(&mut self, floor: Option<EventTime>) {
         if let Some(floor) = floor.filter(|floor| *floor > self.now.floor) {
+            tracing::debug!(worker = self.worker.index(), floor, "days up to this floor close");
             let tick = self.clock.next();
             self.advance_to(Moment::new(floor, tick));
         }

@@ -117,7 +117,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Stage::Committing(through, parts, done) => match done.try_recv() {
                 Ok(committed) => {
                     committed?;
-                    self.state.borrow_mut().swap(parts, through);
+                    let mut state = self.state.borrow_mut();
+                    tracing::debug!(view = state.view.name(), %through, files = parts.len(), "sealed");
+                    state.swap(parts, through);
                     Next::Going(Stage::Idle)
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Committing(through, parts, done)),
