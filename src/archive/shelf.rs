@@ -11,7 +11,7 @@ use crate::time::{Day, DayRange};
 
 /// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
 /// days. Queries over more days than that open files again, 10 to 20 µs for each.
-const OPEN_FILES: usize = 512;
+const OPEN_FILES: usize = 400;
 
 /// Files that all shelves of an archive may keep open: half the maps that Linux allows a process.
 const OPEN_FILES_IN_ALL: usize = 32_768;
