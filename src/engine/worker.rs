@@ -134,8 +134,12 @@ fn guarded<E: 'static>(worker: &mut Worker, start: &Start<E>) {
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    // Timely notices a lost peer in this way only.
-    format!("a worker stopped: {}", text.unwrap_or_else(|| "unknown panic".to_owned()))
+    let text = text.unwrap_or_else(|| "unknown panic".to_owned());
+    // Timely notices a lost peer in this way only, and does not say which one.
+    if text.contains("MergeQueue poisoned") {
+        return "another process of the cluster is gone".to_owned();
+    }
+    format!("a worker stopped: {text}")
 }
 
 /// A worker at work.
