@@ -69,7 +69,7 @@ fn measured(days: u64) {
     let (name, zone) = (text("memory"), text("UTC"));
     let record =
         ViewRecord { name, zone, key: text("u64"), aggregate: text("stats"), definition: text("") };
-    let config = StoreConfig { process: 0, processes: 1, views: vec![record] };
+    let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Unsynced), folder.path(), config).unwrap();
     store.begin().unwrap();
     let archive = Archive::folder(Arc::new(store));

@@ -169,7 +169,7 @@ fn oracle_sealing_into_a_folder_changes_no_answer() {
         aggregate: String::new(),
         definition: String::new(),
     };
-    let config = StoreConfig { process: 0, processes: 1, views: vec![record] };
+    let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Disk), folder.path(), config).unwrap();
     store.begin().unwrap();
     standing(&Archive::folder(Arc::new(store)), &view());

@@ -160,11 +160,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         root: &std::path::Path,
         cluster: &Cluster,
     ) -> Result<Arc<Store>, EngineError> {
-        let config = StoreConfig {
-            process: cluster.process(),
-            processes: cluster.processes(),
-            views: self.views.iter().map(|view| view.record()).collect(),
-        };
+        let views = self.views.iter().map(|view| view.record()).collect();
+        let config = StoreConfig::new(cluster.process(), cluster.processes(), views);
         let store = Store::open(Arc::new(Disk), root, config)?;
         if store.state() == RunState::Incomplete {
             return Err(EngineError::Incomplete { folder: root.to_owned() });

@@ -79,6 +79,20 @@ pub enum StoreError {
         /// What the program, or the folder's other parts, say.
         asked: String,
     },
+    /// The folder's runs were logged and this one is not to be, or the other way round: its log would not
+    /// hold all events of what is sealed. Nothing was changed.
+    #[error("{} {} and this program {}: {}", folder.display(),
+        if *on_disk { "has a log" } else { "was written without a log" },
+        if *asked { "keeps one" } else { "keeps none" },
+        if *on_disk { "start it with the log" } else { "start it without one, or use a new folder" })]
+    LogMismatch {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether the runs of the folder were logged.
+        on_disk: bool,
+        /// Whether this one is to be.
+        asked: bool,
+    },
     /// A view is defined otherwise than when its days were sealed. Nothing was changed.
     #[error(
         "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: give the changed view a new name or use a new folder"

@@ -75,6 +75,10 @@ impl Folder {
             return Err(StoreError::MissingPart { path: layout.manifest(process) });
         }
         let cluster = self.check_identities(layout)?;
+        if let Some(run) = run.filter(|run| run.logged != config.logged) {
+            let (folder, on_disk, asked) = (layout.root().to_owned(), run.logged, config.logged);
+            return Err(StoreError::LogMismatch { folder, on_disk, asked });
+        }
         self.check_views(config)?;
         let mut agreed = Agreed { cluster, run, through: BTreeMap::new() };
         for (process, state) in self.states() {

@@ -22,7 +22,7 @@ use super::storage::{Storage, StorageFile};
 use crate::batch::codec;
 
 const MAGIC: [u8; 8] = *b"DAYFOLDM";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;
 const FRAME_HEAD_BYTES: usize = 8;
 /// The greatest payload of a frame.
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn records() -> Vec<Record> {
-        let run = Run { number: 1, processes: 1, parts: 1, complete: false };
+        let run = Run { number: 1, processes: 1, parts: 1, complete: false, logged: false };
         let fact = Record::Fact { name: "moment".to_owned(), bytes: vec![1, 2, 3] };
         vec![Record::View(view()), Record::State(run), fact, live(10), live(11)]
     }
@@ -272,12 +272,14 @@ mod tests {
 
     #[test]
     fn other_versions_are_refused() {
-        let mut bytes = whole(&[]).unwrap();
-        bytes[8] = 2;
-        let crc = crc32fast::hash(&bytes[..12]);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        let error = replay(&bytes, path()).unwrap_err();
-        assert!(matches!(error, StoreError::Version { found: 2, known: 1, .. }), "{error}");
+        for (version, said) in [(1, "format version 1"), (3, "format version 3")] {
+            let mut bytes = whole(&[]).unwrap();
+            bytes[8] = version;
+            let crc = crc32fast::hash(&bytes[..12]);
+            bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+            let error = replay(&bytes, path()).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("this program reads 2"), "{error}");
+        }
     }
 
     #[test]

@@ -72,6 +72,17 @@ pub struct StoreConfig {
     pub processes: usize,
     /// The views of the program.
     pub views: Vec<ViewRecord>,
+    /// Whether the program appends every accepted event to a log before it is acknowledged. A folder
+    /// keeps to what its first run said: a log that began later, or paused, would not hold all events of
+    /// what is sealed.
+    pub logged: bool,
+}
+
+impl StoreConfig {
+    /// Process `process` of `processes`, with these views and without a log.
+    pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
+        StoreConfig { process, processes, views, logged: false }
+    }
 }
 
 /// How the last run left the folder.
@@ -117,6 +128,12 @@ impl Store {
     /// How the last run left the folder, as it was when this part was opened.
     pub fn state(&self) -> RunState {
         self.last
+    }
+
+    /// The number of the run that [`Store::begin`] begins, the same in all processes of the group. Runs of
+    /// a folder are numbered upwards from 1; a run that was cut short keeps its number.
+    pub fn run(&self) -> u64 {
+        self.next_run.number
     }
 
     /// Up to which day a view is closed, the day included: what this process has committed or, when it

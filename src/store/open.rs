@@ -235,6 +235,7 @@ fn next_run(config: &StoreConfig, last: Option<Run>) -> Run {
         processes,
         parts: last.map_or(processes, |last| last.parts.max(processes)),
         complete: false,
+        logged: config.logged,
     }
 }
 

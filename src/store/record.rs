@@ -72,6 +72,8 @@ pub(super) struct Run {
     /// The number of parts that the folder has ever had, so that a lost one is missed.
     pub(super) parts: u32,
     pub(super) complete: bool,
+    /// Whether its events were logged: the same for all runs of a folder.
+    pub(super) logged: bool,
 }
 
 /// One record. New kinds are added at the end: the position is the kind on disk.

@@ -14,6 +14,8 @@ use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
+mod runs;
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct N(i64);
 
@@ -39,7 +41,7 @@ fn view(name: &str) -> ViewRecord {
 }
 
 fn config(process: usize, processes: usize) -> StoreConfig {
-    StoreConfig { process, processes, views: vec![view("v")] }
+    StoreConfig::new(process, processes, vec![view("v")])
 }
 
 fn try_open(memory: &Memory, process: usize, processes: usize) -> Result<Store, StoreError> {
@@ -259,10 +261,7 @@ fn a_changed_view_is_refused_with_both_sides() {
     let memory = Memory::default();
     drop(start(&memory, 1));
     let before = contents(&memory, Path::new(ROOT));
-    let open = |views| {
-        let config = StoreConfig { process: 0, processes: 1, views };
-        Store::open(Arc::new(memory.clone()), ROOT, config)
-    };
+    let open = |views| Store::open(Arc::new(memory.clone()), ROOT, StoreConfig::new(0, 1, views));
     let error =
         open(vec![ViewRecord { zone: "America/New_York".to_owned(), ..view("v") }]).unwrap_err();
     assert_eq!(
