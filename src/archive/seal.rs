@@ -17,6 +17,7 @@ use crate::time::Day;
 pub(crate) struct LivePart<K, A> {
     pub(crate) day: Day,
     pub(crate) closing: Day,
+    pub(crate) generation: u32,
     pub(crate) coverage: Coverage,
     /// Who wrote it.
     pub(crate) process: u32,
@@ -100,7 +101,8 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 (written.process as u32, store.open_batch(&written)?)
             }
         };
-        Ok(LivePart { day, closing, coverage, process, worker: self.worker as u32, view })
+        let (generation, worker) = (0, self.worker as u32);
+        Ok(LivePart { day, closing, generation, coverage, process, worker, view })
     }
 }
 
@@ -148,8 +150,8 @@ pub(super) fn load<K: Key, A: Aggregate>(
         if !coverage.is_empty() {
             let view = store.open_batch(&live)?;
             let (process, worker) = (live.process as u32, live.worker as u32);
-            let (day, closing) = (live.day, live.closing);
-            shelf.put(LivePart { day, closing, coverage, process, worker, view });
+            let (day, closing, generation) = (live.day, live.closing, live.generation);
+            shelf.put(LivePart { day, closing, generation, coverage, process, worker, view });
         }
     }
     Ok(())

@@ -47,9 +47,10 @@ struct File {
 
 const CLOSED: u32 = u32::MAX;
 
-/// Who wrote a file, for which partitions, and for which of them it counts here.
+/// Who wrote a file, in which generation, for which partitions, and for which of them it counts here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Source {
+    generation: u32,
     process: u32,
     worker: u32,
     written: Coverage,
@@ -86,9 +87,22 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.days
     }
 
-    /// Puts a revision in the place of those that it covers. A file is opened again when it is needed.
-    pub(crate) fn put(&mut self, part: LivePart<K, A>) {
-        let mut at = self.files.partition_point(|file| file.day < part.day);
+    /// Puts a revision in the place of the older ones that it covers, as far as no newer one does. A file
+    /// is opened again when it is needed.
+    pub(crate) fn put(&mut self, mut part: LivePart<K, A>) {
+        let name = (part.closing, part.generation);
+        let first = self.files.partition_point(|file| file.day < part.day);
+        let of_day = |file: &&File| file.day == part.day;
+        for file in self.files[first..].iter().take_while(of_day) {
+            let source = &self.sources[file.source as usize];
+            if (file.closing, source.generation) > name {
+                part.coverage = part.coverage.difference(source.counts);
+            }
+        }
+        if part.coverage.is_empty() {
+            return;
+        }
+        let mut at = first;
         let is_new_day = self.files.get(at).is_none_or(|file| file.day != part.day);
         self.days += usize::from(is_new_day);
         while self.files.get(at).is_some_and(|file| file.day == part.day) {
@@ -107,8 +121,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
         let (day, closing) = (part.day, part.closing);
         let written = part.view.meta().coverage;
-        let (process, worker, counts) = (part.process, part.worker, part.coverage);
-        let source = self.intern(Source { process, worker, written, counts });
+        let LivePart { generation, process, worker, coverage: counts, .. } = part;
+        let source = self.intern(Source { generation, process, worker, written, counts });
         let check = part.view.summary().check();
         let file = File { day, closing, source, slot: Cell::new(CLOSED), check };
         let at = self.files.partition_point(|file| (file.day, file.closing) <= (day, closing));
@@ -137,9 +151,10 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             if partition.is_some_and(|partition| !coverage.contains(partition)) {
                 continue;
             }
-            let Source { process, worker, .. } = self.sources[file.source as usize];
-            let (day, closing, view) = (file.day, file.closing, self.open(at)?);
-            visit(LivePart { day, closing, coverage: *coverage, process, worker, view })?;
+            let Source { generation, process, worker, .. } = self.sources[file.source as usize];
+            let (day, closing, coverage, view) =
+                (file.day, file.closing, *coverage, self.open(at)?);
+            visit(LivePart { day, closing, generation, coverage, process, worker, view })?;
         }
         Ok(())
     }
@@ -172,6 +187,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             view: &self.view,
             day: file.day,
             closing: file.closing,
+            generation: source.generation,
             process: source.process,
             worker: source.worker,
             coverage: source.written,

@@ -183,6 +183,19 @@ pub enum StoreError {
         /// Up to where the view is closed.
         through: Day,
     },
+    /// Only what is sealed can be rebuilt. Nothing was changed.
+    #[error(
+        "view '{view}' is closed through {}: closing {closing} cannot be rebuilt yet",
+        day_or_nothing(*through)
+    )]
+    NotClosed {
+        /// The view.
+        view: String,
+        /// The closing that was to be rebuilt.
+        closing: Day,
+        /// Up to where the view is closed.
+        through: Option<Day>,
+    },
     /// A manifest record of more bytes than one may have. Nothing was changed.
     #[error("a manifest record has {bytes} bytes, more than {limit}: commit fewer days at a time")]
     TooLarge {

@@ -1,4 +1,5 @@
-//! Which rows count: of each day and partition, those of the greatest closing that covers it.
+//! Which rows count: of each day and partition, those of the newest revision that covers it. A revision is
+//! named by the closing that made it and, if it was rebuilt since, by a generation.
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -17,11 +18,13 @@ pub struct LiveBatch {
     pub day: Day,
     /// The closing that made this revision.
     pub closing: Day,
+    /// 0 as it was sealed; each rebuild of it has the next number, and counts in its place.
+    pub generation: u32,
     /// The process whose part it is in.
     pub process: usize,
     /// The worker that wrote it, by its index in the group of that run.
     pub worker: usize,
-    /// The partitions for which its rows count: not those that a later closing covers.
+    /// The partitions for which its rows count: not those that a newer revision covers.
     pub coverage: Coverage,
     /// The partitions that the file speaks for.
     pub file_coverage: Coverage,
@@ -41,6 +44,7 @@ impl LiveBatch {
             view: view.to_owned(),
             day: entry.day,
             closing: entry.closing,
+            generation: entry.generation,
             process: process as usize,
             worker: entry.worker as usize,
             coverage: entry.coverage,
@@ -58,6 +62,7 @@ pub(crate) struct SealedFile<'a> {
     pub(crate) view: &'a str,
     pub(crate) day: Day,
     pub(crate) closing: Day,
+    pub(crate) generation: u32,
     pub(crate) process: u32,
     pub(crate) worker: u32,
     /// The partitions that the file speaks for.
@@ -68,7 +73,7 @@ pub(crate) struct SealedFile<'a> {
 
 impl SealedFile<'_> {
     pub(super) fn path(&self, layout: &Layout) -> PathBuf {
-        let file = batch_file_name(self.closing, self.worker);
+        let file = batch_file_name(self.closing, self.generation, self.worker);
         layout.day(self.process, self.view, self.day).join(file)
     }
 
@@ -87,12 +92,14 @@ impl SealedFile<'_> {
 }
 
 /// Narrows each file's coverage to the partitions for which its rows count, and leaves out the files
-/// that are superseded everywhere. By day, then closing, process and worker.
+/// that are superseded everywhere. By day, then closing, generation, process and worker.
 ///
-/// Two files of one closing never cover the same partition, but by copies of the same rows; then the
+/// Two files of one revision never cover the same partition, but by copies of the same rows; then the
 /// first by process and worker counts.
 pub(super) fn live(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
-    batches.sort_by_key(|batch| (batch.day, Reverse(batch.closing), batch.process, batch.worker));
+    let newest_first =
+        |b: &LiveBatch| (b.day, Reverse((b.closing, b.generation)), b.process, b.worker);
+    batches.sort_by_key(newest_first);
     let (mut day, mut covered) = (None, Coverage::NONE);
     batches.retain_mut(|batch| {
         if day != Some(batch.day) {
@@ -102,7 +109,7 @@ pub(super) fn live(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
         covered = covered.union(batch.file_coverage);
         !batch.coverage.is_empty()
     });
-    batches.sort_by_key(|batch| (batch.day, batch.closing, batch.process, batch.worker));
+    batches.sort_by_key(|b| (b.day, b.closing, b.generation, b.process, b.worker));
     batches
 }
 
@@ -113,9 +120,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn batch(day: i32, closing: i32, worker: usize, peers: usize) -> LiveBatch {
+        revision(day, closing, 0, worker, peers)
+    }
+
+    fn revision(day: i32, closing: i32, generation: u32, worker: usize, peers: usize) -> LiveBatch {
         let entry = BatchEntry {
             day: Day(day),
             closing: Day(closing),
+            generation,
             worker: worker as u32,
             coverage: Coverage::of_owner(worker, peers),
             file: String::new(),
@@ -147,29 +159,33 @@ mod tests {
     proptest! {
         /// The rule, partition by partition.
         #[test]
-        fn oracle_greatest_closing(
-            revisions in proptest::collection::vec((0i32..3, 0i32..4, 1usize..5, any::<u8>()), 0..8),
+        fn oracle_newest_revision(
+            revisions in proptest::collection::vec(
+                (0i32..3, 0i32..4, 0u32..3, 1usize..5, any::<u8>()), 0..12,
+            ),
         ) {
             let mut batches = Vec::new();
-            let mut closings = std::collections::BTreeSet::new();
-            for (day, later, peers, present) in revisions {
-                if closings.insert((day, later)) {
+            let mut names = std::collections::BTreeSet::new();
+            for (day, later, generation, peers, present) in revisions {
+                if names.insert((day, later, generation)) {
                     let workers = (0..peers).filter(|worker| present >> worker & 1 == 1);
-                    batches.extend(workers.map(|worker| batch(day, day + later, worker, peers)));
+                    let closing = day + later;
+                    batches.extend(workers.map(|w| revision(day, closing, generation, w, peers)));
                 }
             }
+            let name = |batch: &LiveBatch| (batch.closing, batch.generation);
             let mut expect = BTreeMap::new();
             for batch in &batches {
                 for partition in batch.coverage.iter() {
-                    let greatest = expect.entry((batch.day, partition)).or_insert(batch.closing);
-                    *greatest = batch.closing.max(*greatest);
+                    let greatest = expect.entry((batch.day, partition)).or_insert(name(batch));
+                    *greatest = name(batch).max(*greatest);
                 }
             }
             let mut found = BTreeMap::new();
             for batch in live(batches) {
                 prop_assert!(!batch.coverage.is_empty());
                 for partition in batch.coverage.iter() {
-                    prop_assert_eq!(found.insert((batch.day, partition), batch.closing), None);
+                    prop_assert_eq!(found.insert((batch.day, partition), name(&batch)), None);
                 }
             }
             prop_assert_eq!(found, expect);

@@ -4,12 +4,13 @@
 //! ROOT/part-<process>/lock                  held while a program runs
 //!                     manifest              an append log of records: definitions, commits, facts
 //!                     views/<view>/<day>/<closing>-w<worker>.batch
+//!                     views/<view>/<day>/<closing>-g<generation>-w<worker>.batch
 //!                     rejected/rows.csv     what was refused
 //! ```
 //!
 //! Each process of a group owns one part; all see the whole folder. A program may be started again with
 //! another number of processes or workers: files say which partitions they cover, and of each day and
-//! partition the rows of the greatest closing count ([`Store::live`]).
+//! partition the rows of the newest revision count ([`Store::live`]).
 //!
 //! # Sealing
 //!
@@ -17,6 +18,12 @@
 //! 2. It registers them ([`Store::prepare`]), also when it has none.
 //! 3. When all workers *of the group* have, each process commits ([`Store::commit`]): one record with all
 //!    its workers' files, synced. It is the moment from which they count.
+//!
+//! # Rebuilding
+//!
+//! A revision that was computed again, from the log, is written as the next *generation* of the same
+//! closing ([`Store::write_rebuilt`]) and counts from one record on ([`Store::commit_rebuilt`]). It holds
+//! the same rows, so each process commits by itself: each partition is right, before and after.
 //!
 //! # Starting
 //!
@@ -36,6 +43,7 @@ mod live;
 mod manifest;
 mod memory;
 mod open;
+mod rebuild;
 mod record;
 mod recovery;
 mod seal;
@@ -61,7 +69,7 @@ pub use storage::{FolderLock, Storage, StorageFile};
 
 use layout::Layout;
 use manifest::Manifest;
-use record::{PartState, Record, Run};
+use record::{PartState, Place, Record, Run};
 
 /// What a program says about itself when it opens a folder.
 #[derive(Clone, Debug)]
@@ -118,8 +126,8 @@ struct State {
     own: PartState,
     /// As they were when this part was opened, or began.
     others: BTreeMap<u32, PartState>,
-    /// By view, then day, closing and worker.
-    prepared: BTreeMap<String, BTreeMap<(Day, Day, u32), BatchEntry>>,
+    /// By view.
+    prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
     /// Up to which closing each local worker has prepared each view.
     prepared_through: BTreeMap<(String, u32), Day>,
 }
@@ -145,8 +153,8 @@ impl Store {
         self.read().own.through(view)
     }
 
-    /// The batch views that count, of all parts: of each day and partition those of the greatest
-    /// closing that covers it. By day, then closing.
+    /// The batch views that count, of all parts: of each day and partition those of the newest revision
+    /// that covers it, by closing and then generation. By day, then closing and generation.
     ///
     /// This reads the manifests: memory holds no list of files. During a run, the part of another
     /// process may be one commit behind or ahead.
@@ -157,13 +165,14 @@ impl Store {
         Ok(live::live(self.batches(view, |_| true)?))
     }
 
-    /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing.
+    /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing and
+    /// generation.
     ///
     /// # Errors
     /// As [`Store::live`].
     pub fn revisions(&self, view: &str, day: Day) -> Result<Vec<LiveBatch>, StoreError> {
         let mut batches = self.batches(view, |found| found == day)?;
-        batches.sort_by_key(|batch| (batch.closing, batch.process, batch.worker));
+        batches.sort_by_key(|b| (b.closing, b.generation, b.process, b.worker));
         Ok(batches)
     }
 

@@ -41,6 +41,8 @@ pub struct BatchEntry {
     pub day: Day,
     /// The closing that made this revision.
     pub closing: Day,
+    /// 0 if it was sealed; how often it had been rebuilt, else.
+    pub generation: u32,
     /// The worker that wrote it, by its index in the group of that run.
     pub worker: u32,
     /// The partitions it speaks for.
@@ -54,6 +56,26 @@ pub struct BatchEntry {
     /// The sum over its rows.
     pub digest: Digest,
 }
+
+impl BatchEntry {
+    /// Tells the files of one part and view apart, in the order in which they supersede each other.
+    pub(super) fn place(&self) -> Place {
+        (self.day, self.closing, self.generation, self.worker)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.day > self.closing {
+            return Err("a batch belongs to a closing before its day");
+        }
+        if self.file != batch_file_name(self.closing, self.generation, self.worker) {
+            return Err("a batch has an unexpected file name");
+        }
+        Ok(())
+    }
+}
+
+/// Day, closing, generation and worker.
+pub(super) type Place = (Day, Day, u32, u32);
 
 /// Which folder a part belongs to, and by which rules keys are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,14 +115,19 @@ pub(super) enum Record {
         bytes: Vec<u8>,
     },
     State(Run),
+    /// A rebuild: these files are live, and the view is closed as far as before. All or nothing.
+    Rebuilt {
+        view: String,
+        batches: Vec<BatchEntry>,
+    },
 }
 
 /// What a part has sealed of one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) through: Day,
-    /// By day, closing and worker; none after [`PartState::forget_batches`].
-    pub(super) batches: BTreeMap<(Day, Day, u32), BatchEntry>,
+    /// After [`PartState::forget_batches`], only those that were rebuilt.
+    pub(super) batches: BTreeMap<Place, BatchEntry>,
 }
 
 /// What the records of one part add up to.
@@ -145,6 +172,10 @@ impl PartState {
                 }
                 self.run = Some(run);
             }
+            Record::Rebuilt { view, batches } => {
+                let through = self.through(&view).ok_or("nothing is closed that is rebuilt")?;
+                self.commit(view, through, batches)?;
+            }
         }
         Ok(())
     }
@@ -162,25 +193,24 @@ impl PartState {
             return Err("a commit goes back");
         }
         for batch in &batches {
-            if batch.closing > through || batch.day > batch.closing {
+            batch.check()?;
+            if batch.closing > through {
                 return Err("a batch belongs to a later closing than its commit");
-            }
-            if batch.file != batch_file_name(batch.closing, batch.worker) {
-                return Err("a batch has an unexpected file name");
             }
         }
         let empty = || Sealed { through, batches: BTreeMap::new() };
         let sealed = self.sealed.entry(view).or_insert_with(empty);
         sealed.through = through;
-        let keyed =
-            batches.into_iter().map(|entry| ((entry.day, entry.closing, entry.worker), entry));
-        sealed.batches.extend(keyed);
+        sealed.batches.extend(batches.into_iter().map(|entry| (entry.place(), entry)));
         Ok(())
     }
 
-    /// Forgets the files, of which there are more every day; the manifest remembers them.
+    /// Forgets the files, of which there are more every day; the manifest remembers them. Those that
+    /// were rebuilt are few, and the next rebuild needs their generations.
     pub(super) fn forget_batches(&mut self) {
-        self.sealed.values_mut().for_each(|sealed| sealed.batches = BTreeMap::new());
+        for sealed in self.sealed.values_mut() {
+            sealed.batches.retain(|_, entry| entry.generation > 0);
+        }
     }
 
     /// Up to where this part has committed a view.
@@ -214,15 +244,21 @@ impl PartState {
 }
 
 /// The name of a batch view in its day's folder.
-pub(super) fn batch_file_name(closing: Day, worker: u32) -> String {
-    format!("{closing}-w{worker}.batch")
+pub(super) fn batch_file_name(closing: Day, generation: u32, worker: u32) -> String {
+    match generation {
+        0 => format!("{closing}-w{worker}.batch"),
+        _ => format!("{closing}-g{generation}-w{worker}.batch"),
+    }
 }
 
-/// The closing and the worker in the name of a batch view.
-pub(super) fn parse_batch_file_name(name: &str) -> Option<(Day, u32)> {
-    let (closing, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;
-    let parsed = (closing.parse().ok()?, worker.parse().ok()?);
-    (batch_file_name(parsed.0, parsed.1) == name).then_some(parsed)
+/// The closing, the generation and the worker in the name of a batch view.
+pub(super) fn parse_batch_file_name(name: &str) -> Option<(Day, u32, u32)> {
+    let (revision, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;
+    let (closing, generation) = revision.split_once("-g").unwrap_or((revision, "0"));
+    let (closing, generation, worker) =
+        (closing.parse().ok()?, generation.parse().ok()?, worker.parse().ok()?);
+    let is_ours = batch_file_name(closing, generation, worker) == name;
+    is_ours.then_some((closing, generation, worker))
 }
 
 /// Whether a view may be called so: its name becomes a folder's.
@@ -238,11 +274,18 @@ mod tests {
     #[test]
     fn names_of_files_come_back() {
         let day = "2013-01-02".parse().unwrap();
-        assert_eq!(batch_file_name(day, 12), "2013-01-02-w12.batch");
-        assert_eq!(parse_batch_file_name("2013-01-02-w12.batch"), Some((day, 12)));
-        for other in
-            ["2013-01-02-w12.batch.tmp", "2013-01-02-w012.batch", "2013-13-02-w1.batch", "x"]
-        {
+        for (generation, name) in [(0, "2013-01-02-w12.batch"), (3, "2013-01-02-g3-w12.batch")] {
+            assert_eq!(batch_file_name(day, generation, 12), name);
+            assert_eq!(parse_batch_file_name(name), Some((day, generation, 12)));
+        }
+        for other in [
+            "2013-01-02-w12.batch.tmp",
+            "2013-01-02-w012.batch",
+            "2013-01-02-g0-w12.batch",
+            "2013-01-02-g03-w12.batch",
+            "2013-13-02-w1.batch",
+            "x",
+        ] {
             assert_eq!(parse_batch_file_name(other), None, "{other}");
         }
     }

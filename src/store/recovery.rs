@@ -83,8 +83,11 @@ fn prepared(
     let mut entries = Vec::new();
     let is_due = |closing: Day| own.is_none_or(|own| own < closing) && closing <= through;
     each_file(storage, layout, process, &mut |found, path| {
-        let Some((closing, worker)) = parse_batch_file_name(found.file) else { return Ok(()) };
-        if found.view == view && is_due(closing) {
+        let Some((closing, generation, worker)) = parse_batch_file_name(found.file) else {
+            return Ok(());
+        };
+        // A rebuild was not prepared by all: what nobody committed of it does not count.
+        if found.view == view && generation == 0 && is_due(closing) {
             entries.push(entry_of(storage, path, found, closing, worker)?);
         }
         Ok(())
@@ -111,6 +114,7 @@ fn entry_of(
     Ok(BatchEntry {
         day: meta.day,
         closing,
+        generation: 0,
         worker,
         coverage: meta.coverage,
         file: found.file.to_owned(),
@@ -129,10 +133,11 @@ fn sweep(
 ) -> Result<(), StoreError> {
     each_file(storage, layout, process, &mut |found, path| {
         let is_orphan = match parse_batch_file_name(found.file) {
-            Some((closing, worker)) => {
-                let key = found.day.parse().map(|day: Day| (day, closing, worker));
+            Some((closing, generation, worker)) => {
+                let place = found.day.parse().map(|day: Day| (day, closing, generation, worker));
                 let sealed = state.sealed.get(found.view);
-                !key.is_ok_and(|key| sealed.is_some_and(|sealed| sealed.batches.contains_key(&key)))
+                let is_named = |place| sealed.is_some_and(|s| s.batches.contains_key(&place));
+                !place.is_ok_and(is_named)
             }
             None => found.file.ends_with(TEMPORARY),
         };

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
-use super::record::{BatchEntry, Record, batch_file_name};
+use super::record::{BatchEntry, Place, Record, batch_file_name};
 use super::{Store, write_whole};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchWriter, Coverage};
@@ -38,11 +38,22 @@ impl Store {
     ) -> Result<BatchEntry, StoreError> {
         self.check_view(view)?;
         self.check_open(view, closing)?;
+        self.write(view, (day, closing, 0, worker as u32), coverage, expected_rows, rows)
+    }
+
+    /// Writes a file of a place, whole, under its name.
+    pub(super) fn write<K: Key, A: Aggregate>(
+        &self,
+        view: &str,
+        (day, closing, generation, worker): Place,
+        coverage: Coverage,
+        expected_rows: u64,
+        rows: impl IntoIterator<Item = (u64, K, A)>,
+    ) -> Result<BatchEntry, StoreError> {
         assert!(day <= closing, "day {day} closes at {closing}");
-        let worker = worker as u32;
         let dir = self.layout.day(self.config.process as u32, view, day);
         self.storage.create_dirs(&dir).map_err(StoreError::harmless("make", &dir))?;
-        let file = batch_file_name(closing, worker);
+        let file = batch_file_name(closing, generation, worker);
         let meta = BatchMeta { view: view.to_owned(), day, closing, coverage };
         let summary = write_whole(&*self.storage, &dir.join(&file), |sink| {
             let buffered = io::BufWriter::with_capacity(1 << 16, sink);
@@ -55,7 +66,7 @@ impl Store {
             Ok(summary)
         })?;
         let (rows, bytes, digest) = (summary.rows, summary.bytes, summary.digest);
-        Ok(BatchEntry { day, closing, worker, coverage, file, rows, bytes, digest })
+        Ok(BatchEntry { day, closing, generation, worker, coverage, file, rows, bytes, digest })
     }
 
     /// Says that a local worker has written all it has for the closings of a view up to `closing`;
@@ -78,11 +89,12 @@ impl Store {
         let worker = worker as u32;
         for entry in &entries {
             assert_eq!(entry.worker, worker, "a worker prepares its own files");
+            assert_eq!(entry.generation, 0, "what is rebuilt is not prepared");
             assert!(entry.closing <= closing, "{} is after {closing}", entry.closing);
             self.check_open(view, entry.closing)?;
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let keyed = entries.into_iter().map(|entry| ((entry.day, entry.closing, worker), entry));
+        let keyed = entries.into_iter().map(|entry| (entry.place(), entry));
         state.prepared.entry(view.to_owned()).or_default().extend(keyed);
         let through = state.prepared_through.entry((view.to_owned(), worker)).or_insert(closing);
         *through = closing.max(*through);
@@ -118,7 +130,7 @@ impl Store {
         self.append(&mut manifest, Record::Live { view: view.to_owned(), through, batches })?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = state.prepared.get_mut(view) {
-            prepared.retain(|&(_, closing, _), _| closing > through);
+            prepared.retain(|_, entry| entry.closing > through);
         }
         Ok(())
     }
