@@ -8,8 +8,9 @@
 mod common;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -18,12 +19,15 @@ use dayfold::Engine;
 use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles, Sum};
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
 use dayfold::key::{Key, KeyRange};
+use dayfold::log::Durability;
 use dayfold::serve::{Answer, Query};
 use dayfold::source::{CsvOptions, CsvSource, Input, RefusedWriter, Row};
+use dayfold::store::Store;
 use dayfold::time::{Day, DayRange, EventTime, parse_duration};
 use dayfold::view::View;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 #[command(about = "Streams a year of flights through three views", disable_help_flag = true)]
@@ -50,7 +54,8 @@ struct Options {
     workers: Workers,
 }
 
-/// What a record says.
+/// What a record says; the log keeps it.
+#[derive(Serialize, Deserialize)]
 struct Flight {
     time: EventTime,
     carrier: String,
@@ -125,7 +130,6 @@ fn run(options: &Options) -> Result<(), EngineError> {
     }
     let latency = watch(&running, &views, &interrupted)?;
     let elapsed = started.elapsed();
-    remember(&running)?;
     if !running.is_interrupted() {
         report(&views, options)?;
     }
@@ -135,18 +139,6 @@ fn run(options: &Options) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Keeps in the folder how far the source was read: another run goes on from there.
-fn remember(running: &Running) -> Result<(), EngineError> {
-    if let (Some(store), Some(consumed)) = (running.store(), running.consumed()) {
-        let bytes = bincode::serialize(&consumed).map_err(input)?;
-        store.set_fact(READ_SO_FAR, bytes)?;
-    }
-    Ok(())
-}
-
-/// The name under which the folder keeps it.
-const READ_SO_FAR: &str = "flights";
-
 /// The engine: a source, three views of it, a folder.
 fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
     let grace = parse_duration(&options.grace).map_err(input)?;
@@ -155,7 +147,9 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
         view.grace_ms(grace).map_err(input)
     };
     let measures = || Measures::none().with("flights", |stats: &Stats| Some(stats.0.0.into()));
-    let mut engine = Engine::new().data(&options.data);
+    // What a machine that stops takes from the log can be read from the file again.
+    let mut engine =
+        Engine::new().data(&options.data).log(Durability::System, |flight: &Flight| flight.time);
     let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
         Some((flight.time, flight.carrier.clone(), stats(flight)))
     });
@@ -166,36 +160,42 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
         Some((flight.time, flight.origin.clone(), stats(flight)))
     });
     let file = options.flights.clone();
+    let rejected = Arc::new(Mutex::new(None));
+    let (opening, keeping) = (Arc::clone(&rejected), rejected);
     let engine = engine.csv(
-        move |store| {
+        move |resume| {
             let csv = CsvOptions {
                 arrival: Some("ingest_time".to_owned()),
                 fields: COLUMNS.map(str::to_owned).to_vec(),
                 ..CsvOptions::new("event_time")
             };
-            let source = match store.and_then(|store| store.fact(READ_SO_FAR)) {
+            let source = match resume.consumed() {
                 None => CsvSource::open(Input::file(file), csv)?,
-                Some(bytes) => {
-                    let consumed = bincode::deserialize(&bytes).map_err(input)?;
-                    CsvSource::resume_after(Input::file(file), csv, consumed)?
-                }
+                Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
             };
+            // The log knows which records were refused, so the file of them is written anew.
+            let path = resume.store().map(Store::rejected_path).unwrap_or_default();
+            let mut writer = rejected_file(&path).map_err(common::failed)?;
+            resume.refused().iter().try_for_each(|row| writer.write(row)).map_err(common::failed)?;
+            *lock(&opening) = Some(writer);
             Ok(Some(source))
         },
         Flight::parse,
     );
-    let rejected = options.data.join("part-0/rejected/rows.csv");
-    let mut writer = None;
-    let engine = engine.refused(move |refused| {
-        let failed = |error: std::io::Error| EngineError::Failed { message: error.to_string() };
-        if writer.is_none() {
-            std::fs::create_dir_all(rejected.parent().unwrap_or(&rejected)).map_err(failed)?;
-            let file = std::fs::File::create(&rejected).map_err(failed)?;
-            writer = Some(RefusedWriter::new(file).map_err(failed)?);
-        }
-        writer.as_mut().map_or(Ok(()), |writer| writer.write(refused)).map_err(failed)
+    let engine = engine.refused(move |refused| match lock(&keeping).as_mut() {
+        Some(writer) => writer.write(refused).map_err(common::failed),
+        None => Ok(()),
     });
     Ok((engine, Views { by_carrier, by_route, by_origin }))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn rejected_file(path: &Path) -> std::io::Result<RefusedWriter<std::fs::File>> {
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    RefusedWriter::new(std::fs::File::create(path)?)
 }
 
 fn input(error: impl std::fmt::Display) -> EngineError {
@@ -226,10 +226,13 @@ fn watch(
         if let Some(numbers) = progress.views.first() {
             let through =
                 numbers.sealed_through.map_or("nothing".to_owned(), |day| day.to_string());
-            bar.set_message(format!(
-                "{} flights, sealed through {through}, {} late",
-                progress.rows, numbers.late
-            ));
+            bar.set_message(match progress.recovered {
+                true => format!(
+                    "{} flights, sealed through {through}, {} late",
+                    progress.rows, numbers.late
+                ),
+                false => format!("{} of {} flights back", progress.replayed, progress.to_replay),
+            });
         }
         let carriers = ["UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E"];
         let carrier = carriers[asked as usize % carriers.len()];

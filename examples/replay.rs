@@ -26,11 +26,12 @@ use clap::Parser;
 use common::{failed, input, say};
 use dayfold::Engine;
 use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles};
-use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
+use dayfold::engine::{EngineError, Measures, Resume, Running, ViewHandle};
 use dayfold::key::KeyRange;
+use dayfold::log::Durability;
 use dayfold::serve::{Answer, Keys, Query, Shape};
-use dayfold::source::{Consumed, CsvSource, Input, Refused, Row};
-use dayfold::store::{Store, StoreError};
+use dayfold::source::{CsvSource, Input, Refused, Row};
+use dayfold::store::{RunState, StoreError};
 use dayfold::time::{Day, DayRange, EventTime};
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
@@ -44,12 +45,14 @@ type Key = Vec<Vec<u8>>;
 type Stats = (Count, Vec<Maybe<Numbers>>, Vec<Maybe<Distinct>>);
 type Numbers = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
 
-/// What a row says.
+/// What a row says. With `--data`, this is what the log keeps.
+#[derive(Serialize, Deserialize)]
 struct Event {
     time: EventTime,
     key: Key,
     values: Vec<Option<Decimal>>,
-    distinct: Vec<Option<Distinct>>,
+    /// Empty cells are not counted.
+    distinct: Vec<Vec<u8>>,
 }
 
 impl Event {
@@ -59,12 +62,11 @@ impl Event {
             [] => Ok(None),
             cell => Decimal::parse(cell).map(Some).map_err(|error| format!("'{name}': {error}")),
         };
-        let one = |cell: &[u8]| (!cell.is_empty()).then(|| Distinct::of(cell));
         Ok(Event {
             time: row.time(),
             key: (0..keys).map(|at| row.field(at).to_vec()).collect(),
             values: values.iter().enumerate().map(number).collect::<Result<_, _>>()?,
-            distinct: (keys + values.len()..width).map(|at| one(row.field(at))).collect(),
+            distinct: (keys + values.len()..width).map(|at| row.field(at).to_vec()).collect(),
         })
     }
 
@@ -72,31 +74,21 @@ impl Event {
         let numbers = |value: &Option<Decimal>| {
             Maybe(value.map(|v| (Mean::of(v), Min(v), Max(v), Quantiles::of(v))))
         };
-        let distinct = self.distinct.iter().map(|one| Maybe(one.clone()));
+        let one = |cell: &Vec<u8>| Maybe((!cell.is_empty()).then(|| Distinct::of(cell)));
+        let distinct = self.distinct.iter().map(one);
         (Count::one(), self.values.iter().map(numbers).collect(), distinct.collect())
     }
 }
 
-/// What the data folder remembers of the runs so far.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Recorded {
-    file: String,
-    consumed: Option<Consumed>,
-    accepted: u64,
-    refused: u64,
-    late: u64,
-}
-
-/// The name under which the folder keeps it.
-const RECORDED: &str = "replay";
+/// The name under which the data folder keeps that of the file.
+const FILE: &str = "replay";
 
 /// What opening the source, keeping refused rows and the summary share.
 #[derive(Default)]
 struct Session {
-    before: Option<Recorded>,
+    /// Whether the folder has something of the file already.
+    goes_on: bool,
     refused: RefusedRows,
-    /// Whether the folder knows of this run.
-    recorded: bool,
 }
 
 fn main() -> ExitCode {
@@ -122,10 +114,8 @@ fn run(options: Options) -> Result<(), EngineError> {
         let _ = lock(&session).refused.finish();
         running.fail(&error.to_string());
     }
-    let recorded = lock(&session).recorded;
     // If another process was the first to stop, its reason counts.
-    let stopped = if recorded { running.finish() } else { running.abandon() };
-    stopped.and(result)
+    running.finish().and(result)
 }
 
 /// The engine: a source, one view of it, a folder.
@@ -135,7 +125,8 @@ fn build(
 ) -> Result<(Engine<Event>, ViewHandle<Key, Stats>), EngineError> {
     let mut engine = Engine::new();
     if let Some(folder) = &options.data {
-        engine = engine.data(folder);
+        // What a machine that stops takes from the log can be read from the file again.
+        engine = engine.data(folder).log(Durability::System, |event: &Event| event.time);
     }
     let view = engine.view(options.view()?, Measures::none(), |event: &Event| {
         Some((event.time, event.key.clone(), event.stats()))
@@ -144,9 +135,9 @@ fn build(
     let parsing = Arc::clone(options);
     let width = options.key.len() + options.value.len() + options.distinct.len();
     let engine = engine.csv(
-        move |store| {
+        move |resume| {
             // Opening may wait for input, with nothing locked.
-            let (source, opened) = open(&opening, store)?;
+            let (source, opened) = open(&opening, resume)?;
             *lock(&to_open) = opened;
             Ok(Some(source))
         },
@@ -162,20 +153,16 @@ fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
 }
 
 /// Opens the source, behind what the folder has of it. Nothing is written before all is known to fit.
-fn open(options: &Options, store: Option<&Store>) -> Result<(CsvSource, Session), EngineError> {
-    let before = store.and_then(|store| store.fact(RECORDED));
-    let before: Option<Recorded> =
-        before.map(|bytes| bincode::deserialize(&bytes)).transpose().map_err(|error| {
-            failed(format_args!(
-                "what the data folder says of earlier runs cannot be read: {error}"
-            ))
-        })?;
-    let name = options.file_name();
-    if let Some(before) = before.as_ref().filter(|before| before.file != name) {
+fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), EngineError> {
+    let (store, name) = (resume.store(), options.file_name());
+    let has_run = store.filter(|store| store.state() != RunState::Fresh);
+    if let Some(before) = has_run.and_then(|store| store.fact(FILE))
+        && before != name.as_bytes()
+    {
+        let before = String::from_utf8_lossy(&before);
         return Err(input(format_args!(
-            "the data folder holds what was read of '{}', and this is '{name}': \
-             name that file, or another folder",
-            before.file
+            "the data folder holds what was read of '{before}', and this is '{name}': \
+             name that file, or another folder"
         )));
     }
     let target = Target::new(options.out.as_ref());
@@ -185,7 +172,7 @@ fn open(options: &Options, store: Option<&Store>) -> Result<(CsvSource, Session)
         true => Input::stdin(),
         false => Input::file(&options.file),
     };
-    let source = match before.as_ref().and_then(|before| before.consumed) {
+    let source = match resume.consumed() {
         Some(consumed) => CsvSource::resume_after(file, options.source(), consumed)?,
         None => CsvSource::open(file, options.source())?,
     };
@@ -196,9 +183,14 @@ fn open(options: &Options, store: Option<&Store>) -> Result<(CsvSource, Session)
         (None, None) => format!("{name}.refused.csv").into(),
     };
     let cannot = |error| failed(format_args!("cannot write {}: {error}", path.display()));
-    let refused = RefusedRows::open(path.clone(), options.refused.is_some(), before.is_some());
-    let refused = refused.map_err(cannot)?;
-    Ok((source, Session { before, refused, recorded: false }))
+    // The log knows which rows were refused, whatever became of the file of them.
+    let refused = RefusedRows::open(path.clone(), options.refused.is_some()).map_err(cannot)?;
+    let mut session = Session { goes_on: !resume.is_fresh(), refused };
+    resume.refused().iter().try_for_each(|row| keep(row, options.strict, &mut session))?;
+    if let Some(store) = store {
+        store.set_fact(FILE, name.into_bytes())?;
+    }
+    Ok((source, session))
 }
 
 /// Keeps a refused row. They come in the order of the file, so the first one is the same for any number
@@ -257,34 +249,44 @@ impl Work<'_> {
             bar.set_position(progress.bytes_read);
             let view = progress.views.first().copied().unwrap_or_default();
             let through = view.sealed_through.map_or("nothing".to_owned(), |day| day.to_string());
-            bar.set_message(format!("{} rows, sealed through {through}", progress.rows));
+            bar.set_message(match progress.recovered {
+                true => format!("{} rows, sealed through {through}", progress.rows),
+                false => format!("{} of {} rows back", progress.replayed, progress.to_replay),
+            });
         }
         bar.finish_and_clear();
         Ok(())
     }
 
-    /// Records what was read, writes every day and key, and says how it went.
+    /// Writes every day and key, and says how it went.
     fn report(&self, session: &Mutex<Session>, started: Instant) -> Result<(), EngineError> {
         let days =
             self.ask(Query::new(Keys::Range(KeyRange::all()), DayRange::ALL, Shape::ByDay))?;
-        let (recorded, read) = self.record(&mut lock(session), &days)?;
+        let mut session = lock(session);
+        session.refused.finish().map_err(failed)?;
         if self.is_interrupted() {
             return Ok(());
         }
         self.write(&days)?;
         let seconds = started.elapsed().as_secs_f64();
-        let Recorded { accepted, refused, late, .. } = recorded;
+        let accepted = days.items.iter().filter_map(|item| item.parts.merged());
+        let accepted: i64 = accepted.map(|(Count(events), ..)| events).sum();
+        let refused = session.refused.count;
         let kept = match refused {
             0 => String::new(),
-            _ => format!(" (see {})", lock(session).refused.path.display()),
+            _ => format!(" (see {})", session.refused.path.display()),
         };
+        let read = self.running.progress().rows;
         let now = match read {
             0 => format!("nothing was left to read, {seconds:.2} s"),
             _ => format!("{read} read in {seconds:.2} s, {:.0} rows/s", read as f64 / seconds),
         };
+        // Which of the earlier rows came late is in the folder's revisions, not in a count.
+        let since = if session.goes_on { " in this run" } else { "" };
         say(format_args!(
-            "{accepted} rows accepted, {refused} refused{kept}, {} days, {late} late; {now}, {}",
+            "{accepted} rows accepted, {refused} refused{kept}, {} days, {} late{since}; {now}, {}",
             days.items.len(),
+            days.certificate.late,
             self.options.workers.describe(),
         ));
         Ok(())
@@ -348,33 +350,6 @@ impl Work<'_> {
             }
         }
         scales
-    }
-
-    /// Lets the folder remember what was read so far. Returns that, and the rows of this run.
-    fn record(
-        &self,
-        session: &mut Session,
-        days: &Answer<Key, Stats>,
-    ) -> Result<(Recorded, u64), EngineError> {
-        session.refused.finish().map_err(failed)?;
-        let before = session.before.as_ref();
-        let accepted = days.items.iter().filter_map(|item| item.parts.merged());
-        let accepted: i64 = accepted.map(|(Count(events), ..)| events).sum();
-        let recorded = Recorded {
-            file: self.options.file_name(),
-            // None if it was interrupted before the first row.
-            consumed: self.running.consumed().or(before.and_then(|before| before.consumed)),
-            accepted: accepted as u64,
-            refused: session.refused.count + before.map_or(0, |before| before.refused),
-            late: days.certificate.late + before.map_or(0, |before| before.late),
-        };
-        if let Some(store) = self.running.store() {
-            store.set_fact(RECORDED, bincode::serialize(&recorded).map_err(failed)?)?;
-        }
-        session.recorded = true;
-        let before = before.map_or(0, |before| before.accepted + before.refused);
-        let read = recorded.accepted + recorded.refused - before;
-        Ok((recorded, read))
     }
 }
 

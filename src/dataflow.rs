@@ -20,6 +20,7 @@ use timely::dataflow::{Stream, StreamVec};
 use crate::aggregate::{Aggregate, Decimal};
 use crate::archive::{Archive, ArchiveError, Loaded};
 use crate::key::Key;
+use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::serve::{Answer, MeasureFn, Query, serve};
 use crate::speed::{Combiner, Counts, Row, Shared, Speed, combine, speed_view, to_owner};
@@ -54,7 +55,7 @@ impl<'scope, E: Clone + 'static> FoldDays<'scope, E> for StreamVec<'scope, Momen
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
     ) -> Result<DayView<'scope, K, A>, ArchiveError> {
         let loaded = archive.load(view.name(), self.scope().index(), self.scope().peers())?;
-        Ok(fold(self, None, view, archive, loaded, move |events: &mut Vec<E>, combiner| {
+        Ok(fold(self, None, view, (archive, None), loaded, move |events: &mut Vec<E>, combiner| {
             for (time, key, aggregate) in events.drain(..).filter_map(|e| event(&e)) {
                 combiner.add(time, key, aggregate);
             }
@@ -62,24 +63,25 @@ impl<'scope, E: Clone + 'static> FoldDays<'scope, E> for StreamVec<'scope, Momen
     }
 }
 
-/// Builds the graph of one view: the picture above, one arrow after the other.
+/// Builds the graph of one view: the picture above, one arrow after the other. Where there is a log, no
+/// day is sealed before the log holds its events durably.
 pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     events: Stream<'scope, Moment, C>,
     refused: Option<StreamVec<'scope, Moment, Counts>>,
     view: View,
-    archive: &Archive,
+    (archive, log): (&Archive, Option<LogHandle>),
     (sealed, through): Loaded<K, A>,
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> DayView<'scope, K, A> {
     let peers = events.scope().peers();
     let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, sealed, through)));
 
-    let (rows, counts) = combine(events, &view, read);
+    let (rows, counts) = combine(events, &view, through, read);
     let counts = match refused {
         Some(refused) => timely::dataflow::operators::Concat::concat(counts, refused),
         None => counts,
     };
-    let progress = speed_view(rows.clone(), counts, &state, archive);
+    let progress = speed_view(rows.clone(), counts, &state, archive, log);
     DayView { rows, progress, state, measures: Vec::new() }
 }
 

@@ -12,6 +12,7 @@ pub struct View {
     name: String,
     calendar: Calendar,
     grace: i64,
+    skew: i64,
     limits: Limits,
     definition: String,
 }
@@ -30,6 +31,7 @@ impl View {
             name: name.to_owned(),
             calendar: Calendar::utc(),
             grace: 3_600_000,
+            skew: 0,
             limits: Limits::default(),
             definition: String::new(),
         })
@@ -53,6 +55,21 @@ impl View {
             return Err(ViewError::Grace { ms });
         }
         self.grace = ms;
+        Ok(self)
+    }
+
+    /// The same view, whose event times are up to `ms` milliseconds away from those that the log of an
+    /// engine knows: a view of landings over a log of departures, say. The log is kept by day, and what
+    /// of it a view has to read is found by this. An event that is further away stops the view. 0 unless
+    /// said otherwise.
+    ///
+    /// # Errors
+    /// [`ViewError::Skew`] if it is negative.
+    pub fn skew_ms(mut self, ms: i64) -> Result<View, ViewError> {
+        if ms < 0 {
+            return Err(ViewError::Skew { ms });
+        }
+        self.skew = ms;
         Ok(self)
     }
 
@@ -91,6 +108,11 @@ impl View {
         self.grace
     }
 
+    /// How far event times may be from those of the log, in milliseconds.
+    pub fn skew(&self) -> i64 {
+        self.skew
+    }
+
     /// The bounds.
     pub fn bounds(&self) -> Limits {
         self.limits
@@ -98,7 +120,12 @@ impl View {
 
     /// The first day that is not closed under `floor`.
     pub fn first_open(&self, floor: EventTime) -> Day {
-        self.calendar.first_open(floor, self.grace)
+        self.first_open_with(floor, self.grace)
+    }
+
+    /// As [`View::first_open`], with the grace of another run.
+    pub(crate) fn first_open_with(&self, floor: EventTime, grace: i64) -> Day {
+        self.calendar.first_open(floor, grace)
     }
 
     /// The closing that an event of `day` belongs to when it enters under `floor`.
@@ -193,6 +220,12 @@ pub enum ViewError {
     /// The grace is negative.
     #[error("a grace of {ms} ms: expected 0 or more")]
     Grace {
+        /// What was given.
+        ms: i64,
+    },
+    /// The skew is negative.
+    #[error("a skew of {ms} ms: expected 0 or more")]
+    Skew {
         /// What was given.
         ms: i64,
     },

@@ -8,23 +8,22 @@ use dayfold::source::{Refused, RefusedWriter};
 
 /// Keeps refused rows.
 ///
-/// A run that reads from the beginning begins the file again; one that goes on adds to it. The file that
-/// was asked for by `--refused` is there even if it has nothing but a header; the other ones are only
-/// there if a row was refused.
+/// Each run begins the file again: what earlier ones refused is in the log. The file that was asked for
+/// by `--refused` is there even if it has nothing but a header; the other ones are only there if a row
+/// was refused.
 #[derive(Default)]
 pub(crate) struct RefusedRows {
     pub(crate) path: PathBuf,
     writer: Option<RefusedWriter<BufWriter<File>>>,
-    /// Rows of this run.
+    /// Rows of the whole file.
     pub(crate) count: u64,
 }
 
 impl RefusedRows {
     /// Prepares the file at `path`, which is `asked` for or a default.
-    pub(crate) fn open(path: PathBuf, asked: bool, goes_on: bool) -> io::Result<RefusedRows> {
+    pub(crate) fn open(path: PathBuf, asked: bool) -> io::Result<RefusedRows> {
         let mut rows = RefusedRows { path, writer: None, count: 0 };
-        if !goes_on && rows.path.is_file() {
-            // What an earlier run refused says nothing of this one.
+        if rows.path.is_file() {
             std::fs::remove_file(&rows.path)?;
         }
         if asked {
@@ -39,12 +38,7 @@ impl RefusedRows {
                 std::fs::create_dir_all(parent)?;
             }
             let file = File::options().create(true).append(true).open(&self.path)?;
-            let is_new = file.metadata()?.len() == 0;
-            let file = BufWriter::new(file);
-            let writer = match is_new {
-                true => RefusedWriter::new(file)?,
-                false => RefusedWriter::continuing(file),
-            };
+            let writer = RefusedWriter::new(BufWriter::new(file))?;
             self.writer = Some(writer);
         }
         Ok(self.writer.as_mut().expect("made just now"))

@@ -15,6 +15,7 @@ pub(crate) use shelf::Shelf;
 use crate::aggregate::Aggregate;
 use crate::batch::BatchError;
 use crate::key::Key;
+use crate::log::LogError;
 use crate::store::{Store, StoreError};
 use crate::time::Day;
 
@@ -155,6 +156,9 @@ pub enum ArchiveError {
     /// A sealed day is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The log has failed: what it does not hold durably cannot be sealed.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The thread that seals has ended without a word: it panicked.
     #[error("the thread that seals days has panicked")]
     Panicked,

@@ -1,5 +1,6 @@
 //! Numbers of ticks, and the wall clock. Only the engine reads clocks.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::EventTime;
@@ -31,10 +32,30 @@ impl TickClock {
     }
 }
 
-/// The wall clock.
-pub(crate) fn wall_clock() -> EventTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as EventTime)
+/// The wall clock, or one that a test moves.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    now: Arc<dyn Fn() -> EventTime + Send + Sync>,
+}
+
+impl Clock {
+    pub(crate) fn new(now: impl Fn() -> EventTime + Send + Sync + 'static) -> Clock {
+        Clock { now: Arc::new(now) }
+    }
+
+    /// The time, in milliseconds UTC.
+    pub(crate) fn now(&self) -> EventTime {
+        (self.now)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            since.map_or(0, |since| since.as_millis() as EventTime)
+        })
+    }
 }
 
 #[cfg(test)]

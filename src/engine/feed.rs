@@ -18,6 +18,7 @@ use timely::dataflow::{InputHandle, Scope, StreamVec};
 use timely::worker::Worker;
 
 use super::running::Outcome;
+use crate::log::SourceRange;
 use crate::source::{Refused, RowBlock};
 use crate::time::EventTime;
 
@@ -26,8 +27,8 @@ use crate::time::EventTime;
 pub(crate) enum Deal {
     /// The source is open: the run begins.
     Begin,
-    /// Rows to parse and enter.
-    Rows { number: u64, block: RowBlock },
+    /// Rows to parse and enter, and the range of the source that they take up.
+    Rows { number: u64, block: RowBlock, range: SourceRange },
     /// The events of a source before this came before the days up to the floor closed.
     Floor { source: usize, floor: EventTime },
     /// A source has ended.

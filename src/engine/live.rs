@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use super::clock::wall_clock;
+use super::clock::Clock;
+use super::receipt::{Receipt, Ticket, Waits};
 use crate::time::EventTime;
 
 /// Batches that may wait before a push does.
@@ -38,12 +39,13 @@ pub struct Pusher<E> {
 
 impl<E> Pusher<E> {
     /// Hands events to the engine, in one batch; waits while too many batches wait already. Events too
-    /// far ahead of the wall clock are refused and come back; the others enter one tick together.
+    /// far ahead of the wall clock are refused and come back; the others enter one tick together. The
+    /// receipt tells when they are visible, and when they are durable.
     ///
     /// # Errors
     /// [`PushError`] with all events, if the engine has stopped; nothing has happened then.
-    pub fn push(&self, events: Vec<E>) -> Result<Vec<E>, PushError<E>> {
-        let now = wall_clock();
+    pub fn push(&self, events: Vec<E>) -> Result<Pushed<E>, PushError<E>> {
+        let now = self.queue.clock.now();
         let believed = now.saturating_add(self.queue.options.ahead_limit);
         let (accepted, refused): (Vec<E>, Vec<E>) =
             events.into_iter().partition(|event| (self.queue.options.time)(event) <= believed);
@@ -55,10 +57,22 @@ impl<E> Pusher<E> {
             return Err(PushError { events });
         }
         let refusals = refused.len() as u64;
-        inner.waiting.push_back(Batch { pushed: now, events: accepted, refused: refusals });
+        let (receipt, ticket) = Receipt::new(&self.queue.waits);
+        let batch = Batch { pushed: now, events: accepted, refused: refusals, ticket };
+        inner.waiting.push_back(batch);
         inner.workers.iter().for_each(std::thread::Thread::unpark);
-        Ok(refused)
+        Ok(Pushed { refused, receipt })
     }
+}
+
+/// What came of a push.
+#[derive(Debug)]
+#[must_use = "events that were refused are in here"]
+pub struct Pushed<E> {
+    /// The events that were refused: too far ahead of the wall clock.
+    pub refused: Vec<E>,
+    /// When the others are visible and durable.
+    pub receipt: Receipt,
 }
 
 impl<E> Clone for Pusher<E> {
@@ -87,6 +101,8 @@ pub struct PushError<E> {
 /// What waits between pushers and the workers of this process.
 pub(crate) struct Queue<E> {
     options: LiveOptions<E>,
+    clock: Clock,
+    waits: Arc<Waits>,
     inner: Mutex<Inner<E>>,
     room: Condvar,
 }
@@ -104,13 +120,20 @@ pub(crate) struct Batch<E> {
     pub(crate) events: Vec<E>,
     /// How many of the batch were refused.
     pub(crate) refused: u64,
+    /// To be filled in when the batch enters.
+    pub(crate) ticket: Arc<Ticket>,
 }
 
 impl<E> Queue<E> {
-    pub(crate) fn new(options: LiveOptions<E>) -> (Arc<Queue<E>>, Pusher<E>) {
+    pub(crate) fn new(
+        options: LiveOptions<E>,
+        clock: Clock,
+        waits: Arc<Waits>,
+    ) -> (Arc<Queue<E>>, Pusher<E>) {
         let inner =
             Inner { waiting: VecDeque::new(), pushers: 1, closed: false, workers: Vec::new() };
-        let queue = Arc::new(Queue { options, inner: Mutex::new(inner), room: Condvar::new() });
+        let (inner, room) = (Mutex::new(inner), Condvar::new());
+        let queue = Arc::new(Queue { options, clock, waits, inner, room });
         (Arc::clone(&queue), Pusher { queue })
     }
 
@@ -139,7 +162,8 @@ impl<E> Queue<E> {
         if oldest.is_none() && (inner.pushers == 0 || inner.closed) {
             return None;
         }
-        Some(oldest.unwrap_or_else(wall_clock).saturating_sub(self.options.disorder))
+        let clock = oldest.unwrap_or_else(|| self.clock.now());
+        Some(clock.saturating_sub(self.options.disorder))
     }
 
     /// Refuses pushes from now on.
@@ -154,15 +178,15 @@ mod tests {
     use super::*;
 
     fn queue() -> (Arc<Queue<EventTime>>, Pusher<EventTime>) {
-        Queue::new(LiveOptions::new(|time| *time))
+        Queue::new(LiveOptions::new(|time| *time), Clock::default(), Arc::default())
     }
 
     #[test]
     fn an_event_from_the_future_comes_back() {
         let (queue, pusher) = queue();
-        let now = wall_clock();
+        let now = Clock::default().now();
         let future = now + 3 * 86_400_000;
-        assert_eq!(pusher.push(vec![now, future, 5]).unwrap(), [future]);
+        assert_eq!(pusher.push(vec![now, future, 5]).unwrap().refused, [future]);
         let batch = queue.take().unwrap();
         assert_eq!((batch.events, batch.refused), (vec![now, 5], 1));
     }
@@ -170,9 +194,9 @@ mod tests {
     #[test]
     fn the_clock_goes_on_without_events_and_waits_for_those_that_wait() {
         let (queue, pusher) = queue();
-        let before = wall_clock();
+        let before = Clock::default().now();
         assert!(queue.watermark() >= Some(before), "a quiet source's watermark is the clock");
-        pusher.push(vec![before]).unwrap();
+        assert!(pusher.push(vec![before]).unwrap().refused.is_empty());
         let held = queue.watermark().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert_eq!(queue.watermark(), Some(held), "what waits holds the watermark");
@@ -186,10 +210,10 @@ mod tests {
     fn pushes_wait_for_room_and_end_with_the_engine() {
         let (queue, pusher) = queue();
         for _ in 0..BATCHES_WAITING {
-            pusher.push(vec![1]).unwrap();
+            assert!(pusher.push(vec![1]).unwrap().refused.is_empty());
         }
-        let waiting = std::thread::spawn(move || pusher.push(vec![2, 3]).map_err(|e| e.events));
+        let waiting = std::thread::spawn(move || pusher.push(vec![2, 3]).map_err(|e| e.events).err());
         queue.close();
-        assert_eq!(waiting.join().unwrap(), Err(vec![2, 3]));
+        assert_eq!(waiting.join().unwrap(), Some(vec![2, 3]));
     }
 }

@@ -4,19 +4,29 @@
 //! puts it on threads of its own and returns a [`Running`], through which a program watches, waits and
 //! stops; the [`ViewHandle`]s that [`Engine::view`] returned ask queries from any thread.
 
+mod batch;
 mod clock;
 mod feed;
 mod floors;
 mod live;
+mod logging;
 mod reader;
+mod receipt;
+mod replay;
+mod resume;
 mod running;
 mod view;
 mod worker;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-pub use live::{LiveOptions, PushError, Pusher};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use live::{LiveOptions, PushError, Pushed, Pusher};
+pub use receipt::{Receipt, WaitError};
+pub use resume::Resume;
 pub use running::{EngineError, Progress, Running, Stopped};
 pub use view::{AskError, Measures, ViewHandle};
 
@@ -24,22 +34,30 @@ use crate::aggregate::Aggregate;
 use crate::archive::Archive;
 use crate::cluster::Cluster;
 use crate::key::Key;
+use crate::log::{Durability, EventCodec};
 use crate::source::{CsvSource, Refused, Row};
-use crate::store::{Disk, RunState, Store, StoreConfig};
+use crate::store::{Disk, RunState, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
+use clock::Clock;
 use live::Queue;
+use logging::{LogConfig, Logging};
 use reader::Feeding;
+use receipt::Waits;
 use running::{Outcome, Shared};
 use view::{EngineView, TypedView};
+use worker::Start;
 
 /// Views over one source of events, ready to be started.
 pub struct Engine<E> {
     views: Vec<Arc<dyn EngineView<E>>>,
     feeding: Option<Feeding<E>>,
     live: Option<Arc<Queue<E>>>,
-    data: Option<PathBuf>,
+    data: Option<(Arc<dyn Storage>, PathBuf)>,
+    log: Option<LogConfig<E>>,
     tick_rows: usize,
+    clock: Clock,
+    waits: Arc<Waits>,
 }
 
 impl<E: Send + Sync + 'static> Default for Engine<E> {
@@ -51,13 +69,48 @@ impl<E: Send + Sync + 'static> Default for Engine<E> {
 impl<E: Send + Sync + 'static> Engine<E> {
     /// An engine without views, source or folder.
     pub fn new() -> Engine<E> {
-        Engine { views: Vec::new(), feeding: None, live: None, data: None, tick_rows: 65_536 }
+        let (views, clock, waits) = (Vec::new(), Clock::default(), Arc::default());
+        let (feeding, live, data, log) = (None, None, None, None);
+        Engine { views, feeding, live, data, log, tick_rows: 65_536, clock, waits }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
     #[must_use]
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.data = Some(folder.into());
+    pub fn data(self, folder: impl Into<PathBuf>) -> Self {
+        self.data_in(Arc::new(Disk), folder)
+    }
+
+    /// As [`Engine::data`], in another file system: one in memory for tests, say.
+    #[must_use]
+    pub fn data_in(mut self, storage: Arc<dyn Storage>, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some((storage, folder.into()));
+        self
+    }
+
+    /// Appends every accepted event to a log in the data folder, before it counts for anything that is
+    /// told. A run that is killed goes on from it, and views can be computed from it again. `time` is the
+    /// event time, by whose UTC day the log is kept; that of a view may differ by its
+    /// [`View::skew_ms`]. Without a data folder there is no log.
+    ///
+    /// Once a folder has a log it is always opened with one, and one that has none never is.
+    #[must_use]
+    pub fn log(
+        mut self,
+        durability: Durability,
+        time: impl Fn(&E) -> EventTime + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: Serialize + DeserializeOwned,
+    {
+        self.log = Some(LogConfig { durability, codec: EventCodec::new(time) });
+        self
+    }
+
+    /// Another clock in the place of the wall clock, for tests: milliseconds UTC. To be called before
+    /// [`Engine::live`].
+    #[must_use]
+    pub fn clock(mut self, now: impl Fn() -> EventTime + Send + Sync + 'static) -> Self {
+        self.clock = Clock::new(now);
         self
     }
 
@@ -84,14 +137,14 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Reads events from a CSV source. `open` is called once, in process 0, when all processes have
-    /// found together, with the data folder if there is one; `None` means that there is nothing to read.
-    /// It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
+    /// found together, and is told what the log has of the source; `None` means that there is nothing to
+    /// read. It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
     /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is
     /// refused.
     #[must_use]
     pub fn csv(
         mut self,
-        open: impl FnOnce(Option<&Store>) -> Result<Option<CsvSource>, EngineError> + Send + 'static,
+        open: impl FnOnce(&Resume<'_>) -> Result<Option<CsvSource>, EngineError> + Send + 'static,
         parse: impl Fn(&Row<'_>) -> Result<E, String> + Send + Sync + 'static,
     ) -> Self {
         let refused = self.feeding.take().and_then(|feeding| feeding.refused);
@@ -102,7 +155,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// Takes events that other threads push; their clock is the wall clock. Every process of a cluster
     /// has such a source of its own if one has. It ends when every [`Pusher`] is dropped.
     pub fn live(&mut self, options: LiveOptions<E>) -> Pusher<E> {
-        let (queue, pusher) = Queue::new(options);
+        let (queue, pusher) = Queue::new(options, self.clock.clone(), Arc::clone(&self.waits));
         self.live = Some(queue);
         pusher
     }
@@ -120,19 +173,24 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Starts the engine on threads of its own.
+    /// Starts the engine on threads of its own. It recovers first what an unfinished run has left in the
+    /// log; queries wait until that is done, and [`Running::progress`] tells how far it is.
     ///
     /// # Errors
-    /// [`EngineError`] if the folder cannot be opened or does not fit the views, if it is what an
-    /// unfinished run left behind, or if the processes of the cluster do not find together. Nothing has
-    /// been read or written then.
-    pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
-        let store = self.data.as_ref().map(|root| self.open_store(root, &cluster)).transpose()?;
+    /// [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
+    /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
+    /// together. Nothing has been read or written then, but for what was never committed and is removed.
+    pub fn start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
+        let store = self.data.take().map(|place| self.open_store(place, &cluster)).transpose()?;
         let archive = match &store {
             Some(store) => Archive::folder(Arc::clone(store)),
             None => Archive::in_memory(),
         };
-        let mut floor = EventTime::MIN;
+        let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
+        let log = self.log.take().zip(store.as_ref());
+        let is_read = self.feeding.is_some();
+        let log = log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
+        let mut floor = log.as_ref().map_or(EventTime::MIN, |log| log.floor);
         for view in &self.views {
             view.load(&archive, &cluster)?;
             if let Some(through) =
@@ -142,29 +200,39 @@ impl<E: Send + Sync + 'static> Engine<E> {
             }
         }
         let joined = cluster.join(&self.definition(), floor)?;
-        let floor = joined.floor();
-        tracing::info!(
-            views = self.views.len(),
-            threads = joined.threads(),
-            floor,
-            "the engine starts"
-        );
-        let views = self.views.iter().map(|view| view.view().clone()).collect();
-        let shared = Arc::new(Shared::new(views, joined.threads(), floor));
-        let sources = (self.feeding, self.live);
-        worker::spawn(joined, shared, self.views, sources, archive, self.tick_rows)
+        let (floor, threads) = (joined.floor(), joined.threads());
+        tracing::info!(views = views.len(), threads, floor, "the engine starts");
+        let to_replay = log.as_ref().map_or(0, Logging::to_replay);
+        self.waits.open(threads, log.as_ref().map(Logging::durability));
+        let clock = self.clock.clone();
+        let shared = Shared::new(views, threads, floor, to_replay, clock, Arc::clone(&self.waits));
+        let start = Start {
+            shared: Arc::new(shared),
+            views: self.views,
+            parse: self.feeding.as_ref().map(|feeding| Arc::clone(&feeding.parse)),
+            feeding: Mutex::new(self.feeding),
+            archive,
+            live: self.live,
+            log,
+            tick_rows: self.tick_rows,
+        };
+        worker::spawn(joined, start)
     }
 
     fn open_store(
         &self,
-        root: &std::path::Path,
+        (storage, root): (Arc<dyn Storage>, PathBuf),
         cluster: &Cluster,
     ) -> Result<Arc<Store>, EngineError> {
-        let views = self.views.iter().map(|view| view.record()).collect();
-        let config = StoreConfig::new(cluster.process(), cluster.processes(), views);
-        let store = Store::open(Arc::new(Disk), root, config)?;
-        if store.state() == RunState::Incomplete {
-            return Err(EngineError::Incomplete { folder: root.to_owned() });
+        let config = StoreConfig {
+            process: cluster.process(),
+            processes: cluster.processes(),
+            views: self.views.iter().map(|view| view.record()).collect(),
+            logged: self.log.is_some(),
+        };
+        let store = Store::open(storage, &root, config)?;
+        if store.state() == RunState::Incomplete && self.log.is_none() {
+            return Err(EngineError::Incomplete { folder: root });
         }
         Ok(Arc::new(store))
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
-use super::clock::wall_clock;
 use super::feed::{Ack, Deal, Feed};
+use super::resume::{Known, Resume, is_before, range};
 use super::running::{EngineError, Outcome, Shared};
 use crate::archive::Archive;
-use crate::source::{Consumed, CsvSource, Read, ReadLimit, Refused, Row, RowBlock};
-use crate::store::Store;
+use crate::log::SourceRange;
+use crate::source::{Consumed, CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
 use crate::time::EventTime;
 use crate::view::View;
 
@@ -25,7 +25,7 @@ const FOUND_AHEAD: usize = 8;
 /// Blocks for each worker that are dealt and not yet entered. This bounds what the reader runs ahead.
 const BLOCKS_AHEAD: u64 = 4;
 
-type Open = dyn FnOnce(Option<&Store>) -> Result<Option<CsvSource>, EngineError> + Send;
+type Open = dyn FnOnce(&Resume<'_>) -> Result<Option<CsvSource>, EngineError> + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
 
@@ -40,8 +40,10 @@ pub(crate) struct Feeding<E> {
 enum Found {
     /// It is open, or there is none.
     Opened,
-    /// Rows, and what of the source has been handed out with them.
-    Rows(RowBlock, Consumed),
+    /// Rows, the range that they take up, and what of the source has been handed out with them.
+    Rows(RowBlock, SourceRange, Consumed),
+    /// The log has what follows: the rows of it that were refused, and how the source stands behind it.
+    Known(Vec<Refused>, Consumed),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
     End(Option<Consumed>),
@@ -75,6 +77,7 @@ impl Reader {
     pub(crate) fn new(
         open: Box<Open>,
         archive: Archive,
+        known: Arc<Known>,
         keep: Option<Box<Keep>>,
         shared: Arc<Shared>,
         peers: usize,
@@ -89,10 +92,10 @@ impl Reader {
                 worker.unpark();
                 !gone
             };
-            match open(archive.store().map(Arc::as_ref)) {
+            match open(&Resume::new(archive.store().map(Arc::as_ref), &known)) {
                 Ok(source) => {
                     if send(Found::Opened) {
-                        read_all(source, &reading, send);
+                        read_all(source, &reading, &known, send);
                     }
                 }
                 Err(error) => drop(send(Found::Failed(error))),
@@ -121,11 +124,18 @@ impl Reader {
                 self.stage = Stage::Reading;
                 feed.broadcast(&Deal::Begin);
             }
-            Ok(Found::Rows(block, consumed)) => {
+            Ok(Found::Rows(block, range, consumed)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
-                feed.deal(to, Deal::Rows { number: self.dealt, block });
+                feed.deal(to, Deal::Rows { number: self.dealt, block, range });
                 self.dealt += 1;
                 self.shared.set_consumed(consumed);
+            }
+            Ok(Found::Known(refused, consumed)) => {
+                // As if a worker had entered it, so that refused rows are kept in the order of the source.
+                self.early.insert(self.dealt, refused);
+                self.dealt += 1;
+                self.shared.set_consumed(consumed);
+                self.collect(Vec::new())?;
             }
             Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
             Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
@@ -176,31 +186,117 @@ impl Reader {
 }
 
 /// Reads a source to its end, if there is one. Blocks stop where a day of some view ends, so that which
-/// events are late depends on the order of the source alone.
-fn read_all(source: Option<CsvSource>, shared: &Shared, send: impl Fn(Found) -> bool) {
-    let Some(mut source) = source else {
+/// events are late depends on the order of the source alone. What the log has already is read and not
+/// dealt: it moves the clock as it did.
+fn read_all(
+    source: Option<CsvSource>,
+    shared: &Shared,
+    known: &Known,
+    send: impl Fn(Found) -> bool,
+) {
+    let Some(source) = source else {
         send(Found::End(None));
         return;
     };
-    let views: &[View] = &shared.views;
-    let mut watermark = shared.floor;
+    let mut reading = Reading::new(source, shared, known);
     loop {
-        let clock = views.iter().map(|view| view.next_floor(watermark)).min();
-        let clock = clock.unwrap_or(EventTime::MAX);
-        let found = match source.read(ReadLimit { rows: BLOCK_ROWS, clock, now: wall_clock() }) {
-            Ok(Read::Rows(block)) => Found::Rows(block, source.consumed()),
-            Ok(Read::AtClock { clock }) => {
-                watermark = clock;
-                let floors = views.iter().map(|view| view.floor_at(clock));
-                Found::Floor(floors.max().unwrap_or(EventTime::MIN))
-            }
-            Ok(Read::End) => Found::End(Some(source.consumed())),
-            Err(error) => Found::Failed(error.into()),
-        };
-        shared.set_read(source.progress());
+        let found = reading.next().unwrap_or_else(|error| Some(Found::Failed(error.into())));
+        shared.set_read(reading.source.progress());
+        let Some(found) = found else { continue };
         let last = matches!(found, Found::End(_) | Found::Failed(_));
         if !send(found) || last || shared.is_interrupted() {
             return;
+        }
+    }
+}
+
+/// A source that is being read, and what the log has of it.
+struct Reading<'a> {
+    source: CsvSource,
+    shared: &'a Shared,
+    known: &'a Known,
+    watermark: EventTime,
+    /// Where the next block begins.
+    from: u64,
+    /// The next committed part, and the next committed refusal.
+    part: usize,
+    refusal: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn new(source: CsvSource, shared: &'a Shared, known: &'a Known) -> Reading<'a> {
+        let from = known.prefix.map_or(0, |prefix| prefix.bytes);
+        let refusal = known.refused_in_prefix;
+        Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal }
+    }
+
+    /// Reads on. `None`: there was nothing to tell of what was read.
+    fn next(&mut self) -> Result<Option<Found>, SourceError> {
+        let views: &[View] = &self.shared.views;
+        let clock = views.iter().map(|view| view.next_floor(self.watermark)).min();
+        let clock = clock.unwrap_or(EventTime::MAX);
+        let part = self.known.committed.get(self.part);
+        let inside = part.is_some_and(|part| part.from <= self.from);
+        let bytes = part.map_or(u64::MAX, |part| if inside { part.to.bytes } else { part.from });
+        let limit = ReadLimit { rows: BLOCK_ROWS, clock, bytes, now: self.shared.clock.now() };
+        Ok(match self.source.read(limit)? {
+            Read::Rows(_) if inside => None,
+            Read::Rows(block) => {
+                let consumed = self.source.consumed();
+                let range = range(SOURCE, self.from, &consumed);
+                self.from = consumed.bytes;
+                Some(Found::Rows(block, range, consumed))
+            }
+            Read::AtClock { clock } => {
+                self.watermark = clock;
+                let floors = views.iter().map(|view| view.floor_at(clock));
+                Some(Found::Floor(floors.max().unwrap_or(EventTime::MIN)))
+            }
+            Read::AtBytes => self.pass_known()?,
+            Read::End => match part {
+                Some(part) => return Err(self.changed(&part.to)),
+                None => Some(self.end()),
+            },
+        })
+    }
+
+    /// The end; before it, what is left of the content: a header without rows, or blank lines.
+    fn end(&mut self) -> Found {
+        let consumed = self.source.consumed();
+        if consumed.bytes == self.from {
+            return Found::End(Some(consumed));
+        }
+        let range = range(SOURCE, self.from, &consumed);
+        self.from = consumed.bytes;
+        Found::Rows(RowBlock::default(), range, consumed)
+    }
+
+    /// Passes the beginning or the end of a part that the log has.
+    fn pass_known(&mut self) -> Result<Option<Found>, SourceError> {
+        let part = &self.known.committed[self.part];
+        if self.from < part.from {
+            self.from = part.from;
+            return Ok(None);
+        }
+        let consumed = self.source.consumed();
+        if consumed != part.to {
+            return Err(self.changed(&part.to));
+        }
+        let refused = &self.known.refused[self.refusal..];
+        let count = refused.partition_point(|row| is_before(row, &consumed));
+        self.refusal += count;
+        self.part += 1;
+        self.from = consumed.bytes;
+        Ok(Some(Found::Known(refused[..count].to_vec(), consumed)))
+    }
+
+    /// The source is not any more what the log has of it.
+    fn changed(&self, expected: &Consumed) -> SourceError {
+        let side = |at: &Consumed| format!("{} bytes with XXH3-128 {:032x}", at.bytes, at.digest);
+        SourceError::Changed {
+            name: self.source.name().to_owned(),
+            expected: side(expected),
+            found: side(&self.source.consumed()),
         }
     }
 }

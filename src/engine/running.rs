@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Clock;
+use super::receipt::Waits;
 use crate::archive::{Archive, ArchiveError};
 use crate::cluster::ClusterError;
 use crate::dataflow::ViewNumbers;
+use crate::log::LogError;
 use crate::source::{Consumed, SourceError};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
@@ -55,13 +58,16 @@ pub enum EngineError {
     /// A sealed day.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// An unfinished run left the folder.
     #[error(
-        "{folder} was left by a run that did not finish, and events of its open days are lost: \
-         remove the folder and run again"
+        "{folder} was left by a run that did not finish and kept no log, and events of its open days are \
+         lost: remove the folder and run again"
     )]
     Incomplete {
         /// The folder.
@@ -83,7 +89,7 @@ pub enum EngineError {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Rows read from the source, on the process that reads it.
+    /// Rows read from the source, refused ones included, on the process that reads it.
     pub rows: u64,
     /// Rows refused, on the process that reads the source.
     pub refused: u64,
@@ -93,6 +99,12 @@ pub struct Progress {
     pub bytes_total: Option<u64>,
     /// Events entered by the workers of this process.
     pub events: u64,
+    /// Events of the log that have entered again in this process, since it started.
+    pub replayed: u64,
+    /// How many events of the log there are to replay, in all processes.
+    pub to_replay: u64,
+    /// Whether what was before the program started is all in; queries wait for that.
+    pub recovered: bool,
     /// For each view, in the order they were added, what the first worker of this process holds.
     pub views: Vec<ViewNumbers>,
 }
@@ -114,6 +126,12 @@ pub(crate) struct Shared {
     interrupted: AtomicBool,
     pub(crate) refused: AtomicU64,
     pub(crate) events: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+    pub(crate) to_replay: u64,
+    /// Workers of this process that see that all have replayed their share of the log.
+    pub(crate) recovered: AtomicUsize,
+    pub(crate) clock: Clock,
+    pub(crate) waits: Arc<Waits>,
     /// The highest tick in which a worker of this process entered events.
     pub(crate) wanted: AtomicU64,
     /// What came of beginning the run in the data folder; `None` is well.
@@ -130,7 +148,14 @@ struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(views: Vec<View>, threads: usize, floor: EventTime) -> Shared {
+    pub(crate) fn new(
+        views: Vec<View>,
+        threads: usize,
+        floor: EventTime,
+        to_replay: u64,
+        clock: Clock,
+        waits: Arc<Waits>,
+    ) -> Shared {
         Shared {
             views,
             threads,
@@ -144,6 +169,11 @@ impl Shared {
             interrupted: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            replayed: AtomicU64::new(0),
+            to_replay,
+            clock,
+            recovered: AtomicUsize::new(0),
+            waits,
             wanted: AtomicU64::new(0),
             begun: OnceLock::new(),
         }
@@ -188,6 +218,7 @@ impl Shared {
         // Only now: who sees the flag reports a failure of its own, and the first reason stays.
         if failed {
             self.failed.store(true, Ordering::Release);
+            self.waits.stop();
         }
         self.changed.notify_all();
         self.wake();
@@ -202,7 +233,7 @@ impl Shared {
 
     pub(crate) fn set_read(&self, read: crate::source::Progress) {
         let mut state = self.lock();
-        state.progress.rows = read.rows;
+        state.progress.rows = read.rows + read.refused;
         state.progress.bytes_read = read.bytes_read;
         state.progress.bytes_total = read.bytes_total;
     }
@@ -230,6 +261,9 @@ impl Running {
         let mut progress = self.shared.lock().progress.clone();
         progress.refused = self.shared.refused.load(Ordering::Relaxed);
         progress.events = self.shared.events.load(Ordering::Relaxed);
+        progress.replayed = self.shared.replayed.load(Ordering::Relaxed);
+        progress.to_replay = self.shared.to_replay;
+        progress.recovered = self.shared.recovered.load(Ordering::Acquire) == self.shared.threads;
         progress
     }
 

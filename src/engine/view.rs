@@ -1,6 +1,6 @@
 //! A view of an engine, and the handle that asks it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
@@ -9,13 +9,15 @@ use std::time::Duration;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle, Scope, Stream, StreamVec};
+use timely::dataflow::{InputHandle, ProbeHandle, Scope, StreamVec};
 
+use super::batch::Batch;
 use crate::aggregate::{Aggregate, Decimal};
 use crate::archive::{Archive, ArchiveError, Loaded};
 use crate::cluster::Cluster;
 use crate::dataflow::{ViewStatus, fold};
 use crate::key::Key;
+use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
 use crate::serve::{Answer, MeasureFn, Query};
 use crate::speed::{Combiner, Counts};
@@ -172,9 +174,10 @@ pub(crate) trait EngineView<E>: Send + Sync {
     fn build<'scope>(
         &self,
         scope: Scope<'scope, Moment>,
-        events: Stream<'scope, Moment, Rc<Vec<E>>>,
+        events: StreamVec<'scope, Moment, Batch<E>>,
         refused: StreamVec<'scope, Moment, Counts>,
         archive: &Archive,
+        log: Option<&(LogHandle, EventCodec<E>)>,
         probe: &ProbeHandle<Moment>,
     ) -> Box<dyn WorkerView>;
 
@@ -184,9 +187,12 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
 /// A view on one worker.
 pub(crate) trait WorkerView {
-    /// Moves the query input to a moment that is complete, and sends the waiting queries at it.
-    fn ask_at(&mut self, moment: Moment);
+    /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
+    /// what was before the program started is not all in yet.
+    fn ask_at(&mut self, moment: Moment, recovered: bool);
     fn status(&self) -> &ViewStatus;
+    /// Why the view cannot go on, if so.
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     /// Ends the query input.
     fn close(&mut self);
 }
@@ -212,6 +218,38 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         };
         let loaded = Mutex::new(HashMap::new());
         (TypedView { view, measures, event: Arc::new(event), mailbox, loaded }, handle)
+    }
+}
+
+impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
+    /// How batches become rows. With a log, an event is where the log will look for it, or it is noted.
+    fn reading<E>(
+        &self,
+        codec: Option<EventCodec<E>>,
+        skewed: Rc<Cell<Option<(EventTime, EventTime)>>>,
+    ) -> impl Fn(&mut Vec<Batch<E>>, &mut Combiner<K, A>) + 'static
+    where
+        E: 'static,
+        F: Fn(&E) -> Option<(EventTime, K, A)> + 'static,
+    {
+        let event = Arc::clone(&self.event);
+        let (name, skew) = (self.view.name().to_owned(), self.view.skew() as u64);
+        move |batches, combiner| {
+            for Batch { events, replayed } in batches.drain(..) {
+                if let Some(replayed) = replayed {
+                    combiner.begin_replay(replayed.floor, replayed.graces.get(&name).copied());
+                }
+                for e in events.iter() {
+                    let Some((time, key, aggregate)) = event(e) else { continue };
+                    if let Some(codec) = &codec
+                        && codec.time(e).abs_diff(time) > skew
+                    {
+                        skewed.set(Some((time, codec.time(e))));
+                    }
+                    combiner.add(time, key, aggregate);
+                }
+            }
+        }
     }
 }
 
@@ -247,9 +285,10 @@ where
     fn build<'scope>(
         &self,
         scope: Scope<'scope, Moment>,
-        events: Stream<'scope, Moment, Rc<Vec<E>>>,
+        events: StreamVec<'scope, Moment, Batch<E>>,
         refused: StreamVec<'scope, Moment, Counts>,
         archive: &Archive,
+        log: Option<&(LogHandle, EventCodec<E>)>,
         probe: &ProbeHandle<Moment>,
     ) -> Box<dyn WorkerView> {
         let worker = scope.index();
@@ -257,13 +296,10 @@ where
             self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&worker);
         let loaded =
             loaded.expect("sealed days are loaded for every local worker before it starts");
-        let event = Arc::clone(&self.event);
-        let read = move |events: &mut Rc<Vec<E>>, combiner: &mut Combiner<K, A>| {
-            for (time, key, aggregate) in events.iter().filter_map(|e| event(e)) {
-                combiner.add(time, key, aggregate);
-            }
-        };
-        let mut view = fold(events, Some(refused), self.view.clone(), archive, loaded, read);
+        let skewed = Rc::new(Cell::new(None));
+        let read = self.reading(log.map(|(_, codec)| codec.clone()), Rc::clone(&skewed));
+        let place = (archive, log.map(|(log, _)| log.clone()));
+        let mut view = fold(events, Some(refused), self.view.clone(), place, loaded, read);
         for measure in &self.measures {
             let measure = Arc::clone(measure);
             view = view.measure(move |aggregate| measure(aggregate));
@@ -286,7 +322,9 @@ where
             });
         });
         let mailbox = Arc::clone(&self.mailbox);
-        Box::new(Asking { input: Some(input), mailbox, replies, number: 0, status })
+        let name = self.view.name().to_owned();
+        let skewed = Skewed { view: name, limit: self.view.skew(), found: skewed };
+        Box::new(Asking { input: Some(input), mailbox, replies, number: 0, status, skewed })
     }
 
     fn close(&self) {
@@ -305,13 +343,37 @@ struct Asking<K: Key, A: Aggregate> {
     replies: Replies<K, A>,
     number: u64,
     status: ViewStatus,
+    skewed: Skewed,
+}
+
+/// An event whose event time in the view is further from the log's than the view allows.
+struct Skewed {
+    view: String,
+    limit: i64,
+    found: Rc<Cell<Option<(EventTime, EventTime)>>>,
+}
+
+/// See [`View::skew_ms`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "view '{view}' gives an event the time {time}, and the log {logged}: more than {limit} ms apart; \
+     say with View::skew_ms how far they may be"
+)]
+struct SkewError {
+    view: String,
+    time: EventTime,
+    logged: EventTime,
+    limit: i64,
 }
 
 impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
-    fn ask_at(&mut self, moment: Moment) {
+    fn ask_at(&mut self, moment: Moment, recovered: bool) {
         let Some(input) = &mut self.input else { return };
         if *input.time() < moment {
             input.advance_to(moment);
+        }
+        if !recovered {
+            return;
         }
         let mut inner = self.mailbox.lock();
         let this = std::thread::current();
@@ -331,6 +393,14 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
 
     fn status(&self) -> &ViewStatus {
         &self.status
+    }
+
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
+        let skewed = self.skewed.found.get().map(|(time, logged)| {
+            let (view, limit) = (self.skewed.view.clone(), self.skewed.limit);
+            Arc::new(SkewError { view, time, logged, limit }) as Arc<_>
+        });
+        self.status.error().or(skewed)
     }
 
     fn close(&mut self) {

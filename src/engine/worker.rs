@@ -3,9 +3,8 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use timely::container::CapacityContainerBuilder;
@@ -13,19 +12,25 @@ use timely::dataflow::operators::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
+use super::batch::Batch;
 use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
 use super::floors::Floors;
-use super::live::Queue;
+use super::live::{self, Queue};
+use super::logging::Logging;
+use super::receipt::Entered;
+use super::replay::Read as Replayed;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::running::{EngineError, Outcome, Running, Shared};
 use super::view::{EngineView, WorkerView};
 use crate::archive::Archive;
 use crate::cluster::Joined;
+use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
 use crate::speed::Counts;
 use crate::time::EventTime;
+use crate::view::View;
 
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
@@ -46,20 +51,24 @@ const QUIET_AFTER: Duration = Duration::from_millis(500);
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
+/// What may wait to be written to a worker's log, in bytes, before the worker takes in more.
+const LOG_WAITING: usize = 64 << 20;
+
 /// Everything that the workers of a process start from.
-struct Start<E> {
-    shared: Arc<Shared>,
-    views: Vec<Arc<dyn EngineView<E>>>,
-    feeding: Mutex<Option<Feeding<E>>>,
-    parse: Option<Arc<super::reader::Parse<E>>>,
-    archive: Archive,
-    live: Option<Arc<Queue<E>>>,
-    tick_rows: usize,
+pub(super) struct Start<E> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) views: Vec<Arc<dyn EngineView<E>>>,
+    pub(super) feeding: Mutex<Option<Feeding<E>>>,
+    pub(super) parse: Option<Arc<super::reader::Parse<E>>>,
+    pub(super) archive: Archive,
+    pub(super) live: Option<Arc<Queue<E>>>,
+    pub(super) log: Option<Logging<E>>,
+    pub(super) tick_rows: usize,
 }
 
 impl<E> Start<E> {
     /// The number of the live source of `process`.
-    fn live_source(&self, process: usize) -> usize {
+    pub(super) fn live_source(&self, process: usize) -> usize {
         usize::from(self.parse.is_some()) + process
     }
 
@@ -70,24 +79,13 @@ impl<E> Start<E> {
 }
 
 /// Starts the workers of this process.
-pub(crate) fn spawn<E: Send + Sync + 'static>(
+pub(super) fn spawn<E: Send + Sync + 'static>(
     joined: Joined,
-    shared: Arc<Shared>,
-    views: Vec<Arc<dyn EngineView<E>>>,
-    (feeding, live): (Option<Feeding<E>>, Option<Arc<Queue<E>>>),
-    archive: Archive,
-    tick_rows: usize,
+    start: Start<E>,
 ) -> Result<Running, EngineError> {
-    let parse = feeding.as_ref().map(|feeding| Arc::clone(&feeding.parse));
-    let start = Arc::new(Start {
-        shared: Arc::clone(&shared),
-        views: views.clone(),
-        feeding: Mutex::new(feeding),
-        parse,
-        archive: archive.clone(),
-        live: live.clone(),
-        tick_rows,
-    });
+    let start = Arc::new(start);
+    let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
+    let (archive, live) = (start.archive.clone(), start.live.clone());
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -107,15 +105,17 @@ pub(crate) fn spawn<E: Send + Sync + 'static>(
         }
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
+    let waits = Arc::clone(&shared.waits);
     let close = Box::new(move || {
         views.iter().for_each(|view| view.close());
         live.iter().for_each(|queue| queue.close());
+        waits.stop();
     });
     Ok(Running { shared, archive: Some(archive), main: Some(main), close })
 }
 
 /// Runs a worker; whatever ends it early ends the engine, with the reason.
-fn guarded<E: 'static>(worker: &mut Worker, start: &Start<E>) {
+fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
     let outcome = match result {
         Ok(outcome) => outcome,
@@ -143,12 +143,15 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A worker at work.
-struct Turning<'a, E: 'static> {
+struct Turning<'a, E: Send + Sync + 'static> {
     worker: &'a mut Worker,
     start: &'a Start<E>,
     feed: Feed,
     reader: Option<Reader>,
-    events: Option<InputHandle<Moment, CapacityContainerBuilder<Rc<Vec<E>>>>>,
+    log: Option<LogWriter<E>>,
+    /// What is left of this worker's share of the log.
+    replay: Option<mpsc::Receiver<Replayed<E>>>,
+    events: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Batch<E>>>>>,
     counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
     views: Vec<Box<dyn WorkerView>>,
     probe: ProbeHandle<Moment>,
@@ -162,6 +165,8 @@ struct Turning<'a, E: 'static> {
     in_flight: VecDeque<Moment>,
     /// Whether the run has begun, in the data folder too; nothing enters before.
     begun: bool,
+    /// Whether what was before the program started is all in, on all workers.
+    recovered: bool,
     advanced: Instant,
     /// When something last happened here.
     lively: Instant,
@@ -169,30 +174,39 @@ struct Turning<'a, E: 'static> {
     finished: bool,
 }
 
-impl<'a, E: 'static> Turning<'a, E> {
+impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn new(worker: &'a mut Worker, start: &'a Start<E>) -> Self {
         let mut feed = Feed::new(worker);
+        let (index, peers) = (worker.index(), worker.peers());
+        let local = index % start.shared.threads;
+        let log = start.log.as_ref().map(|log| log.writer(&start.shared, index as u32));
+        let place = start.log.as_ref().zip(log.as_ref());
+        let place = place.map(|(logging, log)| (log.handle(), logging.codec.clone()));
+        start.shared.waits.register(local, place.as_ref().map(|(log, _)| log.clone()));
         let probe = ProbeHandle::new();
         let (mut events, mut counts, views) = worker.dataflow_named("Views", |scope| {
-            let (events, event_stream) = scope.new_input::<Rc<Vec<E>>>();
+            let (events, event_stream) = scope.new_input::<Vec<Batch<E>>>();
             let (counts, count_stream) = scope.new_input::<Vec<Counts>>();
             let build = |view: &Arc<dyn EngineView<E>>| {
                 let (events, counts) = (event_stream.clone(), count_stream.clone());
-                view.build(scope, events, counts, &start.archive, &probe)
+                view.build(scope, events, counts, &start.archive, place.as_ref(), &probe)
             };
             let views: Vec<_> = start.views.iter().map(build).collect();
             (events, counts, views)
         });
         start.shared.register(std::thread::current());
-        let reader = open(worker.index(), worker.peers(), start, &mut feed);
-        let mut clock = TickClock::new(0);
-        let now = Moment::new(start.shared.floor, clock.next());
+        let reader = open(index, peers, start, &mut feed);
+        let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index, peers));
+        let mut clock = TickClock::new(start.log.as_ref().map_or(0, |log| log.tick));
+        // No day closes before all that was in the log is back.
+        let floor = if replay.is_some() { EventTime::MIN } else { start.shared.floor };
+        let now = Moment::new(floor, clock.next());
         events.advance_to(now);
         counts.advance_to(now);
-        let process = worker.index() / start.shared.threads;
-        let floors = Floors::new(start.sources(worker.peers() / start.shared.threads), now.floor);
-        let first = worker.index().is_multiple_of(start.shared.threads);
-        let live = (start.live.is_some() && first).then(|| (start.live_source(process), now.floor));
+        let process = index / start.shared.threads;
+        let floor = start.shared.floor;
+        let floors = Floors::new(start.sources(peers / start.shared.threads), floor);
+        let live = (start.live.is_some() && local == 0).then(|| (start.live_source(process), floor));
         start.live.iter().for_each(|queue| queue.register());
         let (in_flight, turn) = (VecDeque::new(), Instant::now());
         Turning {
@@ -200,6 +214,8 @@ impl<'a, E: 'static> Turning<'a, E> {
             start,
             feed,
             reader,
+            log,
+            replay,
             events: Some(events),
             counts: Some(counts),
             views,
@@ -210,6 +226,7 @@ impl<'a, E: 'static> Turning<'a, E> {
             live,
             in_flight,
             begun: false,
+            recovered: false,
             advanced: turn,
             lively: turn,
             published: turn,
@@ -238,12 +255,17 @@ impl<'a, E: 'static> Turning<'a, E> {
         }
         // Sealing may have ended only now.
         self.note_finished();
+        // What the log has not written yet, it writes now.
+        self.log = None;
+        if outcome.is_orderly() {
+            self.start.shared.waits.tell_end(self.worker.index() % self.start.shared.threads);
+        }
         outcome
     }
 
     /// One turn of the loop. Returns why to stop, if so.
     fn turn(&mut self) -> Option<Outcome> {
-        let read = self.read();
+        let read = self.read() | self.recover();
         if self.feed.begin.take() {
             self.begin();
         }
@@ -281,7 +303,10 @@ impl<'a, E: 'static> Turning<'a, E> {
     fn enter(&mut self) -> bool {
         // Closed tables are sealed without anybody entering more, so waiting for them always ends.
         let behind = |view: &dyn WorkerView| view.status().sealing() > TABLES_SEALING;
+        let log_behind = |log: &LogWriter<E>| log.handle().waiting_bytes() > LOG_WAITING;
         if !self.begun
+            || self.replay.is_some()
+            || self.log.as_ref().is_some_and(log_behind)
             || self.in_flight.len() >= TICKS_IN_FLIGHT
             || self.views.iter().any(|v| behind(v.as_ref()))
         {
@@ -291,7 +316,9 @@ impl<'a, E: 'static> Turning<'a, E> {
         while rows < self.start.tick_rows {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
             match deal {
-                Deal::Rows { number, block } => rows += self.enter_block(number, block),
+                Deal::Rows { number, block, range } => {
+                    rows += self.enter_block(number, block, range);
+                }
                 // The tick so far belongs under the old floor.
                 Deal::Floor { .. } | Deal::End { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
@@ -312,16 +339,63 @@ impl<'a, E: 'static> Turning<'a, E> {
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
         if rows > 0 {
-            let tick = self.now;
-            self.in_flight.push_back(tick);
-            self.start.shared.wanted.fetch_max(tick.tick, Ordering::AcqRel);
-            let next = self.clock.next();
-            self.advance_to(Moment::new(tick.floor, next));
-            if self.worker.peers() > 1 {
-                self.start.shared.wake();
-            }
+            self.end_tick();
         }
         rows > 0
+    }
+
+    /// Ends a tick with events, and has the others let it pass.
+    fn end_tick(&mut self) {
+        let tick = self.now;
+        self.in_flight.push_back(tick);
+        self.start.shared.wanted.fetch_max(tick.tick, Ordering::AcqRel);
+        let next = self.clock.next();
+        self.advance_to(Moment::new(tick.floor, next));
+        if self.worker.peers() > 1 {
+            self.start.shared.wake();
+        }
+    }
+
+    /// Lets a part of the log in again, or ends the recovery of this worker.
+    fn recover(&mut self) -> bool {
+        let Some(replay) = &self.replay else { return false };
+        let views = &self.start.shared.views;
+        let (mut entered, mut floor) = (0, None);
+        while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
+            match replay.try_recv() {
+                Ok(Replayed::Events(batch)) => {
+                    entered += batch.events.len();
+                    self.events.iter_mut().for_each(|events| events.send(batch.clone()));
+                }
+                Ok(Replayed::Passed(time)) => {
+                    let skew = views.iter().map(View::skew).max().unwrap_or(0);
+                    floor = Some(time.saturating_sub(skew).min(self.start.shared.floor));
+                    break;
+                }
+                Ok(Replayed::Done) => {
+                    self.replay = None;
+                    floor = Some(self.start.shared.floor);
+                    break;
+                }
+                Ok(Replayed::Failed(error)) => {
+                    self.replay = None;
+                    self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
+                    return true;
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    self.replay = None;
+                    let message = "the thread that reads the log ended early".to_owned();
+                    self.feed.ask_to_stop(Outcome::Failed(message));
+                    return true;
+                }
+            }
+        }
+        if entered > 0 {
+            self.end_tick();
+        }
+        self.raise_floor(floor);
+        entered > 0 || floor.is_some()
     }
 
     /// Lets events in from now on.
@@ -379,12 +453,25 @@ impl<'a, E: 'static> Turning<'a, E> {
             if batch.refused > 0 {
                 counts.send(Counts { late: 0, refused: batch.refused });
             }
-            events.send_batch(&mut Rc::new(batch.events));
+            let live::Batch { events: pushed, refused, ticket, .. } = batch;
+            let pushed = Arc::new(pushed);
+            let entry = Entry {
+                moment: self.now,
+                events: Arc::clone(&pushed),
+                ranges: Vec::new(),
+                refused: Vec::new(),
+                refused_elsewhere: refused,
+            };
+            let Ok(number) = log_entry(&mut self.log, entry) else { break };
+            events.send(Batch::new(pushed));
+            let worker = self.worker.index() % self.start.shared.threads;
+            let entered = Entered { worker, moment: self.now, number };
+            ticket.set(entered).expect("a batch enters once");
         }
         rows
     }
 
-    fn enter_block(&mut self, number: u64, mut block: RowBlock) -> usize {
+    fn enter_block(&mut self, number: u64, mut block: RowBlock, range: SourceRange) -> usize {
         let parse = self.start.parse.as_ref().expect("blocks come from a source that was given");
         let mut events = Vec::with_capacity(block.len());
         let mut refused: Vec<Refused> = std::mem::take(&mut block.refused);
@@ -402,8 +489,19 @@ impl<'a, E: 'static> Turning<'a, E> {
         {
             input.send(Counts { late: 0, refused: refused.len() as u64 });
         }
-        if let Some(input) = &mut self.events {
-            input.send_batch(&mut Rc::new(events));
+        let events = Arc::new(events);
+        let entry = Entry {
+            moment: self.now,
+            events: Arc::clone(&events),
+            ranges: vec![range],
+            refused: refused.clone(),
+            refused_elsewhere: 0,
+        };
+        // If the log has failed, the engine is about to stop, and nothing of this is acknowledged.
+        if log_entry(&mut self.log, entry).is_ok()
+            && let Some(input) = &mut self.events
+        {
+            input.send(Batch::new(events));
         }
         self.feed.ack(READER, Ack { number, refused });
         rows
@@ -448,16 +546,26 @@ impl<'a, E: 'static> Turning<'a, E> {
             // The events have ended: everything is complete.
             None => Some(Moment::new(i64::MAX, 0)),
         };
+        self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
         if let Some(complete) = complete {
-            self.views.iter_mut().for_each(|view| view.ask_at(complete));
+            if !self.recovered && complete.floor >= self.start.shared.floor {
+                self.recovered = true;
+                self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
+                self.publish();
+            }
+            let recovered = self.recovered;
+            self.views.iter_mut().for_each(|view| view.ask_at(complete, recovered));
         }
     }
 
     /// Looks for errors, requests to stop, and the end of sealing.
     fn watch(&mut self) {
         let shared = &self.start.shared;
-        if let Some(error) = self.views.iter().find_map(|view| view.status().error()) {
+        if let Some(error) = self.views.iter().find_map(|view| view.error()) {
             self.feed.ask_to_stop(Outcome::Failed(in_full(error.as_ref())));
+        }
+        if let Some(error) = self.log.as_ref().and_then(|log| log.handle().error()) {
+            self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
         }
         if shared.failed.load(Ordering::Acquire) {
             let failed = "another worker of this process failed".to_owned();
@@ -499,6 +607,16 @@ impl<'a, E: 'static> Turning<'a, E> {
     }
 }
 
+/// Appends to the log, if there is one; returns the number of the entry there.
+fn log_entry<E: Send + Sync + 'static>(
+    log: &mut Option<LogWriter<E>>,
+    entry: Entry<E>,
+) -> Result<Option<u64>, LogError> {
+    let Some(log) = log else { return Ok(None) };
+    log.append(entry)?;
+    Ok(Some(log.handle().appended()))
+}
+
 /// Starts to read the source, on the worker that does.
 fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Option<Reader> {
     if worker != READER {
@@ -509,6 +627,7 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
         feed.broadcast(&Deal::Begin);
         return None;
     };
-    let shared = Arc::clone(&start.shared);
-    Some(Reader::new(open, start.archive.clone(), refused, shared, peers))
+    let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
+    let known = start.log.as_ref().map(|log| Arc::clone(&log.known)).unwrap_or_default();
+    Some(Reader::new(open, archive, known, refused, shared, peers))
 }

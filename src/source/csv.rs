@@ -45,6 +45,9 @@ pub struct ReadLimit {
     pub rows: usize,
     /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
     pub clock: EventTime,
+    /// It stops where so many bytes of content have been handed out: the end of an earlier block, as
+    /// [`CsvSource::consumed`] told it. [`u64::MAX`] is no limit.
+    pub bytes: u64,
     /// The wall clock; it decides only which events are too far ahead.
     pub now: EventTime,
 }
@@ -61,6 +64,8 @@ pub enum Read {
         /// Where that row will take the clock.
         clock: EventTime,
     },
+    /// The limit of bytes is reached; nothing was consumed.
+    AtBytes,
     /// There are no more rows.
     End,
 }
@@ -254,6 +259,7 @@ impl CsvSource {
                 Ok(Read::Rows(block))
             }
             Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
+            Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
             Ok(Stop::End) if nothing => Ok(Read::End),
             Ok(_) => Ok(Read::Rows(block)),
         }
@@ -263,8 +269,15 @@ impl CsvSource {
     fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
+            // A block may have ended before or after the blank lines that are skipped here.
+            if self.records.position() >= limit.bytes {
+                return Ok(Stop::Bytes);
+            }
             if !self.records.find()? {
                 return Ok(Stop::End);
+            }
+            if self.records.position() >= limit.bytes {
+                return Ok(Stop::Bytes);
             }
             match self.judge(limit.now) {
                 Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),
@@ -347,6 +360,7 @@ impl fmt::Debug for CsvSource {
 enum Stop {
     Full,
     Clock(EventTime),
+    Bytes,
     End,
 }
 

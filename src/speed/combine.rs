@@ -37,9 +37,14 @@ impl std::ops::AddAssign for Counts {
 pub(crate) struct Combiner<K: Key, A: Aggregate> {
     view: View,
     finder: DayFinder,
-    /// The floor that `first_open` was computed for.
+    /// The floor and the grace that `first_open` was computed for.
     floor: EventTime,
+    grace: i64,
     first_open: Day,
+    /// Closings up to this one were sealed when the program started.
+    sealed: Option<Day>,
+    /// What is read now was in the log, and may be in sealed days already.
+    replaying: bool,
     rows: Vec<Row<K, A>>,
     /// Places in `rows` by hash.
     index: HashTable<u32>,
@@ -47,11 +52,14 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Combiner<K, A> {
-    fn new(view: View) -> Self {
+    pub(crate) fn new(view: View, sealed: Option<Day>) -> Self {
         Combiner {
             finder: DayFinder::new(view.calendar().clone()),
             floor: EventTime::MIN,
+            grace: view.grace(),
             first_open: view.first_open(EventTime::MIN),
+            sealed,
+            replaying: false,
             view,
             rows: Vec::new(),
             index: HashTable::new(),
@@ -59,18 +67,34 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    fn begin(&mut self, floor: EventTime) {
-        if floor != self.floor {
-            self.floor = floor;
-            self.first_open = self.view.first_open(floor);
+    /// What is added next enters under `floor`.
+    pub(crate) fn begin(&mut self, floor: EventTime) {
+        self.enter(floor, self.view.grace());
+        self.replaying = false;
+    }
+
+    /// What is added next entered under `floor` in an earlier run, with the `grace` of that run.
+    pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
+        self.enter(floor, grace.unwrap_or(self.view.grace()));
+        self.replaying = true;
+    }
+
+    fn enter(&mut self, floor: EventTime, grace: i64) {
+        if (floor, grace) != (self.floor, self.grace) {
+            (self.floor, self.grace) = (floor, grace);
+            self.first_open = self.view.first_open_with(floor, grace);
         }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, time: EventTime, key: K, aggregate: A) {
         let day = self.finder.day_of(time);
-        self.counts.late += u64::from(day < self.first_open);
         let closing = day.max(self.first_open);
+        if self.replaying && Some(closing) <= self.sealed {
+            // A live revision holds it.
+            return;
+        }
+        self.counts.late += u64::from(day < self.first_open);
         let hash = key.hash64();
         let rows = &mut self.rows;
         // The hash is compared before the key: it lies beside it, and it settles nearly all.
@@ -87,7 +111,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
+    pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
         self.index.clear();
         let capacity = self.rows.len();
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
@@ -102,6 +126,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 pub(crate) fn combine<'scope, C, K, A>(
     events: Stream<'scope, Moment, C>,
     view: &View,
+    sealed: Option<Day>,
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> (StreamVec<'scope, Moment, Row<K, A>>, StreamVec<'scope, Moment, Counts>)
 where
@@ -115,7 +140,7 @@ where
     let (counts, count_stream) = builder.new_output();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Row<K, A>>>>::from(rows);
     let mut counts = OutputBuilder::<_, CapacityContainerBuilder<Vec<Counts>>>::from(counts);
-    let mut combiner = Combiner::<K, A>::new(view.clone());
+    let mut combiner = Combiner::<K, A>::new(view.clone(), sealed);
     builder.build(move |_capabilities| {
         move |_frontiers| {
             let mut rows = rows.activate();

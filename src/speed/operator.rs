@@ -18,6 +18,7 @@ use super::state::Shared;
 use crate::aggregate::Aggregate;
 use crate::archive::Archive;
 use crate::key::Key;
+use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::time::Day;
 
@@ -38,6 +39,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     counts: StreamVec<'scope, Moment, Counts>,
     state: &Shared<K, A>,
     archive: &Archive,
+    log: Option<LogHandle>,
 ) -> StreamVec<'scope, Moment, ()> {
     let scope = rows.scope();
     let worker = scope.index();
@@ -53,7 +55,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     let activator = scope.activator_for(std::rc::Rc::clone(&address));
     state.borrow_mut().sealing = Some(activator.clone());
     let wake = scope.worker().sync_activator_for(address.to_vec());
-    let mut seal = Seal::new(worker, state, archive, wake);
+    let mut seal = Seal::new(worker, state, archive, log, wake);
     let shared = std::rc::Rc::clone(state);
     builder.build(move |mut capabilities| {
         // Reports carry no time: one capability is held until there is nothing left to seal.

@@ -4,6 +4,10 @@
 //! all workers → all have prepared → *committing* → *idle*, the files in the tables' place. A worker
 //! that has nothing of a closing reports it as prepared at once. Closings of a view become live in
 //! order; those that have gathered while one was on its way go together.
+//!
+//! Where there is a log, a worker has prepared a closing only when its log is durable up to there,
+//! also if it has no rows of it: events that it entered are in files that others write. So what a live
+//! revision holds is in the log, whatever happens, and is never read from its source again.
 
 use std::rc::Rc;
 use std::sync::mpsc::{self, TryRecvError};
@@ -15,6 +19,7 @@ use super::state::Shared;
 use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
 use crate::key::Key;
+use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::time::Day;
 
@@ -23,6 +28,8 @@ type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
 enum Stage<K: Key, A: Aggregate> {
     /// Nothing is being sealed.
     Idle,
+    /// There is nothing to write, but the log is not durable yet.
+    Syncing(Day, mpsc::Receiver<Result<(), ArchiveError>>),
     /// The archive writes this worker's part of the closings through this one.
     Writing(Day, mpsc::Receiver<Written<K, A>>),
     /// Written; live as soon as all workers have written theirs.
@@ -36,6 +43,7 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     worker: usize,
     state: Shared<K, A>,
     archive: Archive,
+    log: Option<LogHandle>,
     lane: Lane,
     stage: Stage<K, A>,
     /// The last closing that was reported as prepared.
@@ -50,6 +58,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         worker: usize,
         state: &Shared<K, A>,
         archive: &Archive,
+        log: Option<LogHandle>,
         wake: SyncActivator,
     ) -> Self {
         let (lane, reported) = {
@@ -60,6 +69,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             worker,
             state: Rc::clone(state),
             archive: archive.clone(),
+            log,
             lane,
             stage: Stage::Idle,
             reported,
@@ -98,6 +108,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     ) -> Result<Next<K, A>, ArchiveError> {
         Ok(match stage {
             Stage::Idle => self.begin(frontier, report)?,
+            Stage::Syncing(through, done) => match done.try_recv() {
+                Ok(synced) => {
+                    synced?;
+                    self.prepare_nothing(through, report)?
+                }
+                Err(TryRecvError::Empty) => Next::Waiting(Stage::Syncing(through, done)),
+                Err(TryRecvError::Disconnected) => return Err(ArchiveError::Panicked),
+            },
             Stage::Writing(through, done) => match done.try_recv() {
                 Ok(written) => {
                     *report = Some(self.report(through));
@@ -146,10 +164,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
         let frozen = state.freeze(through);
         let Some(((_, highest), _)) = frozen.last() else {
-            self.archive.prepare_nothing(state.view.name(), self.worker, through)?;
             drop(state);
-            *report = Some(self.report(through));
-            return Ok(Next::Going(Stage::Idle));
+            let is_durable = |log: &LogHandle| log.durable() >= log.appended();
+            if self.log.as_ref().is_none_or(is_durable) {
+                return self.prepare_nothing(through, report);
+            }
+            let sync = self.sync();
+            let done = self.spawn(move |_| sync());
+            return Ok(Next::Going(Stage::Syncing(through, done)));
         };
         self.highest = self.highest.max(Some(*highest));
         let live = frozen.iter().map(|((day, _), _)| Ok((*day, state.live(*day)?)));
@@ -163,8 +185,34 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             frozen,
         };
         drop(state);
-        let done = self.spawn(move |place| job.write(place));
+        let sync = self.sync();
+        let done = self.spawn(move |place| {
+            let written = job.write(place)?;
+            sync()?;
+            Ok(written)
+        });
         Ok(Next::Going(Stage::Writing(through, done)))
+    }
+
+    /// Reports closings that this worker has nothing of.
+    fn prepare_nothing(
+        &mut self,
+        through: Day,
+        report: &mut Option<Report>,
+    ) -> Result<Next<K, A>, ArchiveError> {
+        self.archive.prepare_nothing(self.state.borrow().view.name(), self.worker, through)?;
+        *report = Some(self.report(through));
+        Ok(Next::Going(Stage::Idle))
+    }
+
+    /// Waits until the log holds what this worker has entered so far; to be run on the lane. By now that
+    /// is everything of the closings that the frontier has left.
+    fn sync(&self) -> impl FnOnce() -> Result<(), ArchiveError> + Send + 'static {
+        let log = self.log.as_ref().map(|log| (log.clone(), log.appended()));
+        move || match log {
+            Some((log, appended)) => Ok(log.sync_through(appended)?),
+            None => Ok(()),
+        }
     }
 
     /// Runs a job on this view's lane; it wakes the operator when it is done.

@@ -279,6 +279,14 @@ impl Store {
         parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()
     }
 
+    /// The folders of the parts that this process sees to: its own and, if it is the first, those of
+    /// processes that the group no longer has.
+    pub(crate) fn held_parts(&self) -> Vec<PathBuf> {
+        let (process, processes) = (self.config.process, self.config.processes);
+        let is_held = |part: usize| part == process || (process == 0 && part >= processes);
+        self.part_paths().into_iter().filter(|(part, _)| is_held(*part)).map(|(_, path)| path).collect()
+    }
+
     /// Where this process's refused rows go. The folder on the way to it may not exist yet.
     pub fn rejected_path(&self) -> PathBuf {
         self.layout.rejected(self.config.process as u32)

@@ -43,7 +43,7 @@ fn open(content: &[u8]) -> CsvSource {
 const NOW: EventTime = 4_102_444_800_000;
 
 fn limit(rows: usize) -> ReadLimit {
-    ReadLimit { rows, clock: EventTime::MAX, now: NOW }
+    ReadLimit { rows, clock: EventTime::MAX, bytes: u64::MAX, now: NOW }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,0 +1,131 @@
+//! The log of an engine: what it was told to keep, what earlier runs have left in it, and where that
+//! leaves the sources.
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use super::replay::{Plan, Read};
+use super::resume::Known;
+use super::running::{EngineError, Shared};
+use crate::log::{self, Durability, EventCodec, LogWriter};
+use crate::store::Store;
+use crate::time::{Day, EventTime};
+use crate::view::View;
+
+/// The number of the source that is read; see [`SourceRange`](crate::log::SourceRange).
+const SOURCE: u32 = 0;
+
+/// What a program says of its log.
+pub(crate) struct LogConfig<E> {
+    pub(super) durability: Durability,
+    pub(super) codec: EventCodec<E>,
+}
+
+/// The log of a running engine.
+pub(crate) struct Logging<E> {
+    durability: Durability,
+    pub(super) codec: EventCodec<E>,
+    store: Arc<Store>,
+    part: PathBuf,
+    run: u64,
+    /// Ticks of earlier runs go up to here.
+    pub(super) tick: u64,
+    /// What the sources had reached; see [`first_floor`].
+    pub(super) floor: EventTime,
+    pub(super) known: Arc<Known>,
+    plan: Arc<Plan>,
+}
+
+impl<E: Send + Sync + 'static> Logging<E> {
+    /// Recovers the logs of earlier runs: cuts what was never committed off those that this process
+    /// holds, and finds out what the views have to read again.
+    pub(super) fn recover(
+        config: LogConfig<E>,
+        store: &Arc<Store>,
+        views: &[View],
+        is_read: bool,
+    ) -> Result<Logging<E>, EngineError> {
+        let run = store.run();
+        let storage = store.storage();
+        for part in store.held_parts() {
+            let cut = log::repair(&**storage, &part, run)?;
+            if !cut.is_nothing() {
+                tracing::info!(part = %part.display(), ?cut, "removed what was never committed");
+            }
+        }
+        let parts = store.part_paths().into_iter().map(|(part, path)| (part as u32, path));
+        let state = log::scan(&**storage, &parts.collect::<Vec<_>>(), run)?;
+        let refused = log::refused_rows(&**storage, &state)?;
+        let ranges: Vec<_> =
+            state.ranges.iter().filter(|range| range.source == SOURCE).cloned().collect();
+        let known = Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
+        let tick = state.tick_max.unwrap_or(0);
+        let floor = first_floor(&known, state.floor_max, views, is_read);
+        let sealed = |view: &View| store.closed_through(view.name());
+        let views: Vec<(View, Option<Day>)> =
+            views.iter().map(|view| (view.clone(), sealed(view))).collect();
+        let plan = Plan::new(Arc::clone(storage), state, views);
+        let (known, plan) = (Arc::new(known), Arc::new(plan));
+        let LogConfig { durability, codec } = config;
+        let (store, part) = (Arc::clone(store), store.part_path());
+        Ok(Logging { durability, codec, store, part, run, tick, floor, known, plan })
+    }
+
+    /// How many events are to be replayed.
+    pub(super) fn to_replay(&self) -> u64 {
+        self.plan.events()
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Starts the log of a worker in this run.
+    pub(super) fn writer(&self, shared: &Arc<Shared>, worker: u32) -> LogWriter<E> {
+        let graces = shared.views.iter().map(|view| (view.name().to_owned(), view.grace()));
+        let waits = Arc::clone(&shared.waits);
+        let wake = std::thread::current();
+        LogWriter::new(
+            Arc::clone(self.store.storage()),
+            self.part.clone(),
+            self.run,
+            worker,
+            graces.collect(),
+            self.durability,
+            self.codec.clone(),
+            move || {
+                waits.tell_log();
+                wake.unpark();
+            },
+        )
+    }
+
+    /// Starts to read a worker's share of what is to be replayed.
+    pub(super) fn replay(
+        &self,
+        shared: &Arc<Shared>,
+        worker: usize,
+        peers: usize,
+    ) -> mpsc::Receiver<Read<E>> {
+        self.plan.read(worker, peers, self.codec.clone(), shared)
+    }
+}
+
+/// The floor from which the sources go on.
+///
+/// A source that is read begins where it was: under the floor of the last row that is committed without
+/// a hole, so that what was not committed enters under the floor under which it did. Whatever a view
+/// has sealed was committed before that. A live source goes on from the greatest floor there was.
+fn first_floor(
+    known: &Known,
+    state_floor: Option<EventTime>,
+    views: &[View],
+    is_read: bool,
+) -> EventTime {
+    let reached = match (is_read, known.prefix) {
+        (true, prefix) => prefix.map(|prefix| prefix.clock),
+        (false, _) => state_floor,
+    };
+    let floors = views.iter().filter_map(|view| Some(view.floor_at(reached?)));
+    floors.max().unwrap_or(EventTime::MIN)
+}

@@ -1,0 +1,166 @@
+//! Recovery: the events of the log that no live revision holds enter again, with what was in force when
+//! they first did.
+//!
+//! The closing of an event is a function of its day and of the floor under which it entered, and the
+//! log has both. So a view can tell, for each event, whether its sealed days hold it already: what
+//! belongs to a closing that is sealed is dropped, and the rest goes where it was.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+
+use super::batch::{Batch, Replayed};
+use super::running::Shared;
+use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
+use crate::moment::Moment;
+use crate::store::Storage;
+use crate::time::{Day, EventTime};
+use crate::view::View;
+
+/// Events that are handed over at once, about.
+const BATCH_EVENTS: usize = 16_384;
+
+/// Batches that the reading thread may be ahead of its worker.
+const BATCHES_AHEAD: usize = 4;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What there is to replay, the same in all processes.
+pub(super) struct Plan {
+    pub(super) storage: Arc<dyn Storage>,
+    /// In order of UTC day.
+    files: Vec<LogFile>,
+    /// The graces in force, by stream.
+    graces: Vec<Arc<BTreeMap<String, i64>>>,
+    /// Each view, and up to where it is sealed.
+    views: Vec<(View, Option<Day>)>,
+}
+
+impl Plan {
+    /// Leaves out the files whose events are all in live revisions.
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        state: LogState,
+        views: Vec<(View, Option<Day>)>,
+    ) -> Plan {
+        let graces = state.streams.iter().map(|stream| {
+            Arc::new(stream.definition.iter().cloned().collect::<BTreeMap<String, i64>>())
+        });
+        let graces = graces.collect();
+        let mut plan = Plan { storage, files: Vec::new(), graces, views };
+        let is_needed = |file: &LogFile| plan.is_needed(file, file.floor_max);
+        let files = state.files.into_iter().filter(is_needed).collect();
+        plan.files = files;
+        plan
+    }
+
+    /// How many events the files hold.
+    pub(super) fn events(&self) -> u64 {
+        self.files.iter().map(|file| file.events).sum()
+    }
+
+    /// Whether some view may not have sealed an event of the file that entered under this floor.
+    fn is_needed(&self, file: &LogFile, floor: EventTime) -> bool {
+        let end = (i64::from(file.day.0) + 1).saturating_mul(DAY_MS);
+        self.views.iter().any(|(view, sealed)| {
+            let last = end.saturating_add(view.skew());
+            let grace = self.graces[file.stream].get(view.name()).copied();
+            let first_open = view.first_open_with(floor, grace.unwrap_or(view.grace()));
+            let closing = view.calendar().day_of(last).max(first_open);
+            sealed.is_none_or(|sealed| closing > sealed)
+        })
+    }
+
+    /// Starts to read a worker's share.
+    pub(super) fn read<E: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        worker: usize,
+        peers: usize,
+        codec: EventCodec<E>,
+        shared: &Arc<Shared>,
+    ) -> mpsc::Receiver<Read<E>> {
+        let (sender, receiver) = mpsc::sync_channel(BATCHES_AHEAD);
+        let (plan, shared) = (Arc::clone(self), Arc::clone(shared));
+        let thread = std::thread::current();
+        let read = move || {
+            let send = |read| {
+                let gone = sender.send(read).is_err();
+                thread.unpark();
+                !gone
+            };
+            let result = plan.read_share(worker, peers, &codec, &shared, &send);
+            // If nobody listens any more, the engine is stopping.
+            let _ = send(result.map_or_else(Read::Failed, |()| Read::Done));
+        };
+        std::thread::Builder::new()
+            .name(format!("replay:{worker}"))
+            .spawn(read)
+            .expect("the system gives a thread to the recovery");
+        receiver
+    }
+
+    fn read_share<E>(
+        &self,
+        worker: usize,
+        peers: usize,
+        codec: &EventCodec<E>,
+        shared: &Shared,
+        send: &impl Fn(Read<E>) -> bool,
+    ) -> Result<(), LogError> {
+        let mine = self.files.iter().enumerate().filter(|(at, _)| at % peers == worker);
+        let mut passed = None;
+        for (_, file) in mine {
+            // Whatever is older has been read, here: those who have the rest say so themselves.
+            if passed.replace(file.day) != Some(file.day)
+                && !send(Read::Passed(i64::from(file.day.0).saturating_mul(DAY_MS)))
+            {
+                return Ok(());
+            }
+            if !self.read_file(file, codec, shared, send)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether anybody still listens.
+    fn read_file<E>(
+        &self,
+        file: &LogFile,
+        codec: &EventCodec<E>,
+        shared: &Shared,
+        send: &impl Fn(Read<E>) -> bool,
+    ) -> Result<bool, LogError> {
+        let mut frames = Frames::open(&*self.storage, file)?;
+        let mut floor = EventTime::MIN;
+        let mut events = Vec::new();
+        let batch = |floor, events: &mut Vec<E>| {
+            let events = std::mem::take(events);
+            shared.replayed.fetch_add(events.len() as u64, Ordering::Relaxed);
+            let graces = Arc::clone(&self.graces[file.stream]);
+            let replayed = Some(Replayed { floor, graces });
+            events.is_empty() || send(Read::Events(Batch { events: Arc::new(events), replayed }))
+        };
+        let wanted = |moment: Moment| self.is_needed(file, moment.floor);
+        while let Some(frame) = frames.next(wanted)? {
+            let is_full = events.len() >= BATCH_EVENTS || frame.moment.floor != floor;
+            if is_full && !batch(floor, &mut events) {
+                return Ok(false);
+            }
+            floor = frame.moment.floor;
+            events.append(&mut frame.decode(codec)?);
+        }
+        Ok(batch(floor, &mut events))
+    }
+}
+
+/// What a worker is told of its share of the log.
+pub(super) enum Read<E> {
+    /// Events, as they entered.
+    Events(Batch<E>),
+    /// All events before this have been handed over.
+    Passed(EventTime),
+    /// All of it has been read.
+    Done,
+    Failed(LogError),
+}
