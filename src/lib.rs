@@ -59,6 +59,7 @@
 //! - [`archive`]: where sealed days go, and the threads that write them
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
 //! - [`store`]: the data folder, its manifests, and how they are recovered
+//! - [`log`]: every accepted event, append-only, and what of it is committed
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
@@ -72,6 +73,7 @@ pub mod cluster;
 mod dataflow;
 pub mod engine;
 pub mod key;
+pub mod log;
 mod moment;
 pub mod serve;
 pub mod source;

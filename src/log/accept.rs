@@ -1,0 +1,175 @@
+//! Which of a stream's records count.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{Damage, LogError};
+use super::format::{self, Magic, check_growth};
+use super::layout::{Layout, StreamName};
+use super::record::{Commit, FileState, StreamState};
+use super::stream::{Replayed, replay};
+use crate::store::Storage;
+
+/// How often a stream may be replaced while it is being read.
+const ATTEMPTS: usize = 1_000;
+
+/// A stream, and what of it counts.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) name: StreamName,
+    pub(super) state: StreamState,
+    /// Whether a reader may believe it only as long as no crash comes: its end, or files, are not synced.
+    pub(super) unsynced: bool,
+    /// Bytes at the end of the stream that do not count.
+    pub(super) tail: u64,
+}
+
+/// The streams of a part that count, those of runs before `before_run`, in order of run and worker.
+pub(super) fn streams(
+    storage: &dyn Storage,
+    layout: &Layout,
+    before_run: u64,
+) -> Result<Vec<Accepted>, LogError> {
+    let names = latest_names(storage, layout, before_run)?;
+    names.into_iter().map(|name| read(storage, layout, name)).collect()
+}
+
+/// The names of the streams with the greatest `seq` of each run and worker.
+fn latest_names(
+    storage: &dyn Storage,
+    layout: &Layout,
+    before_run: u64,
+) -> Result<Vec<StreamName>, LogError> {
+    let found = list(storage, &layout.commits())?;
+    let found = found.iter().filter_map(|name| StreamName::parse(name));
+    let mut latest = BTreeMap::new();
+    for name in found.filter(|name| name.run < before_run) {
+        let seq: &mut u64 = latest.entry((name.run, name.worker)).or_default();
+        *seq = name.seq.max(*seq);
+    }
+    let names = latest.into_iter().map(|((run, worker), seq)| StreamName { run, worker, seq });
+    Ok(names.collect())
+}
+
+/// The names in a folder; none if there is no such folder.
+pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, LogError> {
+    match storage.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(LogError::harmless("list", folder)),
+    }
+}
+
+/// Reads a stream, or the one that has taken its place meanwhile.
+fn read(
+    storage: &dyn Storage,
+    layout: &Layout,
+    mut name: StreamName,
+) -> Result<Accepted, LogError> {
+    for _ in 0..ATTEMPTS {
+        let path = layout.stream(name);
+        match storage.read(&path) {
+            Ok(bytes) => return accept(storage, layout, name, replay(&bytes, &path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let names = latest_names(storage, layout, name.run + 1)?;
+                let same = |now: &&StreamName| (now.run, now.worker) == (name.run, name.worker);
+                match names.iter().find(same) {
+                    Some(now) if now.seq > name.seq => name = *now,
+                    _ => return Err(LogError::harmless("read", &path)(error)),
+                }
+            }
+            Err(error) => return Err(LogError::harmless("read", &path)(error)),
+        }
+    }
+    let path = layout.stream(name);
+    let error = io::Error::new(io::ErrorKind::TimedOut, "it is replaced again and again");
+    Err(LogError::harmless("read", &path)(error))
+}
+
+/// Decides which records count: see the tail rules at the top of the module.
+fn accept(
+    storage: &dyn Storage,
+    layout: &Layout,
+    name: StreamName,
+    replayed: Replayed,
+) -> Result<Accepted, LogError> {
+    let mut state = replayed.synced;
+    if (state.run, state.worker) != (name.run, name.worker) {
+        let damage = Damage::new(0, "it is the stream of another run or worker");
+        return Err(LogError::corrupt(&layout.stream(name), damage));
+    }
+    for (path, _, file) in files(layout, &state) {
+        let length = length(storage, &path)?;
+        if length < file.length {
+            return Err(LogError::corrupt(&path, Damage::new(length, "it is cut short")));
+        }
+    }
+    let mut tail = replayed.length - replayed.good;
+    let unsynced = !replayed.unsynced.is_empty();
+    for commit in replayed.unsynced {
+        if !holds(storage, layout, &state, &commit)? {
+            // The bytes of records are not counted, only that there are some.
+            tail = tail.max(1);
+            break;
+        }
+        state.apply(commit);
+    }
+    Ok(Accepted { name, state, unsynced, tail })
+}
+
+/// The files that a state names, the file of refused rows last.
+pub(super) fn files<'a>(
+    layout: &'a Layout,
+    state: &'a StreamState,
+) -> impl Iterator<Item = (PathBuf, Magic, FileState)> + 'a {
+    let (run, worker) = (state.run, state.worker);
+    let days = state
+        .files
+        .iter()
+        .map(move |(&day, file)| (layout.day(day, run, worker), format::EVENTS, *file));
+    let refused = (state.refused.length > 0)
+        .then(|| (layout.refused(run, worker), format::REFUSED, state.refused));
+    days.chain(refused)
+}
+
+/// The length of a file that is named by a synced record.
+pub(super) fn length(storage: &dyn Storage, path: &Path) -> Result<u64, LogError> {
+    match storage.map(path) {
+        Ok(bytes) => Ok(bytes.len() as u64),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(LogError::corrupt(path, Damage::new(0, "it is missing")))
+        }
+        Err(error) => Err(LogError::harmless("open", path)(error)),
+    }
+}
+
+/// Whether the files hold what an unsynced commit adds.
+fn holds(
+    storage: &dyn Storage,
+    layout: &Layout,
+    state: &StreamState,
+    commit: &Commit,
+) -> Result<bool, LogError> {
+    let (run, worker) = (state.run, state.worker);
+    let days = commit
+        .files
+        .iter()
+        .map(|(&day, to)| (layout.day(day, run, worker), format::EVENTS, state.file(day), to));
+    let refused = commit
+        .refused
+        .iter()
+        .map(|to| (layout.refused(run, worker), format::REFUSED, state.refused, to));
+    for (path, magic, from, to) in days.chain(refused) {
+        let bytes = match storage.map(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(LogError::harmless("open", &path)(error)),
+        };
+        match check_growth(&bytes, magic, &path, &from, to) {
+            Ok(()) => {}
+            Err(LogError::Corrupt { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,198 @@
+//! What the thread of a log does: encode, write, sync, commit.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::codec::{EventCodec, encode_some};
+use super::error::LogError;
+use super::files::Files;
+use super::format::{self, FRAME_BYTES_MAX, FrameBuffer, FrameError, HEADER_BYTES, Magic};
+use super::layout::{Layout, StreamName};
+use super::record::{Commit, FileState, StreamState};
+use super::stream::StreamWriter;
+use super::writer::Entry;
+use crate::store::Storage;
+use crate::time::Day;
+
+/// So many encoded bytes are held at most before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+pub(super) struct Committer<E> {
+    storage: Arc<dyn Storage>,
+    layout: Layout,
+    codec: EventCodec<E>,
+    /// What is committed.
+    state: StreamState,
+    /// What is not: taken, and of files written.
+    next: Commit,
+    events: BTreeMap<Day, FrameBuffer>,
+    refused: FrameBuffer,
+    /// Bytes in these buffers.
+    buffered: usize,
+    files: Files,
+    /// Made with the first entry.
+    stream: Option<StreamWriter>,
+}
+
+impl<E> Committer<E> {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        layout: Layout,
+        codec: EventCodec<E>,
+        state: StreamState,
+    ) -> Committer<E> {
+        Committer {
+            files: Files::new(Arc::clone(&storage)),
+            storage,
+            layout,
+            codec,
+            state,
+            next: Commit::default(),
+            events: BTreeMap::new(),
+            refused: FrameBuffer::default(),
+            buffered: 0,
+            stream: None,
+        }
+    }
+
+    /// Encodes an entry; it will be part of the next commit.
+    pub(super) fn take(&mut self, entry: Entry<E>) -> Result<(), LogError> {
+        let (run, worker) = (self.state.run, self.state.worker);
+        let mut events = &entry.events[..];
+        while !events.is_empty() {
+            let (day, length) = self.codec.run(events);
+            let (now, later) = events.split_at(length);
+            let buffer = self.events.entry(day).or_default();
+            let before = buffer.len();
+            buffer
+                .put(entry.moment, now, |some, full, out| self.codec.encode_some(some, full, out))
+                .map_err(|error| frame_error(error, self.layout.day(day, run, worker)))?;
+            self.buffered += buffer.len() - before;
+            events = later;
+        }
+        let before = self.refused.len();
+        self.refused
+            .put(entry.moment, &entry.refused, encode_some)
+            .map_err(|error| frame_error(error, self.layout.refused(run, worker)))?;
+        self.buffered += self.refused.len() - before;
+        self.next.latest = self.next.latest.max(Some(entry.moment));
+        self.next.refused_elsewhere += entry.refused_elsewhere;
+        self.next.ranges.extend(entry.ranges);
+        if self.buffered >= BUFFER_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Writes what is encoded.
+    fn write(&mut self) -> Result<(), LogError> {
+        let (run, worker) = (self.state.run, self.state.worker);
+        for (day, mut buffer) in std::mem::take(&mut self.events) {
+            let file = self.next.files.get(&day).copied().unwrap_or(self.state.file(day));
+            let path = self.layout.day(day, run, worker);
+            let grown = grow(&mut self.files, path, format::EVENTS, file, &mut buffer)?;
+            self.next.files.insert(day, grown);
+        }
+        if self.refused.len() > 0 {
+            let file = self.next.refused.unwrap_or(self.state.refused);
+            let path = self.layout.refused(run, worker);
+            let grown = grow(&mut self.files, path, format::REFUSED, file, &mut self.refused)?;
+            self.next.refused = Some(grown);
+        }
+        self.buffered = 0;
+        Ok(())
+    }
+
+    /// Commits what was taken; with `sync` that and everything before is durable when it returns.
+    pub(super) fn commit(&mut self, sync: bool) -> Result<(), LogError> {
+        self.write()?;
+        if self.next.is_empty() && !(sync && self.is_dirty()) {
+            return Ok(());
+        }
+        let long = self.stream.as_ref().is_some_and(StreamWriter::is_long);
+        // An opening counts as synced.
+        let sync = sync || long;
+        if sync {
+            self.files.sync()?;
+        }
+        let commit =
+            std::mem::replace(&mut self.next, Commit { synced: false, ..Commit::default() });
+        let commit = Commit { synced: sync, ..commit };
+        if long {
+            self.state.apply(commit);
+            return self.rotate();
+        }
+        let stream = self.stream()?;
+        stream.append(&commit)?;
+        self.state.apply(commit);
+        Ok(())
+    }
+
+    /// Whether a record was written that is not synced.
+    fn is_dirty(&self) -> bool {
+        self.stream.as_ref().is_some_and(StreamWriter::is_dirty)
+    }
+
+    /// The stream; the first commit of a run makes it.
+    fn stream(&mut self) -> Result<&mut StreamWriter, LogError> {
+        if self.stream.is_none() {
+            let commits = self.layout.commits();
+            self.storage.create_dirs(&commits).map_err(LogError::harmless("create", &commits))?;
+            // Folders that were there may have been made by another worker, or a run that a crash
+            // ended, and not be durable yet.
+            for folder in [self.layout.log(), self.layout.part()] {
+                self.storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
+            }
+            let name = StreamName { run: self.state.run, worker: self.state.worker, seq: 0 };
+            self.create_stream(name)?;
+        }
+        Ok(self.stream.as_mut().expect("it was made"))
+    }
+
+    /// The next stream, with all of the state as its opening, takes the place of the present one.
+    fn rotate(&mut self) -> Result<(), LogError> {
+        let Some(old) = self.stream.take() else { return Ok(()) };
+        let old = old.name();
+        self.create_stream(old.next())?;
+        let path = self.layout.stream(old);
+        self.storage.remove(&path).map_err(LogError::perhaps("remove", &path))
+    }
+
+    fn create_stream(&mut self, name: StreamName) -> Result<(), LogError> {
+        let made = StreamWriter::create(&*self.storage, &self.layout, name, &self.state)?;
+        self.stream = Some(made);
+        Ok(())
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.layout.log()
+    }
+}
+
+/// Writes a buffer to its file, and returns how that is then.
+fn grow(
+    files: &mut Files,
+    path: PathBuf,
+    magic: Magic,
+    file: FileState,
+    buffer: &mut FrameBuffer,
+) -> Result<FileState, LogError> {
+    let (mut bytes, added) = buffer.take();
+    let new = file.length == 0;
+    let mut grown = file;
+    grown.add(added.floor_max, added.frames, added.events, added.length);
+    if new {
+        let mut header = Vec::with_capacity(HEADER_BYTES + bytes.len());
+        format::put_header(magic, &mut header);
+        header.append(&mut bytes);
+        bytes = header;
+        grown.length += HEADER_BYTES as u64;
+    }
+    files.write(path, new, &bytes)?;
+    Ok(grown)
+}
+
+fn frame_error(error: FrameError, path: PathBuf) -> LogError {
+    match error {
+        FrameError::TooLarge(bytes) => LogError::TooLarge { path, bytes, limit: FRAME_BYTES_MAX },
+        FrameError::Encode(error) => LogError::Encode { path, what: error.to_string().into() },
+    }
+}

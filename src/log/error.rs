@@ -1,0 +1,115 @@
+//! What can go wrong with the log.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::store::Effect;
+
+/// What can go wrong with the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The system refused an operation.
+    #[error("cannot {operation} {}: {effect}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Whether entries of the log that were not reported as committed may count all the same.
+        effect: Effect,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// What was committed is missing or is not what was written. Nothing was changed.
+    #[error("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where, from the beginning of the file.
+        offset: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A file of another format. Nothing was changed.
+    #[error("{} has format version {found}, and this program reads {known}: use the one that wrote it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: u32,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// One event, refused row or commit has more bytes than the log takes. It was not written.
+    #[error("an entry for {} has {bytes} bytes, more than {limit}: make it smaller", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        limit: usize,
+    },
+    /// The event type's serialization failed. The entry was not written.
+    #[error("an event for {} cannot be encoded: {what}; correct how its type is serialized", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the serialization said.
+        what: Arc<str>,
+    },
+    /// The thread of the log has ended before this was durable.
+    #[error("the log in {} has stopped: {what}; what was not reported as durable may or may not be there, start again to find out", path.display())]
+    Stopped {
+        /// The folder of the log.
+        path: PathBuf,
+        /// Why.
+        what: &'static str,
+    },
+}
+
+impl LogError {
+    /// An operation after whose failure nothing more counts than before.
+    pub(super) fn harmless(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> LogError {
+        LogError::io(operation, path, Effect::None)
+    }
+
+    /// An operation that may have happened when it fails.
+    pub(super) fn perhaps(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> LogError {
+        LogError::io(operation, path, Effect::Perhaps)
+    }
+
+    fn io(
+        operation: &'static str,
+        path: &Path,
+        effect: Effect,
+    ) -> impl FnOnce(io::Error) -> LogError {
+        let path = path.to_owned();
+        move |source| LogError::Io { operation, path, effect, source: Arc::new(source) }
+    }
+
+    pub(super) fn corrupt(path: &Path, damage: Damage) -> LogError {
+        LogError::Corrupt { path: path.to_owned(), offset: damage.offset, what: damage.what }
+    }
+}
+
+/// Damage found where the file's name is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) offset: u64,
+    pub(super) what: &'static str,
+}
+
+impl Damage {
+    pub(super) fn new(offset: u64, what: &'static str) -> Damage {
+        Damage { offset, what }
+    }
+}

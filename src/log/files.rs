@@ -1,0 +1,88 @@
+//! The open files of a log: a bounded number, the least recently written is closed for another one.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::LogError;
+use crate::store::{Storage, StorageFile};
+
+/// So many files are open at most.
+const OPEN_MAX: usize = 64;
+
+#[derive(Debug)]
+struct Open {
+    path: PathBuf,
+    file: Box<dyn StorageFile>,
+    /// Something was written since the last sync.
+    dirty: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    storage: Arc<dyn Storage>,
+    /// The most recently written is the last.
+    open: Vec<Open>,
+    /// Folders with names that are not durable yet.
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Files {
+    pub(super) fn new(storage: Arc<dyn Storage>) -> Files {
+        Files { storage, open: Vec::new(), folders: BTreeSet::new() }
+    }
+
+    /// Appends to a file; a new one is made, with its folder.
+    pub(super) fn write(&mut self, path: PathBuf, new: bool, bytes: &[u8]) -> Result<(), LogError> {
+        let open = match self.open.iter().position(|open| open.path == path) {
+            Some(at) => self.open.remove(at),
+            None => self.open(path, new)?,
+        };
+        self.open.push(open);
+        let open = self.open.last_mut().expect("one was pushed");
+        open.dirty = true;
+        open.file.write_all(bytes).map_err(LogError::harmless("append to", &open.path))
+    }
+
+    fn open(&mut self, path: PathBuf, new: bool) -> Result<Open, LogError> {
+        if self.open.len() >= OPEN_MAX {
+            // Nobody would learn of a failure to write it back once it is closed.
+            sync(&mut self.open.remove(0))?;
+        }
+        let file = if new {
+            self.make_folder(&path)?;
+            self.storage.create(&path).map_err(LogError::harmless("create", &path))?
+        } else {
+            self.storage.append(&path).map_err(LogError::harmless("open", &path))?
+        };
+        Ok(Open { path, file, dirty: false })
+    }
+
+    fn make_folder(&mut self, path: &Path) -> Result<(), LogError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let made = self.storage.create_dirs(folder);
+        made.map_err(LogError::harmless("create", folder))?;
+        // Another worker may have made it just now, and not synced its name yet.
+        self.folders.extend(folder.parent().map(Path::to_owned));
+        self.folders.insert(folder.to_owned());
+        Ok(())
+    }
+
+    /// Makes everything durable that was written, names included.
+    pub(super) fn sync(&mut self) -> Result<(), LogError> {
+        self.open.iter_mut().filter(|open| open.dirty).try_for_each(sync)?;
+        while let Some(folder) = self.folders.pop_first() {
+            self.storage.sync_dir(&folder).map_err(LogError::harmless("sync", &folder))?;
+        }
+        Ok(())
+    }
+}
+
+fn sync(open: &mut Open) -> Result<(), LogError> {
+    if open.dirty {
+        open.file.sync().map_err(LogError::harmless("sync", &open.path))?;
+        open.dirty = false;
+    }
+    Ok(())
+}

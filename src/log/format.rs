@@ -1,0 +1,211 @@
+//! The bytes of headers and of frames.
+
+use std::path::Path;
+
+use super::error::{Damage, LogError};
+use super::record::FileState;
+use crate::moment::Moment;
+
+/// What a file of the log begins with.
+pub(super) type Magic = [u8; 8];
+pub(super) const EVENTS: Magic = *b"DAYFOLDL";
+pub(super) const REFUSED: Magic = *b"DAYFOLDR";
+pub(super) const COMMITS: Magic = *b"DAYFOLDC";
+
+const FORMAT_VERSION: u32 = 1;
+pub(super) const HEADER_BYTES: usize = 16;
+pub(super) const FRAME_HEAD_BYTES: usize = 32;
+/// The greatest payload of a frame.
+pub(super) const FRAME_BYTES_MAX: usize = (64 << 20) - FRAME_HEAD_BYTES;
+/// A frame that has so many bytes gets no more events, so that readers need not hold large ones.
+const FRAME_BYTES_FULL: usize = 4 << 20;
+
+pub(super) fn put_header(magic: Magic, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&magic);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(&out[start..]).to_le_bytes());
+}
+
+pub(super) fn check_header(bytes: &[u8], magic: Magic, path: &Path) -> Result<(), LogError> {
+    let corrupt = |what| LogError::corrupt(path, Damage::new(0, what));
+    if !bytes.starts_with(&magic) {
+        return Err(corrupt("it does not begin as a file of its kind"));
+    }
+    let version = word_at(bytes, 8).ok_or_else(|| corrupt("the header is cut short"))?;
+    let crc = word_at(bytes, 12).ok_or_else(|| corrupt("the header is cut short"))?;
+    if crc != crc32fast::hash(&bytes[..12]) {
+        return Err(corrupt("the checksum of the header does not match"));
+    }
+    if version != FORMAT_VERSION {
+        let (path, known) = (path.to_owned(), FORMAT_VERSION);
+        return Err(LogError::Version { path, found: version, known });
+    }
+    Ok(())
+}
+
+pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+}
+
+fn long_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|long| u64::from_le_bytes(*long))
+}
+
+/// The head of a frame, and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) moment: Moment,
+    pub(super) count: u32,
+    pub(super) offset: u64,
+    length: u32,
+    crc: u32,
+}
+
+impl Head {
+    /// The head at `at`, checked; all of its frame lies in `bytes`.
+    pub(super) fn at(bytes: &[u8], at: usize) -> Result<Head, Damage> {
+        let damage = |what| Damage::new(at as u64, what);
+        let short = || damage("a frame is cut short");
+        let word = |skip| word_at(bytes, at + skip).ok_or_else(short);
+        let long = |skip| long_at(bytes, at + skip).ok_or_else(short);
+        let (length, count, floor, tick) = (word(0)?, word(4)?, long(8)? as i64, long(16)?);
+        let (crc, head_crc) = (word(24)?, word(28)?);
+        if head_crc != crc32fast::hash(&bytes[at..at + FRAME_HEAD_BYTES - 4]) {
+            return Err(damage("the checksum of a frame's head does not match"));
+        }
+        if length as usize > bytes.len() - at - FRAME_HEAD_BYTES {
+            return Err(short());
+        }
+        Ok(Head { moment: Moment { floor, tick }, count, offset: at as u64, length, crc })
+    }
+
+    /// The bytes of the payload, not checked.
+    fn unchecked<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = self.offset as usize + FRAME_HEAD_BYTES;
+        &bytes[start..start + self.length as usize]
+    }
+
+    /// The payload, checked.
+    pub(super) fn payload<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Damage> {
+        let payload = self.unchecked(bytes);
+        if crc32fast::hash(payload) != self.crc {
+            return Err(Damage::new(self.offset, "the checksum of a frame does not match"));
+        }
+        Ok(payload)
+    }
+
+    /// Where the frame ends.
+    pub(super) fn end(&self) -> usize {
+        self.offset as usize + FRAME_HEAD_BYTES + self.length as usize
+    }
+}
+
+/// Checks that the part of a file that takes it from one state to the next is whole: every checksum,
+/// and what the states say of it.
+pub(super) fn check_growth(
+    bytes: &[u8],
+    magic: Magic,
+    path: &Path,
+    from: &FileState,
+    to: &FileState,
+) -> Result<(), LogError> {
+    let corrupt = |damage| LogError::corrupt(path, damage);
+    let cut = Damage::new(bytes.len() as u64, "it is cut short");
+    let length = usize::try_from(to.length).map_err(|_| corrupt(cut))?;
+    let bytes = bytes.get(..length).ok_or_else(|| corrupt(cut))?;
+    check_header(bytes, magic, path)?;
+    let mut found = FileState { length: from.length.max(HEADER_BYTES as u64), ..*from };
+    while found.length < to.length {
+        let head = Head::at(bytes, found.length as usize).map_err(corrupt)?;
+        head.payload(bytes).map_err(corrupt)?;
+        found.add(head.moment.floor, 1, u64::from(head.count), (head.end() as u64) - head.offset);
+    }
+    if found != *to {
+        let what = "it holds other frames than its commit records say";
+        return Err(corrupt(Damage::new(found.length, what)));
+    }
+    Ok(())
+}
+
+/// Frames that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct FrameBuffer {
+    bytes: Vec<u8>,
+    /// Where the last frame begins, if more may be added to it.
+    open: Option<Open>,
+    /// What the closed frames add to their file.
+    added: FileState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start: usize,
+    moment: Moment,
+    count: u32,
+}
+
+/// Why values could not be put into frames.
+#[derive(Debug)]
+pub(super) enum FrameError {
+    TooLarge(usize),
+    Encode(bincode::Error),
+}
+
+impl FrameBuffer {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds values of one moment. `encode` appends some of them, until there are so many bytes.
+    pub(super) fn put<T>(
+        &mut self,
+        moment: Moment,
+        mut values: &[T],
+        encode: impl Fn(&[T], usize, &mut Vec<u8>) -> bincode::Result<usize>,
+    ) -> Result<(), FrameError> {
+        while !values.is_empty() {
+            let full = |open: &Open, bytes: &[u8]| bytes.len() - open.start >= FRAME_BYTES_FULL;
+            if self.open.is_some_and(|open| open.moment != moment || full(&open, &self.bytes)) {
+                self.close();
+            }
+            let bytes = &mut self.bytes;
+            let open = self.open.get_or_insert_with(|| {
+                let start = bytes.len();
+                bytes.resize(start + FRAME_HEAD_BYTES, 0);
+                Open { start, moment, count: 0 }
+            });
+            // A count has 32 bits, and values may take no bytes.
+            let some = &values[..values.len().min((u32::MAX - open.count) as usize)];
+            let put = encode(some, open.start + FRAME_BYTES_FULL, bytes);
+            let put = put.map_err(FrameError::Encode)?;
+            let length = bytes.len() - open.start - FRAME_HEAD_BYTES;
+            if length > FRAME_BYTES_MAX {
+                return Err(FrameError::TooLarge(length));
+            }
+            open.count += put as u32;
+            values = &values[put..];
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let Some(Open { start, moment, count }) = self.open.take() else { return };
+        let (head, payload) = self.bytes[start..].split_at_mut(FRAME_HEAD_BYTES);
+        head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        head[4..8].copy_from_slice(&count.to_le_bytes());
+        head[8..16].copy_from_slice(&moment.floor.to_le_bytes());
+        head[16..24].copy_from_slice(&moment.tick.to_le_bytes());
+        head[24..28].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+        let crc = crc32fast::hash(&head[..28]);
+        head[28..].copy_from_slice(&crc.to_le_bytes());
+        let bytes = (self.bytes.len() - start) as u64;
+        self.added.add(moment.floor, 1, u64::from(count), bytes);
+    }
+
+    /// The bytes, and what they add to their file. The buffer is empty then, but for `reuse`.
+    pub(super) fn take(&mut self) -> (Vec<u8>, FileState) {
+        self.close();
+        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.added))
+    }
+}

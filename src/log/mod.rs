@@ -1,0 +1,88 @@
+//! The master dataset: every accepted event, append-only.
+//!
+//! ```text
+//! part-<process>/log/<UTC day>/r<run>-w<worker>.log       frames of events of that UTC day
+//!                   /refused/r<run>-w<worker>.log         frames of refused rows
+//!                   /commits/r<run>-w<worker>-<seq>.log   what of these counts: the commit stream
+//! ```
+//!
+//! Each run of the program and each worker in it has files of its own. Nothing is ever appended to a file
+//! of an earlier run.
+//!
+//! # The bytes
+//!
+//! All integers are little-endian.
+//!
+//! ```text
+//! header     magic 8, format version u32, crc32 of these u32
+//!            "DAYFOLDL" events, "DAYFOLDR" refused rows, "DAYFOLDC" commit streams
+//! frame      length of the payload u32, number of values u32, floor i64, tick u64,
+//!            crc32 of the payload u32, crc32 of the 28 bytes before u32, payload
+//! record     length of the payload u32, crc32 of the payload u32, payload
+//! ```
+//!
+//! The payload of a frame is its values one after the other, in bincode 1.3 with fixed-size integers. A
+//! frame has a checksum for its head, so that a reader may pass over its payload and still know its moment.
+//!
+//! # What counts
+//!
+//! The first record of a stream is its *opening*: the whole state so far. The others are *commits*, one for
+//! each group of appends: up to where each file counts, and what was taken from the sources with that. **What
+//! lies in files beyond the last commit does not exist.** A commit that says `synced` was written after the
+//! files that it names, and the stream before it, were synced.
+//!
+//! A stream is made whole, under another name, synced and renamed, so its header and opening are never torn. When it has
+//! grown long, the next one takes its place: `seq` rises, and the greatest counts.
+//!
+//! **The tail rules.** Where a record is cut short or fails its checksum, and no good record that says `synced`
+//! follows, this is a tail that a crash left: it does not count. (Records that were never synced may be lost in
+//! any order.) Where one follows, the stream is damaged, and an error. Of the records after the last `synced`
+//! one, those count that come before the first one whose files do not hold what it names. Of what a `synced`
+//! one names, nothing may be missing. Not noticed: damage to the last record only, which looks like a tail.
+//!
+//! [`scan`] reads what counts, [`repair`] removes the rest.
+//!
+//! This module knows no dataflow and no views, and reaches files only through
+//! [`Storage`](crate::store::Storage).
+#![allow(dead_code, unused_imports, reason = "the engine does not write a log yet")]
+
+mod accept;
+mod codec;
+mod committer;
+mod error;
+mod files;
+mod format;
+mod frames;
+mod layout;
+mod record;
+mod repair;
+mod scan;
+mod stream;
+mod writer;
+
+use std::time::Duration;
+
+pub(crate) use codec::EventCodec;
+pub use error::LogError;
+pub use frames::{Frame, Frames, Verified, refused_rows, verify};
+pub use record::SourceRange;
+pub use repair::{Repaired, repair};
+pub use scan::{LogFile, LogState, StreamInfo, scan};
+pub(crate) use writer::{Entry, LogHandle, LogWriter};
+
+/// When appended events are durable, and what a crash can lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// As soon as possible: each group of appends is synced before the next is written.
+    EveryCommit,
+    /// At most this long after they were appended (plus the time of the sync).
+    Every(Duration),
+    /// The operating system decides: a killed process loses nothing that was written, a machine that
+    /// stops may lose what came since the last forced sync (sealing a day forces one). Nothing promises
+    /// durability.
+    System,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The records of a commit stream, and the state they add up to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+use crate::time::{Day, EventTime};
+
+/// A range of a source whose rows are committed: `[from, to)` in bytes of content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRange {
+    /// Which source, by the engine's numbering.
+    pub source: u32,
+    /// Where it begins.
+    pub from: u64,
+    /// Where it ends; not in the range.
+    pub to: u64,
+    /// What the source needs to go on at `to`; the log does not look into it.
+    pub mark: Vec<u8>,
+}
+
+/// Up to where a file counts, and what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileState {
+    pub(super) length: u64,
+    /// The greatest floor of its frames.
+    pub(super) floor_max: EventTime,
+    pub(super) frames: u64,
+    /// Events, or refused rows.
+    pub(super) events: u64,
+}
+
+impl Default for FileState {
+    /// A file that is not there.
+    fn default() -> FileState {
+        FileState { length: 0, floor_max: EventTime::MIN, frames: 0, events: 0 }
+    }
+}
+
+impl FileState {
+    pub(super) fn add(&mut self, floor: EventTime, frames: u64, events: u64, bytes: u64) {
+        self.length += bytes;
+        self.floor_max = self.floor_max.max(floor);
+        self.frames += frames;
+        self.events += events;
+    }
+
+    fn precedes(&self, later: &FileState) -> bool {
+        self.length <= later.length
+            && self.floor_max <= later.floor_max
+            && self.frames <= later.frames
+            && self.events <= later.events
+    }
+}
+
+/// Committed ranges, by source and beginning; those that touch are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ranges {
+    by_start: BTreeMap<(u32, u64), (u64, Vec<u8>)>,
+}
+
+impl Ranges {
+    pub(super) fn add(&mut self, range: SourceRange) {
+        let SourceRange { source, mut from, mut to, mut mark } = range;
+        let before = self.by_start.range(..=(source, from)).next_back();
+        if let Some((&key, &(end, _))) = before
+            && key.0 == source
+            && (end == from || key.1 == from)
+        {
+            let (end, old) = self.by_start.remove(&key).unwrap_or_default();
+            from = key.1;
+            if end > to {
+                (to, mark) = (end, old);
+            }
+        }
+        if to > from
+            && let Some((end, later)) = self.by_start.remove(&(source, to))
+        {
+            (to, mark) = (end, later);
+        }
+        self.by_start.insert((source, from), (to, mark));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = SourceRange> {
+        self.by_start.iter().map(|(&(source, from), (to, mark))| SourceRange {
+            source,
+            from,
+            to: *to,
+            mark: mark.clone(),
+        })
+    }
+}
+
+/// What the records of a stream add up to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StreamState {
+    pub(super) run: u64,
+    pub(super) worker: u32,
+    /// The views of the run, each with its grace in milliseconds.
+    pub(super) definition: Vec<(String, i64)>,
+    pub(super) latest: Option<Moment>,
+    pub(super) files: BTreeMap<Day, FileState>,
+    pub(super) refused: FileState,
+    pub(super) refused_elsewhere: u64,
+    pub(super) ranges: Ranges,
+}
+
+/// What a group of appends changes. Files are as they are then, the rest is what is added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Commit {
+    /// The files that it names, and the stream before it, were synced before it was written.
+    pub(super) synced: bool,
+    pub(super) latest: Option<Moment>,
+    pub(super) files: BTreeMap<Day, FileState>,
+    pub(super) refused: Option<FileState>,
+    pub(super) refused_elsewhere: u64,
+    pub(super) ranges: Vec<SourceRange>,
+}
+
+impl Commit {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Commit { latest: self.latest, synced: self.synced, ..Commit::default() }
+    }
+}
+
+/// One record. The position of a kind is the kind on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Record {
+    Opening(StreamState),
+    Commit(Commit),
+}
+
+impl StreamState {
+    pub(super) fn new(run: u64, worker: u32, definition: Vec<(String, i64)>) -> StreamState {
+        StreamState {
+            run,
+            worker,
+            definition,
+            latest: None,
+            files: BTreeMap::new(),
+            refused: FileState::default(),
+            refused_elsewhere: 0,
+            ranges: Ranges::default(),
+        }
+    }
+
+    pub(super) fn file(&self, day: Day) -> FileState {
+        self.files.get(&day).copied().unwrap_or_default()
+    }
+
+    /// Whether a commit can follow; it says why not.
+    pub(super) fn check(&self, commit: &Commit) -> Result<(), &'static str> {
+        let files = commit.files.iter().map(|(&day, file)| (self.file(day), file));
+        let refused = commit.refused.iter().map(|file| (self.refused, file));
+        if files.chain(refused).any(|(old, new)| !old.precedes(new)) {
+            return Err("a record takes back what an earlier one said");
+        }
+        if self.refused_elsewhere.checked_add(commit.refused_elsewhere).is_none() {
+            return Err("a record has an impossible count");
+        }
+        Ok(())
+    }
+
+    /// Adds a commit that was checked, or that is our own.
+    pub(super) fn apply(&mut self, commit: Commit) {
+        self.latest = self.latest.max(commit.latest);
+        self.files.extend(commit.files);
+        self.refused = commit.refused.unwrap_or(self.refused);
+        self.refused_elsewhere += commit.refused_elsewhere;
+        commit.ranges.into_iter().for_each(|range| self.ranges.add(range));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(source: u32, from: u64, to: u64) -> SourceRange {
+        SourceRange { source, from, to, mark: to.to_le_bytes().to_vec() }
+    }
+
+    #[track_caller]
+    fn check(added: &[(u32, u64, u64)], expect: &[(u32, u64, u64)]) {
+        let mut ranges = Ranges::default();
+        added.iter().for_each(|&(source, from, to)| ranges.add(range(source, from, to)));
+        let expect: Vec<_> = expect.iter().map(|&(s, from, to)| range(s, from, to)).collect();
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn ranges_that_touch_are_one() {
+        check(&[(0, 0, 5), (0, 5, 9)], &[(0, 0, 9)]);
+        check(&[(0, 5, 9), (0, 0, 5)], &[(0, 0, 9)]);
+        check(&[(0, 0, 5), (0, 9, 12), (0, 5, 9)], &[(0, 0, 12)]);
+        check(&[(0, 0, 5), (1, 5, 9)], &[(0, 0, 5), (1, 5, 9)]);
+        check(&[(0, 0, 5), (0, 6, 9)], &[(0, 0, 5), (0, 6, 9)]);
+        check(&[(0, 0, 0), (0, 0, 5), (0, 5, 5)], &[(0, 0, 5)]);
+        check(&[(0, 0, 5), (0, 0, 0), (0, 0, 3)], &[(0, 0, 5)]);
+    }
+}

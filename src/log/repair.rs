@@ -1,0 +1,157 @@
+//! Removing what does not count.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::accept::{self, Accepted, list};
+use super::error::LogError;
+use super::layout::{Layout, StreamName, parse_file, parse_temporary};
+use super::stream::StreamWriter;
+use crate::store::Storage;
+
+/// What [`repair`] has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Commit streams that were written anew: their ends were torn, or had not been synced.
+    pub streams: u64,
+    /// Files of events and refused rows that were cut, and by how many bytes together.
+    pub files_cut: u64,
+    /// Bytes that were cut from files, those of removed files not counted.
+    pub bytes_cut: u64,
+    /// Files that were removed: no commit named them, or another one had taken their place.
+    pub files_removed: u64,
+}
+
+impl fmt::Display for Repaired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repaired { streams, files_cut, bytes_cut, files_removed } = self;
+        write!(
+            f,
+            "{streams} commit streams written anew, {bytes_cut} bytes cut from {files_cut} files, \
+             {files_removed} files removed"
+        )
+    }
+}
+
+/// Removes what does not count from the log of a part: ends of files beyond the last commit, files that
+/// no commit names, torn and superseded commit streams. Runs from `before_run` on are left alone.
+///
+/// Guarantee: what a reader believes after `Ok` survives a crash. It may be called again at any time, and a crash
+/// inside it is harmless: nothing is changed before everything was checked, and what counts never changes.
+///
+/// # Errors
+/// As [`scan`](super::scan), nothing was changed then; or [`LogError::Io`] if something could not be
+/// removed or synced.
+pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Repaired, LogError> {
+    let layout = Layout::new(part);
+    let mut repaired = Repaired::default();
+    let streams = accept::streams(storage, &layout, before_run)?;
+    let folders = list(storage, layout.log())?;
+    if folders.is_empty() {
+        return Ok(repaired);
+    }
+    for folder in [layout.part(), layout.log()] {
+        storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
+    }
+    let mut kept = BTreeSet::new();
+    let mut kept_streams = BTreeSet::new();
+    for accepted in &streams {
+        kept_streams.insert(settle(storage, &layout, accepted, &mut repaired)?);
+    }
+    let commits = layout.commits();
+    let streams_removed = remove(storage, &commits, |name| {
+        let stream = StreamName::parse(name);
+        let superseded = stream.is_some_and(|stream| !kept_streams.contains(&stream));
+        let found = stream.or(parse_temporary(name));
+        (superseded || stream.is_none()) && found.is_some_and(|found| found.run < before_run)
+    })?;
+    repaired.files_removed += streams_removed;
+    for accepted in &streams {
+        for (path, _, file) in accept::files(&layout, &accepted.state) {
+            cut(storage, &path, file.length, &mut repaired)?;
+            kept.insert(path);
+        }
+    }
+    for folder in folders.iter().filter(|name| *name != "commits") {
+        let folder = layout.log().join(folder);
+        repaired.files_removed += remove(storage, &folder, |name| {
+            let ours = parse_file(name).is_some_and(|(run, _)| run < before_run);
+            ours && !kept.contains(&folder.join(name))
+        })?;
+    }
+    Ok(repaired)
+}
+
+/// Makes what counts of a stream, and what that names, durable. Returns which stream counts then.
+fn settle(
+    storage: &dyn Storage,
+    layout: &Layout,
+    accepted: &Accepted,
+    repaired: &mut Repaired,
+) -> Result<StreamName, LogError> {
+    let name = accepted.name;
+    if accepted.unsynced {
+        let mut folders = BTreeSet::new();
+        for (path, _, _) in accept::files(layout, &accepted.state) {
+            sync(storage, &path)?;
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        for folder in folders {
+            storage.sync_dir(&folder).map_err(LogError::harmless("sync", &folder))?;
+        }
+    }
+    if accepted.unsynced || accepted.tail > 0 {
+        StreamWriter::create(storage, layout, name.next(), &accepted.state)?;
+        repaired.streams += 1;
+        return Ok(name.next());
+    }
+    // Its last record may have been written, and not synced.
+    sync(storage, &layout.stream(name))?;
+    Ok(name)
+}
+
+fn sync(storage: &dyn Storage, path: &Path) -> Result<(), LogError> {
+    let synced = storage.append(path).and_then(|mut file| file.sync());
+    synced.map_err(LogError::harmless("sync", path))
+}
+
+fn cut(
+    storage: &dyn Storage,
+    path: &Path,
+    length: u64,
+    repaired: &mut Repaired,
+) -> Result<(), LogError> {
+    let found = accept::length(storage, path)?;
+    if found > length {
+        let cut = storage.append(path).and_then(|mut file| {
+            file.truncate(length)?;
+            file.sync()
+        });
+        cut.map_err(LogError::harmless("cut", path))?;
+        repaired.files_cut += 1;
+        repaired.bytes_cut += found - length;
+    }
+    Ok(())
+}
+
+/// Removes files of a folder, and syncs it. Returns how many.
+fn remove(
+    storage: &dyn Storage,
+    folder: &Path,
+    mut unwanted: impl FnMut(&str) -> bool,
+) -> Result<u64, LogError> {
+    let found: Vec<PathBuf> = list(storage, folder)?
+        .iter()
+        .filter(|name| unwanted(name))
+        .map(|name| folder.join(name))
+        .collect();
+    for path in &found {
+        storage.remove(path).map_err(LogError::harmless("remove", path))?;
+    }
+    if !found.is_empty() {
+        storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
+    }
+    Ok(found.len() as u64)
+}

@@ -1,0 +1,155 @@
+//! What the logs of all parts hold.
+
+use std::path::PathBuf;
+
+use super::accept::{self, Accepted};
+use super::error::LogError;
+use super::format::REFUSED;
+use super::layout::Layout;
+use super::record::{FileState, Ranges, SourceRange};
+use crate::moment::Moment;
+use crate::store::Storage;
+use crate::time::{Day, EventTime};
+
+/// What the commit records of some parts say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogState {
+    /// What each worker of each run has written; by part, run and worker.
+    pub streams: Vec<StreamInfo>,
+    /// Files of events; by day, part, run and worker.
+    pub files: Vec<LogFile>,
+    /// Files of refused rows; by part, run and worker. Their day is [`Day::MIN`].
+    pub refused_files: Vec<LogFile>,
+    /// What of the sources is committed, by source and beginning; ranges that touch are one.
+    pub ranges: Vec<SourceRange>,
+    /// How many rows and events were refused, those included that are not kept in files.
+    pub refused: u64,
+    /// How many events there are.
+    pub events: u64,
+    /// The greatest floor of a committed entry.
+    pub floor_max: Option<EventTime>,
+    /// The greatest tick of a committed entry.
+    pub tick_max: Option<u64>,
+}
+
+/// What one worker has written in one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// The process whose part it is in.
+    pub part: u32,
+    /// The run of the program.
+    pub run: u64,
+    /// The worker, by its index in the group of that run.
+    pub worker: u32,
+    /// The views of that run, each with its grace in milliseconds.
+    pub definition: Vec<(String, i64)>,
+    /// The greatest moment of a committed entry.
+    pub latest: Option<Moment>,
+    /// How many events there are.
+    pub events: u64,
+    /// How many refused rows are kept.
+    pub refused: u64,
+    /// How many refused events are only counted.
+    pub refused_elsewhere: u64,
+}
+
+/// A file of the log, as far as it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The process whose part it is in.
+    pub part: u32,
+    /// The run of the program.
+    pub run: u64,
+    /// The worker, by its index in the group of that run.
+    pub worker: u32,
+    /// The UTC day of its events.
+    pub day: Day,
+    /// Up to where it counts.
+    pub length: u64,
+    /// The greatest floor of its frames.
+    pub floor_max: EventTime,
+    /// How many events (or refused rows) it holds.
+    pub events: u64,
+    /// The index in [`LogState::streams`].
+    pub stream: usize,
+    pub(super) frames: u64,
+}
+
+impl LogFile {
+    pub(super) fn state(&self) -> FileState {
+        let LogFile { length, floor_max, frames, events, .. } = *self;
+        FileState { length, floor_max, frames, events }
+    }
+
+    pub(super) fn magic(&self) -> super::format::Magic {
+        if self.day == REFUSED_DAY { REFUSED } else { super::format::EVENTS }
+    }
+}
+
+/// Stands for the day of refused rows. (No event is of it, however early.)
+const REFUSED_DAY: Day = Day::MIN;
+
+/// What the commit records of some parts, each with its process, say. Reads only; a log may be written
+/// meanwhile. Runs from `before_run` on are not looked at.
+///
+/// Files are checked for their lengths. Checksums are verified only of what was never synced, which may
+/// have been lost: [`verify`](super::verify) looks at the rest.
+///
+/// # Errors
+/// [`LogError::Corrupt`] if what was synced is missing or damaged, [`LogError::Version`] for a file of
+/// another format, [`LogError::Io`] if a file cannot be read.
+pub fn scan(
+    storage: &dyn Storage,
+    parts: &[(u32, PathBuf)],
+    before_run: u64,
+) -> Result<LogState, LogError> {
+    let mut state = LogState::default();
+    let mut ranges = Ranges::default();
+    for (part, path) in parts {
+        let layout = Layout::new(path);
+        for accepted in accept::streams(storage, &layout, before_run)? {
+            state.add(*part, &layout, &accepted);
+            accepted.state.ranges.iter().for_each(|range| ranges.add(range));
+        }
+    }
+    state.ranges = ranges.iter().collect();
+    state.files.sort_by_key(|file| (file.day, file.part, file.run, file.worker));
+    Ok(state)
+}
+
+impl LogState {
+    fn add(&mut self, part: u32, layout: &Layout, accepted: &Accepted) {
+        let found = &accepted.state;
+        let (run, worker, stream) = (found.run, found.worker, self.streams.len());
+        let file = |path, day, file: &FileState| {
+            let FileState { length, floor_max, frames, events } = *file;
+            LogFile { path, part, run, worker, day, length, floor_max, events, stream, frames }
+        };
+        let days = found.files.iter();
+        self.files.extend(days.map(|(&day, of)| file(layout.day(day, run, worker), day, of)));
+        if found.refused.length > 0 {
+            let path = layout.refused(run, worker);
+            self.refused_files.push(file(path, REFUSED_DAY, &found.refused));
+        }
+        let info = StreamInfo {
+            part,
+            run,
+            worker,
+            definition: found.definition.clone(),
+            latest: found.latest,
+            events: found.files.values().map(|file| file.events).sum(),
+            refused: found.refused.events,
+            refused_elsewhere: found.refused_elsewhere,
+        };
+        self.events += info.events;
+        self.refused += info.refused + info.refused_elsewhere;
+        self.floor_max = self.floor_max.max(info.latest.map(|moment| moment.floor));
+        self.tick_max = self.tick_max.max(info.latest.map(|moment| moment.tick));
+        self.streams.push(info);
+    }
+}

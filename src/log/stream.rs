@@ -1,0 +1,172 @@
+//! Reading and writing a commit stream.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::{Damage, LogError};
+use super::format::{COMMITS, HEADER_BYTES, check_header, put_header, word_at};
+use super::layout::{Layout, StreamName, temporary};
+use super::record::{Commit, Record, StreamState};
+use crate::batch::codec;
+use crate::store::{Storage, StorageFile};
+
+const RECORD_HEAD_BYTES: usize = 8;
+/// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
+const RECORD_BYTES_MAX: usize = 1 << 30;
+/// The next stream takes the place of one that is longer than this, and four times its opening.
+const LONG_BYTES: u64 = 1 << 20;
+
+/// What a stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Replayed {
+    /// The state at the last record that says `synced`, or at the opening.
+    pub(super) synced: StreamState,
+    /// The good records after that one, in order.
+    pub(super) unsynced: Vec<Commit>,
+    /// The length of header and good records.
+    pub(super) good: u64,
+    /// The length of the file.
+    pub(super) length: u64,
+}
+
+/// The payload of a record that holds, if one begins here.
+fn record_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let length = word_at(bytes, at)? as usize;
+    let crc = word_at(bytes, at + 4)?;
+    // No record is empty: zeros, which some file systems leave after a crash, are no records.
+    if length == 0 || length > RECORD_BYTES_MAX {
+        return None;
+    }
+    let payload = bytes.get(at + RECORD_HEAD_BYTES..)?.get(..length)?;
+    (crc32fast::hash(payload) == crc).then_some(payload)
+}
+
+/// Adds up the records of a stream.
+pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
+    let corrupt = |offset: usize, what| LogError::corrupt(path, Damage::new(offset as u64, what));
+    check_header(bytes, COMMITS, path)?;
+    let torn = || corrupt(HEADER_BYTES, "the opening record is damaged");
+    let opening = record_at(bytes, HEADER_BYTES).ok_or_else(torn)?;
+    let Ok(Record::Opening(mut synced)) = codec::decode(opening) else { return Err(torn()) };
+    // The state with what is not synced.
+    let mut state = synced.clone();
+    let mut unsynced = Vec::new();
+    let mut offset = HEADER_BYTES + RECORD_HEAD_BYTES + opening.len();
+    while offset < bytes.len() {
+        let Some(payload) = record_at(bytes, offset) else {
+            if (offset + 1..bytes.len()).any(|later| is_synced_commit(bytes, later)) {
+                return Err(corrupt(offset, "a record is damaged and others follow it"));
+            }
+            break;
+        };
+        let Ok(Record::Commit(commit)) = codec::decode::<Record>(payload) else {
+            return Err(corrupt(offset, "a record is of no kind that this program knows"));
+        };
+        state.check(&commit).map_err(|what| corrupt(offset, what))?;
+        state.apply(commit.clone());
+        if commit.synced {
+            unsynced.drain(..).for_each(|commit| synced.apply(commit));
+            synced.apply(commit);
+        } else {
+            unsynced.push(commit);
+        }
+        offset += RECORD_HEAD_BYTES + payload.len();
+    }
+    Ok(Replayed { synced, unsynced, good: offset as u64, length: bytes.len() as u64 })
+}
+
+fn is_synced_commit(bytes: &[u8], at: usize) -> bool {
+    let record = record_at(bytes, at).and_then(|payload| codec::decode(payload).ok());
+    matches!(record, Some(Record::Commit(Commit { synced: true, .. })))
+}
+
+fn put_record(record: &Record, path: &Path, out: &mut Vec<u8>) -> Result<(), LogError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; RECORD_HEAD_BYTES]);
+    codec::encode(record, out).expect("records hold nothing that cannot be encoded");
+    let bytes = out.len() - start - RECORD_HEAD_BYTES;
+    if bytes > RECORD_BYTES_MAX {
+        return Err(LogError::TooLarge { path: path.to_owned(), bytes, limit: RECORD_BYTES_MAX });
+    }
+    let crc = crc32fast::hash(&out[start + RECORD_HEAD_BYTES..]);
+    out[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
+}
+
+/// The bytes of a stream that has an opening only.
+pub(super) fn whole(state: &StreamState, path: &Path) -> Result<Vec<u8>, LogError> {
+    let mut bytes = Vec::new();
+    put_header(COMMITS, &mut bytes);
+    put_record(&Record::Opening(state.clone()), path, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A commit stream that is being written.
+#[derive(Debug)]
+pub(super) struct StreamWriter {
+    file: Box<dyn StorageFile>,
+    name: StreamName,
+    path: PathBuf,
+    opening: u64,
+    length: u64,
+    /// Something was written since the last sync.
+    dirty: bool,
+}
+
+impl StreamWriter {
+    /// Makes a stream with this opening: durable when it returns.
+    pub(super) fn create(
+        storage: &dyn Storage,
+        layout: &Layout,
+        name: StreamName,
+        state: &StreamState,
+    ) -> Result<StreamWriter, LogError> {
+        let path = layout.stream(name);
+        let bytes = whole(state, &path)?;
+        let unfinished = temporary(&path);
+        let written = storage.create(&unfinished).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync()
+        });
+        written.map_err(LogError::harmless("write", &unfinished))?;
+        let renamed = storage.rename(&unfinished, &path);
+        let durable = renamed.and_then(|()| storage.sync_dir(&layout.commits()));
+        durable.map_err(LogError::perhaps("rename to", &path))?;
+        let file = storage.append(&path).map_err(LogError::perhaps("open", &path))?;
+        let opening = bytes.len() as u64;
+        Ok(StreamWriter { file, name, path, opening, length: opening, dirty: false })
+    }
+
+    /// Appends a commit. One that says `synced` is durable when it returns.
+    pub(super) fn append(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let mut bytes = Vec::new();
+        put_record(&Record::Commit(commit.clone()), &self.path, &mut bytes)?;
+        let result = self.append_bytes(&bytes, commit.synced);
+        result.map_err(LogError::perhaps("append to", &self.path))
+    }
+
+    fn append_bytes(&mut self, record: &[u8], synced: bool) -> io::Result<()> {
+        // What comes before a record that says `synced` is durable before it is written. So damage
+        // before such a record is no trace of a crash.
+        if synced && self.dirty {
+            self.file.sync()?;
+        }
+        self.file.write_all(record)?;
+        self.length += record.len() as u64;
+        self.dirty = !synced;
+        if synced { self.file.sync() } else { Ok(()) }
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    pub(super) fn is_long(&self) -> bool {
+        self.length > LONG_BYTES.max(4 * self.opening)
+    }
+
+    pub(super) fn name(&self) -> StreamName {
+        self.name
+    }
+}

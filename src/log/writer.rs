@@ -1,0 +1,362 @@
+//! The log of a worker: a handle for the worker, and the thread behind it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::Durability;
+use super::codec::EventCodec;
+use super::committer::Committer;
+use super::error::LogError;
+use super::layout::Layout;
+use super::record::{SourceRange, StreamState};
+use crate::moment::Moment;
+use crate::source::Refused;
+use crate::store::Storage;
+
+/// What a worker hands to its log at once. All of it is committed together or not at all.
+#[derive(Debug)]
+pub(crate) struct Entry<E> {
+    /// The moment at which it enters the dataflow. Those of a worker rise.
+    pub(crate) moment: Moment,
+    pub(crate) events: Arc<Vec<E>>,
+    /// What of the sources it comes from.
+    pub(crate) ranges: Vec<SourceRange>,
+    /// Refused rows, to be kept.
+    pub(crate) refused: Vec<Refused>,
+    /// Refused events that are only counted: they went back to who pushed them.
+    pub(crate) refused_elsewhere: u64,
+}
+
+impl<E> Entry<E> {
+    /// Bytes of memory, about: what events and ranges point to is not counted.
+    fn memory(&self) -> usize {
+        let refused = self.refused.iter().map(|row| row.row.len() + row.reason.len());
+        size_of_val(&self.events[..])
+            + size_of_val(&self.ranges[..])
+            + size_of_val(&self.refused[..])
+            + refused.sum::<usize>()
+    }
+}
+
+/// How far the log has come. Entries are numbered from 1.
+#[derive(Debug, Default)]
+struct Progress {
+    appended: u64,
+    committed: u64,
+    durable: u64,
+    /// Somebody waits for entries up to this one to be durable.
+    wanted: u64,
+    /// Bytes of entries that the thread has not encoded yet.
+    waiting_bytes: usize,
+    /// When the first entry was appended that the thread has not taken.
+    oldest: Option<Instant>,
+    /// There will be no more entries.
+    closing: bool,
+    /// The thread has ended.
+    ended: bool,
+    error: Option<LogError>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    durability: Durability,
+    folder: PathBuf,
+    progress: Mutex<Progress>,
+    /// Something for the thread to do.
+    work: Condvar,
+    /// Something for those who wait.
+    done: Condvar,
+}
+
+impl Shared {
+    /// Nothing that panics happens under this lock.
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self, what: &'static str) -> LogError {
+        LogError::Stopped { path: self.folder.clone(), what }
+    }
+}
+
+/// The log of one worker in one run: hands entries to a thread of its own, which encodes, writes, syncs
+/// and commits.
+///
+/// Dropping it commits and syncs everything appended, unless the log has failed, and ends the thread.
+pub(crate) struct LogWriter<E> {
+    shared: Arc<Shared>,
+    entries: Sender<Entry<E>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<E: Send + Sync + 'static> LogWriter<E> {
+    /// A log in the folder of a part. Creates nothing on disk before the first entry.
+    ///
+    /// `definition` is, for each view, its name and its grace in milliseconds in this run. The thread
+    /// calls `on_progress` after each commit, and when the log fails.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        part: PathBuf,
+        run: u64,
+        worker: u32,
+        definition: Vec<(String, i64)>,
+        durability: Durability,
+        codec: EventCodec<E>,
+        on_progress: impl Fn() + Send + 'static,
+    ) -> LogWriter<E> {
+        let layout = Layout::new(&part);
+        let shared = Arc::new(Shared {
+            durability,
+            folder: layout.log().to_owned(),
+            progress: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        });
+        let (entries, waiting) = mpsc::channel();
+        let state = StreamState::new(run, worker, definition);
+        let committer = Committer::new(storage, layout, codec, state);
+        let run = Run { shared: Arc::clone(&shared), waiting, committer, on_progress };
+        let named = thread::Builder::new().name(format!("dayfold:log-{worker}"));
+        let thread = match named.spawn(move || run.run()) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                let failed = LogError::harmless("start the thread of", &shared.folder)(error);
+                shared.lock().error = Some(failed);
+                None
+            }
+        };
+        LogWriter { shared, entries, thread }
+    }
+
+    /// Hands an entry to the log. Never blocks on the disk.
+    ///
+    /// # Errors
+    /// Once the log has failed, why it did. Nothing was appended.
+    pub(crate) fn append(&mut self, entry: Entry<E>) -> Result<(), LogError> {
+        let mut progress = self.shared.lock();
+        if let Some(error) = &progress.error {
+            return Err(error.clone());
+        }
+        let bytes = entry.memory();
+        self.entries.send(entry).map_err(|_| self.shared.stopped("its thread has ended"))?;
+        progress.appended += 1;
+        progress.waiting_bytes += bytes;
+        if matches!(self.shared.durability, Durability::Every(_)) {
+            progress.oldest.get_or_insert_with(Instant::now);
+        }
+        drop(progress);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+}
+
+impl<E> LogWriter<E> {
+    /// How far the log has come, for anybody.
+    pub(crate) fn handle(&self) -> LogHandle {
+        LogHandle { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E> Drop for LogWriter<E> {
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.work.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has become the log's error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<E> fmt::Debug for LogWriter<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogWriter").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// How far a log has come. Entries are numbered from 1.
+#[derive(Clone, Debug)]
+pub(crate) struct LogHandle {
+    shared: Arc<Shared>,
+}
+
+impl LogHandle {
+    /// The number of entries appended so far.
+    pub(crate) fn appended(&self) -> u64 {
+        self.shared.lock().appended
+    }
+
+    /// Entries up to this number are committed and synced.
+    pub(crate) fn durable(&self) -> u64 {
+        self.shared.lock().durable
+    }
+
+    /// Entries up to this number are committed: a record was written, perhaps not synced.
+    pub(crate) fn committed(&self) -> u64 {
+        self.shared.lock().committed
+    }
+
+    /// Why the log has failed, if it has.
+    pub(crate) fn error(&self) -> Option<LogError> {
+        self.shared.lock().error.clone()
+    }
+
+    /// When appended events are durable.
+    pub(crate) fn durability(&self) -> Durability {
+        self.shared.durability
+    }
+
+    /// Bytes of memory that are appended and not yet encoded, about: what events point to is not counted.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.shared.lock().waiting_bytes
+    }
+
+    /// Forces a commit with a sync, and waits until entries up to `number` are durable.
+    ///
+    /// # Errors
+    /// Why the log has failed, or [`LogError::Stopped`] if it ends before there were so many entries.
+    pub(crate) fn sync_through(&self, number: u64) -> Result<(), LogError> {
+        let mut progress = self.shared.lock();
+        loop {
+            if progress.durable >= number {
+                return Ok(());
+            }
+            if let Some(error) = &progress.error {
+                return Err(error.clone());
+            }
+            if progress.ended {
+                return Err(self.shared.stopped("it had fewer entries than were to be synced"));
+            }
+            if progress.wanted < number {
+                progress.wanted = number;
+                self.shared.work.notify_one();
+            }
+            let waited = self.shared.done.wait(progress);
+            progress = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The thread of a log.
+struct Run<E, F: Fn()> {
+    shared: Arc<Shared>,
+    waiting: Receiver<Entry<E>>,
+    committer: Committer<E>,
+    on_progress: F,
+}
+
+/// What the thread is to do next.
+struct Work {
+    /// Entries up to this number are to be taken.
+    through: u64,
+    commit: bool,
+    sync: bool,
+    closing: bool,
+}
+
+impl<E, F: Fn()> Run<E, F> {
+    fn run(mut self) {
+        // What the program's own encoding does may panic; nobody is to wait for it then.
+        let ended = Ended { shared: Arc::clone(&self.shared) };
+        let result = self.work();
+        {
+            let mut progress = self.shared.lock();
+            progress.ended = true;
+            progress.error = result.err();
+        }
+        drop(ended);
+        (self.on_progress)();
+    }
+
+    fn work(&mut self) -> Result<(), LogError> {
+        let mut taken = 0;
+        // When the first entry was appended that is not committed.
+        let mut since = None;
+        loop {
+            let work = self.next(taken, &mut since);
+            let mut bytes = 0;
+            while taken < work.through {
+                let entry = self.waiting.recv().expect("entries are sent before they are counted");
+                bytes += entry.memory();
+                self.committer.take(entry)?;
+                taken += 1;
+            }
+            if work.commit {
+                self.committer.commit(work.sync)?;
+                since = None;
+            }
+            let mut progress = self.shared.lock();
+            progress.waiting_bytes -= bytes;
+            if work.commit {
+                progress.committed = taken;
+                progress.durable = if work.sync { taken } else { progress.durable };
+            }
+            drop(progress);
+            if work.commit {
+                self.shared.done.notify_all();
+                (self.on_progress)();
+            }
+            if work.closing {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn next(&self, taken: u64, since: &mut Option<Instant>) -> Work {
+        let mut progress = self.shared.lock();
+        loop {
+            let through = progress.appended;
+            let closing = progress.closing;
+            *since = since.or(progress.oldest.take());
+            let forced = closing || progress.wanted > progress.durable;
+            let behind = progress.durable < through;
+            let left = match (self.shared.durability, *since) {
+                (Durability::Every(most), Some(since)) => {
+                    Some(most.saturating_sub(since.elapsed()))
+                }
+                _ => None,
+            };
+            let (commit, sync) = match self.shared.durability {
+                Durability::EveryCommit => (taken < through, true),
+                Durability::Every(_) => {
+                    let due = forced && behind || left == Some(Duration::ZERO);
+                    (due, due)
+                }
+                Durability::System => (taken < through || forced && behind, forced && behind),
+            };
+            if taken < through || commit || closing {
+                return Work { through, commit, sync, closing };
+            }
+            progress = match left {
+                Some(left) => {
+                    let waited = self.shared.work.wait_timeout(progress, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.shared.work.wait(progress).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+/// Tells those who wait that the thread has ended, also by a panic.
+struct Ended {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut progress = self.shared.lock();
+        if !progress.ended {
+            progress.ended = true;
+            progress.error = Some(self.shared.stopped("its thread has panicked"));
+        }
+        drop(progress);
+        self.shared.done.notify_all();
+    }
+}
