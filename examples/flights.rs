@@ -176,7 +176,11 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
             // The log knows which records were refused, so the file of them is written anew.
             let path = resume.store().map(Store::rejected_path).unwrap_or_default();
             let mut writer = rejected_file(&path).map_err(common::failed)?;
-            resume.refused().iter().try_for_each(|row| writer.write(row)).map_err(common::failed)?;
+            resume
+                .refused()
+                .iter()
+                .try_for_each(|row| writer.write(row))
+                .map_err(common::failed)?;
             *lock(&opening) = Some(writer);
             Ok(Some(source))
         },

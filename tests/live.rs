@@ -43,7 +43,7 @@ fn a_quiet_source_does_not_keep_a_day_open() {
 
     let far = now() + 10 * 86_400_000;
     let back = pusher.push(vec![(midnight - 1, 7, 5), (now(), 7, 6), (far, 7, 1)]).unwrap();
-    assert_eq!(back, [(far, 7, 1)], "an event from the future comes back");
+    assert_eq!(back.refused, [(far, 7, 1)], "an event from the future comes back");
     let expect = Some((Count(2), Sum::of(11)));
     let all = || handle.ask(Query::point(7, DayRange::ALL)).unwrap();
     let shown = eventually(|| Some(all()).filter(|answer| answer.value() == expect));
@@ -62,7 +62,7 @@ fn a_quiet_source_does_not_keep_a_day_open() {
     assert_eq!(all().value(), expect);
 
     // A late event is visible at once, as an amendment.
-    assert!(pusher.push(vec![(midnight - 2, 7, 1)]).unwrap().is_empty());
+    assert!(pusher.push(vec![(midnight - 2, 7, 1)]).unwrap().refused.is_empty());
     let amended = eventually(|| Some(series()).filter(|a| a.items[0].parts.amendments.is_some()));
     assert_eq!(amended.certificate.late, 1);
     assert_eq!(all().value(), Some((Count(3), Sum::of(12))));
@@ -92,7 +92,7 @@ fn many_threads_push_and_ask_and_nothing_is_lost() {
                 let mut seen = 0;
                 for batch in 0..200i64 {
                     let event = |at: i64| (now(), (at % 5) as u64, thread * batch);
-                    assert!(pusher.push((0..50).map(event).collect()).unwrap().is_empty());
+                    assert!(pusher.push((0..50).map(event).collect()).unwrap().refused.is_empty());
                     let total = handle.ask(Query::total(DayRange::ALL)).unwrap().value();
                     let count = total.map_or(0, |(count, _)| count.0);
                     assert!(count >= seen, "a total never goes down");

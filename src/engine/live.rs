@@ -212,7 +212,8 @@ mod tests {
         for _ in 0..BATCHES_WAITING {
             assert!(pusher.push(vec![1]).unwrap().refused.is_empty());
         }
-        let waiting = std::thread::spawn(move || pusher.push(vec![2, 3]).map_err(|e| e.events).err());
+        let waiting =
+            std::thread::spawn(move || pusher.push(vec![2, 3]).map_err(|e| e.events).err());
         queue.close();
         assert_eq!(waiting.join().unwrap(), Some(vec![2, 3]));
     }

@@ -49,8 +49,8 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let storage = store.storage();
         for part in store.held_parts() {
             let cut = log::repair(&**storage, &part, run)?;
-            if !cut.is_nothing() {
-                tracing::info!(part = %part.display(), ?cut, "removed what was never committed");
+            if cut != log::Repaired::default() {
+                tracing::info!(part = %part.display(), %cut, "removed what was never committed");
             }
         }
         let parts = store.part_paths().into_iter().map(|(part, path)| (part as u32, path));
@@ -58,7 +58,8 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let refused = log::refused_rows(&**storage, &state)?;
         let ranges: Vec<_> =
             state.ranges.iter().filter(|range| range.source == SOURCE).cloned().collect();
-        let known = Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
+        let known =
+            Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
         let tick = state.tick_max.unwrap_or(0);
         let floor = first_floor(&known, state.floor_max, views, is_read);
         let sealed = |view: &View| store.closed_through(view.name());

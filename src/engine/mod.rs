@@ -189,7 +189,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
         let log = self.log.take().zip(store.as_ref());
         let is_read = self.feeding.is_some();
-        let log = log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
+        let log =
+            log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
         let mut floor = log.as_ref().map_or(EventTime::MIN, |log| log.floor);
         for view in &self.views {
             view.load(&archive, &cluster)?;

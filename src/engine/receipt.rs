@@ -138,8 +138,7 @@ impl Waits {
         let mut state = self.lock();
         state.frontiers = vec![None; workers];
         state.logs = vec![None; workers];
-        state.promises =
-            matches!(durability, Some(Durability::EveryCommit | Durability::Every(_)));
+        state.promises = matches!(durability, Some(Durability::EveryCommit | Durability::Every(_)));
     }
 
     /// Notes the calling worker, and its log if it has one.

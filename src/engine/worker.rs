@@ -18,9 +18,9 @@ use super::feed::{Ack, Deal, Feed, READER};
 use super::floors::Floors;
 use super::live::{self, Queue};
 use super::logging::Logging;
+use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
-use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::running::{EngineError, Outcome, Running, Shared};
 use super::view::{EngineView, WorkerView};
 use crate::archive::Archive;
@@ -206,7 +206,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let process = index / start.shared.threads;
         let floor = start.shared.floor;
         let floors = Floors::new(start.sources(peers / start.shared.threads), floor);
-        let live = (start.live.is_some() && local == 0).then(|| (start.live_source(process), floor));
+        let live =
+            (start.live.is_some() && local == 0).then(|| (start.live_source(process), floor));
         start.live.iter().for_each(|queue| queue.register());
         let (in_flight, turn) = (VecDeque::new(), Instant::now());
         Turning {

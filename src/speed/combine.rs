@@ -75,6 +75,9 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
     /// What is added next entered under `floor` in an earlier run, with the `grace` of that run.
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
+        // One tick may replay what entered under several floors, and equal days and keys of those may
+        // belong to different closings: such rows stay apart.
+        self.index.clear();
         self.enter(floor, grace.unwrap_or(self.view.grace()));
         self.replaying = true;
     }

@@ -284,7 +284,11 @@ impl Store {
     pub(crate) fn held_parts(&self) -> Vec<PathBuf> {
         let (process, processes) = (self.config.process, self.config.processes);
         let is_held = |part: usize| part == process || (process == 0 && part >= processes);
-        self.part_paths().into_iter().filter(|(part, _)| is_held(*part)).map(|(_, path)| path).collect()
+        self.part_paths()
+            .into_iter()
+            .filter(|(part, _)| is_held(*part))
+            .map(|(_, path)| path)
+            .collect()
     }
 
     /// Where this process's refused rows go. The folder on the way to it may not exist yet.

@@ -79,7 +79,7 @@ fn read_all(source: &mut CsvSource, rows: usize) -> (Vec<String>, Option<SourceE
                 assert!((1..=rows).contains(&(block.len() + block.refused.len())));
                 lines.extend(show(&block, width));
             }
-            Ok(Read::AtClock { .. }) => panic!("the clock has no limit"),
+            Ok(Read::AtClock { .. } | Read::AtBytes) => panic!("it has no such limit"),
             Ok(Read::End) => return (lines, None),
             Err(error) => return (lines, Some(error)),
         }
@@ -250,6 +250,7 @@ fn it_stops_before_the_clock() {
         |clock: i64| match source.read(ReadLimit { clock: clock * 1_000, ..limit(100) }).unwrap() {
             Read::Rows(block) => (show(&block, 1).join(", "), source.clock()),
             Read::AtClock { clock } => (format!("AtClock {clock}"), source.clock()),
+            Read::AtBytes => ("AtBytes".to_owned(), source.clock()),
             Read::End => ("End".to_owned(), source.clock()),
         };
     assert_eq!(read(1), ("AtClock 1000".to_owned(), EventTime::MIN));
