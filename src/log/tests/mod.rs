@@ -1,6 +1,8 @@
 //! The laws of the log: what was committed is there, once and whole, whatever came between.
 
 mod basics;
+mod crash;
+mod fake;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
