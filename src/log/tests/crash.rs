@@ -141,17 +141,17 @@ fn recover(found: &Fake, before: u64, seed: u64) {
 
 #[test]
 fn every_commit_survives_a_crash_anywhere() {
-    crash_everywhere(40, 4, |_| Some(true));
+    crash_everywhere(40, 2, |_| Some(true));
 }
 
 #[test]
 fn unsynced_commits_are_there_up_to_one_of_them() {
-    crash_everywhere(40, 8, |tick| Some(tick % 11 == 10));
+    crash_everywhere(40, 4, |tick| Some(tick % 11 == 10));
 }
 
 #[test]
 fn commits_of_groups_survive_a_crash_anywhere() {
-    crash_everywhere(60, 4, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
+    crash_everywhere(60, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
 }
 
 #[test]
