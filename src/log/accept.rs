@@ -1,7 +1,7 @@
 //! Which of a stream's records count.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, LogError};
@@ -55,7 +55,9 @@ fn latest_names(
 /// The names in a folder; none if there is no such folder.
 pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, LogError> {
     match storage.list(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         result => result.map_err(LogError::harmless("list", folder)),
     }
 }
@@ -70,7 +72,7 @@ fn read(
         let path = layout.stream(name);
         match storage.read(&path) {
             Ok(bytes) => return accept(storage, layout, name, replay(&bytes, &path)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 let names = latest_names(storage, layout, name.run + 1)?;
                 let same = |now: &&StreamName| (now.run, now.worker) == (name.run, name.worker);
                 match names.iter().find(same) {
@@ -82,7 +84,7 @@ fn read(
         }
     }
     let path = layout.stream(name);
-    let error = io::Error::new(io::ErrorKind::TimedOut, "it is replaced again and again");
+    let error = io::Error::new(ErrorKind::TimedOut, "it is replaced again and again");
     Err(LogError::harmless("read", &path)(error))
 }
 
@@ -136,7 +138,7 @@ pub(super) fn files<'a>(
 pub(super) fn length(storage: &dyn Storage, path: &Path) -> Result<u64, LogError> {
     match storage.map(path) {
         Ok(bytes) => Ok(bytes.len() as u64),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(LogError::corrupt(path, Damage::new(0, "it is missing")))
         }
         Err(error) => Err(LogError::harmless("open", path)(error)),
@@ -162,7 +164,7 @@ fn holds(
     for (path, magic, from, to) in days.chain(refused) {
         let bytes = match storage.map(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LogError::harmless("open", &path)(error)),
         };
         match check_growth(&bytes, magic, &path, &from, to) {

@@ -1,7 +1,7 @@
 //! What the thread of a log does: encode, write, sync, commit.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::codec::{EventCodec, encode_some};
@@ -12,11 +12,13 @@ use super::layout::{Layout, StreamName};
 use super::record::{Commit, FileState, StreamState};
 use super::stream::StreamWriter;
 use super::writer::Entry;
-use crate::store::Storage;
+use crate::store::{Effect, Storage};
 use crate::time::Day;
 
 /// So many encoded bytes are held at most before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+/// The buffers of so many days are kept for reuse.
+const DAYS_MAX: usize = 64;
 
 pub(super) struct Committer<E> {
     storage: Arc<dyn Storage>,
@@ -85,10 +87,10 @@ impl<E> Committer<E> {
     /// Writes what is encoded.
     fn write(&mut self) -> Result<(), LogError> {
         let (run, worker) = (self.state.run, self.state.worker);
-        for (day, mut buffer) in std::mem::take(&mut self.events) {
+        for (&day, buffer) in self.events.iter_mut().filter(|(_, buffer)| buffer.len() > 0) {
             let file = self.next.files.get(&day).copied().unwrap_or(self.state.file(day));
             let path = self.layout.day(day, run, worker);
-            let grown = grow(&mut self.files, path, format::EVENTS, file, &mut buffer)?;
+            let grown = grow(&mut self.files, path, format::EVENTS, file, buffer)?;
             self.next.files.insert(day, grown);
         }
         if self.refused.len() > 0 {
@@ -98,6 +100,9 @@ impl<E> Committer<E> {
             self.next.refused = Some(grown);
         }
         self.buffered = 0;
+        if self.events.len() > DAYS_MAX {
+            self.events.clear();
+        }
         Ok(())
     }
 
@@ -135,11 +140,19 @@ impl<E> Committer<E> {
     fn stream(&mut self) -> Result<&mut StreamWriter, LogError> {
         if self.stream.is_none() {
             let commits = self.layout.commits();
-            self.storage.create_dirs(&commits).map_err(LogError::harmless("create", &commits))?;
+            self.storage.create_dirs(&commits).map_err(LogError::write(
+                "create",
+                &commits,
+                Effect::None,
+            ))?;
             // Folders that were there may have been made by another worker, or a run that a crash
             // ended, and not be durable yet.
             for folder in [self.layout.log(), self.layout.part()] {
-                self.storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
+                self.storage.sync_dir(folder).map_err(LogError::write(
+                    "sync",
+                    folder,
+                    Effect::None,
+                ))?;
             }
             let name = StreamName { run: self.state.run, worker: self.state.worker, seq: 0 };
             self.create_stream(name)?;
@@ -153,17 +166,13 @@ impl<E> Committer<E> {
         let old = old.name();
         self.create_stream(old.next())?;
         let path = self.layout.stream(old);
-        self.storage.remove(&path).map_err(LogError::perhaps("remove", &path))
+        self.storage.remove(&path).map_err(LogError::write("remove", &path, Effect::Perhaps))
     }
 
     fn create_stream(&mut self, name: StreamName) -> Result<(), LogError> {
         let made = StreamWriter::create(&*self.storage, &self.layout, name, &self.state)?;
         self.stream = Some(made);
         Ok(())
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        self.layout.log()
     }
 }
 
@@ -175,18 +184,17 @@ fn grow(
     file: FileState,
     buffer: &mut FrameBuffer,
 ) -> Result<FileState, LogError> {
-    let (mut bytes, added) = buffer.take();
-    let new = file.length == 0;
+    let (bytes, added) = buffer.closed();
     let mut grown = file;
-    grown.add(added.floor_max, added.frames, added.events, added.length);
-    if new {
-        let mut header = Vec::with_capacity(HEADER_BYTES + bytes.len());
+    if file.length == 0 {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
         format::put_header(magic, &mut header);
-        header.append(&mut bytes);
-        bytes = header;
-        grown.length += HEADER_BYTES as u64;
+        files.write(&path, true, &header)?;
+        grown.length = HEADER_BYTES as u64;
     }
-    files.write(path, new, &bytes)?;
+    files.write(&path, false, bytes)?;
+    grown.add(added.floor_max, added.frames, added.events, added.length);
+    buffer.clear();
     Ok(grown)
 }
 

@@ -17,7 +17,22 @@ pub enum LogError {
         operation: &'static str,
         /// On what.
         path: PathBuf,
-        /// Whether entries of the log that were not reported as committed may count all the same.
+        /// Whether it may have happened.
+        effect: Effect,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Writing failed. The log takes nothing more in this run.
+    #[error(
+        "cannot {operation} {}: {}; nothing more is logged until the program is started again",
+        path.display(), fate(*effect)
+    )]
+    Write {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Whether entries that were not reported as committed may be in the log all the same.
         effect: Effect,
         /// What the system said.
         source: Arc<io::Error>,
@@ -71,33 +86,35 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// An operation after whose failure nothing more counts than before.
+    /// Reading failed, or a change that does not matter if it happened.
     pub(super) fn harmless(
         operation: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> LogError {
-        LogError::io(operation, path, Effect::None)
+        let path = path.to_owned();
+        let effect = Effect::None;
+        move |source| LogError::Io { operation, path, effect, source: Arc::new(source) }
     }
 
-    /// An operation that may have happened when it fails.
-    pub(super) fn perhaps(
-        operation: &'static str,
-        path: &Path,
-    ) -> impl FnOnce(io::Error) -> LogError {
-        LogError::io(operation, path, Effect::Perhaps)
-    }
-
-    fn io(
+    /// Writing failed, or a sync. With [`Effect::None`] nothing more counts than before.
+    pub(super) fn write(
         operation: &'static str,
         path: &Path,
         effect: Effect,
     ) -> impl FnOnce(io::Error) -> LogError {
         let path = path.to_owned();
-        move |source| LogError::Io { operation, path, effect, source: Arc::new(source) }
+        move |source| LogError::Write { operation, path, effect, source: Arc::new(source) }
     }
 
     pub(super) fn corrupt(path: &Path, damage: Damage) -> LogError {
         LogError::Corrupt { path: path.to_owned(), offset: damage.offset, what: damage.what }
+    }
+}
+
+fn fate(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "what was not committed before is not in the log",
+        Effect::Perhaps => "what was last appended may or may not be in the log",
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::LogError;
-use crate::store::{Storage, StorageFile};
+use crate::store::{Effect, Storage, StorageFile};
 
 /// So many files are open at most.
 const OPEN_MAX: usize = 64;
@@ -34,15 +34,15 @@ impl Files {
     }
 
     /// Appends to a file; a new one is made, with its folder.
-    pub(super) fn write(&mut self, path: PathBuf, new: bool, bytes: &[u8]) -> Result<(), LogError> {
+    pub(super) fn write(&mut self, path: &Path, new: bool, bytes: &[u8]) -> Result<(), LogError> {
         let open = match self.open.iter().position(|open| open.path == path) {
             Some(at) => self.open.remove(at),
-            None => self.open(path, new)?,
+            None => self.open(path.to_owned(), new)?,
         };
         self.open.push(open);
         let open = self.open.last_mut().expect("one was pushed");
         open.dirty = true;
-        open.file.write_all(bytes).map_err(LogError::harmless("append to", &open.path))
+        open.file.write_all(bytes).map_err(LogError::write("append to", &open.path, Effect::None))
     }
 
     fn open(&mut self, path: PathBuf, new: bool) -> Result<Open, LogError> {
@@ -52,9 +52,9 @@ impl Files {
         }
         let file = if new {
             self.make_folder(&path)?;
-            self.storage.create(&path).map_err(LogError::harmless("create", &path))?
+            self.storage.create(&path).map_err(LogError::write("create", &path, Effect::None))?
         } else {
-            self.storage.append(&path).map_err(LogError::harmless("open", &path))?
+            self.storage.append(&path).map_err(LogError::write("open", &path, Effect::None))?
         };
         Ok(Open { path, file, dirty: false })
     }
@@ -62,7 +62,7 @@ impl Files {
     fn make_folder(&mut self, path: &Path) -> Result<(), LogError> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let made = self.storage.create_dirs(folder);
-        made.map_err(LogError::harmless("create", folder))?;
+        made.map_err(LogError::write("create", folder, Effect::None))?;
         // Another worker may have made it just now, and not synced its name yet.
         self.folders.extend(folder.parent().map(Path::to_owned));
         self.folders.insert(folder.to_owned());
@@ -73,7 +73,11 @@ impl Files {
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.open.iter_mut().filter(|open| open.dirty).try_for_each(sync)?;
         while let Some(folder) = self.folders.pop_first() {
-            self.storage.sync_dir(&folder).map_err(LogError::harmless("sync", &folder))?;
+            self.storage.sync_dir(&folder).map_err(LogError::write(
+                "sync",
+                &folder,
+                Effect::None,
+            ))?;
         }
         Ok(())
     }
@@ -81,7 +85,7 @@ impl Files {
 
 fn sync(open: &mut Open) -> Result<(), LogError> {
     if open.dirty {
-        open.file.sync().map_err(LogError::harmless("sync", &open.path))?;
+        open.file.sync().map_err(LogError::write("sync", &open.path, Effect::None))?;
         open.dirty = false;
     }
     Ok(())

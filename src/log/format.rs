@@ -166,7 +166,8 @@ impl FrameBuffer {
     ) -> Result<(), FrameError> {
         while !values.is_empty() {
             let full = |open: &Open, bytes: &[u8]| bytes.len() - open.start >= FRAME_BYTES_FULL;
-            if self.open.is_some_and(|open| open.moment != moment || full(&open, &self.bytes)) {
+            let same = |open: &Open| open.moment == moment && open.count < u32::MAX;
+            if self.open.is_some_and(|open| !same(&open) || full(&open, &self.bytes)) {
                 self.close();
             }
             let bytes = &mut self.bytes;
@@ -203,9 +204,15 @@ impl FrameBuffer {
         self.added.add(moment.floor, 1, u64::from(count), bytes);
     }
 
-    /// The bytes, and what they add to their file. The buffer is empty then, but for `reuse`.
-    pub(super) fn take(&mut self) -> (Vec<u8>, FileState) {
+    /// The bytes of whole frames, and what they add to their file.
+    pub(super) fn closed(&mut self) -> (&[u8], FileState) {
         self.close();
-        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.added))
+        (&self.bytes, self.added)
+    }
+
+    pub(super) fn clear(&mut self) {
+        let FrameBuffer { bytes, open, added } = self;
+        bytes.clear();
+        (*open, *added) = (None, FileState::default());
     }
 }

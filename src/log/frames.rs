@@ -142,10 +142,12 @@ pub fn verify(storage: &dyn Storage, state: &LogState) -> Result<Verified, LogEr
     for file in state.files.iter().chain(&state.refused_files) {
         let bytes = map(storage, file)?;
         check_growth(&bytes, file.magic(), &file.path, &FileState::default(), &file.state())?;
+        // Both are those of files that are there.
         verified.frames += file.frames;
         verified.bytes += file.length;
     }
     verified.events = state.events;
-    verified.refused = state.refused_files.iter().map(|file| file.events).sum();
+    let refused = state.refused_files.iter();
+    verified.refused = refused.fold(0, |sum, file| sum.saturating_add(file.events));
     Ok(verified)
 }

@@ -55,6 +55,11 @@ pub(super) fn parse_file(name: &str) -> Option<(u64, u32)> {
     (file_name(run, worker) == name).then_some((run, worker))
 }
 
+/// Whether a folder of the log is one of a day, or that of refused rows.
+pub(super) fn is_folder_of_frames(name: &str) -> bool {
+    name == "refused" || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
 /// Which commit stream a file is. In order of run, worker and place in their succession.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamName {

@@ -40,10 +40,11 @@ impl Default for FileState {
 
 impl FileState {
     pub(super) fn add(&mut self, floor: EventTime, frames: u64, events: u64, bytes: u64) {
-        self.length += bytes;
+        // What is read may claim any number.
+        self.length = self.length.saturating_add(bytes);
         self.floor_max = self.floor_max.max(floor);
-        self.frames += frames;
-        self.events += events;
+        self.frames = self.frames.saturating_add(frames);
+        self.events = self.events.saturating_add(events);
     }
 
     fn precedes(&self, later: &FileState) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::accept::{self, Accepted, list};
 use super::error::LogError;
-use super::layout::{Layout, StreamName, parse_file, parse_temporary};
+use super::layout::{Layout, StreamName, is_folder_of_frames, parse_file, parse_temporary};
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
@@ -74,7 +74,7 @@ pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Rep
             kept.insert(path);
         }
     }
-    for folder in folders.iter().filter(|name| *name != "commits") {
+    for folder in folders.iter().filter(|name| is_folder_of_frames(name)) {
         let folder = layout.log().join(folder);
         repaired.files_removed += remove(storage, &folder, |name| {
             let ours = parse_file(name).is_some_and(|(run, _)| run < before_run);

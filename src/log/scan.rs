@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::accept::{self, Accepted};
 use super::error::LogError;
-use super::format::REFUSED;
+use super::format::{EVENTS, Magic, REFUSED};
 use super::layout::Layout;
 use super::record::{FileState, Ranges, SourceRange};
 use crate::moment::Moment;
@@ -86,8 +86,8 @@ impl LogFile {
         FileState { length, floor_max, frames, events }
     }
 
-    pub(super) fn magic(&self) -> super::format::Magic {
-        if self.day == REFUSED_DAY { REFUSED } else { super::format::EVENTS }
+    pub(super) fn magic(&self) -> Magic {
+        if self.day == REFUSED_DAY { REFUSED } else { EVENTS }
     }
 }
 
@@ -96,6 +96,8 @@ const REFUSED_DAY: Day = Day::MIN;
 
 /// What the commit records of some parts, each with its process, say. Reads only; a log may be written
 /// meanwhile. Runs from `before_run` on are not looked at.
+///
+/// No other process may repair one of these parts at the same time: it cuts files.
 ///
 /// Files are checked for their lengths. Checksums are verified only of what was never synced, which may
 /// have been lost: [`verify`](super::verify) looks at the rest.
@@ -142,12 +144,13 @@ impl LogState {
             worker,
             definition: found.definition.clone(),
             latest: found.latest,
-            events: found.files.values().map(|file| file.events).sum(),
+            events: found.files.values().fold(0, |sum: u64, file| sum.saturating_add(file.events)),
             refused: found.refused.events,
             refused_elsewhere: found.refused_elsewhere,
         };
-        self.events += info.events;
-        self.refused += info.refused + info.refused_elsewhere;
+        self.events = self.events.saturating_add(info.events);
+        let refused = info.refused.saturating_add(info.refused_elsewhere);
+        self.refused = self.refused.saturating_add(refused);
         self.floor_max = self.floor_max.max(info.latest.map(|moment| moment.floor));
         self.tick_max = self.tick_max.max(info.latest.map(|moment| moment.tick));
         self.streams.push(info);

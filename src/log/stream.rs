@@ -8,13 +8,14 @@ use super::format::{COMMITS, HEADER_BYTES, check_header, put_header, word_at};
 use super::layout::{Layout, StreamName, temporary};
 use super::record::{Commit, Record, StreamState};
 use crate::batch::codec;
-use crate::store::{Storage, StorageFile};
+use crate::store::{Effect, Storage, StorageFile};
 
 const RECORD_HEAD_BYTES: usize = 8;
 /// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
 const RECORD_BYTES_MAX: usize = 1 << 30;
-/// The next stream takes the place of one that is longer than this, and four times its opening.
-const LONG_BYTES: u64 = 1 << 20;
+/// The next stream takes the place of one that is longer than this, and four times its opening. Tests see
+/// more of these changes.
+const LONG_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
 
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +130,12 @@ impl StreamWriter {
             file.write_all(&bytes)?;
             file.sync()
         });
-        written.map_err(LogError::harmless("write", &unfinished))?;
+        written.map_err(LogError::write("write", &unfinished, Effect::None))?;
         let renamed = storage.rename(&unfinished, &path);
         let durable = renamed.and_then(|()| storage.sync_dir(&layout.commits()));
-        durable.map_err(LogError::perhaps("rename to", &path))?;
-        let file = storage.append(&path).map_err(LogError::perhaps("open", &path))?;
+        durable.map_err(LogError::write("rename to", &path, Effect::Perhaps))?;
+        let file =
+            storage.append(&path).map_err(LogError::write("open", &path, Effect::Perhaps))?;
         let opening = bytes.len() as u64;
         Ok(StreamWriter { file, name, path, opening, length: opening, dirty: false })
     }
@@ -143,7 +145,7 @@ impl StreamWriter {
         let mut bytes = Vec::new();
         put_record(&Record::Commit(commit.clone()), &self.path, &mut bytes)?;
         let result = self.append_bytes(&bytes, commit.synced);
-        result.map_err(LogError::perhaps("append to", &self.path))
+        result.map_err(LogError::write("append to", &self.path, Effect::Perhaps))
     }
 
     fn append_bytes(&mut self, record: &[u8], synced: bool) -> io::Result<()> {

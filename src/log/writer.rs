@@ -1,6 +1,7 @@
 //! The log of a worker: a handle for the worker, and the thread behind it.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -211,7 +212,8 @@ impl LogHandle {
         self.shared.durability
     }
 
-    /// Bytes of memory that are appended and not yet encoded, about: what events point to is not counted.
+    /// Bytes of memory that are appended and not yet encoded, about (what events point to is not
+    /// counted). Those that are encoded and not yet written are one or two MiB at most.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.shared.lock().waiting_bytes
     }
@@ -261,15 +263,15 @@ struct Work {
 
 impl<E, F: Fn()> Run<E, F> {
     fn run(mut self) {
-        // What the program's own encoding does may panic; nobody is to wait for it then.
-        let ended = Ended { shared: Arc::clone(&self.shared) };
-        let result = self.work();
-        {
-            let mut progress = self.shared.lock();
-            progress.ended = true;
-            progress.error = result.err();
-        }
-        drop(ended);
+        // The program's own encoding may panic; nobody is to wait for a thread that has ended.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| self.work()));
+        let result = result.unwrap_or_else(|_| Err(self.shared.stopped("its thread has panicked")));
+        let mut progress = self.shared.lock();
+        progress.ended = true;
+        progress.waiting_bytes = 0;
+        progress.error = result.err();
+        drop(progress);
+        self.shared.done.notify_all();
         (self.on_progress)();
     }
 
@@ -286,18 +288,14 @@ impl<E, F: Fn()> Run<E, F> {
                 self.committer.take(entry)?;
                 taken += 1;
             }
+            self.shared.lock().waiting_bytes -= bytes;
             if work.commit {
                 self.committer.commit(work.sync)?;
                 since = None;
-            }
-            let mut progress = self.shared.lock();
-            progress.waiting_bytes -= bytes;
-            if work.commit {
+                let mut progress = self.shared.lock();
                 progress.committed = taken;
                 progress.durable = if work.sync { taken } else { progress.durable };
-            }
-            drop(progress);
-            if work.commit {
+                drop(progress);
                 self.shared.done.notify_all();
                 (self.on_progress)();
             }
@@ -341,22 +339,5 @@ impl<E, F: Fn()> Run<E, F> {
                 None => self.shared.work.wait(progress).unwrap_or_else(PoisonError::into_inner),
             };
         }
-    }
-}
-
-/// Tells those who wait that the thread has ended, also by a panic.
-struct Ended {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let mut progress = self.shared.lock();
-        if !progress.ended {
-            progress.ended = true;
-            progress.error = Some(self.shared.stopped("its thread has panicked"));
-        }
-        drop(progress);
-        self.shared.done.notify_all();
     }
 }

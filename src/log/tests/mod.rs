@@ -1,7 +1,13 @@
 //! The laws of the log: what was committed is there, once and whole, whatever came between.
 
 mod basics;
+mod bytes;
+mod crash;
+mod fake;
+mod threads;
+mod torn;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,0 +1,186 @@
+//! Any bytes are a value or an error, never a panic, and never a large allocation.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::codec as varint;
+use crate::log::format::{
+    COMMITS, EVENTS, FrameBuffer, Head, check_growth, check_header, put_header,
+};
+use crate::log::layout::{Layout, StreamName};
+use crate::log::record::{Commit, FileState, Record, StreamState};
+use crate::log::stream::{replay, whole};
+use crate::time::Day;
+
+fn path() -> &'static Path {
+    Path::new("file")
+}
+
+/// A record of any payload, under a good checksum.
+fn framed(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    out.extend_from_slice(payload);
+}
+
+fn encoded(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    varint::encode(record, &mut bytes).unwrap();
+    bytes
+}
+
+fn file_state() -> impl Strategy<Value = FileState> {
+    let length = prop_oneof![0u64..200, any::<u64>()];
+    (length, any::<i64>(), any::<u64>(), any::<u64>()).prop_map(
+        |(length, floor_max, frames, events)| FileState { length, floor_max, frames, events },
+    )
+}
+
+fn commit() -> impl Strategy<Value = Commit> {
+    let ranges = vec((0u32..2, any::<u64>(), any::<u64>()), 0..3);
+    let files = vec((2i32..4, file_state()), 0..3);
+    (any::<bool>(), files, proptest::option::of(file_state()), any::<u64>(), ranges).prop_map(
+        |(synced, files, refused, refused_elsewhere, ranges)| Commit {
+            synced,
+            latest: Some(Moment::new(1, 1)),
+            files: files.into_iter().map(|(day, file)| (Day(day), file)).collect(),
+            refused,
+            refused_elsewhere,
+            ranges: ranges
+                .into_iter()
+                .map(|(source, from, to)| SourceRange { source, from, to, mark: vec![] })
+                .collect(),
+        },
+    )
+}
+
+/// The frames of some events, as the bytes of a file.
+fn frames() -> Vec<u8> {
+    let mut buffer = FrameBuffer::default();
+    for tick in 0..3 {
+        let events: Vec<Event> = (0..4).map(|n| (n, tick, 5)).collect();
+        let encode = |some: &[Event], full, out: &mut Vec<u8>| codec().encode_some(some, full, out);
+        buffer.put(Moment::new(0, tick), &events, encode).unwrap();
+    }
+    let mut bytes = Vec::new();
+    put_header(EVENTS, &mut bytes);
+    bytes.extend_from_slice(buffer.closed().0);
+    bytes
+}
+
+/// A folder with these bytes as its stream and its day files.
+fn folder(stream: &[u8], day: &[u8]) -> Memory {
+    let memory = Memory::default();
+    let layout = Layout::new(Path::new(PART));
+    let name = StreamName { run: 1, worker: 0, seq: 0 };
+    let days = [layout.day(Day(2), 1, 0), layout.day(Day(3), 1, 0), layout.refused(1, 0)];
+    for (path, bytes) in
+        [(layout.stream(name), stream)].into_iter().chain(days.map(|path| (path, day)))
+    {
+        memory.create_dirs(path.parent().unwrap()).unwrap();
+        memory.create(&path).unwrap().write_all(bytes).unwrap();
+    }
+    memory
+}
+
+fn read_all(memory: &Memory) {
+    if let Ok(state) = scanned(memory) {
+        let _ = verify(memory, &state);
+        let _ = events(memory);
+        let _ = refused_rows(memory, &state);
+    }
+    if repair(memory, Path::new(PART), u64::MAX).is_ok() {
+        scanned(memory).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_count_or_length_does_not_allocate() {
+    // The events would take 96 GiB, the text would take more.
+    assert!(codec().decode(u32::MAX, &[1; 100]).is_none());
+    let texts = EventCodec::new(|_: &(i64, String)| 0);
+    let mut bytes = [0; 20];
+    bytes[8..16].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+    assert!(texts.decode(1, &bytes).is_none());
+}
+
+#[test]
+fn large_appends_are_cut_into_frames() {
+    let texts = EventCodec::new(|_: &(i64, String)| 0);
+    let events: Vec<_> = (0..12).map(|n| (n, "x".repeat(1 << 20))).collect();
+    let mut buffer = FrameBuffer::default();
+    buffer.put(Moment::MIN, &events, |some, full, out| texts.encode_some(some, full, out)).unwrap();
+    let (bytes, added) = buffer.closed();
+    assert_eq!((added.frames, added.events), (3, 12));
+    let first = Head::at(bytes, 0).unwrap();
+    assert_eq!(texts.decode(first.count, first.payload(bytes).unwrap()).unwrap(), events[..4]);
+    let large = [(0, "x".repeat(65 << 20))];
+    let put = buffer.put(Moment::MIN, &large, |some, full, out| texts.encode_some(some, full, out));
+    assert!(put.is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_header_or_an_error(bytes in vec(any::<u8>(), 0..40), end in 0usize..17) {
+        let _ = check_header(&bytes, EVENTS, path());
+        let mut header = Vec::new();
+        put_header(EVENTS, &mut header);
+        prop_assert_eq!(check_header(&header[..end.min(16)], EVENTS, path()).is_ok(), end >= 16);
+    }
+
+    #[test]
+    fn any_bytes_are_a_frame_or_an_error(
+        bytes in vec(any::<u8>(), 0..100), at in 0usize..120, count in any::<u32>(), to in file_state(),
+    ) {
+        let _ = Head::at(&bytes, at).map(|head| head.payload(&bytes).is_ok());
+        let _ = codec().decode(count, &bytes);
+        let _ = check_growth(&bytes, EVENTS, path(), &FileState::default(), &to);
+        // Good heads, damaged payloads, any claims about them.
+        let mut good = frames();
+        let at = at % good.len();
+        good[at] ^= 1;
+        let _ = check_growth(&good, EVENTS, path(), &FileState::default(), &to);
+        let to = FileState { length: good.len() as u64, ..to };
+        prop_assert!(check_growth(&good, EVENTS, path(), &FileState::default(), &to).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_a_stream_or_an_error(bytes in vec(any::<u8>(), 0..200)) {
+        let _ = replay(&bytes, path());
+        let mut header = Vec::new();
+        put_header(COMMITS, &mut header);
+        let opening = whole(&StreamState::new(1, 0, Vec::new()), path()).unwrap();
+        for begin in [header, opening] {
+            let mut plain = begin.clone();
+            plain.extend_from_slice(&bytes);
+            let _ = replay(&plain, path());
+            // Under a good checksum the decoder sees any bytes.
+            let mut good = begin;
+            framed(&bytes, &mut good);
+            let _ = replay(&good, path());
+        }
+    }
+
+    #[test]
+    fn any_claims_are_a_state_or_an_error(commits in vec(commit(), 0..5), refused in any::<u64>()) {
+        let mut opening = StreamState::new(1, 0, Vec::new());
+        opening.refused_elsewhere = refused;
+        let mut stream = whole(&opening, path()).unwrap();
+        commits.iter().for_each(|commit| framed(&encoded(&Record::Commit(commit.clone())), &mut stream));
+        read_all(&folder(&stream, &frames()));
+    }
+
+    #[test]
+    fn flipped_bytes_are_a_state_or_an_error(commit in commit(), at: proptest::sample::Index, mask in 1u8..) {
+        let mut payload = encoded(&Record::Commit(commit));
+        let index = at.index(payload.len());
+        payload[index] ^= mask;
+        let mut stream = whole(&StreamState::new(1, 0, vec![("v".into(), 1)]), path()).unwrap();
+        framed(&payload, &mut stream);
+        read_all(&folder(&stream, &frames()));
+        let index = at.index(stream.len());
+        stream[index] ^= mask;
+        read_all(&folder(&stream, &frames()));
+    }
+}

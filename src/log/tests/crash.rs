@@ -1,0 +1,199 @@
+//! The machine stops, at every operation of a run and of a repair.
+
+use super::fake::{Dice, Fake};
+use super::*;
+use crate::log::committer::Committer;
+use crate::log::layout::Layout;
+use crate::log::record::StreamState;
+
+/// Entries of a scenario: two of three are of day 3, some come with a refused row.
+fn scene(tick: u64) -> Entry<Event> {
+    let mut made = entry(tick, if tick.is_multiple_of(3) { 4 } else { 3 }, 1 + tick % 4);
+    made.moment = Moment::new(tick as i64 / 7, tick);
+    // With gaps, so that ranges gather and streams grow.
+    made.ranges[0].to -= 1;
+    made.ranges[0].mark = vec![tick as u8; 40];
+    if tick.is_multiple_of(4) {
+        made.refused = vec![Refused { line: tick, reason: "no".into(), row: b"a,b".into() }];
+        made.refused_elsewhere = 1;
+    }
+    made
+}
+
+/// Entries up to these numbers were taken, committed, durable.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    taken: u64,
+    committed: u64,
+    durable: u64,
+}
+
+/// Appends entries `from..until` in a run; after which commits come, and which are synced, says `when`.
+fn append(
+    fake: &Fake,
+    run: u64,
+    ticks: std::ops::Range<u64>,
+    when: impl Fn(u64) -> Option<bool>,
+    reached: &mut Reached,
+) -> Result<(), LogError> {
+    let state = StreamState::new(run, 0, vec![("v".to_owned(), 5)]);
+    let storage: Arc<dyn Storage> = Arc::new(fake.clone());
+    let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
+    for tick in ticks {
+        committer.take(scene(tick))?;
+        reached.taken = tick + 1;
+        if let Some(sync) = when(tick) {
+            committer.commit(sync)?;
+            reached.committed = reached.taken;
+            reached.durable = if sync { reached.taken } else { reached.durable };
+        }
+    }
+    Ok(())
+}
+
+/// How many entries the log holds; asserts that these are the first ones, whole, once.
+#[track_caller]
+fn held(storage: &dyn Storage) -> u64 {
+    let state = scanned(storage).unwrap();
+    verify(storage, &state).unwrap();
+    let mut found = events(storage).unwrap();
+    found.sort_unstable();
+    let held = state.tick_max.map_or(0, |tick| tick + 1);
+    let entries: Vec<_> = (0..held).map(scene).collect();
+    let mut expect: Vec<(Moment, Event)> = entries
+        .iter()
+        .flat_map(|entry| entry.events.iter().map(|&event| (entry.moment, event)))
+        .collect();
+    expect.sort_unstable();
+    assert_eq!(found, expect);
+    let ranges: Vec<_> = entries.iter().flat_map(|entry| entry.ranges.clone()).collect();
+    assert_eq!(state.ranges, ranges);
+    let rows: Vec<_> = entries.iter().flat_map(|entry| entry.refused.clone()).collect();
+    assert_eq!(refused_rows(storage, &state).unwrap(), rows);
+    assert_eq!(state.refused, 2 * rows.len() as u64);
+    held
+}
+
+fn mend(fake: &Fake) -> Result<Repaired, LogError> {
+    repair(fake, Path::new(PART), u64::MAX)
+}
+
+fn fresh(fake: Fake) -> Fake {
+    // The part is there before the log; its making is not what crashes.
+    let _ = fake.create_dirs(Path::new(PART));
+    fake
+}
+
+/// Operations that make the part.
+fn making() -> usize {
+    fresh(Fake::default()).done().len()
+}
+
+/// Crashes a scenario at every operation.
+fn crash_everywhere(entries: u64, seeds: u64, when: impl Fn(u64) -> Option<bool> + Copy) {
+    let whole = fresh(Fake::default());
+    append(&whole, 1, 0..entries, when, &mut Reached::default()).unwrap();
+    let operations = whole.done().len();
+    assert!(whole.count("rename", "commits") > 1, "no stream took the place of another one");
+    for (at, seed) in (making()..=operations).flat_map(|at| (0..seeds).map(move |seed| (at, seed)))
+    {
+        let fake = fresh(Fake::crashing(at, seed * 7_919 + at as u64));
+        let mut reached = Reached::default();
+        let result = append(&fake, 1, 0..entries, when, &mut reached);
+        assert_eq!(result.is_err(), at < operations, "at {at}");
+        if seed == 0 {
+            let killed = held(&fake.after_kill());
+            assert!((reached.committed..=reached.taken).contains(&killed), "at {at}: {killed}");
+        }
+        let found = fake.after_power_loss(seed + 1_000 * at as u64);
+        let before = held(&found);
+        assert!(
+            (reached.durable..=reached.taken).contains(&before),
+            "at {at}: {before}, {reached:?}"
+        );
+        recover(&found, before, seed);
+    }
+}
+
+/// Repairs, also with a crash inside, and goes on with another run.
+fn recover(found: &Fake, before: u64, seed: u64) {
+    let operations = {
+        let whole = found.after_kill();
+        mend(&whole).unwrap();
+        whole.done().len()
+    };
+    let mut dice = Dice(seed);
+    let crashed = found.after_kill();
+    crashed.crash_in(dice.below(operations + 1), seed);
+    let _ = mend(&crashed);
+    let again = crashed.after_power_loss(seed + 5);
+    assert_eq!(held(&again), before, "after a crash in the repair");
+    mend(&again).unwrap();
+    assert_eq!(held(&again), before, "after the repair");
+    assert_eq!(mend(&again).unwrap(), Repaired::default(), "a second repair finds something");
+    let after = again.after_power_loss(seed + 9);
+    assert_eq!(held(&after), before, "what was believed is gone");
+    let mut reached = Reached::default();
+    append(&after, 2, before..before + 3, |_| Some(true), &mut reached).unwrap();
+    let last = after.after_power_loss(seed + 13);
+    assert_eq!(held(&last), before + 3, "another run after the repair");
+}
+
+#[test]
+fn every_commit_survives_a_crash_anywhere() {
+    crash_everywhere(40, 2, |_| Some(true));
+}
+
+#[test]
+fn unsynced_commits_are_there_up_to_one_of_them() {
+    crash_everywhere(40, 4, |tick| Some(tick % 11 == 10));
+}
+
+#[test]
+fn commits_of_groups_survive_a_crash_anywhere() {
+    crash_everywhere(60, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
+}
+
+#[test]
+fn a_failed_operation_loses_nothing_that_was_durable() {
+    let when = |tick| Some(tick % 4 != 0);
+    let whole = fresh(Fake::default());
+    append(&whole, 1, 0..40, when, &mut Reached::default()).unwrap();
+    for at in making()..whole.done().len() {
+        for happened in [false, true] {
+            let fake = fresh(Fake::failing(at, happened));
+            let mut reached = Reached::default();
+            append(&fake, 1, 0..40, when, &mut reached).unwrap_err();
+            let killed = fake.after_kill();
+            let found = held(&killed);
+            assert!((reached.committed..=reached.taken).contains(&found), "at {at}: {found}");
+            mend(&killed).unwrap();
+            assert_eq!(held(&killed), found);
+            let found = held(&fake.after_power_loss(at as u64));
+            assert!((reached.durable..=reached.taken).contains(&found), "at {at}: {found}");
+        }
+    }
+}
+
+#[test]
+fn more_days_than_open_files() {
+    let storage = fresh(Fake::default());
+    let state = StreamState::new(1, 0, Vec::new());
+    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+    let mut committer = Committer::new(shared, Layout::new(Path::new(PART)), codec(), state);
+    let mut many = entry(0, 0, 0);
+    // Days in turn, so that events of one day are not together.
+    let event = |n: i64| ((n % 100 - 50) * DAY_MS, 7, n);
+    many.events = Arc::new((0..300).map(event).collect());
+    committer.take(many).unwrap();
+    committer.commit(false).unwrap();
+    assert!(storage.count("sync", "/log/19") > 0, "a file that is closed is synced first");
+    committer.take(entry(1, -50, 5)).unwrap();
+    committer.commit(true).unwrap();
+    for seed in 0..10 {
+        let found = storage.after_power_loss(seed);
+        let state = scanned(&found).unwrap();
+        assert_eq!((state.files.len(), state.events), (100, 305));
+        assert_eq!(verify(&found, &state).unwrap().frames, 101);
+    }
+}
