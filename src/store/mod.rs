@@ -30,6 +30,9 @@
 //! 1. [`Store::open`] checks, and then rolls the process's own part forward: if one process committed a
 //!    closing, all had prepared it. Then it removes what nobody committed. Nothing is created or
 //!    changed before all checks have passed.
+//!
+//!    Here a view gets a new definition, if [`StoreConfig::rebuild`] names it: each part drops what it has
+//!    sealed of the view. Once one part has, the others follow, whatever came between.
 //! 2. When all processes of the group have opened theirs, each calls [`Store::begin`], which reads the
 //!    other parts again and fails if they do not agree.
 //!
@@ -84,12 +87,16 @@ pub struct StoreConfig {
     /// keeps to what its first run said: a log that began later, or paused, would not hold all events of
     /// what is sealed.
     pub logged: bool,
+    /// Names of views that may be defined otherwise than in the folder: what is sealed of such a view is
+    /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
+    /// definition has not changed, nothing happens.
+    pub rebuild: Vec<String>,
 }
 
 impl StoreConfig {
-    /// Process `process` of `processes`, with these views and without a log.
+    /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        StoreConfig { process, processes, views, logged: false }
+        StoreConfig { process, processes, views, logged: false, rebuild: Vec::new() }
     }
 }
 
@@ -183,7 +190,10 @@ impl Store {
     ) -> Result<Vec<LiveBatch>, StoreError> {
         // Nothing is appended to our own while it is read.
         let _manifest = self.manifest();
-        let mut parts: Vec<u32> = self.read().others.keys().copied().collect();
+        let (mut parts, edition) = {
+            let state = self.read();
+            (state.others.keys().copied().collect::<Vec<u32>>(), state.own.edition(view))
+        };
         parts.push(self.config.process as u32);
         let mut batches = Vec::new();
         for process in parts {
@@ -191,6 +201,10 @@ impl Store {
             let Some(part) = manifest::read(&*self.storage, &path)? else {
                 return Err(StoreError::MissingPart { path });
             };
+            // One whose process has not opened it yet may have the view as it was defined before.
+            if part.state.edition(view) != edition {
+                continue;
+            }
             let entries = part.state.sealed.get(view).into_iter().flat_map(|s| s.batches.values());
             let entries = entries.filter(|entry| wanted(entry.day));
             batches.extend(entries.map(|entry| LiveBatch::new(&self.layout, view, process, entry)));

@@ -15,6 +15,7 @@ use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
 mod rebuild;
+mod redefine;
 mod runs;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
