@@ -162,6 +162,19 @@ fn parts_that_still_have_the_old_definition_do_not_count() {
 }
 
 #[test]
+fn parts_without_a_process_drop_it_too() {
+    let memory = Memory::default();
+    seal(&start(&memory, 3, "old", false), 10, 10, 1, 3);
+    // Two processes have left long ago.
+    for _ in 0..2 {
+        drop(start(&memory, 1, "old", false));
+    }
+    assert_eq!(rows(&start(&memory, 1, "old", false)[0]), expect(&[(10, 1)]));
+    assert!(rows(&start(&memory, 1, "new", true)[0]).is_empty());
+    assert!(files(&memory).is_empty());
+}
+
+#[test]
 fn a_view_is_added_to_a_logged_folder() {
     let memory = Memory::default();
     let config = |process, processes, added: bool| {
