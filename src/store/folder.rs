@@ -7,7 +7,7 @@ use super::StoreConfig;
 use super::error::StoreError;
 use super::layout::{Layout, TEMPORARY, parse_part};
 use super::manifest::{self, Replayed};
-use super::record::{Identity, PartState, Run, ViewRecord};
+use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
 use crate::key::PARTITIONS;
 use crate::time::Day;
@@ -82,7 +82,7 @@ impl Folder {
         rebuild: &[String],
         layout: &Layout,
     ) -> Result<Agreed, StoreError> {
-        let run = self.states().filter_map(|(_, state)| state.run).max_by_key(|run| run.number);
+        let run = self.newest_run();
         let missing =
             (0..run.map_or(0, |run| run.parts)).find(|part| !self.parts.contains_key(part));
         if let Some(process) = missing {
@@ -107,6 +107,23 @@ impl Folder {
             }
         }
         Ok(agreed)
+    }
+
+    /// The newest run that any part knows.
+    pub(super) fn newest_run(&self) -> Option<Run> {
+        self.states().filter_map(|(_, state)| state.run).max_by_key(|run| run.number)
+    }
+
+    /// What the newest definitions are, whatever a program would say.
+    pub(super) fn definitions(&self) -> BTreeMap<String, Definition> {
+        let mut newest: BTreeMap<String, Definition> = BTreeMap::new();
+        for (name, found) in self.states().flat_map(|(_, state)| &state.views) {
+            let known = newest.entry(name.clone()).or_insert_with(|| found.clone());
+            if known.edition < found.edition {
+                *known = found.clone();
+            }
+        }
+        newest
     }
 
     fn states(&self) -> impl Iterator<Item = (u32, &PartState)> {
@@ -141,13 +158,9 @@ impl Folder {
         config: &StoreConfig,
         rebuild: &[String],
     ) -> Result<BTreeMap<String, u32>, StoreError> {
-        let mut editions = BTreeMap::new();
-        for (_, state) in self.states() {
-            for (view, known) in &state.views {
-                let edition = editions.entry(view.clone()).or_insert(known.edition);
-                *edition = known.edition.max(*edition);
-            }
-        }
+        let newest = self.definitions().into_iter();
+        let mut editions: BTreeMap<String, u32> =
+            newest.map(|(name, known)| (name, known.edition)).collect();
         for (name, edition) in &mut editions {
             let Some(asked) = config.views.iter().find(|view| view.name == *name) else {
                 return Err(StoreError::ViewMissing { view: name.clone() });

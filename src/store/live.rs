@@ -91,24 +91,30 @@ impl SealedFile<'_> {
     }
 }
 
-/// Narrows each file's coverage to the partitions for which its rows count, and leaves out the files
-/// that are superseded everywhere. By day, then closing, generation, process and worker.
+/// The files that count, each with the partitions for which it does. In the order of [`narrow`].
+pub(super) fn live(batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
+    let mut batches = narrow(batches);
+    batches.retain(|batch| !batch.coverage.is_empty());
+    batches
+}
+
+/// Narrows each file's coverage to the partitions for which its rows count: to none if it is superseded
+/// everywhere. By day, then closing, generation, process and worker.
 ///
 /// Two files of one revision never cover the same partition, but by copies of the same rows; then the
 /// first by process and worker counts.
-pub(super) fn live(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
+pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     let newest_first =
         |b: &LiveBatch| (b.day, Reverse((b.closing, b.generation)), b.process, b.worker);
     batches.sort_by_key(newest_first);
     let (mut day, mut covered) = (None, Coverage::NONE);
-    batches.retain_mut(|batch| {
+    for batch in &mut batches {
         if day != Some(batch.day) {
             (day, covered) = (Some(batch.day), Coverage::NONE);
         }
         batch.coverage = batch.file_coverage.difference(covered);
         covered = covered.union(batch.file_coverage);
-        !batch.coverage.is_empty()
-    });
+    }
     batches.sort_by_key(|b| (b.day, b.closing, b.generation, b.process, b.worker));
     batches
 }

@@ -41,6 +41,7 @@
 mod disk;
 mod error;
 mod folder;
+mod inspect;
 mod layout;
 mod live;
 mod manifest;
@@ -64,6 +65,7 @@ use crate::time::Day;
 
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
+pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
 pub use live::LiveBatch;
 pub(crate) use live::SealedFile;
 pub use memory::Memory;
@@ -205,9 +207,8 @@ impl Store {
             if part.state.edition(view) != edition {
                 continue;
             }
-            let entries = part.state.sealed.get(view).into_iter().flat_map(|s| s.batches.values());
-            let entries = entries.filter(|entry| wanted(entry.day));
-            batches.extend(entries.map(|entry| LiveBatch::new(&self.layout, view, process, entry)));
+            let sealed = part.state.batches(&self.layout, view, process);
+            batches.extend(sealed.filter(|batch| wanted(batch.day)));
         }
         Ok(batches)
     }
@@ -221,15 +222,7 @@ impl Store {
         &self,
         batch: &LiveBatch,
     ) -> Result<BatchView<K, A>, StoreError> {
-        let path = &batch.path;
-        let bytes = self.storage.map(path).map_err(StoreError::harmless("open", path))?;
-        let raw = RawBatch::open(bytes, &path.display().to_string())?;
-        match difference(&raw, batch) {
-            Some((field, found, expected)) => {
-                Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
-            }
-            None => Ok(BatchView::from_raw(Arc::new(raw))),
-        }
+        Ok(BatchView::from_raw(Arc::new(open_raw(&*self.storage, batch)?)))
     }
 
     /// Opens a batch view again that was open before.
@@ -321,6 +314,19 @@ impl Store {
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a file and compares it with what the manifest says of it.
+fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+    let path = &batch.path;
+    let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
+    let raw = RawBatch::open(bytes, &path.display().to_string())?;
+    match difference(&raw, batch) {
+        Some((field, found, expected)) => {
+            Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
+        }
+        None => Ok(raw),
     }
 }
 

@@ -230,7 +230,7 @@ fn create_lock(
     }
 }
 
-fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
+pub(super) fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
     let Some(last) = agreed.run else { return RunState::Fresh };
     let is_complete = |process: u32| {
         let run = folder.parts.get(&process).and_then(|part| part.state.run);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Layout;
+use super::live::LiveBatch;
 use crate::batch::{Coverage, Digest};
 use crate::time::Day;
 
@@ -240,6 +242,17 @@ impl PartState {
     /// How often the definition of a view has been changed, as far as this part knows.
     pub(super) fn edition(&self, view: &str) -> u32 {
         self.views.get(view).map_or(0, |known| known.edition)
+    }
+
+    /// The files of a view, those that were forgotten left out.
+    pub(super) fn batches(
+        &self,
+        layout: &Layout,
+        view: &str,
+        process: u32,
+    ) -> impl Iterator<Item = LiveBatch> {
+        let entries = self.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+        entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
     }
 
     /// The fewest records that add up to this state.

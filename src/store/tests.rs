@@ -14,6 +14,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
+mod inspect;
 mod rebuild;
 mod redefine;
 mod runs;
