@@ -4,10 +4,39 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::layout::Layout;
 use super::record::{BatchEntry, batch_file_name};
 use crate::batch::{Coverage, Digest, RawBatch};
 use crate::time::Day;
+
+/// Which revision of each sealed day is meant.
+///
+/// A revision is named by its closing. One that was rebuilt since holds the same rows, so the newest
+/// generation of a closing stands for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Revision {
+    /// The newest one.
+    #[default]
+    Now,
+    /// As the day was first sealed, by its own closing: with the events that came in time.
+    First,
+    /// As it was after this closing: with the events of this closing and those before it.
+    At(Day),
+}
+
+impl Revision {
+    /// Whether what a closing made of a day is in it.
+    pub(crate) fn holds(self, day: Day, closing: Day) -> bool {
+        match self {
+            Revision::Now => true,
+            Revision::First => closing <= day,
+            Revision::At(last) => closing <= last,
+        }
+    }
+}
 
 /// A batch view in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

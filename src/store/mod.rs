@@ -61,13 +61,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, RawBatch};
 use crate::key::Key;
-use crate::time::Day;
+use crate::time::{Day, DayRange};
 
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
 pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
-pub use live::LiveBatch;
 pub(crate) use live::SealedFile;
+pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub use record::{BatchEntry, ViewRecord};
 pub use storage::{FolderLock, Storage, StorageFile};
@@ -172,6 +172,22 @@ impl Store {
     /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
     pub fn live(&self, view: &str) -> Result<Vec<LiveBatch>, StoreError> {
         Ok(live::live(self.batches(view, |_| true)?))
+    }
+
+    /// The batch views that count at a revision of the days of a range: as [`Store::live`], of what had
+    /// been closed then. This reads the manifests once; it is for the rare query that asks for the past.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub fn sealed(
+        &self,
+        view: &str,
+        days: DayRange,
+        revision: Revision,
+    ) -> Result<Vec<LiveBatch>, StoreError> {
+        let mut batches = self.batches(view, |day| days.contains(day))?;
+        batches.retain(|batch| revision.holds(batch.day, batch.closing));
+        Ok(live::live(batches))
     }
 
     /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing and
