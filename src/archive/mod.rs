@@ -13,7 +13,7 @@ pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use shelf::Shelf;
 
 use crate::aggregate::Aggregate;
-use crate::batch::BatchError;
+use crate::batch::{BatchError, Coverage};
 use crate::key::Key;
 use crate::log::LogError;
 use crate::store::{Store, StoreError};
@@ -37,7 +37,8 @@ pub(crate) enum Place {
 }
 
 impl Archive {
-    /// An archive in memory, for programs that need no folder.
+    /// An archive in memory, for programs that need no folder. As in a folder, superseded revisions are
+    /// kept: a day that is amended again and again takes its size each time.
     pub fn in_memory() -> Archive {
         Archive { place: Place::Memory, shelves: Arc::default() }
     }
@@ -66,9 +67,9 @@ impl Archive {
         peers: usize,
     ) -> Result<Loaded<K, A>, ArchiveError> {
         self.shelves.fetch_add(1, Ordering::Relaxed);
-        let mut shelf = Shelf::new(self, view);
+        let mut shelf = Shelf::new(self, view, Coverage::of_owner(worker, peers));
         let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
-        seal::load(store, view, worker, peers, &mut shelf)?;
+        seal::load(store, view, &mut shelf)?;
         Ok((shelf, store.closed_through(view)))
     }
 

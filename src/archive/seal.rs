@@ -9,7 +9,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
 use crate::speed::Frozen;
-use crate::store::{BatchEntry, Store};
+use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
 
 /// A file, and the partitions of this worker for which it is the live revision of its day.
@@ -140,19 +140,30 @@ fn merged<K: Key, A: Aggregate>(
 pub(super) fn load<K: Key, A: Aggregate>(
     store: &Store,
     view: &str,
-    worker: usize,
-    peers: usize,
     shelf: &mut Shelf<K, A>,
 ) -> Result<(), ArchiveError> {
-    let mine = Coverage::of_owner(worker, peers);
     for live in store.live(view)? {
-        let coverage = live.coverage.intersection(mine);
-        if !coverage.is_empty() {
-            let view = store.open_batch(&live)?;
-            let (process, worker) = (live.process as u32, live.worker as u32);
-            let (day, closing, generation) = (live.day, live.closing, live.generation);
-            shelf.put(LivePart { day, closing, generation, coverage, process, worker, view });
+        if let Some(part) = LivePart::open(store, &live, shelf.mine())? {
+            shelf.put(part);
         }
     }
     Ok(())
+}
+
+impl<K: Key, A: Aggregate> LivePart<K, A> {
+    /// Opens a file, if it counts for any of these partitions.
+    pub(super) fn open(
+        store: &Store,
+        live: &LiveBatch,
+        partitions: Coverage,
+    ) -> Result<Option<Self>, ArchiveError> {
+        let coverage = live.coverage.intersection(partitions);
+        if coverage.is_empty() {
+            return Ok(None);
+        }
+        let &LiveBatch { day, closing, generation, .. } = live;
+        let (process, worker, view) =
+            (live.process as u32, live.worker as u32, store.open_batch(live)?);
+        Ok(Some(LivePart { day, closing, generation, coverage, process, worker, view }))
+    }
 }

@@ -1,12 +1,13 @@
 //! The sealed days of one worker and view: a few words for each file, and those in use open.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::key::Key;
-use crate::store::SealedFile;
+use crate::store::{Revision, SealedFile};
 use crate::time::{Day, DayRange};
 
 /// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
@@ -25,12 +26,17 @@ const OPEN_FILES_IN_ALL: usize = 32_768;
 pub(crate) struct Shelf<K, A> {
     archive: Archive,
     view: String,
+    /// The worker's partitions.
+    mine: Coverage,
     /// By day and closing. Days mostly come in order, so that this grows at its end.
     files: Vec<File>,
     days: usize,
     /// What files have in common, by place: as many as there were workers, times ways to share keys.
     sources: Vec<Source>,
     open: RefCell<Open<K, A>>,
+    /// What newer revisions have taken the place of. Without a folder only: there they are found in the
+    /// manifests.
+    superseded: Vec<LivePart<K, A>>,
 }
 
 /// A live file.
@@ -57,6 +63,15 @@ struct Source {
     counts: Coverage,
 }
 
+impl Source {
+    /// A file of this source, opened.
+    fn part<K, A>(self, file: &File, view: BatchView<K, A>) -> LivePart<K, A> {
+        let Source { generation, process, worker, counts: coverage, .. } = self;
+        let File { day, closing, .. } = *file;
+        LivePart { day, closing, generation, coverage, process, worker, view }
+    }
+}
+
 /// A file by day, closing and source.
 type Name = (Day, Day, u32);
 
@@ -69,17 +84,24 @@ struct Open<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Shelf<K, A> {
-    /// An empty shelf.
-    pub(crate) fn new(archive: &Archive, view: &str) -> Self {
+    /// An empty shelf for these partitions.
+    pub(crate) fn new(archive: &Archive, view: &str, mine: Coverage) -> Self {
         let open = Open { slots: Vec::new(), free: Vec::new(), hand: 0 };
         Shelf {
             archive: archive.clone(),
             view: view.to_owned(),
+            mine,
+            superseded: Vec::new(),
             files: Vec::new(),
             days: 0,
             sources: Vec::new(),
             open: RefCell::new(open),
         }
+    }
+
+    /// The worker's partitions.
+    pub(crate) fn mine(&self) -> Coverage {
+        self.mine
     }
 
     /// The number of days.
@@ -100,6 +122,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             }
         }
         if part.coverage.is_empty() {
+            self.supersede(part);
             return;
         }
         let mut at = first;
@@ -109,7 +132,11 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             let counts = self.coverage(at).difference(part.coverage);
             if counts.is_empty() {
                 let file = self.files.remove(at);
-                self.open.get_mut().close(file.slot.get());
+                let view = self.open.get_mut().close(file.slot.get());
+                if let Some(view) = view {
+                    let source = self.sources[file.source as usize];
+                    self.supersede(source.part(&file, view));
+                }
                 continue;
             }
             let source = Source { counts, ..self.sources[self.files[at].source as usize] };
@@ -151,12 +178,58 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             if partition.is_some_and(|partition| !coverage.contains(partition)) {
                 continue;
             }
-            let Source { generation, process, worker, .. } = self.sources[file.source as usize];
-            let (day, closing, coverage, view) =
-                (file.day, file.closing, *coverage, self.open(at)?);
-            visit(LivePart { day, closing, generation, coverage, process, worker, view })?;
+            visit(self.sources[file.source as usize].part(file, self.open(at)?))?;
         }
         Ok(())
+    }
+
+    fn supersede(&mut self, part: LivePart<K, A>) {
+        if let Place::Memory = self.archive.place() {
+            let coverage = part.view.meta().coverage;
+            self.superseded.push(LivePart { coverage, ..part });
+        }
+    }
+
+    /// As [`Shelf::visit`], of another revision than the live one: files are looked up in the manifests
+    /// of the folder, and opened for this one time.
+    pub(crate) fn visit_revision(
+        &self,
+        revision: Revision,
+        days: DayRange,
+        partition: Option<usize>,
+        mut visit: impl FnMut(LivePart<K, A>) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let Place::Folder(store) = self.archive.place() else {
+            return self.kept(revision, days)?.into_values().try_for_each(visit);
+        };
+        let wanted = partition.map_or(self.mine, |partition| Coverage::from_iter([partition]));
+        for live in store.sealed(&self.view, days, revision)? {
+            if let Some(part) = LivePart::open(store, &live, wanted)? {
+                visit(part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each day the newest part of a revision. Without a folder, all were made by this worker, for all
+    /// of its partitions.
+    fn kept(
+        &self,
+        revision: Revision,
+        days: DayRange,
+    ) -> Result<BTreeMap<Day, LivePart<K, A>>, ArchiveError> {
+        let mut newest: BTreeMap<Day, LivePart<K, A>> = BTreeMap::new();
+        let mut keep = |part: LivePart<K, A>| {
+            let name = |part: &LivePart<K, A>| (part.closing, part.generation);
+            let is_wanted = days.contains(part.day) && revision.holds(part.day, part.closing);
+            if is_wanted && newest.get(&part.day).is_none_or(|known| name(known) < name(&part)) {
+                newest.insert(part.day, part);
+            }
+            Ok::<_, ArchiveError>(())
+        };
+        self.superseded.iter().cloned().try_for_each(&mut keep)?;
+        self.visit(days, None, keep)?;
+        Ok(newest)
     }
 
     fn coverage(&self, at: usize) -> &Coverage {
@@ -240,16 +313,87 @@ impl<K, A> Open<K, A> {
         (u32::try_from(slot).expect("fewer open files than u32 can count"), closed)
     }
 
-    fn close(&mut self, slot: u32) {
-        if slot != CLOSED {
-            self.slots[slot as usize] = None;
-            self.free.push(slot);
+    fn close(&mut self, slot: u32) -> Option<BatchView<K, A>> {
+        if slot == CLOSED {
+            return None;
         }
+        self.free.push(slot);
+        self.slots[slot as usize].take().map(|(_, view)| view)
     }
 
     fn rename(&mut self, slot: u32, source: u32) {
         if let Some(Some((name, _))) = self.slots.get_mut(slot as usize) {
             name.2 = source;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::aggregate::Count;
+    use crate::batch::{BatchMeta, BatchWriter, Bytes};
+
+    /// A revision of day 1 with one row, which tells it apart.
+    fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePart<u64, Count> {
+        let (day, closing) = (Day(1), Day(closing));
+        let meta = BatchMeta { view: "v".to_owned(), day, closing, coverage };
+        let mut writer = BatchWriter::new(Vec::new(), meta, 1).unwrap();
+        writer.push(7u64.hash64(), &7u64, &Count(count)).unwrap();
+        let view = BatchView::open(Bytes::Owned(Arc::new(writer.finish().unwrap().0))).unwrap();
+        LivePart { day, closing, generation, coverage, process: 0, worker: 0, view }
+    }
+
+    /// Closing, generation and the row's value of what a revision visits.
+    fn visited(shelf: &Shelf<u64, Count>, revision: Revision) -> Vec<(i32, u32, i64)> {
+        let mut found = Vec::new();
+        let visit = |part: LivePart<u64, Count>| {
+            part.view.range(&crate::key::KeyRange::all(), &part.coverage, |_, _, count| {
+                found.push((part.closing.0, part.generation, count.0));
+            })?;
+            Ok::<_, ArchiveError>(())
+        };
+        match revision {
+            Revision::Now => shelf.visit(DayRange::ALL, None, visit),
+            _ => shelf.visit_revision(revision, DayRange::ALL, None, visit),
+        }
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn the_newest_revision_counts_in_whatever_order_they_come() {
+        let all = [(1, 0, 10), (1, 1, 11), (3, 0, 30), (3, 1, 31), (4, 0, 40)];
+        for step in 1..all.len() {
+            for shift in 0..all.len() {
+                let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
+                for at in 0..all.len() {
+                    let (closing, generation, count) = all[(at * step + shift) % all.len()];
+                    shelf.put(part(closing, generation, Coverage::ALL, count));
+                }
+                assert_eq!(shelf.days(), 1);
+                assert_eq!(visited(&shelf, Revision::Now), [(4, 0, 40)]);
+                assert_eq!(visited(&shelf, Revision::First), [(1, 1, 11)]);
+                for (last, expect) in [(1, (1, 1, 11)), (2, (1, 1, 11)), (3, (3, 1, 31))] {
+                    assert_eq!(visited(&shelf, Revision::At(Day(last))), [expect], "at {last}");
+                }
+                assert_eq!(visited(&shelf, Revision::At(Day(0))), []);
+            }
+        }
+    }
+
+    #[test]
+    fn an_older_revision_counts_where_no_newer_one_does() {
+        let one = Coverage::from_iter([crate::key::partition(7u64.hash64())]);
+        let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
+        let mut newer = part(3, 0, Coverage::ALL, 30);
+        newer.coverage = Coverage::ALL.difference(one);
+        shelf.put(newer);
+        shelf.put(part(1, 0, Coverage::ALL, 10));
+        assert_eq!(visited(&shelf, Revision::Now), [(1, 0, 10)]);
+        shelf.put(part(2, 5, one, 25));
+        assert_eq!(visited(&shelf, Revision::Now), [(2, 5, 25)]);
     }
 }

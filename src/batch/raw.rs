@@ -92,6 +92,14 @@ impl RawBatch {
         Ok(Section::new(bytes, &entry))
     }
 
+    /// Verifies all checksums. What the rows mean takes their types to check.
+    pub(crate) fn verify(&self) -> Result<(), BatchError> {
+        for number in 0..self.sections() {
+            self.section_afresh(number).map_err(|damage| self.error(damage))?;
+        }
+        Ok(())
+    }
+
     /// Sections follow each other without a gap, from the header to the directory.
     fn check_directory(&self) -> Result<(), Damage> {
         let directory = self.footer.directory as usize;

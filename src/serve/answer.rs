@@ -34,7 +34,8 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
 /// What an answer is exact as of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Every event that entered at or before this moment is in the answer, and no later one.
+    /// Every event that entered at or before this moment is in the answer, and no later one. (Of a
+    /// [`Revision`](crate::serve::Revision) of sealed days, those that it holds.)
     pub as_of: Moment,
     /// Days up to this one came from batch views (late events aside): the least that any worker that took
     /// part has sealed. `None` if one of them has sealed nothing.

@@ -12,3 +12,5 @@ pub(crate) use answer::MeasureFn;
 pub use answer::{Answer, Certificate, Item, Parts};
 pub(crate) use operator::serve;
 pub use query::{Keys, Query, Shape};
+
+pub use crate::store::Revision;

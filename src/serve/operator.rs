@@ -165,9 +165,15 @@ fn partial<K: Key, A: Aggregate>(
         }
         Keys::Range(range) => Wanted::Range(range),
     };
-    state.visit(&wanted, query.days, moment, &mut |day, key, layer, aggregate| {
-        gather.add(day, key, layer, aggregate);
-    })?;
+    state.visit(
+        &wanted,
+        query.days,
+        query.revision,
+        moment,
+        &mut |day, key, layer, aggregate| {
+            gather.add(day, key, layer, aggregate);
+        },
+    )?;
     Ok(Partial {
         from,
         number,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::key::{Key, KeyRange};
+use crate::store::Revision;
 use crate::time::DayRange;
 
 /// A query: which keys, which days, and in which shape the answer comes.
@@ -17,6 +18,10 @@ pub struct Query<K: Key> {
     pub days: DayRange,
     /// The shape of the answer.
     pub shape: Shape,
+    /// Which revision of sealed days. Any but [`Revision::Now`] leaves out what is not sealed: open days,
+    /// and amendments. It is the rare query, and slow: each worker reads the manifests of the folder and
+    /// opens the files it needs, and does nothing else meanwhile.
+    pub revision: Revision,
 }
 
 /// Which keys a query is about.
@@ -54,7 +59,7 @@ pub enum Shape {
 impl<K: Key> Query<K> {
     /// Any query.
     pub fn new(keys: Keys<K>, days: DayRange, shape: Shape) -> Query<K> {
-        Query { id: 0, keys, days, shape }
+        Query { id: 0, keys, days, shape, revision: Revision::Now }
     }
 
     /// The value of one key over `days`.
@@ -85,6 +90,17 @@ impl<K: Key> Query<K> {
     /// Each day and key of a range.
     pub fn rows(range: KeyRange, days: DayRange) -> Query<K> {
         Query::new(Keys::Range(range), days, Shape::ByDayAndKey)
+    }
+
+    /// The same query of sealed days as they were first sealed, or after some closing.
+    ///
+    /// The answer holds of each day what a recomputation over the events of these closings would give, for
+    /// closings up to the certificate's `sealed_through`. Later ones are still on their way: some workers
+    /// may have sealed them, and others not.
+    #[must_use]
+    pub fn revision(mut self, revision: Revision) -> Query<K> {
+        self.revision = revision;
+        self
     }
 
     /// The same query with the asker's number.

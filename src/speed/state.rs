@@ -15,6 +15,7 @@ use crate::archive::{ArchiveError, LivePart, Shelf};
 use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
 use crate::moment::Moment;
+use crate::store::Revision;
 use crate::time::{Day, DayRange};
 use crate::view::{LimitError, View};
 
@@ -289,11 +290,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Visits what this worker holds of the wanted keys and days as of `moment`, each event in exactly
-    /// one of the visited aggregates.
+    /// one of the visited aggregates. Of another revision than the newest, only what is sealed.
     pub(crate) fn visit(
         &self,
         wanted: &Wanted<'_, K>,
         days: DayRange,
+        revision: Revision,
         moment: Moment,
         visit: &mut dyn FnMut(Day, &K, Layer, &A),
     ) -> Result<(), ArchiveError> {
@@ -304,7 +306,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             Wanted::One(hash, ..) => Some(crate::key::partition(*hash)),
             Wanted::Range(_) => None,
         };
-        self.sealed.visit(days, partition, |part| {
+        let mut visit_sealed = |part: LivePart<K, A>| {
             let (day, layer) = (part.day, Layer::Batch(part.closing));
             match wanted {
                 Wanted::One(hash, key, bytes) => {
@@ -319,7 +321,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
                 }
             }
             Ok::<_, ArchiveError>(())
-        })?;
+        };
+        if revision != Revision::Now {
+            return self.sealed.visit_revision(revision, days, partition, visit_sealed);
+        }
+        self.sealed.visit(days, partition, &mut visit_sealed)?;
         let place = (days.lower, Day::MIN)..(days.upper, Day::MIN);
         let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
         for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {

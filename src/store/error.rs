@@ -95,7 +95,8 @@ pub enum StoreError {
     },
     /// A view is defined otherwise than when its days were sealed. Nothing was changed.
     #[error(
-        "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: give the changed view a new name or use a new folder"
+        "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: {}give the changed view a new name or use a new folder",
+        if *logged { "have it rebuilt from the log, " } else { "" }
     )]
     ViewMismatch {
         /// The view.
@@ -106,6 +107,8 @@ pub enum StoreError {
         on_disk: String,
         /// What the program says.
         asked: String,
+        /// Whether the folder has a log, from which the view can be rebuilt.
+        logged: bool,
     },
     /// A view of the folder is not in the program. Nothing was changed.
     #[error(
@@ -115,9 +118,9 @@ pub enum StoreError {
         /// The view.
         view: String,
     },
-    /// A view of the program is not in a folder that has sealed days. Nothing was changed.
+    /// A view of the program is not in a folder that has sealed days and no log. Nothing was changed.
     #[error(
-        "view '{view}' is new, and the folder has sealed days whose past it cannot be computed for yet: use a new folder and read the events again"
+        "view '{view}' is new, and the folder has sealed days but no log to compute its past from: use a new folder and read the events again"
     )]
     ViewAdded {
         /// The view.

@@ -7,7 +7,7 @@ use super::StoreConfig;
 use super::error::StoreError;
 use super::layout::{Layout, TEMPORARY, parse_part};
 use super::manifest::{self, Replayed};
-use super::record::{Identity, PartState, Run};
+use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
 use crate::key::PARTITIONS;
 use crate::time::Day;
@@ -31,9 +31,21 @@ pub(super) struct Agreed {
     /// Up to where each view is closed: the greatest of the newest run's parts. One process committed
     /// it, so all had prepared it, and those that are behind roll forward.
     pub(super) through: BTreeMap<String, Day>,
+    /// The edition of each view of the program; a part of an earlier one drops what it has of the view.
+    pub(super) editions: BTreeMap<String, u32>,
 }
 
 impl Agreed {
+    /// The edition of a view of the program.
+    pub(super) fn edition(&self, view: &str) -> u32 {
+        self.editions.get(view).copied().unwrap_or(0)
+    }
+
+    /// Whether a part has a view in an earlier edition than the others, or the program.
+    pub(super) fn is_behind(&self, state: &PartState) -> bool {
+        self.editions.iter().any(|(view, &edition)| state.edition(view) < edition)
+    }
+
     /// Whether a process took part in the newest run, so that it prepared what that run committed.
     pub(super) fn is_member(&self, process: u32) -> bool {
         self.run.is_some_and(|run| process < run.processes)
@@ -62,13 +74,15 @@ impl Folder {
         Ok(Folder { parts })
     }
 
-    /// Compares the parts with each other and with the program. Changes nothing.
+    /// Compares the parts with each other and with the program, whose views named in `rebuild` may be
+    /// others than those of the folder. Changes nothing.
     pub(super) fn check(
         &self,
         config: &StoreConfig,
+        rebuild: &[String],
         layout: &Layout,
     ) -> Result<Agreed, StoreError> {
-        let run = self.states().filter_map(|(_, state)| state.run).max_by_key(|run| run.number);
+        let run = self.newest_run();
         let missing =
             (0..run.map_or(0, |run| run.parts)).find(|part| !self.parts.contains_key(part));
         if let Some(process) = missing {
@@ -79,17 +93,37 @@ impl Folder {
             let (folder, on_disk, asked) = (layout.root().to_owned(), run.logged, config.logged);
             return Err(StoreError::LogMismatch { folder, on_disk, asked });
         }
-        self.check_views(config)?;
-        let mut agreed = Agreed { cluster, run, through: BTreeMap::new() };
+        let editions = self.check_views(config, rebuild)?;
+        let mut agreed = Agreed { cluster, run, through: BTreeMap::new(), editions };
         for (process, state) in self.states() {
             if agreed.is_member(process) {
                 for (view, sealed) in &state.sealed {
+                    if state.edition(view) != agreed.edition(view) {
+                        continue;
+                    }
                     let through = agreed.through.entry(view.clone()).or_insert(sealed.through);
                     *through = sealed.through.max(*through);
                 }
             }
         }
         Ok(agreed)
+    }
+
+    /// The newest run that any part knows.
+    pub(super) fn newest_run(&self) -> Option<Run> {
+        self.states().filter_map(|(_, state)| state.run).max_by_key(|run| run.number)
+    }
+
+    /// What the newest definitions are, whatever a program would say.
+    pub(super) fn definitions(&self) -> BTreeMap<String, Definition> {
+        let mut newest: BTreeMap<String, Definition> = BTreeMap::new();
+        for (name, found) in self.states().flat_map(|(_, state)| &state.views) {
+            let known = newest.entry(name.clone()).or_insert_with(|| found.clone());
+            if known.edition < found.edition {
+                *known = found.clone();
+            }
+        }
+        newest
     }
 
     fn states(&self) -> impl Iterator<Item = (u32, &PartState)> {
@@ -117,32 +151,41 @@ impl Folder {
         Ok(cluster)
     }
 
-    fn check_views(&self, config: &StoreConfig) -> Result<(), StoreError> {
-        for (_, state) in self.states() {
-            for known in state.views.values() {
-                let Some(asked) = config.views.iter().find(|view| view.name == known.name) else {
-                    return Err(StoreError::ViewMissing { view: known.name.clone() });
-                };
-                for ((field, on_disk), (_, asked)) in known.fields().into_iter().zip(asked.fields())
-                {
-                    if on_disk != asked {
-                        return Err(StoreError::ViewMismatch {
-                            view: known.name.clone(),
-                            field,
-                            on_disk: on_disk.to_owned(),
-                            asked: asked.to_owned(),
-                        });
-                    }
-                }
+    /// The edition that each view of the program is to have: the folder's greatest, or the next one if
+    /// the program may define it anew.
+    fn check_views(
+        &self,
+        config: &StoreConfig,
+        rebuild: &[String],
+    ) -> Result<BTreeMap<String, u32>, StoreError> {
+        let newest = self.definitions().into_iter();
+        let mut editions: BTreeMap<String, u32> =
+            newest.map(|(name, known)| (name, known.edition)).collect();
+        for (name, edition) in &mut editions {
+            let Some(asked) = config.views.iter().find(|view| view.name == *name) else {
+                return Err(StoreError::ViewMissing { view: name.clone() });
+            };
+            let known = self.states().filter_map(|(_, state)| state.views.get(name));
+            let newest = known.filter(|known| known.edition == *edition);
+            let mismatch =
+                newest.filter_map(|known| mismatch(&known.view, asked, config.logged)).next();
+            match mismatch {
+                Some(_) if rebuild.contains(name) => *edition += 1,
+                Some(error) => return Err(error),
+                None => {}
             }
         }
-        let sealed = self.states().any(|(_, state)| !state.sealed.is_empty());
-        let is_known =
-            |name: &String| self.states().any(|(_, state)| state.views.contains_key(name));
-        match config.views.iter().find(|view| sealed && !is_known(&view.name)) {
-            Some(added) => Err(StoreError::ViewAdded { view: added.name.clone() }),
-            None => Ok(()),
+        let is_sealed = self.states().any(|(_, state)| !state.sealed.is_empty());
+        for view in &config.views {
+            if !editions.contains_key(&view.name) {
+                // Its past can only come from a log.
+                if is_sealed && !config.logged {
+                    return Err(StoreError::ViewAdded { view: view.name.clone() });
+                }
+                editions.insert(view.name.clone(), 0);
+            }
         }
+        Ok(editions)
     }
 
     /// Checks that every process of the group has opened its part and rolled it forward.
@@ -159,7 +202,8 @@ impl Folder {
             };
             for view in config.views.iter().map(|view| &view.name) {
                 let (through, other) = (part.state.through(view), own.through(view));
-                if through != other {
+                // One that is behind is opened first, too: it still has to drop what it has.
+                if through != other || part.state.edition(view) != own.edition(view) {
                     return Err(StoreError::PartsDisagree {
                         view: view.clone(),
                         path,
@@ -171,6 +215,20 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// How a view of the folder differs from that of the program, if it does.
+fn mismatch(known: &ViewRecord, asked: &ViewRecord, logged: bool) -> Option<StoreError> {
+    let mut fields = known.fields().into_iter().zip(asked.fields());
+    let ((field, on_disk), (_, asked)) =
+        fields.find(|((_, on_disk), (_, asked))| on_disk != asked)?;
+    Some(StoreError::ViewMismatch {
+        view: known.name.clone(),
+        field,
+        on_disk: on_disk.to_owned(),
+        asked: asked.to_owned(),
+        logged,
+    })
 }
 
 /// A part without a manifest is one whose making was cut short; one that has data has lost it.

@@ -4,10 +4,39 @@
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::layout::Layout;
 use super::record::{BatchEntry, batch_file_name};
 use crate::batch::{Coverage, Digest, RawBatch};
 use crate::time::Day;
+
+/// Which revision of each sealed day is meant.
+///
+/// A revision is named by its closing. One that was rebuilt since holds the same rows, so the newest
+/// generation of a closing stands for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Revision {
+    /// The newest one.
+    #[default]
+    Now,
+    /// As the day was first sealed, by its own closing: with the events that came in time.
+    First,
+    /// As it was after this closing: with the events of this closing and those before it.
+    At(Day),
+}
+
+impl Revision {
+    /// Whether what a closing made of a day is in it.
+    pub(crate) fn holds(self, day: Day, closing: Day) -> bool {
+        match self {
+            Revision::Now => true,
+            Revision::First => closing <= day,
+            Revision::At(last) => closing <= last,
+        }
+    }
+}
 
 /// A batch view in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,24 +120,30 @@ impl SealedFile<'_> {
     }
 }
 
-/// Narrows each file's coverage to the partitions for which its rows count, and leaves out the files
-/// that are superseded everywhere. By day, then closing, generation, process and worker.
+/// The files that count, each with the partitions for which it does. In the order of [`narrow`].
+pub(super) fn live(batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
+    let mut batches = narrow(batches);
+    batches.retain(|batch| !batch.coverage.is_empty());
+    batches
+}
+
+/// Narrows each file's coverage to the partitions for which its rows count: to none if it is superseded
+/// everywhere. By day, then closing, generation, process and worker.
 ///
 /// Two files of one revision never cover the same partition, but by copies of the same rows; then the
 /// first by process and worker counts.
-pub(super) fn live(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
+pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     let newest_first =
         |b: &LiveBatch| (b.day, Reverse((b.closing, b.generation)), b.process, b.worker);
     batches.sort_by_key(newest_first);
     let (mut day, mut covered) = (None, Coverage::NONE);
-    batches.retain_mut(|batch| {
+    for batch in &mut batches {
         if day != Some(batch.day) {
             (day, covered) = (Some(batch.day), Coverage::NONE);
         }
         batch.coverage = batch.file_coverage.difference(covered);
         covered = covered.union(batch.file_coverage);
-        !batch.coverage.is_empty()
-    });
+    }
     batches.sort_by_key(|b| (b.day, b.closing, b.generation, b.process, b.worker));
     batches
 }

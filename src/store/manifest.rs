@@ -199,14 +199,15 @@ mod tests {
     use super::*;
     use crate::batch::{Coverage, Digest};
     use crate::store::Memory;
-    use crate::store::record::{BatchEntry, Run, ViewRecord, batch_file_name};
+    use crate::store::record::{BatchEntry, Definition, Run, ViewRecord, batch_file_name};
     use crate::time::Day;
     use proptest::prelude::*;
 
-    fn view() -> ViewRecord {
+    fn view() -> Definition {
         let text = |text: &str| text.to_owned();
         let (name, zone, key) = (text("v"), text("UTC"), text("u64"));
-        ViewRecord { name, zone, key, aggregate: text("count"), definition: String::new() }
+        let (aggregate, definition) = (text("count"), String::new());
+        Definition { view: ViewRecord { name, zone, key, aggregate, definition }, edition: 1 }
     }
 
     fn live(through: i32) -> Record {

@@ -30,6 +30,9 @@
 //! 1. [`Store::open`] checks, and then rolls the process's own part forward: if one process committed a
 //!    closing, all had prepared it. Then it removes what nobody committed. Nothing is created or
 //!    changed before all checks have passed.
+//!
+//!    Here a view gets a new definition, if [`StoreConfig::rebuild`] names it: each part drops what it has
+//!    sealed of the view. Once one part has, the others follow, whatever came between.
 //! 2. When all processes of the group have opened theirs, each calls [`Store::begin`], which reads the
 //!    other parts again and fails if they do not agree.
 //!
@@ -38,6 +41,7 @@
 mod disk;
 mod error;
 mod folder;
+mod inspect;
 mod layout;
 mod live;
 mod manifest;
@@ -57,12 +61,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, RawBatch};
 use crate::key::Key;
-use crate::time::Day;
+use crate::time::{Day, DayRange};
 
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
-pub use live::LiveBatch;
+pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
 pub(crate) use live::SealedFile;
+pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub use record::{BatchEntry, ViewRecord};
 pub use storage::{FolderLock, Storage, StorageFile};
@@ -84,12 +89,16 @@ pub struct StoreConfig {
     /// keeps to what its first run said: a log that began later, or paused, would not hold all events of
     /// what is sealed.
     pub logged: bool,
+    /// Names of views that may be defined otherwise than in the folder: what is sealed of such a view is
+    /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
+    /// definition has not changed, nothing happens.
+    pub rebuild: Vec<String>,
 }
 
 impl StoreConfig {
-    /// Process `process` of `processes`, with these views and without a log.
+    /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        StoreConfig { process, processes, views, logged: false }
+        StoreConfig { process, processes, views, logged: false, rebuild: Vec::new() }
     }
 }
 
@@ -165,6 +174,22 @@ impl Store {
         Ok(live::live(self.batches(view, |_| true)?))
     }
 
+    /// The batch views that count at a revision of the days of a range: as [`Store::live`], of what had
+    /// been closed then. This reads the manifests once; it is for the rare query that asks for the past.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub fn sealed(
+        &self,
+        view: &str,
+        days: DayRange,
+        revision: Revision,
+    ) -> Result<Vec<LiveBatch>, StoreError> {
+        let mut batches = self.batches(view, |day| days.contains(day))?;
+        batches.retain(|batch| revision.holds(batch.day, batch.closing));
+        Ok(live::live(batches))
+    }
+
     /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing and
     /// generation.
     ///
@@ -183,7 +208,10 @@ impl Store {
     ) -> Result<Vec<LiveBatch>, StoreError> {
         // Nothing is appended to our own while it is read.
         let _manifest = self.manifest();
-        let mut parts: Vec<u32> = self.read().others.keys().copied().collect();
+        let (mut parts, edition) = {
+            let state = self.read();
+            (state.others.keys().copied().collect::<Vec<u32>>(), state.own.edition(view))
+        };
         parts.push(self.config.process as u32);
         let mut batches = Vec::new();
         for process in parts {
@@ -191,9 +219,12 @@ impl Store {
             let Some(part) = manifest::read(&*self.storage, &path)? else {
                 return Err(StoreError::MissingPart { path });
             };
-            let entries = part.state.sealed.get(view).into_iter().flat_map(|s| s.batches.values());
-            let entries = entries.filter(|entry| wanted(entry.day));
-            batches.extend(entries.map(|entry| LiveBatch::new(&self.layout, view, process, entry)));
+            // One whose process has not opened it yet may have the view as it was defined before.
+            if part.state.edition(view) != edition {
+                continue;
+            }
+            let sealed = part.state.batches(&self.layout, view, process);
+            batches.extend(sealed.filter(|batch| wanted(batch.day)));
         }
         Ok(batches)
     }
@@ -207,15 +238,7 @@ impl Store {
         &self,
         batch: &LiveBatch,
     ) -> Result<BatchView<K, A>, StoreError> {
-        let path = &batch.path;
-        let bytes = self.storage.map(path).map_err(StoreError::harmless("open", path))?;
-        let raw = RawBatch::open(bytes, &path.display().to_string())?;
-        match difference(&raw, batch) {
-            Some((field, found, expected)) => {
-                Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
-            }
-            None => Ok(BatchView::from_raw(Arc::new(raw))),
-        }
+        Ok(BatchView::from_raw(Arc::new(open_raw(&*self.storage, batch)?)))
     }
 
     /// Opens a batch view again that was open before.
@@ -319,6 +342,19 @@ impl Store {
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a file and compares it with what the manifest says of it.
+fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+    let path = &batch.path;
+    let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
+    let raw = RawBatch::open(bytes, &path.display().to_string())?;
+    match difference(&raw, batch) {
+        Some((field, found, expected)) => {
+            Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
+        }
+        None => Ok(raw),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
-use super::record::{PartState, Record, Run, ViewRecord, is_name};
+use super::record::{PartState, Record, Run, is_name};
 use super::recovery;
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
@@ -39,13 +39,13 @@ impl Store {
                 None => unlocked.push(part),
             }
         }
-        let (mut folder, mut agreed) = survey(&*storage, &layout, &config)?;
+        let (mut folder, mut agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
         if !unlocked.is_empty() {
             for part in unlocked {
                 locks.push(create_lock(&*storage, &layout, part)?);
             }
             // Between the survey and the lock another program may have come and gone.
-            (folder, agreed) = survey(&*storage, &layout, &config)?;
+            (folder, agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
         }
         let last = run_state(&folder, &agreed);
         let next_run = next_run(&config, agreed.run);
@@ -58,8 +58,10 @@ impl Store {
             recovery::open_part(&*storage, &layout, &config, &agreed, process, replayed)?;
         let mut others = BTreeMap::new();
         for (part, replayed) in folder.parts {
-            // Parts that have left the group earlier took no part in the newest run: nothing to do.
-            let mut state = if held.contains(&part) && agreed.is_member(part) {
+            // Parts that have left the group earlier took no part in the newest run: nothing to do, unless
+            // they have a view that has been redefined.
+            let is_due = agreed.is_member(part) || agreed.is_behind(&replayed.state);
+            let mut state = if held.contains(&part) && is_due {
                 let part = (part, Some(replayed));
                 recovery::open_part(&*storage, &layout, &config, &agreed, part.0, part.1)?.1
             } else {
@@ -94,7 +96,8 @@ impl Store {
         let mut manifest = self.manifest();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         assert!(!self.has_begun(&state), "a run begins once");
-        let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config)?;
+        // Views were redefined when the parts were opened; one that differs now is not the group's.
+        let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config, &[])?;
         folder.check_group(&self.config, &self.layout, &state.own)?;
         let process = self.config.process as u32;
         // Folders of days that were made just before a crash become durable here.
@@ -114,8 +117,7 @@ impl Store {
             records.push(Record::Identity(folder::identity(cluster, process)));
         }
         // Not before: a program that was stopped for its options leaves none of them behind.
-        let is_new = |view: &&ViewRecord| !state.own.views.contains_key(&view.name);
-        records.extend(self.config.views.iter().filter(is_new).cloned().map(Record::View));
+        records.extend(recovery::definitions(&self.config, &agreed, &state.own));
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);
@@ -158,6 +160,17 @@ fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
             return refuse("two views have the same name", view.name.clone());
         }
     }
+    for name in &config.rebuild {
+        if !config.views.iter().any(|view| view.name == *name) {
+            return refuse("a view that is to be rebuilt is not in the program", name.clone());
+        }
+        if !config.logged {
+            return refuse(
+                "a view is rebuilt from a log, and the program keeps none",
+                name.clone(),
+            );
+        }
+    }
     Ok(())
 }
 
@@ -179,9 +192,10 @@ fn survey(
     storage: &dyn Storage,
     layout: &Layout,
     config: &StoreConfig,
+    rebuild: &[String],
 ) -> Result<(Folder, Agreed), StoreError> {
     let folder = Folder::read(storage, layout)?;
-    let agreed = folder.check(config, layout)?;
+    let agreed = folder.check(config, rebuild, layout)?;
     Ok((folder, agreed))
 }
 
@@ -216,7 +230,7 @@ fn create_lock(
     }
 }
 
-fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
+pub(super) fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
     let Some(last) = agreed.run else { return RunState::Fresh };
     let is_complete = |process: u32| {
         let run = folder.parts.get(&process).and_then(|part| part.state.run);

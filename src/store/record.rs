@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Layout;
+use super::live::LiveBatch;
 use crate::batch::{Coverage, Digest};
 use crate::time::Day;
 
@@ -32,6 +34,17 @@ impl ViewRecord {
             ("definition", &self.definition),
         ]
     }
+}
+
+/// A view of a part: what it is now, and how often its definition has been changed in this folder.
+///
+/// A redefinition goes into one part after the other, and drops what is sealed of the view there. The
+/// greatest edition is the one that counts: a part that a crash left behind follows on its next opening,
+/// even if the definition has become the old one again in between.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Definition {
+    pub(super) view: ViewRecord,
+    pub(super) edition: u32,
 }
 
 /// One file of a commit.
@@ -102,7 +115,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Record {
     Identity(Identity),
-    View(ViewRecord),
+    /// The definition of a view. One of a later edition drops what is sealed of the view before.
+    View(Definition),
     /// A commit: these files are live, and the view is closed through the day. All or nothing.
     Live {
         view: String,
@@ -134,7 +148,7 @@ pub(super) struct Sealed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PartState {
     pub(super) identity: Option<Identity>,
-    pub(super) views: BTreeMap<String, ViewRecord>,
+    pub(super) views: BTreeMap<String, Definition>,
     pub(super) sealed: BTreeMap<String, Sealed>,
     pub(super) facts: BTreeMap<String, Vec<u8>>,
     pub(super) run: Option<Run>,
@@ -153,14 +167,21 @@ impl PartState {
                 }
                 self.identity = Some(identity);
             }
-            Record::View(view) => {
-                if !is_name(&view.name) {
+            Record::View(definition) => {
+                let name = definition.view.name.clone();
+                if !is_name(&name) {
                     return Err("the name of a view is not a name");
                 }
-                if self.views.get(&view.name).is_some_and(|known| *known != view) {
-                    return Err("the definition of a view changes");
+                match self.views.get(&name) {
+                    Some(known) if known.edition < definition.edition => {
+                        self.sealed.remove(&name);
+                    }
+                    Some(known) if *known != definition => {
+                        return Err("the definition of a view changes within an edition");
+                    }
+                    _ => {}
                 }
-                self.views.insert(view.name.clone(), view);
+                self.views.insert(name, definition);
             }
             Record::Live { view, through, batches } => self.commit(view, through, batches)?,
             Record::Fact { name, bytes } => {
@@ -216,6 +237,22 @@ impl PartState {
     /// Up to where this part has committed a view.
     pub(super) fn through(&self, view: &str) -> Option<Day> {
         self.sealed.get(view).map(|sealed| sealed.through)
+    }
+
+    /// How often the definition of a view has been changed, as far as this part knows.
+    pub(super) fn edition(&self, view: &str) -> u32 {
+        self.views.get(view).map_or(0, |known| known.edition)
+    }
+
+    /// The files of a view, those that were forgotten left out.
+    pub(super) fn batches(
+        &self,
+        layout: &Layout,
+        view: &str,
+        process: u32,
+    ) -> impl Iterator<Item = LiveBatch> {
+        let entries = self.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+        entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
     }
 
     /// The fewest records that add up to this state.

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::folder::Agreed;
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
-use super::record::{BatchEntry, PartState, Record, parse_batch_file_name};
+use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
 use super::storage::Storage;
 use crate::batch::RawBatch;
 use crate::time::Day;
@@ -40,9 +40,10 @@ pub(super) fn open_part(
     }
     // In a folder where no run has begun yet, its definitions come with the first one.
     if agreed.run.is_some() {
-        let new = config.views.iter().filter(|view| !state.views.contains_key(&view.name));
-        records.extend(new.cloned().map(Record::View));
+        records.extend(definitions(config, agreed, &state));
     }
+    // First: what is sealed of a view that is redefined is dropped, and not rolled forward.
+    append(&mut manifest, &mut state, std::mem::take(&mut records))?;
     for (view, &through) in &agreed.through {
         if state.through(view).is_none_or(|own| own < through) {
             // A process that was not in the newest run has prepared nothing in it.
@@ -56,6 +57,18 @@ pub(super) fn open_part(
     append(&mut manifest, &mut state, records)?;
     sweep(storage, layout, process, &state)?;
     Ok((manifest, state))
+}
+
+/// The definitions that a part does not have, or has in an earlier edition.
+pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartState) -> Vec<Record> {
+    let asked = config.views.iter().map(|view| (view, agreed.edition(&view.name)));
+    let is_new = |(view, edition): &(&ViewRecord, u32)| {
+        state.views.get(&view.name).is_none_or(|known| known.edition < *edition)
+    };
+    let record = |(view, edition): (&ViewRecord, u32)| {
+        Record::View(Definition { view: view.clone(), edition })
+    };
+    asked.filter(is_new).map(record).collect()
 }
 
 /// Appends records and adds them to the state.

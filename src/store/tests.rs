@@ -14,7 +14,9 @@ use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
+mod inspect;
 mod rebuild;
+mod redefine;
 mod runs;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,252 @@
+//! The law of the past: a sealed day, as it was first or after any closing, equals a recomputation from
+//! scratch over the events of the closings up to then; whatever was amended, rebuilt or opened again with
+//! other workers since.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dayfold::aggregate::{Count, Semigroup, Sum};
+use dayfold::key::KeyRange;
+use dayfold::serve::{Answer, Query, Revision};
+use dayfold::store::{Memory, Storage, Store, StoreConfig, ViewRecord};
+use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::view::View;
+use dayfold::{Archive, FoldDays, Moment};
+use proptest::prelude::*;
+use timely::dataflow::operators::{Inspect, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle};
+
+type Stats = (Count, Sum);
+type Event = (EventTime, u64, i64);
+/// Day, closing, key and value of an event.
+type Fate = (Day, Day, u64, i64);
+
+const HOUR: i64 = 3_600_000;
+
+/// A run: the number of workers and, for each tick, hours by which the watermark moves, and events with
+/// their times relative to it.
+#[derive(Clone, Debug)]
+struct Run {
+    workers: usize,
+    ticks: Vec<(i64, Vec<(i64, u64, i64)>)>,
+}
+
+fn a_run() -> impl Strategy<Value = Run> {
+    let hours = prop_oneof![2 => 0..9i64, 1 => 20..60i64];
+    let event = (prop_oneof![2 => -12..1i64, 1 => -120..0i64], 0..40u64, -50..50i64);
+    let tick = (hours, prop::collection::vec(event, 0..8));
+    (1..4usize, prop::collection::vec(tick, 1..8))
+        .prop_map(|(workers, ticks)| Run { workers, ticks })
+}
+
+/// What is asked: of all rows, of one key and of a few days, as first sealed, after closings, and now.
+fn queries(days: &[Day]) -> Vec<Query<u64>> {
+    let at = days.iter().map(|&day| Revision::At(day));
+    let revisions = at.chain([Revision::First, Revision::Now]);
+    let middle = days[days.len() / 2];
+    let around = DayRange::new(Day(middle.0 - 1), Day(middle.0 + 2));
+    let kinds = revisions.flat_map(|revision| {
+        [
+            Query::rows(KeyRange::all(), DayRange::ALL).revision(revision),
+            Query::rows(KeyRange::between(&3u64, &20u64), around).revision(revision),
+            Query::series(7, DayRange::ALL).revision(revision),
+            Query::total(around).revision(revision),
+        ]
+    });
+    kinds.enumerate().map(|(at, query)| query.id(at as u64)).collect()
+}
+
+/// The answer from scratch, and the latest closing that took part in each value.
+fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64>, Stats)> {
+    use dayfold::serve::{Keys, Shape};
+    let mut groups: BTreeMap<(Option<Day>, Option<u64>), Stats> = BTreeMap::new();
+    for &(day, closing, key, value) in fates {
+        let holds = match query.revision {
+            Revision::First => closing == day,
+            Revision::At(last) => closing <= last,
+            _ => true,
+        };
+        let wanted = match &query.keys {
+            Keys::One(one) => *one == key,
+            Keys::Range(range) => range.contains(&dayfold::key::encoded(&key)),
+        };
+        if !holds || !wanted || !query.days.contains(day) {
+            continue;
+        }
+        let place = match query.shape {
+            Shape::Total => (None, None),
+            Shape::ByDay => (Some(day), None),
+            _ => (Some(day), Some(key)),
+        };
+        let more = (Count::one(), Sum::of(value));
+        groups.entry(place).and_modify(|sum| sum.plus_equals(&more)).or_insert(more);
+    }
+    groups.into_iter().map(|((day, key), sum)| (day, key, sum)).collect()
+}
+
+/// Runs the ticks; asks as they go and, with everything sealed, at the end. Returns the answers by whether
+/// they are of the end, and the days around which was asked.
+fn run(
+    view: &View,
+    archive: &Archive,
+    Run { workers, ticks }: &Run,
+    start: EventTime,
+    fates: &mut Vec<Fate>,
+) -> (EventTime, Vec<(bool, Query<u64>, Answer<u64, Stats>)>) {
+    let closed = archive.store().and_then(|store| store.closed_through(view.name()));
+    let mut floor = closed.map_or(EventTime::MIN, |through| view.upper(through));
+    let mut watermark = start;
+    let mut schedule: Vec<(Moment, Vec<Event>)> = Vec::new();
+    for (number, (hours, events)) in ticks.iter().enumerate() {
+        watermark += hours * HOUR;
+        floor = floor.max(view.floor_at(watermark));
+        let events = events.iter().map(|(at, key, value)| (watermark + at * HOUR, *key, *value));
+        let events: Vec<Event> = events.collect();
+        fates.extend(events.iter().map(|&(time, key, value)| {
+            let day = view.calendar().day_of(time);
+            (day, view.closing(day, floor), key, value)
+        }));
+        schedule.push((Moment::new(floor, number as u64 + 1), events));
+    }
+    let last = fates.iter().map(|(_, closing, ..)| *closing).max().unwrap_or(Day(0));
+    let asked = queries(&(last.0 - 4..last.0 + 2).map(Day).collect::<Vec<_>>());
+
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let (out, archive, view, done) =
+        (Arc::clone(&answers), archive.clone(), view.clone(), AtomicUsize::new(0));
+    let guards = timely::execute(timely::Config::process(*workers), move |worker| {
+        let (index, peers) = (worker.index(), worker.peers());
+        let mut events = InputHandle::<Moment, _>::new();
+        let mut asking = InputHandle::<Moment, _>::new();
+        let probe = ProbeHandle::new();
+        let status = worker.dataflow(|scope| {
+            let mut folded = events
+                .to_stream(scope)
+                .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
+                    Some((time, key, (Count::one(), Sum::of(value))))
+                })
+                .unwrap();
+            let (out, asked) = (Arc::clone(&out), asked.clone());
+            let answers = folded.serve(asking.to_stream(scope));
+            let found = move |answer: &Answer<u64, Stats>| {
+                let query = asked[answer.id as usize % 1_000].clone();
+                out.lock().unwrap().push((answer.id >= 1_000, query, answer.clone()));
+            };
+            answers.inspect(found).probe_with(&probe);
+            folded.status()
+        });
+        for (number, (moment, of_tick)) in schedule.iter().enumerate() {
+            events.advance_to(*moment);
+            asking.advance_to(*moment);
+            let mine = of_tick.iter().enumerate().filter(|(at, _)| at % peers == index);
+            mine.for_each(|(_, event)| events.send(*event));
+            if number % peers == index {
+                asked.iter().cloned().for_each(|query| asking.send(query));
+                asking.flush();
+            }
+            worker.step();
+        }
+        events.close();
+        asking.advance_to(Moment::new(EventTime::MAX, 0));
+        let pause = Some(std::time::Duration::from_millis(1));
+        worker.step_or_park_while(pause, || !status.finished());
+        done.fetch_add(1, Ordering::SeqCst);
+        worker.step_or_park_while(pause, || done.load(Ordering::SeqCst) < peers);
+        if index == 0 {
+            asked.iter().for_each(|query| asking.send(query.clone().id(query.id + 1_000)));
+        }
+        asking.close();
+        worker.step_or_park_while(None, || !probe.done());
+        assert!(status.error().is_none(), "{:?}", status.error());
+    });
+    guards.unwrap().join().into_iter().for_each(|result| result.unwrap());
+    (watermark, Arc::into_inner(answers).unwrap().into_inner().unwrap())
+}
+
+fn check(answers: &[(bool, Query<u64>, Answer<u64, Stats>)], fates: &[Fate], what: &str) {
+    for (at_end, query, answer) in answers {
+        // On the way, what is claimed is what all have sealed.
+        let sealed = match (at_end, query.revision, answer.certificate.sealed_through) {
+            (true, ..) => true,
+            (_, Revision::At(last), Some(through)) => last <= through,
+            _ => false,
+        };
+        let items = answer.items.iter();
+        let got: Vec<_> =
+            items.map(|item| (item.day, item.key, item.parts.merged().unwrap())).collect();
+        if sealed {
+            assert_eq!(got, recompute(query, fates), "{what}: {query:?}");
+        }
+        if query.revision != Revision::Now {
+            let is_batch = |parts: &dayfold::serve::Parts<Stats>| {
+                parts.speed.is_none() && parts.amendments.is_none()
+            };
+            assert!(answer.items.iter().all(|item| is_batch(&item.parts)), "{what}: {query:?}");
+        }
+    }
+    assert!(answers.iter().any(|(at_end, ..)| *at_end));
+}
+
+fn open(memory: &Memory) -> Arc<Store> {
+    let [name, zone, key, aggregate, definition] =
+        ["sealed", "UTC", "u64", "stats", ""].map(str::to_owned);
+    let views = vec![ViewRecord { name, zone, key, aggregate, definition }];
+    let store = Store::open(Arc::new(memory.clone()), "/data", StoreConfig::new(0, 1, views));
+    let store = store.unwrap();
+    store.begin().unwrap();
+    Arc::new(store)
+}
+
+/// Writes a sealed file again, as the next generation, and takes the old one away: nobody may miss it.
+fn rebuild(memory: &Memory, store: &Store, day: Day, which: usize) {
+    let revisions = store.revisions("sealed", day).unwrap();
+    let Some(batch) = revisions.get(which % revisions.len().max(1)) else { return };
+    // It takes the place of its own generation, which is the newest of its partitions, or nothing is shown.
+    let name = |of: &dayfold::store::LiveBatch| (of.closing, of.generation);
+    let newer =
+        |of: &dayfold::store::LiveBatch| of.closing == batch.closing && name(of) > name(batch);
+    if revisions.iter().any(newer) {
+        return;
+    }
+    let opened = store.open_batch::<u64, Stats>(batch).unwrap();
+    let rows: Vec<_> = opened.scan(&batch.file_coverage).collect::<Result<_, _>>().unwrap();
+    let (closing, worker, coverage) = (batch.closing, batch.worker, batch.file_coverage);
+    let entry = store.write_rebuilt("sealed", day, closing, worker, coverage, batch.rows, rows);
+    store.commit_rebuilt("sealed", vec![entry.unwrap()]).unwrap();
+    memory.remove(Path::new(&batch.path)).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(debug_assertions) { 60 } else { 1_000 },
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn oracle_the_past_equals_a_recomputation(
+        runs in prop::collection::vec(a_run(), 1..4),
+        rebuilt in prop::collection::vec((-6..1i32, 0..8usize), 0..6),
+    ) {
+        let view = View::new("sealed").unwrap();
+        let memory = Memory::default();
+        let (mut fates, mut watermark) = (Vec::new(), 0);
+        for (number, one) in runs.iter().enumerate() {
+            let store = open(&memory);
+            for &(ago, which) in &rebuilt {
+                let last = store.closed_through("sealed").unwrap_or(Day(0));
+                rebuild(&memory, &store, Day(last.0 + ago), which);
+            }
+            let archive = Archive::folder(store);
+            let (end, answers) = run(&view, &archive, one, watermark, &mut fates);
+            check(&answers, &fates, &format!("run {number}"));
+            watermark = end;
+        }
+        // Without a folder the past of one run is kept, too.
+        let mut fates = Vec::new();
+        let (_, answers) = run(&view, &Archive::in_memory(), &runs[0], 0, &mut fates);
+        check(&answers, &fates, "in memory");
+    }
+}
