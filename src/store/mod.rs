@@ -30,6 +30,7 @@
 
 mod disk;
 mod error;
+mod faulty;
 mod folder;
 mod layout;
 mod live;
@@ -53,6 +54,7 @@ use crate::time::Day;
 
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
+pub use faulty::{Failure, Faulty, Operation};
 pub use live::LiveBatch;
 pub(crate) use live::SealedFile;
 pub use memory::Memory;
