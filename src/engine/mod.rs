@@ -55,6 +55,7 @@ pub struct Engine<E> {
     live: Option<Arc<Queue<E>>>,
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
+    redefined: Vec<String>,
     tick_rows: usize,
     clock: Clock,
     waits: Arc<Waits>,
@@ -70,8 +71,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// An engine without views, source or folder.
     pub fn new() -> Engine<E> {
         let (views, clock, waits) = (Vec::new(), Clock::default(), Arc::default());
-        let (feeding, live, data, log) = (None, None, None, None);
-        Engine { views, feeding, live, data, log, tick_rows: 65_536, clock, waits }
+        let (feeding, live, data, log, redefined) = (None, None, None, None, Vec::new());
+        Engine { views, feeding, live, data, log, redefined, tick_rows: 65_536, clock, waits }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
@@ -103,6 +104,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
         E: Serialize + DeserializeOwned,
     {
         self.log = Some(LogConfig { durability, codec: EventCodec::new(time) });
+        self
+    }
+
+    /// Accepts that the definition of the view of this name is another one than the data folder has: its
+    /// sealed days are given up, and its whole past is computed again from the log when the engine starts.
+    /// Without this, such a folder is refused.
+    #[must_use]
+    pub fn redefine(mut self, view: &str) -> Self {
+        self.redefined.push(view.to_owned());
         self
     }
 
@@ -230,6 +240,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             processes: cluster.processes(),
             views: self.views.iter().map(|view| view.record()).collect(),
             logged: self.log.is_some(),
+            rebuild: self.redefined.clone(),
         };
         let store = Store::open(storage, &root, config)?;
         if store.state() == RunState::Incomplete && self.log.is_none() {

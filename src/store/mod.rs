@@ -40,6 +40,7 @@
 
 mod disk;
 mod error;
+mod faulty;
 mod folder;
 mod inspect;
 mod layout;
@@ -65,6 +66,7 @@ use crate::time::{Day, DayRange};
 
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
+pub use faulty::{Failure, Faulty, Operation};
 pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
 pub(crate) use live::SealedFile;
 pub use live::{LiveBatch, Revision};

@@ -1,0 +1,113 @@
+//! The bytes of a file: those that are seen, those that are durable, and what lies between.
+
+use std::sync::Arc;
+
+use super::random::{Extent, Random};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    /// Shared with the maps of the file.
+    live: Arc<Vec<u8>>,
+    durable: Vec<u8>,
+    /// What leads from the durable bytes to the live ones, in order. The first one is not durable.
+    changes: Vec<(Change, State)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// A sync of it has failed: no later one makes it durable, as systems forget what they could not
+    /// write, but may have written it all the same.
+    GivenUp,
+    /// Though something before it is not.
+    Durable,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Cut(usize),
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Change::Write { at, bytes } => put(content, *at, bytes),
+            Change::Cut(length) => content.truncate(*length),
+        }
+    }
+}
+
+/// Writes bytes at a place; what is missing before it is zeros.
+fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    let end = at + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[at..end].copy_from_slice(bytes);
+}
+
+impl Content {
+    pub(super) fn live(&self) -> &Arc<Vec<u8>> {
+        &self.live
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.change(Change::Write { at: self.live.len(), bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Cuts the file. One that is shorter stays, for the store never makes a file longer so.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.change(Change::Cut(length));
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(Arc::make_mut(&mut self.live));
+        self.changes.push((change, State::Waiting));
+    }
+
+    pub(super) fn sync(&mut self, extent: Extent, random: &mut Random) {
+        for (_, state) in self.changes.iter_mut().filter(|(_, state)| *state == State::Waiting) {
+            let is_done = extent.in_one_step(random);
+            *state = if is_done { State::Durable } else { State::GivenUp };
+        }
+        let durable = self.changes.iter().take_while(|(_, state)| *state == State::Durable).count();
+        for (change, _) in self.changes.drain(..durable) {
+            change.apply(&mut self.durable);
+        }
+    }
+
+    /// What a machine may find of it, as durable as it is seen.
+    pub(super) fn after_power_loss(&self, random: &mut Random) -> Content {
+        let mut found = self.durable.clone();
+        let share = random.share();
+        for (change, state) in &self.changes {
+            if *state == State::Durable || random.quarters(share) {
+                change.apply(&mut found);
+            } else if let (1.., Change::Write { at, bytes }) = (share, change) {
+                damage(&mut found, *at, bytes, random);
+            }
+        }
+        Content { live: Arc::new(found.clone()), durable: found, changes: Vec::new() }
+    }
+}
+
+/// A write that did not survive: it is cut short, or has left its length, or nothing.
+fn damage(found: &mut Vec<u8>, at: usize, bytes: &[u8], random: &mut Random) {
+    match random.below(4) {
+        0 => {}
+        1 => {
+            let kept = random.below(bytes.len());
+            if kept > 0 {
+                put(found, at, &bytes[..kept]);
+            }
+        }
+        filler => {
+            while found.len() < at + bytes.len() {
+                found.push(if filler == 2 { 0 } else { random.next() as u8 });
+            }
+        }
+    }
+}

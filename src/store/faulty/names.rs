@@ -1,0 +1,174 @@
+//! The names in folders: those that are seen, those that are durable, and what lies between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use super::random::{Extent, Random};
+
+/// What has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    Dir,
+    /// A file, by its number.
+    File(usize),
+}
+
+/// The uppermost folder is there always, and has no name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    live: BTreeMap<PathBuf, Node>,
+    durable: BTreeMap<PathBuf, Node>,
+    /// What leads from the durable names to the live ones, in order.
+    pending: Vec<Change>,
+}
+
+/// A name goes, or one comes, or both in one step.
+#[derive(Clone, Debug)]
+struct Change {
+    from: Option<PathBuf>,
+    to: Option<(PathBuf, Node)>,
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, Node>) {
+        if let Some(from) = &self.from {
+            names.remove(from);
+        }
+        if let Some((to, node)) = &self.to {
+            names.insert(to.clone(), *node);
+        }
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.from.iter().chain(self.to.iter().map(|(to, _)| to))
+    }
+}
+
+impl Names {
+    /// The names of folders and files in a folder.
+    pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.check_dir(dir)?;
+        let below = self.live.range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded));
+        let below = below.map(|(path, _)| path).take_while(|path| path.starts_with(dir));
+        let inside = below.filter(|path| path.parent() == Some(dir));
+        let names =
+            inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        Ok(names.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    pub(super) fn check_dir(&self, dir: &Path) -> io::Result<()> {
+        match self.live.get(dir) {
+            _ if dir.parent().is_none() => Ok(()),
+            Some(Node::Dir) => Ok(()),
+            Some(Node::File(_)) => Err(at(io::ErrorKind::NotADirectory, dir)),
+            None => Err(at(io::ErrorKind::NotFound, dir)),
+        }
+    }
+
+    /// The number of a file that is there.
+    pub(super) fn file(&self, path: &Path) -> io::Result<usize> {
+        self.file_or_none(path)?.ok_or_else(|| at(io::ErrorKind::NotFound, path))
+    }
+
+    /// The number of a file that is there, or `None` if there may be one.
+    pub(super) fn file_or_none(&self, path: &Path) -> io::Result<Option<usize>> {
+        let Some(dir) = path.parent() else { return Err(at(io::ErrorKind::IsADirectory, path)) };
+        self.check_dir(dir)?;
+        match self.live.get(path) {
+            Some(Node::File(file)) => Ok(Some(*file)),
+            Some(Node::Dir) => Err(at(io::ErrorKind::IsADirectory, path)),
+            None => Ok(None),
+        }
+    }
+
+    /// The folders that are missing on the way to one, itself included, from above.
+    pub(super) fn missing_dirs(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut missing = Vec::new();
+        for dir in dir.ancestors() {
+            match self.check_dir(dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing.insert(0, dir.to_owned());
+                }
+                result => result?,
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Makes folders from above, each durable before the next one is made; the last one is not, unless
+    /// all went well.
+    pub(super) fn make_dirs(&mut self, dirs: &[PathBuf], went_well: bool) {
+        for (number, dir) in (1..).zip(dirs) {
+            self.change(None, Some((dir.clone(), Node::Dir)));
+            if (number < dirs.len() || went_well)
+                && let Some(made) = self.pending.pop()
+            {
+                made.apply(&mut self.durable);
+            }
+        }
+    }
+
+    pub(super) fn change(&mut self, from: Option<PathBuf>, to: Option<(PathBuf, Node)>) {
+        let change = Change { from, to };
+        change.apply(&mut self.live);
+        self.pending.push(change);
+    }
+
+    /// Makes the names in a folder durable.
+    pub(super) fn sync(&mut self, dir: &Path, extent: Extent, random: &mut Random) {
+        let (inside, outside) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|change| change.paths().any(|path| path.parent() == Some(dir)));
+        let share = match extent {
+            Extent::Nothing => 0,
+            Extent::Part => 2,
+            Extent::All => 4,
+        };
+        // What is not durable yet keeps its order; between folders there is none.
+        self.pending = survive(inside, &mut self.durable, share, random);
+        self.pending.extend(outside);
+    }
+
+    /// What a machine may find, as durable as it is seen.
+    pub(super) fn after_power_loss(&self, random: &mut Random) -> Names {
+        let mut found = self.durable.clone();
+        let share = random.share();
+        survive(self.pending.clone(), &mut found, share, random);
+        // Paths come after those of the folders that they are in.
+        let mut reached = BTreeMap::<PathBuf, Node>::new();
+        for (path, node) in found {
+            let dir = path.parent().unwrap_or(Path::new(""));
+            if dir.parent().is_none() || reached.get(dir) == Some(&Node::Dir) {
+                reached.insert(path, node);
+            }
+        }
+        Names { live: reached.clone(), durable: reached, pending: Vec::new() }
+    }
+}
+
+/// Applies some of the changes, so many of four, and returns the others. One that touches a name is lost
+/// if an earlier one that touches it is: so a file that was renamed has one of its names.
+fn survive(
+    changes: Vec<Change>,
+    names: &mut BTreeMap<PathBuf, Node>,
+    share: usize,
+    random: &mut Random,
+) -> Vec<Change> {
+    let mut lost: Vec<Change> = Vec::new();
+    for change in changes {
+        let follows =
+            |earlier: &Change| earlier.paths().any(|path| change.paths().any(|p| p == path));
+        if lost.iter().any(follows) || !random.quarters(share) {
+            lost.push(change);
+        } else {
+            change.apply(names);
+        }
+    }
+    lost
+}
+
+fn at(kind: io::ErrorKind, path: &Path) -> io::Error {
+    io::Error::new(kind, format!("{kind}: {}", path.display()))
+}
