@@ -147,6 +147,11 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         self.progress.clone()
     }
 
+    /// What this worker holds of the view.
+    pub(crate) fn shared(&self) -> &Shared<K, A> {
+        &self.state
+    }
+
     /// A look at the view on this worker that may leave the dataflow's scope.
     pub fn status(&self) -> ViewStatus {
         ViewStatus { state: Rc::clone(&self.state) as Rc<dyn Inspect> }

@@ -3,12 +3,19 @@
 //! Sealing sorts, merges, writes and syncs; none of this happens on a worker. A worker freezes a closed
 //! table, goes on, and swaps the file for it when the revision is live.
 
+mod audit;
+mod rebuild;
+mod recompute;
 mod seal;
 mod shelf;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
+pub(crate) use audit::{AuditJob, Audited, damaged};
+pub use audit::{Fault, Finding, KeyDifference};
+pub(crate) use rebuild::{RebuildJob, Rebuilt};
+pub(crate) use recompute::LogRows;
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use shelf::Shelf;
 
@@ -163,6 +170,18 @@ pub enum ArchiveError {
     /// The thread that seals has ended without a word: it panicked.
     #[error("the thread that seals days has panicked")]
     Panicked,
+    /// There is no log to compute sealed days from. Nothing was changed.
+    #[error("there is no log: sealed days can be computed again only from one")]
+    NoLog,
+    /// The engine was stopped while days were computed. Those before are done.
+    #[error("the engine was stopped")]
+    Stopped,
+    /// An aggregate refuses to be encoded.
+    #[error("an aggregate cannot be encoded: {what}")]
+    Encode {
+        /// What its serialization said.
+        what: String,
+    },
     /// A sealed day in memory could not be written.
     #[error("day {day} of view '{view}' could not be sealed in memory")]
     Memory {

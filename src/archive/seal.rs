@@ -8,7 +8,7 @@ use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
 use crate::key::{Key, encoded, sort_position};
-use crate::speed::Frozen;
+use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
 
@@ -48,20 +48,9 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
             let before = self.live.remove(&day).unwrap_or_default();
             let expected =
                 before.iter().map(|part| part.view.rows()).sum::<u64>() + table.len() as u64;
-            // Rows are made while they are written: not even a large day is held twice.
-            let damage = Cell::new(None);
-            let rows = table.parts().flat_map(|(partition, rows)| {
-                merged(rows, &before, partition.map_or(coverage, |p| Coverage::from_iter([p])))
-                    .unwrap_or_else(|error| {
-                        damage.set(Some(error));
-                        Vec::new()
-                    })
-            });
-            let part =
-                self.write_one(place, (day, closing), coverage, expected, rows, &mut entries)?;
-            if let Some(error) = damage.take() {
-                return Err(error.into());
-            }
+            let part = merged_parts(&table, &before, coverage, |rows| {
+                self.write_one(place, (day, closing), coverage, expected, rows, &mut entries)
+            })??;
             tracing::debug!(view = self.view, %day, %closing, rows = part.view.rows(), "written");
             self.live.insert(day, vec![part.clone()]);
             written.push(part);
@@ -103,6 +92,30 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
         };
         let (generation, worker) = (0, self.worker as u32);
         Ok(LivePart { day, closing, generation, coverage, process, worker, view })
+    }
+}
+
+/// Hands to `write` the rows of a table and of the revisions before, as a file has them. They are made
+/// while they are written: not even a large day is held twice.
+pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
+    table: &Table<K, A>,
+    before: &[LivePart<K, A>],
+    coverage: Coverage,
+    write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
+) -> Result<R, BatchError> {
+    let damage = Cell::new(None);
+    let mut rows = table.parts().flat_map(|(partition, rows)| {
+        merged(rows, before, partition.map_or(coverage, |p| Coverage::from_iter([p])))
+            .unwrap_or_else(|error| {
+                damage.set(Some(error));
+                Vec::new()
+            })
+    });
+    let written = write(&mut rows);
+    drop(rows);
+    match damage.take() {
+        Some(error) => Err(error),
+        None => Ok(written),
     }
 }
 

@@ -163,6 +163,23 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
+    /// The days of a range, up to so many, each with the closing of its newest revision; and the first day
+    /// beyond these.
+    pub(crate) fn closings(&self, days: DayRange, most: usize) -> (Vec<(Day, Day)>, Option<Day>) {
+        let from = self.files.partition_point(|file| file.day < days.lower);
+        let mut found: Vec<(Day, Day)> = Vec::new();
+        for file in self.files[from..].iter().take_while(|file| file.day < days.upper) {
+            let is_full = found.len() == most;
+            match found.last_mut() {
+                // In order of closing: the newest one is the last.
+                Some((day, closing)) if *day == file.day => *closing = file.closing,
+                _ if is_full => return (found, Some(file.day)),
+                _ => found.push((file.day, file.closing)),
+            }
+        }
+        (found, None)
+    }
+
     /// Visits the live revisions of `days`, and of each the partitions for which it counts; where
     /// `partition` is given, only what counts for it.
     pub(crate) fn visit<E: From<ArchiveError>>(

@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{InputHandle, Scope, StreamVec};
 use timely::worker::Worker;
 
+use super::maintenance::{Maintained, Task};
 use super::running::Outcome;
 use crate::log::SourceRange;
 use crate::source::{Refused, RowBlock};
@@ -33,6 +34,10 @@ pub(crate) enum Deal {
     Floor { source: usize, floor: EventTime },
     /// A source has ended.
     End { source: usize },
+    /// An audit or a rebuild of a view, asked for by a worker.
+    Task { id: u64, from: usize, view: usize, task: Task },
+    /// What came of one worker's part of it.
+    TaskDone { id: u64, worker: usize, result: Result<Maintained, String> },
     /// End all sources where they are.
     Interrupt,
     /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
@@ -58,6 +63,8 @@ pub(crate) struct Feed {
     pub(crate) inbox: Rc<RefCell<VecDeque<Deal>>>,
     /// What workers have entered of what this worker dealt.
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
+    /// Audits and rebuilds to begin or that have ended: they overtake what waits in the inbox.
+    pub(crate) tasks: Rc<RefCell<Vec<Deal>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
     /// So does an interruption.
@@ -80,19 +87,23 @@ impl Feed {
         let peers = worker.peers();
         let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
+        let tasks: Rc<RefCell<Vec<Deal>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
         let (interrupt, begin): (Rc<Cell<bool>>, Rc<Cell<bool>>) = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
-            let to_asked = Rc::clone(&asked_to_stop);
+            let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
             let deals = channel(scope, "Deal", move |deal| match deal {
                 Deal::Begin => to_begin.set(true),
                 Deal::Interrupt => to_interrupt.set(true),
                 Deal::Stop(outcome) => to_stop.set(Some(outcome)),
                 Deal::AskToStop(outcome) => {
                     to_asked.borrow_mut().get_or_insert(outcome);
+                }
+                deal @ (Deal::Task { .. } | Deal::TaskDone { .. }) => {
+                    to_tasks.borrow_mut().push(deal);
                 }
                 deal => to_inbox.borrow_mut().push_back(deal),
             });
@@ -101,7 +112,19 @@ impl Feed {
             (deals, acks)
         });
         let (deals, acks, stopping) = (Some(deals), Some(acks), false);
-        Feed { peers, deals, acks, inbox, acked, stop, interrupt, begin, asked_to_stop, stopping }
+        Feed {
+            peers,
+            deals,
+            acks,
+            inbox,
+            acked,
+            tasks,
+            stop,
+            interrupt,
+            begin,
+            asked_to_stop,
+            stopping,
+        }
     }
 
     pub(crate) fn deal(&mut self, to: usize, deal: Deal) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use super::replay::{Plan, Read};
 use super::resume::Known;
 use super::running::{EngineError, Shared};
-use crate::log::{self, Durability, EventCodec, LogWriter};
+use crate::log::{self, Durability, EventCodec, LogError, LogWriter};
 use crate::store::Store;
 use crate::time::{Day, EventTime};
 use crate::view::View;
@@ -45,16 +45,9 @@ impl<E: Send + Sync + 'static> Logging<E> {
         views: &[View],
         is_read: bool,
     ) -> Result<Logging<E>, EngineError> {
-        let run = store.run();
-        let storage = store.storage();
-        for part in store.held_parts() {
-            let cut = log::repair(&**storage, &part, run)?;
-            if cut != log::Repaired::default() {
-                tracing::info!(part = %part.display(), %cut, "removed what was never committed");
-            }
-        }
-        let parts = store.part_paths().into_iter().map(|(part, path)| (part as u32, path));
-        let state = log::scan(&**storage, &parts.collect::<Vec<_>>(), run)?;
+        repair(store)?;
+        let (run, storage) = (store.run(), store.storage());
+        let state = log::scan(&**storage, &parts(store), run)?;
         let refused = log::refused_rows(&**storage, &state)?;
         let ranges: Vec<_> =
             state.ranges.iter().filter(|range| range.source == SOURCE).cloned().collect();
@@ -110,6 +103,22 @@ impl<E: Send + Sync + 'static> Logging<E> {
     ) -> mpsc::Receiver<Read<E>> {
         self.plan.read(worker, peers, self.codec.clone(), shared)
     }
+}
+
+/// Cuts what was never committed off the logs that this process holds.
+pub(super) fn repair(store: &Store) -> Result<(), LogError> {
+    for part in store.held_parts() {
+        let cut = log::repair(&**store.storage(), &part, store.run())?;
+        if cut != log::Repaired::default() {
+            tracing::info!(part = %part.display(), %cut, "removed what was never committed");
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a folder, as the log wants them.
+pub(super) fn parts(store: &Store) -> Vec<(u32, PathBuf)> {
+    store.part_paths().into_iter().map(|(part, path)| (part as u32, path)).collect()
 }
 
 /// The floor from which the sources go on.

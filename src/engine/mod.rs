@@ -9,12 +9,15 @@ mod clock;
 mod feed;
 mod floors;
 mod live;
+mod log_rows;
 mod logging;
+mod maintenance;
 mod reader;
 mod receipt;
 mod replay;
 mod resume;
 mod running;
+mod tasks;
 mod view;
 mod worker;
 
@@ -25,13 +28,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use live::{LiveOptions, PushError, Pushed, Pusher};
+pub use maintenance::{MaintainError, Maintained};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
 pub use running::{EngineError, Progress, Running, Stopped};
 pub use view::{AskError, Measures, ViewHandle};
 
 use crate::aggregate::Aggregate;
-use crate::archive::Archive;
+use crate::archive::{Archive, ArchiveError, Finding};
 use crate::cluster::Cluster;
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
@@ -181,6 +185,26 @@ impl<E: Send + Sync + 'static> Engine<E> {
             feeding.refused = Some(Box::new(keep));
         }
         self
+    }
+
+    /// Reads every sealed file of the data folder, and computes the days of those that are damaged again
+    /// from the log. To be called before the engine is started, by one process alone, when
+    /// [`Engine::start`] has refused the folder or an audit has found something. Returns what was found.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the folder cannot be opened, has no log, or the log itself is damaged.
+    pub fn repair(&self) -> Result<Vec<Finding>, EngineError> {
+        let alone = Cluster::workers(1);
+        let Some((place, log)) = self.data.clone().zip(self.log.as_ref()) else {
+            return Err(ArchiveError::NoLog.into());
+        };
+        let store = self.open_store(place, &alone)?;
+        logging::repair(&store)?;
+        let mut findings = Vec::new();
+        for view in &self.views {
+            findings.extend(view.repair(&store, &log.codec)?);
+        }
+        Ok(findings)
     }
 
     /// Starts the engine on threads of its own. It recovers first what an unfinished run has left in the

@@ -12,8 +12,11 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope, StreamVec};
 
 use super::batch::Batch;
+use super::log_rows::ViewLog;
+use super::maintenance::{Kind, MaintainError, Maintained, Maintenance, Task};
 use crate::aggregate::{Aggregate, Decimal};
-use crate::archive::{Archive, ArchiveError, Loaded};
+use crate::archive::{self, Archive, ArchiveError, Finding, Loaded, Place, RebuildJob};
+use crate::batch::Coverage;
 use crate::cluster::Cluster;
 use crate::dataflow::{ViewStatus, fold};
 use crate::key::Key;
@@ -21,8 +24,8 @@ use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
 use crate::serve::{Answer, MeasureFn, Query};
 use crate::speed::{Combiner, Counts};
-use crate::store::ViewRecord;
-use crate::time::EventTime;
+use crate::store::{Store, ViewRecord};
+use crate::time::{DayRange, EventTime};
 use crate::view::View;
 
 /// Queries that may wait to be taken up by a worker, for each view.
@@ -99,6 +102,39 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         })
     }
 
+    /// Computes sealed days again from the log, with the operators that made them, and compares them key
+    /// by key with the files that count; returns when all workers have. `share` is how much of a
+    /// processor's time each worker may take for it, from 0 to 1: ingest and queries go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing was changed.
+    pub fn audit(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
+        self.maintain(Task { kind: Kind::Audit, days, share })
+    }
+
+    /// Computes sealed days again from the log, each as a new revision that takes the place of the old one
+    /// in one step; returns when all workers have. `share` is as in [`ViewHandle::audit`]. Queries see the
+    /// old revision or the new one; late events of a day that is being computed wait for it to be sealed.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; days before it were rebuilt.
+    pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
+        self.maintain(Task { kind: Kind::Rebuild, days, share })
+    }
+
+    fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {
+        let (reply, result) = mpsc::sync_channel(1);
+        {
+            let mut inner = self.mailbox.lock();
+            if inner.closed {
+                return Err(MaintainError::Stopped);
+            }
+            inner.tasks.push_back((task, reply));
+            inner.worker.iter().for_each(std::thread::Thread::unpark);
+        }
+        result.recv().unwrap_or(Err(MaintainError::Stopped))
+    }
+
     fn send(&self, query: Query<K>) -> Result<mpsc::Receiver<Answer<K, A>>, AskError> {
         let (reply, answer) = mpsc::sync_channel(1);
         let mut inner = self.mailbox.lock();
@@ -149,6 +185,7 @@ struct Mailbox<K: Key, A: Aggregate> {
 
 struct Inner<K: Key, A: Aggregate> {
     waiting: VecDeque<Request<K, A>>,
+    tasks: VecDeque<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)>,
     /// The thread that takes them up.
     worker: Option<std::thread::Thread>,
     closed: bool,
@@ -166,6 +203,13 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
     /// What the data folder keeps of the definition.
     fn record(&self) -> ViewRecord;
+
+    /// Rebuilds the sealed days whose files are damaged, of all partitions; returns what was found.
+    fn repair(
+        &self,
+        store: &Arc<Store>,
+        codec: &EventCodec<E>,
+    ) -> Result<Vec<Finding>, ArchiveError>;
 
     /// Opens the sealed days of all workers of this process.
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError>;
@@ -191,6 +235,13 @@ pub(crate) trait WorkerView {
     /// what was before the program started is not all in yet.
     fn ask_at(&mut self, moment: Moment, recovered: bool);
     fn status(&self) -> &ViewStatus;
+    /// Takes up an audit or a rebuild that the program asks for.
+    fn asked_task(&mut self)
+    -> Option<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)>;
+    /// Begins this worker's part of an audit or a rebuild.
+    fn begin_task(&mut self, id: u64, task: Task);
+    /// Goes on with it; returns what has ended.
+    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
     /// Why the view cannot go on, if so.
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     /// Ends the query input.
@@ -208,7 +259,8 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
     pub(crate) fn new(view: View, measures: Measures<A>, event: F) -> (Self, ViewHandle<K, A>) {
-        let inner = Inner { waiting: VecDeque::new(), worker: None, closed: false };
+        let (waiting, tasks) = (VecDeque::new(), VecDeque::new());
+        let inner = Inner { waiting, tasks, worker: None, closed: false };
         let mailbox = Arc::new(Mailbox { inner: Mutex::new(inner) });
         let (names, measures): (Vec<_>, Vec<_>) = measures.named.into_iter().unzip();
         let handle = ViewHandle {
@@ -222,6 +274,11 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
+    /// The log as this view sees it.
+    fn log_rows<E>(&self, codec: &EventCodec<E>, store: &Arc<Store>) -> ViewLog<E, F> {
+        ViewLog::new(self.view.clone(), codec.clone(), Arc::clone(&self.event), Arc::clone(store))
+    }
+
     /// How batches become rows. With a log, an event is where the log will look for it, or it is noted.
     fn reading<E>(
         &self,
@@ -274,6 +331,32 @@ where
         }
     }
 
+    fn repair(
+        &self,
+        store: &Arc<Store>,
+        codec: &EventCodec<E>,
+    ) -> Result<Vec<Finding>, ArchiveError> {
+        let name = self.view.name();
+        let live = store.live(name)?;
+        let findings = archive::damaged(store, name, &live)?;
+        let Some(through) = store.closed_through(name) else { return Ok(findings) };
+        for finding in &findings {
+            let closing =
+                live.iter().filter(|live| live.day == finding.day).map(|live| live.closing);
+            let sealed = closing.max().map(|closing| (finding.day, closing));
+            let job = RebuildJob {
+                view: name.to_owned(),
+                worker: 0,
+                coverage: Coverage::ALL,
+                through,
+                days: DayRange::only(finding.day),
+                sealed: sealed.into_iter().collect(),
+            };
+            job.run::<K, A>(&Place::Folder(Arc::clone(store)), &self.log_rows(codec, store), 1.0)?;
+        }
+        Ok(findings)
+    }
+
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for worker in cluster.local_workers() {
@@ -305,6 +388,7 @@ where
             view = view.measure(move |aggregate| measure(aggregate));
         }
         view.progress().probe_with(probe);
+        let shared = Rc::clone(view.shared());
         let status = view.status();
 
         let (input, queries) = scope.new_input::<Vec<Query<K>>>();
@@ -322,15 +406,21 @@ where
             });
         });
         let mailbox = Arc::clone(&self.mailbox);
+        let maintenance = log.zip(archive.store()).map(|((_, codec), store)| {
+            let rows = Arc::new(self.log_rows(codec, store));
+            Maintenance::new(shared, archive.clone(), rows, worker, scope.peers())
+        });
         let name = self.view.name().to_owned();
         let skewed = Skewed { view: name, limit: self.view.skew(), found: skewed };
-        Box::new(Asking { input: Some(input), mailbox, replies, number: 0, status, skewed })
+        let input = Some(input);
+        Box::new(Asking { input, mailbox, replies, number: 0, status, skewed, maintenance })
     }
 
     fn close(&self) {
         let mut inner = self.mailbox.lock();
         inner.closed = true;
         inner.waiting.clear();
+        inner.tasks.clear();
     }
 }
 
@@ -344,6 +434,8 @@ struct Asking<K: Key, A: Aggregate> {
     number: u64,
     status: ViewStatus,
     skewed: Skewed,
+    /// Where there is a log.
+    maintenance: Option<Maintenance<K, A>>,
 }
 
 /// An event whose event time in the view is further from the log's than the view allows.
@@ -393,6 +485,32 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
 
     fn status(&self) -> &ViewStatus {
         &self.status
+    }
+
+    fn asked_task(
+        &mut self,
+    ) -> Option<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)> {
+        let mut inner = self.mailbox.lock();
+        let this = std::thread::current().id();
+        if inner.worker.as_ref().is_none_or(|worker| worker.id() != this) {
+            return None;
+        }
+        let (task, reply) = inner.tasks.pop_front()?;
+        drop(inner);
+        if self.maintenance.is_none() {
+            // Whoever asked may have given up.
+            let _ = reply.try_send(Err(MaintainError::NoLog));
+            return None;
+        }
+        Some((task, reply))
+    }
+
+    fn begin_task(&mut self, id: u64, task: Task) {
+        self.maintenance.iter_mut().for_each(|maintenance| maintenance.push(id, task));
+    }
+
+    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)> {
+        self.maintenance.as_mut()?.step()
     }
 
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {

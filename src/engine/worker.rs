@@ -22,6 +22,7 @@ use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
 use super::running::{EngineError, Outcome, Running, Shared};
+use super::tasks::Tasks;
 use super::view::{EngineView, WorkerView};
 use crate::archive::Archive;
 use crate::cluster::Joined;
@@ -155,6 +156,7 @@ struct Turning<'a, E: Send + Sync + 'static> {
     counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
     views: Vec<Box<dyn WorkerView>>,
     probe: ProbeHandle<Moment>,
+    tasks: Tasks,
     clock: TickClock,
     /// The moment at which the next events enter.
     now: Moment,
@@ -221,6 +223,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             counts: Some(counts),
             views,
             probe,
+            tasks: Tasks::new(index, peers),
             clock,
             now,
             floors,
@@ -274,6 +277,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let entered = self.enter();
         self.advance();
         self.answer();
+        self.tasks.step(&mut self.views, &mut self.feed);
         if read || entered {
             self.lively = Instant::now();
             self.worker.step();
@@ -333,9 +337,12 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                     None => (self.events, self.counts) = (None, None),
                     floor => self.raise_floor(floor),
                 },
-                Deal::Begin | Deal::Interrupt | Deal::AskToStop(_) | Deal::Stop(_) => {
-                    unreachable!("the feed keeps these apart")
-                }
+                Deal::Begin
+                | Deal::Interrupt
+                | Deal::Task { .. }
+                | Deal::TaskDone { .. }
+                | Deal::AskToStop(_)
+                | Deal::Stop(_) => unreachable!("the feed keeps these apart"),
             }
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));

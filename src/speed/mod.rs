@@ -21,3 +21,4 @@ pub(crate) use delta::Row;
 pub(crate) use exchange::to_owner;
 pub(crate) use operator::speed_view;
 pub(crate) use state::{Frozen, Layer, Shared, Speed, Wanted};
+pub(crate) use table::Table;

@@ -89,6 +89,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             match self.next(stage, frontier, &mut report) {
                 Ok(Next::Going(stage)) => self.stage = stage,
                 Ok(Next::Waiting(stage)) => {
+                    self.state.borrow_mut().seal_busy = !matches!(stage, Stage::Idle);
                     self.stage = stage;
                     return report;
                 }
@@ -153,6 +154,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         report: &mut Option<Report>,
     ) -> Result<Next<K, A>, ArchiveError> {
         let mut state = self.state.borrow_mut();
+        if state.rebuilding {
+            return Ok(Next::Waiting(Stage::Idle));
+        }
         let through = match state.settled_floor(frontier) {
             Some(floor) => state.view.first_open(floor).previous(),
             None => Day::MAX,
@@ -253,7 +257,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
         let state = self.state.borrow();
         let prepared = |(through, _): &(Option<Day>, _)| *through == Some(Day::MAX);
-        let sealed = matches!(self.stage, Stage::Idle) && state.prepared.iter().all(prepared);
+        let sealed = matches!(self.stage, Stage::Idle)
+            && !state.rebuilding
+            && state.prepared.iter().all(prepared);
         frontier.is_none() && (state.abandoned || sealed)
     }
 }

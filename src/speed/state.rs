@@ -69,6 +69,11 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// The view is being given up: nothing more is sealed.
     pub(crate) abandoned: bool,
+    /// This worker is on the way from a frozen table to its file.
+    pub(crate) seal_busy: bool,
+    /// Sealed days of this worker are being rebuilt: no day is frozen meanwhile, so that what amends a
+    /// day is merged with its rebuilt revision.
+    pub(crate) rebuilding: bool,
     /// Wakes the operator that seals: progress tracking does not see what operators share.
     pub(crate) sealing: Option<Activator>,
     /// The events have ended and every day is sealed.
@@ -94,6 +99,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             prepared: vec![(None, None); peers],
             error: None,
             abandoned: false,
+            seal_busy: false,
+            rebuilding: false,
             sealing: None,
             finished: false,
             newest: None,
@@ -233,6 +240,25 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.sealed.put(part);
         }
         self.sealed_through = self.sealed_through.max(Some(through));
+    }
+
+    /// Takes in rebuilt files.
+    pub(crate) fn replace(&mut self, rebuilt: Vec<LivePart<K, A>>) {
+        rebuilt.into_iter().for_each(|part| self.sealed.put(part));
+        self.rebuilding = false;
+        if let Some(sealing) = &self.sealing {
+            sealing.activate();
+        }
+    }
+
+    /// The sealed days of a range, up to so many, each with the closing of its newest live revision; and
+    /// where the rest of the range begins.
+    pub(crate) fn sealed_days(
+        &self,
+        days: DayRange,
+        most: usize,
+    ) -> (Vec<(Day, Day)>, Option<Day>) {
+        self.sealed.closings(days, most)
     }
 
     /// The live revisions of a day, to merge amendments into.

@@ -1,0 +1,84 @@
+//! A rebuild: sealed days are computed again from the log, and the result counts in the place of the
+//! files that did.
+
+use super::recompute::{LogRows, recompute};
+use super::seal::{LivePart, merged_parts};
+use super::{ArchiveError, Place};
+use crate::aggregate::Aggregate;
+use crate::batch::Coverage;
+use crate::key::Key;
+use crate::speed::Table;
+use crate::store::Store;
+use crate::time::{Day, DayRange};
+
+/// Days of one view to be rebuilt, in the partitions of one worker.
+#[derive(Clone, Debug)]
+pub(crate) struct RebuildJob {
+    pub(crate) view: String,
+    pub(crate) worker: usize,
+    pub(crate) coverage: Coverage,
+    /// The last closing that is sealed.
+    pub(crate) through: Day,
+    pub(crate) days: DayRange,
+    /// The sealed days among these, each with the closing of its newest live revision here.
+    pub(crate) sealed: Vec<(Day, Day)>,
+}
+
+/// What came of a rebuild.
+#[derive(Debug)]
+pub(crate) struct Rebuilt<K, A> {
+    /// They count from now on.
+    pub(crate) parts: Vec<LivePart<K, A>>,
+    /// How many events were read for them.
+    pub(crate) events: u64,
+}
+
+impl RebuildJob {
+    /// Computes the days, writes them, and makes them count.
+    ///
+    /// A day that is sealed and of which the log has nothing becomes empty. The same rows as before, if
+    /// the files were as they should be: so it does not matter that each worker commits by itself.
+    pub(crate) fn run<K: Key, A: Aggregate>(
+        self,
+        place: &Place,
+        log: &dyn LogRows<K, A>,
+        share: f64,
+    ) -> Result<Rebuilt<K, A>, ArchiveError> {
+        let Place::Folder(store) = place else { return Err(ArchiveError::NoLog) };
+        let mut recomputed = recompute(log, self.days, self.through, self.coverage, share)?;
+        let events = recomputed.events;
+        let mut due: Vec<(Day, Day, Table<K, A>)> = Vec::new();
+        for &(day, closing) in &self.sealed {
+            let table = recomputed.tables.remove(&day).unwrap_or_else(Table::new);
+            due.push((day, closing, table));
+        }
+        // Days of which every file was lost.
+        let lost = recomputed.tables.into_iter().map(|(day, table)| (day, self.through, table));
+        due.extend(lost.filter(|(day, ..)| *day <= self.through));
+        let mut parts = Vec::new();
+        let mut entries = Vec::new();
+        for (day, closing, table) in due {
+            let entry = self.write(store, day, closing, &table)?;
+            let written = store.written(&self.view, &entry);
+            parts.extend(LivePart::open(store, &written, self.coverage)?);
+            entries.push(entry);
+        }
+        store.commit_rebuilt(&self.view, entries)?;
+        tracing::info!(view = self.view, days = parts.len(), events, "rebuilt from the log");
+        Ok(Rebuilt { parts, events })
+    }
+
+    fn write<K: Key, A: Aggregate>(
+        &self,
+        store: &Store,
+        day: Day,
+        closing: Day,
+        table: &Table<K, A>,
+    ) -> Result<crate::store::BatchEntry, ArchiveError> {
+        let (view, coverage, expected) = (&self.view, self.coverage, table.len() as u64);
+        let written = merged_parts(table, &[], coverage, |rows| {
+            store.write_rebuilt(view, day, closing, self.worker, coverage, expected, rows)
+        })?;
+        Ok(written?)
+    }
+}

@@ -1,0 +1,130 @@
+//! The log as a view sees it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::logging;
+use crate::aggregate::Aggregate;
+use crate::archive::{ArchiveError, LogRows};
+use crate::key::Key;
+use crate::log::{self, EventCodec, Frames, LogFile};
+use crate::speed::{Combiner, Row};
+use crate::store::Store;
+use crate::time::{DayRange, EventTime};
+use crate::view::View;
+
+const DAY_MS: i64 = 86_400_000;
+
+const LEAST_REST: Duration = Duration::from_millis(1);
+
+/// Whoever stops the engine waits no longer than this for it to wake up.
+const LONGEST_NAP: Duration = Duration::from_millis(20);
+
+/// Reads the log through the function of a view.
+pub(super) struct ViewLog<E, F> {
+    view: View,
+    codec: EventCodec<E>,
+    event: Arc<F>,
+    store: Arc<Store>,
+    stopping: AtomicBool,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E, F> ViewLog<E, F> {
+    pub(super) fn new(
+        view: View,
+        codec: EventCodec<E>,
+        event: Arc<F>,
+        store: Arc<Store>,
+    ) -> ViewLog<E, F> {
+        let stopping = AtomicBool::new(false);
+        ViewLog { view, codec, event, store, stopping, events: PhantomData }
+    }
+
+    /// Whether a file may hold events of these days.
+    fn may_hold(&self, file: &LogFile, days: DayRange) -> bool {
+        let begin = i64::from(file.day.0).saturating_mul(DAY_MS);
+        let end = begin.saturating_add(DAY_MS);
+        let (calendar, skew) = (self.view.calendar(), self.view.skew());
+        // Where clocks go back over midnight, a time may be of a later day than one that follows.
+        let first = calendar.day_of(begin.saturating_sub(skew)).previous();
+        let last = calendar.day_of(end.saturating_add(skew)).next();
+        first < days.upper && days.lower <= last
+    }
+}
+
+impl<E, F, K, A> LogRows<K, A> for ViewLog<E, F>
+where
+    K: Key,
+    A: Aggregate,
+    F: Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync,
+{
+    fn read(
+        &self,
+        days: DayRange,
+        share: f64,
+        take: &mut dyn FnMut(Vec<Row<K, A>>),
+    ) -> Result<u64, ArchiveError> {
+        let storage = &**self.store.storage();
+        // Runs that are going on are read as far as they have committed.
+        let state = log::scan(storage, &logging::parts(&self.store), u64::MAX)?;
+        let mut combiner = Combiner::new(self.view.clone(), None);
+        let mut pace = Pace::new(share);
+        let mut events = 0;
+        for file in state.files.iter().filter(|file| self.may_hold(file, days)) {
+            let definition = &state.streams[file.stream].definition;
+            let grace = definition.iter().find(|(name, _)| name == self.view.name());
+            let grace = grace.map(|(_, grace)| *grace);
+            let mut frames = Frames::open(storage, file)?;
+            while let Some(frame) = frames.next(|_| true)? {
+                combiner.begin_replay(frame.moment.floor, grace);
+                for event in frame.decode(&self.codec)? {
+                    events += 1;
+                    if let Some((time, key, aggregate)) = (self.event)(&event) {
+                        combiner.add(time, key, aggregate);
+                    }
+                }
+                take(combiner.take().0);
+                pace.rest(&self.stopping);
+                if self.stopping.load(Ordering::Relaxed) {
+                    return Err(ArchiveError::Stopped);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Keeps to a share of a processor's time, by sleeping for the rest of it.
+struct Pace {
+    share: f64,
+    since: Instant,
+}
+
+impl Pace {
+    fn new(share: f64) -> Pace {
+        // Less would not come to an end.
+        Pace { share: share.clamp(0.001, 1.0), since: Instant::now() }
+    }
+
+    fn rest(&mut self, stopping: &AtomicBool) {
+        let worked = self.since.elapsed();
+        let mut due = worked.mul_f64(1.0 / self.share - 1.0);
+        // Sleeping is not exact: rather seldom and long.
+        if due < LEAST_REST && self.share < 1.0 {
+            return;
+        }
+        while !due.is_zero() && !stopping.load(Ordering::Relaxed) {
+            let nap = due.min(LONGEST_NAP);
+            std::thread::sleep(nap);
+            due -= nap;
+        }
+        self.since = Instant::now();
+    }
+}

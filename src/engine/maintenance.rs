@@ -1,0 +1,239 @@
+//! Audits and rebuilds while the engine runs: what is asked of all workers, what each one does of it, and
+//! what comes back.
+//!
+//! Each worker computes the days of its own partitions from the log, a few days at a time, on a thread
+//! beside it. It reads the logs of all workers: there is nothing to exchange, and nobody to wait for.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, mpsc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Aggregate;
+use crate::archive::{
+    Archive, ArchiveError, AuditJob, Audited, Finding, Lane, LogRows, RebuildJob, Rebuilt,
+};
+use crate::batch::Coverage;
+use crate::key::Key;
+use crate::speed::Shared;
+use crate::time::{Day, DayRange};
+
+/// Days that are computed in one go: so many are held in memory, and so long no day of the view is sealed
+/// on this worker.
+const DAYS_AT_ONCE: usize = 8;
+
+/// What to do with which sealed days of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) kind: Kind,
+    pub(crate) days: DayRange,
+    /// How much of a processor's time each worker may take for it, from 0 to 1.
+    pub(crate) share: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Audit,
+    Rebuild,
+}
+
+/// What an audit or a rebuild has done, over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Maintained {
+    /// Revisions that were audited or rebuilt: as many for each day as there are workers that have rows
+    /// of it.
+    pub revisions: u64,
+    /// Sealed rows that were compared.
+    pub rows: u64,
+    /// Events that were read from the log. Each worker reads all of a day's.
+    pub events: u64,
+    /// What an audit found wrong. A rebuild of these days mends it.
+    pub findings: Vec<Finding>,
+}
+
+impl Maintained {
+    pub(super) fn add(&mut self, other: Maintained) {
+        self.revisions += other.revisions;
+        self.rows += other.rows;
+        self.events += other.events;
+        self.findings.extend(other.findings);
+    }
+}
+
+/// Why there is no result of an audit or a rebuild. Days that were rebuilt before it stay rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaintainError {
+    /// The engine has stopped, or stopped before it was done.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// The engine has no log to compute days from.
+    #[error("the engine keeps no log: sealed days can be computed again only from one")]
+    NoLog,
+    /// A worker could not do its part.
+    #[error("worker {worker}: {message}")]
+    Failed {
+        /// The worker.
+        worker: usize,
+        /// What went wrong, as it said it.
+        message: String,
+    },
+}
+
+/// The audits and rebuilds of one view on one worker, one after the other.
+pub(crate) struct Maintenance<K: Key, A: Aggregate> {
+    state: Shared<K, A>,
+    archive: Archive,
+    log: Arc<dyn LogRows<K, A>>,
+    worker: usize,
+    coverage: Coverage,
+    waiting: VecDeque<(u64, Task)>,
+    running: Option<Running<K, A>>,
+    /// Made with the first task.
+    lane: Option<Lane>,
+}
+
+struct Running<K: Key, A: Aggregate> {
+    id: u64,
+    task: Task,
+    /// What is left to be computed.
+    rest: Option<DayRange>,
+    done: Maintained,
+    job: Option<Job<K, A>>,
+}
+
+enum Job<K: Key, A: Aggregate> {
+    Audit(mpsc::Receiver<Result<Audited, ArchiveError>>),
+    Rebuild(mpsc::Receiver<Result<Rebuilt<K, A>, ArchiveError>>),
+}
+
+impl<K: Key, A: Aggregate> Maintenance<K, A> {
+    pub(super) fn new(
+        state: Shared<K, A>,
+        archive: Archive,
+        log: Arc<dyn LogRows<K, A>>,
+        worker: usize,
+        peers: usize,
+    ) -> Self {
+        let coverage = Coverage::of_owner(worker, peers);
+        let (waiting, running, lane) = (VecDeque::new(), None, None);
+        Maintenance { state, archive, log, worker, coverage, waiting, running, lane }
+    }
+
+    pub(super) fn push(&mut self, id: u64, task: Task) {
+        self.waiting.push_back((id, task));
+    }
+
+    /// Goes on as far as possible. Returns a task that has ended.
+    pub(super) fn step(&mut self) -> Option<(u64, Result<Maintained, String>)> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => {
+                let (id, task) = self.waiting.pop_front()?;
+                let (rest, done) = (Some(task.days), Maintained::default());
+                Running { id, task, rest, done, job: None }
+            }
+        };
+        match self.advance(&mut running) {
+            Ok(false) => {
+                self.running = Some(running);
+                None
+            }
+            Ok(true) => Some((running.id, Ok(running.done))),
+            Err(error) => {
+                self.state.borrow_mut().replace(Vec::new());
+                Some((running.id, Err(super::reader::in_full(&error))))
+            }
+        }
+    }
+
+    /// Returns whether the task has ended.
+    fn advance(&mut self, running: &mut Running<K, A>) -> Result<bool, ArchiveError> {
+        if let Some(job) = &running.job {
+            let done = match job {
+                Job::Audit(receiver) => received(receiver)?.map(|audited| Maintained {
+                    revisions: audited.days,
+                    rows: audited.rows,
+                    events: audited.events,
+                    findings: audited.findings,
+                }),
+                Job::Rebuild(receiver) => received(receiver)?.map(|rebuilt| {
+                    let (revisions, events) = (rebuilt.parts.len() as u64, rebuilt.events);
+                    self.state.borrow_mut().replace(rebuilt.parts);
+                    Maintained { revisions, events, ..Maintained::default() }
+                }),
+            };
+            let Some(done) = done else { return Ok(false) };
+            running.done.add(done);
+            running.job = None;
+        }
+        let Some(rest) = running.rest else { return Ok(true) };
+        let state = self.state.borrow();
+        if running.task.kind == Kind::Rebuild && state.seal_busy {
+            return Ok(false);
+        }
+        // All workers have prepared this, so their logs are durable up to there.
+        let Some(through) = state.sealed_through() else { return Ok(true) };
+        let (sealed, next) = state.sealed_days(rest, DAYS_AT_ONCE);
+        let days = DayRange::new(rest.lower, next.unwrap_or(rest.upper));
+        drop(state);
+        running.rest = next.map(|next| DayRange::new(next, rest.upper));
+        running.job = Some(self.start(running.task, days, through, sealed));
+        Ok(false)
+    }
+
+    fn start(
+        &mut self,
+        task: Task,
+        days: DayRange,
+        through: Day,
+        sealed: Vec<(Day, Day)>,
+    ) -> Job<K, A> {
+        let view = self.state.borrow().view.name().to_owned();
+        let (log, share, coverage) = (Arc::clone(&self.log), task.share, self.coverage);
+        let lane = self.lane.get_or_insert_with(|| self.archive.lane(&format!("maintain:{view}")));
+        let wake = std::thread::current();
+        match task.kind {
+            Kind::Audit => {
+                let job = AuditJob { view, coverage, through, days };
+                let (sender, receiver) = mpsc::channel();
+                lane.spawn(move |place| {
+                    // Nobody waits any more if the engine is stopping.
+                    let _ = sender.send(job.run(place, &*log, share));
+                    wake.unpark();
+                });
+                Job::Audit(receiver)
+            }
+            Kind::Rebuild => {
+                let worker = self.worker;
+                let job = RebuildJob { view, worker, coverage, through, days, sealed };
+                self.state.borrow_mut().rebuilding = true;
+                let (sender, receiver) = mpsc::channel();
+                lane.spawn(move |place| {
+                    let _ = sender.send(job.run(place, &*log, share));
+                    wake.unpark();
+                });
+                Job::Rebuild(receiver)
+            }
+        }
+    }
+}
+
+impl<K: Key, A: Aggregate> Drop for Maintenance<K, A> {
+    /// The lane is waited for, but not until it has read the whole log.
+    fn drop(&mut self) {
+        self.log.stop();
+    }
+}
+
+/// What a job has sent, if it is done.
+fn received<T>(
+    receiver: &mpsc::Receiver<Result<T, ArchiveError>>,
+) -> Result<Option<T>, ArchiveError> {
+    match receiver.try_recv() {
+        Ok(result) => result.map(Some),
+        Err(mpsc::TryRecvError::Empty) => Ok(None),
+        Err(mpsc::TryRecvError::Disconnected) => Err(ArchiveError::Panicked),
+    }
+}

@@ -1,0 +1,82 @@
+//! Audits and rebuilds on their way: from whoever asks to all workers, and back.
+
+use std::collections::HashMap;
+use std::sync::mpsc;
+
+use super::feed::{Deal, Feed};
+use super::maintenance::{MaintainError, Maintained};
+use super::view::WorkerView;
+
+/// What one worker knows of the audits and rebuilds that are under way.
+pub(super) struct Tasks {
+    worker: usize,
+    peers: usize,
+    /// How many were asked for here.
+    asked: u64,
+    /// Those that were asked for here, by number.
+    open: HashMap<u64, Open>,
+    /// Who asked for those that are under way here.
+    from: HashMap<u64, usize>,
+}
+
+struct Open {
+    /// Workers that are not done.
+    missing: usize,
+    result: Result<Maintained, MaintainError>,
+    reply: mpsc::SyncSender<Result<Maintained, MaintainError>>,
+}
+
+impl Tasks {
+    pub(super) fn new(worker: usize, peers: usize) -> Tasks {
+        Tasks { worker, peers, asked: 0, open: HashMap::new(), from: HashMap::new() }
+    }
+
+    /// Takes up what is asked, goes on with what is under way, and passes on what has ended.
+    pub(super) fn step(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
+        for (view, asking) in views.iter_mut().enumerate() {
+            while let Some((task, reply)) = asking.asked_task() {
+                // No two workers give the same number.
+                let id = self.asked * self.peers as u64 + self.worker as u64;
+                self.asked += 1;
+                let (missing, result) = (self.peers, Ok(Maintained::default()));
+                self.open.insert(id, Open { missing, result, reply });
+                feed.broadcast(&Deal::Task { id, from: self.worker, view, task });
+            }
+            while let Some((id, result)) = asking.step_task() {
+                if let Some(from) = self.from.remove(&id) {
+                    feed.deal(from, Deal::TaskDone { id, worker: self.worker, result });
+                }
+            }
+        }
+        let received = std::mem::take(&mut *feed.tasks.borrow_mut());
+        for deal in received {
+            match deal {
+                Deal::Task { id, from, view, task } => {
+                    self.from.insert(id, from);
+                    views[view].begin_task(id, task);
+                }
+                Deal::TaskDone { id, worker, result } => self.add(id, worker, result),
+                _ => unreachable!("the feed keeps these apart"),
+            }
+        }
+    }
+
+    fn add(&mut self, id: u64, worker: usize, result: Result<Maintained, String>) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.missing -= 1;
+        match (result, &mut open.result) {
+            (Ok(part), Ok(whole)) => whole.add(part),
+            (Err(message), Ok(_)) => open.result = Err(MaintainError::Failed { worker, message }),
+            (_, Err(_)) => {}
+        }
+        if open.missing == 0
+            && let Some(Open { mut result, reply, .. }) = self.open.remove(&id)
+        {
+            if let Ok(whole) = &mut result {
+                whole.findings.sort_by_key(|finding| finding.day);
+            }
+            // Whoever asked may have given up.
+            let _ = reply.try_send(result);
+        }
+    }
+}
