@@ -78,6 +78,7 @@ impl Store {
             next_run,
             manifest: Mutex::new(manifest),
             state: RwLock::new(State { own, others, prepared, prepared_through }),
+            days_in_doubt: false.into(),
             _locks: locks,
         })
     }
