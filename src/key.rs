@@ -415,4 +415,27 @@ mod tests {
         assert!(bool::decode(&mut &[2u8][..]).is_err());
         assert!(String::decode(&mut &[0xFFu8, 0, 0][..]).is_err(), "no UTF-8");
     }
+
+    fn check_read<K: Key>(mut bytes: &[u8]) {
+        let whole = bytes;
+        if let Ok(key) = K::decode(&mut bytes) {
+            // There is one encoding of a key.
+            assert_eq!(encoded(&key), whole[..whole.len() - bytes.len()], "{key:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_key_or_an_error(
+            bytes in proptest::collection::vec(proptest::prop_oneof![0u8..4, 0u8..], 0..40),
+        ) {
+            check_read::<u64>(&bytes);
+            check_read::<i32>(&bytes);
+            check_read::<bool>(&bytes);
+            check_read::<String>(&bytes);
+            check_read::<Vec<u8>>(&bytes);
+            check_read::<(String, i8)>(&bytes);
+            check_read::<Vec<Vec<u8>>>(&bytes);
+        }
+    }
 }

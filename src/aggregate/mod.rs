@@ -128,8 +128,11 @@ impl<A: Aggregate> Aggregate for Vec<A> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::laws::check_laws;
     use super::*;
+    use crate::batch::codec;
 
     fn decimal(text: &str) -> Decimal {
         text.parse().unwrap()
@@ -169,5 +172,57 @@ mod tests {
     #[test]
     fn the_hot_tuple_is_half_a_cache_line() {
         assert_eq!(size_of::<(Count, Sum, Max<u64>)>(), 32);
+    }
+
+    /// Bytes of a state, some of them changed.
+    fn changed<A: Aggregate>(state: &A, flips: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        codec::encode(state, &mut bytes).unwrap();
+        for (at, mask) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+        }
+        bytes
+    }
+
+    /// What is read can be used and written, and is what it was when it is read again.
+    fn check_read<A: Aggregate>(bytes: &[u8], look: impl Fn(&mut A)) {
+        let Ok(mut state) = codec::decode::<A>(bytes) else { return };
+        let written = changed(&state, &[]);
+        assert_eq!(codec::decode::<A>(&written).unwrap(), state);
+        look(&mut state);
+    }
+
+    fn check_all(bytes: &[u8]) {
+        check_read::<(Count, Sum, DecimalSum, Mean)>(bytes, |_| {});
+        check_read::<Vec<Maybe<(Min<String>, Max<Decimal>)>>>(bytes, |_| {});
+        check_read::<Distinct>(bytes, |state| {
+            state.plus_equals(&Distinct::of(b"x"));
+            assert!(state.estimate() >= 1.0);
+        });
+        check_read::<Quantiles>(bytes, |state| {
+            state.plus_equals(&Quantiles::of(decimal("1.5")));
+            let quantiles = (0..=100).map(|p| state.quantile(p, 100).unwrap());
+            assert!(quantiles.is_sorted());
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_state_or_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+            size in prop_oneof![1u64..20, 760..2_000u64],
+        ) {
+            check_all(&bytes);
+            let sum = |a: Quantiles, b: Quantiles| { let mut a = a; a.plus_equals(&b); a };
+            let numbers = (0..size).map(|n| Quantiles::of(Decimal::from(n as i64 * 7 % 50)));
+            check_all(&changed(&numbers.reduce(sum).unwrap(), &flips));
+            let mut distinct = Distinct::of(b"");
+            (0..size).for_each(|n| distinct.plus_equals(&Distinct::of(&n.to_le_bytes())));
+            check_all(&changed(&distinct, &flips));
+            let texts = vec![Maybe(None), Maybe(Some((Min("é".to_owned()), Max(decimal("1.50")))))];
+            check_all(&changed(&texts, &flips));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The file system of the machine.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,15 +19,15 @@ impl Storage for Disk {
         if dir.is_dir() {
             return Ok(());
         }
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(parent) = parent {
+        let parent = dir.parent().unwrap_or(Path::new(""));
+        if !parent.as_os_str().is_empty() {
             self.create_dirs(parent)?;
         }
         match fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
             result => result?,
         }
-        self.sync_dir(parent.unwrap_or(Path::new(".")))
+        self.sync_dir(parent)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -77,6 +77,8 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // The folder of a path that is a mere name.
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         // Elsewhere a folder cannot be opened as a file, and names are durable without.
         if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
     }
@@ -112,6 +114,33 @@ impl StorageFile for DiskFile {
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.file.set_len(length)?;
+        // A file that was created keeps its place, and would leave a hole.
+        self.file.seek(SeekFrom::End(0)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_cut_goes_on_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut created = Disk.create(&path).unwrap();
+        created.write_all(b"abcdef").unwrap();
+        created.truncate(2).unwrap();
+        created.write_all(b"x").unwrap();
+        assert_eq!(Disk.read(&path).unwrap(), b"abx");
+        let mut appended = Disk.append(&path).unwrap();
+        appended.truncate(1).unwrap();
+        appended.write_all(b"y").unwrap();
+        assert_eq!(Disk.read(&path).unwrap(), b"ay");
+    }
+
+    #[test]
+    fn a_mere_name_is_in_the_current_folder() {
+        Disk.sync_dir(Path::new("name").parent().unwrap()).unwrap();
     }
 }

@@ -57,6 +57,7 @@ mod storage;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::aggregate::Aggregate;
@@ -129,6 +130,8 @@ pub struct Store {
     /// Taken before `state`, where both are.
     manifest: Mutex<Manifest>,
     state: RwLock<State>,
+    /// A folder of a day could not be made in this run, but may be there.
+    days_in_doubt: AtomicBool,
     _locks: Vec<FolderLock>,
 }
 

@@ -80,6 +80,7 @@ impl Store {
             next_run,
             manifest: Mutex::new(manifest),
             state: RwLock::new(State { own, others, prepared, prepared_through }),
+            days_in_doubt: false.into(),
             _locks: locks,
         })
     }
@@ -100,6 +101,9 @@ impl Store {
         let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config, &[])?;
         folder.check_group(&self.config, &self.layout, &state.own)?;
         let process = self.config.process as u32;
+        if state.own.run.is_none() {
+            self.sync_root()?;
+        }
         // Folders of days that were made just before a crash become durable here.
         for view in &self.config.views {
             let views = self.layout.views(process);
@@ -123,6 +127,24 @@ impl Store {
         folder.parts.remove(&process);
         state.others = folder.parts.into_iter().map(|(part, found)| (part, found.state)).collect();
         state.others.values_mut().for_each(PartState::forget_batches);
+        Ok(())
+    }
+
+    /// Makes the names durable that lead to a part, before its first run: a crash may have come between
+    /// the making of one of its folders and the sync.
+    fn sync_root(&self) -> Result<(), StoreError> {
+        for dir in self.layout.root().ancestors() {
+            match self.storage.sync_dir(dir) {
+                Ok(()) => {}
+                // It was there before: somebody else's, or in a system that never syncs a folder.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+                    ) => {}
+                Err(error) => return Err(StoreError::harmless("sync", dir)(error)),
+            }
+        }
         Ok(())
     }
 

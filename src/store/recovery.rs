@@ -101,21 +101,25 @@ fn prepared(
         };
         // A rebuild was not prepared by all: what nobody committed of it does not count.
         if found.view == view && generation == 0 && is_due(closing) {
-            entries.push(entry_of(storage, path, found, closing, worker)?);
+            entries.extend(entry_of(storage, path, found, closing, worker)?);
         }
         Ok(())
     })?;
     Ok(entries)
 }
 
+/// What a file says of itself; `None` if it was discarded.
 fn entry_of(
     storage: &dyn Storage,
     path: &Path,
     found: Found<'_>,
     closing: Day,
     worker: u32,
-) -> Result<BatchEntry, StoreError> {
+) -> Result<Option<BatchEntry>, StoreError> {
     let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
+    if &bytes[..] == DISCARDED {
+        return Ok(None);
+    }
     let raw = RawBatch::open(bytes, &path.display().to_string())?;
     let (meta, summary) = (raw.meta(), raw.summary());
     let said = format!("{} {} {}", meta.view, meta.day, meta.closing);
@@ -124,7 +128,7 @@ fn entry_of(
         let (path, field) = (path.to_owned(), "revision");
         return Err(StoreError::WrongBatch { path, field, found: said, expected });
     }
-    Ok(BatchEntry {
+    Ok(Some(BatchEntry {
         day: meta.day,
         closing,
         generation: 0,
@@ -134,7 +138,7 @@ fn entry_of(
         rows: summary.rows,
         bytes: summary.bytes,
         digest: summary.digest,
-    })
+    }))
 }
 
 /// Removes unfinished files and batch views that the manifest does not name. What is not ours stays.
@@ -156,10 +160,24 @@ fn sweep(
         };
         if is_orphan {
             tracing::info!(path = %path.display(), "removing a file that was never committed");
-            storage.remove(path).map_err(StoreError::perhaps("remove", path))?;
+            discard(storage, path).map_err(StoreError::perhaps("remove", path))?;
         }
         Ok(())
     })
+}
+
+/// What a batch view holds that was never committed, once it is removed.
+const DISCARDED: &[u8] = b"never committed\n";
+
+/// Removes a file so that it is not taken for one that was prepared, should its name come back: names
+/// that were removed may do so when power is lost, and by then another process may have committed the
+/// file's closing again.
+fn discard(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    let mut file = storage.append(path)?;
+    file.truncate(0)?;
+    file.write_all(DISCARDED)?;
+    file.sync()?;
+    storage.remove(path)
 }
 
 /// The names on the way to a file below `views`.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
@@ -52,7 +54,7 @@ impl Store {
     ) -> Result<BatchEntry, StoreError> {
         assert!(day <= closing, "day {day} closes at {closing}");
         let dir = self.layout.day(self.config.process as u32, view, day);
-        self.storage.create_dirs(&dir).map_err(StoreError::harmless("make", &dir))?;
+        self.make_day(&dir).map_err(StoreError::harmless("make", &dir))?;
         let file = batch_file_name(closing, generation, worker);
         let meta = BatchMeta { view: view.to_owned(), day, closing, coverage };
         let summary = write_whole(&*self.storage, &dir.join(&file), |sink| {
@@ -67,6 +69,20 @@ impl Store {
         })?;
         let (rows, bytes, digest) = (summary.rows, summary.bytes, summary.digest);
         Ok(BatchEntry { day, closing, generation, worker, coverage, file, rows, bytes, digest })
+    }
+
+    /// Makes the folder of a day, durably.
+    fn make_day(&self, dir: &Path) -> io::Result<()> {
+        let made = self.storage.create_dirs(dir);
+        if made.is_err() {
+            // It may be there and not be durable, and making it again would not notice.
+            self.days_in_doubt.store(true, Ordering::SeqCst);
+        }
+        made?;
+        match dir.parent() {
+            Some(view) if self.days_in_doubt.load(Ordering::SeqCst) => self.storage.sync_dir(view),
+            _ => Ok(()),
+        }
     }
 
     /// Says that a local worker has written all it has for the closings of a view up to `closing`;

@@ -14,6 +14,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
+mod crash;
 mod inspect;
 mod rebuild;
 mod redefine;
@@ -47,12 +48,16 @@ fn config(process: usize, processes: usize) -> StoreConfig {
     StoreConfig::new(process, processes, vec![view("v")])
 }
 
-fn try_open(memory: &Memory, process: usize, processes: usize) -> Result<Store, StoreError> {
-    Store::open(Arc::new(memory.clone()), ROOT, config(process, processes))
+fn try_open(
+    storage: &(impl Storage + Clone),
+    process: usize,
+    processes: usize,
+) -> Result<Store, StoreError> {
+    Store::open(Arc::new(storage.clone()), ROOT, config(process, processes))
 }
 
 /// Opens all processes of a group, and then begins.
-fn start(memory: &Memory, processes: usize) -> Vec<Store> {
+fn start(memory: &(impl Storage + Clone), processes: usize) -> Vec<Store> {
     let open = |process| try_open(memory, process, processes).unwrap();
     // The first one last: it must not matter.
     let mut stores: Vec<Store> = (0..processes).rev().map(open).collect();
@@ -71,12 +76,23 @@ fn write(
     keys: u64,
     value: i64,
 ) -> BatchEntry {
+    try_write(store, day, closing, (worker, peers), keys, value).unwrap()
+}
+
+fn try_write(
+    store: &Store,
+    day: i32,
+    closing: i32,
+    (worker, peers): (usize, usize),
+    keys: u64,
+    value: i64,
+) -> Result<BatchEntry, StoreError> {
     let coverage = Coverage::of_owner(worker, peers);
     let mut rows: Vec<(u64, u64)> = (0..keys).map(|key| (key.hash64(), key)).collect();
     rows.retain(|&(hash, _)| coverage.contains(partition(hash)));
     rows.sort_by_key(|&(hash, _)| sort_position(hash));
     let rows = rows.into_iter().map(|(hash, key)| (hash, key, N(value)));
-    store.write_batch("v", Day(day), Day(closing), worker, coverage, keys, rows).unwrap()
+    store.write_batch("v", Day(day), Day(closing), worker, coverage, keys, rows)
 }
 
 /// One closing by one worker in each process; `committing` of the processes commit.
@@ -108,8 +124,8 @@ fn expect(days: &[(i32, i64)]) -> BTreeMap<(Day, u64), i64> {
         .collect()
 }
 
-/// All files of a folder in memory.
-fn contents(memory: &Memory, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// All files of a folder.
+fn contents(memory: &impl Storage, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for name in memory.list(dir).unwrap_or_default() {
         let path = dir.join(name);

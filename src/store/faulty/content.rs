@@ -79,10 +79,9 @@ impl Content {
         }
     }
 
-    /// What a machine may find of it, as durable as it is seen.
-    pub(super) fn after_power_loss(&self, random: &mut Random) -> Content {
+    /// What a machine may find of it if so many of four changes survive, as durable as it is seen.
+    pub(super) fn after_power_loss(&self, share: usize, random: &mut Random) -> Content {
         let mut found = self.durable.clone();
-        let share = random.share();
         for (change, state) in &self.changes {
             if *state == State::Durable || random.quarters(share) {
                 change.apply(&mut found);

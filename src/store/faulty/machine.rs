@@ -97,8 +97,10 @@ impl Machine {
 
     pub(super) fn after_power_loss(&self, seed: u64) -> Machine {
         let mut random = Random(seed);
-        let names = self.names.after_power_loss(&mut random);
-        let files = self.files.iter().map(|file| file.after_power_loss(&mut random)).collect();
+        let share = |random: &mut Random| if seed == 0 { 0 } else { random.share() };
+        let names = self.names.after_power_loss(share(&mut random), &mut random);
+        let found = |file: &Content| file.after_power_loss(share(&mut random), &mut random);
+        let files = self.files.iter().map(found).collect();
         Machine { full: self.full, ..Machine::new(random.next(), names, files) }
     }
 

@@ -147,7 +147,8 @@ impl Faulty {
     /// are there, or cut short, or replaced by zeros or rubbish of the same length, also if later ones are
     /// there; a name that was made, replaced or removed is as it was at any time since it was last synced,
     /// and a file that was renamed has its old name or its new one. Files that no folder leads to are gone,
-    /// and so are locks. Nothing is to fail in what is returned; a full disk is still full.
+    /// and so are locks. Nothing is to fail in what is returned; a full disk is still full. With seed 0, nothing is
+    /// there but what was synced.
     pub fn after_power_loss(&self, seed: u64) -> Faulty {
         Faulty::of(self.enter().after_power_loss(seed))
     }

@@ -131,10 +131,9 @@ impl Names {
         self.pending.extend(outside);
     }
 
-    /// What a machine may find, as durable as it is seen.
-    pub(super) fn after_power_loss(&self, random: &mut Random) -> Names {
+    /// What a machine may find if so many of four changes survive, as durable as it is seen.
+    pub(super) fn after_power_loss(&self, share: usize, random: &mut Random) -> Names {
         let mut found = self.durable.clone();
-        let share = random.share();
         survive(self.pending.clone(), &mut found, share, random);
         // Paths come after those of the folders that they are in.
         let mut reached = BTreeMap::<PathBuf, Node>::new();

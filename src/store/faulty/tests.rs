@@ -46,6 +46,7 @@ fn what_is_synced_survives_and_what_is_not_does_so_in_any_way() {
     let is_rubbish =
         |bytes: &Vec<u8>| bytes.len() == 11 && bytes[8..] != *b"ree" && bytes[8..] != [0; 3];
     assert!(found.iter().flatten().any(is_rubbish));
+    assert_eq!(storage.after_power_loss(0).read(&path("a")).unwrap(), b"one");
     // The same seed, the same loss.
     let read = || storage.after_power_loss(5).read(&path("a")).unwrap();
     assert_eq!(read(), read());
