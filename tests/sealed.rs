@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query, Revision};
-use dayfold::store::{Memory, Storage, Store, StoreConfig, ViewRecord};
+use dayfold::store::{LiveBatch, Memory, Storage, Store, StoreConfig, ViewRecord};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
@@ -23,15 +23,17 @@ type Stats = (Count, Sum);
 type Event = (EventTime, u64, i64);
 /// Day, closing, key and value of an event.
 type Fate = (Day, Day, u64, i64);
+/// Whether all was sealed when the query was asked, the query and its answer.
+type Asked = (bool, Query<u64>, Answer<u64, Stats>);
+/// A tick: hours by which the watermark moves, and events with their times relative to it.
+type Tick = (i64, Vec<(i64, u64, i64)>);
 
 const HOUR: i64 = 3_600_000;
 
-/// A run: the number of workers and, for each tick, hours by which the watermark moves, and events with
-/// their times relative to it.
 #[derive(Clone, Debug)]
 struct Run {
     workers: usize,
-    ticks: Vec<(i64, Vec<(i64, u64, i64)>)>,
+    ticks: Vec<Tick>,
 }
 
 fn a_run() -> impl Strategy<Value = Run> {
@@ -59,7 +61,7 @@ fn queries(days: &[Day]) -> Vec<Query<u64>> {
     kinds.enumerate().map(|(at, query)| query.id(at as u64)).collect()
 }
 
-/// The answer from scratch, and the latest closing that took part in each value.
+/// The answer from scratch.
 fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64>, Stats)> {
     use dayfold::serve::{Keys, Shape};
     let mut groups: BTreeMap<(Option<Day>, Option<u64>), Stats> = BTreeMap::new();
@@ -87,15 +89,15 @@ fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64
     groups.into_iter().map(|((day, key), sum)| (day, key, sum)).collect()
 }
 
-/// Runs the ticks; asks as they go and, with everything sealed, at the end. Returns the answers by whether
-/// they are of the end, and the days around which was asked.
+/// Runs the ticks; asks as they go and, with everything sealed, at the end. Returns where the watermark is
+/// then.
 fn run(
     view: &View,
     archive: &Archive,
     Run { workers, ticks }: &Run,
     start: EventTime,
     fates: &mut Vec<Fate>,
-) -> (EventTime, Vec<(bool, Query<u64>, Answer<u64, Stats>)>) {
+) -> (EventTime, Vec<Asked>) {
     let closed = archive.store().and_then(|store| store.closed_through(view.name()));
     let mut floor = closed.map_or(EventTime::MIN, |through| view.upper(through));
     let mut watermark = start;
@@ -152,21 +154,28 @@ fn run(
         events.close();
         asking.advance_to(Moment::new(EventTime::MAX, 0));
         let pause = Some(std::time::Duration::from_millis(1));
-        worker.step_or_park_while(pause, || !status.finished());
+        let going = |is_going| {
+            if let Some(error) = status.error() {
+                // It answers nothing more, and a panic of one worker would leave the others waiting.
+                eprintln!("the view stopped: {error}");
+                std::process::exit(101);
+            }
+            is_going
+        };
+        worker.step_or_park_while(pause, || going(!status.finished()));
         done.fetch_add(1, Ordering::SeqCst);
-        worker.step_or_park_while(pause, || done.load(Ordering::SeqCst) < peers);
+        worker.step_or_park_while(pause, || going(done.load(Ordering::SeqCst) < peers));
         if index == 0 {
             asked.iter().for_each(|query| asking.send(query.clone().id(query.id + 1_000)));
         }
         asking.close();
-        worker.step_or_park_while(None, || !probe.done());
-        assert!(status.error().is_none(), "{:?}", status.error());
+        worker.step_or_park_while(pause, || going(!probe.done()));
     });
     guards.unwrap().join().into_iter().for_each(|result| result.unwrap());
     (watermark, Arc::into_inner(answers).unwrap().into_inner().unwrap())
 }
 
-fn check(answers: &[(bool, Query<u64>, Answer<u64, Stats>)], fates: &[Fate], what: &str) {
+fn check(answers: &[Asked], fates: &[Fate], what: &str) {
     for (at_end, query, answer) in answers {
         // On the way, what is claimed is what all have sealed.
         let sealed = match (at_end, query.revision, answer.certificate.sealed_through) {
@@ -202,15 +211,14 @@ fn open(memory: &Memory) -> Arc<Store> {
 
 /// Writes a sealed file again, as the next generation, and takes the old one away: nobody may miss it.
 fn rebuild(memory: &Memory, store: &Store, day: Day, which: usize) {
-    let revisions = store.revisions("sealed", day).unwrap();
+    // Of each closing, those that are not rebuilt yet: the others are gone.
+    let mut revisions = store.revisions("sealed", day).unwrap();
+    let all = revisions.clone();
+    revisions.retain(|batch| {
+        let again = |of: &LiveBatch| of.closing == batch.closing && of.worker == batch.worker;
+        !all.iter().any(|of| again(of) && of.generation > batch.generation)
+    });
     let Some(batch) = revisions.get(which % revisions.len().max(1)) else { return };
-    // It takes the place of its own generation, which is the newest of its partitions, or nothing is shown.
-    let name = |of: &dayfold::store::LiveBatch| (of.closing, of.generation);
-    let newer =
-        |of: &dayfold::store::LiveBatch| of.closing == batch.closing && name(of) > name(batch);
-    if revisions.iter().any(newer) {
-        return;
-    }
     let opened = store.open_batch::<u64, Stats>(batch).unwrap();
     let rows: Vec<_> = opened.scan(&batch.file_coverage).collect::<Result<_, _>>().unwrap();
     let (closing, worker, coverage) = (batch.closing, batch.worker, batch.file_coverage);

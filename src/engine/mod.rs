@@ -234,7 +234,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
                 floor = floor.max(view.view().upper(through));
             }
         }
-        let joined = cluster.join(&self.definition(), floor)?;
+        let joined = cluster.clone().join(&self.definition(), floor)?;
+        if cluster.processes() > 1 {
+            // Only now have all processes rolled forward: what the others had prepared counts as well.
+            self.views.iter().try_for_each(|view| view.load(&archive, &cluster))?;
+        }
         let (floor, threads) = (joined.floor(), joined.threads());
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);

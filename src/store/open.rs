@@ -20,8 +20,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`],
-    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], one of the errors of views, or
-    /// [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
+    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], [`StoreError::LogMismatch`], one of the
+    /// errors of views, or [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
     pub fn open(
         storage: Arc<dyn Storage>,
         root: impl Into<PathBuf>,
@@ -88,7 +88,8 @@ impl Store {
     /// Says that the run has begun. To be called once every process of the group has opened its part.
     ///
     /// # Errors
-    /// [`StoreError::MissingPart`] or [`StoreError::PartsDisagree`] if one has not; nothing was written.
+    /// [`StoreError::MissingPart`] or [`StoreError::PartsDisagree`] if one has not,
+    /// [`StoreError::LogMismatch`] or [`StoreError::ViewMismatch`] if one says otherwise; nothing was written.
     /// [`StoreError::Io`] if it may not have been recorded.
     ///
     /// # Panics
