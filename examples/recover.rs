@@ -1,0 +1,233 @@
+//! What becomes of a program that is killed, of a file that is damaged, and of a view that nobody thought of
+//! in time: a tour of the log.
+//!
+//!     cargo run --release --example recover
+//!
+//! It streams the flights into a folder of its own, kills itself in the middle, and goes on. Then it looks at a
+//! day as it was first sealed, damages a sealed file and mends it from the log, and adds a view whose past
+//! is computed from the log. Each step says what to expect, and fails if it is not so.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::{failed, input, say};
+use dayfold::aggregate::{Count, Decimal, Max, Maybe};
+use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::log::Durability;
+use dayfold::serve::{Query, Revision};
+use dayfold::source::{CsvOptions, CsvSource, Input, Row};
+use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+use serde::{Deserialize, Serialize};
+
+#[derive(Parser)]
+#[command(about = "A tour of the log: killed, damaged, and found in order")]
+struct Options {
+    /// The flights.
+    #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
+    flights: PathBuf,
+    /// Where to keep the data; it must not be there yet. Without it, a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Kills this process when so many records were read: what the tour does to a process of its own.
+    #[arg(long, value_name = "RECORDS", requires = "data")]
+    die_after: Option<u64>,
+}
+
+/// The log keeps whatever derives serde's traits.
+#[derive(Serialize, Deserialize)]
+struct Flight {
+    time: EventTime,
+    carrier: String,
+    origin: String,
+    delay: Option<Decimal>,
+}
+
+/// Flights, and how late the latest was.
+type Stats = (Count, Maybe<Max<Decimal>>);
+
+fn main() -> ExitCode {
+    common::init_tracing();
+    common::exit_code(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<(), EngineError> {
+    if let (Some(folder), Some(records)) = (&options.data, options.die_after) {
+        return die_after(options, folder, records);
+    }
+    let temporary = tempfile::tempdir().map_err(failed)?;
+    let folder = options.data.clone().unwrap_or_else(|| temporary.path().join("data"));
+    if folder.exists() {
+        return Err(input(format_args!("{} is there already", folder.display())));
+    }
+    let total = killed_and_gone_on(options, &folder)?;
+    as_first_sealed(options, &folder)?;
+    damaged_and_mended(options, &folder)?;
+    a_view_added(options, &folder, total)
+}
+
+/// One view of the flights, or two; a log; the file, from wherever the log says.
+fn program(
+    options: &Options,
+    folder: &Path,
+    with_origin: bool,
+) -> Result<(Engine<Flight>, Vec<ViewHandle<String, Stats>>), EngineError> {
+    let stats = |flight: &Flight| (Count::one(), Maybe(flight.delay.map(Max)));
+    let mut engine = Engine::new();
+    let view = |name| View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input);
+    let mut views = vec![engine.view(view("by-carrier")?, Measures::none(), move |f: &Flight| {
+        Some((f.time, f.carrier.clone(), stats(f)))
+    })];
+    if with_origin {
+        views.push(engine.view(view("by-origin")?, Measures::none(), move |f: &Flight| {
+            Some((f.time, f.origin.clone(), stats(f)))
+        }));
+    }
+    let file = options.flights.clone();
+    let every = Durability::Every(Duration::from_millis(10));
+    let engine = engine.data(folder).log(every, |flight: &Flight| flight.time).csv(
+        move |resume| {
+            let fields = ["carrier", "origin", "arr_delay"].map(str::to_owned).to_vec();
+            let arrival = Some("ingest_time".to_owned());
+            let csv = CsvOptions { fields, arrival, ..CsvOptions::new("event_time") };
+            let source = match resume.consumed() {
+                // Which rows are in the log already, the log knows.
+                Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
+                None => CsvSource::open(Input::file(file), csv)?,
+            };
+            Ok(Some(source))
+        },
+        |row: &Row<'_>| {
+            let text = |at: usize| String::from_utf8_lossy(row.field(at)).into_owned();
+            let delay = (!row.field(2).is_empty()).then(|| Decimal::parse(row.field(2)));
+            let delay = delay.transpose().map_err(|error| error.to_string())?;
+            Ok(Flight { time: row.time(), carrier: text(0), origin: text(1), delay })
+        },
+    );
+    Ok((engine, views))
+}
+
+/// Runs until all is read and sealed.
+fn sealed(engine: Engine<Flight>) -> Result<Running, EngineError> {
+    let running = engine.start(Cluster::workers(2))?;
+    while !running.wait_sealed(Duration::from_secs(1))? {}
+    Ok(running)
+}
+
+fn flights(view: &ViewHandle<String, Stats>, query: Query<String>) -> Result<i64, EngineError> {
+    Ok(view.ask(query).map_err(failed)?.value().map_or(0, |(Count(flights), _)| flights))
+}
+
+/// As if somebody had pulled the plug of the process: nothing is flushed, nothing is said.
+fn die_after(options: &Options, folder: &Path, records: u64) -> Result<(), EngineError> {
+    let (engine, _views) = program(options, folder, false)?;
+    let running = engine.start(Cluster::workers(2))?;
+    loop {
+        if running.progress().rows >= records {
+            std::process::abort();
+        }
+        if running.wait_sealed(Duration::from_millis(1))? {
+            return Err(failed("it was done before it died"));
+        }
+    }
+}
+
+fn killed_and_gone_on(options: &Options, folder: &Path) -> Result<i64, EngineError> {
+    println!("1. Killed, and gone on");
+    let this = std::env::current_exe().map_err(failed)?;
+    let mut child = Command::new(this);
+    child.arg("--die-after=150000").arg("--data").arg(folder).arg("--flights").arg(&options.flights);
+    let died = child.output().map_err(failed)?;
+    check(died.status.code().is_none(), "a process that streamed the flights was killed half-way")?;
+
+    let started = Instant::now();
+    let (engine, views) = program(options, folder, false)?;
+    let running = engine.start(Cluster::workers(2))?;
+    while !running.progress().recovered && !running.wait_sealed(Duration::from_millis(1))? {}
+    let recovered = started.elapsed();
+    while !running.wait_sealed(Duration::from_secs(1))? {}
+    let progress = running.progress();
+    say(format_args!(
+        "   {} flights of open days came back from the log in {recovered:.1?}; {} more were read",
+        progress.replayed, progress.rows
+    ));
+    let total = flights(&views[0], Query::total(DayRange::ALL))?;
+    check(total == 328_521, "the next one has every flight once: 328521")?;
+    running.finish()?;
+    Ok(total)
+}
+
+fn as_first_sealed(options: &Options, folder: &Path) -> Result<(), EngineError> {
+    println!("2. As first sealed, and as amended");
+    let (engine, views) = program(options, folder, false)?;
+    let running = sealed(engine)?;
+    let day = DayRange::only("2013-03-08".parse::<Day>().map_err(failed)?);
+    let first = flights(&views[0], Query::total(day).revision(Revision::First))?;
+    let now = flights(&views[0], Query::total(day))?;
+    println!("   8 March: {first} flights when it was sealed, {now} with those that landed later");
+    check(first < now, "late flights are in the day's later revisions")?;
+    running.finish().map(drop)
+}
+
+fn damaged_and_mended(options: &Options, folder: &Path) -> Result<(), EngineError> {
+    println!("3. Damaged, and mended");
+    let (engine, views) = program(options, folder, false)?;
+    let running = sealed(engine)?;
+    let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
+    check(audited.findings.is_empty(), "an audit computes 366 days from the log: no difference")?;
+    flip_a_byte(&folder.join("part-0/views/by-carrier/2013-07-04")).map_err(failed)?;
+    let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
+    audited.findings.iter().for_each(|finding| say(format_args!("   {finding}")));
+    let days: Vec<String> = audited.findings.iter().map(|f| f.day.to_string()).collect();
+    check(days == ["2013-07-04"], "a byte of a sealed file is turned, and the audit names it")?;
+    let day = DayRange::only(audited.findings[0].day);
+    views[0].rebuild(day, 1.0).map_err(failed)?;
+    let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
+    check(audited.findings.is_empty(), "the day is rebuilt from the log: no difference")?;
+    running.finish().map(drop)
+}
+
+/// Puts a damaged copy in the place of the newest file of a day.
+fn flip_a_byte(day: &Path) -> std::io::Result<()> {
+    let files = std::fs::read_dir(day)?.map(|entry| Ok(entry?.path()));
+    let mut files = files.collect::<std::io::Result<Vec<PathBuf>>>()?;
+    files.sort();
+    let Some(path) = files.pop() else { return Ok(()) };
+    let mut bytes = std::fs::read(&path)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    // The engine has mapped the file: it keeps the old one until it is opened again.
+    std::fs::remove_file(&path)?;
+    std::fs::write(&path, bytes)
+}
+
+fn a_view_added(options: &Options, folder: &Path, total: i64) -> Result<(), EngineError> {
+    println!("4. A view that nobody thought of");
+    let (engine, views) = program(options, folder, true)?;
+    let running = sealed(engine)?;
+    let read = running.progress().rows;
+    check(read == 0, "a second view is added: nothing is read from the file again")?;
+    let rows = Query::keys(KeyRange::all(), DayRange::ALL);
+    for item in views[1].ask(rows).map_err(failed)?.items {
+        let flights = item.parts.merged().map_or(0, |(Count(flights), _)| flights);
+        println!("   {} {flights:>7}", item.key.unwrap_or_default());
+    }
+    let by_origin = flights(&views[1], Query::total(DayRange::ALL))?;
+    check(by_origin == total, "its past is in the log: as many flights as in the first view")?;
+    running.finish().map(drop)
+}
+
+/// Prints what was expected, or fails with it.
+fn check(holds: bool, expected: &str) -> Result<(), EngineError> {
+    if !holds {
+        return Err(failed(format_args!("not so: {expected}")));
+    }
+    println!("   {expected}");
+    Ok(())
+}
