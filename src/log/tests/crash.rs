@@ -28,7 +28,8 @@ struct Reached {
     durable: u64,
 }
 
-/// Appends entries `from..until` in a run; after which commits come, and which are synced, says `when`.
+/// Appends entries `from..until` in a run; after which commits come, and which are synced, says
+/// `when`.
 fn append(
     fake: &Fake,
     run: u64,
@@ -150,6 +151,20 @@ fn unsynced_commits_are_there_up_to_one_of_them() {
 }
 
 #[test]
+fn a_crash_in_a_sync_leaves_no_hole_that_looks_like_damage() {
+    let when = |tick| Some(tick == 3);
+    let whole = fresh(Fake::default());
+    append(&whole, 1, 0..4, when, &mut Reached::default()).unwrap();
+    let last = whole.done().len() - 1;
+    for seed in 0..200 {
+        // The last record, which says that it is synced, was written. Its sync does not happen.
+        let fake = fresh(Fake::failing(last, false));
+        append(&fake, 1, 0..4, when, &mut Reached::default()).unwrap_err();
+        held(&fake.after_power_loss(seed));
+    }
+}
+
+#[test]
 fn commits_of_groups_survive_a_crash_anywhere() {
     crash_everywhere(60, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
 }
@@ -173,6 +188,34 @@ fn a_failed_operation_loses_nothing_that_was_durable() {
             assert!((reached.durable..=reached.taken).contains(&found), "at {at}: {found}");
         }
     }
+}
+
+/// Appends one synced entry as `worker` of run 1.
+fn append_as(worker: u32, fake: &Fake, entry: Entry<Event>) -> Result<(), LogError> {
+    let storage: Arc<dyn Storage> = Arc::new(fake.clone());
+    let state = StreamState::new(1, worker, Vec::new());
+    let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
+    committer.take(entry)?;
+    committer.commit(true)
+}
+
+#[test]
+fn a_folder_that_another_worker_has_just_made_is_made_durable() {
+    let whole = fresh(Fake::default());
+    append_as(0, &whole, entry(0, 3, 1)).unwrap();
+    let done = whole.done();
+    let made = (making()..done.len()).filter(|&at| done[at].0 == "make");
+    for at in made.clone() {
+        // The first worker has made the folder, and not synced its name.
+        let fake = fresh(Fake::failing(at + 1, false));
+        append_as(0, &fake, entry(0, 3, 1)).unwrap_err();
+        append_as(1, &fake, entry(1, 3, 1)).unwrap();
+        for seed in 0..10 {
+            let found = fake.after_power_loss(seed);
+            assert_eq!(events(&found).unwrap().len(), 1, "at {at}");
+        }
+    }
+    assert_eq!(made.count(), 3, "the log, the day, and the commits");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The thread of a log: when it commits and syncs, what it does when something fails, and readers beside it.
+//! The thread of a log: when it commits and syncs, what it does when something fails, and readers
+//! beside it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};

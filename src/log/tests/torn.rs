@@ -13,8 +13,8 @@ fn memory() -> Arc<Memory> {
     memory
 }
 
-/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of stream and
-/// day file after each.
+/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of stream
+/// and day file after each.
 fn written(memory: &Arc<Memory>, commits: &[(u64, bool)]) -> Vec<(usize, usize)> {
     let state = StreamState::new(1, 0, Vec::new());
     let storage: Arc<dyn Storage> = Arc::clone(memory) as Arc<dyn Storage>;
