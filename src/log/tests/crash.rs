@@ -102,52 +102,54 @@ fn crash_everywhere(entries: u64, seeds: u64, when: impl Fn(u64) -> Option<bool>
         let mut reached = Reached::default();
         let result = append(&fake, 1, 0..entries, when, &mut reached);
         assert_eq!(result.is_err(), at < operations, "at {at}");
-        if seed == 0 {
-            let killed = held(&fake.after_kill());
-            assert!((reached.committed..=reached.taken).contains(&killed), "at {at}: {killed}");
+        let check = |found: &Fake, least| {
+            let held = held(found);
+            assert!((least..=reached.taken).contains(&held), "at {at}: {held}, {reached:?}");
+            held
+        };
+        if seed < 2 {
+            check(&fake.after_kill(), reached.committed);
+            recover(&fake.after_kill(), reached.durable, seed + 3 * at as u64);
         }
         let found = fake.after_power_loss(seed + 1_000 * at as u64);
-        let before = held(&found);
-        assert!(
-            (reached.durable..=reached.taken).contains(&before),
-            "at {at}: {before}, {reached:?}"
-        );
-        recover(&found, before, seed);
+        let durable = check(&found, reached.durable);
+        recover(&found, durable, seed);
     }
 }
 
-/// Repairs, also with a crash inside, and goes on with another run.
-fn recover(found: &Fake, before: u64, seed: u64) {
-    let operations = {
-        let whole = found.after_kill();
-        mend(&whole).unwrap();
-        whole.done().len()
-    };
-    let mut dice = Dice(seed);
-    let crashed = found.after_kill();
-    crashed.crash_in(dice.below(operations + 1), seed);
-    let _ = mend(&crashed);
-    let again = crashed.after_power_loss(seed + 5);
-    assert_eq!(held(&again), before, "after a crash in the repair");
-    mend(&again).unwrap();
-    assert_eq!(held(&again), before, "after the repair");
-    assert_eq!(mend(&again).unwrap(), Repaired::default(), "a second repair finds something");
-    let after = again.after_power_loss(seed + 9);
-    assert_eq!(held(&after), before, "what was believed is gone");
-    let mut reached = Reached::default();
-    append(&after, 2, before..before + 3, |_| Some(true), &mut reached).unwrap();
+/// Repairs, also with a crash inside, and goes on with another run. Of the entries found, so many are
+/// durable.
+fn recover(found: &Fake, durable: u64, seed: u64) {
+    let before = held(found);
+    let repaired = found.after_kill();
+    mend(&repaired).unwrap();
+    let operations = repaired.done().len();
+    assert_eq!(held(&repaired), before, "after the repair");
+    assert_eq!(mend(&repaired).unwrap(), Repaired::default(), "a second repair finds something");
+    let after = repaired.after_power_loss(seed + 9);
+    assert_eq!(held(&after), before, "what was believed after the repair is gone");
+    append(&after, 2, before..before + 3, |_| Some(true), &mut Reached::default()).unwrap();
     let last = after.after_power_loss(seed + 13);
     assert_eq!(held(&last), before + 3, "another run after the repair");
+
+    let crashed = found.after_kill();
+    crashed.crash_in(Dice(seed).below(operations + 1), seed);
+    let _ = mend(&crashed);
+    let again = crashed.after_power_loss(seed + 5);
+    let left = held(&again);
+    assert!((durable..=before).contains(&left), "after a crash in the repair: {left}");
+    mend(&again).unwrap();
+    assert_eq!(held(&again), left, "after another repair");
 }
 
 #[test]
 fn every_commit_survives_a_crash_anywhere() {
-    crash_everywhere(40, 2, |_| Some(true));
+    crash_everywhere(24, 2, |_| Some(true));
 }
 
 #[test]
 fn unsynced_commits_are_there_up_to_one_of_them() {
-    crash_everywhere(40, 4, |tick| Some(tick % 11 == 10));
+    crash_everywhere(24, 4, |tick| Some(tick % 11 == 10));
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_crash_in_a_sync_leaves_no_hole_that_looks_like_damage() {
 
 #[test]
 fn commits_of_groups_survive_a_crash_anywhere() {
-    crash_everywhere(60, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
+    crash_everywhere(30, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
 }
 
 #[test]
@@ -190,29 +192,35 @@ fn a_failed_operation_loses_nothing_that_was_durable() {
     }
 }
 
-/// Appends one synced entry as `worker` of run 1.
-fn append_as(worker: u32, fake: &Fake, entry: Entry<Event>) -> Result<(), LogError> {
+/// Commits one entry as `worker` of run 1.
+fn append_as(worker: u32, fake: &Fake, entry: Entry<Event>, sync: bool) -> Result<(), LogError> {
     let storage: Arc<dyn Storage> = Arc::new(fake.clone());
     let state = StreamState::new(1, worker, Vec::new());
     let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
     committer.take(entry)?;
-    committer.commit(true)
+    committer.commit(sync)
 }
 
 #[test]
 fn a_folder_that_another_worker_has_just_made_is_made_durable() {
     let whole = fresh(Fake::default());
-    append_as(0, &whole, entry(0, 3, 1)).unwrap();
+    append_as(0, &whole, entry(0, 3, 1), true).unwrap();
     let done = whole.done();
     let made = (making()..done.len()).filter(|&at| done[at].0 == "make");
     for at in made.clone() {
         // The first worker has made the folder, and not synced its name.
         let fake = fresh(Fake::failing(at + 1, false));
-        append_as(0, &fake, entry(0, 3, 1)).unwrap_err();
-        append_as(1, &fake, entry(1, 3, 1)).unwrap();
+        append_as(0, &fake, entry(0, 3, 1), true).unwrap_err();
+        let killed = fake.after_kill();
+        append_as(1, &fake, entry(1, 3, 1), true).unwrap();
+        append_as(1, &killed, entry(1, 3, 1), false).unwrap();
+        let killed = killed.after_kill();
+        mend(&killed).unwrap();
         for seed in 0..10 {
-            let found = fake.after_power_loss(seed);
-            assert_eq!(events(&found).unwrap().len(), 1, "at {at}");
+            for fake in [&fake, &killed] {
+                let found = fake.after_power_loss(seed);
+                assert_eq!(events(&found).unwrap().len(), 1, "at {at}");
+            }
         }
     }
     assert_eq!(made.count(), 3, "the log, the day, and the commits");
