@@ -12,7 +12,7 @@ fn scene(tick: u64) -> Entry<Event> {
     made.moment = Moment::new(tick as i64 / 7, tick);
     // With gaps, so that ranges gather and streams grow.
     made.ranges[0].to -= 1;
-    made.ranges[0].mark = vec![tick as u8; 40];
+    made.ranges[0].mark = vec![tick as u8; 120];
     if tick.is_multiple_of(4) {
         made.refused = vec![Refused { line: tick, reason: "no".into(), row: b"a,b".into() }];
         made.refused_elsewhere = 1;
