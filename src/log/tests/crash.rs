@@ -192,46 +192,55 @@ fn a_failed_operation_loses_nothing_that_was_durable() {
     }
 }
 
-/// Commits one entry as `worker` of run 1.
-fn append_as(worker: u32, fake: &Fake, entry: Entry<Event>, sync: bool) -> Result<(), LogError> {
-    let storage: Arc<dyn Storage> = Arc::new(fake.clone());
+fn committer(fake: &Fake, worker: u32) -> Committer<Event> {
     let state = StreamState::new(1, worker, Vec::new());
-    let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
+    Committer::new(Arc::new(fake.clone()), Layout::new(Path::new(PART)), codec(), state)
+}
+
+fn put(committer: &mut Committer<Event>, entry: Entry<Event>, sync: bool) -> Result<(), LogError> {
     committer.take(entry)?;
     committer.commit(sync)
 }
 
+/// One worker fails, or does not, while another one writes: to so many days before it.
+fn side_by_side(fake: &Fake, days_before: u64, sync: bool) -> Result<(), LogError> {
+    let mut other = committer(fake, 1);
+    (0..days_before).for_each(|tick| put(&mut other, entry(tick, 5, 1), true).unwrap());
+    let result = put(&mut committer(fake, 0), entry(8, 3, 1), true);
+    put(&mut other, entry(9, 3, 1), sync).unwrap();
+    result
+}
+
 #[test]
 fn a_folder_that_another_worker_has_just_made_is_made_durable() {
-    let whole = fresh(Fake::default());
-    append_as(0, &whole, entry(0, 3, 1), true).unwrap();
-    let done = whole.done();
-    let made = (making()..done.len()).filter(|&at| done[at].0 == "make");
-    for at in made.clone() {
-        // The first worker has made the folder, and not synced its name.
-        let fake = fresh(Fake::failing(at + 1, false));
-        append_as(0, &fake, entry(0, 3, 1), true).unwrap_err();
-        let killed = fake.after_kill();
-        append_as(1, &fake, entry(1, 3, 1), true).unwrap();
-        append_as(1, &killed, entry(1, 3, 1), false).unwrap();
-        let killed = killed.after_kill();
-        mend(&killed).unwrap();
-        for seed in 0..10 {
-            for fake in [&fake, &killed] {
+    for (before, folders) in [(0, 3), (1, 1)] {
+        let whole = fresh(Fake::default());
+        side_by_side(&whole, before, true).unwrap();
+        let done = whole.done();
+        let first = done.iter().position(|(_, path)| path.ends_with("1970-01-04")).unwrap();
+        let from = if before == 0 { making() } else { first };
+        let made: Vec<_> = (from..done.len()).filter(|&at| done[at].0 == "make").collect();
+        assert_eq!(made.len(), folders, "the log, the day and the commits, or the day only");
+        for (at, sync) in made.into_iter().flat_map(|at| [(at, false), (at, true)]) {
+            // The first worker has made the folder, and not synced its name.
+            let mut fake = fresh(Fake::failing(at + 1, false));
+            side_by_side(&fake, before, sync).unwrap_err();
+            if !sync {
+                fake = fake.after_kill();
+                mend(&fake).unwrap();
+            }
+            for seed in 0..10 {
                 let found = fake.after_power_loss(seed);
-                assert_eq!(events(&found).unwrap().len(), 1, "at {at}");
+                assert_eq!(events(&found).unwrap().len() as u64, before + 1, "at {at}");
             }
         }
     }
-    assert_eq!(made.count(), 3, "the log, the day, and the commits");
 }
 
 #[test]
 fn more_days_than_open_files() {
     let storage = fresh(Fake::default());
-    let state = StreamState::new(1, 0, Vec::new());
-    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
-    let mut committer = Committer::new(shared, Layout::new(Path::new(PART)), codec(), state);
+    let mut committer = committer(&storage, 0);
     let mut many = entry(0, 0, 0);
     // Days in turn, so that events of one day are not together.
     let event = |n: i64| ((n % 100 - 50) * DAY_MS, 7, n);
