@@ -196,6 +196,19 @@ fn what_was_synced_of_a_day_file_may_not_be_missing() {
 }
 
 #[test]
+fn what_a_repair_has_believed_may_not_be_missing_later() {
+    let memory = memory();
+    let lengths = written(&memory, &[(2, true), (3, false)]);
+    let repaired = repair(&*memory, Path::new(PART), 2).unwrap();
+    assert_eq!(repaired, Repaired { streams: 1, files_removed: 1, ..Repaired::default() });
+    assert_eq!(memory.list(stream().parent().unwrap()).unwrap(), ["r1-w0-1.log"]);
+    assert_eq!(events(&*memory).unwrap().len(), 5);
+    let bytes = read(&memory, &day());
+    put(&memory, &day(), &bytes[..lengths[0].1]);
+    corrupt(scanned(&*memory), &day(), lengths[0].1);
+}
+
+#[test]
 fn frames_that_nobody_wants_are_passed_over() {
     let memory = memory();
     let lengths = written(&memory, &[(2, true), (3, true), (1, true)]);
