@@ -19,7 +19,8 @@ const ATTEMPTS: usize = 1_000;
 pub(super) struct Accepted {
     pub(super) name: StreamName,
     pub(super) state: StreamState,
-    /// Whether a reader may believe it only as long as no crash comes: its end, or files, are not synced.
+    /// Whether a reader may believe it only as long as no crash comes: its end, or files, are not
+    /// synced.
     pub(super) unsynced: bool,
     /// Bytes at the end of the stream that do not count.
     pub(super) tail: u64,

@@ -32,8 +32,8 @@ pub(super) fn encode_some<T: Serialize>(
     Ok(values.len())
 }
 
-/// Decodes `count` values that take up all of `bytes`; `None` if they do not. A damaged count, or length
-/// within a value, does not allocate more than `bytes` justify.
+/// Decodes `count` values that take up all of `bytes`; `None` if they do not. A damaged count, or
+/// length within a value, does not allocate more than `bytes` justify.
 pub(super) fn decode_all<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Option<Vec<T>> {
     let mut values = Vec::with_capacity((count as usize).min(bytes.len()));
     let mut input = bincode::Deserializer::from_slice(bytes, options());
@@ -43,8 +43,8 @@ pub(super) fn decode_all<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Optio
     u8::deserialize(&mut input).is_err().then_some(values)
 }
 
-/// The day of UTC at `time`. Days beyond what [`Day`] counts are its last, and its second: the first one
-/// stands for no day.
+/// The day of UTC at `time`. Days beyond what [`Day`] counts are its last, and its second: the
+/// first one stands for no day.
 fn utc_day(time: EventTime) -> Day {
     Day(time.div_euclid(DAY_MS).clamp(i64::from(i32::MIN) + 1, i64::from(i32::MAX)) as i32)
 }

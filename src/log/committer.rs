@@ -118,9 +118,7 @@ impl<E> Committer<E> {
         if sync {
             self.files.sync()?;
         }
-        let commit =
-            std::mem::replace(&mut self.next, Commit { synced: false, ..Commit::default() });
-        let commit = Commit { synced: sync, ..commit };
+        let commit = Commit { synced: sync, ..std::mem::take(&mut self.next) };
         if long {
             self.state.apply(commit);
             return self.rotate();
@@ -140,19 +138,12 @@ impl<E> Committer<E> {
     fn stream(&mut self) -> Result<&mut StreamWriter, LogError> {
         if self.stream.is_none() {
             let commits = self.layout.commits();
-            self.storage.create_dirs(&commits).map_err(LogError::write(
-                "create",
-                &commits,
-                Effect::None,
-            ))?;
+            let failed = |operation, path| LogError::write(operation, path, Effect::None);
+            self.storage.create_dirs(&commits).map_err(failed("create", &commits))?;
             // Folders that were there may have been made by another worker, or a run that a crash
             // ended, and not be durable yet.
             for folder in [self.layout.log(), self.layout.part()] {
-                self.storage.sync_dir(folder).map_err(LogError::write(
-                    "sync",
-                    folder,
-                    Effect::None,
-                ))?;
+                self.storage.sync_dir(folder).map_err(failed("sync", folder))?;
             }
             let name = StreamName { run: self.state.run, worker: self.state.worker, seq: 0 };
             self.create_stream(name)?;

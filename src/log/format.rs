@@ -101,8 +101,8 @@ impl Head {
     }
 }
 
-/// Checks that the part of a file that takes it from one state to the next is whole: every checksum,
-/// and what the states say of it.
+/// Checks that the part of a file that takes it from one state to the next is whole: every
+/// checksum, and what the states say of it.
 pub(super) fn check_growth(
     bytes: &[u8],
     magic: Magic,

@@ -51,7 +51,8 @@ impl Frames {
     /// payloads unread and not verified.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] at a damaged frame. It is not passed over: the next call finds it again.
+    /// [`LogError::Corrupt`] at a damaged frame. It is not passed over: the next call finds it
+    /// again.
     pub fn next(
         &mut self,
         mut wanted: impl FnMut(Moment) -> bool,

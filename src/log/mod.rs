@@ -6,8 +6,8 @@
 //!                   /commits/r<run>-w<worker>-<seq>.log   what of these counts: the commit stream
 //! ```
 //!
-//! Each run of the program and each worker in it has files of its own. Nothing is ever appended to a file
-//! of an earlier run.
+//! Each run of the program and each worker in it has files of its own. Nothing is ever appended to
+//! a file of an earlier run.
 //!
 //! # The bytes
 //!
@@ -21,29 +21,32 @@
 //! record     length of the payload u32, crc32 of the payload u32, payload
 //! ```
 //!
-//! The payload of a frame is its values one after the other, in bincode 1.3 with fixed-size integers. Events
-//! of three 64-bit integers (a time, a key below 100,000, a value below 1,000) take 24 bytes, and are encoded at
-//! 350 and decoded at 460 million a second on one core; with variable-size integers it would be 15.4 bytes, 150 and
-//! 77 million. Frames are closed at 4 MiB, and have at most 64.
+//! The payload of a frame is its values one after the other, in bincode 1.3 with fixed-size
+//! integers. Events of three 64-bit integers (a time, a key below 100,000, a value below 1,000)
+//! take 24 bytes, and are encoded at 350 and decoded at 460 million a second on one core; with
+//! variable-size integers it would be 15.4 bytes, 150 and 77 million. Frames are closed at 4 MiB,
+//! and have at most 64.
 //!
-//! A frame's head has a checksum of its own, so that a reader may pass over the payload and still trust the
-//! moment and the length.
+//! A frame's head has a checksum of its own, so that a reader may pass over the payload and still
+//! trust the moment and the length.
 //!
 //! # What counts
 //!
-//! The first record of a stream is its *opening*: the whole state so far. The others are *commits*, one for
-//! each group of appends: up to where each file counts, and what was taken from the sources with that. **What
-//! lies in files beyond the last commit does not exist.** A commit that says `synced` was written after the
-//! files that it names, and the stream before it, were synced.
+//! The first record of a stream is its *opening*: the whole state so far. The others are *commits*,
+//! one for each group of appends: up to where each file counts, and what was taken from the sources
+//! with that. **What lies in files beyond the last commit does not exist.** A commit that says
+//! `synced` was written after the files that it names, and the stream before it, were synced.
 //!
-//! A stream is made whole, under another name, synced and renamed, so its header and opening are never torn. When it has
-//! grown long, the next one takes its place: `seq` rises, and the greatest counts.
+//! A stream is made whole, under another name, synced and renamed, so its header and opening are
+//! never torn. When it has grown long, the next one takes its place: `seq` rises, and the greatest
+//! counts.
 //!
-//! **The tail rules.** Where a record is cut short or fails its checksum, and no good record that says `synced`
-//! follows, this is a tail that a crash left: it does not count. (Records that were never synced may be lost in
-//! any order.) Where one follows, the stream is damaged, and an error. Of the records after the last `synced`
-//! one, those count that come before the first one whose files do not hold what it names. Of what a `synced`
-//! one names, nothing may be missing. Not noticed: damage to the last record only, which looks like a tail.
+//! **The tail rules.** Where a record is cut short or fails its checksum, and no good record that
+//! says `synced` follows, this is a tail that a crash left: it does not count. (Records that were
+//! never synced may be lost in any order.) Where one follows, the stream is damaged, and an error.
+//! Of the records after the last `synced` one, those count that come before the first one whose
+//! files do not hold what it names. Of what a `synced` one names, nothing may be missing. Not
+//! noticed: damage to the last record only, which looks like a tail.
 //!
 //! [`scan`] reads what counts, [`repair`] removes the rest.
 //!
@@ -83,9 +86,9 @@ pub enum Durability {
     EveryCommit,
     /// At most this long after they were appended (plus the time of the sync).
     Every(Duration),
-    /// The operating system decides: a killed process loses nothing that was written, a machine that
-    /// stops may lose what came since the last forced sync (sealing a day forces one). Nothing promises
-    /// durability.
+    /// The operating system decides: a killed process loses nothing that was written, a machine
+    /// that stops may lose what came since the last forced sync (sealing a day forces one). Nothing
+    /// promises durability.
     System,
 }
 

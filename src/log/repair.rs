@@ -35,15 +35,19 @@ impl fmt::Display for Repaired {
     }
 }
 
-/// Removes what does not count from the log of a part: ends of files beyond the last commit, files that
-/// no commit names, torn and superseded commit streams. Runs from `before_run` on are left alone.
+/// Removes what does not count from the log of a part: ends of files beyond the last commit, files
+/// that no commit names, torn and superseded commit streams. Runs from `before_run` on are left
+/// alone.
 ///
-/// Guarantee: what a reader believes after `Ok` survives a crash. It may be called again at any time, and a crash
-/// inside it is harmless: nothing is changed before everything was checked, and what counts never changes.
+/// It cuts files: nobody may read this part at the same time, so call it before anybody scans.
+///
+/// Guarantee: what a reader believes after `Ok` survives a crash. It may be called again at any
+/// time, and a crash inside it is harmless: nothing is changed before everything was checked, and
+/// what counts never changes.
 ///
 /// # Errors
-/// As [`scan`](super::scan), nothing was changed then; or [`LogError::Io`] if something could not be
-/// removed or synced.
+/// As [`scan`](super::scan), nothing was changed then; or [`LogError::Io`] if something could not
+/// be removed or synced.
 pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Repaired, LogError> {
     let layout = Layout::new(part);
     let mut repaired = Repaired::default();

@@ -94,17 +94,17 @@ impl LogFile {
 /// Stands for the day of refused rows. (No event is of it, however early.)
 const REFUSED_DAY: Day = Day::MIN;
 
-/// What the commit records of some parts, each with its process, say. Reads only; a log may be written
-/// meanwhile. Runs from `before_run` on are not looked at.
+/// What the commit records of some parts, each with its process, say. Reads only; a log may be
+/// written meanwhile. Runs from `before_run` on are not looked at.
 ///
 /// No other process may repair one of these parts at the same time: it cuts files.
 ///
-/// Files are checked for their lengths. Checksums are verified only of what was never synced, which may
-/// have been lost: [`verify`](super::verify) looks at the rest.
+/// Files are checked for their lengths. Checksums are verified only of what was never synced, which
+/// may have been lost: [`verify`](super::verify) looks at the rest.
 ///
 /// # Errors
-/// [`LogError::Corrupt`] if what was synced is missing or damaged, [`LogError::Version`] for a file of
-/// another format, [`LogError::Io`] if a file cannot be read.
+/// [`LogError::Corrupt`] if what was synced is missing or damaged, [`LogError::Version`] for a file
+/// of another format, [`LogError::Io`] if a file cannot be read.
 pub fn scan(
     storage: &dyn Storage,
     parts: &[(u32, PathBuf)],

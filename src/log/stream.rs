@@ -13,8 +13,8 @@ use crate::store::{Effect, Storage, StorageFile};
 const RECORD_HEAD_BYTES: usize = 8;
 /// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
 const RECORD_BYTES_MAX: usize = 1 << 30;
-/// The next stream takes the place of one that is longer than this, and four times its opening. Tests see
-/// more of these changes.
+/// The next stream takes the place of one that is longer than this, and four times its opening.
+/// Tests see more of these changes.
 const LONG_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
 
 /// What a stream says.

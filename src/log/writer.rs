@@ -84,10 +84,11 @@ impl Shared {
     }
 }
 
-/// The log of one worker in one run: hands entries to a thread of its own, which encodes, writes, syncs
-/// and commits.
+/// The log of one worker in one run: hands entries to a thread of its own, which encodes, writes,
+/// syncs and commits.
 ///
-/// Dropping it commits and syncs everything appended, unless the log has failed, and ends the thread.
+/// Dropping it commits and syncs everything appended, unless the log has failed, and ends the
+/// thread.
 pub(crate) struct LogWriter<E> {
     shared: Arc<Shared>,
     entries: Sender<Entry<E>>,
@@ -97,8 +98,8 @@ pub(crate) struct LogWriter<E> {
 impl<E: Send + Sync + 'static> LogWriter<E> {
     /// A log in the folder of a part. Creates nothing on disk before the first entry.
     ///
-    /// `definition` is, for each view, its name and its grace in milliseconds in this run. The thread
-    /// calls `on_progress` after each commit, and when the log fails.
+    /// `definition` is, for each view, its name and its grace in milliseconds in this run. The
+    /// thread calls `on_progress` after each commit, and when the log fails.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
@@ -221,7 +222,8 @@ impl LogHandle {
     /// Forces a commit with a sync, and waits until entries up to `number` are durable.
     ///
     /// # Errors
-    /// Why the log has failed, or [`LogError::Stopped`] if it ends before there were so many entries.
+    /// Why the log has failed, or [`LogError::Stopped`] if it ends before there were so many
+    /// entries.
     pub(crate) fn sync_through(&self, number: u64) -> Result<(), LogError> {
         let mut progress = self.shared.lock();
         loop {

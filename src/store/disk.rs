@@ -51,8 +51,9 @@ impl Storage for Disk {
             return Ok(Vec::new().into());
         }
         // SAFETY: the map is sound while nobody changes or truncates the file. Sealed files are
-        // renamed into place when they are complete and never written again, and the folder's lock
-        // keeps other programs of ours out. Against a foreign program that edits files under us there
+        // renamed into place when they are complete and never written again. Files of the log only
+        // grow, but for a repair, which comes before they are read. The folder's lock keeps other
+        // programs of ours out. Against a foreign program that edits files under us there
         // is no defence but reading every file into memory.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }?;

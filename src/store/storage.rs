@@ -31,7 +31,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The bytes of a file that will not change any more, mapped where that is possible: what is read
+    /// The bytes of a file that will not change any more (though it may grow), mapped where that is possible: what is read
     /// takes anonymous memory for as long as it is in use.
     ///
     /// # Errors

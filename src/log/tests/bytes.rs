@@ -131,7 +131,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_frame_or_an_error(
-        bytes in vec(any::<u8>(), 0..100), at in 0usize..120, count in any::<u32>(), to in file_state(),
+        bytes in vec(any::<u8>(), 0..100),
+        at in 0usize..120,
+        count in any::<u32>(),
+        to in file_state(),
     ) {
         let _ = Head::at(&bytes, at).map(|head| head.payload(&bytes).is_ok());
         let _ = codec().decode(count, &bytes);
@@ -167,12 +170,16 @@ proptest! {
         let mut opening = StreamState::new(1, 0, Vec::new());
         opening.refused_elsewhere = refused;
         let mut stream = whole(&opening, path()).unwrap();
-        commits.iter().for_each(|commit| framed(&encoded(&Record::Commit(commit.clone())), &mut stream));
+        for commit in commits {
+            framed(&encoded(&Record::Commit(commit)), &mut stream);
+        }
         read_all(&folder(&stream, &frames()));
     }
 
     #[test]
-    fn flipped_bytes_are_a_state_or_an_error(commit in commit(), at: proptest::sample::Index, mask in 1u8..) {
+    fn flipped_bytes_are_a_state_or_an_error(
+        commit in commit(), at: proptest::sample::Index, mask in 1u8..,
+    ) {
         let mut payload = encoded(&Record::Commit(commit));
         let index = at.index(payload.len());
         payload[index] ^= mask;

@@ -12,7 +12,7 @@ fn scene(tick: u64) -> Entry<Event> {
     made.moment = Moment::new(tick as i64 / 7, tick);
     // With gaps, so that ranges gather and streams grow.
     made.ranges[0].to -= 1;
-    made.ranges[0].mark = vec![tick as u8; 40];
+    made.ranges[0].mark = vec![tick as u8; 120];
     if tick.is_multiple_of(4) {
         made.refused = vec![Refused { line: tick, reason: "no".into(), row: b"a,b".into() }];
         made.refused_elsewhere = 1;
@@ -28,7 +28,8 @@ struct Reached {
     durable: u64,
 }
 
-/// Appends entries `from..until` in a run; after which commits come, and which are synced, says `when`.
+/// Appends entries `from..until` in a run; after which commits come, and which are synced, says
+/// `when`.
 fn append(
     fake: &Fake,
     run: u64,
@@ -101,57 +102,73 @@ fn crash_everywhere(entries: u64, seeds: u64, when: impl Fn(u64) -> Option<bool>
         let mut reached = Reached::default();
         let result = append(&fake, 1, 0..entries, when, &mut reached);
         assert_eq!(result.is_err(), at < operations, "at {at}");
-        if seed == 0 {
-            let killed = held(&fake.after_kill());
-            assert!((reached.committed..=reached.taken).contains(&killed), "at {at}: {killed}");
+        let check = |found: &Fake, least| {
+            let held = held(found);
+            assert!((least..=reached.taken).contains(&held), "at {at}: {held}, {reached:?}");
+            held
+        };
+        if seed < 2 {
+            check(&fake.after_kill(), reached.committed);
+            recover(&fake.after_kill(), reached.durable, seed + 3 * at as u64);
         }
         let found = fake.after_power_loss(seed + 1_000 * at as u64);
-        let before = held(&found);
-        assert!(
-            (reached.durable..=reached.taken).contains(&before),
-            "at {at}: {before}, {reached:?}"
-        );
-        recover(&found, before, seed);
+        let durable = check(&found, reached.durable);
+        recover(&found, durable, seed);
     }
 }
 
-/// Repairs, also with a crash inside, and goes on with another run.
-fn recover(found: &Fake, before: u64, seed: u64) {
-    let operations = {
-        let whole = found.after_kill();
-        mend(&whole).unwrap();
-        whole.done().len()
-    };
-    let mut dice = Dice(seed);
-    let crashed = found.after_kill();
-    crashed.crash_in(dice.below(operations + 1), seed);
-    let _ = mend(&crashed);
-    let again = crashed.after_power_loss(seed + 5);
-    assert_eq!(held(&again), before, "after a crash in the repair");
-    mend(&again).unwrap();
-    assert_eq!(held(&again), before, "after the repair");
-    assert_eq!(mend(&again).unwrap(), Repaired::default(), "a second repair finds something");
-    let after = again.after_power_loss(seed + 9);
-    assert_eq!(held(&after), before, "what was believed is gone");
-    let mut reached = Reached::default();
-    append(&after, 2, before..before + 3, |_| Some(true), &mut reached).unwrap();
+/// Repairs, also with a crash inside, and goes on with another run. Of the entries found, so many are
+/// durable.
+fn recover(found: &Fake, durable: u64, seed: u64) {
+    let before = held(found);
+    let repaired = found.after_kill();
+    mend(&repaired).unwrap();
+    let operations = repaired.done().len();
+    assert_eq!(held(&repaired), before, "after the repair");
+    assert_eq!(mend(&repaired).unwrap(), Repaired::default(), "a second repair finds something");
+    let after = repaired.after_power_loss(seed + 9);
+    assert_eq!(held(&after), before, "what was believed after the repair is gone");
+    append(&after, 2, before..before + 3, |_| Some(true), &mut Reached::default()).unwrap();
     let last = after.after_power_loss(seed + 13);
     assert_eq!(held(&last), before + 3, "another run after the repair");
+
+    let crashed = found.after_kill();
+    crashed.crash_in(Dice(seed).below(operations + 1), seed);
+    let _ = mend(&crashed);
+    let again = crashed.after_power_loss(seed + 5);
+    let left = held(&again);
+    assert!((durable..=before).contains(&left), "after a crash in the repair: {left}");
+    mend(&again).unwrap();
+    assert_eq!(held(&again), left, "after another repair");
 }
 
 #[test]
 fn every_commit_survives_a_crash_anywhere() {
-    crash_everywhere(40, 2, |_| Some(true));
+    crash_everywhere(24, 2, |_| Some(true));
 }
 
 #[test]
 fn unsynced_commits_are_there_up_to_one_of_them() {
-    crash_everywhere(40, 4, |tick| Some(tick % 11 == 10));
+    crash_everywhere(24, 4, |tick| Some(tick % 11 == 10));
+}
+
+#[test]
+fn a_crash_in_a_sync_leaves_no_hole_that_looks_like_damage() {
+    let when = |tick| Some(tick == 3);
+    let whole = fresh(Fake::default());
+    append(&whole, 1, 0..4, when, &mut Reached::default()).unwrap();
+    let last = whole.done().len() - 1;
+    for seed in 0..200 {
+        // The last record, which says that it is synced, was written. Its sync does not happen.
+        let fake = fresh(Fake::failing(last, false));
+        append(&fake, 1, 0..4, when, &mut Reached::default()).unwrap_err();
+        held(&fake.after_power_loss(seed));
+    }
 }
 
 #[test]
 fn commits_of_groups_survive_a_crash_anywhere() {
-    crash_everywhere(60, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
+    crash_everywhere(30, 2, |tick| (tick % 3 == 2).then_some(tick % 2 == 0));
 }
 
 #[test]
@@ -175,12 +192,55 @@ fn a_failed_operation_loses_nothing_that_was_durable() {
     }
 }
 
+fn committer(fake: &Fake, worker: u32) -> Committer<Event> {
+    let state = StreamState::new(1, worker, Vec::new());
+    Committer::new(Arc::new(fake.clone()), Layout::new(Path::new(PART)), codec(), state)
+}
+
+fn put(committer: &mut Committer<Event>, entry: Entry<Event>, sync: bool) -> Result<(), LogError> {
+    committer.take(entry)?;
+    committer.commit(sync)
+}
+
+/// One worker fails, or does not, while another one writes: to so many days before it.
+fn side_by_side(fake: &Fake, days_before: u64, sync: bool) -> Result<(), LogError> {
+    let mut other = committer(fake, 1);
+    (0..days_before).for_each(|tick| put(&mut other, entry(tick, 5, 1), true).unwrap());
+    let result = put(&mut committer(fake, 0), entry(8, 3, 1), true);
+    put(&mut other, entry(9, 3, 1), sync).unwrap();
+    result
+}
+
+#[test]
+fn a_folder_that_another_worker_has_just_made_is_made_durable() {
+    for (before, folders) in [(0, 3), (1, 1)] {
+        let whole = fresh(Fake::default());
+        side_by_side(&whole, before, true).unwrap();
+        let done = whole.done();
+        let first = done.iter().position(|(_, path)| path.ends_with("1970-01-04")).unwrap();
+        let from = if before == 0 { making() } else { first };
+        let made: Vec<_> = (from..done.len()).filter(|&at| done[at].0 == "make").collect();
+        assert_eq!(made.len(), folders, "the log, the day and the commits, or the day only");
+        for (at, sync) in made.into_iter().flat_map(|at| [(at, false), (at, true)]) {
+            // The first worker has made the folder, and not synced its name.
+            let mut fake = fresh(Fake::failing(at + 1, false));
+            side_by_side(&fake, before, sync).unwrap_err();
+            if !sync {
+                fake = fake.after_kill();
+                mend(&fake).unwrap();
+            }
+            for seed in 0..10 {
+                let found = fake.after_power_loss(seed);
+                assert_eq!(events(&found).unwrap().len() as u64, before + 1, "at {at}");
+            }
+        }
+    }
+}
+
 #[test]
 fn more_days_than_open_files() {
     let storage = fresh(Fake::default());
-    let state = StreamState::new(1, 0, Vec::new());
-    let shared: Arc<dyn Storage> = Arc::new(storage.clone());
-    let mut committer = Committer::new(shared, Layout::new(Path::new(PART)), codec(), state);
+    let mut committer = committer(&storage, 0);
     let mut many = entry(0, 0, 0);
     // Days in turn, so that events of one day are not together.
     let event = |n: i64| ((n % 100 - 50) * DAY_MS, 7, n);

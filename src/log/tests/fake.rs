@@ -27,6 +27,8 @@ struct Machine {
     /// This operation fails, and has happened all the same or not; later ones do not fail.
     fail_at: Option<(usize, bool)>,
     held: bool,
+    /// What the next listing of a folder says.
+    pretended: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +86,11 @@ impl Fake {
     pub(super) fn hold_syncs(&self, held: bool) {
         self.lock().held = held;
         self.machine.1.notify_all();
+    }
+
+    /// The next listing of a folder says this.
+    pub(super) fn pretend(&self, names: &[&str]) {
+        self.lock().pretended = Some(names.iter().map(|&name| name.to_owned()).collect());
     }
 
     /// How many operations of a kind were done to paths that contain a text.
@@ -236,7 +243,10 @@ impl Storage for Fake {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let machine = self.lock();
+        let mut machine = self.lock();
+        if let Some(names) = machine.pretended.take() {
+            return Ok(names);
+        }
         if machine.names.get(dir) != Some(&None) {
             return Err(not_found());
         }

@@ -1,6 +1,6 @@
-//! The thread of a log: when it commits and syncs, what it does when something fails, and readers beside it.
+//! The thread of a log: when it commits and syncs, what it does when something fails, and readers
+//! beside it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
 use super::fake::Fake;
@@ -210,28 +210,25 @@ fn scan_beside(storage: Arc<dyn Storage>, part: &Path) {
     let mut log =
         LogWriter::new(Arc::clone(&storage), part.to_owned(), 1, 0, vec![], how, codec(), || {});
     let handle = log.handle();
-    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut last = 0;
-            while !done.load(Ordering::Acquire) {
-                let committed = handle.committed();
-                let state = scan(&*storage, &[(0, part.to_owned())], 2).unwrap();
-                assert_eq!(verify(&*storage, &state).unwrap().events, state.events);
-                assert!(state.events >= committed.max(last), "{} < {committed}", state.events);
-                last = state.events;
+        let writing = scope.spawn(move || {
+            for tick in 0..1_500 {
+                let mut one = entry(2 * tick, tick as i64 % 3, 1);
+                one.moment.floor = 0;
+                log.append(one).unwrap();
+                if tick % 50 == 0 {
+                    log.handle().sync_through(tick).unwrap();
+                }
             }
         });
-        for tick in 0..1_500 {
-            let mut one = entry(2 * tick, tick as i64 % 3, 1);
-            one.moment.floor = 0;
-            log.append(one).unwrap();
-            if tick % 50 == 0 {
-                handle.sync_through(tick).unwrap();
-            }
+        let mut last = 0;
+        while !writing.is_finished() {
+            let committed = handle.committed();
+            let state = scan(&*storage, &[(0, part.to_owned())], 2).unwrap();
+            assert_eq!(verify(&*storage, &state).unwrap().events, state.events);
+            assert!(state.events >= committed.max(last), "{} < {committed}", state.events);
+            last = state.events;
         }
-        drop(log);
-        done.store(true, Ordering::Release);
     });
     let state = scan(&*storage, &[(0, part.to_owned())], 2).unwrap();
     assert_eq!((state.events, state.ranges.len()), (1_500, 1_500));
@@ -244,4 +241,20 @@ fn a_log_can_be_read_while_it_is_written() {
     scan_beside(Arc::new(Memory::default()), Path::new(PART));
     let folder = tempfile::tempdir().unwrap();
     scan_beside(Arc::new(Disk), &folder.path().join("part-0"));
+}
+
+#[test]
+fn a_stream_that_is_replaced_before_it_is_read_is_looked_for_again() {
+    let fake = Fake::default();
+    let (mut log, _, _told) = started(&fake, Durability::EveryCommit);
+    let mut tick = 0;
+    while fake.count("rename", "commits") < 2 {
+        log.append(entry(2 * tick, 3, 1)).unwrap();
+        log.handle().sync_through(log.handle().appended()).unwrap();
+        tick += 1;
+    }
+    fake.pretend(&["r1-w0-0.log"]);
+    assert_eq!(events(&fake).unwrap().len() as u64, tick);
+    fake.pretend(&["r1-w1-0.log"]);
+    assert!(matches!(scanned(&fake), Err(LogError::Io { .. })), "there is no other one");
 }

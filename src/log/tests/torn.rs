@@ -13,8 +13,8 @@ fn memory() -> Arc<Memory> {
     memory
 }
 
-/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of stream and
-/// day file after each.
+/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of stream
+/// and day file after each.
 fn written(memory: &Arc<Memory>, commits: &[(u64, bool)]) -> Vec<(usize, usize)> {
     let state = StreamState::new(1, 0, Vec::new());
     let storage: Arc<dyn Storage> = Arc::clone(memory) as Arc<dyn Storage>;
@@ -193,6 +193,19 @@ fn what_was_synced_of_a_day_file_may_not_be_missing() {
     }
     memory.remove(&day()).unwrap();
     corrupt(scanned(&*memory), &day(), 0);
+}
+
+#[test]
+fn what_a_repair_has_believed_may_not_be_missing_later() {
+    let memory = memory();
+    let lengths = written(&memory, &[(2, true), (3, false)]);
+    let repaired = repair(&*memory, Path::new(PART), 2).unwrap();
+    assert_eq!(repaired, Repaired { streams: 1, files_removed: 1, ..Repaired::default() });
+    assert_eq!(memory.list(stream().parent().unwrap()).unwrap(), ["r1-w0-1.log"]);
+    assert_eq!(events(&*memory).unwrap().len(), 5);
+    let bytes = read(&memory, &day());
+    put(&memory, &day(), &bytes[..lengths[0].1]);
+    corrupt(scanned(&*memory), &day(), lengths[0].1);
 }
 
 #[test]
