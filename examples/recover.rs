@@ -72,12 +72,11 @@ fn run(options: &Options) -> Result<(), EngineError> {
     a_view_added(options, &folder, total)
 }
 
+/// An engine, and the handles of its views.
+type Program = (Engine<Flight>, Vec<ViewHandle<String, Stats>>);
+
 /// One view of the flights, or two; a log; the file, from wherever the log says.
-fn program(
-    options: &Options,
-    folder: &Path,
-    with_origin: bool,
-) -> Result<(Engine<Flight>, Vec<ViewHandle<String, Stats>>), EngineError> {
+fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Program, EngineError> {
     let stats = |flight: &Flight| (Count::one(), Maybe(flight.delay.map(Max)));
     let mut engine = Engine::new();
     let view = |name| View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input);
@@ -142,7 +141,12 @@ fn killed_and_gone_on(options: &Options, folder: &Path) -> Result<i64, EngineErr
     println!("1. Killed, and gone on");
     let this = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(this);
-    child.arg("--die-after=150000").arg("--data").arg(folder).arg("--flights").arg(&options.flights);
+    child
+        .arg("--die-after=150000")
+        .arg("--data")
+        .arg(folder)
+        .arg("--flights")
+        .arg(&options.flights);
     let died = child.output().map_err(failed)?;
     check(died.status.code().is_none(), "a process that streamed the flights was killed half-way")?;
 

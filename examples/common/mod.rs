@@ -36,6 +36,7 @@ pub(crate) struct Workers {
     hostfile: Option<PathBuf>,
 }
 
+#[allow(dead_code, reason = "not every example needs it")]
 impl Workers {
     pub(crate) fn cluster(&self) -> Result<Cluster, EngineError> {
         let (threads, processes) = (self.threads, self.processes);
@@ -49,7 +50,6 @@ impl Workers {
         self.process == 0
     }
 
-    #[allow(dead_code, reason = "not every example shows it")]
     pub(crate) fn describe(&self) -> String {
         let plural = |count: usize, one: &str, more: &str| match count {
             1 => format!("1 {one}"),
@@ -61,6 +61,7 @@ impl Workers {
 }
 
 /// Set when the user presses Ctrl-C or the system asks the program to end.
+#[allow(dead_code, reason = "not every example needs it")]
 pub(crate) fn interrupted() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

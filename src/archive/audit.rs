@@ -36,7 +36,7 @@ pub enum Fault {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// What is wrong with it, and where; it names the file.
         what: String,
     },
     /// The rows are not those that the log gives, in the partitions of one worker.
@@ -67,9 +67,7 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Finding { view, day, fault } = self;
         match fault {
-            Fault::Damaged { path, what } => {
-                write!(f, "view '{view}', day {day}: {} is damaged: {what}", path.display())
-            }
+            Fault::Damaged { what, .. } => write!(f, "view '{view}', day {day}: {what}"),
             Fault::Differs { sealed, logged, keys, differing } => {
                 write!(
                     f,

@@ -37,15 +37,14 @@ pub(crate) struct Logging<E> {
 }
 
 impl<E: Send + Sync + 'static> Logging<E> {
-    /// Recovers the logs of earlier runs: cuts what was never committed off those that this process
-    /// holds, and finds out what the views have to read again.
+    /// Finds out what earlier runs have left in the logs, and what of it the views have to read again. To
+    /// be called when all processes have repaired theirs.
     pub(super) fn recover(
         config: LogConfig<E>,
         store: &Arc<Store>,
         views: &[View],
         is_read: bool,
     ) -> Result<Logging<E>, EngineError> {
-        repair(store)?;
         let (run, storage) = (store.run(), store.storage());
         let state = log::scan(&**storage, &parts(store), run)?;
         let refused = log::refused_rows(&**storage, &state)?;

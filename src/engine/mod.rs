@@ -222,10 +222,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         };
         let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
         let log = self.log.take().zip(store.as_ref());
-        let is_read = self.feeding.is_some();
-        let log =
-            log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
-        let mut floor = log.as_ref().map_or(EventTime::MIN, |log| log.floor);
+        log.iter().try_for_each(|(_, store)| logging::repair(store))?;
+        let mut floor = EventTime::MIN;
         for view in &self.views {
             view.load(&archive, &cluster)?;
             if let Some(through) =
@@ -239,7 +237,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
             // Only now have all processes rolled forward: what the others had prepared counts as well.
             self.views.iter().try_for_each(|view| view.load(&archive, &cluster))?;
         }
-        let (floor, threads) = (joined.floor(), joined.threads());
+        // And only now have all of them cut off what was never committed. They all find the same.
+        let is_read = self.feeding.is_some();
+        let log =
+            log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
+        let (threads, floor) = (joined.threads(), joined.floor());
+        let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor));
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));

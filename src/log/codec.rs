@@ -91,14 +91,6 @@ impl<E: Serialize + DeserializeOwned> EventCodec<E> {
 }
 
 impl<E> EventCodec<E> {
-    /// Appends the encodings of `events`.
-    ///
-    /// # Errors
-    /// What the serialization of the type says; some of them may have been appended.
-    pub(crate) fn encode_into(&self, events: &[E], out: &mut Vec<u8>) -> bincode::Result<()> {
-        (self.encode)(events, usize::MAX, out).map(drop)
-    }
-
     /// As [`encode_some`].
     pub(super) fn encode_some(
         &self,

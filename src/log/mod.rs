@@ -52,7 +52,6 @@
 //!
 //! This module knows no dataflow and no views, and reaches files only through
 //! [`Storage`](crate::store::Storage).
-#![allow(dead_code, unused_imports, reason = "the engine does not write a log yet")]
 
 mod accept;
 mod codec;

@@ -199,6 +199,7 @@ impl LogHandle {
     }
 
     /// Entries up to this number are committed: a record was written, perhaps not synced.
+    #[cfg(test)]
     pub(crate) fn committed(&self) -> u64 {
         self.shared.lock().committed
     }
@@ -206,11 +207,6 @@ impl LogHandle {
     /// Why the log has failed, if it has.
     pub(crate) fn error(&self) -> Option<LogError> {
         self.shared.lock().error.clone()
-    }
-
-    /// When appended events are durable.
-    pub(crate) fn durability(&self) -> Durability {
-        self.shared.durability
     }
 
     /// Bytes of memory that are appended and not yet encoded, about (what events point to is not

@@ -1,0 +1,157 @@
+//! What a push can wait for: visible, durable, both; and what becomes of it when the disk fails.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayfold::aggregate::{Count, Sum};
+use dayfold::engine::{LiveOptions, Measures, Pusher, Receipt, Running, ViewHandle, WaitError};
+use dayfold::log::Durability;
+use dayfold::serve::Query;
+use dayfold::store::{Failure, Faulty};
+use dayfold::time::{DayRange, EventTime};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+
+type Event = (EventTime, u64, i64);
+type Stats = (Count, Sum);
+
+/// Longer than any wait takes, unless something is broken.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The clock of these tests.
+const NOW: EventTime = 1_700_000_000_000;
+
+struct Program {
+    running: Running,
+    view: ViewHandle<u64, Stats>,
+    pusher: Pusher<Event>,
+}
+
+impl Program {
+    fn start(disk: Option<&Faulty>, durability: Durability, workers: usize) -> Program {
+        let mut engine = Engine::<Event>::new().clock(|| NOW);
+        let view = View::new("v").unwrap();
+        let view = engine.view(view, Measures::none(), |&(time, key, value): &Event| {
+            Some((time, key, (Count::one(), Sum::of(value))))
+        });
+        let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
+        if let Some(disk) = disk {
+            engine =
+                engine.data_in(Arc::new(disk.clone()), "data").log(durability, |event| event.0);
+        }
+        let running = engine.start(Cluster::workers(workers)).unwrap();
+        Program { running, view, pusher }
+    }
+
+    fn push(&self, values: std::ops::Range<i64>) -> Receipt {
+        let events = values.map(|value| (NOW - value, value as u64 % 3, value)).collect();
+        self.pusher.push(events).unwrap().receipt
+    }
+
+    fn total(&self) -> Option<Stats> {
+        self.view.ask(Query::total(DayRange::ALL)).unwrap().value()
+    }
+}
+
+fn stats(values: std::ops::Range<i64>) -> Option<Stats> {
+    Some((Count(values.end - values.start), Sum::of(values.sum::<i64>())))
+}
+
+#[test]
+fn what_is_visible_is_in_the_next_answer() {
+    for workers in [1, 3] {
+        let program = Program::start(None, Durability::System, workers);
+        for batch in 0..50 {
+            program.push(batch * 10..batch * 10 + 10).wait_visible(LONG).unwrap();
+            assert_eq!(program.total(), stats(0..batch * 10 + 10));
+        }
+        drop(program.pusher);
+        program.running.finish().unwrap();
+    }
+}
+
+#[test]
+fn what_is_durable_survives_a_loss_of_power() {
+    for (durability, workers) in
+        [(Durability::EveryCommit, 1), (Durability::Every(Duration::from_millis(3)), 2)]
+    {
+        let disk = Faulty::new(1);
+        let program = Program::start(Some(&disk), durability, workers);
+        for batch in 0..10 {
+            program.push(batch * 10..batch * 10 + 10).wait_durable(LONG).unwrap();
+        }
+        // Not waited for: it may be there, as a whole, or not.
+        let _ = program.push(100..110);
+        let left = disk.after_power_loss(0);
+        disk.crash();
+        drop(program);
+        let program = Program::start(Some(&left), durability, 3 - workers);
+        let total = program.total();
+        assert!(total == stats(0..100) || total == stats(0..110), "{total:?}");
+        program.push(200..203).wait_both(LONG).unwrap();
+        let (Count(events), _) = program.total().unwrap();
+        assert_eq!(events, total.unwrap().0.0 + 3);
+    }
+}
+
+#[test]
+fn nothing_is_promised_where_nothing_is_synced() {
+    let disk = Faulty::new(2);
+    for disk in [None, Some(&disk)] {
+        let program = Program::start(disk, Durability::System, 1);
+        let receipt = program.push(0..5);
+        assert!(matches!(receipt.wait_durable(LONG), Err(WaitError::NotPromised)));
+        assert!(matches!(receipt.wait_both(LONG), Err(WaitError::NotPromised)));
+        receipt.wait_visible(LONG).unwrap();
+        program.running.finish().unwrap();
+    }
+    // But a process that is killed loses nothing that was written.
+    let program = Program::start(Some(&disk.after_kill()), Durability::System, 2);
+    assert_eq!(program.total(), stats(0..5));
+}
+
+#[test]
+fn a_log_that_has_failed_acknowledges_nothing_more() {
+    for failure in [Failure::NotDone, Failure::DoneButReported, Failure::Partly, Failure::DiskFull]
+    {
+        let disk = Faulty::new(3);
+        let program = Program::start(Some(&disk), Durability::EveryCommit, 1);
+        program.push(0..10).wait_durable(LONG).unwrap();
+        disk.fail_at(disk.operations() + 1, failure);
+        let failed = program.push(10..20).wait_durable(LONG);
+        assert!(matches!(failed, Err(WaitError::Log(_) | WaitError::Stopped)), "{failed:?}");
+        // The engine stops, with the reason; what is pushed now comes back.
+        assert!(program.running.wait_stopped(LONG));
+        let ended = program.running.finish().err().unwrap().to_string();
+        assert!(ended.contains("log"), "{ended}");
+        assert_eq!(program.pusher.push(vec![(NOW, 1, 1)]).unwrap_err().events.len(), 1);
+        disk.free_space();
+        let program = Program::start(Some(&disk.after_kill()), Durability::EveryCommit, 2);
+        let total = program.total();
+        assert!(total == stats(0..10) || total == stats(0..20), "{failure:?}: {total:?}");
+    }
+}
+
+#[test]
+fn a_wait_may_be_given_up_and_begun_again() {
+    let disk = Faulty::new(4);
+    let hour = Durability::Every(Duration::from_secs(3_600));
+    let program = Program::start(Some(&disk), hour, 1);
+    // Sealing syncs the log: yesterday is to be behind us.
+    let is_sealed = || program.running.progress().views.iter().any(|v| v.sealed_through.is_some());
+    while !is_sealed() {
+        assert!(!program.running.wait_stopped(Duration::from_millis(1)));
+    }
+    let receipt = program.push(0..10);
+    let short = Duration::from_millis(20);
+    assert!(matches!(receipt.wait_durable(short), Err(WaitError::TimedOut { .. })));
+    receipt.wait_visible(LONG).unwrap();
+    // Stopping in order commits what is not committed yet.
+    let again = receipt.clone();
+    let waiting = std::thread::spawn(move || again.wait_durable(LONG));
+    drop(program.pusher);
+    program.running.finish().unwrap();
+    waiting.join().unwrap().unwrap();
+    receipt.wait_both(LONG).unwrap();
+}
