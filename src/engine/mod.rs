@@ -3,6 +3,45 @@
 //! An [`Engine`] is given views, a source and, if days are to be kept, a data folder. [`Engine::start`]
 //! puts it on threads of its own and returns a [`Running`], through which a program watches, waits and
 //! stops; the [`ViewHandle`]s that [`Engine::view`] returned ask queries from any thread.
+//!
+//! # Events of one's own, and a log
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use dayfold::aggregate::Count;
+//! use dayfold::engine::{LiveOptions, Measures};
+//! use dayfold::log::Durability;
+//! use dayfold::serve::Query;
+//! use dayfold::time::{DayRange, EventTime};
+//! use dayfold::view::View;
+//! use dayfold::{Cluster, Engine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! type Visit = (EventTime, String); // Whatever derives serde's traits can be logged.
+//! # let temporary = tempfile::tempdir()?;
+//! # let folder = temporary.path().join("data");
+//!
+//! let mut engine = Engine::<Visit>::new();
+//! let per_page = engine.view(View::new("per-page")?, Measures::none(), |(time, page)| {
+//!     Some((*time, page.clone(), Count::one()))
+//! });
+//! let pusher = engine.live(LiveOptions::new(|visit: &Visit| visit.0));
+//! let every = Durability::Every(Duration::from_millis(10));
+//! let engine = engine.data(folder).log(every, |visit| visit.0);
+//! let running = engine.start(Cluster::workers(1))?;
+//!
+//! let limit = Duration::from_secs(10);
+//! let pushed = pusher.push(vec![(0, "/home".to_owned()), (1, "/home".to_owned())])?;
+//! pushed.receipt.wait_both(limit)?; // Visible, and nothing can take it away any more.
+//! let answer = per_page.ask(Query::point("/home".to_owned(), DayRange::ALL))?;
+//! assert_eq!(answer.value(), Some(Count(2)));
+//! assert!(per_page.audit(DayRange::ALL, 0.1)?.findings.is_empty());
+//! drop(pusher);
+//! running.finish()?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod clock;

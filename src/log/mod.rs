@@ -78,12 +78,17 @@ pub use scan::{LogFile, LogState, StreamInfo, scan};
 pub(crate) use writer::{Entry, LogHandle, LogWriter};
 
 /// When appended events are durable, and what a crash can lose.
+///
+/// What is acknowledged as durable is never lost. An entry is there whole or not at all, whatever
+/// happened; what a source is read from again goes on exactly behind what is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// As soon as possible: each group of appends is synced before the next is written.
+    /// As soon as possible: each group of appends is synced before the next is written. What waits for
+    /// the sync before is one group. A crash can lose only what was not acknowledged.
     EveryCommit,
-    /// At most this long after they were appended (plus the time of the sync).
+    /// At most this long after they were appended (plus the time of the sync). A crash, of the process
+    /// or the machine, can lose what came in that time and was not acknowledged.
     Every(Duration),
     /// The operating system decides: a killed process loses nothing that was written, a machine
     /// that stops may lose what came since the last forced sync (sealing a day forces one). Nothing
