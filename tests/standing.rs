@@ -6,17 +6,19 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use common::Feed;
 use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
 use dayfold::key::KeyRange;
+use dayfold::log::Durability;
 use dayfold::serve::{Answer, Keys, Query, Shape};
 use dayfold::source::{CsvOptions, CsvSource, Input};
-use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
+use dayfold::store::{self, Disk, RunState, Store, StoreConfig, ViewRecord, ViewReport};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::{Limits, View};
 use dayfold::{Archive, Cluster, Engine, FoldDays, Moment};
@@ -214,6 +216,62 @@ fn a_paused_replay_closes_nothing() {
     let answer = handle.ask(Query::point("a".to_owned(), DayRange::ALL)).unwrap();
     assert_eq!(answer.value(), Some((Count(2), Sum::of(2))));
     running.finish().unwrap();
+}
+
+/// An engine with a log, whose source opens after `before`.
+fn logged(
+    folder: &Path,
+    views: &[&str],
+    before: impl FnOnce() -> Result<(), EngineError> + Send + 'static,
+) -> Running {
+    let rows = "time,key\n2013-03-09T10:00:00Z,a\n2013-03-10T10:00:00Z,b\n2013-03-11T10:00:00Z,c\n";
+    let mut engine = Engine::<Event>::new().data(folder).log(Durability::System, |event| event.0);
+    for name in views {
+        engine.view(View::new(name).unwrap(), Measures::none(), |(time, key, value): &Event| {
+            Some((*time, key.clone(), one(*value)))
+        });
+    }
+    let engine = engine.csv(
+        move |_| {
+            before()?;
+            let options = CsvOptions { fields: vec!["key".to_owned()], ..CsvOptions::new("time") };
+            Ok(Some(CsvSource::open(Input::reader("rows", rows.as_bytes()), options)?))
+        },
+        |row| Ok((row.time(), String::from_utf8_lossy(row.field(0)).into_owned(), 1)),
+    );
+    engine.start(Cluster::workers(2)).unwrap()
+}
+
+/// A view that is new in a folder has its past in the log, and days to seal at once. Not before the run
+/// has begun, though, in all processes: else a crash would leave days that some of them have never heard of.
+#[test]
+fn nothing_is_sealed_before_the_run_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = logged(folder.path(), &["old"], || Ok(()));
+    while !running.wait_sealed(Duration::from_secs(1)).unwrap() {}
+    running.finish().unwrap();
+
+    let (go_on, waiting) = mpsc::channel::<()>();
+    let running = logged(folder.path(), &["old", "new"], move || {
+        // Its sender is gone once the test has seen enough.
+        let _ = waiting.recv();
+        Err(EngineError::Input { message: "there is no source".to_owned() })
+    });
+    assert!(!running.wait_sealed(Duration::from_millis(300)).unwrap());
+    drop(go_on);
+    let error = loop {
+        match running.wait_sealed(Duration::from_secs(1)) {
+            Ok(sealed) => assert!(!sealed),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert_eq!(error, "there is no source");
+    drop(running);
+    let report = store::inspect(&Disk, folder.path()).unwrap();
+    assert_eq!(report.state, RunState::Complete, "only the first run has begun");
+    let through = |view: &ViewReport| (view.record.name.clone(), view.closed_through.is_some());
+    let views: Vec<_> = report.views.iter().map(through).collect();
+    assert_eq!(views, [("new".to_owned(), false), ("old".to_owned(), true)]);
 }
 
 #[test]

@@ -366,7 +366,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     /// Lets a part of the log in again, or ends the recovery of this worker.
     fn recover(&mut self) -> bool {
-        let Some(replay) = &self.replay else { return false };
+        // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
+        // may move on any worker only when the run has begun on all.
+        let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
         let views = &self.start.shared.views;
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {

@@ -163,7 +163,7 @@ impl Store {
         self.append(&mut manifest, Record::State(run))
     }
 
-    fn has_begun(&self, state: &State) -> bool {
+    pub(super) fn has_begun(&self, state: &State) -> bool {
         state.own.run.is_some_and(|run| run.number >= self.next_run.number)
     }
 }

@@ -127,12 +127,14 @@ impl Store {
     /// written. [`StoreError::Io`] if it may not have been; opening the folder again finds out.
     ///
     /// # Panics
-    /// If a local worker that prepares has not prepared up to `through`.
+    /// If the run has not begun, or a local worker that prepares has not prepared up to `through`.
     pub fn commit(&self, view: &str, through: Day) -> Result<(), StoreError> {
         self.check_view(view)?;
         let mut manifest = self.manifest();
         let batches = {
             let state = self.read();
+            // Else an opening would not know which processes have prepared it.
+            assert!(self.has_begun(&state), "a run begins before it commits");
             if state.own.through(view).is_some_and(|own| own >= through) {
                 return Ok(());
             }
