@@ -87,6 +87,22 @@ pub(crate) fn init_tracing() {
     let colours = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     subscriber.with_ansi(colours).log_internal_errors(false).init();
+    quiet_lost_connections();
+}
+
+/// Threads that talk to other processes panic when one is gone. The engine says so in words, and by name.
+fn quiet_lost_connections() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        let is_lost = text.contains("timely communication error")
+            || text.contains("MergeQueue poisoned")
+            || text.contains("thread panic: Any");
+        match is_lost {
+            true => tracing::debug!("{panic}"),
+            false => before(panic),
+        }
+    }));
 }
 
 /// Starts an engine; while it looks for the other processes, Ctrl-C ends the wait.

@@ -11,7 +11,24 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Cluster, ClusterError};
 use crate::time::EventTime;
 
-const MAGIC: u64 = u64::from_be_bytes(*b"dayfold\x01");
+/// What a connection is for. Each kind is connected after the one before it; a peer that is still at
+/// another one is a stranger, and tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The traffic of the dataflow.
+    Dataflow,
+    /// To notice that a peer is lost.
+    Watch,
+}
+
+impl Purpose {
+    const fn magic(self) -> u64 {
+        u64::from_be_bytes(match self {
+            Purpose::Dataflow => *b"dayfold\x01",
+            Purpose::Watch => *b"dayfold\x02",
+        })
+    }
+}
 
 /// A greeting has this many bytes; a stranger who sends others is hung up on.
 const HELLO_BYTES: usize = 56;
@@ -20,6 +37,15 @@ const HELLO_BYTES: usize = 56;
 const GREETING_LIMIT: Duration = Duration::from_secs(2);
 
 const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// Who has called.
+enum Greeting {
+    /// A peer, for the same purpose.
+    Peer(Hello),
+    /// A peer that is further on, or behind.
+    Early,
+    Stranger,
+}
 
 /// What a process says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +62,15 @@ pub(super) struct Hello {
 }
 
 impl Hello {
-    pub(super) fn new(cluster: &Cluster, definition: &str, floor: EventTime) -> Hello {
+    pub(super) fn new(
+        cluster: &Cluster,
+        purpose: Purpose,
+        definition: &str,
+        floor: EventTime,
+    ) -> Hello {
         let definition = format!("{}\n{definition}", env!("CARGO_PKG_VERSION"));
         let hello = Hello {
-            magic: MAGIC,
+            magic: purpose.magic(),
             process: cluster.process as u64,
             processes: cluster.processes() as u64,
             threads: cluster.threads as u64,
@@ -62,12 +93,17 @@ impl Hello {
         to.write_all(&bytes)
     }
 
-    /// Reads a greeting; `None` from a stranger.
-    fn receive(mut from: &TcpStream) -> io::Result<Option<Hello>> {
+    /// Reads a greeting.
+    fn receive(&self, mut from: &TcpStream) -> io::Result<Greeting> {
         let mut bytes = [0; HELLO_BYTES];
         from.read_exact(&mut bytes)?;
         let hello: Hello = codec().deserialize(&bytes).map_err(io::Error::other)?;
-        Ok((hello.magic == MAGIC && hello.checksum == hello.sum()).then_some(hello))
+        let known = [Purpose::Dataflow, Purpose::Watch].map(Purpose::magic);
+        Ok(match hello.checksum == hello.sum() && known.contains(&hello.magic) {
+            true if hello.magic == self.magic => Greeting::Peer(hello),
+            true => Greeting::Early,
+            false => Greeting::Stranger,
+        })
     }
 
     /// Checks a peer that is expected to be process `peer`.
@@ -142,7 +178,7 @@ fn call(address: &str, hello: &Hello, deadline: Instant) -> Option<(TcpStream, H
         let left = || deadline.saturating_duration_since(Instant::now()).max(RETRY_EVERY);
         let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
         if let Some(Ok(socket)) = resolved.map(|to| TcpStream::connect_timeout(&to, left()))
-            && let Ok(Some(theirs)) = greet(&socket, hello, left(), true)
+            && let Ok(Greeting::Peer(theirs)) = greet(&socket, hello, left(), true)
         {
             return Some((socket, theirs));
         }
@@ -156,8 +192,12 @@ fn answer(listener: &TcpListener, hello: &Hello, deadline: Instant) -> Option<(T
     while Instant::now() < deadline {
         match listener.accept() {
             Ok((socket, from)) => match greet(&socket, hello, GREETING_LIMIT, false) {
-                Ok(Some(theirs)) => return Some((socket, theirs)),
-                _ => tracing::warn!(%from, "a connection that is not from this cluster was closed"),
+                Ok(Greeting::Peer(theirs)) => return Some((socket, theirs)),
+                // It will try again.
+                Ok(Greeting::Early) => {}
+                Ok(Greeting::Stranger) | Err(_) => {
+                    tracing::warn!(%from, "a connection that is not from this cluster was closed")
+                }
             },
             Err(_) => std::thread::sleep(RETRY_EVERY),
         }
@@ -165,20 +205,15 @@ fn answer(listener: &TcpListener, hello: &Hello, deadline: Instant) -> Option<(T
     None
 }
 
-fn greet(
-    socket: &TcpStream,
-    hello: &Hello,
-    limit: Duration,
-    first: bool,
-) -> io::Result<Option<Hello>> {
+fn greet(socket: &TcpStream, hello: &Hello, limit: Duration, first: bool) -> io::Result<Greeting> {
     socket.set_nonblocking(false)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(limit.max(RETRY_EVERY)))?;
     if first {
         hello.send(socket)?;
     }
-    let theirs = Hello::receive(socket)?;
-    if !first && theirs.is_some() {
+    let theirs = hello.receive(socket)?;
+    if !first && matches!(theirs, Greeting::Peer(_)) {
         hello.send(socket)?;
     }
     socket.set_read_timeout(None)?;
@@ -197,7 +232,7 @@ mod tests {
 
     fn hello(process: usize, addresses: &[String], definition: &str, floor: EventTime) -> Hello {
         let cluster = Cluster::hosts(2, process, addresses.to_vec()).unwrap();
-        Hello::new(&cluster, definition, floor)
+        Hello::new(&cluster, Purpose::Dataflow, definition, floor)
     }
 
     #[test]

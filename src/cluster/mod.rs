@@ -3,11 +3,13 @@
 //! Timely connects processes without a time-out and without looking at who connects. So the processes
 //! shake hands themselves, on the same addresses: each one tells its index, the size of the cluster,
 //! its number of workers, and what its views are, and refuses a peer that says otherwise, before
-//! anything is read or written. Then timely gets the sockets.
+//! anything is read or written. Then timely gets the sockets. A second connection between each two of
+//! them tells a peer that is lost from one that leaves, by name, and one that hangs.
 //!
 //! The traffic is neither encrypted nor authenticated. Addresses default to the loopback interface.
 
 mod handshake;
+mod watch;
 
 use std::any::Any;
 use std::ops::Range;
@@ -19,7 +21,9 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 use crate::time::EventTime;
-use handshake::Hello;
+use handshake::{Hello, Purpose};
+use watch::Peer;
+pub(crate) use watch::{Notice, Watch};
 
 /// The first port of a cluster without a list of hosts; process `p` listens on this plus `p`.
 const FIRST_PORT: u16 = 2101;
@@ -138,17 +142,23 @@ impl Cluster {
             };
             let built = communication.try_build();
             let (builders, guard) = built.map_err(|reason| ClusterError::Timely { reason })?;
-            return Ok(Joined { threads, floor, builders, guard });
+            return Ok(Joined { threads, floor, builders, guard, peers: Vec::new() });
         }
-        let hello = Hello::new(&self, definition, floor);
+        let hello = Hello::new(&self, Purpose::Dataflow, definition, floor);
         let (sockets, floor) = handshake::connect(&self.addresses, &hello, self.patience)?;
+        let hello = Hello::new(&self, Purpose::Watch, definition, floor);
+        let (watched, _) = handshake::connect(&self.addresses, &hello, self.patience)?;
+        let watched = watched.into_iter().enumerate().filter_map(|(at, peer)| Some((at, peer?)));
+        let peer = |(at, socket)| Peer::new(at, self.addresses[at].clone(), socket);
+        let peers = watched.map(peer).collect::<Result<_, _>>();
+        let peers = peers.map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
         let hooks = Hooks::default();
         let local = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
         let (builders, guard) =
             initialize_networking_from_sockets(local, sockets, self.process, threads, hooks)
                 .map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        Ok(Joined { threads, floor, builders, guard: Box::new(guard) })
+        Ok(Joined { threads, floor, builders, guard: Box::new(guard), peers })
     }
 }
 
@@ -158,9 +168,23 @@ pub(crate) struct Joined {
     floor: EventTime,
     pub(crate) builders: Vec<AllocatorBuilder>,
     pub(crate) guard: Box<dyn Any + Send>,
+    peers: Vec<Peer>,
 }
 
 impl Joined {
+    /// Watches the other processes, if there are any.
+    pub(crate) fn watch(
+        &mut self,
+        report: impl Fn(usize, &str, Notice) + Send + 'static,
+    ) -> Result<Option<Watch>, ClusterError> {
+        if self.peers.is_empty() {
+            return Ok(None);
+        }
+        let watch = Watch::start(std::mem::take(&mut self.peers), report);
+        let reason = |error: std::io::Error| ClusterError::Timely { reason: error.to_string() };
+        watch.map(Some).map_err(reason)
+    }
+
     pub(crate) fn threads(&self) -> usize {
         self.threads
     }

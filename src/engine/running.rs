@@ -10,13 +10,19 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::receipt::Waits;
 use crate::archive::{Archive, ArchiveError};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, Notice, Watch};
 use crate::dataflow::ViewNumbers;
 use crate::log::LogError;
 use crate::source::{Consumed, SourceError};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
 use crate::view::View;
+
+/// What a worker says when timely has lost a connection, and does not know which.
+pub(crate) const CONNECTION_LOST: &str = "another process of the cluster is gone";
+
+/// How long to wait for the name of a process whose connection has ended.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How an engine stops, the same in every process of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +126,8 @@ pub(crate) struct Shared {
     finished: AtomicUsize,
     /// Checked at every turn of a worker: cheaper than the lock.
     pub(crate) failed: AtomicBool,
+    /// This process ends for a reason that the others do not know.
+    parted: AtomicBool,
     pub(crate) stop_requested: AtomicBool,
     /// The user wants the sources to end; to be told to all workers.
     pub(crate) interrupt_requested: AtomicBool,
@@ -164,6 +172,7 @@ impl Shared {
             changed: Condvar::new(),
             finished: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
+            parted: AtomicBool::new(false),
             stop_requested: AtomicBool::new(false),
             interrupt_requested: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
@@ -224,6 +233,44 @@ impl Shared {
         self.wake();
     }
 
+    /// Records that this process fails by itself. If a connection has ended, whose it was is known in a
+    /// moment, and is the better reason.
+    pub(crate) fn parted(&self, message: String) {
+        let mut state = self.lock();
+        if message == CONNECTION_LOST {
+            let is_open = |state: &mut State| state.outcome.is_none();
+            let waited = self.changed.wait_timeout_while(state, NAMED_WITHIN, is_open);
+            state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        let is_first = state.outcome.is_none();
+        drop(state);
+        if is_first {
+            self.parted.store(true, Ordering::Release);
+        }
+        self.stopped(Outcome::Failed(message));
+    }
+
+    /// What the watch has noticed of a peer.
+    pub(crate) fn noticed(&self, peer: usize, address: &str, notice: &Notice) {
+        match notice {
+            Notice::Lost => {
+                let message = format!(
+                    "process {peer} at {address} is gone: start all processes again, and they go on \
+                     from what is in the data folder"
+                );
+                // The others notice it as well: this process leaves them in order.
+                self.stopped(Outcome::Failed(message));
+            }
+            Notice::Silent(silence) => {
+                let silence = silence.as_secs();
+                tracing::warn!(
+                    "process {peer} at {address} has said nothing for {silence} s; all wait for it"
+                );
+            }
+            Notice::Back => tracing::warn!("process {peer} at {address} is back"),
+        }
+    }
+
     pub(crate) fn worker_finished(&self) {
         self.finished.fetch_add(1, Ordering::AcqRel);
         // The lock orders this with a waiter that has just looked.
@@ -252,6 +299,7 @@ pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) close: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -376,6 +424,9 @@ impl Running {
         if let Some(main) = self.main.take() {
             // Its outcome is in the shared state; it catches the panics of workers.
             let _ = main.join();
+        }
+        if let Some(watch) = self.watch.take() {
+            watch.leave(!self.shared.parted.load(Ordering::Acquire));
         }
         (self.close)();
     }

@@ -21,7 +21,7 @@ use super::logging::Logging;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
-use super::running::{EngineError, Outcome, Running, Shared};
+use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
 use super::tasks::Tasks;
 use super::view::{EngineView, WorkerView};
 use crate::archive::Archive;
@@ -81,10 +81,13 @@ impl<E> Start<E> {
 
 /// Starts the workers of this process.
 pub(super) fn spawn<E: Send + Sync + 'static>(
-    joined: Joined,
+    mut joined: Joined,
     start: Start<E>,
 ) -> Result<Running, EngineError> {
     let start = Arc::new(start);
+    let watching = Arc::clone(&start.shared);
+    let watch =
+        joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
     let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
     let (archive, live) = (start.archive.clone(), start.live.clone());
     let guards = timely::execute::execute_from(
@@ -102,7 +105,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
             results.into_iter().all(|result| result.is_ok())
         }));
         if !joined.unwrap_or(false) {
-            watched.stopped(Outcome::Failed("a worker or a connection ended".to_owned()));
+            watched.parted("a worker or a connection ended".to_owned());
         }
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
@@ -112,7 +115,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         live.iter().for_each(|queue| queue.close());
         waits.stop();
     });
-    Ok(Running { shared, archive: Some(archive), main: Some(main), close })
+    Ok(Running { shared, archive: Some(archive), main: Some(main), watch, close })
 }
 
 /// Runs a worker; whatever ends it early ends the engine, with the reason.
@@ -120,7 +123,11 @@ fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
     let outcome = match result {
         Ok(outcome) => outcome,
-        Err(panic) => Outcome::Failed(panic_message(&*panic)),
+        Err(panic) => {
+            let message = panic_message(&*panic);
+            start.shared.parted(message.clone());
+            Outcome::Failed(message)
+        }
     };
     if !outcome.is_orderly() {
         for dataflow in worker.installed_dataflows() {
@@ -138,7 +145,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = text.unwrap_or_else(|| "unknown panic".to_owned());
     // Timely notices a lost peer in this way only, and does not say which one.
     if text.contains("MergeQueue poisoned") {
-        return "another process of the cluster is gone".to_owned();
+        return CONNECTION_LOST.to_owned();
     }
     format!("a worker stopped: {text}")
 }
