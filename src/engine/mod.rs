@@ -239,7 +239,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
             // Only now have all processes rolled forward: what the others had prepared counts as well.
             self.views.iter().try_for_each(|view| view.load(&archive, &cluster))?;
         }
-        let (floor, threads) = (joined.floor(), joined.threads());
+        // With a log, it is greater than that under which a worker replays: all see when all are done.
+        let least = if log.is_some() { EventTime::MIN + 1 } else { EventTime::MIN };
+        let (floor, threads) = (joined.floor().max(least), joined.threads());
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));
