@@ -266,7 +266,8 @@ impl Calendar {
 
     /// The first day that is not over, with `grace` added to its end, at `floor`.
     pub fn first_open(&self, floor: EventTime, grace: i64) -> Day {
-        if floor == EventTime::MIN {
+        // No day ends before there is any event time.
+        if floor.saturating_sub(grace) < EVENT_TIME_MIN {
             return Day::MIN;
         }
         if floor == EventTime::MAX {
@@ -394,6 +395,13 @@ mod tests {
         assert_eq!(calendar.first_open(end + grace - 1, grace), day("2013-03-10"));
         assert_eq!(calendar.first_open(end + grace, grace), day("2013-03-11"));
         assert_eq!(calendar.first_open(EventTime::MIN, grace), Day::MIN);
+        assert_eq!(calendar.first_open(EventTime::MIN + 1, grace), Day::MIN);
+        assert_eq!(
+            calendar.first_open(EVENT_TIME_MIN, grace),
+            Day::MIN,
+            "nor does this go on for ever"
+        );
+        assert!(calendar.first_open(EVENT_TIME_MIN + grace, grace) > Day::MIN);
         assert_eq!(calendar.first_open(EventTime::MAX, grace), Day::MAX);
     }
 

@@ -281,7 +281,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let log =
             log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
         let (threads, floor) = (joined.threads(), joined.floor());
-        let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor));
+        // With a log, it is greater than that under which a worker replays: all see when all are done.
+        let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor).max(EventTime::MIN + 1));
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));

@@ -386,7 +386,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 }
                 Ok(Replayed::Passed(time)) => {
                     let skew = views.iter().map(View::skew).max().unwrap_or(0);
-                    floor = Some(time.saturating_sub(skew).min(self.start.shared.floor));
+                    // Less than the floor of this run, which says that a worker has replayed its share.
+                    let below = self.start.shared.floor.saturating_sub(1);
+                    floor = Some(time.saturating_sub(skew).min(below));
                     break;
                 }
                 Ok(Replayed::Done) => {

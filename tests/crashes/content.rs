@@ -1,0 +1,110 @@
+//! A CSV source in memory that grows, and what is to become of each of its rows.
+
+use dayfold::source::{CsvOptions, Row};
+use dayfold::time::EventTime;
+
+use crate::program::{Event, HOUR, START};
+use crate::random::Random;
+
+/// What the function of the program says of a value that is none.
+const NO_NUMBER: &str = "not a number";
+
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    /// Accepted rows, each with the position behind it.
+    pub(crate) events: Vec<(u64, Event)>,
+    /// Refused rows: the line, the row as it stands there, and the reason if the program gave it.
+    pub(crate) refused: Vec<(u64, Vec<u8>, Option<&'static str>)>,
+    arrival: bool,
+    watermark: EventTime,
+    line: u64,
+}
+
+impl Content {
+    /// A source without rows. `arrival`: whether it has a clock of its own.
+    pub(crate) fn new(arrival: bool) -> Content {
+        let (events, refused) = (Vec::new(), Vec::new());
+        let bytes = b"t,a,k,v\n".to_vec();
+        Content { bytes, events, refused, arrival, watermark: START, line: 2 }
+    }
+
+    pub(crate) fn options(&self) -> CsvOptions {
+        let arrival = self.arrival.then(|| "a".to_owned());
+        // The wall clock has no say in these tests.
+        let (fields, ahead_limit) = (vec!["k".to_owned(), "v".to_owned()], 10_000_000 * HOUR);
+        CsvOptions { arrival, fields, ahead_limit, ..CsvOptions::new("t") }
+    }
+
+    /// Accepted rows up to a position.
+    pub(crate) fn events_before(&self, bytes: u64) -> usize {
+        self.events.partition_point(|(end, _)| *end <= bytes)
+    }
+
+    /// Appends some rows. The last one may lack the end of its line, until the next ones come.
+    pub(crate) fn grow(&mut self, random: &mut Random) {
+        let rows = match random.below(24) {
+            0 => 9_000,
+            1..4 => 0,
+            _ => random.below(150),
+        };
+        if rows > 0 && self.bytes.last() != Some(&b'\n') {
+            self.end_line(random);
+        }
+        // Days without an end keep blocks long.
+        let hours = if rows > 1_000 { 1 } else { 20 };
+        for row in 0..rows {
+            self.watermark += match random.below(40) {
+                0 => random.between(1, 3 * hours) * HOUR,
+                1..9 => random.between(0, hours) * HOUR / 4,
+                _ => random.between(0, 60_000),
+            };
+            self.push_row(random);
+            if row + 1 < rows || !random.one_in(4) {
+                self.end_line(random);
+            }
+        }
+    }
+
+    fn push_row(&mut self, random: &mut Random) {
+        let late = match random.below(12) {
+            0 => random.between(0, 240) * HOUR,
+            1..3 => random.between(0, 30) * HOUR,
+            _ => random.between(0, HOUR),
+        };
+        let (time, key) = (self.watermark - late, random.below(30));
+        let value = random.between(-1_000, 1_000);
+        let arrival = if random.one_in(30) { String::new() } else { self.watermark.to_string() };
+        let cell = match random.below(8) {
+            0 => format!("\"{key}\""),
+            1 if random.one_in(4) => format!("\"{key}\n\""),
+            _ => key.to_string(),
+        };
+        let (row, refused) = match random.below(25) {
+            0 => (format!("soon,{arrival},{cell},{value}"), Some(None)),
+            1 => (format!("{time},{arrival},{cell}"), Some(None)),
+            2 | 3 => (format!("{time},{arrival},{cell},x{value}"), Some(Some(NO_NUMBER))),
+            _ => (format!("{time},{arrival},{cell},{value}"), None),
+        };
+        self.bytes.extend_from_slice(row.as_bytes());
+        match refused {
+            Some(reason) => self.refused.push((self.line, row.clone().into_bytes(), reason)),
+            None => self.events.push((self.bytes.len() as u64, (time, key, value, 0))),
+        }
+        self.line += row.bytes().filter(|byte| *byte == b'\n').count() as u64;
+    }
+
+    fn end_line(&mut self, random: &mut Random) {
+        let blank = if random.one_in(10) { random.below(4) } else { 0 };
+        for _ in 0..=blank {
+            self.bytes.extend_from_slice(if random.one_in(5) { b"\r\n" } else { b"\n" });
+            self.line += 1;
+        }
+    }
+}
+
+/// An event of a row, or why there is none.
+pub(crate) fn parse(row: &Row<'_>) -> Result<Event, String> {
+    let number = |at: usize| std::str::from_utf8(row.field(at)).ok()?.trim().parse::<i64>().ok();
+    let (key, value) = number(0).zip(number(1)).ok_or(NO_NUMBER)?;
+    Ok((row.time(), key as u64, value, 0))
+}

@@ -1,0 +1,170 @@
+//! The program that is run again and again: its views, what they are to answer, and an engine of it.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use dayfold::Engine;
+use dayfold::aggregate::{Count, Semigroup, Sum};
+use dayfold::engine::{LiveOptions, Measures, Pusher, ViewHandle};
+use dayfold::log::Durability;
+use dayfold::source::{Consumed, CsvSource, Input, Refused};
+use dayfold::store::Faulty;
+use dayfold::time::{Day, EventTime};
+use dayfold::view::View;
+
+use crate::content::{Content, parse};
+use crate::random::Random;
+
+pub(crate) const HOUR: i64 = 3_600_000;
+/// 2013-03-08T00:00:00Z: New York's clocks go forward two days later.
+pub(crate) const START: EventTime = 1_362_700_800_000;
+
+/// Time, key, value, and the batch that it was pushed in, or 0.
+pub(crate) type Event = (EventTime, u64, i64, u64);
+pub(crate) type Stats = (Count, Sum);
+pub(crate) type Rows = Vec<(Day, u64, Stats)>;
+
+/// A view, as data.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    zone: &'static str,
+    pub(crate) grace: i64,
+    /// Its event times are so much later than the log's.
+    shift: i64,
+    /// Its key is the event's, divided by this; `None`: the number of the batch that was pushed.
+    divisor: Option<u64>,
+    /// Values are multiplied by this: the part of the definition that may change.
+    pub(crate) factor: i64,
+    /// Whether the definition may be another one than the folder has.
+    pub(crate) redefined: bool,
+}
+
+impl Spec {
+    pub(crate) fn random(name: &'static str, random: &mut Random) -> Spec {
+        Spec {
+            name,
+            zone: random.pick(&["UTC", "America/New_York", "Asia/Kolkata"]),
+            grace: Spec::grace(random),
+            shift: random.pick(&[0, 0, 5 * HOUR, -30 * HOUR]),
+            divisor: Some(random.pick(&[1, 1, 7])),
+            factor: 1,
+            redefined: false,
+        }
+    }
+
+    /// The view that tells which batches are in.
+    pub(crate) fn batches(random: &mut Random) -> Spec {
+        Spec { divisor: None, shift: 0, ..Spec::random("batches", random) }
+    }
+
+    pub(crate) fn is_of_batches(&self) -> bool {
+        self.divisor.is_none()
+    }
+
+    pub(crate) fn grace(random: &mut Random) -> i64 {
+        random.pick(&[0, HOUR, HOUR, 30 * HOUR])
+    }
+
+    fn row(&self, &(time, key, value, batch): &Event) -> Option<(EventTime, u64, Stats)> {
+        let key = match self.divisor {
+            Some(divisor) => key / divisor,
+            None if batch == 0 => return None,
+            None => batch,
+        };
+        Some((time + self.shift, key, (Count::one(), Sum::of(value * self.factor))))
+    }
+
+    pub(crate) fn view(&self) -> View {
+        let view = View::new(self.name).unwrap().zone(self.zone).unwrap();
+        let view = view.grace_ms(self.grace).unwrap().skew_ms(self.shift.abs()).unwrap();
+        view.defined_as(&format!("values times {}", self.factor))
+    }
+
+    /// The answer from scratch.
+    pub(crate) fn rows<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Rows {
+        let view = self.view();
+        let mut groups = BTreeMap::<(Day, u64), Stats>::new();
+        for (time, key, stats) in events.filter_map(|event| self.row(event)) {
+            let day = view.calendar().day_of(time);
+            groups.entry((day, key)).and_modify(|sum| sum.plus_equals(&stats)).or_insert(stats);
+        }
+        groups.into_iter().map(|((day, key), stats)| (day, key, stats)).collect()
+    }
+}
+
+/// Locks what no panic of another thread can have left half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a source was told when it was opened, and the refused rows since, those of earlier runs included.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) consumed: Option<Consumed>,
+    pub(crate) refused: Vec<Refused>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) views: Vec<Spec>,
+    pub(crate) durability: Durability,
+    pub(crate) reads: bool,
+    pub(crate) is_live: bool,
+    pub(crate) tick_rows: usize,
+    /// The wall clock.
+    pub(crate) clock: Arc<AtomicI64>,
+}
+
+/// An engine of the program, ready to be started.
+pub(crate) struct Built {
+    pub(crate) engine: Engine<Event>,
+    pub(crate) handles: Vec<ViewHandle<u64, Stats>>,
+    pub(crate) pusher: Option<Pusher<Event>>,
+    pub(crate) told: Arc<Mutex<Told>>,
+}
+
+impl Program {
+    pub(crate) fn build(&self, storage: &Faulty, content: &Content) -> Built {
+        let clock = Arc::clone(&self.clock);
+        let mut engine = Engine::new()
+            .clock(move || clock.load(Ordering::SeqCst))
+            .data_in(Arc::new(storage.clone()), "/data")
+            .log(self.durability, |event: &Event| event.0)
+            .tick_rows(self.tick_rows);
+        let mut handles = Vec::new();
+        for spec in &self.views {
+            let of = spec.clone();
+            handles.push(engine.view(spec.view(), Measures::none(), move |event| of.row(event)));
+            if spec.redefined {
+                engine = engine.redefine(spec.name);
+            }
+        }
+        let told = Arc::<Mutex<Told>>::default();
+        if self.reads {
+            let (opening, keeping) = (Arc::clone(&told), Arc::clone(&told));
+            let (bytes, options) = (content.bytes.clone(), content.options());
+            engine = engine.csv(
+                move |resume| {
+                    let (consumed, refused) = (resume.consumed(), resume.refused().to_vec());
+                    *lock(&opening) = Told { consumed, refused };
+                    let input = Input::reader("rows", Cursor::new(bytes));
+                    Ok(Some(match consumed {
+                        Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
+                        None => CsvSource::open(input, options)?,
+                    }))
+                },
+                parse,
+            );
+            engine = engine.refused(move |refused| {
+                lock(&keeping).refused.push(refused.clone());
+                Ok(())
+            });
+        }
+        let options = LiveOptions { disorder: HOUR, ..LiveOptions::new(|event: &Event| event.0) };
+        let pusher = self.is_live.then(|| engine.live(options));
+        Built { engine, handles, pusher, told }
+    }
+}

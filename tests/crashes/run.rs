@@ -1,0 +1,395 @@
+//! One run of the program: how it goes, how it ends, and what is looked at meanwhile.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dayfold::Cluster;
+use dayfold::engine::{EngineError, Running, ViewHandle, WaitError};
+use dayfold::key::KeyRange;
+use dayfold::serve::{Answer, Query, Revision};
+use dayfold::store::Failure;
+use dayfold::time::{Day, DayRange};
+
+use crate::program::{Built, HOUR, Rows, Stats, lock};
+use crate::world::{Fate, World};
+
+/// Nothing takes so long but what hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Complete,
+    Interrupt,
+    /// The program drops the engine.
+    Drop,
+    /// At the operation with this number of the run.
+    Crash(u64),
+    Fail(u64, Failure),
+}
+
+/// A run that is going on.
+struct Run<'a> {
+    world: &'a mut World,
+    built: Built,
+    running: Running,
+    /// The count that each view has shown.
+    shown: Vec<i64>,
+}
+
+/// Whether the run has ended because of what was to go wrong.
+struct Over;
+
+impl World {
+    /// Runs the program once. Returns whether it was complete: all sealed, and finished in order.
+    pub(crate) fn run(&mut self, workers: usize, end: End) -> bool {
+        self.note(format!("{workers} workers, to end with {end:?}"));
+        let base = self.storage.operations();
+        match end {
+            End::Crash(number) => self.storage.crash_at(base + number),
+            End::Fail(number, failure) => self.storage.fail_at(base + number, failure),
+            _ => {}
+        }
+        self.faulty_from = match end {
+            End::Crash(number) | End::Fail(number, _) => base + number,
+            _ => u64::MAX,
+        };
+        self.old_batches = self.batches.len();
+        let mut built = self.program.build(&self.storage, &self.content);
+        let engine = std::mem::take(&mut built.engine);
+        let running = match engine.start(Cluster::workers(workers)) {
+            Ok(running) => running,
+            Err(error) => {
+                self.judge(&error);
+                return false;
+            }
+        };
+        let shown = vec![0; built.handles.len()];
+        let mut run = Run { world: self, built, running, shown };
+        let result = run.go(end);
+        let Run { built, running, .. } = run;
+        let complete = match result {
+            Ok(true) => match running.finish() {
+                Ok(stopped) => {
+                    assert!(stopped.sealed, "it was sealed before");
+                    true
+                }
+                Err(EngineError::Interrupted) => true,
+                Err(error) => {
+                    self.judge(&error);
+                    false
+                }
+            },
+            Ok(false) => {
+                drop(running);
+                false
+            }
+            Err(Over) => {
+                let error = running.finish().err();
+                self.judge(&error.expect("an engine that has stopped says why"));
+                false
+            }
+        };
+        let told = lock(&built.told);
+        self.check_refused(&told.refused);
+        drop(told);
+        self.note(format!("complete: {complete}, {} operations", self.storage.operations() - base));
+        if complete && self.faulty_from == u64::MAX {
+            self.operations = self.storage.operations() - base;
+        }
+        if complete {
+            for (_, fate) in &mut self.batches[self.old_batches..] {
+                *fate = if *fate == Fate::Open { Fate::In } else { *fate };
+            }
+        }
+        complete
+    }
+
+    /// An error is to be one, and to come of what was to go wrong.
+    fn judge(&self, error: &EngineError) {
+        let text = format!("{error}");
+        self.note(format!("ended with: {text}"));
+        assert!(self.has_failed(), "nothing had gone wrong: {text}");
+        assert!(!text.contains("a worker stopped") && !text.contains("panicked"), "{text}");
+    }
+
+    /// Refused rows came in the order of the source, each once.
+    fn check_refused(&self, refused: &[dayfold::source::Refused]) {
+        assert!(refused.len() <= self.content.refused.len(), "too many refused: {refused:?}");
+        for (found, (line, row, reason)) in refused.iter().zip(&self.content.refused) {
+            assert_eq!((found.line, &found.row), (*line, row), "{refused:?}");
+            assert!(reason.is_none_or(|reason| found.reason == reason), "{found:?}");
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Returns whether all was sealed, unless it is to be dropped.
+    fn go(&mut self, end: End) -> Result<bool, Over> {
+        for _ in 0..self.world.random.below(8) {
+            self.act()?;
+        }
+        match end {
+            End::Drop => return Ok(false),
+            End::Interrupt => self.running.interrupt(),
+            _ => {}
+        }
+        for _ in 0..self.world.random.below(3) {
+            self.act()?;
+        }
+        self.built.pusher = None;
+        self.seal()?;
+        for _ in 0..self.world.random.below(3) {
+            self.act()?;
+        }
+        self.check_sealed()?;
+        Ok(true)
+    }
+
+    fn is_over(&self) -> bool {
+        self.world.has_failed()
+    }
+
+    /// What failed may fail only if something was to go wrong.
+    fn over<T, E: std::fmt::Display>(&self, result: Result<T, E>, what: &str) -> Result<T, Over> {
+        result.map_err(|error| {
+            self.world.note(format!("{what}: {error}"));
+            let is_over = self.is_over();
+            let stopped = self.running.wait_sealed(Duration::ZERO);
+            assert!(is_over, "{what}: {error}, and nothing had gone wrong: {stopped:?}");
+            Over
+        })
+    }
+
+    fn seal(&mut self) -> Result<(), Over> {
+        for _ in 0..HANGS.as_secs() {
+            match self.running.wait_sealed(Duration::from_secs(1)) {
+                Ok(true) => return Ok(()),
+                Err(EngineError::Interrupted) => unreachable!("nobody has finished it"),
+                Err(error) => return self.over(Err(error), "sealing"),
+                Ok(false) => {}
+            }
+        }
+        panic!("not sealed: {:?}", self.running.progress());
+    }
+
+    /// Does one of what a program does while an engine runs.
+    fn act(&mut self) -> Result<(), Over> {
+        let which = self.world.random.below(self.built.handles.len() as u64) as usize;
+        let view = self.built.handles[which].clone();
+        match self.world.random.below(12) {
+            0..4 => self.look(which, &view)?,
+            4 => {
+                let days = self.days();
+                let audited = self.over(view.audit(days, 1.0), "an audit")?;
+                assert!(audited.findings.is_empty() || self.is_over(), "{:?}", audited.findings);
+            }
+            5 => {
+                let days = self.days();
+                self.over(view.rebuild(days, 1.0), "a rebuild")?;
+            }
+            6 => {
+                let query = Query::rows(KeyRange::all(), DayRange::ALL).revision(Revision::First);
+                self.ask(&view, query)?;
+            }
+            7 => {
+                let hours = self.world.random.between(0, 30);
+                self.world.program.clock.fetch_add(hours * HOUR, Ordering::SeqCst);
+            }
+            8 => std::thread::yield_now(),
+            _ => self.push()?,
+        }
+        Ok(())
+    }
+
+    /// Some days of those that there are.
+    fn days(&mut self) -> DayRange {
+        let events = &self.world.content.events;
+        let last = events.last().map_or(crate::program::START, |(_, event)| event.0);
+        let first = (crate::program::START / (24 * HOUR)) as i32 - 6;
+        let last = (last / (24 * HOUR)) as i32 + 3;
+        let random = &mut self.world.random;
+        let (one, two) = (random.between(first.into(), last.into()), random.between(1, 20));
+        if random.one_in(3) {
+            DayRange::ALL
+        } else {
+            DayRange::new(Day(one as i32), Day((one + two) as i32))
+        }
+    }
+
+    fn ask(
+        &self,
+        view: &ViewHandle<u64, Stats>,
+        query: Query<u64>,
+    ) -> Result<Answer<u64, Stats>, Over> {
+        let answer = view.ask_timeout(query, HANGS);
+        if let Err(error @ dayfold::engine::AskError::TimedOut { .. }) = &answer {
+            panic!("{error}");
+        }
+        self.over(answer, "a query")
+    }
+
+    /// A total never goes down, is never above what was accepted, and has all that was in the log.
+    fn look(&mut self, which: usize, view: &ViewHandle<u64, Stats>) -> Result<(), Over> {
+        let spec = self.world.program.views[which].clone();
+        let answer = self.ask(view, Query::keys(KeyRange::all(), DayRange::ALL))?;
+        let counts: i64 = answer.items.iter().map(|item| item.parts.merged().unwrap().0.0).sum();
+        let told = lock(&self.built.told);
+        let consumed = told.consumed.map_or(0, |consumed| consumed.bytes);
+        drop(told);
+        let count = |fate| self.world.pushed(fate).count();
+        // What is durable need not be visible yet, but what was in before the run is.
+        let old = &self.world.batches[..self.world.old_batches];
+        let old = old.iter().filter(|(_, fate)| *fate == Fate::In).flat_map(|(events, _)| events);
+        let (mut least, mut most) = (old.count(), count(Fate::In) + count(Fate::Open));
+        if !spec.is_of_batches() {
+            least += self.world.content.events_before(consumed);
+            most += self.world.content.events.len();
+        }
+        let range = least as i64..=most as i64;
+        assert!(range.contains(&counts), "{}: {counts} events, expected {range:?}", spec.name);
+        assert!(counts >= self.shown[which], "{}: {counts} after {:?}", spec.name, self.shown);
+        self.shown[which] = counts;
+        if spec.is_of_batches() {
+            for item in &answer.items {
+                let number = item.key.unwrap();
+                let whole = self.world.batches[number as usize - 1].0.len() as i64;
+                let merged = item.parts.merged().unwrap().0.0;
+                assert_eq!(merged, whole, "batch {number} is in as a whole or not at all");
+                let fate = self.world.fate(number);
+                assert_ne!(*fate, Fate::Out, "batch {number} was refused");
+                if item.parts.batch.is_some() {
+                    *fate = Fate::In;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self) -> Result<(), Over> {
+        let Some(pusher) = &self.built.pusher else { return Ok(()) };
+        let (number, events) = self.world.batch();
+        let pushed = match pusher.push(events) {
+            Ok(pushed) => pushed,
+            Err(_) => {
+                *self.world.fate(number) = Fate::Out;
+                assert!(self.is_over() || self.running.is_interrupted());
+                return Ok(());
+            }
+        };
+        assert_eq!(pushed.refused, []);
+        let wait = self.world.random.below(3);
+        let waited = match wait {
+            0 => return Ok(()),
+            1 => pushed.receipt.wait_durable(HANGS),
+            _ => pushed.receipt.wait_visible(HANGS),
+        };
+        match waited {
+            Err(WaitError::TimedOut { .. }) => panic!("batch {number} hangs"),
+            Err(WaitError::NotPromised) => {
+                assert_eq!(self.world.program.durability, dayfold::log::Durability::System);
+            }
+            other => {
+                self.over(other, "a receipt")?;
+                if wait == 1 {
+                    *self.world.fate(number) = Fate::In;
+                } else {
+                    let views = self.world.program.views.iter();
+                    let at = views.take_while(|view| !view.is_of_batches()).count();
+                    let view = self.built.handles[at].clone();
+                    let answer = self.ask(&view, Query::point(number, DayRange::ALL))?;
+                    let whole = self.world.batches[number as usize - 1].0.len() as i64;
+                    assert_eq!(answer.value().map(|stats| stats.0.0), Some(whole));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// With everything sealed, every view is what a computation from scratch gives, and stays what it was.
+    fn check_sealed(&mut self) -> Result<(), Over> {
+        self.settle_batches()?;
+        let all = self.world.content.events.len();
+        let read = match self.running.consumed() {
+            Some(consumed) => self.world.content.events_before(consumed.bytes),
+            None => 0,
+        };
+        for (spec, view) in self.world.program.views.clone().iter().zip(self.built.handles.clone())
+        {
+            let answer = self.ask(&view, Query::rows(KeyRange::all(), DayRange::ALL))?;
+            // In the folder: what is sealed without rows is known to this run only.
+            let through = self.running.store().and_then(|store| store.closed_through(spec.name));
+            for item in &answer.items {
+                assert!(item.parts.speed.is_none() && item.parts.amendments.is_none(), "{item:?}");
+            }
+            let rows = rows_of(answer);
+            let count: i64 = rows.iter().map(|(.., stats)| stats.0.0).sum();
+            let expect = spec.rows(self.world.events(if self.running.is_interrupted() {
+                read
+            } else {
+                all
+            }));
+            let expected: i64 = expect.iter().map(|(.., stats)| stats.0.0).sum();
+            // Of an interrupted run, the log may have more rows, behind a hole.
+            if !self.running.is_interrupted() || count <= expected {
+                assert_same(&rows, &expect, spec.name);
+            }
+            if let Some((through, before)) = self.world.past.get(spec.name) {
+                let query = Query::rows(KeyRange::all(), DayRange::ALL);
+                let answer = self.ask(&view, query.revision(Revision::At(*through)))?;
+                let what = format!("{} as of the closing of {through}", spec.name);
+                assert_same(&rows_of(answer), before, &what);
+            }
+            if let Some(through) = through {
+                self.world.past.insert(spec.name, (through, rows));
+            }
+        }
+        let told = lock(&self.built.told);
+        if !self.running.is_interrupted() && self.world.program.reads {
+            assert_eq!(told.refused.len(), self.world.content.refused.len(), "refused rows");
+        }
+        Ok(())
+    }
+
+    /// Every batch is in as a whole or not at all; of earlier runs, it is known now which ones are.
+    fn settle_batches(&mut self) -> Result<(), Over> {
+        let views = self.world.program.views.iter();
+        let Some(at) = views.clone().position(|view| view.is_of_batches()) else { return Ok(()) };
+        let view = self.built.handles[at].clone();
+        let answer = self.ask(&view, Query::keys(KeyRange::all(), DayRange::ALL))?;
+        let mut counts = vec![0; self.world.batches.len()];
+        for item in &answer.items {
+            counts[item.key.unwrap() as usize - 1] = item.parts.merged().unwrap().0.0;
+        }
+        let batches = self.world.batches.iter_mut().zip(counts).enumerate();
+        for (at, ((events, fate), count)) in batches {
+            let is_in = count == events.len() as i64;
+            assert!(is_in || count == 0, "batch {} is in with {count} events", at + 1);
+            let expect = match *fate {
+                Fate::Open if at < self.world.old_batches => is_in,
+                Fate::Open | Fate::In => true,
+                Fate::Out => false,
+            };
+            assert_eq!(is_in, expect, "whether batch {} is in, which was {fate:?}", at + 1);
+            *fate = if is_in { Fate::In } else { Fate::Out };
+        }
+        Ok(())
+    }
+}
+
+fn rows_of(answer: Answer<u64, Stats>) -> Rows {
+    let items = answer.items.into_iter();
+    items.map(|item| (item.day.unwrap(), item.key.unwrap(), item.parts.merged().unwrap())).collect()
+}
+
+/// Shows what differs only.
+#[track_caller]
+fn assert_same(found: &Rows, expected: &Rows, what: &str) {
+    let only = |of: &Rows, other: &Rows| -> Rows {
+        of.iter().filter(|row| !other.contains(row)).take(8).copied().collect()
+    };
+    if found != expected {
+        let (found, expected) = (only(found, expected), only(expected, found));
+        panic!("{what}: found {found:?}, expected {expected:?}");
+    }
+}

@@ -1,0 +1,150 @@
+//! What outlives the runs of a program: the machine, the sources, and what is known of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dayfold::log::Durability;
+use dayfold::store::Faulty;
+use dayfold::time::Day;
+
+use crate::content::Content;
+use crate::program::{Event, HOUR, Program, Rows, START, Spec, lock};
+use crate::random::Random;
+
+/// What is known of a batch that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It was acknowledged as durable, or seen in a sealed day: it is in, whatever happens.
+    In,
+    /// It was pushed, and the next complete run tells.
+    Open,
+    /// It never entered.
+    Out,
+}
+
+/// The views of a complete run, by name: up to where it was sealed, and the rows.
+pub(crate) type Past = BTreeMap<&'static str, (Day, Rows)>;
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) storage: Faulty,
+    pub(crate) program: Program,
+    pub(crate) content: Content,
+    /// The events of each batch; the first one has the number 1.
+    pub(crate) batches: Vec<(Vec<Event>, Fate)>,
+    /// The operations of the last complete run.
+    pub(crate) operations: u64,
+    /// The operation at which something goes wrong in this run, as the storage counts.
+    pub(crate) faulty_from: u64,
+    pub(crate) past: Past,
+    /// Batches with lower numbers are from earlier runs.
+    pub(crate) old_batches: usize,
+    /// What was done, for whoever looks for the reason of a failure.
+    trace: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: Arc<Mutex<Vec<String>>>) -> World {
+        let mut random = Random(seed);
+        let (reads, is_live) =
+            random.pick(&[(true, false), (true, false), (true, true), (false, true)]);
+        let mut views = vec![Spec::random("first", &mut random)];
+        if random.one_in(2) {
+            views.push(Spec::random("second", &mut random));
+        }
+        if is_live {
+            views.push(Spec::batches(&mut random));
+        }
+        let durability = random.pick(&[
+            Durability::EveryCommit,
+            Durability::Every(Duration::from_millis(2)),
+            Durability::System,
+        ]);
+        let tick_rows = random.pick(&[1, 10, 10, 100, 10_000]);
+        let clock = Arc::new(AtomicI64::new(START));
+        let content = Content::new(random.one_in(2));
+        let program = Program { views, durability, reads, is_live, tick_rows, clock };
+        let world = World {
+            storage: Faulty::new(random.next()),
+            random,
+            program,
+            content,
+            batches: Vec::new(),
+            operations: 60,
+            faulty_from: u64::MAX,
+            past: Past::new(),
+            old_batches: 0,
+            trace,
+        };
+        world.note(format!(
+            "{:?}, {durability:?}, ticks of {tick_rows}, csv {reads}, live {is_live}",
+            world.program.views
+        ));
+        world
+    }
+
+    /// Whether something has gone wrong in the storage.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.storage.operations() >= self.faulty_from
+    }
+
+    pub(crate) fn note(&self, what: String) {
+        lock(&self.trace).push(what);
+    }
+
+    /// What may change between two runs: more rows, other graces, a view that is added or defined anew.
+    pub(crate) fn change(&mut self) {
+        if self.program.reads {
+            self.content.grow(&mut self.random);
+        }
+        let random = &mut self.random;
+        self.program.clock.fetch_add(random.between(0, 30) * HOUR, Ordering::SeqCst);
+        let views = &mut self.program.views;
+        if random.one_in(4) {
+            views.iter_mut().for_each(|view| view.grace = Spec::grace(random));
+        }
+        if random.one_in(8) && views.iter().all(|view| view.name != "added") {
+            views.push(Spec::random("added", random));
+        }
+        if random.one_in(8) {
+            let view = random.below(views.len() as u64) as usize;
+            views[view].factor = random.between(1, 4);
+            views[view].redefined = true;
+            self.past.remove(views[view].name);
+        }
+        let views: Vec<_> = views.iter().map(|view| (view.name, view.grace, view.factor)).collect();
+        self.note(format!("{} rows; views, graces, factors: {views:?}", self.content.events.len()));
+    }
+
+    /// A new batch of events around the wall clock, and its number.
+    pub(crate) fn batch(&mut self) -> (u64, Vec<Event>) {
+        let (now, number) =
+            (self.program.clock.load(Ordering::SeqCst), self.batches.len() as u64 + 1);
+        let random = &mut self.random;
+        let event = |random: &mut Random| {
+            let late = if random.one_in(5) { 100 } else { 2 };
+            let time = now - random.between(-HOUR, late * HOUR);
+            (time, random.below(30), random.between(-1_000, 1_000), number)
+        };
+        let events: Vec<Event> = (0..1 + random.below(6)).map(|_| event(random)).collect();
+        self.batches.push((events.clone(), Fate::Open));
+        (number, events)
+    }
+
+    pub(crate) fn fate(&mut self, number: u64) -> &mut Fate {
+        &mut self.batches[number as usize - 1].1
+    }
+
+    /// The events that were pushed and are of this fate.
+    pub(crate) fn pushed(&self, fate: Fate) -> impl Iterator<Item = &Event> {
+        self.batches.iter().filter(move |(_, of)| *of == fate).flat_map(|(events, _)| events)
+    }
+
+    /// All events that are in, of so many rows of the CSV source.
+    pub(crate) fn events(&self, rows: usize) -> impl Iterator<Item = &Event> {
+        let rows = self.content.events[..rows].iter().map(|(_, event)| event);
+        rows.chain(self.pushed(Fate::In))
+    }
+}
