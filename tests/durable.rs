@@ -155,3 +155,25 @@ fn a_wait_may_be_given_up_and_begun_again() {
     waiting.join().unwrap().unwrap();
     receipt.wait_both(LONG).unwrap();
 }
+
+#[test]
+fn stopping_leaves_open_days_open_also_in_the_middle_of_recovery() {
+    let disk = Faulty::new(5);
+    let every = Durability::Every(Duration::from_millis(5));
+    let program = Program::start(Some(&disk), every, 2);
+    for batch in 0..40 {
+        program.push(batch * 5_000..batch * 5_000 + 5_000).wait_visible(LONG).unwrap();
+    }
+    program.running.finish().unwrap();
+    for (workers, pause) in [(1, 0), (3, 1), (2, 3), (1, 10)] {
+        let program = Program::start(Some(&disk), every, workers);
+        std::thread::sleep(Duration::from_millis(pause));
+        assert!(!program.running.finish().unwrap().sealed);
+    }
+    let program = Program::start(Some(&disk), every, 2);
+    assert_eq!(program.total(), stats(0..200_000));
+    let today = DayRange::only(View::new("v").unwrap().calendar().day_of(NOW));
+    let parts = program.view.ask(Query::total(today)).unwrap().items.remove(0).parts;
+    assert!(parts.batch.is_none() && parts.amendments.is_none(), "{parts:?}");
+    assert_eq!(program.view.audit(DayRange::ALL, 1.0).unwrap().findings, []);
+}

@@ -43,8 +43,8 @@ pub(crate) enum Deal {
     /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
     /// that reaches it, so that every process ends for the same.
     AskToStop(Outcome),
-    /// Stop, for this reason.
-    Stop(Outcome),
+    /// Stop, for this reason. Who is to leave seals nothing more: the log has what is open.
+    Stop { outcome: Outcome, leave: bool },
 }
 
 /// A worker has entered a block; these rows of it were refused.
@@ -67,6 +67,8 @@ pub(crate) struct Feed {
     pub(crate) tasks: Rc<RefCell<Vec<Deal>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
+    /// Whether the stop leaves open days to the log.
+    pub(crate) leave: Rc<Cell<bool>>,
     /// So does an interruption.
     pub(crate) interrupt: Rc<Cell<bool>>,
     /// Nothing of the inbox may be taken before the run has begun.
@@ -89,16 +91,20 @@ impl Feed {
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
         let tasks: Rc<RefCell<Vec<Deal>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
-        let (interrupt, begin): (Rc<Cell<bool>>, Rc<Cell<bool>>) = Default::default();
+        let [interrupt, begin, leave]: [Rc<Cell<bool>>; 3] = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
+            let to_leave = Rc::clone(&leave);
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
             let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
             let deals = channel(scope, "Deal", move |deal| match deal {
                 Deal::Begin => to_begin.set(true),
                 Deal::Interrupt => to_interrupt.set(true),
-                Deal::Stop(outcome) => to_stop.set(Some(outcome)),
+                Deal::Stop { outcome, leave } => {
+                    to_leave.set(leave);
+                    to_stop.set(Some(outcome));
+                }
                 Deal::AskToStop(outcome) => {
                     to_asked.borrow_mut().get_or_insert(outcome);
                 }
@@ -120,6 +126,7 @@ impl Feed {
             acked,
             tasks,
             stop,
+            leave,
             interrupt,
             begin,
             asked_to_stop,
@@ -145,13 +152,13 @@ impl Feed {
         self.deal(READER, Deal::AskToStop(outcome));
     }
 
-    /// Stops all workers if this one was asked to.
-    pub(crate) fn stop_if_asked(&mut self) {
+    /// Stops all workers if this one was asked to; they leave open days to the log if `leave`.
+    pub(crate) fn stop_if_asked(&mut self, leave: bool) {
         let asked = self.asked_to_stop.borrow_mut().take();
         if let Some(outcome) = asked
             && !std::mem::replace(&mut self.stopping, true)
         {
-            self.broadcast(&Deal::Stop(outcome));
+            self.broadcast(&Deal::Stop { outcome, leave });
         }
     }
 

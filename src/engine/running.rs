@@ -199,6 +199,11 @@ impl Shared {
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the views of all workers of this process have nothing left to seal, ever.
+    pub(crate) fn is_all_sealed(&self) -> bool {
+        self.finished.load(Ordering::Acquire) == self.threads
+    }
+
     pub(crate) fn register(&self, worker: std::thread::Thread) {
         self.lock().workers.push(worker);
     }
@@ -331,7 +336,7 @@ impl Running {
     /// # Errors
     /// [`EngineError`] if the engine stopped for a reason that is none.
     pub fn wait_sealed(&self, limit: Duration) -> Result<bool, EngineError> {
-        let sealed = || self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        let sealed = || self.shared.is_all_sealed();
         let state = self.shared.lock();
         let wait = self
             .shared
@@ -382,7 +387,9 @@ impl Running {
 
     /// Stops the engine in order, in all processes: to be called by process 0 when it has asked what it
     /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. Marks the data folder as
-    /// complete if all of it is sealed, whatever stopped the engine after that.
+    /// complete if all of it is sealed, whatever stopped the engine after that. If not all is sealed, and
+    /// there is a log, days stay open, and the next run has them back; without a log they are sealed as
+    /// they are.
     ///
     /// # Errors
     /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
@@ -406,7 +413,7 @@ impl Running {
         self.join();
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
-        let sealed = self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        let sealed = self.shared.is_all_sealed();
         let completed = match self.store() {
             Some(store) if sealed && complete => store.complete(),
             _ => Ok(()),

@@ -252,7 +252,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             }
         };
         self.publish();
-        if !outcome.is_orderly() {
+        if !outcome.is_orderly() || self.feed.leave.get() {
             self.views.iter().for_each(|view| view.status().abandon());
         }
         self.feed.close();
@@ -349,7 +349,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 | Deal::Task { .. }
                 | Deal::TaskDone { .. }
                 | Deal::AskToStop(_)
-                | Deal::Stop(_) => unreachable!("the feed keeps these apart"),
+                | Deal::Stop { .. } => unreachable!("the feed keeps these apart"),
             }
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
@@ -602,7 +602,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         {
             self.feed.ask_to_stop(outcome);
         }
-        self.feed.stop_if_asked();
+        // A day that is cut off here would be sealed without what is still to come of it. With a log it
+        // stays open, unless all is sealed anyway.
+        self.feed.stop_if_asked(self.start.log.is_some() && !shared.is_all_sealed());
         self.note_finished();
         if self.published.elapsed() >= PUBLISH_EVERY {
             self.publish();
