@@ -262,19 +262,13 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
         let log = self.log.take().zip(store.as_ref());
         log.iter().try_for_each(|(_, store)| logging::repair(store))?;
-        let mut floor = EventTime::MIN;
-        for view in &self.views {
-            view.load(&archive, &cluster)?;
-            if let Some(through) =
-                store.as_ref().and_then(|store| store.closed_through(view.view().name()))
-            {
-                floor = floor.max(view.view().upper(through));
-            }
-        }
+        self.load(&archive, &cluster)?;
+        let sealed = |view: &View| Some(view.upper(store.as_ref()?.closed_through(view.name())?));
+        let floor = views.iter().filter_map(sealed).max().unwrap_or(EventTime::MIN);
         let joined = cluster.clone().join(&self.definition(), floor)?;
         if cluster.processes() > 1 {
             // Only now have all processes rolled forward: what the others had prepared counts as well.
-            self.views.iter().try_for_each(|view| view.load(&archive, &cluster))?;
+            self.load(&archive, &cluster)?;
         }
         // And only now have all of them cut off what was never committed. They all find the same.
         let is_read = self.feeding.is_some();
@@ -299,6 +293,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
             tick_rows: self.tick_rows,
         };
         worker::spawn(joined, start)
+    }
+
+    /// Opens the sealed days of this process's workers.
+    fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {
+        self.views.iter().try_for_each(|view| view.load(archive, cluster))
     }
 
     fn open_store(
