@@ -180,9 +180,15 @@ impl ViewStatus {
         self.state.finished()
     }
 
-    /// Tables of closed days that are being sealed: a bound on what a source may run ahead.
+    /// Tables of closed days that are being sealed on this worker.
     pub fn sealing(&self) -> usize {
         self.state.sealing()
+    }
+
+    /// How often days have closed that are not sealed on all workers yet: a bound on what a source may run
+    /// ahead. What was let in is sealed without anything more being let in, so waiting for it always ends.
+    pub fn closed(&self) -> usize {
+        self.state.closed()
     }
 
     /// The latest moment that any event here carries.
@@ -215,6 +221,10 @@ pub struct ViewNumbers {
     pub unsealed_days: usize,
     /// Pairs of day and key with events that are not sealed.
     pub groups: usize,
+    /// Ticks with rows that wait to be folded into the tables of their days.
+    pub deltas: usize,
+    /// How often days have closed that are not sealed on all workers yet.
+    pub closed: usize,
     /// Events of the whole view that came late since the program started, as far as this worker has
     /// heard.
     pub late: u64,
@@ -222,6 +232,7 @@ pub struct ViewNumbers {
 
 trait Inspect {
     fn sealing(&self) -> usize;
+    fn closed(&self) -> usize;
     fn finished(&self) -> bool;
     fn newest(&self) -> Option<Moment>;
     fn numbers(&self) -> ViewNumbers;
@@ -232,6 +243,9 @@ trait Inspect {
 impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     fn sealing(&self) -> usize {
         self.borrow().sealing_tables()
+    }
+    fn closed(&self) -> usize {
+        self.borrow().closed()
     }
     fn finished(&self) -> bool {
         self.borrow().finished

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::receipt::{Receipt, Ticket, Waits};
 use crate::time::EventTime;
 
-/// Batches that may wait before a push does.
+/// Batches that may wait before a push does. Small ones cost more than their events.
 const BATCHES_WAITING: usize = 64;
 
 /// How a live source tells the time of its events, and which times it believes.
@@ -22,12 +22,15 @@ pub struct LiveOptions<E> {
     pub disorder: i64,
     /// How far ahead of the wall clock an event may be, in milliseconds; one further ahead is refused.
     pub ahead_limit: i64,
+    /// How many events may wait for the workers of this process before a push does. A batch that has more
+    /// goes when fewer wait, so at most so many and a batch are in memory. Choose it by the size of events.
+    pub waiting: usize,
 }
 
 impl<E> LiveOptions<E> {
-    /// No disorder, and a day ahead.
+    /// No disorder, a day ahead, and 65,536 events that wait.
     pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
-        LiveOptions { time, disorder: 0, ahead_limit: 86_400_000 }
+        LiveOptions { time, disorder: 0, ahead_limit: 86_400_000, waiting: 65_536 }
     }
 }
 
@@ -38,9 +41,10 @@ pub struct Pusher<E> {
 }
 
 impl<E> Pusher<E> {
-    /// Hands events to the engine, in one batch; waits while too many batches wait already. Events too
-    /// far ahead of the wall clock are refused and come back; the others enter one tick together. The
-    /// receipt tells when they are visible, and when they are durable.
+    /// Hands events to the engine, in one batch; waits while 64 batches wait already, or as many events as
+    /// [`LiveOptions::waiting`] allows: an engine that is behind slows those who push. Events too far ahead of
+    /// the wall clock are refused and come back; the others enter one tick together. The receipt tells when
+    /// they are visible, and when they are durable.
     ///
     /// # Errors
     /// [`PushError`] with all events, if the engine has stopped; nothing has happened then.
@@ -49,7 +53,8 @@ impl<E> Pusher<E> {
         let believed = now.saturating_add(self.queue.options.ahead_limit);
         let (accepted, refused): (Vec<E>, Vec<E>) =
             events.into_iter().partition(|event| (self.queue.options.time)(event) <= believed);
-        let waits = |inner: &mut Inner<E>| !inner.closed && inner.waiting.len() >= BATCHES_WAITING;
+        let limit = self.queue.options.waiting;
+        let waits = |inner: &mut Inner<E>| !inner.closed && inner.is_full(limit);
         let inner = self.queue.room.wait_while(self.queue.lock(), waits);
         let mut inner = inner.unwrap_or_else(|poisoned| poisoned.into_inner());
         if inner.closed {
@@ -59,6 +64,7 @@ impl<E> Pusher<E> {
         let refusals = refused.len() as u64;
         let (receipt, ticket) = Receipt::new(&self.queue.waits);
         let batch = Batch { pushed: now, events: accepted, refused: refusals, ticket };
+        inner.events += batch.events.len();
         inner.waiting.push_back(batch);
         inner.workers.iter().for_each(std::thread::Thread::unpark);
         Ok(Pushed { refused, receipt })
@@ -109,9 +115,18 @@ pub(crate) struct Queue<E> {
 
 struct Inner<E> {
     waiting: VecDeque<Batch<E>>,
+    /// Of all batches that wait.
+    events: usize,
     pushers: usize,
     closed: bool,
     workers: Vec<std::thread::Thread>,
+}
+
+impl<E> Inner<E> {
+    /// Whether a push has to wait; `limit` is in events.
+    fn is_full(&self, limit: usize) -> bool {
+        self.waiting.len() >= BATCHES_WAITING || self.events >= limit.max(1)
+    }
 }
 
 /// Events that were pushed together.
@@ -130,8 +145,8 @@ impl<E> Queue<E> {
         clock: Clock,
         waits: Arc<Waits>,
     ) -> (Arc<Queue<E>>, Pusher<E>) {
-        let inner =
-            Inner { waiting: VecDeque::new(), pushers: 1, closed: false, workers: Vec::new() };
+        let (waiting, workers) = (VecDeque::new(), Vec::new());
+        let inner = Inner { waiting, events: 0, pushers: 1, closed: false, workers };
         let (inner, room) = (Mutex::new(inner), Condvar::new());
         let queue = Arc::new(Queue { options, clock, waits, inner, room });
         (Arc::clone(&queue), Pusher { queue })
@@ -148,11 +163,13 @@ impl<E> Queue<E> {
 
     /// The oldest batch that waits.
     pub(crate) fn take(&self) -> Option<Batch<E>> {
-        let batch = self.lock().waiting.pop_front();
-        if batch.is_some() {
-            self.room.notify_one();
-        }
-        batch
+        let mut inner = self.lock();
+        let batch = inner.waiting.pop_front()?;
+        inner.events -= batch.events.len();
+        drop(inner);
+        // A large batch makes room for several.
+        self.room.notify_all();
+        Some(batch)
     }
 
     /// The watermark, or `None` when nothing waits and nothing can come.
@@ -204,6 +221,22 @@ mod tests {
         assert_eq!(queue.watermark(), Some(held), "the source ends when all has entered");
         assert!(queue.take().is_some());
         assert_eq!(queue.watermark(), None);
+    }
+
+    #[test]
+    fn pushes_wait_for_room_by_events_too() {
+        let options = LiveOptions { waiting: 10, ..LiveOptions::new(|time: &EventTime| *time) };
+        let (queue, pusher) = Queue::new(options, Clock::default(), Arc::default());
+        let push = |events| assert!(pusher.push(events).unwrap().refused.is_empty());
+        let is_full = || queue.lock().is_full(queue.options.waiting);
+        push(vec![1; 9]);
+        assert!(!is_full());
+        push(vec![2; 50]);
+        assert!(is_full());
+        queue.take().unwrap();
+        assert!(is_full(), "50 events wait");
+        queue.take().unwrap();
+        assert!(!is_full());
     }
 
     #[test]

@@ -111,6 +111,10 @@ pub struct Progress {
     pub to_replay: u64,
     /// Whether what was before the program started is all in; queries wait for that.
     pub recovered: bool,
+    /// Ticks of the first worker of this process that are under way.
+    pub ticks: usize,
+    /// Bytes that wait to be encoded for the log of the first worker of this process, about.
+    pub log_waiting: usize,
     /// For each view, in the order they were added, what the first worker of this process holds.
     pub views: Vec<ViewNumbers>,
 }
@@ -294,8 +298,10 @@ impl Shared {
         self.lock().consumed = Some(consumed);
     }
 
-    pub(crate) fn set_views(&self, views: Vec<ViewNumbers>) {
-        self.lock().progress.views = views;
+    /// What the first worker of this process holds.
+    pub(crate) fn set_held(&self, views: Vec<ViewNumbers>, ticks: usize, log_waiting: usize) {
+        let progress = &mut self.lock().progress;
+        (progress.views, progress.ticks, progress.log_waiting) = (views, ticks, log_waiting);
     }
 }
 

@@ -36,8 +36,8 @@ use crate::view::View;
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
 
-/// Tables of closed days of a view that may wait for the disk before a worker takes in more.
-const TABLES_SEALING: usize = 8;
+/// How often days of a view may close without being sealed, on all workers, before a worker takes in more.
+const CLOSED_AHEAD: usize = 8;
 
 /// How often a worker without events lets the others' ticks pass, if nothing tells it to.
 const IDLE_ADVANCE: Duration = Duration::from_millis(10);
@@ -313,14 +313,12 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     /// Enters what was dealt to this worker, as one tick under one floor.
     fn enter(&mut self) -> bool {
-        // Closed tables are sealed without anybody entering more, so waiting for them always ends.
-        let behind = |view: &dyn WorkerView| view.status().sealing() > TABLES_SEALING;
         let log_behind = |log: &LogWriter<E>| log.handle().waiting_bytes() > LOG_WAITING;
         if !self.begun
             || self.replay.is_some()
             || self.log.as_ref().is_some_and(log_behind)
             || self.in_flight.len() >= TICKS_IN_FLIGHT
-            || self.views.iter().any(|v| behind(v.as_ref()))
+            || self.is_sealing_behind()
         {
             return false;
         }
@@ -359,6 +357,12 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         rows > 0
     }
 
+    /// Whether closed days wait for a disk, of whatever worker. They are sealed without anybody entering more,
+    /// so waiting for them always ends.
+    fn is_sealing_behind(&self) -> bool {
+        self.views.iter().any(|view| view.status().closed() > CLOSED_AHEAD)
+    }
+
     /// Ends a tick with events, and has the others let it pass.
     fn end_tick(&mut self) {
         let tick = self.now;
@@ -375,7 +379,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn recover(&mut self) -> bool {
         // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
         // may move on any worker only when the run has begun on all.
-        let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
+        if !self.begun || self.is_sealing_behind() {
+            return false;
+        }
+        let Some(replay) = &self.replay else { return false };
         let views = &self.start.shared.views;
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
@@ -623,7 +630,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.published = Instant::now();
         if self.worker.index().is_multiple_of(self.start.shared.threads) {
             let numbers = self.views.iter().map(|view| view.status().numbers()).collect();
-            self.start.shared.set_views(numbers);
+            let log_waiting = self.log.as_ref().map_or(0, |log| log.handle().waiting_bytes());
+            self.start.shared.set_held(numbers, self.in_flight.len(), log_waiting);
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Committer<E> {
     refused: FrameBuffer,
     /// Bytes in these buffers.
     buffered: usize,
+    /// Bytes of events that were encoded so far.
+    pub(super) encoded: u64,
     files: Files,
     /// Made with the first entry.
     stream: Option<StreamWriter>,
@@ -54,6 +56,7 @@ impl<E> Committer<E> {
             events: BTreeMap::new(),
             refused: FrameBuffer::default(),
             buffered: 0,
+            encoded: 0,
             stream: None,
         }
     }
@@ -70,7 +73,9 @@ impl<E> Committer<E> {
             buffer
                 .put(entry.moment, now, |some, full, out| self.codec.encode_some(some, full, out))
                 .map_err(|error| frame_error(error, self.layout.day(day, run, worker)))?;
-            self.buffered += buffer.len() - before;
+            let encoded = buffer.len() - before;
+            self.buffered += encoded;
+            self.encoded += encoded as u64;
             events = later;
         }
         let before = self.refused.len();

@@ -33,7 +33,7 @@ pub(crate) struct Entry<E> {
 }
 
 impl<E> Entry<E> {
-    /// Bytes of memory, about: what events and ranges point to is not counted.
+    /// Bytes of memory, about: what events and ranges point to is not known.
     fn memory(&self) -> usize {
         let refused = self.refused.iter().map(|row| row.row.len() + row.reason.len());
         size_of_val(&self.events[..])
@@ -53,6 +53,9 @@ struct Progress {
     wanted: u64,
     /// Bytes of entries that the thread has not encoded yet.
     waiting_bytes: usize,
+    /// How many events that is, and how many bytes those had, encoded, that were encoded last.
+    waiting_events: usize,
+    bytes_an_event: usize,
     /// When the first entry was appended that the thread has not taken.
     oldest: Option<Instant>,
     /// There will be no more entries.
@@ -77,6 +80,16 @@ impl Shared {
     /// Nothing that panics happens under this lock.
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Entries were encoded: so many bytes of memory, events, and bytes of the log.
+    fn encoded(&self, bytes: usize, events: usize, encoded: u64) {
+        let mut progress = self.lock();
+        progress.waiting_bytes -= bytes;
+        progress.waiting_events -= events;
+        if let Some(mean) = encoded.checked_div(events as u64) {
+            progress.bytes_an_event = mean as usize;
+        }
     }
 
     fn stopped(&self, what: &'static str) -> LogError {
@@ -144,10 +157,11 @@ impl<E: Send + Sync + 'static> LogWriter<E> {
         if let Some(error) = &progress.error {
             return Err(error.clone());
         }
-        let bytes = entry.memory();
+        let (bytes, events) = (entry.memory(), entry.events.len());
         self.entries.send(entry).map_err(|_| self.shared.stopped("its thread has ended"))?;
         progress.appended += 1;
         progress.waiting_bytes += bytes;
+        progress.waiting_events += events;
         if matches!(self.shared.durability, Durability::Every(_)) {
             progress.oldest.get_or_insert_with(Instant::now);
         }
@@ -209,10 +223,13 @@ impl LogHandle {
         self.shared.lock().error.clone()
     }
 
-    /// Bytes of memory that are appended and not yet encoded, about (what events point to is not
-    /// counted). Those that are encoded and not yet written are one or two MiB at most.
+    /// Bytes that are appended and not yet encoded, about: of memory, or what they will be in the log if
+    /// that is more, for events may point to much. What is encoded and not yet written is one or two MiB at
+    /// most.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.shared.lock().waiting_bytes
+        let progress = self.shared.lock();
+        let encoded = progress.waiting_events.saturating_mul(progress.bytes_an_event);
+        progress.waiting_bytes.max(encoded)
     }
 
     /// Forces a commit with a sync, and waits until entries up to `number` are durable.
@@ -266,7 +283,7 @@ impl<E, F: Fn()> Run<E, F> {
         let result = result.unwrap_or_else(|_| Err(self.shared.stopped("its thread has panicked")));
         let mut progress = self.shared.lock();
         progress.ended = true;
-        progress.waiting_bytes = 0;
+        (progress.waiting_bytes, progress.waiting_events) = (0, 0);
         progress.error = result.err();
         drop(progress);
         self.shared.done.notify_all();
@@ -279,14 +296,16 @@ impl<E, F: Fn()> Run<E, F> {
         let mut since = None;
         loop {
             let work = self.next(taken, &mut since);
-            let mut bytes = 0;
+            let (mut bytes, mut events) = (0, 0);
+            let before = self.committer.encoded;
             while taken < work.through {
                 let entry = self.waiting.recv().expect("entries are sent before they are counted");
                 bytes += entry.memory();
+                events += entry.events.len();
                 self.committer.take(entry)?;
                 taken += 1;
             }
-            self.shared.lock().waiting_bytes -= bytes;
+            self.shared.encoded(bytes, events, self.committer.encoded - before);
             if work.commit {
                 self.committer.commit(work.sync)?;
                 since = None;

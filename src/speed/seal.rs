@@ -50,6 +50,8 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     reported: Option<Day>,
     /// The last closing that this worker had events of.
     highest: Option<Day>,
+    /// The floor up to which days have closed, when that was last looked at.
+    floor: Option<i64>,
     wake: SyncActivator,
 }
 
@@ -74,6 +76,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             stage: Stage::Idle,
             reported,
             highest: None,
+            floor: None,
             wake,
         }
     }
@@ -83,6 +86,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if self.state.borrow().abandoned {
             return None;
         }
+        self.note_closed(frontier);
         let mut report = None;
         loop {
             let stage = std::mem::replace(&mut self.stage, Stage::Idle);
@@ -97,6 +101,19 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     self.state.borrow_mut().fail(error);
                     return report;
                 }
+            }
+        }
+    }
+
+    /// Days go on closing while others are being sealed.
+    fn note_closed(&mut self, frontier: Option<Moment>) {
+        let mut state = self.state.borrow_mut();
+        let floor = state.settled_floor(frontier);
+        if let Some(floor) = floor.filter(|_| self.floor != floor) {
+            self.floor = Some(floor);
+            let through = state.view.first_open(floor).previous();
+            if through > Day::MIN {
+                state.note_closed(through);
             }
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// The live revisions of this worker's partitions, by day.
     sealed: Shelf<K, A>,
     sealed_through: Option<Day>,
+    /// Closings that were the last closed one at some time, and were not live then.
+    closed: VecDeque<Day>,
     counts: Counts,
     later_counts: VecDeque<(Moment, Counts)>,
     /// The least moment that each server can still be asked for.
@@ -93,6 +95,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             unsealed: Size::default(),
             sealed,
             sealed_through: through,
+            closed: VecDeque::new(),
             counts: Counts::default(),
             later_counts: VecDeque::new(),
             servers: Vec::new(),
@@ -290,8 +293,26 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             sealed_days: self.sealed.days(),
             unsealed_days: self.unsealed_days(),
             groups: self.unsealed.groups,
+            deltas: self.deltas.len(),
+            closed: self.closed(),
             late: self.counts(everything).late,
         }
+    }
+
+    /// Notes that all closings through this one have closed.
+    pub(crate) fn note_closed(&mut self, through: Day) {
+        if self.closed.back().is_none_or(|last| *last < through) {
+            self.closed.push_back(through);
+        }
+        while self.closed.front().is_some_and(|closed| Some(*closed) <= self.sealed_through) {
+            self.closed.pop_front();
+        }
+    }
+
+    /// How often days have closed that are not live on all workers. Also one that has nothing of them counts
+    /// them: what it enters may go to those that are behind.
+    pub(crate) fn closed(&self) -> usize {
+        self.closed.iter().filter(|closed| Some(**closed) > self.sealed_through).count()
     }
 
     pub(crate) fn sealing_tables(&self) -> usize {
