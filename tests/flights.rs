@@ -236,7 +236,7 @@ fn the_example_prints_the_same_on_any_number_of_workers_and_processes() {
             outputs.push(stdout);
         }
     }
-    outputs.push(two_processes());
+    outputs.extend([(2, 2), (3, 1), (3, 2)].map(|(count, workers)| processes(count, workers)));
     let first = outputs.remove(0);
     for line in ["UA           57979", "328521 flights on 366 days sealed"] {
         assert!(first.contains(line), "'{line}' in {first}");
@@ -251,20 +251,26 @@ fn the_example_counts_days_of_utc_too() {
     assert!(out == UTC, "--out differs from the right answers");
 }
 
-/// Two processes with two workers each; what the first one prints.
-fn two_processes() -> String {
+/// Some processes with some workers each; what the first one prints.
+fn processes(count: usize, workers: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let hosts = host_file(folder.path(), 2);
-    let start = |process: &str| {
+    let hosts = host_file(folder.path(), count);
+    let start = |process: usize| {
         let mut command = example();
-        command.arg("--data").arg(folder.path().join("data"));
-        command.args(["-w", "2", "-n", "2", "-p", process, "-h"]).arg(&hosts);
+        let numbers = [("-w", workers), ("-n", count), ("-p", process)];
+        numbers.into_iter().for_each(|(name, n)| drop(command.args([name, &n.to_string()])));
+        command.arg("-h").arg(&hosts).arg("--data").arg(folder.path().join("data"));
+        command.arg("--out").arg(folder.path().join("out.csv"));
         Killed::spawn(&mut command)
     };
-    let second = start("1");
-    let stdout = succeeded(start("0").output());
-    assert_eq!(succeeded(second.output()), "", "only the first process prints");
-    stdout
+    let mut started: Vec<Killed> = (0..count).map(start).collect();
+    let first = succeeded(started.remove(0).output());
+    for other in started {
+        assert_eq!(succeeded(other.output()), "", "only the first process prints");
+    }
+    let out = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert!(out == NEW_YORK, "{count} processes with {workers} workers: --out differs");
+    first
 }
 
 /// Free ports, in a file as timely's `-h` wants it.
