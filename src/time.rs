@@ -396,7 +396,11 @@ mod tests {
         assert_eq!(calendar.first_open(end + grace, grace), day("2013-03-11"));
         assert_eq!(calendar.first_open(EventTime::MIN, grace), Day::MIN);
         assert_eq!(calendar.first_open(EventTime::MIN + 1, grace), Day::MIN);
-        assert_eq!(calendar.first_open(EVENT_TIME_MIN, grace), Day::MIN, "nor does this go on for ever");
+        assert_eq!(
+            calendar.first_open(EVENT_TIME_MIN, grace),
+            Day::MIN,
+            "nor does this go on for ever"
+        );
         assert!(calendar.first_open(EVENT_TIME_MIN + grace, grace) > Day::MIN);
         assert_eq!(calendar.first_open(EventTime::MAX, grace), Day::MAX);
     }
