@@ -92,7 +92,10 @@ impl Reader {
                 worker.unpark();
                 !gone
             };
-            match open(&Resume::new(archive.store().map(Arc::as_ref), &known)) {
+            let source = open(&Resume::new(archive.store().map(Arc::as_ref), &known));
+            // Reading may block for long after the engine has ended, and the folder is to be free by then.
+            drop(archive);
+            match source {
                 Ok(source) => {
                     if send(Found::Opened) {
                         read_all(source, &reading, &known, send);

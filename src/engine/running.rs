@@ -225,10 +225,14 @@ impl Shared {
         self.interrupted.load(Ordering::Acquire)
     }
 
-    /// Records why the engine stopped; the first reason stays.
+    /// Records why the engine stopped; the first reason stays, but for a failure on the way to an orderly end.
     pub(crate) fn stopped(&self, outcome: Outcome) {
         let failed = !outcome.is_orderly();
-        self.lock().outcome.get_or_insert(outcome);
+        let mut state = self.lock();
+        if state.outcome.as_ref().is_none_or(|first| failed && first.is_orderly()) {
+            state.outcome = Some(outcome);
+        }
+        drop(state);
         // Only now: who sees the flag reports a failure of its own, and the first reason stays.
         if failed {
             self.failed.store(true, Ordering::Release);

@@ -260,6 +260,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.views.iter_mut().for_each(|view| view.close());
         while outcome.is_orderly() && self.worker.has_dataflows() {
             self.worker.step_or_park(Some(IDLE_ADVANCE));
+            // One that fails to seal keeps all others waiting.
+            if let Some(error) = self.error() {
+                return Outcome::Failed(error);
+            }
             if self.start.shared.failed.load(Ordering::Acquire) {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
             }
@@ -267,7 +271,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // Sealing may have ended only now.
         self.note_finished();
         // What the log has not written yet, it writes now.
+        let log = self.log.as_ref().map(LogWriter::handle);
         self.log = None;
+        if outcome.is_orderly()
+            && let Some(error) = log.and_then(|log| log.error())
+        {
+            return Outcome::Failed(in_full(&error));
+        }
         if outcome.is_orderly() {
             self.start.shared.waits.tell_end(self.worker.index() % self.start.shared.threads);
         }
@@ -577,14 +587,18 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
+    /// Why this worker cannot go on, if so.
+    fn error(&self) -> Option<String> {
+        let of_view = self.views.iter().find_map(|view| view.error());
+        let of_log = || self.log.as_ref()?.handle().error().map(|error| in_full(&error));
+        of_view.map(|error| in_full(error.as_ref())).or_else(of_log)
+    }
+
     /// Looks for errors, requests to stop, and the end of sealing.
     fn watch(&mut self) {
         let shared = &self.start.shared;
-        if let Some(error) = self.views.iter().find_map(|view| view.error()) {
-            self.feed.ask_to_stop(Outcome::Failed(in_full(error.as_ref())));
-        }
-        if let Some(error) = self.log.as_ref().and_then(|log| log.handle().error()) {
-            self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
+        if let Some(error) = self.error() {
+            self.feed.ask_to_stop(Outcome::Failed(error));
         }
         if shared.failed.load(Ordering::Acquire) {
             let failed = "another worker of this process failed".to_owned();

@@ -119,8 +119,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             },
             Stage::Writing(through, done) => match done.try_recv() {
                 Ok(written) => {
+                    // What could not be written is not reported: others would commit the closing without it.
+                    let parts = written?;
                     *report = Some(self.report(through));
-                    Next::Going(Stage::Prepared(through, written?))
+                    Next::Going(Stage::Prepared(through, parts))
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Writing(through, done)),
                 Err(TryRecvError::Disconnected) => return Err(ArchiveError::Panicked),
