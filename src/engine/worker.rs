@@ -377,7 +377,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 }
                 Ok(Replayed::Passed(time)) => {
                     let skew = views.iter().map(View::skew).max().unwrap_or(0);
-                    floor = Some(time.saturating_sub(skew).min(self.start.shared.floor));
+                    // The floor of the sources is reached by those who have replayed everything, and
+                    // tells so.
+                    let below = self.start.shared.floor.saturating_sub(1);
+                    floor = Some(time.saturating_sub(skew).min(below));
                     break;
                 }
                 Ok(Replayed::Done) => {
@@ -556,7 +559,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         };
         self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
         if let Some(complete) = complete {
-            if !self.recovered && complete.floor >= self.start.shared.floor {
+            if !self.recovered && self.start.shared.is_recovered(complete) {
                 self.recovered = true;
                 self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
                 self.publish();
