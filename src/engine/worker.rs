@@ -577,7 +577,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         };
         self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
         if let Some(complete) = complete {
-            if !self.recovered && complete.floor >= self.start.shared.floor {
+            if !self.recovered && self.start.shared.is_recovered(complete) {
                 self.recovered = true;
                 self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
                 self.publish();
