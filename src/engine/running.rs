@@ -13,7 +13,6 @@ use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
 use crate::dataflow::ViewNumbers;
 use crate::log::LogError;
-use crate::moment::Moment;
 use crate::source::{Consumed, SourceError};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
@@ -211,13 +210,6 @@ impl Shared {
 
     pub(crate) fn wake(&self) {
         self.lock().workers.iter().for_each(std::thread::Thread::unpark);
-    }
-
-    /// Whether the log is back, given what is complete on all workers: no worker goes to the floor of the
-    /// sources before it has replayed its share. Where that is the least floor there is, they go beyond it.
-    pub(crate) fn is_recovered(&self, complete: Moment) -> bool {
-        let is_beyond = self.to_replay == 0 || complete.floor > EventTime::MIN;
-        complete.floor >= self.floor && is_beyond
     }
 
     pub(crate) fn requested(&self) -> Option<Outcome> {

@@ -577,7 +577,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         };
         self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
         if let Some(complete) = complete {
-            if !self.recovered && self.start.shared.is_recovered(complete) {
+            // No worker goes to the floor of the sources before it has replayed its share.
+            if !self.recovered && complete.floor >= self.start.shared.floor {
                 self.recovered = true;
                 self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
                 self.publish();
