@@ -199,6 +199,11 @@ impl Shared {
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the run has begun, in the data folder too.
+    fn has_begun(&self) -> bool {
+        matches!(self.begun.get(), Some(None))
+    }
+
     /// Whether the views of all workers of this process have nothing left to seal, ever.
     pub(crate) fn is_all_sealed(&self) -> bool {
         self.finished.load(Ordering::Acquire) == self.threads
@@ -419,7 +424,7 @@ impl Running {
         let outcome = self.shared.lock().outcome.clone();
         let sealed = self.shared.is_all_sealed();
         let completed = match self.store() {
-            Some(store) if sealed && complete => store.complete(),
+            Some(store) if sealed && complete && self.shared.has_begun() => store.complete(),
             _ => Ok(()),
         };
         match outcome {

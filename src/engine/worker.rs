@@ -321,16 +321,20 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
+    /// Whether too many closed tables wait for the disk. They are sealed without anybody entering more, so
+    /// waiting for them always ends.
+    fn is_sealing_behind(&self) -> bool {
+        self.views.iter().any(|view| view.status().sealing() > TABLES_SEALING)
+    }
+
     /// Enters what was dealt to this worker, as one tick under one floor.
     fn enter(&mut self) -> bool {
-        // Closed tables are sealed without anybody entering more, so waiting for them always ends.
-        let behind = |view: &dyn WorkerView| view.status().sealing() > TABLES_SEALING;
         let log_behind = |log: &LogWriter<E>| log.handle().waiting_bytes() > LOG_WAITING;
         if !self.begun
             || self.replay.is_some()
             || self.log.as_ref().is_some_and(log_behind)
             || self.in_flight.len() >= TICKS_IN_FLIGHT
-            || self.views.iter().any(|v| behind(v.as_ref()))
+            || self.is_sealing_behind()
         {
             return false;
         }
@@ -386,6 +390,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
         // may move on any worker only when the run has begun on all.
         let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
+        if self.is_sealing_behind() {
+            return false;
+        }
         let views = &self.start.shared.views;
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
