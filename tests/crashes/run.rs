@@ -7,7 +7,7 @@ use dayfold::Cluster;
 use dayfold::engine::{EngineError, MaintainError, Maintained, Running, ViewHandle, WaitError};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query, Revision};
-use dayfold::store::Failure;
+use dayfold::store::{Failure, StoreError};
 use dayfold::time::{Day, DayRange};
 
 use crate::program::{Built, HOUR, Rows, Stats, lock};
@@ -55,9 +55,8 @@ impl World {
             _ => u64::MAX,
         };
         self.old_batches = self.batches.len();
-        let mut built = self.program.build(&self.storage, &self.content);
-        let engine = std::mem::take(&mut built.engine);
-        let running = match engine.start(Cluster::workers(workers)) {
+        let (built, started) = self.start(workers);
+        let running = match started {
             Ok(running) => running,
             Err(error) => {
                 self.judge(&error);
@@ -103,6 +102,19 @@ impl World {
             }
         }
         complete
+    }
+
+    /// Starts an engine, once the folder is free: a source that was being opened when an engine ended may look at
+    /// it a little longer.
+    fn start(&self, workers: usize) -> (Built, Result<Running, EngineError>) {
+        loop {
+            let mut built = self.program.build(&self.storage, &self.content);
+            let engine = std::mem::take(&mut built.engine);
+            match engine.start(Cluster::workers(workers)) {
+                Err(EngineError::Store(StoreError::InUse { .. })) => std::thread::yield_now(),
+                started => return (built, started),
+            }
+        }
     }
 
     /// An error is to be one, and to come of what was to go wrong.
