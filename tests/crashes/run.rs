@@ -55,6 +55,7 @@ impl World {
             _ => u64::MAX,
         };
         self.old_batches = self.batches.len();
+        self.sealed_files.clear();
         let (built, started) = self.start(workers);
         let running = match started {
             Ok(running) => running,
@@ -138,7 +139,7 @@ impl World {
 impl Run<'_> {
     /// Returns whether all was sealed, unless it is to be dropped.
     fn go(&mut self, end: End) -> Result<bool, Over> {
-        for _ in 0..self.world.random.below(8) {
+        for _ in 0..self.world.random.below(self.world.acts) {
             self.act()?;
         }
         match end {
@@ -146,12 +147,12 @@ impl Run<'_> {
             End::Interrupt => self.running.interrupt(),
             _ => {}
         }
-        for _ in 0..self.world.random.below(3) {
+        for _ in 0..self.world.random.below(self.world.acts.min(3)) {
             self.act()?;
         }
         self.built.pusher = None;
         self.seal()?;
-        for _ in 0..self.world.random.below(3) {
+        for _ in 0..self.world.random.below(self.world.acts.min(3)) {
             self.act()?;
         }
         self.check_sealed()?;
@@ -370,6 +371,15 @@ impl Run<'_> {
             }
             if let Some(through) = through {
                 self.world.past.insert(spec.name, (through, rows));
+            }
+        }
+        for (spec, view) in self.world.program.views.clone().iter().zip(self.built.handles.clone())
+        {
+            if let Some(audited) = self.maintained(view.audit(DayRange::ALL, 1.0))? {
+                assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+            }
+            if let Some(Ok(live)) = self.running.store().map(|store| store.live(spec.name)) {
+                self.world.sealed_files.extend(live.into_iter().map(|batch| batch.path));
             }
         }
         let told = lock(&self.built.told);
