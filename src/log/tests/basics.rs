@@ -79,6 +79,9 @@ fn write_runs(
         }
         drop(logs);
         for (_, part) in parts {
+            // Nothing is cut, and streams that were written anew are not written anew again.
+            let repaired = repair(&**storage, part, run + 1).unwrap();
+            assert_eq!((repaired.files_cut, repaired.bytes_cut), (0, 0));
             assert_eq!(repair(&**storage, part, run + 1).unwrap(), Repaired::default());
         }
     }
