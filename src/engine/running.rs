@@ -190,6 +190,11 @@ impl Shared {
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
+    /// What came of that: `None` if it was not tried yet, or why it failed.
+    pub(crate) fn begun(&self) -> Option<&Option<String>> {
+        self.begun.get()
+    }
+
     pub(crate) fn register(&self, worker: std::thread::Thread) {
         self.lock().workers.push(worker);
     }
@@ -363,8 +368,10 @@ impl Running {
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
         let sealed = self.shared.finished.load(Ordering::Acquire) == self.shared.threads;
+        // One that was told to finish before its source was open never began.
+        let begun = matches!(self.shared.begun(), Some(None));
         let completed = match self.store() {
-            Some(store) if sealed && complete => store.complete(),
+            Some(store) if begun && sealed && complete => store.complete(),
             _ => Ok(()),
         };
         match outcome {
