@@ -199,9 +199,9 @@ impl Shared {
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
-    /// Whether the run has begun, in the data folder too.
-    fn has_begun(&self) -> bool {
-        matches!(self.begun.get(), Some(None))
+    /// What came of that: `None` if it was not tried yet, or why it failed.
+    pub(crate) fn begun(&self) -> Option<&Option<String>> {
+        self.begun.get()
     }
 
     /// Whether the views of all workers of this process have nothing left to seal, ever.
@@ -423,8 +423,10 @@ impl Running {
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
         let sealed = self.shared.is_all_sealed();
+        // One that was told to finish before its source was open never began.
+        let begun = matches!(self.shared.begun(), Some(None));
         let completed = match self.store() {
-            Some(store) if sealed && complete && self.shared.has_begun() => store.complete(),
+            Some(store) if begun && sealed && complete => store.complete(),
             _ => Ok(()),
         };
         match outcome {

@@ -500,7 +500,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn error(&self) -> Option<String> {
         let of_view = self.views.iter().find_map(|view| view.error());
         let of_log = || self.log.as_ref()?.handle().error().map(|error| in_full(&error));
-        of_view.map(|error| in_full(error.as_ref())).or_else(of_log)
+        let of_run = || self.start.shared.begun().cloned().flatten();
+        of_view.map(|error| in_full(error.as_ref())).or_else(of_log).or_else(of_run)
     }
 
     /// Looks for errors, requests to stop, and the end of sealing.

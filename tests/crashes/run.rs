@@ -119,7 +119,7 @@ impl World {
     }
 
     /// An error is to be one, and to come of what was to go wrong.
-    fn judge(&self, error: &EngineError) {
+    pub(crate) fn judge(&self, error: &EngineError) {
         let text = format!("{error}");
         self.note(format!("ended with: {text}"));
         assert!(self.has_failed(), "nothing had gone wrong: {text}");
@@ -233,12 +233,10 @@ impl Run<'_> {
 
     /// Some days of those that there are.
     fn days(&mut self) -> DayRange {
-        let events = &self.world.content.events;
-        let last = events.last().map_or(crate::program::START, |(_, event)| event.0);
-        let first = (crate::program::START / (24 * HOUR)) as i32 - 6;
-        let last = (last / (24 * HOUR)) as i32 + 3;
+        let first = crate::program::START / (24 * HOUR) - 6;
+        let last = first + 40;
         let random = &mut self.world.random;
-        let (one, two) = (random.between(first.into(), last.into()), random.between(1, 20));
+        let (one, two) = (random.between(first, last), random.between(1, 20));
         if random.one_in(3) {
             DayRange::ALL
         } else {
