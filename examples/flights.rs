@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use common::Workers;
+use common::{Workers, input};
 use dayfold::Engine;
 use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles, Sum};
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 #[command(about = "Streams a year of flights through three views", disable_help_flag = true)]
+#[command(after_help = "Two processes, each in a terminal of its own; the first one prints:
+  cargo run --release --example flights -- --data two-processes -n 2 -p 0
+  cargo run --release --example flights -- --data two-processes -n 2 -p 1")]
 struct Options {
     /// Prints this help.
     #[arg(long, action = clap::ArgAction::Help)]
@@ -119,14 +122,9 @@ fn run(options: &Options) -> Result<(), EngineError> {
     let interrupted = common::interrupted();
     let (engine, views) = build(options)?;
     let started = Instant::now();
-    let running = engine.start(options.workers.cluster()?)?;
+    let running = common::start(engine, options.workers.cluster()?, &interrupted)?;
     if !options.workers.is_first() {
-        while !running.wait_stopped(Duration::from_millis(100)) {
-            if common::is_set(&interrupted) {
-                running.interrupt();
-            }
-        }
-        return running.finish().map(|_| ());
+        return common::follow(running, &interrupted);
     }
     let latency = watch(&running, &views, &interrupted)?;
     let elapsed = started.elapsed();
@@ -200,10 +198,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn rejected_file(path: &Path) -> std::io::Result<RefusedWriter<std::fs::File>> {
     std::fs::create_dir_all(path.parent().unwrap_or(path))?;
     RefusedWriter::new(std::fs::File::create(path)?)
-}
-
-fn input(error: impl std::fmt::Display) -> EngineError {
-    EngineError::Input { message: error.to_string() }
 }
 
 /// Follows the run: a progress bar, and queries while events flow.

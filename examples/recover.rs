@@ -2,6 +2,7 @@
 //! in time: a tour of the log.
 //!
 //!     cargo run --release --example recover
+//!     cargo run --release --example recover -- -w 2
 //!
 //! It streams the flights into a folder of its own, kills itself in the middle, and goes on. Then it looks at a
 //! day as it was first sealed, damages a sealed file and mends it from the log, and adds a view whose past
@@ -14,7 +15,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use common::{failed, input, say};
+use common::{Workers, failed, input, say};
+use dayfold::Engine;
 use dayfold::aggregate::{Count, Decimal, Max, Maybe};
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
 use dayfold::key::KeyRange;
@@ -23,21 +25,32 @@ use dayfold::serve::{Query, Revision};
 use dayfold::source::{CsvOptions, CsvSource, Input, Row};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
-use dayfold::{Cluster, Engine};
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
-#[command(about = "A tour of the log: killed, damaged, and found in order")]
+#[command(
+    about = "A tour of the log: killed, damaged, and found in order",
+    disable_help_flag = true
+)]
+#[command(after_help = "Two processes, each in a terminal of its own; the first one prints:
+  cargo run --release --example recover -- --data two-processes -n 2 -p 0
+  cargo run --release --example recover -- --data two-processes -n 2 -p 1")]
 struct Options {
+    /// Prints this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// The flights.
     #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
     flights: PathBuf,
-    /// Where to keep the data; it must not be there yet. Without it, a temporary folder.
+    /// Where to keep the data; it must not be there yet. Without it, a temporary folder; several
+    /// processes need one that all of them see.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Kills this process when so many records were read: what the tour does to a process of its own.
     #[arg(long, value_name = "RECORDS", requires = "data")]
     die_after: Option<u64>,
+    #[command(flatten)]
+    workers: Workers,
 }
 
 /// The log keeps whatever derives serde's traits.
@@ -48,6 +61,9 @@ struct Flight {
     origin: String,
     delay: Option<Decimal>,
 }
+
+/// How many there are in the file.
+const FLIGHTS: i64 = 328_521;
 
 /// Flights, and how late the latest was.
 type Stats = (Count, Maybe<Max<Decimal>>);
@@ -61,15 +77,20 @@ fn run(options: &Options) -> Result<(), EngineError> {
     if let (Some(folder), Some(records)) = (&options.data, options.die_after) {
         return die_after(options, folder, records);
     }
+    if options.workers.are_several() && options.data.is_none() {
+        return Err(input("several processes need a folder that all of them see: --data DIR"));
+    }
     let temporary = tempfile::tempdir().map_err(failed)?;
     let folder = options.data.clone().unwrap_or_else(|| temporary.path().join("data"));
-    if folder.exists() {
+    // The first process is also the first to write there.
+    if options.workers.is_first() && folder.exists() {
         return Err(input(format_args!("{} is there already", folder.display())));
     }
-    let total = killed_and_gone_on(options, &folder)?;
-    as_first_sealed(options, &folder)?;
-    damaged_and_mended(options, &folder)?;
-    a_view_added(options, &folder, total)
+    killed(options, &folder)?;
+    step(options, &folder, false, gone_on)?;
+    step(options, &folder, false, as_first_sealed)?;
+    step(options, &folder, false, |views, running| damaged_and_mended(views, running, &folder))?;
+    step(options, &folder, true, a_view_added)
 }
 
 /// An engine, and the handles of its views.
@@ -112,11 +133,27 @@ fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Progra
     Ok((engine, views))
 }
 
-/// Runs until all is read and sealed.
-fn sealed(engine: Engine<Flight>) -> Result<Running, EngineError> {
-    let running = engine.start(Cluster::workers(2))?;
+/// Starts the engine, has the first process show something, and stops all.
+fn step(
+    options: &Options,
+    folder: &Path,
+    with_origin: bool,
+    show: impl FnOnce(&[ViewHandle<String, Stats>], &Running) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let (engine, views) = program(options, folder, with_origin)?;
+    let running = engine.start(options.workers.cluster()?)?;
+    if options.workers.is_first() {
+        show(&views, &running)?;
+    } else {
+        while !running.wait_stopped(Duration::from_secs(1)) {}
+    }
+    running.finish().map(drop)
+}
+
+/// Waits until all is read and sealed.
+fn sealed(running: &Running) -> Result<(), EngineError> {
     while !running.wait_sealed(Duration::from_secs(1))? {}
-    Ok(running)
+    Ok(())
 }
 
 fn flights(view: &ViewHandle<String, Stats>, query: Query<String>) -> Result<i64, EngineError> {
@@ -126,66 +163,77 @@ fn flights(view: &ViewHandle<String, Stats>, query: Query<String>) -> Result<i64
 /// As if somebody had pulled the plug of the process: nothing is flushed, nothing is said.
 fn die_after(options: &Options, folder: &Path, records: u64) -> Result<(), EngineError> {
     let (engine, _views) = program(options, folder, false)?;
-    let running = engine.start(Cluster::workers(2))?;
+    let running = engine.start(options.workers.cluster()?)?;
     loop {
         if running.progress().rows >= records {
             std::process::abort();
         }
+        // Other processes than the first one read nothing, and end when it is gone.
         if running.wait_sealed(Duration::from_millis(1))? {
             return Err(failed("it was done before it died"));
         }
     }
 }
 
-fn killed_and_gone_on(options: &Options, folder: &Path) -> Result<i64, EngineError> {
-    println!("1. Killed, and gone on");
-    let this = std::env::current_exe().map_err(failed)?;
-    let mut child = Command::new(this);
-    child
-        .arg("--die-after=150000")
-        .arg("--data")
-        .arg(folder)
-        .arg("--flights")
-        .arg(&options.flights);
+fn killed(options: &Options, folder: &Path) -> Result<(), EngineError> {
+    let is_first = options.workers.is_first();
+    if is_first {
+        println!("1. Killed, and gone on");
+    }
+    let mut child = Command::new(std::env::current_exe().map_err(failed)?);
+    child.arg("--die-after=150000").arg("--data").arg(folder);
+    child.arg("--flights").arg(&options.flights).args(options.workers.arguments());
     let died = child.output().map_err(failed)?;
-    check(died.status.code().is_none(), "a process that streamed the flights was killed half-way")?;
+    match is_first {
+        true => {
+            let said = String::from_utf8_lossy(&died.stderr);
+            said.lines().for_each(say);
+            check(
+                died.status.code().is_none(),
+                "a process that streamed the flights was killed half-way",
+            )
+        }
+        false => Ok(()),
+    }
+}
 
+fn gone_on(views: &[ViewHandle<String, Stats>], running: &Running) -> Result<(), EngineError> {
     let started = Instant::now();
-    let (engine, views) = program(options, folder, false)?;
-    let running = engine.start(Cluster::workers(2))?;
     while !running.progress().recovered && !running.wait_sealed(Duration::from_millis(1))? {}
     let recovered = started.elapsed();
-    while !running.wait_sealed(Duration::from_secs(1))? {}
+    sealed(running)?;
     let progress = running.progress();
     say(format_args!(
         "   {} flights of open days came back from the log in {recovered:.1?}; {} more were read",
-        progress.replayed, progress.rows
+        progress.to_replay, progress.rows
     ));
     let total = flights(&views[0], Query::total(DayRange::ALL))?;
-    check(total == 328_521, "the next one has every flight once: 328521")?;
-    running.finish()?;
-    Ok(total)
+    check(total == FLIGHTS, "the next one has every flight once: 328521")
 }
 
-fn as_first_sealed(options: &Options, folder: &Path) -> Result<(), EngineError> {
+fn as_first_sealed(
+    views: &[ViewHandle<String, Stats>],
+    running: &Running,
+) -> Result<(), EngineError> {
     println!("2. As first sealed, and as amended");
-    let (engine, views) = program(options, folder, false)?;
-    let running = sealed(engine)?;
+    sealed(running)?;
     let day = DayRange::only("2013-03-08".parse::<Day>().map_err(failed)?);
     let first = flights(&views[0], Query::total(day).revision(Revision::First))?;
     let now = flights(&views[0], Query::total(day))?;
     println!("   8 March: {first} flights when it was sealed, {now} with those that landed later");
-    check(first < now, "late flights are in the day's later revisions")?;
-    running.finish().map(drop)
+    check(first < now, "late flights are in the day's later revisions")
 }
 
-fn damaged_and_mended(options: &Options, folder: &Path) -> Result<(), EngineError> {
+fn damaged_and_mended(
+    views: &[ViewHandle<String, Stats>],
+    running: &Running,
+    folder: &Path,
+) -> Result<(), EngineError> {
     println!("3. Damaged, and mended");
-    let (engine, views) = program(options, folder, false)?;
-    let running = sealed(engine)?;
+    sealed(running)?;
     let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
     check(audited.findings.is_empty(), "an audit computes 366 days from the log: no difference")?;
-    flip_a_byte(&folder.join("part-0/views/by-carrier/2013-07-04")).map_err(failed)?;
+    flip_a_byte(folder, "views/by-carrier/2013-07-04").map_err(failed)?;
     let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
     audited.findings.iter().for_each(|finding| say(format_args!("   {finding}")));
     let days: Vec<String> = audited.findings.iter().map(|f| f.day.to_string()).collect();
@@ -193,12 +241,14 @@ fn damaged_and_mended(options: &Options, folder: &Path) -> Result<(), EngineErro
     let day = DayRange::only(audited.findings[0].day);
     views[0].rebuild(day, 1.0).map_err(failed)?;
     let audited = views[0].audit(DayRange::ALL, 1.0).map_err(failed)?;
-    check(audited.findings.is_empty(), "the day is rebuilt from the log: no difference")?;
-    running.finish().map(drop)
+    check(audited.findings.is_empty(), "the day is rebuilt from the log: no difference")
 }
 
-/// Puts a damaged copy in the place of the newest file of a day.
-fn flip_a_byte(day: &Path) -> std::io::Result<()> {
+/// Puts a damaged copy in the place of the newest file of a day, in the first part that has the day.
+fn flip_a_byte(folder: &Path, day: &str) -> std::io::Result<()> {
+    let parts = (0..).map(|part| folder.join(format!("part-{part}")));
+    let mut days = parts.take_while(|part| part.exists()).map(|part| part.join(day));
+    let Some(day) = days.find(|day| day.exists()) else { return Ok(()) };
     let files = std::fs::read_dir(day)?.map(|entry| Ok(entry?.path()));
     let mut files = files.collect::<std::io::Result<Vec<PathBuf>>>()?;
     files.sort();
@@ -211,10 +261,9 @@ fn flip_a_byte(day: &Path) -> std::io::Result<()> {
     std::fs::write(&path, bytes)
 }
 
-fn a_view_added(options: &Options, folder: &Path, total: i64) -> Result<(), EngineError> {
+fn a_view_added(views: &[ViewHandle<String, Stats>], running: &Running) -> Result<(), EngineError> {
     println!("4. A view that nobody thought of");
-    let (engine, views) = program(options, folder, true)?;
-    let running = sealed(engine)?;
+    sealed(running)?;
     let read = running.progress().rows;
     check(read == 0, "a second view is added: nothing is read from the file again")?;
     let rows = Query::keys(KeyRange::all(), DayRange::ALL);
@@ -223,8 +272,7 @@ fn a_view_added(options: &Options, folder: &Path, total: i64) -> Result<(), Engi
         println!("   {} {flights:>7}", item.key.unwrap_or_default());
     }
     let by_origin = flights(&views[1], Query::total(DayRange::ALL))?;
-    check(by_origin == total, "its past is in the log: as many flights as in the first view")?;
-    running.finish().map(drop)
+    check(by_origin == FLIGHTS, "its past is in the log: as many flights as in the first view")
 }
 
 /// Prints what was expected, or fails with it.

@@ -1,5 +1,6 @@
 //! What the examples share: timely's arguments, the exit codes, and Ctrl-C.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,12 +13,10 @@ use clap::Args;
 use dayfold::cluster::ClusterError;
 use dayfold::engine::{EngineError, Running};
 use dayfold::store::StoreError;
+use dayfold::time::parse_duration;
 use dayfold::{Cluster, Engine};
 
-/// Timely's arguments.
-///
-/// Two processes on one machine, each in a terminal of its own:
-///   … -n 2 -p 0      and      … -n 2 -p 1
+/// Timely's arguments, and how long to wait.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Workers")]
 pub(crate) struct Workers {
@@ -30,10 +29,13 @@ pub(crate) struct Workers {
     /// Which of the processes this one is, from 0.
     #[arg(short = 'p', long = "process", value_name = "INDEX", default_value_t = 0)]
     process: usize,
-    /// A file with one `host:port` for each process; without it, ports from 2101 on the loopback
-    /// interface.
+    /// A file with one `host:port` for each process, in order: each listens on its own, and calls those
+    /// before it. Without a file, ports from 2101 on the loopback interface.
     #[arg(short = 'h', long = "hostfile", value_name = "FILE")]
     hostfile: Option<PathBuf>,
+    /// How long to wait for the other processes to start: 90s, 5m, 1h.
+    #[arg(long = "wait", value_name = "DURATION", default_value = "1m")]
+    wait: String,
 }
 
 #[allow(dead_code, reason = "not every example needs it")]
@@ -42,7 +44,23 @@ impl Workers {
         let (threads, processes) = (self.threads, self.processes);
         let hosts = self.hostfile.as_deref();
         let cluster = Cluster::from_options(threads, processes, self.process, hosts);
-        cluster.map_err(|error| EngineError::Input { message: error.to_string() })
+        let wait = parse_duration(&self.wait);
+        let wait = wait.map_err(|error| input(format_args!("--wait: {error}")))?;
+        Ok(cluster.map_err(input)?.patience(Duration::from_millis(wait.max(0) as u64)))
+    }
+
+    /// Whether there are other processes.
+    pub(crate) fn are_several(&self) -> bool {
+        self.processes > 1
+    }
+
+    /// These arguments again, for a process that this one starts.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let numbers = [("-w", self.threads), ("-n", self.processes), ("-p", self.process)];
+        let mut arguments: Vec<OsString> = vec!["--wait".into(), self.wait.clone().into()];
+        arguments.extend(numbers.iter().flat_map(|(name, n)| [name.into(), n.to_string().into()]));
+        arguments.extend(self.hostfile.iter().flat_map(|path| ["-h".into(), path.into()]));
+        arguments
     }
 
     /// Whether this process asks and prints.

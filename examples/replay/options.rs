@@ -18,6 +18,11 @@ use crate::common::{Workers, input};
 /// for anything else.
 #[derive(Parser, Debug)]
 #[command(disable_help_flag = true)]
+#[command(
+    after_help = "Two processes, each in a terminal of its own; the first one reads the file and prints:
+  cargo run --release --example replay -- examples/data/flights-2013.csv.gz --time event_time --key carrier --data two-processes -n 2 -p 0
+  cargo run --release --example replay -- examples/data/flights-2013.csv.gz --time event_time --key carrier --data two-processes -n 2 -p 1"
+)]
 pub(crate) struct Options {
     /// Prints this help.
     #[arg(long, action = clap::ArgAction::Help)]

@@ -1,4 +1,4 @@
-//! The handshake: a full mesh of sockets between processes that agree.
+//! The handshake: a full mesh of sockets between the processes of one cluster.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -8,8 +8,8 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::agree::Connected;
 use super::{Cluster, ClusterError};
-use crate::time::EventTime;
 
 /// What a connection is for. Each kind is connected after the one before it; a peer that is still at
 /// another one is a stranger, and tries again.
@@ -31,7 +31,7 @@ impl Purpose {
 }
 
 /// A greeting has this many bytes; a stranger who sends others is hung up on.
-const HELLO_BYTES: usize = 56;
+const HELLO_BYTES: usize = 48;
 
 /// How long a connected peer may take to send its greeting.
 const GREETING_LIMIT: Duration = Duration::from_secs(2);
@@ -54,37 +54,29 @@ pub(super) struct Hello {
     process: u64,
     processes: u64,
     threads: u64,
-    /// A hash of the program's version and views.
-    definition: u64,
-    floor: EventTime,
+    /// A hash of the version: what comes after the greeting is understood by the same version alone.
+    version: u64,
     /// Of all the above: other protocols' bytes do not pass for a greeting.
     checksum: u64,
 }
 
 impl Hello {
-    pub(super) fn new(
-        cluster: &Cluster,
-        purpose: Purpose,
-        definition: &str,
-        floor: EventTime,
-    ) -> Hello {
-        let definition = format!("{}\n{definition}", env!("CARGO_PKG_VERSION"));
+    pub(super) fn new(cluster: &Cluster, purpose: Purpose) -> Hello {
         let hello = Hello {
             magic: purpose.magic(),
             process: cluster.process as u64,
             processes: cluster.processes() as u64,
             threads: cluster.threads as u64,
-            definition: xxh3_64(definition.as_bytes()),
-            floor,
+            version: xxh3_64(env!("CARGO_PKG_VERSION").as_bytes()),
             checksum: 0,
         };
         Hello { checksum: hello.sum(), ..hello }
     }
 
     fn sum(&self) -> u64 {
-        let fields = [self.process, self.processes, self.threads, self.definition];
+        let fields = [self.process, self.processes, self.threads, self.version];
         let bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
-        xxh3_64(&bytes) ^ self.magic ^ self.floor as u64
+        xxh3_64(&bytes) ^ self.magic
     }
 
     fn send(&self, mut to: &TcpStream) -> io::Result<()> {
@@ -112,11 +104,12 @@ impl Hello {
             ("its index", theirs.process, peer as u64),
             ("the number of processes (-n)", theirs.processes, self.processes),
             ("the number of workers (-w)", theirs.threads, self.threads),
-            ("the hash of version, views and zones", theirs.definition, self.definition),
+            ("the hash of the program's version", theirs.version, self.version),
         ];
         for (what, theirs, ours) in pairs {
             if theirs != ours {
                 let (theirs, ours) = (theirs.to_string(), ours.to_string());
+                let what = what.to_owned();
                 return Err(ClusterError::Mismatch { peer, what, theirs, ours });
             }
         }
@@ -128,13 +121,12 @@ fn codec() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding()
 }
 
-/// Connects with every lower process and awaits every higher one; returns a socket for each, and the
-/// greatest floor.
+/// Connects with every lower process and awaits every higher one.
 pub(super) fn connect(
     addresses: &[String],
     hello: &Hello,
     patience: Duration,
-) -> Result<(Vec<Option<TcpStream>>, EventTime), ClusterError> {
+) -> Result<Vec<Connected>, ClusterError> {
     let mine = hello.process as usize;
     let deadline = Instant::now() + patience;
     let address = &addresses[mine];
@@ -142,33 +134,55 @@ pub(super) fn connect(
     let listener = TcpListener::bind(address.as_str()).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
 
-    let mut sockets: Vec<Option<TcpStream>> = addresses.iter().map(|_| None).collect();
-    let mut floor = hello.floor;
-    let missing = |peer: usize| ClusterError::Missing {
-        peer,
-        address: addresses[peer].clone(),
-        waited_s: patience.as_secs(),
+    let mut peers: Vec<Connected> = Vec::new();
+    let connected = |process: usize, socket| {
+        let address = addresses[process].clone();
+        Connected { process, address, socket }
     };
     for peer in 0..mine {
-        let (socket, theirs) =
-            call(&addresses[peer], hello, deadline).ok_or_else(|| missing(peer))?;
+        let found = call(&addresses[peer], hello, deadline);
+        let (socket, theirs) = found.ok_or_else(|| missing(&[peer], addresses, patience))?;
         hello.check(&theirs, peer)?;
-        floor = floor.max(theirs.floor);
-        sockets[peer] = Some(socket);
+        peers.push(connected(peer, socket));
     }
-    while let Some(peer) = (mine + 1..addresses.len()).find(|peer| sockets[*peer].is_none()) {
-        let (socket, theirs) = answer(&listener, hello, deadline).ok_or_else(|| missing(peer))?;
+    while peers.len() + 1 < addresses.len() {
+        if let Some(gone) = peers.iter().find(|peer| is_closed(&peer.socket)) {
+            return Err(ClusterError::Left { peer: gone.process, address: gone.address.clone() });
+        }
+        let is_there = |process: usize| peers.iter().any(|peer| peer.process == process);
+        if Instant::now() >= deadline {
+            let late: Vec<_> = (mine + 1..addresses.len()).filter(|p| !is_there(*p)).collect();
+            return Err(missing(&late, addresses, patience));
+        }
+        let Some((socket, theirs)) = answer(&listener, hello) else { continue };
         let from = theirs.process as usize;
-        if theirs.processes == hello.processes && sockets.get(from).is_none_or(Option::is_some) {
+        let is_taken = is_there(from) || from <= mine;
+        if theirs.processes == hello.processes && is_taken {
             let (theirs, ours) = (format!("{from}"), "taken by another process".to_owned());
-            return Err(ClusterError::Mismatch { peer: from, what: "its index", theirs, ours });
+            let what = "its index".to_owned();
+            return Err(ClusterError::Mismatch { peer: from, what, theirs, ours });
         }
         hello.check(&theirs, from)?;
-        floor = floor.max(theirs.floor);
-        sockets[from] = Some(socket);
+        peers.push(connected(from, socket));
     }
-    // Every process knows every other one's floor, so all of them take the same greatest one.
-    Ok((sockets, floor))
+    peers.sort_by_key(|peer| peer.process);
+    Ok(peers)
+}
+
+fn missing(late: &[usize], addresses: &[String], patience: Duration) -> ClusterError {
+    let at = |process: &usize| format!("{process} at {}", addresses[*process]);
+    let late: Vec<String> = late.iter().map(at).collect();
+    ClusterError::Missing { peers: late.join(", "), waited: patience }
+}
+
+/// Whether the other side has hung up, with nothing said. What it may have said stays to be read.
+fn is_closed(socket: &TcpStream) -> bool {
+    let peeked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
+    let is_open = socket.set_nonblocking(false).is_ok();
+    match peeked {
+        Ok(bytes) => bytes == 0,
+        Err(error) => !is_open || error.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Calls a lower process until it answers with a greeting.
@@ -187,19 +201,18 @@ fn call(address: &str, hello: &Hello, deadline: Instant) -> Option<(TcpStream, H
     None
 }
 
-/// Answers callers until one sends a greeting; strangers are hung up on.
-fn answer(listener: &TcpListener, hello: &Hello, deadline: Instant) -> Option<(TcpStream, Hello)> {
-    while Instant::now() < deadline {
-        match listener.accept() {
-            Ok((socket, from)) => match greet(&socket, hello, GREETING_LIMIT, false) {
-                Ok(Greeting::Peer(theirs)) => return Some((socket, theirs)),
-                // It will try again.
-                Ok(Greeting::Early) => {}
-                Ok(Greeting::Stranger) | Err(_) => {
-                    tracing::warn!(%from, "a connection that is not from this cluster was closed")
-                }
-            },
-            Err(_) => std::thread::sleep(RETRY_EVERY),
+/// Answers a caller, if there is one and it greets; strangers are hung up on.
+fn answer(listener: &TcpListener, hello: &Hello) -> Option<(TcpStream, Hello)> {
+    let Ok((socket, from)) = listener.accept() else {
+        std::thread::sleep(RETRY_EVERY);
+        return None;
+    };
+    match greet(&socket, hello, GREETING_LIMIT, false) {
+        Ok(Greeting::Peer(theirs)) => return Some((socket, theirs)),
+        // It will try again.
+        Ok(Greeting::Early) => {}
+        Ok(Greeting::Stranger) | Err(_) => {
+            tracing::warn!(%from, "a connection that is not from this cluster was closed")
         }
     }
     None
@@ -230,44 +243,68 @@ mod tests {
         listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
     }
 
-    fn hello(process: usize, addresses: &[String], definition: &str, floor: EventTime) -> Hello {
-        let cluster = Cluster::hosts(2, process, addresses.to_vec()).unwrap();
-        Hello::new(&cluster, Purpose::Dataflow, definition, floor)
+    fn hello(process: usize, addresses: &[String], threads: usize) -> Hello {
+        let cluster = Cluster::hosts(threads, process, addresses.to_vec()).unwrap();
+        Hello::new(&cluster, Purpose::Dataflow)
+    }
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Connects each of some processes, on a thread of its own.
+    fn connect_all(
+        addresses: &[String],
+        hellos: Vec<Hello>,
+    ) -> Vec<Result<Vec<Connected>, ClusterError>> {
+        std::thread::scope(|scope| {
+            let connect = |hello: &Hello| {
+                let hello = *hello;
+                scope.spawn(move || connect(addresses, &hello, LIMIT))
+            };
+            let threads: Vec<_> = hellos.iter().map(connect).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
     }
 
     #[test]
-    fn three_processes_agree_on_the_greatest_floor() {
+    fn three_processes_are_connected_in_order() {
         let addresses = free_addresses(3);
-        let join = |process: usize| {
-            let addresses = addresses.clone();
-            std::thread::spawn(move || {
-                let hello = hello(process, &addresses, "views", 10 * process as i64);
-                connect(&addresses, &hello, Duration::from_secs(20))
-            })
-        };
-        let started: Vec<_> = [2, 0, 1].map(join).into_iter().collect();
-        for thread in started {
-            let (sockets, floor) = thread.join().unwrap().unwrap();
-            assert_eq!(floor, 20);
-            assert_eq!(sockets.iter().filter(|socket| socket.is_some()).count(), 2);
+        let hellos = [2, 0, 1].map(|process| hello(process, &addresses, 2)).to_vec();
+        for (result, others) in
+            connect_all(&addresses, hellos).into_iter().zip([[0, 1], [1, 2], [0, 2]])
+        {
+            let found: Vec<_> = result.unwrap().iter().map(|peer| peer.process).collect();
+            assert_eq!(found, others);
         }
     }
 
     #[test]
-    fn other_views_are_refused_on_both_sides() {
+    fn other_counts_are_refused_on_both_sides() {
         let addresses = free_addresses(2);
-        let other = addresses.clone();
-        let thread = std::thread::spawn(move || {
-            connect(&other, &hello(1, &other, "one", 0), Duration::from_secs(20))
-        });
-        let here = connect(&addresses, &hello(0, &addresses, "two", 0), Duration::from_secs(20));
-        assert!(matches!(here, Err(ClusterError::Mismatch { peer: 1, .. })), "{here:?}");
-        assert!(thread.join().unwrap().is_err());
+        let more = [addresses.clone(), free_addresses(1)].concat();
+        for (other, counts) in [(hello(1, &addresses, 1), "(-w)"), (hello(1, &more, 2), "(-n)")] {
+            for result in connect_all(&addresses, vec![hello(0, &addresses, 2), other]) {
+                let error = result.unwrap_err().to_string();
+                assert!(error.contains(counts), "{error}");
+            }
+        }
     }
 
     #[test]
-    fn a_missing_peer_is_named_and_a_stranger_is_not_taken_for_it() {
-        let addresses = free_addresses(2);
+    fn one_that_leaves_is_named_by_those_that_it_had_greeted() {
+        let addresses = free_addresses(3);
+        let listener = TcpListener::bind(&addresses[0]).unwrap();
+        let middle = std::thread::scope(|scope| {
+            let middle = scope.spawn(|| connect(&addresses, &hello(1, &addresses, 2), LIMIT));
+            let called = std::iter::repeat_with(|| answer(&listener, &hello(0, &addresses, 2)));
+            drop(called.flatten().next());
+            middle.join().unwrap()
+        });
+        assert!(matches!(middle, Err(ClusterError::Left { peer: 0, .. })), "{middle:?}");
+    }
+
+    #[test]
+    fn those_that_are_missing_are_named_and_a_stranger_is_not_taken_for_one() {
+        let addresses = free_addresses(3);
         let to = addresses[0].clone();
         let stranger = std::thread::spawn(move || {
             for _ in 0..100 {
@@ -278,8 +315,11 @@ mod tests {
             }
             false
         });
-        let result = connect(&addresses, &hello(0, &addresses, "", 0), Duration::from_secs(1));
-        assert!(matches!(result, Err(ClusterError::Missing { peer: 1, .. })), "{result:?}");
+        let result = connect(&addresses, &hello(0, &addresses, 1), Duration::from_secs(1));
+        let error = result.unwrap_err().to_string();
+        let expected =
+            format!("process 1 at {}, 2 at {}: no answer within 1s", addresses[1], addresses[2]);
+        assert!(error.contains(&expected), "{error}");
         assert!(stranger.join().unwrap());
     }
 }

@@ -1,13 +1,17 @@
 //! Several workers, several processes: who they are, and how the processes find each other.
 //!
 //! Timely connects processes without a time-out and without looking at who connects. So the processes
-//! shake hands themselves, on the same addresses: each one tells its index, the size of the cluster,
-//! its number of workers, and what its views are, and refuses a peer that says otherwise, before
-//! anything is read or written. Then timely gets the sockets. A second connection between each two of
-//! them tells a peer that is lost from one that leaves, by name, and one that hangs.
+//! shake hands themselves, on the same addresses: each one tells its index, the size of the cluster
+//! and its number of workers, then what it computes and which data folder it sees, and refuses a peer that
+//! says otherwise, before anything is written. When all have opened the folder, timely gets the sockets. A
+//! second connection between each two of them tells a peer that is lost from one that leaves, by name,
+//! and one that hangs.
 //!
 //! The traffic is neither encrypted nor authenticated. Addresses default to the loopback interface.
+//! [docs/cluster.md](https://docs.rs/crate/dayfold/latest/source/docs/cluster.md) says how to run it on
+//! several machines.
 
+mod agree;
 mod handshake;
 mod watch;
 
@@ -16,11 +20,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-use crate::time::EventTime;
+use agree::Connected;
+pub(crate) use agree::{SHARED_FOLDER, SeenFolder, Word};
 use handshake::{Hello, Purpose};
 use watch::Peer;
 pub(crate) use watch::{Notice, Watch};
@@ -132,40 +139,95 @@ impl Cluster {
         self.process * self.threads..(self.process + 1) * self.threads
     }
 
-    /// Connects with the other processes and agrees with them on what to compute, and from which floor.
-    pub(crate) fn join(self, definition: &str, floor: EventTime) -> Result<Joined, ClusterError> {
-        let threads = self.threads;
-        if self.processes() == 1 {
+    /// Connects with the other processes, and agrees with them on what is computed and over which folder.
+    pub(crate) fn meet(self, word: &Word) -> Result<Met, ClusterError> {
+        let mut met = Met { cluster: self, peers: Vec::new() };
+        if met.cluster.processes() == 1 {
+            return Ok(met);
+        }
+        let hello = Hello::new(&met.cluster, Purpose::Dataflow);
+        met.peers = handshake::connect(&met.cluster.addresses, &hello, met.cluster.patience)?;
+        for (peer, theirs) in met.exchange(word)? {
+            if let Some((what, theirs, ours)) = word.difference(&theirs) {
+                return Err(ClusterError::Mismatch { peer, what, theirs, ours });
+            }
+        }
+        Ok(met)
+    }
+}
+
+/// Connected processes of a cluster that agree, and have not begun yet.
+pub(crate) struct Met {
+    cluster: Cluster,
+    peers: Vec<Connected>,
+}
+
+impl Met {
+    pub(crate) fn is_alone(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    pub(crate) fn is_first(&self) -> bool {
+        self.cluster.process == 0
+    }
+
+    /// How long to wait for the others.
+    pub(crate) fn patience(&self) -> Duration {
+        self.cluster.patience
+    }
+
+    /// Tells all others something, and hears theirs, by process: none goes on before all have said it.
+    pub(crate) fn exchange<M: Serialize + DeserializeOwned>(
+        &mut self,
+        message: &M,
+    ) -> Result<Vec<(usize, M)>, ClusterError> {
+        let message = bincode::serialize(message).expect("a message is plain data");
+        let heard = agree::exchange(&mut self.peers, &message)?;
+        let read = |(peer, message): (usize, Vec<u8>)| {
+            let decoded = bincode::deserialize(&message);
+            let address = || self.cluster.addresses[peer].clone();
+            let message = decoded.map_err(|_| ClusterError::Left { peer, address: address() })?;
+            Ok((peer, message))
+        };
+        heard.into_iter().map(read).collect()
+    }
+
+    /// Hands the connections to timely.
+    pub(crate) fn join(self) -> Result<Joined, ClusterError> {
+        let Met { cluster, peers } = self;
+        let threads = cluster.threads;
+        if cluster.processes() == 1 {
             let communication = match threads {
                 1 => timely::CommunicationConfig::Thread,
                 threads => timely::CommunicationConfig::Process(threads),
             };
             let built = communication.try_build();
             let (builders, guard) = built.map_err(|reason| ClusterError::Timely { reason })?;
-            return Ok(Joined { threads, floor, builders, guard, peers: Vec::new() });
+            return Ok(Joined { threads, builders, guard, peers: Vec::new() });
         }
-        let hello = Hello::new(&self, Purpose::Dataflow, definition, floor);
-        let (sockets, floor) = handshake::connect(&self.addresses, &hello, self.patience)?;
-        let hello = Hello::new(&self, Purpose::Watch, definition, floor);
-        let (watched, _) = handshake::connect(&self.addresses, &hello, self.patience)?;
-        let watched = watched.into_iter().enumerate().filter_map(|(at, peer)| Some((at, peer?)));
-        let peer = |(at, socket)| Peer::new(at, self.addresses[at].clone(), socket);
-        let peers = watched.map(peer).collect::<Result<_, _>>();
-        let peers = peers.map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
+        let broken = |error: std::io::Error| ClusterError::Timely { reason: error.to_string() };
+        let hello = Hello::new(&cluster, Purpose::Watch);
+        let watched = handshake::connect(&cluster.addresses, &hello, cluster.patience)?;
+        let watched = watched.into_iter().map(Peer::new).collect::<Result<_, _>>();
+        let mut sockets: Vec<_> = cluster.addresses.iter().map(|_| None).collect();
+        for Connected { process, socket, .. } in peers {
+            socket.set_read_timeout(None).map_err(broken)?;
+            sockets[process] = Some(socket);
+        }
         let hooks = Hooks::default();
         let local = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
         let (builders, guard) =
-            initialize_networking_from_sockets(local, sockets, self.process, threads, hooks)
-                .map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
+            initialize_networking_from_sockets(local, sockets, cluster.process, threads, hooks)
+                .map_err(broken)?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        Ok(Joined { threads, floor, builders, guard: Box::new(guard), peers })
+        let peers = watched.map_err(broken)?;
+        Ok(Joined { threads, builders, guard: Box::new(guard), peers })
     }
 }
 
 /// The way to this process's workers, once all processes agree.
 pub(crate) struct Joined {
     threads: usize,
-    floor: EventTime,
     pub(crate) builders: Vec<AllocatorBuilder>,
     pub(crate) guard: Box<dyn Any + Send>,
     peers: Vec<Peer>,
@@ -187,11 +249,6 @@ impl Joined {
 
     pub(crate) fn threads(&self) -> usize {
         self.threads
-    }
-
-    /// The greatest floor of any process: every one starts there.
-    pub(crate) fn floor(&self) -> EventTime {
-        self.floor
     }
 }
 
@@ -216,22 +273,36 @@ pub enum ClusterError {
         reason: String,
     },
     /// This process cannot listen on its address.
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}; each process listens on its own address, the one that the \
+         list of hosts has for its index"
+    )]
     Listen {
         /// The address.
         address: String,
         /// What the system said.
         source: std::io::Error,
     },
-    /// A peer did not come in time.
-    #[error("process {peer} at {address} did not answer within {waited_s} s")]
+    /// Peers did not come in time.
+    #[error(
+        "process {peers}: no answer within {waited:?}: start all processes, each with its own index and the \
+         same addresses"
+    )]
     Missing {
+        /// Their indexes and addresses.
+        peers: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A peer has ended before all had begun.
+    #[error(
+        "process {peer} at {address} ended before all had begun: see what it says, and start all again"
+    )]
+    Left {
         /// The peer's index.
         peer: usize,
         /// Its address.
         address: String,
-        /// How long was waited, in seconds.
-        waited_s: u64,
     },
     /// A peer is not the one expected, or computes something else.
     #[error("process {peer}: {what} is {theirs} there and {ours} here")]
@@ -239,7 +310,7 @@ pub enum ClusterError {
         /// The peer's index.
         peer: usize,
         /// What differs.
-        what: &'static str,
+        what: String,
         /// The peer's.
         theirs: String,
         /// This process's.

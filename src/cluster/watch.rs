@@ -9,6 +9,8 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::agree::Connected;
+
 /// How often the connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -42,7 +44,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(process: usize, address: String, socket: TcpStream) -> std::io::Result<Peer> {
+    pub(super) fn new(connected: Connected) -> std::io::Result<Peer> {
+        let Connected { process, address, socket } = connected;
         socket.set_nonblocking(true)?;
         Ok(Peer { process, address, socket, heard: Instant::now(), silent: false })
     }
@@ -150,7 +153,8 @@ mod tests {
 
     fn watch(socket: TcpStream) -> (Watch, mpsc::Receiver<(usize, Notice)>) {
         let (sender, notices) = mpsc::channel();
-        let peer = Peer::new(7, "there:1".to_owned(), socket).unwrap();
+        let address = "there:1".to_owned();
+        let peer = Peer::new(Connected { process: 7, address, socket }).unwrap();
         let report = move |process, address: &str, notice| {
             assert_eq!(address, "there:1");
             drop(sender.send((process, notice)));

@@ -47,6 +47,7 @@ mod batch;
 mod clock;
 mod feed;
 mod floors;
+mod joining;
 mod live;
 mod log_rows;
 mod logging;
@@ -76,11 +77,11 @@ pub use view::{AskError, Measures, ViewHandle};
 
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Word};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
 use crate::source::{CsvSource, Refused, Row};
-use crate::store::{Disk, RunState, Storage, Store, StoreConfig};
+use crate::store::{Disk, Looked, Storage, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
 use clock::Clock;
@@ -238,7 +239,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let Some((place, log)) = self.data.clone().zip(self.log.as_ref()) else {
             return Err(ArchiveError::NoLog.into());
         };
-        let store = self.open_store(place, &alone)?;
+        let store = Arc::new(joining::look(place, self.store_config(&alone))?.open()?);
         logging::repair(&store)?;
         let mut findings = Vec::new();
         for view in &self.views {
@@ -255,7 +256,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
     /// together. Nothing has been read or written then, but for what was never committed and is removed.
     pub fn start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
-        let store = self.data.take().map(|place| self.open_store(place, &cluster)).transpose()?;
+        let config = self.store_config(&cluster);
+        let looked = self.data.take().map(|place| joining::look(place, config)).transpose()?;
+        let mut met = cluster.clone().meet(&self.word(looked.as_ref()))?;
+        let store = looked.map(|looked| joining::open(looked, &mut met)).transpose()?;
         let archive = match &store {
             Some(store) => Archive::folder(Arc::clone(store)),
             None => Archive::in_memory(),
@@ -266,16 +270,19 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.load(&archive, &cluster)?;
         let sealed = |view: &View| Some(view.upper(store.as_ref()?.closed_through(view.name())?));
         let floor = views.iter().filter_map(sealed).max().unwrap_or(EventTime::MIN);
-        let joined = cluster.clone().join(&self.definition(), floor)?;
-        if cluster.processes() > 1 {
-            // Only now have all processes rolled forward: what the others had prepared counts as well.
+        // None goes on before all have rolled forward what was prepared, and cut off what was never
+        // committed. From here on all find the same.
+        let floors = met.exchange(&floor)?.into_iter().map(|(_, theirs)| theirs);
+        let floor = floors.fold(floor, EventTime::max);
+        if !met.is_alone() {
+            // What the others had prepared counts as well.
             self.load(&archive, &cluster)?;
         }
-        // And only now have all of them cut off what was never committed. They all find the same.
         let is_read = self.feeding.is_some();
         let log =
             log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
-        let (threads, floor) = (joined.threads(), joined.floor());
+        let joined = met.join()?;
+        let threads = joined.threads();
         // With a log, it is greater than that under which a worker replays: all see when all are done.
         let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor).max(EventTime::MIN + 1));
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
@@ -301,33 +308,33 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.views.iter().try_for_each(|view| view.load(archive, cluster))
     }
 
-    fn open_store(
-        &self,
-        (storage, root): (Arc<dyn Storage>, PathBuf),
-        cluster: &Cluster,
-    ) -> Result<Arc<Store>, EngineError> {
-        let config = StoreConfig {
+    fn store_config(&self, cluster: &Cluster) -> StoreConfig {
+        StoreConfig {
             process: cluster.process(),
             processes: cluster.processes(),
             views: self.views.iter().map(|view| view.record()).collect(),
             logged: self.log.is_some(),
             rebuild: self.redefined.clone(),
-        };
-        let store = Store::open(storage, &root, config)?;
-        if store.state() == RunState::Incomplete && self.log.is_none() {
-            return Err(EngineError::Incomplete { folder: root });
         }
-        Ok(Arc::new(store))
     }
 
     /// What the processes of a cluster must agree on.
-    fn definition(&self) -> String {
-        // With another grace, a process would put the same late event into another closing.
-        let definition = |view: &Arc<dyn EngineView<E>>| {
-            format!("{:?}, grace {} ms", view.record(), view.view().grace())
-        };
-        let views: Vec<String> = self.views.iter().map(definition).collect();
-        views.join("\n")
+    fn word(&self, looked: Option<&Looked>) -> Word {
+        let yes_no = |is_so: bool| if is_so { "yes" } else { "no" }.to_owned();
+        let mut computes = Vec::new();
+        for view in &self.views {
+            let (record, grace) = (view.record(), view.view().grace());
+            let mut add = |what, value: &str| {
+                computes.push((format!("view '{}': {what}", record.name), value.to_owned()));
+            };
+            record.fields().into_iter().for_each(|(what, value)| add(what, value));
+            // With another grace, a process would put the same late event into another closing.
+            add("grace", &format!("{grace} ms"));
+        }
+        computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
+        computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
+        computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));
+        Word { computes, folder: looked.map(joining::seen) }
     }
 }
 

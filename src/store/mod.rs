@@ -72,6 +72,7 @@ pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, veri
 pub(crate) use live::SealedFile;
 pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
+pub(crate) use open::Looked;
 pub use record::{BatchEntry, ViewRecord};
 pub use storage::{FolderLock, Storage, StorageFile};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::error::StoreError;
@@ -14,22 +14,29 @@ use super::recovery;
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
 
-impl Store {
-    /// Opens the process's part of a folder, making it if need be; process 0 also sees to the parts of
-    /// processes that the group no longer has.
-    ///
+/// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
+/// this process writes, as far as they are there, are locked.
+pub(crate) struct Looked {
+    storage: Arc<dyn Storage>,
+    layout: Layout,
+    config: StoreConfig,
+    held: Vec<u32>,
+    locks: Vec<FolderLock>,
+    unlocked: Vec<u32>,
+    folder: Folder,
+    agreed: Agreed,
+}
+
+impl Looked {
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`],
-    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], [`StoreError::LogMismatch`], one of the
-    /// errors of views, or [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
-    pub fn open(
+    /// As [`Store::open`], but for those of writing.
+    pub(crate) fn at(
         storage: Arc<dyn Storage>,
         root: impl Into<PathBuf>,
         config: StoreConfig,
-    ) -> Result<Store, StoreError> {
+    ) -> Result<Looked, StoreError> {
         check_config(&config)?;
         let layout = Layout::new(root.into());
-        let process = config.process as u32;
         let held = held_parts(&*storage, &layout, &config)?;
         let mut locks = Vec::new();
         let mut unlocked = Vec::new();
@@ -39,14 +46,42 @@ impl Store {
                 None => unlocked.push(part),
             }
         }
-        let (mut folder, mut agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
-        if !unlocked.is_empty() {
-            for part in unlocked {
-                locks.push(create_lock(&*storage, &layout, part)?);
+        let (folder, agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
+        Ok(Looked { storage, layout, config, held, locks, unlocked, folder, agreed })
+    }
+
+    /// How the last run left the folder.
+    pub(crate) fn state(&self) -> RunState {
+        run_state(&self.folder, &self.agreed)
+    }
+
+    /// What tells the folder from any other one, if it is not new.
+    pub(crate) fn identity(&self) -> Option<u128> {
+        self.agreed.cluster
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// Looks again.
+    pub(crate) fn refresh(&mut self) -> Result<(), StoreError> {
+        let (config, rebuild) = (&self.config, &self.config.rebuild);
+        (self.folder, self.agreed) = survey(&*self.storage, &self.layout, config, rebuild)?;
+        Ok(())
+    }
+
+    /// Opens the part of this process.
+    pub(crate) fn open(mut self) -> Result<Store, StoreError> {
+        if !self.unlocked.is_empty() {
+            for part in std::mem::take(&mut self.unlocked) {
+                self.locks.push(create_lock(&*self.storage, &self.layout, part)?);
             }
             // Between the survey and the lock another program may have come and gone.
-            (folder, agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
+            self.refresh()?;
         }
+        let Looked { storage, layout, config, held, locks, mut folder, mut agreed, .. } = self;
+        let process = config.process as u32;
         let last = run_state(&folder, &agreed);
         let next_run = next_run(&config, agreed.run);
         if process == 0 {
@@ -83,6 +118,23 @@ impl Store {
             days_in_doubt: false.into(),
             _locks: locks,
         })
+    }
+}
+
+impl Store {
+    /// Opens the process's part of a folder, making it if need be; process 0 also sees to the parts of
+    /// processes that the group no longer has.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`],
+    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], [`StoreError::LogMismatch`], one of the
+    /// errors of views, or [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        root: impl Into<PathBuf>,
+        config: StoreConfig,
+    ) -> Result<Store, StoreError> {
+        Looked::at(storage, root, config)?.open()
     }
 
     /// Says that the run has begun. To be called once every process of the group has opened its part.
@@ -161,6 +213,11 @@ impl Store {
         assert!(self.has_begun(&self.read()), "a run begins before it is complete");
         let run = Run { complete: true, ..self.next_run };
         self.append(&mut manifest, Record::State(run))
+    }
+
+    /// What tells the folder from any other one; `None` before its first run.
+    pub(crate) fn identity(&self) -> Option<u128> {
+        self.read().own.identity.as_ref().map(|identity| identity.cluster)
     }
 
     pub(super) fn has_begun(&self, state: &State) -> bool {

@@ -26,7 +26,7 @@ pub struct ViewRecord {
 
 impl ViewRecord {
     /// Names and texts in which two definitions may differ.
-    pub(super) fn fields(&self) -> [(&'static str, &str); 4] {
+    pub(crate) fn fields(&self) -> [(&'static str, &str); 4] {
         [
             ("zone", &self.zone),
             ("key", &self.key),

@@ -1,0 +1,189 @@
+//! What connected processes tell each other before they begin: what they compute, over which folder.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::ClusterError;
+
+/// A message before the beginning has at most this many bytes.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+/// How often a process is named that the others wait for.
+const NAMED_EVERY: Duration = Duration::from_secs(5);
+
+/// What all processes see, each in its own way.
+pub(crate) const SHARED_FOLDER: &str = "the data folder, which all must share,";
+
+/// The data folder, as one process sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenFolder {
+    pub(crate) path: String,
+    /// `None` if no run has begun in it.
+    pub(crate) identity: Option<u128>,
+}
+
+impl fmt::Display for SeenFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match self.identity {
+            None => write!(f, "{path} (new)"),
+            Some(identity) => write!(f, "{path} ({identity:032x})"),
+        }
+    }
+}
+
+/// What a process says of itself. All have to say the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Word {
+    /// Names and values of what is computed: views, zones, sources.
+    pub(crate) computes: Vec<(String, String)>,
+    pub(crate) folder: Option<SeenFolder>,
+}
+
+impl Word {
+    /// The first difference, as `(what, theirs, ours)`.
+    pub(super) fn difference(&self, theirs: &Word) -> Option<(String, String, String)> {
+        let value = |word: &Word, at: usize| match word.computes.get(at) {
+            Some((what, value)) => (what.clone(), value.clone()),
+            None => (String::new(), "none".to_owned()),
+        };
+        let count = self.computes.len().max(theirs.computes.len());
+        let differs = |at: &usize| self.computes.get(*at) != theirs.computes.get(*at);
+        if let Some(at) = (0..count).find(differs) {
+            let ((what, ours), (other, theirs)) = (value(self, at), value(theirs, at));
+            return Some(match (what == other, what.is_empty()) {
+                (true, _) => (what, theirs, ours),
+                (false, true) => (other, theirs, ours),
+                (false, false) => (what, if other.is_empty() { theirs } else { other }, ours),
+            });
+        }
+        let identity = |word: &Word| word.folder.as_ref().map(|folder| folder.identity);
+        if identity(self) == identity(theirs) {
+            return None;
+        }
+        let name = |word: &Word| {
+            word.folder.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        Some((SHARED_FOLDER.to_owned(), name(theirs), name(self)))
+    }
+}
+
+/// A connected process.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) process: usize,
+    pub(super) address: String,
+    pub(super) socket: TcpStream,
+}
+
+impl Connected {
+    /// Sends a message: its length, and itself.
+    pub(super) fn send(&mut self, message: &[u8]) -> Result<(), ClusterError> {
+        assert!(message.len() <= MESSAGE_BYTES, "what a process says of itself is short");
+        let sent = self.socket.write_all(&(message.len() as u32).to_le_bytes());
+        sent.and_then(|()| self.socket.write_all(message)).map_err(|_| self.left())
+    }
+
+    /// Waits for a message, as long as it takes: its sender may have much to read before. It is named
+    /// while the others wait.
+    pub(super) fn receive(&mut self) -> Result<Vec<u8>, ClusterError> {
+        let mut length = [0; 4];
+        self.read(&mut length)?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length > MESSAGE_BYTES {
+            return Err(self.left());
+        }
+        let mut message = vec![0; length];
+        self.read(&mut message)?;
+        Ok(message)
+    }
+
+    fn read(&mut self, mut into: &mut [u8]) -> Result<(), ClusterError> {
+        let is_set = self.socket.set_read_timeout(Some(NAMED_EVERY));
+        is_set.map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
+        let began = Instant::now();
+        while !into.is_empty() {
+            match self.socket.read(into) {
+                Ok(0) => return Err(self.left()),
+                Ok(read) => into = &mut into[read..],
+                Err(error) if is_late(&error) => {
+                    let (process, address, waited) = (self.process, &self.address, began.elapsed());
+                    tracing::warn!(
+                        "process {process} at {address} is not ready after {} s; all wait for it",
+                        waited.as_secs()
+                    );
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.left()),
+            }
+        }
+        Ok(())
+    }
+
+    fn left(&self) -> ClusterError {
+        ClusterError::Left { peer: self.process, address: self.address.clone() }
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Tells all others the same, and hears what they say. All are heard before anything is compared, so that
+/// nobody closes a connection in which something waits to be read.
+pub(super) fn exchange(
+    peers: &mut [Connected],
+    message: &[u8],
+) -> Result<Vec<(usize, Vec<u8>)>, ClusterError> {
+    // One that has left may have said why it would: what the others say is read all the same.
+    let sent: Vec<_> = peers.iter_mut().map(|peer| peer.send(message)).collect();
+    let heard: Vec<_> = peers.iter_mut().map(|peer| Ok((peer.process, peer.receive()?))).collect();
+    let heard = heard.into_iter().collect::<Result<_, _>>()?;
+    sent.into_iter().collect::<Result<Vec<()>, _>>()?;
+    Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(computes: &[(&str, &str)], identity: Option<u128>) -> Word {
+        let own = |(what, value): &(&str, &str)| ((*what).to_owned(), (*value).to_owned());
+        let folder = Some(SeenFolder { path: "/data".to_owned(), identity });
+        Word { computes: computes.iter().map(own).collect(), folder }
+    }
+
+    #[track_caller]
+    fn check(ours: &Word, theirs: &Word, expected: Option<(&str, &str, &str)>) {
+        let own = |(what, theirs, ours): (&str, &str, &str)| {
+            (what.to_owned(), theirs.to_owned(), ours.to_owned())
+        };
+        assert_eq!(ours.difference(theirs), expected.map(own));
+    }
+
+    #[test]
+    fn differences_are_told_with_both_sides() {
+        let utc = word(&[("view a: zone", "UTC")], None);
+        let more = word(&[("view a: zone", "UTC"), ("view b: zone", "UTC")], None);
+        check(&utc, &utc, None);
+        check(
+            &utc,
+            &word(&[("view a: zone", "Asia/Tokyo")], None),
+            Some(("view a: zone", "Asia/Tokyo", "UTC")),
+        );
+        check(&utc, &more, Some(("view b: zone", "UTC", "none")));
+        check(&more, &utc, Some(("view b: zone", "none", "UTC")));
+        let folder = SHARED_FOLDER;
+        let seven = format!("/data ({:032x})", 7);
+        check(&utc, &Word { folder: None, ..utc.clone() }, Some((folder, "none", "/data (new)")));
+        check(
+            &utc,
+            &word(&[("view a: zone", "UTC")], Some(7)),
+            Some((folder, &seven, "/data (new)")),
+        );
+    }
+}
