@@ -1,4 +1,5 @@
 //! The views prove themselves: audits against the log, rebuilds from it, new and changed views.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
