@@ -6,6 +6,7 @@ mod content;
 mod mend;
 mod program;
 mod random;
+mod regressions;
 mod run;
 mod world;
 
@@ -206,26 +207,4 @@ fn every_operation_may_be_the_last() {
     // Threads take turns as they like: some runs have a few more. Without optimisation, some are left out.
     let step = if cfg!(debug_assertions) { 7 } else { 1 };
     run_all((0..(most + 5) * WAYS).step_by(step), one_operation);
-}
-
-/// The views that could not seal kept the others waiting, and `finish` with them.
-#[test]
-fn regression_an_engine_whose_disk_is_gone_while_it_finishes_says_so() {
-    for workers in 1..4 {
-        let mut world = World::small(0, Arc::default());
-        assert!(world.run(workers, End::Complete));
-        world.content.grow_by(8, &mut world.random);
-        for number in 1..12 {
-            let built = world.program.build(&world.storage, &world.content);
-            let running = built.engine.start(dayfold::Cluster::workers(workers)).unwrap();
-            while running.progress().rows == 0 {
-                std::thread::yield_now();
-            }
-            world.storage.crash_at(world.storage.operations() + number);
-            let finished = running.finish();
-            assert!(!world.storage.has_crashed() || finished.is_err(), "{finished:?}");
-            world.storage = world.storage.after_kill();
-            world.content.grow_by(3, &mut world.random);
-        }
-    }
 }

@@ -15,6 +15,7 @@ impl World {
         let damaged = (!files.is_empty()).then(|| self.random.pick(&files));
         if let Some(path) = &damaged {
             self.damage(path);
+            self.damaged = true;
         }
         let found = loop {
             let number = 1 + self.random.below(60);

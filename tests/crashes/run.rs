@@ -217,7 +217,7 @@ impl Run<'_> {
                 let days = self.days();
                 self.maintained(view.rebuild(days, 1.0))?;
             }
-            6 => {
+            6 if !self.world.damaged => {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL).revision(Revision::First);
                 self.ask(&view, query)?;
             }
@@ -361,7 +361,8 @@ impl Run<'_> {
             if !self.running.is_interrupted() || count <= expected {
                 assert_same(&rows, &expect, spec.name);
             }
-            if let Some((through, before)) = self.world.past.get(spec.name) {
+            let past = self.world.past.get(spec.name).filter(|_| !self.world.damaged);
+            if let Some((through, before)) = past {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL);
                 let answer = self.ask(&view, query.revision(Revision::At(*through)))?;
                 let what = format!("{} as of the closing of {through}", spec.name);

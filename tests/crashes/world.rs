@@ -42,6 +42,9 @@ pub(crate) struct World {
     pub(crate) past: Past,
     /// Batches with lower numbers are from earlier runs.
     pub(crate) old_batches: usize,
+    /// Whether a file was damaged: what a repair computes again is the newest revision only, so that the past is
+    /// not asked for any more.
+    pub(crate) damaged: bool,
     /// Files of sealed days that count, if the last run was complete.
     pub(crate) sealed_files: Vec<PathBuf>,
     /// Up to so many things are done in a run besides reading.
@@ -81,6 +84,7 @@ impl World {
             faulty_from: u64::MAX,
             past: Past::new(),
             old_batches: 0,
+            damaged: false,
             sealed_files: Vec::new(),
             acts: 8,
             trace,
