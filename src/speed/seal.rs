@@ -140,7 +140,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     committed?;
                     let mut state = self.state.borrow_mut();
                     tracing::debug!(view = state.view.name(), %through, files = parts.len(), "sealed");
-                    state.swap(parts, through);
+                    let sealed = state.swap(parts, through);
+                    drop(state);
+                    // To free a million keys takes longer than a tick may.
+                    self.lane.spawn(move |_| drop(sealed));
                     Next::Going(Stage::Idle)
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Committing(through, parts, done)),
