@@ -11,7 +11,7 @@ use super::text::{count, duration, round_duration};
 /// Seconds in a nanosecond.
 const SECOND: f64 = 1e9;
 
-/// The name of a quantity, for a file.
+/// A name as a part of the name of a file.
 pub(super) fn file_name(name: &str) -> String {
     name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
 }

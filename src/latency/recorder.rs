@@ -162,7 +162,7 @@ impl Recording {
     }
 
     /// Adds what another worker or process has recorded of the same quantity.
-    pub(super) fn merge(&mut self, other: &Recording) {
+    pub fn merge(&mut self, other: &Recording) {
         self.all.merge(&other.all);
         self.calm.merge(&other.calm);
         for (name, latencies) in &other.during {

@@ -55,7 +55,7 @@ impl Row<'_> {
             None => self.quantity.to_owned(),
             Some(condition) => format!("{}-{condition}", self.quantity),
         };
-        name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+        super::pictures::file_name(&name)
     }
 }
 
