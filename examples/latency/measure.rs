@@ -14,7 +14,7 @@ use dayfold::time::DayRange;
 
 use crate::common::{failed, is_set};
 use crate::load::{DayClock, Event, Load, mix};
-use crate::observe::{self, HAND_OVER};
+use crate::observe::{self, HAND_OVER, Watching};
 use crate::options::Options;
 use crate::program::Handle;
 
@@ -90,6 +90,7 @@ impl<'a> Run<'a> {
     ) -> Result<Report, EngineError> {
         let (to_visible, visible) = mpsc::channel();
         let (to_durable, durable) = mpsc::channel();
+        let watching = Watching::new(self);
         std::thread::scope(|scope| {
             let promises = self.options.log.promises();
             let pushing = scope
@@ -102,7 +103,7 @@ impl<'a> Run<'a> {
             };
             let maintaining =
                 (self.options.maintain > 0.0).then(|| scope.spawn(|| observe::maintain(self)));
-            let watching = scope.spawn(|| observe::watch(self));
+            let watching = scope.spawn(move || watching.watch());
 
             // In this order: each of these ends when those before it have.
             let pushed = joined(pushing);

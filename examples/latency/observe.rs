@@ -18,51 +18,85 @@ const AMENDMENTS: &str = "amendments";
 /// How often it is looked whether a day is sealed. The engine brings its numbers up to date every 20 ms.
 const LOOK_EVERY: u64 = 5_000_000;
 
-/// Conditions are announced so long before they begin, so that nothing that is done after their begin is
-/// recorded before they are known.
-const AHEAD: u64 = 100_000_000;
+/// Closings are announced so long before they come, so that nothing is recorded before they are known.
+const AHEAD: u64 = 10_000_000_000;
 
 /// When in a day it is audited or rebuilt: after the hand-over, if that is quick.
 const MAINTAIN_AT: f64 = 0.2;
 
-/// Notes hand-overs and times of amendments, and shows how far the run is. Returns how long hand-overs took.
-pub(crate) fn watch(run: &Run<'_>) -> Result<Recording, EngineError> {
-    let view = run.view.view();
-    let closes = |day: Day| run.clock.instant(view.upper(day));
-    let (mut closing, mut amended) = (view.calendar().day_of(run.clock.at(0)), 0);
-    let mut handing_over: Vec<(Day, u64, SpanId)> = Vec::new();
-    let mut took = Latencies::new();
-    let mut progress = Progress::new();
-    let mut now = 0;
-    while !run.over.load(Ordering::Acquire) && !is_set(run.interrupted) {
-        now = run.watch.sleep_until(now + LOOK_EVERY);
-        // Days that close behind the end of the schedule are not part of the run.
-        while closes(closing) <= (now + AHEAD).min(run.schedule.end()) {
-            let closes = closes(closing);
-            let span = run.conditions.begin(HAND_OVER, &closing.to_string(), closes);
-            handing_over.push((closing, closes, span));
-            closing = closing.next();
-        }
-        let from = run.clock.instant_of(amended, LATE_FROM);
-        if run.options.late > 0.0 && from <= now + AHEAD && from < run.schedule.end() {
-            let span = run.conditions.begin(AMENDMENTS, "", from);
-            run.conditions.end(span, run.clock.instant_of(amended, LATE_TO));
-            amended += 1;
-        }
-        let numbers = run.running.progress();
-        let sealed = numbers.views.first().and_then(|view| view.sealed_through);
-        handing_over.retain(|(day, closed, span)| {
-            let is_open = *closed > now || sealed.is_none_or(|sealed| sealed < *day);
-            if !is_open {
-                run.conditions.end(*span, now);
-                took.record(now - closed);
-            }
-            is_open
-        });
-        progress.show(run, now, handing_over.first().map(|(day, ..)| *day));
+/// Notes hand-overs and times of amendments, and shows how far the run is.
+pub(crate) struct Watching<'a> {
+    run: &'a Run<'a>,
+    /// The day whose closing is to be announced next.
+    closing: Day,
+    /// The day of the run whose amendments are.
+    amended: u64,
+    /// Days that are to be sealed, when they close, and their spans.
+    handing_over: Vec<(Day, u64, SpanId)>,
+    took: Latencies,
+}
+
+impl<'a> Watching<'a> {
+    /// Announces what comes first: before anything can be recorded.
+    pub(crate) fn new(run: &'a Run<'a>) -> Watching<'a> {
+        let closing = run.view.view().calendar().day_of(run.clock.at(0));
+        let (amended, handing_over, took) = (0, Vec::new(), Latencies::new());
+        let mut watching = Watching { run, closing, amended, handing_over, took };
+        watching.announce(0);
+        watching
     }
-    progress.end();
-    Ok(Recording::of("hand-over until sealed", took))
+
+    /// Watches until the run is over. Returns how long hand-overs took.
+    pub(crate) fn watch(mut self) -> Result<Recording, EngineError> {
+        let run = self.run;
+        let mut progress = Progress::new();
+        let mut now = 0;
+        while !run.over.load(Ordering::Acquire) && !is_set(run.interrupted) {
+            now = run.watch.sleep_until(now + LOOK_EVERY);
+            self.announce(now);
+            self.look(now);
+            let closing = self.handing_over.iter().find(|(_, closes, _)| *closes <= now);
+            progress.show(run, now, closing.map(|(day, ..)| *day));
+        }
+        progress.end();
+        Ok(Recording::of("hand-over until sealed", self.took))
+    }
+
+    /// Days that close, and amendments that come, behind the end of the schedule are not part of the run.
+    fn announce(&mut self, now: u64) {
+        let (run, view) = (self.run, self.run.view.view());
+        let until = now.saturating_add(AHEAD).min(run.schedule.end());
+        loop {
+            let closes = run.clock.instant(view.upper(self.closing));
+            if closes >= until {
+                break;
+            }
+            let span = run.conditions.begin(HAND_OVER, &self.closing.to_string(), closes);
+            self.handing_over.push((self.closing, closes, span));
+            self.closing = self.closing.next();
+        }
+        while run.options.late > 0.0 && run.clock.instant_of(self.amended, LATE_FROM) < until {
+            let from = run.clock.instant_of(self.amended, LATE_FROM);
+            let span = run.conditions.begin(AMENDMENTS, "", from);
+            run.conditions.end(span, run.clock.instant_of(self.amended, LATE_TO));
+            self.amended += 1;
+        }
+    }
+
+    /// Ends the spans of days that are sealed.
+    fn look(&mut self, now: u64) {
+        let numbers = self.run.running.progress();
+        let sealed = numbers.views.first().and_then(|view| view.sealed_through);
+        let (conditions, took) = (&self.run.conditions, &mut self.took);
+        self.handing_over.retain(|(day, closes, span)| {
+            let is_sealed = *closes <= now && sealed.is_some_and(|sealed| sealed >= *day);
+            if is_sealed {
+                conditions.end(*span, now);
+                took.record(now - closes);
+            }
+            !is_sealed
+        });
+    }
 }
 
 /// Once a day, audits the last sealed day, or rebuilds it, in turn.
