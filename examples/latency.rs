@@ -94,12 +94,15 @@ fn once(options: &Options, interrupted: &AtomicBool) -> Result<Option<Report>, E
             return Ok(None);
         }
         for other in 1..processes {
-            report.merge(&parts::wait(out, other, interrupted)?);
+            report.merge(&parts::wait(out, other, &running, interrupted)?);
         }
     }
     let pace = *report.pace();
     check(&view, pace.scheduled - pace.unseen)?;
     report = recover(options, &clock, &folder, (running, interrupted), report)?;
+    if !options.log.promises() {
+        report = report.note("Not measured: durable; no log promises it.");
+    }
     Ok(Some(report.note("Not measured: subscription; the engine has none.")))
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use dayfold::engine::{EngineError, Pusher, Receipt, Running};
@@ -93,17 +94,20 @@ impl<'a> Run<'a> {
         let watching = Watching::new(self);
         std::thread::scope(|scope| {
             let promises = self.options.log.promises();
-            let pushing = scope
-                .spawn(move || self.push(pusher, load, to_visible, promises.then_some(to_durable)));
-            let visible = scope.spawn(move || self.visible(visible));
-            let durable = promises.then(|| scope.spawn(move || self.durable(durable)));
-            let asking: Vec<_> = match self.options.queries {
-                0 => Vec::new(),
-                _ => (0..ASKERS).map(|_| scope.spawn(|| self.ask(load))).collect(),
-            };
+            let to_durable = promises.then_some(to_durable);
+            let pushing =
+                named(scope, "push", move || self.push(pusher, load, to_visible, to_durable))?;
+            let visible = named(scope, "visible", move || self.visible(visible))?;
+            let durable = promises.then(|| named(scope, "durable", move || self.durable(durable)));
+            let durable = durable.transpose()?;
+            let askers = if self.options.queries > 0 { ASKERS } else { 0 };
+            let asking = (0..askers).map(|_| named(scope, "ask", || self.ask(load)));
+            let asking = asking.collect::<Result<Vec<_>, _>>()?;
+            let maintains = self.options.maintain > 0.0;
             let maintaining =
-                (self.options.maintain > 0.0).then(|| scope.spawn(|| observe::maintain(self)));
-            let watching = scope.spawn(move || watching.watch());
+                maintains.then(|| named(scope, "maintain", || observe::maintain(self)));
+            let maintaining = maintaining.transpose()?;
+            let watching = named(scope, "watch", move || watching.watch())?;
 
             // In this order: each of these ends when those before it have.
             let pushed = joined(pushing);
@@ -258,8 +262,18 @@ impl<'a> Run<'a> {
     }
 }
 
-fn joined<T>(
-    thread: std::thread::ScopedJoinHandle<'_, Result<T, EngineError>>,
-) -> Result<T, EngineError> {
+/// Starts a thread whose name tells in a profile what it is for.
+fn named<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, Result<T, EngineError>>, EngineError> {
+    std::thread::Builder::new()
+        .name(format!("lab:{name}"))
+        .spawn_scoped(scope, work)
+        .map_err(failed)
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, EngineError>>) -> Result<T, EngineError> {
     thread.join().unwrap_or_else(|_| Err(failed("a thread of the lab has panicked")))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use dayfold::engine::EngineError;
+use dayfold::engine::{EngineError, Running};
 use dayfold::latency::Report;
 
 use crate::common::{failed, is_set};
@@ -36,6 +36,7 @@ pub(crate) fn write(out: &Path, process: usize, report: &Report) -> Result<(), E
 pub(crate) fn wait(
     out: &Path,
     process: usize,
+    running: &Running,
     interrupted: &AtomicBool,
 ) -> Result<Report, EngineError> {
     let (path, began) = (path(out, process), Instant::now());
@@ -43,13 +44,13 @@ pub(crate) fn wait(
         if is_set(interrupted) {
             return Err(EngineError::Interrupted);
         }
-        if began.elapsed() >= PATIENCE {
-            return Err(failed(format_args!(
-                "process {process} has not handed in {}",
-                path.display()
-            )));
+        if running.wait_stopped(Duration::from_millis(10)) {
+            return Err(failed(format_args!("process {process} has stopped early")));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        if began.elapsed() >= PATIENCE {
+            let path = path.display();
+            return Err(failed(format_args!("process {process} has not handed in {path}")));
+        }
     }
     let report = Report::from_bytes(&std::fs::read(&path).map_err(failed)?).map_err(failed)?;
     remove(out, process)?;

@@ -82,7 +82,12 @@ impl<'a> Against<'a> {
         let mut files = vec![File::new("against.txt", self.table())];
         for recording in self.report.recordings() {
             let Some(other) = self.other.recording(recording.name()) else { continue };
-            let title = format!("{}: {} against {}", recording.name(), self.name, self.other_name);
+            let title = format!(
+                "{}: {} against {}",
+                pictures::sentence(recording.name()),
+                self.name,
+                self.other_name
+            );
             let lines = [
                 (self.name.to_owned(), recording.all()),
                 (self.other_name.to_owned(), other.all()),

@@ -66,6 +66,8 @@ impl Axis {
         let decades = (self.high / self.low).log10();
         let all = (self.low.log10() - 1e-9).floor() as i32..=self.high.log10().ceil() as i32;
         let all = all.flat_map(|power| (1..10).map(move |digit| (digit, 10f64.powi(power))));
+        // Over many decades, lines for each digit would be all that one sees.
+        let all = all.filter(|(digit, _)| *digit == 1 || decades <= 6.0);
         let inside = all.filter(|(digit, decade)| {
             let value = f64::from(*digit) * decade;
             value >= self.low * 0.999_999 && value <= self.high * 1.000_001

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Counts", into = "Counts")]
 pub struct Latencies(Histogram<u64>);
 
-/// How it travels: the buckets that count anything.
+/// How it travels: the buckets that count anything, each by how much greater it is than the one before it.
 #[derive(Serialize, Deserialize)]
 struct Counts {
     digits: u8,
@@ -99,10 +99,12 @@ impl Latencies {
 
 impl From<Latencies> for Counts {
     fn from(Latencies(histogram): Latencies) -> Counts {
-        let count = |bucket: hdrhistogram::iterators::IterationValue<u64>| {
-            (bucket.value_iterated_to(), bucket.count_at_value())
-        };
-        let counts = histogram.iter_recorded().map(count).collect();
+        let mut last = 0;
+        let counts = histogram.iter_recorded().map(|bucket| {
+            let latency = bucket.value_iterated_to();
+            (latency - std::mem::replace(&mut last, latency), bucket.count_at_value())
+        });
+        let counts = counts.collect();
         Counts { digits: histogram.sigfig(), counts }
     }
 }
@@ -112,7 +114,9 @@ impl TryFrom<Counts> for Latencies {
 
     fn try_from(Counts { digits, counts }: Counts) -> Result<Latencies, String> {
         let mut histogram = Histogram::new(digits).map_err(|error| error.to_string())?;
-        for (latency, count) in counts {
+        let mut latency = 0u64;
+        for (more, count) in counts {
+            latency = latency.checked_add(more).ok_or("a latency beyond all measure")?;
             histogram.record_n(latency, count).map_err(|error| error.to_string())?;
         }
         Ok(Latencies(histogram))

@@ -129,13 +129,16 @@ impl fmt::Display for Pace {
             return write!(f, "The rate was kept: {scheduled} events in {end}.");
         }
         let rate = count(self.rate() as u64);
+        let since = match self.since {
+            0 => "from the beginning".to_owned(),
+            since => format!("after {}", duration(since)),
+        };
         write!(
             f,
             "THE RATE WAS NOT KEPT. When the last event was due, {} were waiting, the oldest for {}. It fell \
-             behind after {}, and did {rate} a second. Latencies depend on how long was measured.",
+             behind {since}, and did {rate} a second. Latencies depend on how long was measured.",
             count(self.waiting),
             duration(self.behind),
-            duration(self.since),
         )?;
         if self.unseen > 0 {
             let unseen = count(self.unseen);

@@ -6,7 +6,7 @@ use super::histogram::Latencies;
 use super::recorder::Recording;
 use super::report::Report;
 use super::sweep::Step;
-use super::text::{count, duration, round_duration};
+use super::text::{count, duration, round_count, round_duration};
 
 /// Seconds in a nanosecond.
 const SECOND: f64 = 1e9;
@@ -114,9 +114,14 @@ pub(super) fn distribution(title: &str, warning: &str, lines: &[(String, &Latenc
         exceeding.iter().filter_map(|points| points.first()).map(|(latency, _)| *latency).min();
     let greatest =
         exceeding.iter().filter_map(|points| points.last()).map(|(latency, _)| *latency).max();
-    let most = lines.iter().map(|(_, latencies)| latencies.count()).max().unwrap_or(1);
+    // The last point that is drawn is the one before the maximum: nothing is above that.
+    let rarest = lines.iter().zip(&exceeding).map(|((_, latencies), points)| {
+        let above = points.iter().rev().find(|(_, greater)| *greater > 0);
+        above.map_or(1.0, |(_, greater)| *greater as f64 / latencies.count() as f64)
+    });
+    let rarest = rarest.fold(0.1, f64::min);
     let x = Axis::log(least.unwrap_or(1).max(1) as f64, greatest.unwrap_or(1).max(1) as f64);
-    let y = Axis::log(1.0 / most.max(2) as f64, 1.0);
+    let y = Axis::log(rarest, 1.0);
     let mut chart =
         Chart::new(title, "each line: the share that takes longer; a dot: the longest", x, y);
     let share = |value: f64| format!("{} %", (value * 1e8).round() / 1e6);
@@ -158,9 +163,8 @@ pub(super) fn sweep(quantity: &str, bound: u64, steps: &[Step], highest: Option<
         None => format!("p99 stays under {} at no rate that was tried", duration(bound)),
     };
     let mut chart = Chart::new(&title, &subtitle, x, Axis::log(low, high));
-    let rate = |value: f64| count(value.round() as u64);
     chart.axes(
-        ("events a second (hollow: the rate was not kept)", &rate),
+        ("events a second (hollow: the rate was not kept)", &round_count),
         ("latency", &round_duration),
     );
     chart.bound(bound as f64, &format!("bound {}", round_duration(bound as f64)));
@@ -176,7 +180,8 @@ pub(super) fn sweep(quantity: &str, bound: u64, steps: &[Step], highest: Option<
     chart.finish()
 }
 
-fn sentence(name: &str) -> String {
+/// A name at the beginning of a title.
+pub(super) fn sentence(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string());
     first.unwrap_or_default() + letters.as_str()

@@ -1,5 +1,6 @@
 //! A run, ready to be merged, kept and shown.
 
+use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Span;
@@ -134,7 +135,9 @@ impl Report {
     /// The report as bytes, to be sent or kept.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bincode::serialize_into(&mut bytes, self).expect("writing to memory does not fail");
+        // Most numbers in it are small.
+        let varint = bincode::DefaultOptions::new();
+        varint.serialize_into(&mut bytes, self).expect("writing to memory does not fail");
         bytes
     }
 
@@ -144,7 +147,8 @@ impl Report {
     /// [`ReportError`] if they are not those of a report of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Report, ReportError> {
         let bytes = bytes.strip_prefix(MAGIC).ok_or(ReportError::Foreign)?;
-        bincode::deserialize(bytes)
+        bincode::DefaultOptions::new()
+            .deserialize(bytes)
             .map_err(|error| ReportError::Damaged { message: error.to_string() })
     }
 

@@ -22,6 +22,13 @@ pub(super) fn round_duration(nanoseconds: f64) -> String {
     format!("{} {unit}", (nanoseconds / size * 1e3).round() / 1e3)
 }
 
+/// A count without needless zeros, for axes: `500`, `20 k`, `1.5 M`.
+pub(super) fn round_count(number: f64) -> String {
+    let fits = [(" M", 1e6), (" k", 1e3)].into_iter().find(|(_, size)| number >= *size * 0.999);
+    let (unit, size) = fits.unwrap_or(("", 1.0));
+    format!("{}{unit}", (number / size * 1e3).round() / 1e3)
+}
+
 /// A number with a comma between thousands.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -69,6 +76,7 @@ mod tests {
             "60.0 s",
         ];
         assert_eq!(texts.map(duration), expect);
+        assert_eq!([500.0, 20_000.0, 1_500_000.0].map(round_count), ["500", "20 k", "1.5 M"]);
         assert_eq!([0, 999, 1_000, 60_000_000].map(count), ["0", "999", "1,000", "60,000,000"]);
         assert_eq!(
             [1e5, 2e6, 5e8, 3e9, 1e9].map(round_duration),
