@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// Colours that stay apart for colour-blind eyes and on paper.
 pub(super) const COLOURS: [&str; 6] =
-    ["#2f6fb3", "#d9622b", "#3a9a74", "#8a5fb5", "#b8912d", "#5b6470"];
+    ["#2f6fb3", "#d9622b", "#3a9a74", "#b8912d", "#5b6470", "#8a5fb5"];
 /// For what is wrong.
 pub(super) const RED: &str = "#c0392b";
 const INK: &str = "#1f2933";
@@ -14,7 +14,7 @@ const FAINT: &str = "#f1f3f5";
 
 /// The size of a picture, and the place of its plot.
 pub(super) const WIDTH: f64 = 960.0;
-const LEFT: f64 = 96.0;
+const LEFT: f64 = 112.0;
 const RIGHT: f64 = WIDTH - 32.0;
 const TOP: f64 = 116.0;
 const BOTTOM: f64 = 470.0;
@@ -178,9 +178,9 @@ impl Chart {
 
     /// An entry of the legend: a stroke and a name, one beside the other.
     fn entry(&mut self, name: &str, colour: &str, style: &str) {
-        let width = 34.0 + name.chars().count() as f64 * 7.0;
+        let width = 34.0 + name.chars().count() as f64 * 8.0;
         let x = self.legend;
-        self.legend += width + 14.0;
+        self.legend += width + 8.0;
         self.put(format_args!(
             "<path d=\"M{x:.1} 74H{:.1}\" stroke=\"{colour}\" {style}/>",
             x + 22.0

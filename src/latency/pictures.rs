@@ -25,13 +25,15 @@ pub(super) fn of(report: &Report) -> Vec<File> {
     for recording in in_time {
         let name = file_name(recording.name());
         files.push(File::new(&format!("{name}-over-time.svg"), over_time(report, recording)));
-        let mut each = vec![("whole run".to_owned(), recording.all())];
+        let mut each = Vec::new();
         if recording.conditions().next().is_some() {
             each.push(("calm".to_owned(), recording.calm()));
+            // In the order of the colours that their spans have over time.
             each.extend(
                 recording.conditions().map(|(name, latencies)| (name.to_owned(), latencies)),
             );
         }
+        each.push(("whole run".to_owned(), recording.all()));
         each.retain(|(_, latencies)| latencies.count() > 0);
         let title = format!("{}, by what else went on", sentence(recording.name()));
         let picture = distribution(&title, warning(report), &each);
@@ -87,7 +89,7 @@ fn over_time(report: &Report, recording: &Recording) -> String {
         ("latency", &round_duration),
     );
     let at = |number: usize| (number as f64 + 0.5) * seconds;
-    let shares = [("max", 1.0, "#b3bcc6"), ("p99", 0.99, COLOURS[3]), ("p50", 0.5, COLOURS[0])];
+    let shares = [("max", 1.0, "#b3bcc6"), ("p99", 0.99, COLOURS[5]), ("p50", 0.5, COLOURS[0])];
     for (name, share, colour) in shares {
         let point = |(number, latencies): (usize, &Latencies)| {
             (at(number), latencies.quantile(share) as f64)
@@ -95,7 +97,7 @@ fn over_time(report: &Report, recording: &Recording) -> String {
         chart.line(name, colour, "", &some().map(point).collect::<Vec<_>>());
     }
     for (number, condition) in conditions.iter().enumerate() {
-        let colour = COLOURS[[1, 2, 4, 5][number % 4]];
+        let colour = COLOURS[1 + number % 4];
         chart.lane(condition, colour, &spans(condition));
     }
     if report.pace().is_behind() {
@@ -168,7 +170,7 @@ pub(super) fn sweep(quantity: &str, bound: u64, steps: &[Step], highest: Option<
         ("latency", &round_duration),
     );
     chart.bound(bound as f64, &format!("bound {}", round_duration(bound as f64)));
-    let shares = [("p99.9", COLOURS[1]), ("p99", COLOURS[3]), ("p50", COLOURS[0])];
+    let shares = [("p99.9", COLOURS[1]), ("p99", COLOURS[5]), ("p50", COLOURS[0])];
     for (number, (name, colour)) in shares.into_iter().enumerate() {
         let place = shares.len() - 1 - number;
         let point = |step: &Step| (step.rate as f64, step.latencies[place] as f64);
