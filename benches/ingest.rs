@@ -25,13 +25,12 @@ use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
-use workload::{DAY_MS, DAYS, DISORDER_MS, EVENTS, Event, Groups, START};
+use workload::{DAY_MS, DAYS, DISORDER_MS, EVENTS, Event, Groups, START, State};
 
 const ROUNDS: usize = 5;
 /// Ticks whose latency is measured, the last of the run.
 const MEASURED_TICKS: usize = 300;
 
-type State = (Count, Sum, Max<u64>);
 type Reply = Answer<u64, State>;
 
 fn main() {
@@ -276,13 +275,7 @@ impl Graph {
 
 /// Ends the program unless the answer holds exactly the rows of the reference.
 fn compare(answer: Reply, reference: &Groups) {
-    let mut wrong = reference.len().abs_diff(answer.items.len());
-    for item in &answer.items {
-        let (day, key) = item.day.zip(item.key).unwrap();
-        let (count, sum, greatest) = item.parts.merged().unwrap();
-        let stats = (count.0 as u64, sum.value() as u64, greatest.0);
-        wrong += usize::from(reference.get(&(day.0 as u32, key)) != Some(&stats));
-    }
+    let wrong = workload::wrong_rows(&answer.items, reference, 1);
     if wrong > 0 {
         eprintln!("{wrong} rows of {} differ from the hash map's", reference.len());
         std::process::exit(1);

@@ -260,6 +260,11 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
         self.borrow().error.clone()
     }
     fn abandon(&self) {
-        self.borrow_mut().abandoned = true;
+        let mut state = self.borrow_mut();
+        state.abandoned = true;
+        // The operator may have heard the last of the frontier, and has to see that nothing is to come.
+        if let Some(sealing) = &state.sealing {
+            sealing.activate();
+        }
     }
 }

@@ -64,6 +64,7 @@
 //! - [`source`]: rows of CSV files
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
 //! - [`cluster`]: workers and processes, and how they find each other
+//! - [`latency`]: how long things take, in a Dayfold or in anything else
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 pub mod aggregate;
@@ -73,6 +74,7 @@ pub mod cluster;
 mod dataflow;
 pub mod engine;
 pub mod key;
+pub mod latency;
 pub mod log;
 mod moment;
 pub mod serve;

@@ -120,12 +120,14 @@ impl View {
 
     /// The first day that is not closed under `floor`.
     pub fn first_open(&self, floor: EventTime) -> Day {
-        self.first_open_with(floor, self.grace)
+        self.first_open_with(floor, Some(self.grace))
     }
 
-    /// As [`View::first_open`], with the grace of another run.
-    pub(crate) fn first_open_with(&self, floor: EventTime, grace: i64) -> Day {
-        self.calendar.first_open(floor, grace)
+    /// As [`View::first_open`], with the grace of another run; `None` if that run did not have the view.
+    /// No day of it had closed then, and nothing was late. (The grace of this run would be another one in the
+    /// next, and move events between closings of which some may be sealed.)
+    pub(crate) fn first_open_with(&self, floor: EventTime, grace: Option<i64>) -> Day {
+        grace.map_or(Day::MIN, |grace| self.calendar.first_open(floor, grace))
     }
 
     /// The closing that an event of `day` belongs to when it enters under `floor`.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{LiveOptions, Measures};
+use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::time::DayRange;
 use dayfold::view::View;
@@ -110,4 +111,43 @@ fn many_threads_push_and_ask_and_nothing_is_lost() {
     assert_eq!(total, Some((Count(40_000), Sum::of(sum))));
     assert_eq!(running.finish().unwrap().progress.events, 40_000);
     assert!(handle.ask(Query::total(DayRange::ALL)).is_err(), "a stopped engine answers nothing");
+}
+
+#[test]
+fn queries_wait_until_every_open_day_of_the_log_is_back() {
+    const DAY_MS: i64 = 86_400_000;
+    const FIRST: i64 = -50;
+    const DAYS: i64 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    // The events came before anything had moved the floor, or under that of the end of a day.
+    for clock in [i64::MIN, FIRST * DAY_MS] {
+        let folder = folder.path().join(clock.to_string());
+        let start = |clock| {
+            let mut engine = Engine::<Event>::new()
+                .data(&folder)
+                .log(Durability::Every(Duration::from_millis(1)), |event: &Event| event.0)
+                .tick_rows(100)
+                .clock(move || clock);
+            let view = View::new("open").unwrap();
+            let handle = engine.view(view, Measures::none(), |&(time, key, value): &Event| {
+                Some((time, key, (Count::one(), Sum::of(value))))
+            });
+            let any_time =
+                LiveOptions { ahead_limit: i64::MAX, ..LiveOptions::new(|e: &Event| e.0) };
+            let pusher = engine.live(any_time);
+            (engine.start(Cluster::workers(2)).unwrap(), handle, pusher)
+        };
+        let (running, _, pusher) = start(clock);
+        for day in FIRST..FIRST + DAYS {
+            let events = (0..1_000).map(|n| (day * DAY_MS + n, n as u64 % 7, 1)).collect();
+            let pushed = pusher.push(events).unwrap();
+            pushed.receipt.wait_durable(Duration::from_secs(60)).unwrap();
+        }
+        drop(running);
+
+        let (running, handle, _pusher) = start(FIRST * DAY_MS);
+        let all = handle.ask(Query::total(DayRange::ALL)).unwrap();
+        assert_eq!(all.value(), Some((Count(DAYS * 1_000), Sum::of(DAYS * 1_000))));
+        assert!(running.progress().recovered);
+    }
 }

@@ -4,6 +4,8 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use dayfold::aggregate::{Count, Max, Sum};
+use dayfold::serve::Item;
 use dayfold::time::EventTime;
 use foldhash::fast::RandomState;
 
@@ -12,6 +14,9 @@ pub(crate) type Event = (EventTime, u64, u64);
 
 /// What both programs compute for each day and key: count, sum, greatest value.
 pub(crate) type Stats = (u64, u64, u64);
+
+/// The same, as Dayfold has it.
+pub(crate) type State = (Count, Sum, Max<u64>);
 
 /// Result of both programs.
 pub(crate) type Groups = hashbrown::HashMap<(u32, u64), Stats, RandomState>;
@@ -109,4 +114,16 @@ fn add(groups: &mut Groups, (time, key, value): Event) {
     stats.0 += 1;
     stats.1 += value;
     stats.2 = stats.2.max(value);
+}
+
+/// How many rows differ from those of a reference, each of whose events entered so many times.
+pub(crate) fn wrong_rows(items: &[Item<u64, State>], reference: &Groups, times: u64) -> usize {
+    let is_wrong = |item: &&Item<u64, State>| {
+        let (day, key) = item.day.zip(item.key).expect("answers by day and key have both");
+        let (count, sum, greatest) = item.parts.merged().expect("an item has a part");
+        let stats = (count.0 as u64, sum.value() as u64, greatest.0);
+        let expected = reference.get(&(day.0 as u32, key));
+        expected.map(|&(n, sum, most)| (n * times, sum * times, most)) != Some(stats)
+    };
+    reference.len().abs_diff(items.len()) + items.iter().filter(is_wrong).count()
 }

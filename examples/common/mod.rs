@@ -68,6 +68,14 @@ impl Workers {
         self.process == 0
     }
 
+    pub(crate) fn process(&self) -> usize {
+        self.process
+    }
+
+    pub(crate) fn processes(&self) -> usize {
+        self.processes
+    }
+
     pub(crate) fn describe(&self) -> String {
         let plural = |count: usize, one: &str, more: &str| match count {
             1 => format!("1 {one}"),

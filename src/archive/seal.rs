@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
@@ -11,6 +12,11 @@ use crate::key::{Key, encoded, sort_position};
 use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
+
+/// After so many rows, some 100 µs, a lane lets others run. Workers have more urgent things to do, and where
+/// all processors are busy the system would have one wait, when it wakes, for as long as a lane's turn
+/// lasts: several milliseconds.
+const ROWS_AT_ONCE: usize = 512;
 
 /// A file, and the partitions of this worker for which it is the live revision of its day.
 #[derive(Clone, Debug)]
@@ -104,12 +110,20 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
     write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
 ) -> Result<R, BatchError> {
     let damage = Cell::new(None);
-    let mut rows = table.parts().flat_map(|(partition, rows)| {
-        merged(rows, before, partition.map_or(coverage, |p| Coverage::from_iter([p])))
-            .unwrap_or_else(|error| {
-                damage.set(Some(error));
-                Vec::new()
-            })
+    let rows = table.parts().flat_map(|(partition, rows)| {
+        let partitions = partition.map_or(coverage, |p| Coverage::from_iter([p]));
+        let rows = merged(rows, before, partitions).unwrap_or_else(|error| {
+            damage.set(Some(error));
+            Vec::new()
+        });
+        thread::yield_now();
+        rows
+    });
+    let mut rows = rows.zip(1usize..).map(|(row, number)| {
+        if number.is_multiple_of(ROWS_AT_ONCE) {
+            thread::yield_now();
+        }
+        row
     });
     let written = write(&mut rows);
     drop(rows);

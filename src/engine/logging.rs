@@ -109,7 +109,7 @@ pub(super) fn repair(store: &Store) -> Result<(), LogError> {
     for part in store.held_parts() {
         let cut = log::repair(&**store.storage(), &part, store.run())?;
         if cut != log::Repaired::default() {
-            tracing::info!(part = %part.display(), %cut, "removed what was never committed");
+            tracing::info!(part = %part.display(), %cut, "the logs of earlier runs are settled");
         }
     }
     Ok(())

@@ -57,6 +57,7 @@ mod receipt;
 mod replay;
 mod resume;
 mod running;
+mod start;
 mod tasks;
 mod view;
 mod worker;
@@ -89,8 +90,8 @@ use logging::{LogConfig, Logging};
 use reader::Feeding;
 use receipt::Waits;
 use running::{Outcome, Shared};
+use start::Start;
 use view::{EngineView, TypedView};
-use worker::Start;
 
 /// Views over one source of events, ready to be started.
 pub struct Engine<E> {
@@ -299,7 +300,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             log,
             tick_rows: self.tick_rows,
         };
-        worker::spawn(joined, start)
+        start::spawn(joined, start)
     }
 
     /// Opens the sealed days of this process's workers.

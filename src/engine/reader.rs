@@ -92,7 +92,10 @@ impl Reader {
                 worker.unpark();
                 !gone
             };
-            match open(&Resume::new(archive.store().map(Arc::as_ref), &known)) {
+            let source = open(&Resume::new(archive.store().map(Arc::as_ref), &known));
+            // Reading may block for long after the engine has ended, and the folder is to be free by then.
+            drop(archive);
+            match source {
                 Ok(source) => {
                     if send(Found::Opened) {
                         read_all(source, &reading, &known, send);
@@ -199,12 +202,22 @@ fn read_all(
         return;
     };
     let mut reading = Reading::new(source, shared, known);
+    // What lies before a part that the log has is held back until that part is found to be the same.
+    let mut held = Vec::new();
     loop {
-        let found = reading.next().unwrap_or_else(|error| Some(Found::Failed(error.into())));
+        let found = reading.next().unwrap_or_else(|error| {
+            held.clear();
+            Some(Found::Failed(error.into()))
+        });
         shared.set_read(reading.source.progress());
         let Some(found) = found else { continue };
         let last = matches!(found, Found::End(_) | Found::Failed(_));
-        if !send(found) || last || shared.is_interrupted() {
+        held.push(found);
+        if reading.awaits_known() && !last {
+            continue;
+        }
+        let gone = held.drain(..).any(|found| !send(found));
+        if gone || last || shared.is_interrupted() {
             return;
         }
     }
@@ -228,6 +241,12 @@ impl<'a> Reading<'a> {
         let from = known.prefix.map_or(0, |prefix| prefix.bytes);
         let refusal = known.refused_in_prefix;
         Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal }
+    }
+
+    /// Whether the log has a part that is still to come. What lies before it is as much as workers had not
+    /// committed: a few blocks for each.
+    fn awaits_known(&self) -> bool {
+        self.part < self.known.committed.len()
     }
 
     /// Reads on. `None`: there was nothing to tell of what was read.
@@ -322,4 +341,69 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::Clock;
+    use super::super::resume::Known;
+    use super::*;
+    use crate::source::{CsvOptions, Input};
+
+    fn open(content: &str) -> CsvSource {
+        let bytes = std::io::Cursor::new(content.to_owned().into_bytes());
+        CsvSource::open(Input::reader("test", bytes), CsvOptions::new("t")).unwrap()
+    }
+
+    /// What is found in `content` by those who have the rows with times 2 and 3 already.
+    fn found(content: &str) -> Vec<String> {
+        let mut source = open("t,k\n0,a\n1,b\n2,c\n3,d\n4,e\n");
+        let mut read = |rows| {
+            let limit =
+                ReadLimit { rows, clock: EventTime::MAX, bytes: u64::MAX, now: EventTime::MAX };
+            assert!(matches!(source.read(limit), Ok(Read::Rows(_))));
+            source.consumed()
+        };
+        let (begin, end) = (read(2), read(2));
+        let ranges = [range(SOURCE, begin.bytes, &end)];
+        let refused = Refused { line: 4, reason: "no".to_owned(), row: Vec::new() };
+        let known = Known::new(&ranges, vec![refused]).unwrap();
+        let shared = Shared::new(vec![], 1, EventTime::MIN, 0, Clock::default(), Arc::default());
+        let told = std::cell::RefCell::new(Vec::new());
+        read_all(Some(open(content)), &shared, &known, |found| {
+            told.borrow_mut().push(match found {
+                Found::Rows(block, range, _) => {
+                    format!("{} rows, {} to {}", block.len(), range.from, range.to)
+                }
+                Found::Known(refused, consumed) => {
+                    format!("{} refused, known to {}", refused.len(), consumed.bytes)
+                }
+                Found::Failed(error) => error.to_string(),
+                Found::End(_) => "end".to_owned(),
+                Found::Opened | Found::Floor(_) => panic!("neither is found here"),
+            });
+            true
+        });
+        told.into_inner()
+    }
+
+    #[test]
+    fn what_the_log_has_is_read_and_not_dealt() {
+        assert_eq!(
+            found("t,k\n0,a\n1,b\n2,c\n3,d\n4,e\n5,f\n"),
+            ["2 rows, 0 to 12", "1 refused, known to 20", "2 rows, 20 to 28", "end"]
+        );
+    }
+
+    #[test]
+    fn nothing_is_dealt_before_what_the_log_has_is_found_to_be_the_same() {
+        // In the hole, in the known part, and cut short within it.
+        for changed in
+            ["t,k\n0,x\n1,b\n2,c\n3,d\n4,e\n", "t,k\n0,a\n1,b\n2,c\n3,x\n", "t,k\n0,a\n1,b\n2,c\n"]
+        {
+            let found = found(changed);
+            let [only] = &found[..] else { panic!("{found:?}") };
+            assert!(only.contains("has changed"), "{only}");
+        }
+    }
 }

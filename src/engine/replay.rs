@@ -65,7 +65,7 @@ impl Plan {
         self.views.iter().any(|(view, sealed)| {
             let last = end.saturating_add(view.skew());
             let grace = self.graces[file.stream].get(view.name()).copied();
-            let first_open = view.first_open_with(floor, grace.unwrap_or(view.grace()));
+            let first_open = view.first_open_with(floor, grace);
             let closing = view.calendar().day_of(last).max(first_open);
             sealed.is_none_or(|sealed| closing > sealed)
         })

@@ -203,6 +203,11 @@ impl Shared {
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
+    /// What came of that: `None` if it was not tried yet, or why it failed.
+    pub(crate) fn begun(&self) -> Option<&Option<String>> {
+        self.begun.get()
+    }
+
     /// Whether the views of all workers of this process have nothing left to seal, ever.
     pub(crate) fn is_all_sealed(&self) -> bool {
         self.finished.load(Ordering::Acquire) == self.threads
@@ -229,10 +234,14 @@ impl Shared {
         self.interrupted.load(Ordering::Acquire)
     }
 
-    /// Records why the engine stopped; the first reason stays.
+    /// Records why the engine stopped; the first reason stays, but for a failure on the way to an orderly end.
     pub(crate) fn stopped(&self, outcome: Outcome) {
         let failed = !outcome.is_orderly();
-        self.lock().outcome.get_or_insert(outcome);
+        let mut state = self.lock();
+        if state.outcome.as_ref().is_none_or(|first| failed && first.is_orderly()) {
+            state.outcome = Some(outcome);
+        }
+        drop(state);
         // Only now: who sees the flag reports a failure of its own, and the first reason stays.
         if failed {
             self.failed.store(true, Ordering::Release);
@@ -420,8 +429,10 @@ impl Running {
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
         let sealed = self.shared.is_all_sealed();
+        // One that was told to finish before its source was open never began.
+        let begun = matches!(self.shared.begun(), Some(None));
         let completed = match self.store() {
-            Some(store) if sealed && complete => store.complete(),
+            Some(store) if begun && sealed && complete => store.complete(),
             _ => Ok(()),
         };
         match outcome {

@@ -1,10 +1,8 @@
 //! One worker of an engine: the loop that turns blocks into ticks.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use timely::container::CapacityContainerBuilder;
@@ -16,16 +14,14 @@ use super::batch::Batch;
 use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
 use super::floors::Floors;
-use super::live::{self, Queue};
-use super::logging::Logging;
+use super::live;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
-use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
+use super::running::Outcome;
+use super::start::Start;
 use super::tasks::Tasks;
 use super::view::{EngineView, WorkerView};
-use crate::archive::Archive;
-use crate::cluster::Joined;
 use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
@@ -55,103 +51,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 /// What may wait to be written to a worker's log, in bytes, before the worker takes in more.
 const LOG_WAITING: usize = 64 << 20;
 
-/// Everything that the workers of a process start from.
-pub(super) struct Start<E> {
-    pub(super) shared: Arc<Shared>,
-    pub(super) views: Vec<Arc<dyn EngineView<E>>>,
-    pub(super) feeding: Mutex<Option<Feeding<E>>>,
-    pub(super) parse: Option<Arc<super::reader::Parse<E>>>,
-    pub(super) archive: Archive,
-    pub(super) live: Option<Arc<Queue<E>>>,
-    pub(super) log: Option<Logging<E>>,
-    pub(super) tick_rows: usize,
-}
-
-impl<E> Start<E> {
-    /// The number of the live source of `process`.
-    pub(super) fn live_source(&self, process: usize) -> usize {
-        usize::from(self.parse.is_some()) + process
-    }
-
-    /// How many sources there are, over all processes.
-    fn sources(&self, processes: usize) -> usize {
-        self.live_source(if self.live.is_some() { processes } else { 0 })
-    }
-}
-
-/// Starts the workers of this process.
-pub(super) fn spawn<E: Send + Sync + 'static>(
-    mut joined: Joined,
-    start: Start<E>,
-) -> Result<Running, EngineError> {
-    let start = Arc::new(start);
-    let watching = Arc::clone(&start.shared);
-    let watch =
-        joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
-    let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
-    let (archive, live) = (start.archive.clone(), start.live.clone());
-    let guards = timely::execute::execute_from(
-        joined.builders,
-        joined.guard,
-        timely::WorkerConfig::default(),
-        move |worker| guarded(worker, &start),
-    );
-    let guards = guards.map_err(|message| EngineError::Failed { message })?;
-    let watched = Arc::clone(&shared);
-    let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
-        // Joining waits for the communication threads too, which panic if a peer is gone.
-        let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let results = guards.join();
-            results.into_iter().all(|result| result.is_ok())
-        }));
-        if !joined.unwrap_or(false) {
-            watched.parted("a worker or a connection ended".to_owned());
-        }
-    });
-    let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
-    let waits = Arc::clone(&shared.waits);
-    let close = Box::new(move || {
-        views.iter().for_each(|view| view.close());
-        live.iter().for_each(|queue| queue.close());
-        waits.stop();
-    });
-    Ok(Running { shared, archive: Some(archive), main: Some(main), watch, close })
-}
-
-/// Runs a worker; whatever ends it early ends the engine, with the reason.
-fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
-    let outcome = match result {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let message = panic_message(&*panic);
-            start.shared.parted(message.clone());
-            Outcome::Failed(message)
-        }
-    };
-    if !outcome.is_orderly() {
-        for dataflow in worker.installed_dataflows() {
-            worker.drop_dataflow(dataflow);
-        }
-    }
-    start.shared.stopped(outcome);
-    start.views.iter().for_each(|view| view.close());
-    start.live.iter().for_each(|queue| queue.close());
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    let text = text.unwrap_or_else(|| "unknown panic".to_owned());
-    // Timely notices a lost peer in this way only, and does not say which one.
-    if text.contains("MergeQueue poisoned") {
-        return CONNECTION_LOST.to_owned();
-    }
-    format!("a worker stopped: {text}")
-}
-
 /// A worker at work.
-struct Turning<'a, E: Send + Sync + 'static> {
+pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     worker: &'a mut Worker,
     start: &'a Start<E>,
     feed: Feed,
@@ -184,7 +85,7 @@ struct Turning<'a, E: Send + Sync + 'static> {
 }
 
 impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
-    fn new(worker: &'a mut Worker, start: &'a Start<E>) -> Self {
+    pub(super) fn new(worker: &'a mut Worker, start: &'a Start<E>) -> Self {
         let mut feed = Feed::new(worker);
         let (index, peers) = (worker.index(), worker.peers());
         let local = index % start.shared.threads;
@@ -245,7 +146,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
-    fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) -> Outcome {
         let outcome = loop {
             if let Some(outcome) = self.turn() {
                 break outcome;
@@ -260,6 +161,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.views.iter_mut().for_each(|view| view.close());
         while outcome.is_orderly() && self.worker.has_dataflows() {
             self.worker.step_or_park(Some(IDLE_ADVANCE));
+            // One that fails to seal keeps all others waiting.
+            if let Some(error) = self.error() {
+                return Outcome::Failed(error);
+            }
             if self.start.shared.failed.load(Ordering::Acquire) {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
             }
@@ -267,7 +172,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // Sealing may have ended only now.
         self.note_finished();
         // What the log has not written yet, it writes now.
+        let log = self.log.as_ref().map(LogWriter::handle);
         self.log = None;
+        if outcome.is_orderly()
+            && let Some(error) = log.and_then(|log| log.error())
+        {
+            return Outcome::Failed(in_full(&error));
+        }
         if outcome.is_orderly() {
             self.start.shared.waits.tell_end(self.worker.index() % self.start.shared.threads);
         }
@@ -379,10 +290,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn recover(&mut self) -> bool {
         // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
         // may move on any worker only when the run has begun on all.
-        if !self.begun || self.is_sealing_behind() {
+        let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
+        if self.is_sealing_behind() {
             return false;
         }
-        let Some(replay) = &self.replay else { return false };
         let views = &self.start.shared.views;
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
@@ -574,6 +485,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         };
         self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
         if let Some(complete) = complete {
+            // No worker goes to the floor of the sources before it has replayed its share.
             if !self.recovered && complete.floor >= self.start.shared.floor {
                 self.recovered = true;
                 self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
@@ -584,14 +496,19 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
+    /// Why this worker cannot go on, if so.
+    fn error(&self) -> Option<String> {
+        let of_view = self.views.iter().find_map(|view| view.error());
+        let of_log = || self.log.as_ref()?.handle().error().map(|error| in_full(&error));
+        let of_run = || self.start.shared.begun().cloned().flatten();
+        of_view.map(|error| in_full(error.as_ref())).or_else(of_log).or_else(of_run)
+    }
+
     /// Looks for errors, requests to stop, and the end of sealing.
     fn watch(&mut self) {
         let shared = &self.start.shared;
-        if let Some(error) = self.views.iter().find_map(|view| view.error()) {
-            self.feed.ask_to_stop(Outcome::Failed(in_full(error.as_ref())));
-        }
-        if let Some(error) = self.log.as_ref().and_then(|log| log.handle().error()) {
-            self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
+        if let Some(error) = self.error() {
+            self.feed.ask_to_stop(Outcome::Failed(error));
         }
         if shared.failed.load(Ordering::Acquire) {
             let failed = "another worker of this process failed".to_owned();

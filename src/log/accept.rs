@@ -19,9 +19,10 @@ const ATTEMPTS: usize = 1_000;
 pub(super) struct Accepted {
     pub(super) name: StreamName,
     pub(super) state: StreamState,
-    /// Whether a reader may believe it only as long as no crash comes: its end, or files, are not
-    /// synced.
-    pub(super) unsynced: bool,
+    /// Whether it has an opening only, which was durable before the stream had its name.
+    pub(super) settled: bool,
+    /// Files that count as far as they do because of records that do not say `synced`, and how far.
+    pub(super) unsynced: BTreeMap<PathBuf, u64>,
     /// Bytes at the end of the stream that do not count.
     pub(super) tail: u64,
 }
@@ -107,17 +108,20 @@ fn accept(
             return Err(LogError::corrupt(&path, Damage::new(length, "it is cut short")));
         }
     }
+    let settled = replayed.length == replayed.opening;
     let mut tail = replayed.length - replayed.good;
-    let unsynced = !replayed.unsynced.is_empty();
+    let mut unsynced = BTreeMap::new();
     for commit in replayed.unsynced {
-        if !holds(storage, layout, &state, &commit)? {
+        let grown = grown(layout, &state, &commit);
+        if !holds(storage, &grown)? {
             // The bytes of records are not counted, only that there are some.
             tail = tail.max(1);
             break;
         }
+        unsynced.extend(grown.into_iter().map(|(path, _, _, to)| (path, to.length)));
         state.apply(commit);
     }
-    Ok(Accepted { name, state, unsynced, tail })
+    Ok(Accepted { name, state, settled, unsynced, tail })
 }
 
 /// The files that a state names, the file of refused rows last.
@@ -146,29 +150,36 @@ pub(super) fn length(storage: &dyn Storage, path: &Path) -> Result<u64, LogError
     }
 }
 
-/// Whether the files hold what an unsynced commit adds.
-fn holds(
-    storage: &dyn Storage,
+/// The files that a commit adds to: how they were, and how they are then.
+fn grown(
     layout: &Layout,
     state: &StreamState,
     commit: &Commit,
-) -> Result<bool, LogError> {
+) -> Vec<(PathBuf, Magic, FileState, FileState)> {
     let (run, worker) = (state.run, state.worker);
     let days = commit
         .files
         .iter()
-        .map(|(&day, to)| (layout.day(day, run, worker), format::EVENTS, state.file(day), to));
+        .map(|(&day, to)| (layout.day(day, run, worker), format::EVENTS, state.file(day), *to));
     let refused = commit
         .refused
         .iter()
-        .map(|to| (layout.refused(run, worker), format::REFUSED, state.refused, to));
-    for (path, magic, from, to) in days.chain(refused) {
-        let bytes = match storage.map(&path) {
+        .map(|to| (layout.refused(run, worker), format::REFUSED, state.refused, *to));
+    days.chain(refused).collect()
+}
+
+/// Whether files hold what an unsynced commit adds.
+fn holds(
+    storage: &dyn Storage,
+    grown: &[(PathBuf, Magic, FileState, FileState)],
+) -> Result<bool, LogError> {
+    for (path, magic, from, to) in grown {
+        let bytes = match storage.map(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(LogError::harmless("open", &path)(error)),
+            Err(error) => return Err(LogError::harmless("open", path)(error)),
         };
-        match check_growth(&bytes, magic, &path, &from, to) {
+        match check_growth(&bytes, *magic, path, from, to) {
             Ok(()) => {}
             Err(LogError::Corrupt { .. }) => return Ok(false),
             Err(error) => return Err(error),

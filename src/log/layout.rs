@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::time::Day;
 
 /// How names of unfinished files end.
-const TEMPORARY: &str = ".tmp";
+pub(super) const TEMPORARY: &str = ".tmp";
 
 /// The paths of a log; see the module's picture.
 #[derive(Clone, Debug)]

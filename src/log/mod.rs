@@ -48,7 +48,9 @@
 //! files do not hold what it names. Of what a `synced` one names, nothing may be missing. Not
 //! noticed: damage to the last record only, which looks like a tail.
 //!
-//! [`scan`] reads what counts, [`repair`] removes the rest.
+//! [`scan`] reads what counts, [`repair`] removes the rest. It also writes anew, once, what counts and may not be
+//! durable: the streams of runs that it has not seen before, and the files that were not synced. (To sync them is
+//! not enough: where a sync has failed before, the next one may succeed and make nothing durable.)
 //!
 //! This module knows no dataflow and no views, and reaches files only through
 //! [`Storage`](crate::store::Storage).

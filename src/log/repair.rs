@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::accept::{self, Accepted, list};
 use super::error::LogError;
-use super::layout::{Layout, StreamName, is_folder_of_frames, parse_file, parse_temporary};
+use super::layout::{
+    Layout, StreamName, TEMPORARY, is_folder_of_frames, parse_file, parse_temporary, temporary,
+};
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
@@ -14,7 +17,7 @@ use crate::store::Storage;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// Commit streams that were written anew: their ends were torn, or had not been synced.
+    /// Commit streams that were written anew: their runs had not been repaired yet.
     pub streams: u64,
     /// Files of events and refused rows that were cut, and by how many bytes together.
     pub files_cut: u64,
@@ -56,7 +59,10 @@ pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Rep
     if folders.is_empty() {
         return Ok(repaired);
     }
-    for folder in [layout.part(), layout.log()] {
+    // The names of streams are durable before those that they have superseded are removed.
+    let commits = layout.commits();
+    let names = (!streams.is_empty()).then_some(&*commits);
+    for folder in [layout.part(), layout.log()].into_iter().chain(names) {
         storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
     }
     let mut kept = BTreeSet::new();
@@ -64,7 +70,6 @@ pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Rep
     for accepted in &streams {
         kept_streams.insert(settle(storage, &layout, accepted, &mut repaired)?);
     }
-    let commits = layout.commits();
     let streams_removed = remove(storage, &commits, |name| {
         let stream = StreamName::parse(name);
         let superseded = stream.is_some_and(|stream| !kept_streams.contains(&stream));
@@ -81,7 +86,8 @@ pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Rep
     for folder in folders.iter().filter(|name| is_folder_of_frames(name)) {
         let folder = layout.log().join(folder);
         repaired.files_removed += remove(storage, &folder, |name| {
-            let ours = parse_file(name).is_some_and(|(run, _)| run < before_run);
+            let whole = name.strip_suffix(TEMPORARY).unwrap_or(name);
+            let ours = parse_file(whole).is_some_and(|(run, _)| run < before_run);
             ours && !kept.contains(&folder.join(name))
         })?;
     }
@@ -89,36 +95,41 @@ pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Rep
 }
 
 /// Makes what counts of a stream, and what that names, durable. Returns which stream counts then.
+///
+/// What was not synced is written anew, not synced: a sync of it may have failed before, and then a later one
+/// succeeds and makes nothing durable. The same goes for the records of the stream.
 fn settle(
     storage: &dyn Storage,
     layout: &Layout,
     accepted: &Accepted,
     repaired: &mut Repaired,
 ) -> Result<StreamName, LogError> {
-    let name = accepted.name;
-    if accepted.unsynced {
-        let mut folders = BTreeSet::new();
-        for (path, _, _) in accept::files(layout, &accepted.state) {
-            sync(storage, &path)?;
-            folders.extend(path.parent().map(Path::to_owned));
-        }
-        for folder in folders {
-            storage.sync_dir(&folder).map_err(LogError::harmless("sync", &folder))?;
-        }
+    if accepted.settled {
+        return Ok(accepted.name);
     }
-    if accepted.unsynced || accepted.tail > 0 {
-        StreamWriter::create(storage, layout, name.next(), &accepted.state)?;
-        repaired.streams += 1;
-        return Ok(name.next());
+    let mut folders = BTreeSet::new();
+    for (path, length) in &accepted.unsynced {
+        write_anew(storage, path, *length).map_err(LogError::harmless("write anew", path))?;
+        folders.extend(path.parent());
     }
-    // Its last record may have been written, and not synced.
-    sync(storage, &layout.stream(name))?;
-    Ok(name)
+    for folder in folders {
+        storage.sync_dir(folder).map_err(LogError::harmless("sync", folder))?;
+    }
+    let next = accepted.name.next();
+    StreamWriter::create(storage, layout, next, &accepted.state)?;
+    repaired.streams += 1;
+    Ok(next)
 }
 
-fn sync(storage: &dyn Storage, path: &Path) -> Result<(), LogError> {
-    let synced = storage.append(path).and_then(|mut file| file.sync());
-    synced.map_err(LogError::harmless("sync", path))
+/// Puts a file of the same bytes, up to a length, in the place of one.
+fn write_anew(storage: &dyn Storage, path: &Path, length: u64) -> io::Result<()> {
+    let bytes = storage.map(path)?;
+    let counts = bytes.get(..length as usize).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let unfinished = temporary(path);
+    let mut file = storage.create(&unfinished)?;
+    file.write_all(counts)?;
+    file.sync()?;
+    storage.rename(&unfinished, path)
 }
 
 fn cut(

@@ -53,6 +53,9 @@ pub struct StreamInfo {
     pub refused: u64,
     /// How many refused events are only counted.
     pub refused_elsewhere: u64,
+    /// Bytes at the end of its commit stream that do not count, 1 at least if there are any: a crash has
+    /// cut a write short or lost one, or one is going on.
+    pub torn_bytes: u64,
 }
 
 /// A file of the log, as far as it counts.
@@ -147,6 +150,7 @@ impl LogState {
             events: found.files.values().fold(0, |sum: u64, file| sum.saturating_add(file.events)),
             refused: found.refused.events,
             refused_elsewhere: found.refused_elsewhere,
+            torn_bytes: accepted.tail,
         };
         self.events = self.events.saturating_add(info.events);
         let refused = info.refused.saturating_add(info.refused_elsewhere);

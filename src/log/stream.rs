@@ -24,6 +24,8 @@ pub(super) struct Replayed {
     pub(super) synced: StreamState,
     /// The good records after that one, in order.
     pub(super) unsynced: Vec<Commit>,
+    /// The length of header and opening.
+    pub(super) opening: u64,
     /// The length of header and good records.
     pub(super) good: u64,
     /// The length of the file.
@@ -52,7 +54,8 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     // The state with what is not synced.
     let mut state = synced.clone();
     let mut unsynced = Vec::new();
-    let mut offset = HEADER_BYTES + RECORD_HEAD_BYTES + opening.len();
+    let opening = HEADER_BYTES + RECORD_HEAD_BYTES + opening.len();
+    let mut offset = opening;
     while offset < bytes.len() {
         let Some(payload) = record_at(bytes, offset) else {
             if (offset + 1..bytes.len()).any(|later| is_synced_commit(bytes, later)) {
@@ -73,7 +76,8 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
         }
         offset += RECORD_HEAD_BYTES + payload.len();
     }
-    Ok(Replayed { synced, unsynced, good: offset as u64, length: bytes.len() as u64 })
+    let (opening, good, length) = (opening as u64, offset as u64, bytes.len() as u64);
+    Ok(Replayed { synced, unsynced, opening, good, length })
 }
 
 fn is_synced_commit(bytes: &[u8], at: usize) -> bool {

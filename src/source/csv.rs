@@ -268,16 +268,18 @@ impl CsvSource {
     /// Appends rows to `block` until something stops it.
     fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
+        self.records.stop_at(limit.bytes);
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
             // A block may have ended before or after the blank lines that are skipped here.
             if self.records.position() >= limit.bytes {
                 return Ok(Stop::Bytes);
             }
-            if !self.records.find()? {
-                return Ok(Stop::End);
-            }
+            let found = self.records.find()?;
             if self.records.position() >= limit.bytes {
                 return Ok(Stop::Bytes);
+            }
+            if !found {
+                return Ok(Stop::End);
             }
             match self.judge(limit.now) {
                 Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),

@@ -53,6 +53,8 @@ pub(super) struct Records {
     /// The physical line at `consumed`, from 1.
     line: u64,
     tail: Tail,
+    /// See [`Records::stop_at`].
+    stop: u64,
     record_max: usize,
     /// Ends of fields in `unescaped` are kept for so many of them; the rest is only counted.
     ends_max: usize,
@@ -99,6 +101,7 @@ impl Records {
             offset: 0,
             line: 1,
             tail: Tail::Line,
+            stop: u64::MAX,
             record_max: RECORD_MAX,
             ends_max: usize::MAX,
             unescaped: vec![0; 1 << 12],
@@ -111,6 +114,12 @@ impl Records {
     pub(super) fn set_bounds(&mut self, record_max: usize, ends_max: usize) {
         self.record_max = record_max;
         self.ends_max = ends_max;
+    }
+
+    /// Consumes no blank line behind this position, and no end of a line behind it: where the content may have
+    /// ended before it grew, it is cut as if it still did.
+    pub(super) fn stop_at(&mut self, stop: u64) {
+        self.stop = stop;
     }
 
     #[cfg(test)]
@@ -183,13 +192,14 @@ impl Records {
         })
     }
 
-    /// Finds the next record, which is pending until [`Records::accept`]; `false` is the end.
+    /// Finds the next record, which is pending until [`Records::accept`]; `false` is the end. There is one to be
+    /// found only before [`Records::stop_at`].
     pub(super) fn find(&mut self) -> Result<bool, SourceError> {
         if self.pending.is_some() {
             return Ok(true);
         }
         self.skip_blank_lines()?;
-        if self.consumed == self.filled {
+        if self.position() >= self.stop || self.consumed == self.filled {
             return Ok(false);
         }
         let (mut length, mut written, mut fields) = (0, 0, 0);
@@ -287,7 +297,10 @@ impl Records {
 
     /// Consumes the pending record.
     pub(super) fn accept(&mut self) {
-        let pending = *self.pending();
+        let mut pending = *self.pending();
+        if self.position() + pending.raw as u64 == self.stop && pending.raw < pending.length {
+            (pending.length, pending.tail) = (pending.raw, Tail::Open);
+        }
         let bytes = &self.buffer[self.consumed..self.consumed + pending.length];
         self.line += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.consumed += pending.length;
@@ -296,15 +309,16 @@ impl Records {
     }
 
     fn skip_blank_lines(&mut self) -> Result<(), SourceError> {
-        loop {
+        while self.position() < self.stop {
             self.consumed += match self.ahead(2)? {
                 [b'\n', ..] => 1,
                 [b'\r', b'\n'] => 2,
-                _ => return Ok(()),
+                _ => break,
             };
             self.line += 1;
             self.tail = Tail::Line;
         }
+        Ok(())
     }
 
     /// The next `count` bytes; fewer at the end.

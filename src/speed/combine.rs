@@ -39,7 +39,7 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     finder: DayFinder,
     /// The floor and the grace that `first_open` was computed for.
     floor: EventTime,
-    grace: i64,
+    grace: Option<i64>,
     first_open: Day,
     /// Closings up to this one were sealed when the program started.
     sealed: Option<Day>,
@@ -56,7 +56,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         Combiner {
             finder: DayFinder::new(view.calendar().clone()),
             floor: EventTime::MIN,
-            grace: view.grace(),
+            grace: Some(view.grace()),
             first_open: view.first_open(EventTime::MIN),
             sealed,
             replaying: false,
@@ -69,20 +69,21 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
     /// What is added next enters under `floor`.
     pub(crate) fn begin(&mut self, floor: EventTime) {
-        self.enter(floor, self.view.grace());
+        self.enter(floor, Some(self.view.grace()));
         self.replaying = false;
     }
 
-    /// What is added next entered under `floor` in an earlier run, with the `grace` of that run.
+    /// What is added next entered under `floor` in an earlier run, with the `grace` of that run if it had
+    /// the view.
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
         // One tick may replay what entered under several floors, and equal days and keys of those may
         // belong to different closings: such rows stay apart.
         self.index.clear();
-        self.enter(floor, grace.unwrap_or(self.view.grace()));
+        self.enter(floor, grace);
         self.replaying = true;
     }
 
-    fn enter(&mut self, floor: EventTime, grace: i64) {
+    fn enter(&mut self, floor: EventTime, grace: Option<i64>) {
         if (floor, grace) != (self.floor, self.grace) {
             (self.floor, self.grace) = (floor, grace);
             self.first_open = self.view.first_open_with(floor, grace);
@@ -165,4 +166,65 @@ where
         }
     });
     (row_stream, count_stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{Count, Semigroup};
+
+    type Found = Vec<(Day, Day, Count)>;
+
+    fn take(combiner: &mut Combiner<u64, Count>) -> Found {
+        let mut found = Found::new();
+        for row in combiner.take().0 {
+            let place = |(day, closing, _): &&mut _| (*day, *closing) == (row.day, row.closing);
+            match found.iter_mut().find(place) {
+                Some((.., sum)) => sum.plus_equals(&row.aggregate),
+                None => found.push((row.day, row.closing, row.aggregate)),
+            }
+        }
+        found
+    }
+
+    fn view() -> View {
+        View::new("v").unwrap().grace_ms(0).unwrap()
+    }
+
+    #[test]
+    fn regression_rows_that_are_replayed_in_one_tick_under_different_floors_stay_apart() {
+        let (first, second) = (view().upper(Day(0)), view().upper(Day(4)));
+        let mut combiner = Combiner::new(view(), None);
+        combiner.begin(EventTime::MIN);
+        for floor in [EventTime::MIN, first, first, second] {
+            combiner.begin_replay(floor, Some(0));
+            combiner.add(1, 7, Count::one());
+            combiner.add(2, 7, Count::one());
+        }
+        let closings = [(0, 2), (1, 4), (5, 2)];
+        let expect = closings.map(|(closing, count)| (Day(0), Day(closing), Count(count)));
+        assert_eq!(take(&mut combiner), expect);
+    }
+
+    #[test]
+    fn what_a_live_revision_holds_is_dropped_from_a_replay() {
+        let mut combiner = Combiner::new(view(), Some(Day(1)));
+        combiner.begin_replay(EventTime::MIN, Some(0));
+        combiner.add(1, 7, Count::one());
+        assert_eq!(take(&mut combiner), []);
+        combiner.begin_replay(view().upper(Day(1)), Some(0));
+        combiner.add(1, 7, Count::one());
+        assert_eq!(take(&mut combiner), [(Day(0), Day(2), Count(1))]);
+    }
+
+    #[test]
+    fn regression_nothing_was_late_in_a_run_without_the_view_whatever_the_grace_is_now() {
+        let floor = view().upper(Day(4));
+        for grace in [0, 86_400_000, 30 * 86_400_000] {
+            let mut combiner = Combiner::new(view().grace_ms(grace).unwrap(), None);
+            combiner.begin_replay(floor, None);
+            combiner.add(1, 7, Count::one());
+            assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
+        }
+    }
 }

@@ -136,8 +136,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             },
             Stage::Writing(through, done) => match done.try_recv() {
                 Ok(written) => {
+                    // What could not be written is not reported: others would commit the closing without it.
+                    let parts = written?;
                     *report = Some(self.report(through));
-                    Next::Going(Stage::Prepared(through, written?))
+                    Next::Going(Stage::Prepared(through, parts))
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Writing(through, done)),
                 Err(TryRecvError::Disconnected) => return Err(ArchiveError::Panicked),
@@ -155,7 +157,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     committed?;
                     let mut state = self.state.borrow_mut();
                     tracing::debug!(view = state.view.name(), %through, files = parts.len(), "sealed");
-                    state.swap(parts, through);
+                    let sealed = state.swap(parts, through);
+                    drop(state);
+                    // To free a million keys takes longer than a tick may.
+                    self.lane.spawn(move |_| drop(sealed));
                     Next::Going(Stage::Idle)
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Committing(through, parts, done)),

@@ -234,15 +234,23 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         ready.into_iter().filter_map(freeze).collect()
     }
 
-    /// Replaces frozen tables by the files that hold them, in one step.
-    pub(crate) fn swap(&mut self, sealed: Vec<LivePart<K, A>>, through: Day) {
+    /// Replaces frozen tables by the files that hold them, in one step. Returns the tables, to be freed.
+    #[must_use]
+    pub(crate) fn swap(
+        &mut self,
+        sealed: Vec<LivePart<K, A>>,
+        through: Day,
+    ) -> Vec<Arc<Table<K, A>>> {
+        let mut tables = Vec::with_capacity(sealed.len());
         for part in sealed {
             if let Some(table) = self.frozen.remove(&(part.day, part.closing)) {
                 self.unsealed = self.unsealed - table.size();
+                tables.push(table);
             }
             self.sealed.put(part);
         }
         self.sealed_through = self.sealed_through.max(Some(through));
+        tables
     }
 
     /// Takes in rebuilt files.

@@ -47,6 +47,11 @@ impl Content {
             1..4 => 0,
             _ => random.below(150),
         };
+        self.grow_by(rows, random);
+    }
+
+    /// Appends so many rows.
+    pub(crate) fn grow_by(&mut self, rows: u64, random: &mut Random) {
         if rows > 0 && self.bytes.last() != Some(&b'\n') {
             self.end_line(random);
         }

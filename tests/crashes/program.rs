@@ -55,6 +55,12 @@ impl Spec {
         }
     }
 
+    /// Of the days of UTC, without grace.
+    pub(crate) fn plain(name: &'static str) -> Spec {
+        let (zone, divisor) = ("UTC", Some(1));
+        Spec { name, zone, grace: 0, shift: 0, divisor, factor: 1, redefined: false }
+    }
+
     /// The view that tells which batches are in.
     pub(crate) fn batches(random: &mut Random) -> Spec {
         Spec { divisor: None, shift: 0, ..Spec::random("batches", random) }

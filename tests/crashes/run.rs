@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dayfold::Cluster;
-use dayfold::engine::{EngineError, Running, ViewHandle, WaitError};
+use dayfold::engine::{EngineError, MaintainError, Maintained, Running, ViewHandle, WaitError};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query, Revision};
-use dayfold::store::Failure;
+use dayfold::store::{Failure, StoreError};
 use dayfold::time::{Day, DayRange};
 
 use crate::program::{Built, HOUR, Rows, Stats, lock};
@@ -55,9 +55,9 @@ impl World {
             _ => u64::MAX,
         };
         self.old_batches = self.batches.len();
-        let mut built = self.program.build(&self.storage, &self.content);
-        let engine = std::mem::take(&mut built.engine);
-        let running = match engine.start(Cluster::workers(workers)) {
+        self.sealed_files.clear();
+        let (built, started) = self.start(workers);
+        let running = match started {
             Ok(running) => running,
             Err(error) => {
                 self.judge(&error);
@@ -105,8 +105,21 @@ impl World {
         complete
     }
 
+    /// Starts an engine, once the folder is free: a source that was being opened when an engine ended may look at
+    /// it a little longer.
+    fn start(&self, workers: usize) -> (Built, Result<Running, EngineError>) {
+        loop {
+            let mut built = self.program.build(&self.storage, &self.content);
+            let engine = std::mem::take(&mut built.engine);
+            match engine.start(Cluster::workers(workers)) {
+                Err(EngineError::Store(StoreError::InUse { .. })) => std::thread::yield_now(),
+                started => return (built, started),
+            }
+        }
+    }
+
     /// An error is to be one, and to come of what was to go wrong.
-    fn judge(&self, error: &EngineError) {
+    pub(crate) fn judge(&self, error: &EngineError) {
         let text = format!("{error}");
         self.note(format!("ended with: {text}"));
         assert!(self.has_failed(), "nothing had gone wrong: {text}");
@@ -126,7 +139,7 @@ impl World {
 impl Run<'_> {
     /// Returns whether all was sealed, unless it is to be dropped.
     fn go(&mut self, end: End) -> Result<bool, Over> {
-        for _ in 0..self.world.random.below(8) {
+        for _ in 0..self.world.random.below(self.world.acts) {
             self.act()?;
         }
         match end {
@@ -134,12 +147,12 @@ impl Run<'_> {
             End::Interrupt => self.running.interrupt(),
             _ => {}
         }
-        for _ in 0..self.world.random.below(3) {
+        for _ in 0..self.world.random.below(self.world.acts.min(3)) {
             self.act()?;
         }
         self.built.pusher = None;
         self.seal()?;
-        for _ in 0..self.world.random.below(3) {
+        for _ in 0..self.world.random.below(self.world.acts.min(3)) {
             self.act()?;
         }
         self.check_sealed()?;
@@ -159,6 +172,21 @@ impl Run<'_> {
             assert!(is_over, "{what}: {error}, and nothing had gone wrong: {stopped:?}");
             Over
         })
+    }
+
+    /// What came of an audit or a rebuild. One that fails leaves the engine as it was.
+    fn maintained(
+        &self,
+        result: Result<Maintained, MaintainError>,
+    ) -> Result<Option<Maintained>, Over> {
+        match result {
+            Err(MaintainError::Failed { message, .. }) => {
+                assert!(self.is_over(), "{message}, and nothing had gone wrong");
+                self.world.note(format!("an audit or a rebuild: {message}"));
+                Ok(None)
+            }
+            other => self.over(other, "an audit or a rebuild").map(Some),
+        }
     }
 
     fn seal(&mut self) -> Result<(), Over> {
@@ -181,14 +209,15 @@ impl Run<'_> {
             0..4 => self.look(which, &view)?,
             4 => {
                 let days = self.days();
-                let audited = self.over(view.audit(days, 1.0), "an audit")?;
-                assert!(audited.findings.is_empty() || self.is_over(), "{:?}", audited.findings);
+                if let Some(audited) = self.maintained(view.audit(days, 1.0))? {
+                    assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+                }
             }
             5 => {
                 let days = self.days();
-                self.over(view.rebuild(days, 1.0), "a rebuild")?;
+                self.maintained(view.rebuild(days, 1.0))?;
             }
-            6 => {
+            6 if !self.world.damaged => {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL).revision(Revision::First);
                 self.ask(&view, query)?;
             }
@@ -204,12 +233,10 @@ impl Run<'_> {
 
     /// Some days of those that there are.
     fn days(&mut self) -> DayRange {
-        let events = &self.world.content.events;
-        let last = events.last().map_or(crate::program::START, |(_, event)| event.0);
-        let first = (crate::program::START / (24 * HOUR)) as i32 - 6;
-        let last = (last / (24 * HOUR)) as i32 + 3;
+        let first = crate::program::START / (24 * HOUR) - 6;
+        let last = first + 40;
         let random = &mut self.world.random;
-        let (one, two) = (random.between(first.into(), last.into()), random.between(1, 20));
+        let (one, two) = (random.between(first, last), random.between(1, 20));
         if random.one_in(3) {
             DayRange::ALL
         } else {
@@ -334,7 +361,8 @@ impl Run<'_> {
             if !self.running.is_interrupted() || count <= expected {
                 assert_same(&rows, &expect, spec.name);
             }
-            if let Some((through, before)) = self.world.past.get(spec.name) {
+            let past = self.world.past.get(spec.name).filter(|_| !self.world.damaged);
+            if let Some((through, before)) = past {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL);
                 let answer = self.ask(&view, query.revision(Revision::At(*through)))?;
                 let what = format!("{} as of the closing of {through}", spec.name);
@@ -342,6 +370,15 @@ impl Run<'_> {
             }
             if let Some(through) = through {
                 self.world.past.insert(spec.name, (through, rows));
+            }
+        }
+        for (spec, view) in self.world.program.views.clone().iter().zip(self.built.handles.clone())
+        {
+            if let Some(audited) = self.maintained(view.audit(DayRange::ALL, 1.0))? {
+                assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+            }
+            if let Some(Ok(live)) = self.running.store().map(|store| store.live(spec.name)) {
+                self.world.sealed_files.extend(live.into_iter().map(|batch| batch.path));
             }
         }
         let told = lock(&self.built.told);

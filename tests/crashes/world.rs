@@ -1,6 +1,7 @@
 //! What outlives the runs of a program: the machine, the sources, and what is known of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,6 +42,13 @@ pub(crate) struct World {
     pub(crate) past: Past,
     /// Batches with lower numbers are from earlier runs.
     pub(crate) old_batches: usize,
+    /// Whether a file was damaged: what a repair computes again is the newest revision only, so that the past is
+    /// not asked for any more.
+    pub(crate) damaged: bool,
+    /// Files of sealed days that count, if the last run was complete.
+    pub(crate) sealed_files: Vec<PathBuf>,
+    /// Up to so many things are done in a run besides reading.
+    pub(crate) acts: u64,
     /// What was done, for whoever looks for the reason of a failure.
     trace: Arc<Mutex<Vec<String>>>,
 }
@@ -76,12 +84,34 @@ impl World {
             faulty_from: u64::MAX,
             past: Past::new(),
             old_batches: 0,
+            damaged: false,
+            sealed_files: Vec::new(),
+            acts: 8,
             trace,
         };
         world.note(format!(
             "{:?}, {durability:?}, ticks of {tick_rows}, csv {reads}, live {is_live}",
             world.program.views
         ));
+        world
+    }
+
+    /// A small source and two views, and a machine with a seed of its own: the same operations each time, but
+    /// for the order of threads.
+    pub(crate) fn small(seed: u64, trace: Arc<Mutex<Vec<String>>>) -> World {
+        let mut random = Random(1);
+        let views = vec![Spec::random("first", &mut random), Spec::random("second", &mut random)];
+        let mut world = World::new(seed, trace);
+        world.program = Program {
+            views,
+            durability: Durability::EveryCommit,
+            reads: true,
+            is_live: false,
+            tick_rows: 10,
+            ..world.program
+        };
+        (world.random, world.content, world.acts) = (random, Content::new(false), 1);
+        world.content.grow_by(12, &mut world.random);
         world
     }
 

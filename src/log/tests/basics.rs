@@ -25,6 +25,9 @@ fn what_was_appended_comes_back() {
         drop(log);
         assert_eq!(events(&*storage).unwrap().len(), before + 13);
         assert_eq!(handle.durable(), 3);
+        // The stream is written anew, once: all else is as it should be.
+        let repaired = Repaired { streams: 1, files_removed: 1, ..Repaired::default() };
+        assert_eq!(repair(&*storage, Path::new(PART), u64::MAX).unwrap(), repaired);
         assert_eq!(repair(&*storage, Path::new(PART), u64::MAX).unwrap(), Repaired::default());
         let state = scanned(&*storage).unwrap();
         assert_eq!(verify(&*storage, &state).unwrap().events, 13 * run);
@@ -76,6 +79,9 @@ fn write_runs(
         }
         drop(logs);
         for (_, part) in parts {
+            // Nothing is cut, and streams that were written anew are not written anew again.
+            let repaired = repair(&**storage, part, run + 1).unwrap();
+            assert_eq!((repaired.files_cut, repaired.bytes_cut), (0, 0));
             assert_eq!(repair(&**storage, part, run + 1).unwrap(), Repaired::default());
         }
     }

@@ -257,3 +257,28 @@ fn more_days_than_open_files() {
         assert_eq!(verify(&found, &state).unwrap().frames, 101);
     }
 }
+
+#[test]
+fn regression_what_a_repair_believes_survives_though_a_sync_had_failed() {
+    use crate::store::{Failure, Faulty};
+    // The sync that fails is that of the file, of its folders, or of the stream.
+    for ahead in 1..8 {
+        let faulty = Faulty::new(ahead);
+        let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+        storage.create_dirs(Path::new(PART)).unwrap();
+        let mut log = writer(&storage, 1, 0, Durability::System);
+        let handle = log.handle();
+        log.append(entry(1, 3, 5)).unwrap();
+        while handle.committed() == 0 {
+            std::thread::yield_now();
+        }
+        faulty.fail_at(faulty.operations() + ahead, Failure::NotDone);
+        let synced = handle.sync_through(1);
+        drop(log);
+        let found = faulty.after_kill();
+        repair(&found, Path::new(PART), 2).unwrap();
+        let before = events(&found).unwrap();
+        assert_eq!(before.len(), 5, "at {ahead}: {synced:?}");
+        assert_eq!(events(&found.after_power_loss(0)).unwrap(), before, "at {ahead}: {synced:?}");
+    }
+}

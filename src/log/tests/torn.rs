@@ -247,6 +247,7 @@ fn other_files_are_left_alone() {
     ];
     let ours = [
         "1970-01-05/r1-w0.log",
+        "1970-01-04/r1-w0.log.tmp",
         "1970-01-04/r2-w7.log",
         "refused/r1-w0.log",
         "commits/r1-w1-0.log.tmp",
@@ -256,7 +257,7 @@ fn other_files_are_left_alone() {
         put(&memory, &log.join(name), b"x");
     }
     let repaired = repair(&*memory, Path::new(PART), 9).unwrap();
-    assert_eq!(repaired, Repaired { files_removed: 4, ..Repaired::default() });
+    assert_eq!(repaired, Repaired { streams: 1, files_removed: 6, ..Repaired::default() });
     foreign.iter().for_each(|name| assert_eq!(read(&memory, &log.join(name)), b"x"));
     assert!(ours.iter().all(|name| memory.read(&log.join(name)).is_err()));
     assert_eq!(events(&*memory).unwrap().len(), 2);

@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::*;
 use crate::source::RECORD_MAX;
 
+mod resuming;
+
 /// Gives at most `size` bytes with each read.
 struct Chunked {
     bytes: io::Cursor<Vec<u8>>,
@@ -470,97 +472,6 @@ fn inputs_have_names() {
     assert_eq!(Input::argument("a.csv").name(), "a.csv");
 }
 
-/// Reads all of `before`, then resumes in `after`: what follows, or the error.
-fn resume(before: &[u8], after: &[u8]) -> Result<Vec<String>, SourceError> {
-    let mut source = open(before);
-    let (_, error) = read_all(&mut source, 2);
-    assert!(error.is_none(), "{error:?}");
-    let mut source = CsvSource::resume_after(input(after), options(), source.consumed())?;
-    let (lines, error) = read_all(&mut source, 2);
-    assert!(error.is_none(), "{error:?}");
-    Ok(lines)
-}
-
-#[track_caller]
-fn check_grown(before: &str, more: &str, expect: &[&str]) {
-    let after = format!("{before}{more}");
-    assert_eq!(resume(before.as_bytes(), after.as_bytes()).unwrap(), expect);
-}
-
-#[track_caller]
-fn check_changed(before: &str, after: &str, expect: &str) {
-    let error = resume(before.as_bytes(), after.as_bytes()).unwrap_err();
-    assert!(matches!(error, SourceError::Changed { .. }), "{error:?}");
-    assert!(error.to_string().ends_with(expect), "{error}");
-}
-
-#[test]
-fn a_file_that_has_grown() {
-    check_grown("t,v\n1,a\n", "", &[]);
-    check_grown("t,v\n1,a\n", "2,b\n", &["3 2000 b"]);
-    check_grown(
-        "\u{FEFF}t,v\n1,a\n",
-        "\u{FEFF},b\n2,\"\n\"\n3,c\n",
-        &[
-            "3 ! 't': not a time; expected RFC 3339 with an offset such as 2013-01-01T10:59:00Z or an \
-         integer since 1970",
-            "4 2000 \n",
-            "6 3000 c",
-        ],
-    );
-    check_grown("\n\nt,v\n", "2,b\n", &["4 2000 b"]);
-    check_grown("t,v\n1,a\n\n\n", "\n2,b\n", &["6 2000 b"]);
-    // Without the end of the last line, which follows.
-    check_grown("t,v\n1,a", "", &[]);
-    check_grown("t,v\n1,a", "\n2,b", &["3 2000 b"]);
-    check_grown("t,v\r\n1,a", "\r\n2,b\r\n", &["3 2000 b"]);
-    check_grown("t,v", "\n2,b\n", &["2 2000 b"]);
-    check_grown("t,v\n1,\"a", "", &[]);
-}
-
-#[test]
-fn a_file_that_has_changed() {
-    check_changed(
-        "t,v\n1,a\n",
-        "t,v\n1,",
-        &format!(
-            "read before were 8 bytes with XXH3-128 {:032x}, now there are 6 bytes with XXH3-128 {:032x}",
-            xxh3_128(b"t,v\n1,a\n"),
-            xxh3_128(b"t,v\n1,"),
-        ),
-    );
-    check_changed(
-        "t,v\n1,a\n",
-        "t,v\n1,b\n2,b\n",
-        &format!("now there are 8 bytes with XXH3-128 {:032x}", xxh3_128(b"t,v\n1,b\n"),),
-    );
-    check_changed("t,v\n1,a\n", "x,y\n1,a\n", &format!("{:032x}", xxh3_128(b"x,y\n1,a\n")));
-    check_changed("t,v\n1,a\n", "", &format!("0 bytes with XXH3-128 {:032x}", xxh3_128(b"")));
-    let line = |line: u64| format!("the same and more of line {line}");
-    check_changed("t,v\n1,a", "t,v\n1,ab\n", &line(2));
-    check_changed("t,v\n1,a", "t,v\n1,a\r", &line(2));
-    check_changed("t,v\n1,a\r", "t,v\n1,a\r\n", &line(2));
-    check_changed("t,v\n1,\"a", "t,v\n1,\"a\n", &line(2));
-    check_changed("t,v\n1,\"a\n", "t,v\n1,\"a\n\"\n", &line(3));
-    check_changed("t,v", "t,vv\n", &line(1));
-}
-
-#[test]
-fn resuming_keeps_the_clock() {
-    let content = b"t,a,v\n1,5,x\n1,3,y\n1,6,z\n";
-    let mut source = CsvSource::open(input(content), with_arrival()).unwrap();
-    assert!(matches!(source.read(limit(1)), Ok(Read::Rows(_))));
-    let consumed = source.consumed();
-    let mut source = CsvSource::resume_after(input(content), with_arrival(), consumed).unwrap();
-    assert_eq!(source.clock(), 5_000);
-    let stop = ReadLimit { clock: 6_000, ..limit(100) };
-    let Read::Rows(block) = source.read(stop).unwrap() else { panic!("a row") };
-    assert_eq!(show(&block, 1), ["3 1000 y"]);
-    assert!(matches!(source.read(stop), Ok(Read::AtClock { .. })));
-    let bytes = bincode::serialize(&consumed).unwrap();
-    assert_eq!(bincode::deserialize::<Consumed>(&bytes).unwrap(), consumed);
-}
-
 /// Records by another way: lines, joined while the number of quotes that open is odd.
 fn oracle_records(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut records: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -668,38 +579,6 @@ proptest! {
             let mut source =
                 CsvSource::from_records(chunked(&content, size, buffer), options()).unwrap();
             prop_assert_eq!(&(read_all(&mut source, rows).0, source.consumed()), &expect);
-        }
-    }
-
-    #[test]
-    fn resuming_anywhere_goes_on_there(
-        body in csv_bytes(60), first in 1usize..9, size in 1usize..9, buffer in 1usize..9,
-    ) {
-        let content = [b"\xEF\xBB\xBFt,v\n", body.as_slice()].concat();
-        let mut source = open(&content);
-        let _ = source.read(limit(first)).unwrap();
-        let consumed = source.consumed();
-        let expect = (read_all(&mut source, 3).0, source.consumed());
-        let records = chunked(&content, size, buffer);
-        let mut source = CsvSource::resume_records(records, options(), consumed).unwrap();
-        prop_assert_eq!((read_all(&mut source, 3).0, source.consumed()), expect);
-    }
-
-    #[test]
-    fn growth_is_a_change_if_it_changes_a_row(before in csv_bytes(12), more in csv_bytes(6)) {
-        let before = [b"t,v\n", before.as_slice()].concat();
-        let after = [before.as_slice(), &more].concat();
-        let read = raw_rows(&mut open(&before), 10);
-        let all = raw_rows(&mut open(&after), 10);
-        let mut source = open(&before);
-        raw_rows(&mut source, 10);
-        match CsvSource::resume_after(input(&after), options(), source.consumed()) {
-            Ok(mut source) => prop_assert_eq!([read, raw_rows(&mut source, 10)].concat(), all),
-            Err(error) => {
-                prop_assert!(matches!(error, SourceError::Changed { .. }), "{:?}", error);
-                // A CR at the end and CRLF behind it would leave the row; it is refused all the same.
-                prop_assert!(!all.starts_with(&read) || before.ends_with(b"\r"), "{}", error);
-            }
         }
     }
 }

@@ -1,0 +1,134 @@
+//! Shows a data folder: its runs, its views and their days, its log, and whether all of it is whole.
+//!
+//!     cargo run --release --example flights -- --data /tmp/flights
+//!     cargo run --release --example inspect -- /tmp/flights
+//!
+//! It takes no lock and changes nothing, so it may look at a folder that a program is writing: it shows
+//! what had been committed when it read it.
+
+#[path = "inspect/folder.rs"]
+mod folder;
+#[path = "inspect/log.rs"]
+mod log;
+#[path = "inspect/page.rs"]
+mod page;
+#[path = "inspect/unsealed.rs"]
+mod unsealed;
+#[path = "inspect/verify.rs"]
+mod verify;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use dayfold::store::{self, Disk};
+use page::Page;
+use verify::Damage;
+
+/// Shows what is in a data folder, and verifies the checksums of all that counts.
+///
+/// Exits with 0 if all of it is whole; 1 if something is damaged or cannot be read; 2 if there is no data
+/// folder.
+#[derive(Parser)]
+struct Options {
+    /// The data folder.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Lists each revision of each day, and each day of the log.
+    #[arg(long)]
+    days: bool,
+    /// Does not read files whole: checks no checksums but those of the manifests and commit records.
+    #[arg(long)]
+    no_verify: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Err(message) = check_folder(&options.folder) {
+        eprintln!("error: {message}");
+        return ExitCode::from(2);
+    }
+    match show(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Who has seen enough closes the pipe.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says why this is no data folder, if it is none.
+fn check_folder(folder: &Path) -> Result<(), String> {
+    let names = std::fs::read_dir(folder);
+    let names = names.map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
+    let mut names = names.flatten().map(|entry| entry.file_name());
+    if names.any(|name| name.to_string_lossy().starts_with("part-")) {
+        return Ok(());
+    }
+    Err(format!("{} is no data folder: there is no part-0 in it", folder.display()))
+}
+
+/// Returns whether all is whole.
+fn show(options: &Options) -> io::Result<bool> {
+    let mut damages = Vec::new();
+    let mut page = Page::new();
+    let report = match store::inspect(&Disk, &options.folder) {
+        Ok(report) => report,
+        Err(error) => {
+            damages.push(Damage::new("manifest", &error));
+            verify::list(&mut page, &damages);
+            return print(&mut page).map(|()| false);
+        }
+    };
+    folder::head(&mut page, &options.folder, &report);
+    for view in &report.views {
+        folder::view(&mut page, view, options.days);
+    }
+    let parts: Vec<_> =
+        report.parts.iter().map(|part| (part.process as u32, part.path.clone())).collect();
+    let state = match dayfold::log::scan(&Disk, &parts, u64::MAX) {
+        Ok(state) => Some(state),
+        Err(error) => {
+            damages.push(Damage::new("log", &error));
+            None
+        }
+    };
+    if let Some(state) = state.as_ref().filter(|state| !state.streams.is_empty()) {
+        log::events(&mut page, state, options.days);
+        log::sources(&mut page, state);
+        damages.extend(log::refused(&mut page, state, &report).err());
+        damages.extend(unsealed::show(&mut page, state, &report).err());
+    }
+    // Reading everything may take a while; what is known is shown before.
+    print(&mut page)?;
+    if !options.no_verify {
+        verify::everything(&mut page, &report, state.as_ref(), &mut damages);
+    }
+    verify::list(&mut page, &damages);
+    print(&mut page)?;
+    Ok(damages.is_empty())
+}
+
+fn print(page: &mut Page) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(page.take().as_bytes())?;
+    out.flush()
+}
+
+/// An error with its causes, as far as it does not name them itself.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if !text.contains(&error.to_string()) {
+            text = format!("{text}: {error}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,111 @@
+//! The start of an engine's threads, and their end: what ends a worker early ends the engine, with a reason.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+use timely::worker::Worker;
+
+use super::live::Queue;
+use super::logging::Logging;
+use super::reader::{Feeding, Parse};
+use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
+use super::view::EngineView;
+use super::worker::Turning;
+use crate::archive::Archive;
+use crate::cluster::Joined;
+
+/// Everything that the workers of a process start from.
+pub(super) struct Start<E> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) views: Vec<Arc<dyn EngineView<E>>>,
+    pub(super) feeding: Mutex<Option<Feeding<E>>>,
+    pub(super) parse: Option<Arc<Parse<E>>>,
+    pub(super) archive: Archive,
+    pub(super) live: Option<Arc<Queue<E>>>,
+    pub(super) log: Option<Logging<E>>,
+    pub(super) tick_rows: usize,
+}
+
+impl<E> Start<E> {
+    /// The number of the live source of `process`.
+    pub(super) fn live_source(&self, process: usize) -> usize {
+        usize::from(self.parse.is_some()) + process
+    }
+
+    /// How many sources there are, over all processes.
+    pub(super) fn sources(&self, processes: usize) -> usize {
+        self.live_source(if self.live.is_some() { processes } else { 0 })
+    }
+}
+
+/// Starts the workers of this process.
+pub(super) fn spawn<E: Send + Sync + 'static>(
+    mut joined: Joined,
+    start: Start<E>,
+) -> Result<Running, EngineError> {
+    let start = Arc::new(start);
+    let watching = Arc::clone(&start.shared);
+    let watch =
+        joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
+    let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
+    let (archive, live) = (start.archive.clone(), start.live.clone());
+    let guards = timely::execute::execute_from(
+        joined.builders,
+        joined.guard,
+        timely::WorkerConfig::default(),
+        move |worker| guarded(worker, &start),
+    );
+    let guards = guards.map_err(|message| EngineError::Failed { message })?;
+    let watched = Arc::clone(&shared);
+    let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
+        // Joining waits for the communication threads too, which panic if a peer is gone.
+        let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let results = guards.join();
+            results.into_iter().all(|result| result.is_ok())
+        }));
+        if !joined.unwrap_or(false) {
+            watched.parted("a worker or a connection ended".to_owned());
+        }
+    });
+    let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
+    let waits = Arc::clone(&shared.waits);
+    let close = Box::new(move || {
+        views.iter().for_each(|view| view.close());
+        live.iter().for_each(|queue| queue.close());
+        waits.stop();
+    });
+    Ok(Running { shared, archive: Some(archive), main: Some(main), watch, close })
+}
+
+/// Runs a worker; whatever ends it early ends the engine, with the reason.
+fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let message = panic_message(&*panic);
+            start.shared.parted(message.clone());
+            Outcome::Failed(message)
+        }
+    };
+    if !outcome.is_orderly() {
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+    }
+    start.shared.stopped(outcome);
+    start.views.iter().for_each(|view| view.close());
+    start.live.iter().for_each(|queue| queue.close());
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = text.unwrap_or_else(|| "unknown panic".to_owned());
+    // Timely notices a lost peer in this way only, and does not say which one.
+    if text.contains("MergeQueue poisoned") {
+        return CONNECTION_LOST.to_owned();
+    }
+    format!("a worker stopped: {text}")
+}

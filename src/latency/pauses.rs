@@ -1,0 +1,64 @@
+//! How long nothing got done.
+
+use super::conditions::Conditions;
+use super::histogram::Latencies;
+
+/// Finds the longest pause in each span of a condition: the longest time between two instants at which
+/// something was done one after the other, that overlaps with the span. It is meant for a steady stream of
+/// events: without one, nothing gets done because there is nothing to do.
+#[derive(Debug)]
+pub struct Pauses {
+    conditions: Conditions,
+    condition: String,
+    last: u64,
+    /// For spans that may still overlap with what comes: their numbers, and the longest pause so far.
+    longest: Vec<(usize, u64)>,
+    /// Spans before this number are known.
+    known: usize,
+    ended: Latencies,
+}
+
+impl Pauses {
+    /// Looks at the spans of this condition.
+    pub fn new(conditions: &Conditions, condition: &str) -> Pauses {
+        Pauses {
+            conditions: conditions.clone(),
+            condition: condition.to_owned(),
+            last: 0,
+            longest: Vec::new(),
+            known: 0,
+            ended: Latencies::new(),
+        }
+    }
+
+    /// Something was done at `done`. Instants rise.
+    pub fn seen(&mut self, done: u64) {
+        let (from, condition) = (self.last, &self.condition);
+        let (known, longest, ended) = (&mut self.known, &mut self.longest, &mut self.ended);
+        self.conditions.look(|spans| {
+            let new = spans.iter().enumerate().skip(*known);
+            longest.extend(new.filter(|(_, s)| s.condition == *condition).map(|(n, _)| (n, 0)));
+            *known = spans.len();
+            longest.retain_mut(|(number, longest)| {
+                let span = &spans[*number];
+                if span.to.is_some_and(|to| to < from) {
+                    ended.record(*longest);
+                    return false;
+                }
+                if span.from <= done {
+                    *longest = (*longest).max(done - from);
+                }
+                true
+            });
+        });
+        self.last = done;
+    }
+
+    /// The longest pause of each span.
+    pub fn finish(mut self) -> Latencies {
+        for (_, longest) in self.longest {
+            self.ended.record(longest);
+        }
+        self.ended
+    }
+}

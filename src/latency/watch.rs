@@ -1,0 +1,32 @@
+//! The clock of a run: the only one in the lab.
+
+use std::time::{Duration, Instant};
+
+/// Counts nanoseconds since the start of a run, on the monotonic clock. Copies count the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    started: Instant,
+}
+
+impl Watch {
+    /// Starts a run now.
+    pub fn start() -> Watch {
+        Watch { started: Instant::now() }
+    }
+
+    /// Nanoseconds since the start.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Sleeps until `instant`, or later if the system sees fit, and returns the time then.
+    pub fn sleep_until(&self, instant: u64) -> u64 {
+        loop {
+            let now = self.now();
+            if now >= instant {
+                return now;
+            }
+            std::thread::sleep(Duration::from_nanos(instant - now));
+        }
+    }
+}

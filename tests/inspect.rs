@@ -1,0 +1,224 @@
+//! The inspect example on folders that are whole, damaged, torn, in use, or not there.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
+
+#[path = "common/example.rs"]
+mod example;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use example::program;
+
+const ROWS: &str = "t,k\n0,a\nsoon,a\n86400,b\n86401,a\n345600,a\n60,late\n864000,b\n";
+
+/// Two days before and after a gap, one of them amended, and a refused row.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("in.csv"), ROWS).unwrap();
+    let ran = Command::new(program("replay"))
+        .args(["in.csv", "--time", "t", "--key", "k", "--data", "d", "-w", "2"])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let data = place.path().join("d");
+    (place, data)
+}
+
+/// What it says, on both outputs, if it ends as expected.
+#[track_caller]
+fn inspect(data: &Path, args: &[&str], code: i32, says: &[&str]) -> String {
+    let ran = Command::new(program("inspect")).arg(data).args(args).output().unwrap();
+    let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert_eq!(ran.status.code(), Some(code), "{said}");
+    for expected in says {
+        // How wide columns are does not matter.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
+    }
+    // But for paths, it fits a terminal of a hundred columns.
+    let fits = |line: &str| line.chars().count() <= 100 || line.contains('/');
+    assert!(said.lines().all(fits), "too wide:\n{said}");
+    said
+}
+
+/// All files below a folder, with their bytes; by path.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => found.push((path.clone(), std::fs::read(path).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The first file whose path holds this, below the data folder.
+fn file(data: &Path, part_of_path: &str) -> PathBuf {
+    let mut paths = contents(data).into_iter().map(|(path, _)| path);
+    let is_wanted = |path: &PathBuf| path.to_string_lossy().contains(part_of_path);
+    paths.find(is_wanted).unwrap_or_else(|| panic!("no {part_of_path}"))
+}
+
+/// Changes one byte of a file, in the middle.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn append(path: &Path, bytes: &[u8]) {
+    std::fs::File::options().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_whole_folder() {
+    let (_place, data) = folder();
+    let before = contents(&data);
+    let whole = [
+        "the last run is complete",
+        "last run 1 of 1 process, with a log",
+        "part-0 run 1, complete",
+        "replay (6 B)",
+        "view replay closed through 1970-01-11",
+        "definition --time \"t\" --key \"k\"",
+        "log 6 events in",
+        "1970-01-01 … 1970-01-02 2",
+        "source 0 0 … 57: no hole",
+        "1 row is in the log, of lines 3 to 3",
+        "1 't': not a time; expected RFC 3339",
+        "replay 1970-01-11 6 0 0",
+        "all of it is whole",
+    ];
+    inspect(&data, &[], 0, &whole);
+    let days = [
+        "1970-01-01 1970-01-01 0 1 1",
+        "nothing: superseded",
+        "1970-01-01 1970-01-04 0 1 2",
+        "1970-01-11 1970-01-11 0",
+    ];
+    inspect(&data, &["--days"], 0, &days);
+    assert!(contents(&data) == before, "it has changed the folder");
+}
+
+#[test]
+fn damage_is_named_with_its_place() {
+    let (_place, data) = folder();
+    let batch = file(&data, "views/replay/1970-01-02/");
+    let log = file(&data, "log/1970-01-05/");
+    damage(&batch);
+    damage(&log);
+    let named = |path: &Path| format!("{} is damaged at byte ", path.display());
+    let both = [named(&batch), named(&log), "damaged 2 places".to_owned()];
+    let both: Vec<&str> = both.iter().map(String::as_str).collect();
+    let said = inspect(&data, &[], 1, &both);
+    assert!(said.contains("view replay") && !said.contains("is whole"), "{said}");
+    // Who does not ask for it is told nothing of what is inside files.
+    let said = inspect(&data, &["--no-verify"], 0, &["view replay"]);
+    assert!(!said.contains("verified") && !said.contains("is whole"), "{said}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let (_place, data) = folder();
+    let log = file(&data, "log/1970-01-05/");
+    std::fs::remove_file(&log).unwrap();
+    // The views are shown all the same, and verified.
+    inspect(&data, &[], 1, &["view replay", &format!("{} is damaged", log.display()), "missing"]);
+    let (_place, data) = folder();
+    let batch = file(&data, "views/replay/1970-01-02/");
+    std::fs::remove_file(&batch).unwrap();
+    inspect(&data, &[], 1, &[&format!("cannot open {}", batch.display()), "log 6 events"]);
+}
+
+#[test]
+fn a_damaged_manifest_or_commit_stream_is_named() {
+    for name in ["part-0/manifest", "log/commits/"] {
+        let (_place, data) = folder();
+        let path = file(&data, name);
+        damage(&path);
+        inspect(&data, &[], 1, &[&format!("{} is damaged at byte", path.display())]);
+    }
+}
+
+#[test]
+fn torn_ends_are_harmless() {
+    let (_place, data) = folder();
+    append(&file(&data, "part-0/manifest"), &[7; 5]);
+    append(&file(&data, "log/commits/"), &[7; 5]);
+    append(&file(&data, "log/1970-01-05/"), &[7; 5]);
+    let harmless = [
+        "a torn end of 5 B",
+        "A torn end is harmless",
+        "1 commit stream has a torn end. That is harmless",
+        "5 B beyond the last commits. That is harmless",
+        "all of it is whole",
+    ];
+    inspect(&data, &[], 0, &harmless);
+}
+
+#[test]
+fn without_a_data_folder() {
+    let place = tempfile::tempdir().unwrap();
+    inspect(place.path(), &[], 2, &["is no data folder: there is no part-0 in it"]);
+    let none = place.path().join("none");
+    inspect(&none, &[], 2, &[&format!("cannot look into {}", none.display())]);
+    std::fs::write(&none, "").unwrap();
+    inspect(&none, &[], 2, &["cannot look into"]);
+}
+
+/// A run that goes on, and then one that was killed: what is not sealed yet.
+#[track_caller]
+fn in_use(args: &str, unsealed: &str) {
+    let place = tempfile::tempdir().unwrap();
+    let mut child = Command::new(program("replay"))
+        .args(["-", "--time", "t", "--key", "k", "--data", "d"])
+        .args(args.split_whitespace())
+        .current_dir(place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(ROWS.as_bytes()).unwrap();
+    let data = place.path().join("d");
+    // The last row waits for those behind it, but it has moved the clock to the eleventh.
+    let started = Instant::now();
+    let is_sealed = || {
+        let ran = Command::new(program("inspect")).arg(&data).output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).contains("closed through 1970-01-04")
+    };
+    while !is_sealed() {
+        if started.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the first days are not sealed");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let open = [
+        "the last run was cut short, or is going on",
+        "run 1, not complete",
+        "closed through 1970-01-04",
+        "log 5 events",
+        unsealed,
+        "all of it is whole",
+    ];
+    inspect(&data, &[], 0, &open);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    inspect(&data, &[], 0, &open);
+}
+
+#[test]
+fn a_folder_in_use() {
+    // The fifth of January, of UTC, is open, and has one event.
+    in_use("--grace 6d", "replay 1970-01-04 4 1 0");
+    // In New York it begins on the fourth, which is sealed.
+    in_use("--zone America/New_York --grace 138h", "replay 1970-01-04 4 0 1");
+}
