@@ -258,7 +258,9 @@ fn processes(count: usize, workers: usize) -> String {
     let start = |process: usize| {
         let mut command = example();
         let numbers = [("-w", workers), ("-n", count), ("-p", process)];
-        numbers.into_iter().for_each(|(name, n)| drop(command.args([name, &n.to_string()])));
+        for (name, number) in numbers {
+            command.args([name, &number.to_string()]);
+        }
         command.arg("-h").arg(&hosts).arg("--data").arg(folder.path().join("data"));
         command.arg("--out").arg(folder.path().join("out.csv"));
         Killed::spawn(&mut command)
