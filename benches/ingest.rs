@@ -10,28 +10,23 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod graph;
 mod workload;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dayfold::aggregate::{Count, Max, Sum};
+use dayfold::Archive;
 use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Query};
-use dayfold::time::{Day, DayRange, EventTime};
-use dayfold::view::View;
-use dayfold::{Archive, FoldDays, Moment};
-use timely::dataflow::operators::{Inspect, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
-use timely::worker::Worker;
+use dayfold::serve::Query;
+use dayfold::time::{Day, DayRange};
 
-use workload::{DAY_MS, DAYS, DISORDER_MS, EVENTS, Event, Groups, START, State};
+use graph::{Graph, compare, share};
+use workload::{DAY_MS, DAYS, EVENTS, Event, Groups, START};
 
 const ROUNDS: usize = 5;
 /// Ticks whose latency is measured, the last of the run.
 const MEASURED_TICKS: usize = 300;
-
-type Reply = Answer<u64, State>;
 
 fn main() {
     let events = workload::events();
@@ -155,20 +150,10 @@ impl Run {
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let rows = Arc::new(Mutex::new(None));
         // Each worker takes its own share of every tick; they are cut before the time begins.
-        let share = |ticks: Vec<Vec<Event>>, worker: usize| -> Vec<Vec<Event>> {
-            if workers == 1 {
-                return ticks;
-            }
-            let part = |tick: &Vec<Event>| {
-                let bound = |at: usize| tick.len() * at / workers;
-                tick[bound(worker)..bound(worker + 1)].to_vec()
-            };
-            ticks.iter().map(part).collect()
-        };
         let shares: Vec<_> = (0..workers)
             .map(|worker| {
-                let load = share(self.load.clone(), worker);
-                Mutex::new(Some((load, share(self.measured.clone(), worker))))
+                let share = |ticks| share(ticks, worker, workers);
+                Mutex::new(Some((share(&self.load), share(&self.measured))))
             })
             .collect();
         let (out, all, archive) = (Arc::clone(&outcome), Arc::clone(&rows), Archive::in_memory());
@@ -208,77 +193,4 @@ impl Run {
         let mut outcome = outcome.lock().unwrap();
         std::mem::take(&mut *outcome)
     }
-}
-
-/// The graph of one worker, and where it stands.
-struct Graph {
-    events: InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Event>>>,
-    queries: InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Query<u64>>>>,
-    probe: ProbeHandle<Moment>,
-    answer: std::rc::Rc<std::cell::RefCell<Option<Reply>>>,
-    view: View,
-    watermark: EventTime,
-    now: Moment,
-}
-
-impl Graph {
-    fn build(worker: &mut Worker, archive: &Archive) -> Graph {
-        let view = View::new("bench").unwrap();
-        let (mut events, mut queries) = (InputHandle::new(), InputHandle::new());
-        let probe = ProbeHandle::new();
-        let answer = std::rc::Rc::new(std::cell::RefCell::new(None));
-        worker.dataflow(|scope| {
-            let stats = |&(time, key, value): &Event| {
-                Some((time, key, (Count::one(), Sum::from(value), Max(value))))
-            };
-            let events = events.to_stream(scope);
-            let mut folded = events.fold_days(view.clone(), archive, stats).unwrap();
-            folded.progress().probe_with(&probe);
-            let answered = std::rc::Rc::clone(&answer);
-            let answers = folded.serve(queries.to_stream(scope));
-            answers
-                .inspect(move |reply: &Reply| *answered.borrow_mut() = Some(reply.clone()))
-                .probe_with(&probe);
-        });
-        let now = Moment::new(EventTime::MIN, 1);
-        events.advance_to(now);
-        queries.advance_to(now);
-        Graph { events, queries, probe, answer, view, watermark: EventTime::MIN, now }
-    }
-
-    /// Enters a tick, and waits until it is visible.
-    fn enter(&mut self, worker: &mut Worker, mut tick: Vec<Event>) {
-        // The next floor: all days close that these events show to be over, grace included.
-        let newest = tick.last().map_or(self.watermark, |(time, ..)| time - DISORDER_MS);
-        self.watermark = self.watermark.max(newest);
-        self.events.send_batch(&mut tick);
-        self.advance(worker);
-    }
-
-    /// Asks a query, if this is the first worker, and waits for the answer.
-    fn ask(&mut self, worker: &mut Worker, query: Query<u64>) -> Option<Reply> {
-        if worker.index() == 0 {
-            self.queries.send(query);
-        }
-        self.advance(worker);
-        self.answer.take()
-    }
-
-    fn advance(&mut self, worker: &mut Worker) {
-        let floor = self.now.floor.max(self.view.floor_at(self.watermark));
-        self.now = Moment::new(floor, self.now.tick + 1);
-        self.events.advance_to(self.now);
-        self.queries.advance_to(self.now);
-        worker.step_or_park_while(None, || self.probe.less_than(&self.now));
-    }
-}
-
-/// Ends the program unless the answer holds exactly the rows of the reference.
-fn compare(answer: Reply, reference: &Groups) {
-    let wrong = workload::wrong_rows(&answer.items, reference, 1);
-    if wrong > 0 {
-        eprintln!("{wrong} rows of {} differ from the hash map's", reference.len());
-        std::process::exit(1);
-    }
-    assert!(answer.certificate.sealed_through.is_some() && answer.certificate.late == 0);
 }

@@ -35,6 +35,11 @@ const SEED: u64 = 0x0DA7_F01D;
 
 /// The events, in the order in which they come. The same on every machine and in every run.
 pub(crate) fn events() -> Vec<Event> {
+    first_events(EVENTS)
+}
+
+/// The first so many of them.
+pub(crate) fn first_events(count: usize) -> Vec<Event> {
     let weights = (1..=KEYS).map(|rank| (rank as f64).powf(-ZIPF_EXPONENT));
     let cumulated: Vec<f64> = weights
         .scan(0.0, |sum, weight| {
@@ -52,7 +57,7 @@ pub(crate) fn events() -> Vec<Event> {
         let rank = cumulated.partition_point(|&sum| sum <= place).min(KEYS - 1);
         (time, key(rank), random.next() % 10_000)
     };
-    (0..EVENTS).map(event).collect()
+    (0..count).map(event).collect()
 }
 
 /// The key of a rank: a bijection that leaves nothing of the order of frequency.
