@@ -18,6 +18,11 @@ use crate::common::{Workers, input};
 /// interrupted; 1 for anything else.
 #[derive(Parser, Clone, Debug)]
 #[command(disable_help_flag = true)]
+#[command(
+    after_help = "Two processes, each in a terminal of its own; the first one prints the report of both:
+  cargo run --release --example latency -- --data two-processes --out two -n 2 -p 0
+  cargo run --release --example latency -- --data two-processes --out two -n 2 -p 1"
+)]
 pub(crate) struct Options {
     /// Prints this help.
     #[arg(long, action = clap::ArgAction::Help)]
