@@ -55,6 +55,7 @@
 //! - [`aggregate`]: what is kept for each day and key; ⊕ and its laws
 //! - [`view`]: a definition, and the pure decisions that follow from it: days, closings, floors
 //! - `dataflow` ([`FoldDays`], [`DayView`]): the whole graph on one screen
+//! - `collection` ([`FoldChanges`]): differential collections in and out, with retractions
 //! - `speed`: combine, the tables of unsealed days, the deltas of later ticks, the stages of a seal
 //! - [`archive`]: where sealed days go, and the threads that write them
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
@@ -71,6 +72,7 @@ pub mod aggregate;
 pub mod archive;
 pub mod batch;
 pub mod cluster;
+mod collection;
 mod dataflow;
 pub mod engine;
 pub mod key;
@@ -86,6 +88,7 @@ pub mod view;
 
 pub use archive::Archive;
 pub use cluster::Cluster;
+pub use collection::FoldChanges;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use engine::Engine;
 pub use moment::Moment;
