@@ -61,6 +61,7 @@
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
 //! - [`store`]: the data folder, its manifests, and how they are recovered
 //! - [`log`]: every accepted event, append-only, and what of it is committed
+//! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
@@ -75,6 +76,7 @@ pub mod cluster;
 mod collection;
 mod dataflow;
 pub mod engine;
+pub mod import;
 pub mod key;
 pub mod latency;
 pub mod log;

@@ -102,7 +102,8 @@ fn recompute(view: &View, changes: &[Change], as_of: Moment, query: usize) -> Gr
     groups.retain(|_, sum| *sum != (Count(0), Sum::from(0i64)));
     if query == 3 {
         let mut ranked: Vec<_> = groups.into_iter().collect();
-        ranked.sort_by_key(|((_, key), sum)| (std::cmp::Reverse(sum.0), *key));
+        // The least first: a key of which nothing is left would be the first.
+        ranked.sort_by_key(|((_, key), sum)| (sum.0, *key));
         ranked.truncate(2);
         groups = ranked.into_iter().collect();
     }
@@ -136,7 +137,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
                         Some((time, key, (Count::one(), Sum::from(value))))
                     })
                     .unwrap()
-                    .measure(|stats: &Stats| Some(stats.0.0.into()));
+                    .measure(|stats: &Stats| Some((-stats.0.0).into()));
                 let changed = Arc::clone(&out);
                 folded.changes().inner.probe_with(&probe).inspect(move |change| {
                     changed.lock().unwrap().changes.push(*change);

@@ -181,7 +181,7 @@ pub(super) fn load<K: Key, A: Aggregate>(
 
 impl<K: Key, A: Aggregate> LivePart<K, A> {
     /// Opens a file, if it counts for any of these partitions.
-    pub(super) fn open(
+    pub(crate) fn open(
         store: &Store,
         live: &LiveBatch,
         partitions: Coverage,
