@@ -93,6 +93,7 @@ pub use cluster::Cluster;
 pub use collection::FoldChanges;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use engine::Engine;
+pub use key::Key;
 pub use moment::Moment;
 
 /// The examples of the README are compiled and run with the doc tests.
