@@ -13,10 +13,7 @@ fn check(example: &str, expect: &str) {
 
 #[test]
 fn the_smallest() {
-    check(
-        "01-smallest",
-        "2024-05-01  2 orders, 700 cents\n2024-05-02  1 orders, 120 cents\n",
-    );
+    check("01-smallest", "2024-05-01  2 orders, 700 cents\n2024-05-02  1 orders, 120 cents\n");
 }
 
 #[test]

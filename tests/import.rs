@@ -29,7 +29,6 @@ type Joined = BTreeMap<(Day, u64, u32), Stats>;
 
 const DAY: i64 = 86_400_000;
 
-
 fn zero() -> Stats {
     Monoid::zero()
 }
@@ -50,12 +49,11 @@ fn seal(memory: &Memory, rounds: &[Vec<(Event, isize)>], workers: usize) {
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let mut input = InputSession::<Moment, Event, isize>::new();
         let status = worker.dataflow(|scope| {
-            let folded =
-                input.to_collection(scope).fold_days(
-                    View::new("imported").unwrap(),
-                    &archive,
-                    |&(time, key, value): &Event| Some((time, key, (Count::one(), Sum::from(value)))),
-                );
+            let folded = input.to_collection(scope).fold_days(
+                View::new("imported").unwrap(),
+                &archive,
+                |&(time, key, value): &Event| Some((time, key, (Count::one(), Sum::from(value)))),
+            );
             folded.unwrap().status()
         });
         for (number, round) in (1..).zip(&rounds) {
@@ -273,8 +271,12 @@ fn an_archive_in_memory_has_nothing_to_import() {
     timely::execute_directly(|worker| {
         worker.dataflow::<u64, _, _>(|scope| {
             let all = DayRange::ALL;
-            let imported =
-                Archive::in_memory().import::<u64, u64, Stats>(scope, "imported", all, Revision::Now);
+            let imported = Archive::in_memory().import::<u64, u64, Stats>(
+                scope,
+                "imported",
+                all,
+                Revision::Now,
+            );
             assert!(matches!(imported, Err(ArchiveError::NoFolder)));
         });
     });

@@ -4,21 +4,29 @@
 use dayfold::key::{Key, check_key_laws, encoded};
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
 struct Route {
     origin: String,
     destination: String,
     stops: i8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
 struct Meters(u32);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
 #[serde(bound = "")]
 struct Tagged<K: Key>(Vec<u8>, K);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
 struct Everything;
 
 fn routes() -> Vec<Route> {
@@ -26,7 +34,11 @@ fn routes() -> Vec<Route> {
     let pairs = names.iter().flat_map(|a| names.iter().map(move |b| (a, b)));
     let stops = |(a, b): (&&str, &&str)| {
         let (origin, destination) = ((*a).to_owned(), (*b).to_owned());
-        [-1, 0, 3].map(|stops| Route { origin: origin.clone(), destination: destination.clone(), stops })
+        [-1, 0, 3].map(|stops| Route {
+            origin: origin.clone(),
+            destination: destination.clone(),
+            stops,
+        })
     };
     pairs.flat_map(stops).collect()
 }
@@ -46,8 +58,11 @@ fn laws_of_derived_keys() {
 fn laws_of_options() {
     check_key_laws(&[None, Some(0u8), Some(255)]);
     let texts = ["", "\0", "a"].map(|text| Some(text.to_owned()));
-    let pairs: Vec<(Option<String>, bool)> =
-        texts.into_iter().chain([None]).flat_map(|t| [false, true].map(|b| (t.clone(), b))).collect();
+    let pairs: Vec<(Option<String>, bool)> = texts
+        .into_iter()
+        .chain([None])
+        .flat_map(|t| [false, true].map(|b| (t.clone(), b)))
+        .collect();
     check_key_laws(&pairs);
     check_key_laws(&[None, Some(None), Some(Some(1u64))]);
     assert!(Option::<u8>::decode(&mut &[2u8, 0][..]).is_err());

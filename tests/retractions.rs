@@ -157,9 +157,10 @@ fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
         for (number, moment) in moments.iter().enumerate() {
             events.advance_to(*moment);
             asking.advance_to(*moment);
-            let due = changes.iter().enumerate().filter(|(at, change)| {
-                at % peers == index && change.0 == number
-            });
+            let due = changes
+                .iter()
+                .enumerate()
+                .filter(|(at, change)| at % peers == index && change.0 == number);
             due.for_each(|(_, &(_, event, at, times))| events.update_at(event, at, times));
             events.flush();
             if number % peers == index {

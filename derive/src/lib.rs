@@ -23,7 +23,9 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
     let types: Vec<_> = data.fields.iter().map(|field| &field.ty).collect();
     // Both kinds of struct can be written as `Name { member: value }`, tuples with `0`, `1`, …
     let members: Vec<Member> = match &data.fields {
-        Fields::Named(fields) => fields.named.iter().filter_map(|f| f.ident.clone()).map(Member::Named).collect(),
+        Fields::Named(fields) => {
+            fields.named.iter().filter_map(|f| f.ident.clone()).map(Member::Named).collect()
+        }
         Fields::Unnamed(_) | Fields::Unit => {
             (0..types.len()).map(|at| Member::Unnamed(Index::from(at))).collect()
         }

@@ -28,8 +28,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         spot: Spot,
         coverage: &Coverage,
     ) -> Result<Option<Spot>, BatchError> {
-        self.settle(spot.section, spot.row + 1, coverage)
-            .map_err(|damage| self.raw().error(damage))
+        self.settle(spot.section, spot.row + 1, coverage).map_err(|damage| self.raw().error(damage))
     }
 
     /// The first row at or beyond a key. Only the section that would hold it is touched, and those behind
@@ -78,8 +77,9 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         while number < self.raw().sections() {
             if touches(number, bits, coverage) {
                 let section = self.raw().section(number)?;
-                let counts =
-                    |&row: &usize| coverage.contains(partition_of(number, section.position(row), bits));
+                let counts = |&row: &usize| {
+                    coverage.contains(partition_of(number, section.position(row), bits))
+                };
                 if let Some(row) = (row..section.len()).find(counts) {
                     let place = section.position(row);
                     let (hash, ..) = decode::<K, A>(&section.row(row)?, number, place, bits)?;

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::lattice::Lattice;
 use differential_dataflow::trace::{Cursor, Description, Navigable, Span, TraceReader};
-use timely::progress::frontier::{Antichain, AntichainRef};
 use timely::progress::Timestamp;
+use timely::progress::frontier::{Antichain, AntichainRef};
 
 use super::key::{SealedKey, SealedKeys};
 use crate::aggregate::Aggregate;
@@ -187,7 +187,11 @@ impl<T: Timestamp + Lattice, K: Key, A: Aggregate> SealedTrace<T, K, A> {
     pub(super) fn new(days: Rc<SealedDays<T, K, A>>) -> Self {
         let begin = || Antichain::from_elem(T::minimum());
         let description = Description::new(begin(), Antichain::new(), begin());
-        SealedTrace { span: Span::new(description, Some(days)), logical: begin(), physical: begin() }
+        SealedTrace {
+            span: Span::new(description, Some(days)),
+            logical: begin(),
+            physical: begin(),
+        }
     }
 }
 

@@ -16,16 +16,16 @@ mod key;
 
 use std::rc::Rc;
 
+use differential_dataflow::batcher::merge::MergeBatcher;
+use differential_dataflow::batcher::merge::vec::VecMerger;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::lattice::Lattice;
-use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
 use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::operators::arrange::arrangement::{Arranged, arrange_core};
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{ContainerChunker, OffsetList};
 use differential_dataflow::trace::{Cursor, Navigable};
-use differential_dataflow::batcher::merge::MergeBatcher;
-use differential_dataflow::batcher::merge::vec::VecMerger;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
@@ -90,7 +90,8 @@ impl Archive {
         let mine = Coverage::of_owner(scope.index(), scope.peers());
         let mut files = Vec::new();
         for live in store.sealed(view, days, revision)? {
-            if let Some(LivePart { day, coverage, view, .. }) = LivePart::open(store, &live, mine)? {
+            if let Some(LivePart { day, coverage, view, .. }) = LivePart::open(store, &live, mine)?
+            {
                 files.push(SealedFile { day, coverage, view });
             }
         }
