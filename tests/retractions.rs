@@ -19,6 +19,7 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 
 type Stats = (Count, Sum);
 type Event = (EventTime, u64, i64);
+type Value = ((Day, u64), Stats);
 type Groups = BTreeMap<(Option<Day>, Option<u64>), Stats>;
 
 const HOUR: i64 = 3_600_000;
@@ -114,7 +115,7 @@ fn recompute(view: &View, changes: &[Change], as_of: Moment, query: usize) -> Gr
 struct Outcome {
     answers: Vec<Answer<u64, Stats>>,
     changes: Vec<((Day, u64), Moment, Stats)>,
-    values: Vec<(((Day, u64), Stats), Moment, isize)>,
+    values: Vec<(Value, Moment, isize)>,
 }
 
 fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
@@ -213,7 +214,7 @@ fn check(view: &View, ticks: &[Tick], workers: usize) {
         }
         sums.retain(|_, sum| *sum != (Count(0), Sum::from(0i64)));
         assert_eq!(sums, expect, "changes up to {as_of}");
-        let mut rows: BTreeMap<((Day, u64), Stats), isize> = BTreeMap::new();
+        let mut rows: BTreeMap<Value, isize> = BTreeMap::new();
         for (row, _, times) in outcome.values.iter().filter(|(_, at, _)| *at <= as_of) {
             *rows.entry(*row).or_insert(0) += times;
         }

@@ -32,6 +32,7 @@ use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::ToStream;
 use timely::dataflow::operators::generic::operator::source;
+use timely::dataflow::operators::generic::{OperatorInfo, OutputBuilderSession};
 use timely::progress::Timestamp;
 
 pub use cursor::{DaysCursor, SealedDays, SealedTrace};
@@ -56,6 +57,10 @@ type ByKeyBatcher<V, T, R> = MergeBatcher<
     VecMerger<(StoredKey, V), T, R>,
     OrdValBuilder<ByKey<V, T, R>, Vec<((StoredKey, V), T, R)>>,
 >;
+
+/// Where a collection of sealed rows goes.
+type Rows<'a, T, K, A> =
+    OutputBuilderSession<'a, T, CapacityContainerBuilder<Vec<((Day, K), T, A)>>>;
 
 /// Sealed days of a view in a scope; see the [module](self).
 #[derive(Debug)]
@@ -130,15 +135,11 @@ impl<'scope, T: Timestamp + Lattice, K: Key, A: Aggregate> Imported<'scope, T, K
     /// Rows are read while they are sent, some thousands at a time. Where a file is damaged, the stream is
     /// held back at the least time, and [`ImportStatus::error`] says why.
     pub fn collection(&self) -> VecCollection<'scope, T, (Day, K), A> {
-        let days = Rc::clone(&self.days);
-        let build = |capability, info: timely::dataflow::operators::generic::OperatorInfo| {
-            let activator = self.scope.activator_for(info.address);
+        let (days, scope) = (Rc::clone(&self.days), self.scope);
+        let build = move |capability, info: OperatorInfo| {
+            let activator = scope.activator_for(info.address);
             let (mut cursor, mut capability) = (days.cursor(), Some(capability));
-            move |output: &mut timely::dataflow::operators::generic::OutputBuilderSession<
-                '_,
-                T,
-                CapacityContainerBuilder<Vec<((Day, K), T, A)>>,
-            >| {
+            move |output: &mut Rows<'_, T, K, A>| {
                 let Some(held) = &capability else { return };
                 let mut session = output.session(held);
                 for _ in 0..ROWS_AT_ONCE {
