@@ -134,7 +134,7 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
 }
 
 /// The rows of a part of a table, and those of the revisions before in the same partitions, by position
-/// and key; an amendment is combined with what it amends.
+/// and key; an amendment is combined with what it amends. No row is zero.
 fn merged<K: Key, A: Aggregate>(
     table: Vec<&(K, A)>,
     before: &[LivePart<K, A>],
@@ -159,6 +159,8 @@ fn merged<K: Key, A: Aggregate>(
         }
         same
     });
+    // What was taken back entirely is as if it had never been.
+    rows.retain(|(.., aggregate)| !aggregate.is_zero());
     Ok(rows)
 }
 
@@ -179,7 +181,7 @@ pub(super) fn load<K: Key, A: Aggregate>(
 
 impl<K: Key, A: Aggregate> LivePart<K, A> {
     /// Opens a file, if it counts for any of these partitions.
-    pub(super) fn open(
+    pub(crate) fn open(
         store: &Store,
         live: &LiveBatch,
         partitions: Coverage,

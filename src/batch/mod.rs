@@ -58,6 +58,7 @@ mod format;
 mod raw;
 mod section;
 mod view;
+mod walk;
 mod writer;
 
 pub use bytes::Bytes;
@@ -67,6 +68,7 @@ pub use error::BatchError;
 pub use format::{BatchMeta, BatchSummary};
 pub(crate) use raw::RawBatch;
 pub use view::{BatchView, Scan};
+pub(crate) use walk::Spot;
 pub use writer::BatchWriter;
 
 #[cfg(test)]
