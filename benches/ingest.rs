@@ -6,7 +6,9 @@
 //! that of the hash map, row by row; without that, no figure is printed.
 //!
 //! The programs take turns, and the ratios are those within a round. `cargo bench --bench ingest --
-//! 1x1000` measures one line only, one worker in ticks of 1,000; `-- latency` the latencies.
+//! 1x1000` measures one line only, one worker in ticks of 1,000; `-- latency` the latencies. `-- profile
+//! 1x1000` loads a line again and again and compares totals only: for a profiler, which would see little
+//! else than the comparison otherwise.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Max, Sum};
 use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Query};
+use dayfold::serve::{Answer, Certificate, Query};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
@@ -25,9 +27,10 @@ use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
-use workload::{DAY_MS, DAYS, DISORDER_MS, EVENTS, Event, Groups, START, State};
+use workload::{DAY_MS, DAYS, DISORDER_MS, EVENTS, Event, Groups, START, State, Stats};
 
 const ROUNDS: usize = 5;
+const PROFILED_ROUNDS: usize = 20;
 /// Ticks whose latency is measured, the last of the run.
 const MEASURED_TICKS: usize = 300;
 
@@ -42,13 +45,32 @@ fn main() {
         EVENTS / 1_000_000,
         reference.len()
     );
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    if only.as_deref() != Some("latency") {
-        throughput(&events, &reference, only.as_deref());
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => {
+            throughput(&events, &reference, None);
+            latency(&events, &reference);
+        }
+        ["latency"] => latency(&events, &reference),
+        ["profile", line] => profile(&events, &reference, line),
+        [line, ..] => throughput(&events, &reference, Some(line)),
     }
-    if only.as_deref().is_none_or(|only| only == "latency") {
-        latency(&events, &reference);
+}
+
+/// Loads one line again and again, with nothing besides that could be avoided.
+fn profile(events: &[Event], reference: &Groups, line: &str) {
+    let (workers, tick) = line.split_once('x').expect("a line such as 1x1000");
+    let (workers, tick) = (workers.parse().unwrap(), tick.parse().unwrap());
+    let mut rates: Vec<f64> = Vec::new();
+    for _ in 0..PROFILED_ROUNDS {
+        let load = cut(events, tick);
+        let run = Run { workers, load, measured: vec![], compared: Compared::Totals };
+        rates.push(rate(run.execute(reference).load));
     }
+    let (best, median) = summary(rates);
+    println!("{line}: {:.1} M best, {:.1} M median", best / 1e6, median / 1e6);
 }
 
 /// One line of the table: on how many workers, in ticks of how many events.
@@ -75,7 +97,8 @@ fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
         plain[0].push(rate(one));
         plain[1].push(rate(two));
         for line in &mut lines {
-            let run = Run { workers: line.workers, load: cut(events, line.tick), measured: vec![] };
+            let (workers, load) = (line.workers, cut(events, line.tick));
+            let run = Run { workers, load, measured: vec![], compared: Compared::Rows };
             let rate = rate(run.execute(reference).load);
             line.ratios.push(rate / rate_of(&plain[line.workers - 1]));
             line.rates.push(rate);
@@ -98,7 +121,8 @@ fn latency(events: &[Event], reference: &Groups) {
     println!("\nlatency after {} million events (p50, p99)", EVENTS / 1_000_000);
     for workers in [1, 2] {
         let (load, last) = events.split_at(EVENTS - MEASURED_TICKS * 1_000);
-        let run = Run { workers, load: cut(load, 100_000), measured: cut(last, 1_000) };
+        let (load, measured) = (cut(load, 100_000), cut(last, 1_000));
+        let run = Run { workers, load, measured, compared: Compared::Rows };
         let Outcome { visible, answered, .. } = run.execute(reference);
         for (name, times) in
             [("a tick of 1,000 is visible", visible), ("point over 7 days is answered", answered)]
@@ -139,6 +163,44 @@ struct Run {
     load: Vec<Vec<Event>>,
     /// Ticks to enter afterwards, timed one by one.
     measured: Vec<Vec<Event>>,
+    compared: Compared,
+}
+
+/// What is compared with the hash map in the end.
+#[derive(Clone, Copy)]
+enum Compared {
+    /// Every row.
+    Rows,
+    /// All rows combined.
+    Totals,
+}
+
+impl Compared {
+    fn query(self) -> Query<u64> {
+        match self {
+            Compared::Rows => Query::rows(KeyRange::all(), DayRange::ALL),
+            Compared::Totals => Query::total(DayRange::ALL),
+        }
+    }
+
+    /// Ends the program unless the answer holds exactly what the reference does.
+    fn compare(self, answer: &Reply, reference: &Groups) {
+        let wrong = match self {
+            Compared::Rows => workload::wrong_rows(&answer.items, reference, 1),
+            Compared::Totals => {
+                let (count, sum, greatest) = answer.value().expect("there are events");
+                let found = (count.0 as u64, sum.value() as u64, greatest.0);
+                let add = |a: Stats, b: &Stats| (a.0 + b.0, a.1 + b.1, a.2.max(b.2));
+                usize::from(found != reference.values().fold((0, 0, 0), add))
+            }
+        };
+        if wrong > 0 {
+            eprintln!("{wrong} results of {} differ from the hash map's", reference.len());
+            std::process::exit(1);
+        }
+        let Certificate { sealed_through, late, .. } = answer.certificate;
+        assert!(sealed_through.is_some() && late == 0);
+    }
 }
 
 #[derive(Default)]
@@ -151,7 +213,7 @@ struct Outcome {
 impl Run {
     /// Runs, and compares the result with `reference`.
     fn execute(self, reference: &Groups) -> Outcome {
-        let workers = self.workers;
+        let (workers, compared) = (self.workers, self.compared);
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let rows = Arc::new(Mutex::new(None));
         // Each worker takes its own share of every tick; they are cut before the time begins.
@@ -197,14 +259,14 @@ impl Run {
                 .map(|rank| Query::point(workload::key(rank * 7), days))
                 .map(|query| timed(&mut || drop(graph.ask(worker, query.clone()))))
                 .collect();
-            let everything = graph.ask(worker, Query::rows(KeyRange::all(), DayRange::ALL));
+            let everything = graph.ask(worker, compared.query());
             if worker.index() == 0 {
                 *all.lock().unwrap() = everything;
                 *out.lock().unwrap() = Outcome { load, visible, answered };
             }
         });
         guards.unwrap().join().into_iter().for_each(|result| result.unwrap());
-        compare(rows.lock().unwrap().take().unwrap(), reference);
+        compared.compare(&rows.lock().unwrap().take().unwrap(), reference);
         let mut outcome = outcome.lock().unwrap();
         std::mem::take(&mut *outcome)
     }
@@ -271,14 +333,4 @@ impl Graph {
         self.queries.advance_to(self.now);
         worker.step_or_park_while(None, || self.probe.less_than(&self.now));
     }
-}
-
-/// Ends the program unless the answer holds exactly the rows of the reference.
-fn compare(answer: Reply, reference: &Groups) {
-    let wrong = workload::wrong_rows(&answer.items, reference, 1);
-    if wrong > 0 {
-        eprintln!("{wrong} rows of {} differ from the hash map's", reference.len());
-        std::process::exit(1);
-    }
-    assert!(answer.certificate.sealed_through.is_some() && answer.certificate.late == 0);
 }
