@@ -45,9 +45,11 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     sealed: Option<Day>,
     /// What is read now was in the log, and may be in sealed days already.
     replaying: bool,
-    rows: Vec<Row<K, A>>,
-    /// Places in `rows` by hash.
-    index: HashTable<u32>,
+    /// Rows by hash. They leave in the order of the table, which is that of the low bits of the hash, as it
+    /// is in the tables of days: folding walks through those rather than jumping about in them.
+    rows: HashTable<Row<K, A>>,
+    /// Rows that nothing may be combined with any more.
+    done: Vec<Row<K, A>>,
     counts: Counts,
 }
 
@@ -61,8 +63,8 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             sealed,
             replaying: false,
             view,
-            rows: Vec::new(),
-            index: HashTable::new(),
+            rows: HashTable::new(),
+            done: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -78,7 +80,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
         // One tick may replay what entered under several floors, and equal days and keys of those may
         // belong to different closings: such rows stay apart.
-        self.index.clear();
+        self.done.extend(self.rows.drain());
         self.enter(floor, grace);
         self.replaying = true;
     }
@@ -100,25 +102,20 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
         self.counts.late += u64::from(day < self.first_open);
         let hash = key.hash64();
-        let rows = &mut self.rows;
         // The hash is compared before the key: it lies beside it, and it settles nearly all.
-        let same = |&place: &u32| {
-            let row = &rows[place as usize];
-            row.hash == hash && row.day == day && row.key == key
-        };
-        match self.index.entry(hash, same, |&place| rows[place as usize].hash) {
-            Entry::Occupied(place) => rows[*place.get() as usize].aggregate.plus_equals(&aggregate),
+        let same = |row: &Row<K, A>| row.hash == hash && row.day == day && row.key == key;
+        match self.rows.entry(hash, same, |row| row.hash) {
+            Entry::Occupied(mut row) => row.get_mut().aggregate.plus_equals(&aggregate),
             Entry::Vacant(slot) => {
-                slot.insert(rows.len() as u32);
-                rows.push(Row { hash, day, closing, key, aggregate });
+                slot.insert(Row { hash, day, closing, key, aggregate });
             }
         }
     }
 
     pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
-        self.index.clear();
-        let capacity = self.rows.len();
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
+        let mut rows = std::mem::take(&mut self.done);
+        rows.reserve_exact(self.rows.len());
+        rows.extend(self.rows.drain());
         (rows, std::mem::take(&mut self.counts))
     }
 }
