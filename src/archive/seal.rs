@@ -140,18 +140,27 @@ fn merged<K: Key, A: Aggregate>(
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
-    let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
-    rows.extend(table.into_iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
+    // Keys of the same hash are rare enough to be encoded only when they meet.
+    let order = |(a, key_a): (u64, &K), (b, key_b): (u64, &K)| {
+        let by_hash = sort_position(a).cmp(&sort_position(b));
+        by_hash.then_with(|| encoded(key_a).cmp(&encoded(key_b)))
+    };
+    // Rows are large: what moves while they are sorted is a hash and a reference.
+    let mut hashed: Vec<(u64, &(K, A))> =
+        table.into_iter().map(|row| (row.0.hash64(), row)).collect();
+    hashed.sort_unstable_by(|(a, row_a), (b, row_b)| order((*a, &row_a.0), (*b, &row_b.0)));
+    let cloned = |(hash, (key, aggregate)): (u64, &(K, A))| (hash, key.clone(), aggregate.clone());
+    let mut rows: Vec<(u64, K, A)> = hashed.into_iter().map(cloned).collect();
+    if before.is_empty() {
+        return Ok(rows);
+    }
     for part in before {
         for row in part.view.scan(&part.coverage.intersection(partitions)) {
             rows.push(row?);
         }
     }
-    // Keys of the same hash are rare enough to be encoded only when they meet.
-    rows.sort_by(|a, b| {
-        let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
-        by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
-    });
+    // All of them are in order, each for itself: a stable sort finds this and merges them.
+    rows.sort_by(|(a, key_a, _), (b, key_b, _)| order((*a, key_a), (*b, key_b)));
     rows.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0 && later.1 == earlier.1;
         if same {
