@@ -7,8 +7,10 @@ use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
-use crate::key::{Key, encoded, sort_position};
+use crate::batch::{
+    BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage, sort_by_number,
+};
+use crate::key::{Key, encoded, hash_at, sort_position};
 use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
@@ -140,17 +142,19 @@ fn merged<K: Key, A: Aggregate>(
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
+    // Rows are large: what moves while they are sorted is a position and a reference.
+    let mut places: Vec<(u64, &(K, A))> =
+        table.into_iter().map(|row| (sort_position(row.0.hash64()), row)).collect();
     // Keys of the same hash are rare enough to be encoded only when they meet.
-    let order = |(a, key_a): (u64, &K), (b, key_b): (u64, &K)| {
-        let by_hash = sort_position(a).cmp(&sort_position(b));
-        by_hash.then_with(|| encoded(key_a).cmp(&encoded(key_b)))
+    sort_by_number(
+        &mut places,
+        |(position, _)| *position,
+        |(_, a), (_, b)| encoded(&a.0).cmp(&encoded(&b.0)),
+    );
+    let row = |(position, (key, aggregate)): (u64, &(K, A))| {
+        (hash_at(position), key.clone(), aggregate.clone())
     };
-    // Rows are large: what moves while they are sorted is a hash and a reference.
-    let mut hashed: Vec<(u64, &(K, A))> =
-        table.into_iter().map(|row| (row.0.hash64(), row)).collect();
-    hashed.sort_unstable_by(|(a, row_a), (b, row_b)| order((*a, &row_a.0), (*b, &row_b.0)));
-    let cloned = |(hash, (key, aggregate)): (u64, &(K, A))| (hash, key.clone(), aggregate.clone());
-    let mut rows: Vec<(u64, K, A)> = hashed.into_iter().map(cloned).collect();
+    let mut rows: Vec<(u64, K, A)> = places.into_iter().map(row).collect();
     if before.is_empty() {
         return Ok(rows);
     }
@@ -160,7 +164,10 @@ fn merged<K: Key, A: Aggregate>(
         }
     }
     // All of them are in order, each for itself: a stable sort finds this and merges them.
-    rows.sort_by(|(a, key_a, _), (b, key_b, _)| order((*a, key_a), (*b, key_b)));
+    rows.sort_by(|a, b| {
+        let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
+        by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
+    });
     rows.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0 && later.1 == earlier.1;
         if same {

@@ -7,6 +7,7 @@ use super::format::{
     self, FORMAT_VERSION, Footer, HEADER_MAGIC, META_BYTES_MAX, SectionEntry, padding,
     position_in_section, section_bits, section_of,
 };
+use super::order::{prefix, sort_by_number};
 use super::{BatchMeta, BatchSummary, Digest};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, partition, sort_position};
@@ -231,9 +232,11 @@ impl Section {
             &self.rows[from as usize..to as usize]
         };
         self.order.extend((0..self.keys.len() as u32).map(|row| (prefix(key(row)), row)));
-        self.order.sort_unstable_by(|&(prefix_a, a), &(prefix_b, b)| {
-            prefix_a.cmp(&prefix_b).then_with(|| key(a).cmp(key(b)))
-        });
+        sort_by_number(
+            &mut self.order,
+            |(prefix, _)| *prefix,
+            |(_, a), (_, b)| key(*a).cmp(key(*b)),
+        );
         self.order_bytes.extend(self.order.iter().flat_map(|(_, row)| row.to_le_bytes()));
     }
 
@@ -245,13 +248,4 @@ impl Section {
         self.order.clear();
         self.order_bytes.clear();
     }
-}
-
-/// The first eight bytes of a key as a number, whose order is that of the keys unless it is equal: it
-/// settles most comparisons without a look at the rows.
-fn prefix(key: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let length = key.len().min(8);
-    first[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(first)
 }
