@@ -114,8 +114,13 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
     pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
         let mut rows = std::mem::take(&mut self.done);
-        rows.reserve_exact(self.rows.len());
+        let count = self.rows.len();
+        rows.reserve_exact(count);
         rows.extend(self.rows.drain());
+        if self.rows.capacity() > 8 * count.max(64) {
+            // After a large tick, the few rows of small ones would lie far apart.
+            self.rows.shrink_to(2 * count, |row| row.hash);
+        }
         (rows, std::mem::take(&mut self.counts))
     }
 }
