@@ -39,8 +39,7 @@ struct Load {
 }
 
 const BASE: Load = Load { events: 5 * MILLION, keys: 100_000, days: 10, zipf: true };
-const TEN_MILLION: Load =
-    Load { events: 20 * MILLION, keys: 10 * MILLION, days: 1, zipf: false };
+const TEN_MILLION: Load = Load { events: 20 * MILLION, keys: 10 * MILLION, days: 1, zipf: false };
 
 /// The lines: a name, and what runs.
 const LINES: [(&str, fn() -> Measured); 10] = [
@@ -167,7 +166,11 @@ fn map(load: Load) -> Measured {
 }
 
 /// Folds a load with one worker.
-fn fold<K: Key, A: Checked>(load: Load, key: fn(u64) -> K, aggregate: fn(u64) -> A) -> Measured {
+fn fold<K: Key, A: Checked>(
+    load: Load,
+    key: impl Fn(u64) -> K + Send + Sync + 'static,
+    aggregate: impl Fn(u64) -> A + Send + Sync + 'static,
+) -> Measured {
     timely::execute_directly(move |worker| {
         let before = memory("VmRSS:");
         let view = View::new("growth").unwrap();
