@@ -229,4 +229,24 @@ mod tests {
             assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
         }
     }
+
+    #[test]
+    fn a_small_tick_after_a_large_one_has_a_small_table_and_its_own_rows() {
+        let mut combiner = Combiner::new(view(), None);
+        combiner.begin(EventTime::MIN);
+        for key in 0..10_000 {
+            combiner.add(1, key, Count::one());
+        }
+        assert_eq!(combiner.take().0.len(), 10_000);
+        for _ in 0..2 {
+            for key in [7, 8, 7] {
+                combiner.add(1, key, Count::one());
+            }
+            let mut rows = combiner.take().0;
+            rows.sort_by_key(|row| row.key);
+            let rows: Vec<_> = rows.into_iter().map(|row| (row.key, row.aggregate)).collect();
+            assert_eq!(rows, [(7, Count(2)), (8, Count(1))]);
+        }
+        assert!(combiner.rows.capacity() < 1_000, "{}", combiner.rows.capacity());
+    }
 }
