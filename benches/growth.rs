@@ -41,8 +41,10 @@ struct Load {
 const BASE: Load = Load { events: 5 * MILLION, keys: 100_000, days: 10, zipf: true };
 const TEN_MILLION: Load = Load { events: 20 * MILLION, keys: 10 * MILLION, days: 1, zipf: false };
 
-/// The lines: a name, and what runs.
-const LINES: [(&str, fn() -> Measured); 10] = [
+/// A name, and what runs.
+type Line = (&'static str, fn() -> Measured);
+
+const LINES: [Line; 10] = [
     ("base: 5 M events, 100,000 keys, 10 days", || fold(BASE, |key| key, stats)),
     ("events x10", || fold(Load { events: 50 * MILLION, ..BASE }, |key| key, stats)),
     ("keys x100, by Zipf", || fold(Load { keys: 10 * MILLION, ..BASE }, |key| key, stats)),
