@@ -131,6 +131,12 @@ pub fn sort_position(hash: u64) -> u64 {
     hash.rotate_left(7)
 }
 
+/// The hash that has this position in sealed files.
+#[inline]
+pub(crate) fn hash_at(position: u64) -> u64 {
+    position.rotate_right(7)
+}
+
 /// The worker that owns a partition.
 #[inline]
 pub fn owner(partition: usize, peers: usize) -> usize {

@@ -7,8 +7,10 @@ use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
-use crate::key::{Key, encoded, sort_position};
+use crate::batch::{
+    BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage, sort_by_number,
+};
+use crate::key::{Key, encoded, hash_at, sort_position};
 use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
@@ -140,14 +142,28 @@ fn merged<K: Key, A: Aggregate>(
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
-    let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
-    rows.extend(table.into_iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
+    // Rows are large: what moves while they are sorted is a position and a reference.
+    let mut places: Vec<(u64, &(K, A))> =
+        table.into_iter().map(|row| (sort_position(row.0.hash64()), row)).collect();
+    // Keys of the same hash are rare enough to be encoded only when they meet.
+    sort_by_number(
+        &mut places,
+        |(position, _)| *position,
+        |(_, a), (_, b)| encoded(&a.0).cmp(&encoded(&b.0)),
+    );
+    let row = |(position, (key, aggregate)): (u64, &(K, A))| {
+        (hash_at(position), key.clone(), aggregate.clone())
+    };
+    let mut rows: Vec<(u64, K, A)> = places.into_iter().map(row).collect();
+    if before.is_empty() {
+        return Ok(rows);
+    }
     for part in before {
         for row in part.view.scan(&part.coverage.intersection(partitions)) {
             rows.push(row?);
         }
     }
-    // Keys of the same hash are rare enough to be encoded only when they meet.
+    // All of them are in order, each for itself: a stable sort finds this and merges them.
     rows.sort_by(|a, b| {
         let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
         by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
