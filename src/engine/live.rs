@@ -38,6 +38,12 @@ pub struct Pusher<E> {
 }
 
 impl<E> Pusher<E> {
+    /// Whether an event is not too far ahead of the wall clock. One that is not will not be later.
+    pub fn believes(&self, event: &E) -> bool {
+        let options = &self.queue.options;
+        (options.time)(event) <= self.queue.clock.now().saturating_add(options.ahead_limit)
+    }
+
     /// Hands events to the engine, in one batch; waits while too many batches wait already. Events too
     /// far ahead of the wall clock are refused and come back; the others enter one tick together. The
     /// receipt tells when they are visible, and when they are durable.

@@ -52,6 +52,7 @@ mod live;
 mod log_rows;
 mod logging;
 mod maintenance;
+mod pacer;
 mod reader;
 mod receipt;
 mod replay;
@@ -72,7 +73,9 @@ pub use live::{LiveOptions, PushError, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
-pub use running::{EngineError, Progress, Running, Stopped};
+pub use running::{
+    EngineError, EngineState, LogNumbers, Observer, Progress, Running, SourceNumbers, Stopped,
+};
 pub use view::{AskError, Measures, ViewHandle};
 
 use crate::aggregate::Aggregate;

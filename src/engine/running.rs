@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
@@ -23,6 +24,10 @@ pub(crate) const CONNECTION_LOST: &str = "another process of the cluster is gone
 
 /// How long to wait for the name of a process whose connection has ended.
 const NAMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// The names of sources in [`Progress::sources`].
+const REPLAY: &str = "replay";
+const LIVE: &str = "live";
 
 /// How an engine stops, the same in every process of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +118,90 @@ pub struct Progress {
     pub recovered: bool,
     /// For each view, in the order they were added, what the first worker of this process holds.
     pub views: Vec<ViewNumbers>,
+    /// The names of the views, in the same order.
+    pub view_names: Vec<String>,
+    /// The event time up to which days may close, as the first worker of this process sees it.
+    pub floor: EventTime,
+    /// The sources that this process reads.
+    pub sources: Vec<SourceNumbers>,
+    /// How far the logs of this process are, if there are any.
+    pub log: Option<LogNumbers>,
+}
+
+/// How far a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceNumbers {
+    /// `replay` for one that is read, `live` for one that is pushed into.
+    pub name: String,
+    /// The estimate of event-time completeness; [`EventTime::MIN`] before there is one.
+    pub watermark: EventTime,
+    /// What it is measured against: the clock of a source that is read, the wall clock of a live one.
+    pub clock: EventTime,
+    /// Whether nothing more will come.
+    pub ended: bool,
+}
+
+/// How far the logs of the workers of a process are, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogNumbers {
+    /// Entries appended.
+    pub appended: u64,
+    /// Entries that survive a crash of the machine.
+    pub durable: u64,
+}
+
+/// How an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineState {
+    /// What was before the program started is not all in; queries wait.
+    Recovering,
+    /// Events enter, and queries are answered.
+    Running,
+    /// The sources have ended and every day is sealed; queries are answered.
+    Ended,
+    /// It has stopped.
+    Stopped,
+}
+
+/// A look at a running engine, from any thread; it does not keep it from being finished.
+#[derive(Clone)]
+pub struct Observer {
+    shared: Arc<Shared>,
+}
+
+impl Observer {
+    /// How far the engine is.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress()
+    }
+
+    /// How it is.
+    pub fn state(&self) -> EngineState {
+        let shared = &self.shared;
+        if shared.lock().outcome.is_some() {
+            EngineState::Stopped
+        } else if shared.recovered.load(Ordering::Acquire) < shared.threads {
+            EngineState::Recovering
+        } else if shared.is_all_sealed() {
+            EngineState::Ended
+        } else {
+            EngineState::Running
+        }
+    }
+
+    /// Workers of this process.
+    pub fn workers(&self) -> usize {
+        self.shared.threads
+    }
+
+    /// Microseconds from the moment when a tick had entered until it was complete, and so visible, on the
+    /// worker that entered it; all ticks of this process.
+    pub fn freshness(&self) -> Histogram<u64> {
+        self.shared.fresh().clone()
+    }
 }
 
 /// State shared by the threads of an engine in one process.
@@ -144,6 +233,8 @@ pub(crate) struct Shared {
     pub(crate) wanted: AtomicU64,
     /// What came of beginning the run in the data folder; `None` is well.
     begun: OnceLock<Option<String>>,
+    /// Microseconds from a tick's entering to its being complete.
+    freshness: Mutex<Histogram<u64>>,
 }
 
 #[derive(Default)]
@@ -153,6 +244,19 @@ struct State {
     workers: Vec<std::thread::Thread>,
     progress: Progress,
     consumed: Option<Consumed>,
+}
+
+impl State {
+    fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
+        let sources = &mut self.progress.sources;
+        match sources.iter_mut().find(|source| source.name == name) {
+            Some(source) => (source.watermark, source.clock) = (watermark, clock),
+            None => {
+                let name = name.to_owned();
+                sources.push(SourceNumbers { name, watermark, clock, ended: false });
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -185,11 +289,36 @@ impl Shared {
             waits,
             wanted: AtomicU64::new(0),
             begun: OnceLock::new(),
+            freshness: Mutex::new(
+                Histogram::new_with_bounds(1, 3_600_000_000, 3)
+                    .expect("three digits up to an hour are valid bounds"),
+            ),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn progress(&self) -> Progress {
+        let mut progress = self.lock().progress.clone();
+        progress.refused = self.refused.load(Ordering::Relaxed);
+        progress.events = self.events.load(Ordering::Relaxed);
+        progress.replayed = self.replayed.load(Ordering::Relaxed);
+        progress.to_replay = self.to_replay;
+        progress.recovered = self.recovered.load(Ordering::Acquire) == self.threads;
+        progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
+        progress.log = self.waits.log_numbers();
+        progress
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.freshness.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A tick was complete so long after it had entered.
+    pub(crate) fn completed(&self, took: Duration) {
+        self.fresh().saturating_record(took.as_micros() as u64);
     }
 
     /// Says in the data folder that the run has begun: once in each process, whichever worker comes
@@ -292,8 +421,16 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(crate) fn set_read(&self, read: crate::source::Progress) {
+    pub(crate) fn set_read(
+        &self,
+        read: crate::source::Progress,
+        clock: EventTime,
+        floor: EventTime,
+    ) {
         let mut state = self.lock();
+        // A source whose clock has passed a floor has told so.
+        let watermark = clock.max(floor);
+        state.set_source(REPLAY, watermark, watermark);
         state.progress.rows = read.rows + read.refused;
         state.progress.bytes_read = read.bytes_read;
         state.progress.bytes_total = read.bytes_total;
@@ -303,8 +440,29 @@ impl Shared {
         self.lock().consumed = Some(consumed);
     }
 
-    pub(crate) fn set_views(&self, views: Vec<ViewNumbers>) {
-        self.lock().progress.views = views;
+    pub(crate) fn set_live(&self, watermark: Option<EventTime>) {
+        let now = self.clock.now();
+        match watermark {
+            Some(watermark) => self.lock().set_source(LIVE, watermark, now),
+            None => self.end_source(LIVE),
+        }
+    }
+
+    /// Notes that the source that is read has ended.
+    pub(crate) fn end_read(&self) {
+        self.end_source(REPLAY);
+    }
+
+    fn end_source(&self, name: &str) {
+        let mut state = self.lock();
+        let sources = &mut state.progress.sources;
+        sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
+    }
+
+    pub(crate) fn set_views(&self, views: Vec<ViewNumbers>, floor: EventTime) {
+        let mut state = self.lock();
+        state.progress.views = views;
+        state.progress.floor = floor;
     }
 }
 
@@ -320,13 +478,7 @@ pub struct Running {
 impl Running {
     /// How far the engine is.
     pub fn progress(&self) -> Progress {
-        let mut progress = self.shared.lock().progress.clone();
-        progress.refused = self.shared.refused.load(Ordering::Relaxed);
-        progress.events = self.shared.events.load(Ordering::Relaxed);
-        progress.replayed = self.shared.replayed.load(Ordering::Relaxed);
-        progress.to_replay = self.shared.to_replay;
-        progress.recovered = self.shared.recovered.load(Ordering::Acquire) == self.shared.threads;
-        progress
+        self.shared.progress()
     }
 
     /// The data folder, if there is one.
@@ -337,6 +489,11 @@ impl Running {
     /// What was read of the source, once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
         self.shared.lock().consumed
+    }
+
+    /// A look at the engine that other threads can take.
+    pub fn observer(&self) -> Observer {
+        Observer { shared: Arc::clone(&self.shared) }
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`
