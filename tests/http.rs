@@ -1,5 +1,6 @@
 //! The HTTP API, end to end, with an ordinary client; and by hand for what no client sends.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
