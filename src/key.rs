@@ -229,7 +229,7 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         out.push(byte);
         if byte == 0 {
@@ -376,7 +376,8 @@ impl KeyRange {
         KeyRange::starting_with(lower)
     }
 
-    fn starting_with(lower: Vec<u8>) -> KeyRange {
+    /// Keys whose encoding begins with these bytes.
+    pub(crate) fn starting_with(lower: Vec<u8>) -> KeyRange {
         // The least byte string above all that begin with `lower`: its last byte below FF, raised.
         let mut upper = lower.clone();
         while upper.last() == Some(&0xFF) {

@@ -65,6 +65,7 @@
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
+//! - `http`, with the feature of that name: views over HTTP, and a dashboard
 //! - [`cluster`]: workers and processes, and how they find each other
 //! - [`latency`]: how long things take, in a Dayfold or in anything else
 //!
@@ -76,6 +77,8 @@ pub mod cluster;
 mod collection;
 mod dataflow;
 pub mod engine;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod import;
 pub mod key;
 pub mod latency;

@@ -26,7 +26,7 @@ fn workers_receive_rows_that_differ_by_a_tenth_at_most() {
                 let received = Received::count(worker, workers);
                 let mut graph = Graph::build(worker, &archive);
                 for tick in share(&ticks, worker.index(), workers) {
-                    graph.enter(worker, tick);
+                    graph.enter(worker, tick, 1);
                 }
                 worker.log_register().unwrap().flush();
                 let [all, from_others, _] = received.borrow().rows();

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::observer::LogNumbers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
 
@@ -159,6 +160,18 @@ impl Waits {
             drop(state);
             self.changed.notify_all();
         }
+    }
+
+    /// How far the logs of all workers are, together; `None` if there are none.
+    pub(crate) fn log_numbers(&self) -> Option<LogNumbers> {
+        let state = self.lock();
+        let logs = state.logs.iter().flatten();
+        logs.map(|log| LogNumbers { appended: log.appended(), durable: log.durable() }).reduce(
+            |all, log| LogNumbers {
+                appended: all.appended + log.appended,
+                durable: all.durable + log.durable,
+            },
+        )
     }
 
     /// Says that a worker has ended in order, so that all it entered is visible.

@@ -57,7 +57,7 @@ impl<A> Measures<A> {
 /// Asks queries of a view of an engine, from any thread. Clones ask the same view.
 pub struct ViewHandle<K: Key, A: Aggregate> {
     view: View,
-    measures: Arc<Vec<String>>,
+    measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
     mailbox: Arc<Mailbox<K, A>>,
 }
 
@@ -79,7 +79,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 
     /// The place of a measure, for [`Query::top`].
     pub fn measure(&self, name: &str) -> Option<u32> {
-        self.measures.iter().position(|measure| measure == name).map(|place| place as u32)
+        self.measures.iter().position(|(measure, _)| measure == name).map(|place| place as u32)
+    }
+
+    /// The named numbers of the view's aggregate, in order.
+    pub fn measures(&self) -> impl ExactSizeIterator<Item = (&str, &MeasureFn<A>)> {
+        self.measures.iter().map(|(name, measure)| (name.as_str(), measure.as_ref()))
     }
 
     /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker
@@ -262,12 +267,10 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         let (waiting, tasks) = (VecDeque::new(), VecDeque::new());
         let inner = Inner { waiting, tasks, worker: None, closed: false };
         let mailbox = Arc::new(Mailbox { inner: Mutex::new(inner) });
-        let (names, measures): (Vec<_>, Vec<_>) = measures.named.into_iter().unzip();
-        let handle = ViewHandle {
-            view: view.clone(),
-            measures: Arc::new(names),
-            mailbox: Arc::clone(&mailbox),
-        };
+        let named = Arc::new(measures.named);
+        let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
+        let handle =
+            ViewHandle { view: view.clone(), measures: named, mailbox: Arc::clone(&mailbox) };
         let loaded = Mutex::new(HashMap::new());
         (TypedView { view, measures, event: Arc::new(event), mailbox, loaded }, handle)
     }

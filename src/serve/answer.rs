@@ -104,7 +104,8 @@ impl<A: Aggregate> Parts<A> {
         }
     }
 
-    fn combine(&mut self, other: &Parts<A>) {
+    /// Combines each part with the other's.
+    pub(crate) fn combine(&mut self, other: &Parts<A>) {
         let pairs = [
             (&mut self.batch, &other.batch),
             (&mut self.speed, &other.speed),
@@ -126,7 +127,7 @@ fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
 }
 
 /// A named number of an aggregate, to rank keys by and to show.
-pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
+pub type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
 
 /// Gathers the items of an answer, on one worker or from many.
 pub(crate) struct Gather<K: Key, A: Aggregate> {
