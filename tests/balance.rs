@@ -2,13 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../benches/graph/mod.rs"]
-#[allow(dead_code, reason = "the benchmarks need more of it")]
 mod graph;
 #[path = "../benches/graph/traffic.rs"]
 #[allow(dead_code, reason = "the benchmarks need more of it")]
 mod traffic;
 #[path = "../benches/workload/mod.rs"]
-#[allow(dead_code, reason = "the benchmarks need more of it")]
 mod workload;
 
 use dayfold::Archive;
