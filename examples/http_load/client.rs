@@ -2,9 +2,9 @@
 //! of Dayfold, so that what it measures is what any program would see.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -148,7 +148,7 @@ fn bad(message: &str) -> io::Error {
 /// Those who listen to live answers, each on a connection of its own.
 pub(crate) struct Listeners {
     threads: Vec<JoinHandle<()>>,
-    ending: Arc<AtomicBool>,
+    streams: Vec<TcpStream>,
     answers: Vec<Arc<AtomicU64>>,
 }
 
@@ -162,8 +162,7 @@ impl Listeners {
         count: usize,
         path: impl Fn(usize) -> String,
     ) -> io::Result<Listeners> {
-        let ending = Arc::new(AtomicBool::new(false));
-        let mut all = Listeners { threads: Vec::new(), ending, answers: Vec::new() };
+        let mut all = Listeners { threads: Vec::new(), streams: Vec::new(), answers: Vec::new() };
         for number in 0..count {
             let mut connection = Connection::open(address)?;
             connection.send(&path(number))?;
@@ -171,10 +170,11 @@ impl Listeners {
             if status != 200 {
                 return Err(bad(&format!("listener {number} is refused with status {status}")));
             }
-            let (answers, ending) = (Arc::new(AtomicU64::new(0)), Arc::clone(&all.ending));
+            let answers = Arc::new(AtomicU64::new(0));
             all.answers.push(Arc::clone(&answers));
+            all.streams.push(connection.stream.get_ref().try_clone()?);
             let thread = std::thread::Builder::new().stack_size(LISTENER_STACK);
-            all.threads.push(thread.spawn(move || listen(connection, &answers, &ending))?);
+            all.threads.push(thread.spawn(move || listen(connection, &answers))?);
         }
         Ok(all)
     }
@@ -187,15 +187,16 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        self.ending.store(true, Ordering::Relaxed);
+        // Who listens hears of the end at once. A server that was first has closed it already.
+        self.streams.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         // A panic has been printed.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
-/// Counts answers until it is told to end, or the server ends.
-fn listen(mut connection: Connection, answers: &AtomicU64, ending: &AtomicBool) {
-    while !ending.load(Ordering::Relaxed) && connection.read_line().is_ok() {
+/// Counts answers until the connection ends.
+fn listen(mut connection: Connection, answers: &AtomicU64) {
+    while connection.read_line().is_ok() {
         if connection.line.trim_end() == "event: answer" {
             answers.fetch_add(1, Ordering::Relaxed);
         }
