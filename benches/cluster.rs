@@ -16,7 +16,6 @@
 mod graph;
 #[path = "graph/traffic.rs"]
 mod traffic;
-#[allow(dead_code)]
 mod workload;
 
 use std::net::TcpListener;
