@@ -43,21 +43,27 @@
 //! # }
 //! ```
 
+mod asking;
 mod batch;
 mod clock;
 mod feed;
 mod floors;
+mod handle;
 mod joining;
 mod live;
 mod log_rows;
 mod logging;
+mod mailbox;
 mod maintenance;
 mod reader;
 mod receipt;
 mod replay;
 mod resume;
 mod running;
+mod slot;
+mod standing;
 mod start;
+mod subscription;
 mod tasks;
 mod view;
 mod worker;
@@ -68,12 +74,13 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use handle::{AskError, Asked, Measures, ViewHandle};
 pub use live::{LiveOptions, PushError, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
 pub use running::{EngineError, Progress, Running, Stopped};
-pub use view::{AskError, Measures, ViewHandle};
+pub use subscription::Subscription;
 
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
@@ -87,6 +94,7 @@ use crate::view::View;
 use clock::Clock;
 use live::Queue;
 use logging::{LogConfig, Logging};
+use mailbox::AskLimits;
 use reader::Feeding;
 use receipt::Waits;
 use running::{Outcome, Shared};
@@ -102,6 +110,7 @@ pub struct Engine<E> {
     log: Option<LogConfig<E>>,
     redefined: Vec<String>,
     tick_rows: usize,
+    asking: AskLimits,
     clock: Clock,
     waits: Arc<Waits>,
 }
@@ -117,7 +126,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     pub fn new() -> Engine<E> {
         let (views, clock, waits) = (Vec::new(), Clock::default(), Arc::default());
         let (feeding, live, data, log, redefined) = (None, None, None, None, Vec::new());
-        Engine { views, feeding, live, data, log, redefined, tick_rows: 65_536, clock, waits }
+        let (tick_rows, asking) = (65_536, AskLimits::default());
+        Engine { views, feeding, live, data, log, redefined, tick_rows, asking, clock, waits }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
@@ -178,6 +188,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Bounds what may wait for each view in this process: so many queries that no worker has taken up yet, and
+    /// so many subscriptions. One more is refused with an error. 65,536 of each by default. To be called before
+    /// [`Engine::view`].
+    #[must_use]
+    pub fn asking(mut self, queries: usize, subscribers: usize) -> Self {
+        self.asking = AskLimits { waiting: queries, subscribers };
+        self
+    }
+
     /// Adds a view: `event` says for each event its event time, key and aggregate, or `None` if the
     /// view does not want it. The handle asks queries of it while the engine runs.
     pub fn view<K: Key, A: Aggregate>(
@@ -186,7 +205,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         measures: Measures<A>,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
     ) -> ViewHandle<K, A> {
-        let (typed, handle) = TypedView::new(view, measures, event);
+        let (typed, handle) = TypedView::new(view, measures, self.asking, event);
         self.views.push(Arc::new(typed));
         handle
     }
