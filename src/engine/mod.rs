@@ -43,14 +43,17 @@
 //! # }
 //! ```
 
+mod asking;
 mod batch;
 mod clock;
 mod feed;
 mod floors;
+mod handle;
 mod joining;
 mod live;
 mod log_rows;
 mod logging;
+mod mailbox;
 mod maintenance;
 mod observer;
 mod pacer;
@@ -59,7 +62,10 @@ mod receipt;
 mod replay;
 mod resume;
 mod running;
+mod slot;
+mod standing;
 mod start;
+mod subscription;
 mod tasks;
 mod view;
 mod worker;
@@ -70,13 +76,14 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use handle::{AskError, Asked, Measures, ViewHandle};
 pub use live::{LiveOptions, PushError, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
 pub use running::{EngineError, Running, Stopped};
-pub use view::{AskError, Measures, ViewHandle};
+pub use subscription::Subscription;
 
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
@@ -90,6 +97,7 @@ use crate::view::View;
 use clock::Clock;
 use live::Queue;
 use logging::{LogConfig, Logging};
+use mailbox::AskLimits;
 use reader::Feeding;
 use receipt::Waits;
 use running::{Outcome, Shared};
@@ -105,6 +113,7 @@ pub struct Engine<E> {
     log: Option<LogConfig<E>>,
     redefined: Vec<String>,
     tick_rows: usize,
+    asking: AskLimits,
     clock: Clock,
     waits: Arc<Waits>,
 }
@@ -120,7 +129,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     pub fn new() -> Engine<E> {
         let (views, clock, waits) = (Vec::new(), Clock::default(), Arc::default());
         let (feeding, live, data, log, redefined) = (None, None, None, None, Vec::new());
-        Engine { views, feeding, live, data, log, redefined, tick_rows: 65_536, clock, waits }
+        let (tick_rows, asking) = (65_536, AskLimits::default());
+        Engine { views, feeding, live, data, log, redefined, tick_rows, asking, clock, waits }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
@@ -181,6 +191,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Bounds what may wait for each view in this process: so many queries that no worker has taken up yet, and
+    /// so many subscriptions. One more is refused with an error. 65,536 of each by default. To be called before
+    /// [`Engine::view`].
+    #[must_use]
+    pub fn asking(mut self, queries: usize, subscribers: usize) -> Self {
+        self.asking = AskLimits { waiting: queries, subscribers };
+        self
+    }
+
     /// Adds a view: `event` says for each event its event time, key and aggregate, or `None` if the
     /// view does not want it. The handle asks queries of it while the engine runs.
     pub fn view<K: Key, A: Aggregate>(
@@ -189,7 +208,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         measures: Measures<A>,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
     ) -> ViewHandle<K, A> {
-        let (typed, handle) = TypedView::new(view, measures, event);
+        let (typed, handle) = TypedView::new(view, measures, self.asking, event);
         self.views.push(Arc::new(typed));
         handle
     }

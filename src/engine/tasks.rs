@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::mpsc;
 
+use super::asking::WorkerView;
 use super::feed::{Deal, Feed};
 use super::maintenance::{MaintainError, Maintained};
-use super::view::WorkerView;
 
 /// What one worker knows of the audits and rebuilds that are under way.
 pub(super) struct Tasks {

@@ -1,206 +1,36 @@
-//! A view of an engine, and the handle that asks it.
+//! A view of an engine, from its definition to its graph on a worker.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle, Scope, StreamVec};
+use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
+use super::asking::{Asking, Replies, Reply, Skewed, WorkerView};
 use super::batch::Batch;
+use super::handle::{Measures, ViewHandle};
 use super::log_rows::ViewLog;
-use super::maintenance::{Kind, MaintainError, Maintained, Maintenance, Task};
-use crate::aggregate::{Aggregate, Decimal};
+use super::mailbox::{AskLimits, Mailbox};
+use super::maintenance::Maintenance;
+use super::standing::Standing;
+use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Finding, Loaded, Place, RebuildJob};
 use crate::batch::Coverage;
 use crate::cluster::Cluster;
-use crate::dataflow::{ViewStatus, fold};
+use crate::dataflow::fold;
 use crate::key::Key;
 use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
-use crate::serve::{Answer, MeasureFn, Query};
+use crate::serve::{MeasureFn, Query};
 use crate::speed::{Combiner, Counts};
 use crate::store::{Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
 use crate::view::View;
-
-/// Queries that may wait to be taken up by a worker, for each view.
-const WAITING_MAX: usize = 65_536;
-
-/// The named numbers of a view's aggregate, by which keys can be ranked.
-pub struct Measures<A> {
-    named: Vec<(String, Arc<MeasureFn<A>>)>,
-}
-
-impl<A> Measures<A> {
-    /// No measures.
-    pub fn none() -> Measures<A> {
-        Measures { named: Vec::new() }
-    }
-
-    /// These measures and one more.
-    #[must_use]
-    pub fn with(
-        mut self,
-        name: &str,
-        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
-    ) -> Measures<A> {
-        self.named.push((name.to_owned(), Arc::new(measure)));
-        self
-    }
-}
-
-/// Asks queries of a view of an engine, from any thread. Clones ask the same view.
-pub struct ViewHandle<K: Key, A: Aggregate> {
-    view: View,
-    measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
-    mailbox: Arc<Mailbox<K, A>>,
-}
-
-impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
-    fn clone(&self) -> Self {
-        ViewHandle {
-            view: self.view.clone(),
-            measures: Arc::clone(&self.measures),
-            mailbox: Arc::clone(&self.mailbox),
-        }
-    }
-}
-
-impl<K: Key, A: Aggregate> ViewHandle<K, A> {
-    /// The view's definition.
-    pub fn view(&self) -> &View {
-        &self.view
-    }
-
-    /// The place of a measure, for [`Query::top`].
-    pub fn measure(&self, name: &str) -> Option<u32> {
-        self.measures.iter().position(|(measure, _)| measure == name).map(|place| place as u32)
-    }
-
-    /// The named numbers of the view's aggregate, in order.
-    pub fn measures(&self) -> impl ExactSizeIterator<Item = (&str, &MeasureFn<A>)> {
-        self.measures.iter().map(|(name, measure)| (name.as_str(), measure.as_ref()))
-    }
-
-    /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker
-    /// took the query up; asking makes no new tick.
-    ///
-    /// # Errors
-    /// [`AskError`]; nothing has happened then.
-    pub fn ask(&self, query: Query<K>) -> Result<Answer<K, A>, AskError> {
-        self.send(query)?.recv().map_err(|_| AskError::Stopped)
-    }
-
-    /// Asks and waits for the answer at most so long.
-    ///
-    /// # Errors
-    /// [`AskError`]; nothing has happened then.
-    pub fn ask_timeout(&self, query: Query<K>, limit: Duration) -> Result<Answer<K, A>, AskError> {
-        self.send(query)?.recv_timeout(limit).map_err(|error| match error {
-            mpsc::RecvTimeoutError::Timeout => AskError::TimedOut { limit },
-            mpsc::RecvTimeoutError::Disconnected => AskError::Stopped,
-        })
-    }
-
-    /// Computes sealed days again from the log, with the operators that made them, and compares them key
-    /// by key with the files that count; returns when all workers have. `share` is how much of a
-    /// processor's time each worker may take for it, from 0 to 1: ingest and queries go on meanwhile.
-    ///
-    /// # Errors
-    /// [`MaintainError`]; nothing was changed.
-    pub fn audit(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: Kind::Audit, days, share })
-    }
-
-    /// Computes sealed days again from the log, each as a new revision that takes the place of the old one
-    /// in one step; returns when all workers have. `share` is as in [`ViewHandle::audit`]. Queries see the
-    /// old revision or the new one; late events of a day that is being computed wait for it to be sealed.
-    ///
-    /// # Errors
-    /// [`MaintainError`]; days before it were rebuilt.
-    pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: Kind::Rebuild, days, share })
-    }
-
-    fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {
-        let (reply, result) = mpsc::sync_channel(1);
-        {
-            let mut inner = self.mailbox.lock();
-            if inner.closed {
-                return Err(MaintainError::Stopped);
-            }
-            inner.tasks.push_back((task, reply));
-            inner.worker.iter().for_each(std::thread::Thread::unpark);
-        }
-        result.recv().unwrap_or(Err(MaintainError::Stopped))
-    }
-
-    fn send(&self, query: Query<K>) -> Result<mpsc::Receiver<Answer<K, A>>, AskError> {
-        let (reply, answer) = mpsc::sync_channel(1);
-        let mut inner = self.mailbox.lock();
-        if inner.closed {
-            return Err(AskError::Stopped);
-        }
-        if inner.waiting.len() >= WAITING_MAX {
-            return Err(AskError::Full { limit: WAITING_MAX });
-        }
-        inner.waiting.push_back(Request { query, reply });
-        if let Some(worker) = &inner.worker {
-            worker.unpark();
-        }
-        Ok(answer)
-    }
-}
-
-/// Why a query has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// The engine has stopped, or it stopped before it could answer.
-    #[error("the engine has stopped")]
-    Stopped,
-    /// Too many queries wait.
-    #[error("{limit} queries are waiting already")]
-    Full {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The answer did not come in time.
-    #[error("no answer within {limit:?}")]
-    TimedOut {
-        /// How long was waited.
-        limit: Duration,
-    },
-}
-
-struct Request<K: Key, A: Aggregate> {
-    query: Query<K>,
-    reply: mpsc::SyncSender<Answer<K, A>>,
-}
-
-/// Queries on their way from other threads to a worker.
-struct Mailbox<K: Key, A: Aggregate> {
-    inner: Mutex<Inner<K, A>>,
-}
-
-struct Inner<K: Key, A: Aggregate> {
-    waiting: VecDeque<Request<K, A>>,
-    tasks: VecDeque<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)>,
-    /// The thread that takes them up.
-    worker: Option<std::thread::Thread>,
-    closed: bool,
-}
-
-impl<K: Key, A: Aggregate> Mailbox<K, A> {
-    fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
 
 /// A view of an engine whose key and aggregate have been forgotten.
 pub(crate) trait EngineView<E>: Send + Sync {
@@ -234,25 +64,6 @@ pub(crate) trait EngineView<E>: Send + Sync {
     fn close(&self);
 }
 
-/// A view on one worker.
-pub(crate) trait WorkerView {
-    /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
-    /// what was before the program started is not all in yet.
-    fn ask_at(&mut self, moment: Moment, recovered: bool);
-    fn status(&self) -> &ViewStatus;
-    /// Takes up an audit or a rebuild that the program asks for.
-    fn asked_task(&mut self)
-    -> Option<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)>;
-    /// Begins this worker's part of an audit or a rebuild.
-    fn begin_task(&mut self, id: u64, task: Task);
-    /// Goes on with it; returns what has ended.
-    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
-    /// Why the view cannot go on, if so.
-    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
-    /// Ends the query input.
-    fn close(&mut self);
-}
-
 pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     view: View,
     measures: Vec<Arc<MeasureFn<A>>>,
@@ -263,10 +74,13 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
-    pub(crate) fn new(view: View, measures: Measures<A>, event: F) -> (Self, ViewHandle<K, A>) {
-        let (waiting, tasks) = (VecDeque::new(), VecDeque::new());
-        let inner = Inner { waiting, tasks, worker: None, closed: false };
-        let mailbox = Arc::new(Mailbox { inner: Mutex::new(inner) });
+    pub(super) fn new(
+        view: View,
+        measures: Measures<A>,
+        limits: AskLimits,
+        event: F,
+    ) -> (Self, ViewHandle<K, A>) {
+        let mailbox = Arc::new(Mailbox::new(limits));
         let named = Arc::new(measures.named);
         let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
         let handle =
@@ -396,14 +210,21 @@ where
 
         let (input, queries) = scope.new_input::<Vec<Query<K>>>();
         let replies: Replies<K, A> = Rc::default();
-        let answered = Rc::clone(&replies);
+        let standing: Rc<RefCell<Standing<K, A>>> = Rc::default();
+        let (answered, subscribed) = (Rc::clone(&replies), Rc::clone(&standing));
         view.serve(queries).sink(Pipeline, "Reply", move |(input, _frontier)| {
             input.for_each(|_, answers| {
                 for mut answer in answers.drain(..) {
-                    if let Some((id, reply)) = answered.borrow_mut().remove(&answer.id) {
-                        answer.id = id;
+                    match answered.borrow_mut().remove(&answer.id) {
                         // Whoever asked may have given up; the answer is nobody's then.
-                        let _ = reply.try_send(answer);
+                        Some(Reply::One { id, giver }) => {
+                            answer.id = id;
+                            giver.give(answer);
+                        }
+                        Some(Reply::Group(group)) => {
+                            subscribed.borrow_mut().answered(group, answer, Instant::now());
+                        }
+                        None => {}
                     }
                 }
             });
@@ -415,116 +236,22 @@ where
         });
         let name = self.view.name().to_owned();
         let skewed = Skewed { view: name, limit: self.view.skew(), found: skewed };
-        let input = Some(input);
-        Box::new(Asking { input, mailbox, replies, number: 0, status, skewed, maintenance })
+        let (input, sealed) = (Some(input), None);
+        let number = 0;
+        Box::new(Asking {
+            input,
+            mailbox,
+            replies,
+            standing,
+            number,
+            sealed,
+            status,
+            skewed,
+            maintenance,
+        })
     }
 
     fn close(&self) {
-        let mut inner = self.mailbox.lock();
-        inner.closed = true;
-        inner.waiting.clear();
-        inner.tasks.clear();
-    }
-}
-
-/// Who waits for the answer to each query sent, by the number it was given here; and the asker's own.
-type Replies<K, A> = Rc<RefCell<HashMap<u64, (u64, mpsc::SyncSender<Answer<K, A>>)>>>;
-
-struct Asking<K: Key, A: Aggregate> {
-    input: Option<InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Query<K>>>>>,
-    mailbox: Arc<Mailbox<K, A>>,
-    replies: Replies<K, A>,
-    number: u64,
-    status: ViewStatus,
-    skewed: Skewed,
-    /// Where there is a log.
-    maintenance: Option<Maintenance<K, A>>,
-}
-
-/// An event whose event time in the view is further from the log's than the view allows.
-struct Skewed {
-    view: String,
-    limit: i64,
-    found: Rc<Cell<Option<(EventTime, EventTime)>>>,
-}
-
-/// See [`View::skew_ms`].
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "view '{view}' gives an event the time {time}, and the log {logged}: more than {limit} ms apart; \
-     say with View::skew_ms how far they may be"
-)]
-struct SkewError {
-    view: String,
-    time: EventTime,
-    logged: EventTime,
-    limit: i64,
-}
-
-impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
-    fn ask_at(&mut self, moment: Moment, recovered: bool) {
-        let Some(input) = &mut self.input else { return };
-        if *input.time() < moment {
-            input.advance_to(moment);
-        }
-        if !recovered {
-            return;
-        }
-        let mut inner = self.mailbox.lock();
-        let this = std::thread::current();
-        // The first worker that comes by takes the queries up, and is the one to wake.
-        if inner.worker.get_or_insert_with(|| this.clone()).id() != this.id() {
-            return;
-        }
-        let waiting = std::mem::take(&mut inner.waiting);
-        drop(inner);
-        for Request { query, reply } in waiting {
-            self.number += 1;
-            self.replies.borrow_mut().insert(self.number, (query.id, reply));
-            input.send(query.id(self.number));
-        }
-        input.flush();
-    }
-
-    fn status(&self) -> &ViewStatus {
-        &self.status
-    }
-
-    fn asked_task(
-        &mut self,
-    ) -> Option<(Task, mpsc::SyncSender<Result<Maintained, MaintainError>>)> {
-        let mut inner = self.mailbox.lock();
-        let this = std::thread::current().id();
-        if inner.worker.as_ref().is_none_or(|worker| worker.id() != this) {
-            return None;
-        }
-        let (task, reply) = inner.tasks.pop_front()?;
-        drop(inner);
-        if self.maintenance.is_none() {
-            // Whoever asked may have given up.
-            let _ = reply.try_send(Err(MaintainError::NoLog));
-            return None;
-        }
-        Some((task, reply))
-    }
-
-    fn begin_task(&mut self, id: u64, task: Task) {
-        self.maintenance.iter_mut().for_each(|maintenance| maintenance.push(id, task));
-    }
-
-    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)> {
-        self.maintenance.as_mut()?.step()
-    }
-
-    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
-        let skewed = self.skewed.found.get().map(|(time, logged)| {
-            let (view, limit) = (self.skewed.view.clone(), self.skewed.limit);
-            Arc::new(SkewError { view, time, logged, limit }) as Arc<_>
-        });
-        self.status.error().or(skewed)
-    }
-
-    fn close(&mut self) {
-        self.input = None;
+        self.mailbox.close();
     }
 }

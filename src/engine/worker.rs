@@ -10,6 +10,7 @@ use timely::dataflow::operators::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
+use super::asking::{Complete, WorkerView};
 use super::batch::Batch;
 use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
@@ -21,7 +22,7 @@ use super::replay::Read as Replayed;
 use super::running::{Held, Outcome};
 use super::start::Start;
 use super::tasks::Tasks;
-use super::view::{EngineView, WorkerView};
+use super::view::EngineView;
 use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
@@ -159,8 +160,15 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
         self.feed.close();
         (self.events, self.counts) = (None, None);
-        self.views.iter_mut().for_each(|view| view.close());
+        // What is not all back answers nothing.
+        let mut is_asked = !outcome.is_orderly() || !self.recovered;
+        if is_asked {
+            self.views.iter_mut().for_each(|view| view.close(None));
+        }
         while outcome.is_orderly() && self.worker.has_dataflows() {
+            if !is_asked {
+                is_asked = self.answer_last();
+            }
             self.worker.step_or_park(Some(IDLE_ADVANCE));
             // One that fails to seal keeps all others waiting.
             if let Some(error) = self.error() {
@@ -201,7 +209,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.lively = Instant::now();
             self.worker.step();
         } else {
-            self.worker.step_or_park(Some(self.idle_advance()));
+            self.worker.step_or_park(Some(self.may_sleep()));
         }
         while let Some((moment, entered)) = self.in_flight.front()
             && !self.probe.less_equal(moment)
@@ -471,6 +479,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if self.lively.elapsed() < QUIET_AFTER { IDLE_ADVANCE } else { QUIET_ADVANCE }
     }
 
+    /// How long nothing has to be done here if nobody wakes this worker.
+    fn may_sleep(&self) -> Duration {
+        let due = self.views.iter().filter_map(|view| view.next_due()).min();
+        let until = due.map(|due| due.saturating_duration_since(Instant::now()));
+        until.map_or(self.idle_advance(), |until| until.min(self.idle_advance()))
+    }
+
     fn advance_to(&mut self, moment: Moment) {
         self.now = moment;
         self.advanced = Instant::now();
@@ -482,6 +497,26 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     /// Lets queries in at the latest moment that is complete on all workers.
     fn answer(&mut self) {
+        if let Some(complete) = self.complete() {
+            self.views.iter_mut().for_each(|view| view.ask_at(complete));
+        }
+    }
+
+    /// Answers while events go into the views and days into files. Says whether that is over: then no query is
+    /// asked any more.
+    fn answer_last(&mut self) -> bool {
+        let Some(complete) = self.complete() else { return false };
+        let is_sealed =
+            self.feed.leave.get() || self.views.iter().all(|view| view.status().finished());
+        let is_over = is_sealed && self.probe.with_frontier(|frontier| frontier.is_empty());
+        for view in &mut self.views {
+            if is_over { view.close(Some(complete)) } else { view.ask_at(complete) }
+        }
+        is_over
+    }
+
+    /// The latest moment that is complete on all workers, and what else those who ask need to know.
+    fn complete(&mut self) -> Option<Complete> {
         let frontier = self.probe.with_frontier(|frontier| frontier.first().copied());
         let complete = match frontier {
             Some(frontier) => frontier.before(),
@@ -489,16 +524,17 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             None => Some(Moment::new(i64::MAX, 0)),
         };
         self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
-        if let Some(complete) = complete {
-            // No worker goes to the floor of the sources before it has replayed its share.
-            if !self.recovered && complete.floor >= self.start.shared.floor {
-                self.recovered = true;
-                self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
-                self.publish();
-            }
-            let recovered = self.recovered;
-            self.views.iter_mut().for_each(|view| view.ask_at(complete, recovered));
+        let moment = complete?;
+        // No worker goes to the floor of the sources before it has replayed its share.
+        if !self.recovered && moment.floor >= self.start.shared.floor {
+            self.recovered = true;
+            self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
+            self.publish();
         }
+        let is_alone = self.worker.peers() == self.start.shared.threads;
+        // Entering a tick comes before its moment is complete: what is complete is told here.
+        let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
+        Some(Complete { moment, recovered: self.recovered, entered })
     }
 
     /// Why this worker cannot go on, if so.

@@ -1,0 +1,190 @@
+//! A view on one worker, as the engine's loop sees it: queries go in at complete moments.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::InputHandle;
+
+use super::mailbox::{AskedTask, Mail, Mailbox, Request};
+use super::maintenance::{MaintainError, Maintained, Maintenance, Task};
+use super::slot::Giver;
+use super::standing::{Seen, Standing};
+use crate::aggregate::Aggregate;
+use crate::dataflow::ViewStatus;
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::serve::{Answer, Query};
+use crate::time::{Day, EventTime};
+
+/// What the loop knows when it lets queries in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Complete {
+    /// The latest moment that is complete on all workers.
+    pub(crate) moment: Moment,
+    /// Whether what was before the program started is all in.
+    pub(crate) recovered: bool,
+    /// The highest tick in which events entered, if all workers are of this process.
+    pub(crate) entered: Option<u64>,
+}
+
+/// A view on one worker.
+pub(crate) trait WorkerView {
+    /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
+    /// what was before the program started is not all in yet.
+    fn ask_at(&mut self, complete: Complete);
+    /// When a subscriber may next be served.
+    fn next_due(&self) -> Option<Instant>;
+    fn status(&self) -> &ViewStatus;
+    /// Takes up an audit or a rebuild that the program asks for.
+    fn asked_task(&mut self) -> Option<AskedTask>;
+    /// Begins this worker's part of an audit or a rebuild.
+    fn begin_task(&mut self, id: u64, task: Task);
+    /// Goes on with it; returns what has ended.
+    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
+    /// Why the view cannot go on, if so.
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
+    /// Sends what still waits, and asks for the last answers of subscribers, if the last complete moment is
+    /// given; then ends the query input.
+    fn close(&mut self, complete: Option<Complete>);
+}
+
+/// Who waits for the answer to a query that was sent.
+pub(super) enum Reply<K: Key, A: Aggregate> {
+    /// Who asked it, with a number of its own.
+    One { id: u64, giver: Giver<Answer<K, A>> },
+    /// The subscribers of a query.
+    Group(u64),
+}
+
+/// By the number that the query was given here.
+pub(super) type Replies<K, A> = Rc<RefCell<HashMap<u64, Reply<K, A>>>>;
+
+type QueryInput<K> = InputHandle<Moment, CapacityContainerBuilder<Vec<Query<K>>>>;
+
+pub(super) struct Asking<K: Key, A: Aggregate> {
+    pub(super) input: Option<QueryInput<K>>,
+    pub(super) mailbox: Arc<Mailbox<K, A>>,
+    pub(super) replies: Replies<K, A>,
+    pub(super) standing: Rc<RefCell<Standing<K, A>>>,
+    pub(super) number: u64,
+    /// What was sealed when this worker last looked.
+    pub(super) sealed: Option<Day>,
+    pub(super) status: ViewStatus,
+    pub(super) skewed: Skewed,
+    /// Where there is a log.
+    pub(super) maintenance: Option<Maintenance<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Asking<K, A> {
+    /// Takes up what is in the mailbox, and asks for subscribers; `last` if there will be no more.
+    fn take_up(&mut self, complete: Complete, last: bool) {
+        let Some(input) = &mut self.input else { return };
+        if *input.time() < complete.moment {
+            input.advance_to(complete.moment);
+        }
+        let sealed = self.status.sealed_through();
+        if sealed != self.sealed {
+            self.sealed = sealed;
+            self.mailbox.note_sealing();
+        }
+        if !complete.recovered {
+            return;
+        }
+        let Some(Mail { requests, joining, left }) = self.mailbox.take(last) else { return };
+        let (mut replies, mut number) = (self.replies.borrow_mut(), self.number);
+        let mut send = |query: Query<K>, reply| {
+            number += 1;
+            replies.insert(number, reply);
+            input.send(query.id(number));
+        };
+        for Request { query, reply: giver } in requests.into_values() {
+            let id = query.id;
+            send(query, Reply::One { id, giver });
+        }
+        let mut standing = self.standing.borrow_mut();
+        if !joining.is_empty() || !left.is_empty() || !standing.is_empty() {
+            let now = Instant::now();
+            joining.into_values().for_each(|joining| standing.join(joining, now));
+            left.into_iter().for_each(|number| standing.leave(number));
+            let seen = Seen { moment: complete.moment, sealings: self.mailbox.sealings() };
+            let asking = match last {
+                true => standing.look_last(seen),
+                false => standing.look(seen, complete.entered, now),
+            };
+            asking.into_iter().for_each(|(group, query)| send(query, Reply::Group(group)));
+        }
+        self.number = number;
+        input.flush();
+    }
+}
+
+/// An event whose event time in the view is further from the log's than the view allows.
+pub(super) struct Skewed {
+    pub(super) view: String,
+    pub(super) limit: i64,
+    pub(super) found: Rc<Cell<Option<(EventTime, EventTime)>>>,
+}
+
+/// See [`View::skew_ms`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "view '{view}' gives an event the time {time}, and the log {logged}: more than {limit} ms apart; \
+     say with View::skew_ms how far they may be"
+)]
+struct SkewError {
+    view: String,
+    time: EventTime,
+    logged: EventTime,
+    limit: i64,
+}
+
+impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
+    fn ask_at(&mut self, complete: Complete) {
+        self.take_up(complete, false);
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.standing.borrow().next_due()
+    }
+
+    fn status(&self) -> &ViewStatus {
+        &self.status
+    }
+
+    fn asked_task(&mut self) -> Option<AskedTask> {
+        let (task, reply) = self.mailbox.take_task()?;
+        if self.maintenance.is_none() {
+            // Whoever asked may have given up.
+            let _ = reply.try_send(Err(MaintainError::NoLog));
+            return None;
+        }
+        Some((task, reply))
+    }
+
+    fn begin_task(&mut self, id: u64, task: Task) {
+        self.maintenance.iter_mut().for_each(|maintenance| maintenance.push(id, task));
+    }
+
+    fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)> {
+        self.maintenance.as_mut()?.step()
+    }
+
+    fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
+        let skewed = self.skewed.found.get().map(|(time, logged)| {
+            let (view, limit) = (self.skewed.view.clone(), self.skewed.limit);
+            Arc::new(SkewError { view, time, logged, limit }) as Arc<_>
+        });
+        self.status.error().or(skewed)
+    }
+
+    fn close(&mut self, complete: Option<Complete>) {
+        if let Some(complete) = complete {
+            self.take_up(complete, true);
+        }
+        self.input = None;
+    }
+}

@@ -1,0 +1,257 @@
+//! The handle that asks a view, from any thread and from tasks of any runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::mailbox::Mailbox;
+use super::maintenance::{Kind, MaintainError, Maintained, Task};
+use super::slot::{Closed, Taker};
+use super::subscription::Subscription;
+use crate::aggregate::{Aggregate, Decimal};
+use crate::key::Key;
+use crate::serve::{Answer, MeasureFn, Query};
+use crate::time::DayRange;
+use crate::view::View;
+
+/// The named numbers of a view's aggregate, by which keys can be ranked.
+pub struct Measures<A> {
+    pub(super) named: Vec<(String, Arc<MeasureFn<A>>)>,
+}
+
+impl<A> Measures<A> {
+    /// No measures.
+    pub fn none() -> Measures<A> {
+        Measures { named: Vec::new() }
+    }
+
+    /// These measures and one more.
+    #[must_use]
+    pub fn with(
+        mut self,
+        name: &str,
+        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
+    ) -> Measures<A> {
+        self.named.push((name.to_owned(), Arc::new(measure)));
+        self
+    }
+}
+
+/// Asks queries of a view of an engine, from any thread. Clones ask the same view.
+pub struct ViewHandle<K: Key, A: Aggregate> {
+    pub(super) view: View,
+    pub(super) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
+    pub(super) mailbox: Arc<Mailbox<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
+    fn clone(&self) -> Self {
+        ViewHandle {
+            view: self.view.clone(),
+            measures: Arc::clone(&self.measures),
+            mailbox: Arc::clone(&self.mailbox),
+        }
+    }
+}
+
+impl<K: Key, A: Aggregate> ViewHandle<K, A> {
+    /// The view's definition.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The place of a measure, for [`Query::top`].
+    pub fn measure(&self, name: &str) -> Option<u32> {
+        self.measures.iter().position(|(measure, _)| measure == name).map(|place| place as u32)
+    }
+
+    /// The named numbers of the view's aggregate, in order.
+    pub fn measures(&self) -> impl ExactSizeIterator<Item = (&str, &MeasureFn<A>)> {
+        self.measures.iter().map(|(name, measure)| (name.as_str(), measure.as_ref()))
+    }
+
+    /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker
+    /// took the query up; asking makes no new tick.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing has happened then.
+    pub fn ask(&self, query: Query<K>) -> Result<Answer<K, A>, AskError> {
+        self.send(query)?.wait()
+    }
+
+    /// Asks and waits for the answer at most so long.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing has happened then.
+    pub fn ask_timeout(&self, query: Query<K>, limit: Duration) -> Result<Answer<K, A>, AskError> {
+        self.send(query)?.wait_timeout(limit)
+    }
+
+    /// Asks at once; the future, of any runtime, waits for the answer. Dropped, it cancels the query.
+    ///
+    /// # Errors
+    /// [`AskError`]; nothing has happened then.
+    pub fn ask_async(
+        &self,
+        query: Query<K>,
+    ) -> impl Future<Output = Result<Answer<K, A>, AskError>> + Send + use<K, A> {
+        let asked = self.send(query);
+        async move { asked?.await }
+    }
+
+    /// Asks and does not wait: the answer is taken, waited for or awaited later.
+    ///
+    /// # Errors
+    /// [`AskError::Full`], [`AskError::Stopped`]; nothing has happened then.
+    pub fn send(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
+        let (number, answer) = self.mailbox.send(query)?;
+        Ok(Asked { number, answer, mailbox: Arc::clone(&self.mailbox), is_done: false })
+    }
+
+    /// Subscribes to a query: the first answer at once, then the latest one whenever its items, their parts or
+    /// `sealed_through` have changed, one in `every` at most. Zero: at each complete moment that changes it.
+    ///
+    /// Subscribers of equal queries share the asking, and nothing is asked while nothing enters.
+    ///
+    /// # Errors
+    /// [`AskError::TooManySubscribers`], [`AskError::Stopped`]; nothing has happened then.
+    pub fn subscribe(
+        &self,
+        query: Query<K>,
+        every: Duration,
+    ) -> Result<Subscription<K, A>, AskError> {
+        Subscription::begin(&self.mailbox, query, every)
+    }
+
+    /// How many queries wait to be taken up by a worker, and how many subscriptions there are, in this
+    /// process.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.mailbox.waiting()
+    }
+
+    /// Computes sealed days again from the log, with the operators that made them, and compares them key
+    /// by key with the files that count; returns when all workers have. `share` is how much of a
+    /// processor's time each worker may take for it, from 0 to 1: ingest and queries go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing was changed.
+    pub fn audit(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
+        self.maintain(Task { kind: Kind::Audit, days, share })
+    }
+
+    /// Computes sealed days again from the log, each as a new revision that takes the place of the old one
+    /// in one step; returns when all workers have. `share` is as in [`ViewHandle::audit`]. Queries see the
+    /// old revision or the new one; late events of a day that is being computed wait for it to be sealed.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; days before it were rebuilt.
+    pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
+        self.maintain(Task { kind: Kind::Rebuild, days, share })
+    }
+
+    fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {
+        let (reply, result) = mpsc::sync_channel(1);
+        if !self.mailbox.send_task((task, reply)) {
+            return Err(MaintainError::Stopped);
+        }
+        result.recv().unwrap_or(Err(MaintainError::Stopped))
+    }
+}
+
+/// A query that was asked. It is a future of its answer, for any runtime; threads wait for it instead. Dropped
+/// before a worker has taken it up, the query is forgotten.
+#[must_use = "dropped, it cancels the query"]
+pub struct Asked<K: Key, A: Aggregate> {
+    number: u64,
+    answer: Taker<Answer<K, A>>,
+    mailbox: Arc<Mailbox<K, A>>,
+    is_done: bool,
+}
+
+impl<K: Key, A: Aggregate> Asked<K, A> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub fn wait(mut self) -> Result<Answer<K, A>, AskError> {
+        self.take(|answer| answer.take(None))?.ok_or(AskError::Stopped)
+    }
+
+    /// Waits for the answer at most so long.
+    ///
+    /// # Errors
+    /// [`AskError::TimedOut`]: waiting again is fine. [`AskError::Stopped`].
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
+        self.take(|answer| answer.take(Some(limit)))?.ok_or(AskError::TimedOut { limit })
+    }
+
+    /// Whether waiting would be over at once.
+    pub fn is_ready(&self) -> bool {
+        self.answer.is_ready()
+    }
+
+    /// The answer if it is there. It is given once, whichever way it is taken; then the engine counts as
+    /// stopped.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub fn try_take(&mut self) -> Result<Option<Answer<K, A>>, AskError> {
+        self.take(Taker::try_take)
+    }
+
+    fn take(
+        &mut self,
+        take: impl FnOnce(&Taker<Answer<K, A>>) -> Result<Option<Answer<K, A>>, Closed>,
+    ) -> Result<Option<Answer<K, A>>, AskError> {
+        let taken = if self.is_done { Err(Closed) } else { take(&self.answer) };
+        self.is_done |= !matches!(taken, Ok(None));
+        taken.map_err(|Closed| AskError::Stopped)
+    }
+}
+
+impl<K: Key, A: Aggregate> Future for Asked<K, A> {
+    type Output = Result<Answer<K, A>, AskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = std::task::ready!(self.answer.poll_take(context));
+        self.is_done = true;
+        Poll::Ready(taken.map_err(|Closed| AskError::Stopped))
+    }
+}
+
+impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.mailbox.cancel(self.number);
+        }
+    }
+}
+
+/// Why a query has no answer, or a subscription does not begin or go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The engine has stopped, or it stopped before it could answer.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// Too many queries wait. Ask again later.
+    #[error("{limit} queries are waiting already")]
+    Full {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// Too many subscriptions.
+    #[error("there are {limit} subscriptions already")]
+    TooManySubscribers {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The answer did not come in time.
+    #[error("no answer within {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+}

@@ -1,0 +1,236 @@
+//! What is on its way from other threads to the worker that takes up a view's queries.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, mpsc};
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::handle::AskError;
+use super::maintenance::{MaintainError, Maintained, Task};
+use super::slot::{Giver, Taker, slot};
+use super::subscription::Delivered;
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::serve::{Answer, Query};
+
+/// How much may wait for a view in this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskLimits {
+    /// Queries that were not taken up yet.
+    pub(super) waiting: usize,
+    /// Subscriptions.
+    pub(super) subscribers: usize,
+}
+
+impl Default for AskLimits {
+    fn default() -> AskLimits {
+        AskLimits { waiting: 65_536, subscribers: 65_536 }
+    }
+}
+
+/// An audit or a rebuild, and where its result goes.
+pub(super) type AskedTask = (Task, mpsc::SyncSender<Result<Maintained, MaintainError>>);
+
+/// A query that waits to be taken up.
+pub(super) struct Request<K: Key, A: Aggregate> {
+    pub(super) query: Query<K>,
+    pub(super) reply: Giver<Answer<K, A>>,
+}
+
+/// A subscription that begins.
+pub(super) struct Joining<K: Key, A: Aggregate> {
+    pub(super) number: u64,
+    pub(super) query: Query<K>,
+    pub(super) every: Duration,
+    pub(super) giver: Giver<Delivered<K, A>>,
+}
+
+/// What the worker finds in the mailbox.
+pub(super) struct Mail<K: Key, A: Aggregate> {
+    pub(super) requests: BTreeMap<u64, Request<K, A>>,
+    pub(super) joining: BTreeMap<u64, Joining<K, A>>,
+    pub(super) left: Vec<u64>,
+}
+
+pub(super) struct Mailbox<K: Key, A: Aggregate> {
+    inner: Mutex<Inner<K, A>>,
+    limits: AskLimits,
+    /// How often a worker of this process has seen sealed days go live.
+    sealings: AtomicU64,
+}
+
+struct Inner<K: Key, A: Aggregate> {
+    /// The number of the latest query or subscription.
+    number: u64,
+    /// By number, so that one can go that nobody wants any more.
+    requests: BTreeMap<u64, Request<K, A>>,
+    joining: BTreeMap<u64, Joining<K, A>>,
+    /// Subscriptions that the worker knows and nobody wants any more.
+    left: Vec<u64>,
+    /// All that are wanted.
+    subscribers: usize,
+    tasks: VecDeque<AskedTask>,
+    /// The thread that takes all this up.
+    worker: Option<Thread>,
+    closed: bool,
+}
+
+impl<K: Key, A: Aggregate> Inner<K, A> {
+    fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    fn wake(&self) {
+        self.worker.iter().for_each(Thread::unpark);
+    }
+
+    fn check_open(&self) -> Result<(), AskError> {
+        if self.closed { Err(AskError::Stopped) } else { Ok(()) }
+    }
+
+    /// Whether the calling thread takes up what is here. The first worker that comes by does.
+    fn is_taken_up_here(&mut self) -> bool {
+        let this = std::thread::current();
+        self.worker.get_or_insert_with(|| this.clone()).id() == this.id()
+    }
+}
+
+impl<K: Key, A: Aggregate> Mailbox<K, A> {
+    pub(super) fn new(limits: AskLimits) -> Mailbox<K, A> {
+        let inner = Inner {
+            number: 0,
+            requests: BTreeMap::new(),
+            joining: BTreeMap::new(),
+            left: Vec::new(),
+            subscribers: 0,
+            tasks: VecDeque::new(),
+            worker: None,
+            closed: false,
+        };
+        Mailbox { inner: Mutex::new(inner), limits, sealings: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Puts a query in; returns its number and where its answer will be.
+    pub(super) fn send(&self, query: Query<K>) -> Result<(u64, Taker<Answer<K, A>>), AskError> {
+        let (reply, answer) = slot();
+        let mut inner = self.lock();
+        inner.check_open()?;
+        let limit = self.limits.waiting;
+        if inner.requests.len() >= limit {
+            return Err(AskError::Full { limit });
+        }
+        let number = inner.next_number();
+        inner.requests.insert(number, Request { query, reply });
+        inner.wake();
+        Ok((number, answer))
+    }
+
+    /// Takes a query out again, if no worker has taken it up.
+    pub(super) fn cancel(&self, number: u64) {
+        let request = self.lock().requests.remove(&number);
+        drop(request);
+    }
+
+    /// Begins a subscription; returns its number and where the latest answer will be.
+    pub(super) fn subscribe(
+        &self,
+        query: Query<K>,
+        every: Duration,
+    ) -> Result<(u64, Taker<Delivered<K, A>>), AskError> {
+        let (giver, taker) = slot();
+        let mut inner = self.lock();
+        inner.check_open()?;
+        let limit = self.limits.subscribers;
+        if inner.subscribers >= limit {
+            return Err(AskError::TooManySubscribers { limit });
+        }
+        inner.subscribers += 1;
+        let number = inner.next_number();
+        inner.joining.insert(number, Joining { number, query, every, giver });
+        inner.wake();
+        Ok((number, taker))
+    }
+
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&self, number: u64) {
+        let mut inner = self.lock();
+        inner.subscribers -= 1;
+        let joining = inner.joining.remove(&number);
+        if joining.is_none() && !inner.closed {
+            inner.left.push(number);
+            inner.wake();
+        }
+    }
+
+    /// How many queries wait to be taken up, and how many subscriptions there are.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.requests.len(), inner.subscribers)
+    }
+
+    /// Puts in an audit or a rebuild; false if nobody will take it up.
+    pub(super) fn send_task(&self, task: AskedTask) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        inner.tasks.push_back(task);
+        inner.wake();
+        true
+    }
+
+    /// All that is here, if the calling thread is the worker that takes it up; `last` if it will not come again.
+    pub(super) fn take(&self, last: bool) -> Option<Mail<K, A>> {
+        let mut inner = self.lock();
+        if !inner.is_taken_up_here() {
+            return None;
+        }
+        inner.closed |= last;
+        Some(Mail {
+            requests: std::mem::take(&mut inner.requests),
+            joining: std::mem::take(&mut inner.joining),
+            left: std::mem::take(&mut inner.left),
+        })
+    }
+
+    /// The oldest audit or rebuild, if the calling thread is the worker that takes it up.
+    pub(super) fn take_task(&self) -> Option<AskedTask> {
+        let mut inner = self.lock();
+        let this = std::thread::current().id();
+        inner.worker.as_ref().filter(|worker| worker.id() == this)?;
+        inner.tasks.pop_front()
+    }
+
+    /// Says that sealed days have gone live on a worker.
+    pub(super) fn note_sealing(&self) {
+        self.sealings.fetch_add(1, Ordering::AcqRel);
+        self.lock().wake();
+    }
+
+    /// How often that was said.
+    pub(super) fn sealings(&self) -> u64 {
+        self.sealings.load(Ordering::Acquire)
+    }
+
+    /// Refuses everything from now on; who waits learns that nothing comes.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let gone = (
+            std::mem::take(&mut inner.requests),
+            std::mem::take(&mut inner.joining),
+            std::mem::take(&mut inner.tasks),
+        );
+        inner.left.clear();
+        // Their ends may run code of the program's, a waker's, which may ask again.
+        drop(inner);
+        drop(gone);
+    }
+}

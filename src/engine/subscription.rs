@@ -1,0 +1,94 @@
+//! Subscriptions to a query: the latest answer, whenever it has changed.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::handle::AskError;
+use super::mailbox::Mailbox;
+use super::slot::{Closed, Taker};
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::serve::{Answer, Query};
+
+/// An answer that all with the same query share.
+pub(super) type Delivered<K, A> = Arc<Answer<K, A>>;
+
+/// The latest answer of a query, whenever it has changed: its items, its parts, or the day up to which it is
+/// sealed. Made by [`ViewHandle::subscribe`](super::ViewHandle::subscribe).
+///
+/// One answer waits at most, and a newer one takes its place: whoever is slow misses some, always gets the
+/// latest, and holds nothing up. The engine's end is told after the last answer. Dropped, it is forgotten.
+pub struct Subscription<K: Key, A: Aggregate> {
+    id: u64,
+    number: u64,
+    taker: Taker<Delivered<K, A>>,
+    mailbox: Arc<Mailbox<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Subscription<K, A> {
+    pub(super) fn begin(
+        mailbox: &Arc<Mailbox<K, A>>,
+        query: Query<K>,
+        every: Duration,
+    ) -> Result<Self, AskError> {
+        let id = query.id;
+        let (number, taker) = mailbox.subscribe(query.id(0), every)?;
+        Ok(Subscription { id, number, taker, mailbox: Arc::clone(mailbox) })
+    }
+
+    /// Waits for the next answer. `None`: the engine has stopped, and there are no more.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hide that it waits")]
+    pub fn next(&mut self) -> Option<Answer<K, A>> {
+        let taken = self.taker.take(None).ok().flatten()?;
+        Some(self.own(taken))
+    }
+
+    /// Waits for the next answer at most so long.
+    ///
+    /// # Errors
+    /// [`AskError::TimedOut`]: nothing has changed, or is not known yet; waiting again is fine.
+    /// [`AskError::Stopped`]: there are no more.
+    pub fn next_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
+        match self.taker.take(Some(limit)) {
+            Ok(Some(taken)) => Ok(self.own(taken)),
+            Ok(None) => Err(AskError::TimedOut { limit }),
+            Err(Closed) => Err(AskError::Stopped),
+        }
+    }
+
+    /// The answer that waits, if one does.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`]: there are no more.
+    pub fn try_next(&mut self) -> Result<Option<Answer<K, A>>, AskError> {
+        let taken = self.taker.try_take().map_err(|Closed| AskError::Stopped)?;
+        Ok(taken.map(|taken| self.own(taken)))
+    }
+
+    /// As [`Subscription::next`], for a task of any runtime. Dropped before it is done, it loses nothing.
+    pub async fn next_async(&mut self) -> Option<Answer<K, A>> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    fn own(&self, taken: Delivered<K, A>) -> Answer<K, A> {
+        Answer { id: self.id, ..Arc::unwrap_or_clone(taken) }
+    }
+}
+
+impl<K: Key, A: Aggregate> Stream for Subscription<K, A> {
+    type Item = Answer<K, A>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Answer<K, A>>> {
+        self.taker.poll_take(context).map(|taken| taken.ok().map(|taken| self.own(taken)))
+    }
+}
+
+impl<K: Key, A: Aggregate> Drop for Subscription<K, A> {
+    fn drop(&mut self) {
+        self.mailbox.unsubscribe(self.number);
+    }
+}
