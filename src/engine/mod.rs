@@ -66,6 +66,7 @@ mod start;
 mod subscription;
 mod tasks;
 mod view;
+mod wakers;
 mod worker;
 
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use handle::{AskError, Asked, Measures, ViewHandle};
-pub use live::{LiveOptions, PushError, Pushed, Pusher};
+pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
