@@ -168,7 +168,7 @@ pub struct ViewStatus {
 impl ViewStatus {
     /// The last closing that is sealed, and live on this worker.
     pub fn sealed_through(&self) -> Option<Day> {
-        self.state.numbers().sealed_through
+        self.state.sealed_through()
     }
 
     /// The numbers of this worker.
@@ -235,6 +235,7 @@ trait Inspect {
     fn sealing(&self) -> usize;
     fn closed(&self) -> usize;
     fn finished(&self) -> bool;
+    fn sealed_through(&self) -> Option<Day>;
     fn newest(&self) -> Option<Moment>;
     fn numbers(&self) -> ViewNumbers;
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
@@ -250,6 +251,9 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     }
     fn finished(&self) -> bool {
         self.borrow().finished
+    }
+    fn sealed_through(&self) -> Option<Day> {
+        self.borrow().sealed_through()
     }
     fn newest(&self) -> Option<Moment> {
         self.borrow().newest

@@ -3,13 +3,15 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use dayfold::aggregate::{Count, Sum};
-use dayfold::engine::{AskError, LiveOptions, Measures, Pusher, Running, ViewHandle};
+use dayfold::engine::{
+    AskError, LiveOptions, Measures, PushRefusal, Pusher, Running, Subscription, ViewHandle,
+};
 use dayfold::serve::Query;
 use dayfold::time::DayRange;
 use dayfold::view::View;
@@ -129,6 +131,197 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
         assert!(last.items[0].parts.speed.is_none() && last.certificate.sealed_through.is_some());
         assert_eq!(subscription.try_next().err(), Some(AskError::Stopped));
         drop(subscription);
+        assert_eq!(handle.waiting(), (0, 0));
+    }
+}
+
+/// An engine of one worker that stands still while the lock is held, and says so.
+fn start_gated(
+    set: impl FnOnce(Engine<Event>) -> Engine<Event>,
+    waiting: usize,
+) -> (ViewHandle<u64, Totals>, Pusher<Event>, Running, Arc<Mutex<()>>, Arc<AtomicUsize>) {
+    let (gate, reached) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+    let (worker_gate, worker_reached) = (Arc::clone(&gate), Arc::clone(&reached));
+    let mut engine = set(Engine::<Event>::new().clock(|| NOON));
+    let view = View::new("gated").unwrap();
+    let handle = engine.view(view, Measures::none(), move |&(time, key, value): &Event| {
+        worker_reached.fetch_add(1, Ordering::AcqRel);
+        drop(worker_gate.lock().unwrap());
+        Some((time, key, (Count::one(), Sum::of(value))))
+    });
+    let options = LiveOptions { waiting, ..LiveOptions::new(|event: &Event| event.0) };
+    let pusher = engine.live(options);
+    let running = engine.start(Cluster::workers(1)).unwrap();
+    (handle, pusher, running, gate, reached)
+}
+
+#[test]
+fn queries_that_nobody_wants_leave_the_mailbox_and_bounds_hold() {
+    let (handle, pusher, running, gate, reached) = start_gated(|engine| engine.asking(3, 2), 1);
+    handle.ask(point(1)).unwrap();
+    let held = gate.lock().unwrap();
+    let pushed = pusher.push(vec![(NOON, 1, 1)]).unwrap();
+    while reached.load(Ordering::Acquire) == 0 {
+        std::thread::yield_now();
+    }
+    // The worker stands: what is asked waits.
+    let mut asked: Vec<_> = (0..3).map(|_| handle.send(point(1)).unwrap()).collect();
+    assert_eq!(handle.send(point(1)).err(), Some(AskError::Full { limit: 3 }));
+    assert_eq!(handle.waiting(), (3, 0));
+    assert!(!asked[0].is_ready() && asked[0].try_take().unwrap().is_none());
+    let limit = Duration::from_millis(1);
+    assert_eq!(asked[0].wait_timeout(limit).err(), Some(AskError::TimedOut { limit }));
+    assert_eq!(handle.ask_timeout(point(1), limit).err(), Some(AskError::Full { limit: 3 }));
+    asked.pop();
+    assert_eq!(handle.waiting(), (2, 0), "dropped, it is cancelled");
+    let timed_out = handle.ask_timeout(point(1), limit).err();
+    assert_eq!(timed_out, Some(AskError::TimedOut { limit }));
+    drop(handle.ask_async(point(1)));
+    assert_eq!(handle.waiting(), (2, 0), "so is one that was given up");
+
+    let subscriptions: Vec<Subscription<_, _>> =
+        (0..2).map(|_| handle.subscribe(point(1), Duration::ZERO).unwrap()).collect();
+    let refused = handle.subscribe(point(1), Duration::ZERO).err();
+    assert_eq!(refused, Some(AskError::TooManySubscribers { limit: 2 }));
+    drop(subscriptions);
+    assert_eq!(handle.waiting(), (2, 0));
+    let mut subscription = handle.subscribe(point(1), Duration::ZERO).unwrap();
+
+    // Room for one event: the next push waits, as a thread and as a task.
+    let next = pusher.push(vec![(NOON, 1, 1)]).unwrap();
+    let refused = pusher.try_push(vec![(NOON, 1, 1)]).unwrap_err();
+    assert_eq!((refused.events.len(), refused.refusal), (1, PushRefusal::Full));
+    assert!(!next.receipt.is_visible());
+    let waiting = pusher.push_async(vec![(NOON, 1, 1)]);
+    drop(pusher.push_async(vec![(NOON, 1, 1_000)]));
+    drop(held);
+    let last = block_on(waiting).unwrap();
+    block_on(last.receipt.visible()).unwrap();
+    while !last.receipt.is_visible() || !pushed.receipt.is_visible() {
+        std::thread::yield_now();
+    }
+    for asked in asked {
+        asked.wait().unwrap();
+    }
+    let expected = Some((Count(3), Sum::of(3)));
+    assert_eq!(handle.ask(point(1)).unwrap().value(), expected);
+    while subscription.next_timeout(LONG).unwrap().value() != expected {}
+    drop(pusher);
+    running.finish().unwrap();
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    for _ in 0..20 {
+        let (handle, pusher, running, gate, reached) = start_gated(|engine| engine, 1_000);
+        handle.ask(point(1)).unwrap();
+        let held = gate.lock().unwrap();
+        let pushed = pusher.push(vec![(NOON, 1, 1)]).unwrap();
+        while reached.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let asked: Vec<_> = (0..10).map(|_| handle.send(point(1)).unwrap()).collect();
+        let mut subscription = handle.subscribe(point(1), LONG).unwrap();
+        let finish = std::thread::spawn(move || running.finish());
+        drop(held);
+        let expected = Some((Count(1), Sum::of(1)));
+        for asked in asked {
+            asked.wait().expect("it was accepted before the end");
+        }
+        finish.join().unwrap().unwrap();
+        pushed.receipt.wait_visible(LONG).unwrap();
+        let mut last = None;
+        while let Some(answer) = subscription.next() {
+            last = answer.value();
+        }
+        assert_eq!(last, expected, "the last answer has all, however long its turn is off");
+    }
+}
+
+#[test]
+fn many_come_and_go_while_the_engine_stops() {
+    for workers in 1..=3 {
+        let (handle, pusher, running) = start(workers, |engine| engine.asking(64, 40));
+        let slow = handle.subscribe(Query::total(DayRange::ALL), Duration::ZERO).unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::new();
+        for thread in 0..6u64 {
+            let (handle, pusher, done) = (handle.clone(), pusher.clone(), Arc::clone(&done));
+            threads.push(std::thread::spawn(move || {
+                for turn in 0.. {
+                    let key = (thread + turn) % 5;
+                    let is_open = match thread {
+                        0 => pusher.push(vec![(NOON, key, 1)]).is_ok(),
+                        1 => block_on(pusher.push_async(vec![(NOON, key, 1)])).is_ok(),
+                        2 => handle.ask(point(key)).is_ok(),
+                        3 => block_on(handle.ask_async(point(key))).is_ok(),
+                        4 => handle.send(point(key)).err() != Some(AskError::Stopped),
+                        _ => match handle.subscribe(point(key), Duration::from_millis(turn % 3)) {
+                            Ok(mut subscription) => {
+                                turn % 2 == 0 || subscription.next_timeout(LONG).is_ok()
+                            }
+                            Err(error) => error != AskError::Stopped,
+                        },
+                    };
+                    if !is_open {
+                        break;
+                    }
+                    done.fetch_add(1, Ordering::AcqRel);
+                }
+            }));
+        }
+        drop(pusher);
+        while done.load(Ordering::Acquire) < 3_000 {
+            std::thread::yield_now();
+        }
+        running.finish().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(handle.waiting(), (0, 1));
+        drop(slow);
+        assert_eq!(handle.waiting(), (0, 0));
+    }
+}
+
+#[test]
+fn oracle_each_delivered_answer_is_a_moment_of_what_was_pushed() {
+    const PUSHES: i64 = 300;
+    for workers in 1..=3 {
+        let (handle, pusher, running) = start(workers, |engine| engine);
+        let mut watching = Vec::new();
+        for every in [0, 1, 5] {
+            let handle = handle.clone();
+            watching.push(std::thread::spawn(move || {
+                let every = Duration::from_millis(every);
+                let mut subscription =
+                    handle.subscribe(Query::total(DayRange::ALL), every).unwrap();
+                let (mut last, mut delivered) = ((Count(0), Sum::of(0)), 0);
+                loop {
+                    let Some(answer) = subscription.next() else { return (last, delivered) };
+                    let value = answer.value().unwrap_or((Count(0), Sum::of(0)));
+                    // One thread pushes n events of value n, for n from 1: a moment has whole pushes.
+                    let pushes = (0..=PUSHES).find(|n| n * (n + 1) / 2 == value.0.0);
+                    let pushes = pushes.expect("whole pushes are visible");
+                    let sum = (1..=pushes).map(|n| n * n).sum::<i64>();
+                    assert_eq!(value.1, Sum::of(sum), "both values are of one moment");
+                    assert!(value >= last, "moments rise");
+                    (last, delivered) = (value, delivered + 1);
+                }
+            }));
+        }
+        for n in 1..=PUSHES {
+            push(&pusher, (0..n).map(|key| (NOON, key as u64, n)).collect());
+        }
+        let asked = handle.ask(Query::total(DayRange::ALL)).unwrap().value().unwrap();
+        // The first answer of a subscription has what was acknowledged before, too.
+        let mut late = handle.subscribe(Query::total(DayRange::ALL), LONG).unwrap();
+        assert_eq!(late.next().unwrap().value(), Some(asked));
+        drop(late);
+        running.finish().unwrap();
+        for watching in watching {
+            let (last, delivered) = watching.join().unwrap();
+            assert_eq!(last, asked);
+            assert!(delivered > 1);
+        }
         assert_eq!(handle.waiting(), (0, 0));
     }
 }

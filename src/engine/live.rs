@@ -5,9 +5,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::receipt::{Receipt, Ticket, Waits};
+use super::wakers::Wakers;
 use crate::time::EventTime;
 
 /// Batches that may wait before a push does. Small ones cost more than their events.
@@ -55,25 +58,79 @@ impl<E> Pusher<E> {
     /// # Errors
     /// [`PushError`] with all events, if the engine has stopped; nothing has happened then.
     pub fn push(&self, events: Vec<E>) -> Result<Pushed<E>, PushError<E>> {
-        let now = self.queue.clock.now();
-        let believed = now.saturating_add(self.queue.options.ahead_limit);
-        let (accepted, refused): (Vec<E>, Vec<E>) =
-            events.into_iter().partition(|event| (self.queue.options.time)(event) <= believed);
-        let limit = self.queue.options.waiting;
-        let waits = |inner: &mut Inner<E>| !inner.closed && inner.is_full(limit);
+        let checked = self.queue.check(events);
+        let waits = |inner: &mut Inner<E>| !inner.closed && self.queue.is_full(inner);
         let inner = self.queue.room.wait_while(self.queue.lock(), waits);
-        let mut inner = inner.unwrap_or_else(|poisoned| poisoned.into_inner());
-        if inner.closed {
-            let events = accepted.into_iter().chain(refused).collect();
-            return Err(PushError { events });
+        let inner = inner.unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.queue.enter(inner, checked, PushRefusal::Full)
+    }
+
+    /// As [`Pusher::push`], but does not wait.
+    ///
+    /// # Errors
+    /// [`PushError`] with all events, if too much waits or the engine has stopped; nothing has happened then.
+    pub fn try_push(&self, events: Vec<E>) -> Result<Pushed<E>, PushError<E>> {
+        let checked = self.queue.check(events);
+        self.queue.enter(self.queue.lock(), checked, PushRefusal::Full)
+    }
+
+    /// As [`Pusher::push`], but waits at most so long.
+    ///
+    /// # Errors
+    /// [`PushError`] with all events, if too much waits for so long or the engine has stopped; nothing has
+    /// happened then.
+    pub fn push_timeout(&self, events: Vec<E>, limit: Duration) -> Result<Pushed<E>, PushError<E>> {
+        let checked = self.queue.check(events);
+        let waits = |inner: &mut Inner<E>| !inner.closed && self.queue.is_full(inner);
+        let waited = self.queue.room.wait_timeout_while(self.queue.lock(), limit, waits);
+        let (inner, _) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.queue.enter(inner, checked, PushRefusal::TimedOut { limit })
+    }
+
+    /// As [`Pusher::push`], for a task of any runtime. Dropped before it is done, nothing has happened, and
+    /// the events are gone. The source does not end meanwhile.
+    pub fn push_async(
+        &self,
+        events: Vec<E>,
+    ) -> impl Future<Output = Result<Pushed<E>, PushError<E>>> + Send + use<E>
+    where
+        E: Send,
+    {
+        let pushing = Pushing { pusher: self.clone(), place: None };
+        let mut checked = Some(self.queue.check(events));
+        async move {
+            let mut pushing = pushing;
+            std::future::poll_fn(|context| pushing.poll(&mut checked, context)).await
         }
-        let refusals = refused.len() as u64;
-        let (receipt, ticket) = Receipt::new(&self.queue.waits);
-        let batch = Batch { pushed: now, events: accepted, refused: refusals, ticket };
-        inner.events += batch.events.len();
-        inner.waiting.push_back(batch);
-        inner.workers.iter().for_each(std::thread::Thread::unpark);
-        Ok(Pushed { refused, receipt })
+    }
+}
+
+/// A task that waits for room.
+struct Pushing<E> {
+    pusher: Pusher<E>,
+    place: Option<u64>,
+}
+
+impl<E> Pushing<E> {
+    fn poll(
+        &mut self,
+        checked: &mut Option<Checked<E>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Pushed<E>, PushError<E>>> {
+        let queue = &self.pusher.queue;
+        let mut inner = queue.lock();
+        if !inner.closed && queue.is_full(&inner) {
+            inner.tasks.wait(&mut self.place, context.waker());
+            return Poll::Pending;
+        }
+        let checked = checked.take().expect("a future is not polled again once it is ready");
+        Poll::Ready(queue.enter(inner, checked, PushRefusal::Full))
+    }
+}
+
+impl<E> Drop for Pushing<E> {
+    fn drop(&mut self) {
+        self.pusher.queue.lock().tasks.leave(self.place);
     }
 }
 
@@ -102,12 +159,32 @@ impl<E> Drop for Pusher<E> {
     }
 }
 
-/// The engine has stopped; nothing of the batch has entered.
+/// Why nothing of a batch has entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushRefusal {
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// Too much waits already. Push again later.
+    #[error("too much waits already")]
+    Full,
+    /// Too much waited all the time.
+    #[error("too much waited for {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+/// Nothing of the batch has entered.
 #[derive(Debug, thiserror::Error)]
-#[error("the engine has stopped: none of {} events has entered", events.len())]
+#[error("{refusal}: none of {} events has entered", events.len())]
 pub struct PushError<E> {
-    /// All events of the batch.
+    /// All events of the batch; those from the future last.
     pub events: Vec<E>,
+    /// Why.
+    pub refusal: PushRefusal,
 }
 
 /// What waits between pushers and the workers of this process.
@@ -126,13 +203,15 @@ struct Inner<E> {
     pushers: usize,
     closed: bool,
     workers: Vec<std::thread::Thread>,
+    /// Tasks that wait for room.
+    tasks: Wakers,
 }
 
-impl<E> Inner<E> {
-    /// Whether a push has to wait; `limit` is in events.
-    fn is_full(&self, limit: usize) -> bool {
-        self.waiting.len() >= BATCHES_WAITING || self.events >= limit.max(1)
-    }
+/// A batch whose events have been compared with the clock.
+struct Checked<E> {
+    now: EventTime,
+    events: Vec<E>,
+    refused: Vec<E>,
 }
 
 /// Events that were pushed together.
@@ -152,7 +231,14 @@ impl<E> Queue<E> {
         waits: Arc<Waits>,
     ) -> (Arc<Queue<E>>, Pusher<E>) {
         let (waiting, workers) = (VecDeque::new(), Vec::new());
-        let inner = Inner { waiting, events: 0, pushers: 1, closed: false, workers };
+        let inner = Inner {
+            waiting,
+            events: 0,
+            pushers: 1,
+            closed: false,
+            workers,
+            tasks: Wakers::default(),
+        };
         let (inner, room) = (Mutex::new(inner), Condvar::new());
         let queue = Arc::new(Queue { options, clock, waits, inner, room });
         (Arc::clone(&queue), Pusher { queue })
@@ -162,9 +248,57 @@ impl<E> Queue<E> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Whether a push has to wait.
+    fn is_full(&self, inner: &Inner<E>) -> bool {
+        inner.waiting.len() >= BATCHES_WAITING || inner.events >= self.options.waiting.max(1)
+    }
+
+    /// Tells events from the future apart.
+    fn check(&self, mut events: Vec<E>) -> Checked<E> {
+        let now = self.clock.now();
+        let believed = now.saturating_add(self.options.ahead_limit);
+        let refused =
+            events.extract_if(.., |event| (self.options.time)(event) > believed).collect();
+        Checked { now, events, refused }
+    }
+
+    /// Lets a batch in if there is room, and gives it back with this reason if not.
+    fn enter(
+        &self,
+        mut inner: MutexGuard<'_, Inner<E>>,
+        checked: Checked<E>,
+        full: PushRefusal,
+    ) -> Result<Pushed<E>, PushError<E>> {
+        let Checked { now, mut events, refused } = checked;
+        let is_full = self.is_full(&inner);
+        if inner.closed || is_full {
+            let refusal = if inner.closed { PushRefusal::Stopped } else { full };
+            drop(inner);
+            events.extend(refused);
+            return Err(PushError { events, refusal });
+        }
+        let (receipt, ticket) = Receipt::new(&self.waits);
+        inner.events += events.len();
+        inner.waiting.push_back(Batch {
+            pushed: now,
+            events,
+            refused: refused.len() as u64,
+            ticket,
+        });
+        inner.workers.iter().for_each(std::thread::Thread::unpark);
+        Ok(Pushed { refused, receipt })
+    }
+
     /// Has the calling worker woken when something is pushed.
     pub(crate) fn register(&self) {
         self.lock().workers.push(std::thread::current());
+    }
+
+    fn wake(&self, mut inner: MutexGuard<'_, Inner<E>>) {
+        let tasks = inner.tasks.take();
+        drop(inner);
+        self.room.notify_all();
+        tasks.into_values().for_each(Waker::wake);
     }
 
     /// The oldest batch that waits.
@@ -172,9 +306,8 @@ impl<E> Queue<E> {
         let mut inner = self.lock();
         let batch = inner.waiting.pop_front()?;
         inner.events -= batch.events.len();
-        drop(inner);
         // A large batch makes room for several.
-        self.room.notify_all();
+        self.wake(inner);
         Some(batch)
     }
 
@@ -191,8 +324,9 @@ impl<E> Queue<E> {
 
     /// Refuses pushes from now on.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.room.notify_all();
+        let mut inner = self.lock();
+        inner.closed = true;
+        self.wake(inner);
     }
 }
 
@@ -234,15 +368,52 @@ mod tests {
         let options = LiveOptions { waiting: 10, ..LiveOptions::new(|time: &EventTime| *time) };
         let (queue, pusher) = Queue::new(options, Clock::default(), Arc::default());
         let push = |events| assert!(pusher.push(events).unwrap().refused.is_empty());
-        let is_full = || queue.lock().is_full(queue.options.waiting);
+        let is_full = || queue.is_full(&queue.lock());
         push(vec![1; 9]);
         assert!(!is_full());
         push(vec![2; 50]);
         assert!(is_full());
+        let refused = pusher.try_push(vec![3]).unwrap_err();
+        assert_eq!((refused.events, refused.refusal), (vec![3], PushRefusal::Full));
+        let limit = Duration::from_millis(1);
+        let refused = pusher.push_timeout(vec![3], limit).unwrap_err();
+        assert_eq!((refused.events, refused.refusal), (vec![3], PushRefusal::TimedOut { limit }));
         queue.take().unwrap();
         assert!(is_full(), "50 events wait");
         queue.take().unwrap();
         assert!(!is_full());
+        assert!(pusher.try_push(vec![3]).is_ok());
+    }
+
+    #[test]
+    fn tasks_wait_for_room_and_leave_nothing_behind() {
+        let (queue, pusher) = queue();
+        for _ in 0..BATCHES_WAITING {
+            assert!(pusher.push(vec![1]).unwrap().refused.is_empty());
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let mut pushing: Vec<_> = (0..3).map(|n| Box::pin(pusher.push_async(vec![n]))).collect();
+        for _ in 0..2 {
+            let pending = pushing.iter_mut().map(|push| push.as_mut().poll(&mut context));
+            assert!(pending.into_iter().all(|polled| polled.is_pending()));
+        }
+        assert_eq!(queue.lock().tasks.len(), 3);
+        pushing.pop();
+        assert_eq!(queue.lock().tasks.len(), 2, "who gives up is forgotten");
+        queue.take().unwrap();
+        let Poll::Ready(Ok(pushed)) = pushing[1].as_mut().poll(&mut context) else {
+            panic!("there is room");
+        };
+        assert!(pushed.refused.is_empty());
+        assert!(pushing[0].as_mut().poll(&mut context).is_pending(), "and no more");
+        queue.close();
+        let Poll::Ready(Err(error)) = pushing[0].as_mut().poll(&mut context) else {
+            panic!("the end is told");
+        };
+        assert_eq!((error.events, error.refusal), (vec![0], PushRefusal::Stopped));
+        drop(pushing);
+        assert_eq!(queue.lock().tasks.len(), 0);
+        assert_eq!(queue.lock().pushers, 1);
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod start;
 mod subscription;
 mod tasks;
 mod view;
+mod wakers;
 mod worker;
 
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use handle::{AskError, Asked, Measures, ViewHandle};
-pub use live::{LiveOptions, PushError, Pushed, Pusher};
+pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
 pub use receipt::{Receipt, WaitError};

@@ -104,7 +104,7 @@ impl Observer {
         let shared = &self.shared;
         if shared.has_stopped() {
             EngineState::Stopped
-        } else if shared.recovered.load(Ordering::Acquire) < shared.threads {
+        } else if !shared.recovered.load(Ordering::Acquire) {
             EngineState::Recovering
         } else if shared.is_all_sealed() {
             EngineState::Ended

@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::observer::LogNumbers;
+use super::wakers::Wakers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
+use crate::serve::Certificate;
 
 /// Tells when events that were pushed together are visible, and when they are durable. Clones tell the
 /// same.
@@ -14,6 +17,8 @@ use crate::moment::Moment;
 pub struct Receipt {
     ticket: Arc<Ticket>,
     waits: Arc<Waits>,
+    /// Has workers tell what there is to see, once somebody has looked.
+    looked: OnceLock<Told>,
 }
 
 /// What a worker writes down when it has entered a batch.
@@ -58,7 +63,56 @@ pub enum WaitError {
 impl Receipt {
     pub(crate) fn new(waits: &Arc<Waits>) -> (Receipt, Arc<Ticket>) {
         let ticket = Arc::new(Ticket::new());
-        (Receipt { ticket: Arc::clone(&ticket), waits: Arc::clone(waits) }, ticket)
+        let looked = OnceLock::new();
+        (Receipt { ticket: Arc::clone(&ticket), waits: Arc::clone(waits), looked }, ticket)
+    }
+
+    /// Whether every query that is asked in this process from now on sees the events. Looks and wakes nobody:
+    /// an idle worker may tell only some 50 ms later.
+    pub fn is_visible(&self) -> bool {
+        self.looked.get_or_init(|| Told::new(&self.waits));
+        self.visible_in(&self.waits.lock())
+    }
+
+    /// Whether the events survive a crash of the process and of the machine.
+    ///
+    /// # Errors
+    /// [`WaitError`], if they never will or nobody can tell any more.
+    pub fn is_durable(&self) -> Result<bool, WaitError> {
+        let state = self.waits.lock();
+        match self.durable_in(&state) {
+            Some(durable) => durable.map(|()| true),
+            None if state.stopped => Err(WaitError::Stopped),
+            None => Ok(false),
+        }
+    }
+
+    /// As [`Receipt::wait_visible`], without a limit, for a task of any runtime.
+    pub fn visible(&self) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
+        self.waiting(|receipt, state| receipt.visible_in(state).then_some(Ok(())))
+    }
+
+    /// As [`Receipt::wait_durable`], without a limit, for a task of any runtime.
+    pub fn durable(&self) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
+        self.waiting(Receipt::durable_in)
+    }
+
+    /// As [`Receipt::wait_both`], without a limit, for a task of any runtime.
+    pub fn both(&self) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
+        self.waiting(Receipt::both_in)
+    }
+
+    fn waiting(
+        &self,
+        is_done: fn(&Receipt, &State) -> Option<Result<(), WaitError>>,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
+        let mut waiting = Waiting { receipt: self.clone(), told: None, place: None };
+        async move { std::future::poll_fn(|context| waiting.poll(is_done, context)).await }
+    }
+
+    /// Whether an answer with this certificate has the events in it; `None` as long as they have not entered.
+    pub fn is_in(&self, certificate: &Certificate) -> Option<bool> {
+        self.ticket.get().map(|entered| entered.moment <= certificate.as_of)
     }
 
     /// Waits, at most so long, until every query that is asked in this process from then on sees the
@@ -67,7 +121,7 @@ impl Receipt {
     /// # Errors
     /// [`WaitError`].
     pub fn wait_visible(&self, limit: Duration) -> Result<(), WaitError> {
-        self.waits.wait(limit, |state| self.is_visible(state).then_some(Ok(())))
+        self.waits.wait(limit, |state| self.visible_in(state).then_some(Ok(())))
     }
 
     /// Waits, at most so long, until the events survive a crash of the process and of the machine.
@@ -75,7 +129,7 @@ impl Receipt {
     /// # Errors
     /// [`WaitError`]; [`WaitError::NotPromised`] where that is never so.
     pub fn wait_durable(&self, limit: Duration) -> Result<(), WaitError> {
-        self.waits.wait(limit, |state| self.is_durable(state))
+        self.waits.wait(limit, |state| self.durable_in(state))
     }
 
     /// Waits, at most so long, until the events are both visible and durable.
@@ -83,13 +137,17 @@ impl Receipt {
     /// # Errors
     /// As [`Receipt::wait_durable`].
     pub fn wait_both(&self, limit: Duration) -> Result<(), WaitError> {
-        self.waits.wait(limit, |state| match self.is_durable(state) {
-            Some(Ok(())) if !self.is_visible(state) => None,
-            durable => durable,
-        })
+        self.waits.wait(limit, |state| self.both_in(state))
     }
 
-    fn is_visible(&self, state: &State) -> bool {
+    fn both_in(&self, state: &State) -> Option<Result<(), WaitError>> {
+        match self.durable_in(state) {
+            Some(Ok(())) if !self.visible_in(state) => None,
+            durable => durable,
+        }
+    }
+
+    fn visible_in(&self, state: &State) -> bool {
         let Some(entered) = self.ticket.get() else { return false };
         // Any worker of the process may take a query up, as of what it sees itself.
         state.frontiers.iter().all(|frontier| match frontier {
@@ -100,7 +158,7 @@ impl Receipt {
         })
     }
 
-    fn is_durable(&self, state: &State) -> Option<Result<(), WaitError>> {
+    fn durable_in(&self, state: &State) -> Option<Result<(), WaitError>> {
         if !state.promises {
             return Some(Err(WaitError::NotPromised));
         }
@@ -113,12 +171,74 @@ impl Receipt {
     }
 }
 
+/// While there is one, workers tell what they see.
+#[derive(Debug)]
+struct Told {
+    waits: Arc<Waits>,
+}
+
+impl Told {
+    fn new(waits: &Arc<Waits>) -> Told {
+        waits.waiting.fetch_add(1, Ordering::AcqRel);
+        Told { waits: Arc::clone(waits) }
+    }
+}
+
+impl Clone for Told {
+    fn clone(&self) -> Told {
+        Told::new(&self.waits)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.waits.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A task that waits.
+struct Waiting {
+    receipt: Receipt,
+    told: Option<Told>,
+    place: Option<u64>,
+}
+
+impl Waiting {
+    fn poll(
+        &mut self,
+        is_done: fn(&Receipt, &State) -> Option<Result<(), WaitError>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), WaitError>> {
+        let waits = &self.receipt.waits;
+        let is_first = self.told.is_none();
+        self.told.get_or_insert_with(|| Told::new(waits));
+        let mut state = waits.lock();
+        if is_first {
+            state.wake_workers();
+        }
+        if let Some(done) = is_done(&self.receipt, &state) {
+            return Poll::Ready(done);
+        }
+        if state.stopped {
+            return Poll::Ready(Err(WaitError::Stopped));
+        }
+        state.tasks.wait(&mut self.place, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.receipt.waits.lock().tasks.leave(self.place);
+    }
+}
+
 /// What the workers of a process tell those who wait.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     state: Mutex<State>,
     changed: Condvar,
-    /// How many threads wait: workers tell nothing if nobody does.
+    /// How many threads and tasks wait, or look: workers tell nothing if nobody does.
     waiting: AtomicUsize,
 }
 
@@ -131,6 +251,14 @@ struct State {
     logs: Vec<Option<LogHandle>>,
     threads: Vec<std::thread::Thread>,
     stopped: bool,
+    tasks: Wakers,
+}
+
+impl State {
+    /// One that sleeps has told nothing, if nobody had waited.
+    fn wake_workers(&self) {
+        self.threads.iter().for_each(std::thread::Thread::unpark);
+    }
 }
 
 impl Waits {
@@ -157,8 +285,7 @@ impl Waits {
         let mut state = self.lock();
         if state.frontiers[worker] != Some(frontier) {
             state.frontiers[worker] = Some(frontier);
-            drop(state);
-            self.changed.notify_all();
+            self.notify(state);
         }
     }
 
@@ -176,23 +303,31 @@ impl Waits {
 
     /// Says that a worker has ended in order, so that all it entered is visible.
     pub(crate) fn tell_end(&self, worker: usize) {
-        self.lock().frontiers[worker] = Some(None);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.frontiers[worker] = Some(None);
+        self.notify(state);
     }
 
     /// Says that a log has come on, or has failed.
     pub(crate) fn tell_log(&self) {
         if self.waiting.load(Ordering::Acquire) > 0 {
             // The lock orders this with a waiter that has just looked.
-            drop(self.lock());
-            self.changed.notify_all();
+            self.notify(self.lock());
         }
     }
 
     /// Says that nothing more will come.
     pub(crate) fn stop(&self) {
-        self.lock().stopped = true;
+        let mut state = self.lock();
+        state.stopped = true;
+        self.notify(state);
+    }
+
+    fn notify(&self, mut state: MutexGuard<'_, State>) {
+        let tasks = state.tasks.take();
+        drop(state);
         self.changed.notify_all();
+        tasks.into_values().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,8 +342,7 @@ impl Waits {
         let started = Instant::now();
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let mut state = self.lock();
-        // One that sleeps has told nothing, since nobody had waited.
-        state.threads.iter().for_each(std::thread::Thread::unpark);
+        state.wake_workers();
         let result = loop {
             if let Some(result) = is_done(&state) {
                 break result;

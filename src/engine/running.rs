@@ -118,8 +118,8 @@ pub(crate) struct Shared {
     pub(crate) events: AtomicU64,
     pub(crate) replayed: AtomicU64,
     pub(crate) to_replay: u64,
-    /// Workers of this process that see that all have replayed their share of the log.
-    pub(crate) recovered: AtomicUsize,
+    /// Whether a worker of this process sees that all, of all processes, have replayed their share of the log.
+    pub(crate) recovered: AtomicBool,
     pub(crate) clock: Clock,
     pub(crate) waits: Arc<Waits>,
     /// The highest tick in which a worker of this process entered events.
@@ -186,7 +186,7 @@ impl Shared {
             replayed: AtomicU64::new(0),
             to_replay,
             clock,
-            recovered: AtomicUsize::new(0),
+            recovered: AtomicBool::new(false),
             waits,
             wanted: AtomicU64::new(0),
             begun: OnceLock::new(),
@@ -207,7 +207,7 @@ impl Shared {
         progress.events = self.events.load(Ordering::Relaxed);
         progress.replayed = self.replayed.load(Ordering::Relaxed);
         progress.to_replay = self.to_replay;
-        progress.recovered = self.recovered.load(Ordering::Acquire) == self.threads;
+        progress.recovered = self.recovered.load(Ordering::Acquire);
         progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
         progress.log = self.waits.log_numbers();
         progress

@@ -528,7 +528,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // No worker goes to the floor of the sources before it has replayed its share.
         if !self.recovered && moment.floor >= self.start.shared.floor {
             self.recovered = true;
-            self.start.shared.recovered.fetch_add(1, Ordering::AcqRel);
+            self.start.shared.recovered.store(true, Ordering::Release);
             self.publish();
         }
         let is_alone = self.worker.peers() == self.start.shared.threads;

@@ -1,0 +1,37 @@
+//! Tasks that wait for the same thing to change, as threads wait at a `Condvar`.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+#[derive(Debug, Default)]
+pub(super) struct Wakers {
+    number: u64,
+    waiting: BTreeMap<u64, Waker>,
+}
+
+impl Wakers {
+    /// Notes that a task waits. It has a place of its own, which does not multiply however often it is polled.
+    pub(super) fn wait(&mut self, place: &mut Option<u64>, waker: &Waker) {
+        let place = *place.get_or_insert_with(|| {
+            self.number += 1;
+            self.number
+        });
+        self.waiting.insert(place, waker.clone());
+    }
+
+    /// Forgets a task that waits no more.
+    pub(super) fn leave(&mut self, place: Option<u64>) {
+        place.and_then(|place| self.waiting.remove(&place));
+    }
+
+    /// All tasks that wait, to be woken when no lock is held: a waker may run what it wakes.
+    #[must_use]
+    pub(super) fn take(&mut self) -> BTreeMap<u64, Waker> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
