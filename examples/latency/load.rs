@@ -105,6 +105,11 @@ impl<'a> Load<'a> {
         (time, self.key(number), (random % 10_000) as i64)
     }
 
+    /// The key that comes most often.
+    pub(crate) fn most_frequent(&self) -> u64 {
+        mix(0)
+    }
+
     /// A key, as often as it comes.
     pub(crate) fn key(&self, number: u64) -> u64 {
         self.keys[number as usize % DRAWN]

@@ -1,12 +1,13 @@
 //! One run: threads that push, wait and ask by a schedule, and what they record.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use dayfold::engine::{EngineError, Pusher, Receipt, Running};
+use dayfold::engine::{EngineError, Pusher, Receipt, Running, Subscription};
 use dayfold::latency::{
     Conditions, Pace, Pacer, Pauses, Recorder, Recording, Report, Schedule, Watch, duration,
 };
@@ -17,7 +18,7 @@ use crate::common::{failed, is_set};
 use crate::load::{DayClock, Event, Load, mix};
 use crate::observe::{self, HAND_OVER, Watching};
 use crate::options::Options;
-use crate::program::Handle;
+use crate::program::{Handle, Stats};
 
 /// Events of one push: after a stall, what is due comes in pushes of this size.
 const PUSH_MAX: u64 = 65_536;
@@ -91,15 +92,27 @@ impl<'a> Run<'a> {
     ) -> Result<Report, EngineError> {
         let (to_visible, visible) = mpsc::channel();
         let (to_durable, durable) = mpsc::channel();
+        let (to_subscribed, subscribed) = mpsc::channel();
+        // Before anything is pushed: each change has to be told.
+        let of = Query::point(load.most_frequent(), DayRange::ALL);
+        let subscription = (!self.options.no_subscription)
+            .then(|| self.view.subscribe(of, Duration::ZERO).map_err(failed));
+        let subscription = subscription.transpose()?;
         let watching = Watching::new(self);
         std::thread::scope(|scope| {
             let promises = self.options.log.promises();
             let to_durable = promises.then_some(to_durable);
-            let pushing =
-                named(scope, "push", move || self.push(pusher, load, to_visible, to_durable))?;
+            let to_subscribed = subscription.is_some().then_some(to_subscribed);
+            let told: Vec<_> =
+                [Some(to_visible), to_durable, to_subscribed].into_iter().flatten().collect();
+            let pushing = named(scope, "push", move || self.push(pusher, load, told))?;
             let visible = named(scope, "visible", move || self.visible(visible))?;
             let durable = promises.then(|| named(scope, "durable", move || self.durable(durable)));
             let durable = durable.transpose()?;
+            let following = subscription.map(|subscription| {
+                named(scope, "subscription", move || self.follow(load, subscription, subscribed))
+            });
+            let following = following.transpose()?;
             let askers = if self.options.queries > 0 { ASKERS } else { 0 };
             let asking = (0..askers).map(|_| named(scope, "ask", || self.ask(load)));
             let asking = asking.collect::<Result<Vec<_>, _>>()?;
@@ -113,6 +126,7 @@ impl<'a> Run<'a> {
             let pushed = joined(pushing);
             let visible = joined(visible);
             let durable = durable.map(joined).transpose();
+            let followed = following.map(joined).transpose();
             let asked = asking.into_iter().map(joined).collect::<Result<Vec<_>, _>>();
             self.over.store(true, Ordering::Release);
             let maintained = maintaining.map(joined).transpose();
@@ -123,6 +137,7 @@ impl<'a> Run<'a> {
             let (visible, pace, pauses) = visible?;
             let mut report = Report::new(pace).with(visible);
             report = durable?.into_iter().fold(report, Report::with);
+            report = followed?.into_iter().fold(report, Report::with);
             report = self.queries(report, asked?);
             report = report.with(pauses).with(hand_overs).with(pushed?);
             maintained?;
@@ -139,8 +154,7 @@ impl<'a> Run<'a> {
         &self,
         pusher: Pusher<Event>,
         load: &Load<'_>,
-        to_visible: mpsc::Sender<Batch>,
-        to_durable: Option<mpsc::Sender<Batch>>,
+        told: Vec<mpsc::Sender<Batch>>,
     ) -> Result<Recording, EngineError> {
         let every = self.options.push_every.as_nanos() as u64;
         // What the lab itself adds: it is seen as it is, and not blamed on what else goes on.
@@ -164,10 +178,9 @@ impl<'a> Run<'a> {
                 now = self.watch.now();
                 recorder.record_run(&self.schedule, events.clone(), now);
                 next = events.end;
-                // Who waits for them may have failed, which is told elsewhere.
-                let _ = to_visible.send((events.clone(), pushed.receipt.clone()));
-                if let Some(to_durable) = &to_durable {
-                    let _ = to_durable.send((events, pushed.receipt));
+                for to in &told {
+                    // Who waits for them may have failed, which is told elsewhere.
+                    let _ = to.send((events.clone(), pushed.receipt.clone()));
                 }
             }
         }
@@ -209,6 +222,54 @@ impl<'a> Run<'a> {
             recorder.record_run(&self.schedule, events, self.watch.now());
         }
         recorder.record_run(&self.schedule, next..self.schedule.total(), self.watch.now());
+        Ok(recorder.finish())
+    }
+
+    /// Notes when the subscriber of one key has an answer with each event of that key.
+    fn follow(
+        &self,
+        load: &Load<'_>,
+        mut subscription: Subscription<u64, Stats>,
+        batches: mpsc::Receiver<Batch>,
+    ) -> Result<Recording, EngineError> {
+        let mut recorder = self.recorder("subscription");
+        let key = load.most_frequent();
+        let of_key = |events: &Range<u64>| -> Vec<u64> {
+            events.clone().filter(|number| load.key(*number) == key).collect()
+        };
+        let mut waiting: VecDeque<(Vec<u64>, Receipt)> = VecDeque::new();
+        let mut latest = None;
+        let mut next = 0;
+        while let Ok(first) = batches.recv() {
+            let mut more = Some(first);
+            loop {
+                while let Some((events, receipt)) = more.take().or_else(|| batches.try_recv().ok())
+                {
+                    next = events.end;
+                    let events = of_key(&events);
+                    if !events.is_empty() {
+                        waiting.push_back((events, receipt));
+                    }
+                }
+                // An answer may have come before it was known that these were pushed.
+                if let Some((certificate, now)) = &latest {
+                    let is_in = |receipt: &Receipt| receipt.is_in(certificate) == Some(true);
+                    while let Some((events, _)) =
+                        waiting.pop_front_if(|(_, receipt)| is_in(receipt))
+                    {
+                        events.iter().for_each(|n| recorder.record(self.schedule.at(*n), *now));
+                    }
+                }
+                if waiting.is_empty() {
+                    break;
+                }
+                let answer = subscription.next_timeout(LONG).map_err(failed)?;
+                latest = Some((answer.certificate, self.watch.now()));
+            }
+        }
+        let now = self.watch.now();
+        let unseen = of_key(&(next..self.schedule.total()));
+        unseen.iter().for_each(|number| recorder.record(self.schedule.at(*number), now));
         Ok(recorder.finish())
     }
 

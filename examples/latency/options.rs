@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Queries a second in each process: a random key over all days.
     #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub(crate) queries: u64,
+    /// Nobody subscribes. Otherwise one subscriber in each process follows the key that comes most often.
+    #[arg(long)]
+    pub(crate) no_subscription: bool,
     /// The log: `off`; `commit` (as soon as possible); how often it is synced, such as `10ms`; or `system`.
     #[arg(long, value_name = "MODE", default_value = "off", value_parser = log_mode)]
     pub(crate) log: LogMode,
