@@ -52,6 +52,7 @@ mod live;
 mod log_rows;
 mod logging;
 mod maintenance;
+mod observer;
 mod pacer;
 mod reader;
 mod receipt;
@@ -71,11 +72,10 @@ use serde::de::DeserializeOwned;
 
 pub use live::{LiveOptions, PushError, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
+pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
-pub use running::{
-    EngineError, EngineState, LogNumbers, Observer, Progress, Running, SourceNumbers, Stopped,
-};
+pub use running::{EngineError, Running, Stopped};
 pub use view::{AskError, Measures, ViewHandle};
 
 use crate::aggregate::Aggregate;

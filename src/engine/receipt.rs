@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::running::LogNumbers;
+use super::observer::LogNumbers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
 

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::observer::{Observer, Progress, SourceNumbers};
 use super::receipt::Waits;
 use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
@@ -94,114 +95,6 @@ pub enum EngineError {
         /// What happened, as that worker said it.
         message: String,
     },
-}
-
-/// How far an engine is. Numbers of this process, unless they say otherwise.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Rows read from the source, refused ones included, on the process that reads it.
-    pub rows: u64,
-    /// Rows refused, on the process that reads the source.
-    pub refused: u64,
-    /// Bytes of the source read so far, as they are stored.
-    pub bytes_read: u64,
-    /// Bytes of the source, if known.
-    pub bytes_total: Option<u64>,
-    /// Events entered by the workers of this process.
-    pub events: u64,
-    /// Events of the log that have entered again in this process, since it started.
-    pub replayed: u64,
-    /// How many events of the log there are to replay, in all processes.
-    pub to_replay: u64,
-    /// Whether what was before the program started is all in; queries wait for that.
-    pub recovered: bool,
-    /// For each view, in the order they were added, what the first worker of this process holds.
-    pub views: Vec<ViewNumbers>,
-    /// The names of the views, in the same order.
-    pub view_names: Vec<String>,
-    /// The event time up to which days may close, as the first worker of this process sees it.
-    pub floor: EventTime,
-    /// The sources that this process reads.
-    pub sources: Vec<SourceNumbers>,
-    /// How far the logs of this process are, if there are any.
-    pub log: Option<LogNumbers>,
-}
-
-/// How far a source is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceNumbers {
-    /// `replay` for one that is read, `live` for one that is pushed into.
-    pub name: String,
-    /// The estimate of event-time completeness; [`EventTime::MIN`] before there is one.
-    pub watermark: EventTime,
-    /// What it is measured against: the clock of a source that is read, the wall clock of a live one.
-    pub clock: EventTime,
-    /// Whether nothing more will come.
-    pub ended: bool,
-}
-
-/// How far the logs of the workers of a process are, together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogNumbers {
-    /// Entries appended.
-    pub appended: u64,
-    /// Entries that survive a crash of the machine.
-    pub durable: u64,
-}
-
-/// How an engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EngineState {
-    /// What was before the program started is not all in; queries wait.
-    Recovering,
-    /// Events enter, and queries are answered.
-    Running,
-    /// The sources have ended and every day is sealed; queries are answered.
-    Ended,
-    /// It has stopped.
-    Stopped,
-}
-
-/// A look at a running engine, from any thread; it does not keep it from being finished.
-#[derive(Clone)]
-pub struct Observer {
-    shared: Arc<Shared>,
-}
-
-impl Observer {
-    /// How far the engine is.
-    pub fn progress(&self) -> Progress {
-        self.shared.progress()
-    }
-
-    /// How it is.
-    pub fn state(&self) -> EngineState {
-        let shared = &self.shared;
-        if shared.lock().outcome.is_some() {
-            EngineState::Stopped
-        } else if shared.recovered.load(Ordering::Acquire) < shared.threads {
-            EngineState::Recovering
-        } else if shared.is_all_sealed() {
-            EngineState::Ended
-        } else {
-            EngineState::Running
-        }
-    }
-
-    /// Workers of this process.
-    pub fn workers(&self) -> usize {
-        self.shared.threads
-    }
-
-    /// Microseconds from the moment when a tick had entered until it was complete, and so visible, on the
-    /// worker that entered it; all ticks of this process.
-    pub fn freshness(&self) -> Histogram<u64> {
-        self.shared.fresh().clone()
-    }
 }
 
 /// State shared by the threads of an engine in one process.
@@ -300,7 +193,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let mut progress = self.lock().progress.clone();
         progress.refused = self.refused.load(Ordering::Relaxed);
         progress.events = self.events.load(Ordering::Relaxed);
@@ -312,7 +205,7 @@ impl Shared {
         progress
     }
 
-    fn fresh(&self) -> MutexGuard<'_, Histogram<u64>> {
+    pub(crate) fn fresh(&self) -> MutexGuard<'_, Histogram<u64>> {
         self.freshness.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -331,6 +224,11 @@ impl Shared {
     /// What came of that: `None` if it was not tried yet, or why it failed.
     pub(crate) fn begun(&self) -> Option<&Option<String>> {
         self.begun.get()
+    }
+
+    /// Whether the engine has stopped, for whatever reason.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.lock().outcome.is_some()
     }
 
     /// Whether the views of all workers of this process have nothing left to seal, ever.
@@ -493,7 +391,7 @@ impl Running {
 
     /// A look at the engine that other threads can take.
     pub fn observer(&self) -> Observer {
-        Observer { shared: Arc::clone(&self.shared) }
+        Observer::new(Arc::clone(&self.shared))
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`

@@ -119,6 +119,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/views/{view}/{of}", get(answer))
         .route("/api/events", post(events::post))
         .route("/api/status", get(status::status))
+        .route("/api/openapi.json", get(openapi))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(|| async { "the process lives\n" }))
         .route("/readyz", get(status::ready))
@@ -133,6 +134,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
 pub(super) fn json(body: Vec<u8>) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ([kind], Body::from(body)).into_response()
+}
+
+/// `GET /api/openapi.json`: every path, checked against the answers by `.ci/http`.
+async fn openapi() -> Response {
+    json(include_bytes!("openapi.json").to_vec())
 }
 
 async fn nothing(uri: Uri) -> ApiError {
