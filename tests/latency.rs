@@ -57,7 +57,7 @@ fn everything_that_is_due_is_counted() {
     }
     assert_eq!(counted(&run, "recovery to the first answer"), 1);
     // A day closes at 1.04 s; from 0.25 s to 0.75 s of each day events are late.
-    // Of 1,000 keys by Zipf, the most frequent one has far more than a hundredth of the events.
+    // Of 500 keys by Zipf, the most frequent one has far more than a hundredth of the events.
     assert!((100..10_000).contains(&counted(&run, "subscription")), "{table}");
     let freshness = run.recording("freshness").unwrap();
     assert!(freshness.during("a hand-over").unwrap().count() > 0);

@@ -15,6 +15,7 @@ use super::routes::{App, Shared};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// A file of the page, its type and its content.
@@ -22,10 +23,18 @@ type Asset = (&'static str, &'static str, &'static [u8]);
 
 const INDEX: Asset = ("index.html", HTML, include_bytes!("page/index.html"));
 
-/// What the page loads.
-const ASSETS: [Asset; 2] = [
+/// What the page loads. The chart is uPlot, MIT (`page/uplot.LICENSE`); the rest is ours.
+const ASSETS: [Asset; 10] = [
     ("app.js", SCRIPT, include_bytes!("page/app.js")),
+    ("api.js", SCRIPT, include_bytes!("page/api.js")),
+    ("chart.js", SCRIPT, include_bytes!("page/chart.js")),
+    ("format.js", SCRIPT, include_bytes!("page/format.js")),
+    ("keys.js", SCRIPT, include_bytes!("page/keys.js")),
+    ("tables.js", SCRIPT, include_bytes!("page/tables.js")),
+    ("uplot.js", SCRIPT, include_bytes!("page/uplot.js")),
+    ("uplot.css", STYLE, include_bytes!("page/uplot.css")),
     ("style.css", STYLE, include_bytes!("page/style.css")),
+    ("icon.svg", IMAGE, include_bytes!("page/icon.svg")),
 ];
 
 pub(super) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {

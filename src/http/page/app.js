@@ -1,3 +1,261 @@
-// Shows the status of the engine.
-const status = await (await fetch("/api/status")).json();
-document.getElementById("status").textContent = JSON.stringify(status, null, 2);
+// The page: what is chosen is in the address, what is shown comes from the server, and when nobody
+// answers the page says so and goes on asking.
+import { Refusal, address, ask, paced } from "/assets/api.js";
+import { Chart } from "/assets/chart.js";
+import { dayNumber, dayText, label } from "/assets/format.js";
+import { Keys } from "/assets/keys.js";
+import * as tables from "/assets/tables.js";
+
+const by = (id) => document.getElementById(id);
+const chart = new Chart(by("chart"), by("tip"), by("empty"));
+const keys = new Keys((chosen) => change({ keys: chosen }));
+
+/** What is chosen; the address says it. `range` is `all`, a number of days up to the last one, or `dates`. */
+let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10" };
+let views = [];
+let stream = null;
+let lines = [];
+/** Answers to what was chosen before are thrown away. */
+let turn = 0;
+
+// ---- what is chosen
+
+function read() {
+  const query = new URLSearchParams(location.search);
+  const found = query.getAll("k").map((text) => { try { return JSON.parse(text); } catch { return null; } });
+  const keys = found.filter((key) => Array.isArray(key) && key.every((part) => typeof part === "string"));
+  const [from, to] = [query.get("from") ?? "", query.get("to") ?? ""];
+  const range = from || to ? "dates" : query.get("days") ?? "all";
+  chosen = { view: query.get("view"), measure: query.get("measure"), keys, range, from, to, n: query.get("n") ?? "10" };
+}
+
+function write() {
+  const query = new URLSearchParams({ view: chosen.view, measure: chosen.measure });
+  chosen.keys.forEach((key) => query.append("k", JSON.stringify(key)));
+  if (chosen.range === "dates") {
+    if (chosen.from) query.set("from", chosen.from);
+    if (chosen.to) query.set("to", chosen.to);
+  } else if (chosen.range !== "all") query.set("days", chosen.range);
+  if (chosen.n !== "10") query.set("n", chosen.n);
+  const text = `?${query}`;
+  if (text !== location.search) history.pushState(null, "", text);
+}
+
+function view() {
+  return views.find((one) => one.name === chosen.view);
+}
+
+/** What is chosen fits what there is. */
+function fit() {
+  if (!views.length) return;
+  if (!view()) Object.assign(chosen, { view: views[0].name, keys: [] });
+  if (!view().measures.includes(chosen.measure)) chosen.measure = view().measures[0] ?? null;
+  chosen.keys = chosen.keys.filter((key) => key.length === view().key.length);
+  if (!["all", "dates"].includes(chosen.range) && !/^[1-9]\d{0,4}$/.test(chosen.range)) chosen.range = "all";
+}
+
+function change(to) {
+  Object.assign(chosen, to);
+  if (to.view) chosen.keys = [];
+  fit();
+  write();
+  controls();
+  restart();
+}
+
+/** The days that are asked for; none at an open end. */
+function range() {
+  if (chosen.range === "dates") return { from: chosen.from, to: chosen.to };
+  const last = view()?.last_day;
+  if (chosen.range === "all" || !last) return { from: "", to: "" };
+  return { from: dayText(dayNumber(last) - Number(chosen.range) + 1), to: "" };
+}
+
+function options(select, names, value, text = (name) => name) {
+  if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
+    select.replaceChildren(...names.map((name) => new Option(text(name), name)));
+  }
+  select.value = value;
+}
+
+function controls() {
+  if (!view()) return;
+  options(by("view"), views.map((one) => one.name), chosen.view);
+  options(by("measure"), view().measures, chosen.measure, label);
+  keys.set(view(), chosen.keys);
+  by("n").value = chosen.n;
+  for (const button of by("presets").children) button.setAttribute("aria-pressed", String(button.dataset.range === chosen.range));
+  // A date that is being typed is not touched.
+  const shown = chosen.range === "dates" ? { from: chosen.from, to: chosen.to } : { from: range().from || view().first_day || "", to: view().last_day ?? "" };
+  for (const name of ["from", "to"]) if (document.activeElement !== by(name)) by(name).value = shown[name];
+}
+
+// ---- what is shown
+
+function problem(text) {
+  by("problem").textContent = text;
+  by("problem").hidden = !text;
+}
+
+/** Runs `job` for what is chosen now; says what the server refuses, and notices when it is gone. */
+async function asking(job) {
+  const mine = turn;
+  try {
+    await job(() => mine === turn);
+    if (mine === turn) problem("");
+  } catch (error) {
+    if (mine !== turn) return;
+    if (error instanceof Refusal) problem(error.message);
+    else gone();
+  }
+}
+
+const series = paced(300, () => asking(async (isMine) => {
+  if (!view()) return;
+  const asked = chosen.keys.length ? chosen.keys : [null];
+  const found = await Promise.all(asked.map((key) => ask(address(chosen.view, "series", { key, ...range() }))));
+  if (!isMine()) return;
+  lines = found;
+  chart.draw(lines, chosen.measure);
+  if (by("days").open) tables.days(lines, chosen.measure);
+}));
+
+const top = paced(700, () => asking(async (isMine) => {
+  if (!view() || !chosen.measure) return;
+  const answer = await ask(address(chosen.view, "top", { by: chosen.measure, n: chosen.n, ...range() }));
+  if (isMine()) tables.top(view(), answer, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
+}));
+
+/** One stream for what is chosen; each of its answers says that the rest may have moved. */
+function restart() {
+  turn += 1;
+  stream?.close();
+  stream = null;
+  if (document.hidden || !view()) return;
+  series();
+  top();
+  // With several keys the totals are those of all keys.
+  const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
+  const endpoint = { of: key ? "value" : "total", key, ...range(), every: "250ms" };
+  stream = new EventSource(address(chosen.view, "live", endpoint));
+  const mine = turn;
+  stream.addEventListener("open", () => { if (mine === turn) back(); });
+  stream.addEventListener("answer", (event) => {
+    if (mine !== turn) return;
+    const answer = JSON.parse(event.data);
+    tables.totals(view(), answer, chosen.measure);
+    by("sealed-through").textContent = answer.sealed_through ?? "nothing yet";
+    series();
+    top();
+  });
+  // A browser that goes on by itself would not tell since when nobody is there.
+  for (const name of ["end", "error"]) {
+    stream.addEventListener(name, () => { if (mine === turn) { stream.close(); look(); } });
+  }
+}
+
+// ---- whether anybody is there
+
+const WORDS = { running: "live", recovering: "catching up", ended: "the data has ended", stopped: "stopped", gone: "gone", connecting: "connecting" };
+let state = "connecting";
+let since = null;
+let told = null;
+
+function become(next) {
+  state = next;
+  by("state").dataset.state = next;
+  by("state-text").textContent = WORDS[next] ?? next;
+  document.body.classList.toggle("stale", next === "gone" || next === "stopped");
+}
+
+function banner(text, style = "") {
+  by("banner").className = `banner ${style}`;
+  if (by("banner").textContent !== text) by("banner").textContent = text;
+  by("banner").hidden = !text;
+}
+
+function gone() {
+  if (state === "gone") return;
+  since = new Date();
+  become("gone");
+  clearTimeout(told);
+  banner(`The engine does not answer since ${since.toLocaleTimeString()}. What you see is what it said last; asking again every second.`);
+  stream?.close();
+}
+
+function back() {
+  if (state !== "gone") return;
+  const away = Math.round((Date.now() - since) / 1000);
+  become("running");
+  banner(`The engine is back after ${away} s.`, "back");
+  told = setTimeout(() => banner(""), 5000);
+}
+
+let looking = false;
+/** Asks how the engine is, every second. */
+async function look() {
+  if (looking || document.hidden) return;
+  looking = true;
+  try {
+    const signal = AbortSignal.timeout(5000);
+    const [status, answer] = await Promise.all([ask("/api/status", signal), ask("/api/views", signal)]);
+    const [was, hadNone, before] = [state, !views.length, range().from];
+    views = answer.views;
+    by("name").textContent = status.name;
+    document.title = `${status.name} · Dayfold`;
+    if (was === "gone" && status.state !== "stopped") back();
+    become(status.state);
+    if (status.state === "recovering") banner("The engine reads what is in its log. Answers come when all of it is back.", "wait");
+    else if (status.state === "stopped") banner("The engine has stopped.");
+    else if (by("banner").className.includes("wait")) banner("");
+    tables.engine(status);
+    if (hadNone) { fit(); history.replaceState(null, "", location.search); }
+    controls();
+    const isClosed = !stream || stream.readyState === EventSource.CLOSED;
+    const hasMoved = before !== range().from;
+    if (hadNone || was === "gone" || hasMoved || (isClosed && status.state === "running")) restart();
+  } catch (error) {
+    if (error instanceof Refusal) problem(error.message);
+    else gone();
+  }
+  looking = false;
+}
+
+// ---- what people do
+
+by("filters").addEventListener("submit", (event) => event.preventDefault());
+by("view").addEventListener("change", (event) => change({ view: event.target.value }));
+by("measure").addEventListener("change", (event) => change({ measure: event.target.value }));
+by("n").addEventListener("change", (event) => change({ n: event.target.value }));
+by("presets").addEventListener("click", (event) => {
+  const { range } = event.target.dataset;
+  if (range) change({ range, from: "", to: "" });
+});
+for (const name of ["from", "to"]) {
+  by(name).addEventListener("change", () => change({ range: "dates", from: by("from").value, to: by("to").value }));
+}
+by("days").addEventListener("toggle", () => { if (by("days").open) tables.days(lines, chosen.measure); });
+addEventListener("popstate", () => { read(); fit(); controls(); restart(); });
+document.addEventListener("visibilitychange", () => { if (document.hidden) { stream?.close(); stream = null; } else { look(); } });
+
+const THEMES = { "": ["◐", "Colours: as the system"], dark: ["●", "Colours: dark"], light: ["○", "Colours: light"] };
+function theme(name) {
+  if (name) document.documentElement.dataset.theme = name;
+  else delete document.documentElement.dataset.theme;
+  [by("theme").textContent] = THEMES[name];
+  by("theme").setAttribute("aria-label", THEMES[name][1]);
+  chart.recolour();
+}
+by("theme").addEventListener("click", () => {
+  const names = Object.keys(THEMES), now = document.documentElement.dataset.theme ?? "";
+  const next = names[(names.indexOf(now) + 1) % names.length];
+  localStorage.setItem("dayfold-theme", next);
+  theme(next);
+});
+
+const remembered = localStorage.getItem("dayfold-theme") ?? "";
+if (remembered in THEMES) theme(remembered);
+read();
+become("connecting");
+look();
+setInterval(look, 1000);

@@ -1,0 +1,199 @@
+// The series: sealed days solid, open days dashed, the line between them where it is at this moment.
+import { dayNumber, dayText, float, keyText, label, show } from "/assets/format.js";
+
+const DAY = 86400;
+export const COLOURS = ["#4e87c4", "#c9732a", "#3f9c6d", "#a4569a", "#b8942b", "#5d6bc4"];
+
+export class Chart {
+  constructor(place, tip, empty) {
+    Object.assign(this, { place, tip, empty, plot: null, lines: [], shape: "" });
+    new ResizeObserver(() => this.resize()).observe(place);
+    place.addEventListener("keydown", (event) => this.step(event));
+    place.addEventListener("blur", () => this.hide());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
+  }
+
+  /** `lines`: one series answer for each key. */
+  draw(lines, measure) {
+    Object.assign(this, { lines, measure });
+    const numbers = lines.flatMap((line) => line.days.map((day) => dayNumber(day.day)));
+    this.empty.hidden = numbers.length > 0;
+    const first = Math.min(...numbers), last = Math.max(...numbers);
+    this.days = numbers.length ? Array.from({ length: last - first + 1 }, (_, i) => first + i) : [];
+    const through = lines.map((line) => line.sealed_through).filter(Boolean).sort()[0];
+    this.sealed = through ? dayNumber(through) : null;
+    const data = [this.days.map((day) => day * DAY)];
+    this.found = lines.map((line) => new Map(line.days.map((day) => [dayNumber(day.day), day])));
+    for (const found of this.found) {
+      const value = (day) => float(found.get(day)?.value?.[measure]);
+      const isSealed = (day) => found.has(day) && found.get(day).source !== "speed";
+      const lastSealed = this.days.findLast(isSealed);
+      data.push(this.days.map((day) => (isSealed(day) ? value(day) : null)));
+      // The dashed line begins where the solid one ends.
+      data.push(this.days.map((day) => (!isSealed(day) || day === lastSealed ? value(day) : null)));
+      data.push(this.days.map((day) => (found.get(day)?.source === "both" ? value(day) : null)));
+    }
+    const shape = `${lines.length}`;
+    if (!this.plot || shape !== this.shape) this.build(data, shape);
+    else this.plot.setData(data);
+    if (this.at !== undefined && this.at !== null) this.show(this.at);
+    const sum = lines.length === 1 ? show(lines[0].value?.[measure]) : "";
+    this.place.setAttribute("aria-label", `Chart of ${label(measure)} on ${this.days.length} days` +
+      (through ? `, sealed through ${through}` : ", nothing sealed yet") + (sum ? `, in all ${sum}` : ""));
+  }
+
+  build(data, shape) {
+    this.plot?.destroy();
+    this.shape = shape;
+    const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const one = this.lines.length === 1;
+    const few = (u) => this.days.length <= Math.max(40, u.bbox.width / devicePixelRatio / 14);
+    const series = [{}];
+    this.lines.forEach((_, i) => {
+      const colour = one ? css("--stone") : COLOURS[i % COLOURS.length];
+      const open = one ? css("--moving") : colour;
+      series.push({ stroke: colour, width: 2, spanGaps: false, points: { show: few, size: 6, fill: colour, stroke: colour } });
+      series.push({ stroke: open, width: 2, dash: [5, 4], points: { show: true, size: 7, fill: css("--card"), stroke: open, width: 2,
+        filter: (u, at, shown) => (shown ? this.openOnly(u, at) : null) } });
+      series.push({ stroke: "transparent", width: 0, points: { show: true, size: 10, fill: "transparent", stroke: css("--late"), width: 2 } });
+    });
+    const axis = { stroke: css("--quiet"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    this.plot = new uPlot({
+      width: this.place.clientWidth, height: this.place.clientHeight, tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), "Etc/UTC"),
+      legend: { show: false }, cursor: { y: false, points: { size: 9 }, drag: { x: false, y: false } },
+      scales: { x: { time: true, range: (u, min, max) => [min - DAY / 2, max + DAY / 2] }, y: { range: (u, min, max) => scale(min, max) } },
+      padding: [8, 34, 0, 0],
+      axes: [{ ...axis, grid: { show: false }, space: 76, size: 28, values: (u, at) => dates(at) },
+             { ...axis, size: 62, values: (u, at) => at.map((value) => show(String(Number(value.toPrecision(8))), 3)) }],
+      series,
+      hooks: { drawClear: [(u) => this.ground(u, css)], setCursor: [(u) => this.moved(u)] },
+    }, data, this.place);
+    this.plot.over.addEventListener("mouseleave", () => this.hide());
+  }
+
+  /** The last sealed day is in the dashed line only to join it: it has no open point. */
+  openOnly(u, at) {
+    const found = this.found[(at - 2) / 3 | 0];
+    const indices = [];
+    u.data[at].forEach((value, i) => {
+      if (value !== null && found?.get(this.days[i])?.source === "speed") indices.push(i);
+    });
+    return indices;
+  }
+
+  /** The ground of open days, and the seal line. */
+  ground(u, css) {
+    const { left, top, width, height } = u.bbox, ctx = u.ctx, ratio = devicePixelRatio;
+    if (!this.days.length) return;
+    const end = this.sealed === null ? left : u.valToPos((this.sealed + 0.5) * DAY, "x", true);
+    const x = Math.min(left + width, Math.max(left, end));
+    ctx.save();
+    ctx.fillStyle = css("--moving-soft");
+    ctx.fillRect(x, top, left + width - x, height);
+    if (this.sealed !== null && end >= left && end <= left + width) {
+      ctx.strokeStyle = css("--moving");
+      ctx.lineWidth = 1.5 * ratio;
+      ctx.beginPath(); ctx.moveTo(x, top); ctx.lineTo(x, top + height); ctx.stroke();
+      ctx.fillStyle = css("--moving");
+      ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
+      const text = `sealed through ${dayText(this.sealed)}`;
+      const isRight = x - left > ctx.measureText(text).width + 12 * ratio;
+      ctx.textAlign = isRight ? "right" : "left";
+      ctx.fillText(text, x + (isRight ? -6 : 6) * ratio, top + 12 * ratio);
+    }
+    ctx.restore();
+    this.place.dataset.sealed = this.sealed === null ? "" : dayText(this.sealed);
+  }
+
+  moved(u) {
+    if (u.cursor.idx === null || u.cursor.idx === undefined || u.cursor.left < 0) return;
+    this.show(u.cursor.idx);
+  }
+
+  step(event) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -7, PageDown: 7, Home: -1e9, End: 1e9 };
+    if (event.key === "Escape") { this.hide(); return; }
+    if (!(event.key in steps) || !this.days.length) return;
+    event.preventDefault();
+    const from = this.at ?? (steps[event.key] < 0 ? this.days.length : -1);
+    const at = Math.min(this.days.length - 1, Math.max(0, from + steps[event.key]));
+    this.plot.setCursor({ left: this.plot.valToPos(this.days[at] * DAY, "x"), top: 0 });
+    this.show(at);
+  }
+
+  /** What is known of one day, layer by layer. */
+  show(at) {
+    const day = this.days[at];
+    if (day === undefined) return this.hide();
+    this.at = at;
+    const parts = [element("h3", dayText(day))];
+    this.lines.forEach((line, i) => {
+      const found = this.found[i].get(day);
+      if (this.lines.length > 1 || line.key) parts.push(pair(line.key ? keyText(line.key) : "all keys", "", "quiet"));
+      if (!found) { parts.push(pair("no events", "", "quiet")); return; }
+      parts.push(pair(label(this.measure), show(found.value?.[this.measure], 6)));
+      const layers = [["batch", "src"], ["speed", "src speed"], ["amendments", "src both"]];
+      layers.forEach(([layer, style]) => {
+        if (found[layer]) parts.push(pair(layer, show(found[layer][this.measure], 6), style));
+      });
+      if (found.revision) parts.push(pair("revision", found.revision, "quiet"));
+    });
+    this.tip.replaceChildren(...parts);
+    this.tip.hidden = false;
+    const x = this.place.offsetLeft + this.plot.valToPos(day * DAY, "x") + this.plot.bbox.left / devicePixelRatio;
+    const room = this.place.offsetLeft + this.place.clientWidth - this.tip.offsetWidth;
+    const beside = x + 14 > room ? x - this.tip.offsetWidth - 14 : x + 14;
+    this.tip.style.transform = `translate(${Math.max(4, Math.min(room, beside))}px, ${this.place.offsetTop + 16}px)`;
+  }
+
+  hide() {
+    this.at = null;
+    this.tip.hidden = true;
+  }
+
+  resize() {
+    const { clientWidth: width, clientHeight: height } = this.place;
+    if (this.plot && width > 0) this.plot.setSize({ width, height });
+  }
+
+  recolour() {
+    this.shape = "";
+    if (this.lines.length) this.draw(this.lines, this.measure);
+  }
+}
+
+function scale(min, max) {
+  if (min === null || max === null) return [0, 1];
+  const low = Math.min(0, min), high = Math.max(0, max);
+  const room = (high - low || 1) * 0.08;
+  return [low < 0 ? low - room : 0, high > 0 ? high + room : 0];
+}
+
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/** One date for each tick; the year where it changes. */
+function dates(at) {
+  let year = null, last = null;
+  return at.map((second) => {
+    const date = new Date(Math.round(second / DAY) * DAY * 1e3);
+    const text = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
+    if (text === last) return "";
+    last = text;
+    const full = date.getUTCFullYear() === year ? text : `${text} ${date.getUTCFullYear()}`;
+    year = date.getUTCFullYear();
+    return full;
+  });
+}
+
+function element(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+function pair(left, right, style = "") {
+  const made = document.createElement("p");
+  made.className = style;
+  made.append(element("span", left), element("span", right));
+  return made;
+}

@@ -1,0 +1,68 @@
+// Numbers as the server wrote them: beyond 2^53 and with digits after the point they are strings, and
+// stay strings. Only the chart turns them into floats.
+
+const THIN = "\u202f";
+
+/** Groups the digits of an integer in threes. */
+function grouped(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+
+/** A number for people: digits grouped, at most `places` after the point, rounded half up on the text. */
+export function show(value, places = 2) {
+  if (value === null || value === undefined) return "–";
+  const parts = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(value));
+  if (!parts) return String(value);
+  const [, sign, whole, fraction = ""] = parts;
+  let digits = BigInt(whole + fraction.slice(0, places).padEnd(places, "0"));
+  if (fraction.length > places && fraction[places] >= "5") digits += 1n;
+  const text = digits.toString().padStart(places + 1, "0");
+  const rest = text.slice(text.length - places).replace(/0+$/, "");
+  const shown = grouped(text.slice(0, text.length - places)) + (rest ? "." + rest : "");
+  return (sign && digits !== 0n ? "\u2212" : "") + shown;
+}
+
+/** A number for the chart; null where there is none. */
+export function float(value) {
+  return value === null || value === undefined ? null : Number(value);
+}
+
+export function micros(us) {
+  if (us === null || us === undefined) return "–";
+  if (us < 1000) return `${Math.round(us)} µs`;
+  return us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+export function span(ms) {
+  if (ms === null || ms === undefined) return "–";
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 1) return `${Math.round(ms)} ms`;
+  if (seconds < 120) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} days`;
+}
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "–";
+  return count < 2 ** 30 ? `${Math.round(count / 2 ** 20)} MiB` : `${(count / 2 ** 30).toFixed(1)} GiB`;
+}
+
+export function keyText(key) {
+  return key.map((part) => (part === "" ? "(empty)" : part)).join(" → ");
+}
+
+/** The name of a measure, as people read it. */
+export function label(measure) {
+  return measure.replaceAll("_", " ");
+}
+
+const DAY = 86400;
+
+/** The number of a day since 1970; days are dates, without any zone. */
+export function dayNumber(day) {
+  return Date.parse(day + "T00:00:00Z") / 1000 / DAY;
+}
+
+export function dayText(number) {
+  return new Date(number * DAY * 1000).toISOString().slice(0, 10);
+}

@@ -1,0 +1,224 @@
+// What people see is right, moves, can be reached, and says when it is not so.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { number, truth, until } from "./harness.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const right = truth();
+
+const text = (page, selector) => page.locator(selector).innerText();
+const total = async (page, measure) => number(await text(page, `#totals [data-measure="${measure}"] dd`));
+const shows = (page, measure, value) => until(`${measure} in all`, () => total(page, measure), (found) => found === value, 10_000);
+const query = (page) => new URL(page.url()).searchParams;
+const keys = (page) => query(page).getAll("k").map((key) => JSON.parse(key));
+const sum = (carriers, measure, isIn = () => true) => carriers.flatMap((carrier) => [...right.get(carrier)])
+  .filter(([day]) => isIn(day)).reduce((all, [, found]) => all + found[measure], 0);
+const address = (measure, key, more = {}) => "/?" + new URLSearchParams({ view: "by-carrier", measure, k: JSON.stringify([key]), ...more });
+
+/** The day table: rows as texts. */
+async function table(page) {
+  if (!(await page.locator("#days").evaluate((days) => days.open))) await page.locator("#days summary").click();
+  return page.locator("#days-body").evaluate((body) => [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent)));
+}
+
+async function valuesAreRight({ past, on }) {
+  const page = await on(past);
+  await shows(page, "flights", sum([...right.keys()], "flights"));
+  await shows(page, "miles", sum([...right.keys()], "miles"));
+  for (const carrier of ["UA", "OO"]) {
+    for (const measure of ["flights", "mean_delay", "median_delay", "p99_delay", "worst_delay", "aircraft", "miles"]) {
+      const days = right.get(carrier);
+      await page.goto(past.at + address(measure, carrier));
+      const rows = await until("the day table", () => table(page), (rows) => rows.length === days.size, 10_000);
+      assert.deepEqual(rows.map(([day]) => day), [...days.keys()].sort().reverse());
+      for (const [day, value, source, batch, speed, amendments] of rows) {
+        const found = days.get(day)[measure];
+        if (found === null) assert.equal(value, "–", `${carrier} ${measure} ${day}`);
+        else assert.ok(Math.abs(number(value) - found) < 0.0051, `${carrier} ${measure} ${day}: ${value}, not ${found}`);
+        assert.deepEqual([source, batch, speed, amendments], ["batch", value, "", ""], `${carrier} ${measure} ${day}`);
+      }
+    }
+    await shows(page, "flights", sum([carrier], "flights"));
+    await shows(page, "miles", sum([carrier], "miles"));
+    await shows(page, "worst_delay", Math.max(...[...right.get(carrier).values()].map((day) => day.worst_delay)));
+  }
+}
+
+async function sealLineMoves({ today, on, picture }) {
+  const page = await on(today);
+  const sealed = () => page.locator("#chart").getAttribute("data-sealed");
+  const first = await until("a day is sealed", sealed, Boolean);
+  const flights = await total(page, "flights");
+  await until("the seal line moves", sealed, (day) => day > first);
+  await until("the head says so", () => text(page, "#sealed-through"), (day) => day > first);
+  await until("the total grows", () => total(page, "flights"), (now) => now > flights);
+  await until("open days are open", async () => (await table(page)).map((row) => row[2]), (from) => from[0] === "speed" && from.at(-1) === "batch");
+  await picture(page, "today-1280");
+}
+
+async function filtersWork({ past, on }) {
+  const page = await on(past);
+  await page.selectOption("#measure", "miles");
+  await until("the address", () => query(page).get("measure"), (measure) => measure === "miles");
+  await until("its total is marked", () => text(page, "#totals .chosen dt"), (name) => name === "miles");
+  await page.fill("#from", "2013-03-01");
+  await page.fill("#to", "2013-03-31");
+  const march = (day) => day.startsWith("2013-03");
+  await shows(page, "flights", sum([...right.keys()], "flights", march));
+  assert.equal(query(page).get("from"), "2013-03-01");
+  await page.click("#key-input");
+  await page.locator("#key-list li", { hasText: "B6" }).click();
+  await shows(page, "flights", sum(["B6"], "flights", march));
+  assert.deepEqual(keys(page), [["B6"]]);
+  await page.goBack();
+  await shows(page, "flights", sum([...right.keys()], "flights", march));
+  assert.deepEqual(keys(page), []);
+  await page.goForward();
+  await shows(page, "flights", sum(["B6"], "flights", march));
+  await page.reload();
+  await shows(page, "flights", sum(["B6"], "flights", march));
+  assert.equal(await page.inputValue("#from"), "2013-03-01");
+  await page.click('#presets [data-range="7"]');
+  await shows(page, "flights", sum(["B6"], "flights", (day) => day >= "2013-12-26"));
+  assert.equal(await page.getAttribute('#presets [data-range="7"]', "aria-pressed"), "true");
+  await page.click('#presets [data-range="all"]');
+  await page.selectOption("#view", "by-origin");
+  await shows(page, "flights", sum([...right.keys()], "flights"));
+  assert.deepEqual(keys(page), []);
+}
+
+async function keyboardWorks({ past, on }) {
+  const page = await on(past);
+  const reached = [];
+  await page.keyboard.press("Tab");
+  for (let presses = 0; presses < 40; presses += 1) {
+    const at = await page.evaluate(() => document.activeElement.id || document.activeElement.dataset.range || document.activeElement.className);
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement.closest(".chips") ?? document.activeElement).outlineStyle);
+    assert.notEqual(outline, "none", `${at} shows that it has the focus`);
+    if (reached.at(-1) !== at) reached.push(at);
+    if (at === "chart") break;
+    await page.keyboard.press("Tab");
+  }
+  assert.deepEqual(reached, ["skip", "theme", "view", "measure", "key-input", "all", "90", "30", "7", "from", "to", "chart"]);
+  await page.keyboard.press("Home");
+  assert.match(await text(page, "#tip"), /2013-01-01/);
+  await page.keyboard.press("ArrowRight");
+  const tip = await text(page, "#tip");
+  assert.match(tip, /2013-01-02/);
+  assert.match(tip, /batch/);
+  await page.keyboard.press("Escape");
+  assert.ok(await page.locator("#tip").isHidden());
+  await page.focus("#key-input");
+  await page.keyboard.type("u");
+  await page.locator("#key-list li[aria-selected=true]").waitFor();
+  await page.keyboard.press("Escape");
+  assert.ok(await page.locator("#key-list").isHidden());
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type("U");
+  await until("UA is offered", () => page.locator("#key-list li[aria-selected=true]").innerText(), (found) => found === "UA");
+  await page.keyboard.press("Enter");
+  await shows(page, "flights", sum(["UA"], "flights"));
+  assert.deepEqual(keys(page), [["UA"]]);
+  await page.keyboard.press("Backspace");
+  await shows(page, "flights", sum([...right.keys()], "flights"));
+}
+
+async function topTableWorks({ past, on }) {
+  const page = await on(past);
+  const first = () => page.locator("#top-body tr").first().locator("td").allInnerTexts();
+  const most = (measure) => [...right.keys()].sort((a, b) => sum([b], measure) - sum([a], measure))[0];
+  await until("the most flights", first, (cells) => cells[1] === most("flights") && number(cells[3]) === sum([most("flights")], "flights"));
+  await page.locator("#top-head button", { hasText: "miles" }).click();
+  await until("the most miles", first, (cells) => cells[1] === most("miles") && number(cells.at(-1)) === sum([most("miles")], "miles"));
+  assert.equal(query(page).get("measure"), "miles");
+  await page.locator("#top-body button", { hasText: "DL" }).click();
+  await shows(page, "miles", sum(["DL"], "miles"));
+  assert.deepEqual(keys(page), [["DL"]]);
+  await page.locator("#top-body button[aria-pressed=true]", { hasText: "DL" }).click();
+  await shows(page, "miles", sum([...right.keys()], "miles"));
+}
+
+async function compositeKeysWork({ past, on }) {
+  const page = await on(past, { path: "/?view=by-route&measure=flights" });
+  await page.focus("#key-input");
+  await page.keyboard.type("JFK, LA");
+  await until("a route is offered", () => page.locator("#key-list li[aria-selected=true]").innerText(), (found) => found === "JFK → LAS");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  assert.deepEqual(keys(page), [["JFK", "LAX"]]);
+  const answer = await past.get("/api/views/by-route/value?key=JFK&key=LAX");
+  await shows(page, "flights", answer.value.flights);
+}
+
+async function severalKeys({ past, on, picture }) {
+  const page = await on(past, { path: address("flights", "UA") + "&" + new URLSearchParams({ k: '["B6"]' }) });
+  const rows = await until("both keys' days", () => table(page), (rows) => rows.length === right.get("UA").size + right.get("B6").size, 10_000);
+  for (const [day, key, value] of rows) assert.equal(number(value), right.get(key).get(day).flights, `${key} ${day}`);
+  await page.locator("#days summary").click();
+  await picture(page, "several-1280");
+}
+
+async function refusalsAreSentences({ past, on }) {
+  const page = await on(past);
+  // The browser itself notes each answer of 400 on the console.
+  page.isAlone = true;
+  await page.goto(`${past.at}/?view=by-carrier&measure=flights&from=2013-05-01&to=2013-04-01`);
+  const said = await until("a sentence", () => page.locator("#problem").innerText(), Boolean, 10_000);
+  assert.match(said, /from|to/);
+  assert.ok(await page.locator("#banner").isHidden(), "the engine is there");
+  await page.click('#presets [data-range="all"]');
+  await until("it goes", () => page.locator("#problem").isHidden(), Boolean, 10_000);
+  await shows(page, "flights", sum([...right.keys()], "flights"));
+}
+
+async function layoutAndColours({ past, on, picture }) {
+  for (const width of [1280, 390]) {
+    for (const dark of [false, true]) {
+      for (const path of ["/", "/?view=by-route&measure=mean_delay&days=7&k=" + encodeURIComponent('["JFK","LAX"]')]) {
+        const page = await on(past, { width, dark, path });
+        await page.locator("#chart canvas").waitFor();
+        await page.locator("#top-body tr").first().waitFor();
+        const name = `${path === "/" ? "all" : "week"}-${width}-${dark ? "dark" : "light"}`;
+        await picture(page, name);
+        const found = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, paper: getComputedStyle(document.body).backgroundColor }));
+        assert.ok(found.scroll <= width, `${name}: ${found.scroll} px wide`);
+        const light = found.paper.match(/\d+/g).slice(0, 3).every((part) => Number(part) > 128);
+        assert.equal(light, !dark, `${name}: the ground is ${found.paper}`);
+        await page.evaluate(AXE);
+        const { violations } = await page.evaluate(() => axe.run());
+        const bad = violations.filter((one) => ["serious", "critical"].includes(one.impact));
+        assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`), [], name);
+      }
+    }
+  }
+}
+
+async function reconnects({ today, on, picture }) {
+  const page = await on(today);
+  page.isAlone = true;
+  await today.stop("SIGKILL");
+  await until("the banner", () => text(page, "#banner"), (said) => said.includes("does not answer"), 10_000);
+  assert.equal(await page.getAttribute("#state", "data-state"), "gone");
+  assert.ok(await page.evaluate(() => document.body.classList.contains("stale")));
+  await picture(page, "gone-1280");
+  const flights = await total(page, "flights");
+  await today.start();
+  await until("it is back", () => text(page, "#banner"), (said) => said.includes("is back"), 20_000);
+  page.isAlone = false;
+  assert.ok(!(await page.evaluate(() => document.body.classList.contains("stale"))));
+  await until("the total goes on", () => total(page, "flights"), (now) => now > flights);
+}
+
+export const tests = [
+  ["values are the right answers", valuesAreRight],
+  ["the seal line moves", sealLineMoves],
+  ["filters work, and are in the address", filtersWork],
+  ["the keyboard is enough", keyboardWorks],
+  ["the top table ranks and chooses", topTableWorks],
+  ["composite keys", compositeKeysWork],
+  ["several keys", severalKeys],
+  ["a refusal is a sentence", refusalsAreSentences],
+  ["widths, colours, accessibility", layoutAndColours],
+  ["gone, and back", reconnects],
+];
