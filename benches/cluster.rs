@@ -16,7 +16,6 @@
 mod graph;
 #[path = "graph/traffic.rs"]
 mod traffic;
-#[allow(dead_code)]
 mod workload;
 
 use std::net::TcpListener;
@@ -206,9 +205,9 @@ impl Member {
             let ticks = shares[mine].lock().unwrap().take().unwrap();
             let mut graph = Graph::build(worker, &archive);
             // All begin together.
-            graph.advance(worker);
+            graph.settle(worker);
             let start = Instant::now();
-            ticks.into_iter().for_each(|tick| graph.enter(worker, tick));
+            ticks.into_iter().for_each(|tick| graph.enter(worker, tick, 1));
             let seconds = start.elapsed().as_secs_f64();
             if !is_counted {
                 let everything = Query::rows(KeyRange::all(), DayRange::ALL);

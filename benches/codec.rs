@@ -17,8 +17,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod codecs;
-// The hash maps are for the other benchmark.
-#[allow(dead_code)]
 mod workload;
 
 use std::time::Instant;

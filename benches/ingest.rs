@@ -1,18 +1,22 @@
 //! What ingest costs: five million events folded by day and key, beside a plain hash map.
 //!
 //! Dayfold runs its whole graph, queries included, with its archive in memory: days close, are sorted
-//! and sealed during the run. One tick is in flight at a time: the next one enters when the one before
-//! is visible to queries. The time ends when the last event is visible. Every result is compared with
-//! that of the hash map, row by row; without that, no figure is printed.
+//! and sealed during the run, on threads that share the processors with the workers. With one tick in
+//! flight, the next one enters when the one before is visible to queries; the engine has up to four. The
+//! time ends when the last event is visible. Every result is compared with that of the hash map, row by
+//! row; without that, no figure is printed.
 //!
 //! The programs take turns, and the ratios are those within a round. `cargo bench --bench ingest --
-//! 1x1000` measures one line only, one worker in ticks of 1,000; `-- latency` the latencies.
+//! 1x1000` measures one line only, one worker in ticks of 1,000; `-- latency` the latencies. `-- profile
+//! 1x1000` loads a line again and again and compares totals only: for a profiler, which would see little
+//! else than the comparison otherwise.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod graph;
 mod workload;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,10 +25,11 @@ use dayfold::key::KeyRange;
 use dayfold::serve::Query;
 use dayfold::time::{Day, DayRange};
 
-use graph::{Graph, compare, share};
-use workload::{DAY_MS, DAYS, EVENTS, Event, Groups, START};
+use graph::{Graph, Reply, share};
+use workload::{DAY_MS, DAYS, EVENTS, Event, Groups, START, Stats};
 
 const ROUNDS: usize = 5;
+const PROFILED_ROUNDS: usize = 20;
 /// Ticks whose latency is measured, the last of the run.
 const MEASURED_TICKS: usize = 300;
 
@@ -37,27 +42,54 @@ fn main() {
         EVENTS / 1_000_000,
         reference.len()
     );
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    if only.as_deref() != Some("latency") {
-        throughput(&events, &reference, only.as_deref());
-    }
-    if only.as_deref().is_none_or(|only| only == "latency") {
-        latency(&events, &reference);
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => {
+            throughput(&events, &reference, None);
+            latency(&events, &reference);
+        }
+        ["latency"] => latency(&events, &reference),
+        ["profile", line] => profile(&events, &reference, line),
+        [line, ..] => throughput(&events, &reference, Some(line)),
     }
 }
 
-/// One line of the table: on how many workers, in ticks of how many events.
+/// Loads one line again and again, with nothing besides that could be avoided.
+fn profile(events: &[Event], reference: &Groups, line: &str) {
+    let line: Vec<usize> = line.split('x').map(|number| number.parse().unwrap()).collect();
+    let &[workers, tick, ref in_flight @ ..] = &line[..] else { panic!("a line such as 1x1000") };
+    let in_flight = in_flight.first().copied().unwrap_or(1);
+    let mut rates: Vec<f64> = Vec::new();
+    for _ in 0..PROFILED_ROUNDS {
+        let load = cut(events, tick);
+        let run = Run { workers, load, measured: vec![], in_flight, compared: Compared::Totals };
+        rates.push(rate(run.execute(reference).load));
+    }
+    let (best, median) = summary(rates);
+    println!("{line:?}: {:.1} M best, {:.1} M median", best / 1e6, median / 1e6);
+}
+
+/// One line of the table: on how many workers, in ticks of how many events, of which so many may be on
+/// their way at once.
 struct Line {
     workers: usize,
     tick: usize,
+    in_flight: usize,
     rates: Vec<f64>,
     ratios: Vec<f64>,
 }
 
 fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
-    let ticks = [100_000, 10_000, 1_000];
-    let line =
-        |workers| ticks.map(|tick| Line { workers, tick, rates: Vec::new(), ratios: Vec::new() });
+    // The engine has up to 4 ticks in flight.
+    let ticks = [(100_000, 1), (10_000, 1), (1_000, 1), (1_000, 4)];
+    let line = |workers| {
+        ticks.map(|(tick, in_flight)| {
+            let (rates, ratios) = (Vec::new(), Vec::new());
+            Line { workers, tick, in_flight, rates, ratios }
+        })
+    };
     let mut lines: Vec<Line> = [1, 2].into_iter().flat_map(line).collect();
     lines.retain(|line| only.is_none_or(|only| only == format!("{}x{}", line.workers, line.tick)));
     let mut plain = [Vec::new(), Vec::new()];
@@ -70,22 +102,24 @@ fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
         plain[0].push(rate(one));
         plain[1].push(rate(two));
         for line in &mut lines {
-            let run = Run { workers: line.workers, load: cut(events, line.tick), measured: vec![] };
+            let Line { workers, tick, in_flight, .. } = *line;
+            let load = cut(events, tick);
+            let run = Run { workers, load, measured: vec![], in_flight, compared: Compared::Rows };
             let rate = rate(run.execute(reference).load);
             line.ratios.push(rate / rate_of(&plain[line.workers - 1]));
             line.rates.push(rate);
         }
     }
-    println!("\n{:<34} {:>10} {:>10} {:>8} {:>8}", "", "best", "median", "best", "median");
+    println!("\n{:<40} {:>10} {:>10} {:>8} {:>8}", "", "best", "median", "best", "median");
     for (name, rates) in ["hash map, 1 thread", "hash map, 2 threads"].iter().zip(plain) {
         let (best, median) = summary(rates);
-        println!("{name:<34} {:>8.1} M {:>8.1} M", best / 1e6, median / 1e6);
+        println!("{name:<40} {:>8.1} M {:>8.1} M", best / 1e6, median / 1e6);
     }
-    for Line { workers, tick, rates, ratios } in lines {
-        let name = format!("dayfold, {workers} worker(s), ticks of {tick}");
+    for Line { workers, tick, in_flight, rates, ratios } in lines {
+        let name = format!("{workers} worker(s), ticks of {tick}, {in_flight} in flight");
         let ((best, median), (best_ratio, ratio)) = (summary(rates), summary(ratios));
         let (best, median) = (best / 1e6, median / 1e6);
-        println!("{name:<34} {best:>8.1} M {median:>8.1} M {best_ratio:>8.2} {ratio:>8.2}");
+        println!("{name:<40} {best:>8.1} M {median:>8.1} M {best_ratio:>8.2} {ratio:>8.2}");
     }
 }
 
@@ -93,11 +127,14 @@ fn latency(events: &[Event], reference: &Groups) {
     println!("\nlatency after {} million events (p50, p99)", EVENTS / 1_000_000);
     for workers in [1, 2] {
         let (load, last) = events.split_at(EVENTS - MEASURED_TICKS * 1_000);
-        let run = Run { workers, load: cut(load, 100_000), measured: cut(last, 1_000) };
-        let Outcome { visible, answered, .. } = run.execute(reference);
-        for (name, times) in
-            [("a tick of 1,000 is visible", visible), ("point over 7 days is answered", answered)]
-        {
+        let (load, measured) = (cut(load, 100_000), cut(last, 1_000));
+        let run = Run { workers, load, measured, in_flight: 1, compared: Compared::Rows };
+        let Outcome { visible, answered, at_once, .. } = run.execute(reference);
+        for (name, times) in [
+            ("a tick of 1,000 is visible", visible),
+            ("a tick later, a key over 7 days", answered),
+            ("a key over 7 days, at once", at_once),
+        ] {
             let (p50, p99) = percentiles(times);
             println!("{workers} worker(s), {name:<32} {p50:>8.1?} {p99:>8.1?}");
         }
@@ -134,6 +171,45 @@ struct Run {
     load: Vec<Vec<Event>>,
     /// Ticks to enter afterwards, timed one by one.
     measured: Vec<Vec<Event>>,
+    /// How many ticks of the load may be on their way at once.
+    in_flight: usize,
+    compared: Compared,
+}
+
+/// What is compared with the hash map in the end.
+#[derive(Clone, Copy)]
+enum Compared {
+    /// Every row.
+    Rows,
+    /// All rows combined.
+    Totals,
+}
+
+impl Compared {
+    fn query(self) -> Query<u64> {
+        match self {
+            Compared::Rows => Query::rows(KeyRange::all(), DayRange::ALL),
+            Compared::Totals => Query::total(DayRange::ALL),
+        }
+    }
+
+    /// Ends the program unless the answer holds exactly what the reference does.
+    fn compare(self, answer: &Reply, reference: &Groups) {
+        let wrong = match self {
+            Compared::Rows => workload::wrong_rows(&answer.items, reference, 1),
+            Compared::Totals => {
+                let (count, sum, greatest) = answer.value().expect("there are events");
+                let found = (count.0 as u64, sum.value() as u64, greatest.0);
+                let add = |a: Stats, b: &Stats| (a.0 + b.0, a.1 + b.1, a.2.max(b.2));
+                usize::from(found != reference.values().fold((0, 0, 0), add))
+            }
+        };
+        if wrong > 0 {
+            eprintln!("{wrong} results of {} differ from the hash map's", reference.len());
+            std::process::exit(1);
+        }
+        assert_eq!(answer.certificate.late, 0);
+    }
 }
 
 #[derive(Default)]
@@ -141,55 +217,73 @@ struct Outcome {
     load: Duration,
     visible: Vec<Duration>,
     answered: Vec<Duration>,
+    at_once: Vec<Duration>,
 }
 
 impl Run {
     /// Runs, and compares the result with `reference`.
     fn execute(self, reference: &Groups) -> Outcome {
-        let workers = self.workers;
+        let Run { workers, in_flight, compared, .. } = self;
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let rows = Arc::new(Mutex::new(None));
         // Each worker takes its own share of every tick; they are cut before the time begins.
+        // One more, which never enters: it lies above the others in memory. Without it, the last tick to be
+        // freed would have the allocator give the memory of them all back to the system, within the time;
+        // the hash map only reads its ticks.
+        let share = |ticks: &[Vec<Event>], worker: usize| -> Vec<Vec<Event>> {
+            let mut shared = share(ticks, worker, workers);
+            shared.extend(shared.last().cloned());
+            shared
+        };
         let shares: Vec<_> = (0..workers)
             .map(|worker| {
-                let share = |ticks| share(ticks, worker, workers);
-                Mutex::new(Some((share(&self.load), share(&self.measured))))
+                Mutex::new(Some((share(&self.load, worker), share(&self.measured, worker))))
             })
             .collect();
         let (out, all, archive) = (Arc::clone(&outcome), Arc::clone(&rows), Archive::in_memory());
         let begin = std::sync::Barrier::new(workers);
+        let asked = Arc::new(AtomicBool::new(false));
         let guards = timely::execute(timely::Config::process(workers), move |worker| {
-            let (load, measured) = shares[worker.index()].lock().unwrap().take().unwrap();
+            let (mut load, measured) = shares[worker.index()].lock().unwrap().take().unwrap();
             let mut graph = Graph::build(worker, &archive);
+            let _above = load.pop();
             begin.wait();
             let start = Instant::now();
             for tick in load {
-                graph.enter(worker, tick);
+                graph.enter(worker, tick, in_flight);
             }
+            graph.wait(worker, 1);
             let load = start.elapsed();
             let timed = |run: &mut dyn FnMut()| {
                 let start = Instant::now();
                 run();
                 start.elapsed()
             };
+            let ticks = measured.len().saturating_sub(1);
             let mut measured = measured.into_iter();
-            let visible: Vec<Duration> = (0..measured.len())
-                .map(|_| timed(&mut || graph.enter(worker, measured.next().unwrap())))
+            let visible: Vec<Duration> = (0..ticks)
+                .map(|_| timed(&mut || graph.enter(worker, measured.next().unwrap(), 1)))
                 .collect();
             let last = Day(((START / DAY_MS) as i32) + DAYS as i32);
-            let days = DayRange::new(Day(last.0 - 7), last);
+            let query = |rank: usize| {
+                Query::point(workload::key(rank * 7), DayRange::new(Day(last.0 - 7), last))
+            };
             let answered: Vec<Duration> = (0..visible.len())
-                .map(|rank| Query::point(workload::key(rank * 7), days))
-                .map(|query| timed(&mut || drop(graph.ask(worker, query.clone()))))
+                .map(|rank| timed(&mut || drop(graph.ask(worker, query(rank)))))
                 .collect();
-            let everything = graph.ask(worker, Query::rows(KeyRange::all(), DayRange::ALL));
+            let at_once = graph.ask_at_once(worker, (0..ticks * 10).map(query), &asked);
+            // Days that have closed, all but the last one, are to be in the answer as batch views.
+            let closed = last.previous().previous();
+            let wait = Some(Duration::from_millis(1));
+            worker.step_or_park_while(wait, || graph.status.sealed_through() < Some(closed));
+            let everything = graph.ask(worker, compared.query());
             if worker.index() == 0 {
                 *all.lock().unwrap() = everything;
-                *out.lock().unwrap() = Outcome { load, visible, answered };
+                *out.lock().unwrap() = Outcome { load, visible, answered, at_once };
             }
         });
         guards.unwrap().join().into_iter().for_each(|result| result.unwrap());
-        compare(rows.lock().unwrap().take().unwrap(), reference);
+        compared.compare(&rows.lock().unwrap().take().unwrap(), reference);
         let mut outcome = outcome.lock().unwrap();
         std::mem::take(&mut *outcome)
     }

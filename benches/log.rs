@@ -13,8 +13,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod figures;
-// The hash map on two threads is for another benchmark.
-#[allow(dead_code)]
 mod workload;
 
 fn main() {

@@ -130,7 +130,8 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
                     |input, output| {
                         input.for_each(|capability, data| {
                             let Some(moment) = capability.least().copied() else { return };
-                            let rows = data.drain(..);
+                            // What cancels out within a tick is no change.
+                            let rows = data.drain(..).filter(|row| !row.aggregate.is_zero());
                             let changes =
                                 rows.map(|row| ((row.day, row.key), moment, row.aggregate));
                             output.session(&capability).give_iterator(changes);

@@ -13,10 +13,59 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use dayfold_derive::Key;
+
 /// The number of partitions of every view's keys; the unit of exchange, of tables and of files.
 pub const PARTITIONS: usize = 256;
 
-/// A key of a view: integers, `bool`, `String`, bytes, and tuples of these; or the embedder's own type.
+/// A key of a view: integers, `bool`, `String`, bytes, options and tuples of these; a struct of keys, by
+/// derive; or the embedder's own type.
+///
+/// ```
+/// use dayfold::key::check_key_laws;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(
+///     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+/// )]
+/// struct Sensor {
+///     site: String,
+///     number: u32,
+/// }
+///
+/// let sensor = |site: &str, number| Sensor { site: site.to_owned(), number };
+/// check_key_laws(&[sensor("cellar", 2), sensor("cellar", 10), sensor("roof", 1)]);
+/// ```
+///
+/// A derived key is encoded as the tuple of its fields, so that
+/// [`KeyRange::within`] finds those of one `site`. By hand, a type whose values sort as another key's may
+/// use the encoding of that one:
+///
+/// ```
+/// use dayfold::key::{Key, KeyError, check_key_laws};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// enum Severity {
+///     Low = 1,
+///     High = 2,
+/// }
+///
+/// impl Key for Severity {
+///     fn encode(&self, out: &mut Vec<u8>) {
+///         (*self as u8).encode(out);
+///     }
+///     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+///         match u8::decode(bytes)? {
+///             1 => Ok(Severity::Low),
+///             2 => Ok(Severity::High),
+///             _ => Err(KeyError { expected: "severity" }),
+///         }
+///     }
+/// }
+///
+/// check_key_laws(&[Severity::Low, Severity::High]);
+/// ```
 ///
 /// # Laws
 /// `decode(encode(k)) == k`; `a.cmp(b)` equals the bytewise order of the encodings; no encoding is a
@@ -80,6 +129,12 @@ pub fn partition(hash: u64) -> usize {
 #[inline]
 pub fn sort_position(hash: u64) -> u64 {
     hash.rotate_left(7)
+}
+
+/// The hash that has this position in sealed files.
+#[inline]
+pub(crate) fn hash_at(position: u64) -> u64 {
+    position.rotate_right(7)
 }
 
 /// The worker that owns a partition.
@@ -174,7 +229,7 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         out.push(byte);
         if byte == 0 {
@@ -242,6 +297,22 @@ macro_rules! list_key {
 
 list_key!(String, Vec<u8>);
 
+/// A `0` for none, which comes first, or a `1` and the key.
+impl<K: Key> Key for Option<K> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.is_some().encode(out);
+        if let Some(key) = self {
+            key.encode(out);
+        }
+    }
+    fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+        bool::decode(bytes)?.then(|| K::decode(bytes)).transpose()
+    }
+    fn heap_bytes(&self) -> usize {
+        self.as_ref().map_or(0, Key::heap_bytes)
+    }
+}
+
 macro_rules! tuple_key {
     ($($part:ident . $index:tt),*) => {
         impl<$($part: Key),*> Key for ($($part,)*) {
@@ -305,7 +376,8 @@ impl KeyRange {
         KeyRange::starting_with(lower)
     }
 
-    fn starting_with(lower: Vec<u8>) -> KeyRange {
+    /// Keys whose encoding begins with these bytes.
+    pub(crate) fn starting_with(lower: Vec<u8>) -> KeyRange {
         // The least byte string above all that begin with `lower`: its last byte below FF, raised.
         let mut upper = lower.clone();
         while upper.last() == Some(&0xFF) {

@@ -55,14 +55,17 @@
 //! - [`aggregate`]: what is kept for each day and key; ⊕ and its laws
 //! - [`view`]: a definition, and the pure decisions that follow from it: days, closings, floors
 //! - `dataflow` ([`FoldDays`], [`DayView`]): the whole graph on one screen
+//! - `collection` ([`FoldChanges`]): differential collections in and out, with retractions
 //! - `speed`: combine, the tables of unsealed days, the deltas of later ticks, the stages of a seal
 //! - [`archive`]: where sealed days go, and the threads that write them
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
 //! - [`store`]: the data folder, its manifests, and how they are recovered
 //! - [`log`]: every accepted event, append-only, and what of it is committed
+//! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
+//! - `http`, with the feature of that name: views over HTTP, and a dashboard
 //! - [`cluster`]: workers and processes, and how they find each other
 //! - [`latency`]: how long things take, in a Dayfold or in anything else
 //!
@@ -71,8 +74,12 @@ pub mod aggregate;
 pub mod archive;
 pub mod batch;
 pub mod cluster;
+mod collection;
 mod dataflow;
 pub mod engine;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod import;
 pub mod key;
 pub mod latency;
 pub mod log;
@@ -86,11 +93,18 @@ pub mod view;
 
 pub use archive::Archive;
 pub use cluster::Cluster;
+pub use collection::FoldChanges;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use engine::Engine;
+pub use key::Key;
 pub use moment::Moment;
 
 /// The examples of the README are compiled and run with the doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so are those of `docs/embedding.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

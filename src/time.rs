@@ -59,10 +59,9 @@ impl Day {
     }
 
     fn from_date(date: Date) -> Day {
-        let utc = date.at(0, 0, 0, 0).to_zoned_datetime(TimeZone::UTC);
-        // A civil date is a whole number of days from the epoch in UTC, and within i32.
-        let seconds = utc.map(|zoned| zoned.timestamp().as_second()).unwrap_or_default();
-        Day(seconds.div_euclid(86_400) as i32)
+        // Not by way of an instant: those end a day before the last date.
+        let hours = date.duration_since(Date::constant(1970, 1, 1)).as_hours();
+        Day((hours / 24) as i32)
     }
 }
 
@@ -331,6 +330,19 @@ impl DayFinder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_date_that_can_be_read_is_written_as_it_was() {
+        for text in
+            ["0000-01-01", "1582-10-15", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"]
+        {
+            assert_eq!(text.parse::<Day>().unwrap().to_string(), text);
+        }
+        let ends = [(-9999, 1, 1, -4_371_587), (9999, 12, 31, 2_932_896)];
+        for (year, month, day, days) in ends {
+            assert_eq!(Day::from_ymd(year, month, day).unwrap(), Day(days), "{year}");
+        }
+    }
 
     fn ms(text: &str) -> EventTime {
         text.parse::<Timestamp>().unwrap().as_millisecond()

@@ -2,13 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../benches/graph/mod.rs"]
-#[allow(dead_code, reason = "the benchmarks need more of it")]
 mod graph;
 #[path = "../benches/graph/traffic.rs"]
 #[allow(dead_code, reason = "the benchmarks need more of it")]
 mod traffic;
 #[path = "../benches/workload/mod.rs"]
-#[allow(dead_code, reason = "the benchmarks need more of it")]
 mod workload;
 
 use dayfold::Archive;
@@ -26,7 +24,7 @@ fn workers_receive_rows_that_differ_by_a_tenth_at_most() {
                 let received = Received::count(worker, workers);
                 let mut graph = Graph::build(worker, &archive);
                 for tick in share(&ticks, worker.index(), workers) {
-                    graph.enter(worker, tick);
+                    graph.enter(worker, tick, 1);
                 }
                 worker.log_register().unwrap().flush();
                 let [all, from_others, _] = received.borrow().rows();

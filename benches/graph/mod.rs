@@ -1,27 +1,41 @@
 //! The graph that the benchmarks run: the whole of Dayfold, queries included, over the workload.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Max, Sum};
 use dayfold::serve::{Answer, Query};
 use dayfold::time::EventTime;
 use dayfold::view::View;
-use dayfold::{Archive, FoldDays, Moment};
+use dayfold::{Archive, FoldDays, Moment, ViewStatus};
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
 use crate::workload::{self, DISORDER_MS, Event, Groups, State};
 
+/// Closed tables that may wait to be sealed: about the engine's bound.
+const SEALING_MAX: usize = 8;
+
 pub(crate) type Reply = Answer<u64, State>;
 
 /// The graph of one worker, and where it stands.
 pub(crate) struct Graph {
-    events: InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Event>>>,
-    queries: InputHandle<Moment, timely::container::CapacityContainerBuilder<Vec<Query<u64>>>>,
+    events: InputHandle<Moment, CapacityContainerBuilder<Vec<Event>>>,
+    queries: InputHandle<Moment, CapacityContainerBuilder<Vec<Query<u64>>>>,
     probe: ProbeHandle<Moment>,
-    answer: std::rc::Rc<std::cell::RefCell<Option<Reply>>>,
+    answer: Rc<RefCell<Option<Reply>>>,
     view: View,
     watermark: EventTime,
     now: Moment,
+    pub(crate) status: ViewStatus,
+    /// The moments after the ticks that are not visible yet, as far as this worker has looked.
+    waiting: VecDeque<Moment>,
 }
 
 impl Graph {
@@ -30,33 +44,45 @@ impl Graph {
         let view = View::new("bench").unwrap();
         let (mut events, mut queries) = (InputHandle::new(), InputHandle::new());
         let probe = ProbeHandle::new();
-        let answer = std::rc::Rc::new(std::cell::RefCell::new(None));
-        worker.dataflow(|scope| {
+        let answer = Rc::new(RefCell::new(None));
+        let status = worker.dataflow(|scope| {
             let stats = |&(time, key, value): &Event| {
                 Some((time, key, (Count::one(), Sum::from(value), Max(value))))
             };
             let events = events.to_stream(scope);
             let mut folded = events.fold_days(view.clone(), archive, stats).unwrap();
             folded.progress().probe_with(&probe);
-            let answered = std::rc::Rc::clone(&answer);
+            let answered = Rc::clone(&answer);
             let answers = folded.serve(queries.to_stream(scope));
             answers
                 .inspect(move |reply: &Reply| *answered.borrow_mut() = Some(reply.clone()))
                 .probe_with(&probe);
+            folded.status()
         });
         let now = Moment::new(EventTime::MIN, 1);
         events.advance_to(now);
         queries.advance_to(now);
-        Graph { events, queries, probe, answer, view, watermark: EventTime::MIN, now }
+        Graph {
+            events,
+            queries,
+            probe,
+            answer,
+            view,
+            watermark: EventTime::MIN,
+            now,
+            status,
+            waiting: VecDeque::new(),
+        }
     }
 
-    /// Enters a tick, and waits until it is visible.
-    pub(crate) fn enter(&mut self, worker: &mut Worker, mut tick: Vec<Event>) {
+    /// Enters a tick, and waits until fewer than `in_flight` are not visible yet.
+    pub(crate) fn enter(&mut self, worker: &mut Worker, mut tick: Vec<Event>, in_flight: usize) {
         // The next floor: all days close that these events show to be over, grace included.
         let newest = tick.last().map_or(self.watermark, |(time, ..)| time - DISORDER_MS);
         self.watermark = self.watermark.max(newest);
         self.events.send_batch(&mut tick);
-        self.advance(worker);
+        self.advance();
+        self.wait(worker, in_flight);
     }
 
     /// Asks a query, if this is the first worker, and waits for the answer.
@@ -64,17 +90,62 @@ impl Graph {
         if worker.index() == 0 {
             self.queries.send(query);
         }
-        self.advance(worker);
+        self.advance();
+        self.wait(worker, 1);
         self.answer.take()
     }
 
+    /// Asks as the engine does: at a moment that is complete already, so that no tick has to pass before
+    /// the answer comes. Only the first worker asks; the others do their part until it is through.
+    pub(crate) fn ask_at_once(
+        &mut self,
+        worker: &mut Worker,
+        queries: impl Iterator<Item = Query<u64>>,
+        asked: &AtomicBool,
+    ) -> Vec<Duration> {
+        self.events.advance_to(Moment::new(self.now.floor, self.now.tick + 1));
+        if worker.index() > 0 {
+            worker.step_or_park_while(Some(Duration::from_millis(1)), || !asked.load(Relaxed));
+            return Vec::new();
+        }
+        let answer = Rc::clone(&self.answer);
+        let mut one = |query| {
+            let start = Instant::now();
+            self.queries.send(query);
+            self.queries.flush();
+            worker.step_or_park_while(None, || answer.borrow().is_none());
+            let time = start.elapsed();
+            drop(answer.take());
+            time
+        };
+        let times = queries.map(&mut one).collect();
+        asked.store(true, Relaxed);
+        times
+    }
+
     /// Ends a tick on this worker, and waits until it is visible.
-    pub(crate) fn advance(&mut self, worker: &mut Worker) {
+    pub(crate) fn settle(&mut self, worker: &mut Worker) {
+        self.advance();
+        self.wait(worker, 1);
+    }
+
+    fn advance(&mut self) {
         let floor = self.now.floor.max(self.view.floor_at(self.watermark));
         self.now = Moment::new(floor, self.now.tick + 1);
+        self.waiting.push_back(self.now);
         self.events.advance_to(self.now);
         self.queries.advance_to(self.now);
-        worker.step_or_park_while(None, || self.probe.less_than(&self.now));
+    }
+
+    /// Waits until fewer than `in_flight` ticks are not visible yet.
+    pub(crate) fn wait(&mut self, worker: &mut Worker, in_flight: usize) {
+        while self.waiting.len() >= in_flight
+            && let Some(next) = self.waiting.pop_front()
+        {
+            worker.step_or_park_while(None, || self.probe.less_than(&next));
+        }
+        // As the engine does: what is closed and not sealed is bounded.
+        worker.step_or_park_while(None, || self.status.sealing() > SEALING_MAX);
     }
 }
 

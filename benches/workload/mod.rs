@@ -1,5 +1,8 @@
 //! The workload of the benchmarks, and the program that does the same without a dataflow.
 
+// Each benchmark takes what it needs of it.
+#![allow(dead_code)]
+
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -112,7 +115,7 @@ pub(crate) fn hash_maps(ticks: &[Vec<Event>]) -> (usize, Duration) {
 }
 
 #[inline]
-fn add(groups: &mut Groups, (time, key, value): Event) {
+pub(crate) fn add(groups: &mut Groups, (time, key, value): Event) {
     // All times are after 1970, and the days are those of UTC.
     let day = (time as u64 / DAY_MS as u64) as u32;
     let stats = groups.entry((day, key)).or_insert((0, 0, 0));

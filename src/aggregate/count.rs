@@ -50,6 +50,8 @@ impl Abelian for Count {
     }
 }
 
+super::multiply!(Count(i64) by i32, i64, isize);
+
 impl Aggregate for Count {}
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ mod sum;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
+pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 
 pub use count::Count;
 pub use decimal::{Decimal, DecimalError};
@@ -102,6 +102,22 @@ pub trait Aggregate:
         0
     }
 }
+
+/// Differences by which collections repeat an event, or take it back; see
+/// [`FoldChanges`](crate::FoldChanges).
+macro_rules! multiply {
+    ($aggregate:ident($inner:ty) by $($times:ty),*) => { $(
+        impl differential_dataflow::difference::Multiply<$times> for $aggregate {
+            type Output = $aggregate;
+            #[inline]
+            fn multiply(self, times: &$times) -> $aggregate {
+                // ⊕ wraps as well: so `n` times is the same as ⊕, `n` times.
+                $aggregate(self.0.wrapping_mul(*times as $inner))
+            }
+        }
+    )* };
+}
+use multiply;
 
 macro_rules! tuple_aggregate {
     ($($part:ident . $index:tt),*) => {

@@ -73,6 +73,8 @@ impl Abelian for Sum {
     }
 }
 
+super::multiply!(Sum(i128) by i32, i64, isize);
+
 impl Aggregate for Sum {}
 
 /// The exact sum of decimals, and the largest scale among them.

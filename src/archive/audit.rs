@@ -181,7 +181,9 @@ impl AuditJob {
 }
 
 fn digest<K: Key, A: Aggregate>(table: &Table<K, A>) -> Result<Digest, ArchiveError> {
-    let rows = table.iter().map(|(key, aggregate)| Digest::of(key, aggregate));
+    // Zeros are not sealed.
+    let rows = table.iter().filter(|(_, aggregate)| !aggregate.is_zero());
+    let rows = rows.map(|(key, aggregate)| Digest::of(key, aggregate));
     let sum = rows.sum::<Result<Digest, _>>();
     sum.map_err(|error| ArchiveError::Encode { what: error.to_string() })
 }
@@ -192,7 +194,9 @@ fn differences<K: Key, A: Aggregate>(
     sealed: &Table<K, A>,
     table: &Table<K, A>,
 ) -> Fault {
-    let of = |table: &'_ Table<K, A>, key: &K| table.get(key.hash64(), key).cloned();
+    let of = |table: &'_ Table<K, A>, key: &K| {
+        table.get(key.hash64(), key).filter(|aggregate| !aggregate.is_zero()).cloned()
+    };
     let mut keys: Vec<&K> = table.iter().chain(sealed.iter()).map(|row| &row.0).collect();
     keys.retain(|key| of(sealed, key) != of(table, key));
     keys.sort_unstable();

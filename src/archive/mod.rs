@@ -173,6 +173,9 @@ pub enum ArchiveError {
     /// There is no log to compute sealed days from. Nothing was changed.
     #[error("there is no log: sealed days can be computed again only from one")]
     NoLog,
+    /// The archive is in memory, and has no sealed days that could be imported.
+    #[error("the archive is in memory: sealed days can be imported only from a data folder")]
+    NoFolder,
     /// The engine was stopped while days were computed. Those before are done.
     #[error("the engine was stopped")]
     Stopped,

@@ -7,8 +7,10 @@ use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage};
-use crate::key::{Key, encoded, sort_position};
+use crate::batch::{
+    BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage, sort_by_number,
+};
+use crate::key::{Key, encoded, hash_at, sort_position};
 use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
@@ -134,20 +136,34 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
 }
 
 /// The rows of a part of a table, and those of the revisions before in the same partitions, by position
-/// and key; an amendment is combined with what it amends.
+/// and key; an amendment is combined with what it amends. No row is zero.
 fn merged<K: Key, A: Aggregate>(
     table: Vec<&(K, A)>,
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
-    let mut rows: Vec<(u64, K, A)> = Vec::with_capacity(table.len());
-    rows.extend(table.into_iter().map(|(key, a)| (key.hash64(), key.clone(), a.clone())));
+    // Rows are large: what moves while they are sorted is a position and a reference.
+    let mut places: Vec<(u64, &(K, A))> =
+        table.into_iter().map(|row| (sort_position(row.0.hash64()), row)).collect();
+    // Keys of the same hash are rare enough to be encoded only when they meet.
+    sort_by_number(
+        &mut places,
+        |(position, _)| *position,
+        |(_, a), (_, b)| encoded(&a.0).cmp(&encoded(&b.0)),
+    );
+    let row = |(position, (key, aggregate)): (u64, &(K, A))| {
+        (hash_at(position), key.clone(), aggregate.clone())
+    };
+    let mut rows: Vec<(u64, K, A)> = places.into_iter().map(row).collect();
+    if before.is_empty() {
+        return Ok(rows);
+    }
     for part in before {
         for row in part.view.scan(&part.coverage.intersection(partitions)) {
             rows.push(row?);
         }
     }
-    // Keys of the same hash are rare enough to be encoded only when they meet.
+    // All of them are in order, each for itself: a stable sort finds this and merges them.
     rows.sort_by(|a, b| {
         let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
         by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
@@ -159,6 +175,8 @@ fn merged<K: Key, A: Aggregate>(
         }
         same
     });
+    // What was taken back entirely is as if it had never been.
+    rows.retain(|(.., aggregate)| !aggregate.is_zero());
     Ok(rows)
 }
 
@@ -179,7 +197,7 @@ pub(super) fn load<K: Key, A: Aggregate>(
 
 impl<K: Key, A: Aggregate> LivePart<K, A> {
     /// Opens a file, if it counts for any of these partitions.
-    pub(super) fn open(
+    pub(crate) fn open(
         store: &Store,
         live: &LiveBatch,
         partitions: Coverage,

@@ -55,9 +55,11 @@ mod coverage;
 mod digest;
 mod error;
 mod format;
+mod order;
 mod raw;
 mod section;
 mod view;
+mod walk;
 mod writer;
 
 pub use bytes::Bytes;
@@ -65,8 +67,10 @@ pub use coverage::Coverage;
 pub use digest::Digest;
 pub use error::BatchError;
 pub use format::{BatchMeta, BatchSummary};
+pub(crate) use order::sort_by_number;
 pub(crate) use raw::RawBatch;
 pub use view::{BatchView, Scan};
+pub(crate) use walk::Spot;
 pub use writer::BatchWriter;
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ impl RawBatch {
         Ok(Section::new(bytes, &entry))
     }
 
+    /// How many sections have been read since the file was opened.
+    pub(super) fn touched(&self) -> usize {
+        self.verified.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
+    }
+
     /// The section, its checksum verified again, and the zeros behind it.
     pub(super) fn section_afresh(&self, number: usize) -> Result<Section<'_>, Damage> {
         let entry = self.entry(number);

@@ -54,6 +54,10 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         BatchView { raw, types: PhantomData }
     }
 
+    pub(super) fn raw(&self) -> &RawBatch {
+        &self.raw
+    }
+
     /// What the file says about itself.
     pub fn meta(&self) -> &BatchMeta {
         self.raw.meta()
@@ -257,12 +261,12 @@ impl<K: Key, A: Aggregate> Iterator for Scan<'_, K, A> {
 impl<K: Key, A: Aggregate> std::iter::FusedIterator for Scan<'_, K, A> {}
 
 /// Whether a section holds partitions of `coverage`.
-fn touches(section: usize, bits: u32, coverage: &Coverage) -> bool {
+pub(super) fn touches(section: usize, bits: u32, coverage: &Coverage) -> bool {
     partitions_of_section(section, bits).any(|partition| coverage.contains(partition))
 }
 
 /// Decodes a row, and checks that its key belongs where it was found.
-fn decode<K: Key, A: Aggregate>(
+pub(super) fn decode<K: Key, A: Aggregate>(
     row: &Row<'_>,
     section: usize,
     position: u32,
@@ -280,7 +284,7 @@ fn decode<K: Key, A: Aggregate>(
     }
 }
 
-fn aggregate_of<A: Aggregate>(row: &Row<'_>) -> Result<A, Damage> {
+pub(super) fn aggregate_of<A: Aggregate>(row: &Row<'_>) -> Result<A, Damage> {
     codec::decode(row.aggregate)
         .map_err(|_| Damage::new("an aggregate cannot be decoded as the view's type", row.offset))
 }

@@ -7,6 +7,7 @@ use super::format::{
     self, FORMAT_VERSION, Footer, HEADER_MAGIC, META_BYTES_MAX, SectionEntry, padding,
     position_in_section, section_bits, section_of,
 };
+use super::order::{prefix, sort_by_number};
 use super::{BatchMeta, BatchSummary, Digest};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, partition, sort_position};
@@ -40,7 +41,8 @@ struct Section {
     /// Where each row's key is in `rows`.
     keys: Vec<(u32, u32)>,
     rows: Vec<u8>,
-    order: Vec<u32>,
+    /// Rows in order of keys, each with the prefix of its key.
+    order: Vec<(u64, u32)>,
     order_bytes: Vec<u8>,
 }
 
@@ -229,9 +231,13 @@ impl Section {
             let (from, to) = self.keys[row as usize];
             &self.rows[from as usize..to as usize]
         };
-        self.order.extend(0..self.keys.len() as u32);
-        self.order.sort_unstable_by(|&a, &b| key(a).cmp(key(b)));
-        self.order_bytes.extend(self.order.iter().flat_map(|row| row.to_le_bytes()));
+        self.order.extend((0..self.keys.len() as u32).map(|row| (prefix(key(row)), row)));
+        sort_by_number(
+            &mut self.order,
+            |(prefix, _)| *prefix,
+            |(_, a), (_, b)| key(*a).cmp(key(*b)),
+        );
+        self.order_bytes.extend(self.order.iter().flat_map(|(_, row)| row.to_le_bytes()));
     }
 
     /// Empties the section and keeps its memory.

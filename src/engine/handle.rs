@@ -42,7 +42,7 @@ impl<A> Measures<A> {
 /// Asks queries of a view of an engine, from any thread. Clones ask the same view.
 pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(super) view: View,
-    pub(super) measures: Arc<Vec<String>>,
+    pub(super) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
     pub(super) mailbox: Arc<Mailbox<K, A>>,
 }
 
@@ -64,7 +64,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 
     /// The place of a measure, for [`Query::top`].
     pub fn measure(&self, name: &str) -> Option<u32> {
-        self.measures.iter().position(|measure| measure == name).map(|place| place as u32)
+        self.measures.iter().position(|(measure, _)| measure == name).map(|place| place as u32)
+    }
+
+    /// The named numbers of the view's aggregate, in order.
+    pub fn measures(&self) -> impl ExactSizeIterator<Item = (&str, &MeasureFn<A>)> {
+        self.measures.iter().map(|(name, measure)| (name.as_str(), measure.as_ref()))
     }
 
     /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker

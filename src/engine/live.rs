@@ -44,6 +44,12 @@ pub struct Pusher<E> {
 }
 
 impl<E> Pusher<E> {
+    /// Whether an event is not too far ahead of the wall clock. One that is not will not be later.
+    pub fn believes(&self, event: &E) -> bool {
+        let options = &self.queue.options;
+        (options.time)(event) <= self.queue.clock.now().saturating_add(options.ahead_limit)
+    }
+
     /// Hands events to the engine, in one batch; waits while 64 batches wait already, or as many events as
     /// [`LiveOptions::waiting`] allows: an engine that is behind slows those who push. Events too far ahead of
     /// the wall clock are refused and come back; the others enter one tick together. The receipt tells when

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use super::feed::{Ack, Deal, Feed};
+use super::pacer::Pacer;
 use super::resume::{Known, Resume, is_before, range};
 use super::running::{EngineError, Outcome, Shared};
 use crate::archive::Archive;
@@ -209,9 +210,19 @@ fn read_all(
             held.clear();
             Some(Found::Failed(error.into()))
         });
-        shared.set_read(reading.source.progress());
-        let Some(found) = found else { continue };
+        let (clock, floor) = (reading.source.clock(), reading.watermark);
+        shared.set_read(reading.source.progress(), clock, floor);
+        let Some(found) = found else {
+            // One that waits for its time has nothing to send, and would not learn that nobody listens.
+            if shared.is_interrupted() || shared.failed.load(Ordering::Acquire) {
+                return;
+            }
+            continue;
+        };
         let last = matches!(found, Found::End(_) | Found::Failed(_));
+        if last {
+            shared.end_read();
+        }
         held.push(found);
         if reading.awaits_known() && !last {
             continue;
@@ -234,13 +245,15 @@ struct Reading<'a> {
     /// The next committed part, and the next committed refusal.
     part: usize,
     refusal: usize,
+    pacer: Pacer,
 }
 
 impl<'a> Reading<'a> {
     fn new(source: CsvSource, shared: &'a Shared, known: &'a Known) -> Reading<'a> {
         let from = known.prefix.map_or(0, |prefix| prefix.bytes);
         let refusal = known.refused_in_prefix;
-        Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal }
+        let pacer = Pacer::new(source.pace());
+        Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal, pacer }
     }
 
     /// Whether the log has a part that is still to come. What lies before it is as much as workers had not
@@ -257,7 +270,10 @@ impl<'a> Reading<'a> {
         let part = self.known.committed.get(self.part);
         let inside = part.is_some_and(|part| part.from <= self.from);
         let bytes = part.map_or(u64::MAX, |part| if inside { part.to.bytes } else { part.from });
-        let limit = ReadLimit { rows: BLOCK_ROWS, clock, bytes, now: self.shared.clock.now() };
+        // What the log has was played already.
+        let due = if part.is_some() { EventTime::MAX } else { self.pacer.due() };
+        let now = self.shared.clock.now();
+        let limit = ReadLimit { rows: BLOCK_ROWS, clock: clock.min(due), bytes, now };
         Ok(match self.source.read(limit)? {
             Read::Rows(_) if inside => None,
             Read::Rows(block) => {
@@ -265,6 +281,10 @@ impl<'a> Reading<'a> {
                 let range = range(SOURCE, self.from, &consumed);
                 self.from = consumed.bytes;
                 Some(Found::Rows(block, range, consumed))
+            }
+            Read::AtClock { clock } if clock >= due => {
+                self.pacer.wait(clock);
+                None
             }
             Read::AtClock { clock } => {
                 self.watermark = clock;

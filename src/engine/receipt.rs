@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::observer::LogNumbers;
 use super::wakers::Wakers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
@@ -280,6 +281,18 @@ impl Waits {
             state.frontiers[worker] = Some(frontier);
             self.notify(state);
         }
+    }
+
+    /// How far the logs of all workers are, together; `None` if there are none.
+    pub(crate) fn log_numbers(&self) -> Option<LogNumbers> {
+        let state = self.lock();
+        let logs = state.logs.iter().flatten();
+        logs.map(|log| LogNumbers { appended: log.appended(), durable: log.durable() }).reduce(
+            |all, log| LogNumbers {
+                appended: all.appended + log.appended,
+                durable: all.durable + log.durable,
+            },
+        )
     }
 
     /// Says that a worker has ended in order, so that all it entered is visible.

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::observer::{Observer, Progress, SourceNumbers};
 use super::receipt::Waits;
 use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
@@ -23,6 +25,10 @@ pub(crate) const CONNECTION_LOST: &str = "another process of the cluster is gone
 
 /// How long to wait for the name of a process whose connection has ended.
 const NAMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// The names of sources in [`Progress::sources`].
+const REPLAY: &str = "replay";
+const LIVE: &str = "live";
 
 /// How an engine stops, the same in every process of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,34 +97,6 @@ pub enum EngineError {
     },
 }
 
-/// How far an engine is. Numbers of this process, unless they say otherwise.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Rows read from the source, refused ones included, on the process that reads it.
-    pub rows: u64,
-    /// Rows refused, on the process that reads the source.
-    pub refused: u64,
-    /// Bytes of the source read so far, as they are stored.
-    pub bytes_read: u64,
-    /// Bytes of the source, if known.
-    pub bytes_total: Option<u64>,
-    /// Events entered by the workers of this process.
-    pub events: u64,
-    /// Events of the log that have entered again in this process, since it started.
-    pub replayed: u64,
-    /// How many events of the log there are to replay, in all processes.
-    pub to_replay: u64,
-    /// Whether what was before the program started is all in; queries wait for that.
-    pub recovered: bool,
-    /// Ticks of the first worker of this process that are under way.
-    pub ticks: usize,
-    /// Bytes that wait to be encoded for the log of the first worker of this process, about.
-    pub log_waiting: usize,
-    /// For each view, in the order they were added, what the first worker of this process holds.
-    pub views: Vec<ViewNumbers>,
-}
-
 /// State shared by the threads of an engine in one process.
 pub(crate) struct Shared {
     pub(crate) views: Vec<View>,
@@ -148,6 +126,16 @@ pub(crate) struct Shared {
     pub(crate) wanted: AtomicU64,
     /// What came of beginning the run in the data folder; `None` is well.
     begun: OnceLock<Option<String>>,
+    /// Microseconds from a tick's entering to its being complete.
+    freshness: Mutex<Histogram<u64>>,
+}
+
+/// What the first worker of a process holds.
+pub(crate) struct Held {
+    pub(crate) views: Vec<ViewNumbers>,
+    pub(crate) floor: EventTime,
+    pub(crate) ticks: usize,
+    pub(crate) log_waiting: usize,
 }
 
 #[derive(Default)]
@@ -157,6 +145,19 @@ struct State {
     workers: Vec<std::thread::Thread>,
     progress: Progress,
     consumed: Option<Consumed>,
+}
+
+impl State {
+    fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
+        let sources = &mut self.progress.sources;
+        match sources.iter_mut().find(|source| source.name == name) {
+            Some(source) => (source.watermark, source.clock) = (watermark, clock),
+            None => {
+                let name = name.to_owned();
+                sources.push(SourceNumbers { name, watermark, clock, ended: false });
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -189,11 +190,36 @@ impl Shared {
             waits,
             wanted: AtomicU64::new(0),
             begun: OnceLock::new(),
+            freshness: Mutex::new(
+                Histogram::new_with_bounds(1, 3_600_000_000, 3)
+                    .expect("three digits up to an hour are valid bounds"),
+            ),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let mut progress = self.lock().progress.clone();
+        progress.refused = self.refused.load(Ordering::Relaxed);
+        progress.events = self.events.load(Ordering::Relaxed);
+        progress.replayed = self.replayed.load(Ordering::Relaxed);
+        progress.to_replay = self.to_replay;
+        progress.recovered = self.recovered.load(Ordering::Acquire);
+        progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
+        progress.log = self.waits.log_numbers();
+        progress
+    }
+
+    pub(crate) fn fresh(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.freshness.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A tick was complete so long after it had entered.
+    pub(crate) fn completed(&self, took: Duration) {
+        self.fresh().saturating_record(took.as_micros() as u64);
     }
 
     /// Says in the data folder that the run has begun: once in each process, whichever worker comes
@@ -206,6 +232,11 @@ impl Shared {
     /// What came of that: `None` if it was not tried yet, or why it failed.
     pub(crate) fn begun(&self) -> Option<&Option<String>> {
         self.begun.get()
+    }
+
+    /// Whether the engine has stopped, for whatever reason.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.lock().outcome.is_some()
     }
 
     /// Whether the views of all workers of this process have nothing left to seal, ever.
@@ -296,8 +327,16 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(crate) fn set_read(&self, read: crate::source::Progress) {
+    pub(crate) fn set_read(
+        &self,
+        read: crate::source::Progress,
+        clock: EventTime,
+        floor: EventTime,
+    ) {
         let mut state = self.lock();
+        // A source whose clock has passed a floor has told so.
+        let watermark = clock.max(floor);
+        state.set_source(REPLAY, watermark, watermark);
         state.progress.rows = read.rows + read.refused;
         state.progress.bytes_read = read.bytes_read;
         state.progress.bytes_total = read.bytes_total;
@@ -307,10 +346,31 @@ impl Shared {
         self.lock().consumed = Some(consumed);
     }
 
+    pub(crate) fn set_live(&self, watermark: Option<EventTime>) {
+        let now = self.clock.now();
+        match watermark {
+            Some(watermark) => self.lock().set_source(LIVE, watermark, now),
+            None => self.end_source(LIVE),
+        }
+    }
+
+    /// Notes that the source that is read has ended.
+    pub(crate) fn end_read(&self) {
+        self.end_source(REPLAY);
+    }
+
+    fn end_source(&self, name: &str) {
+        let mut state = self.lock();
+        let sources = &mut state.progress.sources;
+        sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
+    }
+
     /// What the first worker of this process holds.
-    pub(crate) fn set_held(&self, views: Vec<ViewNumbers>, ticks: usize, log_waiting: usize) {
+    pub(crate) fn set_held(&self, held: Held) {
         let progress = &mut self.lock().progress;
-        (progress.views, progress.ticks, progress.log_waiting) = (views, ticks, log_waiting);
+        let Held { views, floor, ticks, log_waiting } = held;
+        (progress.views, progress.floor) = (views, floor);
+        (progress.ticks, progress.log_waiting) = (ticks, log_waiting);
     }
 }
 
@@ -326,13 +386,7 @@ pub struct Running {
 impl Running {
     /// How far the engine is.
     pub fn progress(&self) -> Progress {
-        let mut progress = self.shared.lock().progress.clone();
-        progress.refused = self.shared.refused.load(Ordering::Relaxed);
-        progress.events = self.shared.events.load(Ordering::Relaxed);
-        progress.replayed = self.shared.replayed.load(Ordering::Relaxed);
-        progress.to_replay = self.shared.to_replay;
-        progress.recovered = self.shared.recovered.load(Ordering::Acquire);
-        progress
+        self.shared.progress()
     }
 
     /// The data folder, if there is one.
@@ -343,6 +397,11 @@ impl Running {
     /// What was read of the source, once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
         self.shared.lock().consumed
+    }
+
+    /// A look at the engine that other threads can take.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.shared))
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`

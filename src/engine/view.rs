@@ -81,12 +81,10 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         event: F,
     ) -> (Self, ViewHandle<K, A>) {
         let mailbox = Arc::new(Mailbox::new(limits));
-        let (names, measures): (Vec<_>, Vec<_>) = measures.named.into_iter().unzip();
-        let handle = ViewHandle {
-            view: view.clone(),
-            measures: Arc::new(names),
-            mailbox: Arc::clone(&mailbox),
-        };
+        let named = Arc::new(measures.named);
+        let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
+        let handle =
+            ViewHandle { view: view.clone(), measures: named, mailbox: Arc::clone(&mailbox) };
         let loaded = Mutex::new(HashMap::new());
         (TypedView { view, measures, event: Arc::new(event), mailbox, loaded }, handle)
     }

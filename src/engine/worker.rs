@@ -19,7 +19,7 @@ use super::live;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
-use super::running::Outcome;
+use super::running::{Held, Outcome};
 use super::start::Start;
 use super::tasks::Tasks;
 use super::view::EngineView;
@@ -73,7 +73,8 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     /// On the first worker of a process with a live source: its number, and the watermark at which the
     /// floor moves next.
     live: Option<(usize, EventTime)>,
-    in_flight: VecDeque<Moment>,
+    /// Ticks that are not complete, and when they had entered.
+    in_flight: VecDeque<(Moment, Instant)>,
     /// Whether the run has begun, in the data folder too; nothing enters before.
     begun: bool,
     /// Whether what was before the program started is all in, on all workers.
@@ -210,7 +211,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         } else {
             self.worker.step_or_park(Some(self.may_sleep()));
         }
-        while self.in_flight.front().is_some_and(|moment| !self.probe.less_equal(moment)) {
+        while let Some((moment, entered)) = self.in_flight.front()
+            && !self.probe.less_equal(moment)
+        {
+            self.start.shared.completed(entered.elapsed());
             self.in_flight.pop_front();
         }
         self.watch();
@@ -285,7 +289,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     /// Ends a tick with events, and has the others let it pass.
     fn end_tick(&mut self) {
         let tick = self.now;
-        self.in_flight.push_back(tick);
+        self.in_flight.push_back((tick, Instant::now()));
         self.start.shared.wanted.fetch_max(tick.tick, Ordering::AcqRel);
         let next = self.clock.next();
         self.advance_to(Moment::new(tick.floor, next));
@@ -369,6 +373,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let (Some(queue), Some((source, next))) = (&self.start.live, self.live) else { return };
         let Some(watermark) = queue.watermark() else {
             self.live = None;
+            self.start.shared.set_live(None);
             self.feed.broadcast(&Deal::End { source });
             return;
         };
@@ -583,8 +588,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.published = Instant::now();
         if self.worker.index().is_multiple_of(self.start.shared.threads) {
             let numbers = self.views.iter().map(|view| view.status().numbers()).collect();
+            let shared = &self.start.shared;
             let log_waiting = self.log.as_ref().map_or(0, |log| log.handle().waiting_bytes());
-            self.start.shared.set_held(numbers, self.in_flight.len(), log_waiting);
+            let (floor, ticks) = (self.now.floor, self.in_flight.len());
+            shared.set_held(Held { views: numbers, floor, ticks, log_waiting });
+            if let (Some(queue), Some(_)) = (&self.start.live, self.live) {
+                shared.set_live(queue.watermark());
+            }
         }
     }
 }

@@ -87,6 +87,15 @@ impl<A: Aggregate> Parts<A> {
         merged
     }
 
+    /// Whether all parts together are zero. Only where there are several does this combine them.
+    fn is_zero(&self) -> bool {
+        let mut parts = [&self.batch, &self.speed, &self.amendments].into_iter().flatten();
+        match (parts.next(), parts.next()) {
+            (Some(part), None) => part.is_zero(),
+            _ => self.merged().is_none_or(|merged| merged.is_zero()),
+        }
+    }
+
     fn add(&mut self, layer: Layer, aggregate: &A) {
         match layer {
             Layer::Batch(_) => add(&mut self.batch, aggregate),
@@ -95,7 +104,8 @@ impl<A: Aggregate> Parts<A> {
         }
     }
 
-    fn combine(&mut self, other: &Parts<A>) {
+    /// Combines each part with the other's.
+    pub(crate) fn combine(&mut self, other: &Parts<A>) {
         let pairs = [
             (&mut self.batch, &other.batch),
             (&mut self.speed, &other.speed),
@@ -117,7 +127,7 @@ fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
 }
 
 /// A named number of an aggregate, to rank keys by and to show.
-pub(crate) type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
+pub type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
 
 /// Gathers the items of an answer, on one worker or from many.
 pub(crate) struct Gather<K: Key, A: Aggregate> {
@@ -161,8 +171,15 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
         }
     }
 
-    /// The items in the order of the shape.
+    /// The items of the whole answer, without those that are zero: differential would not list them.
     pub(crate) fn finish(self, measures: &[Box<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+        let mut items = self.partial(measures);
+        items.retain(|item| !item.parts.is_zero());
+        items
+    }
+
+    /// The items of one worker, in the order of the shape. Zeros stay where other workers may have more.
+    pub(crate) fn partial(self, measures: &[Box<MeasureFn<A>>]) -> Vec<Item<K, A>> {
         let items = self.items.into_iter().map(|((day, key), (revision, parts))| Item {
             day,
             key,
@@ -172,9 +189,10 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
         let Shape::Top { n, measure } = self.shape else { return items.collect() };
         let measure = measures.get(measure as usize);
         let mut ranked: Vec<(Option<Decimal>, Item<K, A>)> = items
-            .map(|item| {
-                let merged = item.parts.merged();
-                (merged.zip(measure).and_then(|(merged, measure)| measure(&merged)), item)
+            .filter_map(|item| {
+                // All of a key is on one worker, and a key that is zero takes no place of another one.
+                let merged = item.parts.merged().filter(|merged| !merged.is_zero())?;
+                Some((measure.and_then(|measure| measure(&merged)), item))
             })
             .collect();
         // Stable: keys with equal values stay in order of key.

@@ -8,8 +8,7 @@ mod answer;
 mod operator;
 mod query;
 
-pub(crate) use answer::MeasureFn;
-pub use answer::{Answer, Certificate, Item, Parts};
+pub use answer::{Answer, Certificate, Item, MeasureFn, Parts};
 pub(crate) use operator::serve;
 pub use query::{Keys, Query, Shape};
 

@@ -183,7 +183,7 @@ fn partial<K: Key, A: Aggregate>(
         as_of: moment,
         sealed_through: state.sealed_through(),
         counts: state.counts(moment),
-        items: gather.finish(measures),
+        items: gather.partial(measures),
     })
 }
 

@@ -121,6 +121,8 @@ pub struct CsvSource {
     clock: EventTime,
     rows: u64,
     refused: u64,
+    /// See [`CsvSource::paced`].
+    pace: Option<f64>,
     /// Whether an arrival that fell back was reported.
     warned: bool,
     state: State,
@@ -164,6 +166,7 @@ impl CsvSource {
             clock,
             rows: 0,
             refused: 0,
+            pace: None,
             warned: false,
             state: State::Good,
         })
@@ -204,6 +207,20 @@ impl CsvSource {
         }
         let header = Header::read(&mut Records::new(Stream::memory(&name, beginning)))?;
         CsvSource::new(records, &header, options, consumed.clock)
+    }
+
+    /// Has an engine play the source back: so many milliseconds of its clock in one of the wall clock,
+    /// beginning with the first row that is read. Anything but a positive number is as fast as it goes,
+    /// which is the default.
+    #[must_use]
+    pub fn paced(mut self, pace: f64) -> CsvSource {
+        self.pace = (pace.is_finite() && pace > 0.0).then_some(pace);
+        self
+    }
+
+    /// The pace at which an engine plays it back, if it has one.
+    pub fn pace(&self) -> Option<f64> {
+        self.pace
     }
 
     /// The name of the source in messages.

@@ -45,9 +45,11 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     sealed: Option<Day>,
     /// What is read now was in the log, and may be in sealed days already.
     replaying: bool,
-    rows: Vec<Row<K, A>>,
-    /// Places in `rows` by hash.
-    index: HashTable<u32>,
+    /// Rows by hash. They leave in the order of the table, which is that of the low bits of the hash, as it
+    /// is in the tables of days: folding walks through those rather than jumping about in them.
+    rows: HashTable<Row<K, A>>,
+    /// Rows that nothing may be combined with any more.
+    done: Vec<Row<K, A>>,
     counts: Counts,
 }
 
@@ -61,8 +63,8 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             sealed,
             replaying: false,
             view,
-            rows: Vec::new(),
-            index: HashTable::new(),
+            rows: HashTable::new(),
+            done: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -78,7 +80,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
         // One tick may replay what entered under several floors, and equal days and keys of those may
         // belong to different closings: such rows stay apart.
-        self.index.clear();
+        self.done.extend(self.rows.drain());
         self.enter(floor, grace);
         self.replaying = true;
     }
@@ -100,25 +102,25 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
         self.counts.late += u64::from(day < self.first_open);
         let hash = key.hash64();
-        let rows = &mut self.rows;
         // The hash is compared before the key: it lies beside it, and it settles nearly all.
-        let same = |&place: &u32| {
-            let row = &rows[place as usize];
-            row.hash == hash && row.day == day && row.key == key
-        };
-        match self.index.entry(hash, same, |&place| rows[place as usize].hash) {
-            Entry::Occupied(place) => rows[*place.get() as usize].aggregate.plus_equals(&aggregate),
+        let same = |row: &Row<K, A>| row.hash == hash && row.day == day && row.key == key;
+        match self.rows.entry(hash, same, |row| row.hash) {
+            Entry::Occupied(mut row) => row.get_mut().aggregate.plus_equals(&aggregate),
             Entry::Vacant(slot) => {
-                slot.insert(rows.len() as u32);
-                rows.push(Row { hash, day, closing, key, aggregate });
+                slot.insert(Row { hash, day, closing, key, aggregate });
             }
         }
     }
 
     pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
-        self.index.clear();
-        let capacity = self.rows.len();
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(capacity));
+        let mut rows = std::mem::take(&mut self.done);
+        let count = self.rows.len();
+        rows.reserve_exact(count);
+        rows.extend(self.rows.drain());
+        if self.rows.capacity() > 8 * count.max(64) {
+            // After a large tick, the few rows of small ones would lie far apart.
+            self.rows.shrink_to(2 * count, |row| row.hash);
+        }
         (rows, std::mem::take(&mut self.counts))
     }
 }
@@ -226,5 +228,25 @@ mod tests {
             combiner.add(1, 7, Count::one());
             assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
         }
+    }
+
+    #[test]
+    fn a_small_tick_after_a_large_one_has_a_small_table_and_its_own_rows() {
+        let mut combiner = Combiner::new(view(), None);
+        combiner.begin(EventTime::MIN);
+        for key in 0..10_000 {
+            combiner.add(1, key, Count::one());
+        }
+        assert_eq!(combiner.take().0.len(), 10_000);
+        for _ in 0..2 {
+            for key in [7, 8, 7] {
+                combiner.add(1, key, Count::one());
+            }
+            let mut rows = combiner.take().0;
+            rows.sort_by_key(|row| row.key);
+            let rows: Vec<_> = rows.into_iter().map(|row| (row.key, row.aggregate)).collect();
+            assert_eq!(rows, [(7, Count(2)), (8, Count(1))]);
+        }
+        assert!(combiner.rows.capacity() < 1_000, "{}", combiner.rows.capacity());
     }
 }

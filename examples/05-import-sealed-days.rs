@@ -1,0 +1,60 @@
+//! Sealed days in a dataflow of one's own: joined in place, without being loaded.
+//!
+//!     cargo run --example 05-import-sealed-days
+//!
+//! The first dataflow seals a day into a folder. The second one, which has a time of its own, joins what is
+//! sealed with a table of names. Before: `04-service`.
+
+use std::sync::Arc;
+
+use dayfold::aggregate::Count;
+use dayfold::import::Imported;
+use dayfold::serve::Revision;
+use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
+use dayfold::time::DayRange;
+use dayfold::view::View;
+use dayfold::{Archive, FoldDays, Moment};
+use differential_dataflow::input::InputSession;
+use timely::dataflow::InputHandle;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let [name, zone, key, aggregate, definition] =
+        ["visits", "UTC", "page", "count", "one for each visit"].map(str::to_owned);
+    let record = ViewRecord { name, zone, key, aggregate, definition };
+    let config = StoreConfig::new(0, 1, vec![record]);
+    let store = Arc::new(Store::open(Arc::new(Disk), folder.path(), config)?);
+    store.begin()?;
+    let archive = Archive::folder(Arc::clone(&store));
+
+    let sealing = archive.clone();
+    timely::execute_directly(move |worker| {
+        let mut visits = InputHandle::<Moment, _>::new();
+        let status = worker.dataflow(|scope| {
+            let view = View::new("visits").expect("a name that can name a folder");
+            let event = |&(time, page): &(i64, u64)| Some((time, page, Count::one()));
+            let visits = visits.to_stream(scope).fold_days(view, &sealing, event);
+            visits.expect("the folder can be read").status()
+        });
+        (0..1_000).for_each(|n| visits.send((n * 1_000, n as u64 % 40)));
+        visits.close(); // All days close, and are sealed.
+        worker.step_or_park_while(None, || !status.finished());
+    });
+    store.complete()?;
+
+    timely::execute_directly(move |worker| {
+        let mut names = InputSession::<u32, (u64, String), isize>::new();
+        worker.dataflow(|scope| {
+            let visits: Imported<'_, u32, u64, Count> = archive
+                .import(scope, "visits", DayRange::ALL, Revision::Now)
+                .expect("the folder can be read");
+            let names = visits.arrange(names.to_collection(scope));
+            visits
+                .arranged()
+                .join_core(names, |_page, day, name| [(*day, name.clone())])
+                .inspect(|((day, name), _, count)| println!("{day}  {name}: {}", count.0));
+        });
+        names.insert((7, "/prices".to_owned()));
+    });
+    Ok(())
+}

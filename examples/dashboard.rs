@@ -1,0 +1,226 @@
+//! The main job: a year of flights from New York's airports, played back at a day per second, on a page.
+//!
+//!     cargo run --release --example dashboard --features http
+//!     cargo run --release --example dashboard --features http -- --pace 10 --data /tmp/flights
+
+mod common;
+#[path = "dashboard/flight.rs"]
+mod flight;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Parser;
+use common::{Workers, failed, input, say};
+use dayfold::Engine;
+use dayfold::engine::{EngineError, LiveOptions, Pusher, Running, ViewHandle};
+use dayfold::http::{Server, Serving};
+use dayfold::key::Key;
+use dayfold::log::Durability;
+use dayfold::serve::Query;
+use dayfold::source::{CsvOptions, CsvSource, Input};
+use dayfold::time::DayRange;
+use dayfold::view::View;
+use flight::{COLUMNS, Flight, Stats, measures, stats};
+
+/// Ports that are tried, from this one on.
+const PORTS: std::ops::Range<u16> = 8080..8180;
+
+/// Milliseconds of a day, for the pace.
+const DAY: f64 = 86_400_000.0;
+
+#[derive(Parser)]
+#[command(about = "Plays a year of flights back and shows it on a page", disable_help_flag = true)]
+struct Options {
+    /// Prints this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The flights.
+    #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
+    flights: PathBuf,
+    /// How fast they are played back, in days per second, or `max`.
+    #[arg(long, value_name = "DAYS_PER_S", default_value = "1", value_parser = pace)]
+    pace: Pace,
+    /// Where sealed days and the log are kept; a second run goes on from there.
+    #[arg(long, value_name = "DIR", default_value = "dashboard-data")]
+    data: PathBuf,
+    /// The port of the page; otherwise the first free one from 8080.
+    #[arg(long)]
+    port: Option<u16>,
+    /// The address of the page. Whoever reaches it can read everything and add flights: see --token.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    bind: std::net::IpAddr,
+    /// Adding flights over HTTP needs this token.
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Ends when the data ends, and prints a summary.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    workers: Workers,
+}
+
+/// Milliseconds of event time in one; `None` is as fast as it goes.
+#[derive(Clone, Copy)]
+struct Pace(Option<f64>);
+
+fn pace(text: &str) -> Result<Pace, String> {
+    if text == "max" {
+        return Ok(Pace(None));
+    }
+    let days = text.parse().ok().filter(|days: &f64| days.is_finite() && *days > 0.0);
+    let days = days.ok_or("expected a number of days per second greater than 0, or 'max'")?;
+    Ok(Pace(Some(days * DAY / 1_000.0)))
+}
+
+struct Views {
+    by_carrier: ViewHandle<String, Stats>,
+    by_route: ViewHandle<(String, String), Stats>,
+    by_origin: ViewHandle<String, Stats>,
+}
+
+fn main() -> ExitCode {
+    common::init_tracing();
+    common::exit_code(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<(), EngineError> {
+    let interrupted = common::interrupted();
+    let (engine, views, pusher) = build(options)?;
+    let running = common::start(engine, options.workers.cluster()?, &interrupted)?;
+    // A source that nobody can push into holds the end of the data back for ever.
+    let pusher = Some(pusher).filter(|_| !options.once);
+    // Other processes show a page only if they are told where.
+    let serving = match options.workers.is_first() || options.port.is_some() {
+        true => Some(serve(options, &running, &views, pusher)?),
+        false => None,
+    };
+    if let Some(serving) = &serving {
+        say(format_args!("http://{}", serving.address()));
+    }
+    match options.workers.is_first() {
+        true => watch(&running, options, &interrupted)?,
+        false => {
+            while !running.wait_stopped(Duration::from_millis(50)) {
+                if common::is_set(&interrupted) {
+                    break;
+                }
+            }
+        }
+    }
+    if options.once && options.workers.is_first() && !common::is_set(&interrupted) {
+        summary(&views)?;
+    }
+    // What was asked is answered while the engine can.
+    drop(serving);
+    running.finish().map(|_| ())
+}
+
+/// The engine: a file that is played back, flights that programs send, three views, a folder.
+fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), EngineError> {
+    let view = |name: &str| -> Result<View, EngineError> {
+        let view = View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input)?;
+        view.grace_ms(3_600_000).map_err(input)
+    };
+    let every = Durability::Every(Duration::from_millis(10));
+    let mut engine = Engine::new().data(&options.data).log(every, |flight: &Flight| flight.time);
+    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
+        Some((flight.time, flight.carrier.clone(), stats(flight)))
+    });
+    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
+        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
+    });
+    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
+        Some((flight.time, flight.origin.clone(), stats(flight)))
+    });
+    let pusher = engine.live(LiveOptions::new(|flight: &Flight| flight.time));
+    let (file, pace) = (options.flights.clone(), options.pace);
+    let open = move |resume: &dayfold::engine::Resume<'_>| {
+        let csv = CsvOptions {
+            arrival: Some("ingest_time".to_owned()),
+            fields: COLUMNS.map(str::to_owned).to_vec(),
+            ..CsvOptions::new("event_time")
+        };
+        let source = match resume.consumed() {
+            None => CsvSource::open(Input::file(file), csv)?,
+            Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
+        };
+        Ok(Some(match pace.0 {
+            Some(pace) => source.paced(pace),
+            None => source,
+        }))
+    };
+    let engine = engine.csv(open, Flight::parse);
+    Ok((engine, Views { by_carrier, by_route, by_origin }, pusher))
+}
+
+/// Serves the views on the port that was asked for, or on the first one that is free.
+fn serve(
+    options: &Options,
+    running: &Running,
+    views: &Views,
+    pusher: Option<Pusher<Flight>>,
+) -> Result<Serving, EngineError> {
+    let server = || {
+        let mut server = Server::new("flights")
+            .observe(running.observer())
+            .process(options.workers.process(), options.workers.processes())
+            .view(views.by_carrier.clone(), ["carrier"])
+            .view(views.by_route.clone(), ["origin", "dest"])
+            .view(views.by_origin.clone(), ["origin"]);
+        if let Some(token) = &options.token {
+            server = server.token(token);
+        }
+        match &pusher {
+            Some(pusher) => server.events(pusher.clone(), Flight::of_json),
+            None => server,
+        }
+    };
+    if let Some(port) = options.port {
+        let serving = server().serve((options.bind, port));
+        return serving.map_err(|error| input(format_args!("--port {port}: {error}")));
+    }
+    for port in PORTS {
+        match server().serve((options.bind, port)) {
+            Err(error) if error.is_in_use() => {}
+            serving => return serving.map_err(input),
+        }
+    }
+    Err(input(format_args!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)))
+}
+
+/// Waits for Ctrl-C, or with --once for the end of the data.
+fn watch(
+    running: &Running,
+    options: &Options,
+    interrupted: &AtomicBool,
+) -> Result<(), EngineError> {
+    while !common::is_set(interrupted) {
+        let sealed = running.wait_sealed(Duration::from_millis(50))?;
+        if sealed && options.once {
+            return Ok(());
+        }
+        if sealed {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
+}
+
+/// All flights by each view: the same for any number of workers.
+fn summary(views: &Views) -> Result<(), EngineError> {
+    line("by-carrier", &views.by_carrier)?;
+    line("by-route", &views.by_route)?;
+    line("by-origin", &views.by_origin)
+}
+
+fn line<K: Key>(name: &str, view: &ViewHandle<K, Stats>) -> Result<(), EngineError> {
+    let answer = view.ask(Query::total(DayRange::ALL)).map_err(failed)?;
+    let (flights, miles) = answer.value().map_or((0, 0), |stats| (stats.0.0, stats.3.value()));
+    let sealed = answer.certificate.sealed_through;
+    let sealed = sealed.map_or_else(|| "nothing".to_owned(), |day| day.to_string());
+    println!("{name}: {flights} flights, {miles} miles, sealed through {sealed}");
+    Ok(())
+}

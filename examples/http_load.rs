@@ -1,0 +1,83 @@
+//! Asks a server over HTTP as fast as it answers, or listens to its live answers, and prints what came.
+//!
+//!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/value?key=UA'
+//!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/live' --listen 100
+
+#[path = "http_load/client.rs"]
+mod client;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use client::{Listeners, ask};
+
+#[derive(Parser)]
+#[command(about = "Asks a server over HTTP as fast as it answers")]
+struct Options {
+    /// The server.
+    address: SocketAddr,
+    /// What is asked; a `{}` in it becomes a number that counts the questions.
+    path: String,
+    /// Connections that ask, each as soon as it has its last answer.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Listens on so many connections instead of asking.
+    #[arg(long, value_name = "COUNT")]
+    listen: Option<usize>,
+    /// How long.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let (time, path) = (Duration::from_secs(options.seconds), options.path.clone());
+    let path = move |number: u64| path.replace("{}", &number.to_string());
+    if let Some(count) = options.listen {
+        let listeners = Listeners::subscribe(options.address, count, |n| path(n as u64))?;
+        let before = listeners.heard();
+        std::thread::sleep(time);
+        println!("{}", heard(&before, &listeners.heard(), time));
+        return Ok(());
+    }
+    let asked = ask(options.address, options.connections, time, path)?;
+    let us = |quantile| asked.latency.value_at_quantile(quantile) as f64 / 1_000.0;
+    println!(
+        "{:.0} answers/s, {} refused; p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs",
+        asked.per_second(),
+        asked.refused,
+        us(0.5),
+        us(0.99),
+        us(0.999),
+        us(1.0),
+    );
+    Ok(())
+}
+
+/// How often those who listen have heard something; the least of them tells whether any was left out.
+fn heard(before: &[u64], after: &[u64], time: Duration) -> String {
+    let mut rates: Vec<f64> = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| (after - before) as f64 / time.as_secs_f64())
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    let at = |part: usize| rates.get(rates.len().saturating_sub(1) * part / 2).copied();
+    let [least, median, most] = [0, 1, 2].map(|part| at(part).unwrap_or(0.0));
+    format!(
+        "{} listeners; answers/s for each: least {least:.1}, median {median:.1}, most {most:.1}",
+        rates.len()
+    )
+}

@@ -1,0 +1,126 @@
+//! How an engine is, for whoever looks.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hdrhistogram::Histogram;
+
+use super::running::Shared;
+use crate::dataflow::ViewNumbers;
+use crate::time::EventTime;
+
+/// How far an engine is. Numbers of this process, unless they say otherwise.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Rows read from the source, refused ones included, on the process that reads it.
+    pub rows: u64,
+    /// Rows refused, on the process that reads the source.
+    pub refused: u64,
+    /// Bytes of the source read so far, as they are stored.
+    pub bytes_read: u64,
+    /// Bytes of the source, if known.
+    pub bytes_total: Option<u64>,
+    /// Events entered by the workers of this process.
+    pub events: u64,
+    /// Events of the log that have entered again in this process, since it started.
+    pub replayed: u64,
+    /// How many events of the log there are to replay, in all processes.
+    pub to_replay: u64,
+    /// Whether what was before the program started is all in; queries wait for that.
+    pub recovered: bool,
+    /// Ticks of the first worker of this process that are under way.
+    pub ticks: usize,
+    /// Bytes that wait to be encoded for the log of the first worker of this process, about.
+    pub log_waiting: usize,
+    /// For each view, in the order they were added, what the first worker of this process holds.
+    pub views: Vec<ViewNumbers>,
+    /// The names of the views, in the same order.
+    pub view_names: Vec<String>,
+    /// The event time up to which days may close, as the first worker of this process sees it.
+    pub floor: EventTime,
+    /// The sources that this process reads.
+    pub sources: Vec<SourceNumbers>,
+    /// How far the logs of this process are, if there are any.
+    pub log: Option<LogNumbers>,
+}
+
+/// How far a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceNumbers {
+    /// `replay` for one that is read, `live` for one that is pushed into.
+    pub name: String,
+    /// The estimate of event-time completeness; [`EventTime::MIN`] before there is one.
+    pub watermark: EventTime,
+    /// What it is measured against: the clock of a source that is read, the wall clock of a live one.
+    pub clock: EventTime,
+    /// Whether nothing more will come.
+    pub ended: bool,
+}
+
+/// How far the logs of the workers of a process are, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogNumbers {
+    /// Entries appended.
+    pub appended: u64,
+    /// Entries that survive a crash of the machine.
+    pub durable: u64,
+}
+
+/// How an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineState {
+    /// What was before the program started is not all in; queries wait.
+    Recovering,
+    /// Events enter, and queries are answered.
+    Running,
+    /// The sources have ended and every day is sealed; queries are answered.
+    Ended,
+    /// It has stopped.
+    Stopped,
+}
+
+/// A look at a running engine, from any thread; it does not keep it from being finished.
+#[derive(Clone)]
+pub struct Observer {
+    shared: Arc<Shared>,
+}
+
+impl Observer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Observer {
+        Observer { shared }
+    }
+
+    /// How far the engine is.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress()
+    }
+
+    /// How it is.
+    pub fn state(&self) -> EngineState {
+        let shared = &self.shared;
+        if shared.has_stopped() {
+            EngineState::Stopped
+        } else if !shared.recovered.load(Ordering::Acquire) {
+            EngineState::Recovering
+        } else if shared.is_all_sealed() {
+            EngineState::Ended
+        } else {
+            EngineState::Running
+        }
+    }
+
+    /// Workers of this process.
+    pub fn workers(&self) -> usize {
+        self.shared.threads
+    }
+
+    /// Microseconds from the moment when a tick had entered until it was complete, and so visible, on the
+    /// worker that entered it; all ticks of this process.
+    pub fn freshness(&self) -> Histogram<u64> {
+        self.shared.fresh().clone()
+    }
+}

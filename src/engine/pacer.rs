@@ -1,0 +1,62 @@
+//! The pace at which a source is played back.
+
+use std::time::{Duration, Instant};
+
+use crate::time::EventTime;
+
+/// The longest sleep: rows that have become due meanwhile are read together, and whoever wants the reader
+/// to end waits so long.
+const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// Says which rows of a source are due, by its clock.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    /// Milliseconds of the source's clock in one of ours; `None` is as fast as it goes.
+    pace: Option<f64>,
+    /// When the first row was due, by both clocks.
+    began: Option<(Instant, EventTime)>,
+}
+
+impl Pacer {
+    pub(super) fn new(pace: Option<f64>) -> Pacer {
+        Pacer { pace, began: None }
+    }
+
+    /// Rows with which the clock stays below this are due.
+    pub(super) fn due(&self) -> EventTime {
+        match (self.pace, self.began) {
+            (None, _) => EventTime::MAX,
+            (Some(_), None) => EventTime::MIN,
+            (Some(pace), Some((began, clock))) => {
+                let passed = began.elapsed().as_secs_f64() * 1_000.0 * pace;
+                clock.saturating_add(passed as i64).saturating_add(1)
+            }
+        }
+    }
+
+    /// Waits for the row that takes the clock to `clock`, or for a part of that time.
+    pub(super) fn wait(&mut self, clock: EventTime) {
+        let Some(pace) = self.pace else { return };
+        if self.began.is_none() {
+            self.began = Some((Instant::now(), clock));
+            return;
+        }
+        let left = clock.saturating_sub(self.due()).max(0) as f64 / pace / 1_000.0;
+        std::thread::sleep(Duration::from_secs_f64(left.clamp(0.001, SLEEP_MAX.as_secs_f64())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_due_by_the_clock_of_the_source() {
+        let mut pacer = Pacer::new(Some(1.0));
+        assert_eq!(pacer.due(), EventTime::MIN, "the first row says where it begins");
+        pacer.wait(5_000);
+        assert!(pacer.due() > 5_000, "and is due at once");
+        assert!(pacer.due() < 5_000 + 3_600_000);
+        assert_eq!(Pacer::new(None).due(), EventTime::MAX);
+    }
+}

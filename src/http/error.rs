@@ -1,0 +1,81 @@
+//! Errors, as a client sees them.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+/// A refusal: a status, a code for programs, a sentence for people.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// The parameter, or the names that there are.
+    more: Option<(&'static str, Value)>,
+}
+
+impl ApiError {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> ApiError {
+        ApiError { status, code, message: message.into(), more: None }
+    }
+
+    /// 400: a parameter is missing, unknown, or not what was expected.
+    pub(super) fn parameter(name: &str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_parameter", message)
+            .with("parameter", json!(name))
+    }
+
+    /// 404, with what there is.
+    pub(super) fn missing<'a>(
+        code: &'static str,
+        message: impl Into<String>,
+        available: impl IntoIterator<Item = &'a str>,
+    ) -> ApiError {
+        let available: Vec<&str> = available.into_iter().collect();
+        ApiError::new(StatusCode::NOT_FOUND, code, message).with("available", json!(available))
+    }
+
+    pub(super) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    }
+
+    /// The same error with one more field.
+    pub(super) fn with(mut self, name: &'static str, value: Value) -> ApiError {
+        self.more = Some((name, value));
+        self
+    }
+
+    /// Whether the engine has stopped.
+    pub(super) fn is_end(&self) -> bool {
+        self.code == "stopped"
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut error = Map::new();
+        error.insert("code".to_owned(), json!(self.code));
+        error.insert("message".to_owned(), json!(self.message));
+        if let Some((name, value)) = self.more {
+            error.insert(name.to_owned(), value);
+        }
+        let body = json!({ "error": error }).to_string();
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut response = (self.status, [kind], body).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,130 @@
+//! What is looked at before a request is: whom it is for, and whose page sent it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+use super::routes::App;
+
+/// What a page of this server may load: only from here.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = match check(&app, &request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    app.metrics.responded(response.status());
+    let headers = response.headers_mut();
+    let constant = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in constant {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // An answer is of its moment.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn check(app: &App, request: &Request) -> Result<(), ApiError> {
+    let host = text(request.headers(), &header::HOST).or_else(|| request.uri().host());
+    let name = host.map(host_name);
+    let is_named = |name: &str| app.hosts.iter().any(|host| host == name);
+    let is_ours = match name.as_deref() {
+        // HTTP/1.0 names none; no browser speaks it.
+        None => true,
+        Some(name) if is_named(name) => true,
+        Some(name) if app.is_loopback => is_loopback(name),
+        Some(_) => app.hosts.is_empty(),
+    };
+    if !is_ours {
+        let message = "the request is for another host: this server answers for localhost only, \
+                       unless it is told another name";
+        return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
+    }
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if writes && let Some(origin) = request.headers().get(header::ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        if origin.is_none() || origin.map(|(_, host)| host) != host {
+            let message = "a page of another origin may not write here";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", message));
+        }
+    }
+    Ok(())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    // What is no text is no name of ours.
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
+}
+
+/// A host without its port.
+fn host_name(host: &str) -> String {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
+    };
+    name.to_ascii_lowercase()
+}
+
+fn is_loopback(name: &str) -> bool {
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a request shows the token, if there is one.
+///
+/// # Errors
+/// 401 if not.
+pub(super) fn check_token(token: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(token) = token else { return Ok(()) };
+    let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let shown = shown.and_then(|shown| shown.strip_prefix(b"Bearer ")).unwrap_or(b"");
+    if is_same(token.as_bytes(), shown) {
+        return Ok(());
+    }
+    let message = "writing needs the token of this server: expected 'Authorization: Bearer TOKEN'";
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
+}
+
+/// Compares in a time that does not tell where they differ.
+fn is_same(secret: &[u8], shown: &[u8]) -> bool {
+    let differences = secret.iter().enumerate().fold(0u8, |differences, (at, byte)| {
+        differences | (byte ^ shown.get(at).copied().unwrap_or(!byte))
+    });
+    std::hint::black_box(differences) == 0 && secret.len() == shown.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_without_ports() {
+        for (host, name) in
+            [("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("127.0.0.1", "127.0.0.1")]
+        {
+            assert_eq!(host_name(host), name);
+            assert!(is_loopback(name));
+        }
+        assert!(!is_loopback("localhost.example.com"));
+        assert!(!is_loopback(""));
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        for (shown, expect) in
+            [("abc", true), ("ab", false), ("abcd", false), ("abd", false), ("", false)]
+        {
+            assert_eq!(is_same(b"abc", shown.as_bytes()), expect, "{shown}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Numbers for Prometheus, in its text format.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hdrhistogram::Histogram;
+
+use super::json::known;
+use super::routes::{App, Shared};
+use super::status::memory;
+use crate::engine::Observer;
+
+/// Upper bounds of the buckets of latencies, in microseconds.
+const BOUNDS: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000, 10_000_000];
+
+/// What the server counts itself.
+pub(super) struct Metrics {
+    /// Microseconds from asking the engine to its answer.
+    queries: Mutex<Histogram<u64>>,
+    /// Responses by the first digit of their status.
+    responses: [AtomicU64; 6],
+    accepted: AtomicU64,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Metrics {
+        let queries = Histogram::new_with_bounds(1, 3_600_000_000, 3);
+        let queries = Mutex::new(queries.expect("three digits up to an hour are valid bounds"));
+        Metrics { queries, responses: Default::default(), accepted: AtomicU64::new(0) }
+    }
+
+    pub(super) fn asked(&self, took: Duration) {
+        self.queries().saturating_record(took.as_micros() as u64);
+    }
+
+    pub(super) fn queries(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn responded(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).min(5);
+        self.responses[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn accepted(&self, events: usize) {
+        self.accepted.fetch_add(events as u64, Ordering::Relaxed);
+    }
+}
+
+/// The text in the making.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn begin(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP dayfold_{name} {help}\n# TYPE dayfold_{name} {kind}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{line}").expect("memory takes every line");
+    }
+
+    /// One number without labels.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.begin(name, kind, help);
+        self.line(format_args!("dayfold_{name} {value}"));
+    }
+
+    /// A histogram of microseconds, told in seconds.
+    fn histogram(&mut self, name: &str, help: &str, of: &Histogram<u64>) {
+        self.begin(name, "histogram", help);
+        for bound in BOUNDS {
+            let count = of.count_between(0, bound);
+            let bound = bound as f64 / 1e6;
+            self.line(format_args!("dayfold_{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        let sum = of.mean() * of.len() as f64 / 1e6;
+        self.line(format_args!("dayfold_{name}_bucket{{le=\"+Inf\"}} {}", of.len()));
+        self.line(format_args!("dayfold_{name}_sum {sum}"));
+        self.line(format_args!("dayfold_{name}_count {}", of.len()));
+    }
+}
+
+/// A label's value: backslashes, quotes and ends of lines are escaped.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(app): Shared) -> Response {
+    let mut text = Text::default();
+    of_server(&app, &mut text);
+    if let Some(observer) = &app.observer {
+        of_engine(observer, &mut text);
+    }
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], text.0).into_response()
+}
+
+fn of_server(app: &App, text: &mut Text) {
+    let uptime = app.started.elapsed().as_secs_f64();
+    text.one("uptime_seconds", "gauge", "Since the server was started.", uptime);
+    if let Some(bytes) = memory() {
+        text.one("memory_bytes", "gauge", "Resident memory of the process.", bytes);
+    }
+    let subscribers = app.subscribers.load(Ordering::Relaxed);
+    text.one("http_subscribers", "gauge", "Live answers that are subscribed to.", subscribers);
+    let accepted = app.metrics.accepted.load(Ordering::Relaxed);
+    text.one("http_events_total", "counter", "Events accepted over HTTP.", accepted);
+    text.begin("http_responses_total", "counter", "Responses by the class of their status.");
+    for (class, count) in app.metrics.responses.iter().enumerate().skip(1) {
+        let count = count.load(Ordering::Relaxed);
+        text.line(format_args!("dayfold_http_responses_total{{class=\"{class}xx\"}} {count}"));
+    }
+    let help = "From asking the engine to its answer, as the server sees it.";
+    text.histogram("query_seconds", help, &app.metrics.queries());
+}
+
+fn of_engine(observer: &Observer, text: &mut Text) {
+    let progress = observer.progress();
+    text.one("events_total", "counter", "Events that entered.", progress.events);
+    text.one("refused_total", "counter", "Events that were refused.", progress.refused);
+    text.one("recovered", "gauge", "1 if what was before is all in.", u8::from(progress.recovered));
+    if let Some(floor) = known(progress.floor) {
+        let help = "The event time up to which days may close, since 1970.";
+        text.one("floor_timestamp_seconds", "gauge", help, floor as f64 / 1e3);
+    }
+    let help = "The estimate of event-time completeness of a source, since 1970.";
+    text.begin("source_watermark_timestamp_seconds", "gauge", help);
+    for source in &progress.sources {
+        let Some(watermark) = known(source.watermark) else { continue };
+        let (name, seconds) = (label(&source.name), watermark as f64 / 1e3);
+        text.line(format_args!(
+            "dayfold_source_watermark_timestamp_seconds{{source=\"{name}\"}} {seconds}"
+        ));
+    }
+    let numbers = || progress.view_names.iter().map(|name| label(name)).zip(&progress.views);
+    text.begin("late_total", "counter", "Events that came after their day had closed.");
+    numbers().for_each(|(view, numbers)| {
+        text.line(format_args!("dayfold_late_total{{view=\"{view}\"}} {}", numbers.late));
+    });
+    text.begin("days", "gauge", "Days of a view on the first worker of this process.");
+    numbers().for_each(|(view, numbers)| {
+        let (sealed, unsealed) = (numbers.sealed_days, numbers.unsealed_days);
+        text.line(format_args!("dayfold_days{{view=\"{view}\",state=\"sealed\"}} {sealed}"));
+        text.line(format_args!("dayfold_days{{view=\"{view}\",state=\"unsealed\"}} {unsealed}"));
+    });
+    text.begin("groups", "gauge", "Pairs of day and key with events that are not sealed.");
+    numbers().for_each(|(view, numbers)| {
+        text.line(format_args!("dayfold_groups{{view=\"{view}\"}} {}", numbers.groups));
+    });
+    if let Some(log) = progress.log {
+        let help = "Entries appended to the logs of this process.";
+        text.one("log_appended_total", "counter", help, log.appended);
+        let help = "Entries of these that nothing can take away.";
+        text.one("log_durable_total", "counter", help, log.durable);
+    }
+    let help = "From a tick's entering to its being visible on the worker that entered it.";
+    text.histogram("freshness_seconds", help, &observer.freshness());
+}

@@ -1,0 +1,207 @@
+//! Views over HTTP: JSON for programs, server-sent events for what changes, and a page for people.
+//!
+//! A [`Server`] is given the views of an engine, under the names of their key columns, and is put on a
+//! thread of its own with [`Server::serve`], or into a program's own axum with [`Server::router`]. It is
+//! bound to the loopback interface unless it is told another address. `docs/http.md` in the repository
+//! lists what can be asked; a running server describes it at `/api/openapi.json`.
+//!
+//! ```
+//! use dayfold::aggregate::Count;
+//! use dayfold::engine::{LiveOptions, Measures};
+//! use dayfold::http::Server;
+//! use dayfold::time::EventTime;
+//! use dayfold::view::View;
+//! use dayfold::{Cluster, Engine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! type Visit = (EventTime, String);
+//!
+//! let mut engine = Engine::<Visit>::new();
+//! let visits = Measures::none().with("visits", |count: &Count| Some(count.0.into()));
+//! let per_page = engine.view(View::new("per-page")?, visits, |(time, page)| {
+//!     Some((*time, page.clone(), Count::one()))
+//! });
+//! let pusher = engine.live(LiveOptions::new(|visit: &Visit| visit.0));
+//! let running = engine.start(Cluster::workers(1))?;
+//!
+//! let server = Server::new("visits")
+//!     .observe(running.observer())
+//!     .view(per_page, ["page"])
+//!     .events(pusher, |json| {
+//!         let page = json["page"].as_str().ok_or("page: expected a text")?;
+//!         let time = json["time"].as_i64().ok_or("time: expected milliseconds UTC")?;
+//!         Ok((time, page.to_owned()))
+//!     })
+//!     .serve("127.0.0.1:0")?;
+//! println!("http://{}", server.address());
+//! server.stop();
+//! running.finish()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod events;
+mod guard;
+mod json;
+mod keys;
+mod live;
+mod metrics;
+mod page;
+mod parameters;
+mod routes;
+mod serving;
+mod status;
+mod views;
+
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use keys::{KeyTextError, TextColumn, TextKey};
+pub use serving::{ServeError, Serving};
+
+use crate::aggregate::Aggregate;
+use crate::engine::{Observer, Pusher, ViewHandle};
+use events::{Sink, TypedSink};
+use routes::App;
+use views::{Served, TypedView};
+
+/// What a server bears. Each limit holds for one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a request's body; one that is larger is answered with 413. Default: 1 MiB.
+    pub body: usize,
+    /// Open connections; one more is answered with 503 and closed. Default: 4,096.
+    pub connections: usize,
+    /// Live answers that are subscribed to; one more is answered with 429. Default: 2,048.
+    pub subscribers: usize,
+    /// Queries and pushes that wait for the engine; one more is answered with 503. Default: 256.
+    pub waiting: usize,
+    /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
+    pub patience: Duration,
+    /// The least and the greatest time between two live answers. Default: 20 ms and 1 h.
+    pub every: (Duration, Duration),
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body: 1 << 20,
+            connections: 4_096,
+            subscribers: 2_048,
+            waiting: 256,
+            patience: Duration::from_secs(10),
+            every: (Duration::from_millis(20), Duration::from_secs(3_600)),
+        }
+    }
+}
+
+/// A server to be: what it serves, and within which limits.
+pub struct Server {
+    name: String,
+    views: Vec<Arc<dyn Served>>,
+    events: Option<Arc<dyn Sink>>,
+    observer: Option<Observer>,
+    token: Option<String>,
+    hosts: Vec<String>,
+    limits: Limits,
+    process: (usize, usize),
+}
+
+impl Server {
+    /// A server that serves nothing yet. Its name is shown on the page.
+    pub fn new(name: &str) -> Server {
+        Server {
+            name: name.to_owned(),
+            views: Vec::new(),
+            events: None,
+            observer: None,
+            token: None,
+            hosts: Vec::new(),
+            limits: Limits::default(),
+            process: (0, 1),
+        }
+    }
+
+    /// Tells of the engine that the views belong to: without it, status and metrics know the server only.
+    #[must_use]
+    pub fn observe(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Says which process of how many this is.
+    #[must_use]
+    pub fn process(mut self, process: usize, processes: usize) -> Self {
+        self.process = (process, processes);
+        self
+    }
+
+    /// Serves a view. `columns` are the names of its key's columns; one that is missing is called
+    /// `key`, and those that are too many are not used.
+    #[must_use]
+    pub fn view<K: TextKey, A: Aggregate>(
+        mut self,
+        handle: ViewHandle<K, A>,
+        columns: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let mut columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        columns.resize(K::COLUMNS, "key".to_owned());
+        self.views.push(Arc::new(TypedView { handle, columns }));
+        self
+    }
+
+    /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.
+    #[must_use]
+    pub fn events<E: Send + Sync + 'static>(
+        mut self,
+        pusher: Pusher<E>,
+        of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.events = Some(Arc::new(TypedSink::new(pusher, of_json)));
+        self
+    }
+
+    /// Accepts events only from those who show this token (`Authorization: Bearer …`).
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Answers requests for this host, too. A server on the loopback interface answers only those for
+    /// `localhost` and loopback addresses, so that no page from elsewhere can reach it under a name of its
+    /// own; one on another interface answers all, unless a host is named.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        self.hosts.push(host.to_ascii_lowercase());
+        self
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Binds an address and serves it on a thread of its own, until [`Serving::stop`].
+    ///
+    /// # Errors
+    /// [`ServeError`] if the address is none, is in use, or the system gives no thread.
+    pub fn serve(self, address: impl ToSocketAddrs) -> Result<Serving, ServeError> {
+        serving::serve(self, address)
+    }
+
+    /// The routes, for a program that has an axum server. Its own layers decide about connections; all
+    /// else is as with [`Server::serve`] on an interface that is not the loopback one. Live answers go on
+    /// until the engine stops.
+    pub fn router(self) -> axum::Router {
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        // Nobody stops it: the program stops its own server.
+        std::mem::forget(stop);
+        routes::router(App::new(self, stopping, false))
+    }
+}

@@ -1,0 +1,119 @@
+//! What a URL asks, as far as that needs no view.
+
+use std::time::Duration;
+
+use super::error::ApiError;
+use crate::time::{Day, DayRange};
+
+/// The parameters of a request, each checked to be one of those that are known.
+pub(super) struct Parameters {
+    pairs: Vec<(String, String)>,
+}
+
+impl Parameters {
+    /// Reads a query string. Only `key` and `prefix` may repeat.
+    ///
+    /// # Errors
+    /// 400 for a parameter that is unknown, repeated, or not UTF-8.
+    pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Parameters, ApiError> {
+        let query = query.unwrap_or("");
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !known.contains(&name.as_ref()) {
+                let message = match known {
+                    [] => format!("unknown parameter '{name}': none is expected"),
+                    _ => format!("unknown parameter '{name}': expected {}", known.join(", ")),
+                };
+                return Err(ApiError::parameter(&name, message));
+            }
+            if value.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(ApiError::parameter(&name, format!("{name}: expected UTF-8")));
+            }
+            let repeats = matches!(name.as_ref(), "key" | "prefix");
+            if !repeats && pairs.iter().any(|(other, _)| *other == name) {
+                let message = format!("{name} is given twice: expected once");
+                return Err(ApiError::parameter(&name, message));
+            }
+            pairs.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Parameters { pairs })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter that may repeat.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let pairs = self.pairs.iter().filter(|(other, _)| other == name);
+        pairs.map(|(_, value)| value.clone()).collect()
+    }
+
+    /// `from` and `to`, both included.
+    ///
+    /// # Errors
+    /// 400 for what is no day, or a range whose end is before its beginning.
+    pub(super) fn days(&self) -> Result<Days, ApiError> {
+        let day = |name: &str| -> Result<Option<Day>, ApiError> {
+            let parse = |text: &str| text.parse::<Day>();
+            self.get(name)
+                .map(parse)
+                .transpose()
+                .map_err(|error| ApiError::parameter(name, format!("{name}: {error}")))
+        };
+        let days = Days { from: day("from")?, to: day("to")? };
+        match (days.from, days.to) {
+            (Some(from), Some(to)) if from > to => {
+                let message = format!("from={from} is after to={to}: expected from <= to");
+                Err(ApiError::parameter("from", message))
+            }
+            _ => Ok(days),
+        }
+    }
+
+    /// A whole number within bounds.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub(super) fn number(&self, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        let number = text.parse().ok().filter(|n| (1..=max).contains(n));
+        let wrong = || format!("{name}={text}: expected a whole number from 1 to {max}");
+        number.ok_or_else(|| ApiError::parameter(name, wrong()))
+    }
+
+    /// A time such as `250ms` or `2s`, within bounds.
+    ///
+    /// # Errors
+    /// 400 for anything else.
+    pub(super) fn every(
+        &self,
+        default: Duration,
+        (least, most): (Duration, Duration),
+    ) -> Result<Duration, ApiError> {
+        let Some(text) = self.get("every") else { return Ok(default.max(least)) };
+        let (number, unit) = match text.strip_suffix("ms") {
+            Some(number) => (number, 1),
+            None => (text.strip_suffix('s').unwrap_or("-"), 1_000),
+        };
+        let every = number.parse().ok().and_then(|n: u64| n.checked_mul(unit));
+        let every = every.map(Duration::from_millis).filter(|every| (least..=most).contains(every));
+        let wrong = || {
+            format!("every={text}: expected a time from {least:?} to {most:?}, such as 250ms or 2s")
+        };
+        every.ok_or_else(|| ApiError::parameter("every", wrong()))
+    }
+}
+
+/// The days of a request, both ends included; `None` is no end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Days {
+    pub(super) from: Option<Day>,
+    pub(super) to: Option<Day>,
+}
+
+impl Days {
+    pub(super) fn range(self) -> DayRange {
+        DayRange::new(self.from.unwrap_or(Day::MIN), self.to.map_or(Day::MAX, Day::next))
+    }
+}

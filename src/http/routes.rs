@@ -1,0 +1,266 @@
+//! The routes, and what they ask.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Semaphore, watch};
+
+use super::error::ApiError;
+use super::events::Sink;
+use super::json::Text;
+use super::metrics::Metrics;
+use super::parameters::Parameters;
+use super::views::{Ask, Reply, Served};
+use super::{Limits, Server, events, guard, live, metrics, page, status};
+use crate::engine::Observer;
+
+/// How many keys `/top` and `/keys` list, unless they are asked for others, and at most.
+const LISTED: (u32, u32) = (10, 1_000);
+const KEYS: (u32, u32) = (100, 10_000);
+
+/// Everything that requests share.
+pub(super) struct App {
+    pub(super) name: String,
+    pub(super) views: Vec<Arc<dyn Served>>,
+    pub(super) events: Option<Arc<dyn Sink>>,
+    pub(super) observer: Option<Observer>,
+    pub(super) token: Option<String>,
+    pub(super) hosts: Vec<String>,
+    pub(super) is_loopback: bool,
+    pub(super) limits: Limits,
+    pub(super) process: (usize, usize),
+    pub(super) started: Instant,
+    pub(super) metrics: Metrics,
+    pub(super) subscribers: AtomicUsize,
+    /// Who may wait for the engine.
+    waiting: Arc<Semaphore>,
+    /// Set when the server is to stop.
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    pub(super) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
+        Arc::new(App {
+            waiting: Arc::new(Semaphore::new(server.limits.waiting)),
+            name: server.name,
+            views: server.views,
+            events: server.events,
+            observer: server.observer,
+            token: server.token,
+            hosts: server.hosts,
+            is_loopback: loopback,
+            limits: server.limits,
+            process: server.process,
+            started: Instant::now(),
+            metrics: Metrics::new(),
+            subscribers: AtomicUsize::new(0),
+            stopping,
+        })
+    }
+
+    /// The view of a name.
+    fn view(&self, name: &str) -> Result<Arc<dyn Served>, ApiError> {
+        let found = self.views.iter().find(|view| view.name() == name);
+        found.cloned().ok_or_else(|| {
+            let names = self.views.iter().map(|view| view.name());
+            ApiError::missing("no_such_view", format!("there is no view '{name}'"), names)
+        })
+    }
+
+    /// Does what blocks on a thread that may, if not too many wait already.
+    ///
+    /// # Errors
+    /// 503 if too many wait, or what `work` says.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Ok(_permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            let waiting = self.limits.waiting;
+            let message = format!("{waiting} requests wait for the engine already: try again");
+            return Err(ApiError::unavailable("busy", message));
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|_| {
+            let code = StatusCode::INTERNAL_SERVER_ERROR;
+            Err(ApiError::new(code, "panicked", "the request could not be answered"))
+        })
+    }
+
+    /// Asks a view.
+    ///
+    /// # Errors
+    /// As [`Served::ask`], and 503 if too many wait.
+    pub(super) async fn ask(&self, view: Arc<dyn Served>, ask: Ask) -> Result<Reply, ApiError> {
+        let (before, patience) = (Instant::now(), self.limits.patience);
+        let reply = self.blocking(move || view.ask(&ask, patience)).await?;
+        self.metrics.asked(before.elapsed());
+        Ok(reply)
+    }
+}
+
+/// What handlers are given.
+pub(super) type Shared = State<Arc<App>>;
+
+pub(super) fn router(app: Arc<App>) -> Router {
+    let body = DefaultBodyLimit::max(app.limits.body);
+    let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
+    page::routes(Router::new())
+        .route("/api/views", get(views))
+        .route("/api/views/{view}/live", get(live::live))
+        .route("/api/views/{view}/{of}", get(answer))
+        .route("/api/events", post(events::post))
+        .route("/api/status", get(status::status))
+        .route("/api/openapi.json", get(openapi))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(|| async { "the process lives\n" }))
+        .route("/readyz", get(status::ready))
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(body)
+        .layer(guard)
+        .with_state(app)
+}
+
+/// JSON as it is.
+pub(super) fn json(body: Vec<u8>) -> Response {
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ([kind], Body::from(body)).into_response()
+}
+
+/// `GET /api/openapi.json`: every path, checked against the answers by `.ci/http`.
+async fn openapi() -> Response {
+    json(include_bytes!("openapi.json").to_vec())
+}
+
+async fn nothing(uri: Uri) -> ApiError {
+    let there_is = [
+        "/",
+        "/api/views",
+        "/api/views/{view}/{value|series|top|total|keys|live}",
+        "/api/events",
+        "/api/status",
+        "/api/openapi.json",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    ];
+    ApiError::missing("no_such_path", format!("there is nothing at '{}'", uri.path()), there_is)
+}
+
+async fn not_allowed(method: axum::http::Method, uri: Uri) -> ApiError {
+    let message = format!("'{}' does not take {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
+/// `GET /api/views`.
+async fn views(State(app): Shared, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    Parameters::read(query.as_deref(), &[])?;
+    let (views, patience) = (app.views.clone(), app.limits.patience);
+    let spans = move || -> Result<Vec<_>, ApiError> {
+        views.iter().map(|view| view.span(patience)).collect()
+    };
+    let spans = app.blocking(spans).await?;
+    let progress = app.observer.as_ref().map(Observer::progress).unwrap_or_default();
+    let mut text = Text::default();
+    text.raw("{\"views\":");
+    text.list(app.views.iter().zip(spans), |text, (view, span)| {
+        let names: Vec<String> = view.measures().into_iter().map(str::to_owned).collect();
+        text.raw("{\"name\":").string(view.name());
+        text.raw(",\"key\":").strings(view.key_columns());
+        text.raw(",\"measures\":").strings(&names);
+        text.raw(",\"zone\":").string(view.zone());
+        text.raw(",\"first_day\":").day(span.map(|(first, _)| first));
+        text.raw(",\"last_day\":").day(span.map(|(_, last)| last));
+        let numbers = progress.views.iter().zip(&progress.view_names);
+        let mut numbers =
+            numbers.filter(|(_, name)| *name == view.name()).map(|(numbers, _)| numbers);
+        text.raw(",\"sealed_through\":").day(numbers.next().and_then(|n| n.sealed_through));
+        text.raw("}");
+    });
+    text.raw("}");
+    Ok(json(text.into_bytes()))
+}
+
+/// `GET /api/views/{view}/value`, `series`, `top`, `total`, `keys`.
+async fn answer(
+    State(app): Shared,
+    path: Result<Path<(String, String)>, PathRejection>,
+    RawQuery(query): RawQuery,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Ok(Path((view, of))) = path else { return Err(nothing(uri).await) };
+    let view = app.view(&view)?;
+    let ask = ask_of(&of, query.as_deref(), &[])?;
+    Ok(json(app.ask(view, ask).await?.json))
+}
+
+/// The view and the query of a live answer, and how often it may come.
+pub(super) async fn live_ask(
+    app: &App,
+    path: Result<Path<String>, PathRejection>,
+    query: Option<&str>,
+    uri: Uri,
+) -> Result<(Arc<dyn Served>, Ask, Duration), ApiError> {
+    let Ok(Path(view)) = path else { return Err(nothing(uri).await) };
+    let view = app.view(&view)?;
+    let known = ["of", "every", "key", "from", "to", "by", "n"];
+    let given = Parameters::read(query, &known)?;
+    let every = given.every(live::EVERY, app.limits.every)?;
+    let default = if given.get("key").is_some() { "value" } else { "total" };
+    let of = given.get("of").unwrap_or(default);
+    if !["value", "series", "total", "top"].contains(&of) {
+        let message = format!("of={of}: expected value, series, total or top");
+        return Err(ApiError::parameter("of", message));
+    }
+    Ok((view, ask_of(of, query, &["of", "every"])?, every))
+}
+
+/// What a request asks. `besides` are parameters that are looked at elsewhere.
+fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<Ask, ApiError> {
+    let read = |names: &[&str]| Parameters::read(query, &[names, besides].concat());
+    match of {
+        "value" => {
+            let given = read(&["key", "from", "to"])?;
+            let key = given.all("key");
+            if key.is_empty() {
+                let message = "the parameter key is missing; for all keys together, ask for total";
+                return Err(ApiError::parameter("key", message));
+            }
+            Ok(Ask::Value { key: Some(key), days: given.days()? })
+        }
+        "total" => Ok(Ask::Value { key: None, days: read(&["from", "to"])?.days()? }),
+        "series" => {
+            let given = read(&["key", "from", "to"])?;
+            let key = Some(given.all("key")).filter(|key| !key.is_empty());
+            Ok(Ask::Series { key, days: given.days()? })
+        }
+        "top" => {
+            let given = read(&["by", "n", "from", "to"])?;
+            let Some(by) = given.get("by") else {
+                let message = "the parameter by is missing: expected the name of a measure";
+                return Err(ApiError::parameter("by", message));
+            };
+            let n = given.number("n", LISTED.0, LISTED.1)?;
+            Ok(Ask::Top { by: by.to_owned(), n, days: given.days()? })
+        }
+        "keys" => {
+            let given = read(&["prefix", "limit"])?;
+            let limit = given.number("limit", KEYS.0, KEYS.1)?;
+            Ok(Ask::Keys { prefix: given.all("prefix"), limit })
+        }
+        _ => {
+            let there_is = ["value", "series", "top", "total", "keys", "live"];
+            let message = format!("there is no '{of}' of a view");
+            Err(ApiError::missing("no_such_path", message, there_is))
+        }
+    }
+}

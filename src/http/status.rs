@@ -1,0 +1,130 @@
+//! How the engine and the server are.
+
+use std::sync::atomic::Ordering;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::json::{known, written};
+use super::parameters::Parameters;
+use super::routes::{self, App, Shared};
+use crate::engine::{EngineState, Observer};
+use crate::time::EventTime;
+
+/// `GET /api/status`.
+pub(super) async fn status(
+    State(app): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    Parameters::read(query.as_deref(), &[])?;
+    let mut status = of_server(&app);
+    if let Some(observer) = &app.observer {
+        of_engine(observer, &mut status);
+    }
+    Ok(routes::json(status.to_string().into_bytes()))
+}
+
+/// `GET /readyz`.
+pub(super) async fn ready(State(app): Shared) -> Response {
+    match app.observer.as_ref().map(Observer::state) {
+        None | Some(EngineState::Running | EngineState::Ended) => "ready\n".into_response(),
+        Some(EngineState::Recovering) => {
+            let message = "what was before the program started is not all in yet";
+            ApiError::unavailable("recovering", message).into_response()
+        }
+        Some(EngineState::Stopped) => {
+            ApiError::unavailable("stopped", "the engine has stopped").into_response()
+        }
+    }
+}
+
+fn of_server(app: &App) -> Value {
+    json!({
+        "state": "running",
+        "name": app.name,
+        "process": app.process.0,
+        "processes": app.process.1,
+        "workers": 0,
+        "uptime_ms": app.started.elapsed().as_millis() as u64,
+        "floor": null,
+        "sources": [],
+        "events": 0,
+        "refused": 0,
+        "late": 0,
+        "views": [],
+        "log": null,
+        "memory_bytes": memory(),
+        "freshness_us": latency(&empty()),
+        "query_us": latency(&app.metrics.queries()),
+        "subscribers": app.subscribers.load(Ordering::Relaxed),
+        "accepts_events": app.events.is_some(),
+    })
+}
+
+fn of_engine(observer: &Observer, status: &mut Value) {
+    let progress = observer.progress();
+    status["state"] = json!(match observer.state() {
+        EngineState::Recovering => "recovering",
+        EngineState::Running => "running",
+        EngineState::Ended => "ended",
+        EngineState::Stopped => "stopped",
+    });
+    status["workers"] = json!(observer.workers());
+    status["floor"] = time(progress.floor);
+    status["events"] = json!(progress.events);
+    status["refused"] = json!(progress.refused);
+    status["late"] = json!(progress.views.iter().map(|view| view.late).max().unwrap_or(0));
+    let sources = progress.sources.iter().map(|source| {
+        let lag = known(source.watermark).zip(known(source.clock));
+        json!({
+            "name": source.name,
+            "watermark": time(source.watermark),
+            "lag_ms": lag.map(|(watermark, clock)| clock.saturating_sub(watermark).max(0)),
+            "ended": source.ended,
+        })
+    });
+    status["sources"] = sources.collect();
+    let views = progress.view_names.iter().zip(&progress.views).map(|(name, view)| {
+        json!({
+            "name": name,
+            "sealed_through": view.sealed_through.map(|day| day.to_string()),
+            "sealed_days": view.sealed_days,
+            "unsealed_days": view.unsealed_days,
+            "groups": view.groups,
+            "amendments": view.late,
+        })
+    });
+    status["views"] = views.collect();
+    status["log"] = progress.log.map_or(
+        Value::Null,
+        |log| json!({ "appended": log.appended, "durable": log.durable, "bytes": null }),
+    );
+    status["freshness_us"] = latency(&observer.freshness());
+}
+
+fn time(time: EventTime) -> Value {
+    known(time).and_then(written).map_or(Value::Null, Value::String)
+}
+
+fn empty() -> Histogram<u64> {
+    Histogram::new(1).expect("one digit is a valid precision")
+}
+
+fn latency(of: &Histogram<u64>) -> Value {
+    json!({
+        "p50": of.value_at_quantile(0.5),
+        "p99": of.value_at_quantile(0.99),
+        "max": of.max(),
+        "count": of.len(),
+    })
+}
+
+/// Resident memory of this process in bytes, where Linux tells.
+pub(super) fn memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
+}

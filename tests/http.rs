@@ -1,0 +1,395 @@
+//! The HTTP API, end to end, with an ordinary client; and by hand for what no client sends.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use dayfold::aggregate::{Count, Decimal, Mean, Sum};
+use dayfold::engine::{LiveOptions, Measures, Pusher, Running};
+use dayfold::http::{Limits, Server, Serving};
+use dayfold::time::EventTime;
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+use serde_json::{Value, json};
+
+type Sale = (EventTime, String, u32, i64);
+
+/// 1 May 2024, 00:00 UTC.
+const MAY: EventTime = 1_714_521_600_000;
+const DAY: EventTime = 86_400_000;
+
+struct Served {
+    running: Running,
+    serving: Serving,
+    pusher: Pusher<Sale>,
+    clock: Arc<AtomicI64>,
+}
+
+fn served(change: impl FnOnce(Server) -> Server) -> Served {
+    let clock = Arc::new(AtomicI64::new(MAY + DAY / 2));
+    let now = Arc::clone(&clock);
+    let mut engine = Engine::<Sale>::new().clock(move || now.load(Ordering::SeqCst));
+    type Stats = (Count, Sum, Mean);
+    let measures = || {
+        Measures::none()
+            .with("sales", |stats: &Stats| Some(stats.0.0.into()))
+            .with("cents", |stats: &Stats| i64::try_from(stats.1.value()).ok().map(Decimal::from))
+            .with("mean", |stats: &Stats| Decimal::parse(stats.2.to_string_with(2).as_bytes()).ok())
+    };
+    let stats = |cents: i64| (Count::one(), Sum::of(cents), Mean::of(cents.into()));
+    let by_shop = engine.view(View::new("by-shop").unwrap(), measures(), move |sale: &Sale| {
+        Some((sale.0, sale.1.clone(), stats(sale.3)))
+    });
+    let by_till = engine.view(View::new("by-till").unwrap(), measures(), move |sale: &Sale| {
+        Some((sale.0, (sale.1.clone(), sale.2), stats(sale.3)))
+    });
+    let pusher = engine.live(LiveOptions::new(|sale: &Sale| sale.0));
+    let running = engine.start(Cluster::workers(2)).unwrap();
+    let server = Server::new("sales")
+        .observe(running.observer())
+        .view(by_shop, ["shop"])
+        .view(by_till, ["shop", "till"])
+        .events(pusher.clone(), |json| {
+            let shop = json["shop"].as_str().ok_or("shop: expected a text")?.to_owned();
+            let number = |name: &str| {
+                json[name].as_i64().ok_or_else(|| format!("{name}: expected an integer"))
+            };
+            Ok((number("time")?, shop, number("till")? as u32, number("cents")?))
+        });
+    let serving = change(server).serve("127.0.0.1:0").unwrap();
+    Served { running, serving, pusher, clock }
+}
+
+impl Served {
+    fn push(&self, sales: &[(EventTime, &str, u32, i64)]) {
+        let own = |sale: &(EventTime, &str, u32, i64)| (sale.0, sale.1.to_owned(), sale.2, sale.3);
+        let pushed = self.pusher.push(sales.iter().map(own).collect()).unwrap();
+        pushed.receipt.wait_visible(Duration::from_secs(60)).unwrap();
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        get(self.serving.address(), path)
+    }
+
+    #[track_caller]
+    fn refused(&self, path: &str, status: u16, code: &str) -> Value {
+        let (found, body) = self.get(path);
+        assert_eq!((found, body["error"]["code"].as_str()), (status, Some(code)), "{path}: {body}");
+        assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+        body["error"].clone()
+    }
+
+    fn post(&self, kind: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        let mut request = agent().post(format!("http://{}/api/events", self.serving.address()));
+        for (name, value) in headers.iter().chain([&("content-type", kind)]) {
+            request = request.header(*name, *value);
+        }
+        answer(request.send(body).unwrap())
+    }
+
+    fn end(self) {
+        self.serving.stop();
+        self.running.finish().unwrap();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn answer(mut response: ureq::http::Response<ureq::Body>) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, Value) {
+    answer(agent().get(format!("http://{address}{path}")).call().unwrap())
+}
+
+/// What comes back for bytes that no client would send.
+fn raw(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    // A connection that is cut off is an answer as well.
+    let _ = stream.read_to_string(&mut text);
+    text
+}
+
+#[test]
+fn values_are_those_that_were_pushed() {
+    let served = served(|server| server);
+    let big = (1i64 << 53) + 2;
+    served.push(&[(MAY, "north", 1, 250), (MAY + 1, "north", 2, 451), (MAY, "süd/ost&=", 1, big)]);
+    served.push(&[(MAY - DAY, "north", 1, 9)]);
+    let (status, body) =
+        served.get("/api/views/by-shop/value?key=north&from=2024-05-01&to=2024-05-01");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["value"], json!({ "sales": 2, "cents": 701, "mean": "350.50" }));
+    assert_eq!(body["speed"], body["value"]);
+    assert_eq!((&body["batch"], &body["key"]), (&Value::Null, &json!(["north"])));
+    assert_eq!((&body["from"], &body["to"]), (&json!("2024-05-01"), &json!("2024-05-01")));
+
+    let (_, body) = served.get("/api/views/by-shop/value?key=s%C3%BCd/ost%26%3D");
+    assert_eq!(body["value"]["cents"], json!(big.to_string()), "beyond 2^53: a string");
+    let (_, body) = served.get("/api/views/by-till/value?key=north&key=2");
+    assert_eq!(body["value"], json!({ "sales": 1, "cents": 451, "mean": "451.00" }));
+    let (_, body) = served.get("/api/views/by-till/value?key=north&key=3");
+    assert_eq!(body["value"], Value::Null, "no events");
+    let (_, body) = served.get("/api/views/by-shop/total?from=2030-01-01");
+    assert_eq!(body["value"], Value::Null, "days without data are fine");
+
+    let (_, body) = served.get("/api/views/by-shop/series?key=north");
+    let days: Vec<(&str, u64)> = body["days"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| (day["day"].as_str().unwrap(), day["value"]["sales"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(days, [("2024-04-30", 1), ("2024-05-01", 2)]);
+    assert_eq!(body["value"]["sales"], 3);
+    let (_, body) = served.get("/api/views/by-till/top?by=sales&n=1&to=2024-05-01");
+    assert_eq!(body["rows"][0]["key"], json!(["north", "1"]));
+    assert_eq!((body["rows"].as_array().unwrap().len(), &body["value"]["sales"]), (1, &json!(4)));
+    let (_, body) = served.get("/api/views/by-till/keys?prefix=north&prefix=2");
+    assert_eq!((&body["keys"], &body["more"]), (&json!([["north", "2"]]), &json!(false)));
+    let (_, body) = served.get("/api/views/by-till/keys?prefix=n&limit=1");
+    assert_eq!((&body["keys"], &body["more"]), (&json!([["north", "1"]]), &json!(true)));
+
+    let (_, body) = served.get("/api/views");
+    assert_eq!(body["views"][1]["key"], json!(["shop", "till"]));
+    assert_eq!(body["views"][1]["measures"], json!(["sales", "cents", "mean"]));
+    assert_eq!(
+        (&body["views"][0]["first_day"], &body["views"][0]["last_day"]),
+        (&json!("2024-04-30"), &json!("2024-05-01"))
+    );
+    let (_, body) = served.get("/api/status");
+    assert_eq!((&body["events"], &body["state"]), (&json!(4), &json!("running")));
+    assert_eq!((&body["workers"], &body["accepts_events"]), (&json!(2), &json!(true)));
+    let (_, body) = served.get("/metrics");
+    assert!(body.as_str().unwrap().contains("\ndayfold_events_total 4\n"), "{body}");
+    assert_eq!(served.get("/readyz").0, 200);
+    served.end();
+}
+
+#[test]
+fn errors_say_what_was_expected() {
+    let served = served(|server| server);
+    let bad = |path: &str, parameter: &str| {
+        let error = served.refused(path, 400, "bad_parameter");
+        assert_eq!(error["parameter"], parameter, "{path}: {error}");
+    };
+    let view = "/api/views/by-till";
+    bad(&format!("{view}/value"), "key");
+    bad(&format!("{view}/value?key=north"), "key");
+    bad(&format!("{view}/value?key=north&key=x"), "key");
+    bad(&format!("{view}/value?key=%ff&key=1"), "key");
+    bad(&format!("{view}/value?key=n&key=1&from=2024-02-30"), "from");
+    bad(&format!("{view}/value?key=n&key=1&to=today"), "to");
+    bad(&format!("{view}/total?from=2024-05-02&to=2024-05-01"), "from");
+    bad(&format!("{view}/total?from=2024-05-02&from=2024-05-01"), "from");
+    bad(&format!("{view}/total?form=2024-05-02"), "form");
+    bad(&format!("{view}/top"), "by");
+    bad(&format!("{view}/top?by=profit"), "by");
+    bad(&format!("{view}/top?by=sales&n=0"), "n");
+    bad(&format!("{view}/top?by=sales&n=99999999999"), "n");
+    bad(&format!("{view}/keys?prefix=a&prefix=b"), "prefix");
+    bad(&format!("{view}/keys?prefix=a&prefix=1&prefix=c"), "prefix");
+    bad(&format!("{view}/live?every=1ms"), "every");
+    bad(&format!("{view}/live?every=soon"), "every");
+    bad(&format!("{view}/live?of=keys"), "of");
+    bad("/api/views?x=1", "x");
+    bad("/api/status?x=1", "x");
+    let error = served.refused("/api/views/by-shops/total", 404, "no_such_view");
+    assert_eq!(error["available"], json!(["by-shop", "by-till"]));
+    served.refused("/api/views/by-shop/sum", 404, "no_such_path");
+    served.refused("/api/views/%ff/total", 404, "no_such_path");
+    served.refused("/api", 404, "no_such_path");
+    served.refused("/assets/../Cargo.toml", 404, "no_such_path");
+    served.refused("/api/events", 405, "method_not_allowed");
+    let address = served.serving.address();
+    let strange =
+        raw(address, "GET /api/status HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
+    assert!(strange.starts_with("HTTP/1.1 421") && strange.contains("foreign_host"), "{strange}");
+    for garbage in ["\0\0\0\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
+        let answer = raw(address, garbage);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{garbage:?}: {answer}");
+    }
+    assert_eq!(served.get("/healthz").0, 200, "and it lives");
+    served.end();
+}
+
+#[test]
+fn events_enter_all_or_none() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        limits.body = 500;
+        server.token("secret").limits(limits)
+    });
+    let json = "application/json";
+    let lines = "application/x-ndjson";
+    let token = ("authorization", "Bearer secret");
+    let sale =
+        |shop: &str| format!("{{\"time\":{MAY},\"shop\":\"{shop}\",\"till\":1,\"cents\":5}}");
+    let (status, body) = served.post(json, &[token], &sale("a"));
+    assert_eq!(
+        (status, body),
+        (200, json!({ "accepted": 1, "durable": false, "repeated": false }))
+    );
+    let (status, body) = served.post(lines, &[token], &format!("{}\n\n{}\n", sale("a"), sale("b")));
+    assert_eq!((status, &body["accepted"]), (200, &json!(2)));
+
+    let refused = |kind: &str, headers: &[(&str, &str)], body: &str, status: u16, code: &str| {
+        let (found, answer) = served.post(kind, headers, body);
+        assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
+        answer["error"].clone()
+    };
+    let error = refused(lines, &[token], &format!("{}\n{{}}", sale("a")), 400, "bad_event");
+    assert_eq!(error["line"], 2);
+    assert!(error["message"].as_str().unwrap().contains("expected"), "{error}");
+    refused(lines, &[token], &format!("{}\n{{", sale("a")), 400, "bad_event");
+    refused(lines, &[token], "\n", 400, "bad_event");
+    let future = format!("{{\"time\":{},\"shop\":\"a\",\"till\":1,\"cents\":5}}", MAY + 9 * DAY);
+    refused(lines, &[token], &format!("{}\n{future}", sale("a")), 400, "bad_event");
+    refused(json, &[token, ("idempotency-key", "1")], &sale("a"), 400, "idempotency_unsupported");
+    refused(json, &[], &sale("a"), 401, "unauthorized");
+    refused(json, &[("authorization", "Bearer secre")], &sale("a"), 401, "unauthorized");
+    refused(json, &[token, ("origin", "http://evil.example")], &sale("a"), 403, "foreign_origin");
+    refused(json, &[token], &sale(&"x".repeat(500)), 413, "too_large");
+    refused("text/plain", &[token], &sale("a"), 415, "unsupported_media_type");
+    let (_, body) = served.get("/api/views/by-shop/total");
+    assert_eq!(body["value"]["sales"], 3, "nothing of what was refused");
+    let here = format!("http://{}", served.serving.address());
+    let (status, _) = served.post(json, &[token, ("origin", &here)], &sale("a"));
+    assert_eq!(status, 200, "a page of this server may write");
+    served.end();
+}
+
+/// Subscribes, and returns the lines of the stream.
+fn subscribe(address: SocketAddr, path: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+/// The data of the next event of this name.
+fn next_event(stream: &mut BufReader<TcpStream>, name: &str) -> Value {
+    let mut line = String::new();
+    let mut is_it = false;
+    loop {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream goes on until '{name}'");
+        is_it |= line.trim_end() == format!("event: {name}");
+        if let Some(data) = line.strip_prefix("data: ").filter(|_| is_it) {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}
+
+#[test]
+fn live_answers_come_when_they_change_and_end_with_the_server() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        limits.subscribers = 1;
+        server.limits(limits)
+    });
+    let address = served.serving.address();
+    let mut stream = subscribe(address, "/api/views/by-shop/live?key=north&every=20ms");
+    assert_eq!(next_event(&mut stream, "answer")["value"], Value::Null);
+    for sales in 1..=3 {
+        served.push(&[(MAY, "north", 1, 5)]);
+        assert_eq!(next_event(&mut stream, "answer")["value"]["sales"], sales);
+    }
+    served.refused("/api/views/by-shop/live", 429, "too_many_subscribers");
+    let Served { running, serving, .. } = served;
+    serving.stop();
+    next_event(&mut stream, "end");
+    running.finish().unwrap();
+}
+
+#[test]
+fn connections_are_bounded() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        limits.connections = 1;
+        server.limits(limits)
+    });
+    let address = served.serving.address();
+    let mut first = subscribe(address, "/api/views/by-shop/live");
+    next_event(&mut first, "answer");
+    let second = raw(address, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert!(second.is_empty() || second.starts_with("HTTP/1.1 503"), "{second}");
+    drop(first);
+    served.end();
+}
+
+/// While events pour in and days close, no reader sees a total go down, or one that its days do not add up
+/// to.
+#[test]
+fn readers_never_see_two_moments() {
+    let served = served(|server| server);
+    let address = served.serving.address();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let done = Arc::clone(&done);
+            std::thread::spawn(move || {
+                let agent = agent();
+                let (mut last, mut reads) = (0, 0);
+                while !done.load(Ordering::SeqCst) || reads < 10 {
+                    let url = format!("http://{address}/api/views/by-till/series");
+                    let (status, body) = answer(agent.get(url).call().unwrap());
+                    assert_eq!(status, 200, "{body}");
+                    let sales = |part: &Value| part["sales"].as_u64().unwrap_or(0);
+                    let total = sales(&body["value"]);
+                    let parts = ["batch", "speed", "amendments"].map(|name| sales(&body[name]));
+                    assert_eq!(total, parts.iter().sum::<u64>(), "{body}");
+                    let days = body["days"].as_array().unwrap();
+                    assert_eq!(total, days.iter().map(|day| sales(&day["value"])).sum::<u64>());
+                    // Each push has one sale on each of two days.
+                    assert_eq!(total % 2, 0, "one push is seen in part: {body}");
+                    assert!(days.is_sorted_by(|a, b| a["day"].as_str() < b["day"].as_str()));
+                    assert!(last <= total, "{last} sales, and then {total}");
+                    last = total;
+                    reads += 1;
+                }
+                reads
+            })
+        })
+        .collect();
+    for round in 0..200 {
+        let now = MAY + DAY / 2 + round * DAY / 20;
+        served.clock.store(now, Ordering::SeqCst);
+        served.push(&[(now, "north", round as u32 % 7, 1), (now - DAY, "south", 1, 1)]);
+    }
+    done.store(true, Ordering::SeqCst);
+    let reads: u64 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+    assert!(reads >= 40);
+    let (_, body) = served.get("/api/views/by-till/total");
+    assert_eq!(body["value"]["sales"], 400);
+    assert_ne!(body["sealed_through"], Value::Null, "days have closed meanwhile");
+    served.end();
+}
+
+#[test]
+fn every_path_is_described() {
+    let served = served(|server| server);
+    let (status, document) = served.get("/api/openapi.json");
+    assert_eq!(status, 200);
+    for path in document["paths"].as_object().unwrap().keys() {
+        // That one goes on for as long as somebody listens.
+        if path.ends_with("/live") {
+            continue;
+        }
+        let (status, body) = served.get(&path.replace("{view}", "by-shop"));
+        assert!(status != 404 || path == "/api/events", "{path}: {body}");
+    }
+    served.end();
+}
