@@ -30,6 +30,14 @@ fn a_join_before_and_an_alert_after() {
 }
 
 #[test]
+fn a_handle_in_an_async_service() {
+    check(
+        "04-service",
+        "Some((Count(3), Sum(800)))\nlive: 3 orders, 800 cents\nthe engine has stopped\n",
+    );
+}
+
+#[test]
 fn sealed_days_are_imported() {
     check("05-import-sealed-days", "1970-01-01  /prices: 25\n");
 }

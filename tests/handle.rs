@@ -118,10 +118,19 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
         let answer = block_on(subscription.next_async()).unwrap();
         assert_eq!(answer.value(), Some((Count(21), Sum::of(21))));
 
+        let today = handle.view().calendar().day_of(NOON);
+        handle.wait_sealed_through(today.previous(), LONG).unwrap();
+        let limit = Duration::from_millis(1);
+        let waited = handle.wait_sealed_through(today, limit);
+        assert_eq!(waited, Err(AskError::TimedOut { limit }));
+
         // The day is sealed at the end: its value stays, its parts move, and then it is over.
         drop(pusher);
         assert!(running.wait_sealed(LONG).unwrap());
         running.finish().unwrap();
+        handle.wait_sealed_through(today, LONG).unwrap();
+        let waited = handle.wait_sealed_through(today.next(), LONG);
+        assert_eq!(waited, Err(AskError::Stopped), "nothing waits for what will not be");
         let mut last = None;
         while let Some(answer) = subscription.next() {
             last = Some(answer);

@@ -70,6 +70,7 @@ pub(super) struct Asking<K: Key, A: Aggregate> {
     pub(super) mailbox: Arc<Mailbox<K, A>>,
     pub(super) replies: Replies<K, A>,
     pub(super) standing: Rc<RefCell<Standing<K, A>>>,
+    pub(super) worker: usize,
     pub(super) number: u64,
     /// What was sealed when this worker last looked.
     pub(super) sealed: Option<Day>,
@@ -89,7 +90,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
         let sealed = self.status.sealed_through();
         if sealed != self.sealed {
             self.sealed = sealed;
-            self.mailbox.note_sealing();
+            self.mailbox.note_sealing(self.worker, sealed);
         }
         if !complete.recovered {
             return;

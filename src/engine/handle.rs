@@ -13,7 +13,7 @@ use super::subscription::Subscription;
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::serve::{Answer, MeasureFn, Query};
-use crate::time::DayRange;
+use crate::time::{Day, DayRange};
 use crate::view::View;
 
 /// The named numbers of a view's aggregate, by which keys can be ranked.
@@ -123,6 +123,16 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         every: Duration,
     ) -> Result<Subscription<K, A>, AskError> {
         Subscription::begin(&self.mailbox, query, every)
+    }
+
+    /// Waits, at most so long, until a day and those before it are sealed, and live on all workers of this
+    /// process. A day without events closes as well, with the floor.
+    ///
+    /// # Errors
+    /// [`AskError::TimedOut`]: waiting again is fine. [`AskError::Stopped`]: it was not sealed before the engine
+    /// stopped, and is in the next run or at its end.
+    pub fn wait_sealed_through(&self, day: Day, limit: Duration) -> Result<(), AskError> {
+        self.mailbox.wait_sealed(day, limit)
     }
 
     /// How many queries wait to be taken up by a worker, and how many subscriptions there are, in this

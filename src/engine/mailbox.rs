@@ -1,9 +1,8 @@
 //! What is on its way from other threads to the worker that takes up a view's queries.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::subscription::Delivered;
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::serve::{Answer, Query};
+use crate::time::Day;
 
 /// How much may wait for a view in this process.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub(super) struct Mail<K: Key, A: Aggregate> {
 
 pub(super) struct Mailbox<K: Key, A: Aggregate> {
     inner: Mutex<Inner<K, A>>,
+    /// Days have gone live on a worker, or nothing more will.
+    sealed: Condvar,
     limits: AskLimits,
     /// How often a worker of this process has seen sealed days go live.
     sealings: AtomicU64,
@@ -72,6 +74,8 @@ struct Inner<K: Key, A: Aggregate> {
     /// All that are wanted.
     subscribers: usize,
     tasks: VecDeque<AskedTask>,
+    /// What each worker of this process has sealed.
+    sealed: BTreeMap<usize, Option<Day>>,
     /// The thread that takes all this up.
     worker: Option<Thread>,
     closed: bool,
@@ -107,10 +111,12 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             left: Vec::new(),
             subscribers: 0,
             tasks: VecDeque::new(),
+            sealed: BTreeMap::new(),
             worker: None,
             closed: false,
         };
-        Mailbox { inner: Mutex::new(inner), limits, sealings: AtomicU64::new(0) }
+        let (inner, sealed) = (Mutex::new(inner), Condvar::new());
+        Mailbox { inner, sealed, limits, sealings: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
@@ -208,10 +214,35 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         inner.tasks.pop_front()
     }
 
+    /// Expects a worker of this process.
+    pub(super) fn expect(&self, worker: usize) {
+        self.lock().sealed.insert(worker, None);
+    }
+
     /// Says that sealed days have gone live on a worker.
-    pub(super) fn note_sealing(&self) {
+    pub(super) fn note_sealing(&self, worker: usize, through: Option<Day>) {
         self.sealings.fetch_add(1, Ordering::AcqRel);
-        self.lock().wake();
+        let mut inner = self.lock();
+        inner.sealed.insert(worker, through);
+        inner.wake();
+        drop(inner);
+        self.sealed.notify_all();
+    }
+
+    /// Waits until a day, and those before it, are sealed on all workers of this process.
+    pub(super) fn wait_sealed(&self, day: Day, limit: Duration) -> Result<(), AskError> {
+        let is_sealed = |inner: &Inner<K, A>| {
+            let mut workers = inner.sealed.values();
+            workers.len() > 0 && workers.all(|through| *through >= Some(day))
+        };
+        let waits = |inner: &mut Inner<K, A>| !inner.closed && !is_sealed(inner);
+        let waited = self.sealed.wait_timeout_while(self.lock(), limit, waits);
+        let (inner, _) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+        match is_sealed(&inner) {
+            true => Ok(()),
+            false if inner.closed => Err(AskError::Stopped),
+            false => Err(AskError::TimedOut { limit }),
+        }
     }
 
     /// How often that was said.
@@ -229,6 +260,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             std::mem::take(&mut inner.tasks),
         );
         inner.left.clear();
+        self.sealed.notify_all();
         // Their ends may run code of the program's, a waker's, which may ask again.
         drop(inner);
         drop(gone);

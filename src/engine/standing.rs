@@ -232,3 +232,115 @@ fn differs<K: Key, A: Aggregate>(last: &Answer<K, A>, answer: &Answer<K, A>) -> 
     last.certificate.sealed_through != answer.certificate.sealed_through
         || last.items != answer.items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Count;
+    use crate::engine::slot::{Taker, slot};
+    use crate::serve::{Certificate, Item, Parts};
+    use crate::time::DayRange;
+
+    type Taken = Taker<Delivered<u64, Count>>;
+
+    fn seen(floor: i64, tick: u64, sealings: u64) -> Seen {
+        Seen { moment: Moment::new(floor, tick), sealings }
+    }
+
+    fn join(standing: &mut Standing<u64, Count>, number: u64, key: u64, ms: u64) -> Taken {
+        let (giver, taker) = slot();
+        let (query, every) = (Query::point(key, DayRange::ALL), Duration::from_millis(ms));
+        standing.join(Joining { number, query, every, giver }, Instant::now());
+        taker
+    }
+
+    fn answer(count: i64) -> Answer<u64, Count> {
+        let as_of = Moment::new(0, 0);
+        let certificate = Certificate { as_of, sealed_through: None, late: 0, refused: 0 };
+        let parts = Parts { batch: None, speed: Some(Count(count)), amendments: None };
+        Answer {
+            id: 0,
+            certificate,
+            items: vec![Item { day: None, key: None, revision: None, parts }],
+        }
+    }
+
+    fn taken(taker: &Taken) -> Option<Count> {
+        taker.try_take().unwrap().and_then(|answer| answer.value())
+    }
+
+    #[test]
+    fn an_answer_may_differ_when_events_entered_since_or_a_day_was_sealed() {
+        let last = seen(0, 10, 1);
+        let cases = [
+            (seen(0, 10, 1), Some(20), false, "the same moment"),
+            (seen(0, 15, 1), Some(10), false, "a later one without events"),
+            (seen(0, 15, 1), Some(11), true, "one with events"),
+            (seen(0, 15, 1), None, true, "others may have entered some"),
+            (seen(5, 3, 1), Some(10), true, "ticks of two floors compare to nothing"),
+            (seen(0, 10, 2), Some(10), true, "a day was sealed"),
+        ];
+        for (now, entered, expected, why) in cases {
+            assert_eq!(last.may_differ(&now, entered), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn equal_queries_are_asked_once_and_only_when_it_is_time_and_something_has_entered() {
+        let mut standing = Standing::default();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_secs(3_600) + Duration::from_millis(ms);
+        let quick = join(&mut standing, 1, 7, 10);
+        let slow = join(&mut standing, 2, 7, 100);
+        let other = join(&mut standing, 3, 8, 10);
+        let asked = standing.look(seen(0, 1, 0), Some(0), at(0));
+        let [seven, eight]: [u64; 2] =
+            asked.iter().map(|(group, _)| *group).collect::<Vec<_>>().try_into().unwrap();
+        assert!(standing.look(seen(0, 2, 0), Some(2), at(0)).is_empty(), "they are under way");
+        standing.answered(seven, answer(1), at(0));
+        standing.answered(eight, answer(0), at(0));
+        assert_eq!(
+            [&quick, &slow, &other].map(taken),
+            [Some(Count(1)), Some(Count(1)), Some(Count(0))]
+        );
+
+        // An event has entered: it is told to each when its time has come.
+        assert!(standing.look(seen(0, 3, 0), Some(2), at(9)).is_empty(), "nobody is due");
+        assert_eq!(standing.next_due(), Some(at(10)));
+        let asked = standing.look(seen(0, 3, 0), Some(2), at(10));
+        assert_eq!(asked.len(), 2);
+        standing.answered(seven, answer(2), at(10));
+        standing.answered(eight, answer(0), at(10));
+        assert_eq!([&quick, &slow, &other].map(taken), [Some(Count(2)), None, None]);
+        assert!(standing.look(seen(0, 9, 0), Some(2), at(50)).is_empty(), "nothing has entered");
+        assert!(standing.look(seen(0, 9, 0), Some(2), at(100)).is_empty(), "it is known already");
+        assert_eq!([&quick, &slow, &other].map(taken), [None, Some(Count(2)), None]);
+
+        // A newcomer gets what is known; who has gone is not asked for.
+        let newcomer = join(&mut standing, 4, 7, 10);
+        assert!(standing.look(seen(0, 9, 0), Some(2), at(100)).is_empty());
+        assert_eq!(taken(&newcomer), Some(Count(2)));
+        (1..=2).for_each(|number| standing.leave(number));
+        standing.leave(4);
+        assert_eq!(standing.look(seen(0, 20, 0), Some(20), at(500)).len(), 1);
+        standing.leave(3);
+        assert!(standing.is_empty() && standing.next_due().is_none());
+        assert!(
+            standing.groups.is_empty() && standing.by_query.is_empty() && standing.due.is_empty()
+        );
+    }
+
+    #[test]
+    fn the_last_answers_wait_for_nobody_to_be_due() {
+        let mut standing = Standing::default();
+        let now = Instant::now();
+        let taker = join(&mut standing, 1, 7, 1_000_000);
+        let asked = standing.look(seen(0, 1, 0), Some(0), now);
+        standing.answered(asked[0].0, answer(1), now);
+        let asked = standing.look_last(seen(0, 9, 0));
+        standing.answered(asked[0].0, answer(5), now);
+        assert_eq!(taken(&taker), Some(Count(5)));
+        drop(standing);
+        assert!(taker.try_take().is_err());
+    }
+}

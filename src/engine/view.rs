@@ -177,6 +177,7 @@ where
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for worker in cluster.local_workers() {
+            self.mailbox.expect(worker);
             loaded.insert(worker, archive.load(self.view.name(), worker, cluster.peers())?);
         }
         Ok(())
@@ -243,6 +244,7 @@ where
             mailbox,
             replies,
             standing,
+            worker,
             number,
             sealed,
             status,

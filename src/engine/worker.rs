@@ -1,5 +1,7 @@
 //! One worker of an engine: the loop that turns blocks into ticks.
 
+mod answering;
+
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -10,7 +12,7 @@ use timely::dataflow::operators::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
-use super::asking::{Complete, WorkerView};
+use super::asking::WorkerView;
 use super::batch::Batch;
 use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
@@ -479,13 +481,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if self.lively.elapsed() < QUIET_AFTER { IDLE_ADVANCE } else { QUIET_ADVANCE }
     }
 
-    /// How long nothing has to be done here if nobody wakes this worker.
-    fn may_sleep(&self) -> Duration {
-        let due = self.views.iter().filter_map(|view| view.next_due()).min();
-        let until = due.map(|due| due.saturating_duration_since(Instant::now()));
-        until.map_or(self.idle_advance(), |until| until.min(self.idle_advance()))
-    }
-
     fn advance_to(&mut self, moment: Moment) {
         self.now = moment;
         self.advanced = Instant::now();
@@ -493,48 +488,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             events.advance_to(moment);
             counts.advance_to(moment);
         }
-    }
-
-    /// Lets queries in at the latest moment that is complete on all workers.
-    fn answer(&mut self) {
-        if let Some(complete) = self.complete() {
-            self.views.iter_mut().for_each(|view| view.ask_at(complete));
-        }
-    }
-
-    /// Answers while events go into the views and days into files. Says whether that is over: then no query is
-    /// asked any more.
-    fn answer_last(&mut self) -> bool {
-        let Some(complete) = self.complete() else { return false };
-        let is_sealed =
-            self.feed.leave.get() || self.views.iter().all(|view| view.status().finished());
-        let is_over = is_sealed && self.probe.with_frontier(|frontier| frontier.is_empty());
-        for view in &mut self.views {
-            if is_over { view.close(Some(complete)) } else { view.ask_at(complete) }
-        }
-        is_over
-    }
-
-    /// The latest moment that is complete on all workers, and what else those who ask need to know.
-    fn complete(&mut self) -> Option<Complete> {
-        let frontier = self.probe.with_frontier(|frontier| frontier.first().copied());
-        let complete = match frontier {
-            Some(frontier) => frontier.before(),
-            // The events have ended: everything is complete.
-            None => Some(Moment::new(i64::MAX, 0)),
-        };
-        self.start.shared.waits.tell(self.worker.index() % self.start.shared.threads, frontier);
-        let moment = complete?;
-        // No worker goes to the floor of the sources before it has replayed its share.
-        if !self.recovered && moment.floor >= self.start.shared.floor {
-            self.recovered = true;
-            self.start.shared.recovered.store(true, Ordering::Release);
-            self.publish();
-        }
-        let is_alone = self.worker.peers() == self.start.shared.threads;
-        // Entering a tick comes before its moment is complete: what is complete is told here.
-        let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
-        Some(Complete { moment, recovered: self.recovered, entered })
     }
 
     /// Why this worker cannot go on, if so.
