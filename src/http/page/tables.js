@@ -79,7 +79,7 @@ export function top(view, answer, keys, pick, rank) {
   const focused = document.activeElement?.closest?.("#top")?.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   const cell = (head, style) => Object.assign(element("th", head, style), { scope: "col" });
   const heads = [cell("#", "num"), ...view.key.map((name) => cell(name)), cell("", "share")];
-  heads.at(-1).append(element("span", "share of all", "visually-hidden"));
+  heads.at(-1).append(element("span", "compared with the first row", "visually-hidden"));
   for (const measure of view.measures) {
     const head = cell("", measure === answer.by ? "num" : "num other");
     const button = element("button", label(measure));
@@ -128,9 +128,10 @@ export function engine(status) {
   const source = (one) => [`${one.name}: watermark lag`, one.ended ? "ended" : span(one.lag_ms)];
   const view = status.views.map((one) => one.sealed_days).reduce((a, b) => Math.max(a, b), 0);
   const open = status.views.map((one) => one.unsealed_days).reduce((a, b) => Math.max(a, b), 0);
+  const quantiles = (of) => (of?.count ? `${micros(of.p50)} / ${micros(of.p99)}` : "–");
   const rows = [
-    ["visible after (p50 / p99)", `${micros(status.freshness_us?.p50)} / ${micros(status.freshness_us?.p99)}`],
-    ["query (p50 / p99)", `${micros(status.query_us?.p50)} / ${micros(status.query_us?.p99)}`],
+    ["visible after (p50 / p99)", quantiles(status.freshness_us)],
+    ["query (p50 / p99)", quantiles(status.query_us)],
     ...status.sources.map(source),
     ["events", show(status.events)],
     ["late", show(status.late)],
