@@ -15,6 +15,8 @@ let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: 
 let views = [];
 let stream = null;
 let lines = [];
+/** The last answer about all that is chosen. */
+let latest = null;
 /** Answers to what was chosen before are thrown away. */
 let turn = 0;
 
@@ -93,6 +95,7 @@ function controls() {
 // ---- what is shown
 
 function problem(text) {
+  document.body.classList.toggle("refused", Boolean(text));
   by("problem").textContent = text;
   by("problem").hidden = !text;
 }
@@ -117,8 +120,16 @@ const series = paced(300, () => asking(async (isMine) => {
   if (!isMine()) return;
   lines = found;
   chart.draw(lines, chosen.measure);
+  totals();
   if (by("days").open) tables.days(lines, chosen.measure);
 }));
+
+/** Of several keys each has its own; nothing adds up a median. */
+function totals() {
+  const isOfThis = (answer) => answer?.view === chosen.view;
+  const answers = chosen.keys.length > 1 ? lines : [latest];
+  if (answers.length && answers.every(isOfThis)) tables.totals(view(), answers, chosen.measure);
+}
 
 const top = paced(700, () => asking(async (isMine) => {
   if (!view() || !chosen.measure) return;
@@ -134,7 +145,7 @@ function restart() {
   if (document.hidden || !view()) return;
   series();
   top();
-  // With several keys the totals are those of all keys.
+  // With several keys all keys are watched, and the series has the totals.
   const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
   const endpoint = { of: key ? "value" : "total", key, ...range(), every: "250ms" };
   stream = new EventSource(address(chosen.view, "live", endpoint));
@@ -143,7 +154,8 @@ function restart() {
   stream.addEventListener("answer", (event) => {
     if (mine !== turn) return;
     const answer = JSON.parse(event.data);
-    tables.totals(view(), answer, chosen.measure);
+    latest = answer;
+    if (chosen.keys.length < 2) totals();
     by("sealed-through").textContent = answer.sealed_through ?? "nothing yet";
     series();
     top();
@@ -179,7 +191,7 @@ function gone() {
   since = new Date();
   become("gone");
   clearTimeout(told);
-  banner(`The engine does not answer since ${since.toLocaleTimeString()}. What you see is what it said last; asking again every second.`);
+  banner(`The engine has not answered since ${since.toLocaleTimeString()}. What you see is what it said last; asking again every second.`);
   stream?.close();
 }
 

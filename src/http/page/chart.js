@@ -61,14 +61,19 @@ export class Chart {
     this.plot = new uPlot({
       width: this.place.clientWidth, height: this.place.clientHeight, tzDate: (t) => uPlot.tzDate(new Date(t * 1e3), "Etc/UTC"),
       legend: { show: false }, cursor: { y: false, points: { size: 9 }, drag: { x: false, y: false } },
-      scales: { x: { time: true, range: (u, min, max) => [min - DAY / 2, max + DAY / 2] }, y: { range: (u, min, max) => scale(min, max) } },
-      padding: [8, 34, 0, 0],
+      scales: { x: { time: true, range: (u, min, max) => this.span(min, max) }, y: { range: (u, min, max) => scale(min, max) } },
+      padding: [22, 34, 0, 0],
       axes: [{ ...axis, grid: { show: false }, space: 76, size: 28, values: (u, at) => dates(at) },
              { ...axis, size: 62, values: (u, at) => at.map((value) => show(String(Number(value.toPrecision(8))), 3)) }],
       series,
       hooks: { drawClear: [(u) => this.ground(u, css)], setCursor: [(u) => this.moved(u)] },
     }, data, this.place);
     this.plot.over.addEventListener("mouseleave", () => this.hide());
+  }
+
+  /** Half a day more at both ends. Of a single day, uPlot itself would make years. */
+  span(min, max) {
+    return this.days.length ? [(this.days[0] - 0.5) * DAY, (this.days.at(-1) + 0.5) * DAY] : [min, max];
   }
 
   /** The last sealed day is in the dashed line only to join it: it has no open point. */
@@ -93,13 +98,14 @@ export class Chart {
     if (this.sealed !== null && end >= left && end <= left + width) {
       ctx.strokeStyle = css("--moving");
       ctx.lineWidth = 1.5 * ratio;
-      ctx.beginPath(); ctx.moveTo(x, top); ctx.lineTo(x, top + height); ctx.stroke();
+      ctx.beginPath(); ctx.moveTo(x, top - 4 * ratio); ctx.lineTo(x, top + height); ctx.stroke();
       ctx.fillStyle = css("--moving");
       ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
       const text = `sealed through ${dayText(this.sealed)}`;
       const isRight = x - left > ctx.measureText(text).width + 12 * ratio;
       ctx.textAlign = isRight ? "right" : "left";
-      ctx.fillText(text, x + (isRight ? -6 : 6) * ratio, top + 12 * ratio);
+      // Above the lines, which it would cover.
+      ctx.fillText(text, x + (isRight ? 1 : -1) * ratio, top - 7 * ratio);
     }
     ctx.restore();
     this.place.dataset.sealed = this.sealed === null ? "" : dayText(this.sealed);
@@ -171,11 +177,12 @@ function scale(min, max) {
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-/** One date for each tick; the year where it changes. */
+/** A date for each tick at which a day is drawn, and not between days; the year where it changes. */
 function dates(at) {
   let year = null, last = null;
   return at.map((second) => {
-    const date = new Date(Math.round(second / DAY) * DAY * 1e3);
+    if (second % DAY !== 0) return "";
+    const date = new Date(second * 1e3);
     const text = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
     if (text === last) return "";
     last = text;

@@ -62,14 +62,22 @@ export class Keys {
 
   async look() {
     if (!this.view || document.activeElement !== this.input) return;
-    const prefix = this.input.value.split(/\s*(?:→|,)\s*/).slice(0, this.view.key.length);
+    const typed = this.input.value;
+    const prefix = typed.split(/\s*(?:→|,)\s*/).slice(0, this.view.key.length);
     while (prefix.length && prefix.at(-1) === "") prefix.pop();
-    let more = false;
-    try {
-      const answer = await ask(address(this.view.name, "keys", { prefix, limit: 50 }));
-      [this.found, more] = [answer.keys, answer.more];
-    } catch { this.found = []; }
-    this.at = this.found.length && this.input.value ? 0 : -1;
+    let [found, more] = [[], false];
+    // Keys are what the data says, letter by letter; who types small letters may mean capitals.
+    for (const text of new Set([prefix.join("\n"), prefix.join("\n").toUpperCase()])) {
+      try {
+        const answer = await ask(address(this.view.name, "keys", { prefix: text ? text.split("\n") : [], limit: 50 }));
+        [found, more] = [answer.keys, answer.more];
+      } catch { /* There is nothing to choose from, and the page says why elsewhere. */ }
+      if (found.length) break;
+    }
+    // Meanwhile more was typed, and is being looked for; or the list is no longer wanted.
+    if (typed !== this.input.value || document.activeElement !== this.input) return;
+    this.found = found;
+    this.at = found.length && typed ? 0 : -1;
     this.show(more);
   }
 

@@ -1,4 +1,5 @@
 // The numbers that are not drawn: totals and their layers, the days, the top, the engine.
+import { COLOURS } from "/assets/chart.js";
 import { bytes, float, keyText, label, micros, show, span } from "/assets/format.js";
 
 const by = (id) => document.getElementById(id);
@@ -10,22 +11,43 @@ function element(name, text = "", style = "") {
   return made;
 }
 
-export function totals(view, answer, chosen) {
+const LAYERS = [["batch", "batch", "from sealed days"], ["speed", "speed", "from open days"], ["amendments", "amended", "late, to be sealed again"]];
+
+/** A key as the chart paints it. */
+function keyed(key, at) {
+  const made = element("span", "", "keyed"), mark = element("i");
+  mark.style.background = COLOURS[at % COLOURS.length];
+  made.append(mark, keyText(key));
+  return made;
+}
+
+/** `answers`: one, or one for each of several keys, which are told apart. */
+export function totals(view, answers, chosen) {
+  const several = answers.length > 1;
+  by("totals").classList.toggle("several", several);
   by("totals").replaceChildren(...view.measures.map((measure) => {
     const group = element("div", "", measure === chosen ? "chosen" : "");
     group.dataset.measure = measure;
-    const value = element("dd", show(answer.value?.[measure]));
-    value.title = String(answer.value?.[measure] ?? "no value");
-    group.append(element("dt", label(measure)), value);
+    group.append(element("dt", label(measure)), ...answers.map((answer, at) => {
+      const value = element("dd");
+      if (several) value.append(keyed(answer.key, at));
+      value.append(element("b", show(answer.value?.[measure])));
+      value.title = String(answer.value?.[measure] ?? "no value");
+      return value;
+    }));
     return group;
   }));
-  const layers = [["batch", "batch", "from sealed days"], ["speed", "speed", "from open days"], ["amendments", "amended", "late, to be sealed again"]];
-  by("layers").replaceChildren(...layers.filter(([layer]) => answer[layer]).map(([layer, style, text]) => {
-    const made = element("span", "", style);
-    made.append(element("b", show(answer[layer][chosen])), ` ${text}`);
-    return made;
+  by("layers").replaceChildren(...answers.map((answer, at) => {
+    const line = element("p");
+    line.append(several ? keyed(answer.key, at) : element("span", answer.key ? keyText(answer.key) : "all keys", "keyed"));
+    for (const [layer, style, text] of LAYERS.filter(([layer]) => answer[layer])) {
+      const made = element("span", "", style);
+      made.append(element("b", show(answer[layer][chosen])), ` ${text}`);
+      line.append(made);
+    }
+    return line;
   }));
-  const { floor, tick } = answer.as_of;
+  const { floor, tick } = answers[0].as_of;
   by("as-of").textContent = `tick ${tick}` + (floor ? `, days up to ${floor.slice(0, 16).replace("T", " ")} UTC may close` : "");
 }
 
@@ -57,7 +79,7 @@ export function top(view, answer, keys, pick, rank) {
   const focused = document.activeElement?.closest?.("#top")?.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   const cell = (head, style) => Object.assign(element("th", head, style), { scope: "col" });
   const heads = [cell("#", "num"), ...view.key.map((name) => cell(name)), cell("", "share")];
-  heads.at(-1).append(element("span", "share of all", "visually-hidden"));
+  heads.at(-1).append(element("span", "compared with the first row", "visually-hidden"));
   for (const measure of view.measures) {
     const head = cell("", measure === answer.by ? "num" : "num other");
     const button = element("button", label(measure));
@@ -102,12 +124,14 @@ export function top(view, answer, keys, pick, rank) {
 }
 
 export function engine(status) {
-  const source = (one) => [`${one.name}: behind its clock`, one.ended ? "ended" : span(one.lag_ms)];
+  // Of a replay against the replay's clock, of a live source against the wall's.
+  const source = (one) => [`${one.name}: watermark lag`, one.ended ? "ended" : span(one.lag_ms)];
   const view = status.views.map((one) => one.sealed_days).reduce((a, b) => Math.max(a, b), 0);
   const open = status.views.map((one) => one.unsealed_days).reduce((a, b) => Math.max(a, b), 0);
+  const quantiles = (of) => (of?.count ? `${micros(of.p50)} / ${micros(of.p99)}` : "–");
   const rows = [
-    ["visible after (p50 / p99)", `${micros(status.freshness_us?.p50)} / ${micros(status.freshness_us?.p99)}`],
-    ["query (p50 / p99)", `${micros(status.query_us?.p50)} / ${micros(status.query_us?.p99)}`],
+    ["visible after (p50 / p99)", quantiles(status.freshness_us)],
+    ["query (p50 / p99)", quantiles(status.query_us)],
     ...status.sources.map(source),
     ["events", show(status.events)],
     ["late", show(status.late)],
