@@ -170,6 +170,7 @@ fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), 
     target.check().map_err(cannot)?;
     let file = match options.is_stdin() {
         true => Input::stdin(),
+        false if options.follow => Input::follow(&options.file),
         false => Input::file(&options.file),
     };
     let source = match resume.consumed() {
@@ -239,6 +240,7 @@ impl Work<'_> {
             "{elapsed_precise} {bar:32.cyan/blue} {percent:>3} %  {msg}",
         );
         bar.set_style(style.map_err(failed)?);
+        let mut told = None;
         while !self.running.wait_sealed(Duration::from_millis(100))? {
             if common::is_set(self.interrupted) {
                 self.running.interrupt();
@@ -248,6 +250,11 @@ impl Work<'_> {
             bar.set_length(progress.bytes_total.unwrap_or(0));
             bar.set_position(progress.bytes_read);
             let view = progress.views.first().copied().unwrap_or_default();
+            if self.options.follow && bar.is_hidden() && view.sealed_through > told {
+                told = view.sealed_through;
+                let day = told.map_or(String::new(), |day| day.to_string());
+                say(format_args!("sealed through {day}, {} rows read", progress.rows));
+            }
             let through = view.sealed_through.map_or("nothing".to_owned(), |day| day.to_string());
             bar.set_message(match progress.recovered {
                 true => format!("{} rows, sealed through {through}", progress.rows),

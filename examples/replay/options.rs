@@ -54,6 +54,12 @@ pub(crate) struct Options {
     /// Keeps sealed days in this folder; a second run with the same or a grown file goes on from them.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Goes on at the end of FILE and reads what is appended to it, until Ctrl-C or SIGTERM; a later run
+    /// with the same --data goes on from there. The file must not be rotated or compressed. Days close
+    /// as rows come, which standard error says; without rows, the last ones stay open. The answers are those of a run without this
+    /// option: with the same --data, it closes all days and prints them.
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Writes the answers to this file, whole or not at all, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

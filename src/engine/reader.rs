@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use super::feed::{Ack, Deal, Feed};
 use super::pacer::Pacer;
@@ -25,6 +26,9 @@ const FOUND_AHEAD: usize = 8;
 
 /// Blocks for each worker that are dealt and not yet entered. This bounds what the reader runs ahead.
 const BLOCKS_AHEAD: u64 = 4;
+
+/// How long the reading thread sleeps at the end of a file that is followed.
+const POLL: Duration = Duration::from_millis(50);
 
 type Open = dyn FnOnce(&Resume<'_>) -> Result<Option<CsvSource>, EngineError> + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
@@ -292,6 +296,12 @@ impl<'a> Reading<'a> {
                 Some(Found::Floor(floors.max().unwrap_or(EventTime::MIN)))
             }
             Read::AtBytes => self.pass_known()?,
+            // Those of the log were whole rows, and are not there.
+            Read::Later if let Some(part) = part => return Err(self.changed(&part.to)),
+            Read::Later => {
+                std::thread::sleep(POLL);
+                None
+            }
             Read::End => match part {
                 Some(part) => return Err(self.changed(&part.to)),
                 None => Some(self.end()),

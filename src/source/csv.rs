@@ -8,7 +8,7 @@ use super::clock::{Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
-use super::records::{Records, Tail};
+use super::records::{Found, Records, Tail, content};
 use super::row::{Refused, RowBlock};
 use super::time::parse_time;
 use crate::time::EventTime;
@@ -66,6 +66,8 @@ pub enum Read {
     },
     /// The limit of bytes is reached; nothing was consumed.
     AtBytes,
+    /// The file is followed, and has no whole row that was not read. Ask again a little later.
+    Later,
     /// There are no more rows.
     End,
 }
@@ -117,7 +119,8 @@ pub struct Consumed {
 pub struct CsvSource {
     records: Records,
     options: CsvOptions,
-    columns: Columns,
+    /// None as long as a followed file has no header.
+    columns: Option<Columns>,
     clock: EventTime,
     rows: u64,
     refused: u64,
@@ -145,31 +148,39 @@ impl CsvSource {
         CsvSource::from_records(Records::new(input.open()?), options)
     }
 
-    fn from_records(mut records: Records, options: CsvOptions) -> Result<CsvSource, SourceError> {
-        let header = Header::read(&mut records)?;
-        CsvSource::new(records, &header, options, EventTime::MIN)
+    fn from_records(records: Records, options: CsvOptions) -> Result<CsvSource, SourceError> {
+        let mut source = CsvSource::new(records, options, EventTime::MIN);
+        source.read_header()?;
+        Ok(source)
     }
 
-    /// A reader of the rows in `records`, which stand under `header`.
-    fn new(
-        mut records: Records,
-        header: &Header,
-        options: CsvOptions,
-        clock: EventTime,
-    ) -> Result<CsvSource, SourceError> {
-        header.bound(&mut records);
-        let columns = Columns::find(header, &options, records.stream().name())?;
-        Ok(CsvSource {
+    /// A reader of what follows in `records`; the header is still to be read.
+    fn new(records: Records, options: CsvOptions, clock: EventTime) -> CsvSource {
+        CsvSource {
             records,
             options,
-            columns,
+            columns: None,
             clock,
             rows: 0,
             refused: 0,
             pace: None,
             warned: false,
             state: State::Good,
-        })
+        }
+    }
+
+    fn read_header(&mut self) -> Result<(), SourceError> {
+        match Header::read(&mut self.records)? {
+            Some(header) => self.set_header(&header),
+            None => Ok(()),
+        }
+    }
+
+    /// The rows stand under this header.
+    fn set_header(&mut self, header: &Header) -> Result<(), SourceError> {
+        header.bound(&mut self.records);
+        self.columns = Some(Columns::find(header, &self.options, self.name())?);
+        Ok(())
     }
 
     /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
@@ -202,11 +213,14 @@ impl CsvSource {
             return Err(SourceError::Changed { name, expected, found });
         }
         if !records.continue_from(consumed.line, consumed.tail)? {
-            let found = format!("the same and more of line {}", consumed.line);
-            return Err(SourceError::Changed { name, expected, found });
+            return Err(records.longer_record());
         }
-        let header = Header::read(&mut Records::new(Stream::memory(&name, beginning)))?;
-        CsvSource::new(records, &header, options, consumed.clock)
+        let mut source = CsvSource::new(records, options, consumed.clock);
+        match Header::read(&mut Records::new(Stream::memory(&name, beginning)))? {
+            Some(header) => source.set_header(&header)?,
+            None => return Err(SourceError::NoHeader { name }),
+        }
+        Ok(source)
     }
 
     /// Has an engine play the source back: so many milliseconds of its clock in one of the wall clock,
@@ -263,7 +277,7 @@ impl CsvSource {
             State::Failing(error) => return Err(error),
             State::Failed => return Err(SourceError::Failed { name: self.name().to_owned() }),
         }
-        let mut block = RowBlock::new(self.columns.selected.len());
+        let mut block = RowBlock::new(self.options.fields.len());
         let stop = self.fill(&mut block, limit);
         let nothing = block.is_empty() && block.refused.is_empty();
         match stop {
@@ -277,6 +291,7 @@ impl CsvSource {
             }
             Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
             Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
+            Ok(Stop::Later) if nothing => Ok(Read::Later),
             Ok(Stop::End) if nothing => Ok(Read::End),
             Ok(_) => Ok(Read::Rows(block)),
         }
@@ -286,6 +301,10 @@ impl CsvSource {
     fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
         self.records.stop_at(limit.bytes);
+        if self.columns.is_none() {
+            self.read_header()?;
+        }
+        let Some(columns) = self.columns.clone() else { return Ok(Stop::Later) };
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
             // A block may have ended before or after the blank lines that are skipped here.
             if self.records.position() >= limit.bytes {
@@ -295,12 +314,14 @@ impl CsvSource {
             if self.records.position() >= limit.bytes {
                 return Ok(Stop::Bytes);
             }
-            if !found {
-                return Ok(Stop::End);
+            match found {
+                Found::Record => {}
+                Found::Later => return Ok(Stop::Later),
+                Found::End => return Ok(Stop::End),
             }
-            match self.judge(limit.now) {
+            match self.judge(&columns, limit.now) {
                 Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),
-                Ok((time, step)) => self.take(block, time, step),
+                Ok((time, step)) => self.take(&columns, block, time, step),
                 Err(reason) => {
                     let row = self.records.raw().to_vec();
                     refused_bytes += row.len() + reason.len();
@@ -315,30 +336,30 @@ impl CsvSource {
     }
 
     /// The event time of the pending record and where it takes the clock, or why it is refused.
-    fn judge(&self, now: EventTime) -> Result<(EventTime, Advance), String> {
+    fn judge(&self, columns: &Columns, now: EventTime) -> Result<(EventTime, Advance), String> {
         let records = &self.records;
         if records.open_quote() {
             return Err("a quote is still open at the end of the file".to_owned());
         }
-        let (fields, expected) = (records.fields(), self.columns.count);
+        let (fields, expected) = (records.fields(), columns.count);
         if fields != expected {
             return Err(format!("{fields} fields where the header has {expected}"));
         }
-        let selected = self.columns.selected.iter().map(|i| records.field(*i).len());
+        let selected = columns.selected.iter().map(|i| records.field(*i).len());
         if selected.sum::<usize>() > SELECTED_BYTES {
             return Err(format!("selected fields of more than {SELECTED_BYTES} bytes"));
         }
-        let time = parse_time(records.field(self.columns.time))
+        let time = parse_time(records.field(columns.time))
             .map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
-        let reading = self.arrival()?;
+        let reading = self.arrival(columns)?;
         let step = advance(self.clock, time, reading, now, self.options.ahead_limit)?;
         Ok((time, step))
     }
 
     /// What the pending record says about the clock. An arrival that is there and is no time is more
     /// likely a damaged row than one without arrival.
-    fn arrival(&self) -> Result<Reading, String> {
-        let (Some(column), Some(name)) = (self.columns.arrival, &self.options.arrival) else {
+    fn arrival(&self, columns: &Columns) -> Result<Reading, String> {
+        let (Some(column), Some(name)) = (columns.arrival, &self.options.arrival) else {
             return Ok(Reading::Event);
         };
         match self.records.field(column) {
@@ -350,9 +371,9 @@ impl CsvSource {
     }
 
     /// Takes the pending record into the block, and moves the clock.
-    fn take(&mut self, block: &mut RowBlock, time: EventTime, step: Advance) {
+    fn take(&mut self, columns: &Columns, block: &mut RowBlock, time: EventTime, step: Advance) {
         let records = &self.records;
-        let fields = self.columns.selected.iter().map(|i| records.field(*i));
+        let fields = columns.selected.iter().map(|i| records.field(*i));
         block.push(records.line(), time, records.raw(), fields);
         if step.fell_back && !self.warned {
             self.warned = true;
@@ -380,11 +401,8 @@ enum Stop {
     Full,
     Clock(EventTime),
     Bytes,
+    Later,
     End,
-}
-
-fn content(bytes: u64, digest: u128) -> String {
-    format!("{bytes} bytes with XXH3-128 {digest:032x}")
 }
 
 #[cfg(test)]

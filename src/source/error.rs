@@ -97,6 +97,25 @@ pub enum SourceError {
         /// What is there now.
         found: String,
     },
+    /// Only the content of a plain file can be followed.
+    #[error("'{name}' cannot be followed: it is {what}, and only a plain file can grow")]
+    CannotFollow {
+        /// The source.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A followed file was cut, replaced or written anew.
+    #[error(
+        "'{name}' is followed and may only grow, but {found}; \
+         read a rotated file on its own, after its end"
+    )]
+    NotAppended {
+        /// The source.
+        name: String,
+        /// What was found of it instead.
+        found: String,
+    },
     /// The source has failed in an earlier call.
     #[error("'{name}' could not be read earlier and is not read any further")]
     Failed {

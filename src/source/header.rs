@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::csv::CsvOptions;
 use super::error::SourceError;
-use super::records::{RECORD_MAX, Records};
+use super::records::{Found, RECORD_MAX, Records};
 
 /// Within so many bytes of the content the header has to end.
 pub const HEADER_MAX: usize = 1 << 20;
@@ -15,15 +15,19 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the header; the records that follow are still to be bounded.
-    pub(super) fn read(records: &mut Records) -> Result<Header, SourceError> {
+    /// Reads the header; the records that follow are still to be bounded. `None`: the file is followed,
+    /// and does not have it yet.
+    pub(super) fn read(records: &mut Records) -> Result<Option<Header>, SourceError> {
         let name = records.stream().name().to_owned();
         records.set_bounds(HEADER_MAX, usize::MAX);
-        records.skip_byte_order_mark()?;
+        if !records.skip_byte_order_mark()? {
+            return Ok(None);
+        }
         let too_long = |name| SourceError::HeaderTooLong { name, limit: HEADER_MAX };
         match records.find() {
-            Ok(true) => {}
-            Ok(false) => return Err(SourceError::NoHeader { name }),
+            Ok(Found::Record) => {}
+            Ok(Found::Later) => return Ok(None),
+            Ok(Found::End) => return Err(SourceError::NoHeader { name }),
             Err(SourceError::RecordTooLong { name, .. }) => return Err(too_long(name)),
             Err(error) => return Err(error),
         }
@@ -39,7 +43,7 @@ impl Header {
         if let Some(column) = names.iter().find(|column| !seen.insert(column.as_str())) {
             return Err(SourceError::DuplicateColumn { name, column: column.clone() });
         }
-        Ok(Header { names })
+        Ok(Some(Header { names }))
     }
 
     /// Sets the bounds of `records` to those of rows under this header.
@@ -58,6 +62,7 @@ fn read_names(records: &Records, name: &str) -> Result<Vec<String>, SourceError>
 }
 
 /// The positions of the columns that are asked for.
+#[derive(Clone)]
 pub(super) struct Columns {
     /// Columns of the header.
     pub(super) count: usize,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use flate2::bufread::MultiGzDecoder;
 
 use super::error::SourceError;
+use super::follow::Followed;
 
 /// What to read. A name that ends in `.gz` says that the bytes are gzip, of one member or several.
 pub struct Input {
@@ -17,6 +18,7 @@ pub struct Input {
 
 enum Kind {
     File(PathBuf),
+    Follow(PathBuf),
     Stdin,
     Reader(Box<dyn Read + Send>),
 }
@@ -26,6 +28,17 @@ impl Input {
     pub fn file(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
         Input { name: path.display().to_string(), kind: Kind::File(path) }
+    }
+
+    /// A plain file that grows: at its end, [`Read::Later`](super::Read::Later) says that more may come.
+    /// The source has no end; whoever reads it ends. A row is read when the end of its line is there.
+    ///
+    /// The file may only be appended to. A file that became shorter, or whose name was given to another
+    /// or to none (as a rotation of logs does), is an error, and so is one whose last bytes changed. What was
+    /// read long before is compared when the source is opened again, and not meanwhile.
+    pub fn follow(path: impl Into<PathBuf>) -> Input {
+        let path = path.into();
+        Input { name: path.display().to_string(), kind: Kind::Follow(path) }
     }
 
     /// Standard input, uncompressed.
@@ -58,6 +71,13 @@ impl Input {
                 Ok((file, total)) => (Box::new(file), total),
                 Err(source) => return Err(SourceError::Io { name, source }),
             },
+            Kind::Follow(_) if gzip => {
+                return Err(SourceError::CannotFollow { name, what: "gzip data" });
+            }
+            Kind::Follow(path) => {
+                let followed = Followed::open(&name, path)?;
+                return Ok(Stream { name, total: None, decoder: Decoder::Followed(followed) });
+            }
             Kind::Stdin => (Box::new(io::stdin()), None),
             Kind::Reader(reader) => (reader, None),
         };
@@ -98,6 +118,7 @@ pub(super) struct Stream {
 
 enum Decoder {
     Plain(Counted),
+    Followed(Followed),
     Gzip(Box<MultiGzDecoder<Counted>>),
 }
 
@@ -113,24 +134,34 @@ impl Stream {
         &self.name
     }
 
+    /// Whether more may follow an end.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self.decoder, Decoder::Followed(_))
+    }
+
     /// Bytes of the file, compressed if it is, that have been taken.
     pub(super) fn position(&self) -> u64 {
         match &self.decoder {
             Decoder::Plain(counted) => counted.position,
+            Decoder::Followed(followed) => followed.position(),
             Decoder::Gzip(gzip) => gzip.get_ref().position,
         }
     }
 
     /// The size of the file when it was opened, if it is a file.
     pub(super) fn total(&self) -> Option<u64> {
-        self.total
+        match &self.decoder {
+            Decoder::Followed(followed) => Some(followed.total()),
+            _ => self.total,
+        }
     }
 
-    /// Reads some bytes; 0 is the end, if `into` has room. After an error it must not be called again:
+    /// Reads some bytes; 0 is the end, if `into` has room, for now if it is followed. After an error it must not be called again:
     /// a decoder that has failed once reports an ordinary end.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
         let read = match &mut self.decoder {
             Decoder::Plain(counted) => counted.read(into),
+            Decoder::Followed(followed) => return followed.read(&self.name, into),
             Decoder::Gzip(gzip) => gzip.read(into),
         };
         read.map_err(|source| {

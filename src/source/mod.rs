@@ -16,6 +16,7 @@
 mod clock;
 mod csv;
 mod error;
+mod follow;
 mod header;
 mod input;
 mod records;

@@ -60,7 +60,20 @@ pub(super) struct Records {
     ends_max: usize,
     unescaped: Vec<u8>,
     ends: Vec<usize>,
+    /// What of the record at `consumed` csv-core has seen, where a followed file ended within it.
+    partial: Step,
     pending: Option<Pending>,
+}
+
+/// What [`Records::find`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A record, which is pending.
+    Record,
+    /// Nothing yet: the file is followed, and what is there has no whole record.
+    Later,
+    /// Nothing: the content ends, or [`Records::stop_at`] is reached.
+    End,
 }
 
 /// The record that lies at `consumed`.
@@ -106,6 +119,7 @@ impl Records {
             ends_max: usize::MAX,
             unescaped: vec![0; 1 << 12],
             ends: vec![0; 16],
+            partial: Step::default(),
             pending: None,
         }
     }
@@ -154,12 +168,20 @@ impl Records {
         self.tail
     }
 
-    /// Consumes a byte order mark.
-    pub(super) fn skip_byte_order_mark(&mut self) -> Result<(), SourceError> {
-        if self.ahead(3)?.starts_with(b"\xEF\xBB\xBF") {
-            self.consumed += 3;
+    /// Consumes a byte order mark at the beginning of the content. Returns whether it is known if there
+    /// is one.
+    pub(super) fn skip_byte_order_mark(&mut self) -> Result<bool, SourceError> {
+        const MARK: &[u8] = b"\xEF\xBB\xBF";
+        if self.position() > 0 {
+            return Ok(true);
         }
-        Ok(())
+        let ahead = self.ahead(MARK.len())?;
+        if ahead == MARK {
+            self.consumed += MARK.len();
+        } else if MARK.starts_with(ahead) {
+            return Ok(!self.stream.is_followed());
+        }
+        Ok(true)
     }
 
     /// Consumes content up to the position `until`, or the end. Returns the first bytes, `keep` at most.
@@ -180,34 +202,64 @@ impl Records {
     }
 
     /// Sets the line and the tail of content that [`Records::skip_to`] has passed over. Returns
-    /// whether what follows leaves the last record of it as it was.
+    /// whether what follows leaves the last record of it as it was; of a followed file, of which more
+    /// may follow, [`Records::find`] says it.
     pub(super) fn continue_from(&mut self, line: u64, tail: Tail) -> Result<bool, SourceError> {
         self.line = line;
         self.tail = tail;
-        let next = self.ahead(2)?;
-        Ok(match tail {
-            Tail::Line => true,
-            Tail::Open => matches!(next, [] | [b'\n', ..] | [b'\r', b'\n']),
-            Tail::Unfinished => next.is_empty(),
+        Ok(self.goes_on()? != Some(false))
+    }
+
+    /// Whether what follows leaves the last record as it was; `None` if that is not known yet.
+    fn goes_on(&mut self) -> Result<Option<bool>, SourceError> {
+        let (tail, followed) = (self.tail, self.stream.is_followed());
+        Ok(match (tail, self.ahead(2)?) {
+            (Tail::Line, _) => Some(true),
+            (_, []) => (!followed).then_some(true),
+            (Tail::Open, [b'\r']) if followed => None,
+            (Tail::Open, next) => Some(matches!(next, [b'\n', ..] | [b'\r', b'\n'])),
+            (Tail::Unfinished, _) => Some(false),
         })
     }
 
-    /// Finds the next record, which is pending until [`Records::accept`]; `false` is the end. There is one to be
-    /// found only before [`Records::stop_at`].
-    pub(super) fn find(&mut self) -> Result<bool, SourceError> {
+    /// Finds the next record, which is pending until [`Records::accept`]. There is one to be
+    /// found only before [`Records::stop_at`]. In a followed file a record has the end of its line, but
+    /// for one that ends at the stop.
+    pub(super) fn find(&mut self) -> Result<Found, SourceError> {
         if self.pending.is_some() {
-            return Ok(true);
+            return Ok(Found::Record);
         }
-        self.skip_blank_lines()?;
-        if self.position() >= self.stop || self.consumed == self.filled {
-            return Ok(false);
+        let followed = self.stream.is_followed();
+        let Step { read: mut length, mut written, mut fields } = self.partial;
+        if length == 0 {
+            if followed && self.position() < self.stop {
+                match self.goes_on()? {
+                    Some(true) => {}
+                    Some(false) => return Err(self.longer_record()),
+                    None => return Ok(Found::Later),
+                }
+            }
+            self.skip_blank_lines()?;
+            if self.position() >= self.stop {
+                return Ok(Found::End);
+            }
+            match self.ahead(2)? {
+                [] if followed => return Ok(Found::Later),
+                [] => return Ok(Found::End),
+                [b'\r'] if followed => return Ok(Found::Later),
+                _ => {}
+            }
         }
-        let (mut length, mut written, mut fields) = (0, 0, 0);
         loop {
             if self.consumed + length == self.filled && !self.fill()? {
+                if followed && self.position() + length as u64 != self.stop {
+                    self.partial = Step { read: length, written, fields };
+                    return Ok(Found::Later);
+                }
+                self.partial = Step::default();
                 let pending = self.end_by_file(length, written, fields);
                 self.pending = Some(pending);
-                return Ok(true);
+                return Ok(Found::Record);
             }
             let input = self.consumed + length..self.filled;
             let (result, step) = self.step(Some(input), written, fields);
@@ -222,6 +274,7 @@ impl Records {
                 break;
             }
         }
+        self.partial = Step::default();
         let bytes = &self.buffer[self.consumed..self.consumed + length];
         // The CR cannot have been quoted, as then the LF would not have ended the record. So csv-core
         // took it for the last byte of the last field.
@@ -234,7 +287,16 @@ impl Records {
             length - 1
         };
         self.pending = Some(Pending { length, raw, fields, tail: Tail::Line, open_quote: false });
-        Ok(true)
+        Ok(Found::Record)
+    }
+
+    /// The record that the file ended with, when it was read before, has grown.
+    pub(super) fn longer_record(&self) -> SourceError {
+        SourceError::Changed {
+            name: self.stream.name().to_owned(),
+            expected: content(self.position(), self.digest()),
+            found: format!("the same and more of line {}", self.line),
+        }
     }
 
     /// The pending record as the end of the file has left it. Only a state within quotes does not take
@@ -345,8 +407,8 @@ impl Records {
         }
         let read = self.stream.read(&mut self.buffer[self.filled..])?;
         self.filled += read;
-        self.ended = read == 0;
-        Ok(!self.ended)
+        self.ended = read == 0 && !self.stream.is_followed();
+        Ok(read > 0)
     }
 
     fn forget_consumed(&mut self) {
@@ -359,7 +421,13 @@ impl Records {
     }
 }
 
-/// What one step of csv-core has read, written, and ended.
+/// So many bytes, and their digest, as errors say it.
+pub(super) fn content(bytes: u64, digest: u128) -> String {
+    format!("{bytes} bytes with XXH3-128 {digest:032x}")
+}
+
+/// What csv-core has read, written, and ended, in one step or in those that made up a record so far.
+#[derive(Clone, Copy, Default)]
 struct Step {
     read: usize,
     written: usize,

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::*;
 use crate::source::RECORD_MAX;
 
+mod follow;
 mod resuming;
 
 /// Gives at most `size` bytes with each read.
@@ -73,7 +74,7 @@ fn show(block: &RowBlock, width: usize) -> Vec<String> {
 
 /// Reads to the end, or to an error.
 fn read_all(source: &mut CsvSource, rows: usize) -> (Vec<String>, Option<SourceError>) {
-    let width = source.columns.selected.len();
+    let width = source.options.fields.len();
     let mut lines = Vec::new();
     loop {
         match source.read(limit(rows)) {
@@ -82,7 +83,7 @@ fn read_all(source: &mut CsvSource, rows: usize) -> (Vec<String>, Option<SourceE
                 lines.extend(show(&block, width));
             }
             Ok(Read::AtClock { .. } | Read::AtBytes) => panic!("it has no such limit"),
-            Ok(Read::End) => return (lines, None),
+            Ok(Read::End | Read::Later) => return (lines, None),
             Err(error) => return (lines, Some(error)),
         }
     }
@@ -254,6 +255,7 @@ fn it_stops_before_the_clock() {
             Read::AtClock { clock } => (format!("AtClock {clock}"), source.clock()),
             Read::AtBytes => ("AtBytes".to_owned(), source.clock()),
             Read::End => ("End".to_owned(), source.clock()),
+            Read::Later => panic!("nothing is followed here"),
         };
     assert_eq!(read(1), ("AtClock 1000".to_owned(), EventTime::MIN));
     assert_eq!(read(2), ("2 1000 a".to_owned(), 1_000));

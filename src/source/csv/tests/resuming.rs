@@ -95,7 +95,7 @@ fn resuming_keeps_the_clock() {
 
 /// Reads all, in blocks of these sizes; each with its rows, and how the source stood behind it.
 fn blocks(source: &mut CsvSource, sizes: &[usize]) -> Vec<(Vec<String>, Consumed)> {
-    let width = source.columns.selected.len();
+    let width = source.options.fields.len();
     let mut blocks = Vec::new();
     for size in sizes.iter().cycle() {
         let Read::Rows(block) = source.read(limit(*size)).unwrap() else { break };
@@ -108,7 +108,7 @@ fn blocks(source: &mut CsvSource, sizes: &[usize]) -> Vec<(Vec<String>, Consumed
 
 /// Reads on up to a position that was recorded.
 fn read_to(source: &mut CsvSource, bytes: u64, rows: usize) -> Vec<String> {
-    let width = source.columns.selected.len();
+    let width = source.options.fields.len();
     let mut lines = Vec::new();
     while let Read::Rows(block) = source.read(ReadLimit { bytes, ..limit(rows) }).unwrap() {
         lines.extend(show(&block, width));
