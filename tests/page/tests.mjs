@@ -134,13 +134,18 @@ async function lateKeysAreNotOffered({ past, on }) {
   const held = [];
   await page.route("**/keys?*", (route) => { held.push(route); });
   await page.focus("#key-input");
-  await until("the first question", () => held.length, (length) => length === 1);
-  await page.keyboard.type("U");
+  const asked = (count) => until(`question ${count}`, () => held.length, (length) => length === count);
+  await asked(1);
+  await page.keyboard.type("D");
   await held[0].continue();
-  await until("the second question", () => held.length, (length) => length === 2);
+  await asked(2);
+  await page.keyboard.press("Backspace");
+  await page.keyboard.type("U");
+  await held[1].continue();
+  await asked(3);
   await page.keyboard.press("Enter");
   assert.deepEqual(keys(page), []);
-  await held[1].continue();
+  await held[2].continue();
   await until("UA is offered", async () => (await page.locator("#key-list li[aria-selected=true]").allInnerTexts())[0], (found) => found === "UA");
 }
 
