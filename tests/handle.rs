@@ -144,11 +144,10 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
     }
 }
 
+type Gated = (ViewHandle<u64, Totals>, Pusher<Event>, Running, Arc<Mutex<()>>, Arc<AtomicUsize>);
+
 /// An engine of one worker that stands still while the lock is held, and says so.
-fn start_gated(
-    set: impl FnOnce(Engine<Event>) -> Engine<Event>,
-    waiting: usize,
-) -> (ViewHandle<u64, Totals>, Pusher<Event>, Running, Arc<Mutex<()>>, Arc<AtomicUsize>) {
+fn start_gated(set: impl FnOnce(Engine<Event>) -> Engine<Event>, waiting: usize) -> Gated {
     let (gate, reached) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
     let (worker_gate, worker_reached) = (Arc::clone(&gate), Arc::clone(&reached));
     let mut engine = set(Engine::<Event>::new().clock(|| NOON));
