@@ -4,12 +4,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dayfold::aggregate::{Count, Decimal, Mean, Sum};
-use dayfold::engine::{LiveOptions, Measures, Pusher, Running};
+use dayfold::engine::{EngineState, LiveOptions, Measures, Pusher, Running};
 use dayfold::http::{Limits, Server, Serving};
 use dayfold::time::EventTime;
 use dayfold::view::View;
@@ -27,6 +27,9 @@ struct Served {
     serving: Serving,
     pusher: Pusher<Sale>,
     clock: Arc<AtomicI64>,
+    /// Who has it holds up the worker that comes upon a sale of the shop `hold`.
+    hold: Arc<Mutex<()>>,
+    is_held: Arc<AtomicBool>,
 }
 
 fn served(change: impl FnOnce(Server) -> Server) -> Served {
@@ -41,7 +44,13 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
             .with("mean", |stats: &Stats| Decimal::parse(stats.2.to_string_with(2).as_bytes()).ok())
     };
     let stats = |cents: i64| (Count::one(), Sum::of(cents), Mean::of(cents.into()));
+    let (hold, is_held) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
+    let (gate, reached) = (Arc::clone(&hold), Arc::clone(&is_held));
     let by_shop = engine.view(View::new("by-shop").unwrap(), measures(), move |sale: &Sale| {
+        if sale.1 == "hold" {
+            reached.store(true, Ordering::SeqCst);
+            drop(gate.lock());
+        }
         Some((sale.0, sale.1.clone(), stats(sale.3)))
     });
     let by_till = engine.view(View::new("by-till").unwrap(), measures(), move |sale: &Sale| {
@@ -49,6 +58,9 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
     });
     let pusher = engine.live(LiveOptions::new(|sale: &Sale| sale.0));
     let running = engine.start(Cluster::workers(2)).unwrap();
+    while running.observer().state() == EngineState::Recovering {
+        std::thread::yield_now();
+    }
     let server = Server::new("sales")
         .observe(running.observer())
         .view(by_shop, ["shop"])
@@ -61,7 +73,7 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
             Ok((number("time")?, shop, number("till")? as u32, number("cents")?))
         });
     let serving = change(server).serve("127.0.0.1:0").unwrap();
-    Served { running, serving, pusher, clock }
+    Served { running, serving, pusher, clock, hold, is_held }
 }
 
 impl Served {
@@ -204,8 +216,13 @@ fn errors_say_what_was_expected() {
     bad(&format!("{view}/live?every=1ms"), "every");
     bad(&format!("{view}/live?every=soon"), "every");
     bad(&format!("{view}/live?of=keys"), "of");
-    bad("/api/views?x=1", "x");
-    bad("/api/status?x=1", "x");
+    bad(&format!("{view}/live?of=total&key=n&key=1"), "key");
+    bad(&format!("{view}/live?of=top"), "by");
+    for path in
+        ["/api/views", "/api/status", "/api/openapi.json", "/metrics", "/healthz", "/readyz"]
+    {
+        bad(&format!("{path}?x=1"), "x");
+    }
     let error = served.refused("/api/views/by-shops/total", 404, "no_such_view");
     assert_eq!(error["available"], json!(["by-shop", "by-till"]));
     served.refused("/api/views/by-shop/sum", 404, "no_such_path");
@@ -217,6 +234,11 @@ fn errors_say_what_was_expected() {
     let strange =
         raw(address, "GET /api/status HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
     assert!(strange.starts_with("HTTP/1.1 421") && strange.contains("foreign_host"), "{strange}");
+    for hosts in ["host: localhost\r\nhost: localhost\r\n", ""] {
+        let request = format!("GET /healthz HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let answer = raw(address, &request);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("bad_host"), "{answer}");
+    }
     for garbage in ["\0\0\0\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"] {
         let answer = raw(address, garbage);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{garbage:?}: {answer}");
@@ -242,7 +264,8 @@ fn events_enter_all_or_none() {
         (status, body),
         (200, json!({ "accepted": 1, "durable": false, "repeated": false }))
     );
-    let (status, body) = served.post(lines, &[token], &format!("{}\n\n{}\n", sale("a"), sale("b")));
+    let kind = "Application/X-NDJSON; charset=utf-8";
+    let (status, body) = served.post(kind, &[token], &format!("{}\n\n{}\n", sale("a"), sale("b")));
     assert_eq!((status, &body["accepted"]), (200, &json!(2)));
 
     let refused = |kind: &str, headers: &[(&str, &str)], body: &str, status: u16, code: &str| {
@@ -311,6 +334,116 @@ fn live_answers_come_when_they_change_and_end_with_the_server() {
     let Served { running, serving, .. } = served;
     serving.stop();
     next_event(&mut stream, "end");
+    running.finish().unwrap();
+}
+
+#[test]
+fn listeners_take_no_place_from_those_who_ask() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        limits.waiting = 2;
+        server.limits(limits)
+    });
+    let address = served.serving.address();
+    let mut streams: Vec<_> = (0..300)
+        .map(|shop| {
+            let path = format!("/api/views/by-shop/live?key={}&every=20ms", shop % 3);
+            subscribe(address, &path)
+        })
+        .collect();
+    for stream in &mut streams {
+        assert_eq!(next_event(stream, "answer")["value"], Value::Null);
+    }
+    served.push(&[(MAY, "0", 1, 5), (MAY, "1", 1, 5), (MAY, "2", 1, 5)]);
+    for stream in &mut streams {
+        // That days are sealed is told as well.
+        while next_event(stream, "answer")["value"]["sales"] != 1 {}
+    }
+    assert_eq!(served.get("/api/status").1["subscribers"], 300);
+    let Served { running, serving, .. } = served;
+    serving.stop();
+    streams.iter_mut().for_each(|stream| drop(next_event(stream, "end")));
+    running.finish().unwrap();
+}
+
+/// Who has sent a part of a request holds up neither the server nor its end.
+#[test]
+fn half_a_request_ends() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        limits.read_head = Duration::from_millis(50);
+        limits.read_body = Duration::from_millis(50);
+        server.limits(limits)
+    });
+    let address = served.serving.address();
+    let half = raw(address, "GET /healthz HTTP/1.1\r\nhost: loc");
+    assert!(half.is_empty() || half.starts_with("HTTP/1.1 408"), "{half}");
+    let post = "POST /api/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 9\r\nconnection: close\r\n\r\n{";
+    let slow = raw(address, post);
+    assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("too_slow"), "{slow}");
+    served.end();
+
+    let patient = served_with_an_hour();
+    let mut streams = Vec::new();
+    for part in ["GET /healthz HTTP/1.1\r\nhost: loc", post, ""] {
+        let mut stream = TcpStream::connect(patient.serving.address()).unwrap();
+        stream.write_all(part.as_bytes()).unwrap();
+        streams.push(stream);
+    }
+    assert_eq!(patient.get("/healthz").0, 200);
+    // It would take an hour, and the harness would not wait so long.
+    patient.end();
+}
+
+fn served_with_an_hour() -> Served {
+    served(|server| {
+        let mut limits = Limits::default();
+        (limits.read_head, limits.read_body) =
+            (Duration::from_secs(3_600), Duration::from_secs(3_600));
+        limits.patience = Duration::from_secs(3_600);
+        server.limits(limits)
+    })
+}
+
+/// While a worker is held up, so many wait and others are told so; those who wait get their answers even if
+/// the server is stopped meanwhile.
+#[test]
+fn what_was_asked_is_answered_though_the_server_stops() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        (limits.waiting, limits.patience) = (2, Duration::from_secs(60));
+        server.limits(limits)
+    });
+    let address = served.serving.address();
+    let held = served.hold.lock().unwrap();
+    let pushed = served.pusher.push(vec![(MAY, "hold".to_owned(), 1, 5)]).unwrap();
+    while !served.is_held.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    let (told, answers) = std::sync::mpsc::channel();
+    for _ in 0..5 {
+        let told = told.clone();
+        std::thread::spawn(move || told.send(get(address, "/api/views/by-shop/total")).unwrap());
+    }
+    for _ in 0..3 {
+        let (status, body) = answers.recv().unwrap();
+        assert_eq!((status, &body["error"]["code"]), (503, &json!("busy")), "{body}");
+    }
+    let Served { running, serving, .. } = served;
+    let stopping = std::thread::spawn(move || serving.stop());
+    // The port is closed once the server is about to stop.
+    while TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(!stopping.is_finished(), "it waits for what was asked");
+    drop(held);
+    for _ in 0..2 {
+        let (status, body) = answers.recv().unwrap();
+        assert_eq!((status, &body["view"]), (200, &json!("by-shop")), "{body}");
+    }
+    stopping.join().unwrap();
+    assert!(pushed.refused.is_empty());
     running.finish().unwrap();
 }
 

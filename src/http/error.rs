@@ -43,15 +43,21 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
 
+    /// 429.
+    pub(super) fn too_many_subscribers(message: String) -> ApiError {
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_subscribers", message)
+    }
+
+    /// 500: a function of the program that the server is in has panicked.
+    pub(super) fn panicked() -> ApiError {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ApiError::new(status, "panicked", "the request could not be answered")
+    }
+
     /// The same error with one more field.
     pub(super) fn with(mut self, name: &'static str, value: Value) -> ApiError {
         self.more = Some((name, value));
         self
-    }
-
-    /// Whether the engine has stopped.
-    pub(super) fn is_end(&self) -> bool {
-        self.code == "stopped"
     }
 }
 

@@ -1,69 +1,100 @@
 //! Events from programs that push.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
 use super::guard::check_token;
-use super::routes::{self, Shared};
-use crate::engine::{Pusher, WaitError};
+use super::routes::{self, App, Shared};
+use crate::engine::{EngineState, Observer, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
 pub(super) trait Sink: Send + Sync {
-    /// Makes events of their JSON forms, with the number of their line, and pushes all of them, or none.
-    /// Returns how many there were, and whether they are durable.
+    /// Makes events of their JSON forms and pushes all of them, or none. Returns how many there were, and
+    /// whether they are durable.
     ///
     /// # Errors
     /// 400 with the line if one is no good; 503 if the engine has stopped, or the time is over.
-    fn push(&self, lines: &[(usize, Value)], limit: Duration) -> Result<(usize, bool), ApiError>;
+    fn push(self: Arc<Self>, body: Bytes, in_lines: bool, limit: Duration) -> Accepting;
 }
+
+/// Events on their way.
+pub(super) type Accepting = BoxFuture<'static, Result<(usize, bool), ApiError>>;
 
 pub(super) struct TypedSink<E, F> {
     pusher: Pusher<E>,
     of_json: F,
 }
 
-impl<E, F> TypedSink<E, F> {
+impl<E, F> TypedSink<E, F>
+where
+    E: Send + 'static,
+    F: Fn(&Value) -> Result<E, String>,
+{
     pub(super) fn new(pusher: Pusher<E>, of_json: F) -> TypedSink<E, F> {
         TypedSink { pusher, of_json }
     }
-}
 
-impl<E, F> Sink for TypedSink<E, F>
-where
-    E: Send + Sync + 'static,
-    F: Fn(&Value) -> Result<E, String> + Send + Sync,
-{
-    fn push(&self, lines: &[(usize, Value)], limit: Duration) -> Result<(usize, bool), ApiError> {
-        let mut events = Vec::with_capacity(lines.len());
-        for (line, json) in lines {
-            let event = (self.of_json)(json).map_err(|reason| bad_line(*line, &reason))?;
-            if !self.pusher.believes(&event) {
-                let reason = "the event is too far ahead of the wall clock";
-                return Err(bad_line(*line, reason));
+    fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<E>, ApiError> {
+        let event = |(line, json): (usize, Value)| {
+            let event = (self.of_json)(&json).map_err(|reason| bad_line(line, &reason))?;
+            match self.pusher.believes(&event) {
+                true => Ok(event),
+                false => Err(bad_line(line, "the event is too far ahead of the wall clock")),
             }
-            events.push(event);
-        }
-        let count = events.len();
-        let pushed = self.pusher.push(events);
-        let pushed = pushed.map_err(|error| ApiError::unavailable("stopped", error.to_string()))?;
-        let durable = match pushed.receipt.wait_both(limit) {
-            Ok(()) => Ok(true),
-            Err(WaitError::NotPromised) => pushed.receipt.wait_visible(limit).map(|()| false),
-            Err(error) => Err(error),
         };
-        let durable = durable.map_err(|error| {
+        read(body, in_lines)?.into_iter().map(event).collect()
+    }
+
+    async fn enter(&self, events: Vec<E>, limit: Duration) -> Result<(usize, bool), ApiError> {
+        let (count, until) = (events.len(), Instant::now() + limit);
+        let Ok(pushed) = timeout_at(until, self.pusher.push_async(events)).await else {
+            let message = format!(
+                "the engine has had no room for {limit:?}; nothing of the request has entered"
+            );
+            return Err(ApiError::unavailable("busy", message));
+        };
+        let pushed = pushed.map_err(|error| ApiError::unavailable("stopped", error.to_string()))?;
+        let receipt = pushed.receipt;
+        let entered = async {
+            match receipt.both().await {
+                Ok(()) => Ok(true),
+                Err(WaitError::NotPromised) => receipt.visible().await.map(|()| false),
+                Err(error) => Err(error),
+            }
+        };
+        let entered = timeout_at(until, entered).await;
+        let entered = entered.unwrap_or(Err(WaitError::TimedOut { limit }));
+        let durable = entered.map_err(|error| {
             let message =
                 format!("{count} events were taken, and what became of them is not known: {error}");
             ApiError::unavailable("not_known", message)
         })?;
         Ok((count, durable))
+    }
+}
+
+impl<E, F> Sink for TypedSink<E, F>
+where
+    E: Send + 'static,
+    F: Fn(&Value) -> Result<E, String> + Send + Sync + 'static,
+{
+    fn push(self: Arc<Self>, body: Bytes, in_lines: bool, limit: Duration) -> Accepting {
+        Box::pin(async move {
+            // A large body takes a while to read, and `of_json` is the program's.
+            let reader = Arc::clone(&self);
+            let read = tokio::task::spawn_blocking(move || reader.events(&body, in_lines));
+            let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
+            self.enter(events, limit).await
+        })
     }
 }
 
@@ -76,7 +107,7 @@ fn bad_line(line: usize, reason: &str) -> ApiError {
 pub(super) async fn post(
     State(app): Shared,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     check_token(app.token.as_deref(), &headers)?;
     let Some(sink) = app.events.clone() else {
@@ -87,34 +118,60 @@ pub(super) async fn post(
         let message = "idempotency keys are not supported: send the request without one";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_unsupported", message));
     }
+    let in_lines = in_lines(&headers)?;
+    let body = body(&app, request).await?;
+    if app.observer.as_ref().map(Observer::state) == Some(EngineState::Recovering) {
+        let message = "what was before the program started is not all in yet; nothing of the \
+                       request has entered";
+        return Err(ApiError::unavailable("recovering", message));
+    }
+    let (_permit, limit) = (app.place()?, app.limits.patience);
+    let (accepted, durable) = sink.push(body, in_lines, limit).await?;
+    app.metrics.accepted(accepted);
+    let answer = json!({ "accepted": accepted, "durable": durable, "repeated": false });
+    Ok(routes::json(answer.to_string().into_bytes()))
+}
+
+/// Whether there is an event on each line.
+fn in_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    let in_lines = match kind {
-        Some("application/json") => false,
-        Some("application/x-ndjson" | "application/jsonl") => true,
-        _ => {
-            let message = "expected the content type application/json for one event, or \
-                           application/x-ndjson for one on each line";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(ApiError::new(status, "unsupported_media_type", message));
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim();
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    if is("application/json") {
+        return Ok(false);
+    }
+    if is("application/x-ndjson") || is("application/jsonl") {
+        return Ok(true);
+    }
+    let message = "expected the content type application/json for one event, or \
+                   application/x-ndjson for one on each line";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(ApiError::new(status, "unsupported_media_type", message))
+}
+
+/// Reads a body: within a time, and not while the server stops.
+async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
+    let mut stopping = app.stopping.clone();
+    let read = tokio::select! {
+        biased;
+        read = timeout(app.limits.read_body, Bytes::from_request(request, &())) => read,
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            let message = "the server stops; nothing of the request has entered";
+            return Err(ApiError::unavailable("stopping", message));
         }
     };
-    let body = body.map_err(|error| match error.status() {
+    let Ok(read) = read else {
+        let within = app.limits.read_body;
+        let message = format!("expected the whole body within {within:?}");
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message));
+    };
+    read.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let message = format!("expected a body of at most {} bytes", app.limits.body);
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
         }
         _ => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", "the body could not be read"),
-    })?;
-    let limit = app.limits.patience;
-    let push = move || {
-        let lines = read(&body, in_lines)?;
-        sink.push(&lines, limit)
-    };
-    let (accepted, durable) = app.blocking(push).await?;
-    app.metrics.accepted(accepted);
-    let answer = json!({ "accepted": accepted, "durable": durable, "repeated": false });
-    Ok(routes::json(answer.to_string().into_bytes()))
+    })
 }
 
 /// The JSON values of a body, each with the number of its line.

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::parameters::Parameters;
 use super::routes::App;
 
 /// What a page of this server may load: only from here.
@@ -36,6 +37,11 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 fn check(app: &App, request: &Request) -> Result<(), ApiError> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let message = format!("expected one Host header, found {hosts}");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_host", message));
+    }
     let host = text(request.headers(), &header::HOST).or_else(|| request.uri().host());
     let name = host.map(host_name);
     let is_named = |name: &str| app.hosts.iter().any(|host| host == name);
@@ -50,6 +56,11 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
         let message = "the request is for another host: this server answers for localhost only, \
                        unless it is told another name";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
+    }
+    // Views look at theirs themselves; the address of the page says what it shows.
+    let path = request.uri().path();
+    if path != "/" && !path.starts_with("/api/views/") {
+        Parameters::read(request.uri().query(), &[])?;
     }
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if writes && let Some(origin) = request.headers().get(header::ORIGIN) {

@@ -20,10 +20,6 @@ impl Text {
         self
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
@@ -109,16 +105,13 @@ impl Text {
         self.raw(",\"amendments\":").values(part(|parts| &parts.amendments), measures())
     }
 
-    /// What an answer is exact as of, as fields; the last of them is what a subscriber compares.
-    pub(super) fn certificate(&mut self, certificate: &Certificate) -> std::ops::Range<usize> {
-        let from = self.len();
+    /// What an answer is exact as of, as fields.
+    pub(super) fn certificate(&mut self, certificate: &Certificate) {
         let Moment { floor, tick } = certificate.as_of;
         self.raw("\"as_of\":{\"floor\":").moment(known(floor)).raw(",\"tick\":").integer(tick);
         self.raw("},\"late\":").integer(certificate.late);
         self.raw(",\"refused\":").integer(certificate.refused);
-        let to = self.len();
         self.raw(",\"sealed_through\":").day(certificate.sealed_through).raw(",");
-        from..to
     }
 
     fn moment(&mut self, time: Option<EventTime>) -> &mut Text {

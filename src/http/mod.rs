@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+mod connection;
 mod error;
 mod events;
 mod guard;
@@ -81,6 +82,11 @@ pub struct Limits {
     pub waiting: usize,
     /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
     pub patience: Duration,
+    /// How long a client may take to send the head of a request, from when the connection is opened or the
+    /// answer before it was sent: one that asks nothing for so long is closed. Default: 30 s.
+    pub read_head: Duration,
+    /// How long a client may take to send a body, before 408. Default: 30 s.
+    pub read_body: Duration,
     /// The least and the greatest time between two live answers. Default: 20 ms and 1 h.
     pub every: (Duration, Duration),
 }
@@ -93,6 +99,8 @@ impl Default for Limits {
             subscribers: 2_048,
             waiting: 256,
             patience: Duration::from_secs(10),
+            read_head: Duration::from_secs(30),
+            read_body: Duration::from_secs(30),
             every: (Duration::from_millis(20), Duration::from_secs(3_600)),
         }
     }
@@ -155,7 +163,7 @@ impl Server {
 
     /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.
     #[must_use]
-    pub fn events<E: Send + Sync + 'static>(
+    pub fn events<E: Send + 'static>(
         mut self,
         pusher: Pusher<E>,
         of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,

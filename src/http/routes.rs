@@ -11,20 +11,27 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::error::ApiError;
 use super::events::Sink;
 use super::json::Text;
 use super::metrics::Metrics;
 use super::parameters::Parameters;
-use super::views::{Ask, Reply, Served};
+use super::views::{Ask, Served};
 use super::{Limits, Server, events, guard, live, metrics, page, status};
 use crate::engine::Observer;
+use crate::time::Day;
 
 /// How many keys `/top` and `/keys` list, unless they are asked for others, and at most.
 const LISTED: (u32, u32) = (10, 1_000);
 const KEYS: (u32, u32) = (100, 10_000);
+
+/// Days are found by a query over everything, which many pages need not ask each for itself.
+const SPANS_KEPT: Duration = Duration::from_millis(200);
+
+/// The first and the last day of each view.
+type Spans = Vec<Option<(Day, Day)>>;
 
 /// Everything that requests share.
 pub(super) struct App {
@@ -41,7 +48,8 @@ pub(super) struct App {
     pub(super) metrics: Metrics,
     pub(super) subscribers: AtomicUsize,
     /// Who may wait for the engine.
-    waiting: Arc<Semaphore>,
+    waiting: Semaphore,
+    spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
     /// Set when the server is to stop.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -49,7 +57,8 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
         Arc::new(App {
-            waiting: Arc::new(Semaphore::new(server.limits.waiting)),
+            waiting: Semaphore::new(server.limits.waiting),
+            spans: tokio::sync::Mutex::default(),
             name: server.name,
             views: server.views,
             events: server.events,
@@ -75,23 +84,31 @@ impl App {
         })
     }
 
-    /// Does what blocks on a thread that may, if not too many wait already.
+    /// A place among those who wait for the engine.
     ///
     /// # Errors
-    /// 503 if too many wait, or what `work` says.
-    pub(super) async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let Ok(_permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
+    /// 503 if too many wait.
+    pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.waiting.try_acquire().map_err(|_| {
             let waiting = self.limits.waiting;
             let message = format!("{waiting} requests wait for the engine already: try again");
-            return Err(ApiError::unavailable("busy", message));
-        };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|_| {
-            let code = StatusCode::INTERNAL_SERVER_ERROR;
-            Err(ApiError::new(code, "panicked", "the request could not be answered"))
+            ApiError::unavailable("busy", message)
+        })
+    }
+
+    /// Waits for the engine, if not too many do already, and for so long.
+    ///
+    /// # Errors
+    /// 503 if too many wait or the time is over, or what `work` says.
+    pub(super) async fn waiting<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let _place = self.place()?;
+        let patience = self.limits.patience;
+        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {patience:?}: try again");
+            Err(ApiError::unavailable("no_answer", message))
         })
     }
 
@@ -99,11 +116,26 @@ impl App {
     ///
     /// # Errors
     /// As [`Served::ask`], and 503 if too many wait.
-    pub(super) async fn ask(&self, view: Arc<dyn Served>, ask: Ask) -> Result<Reply, ApiError> {
-        let (before, patience) = (Instant::now(), self.limits.patience);
-        let reply = self.blocking(move || view.ask(&ask, patience)).await?;
+    async fn ask(&self, view: Arc<dyn Served>, ask: Ask) -> Result<Vec<u8>, ApiError> {
+        let before = Instant::now();
+        let json = self.waiting(view.ask(ask)).await?;
         self.metrics.asked(before.elapsed());
-        Ok(reply)
+        Ok(json)
+    }
+
+    /// The first and last days of all views, asked for again when they are older than [`SPANS_KEPT`].
+    async fn spans(&self) -> Result<Spans, ApiError> {
+        // Whoever comes meanwhile waits for the same answers.
+        let mut spans = self.spans.lock().await;
+        if let Some((asked, spans)) = &*spans
+            && asked.elapsed() < SPANS_KEPT
+        {
+            return Ok(spans.clone());
+        }
+        let asked = self.views.iter().map(|view| view.span());
+        let found = futures_util::future::try_join_all(asked).await?;
+        *spans = Some((Instant::now(), found.clone()));
+        Ok(found)
     }
 }
 
@@ -142,6 +174,10 @@ async fn openapi() -> Response {
 }
 
 async fn nothing(uri: Uri) -> ApiError {
+    nothing_at(&uri)
+}
+
+fn nothing_at(uri: &Uri) -> ApiError {
     let there_is = [
         "/",
         "/api/views",
@@ -162,13 +198,8 @@ async fn not_allowed(method: axum::http::Method, uri: Uri) -> ApiError {
 }
 
 /// `GET /api/views`.
-async fn views(State(app): Shared, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
-    Parameters::read(query.as_deref(), &[])?;
-    let (views, patience) = (app.views.clone(), app.limits.patience);
-    let spans = move || -> Result<Vec<_>, ApiError> {
-        views.iter().map(|view| view.span(patience)).collect()
-    };
-    let spans = app.blocking(spans).await?;
+async fn views(State(app): Shared) -> Result<Response, ApiError> {
+    let spans = app.waiting(app.spans()).await?;
     let progress = app.observer.as_ref().map(Observer::progress).unwrap_or_default();
     let mut text = Text::default();
     text.raw("{\"views\":");
@@ -197,20 +228,20 @@ async fn answer(
     RawQuery(query): RawQuery,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let Ok(Path((view, of))) = path else { return Err(nothing(uri).await) };
+    let Ok(Path((view, of))) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
     let ask = ask_of(&of, query.as_deref(), &[])?;
-    Ok(json(app.ask(view, ask).await?.json))
+    Ok(json(app.ask(view, ask).await?))
 }
 
 /// The view and the query of a live answer, and how often it may come.
-pub(super) async fn live_ask(
+pub(super) fn live_ask(
     app: &App,
     path: Result<Path<String>, PathRejection>,
     query: Option<&str>,
     uri: Uri,
 ) -> Result<(Arc<dyn Served>, Ask, Duration), ApiError> {
-    let Ok(Path(view)) = path else { return Err(nothing(uri).await) };
+    let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
     let known = ["of", "every", "key", "from", "to", "by", "n"];
     let given = Parameters::read(query, &known)?;
@@ -220,6 +251,17 @@ pub(super) async fn live_ask(
     if !["value", "series", "total", "top"].contains(&of) {
         let message = format!("of={of}: expected value, series, total or top");
         return Err(ApiError::parameter("of", message));
+    }
+    for name in ["key", "by", "n"] {
+        let takes = match name {
+            "key" => of != "total" && of != "top",
+            _ => of == "top",
+        };
+        if given.get(name).is_some() && !takes {
+            let message =
+                format!("of={of} takes no {name}: leave it out, or ask of something else");
+            return Err(ApiError::parameter(name, message));
+        }
     }
     Ok((view, ask_of(of, query, &["of", "every"])?, every))
 }

@@ -2,23 +2,25 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
-use super::Server;
 use super::routes::{App, router};
+use super::{Server, connection};
 
 /// How long a server that stops waits for those who do not take their answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Threads for what takes long, besides the one that serves.
+const WRITERS: usize = 4;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +66,9 @@ impl Serving {
     }
 
     /// Takes no more connections, ends live answers, answers what was asked, and returns when that is
-    /// done. Those who do not take their answers within five seconds are cut off. To be called before the
-    /// engine is finished, which has to answer.
+    /// done. Who has not asked all of a request is cut off; so are those who do not take their answers within
+    /// [`Limits::patience`](super::Limits::patience) and five seconds. To be called before the engine is
+    /// finished, which has to answer.
     pub fn stop(mut self) {
         self.end();
     }
@@ -96,9 +99,9 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let start = |error| ServeError::Start { error };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Whoever waits for the engine sits on one of these.
-        .max_blocking_threads(server.limits.waiting.max(1))
-        .thread_name("dayfold:http:ask")
+        // They read large requests and write large answers; who waits for the engine needs none.
+        .max_blocking_threads(WRITERS)
+        .thread_name("dayfold:http:write")
         .build()
         .map_err(start)?;
     let (stop, stopping) = watch::channel(false);
@@ -115,47 +118,35 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
 }
 
 async fn listen(listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) -> io::Result<()> {
-    let listener = Bounded { listener: tokio::net::TcpListener::from_std(listener)?, room };
-    let (mut stopping, mut late) = (app.stopping.clone(), app.stopping.clone());
-    let stopped = async move {
-        // An error is a sender that is gone, and means the same.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    let serve = axum::serve(listener, router(app)).with_graceful_shutdown(stopped);
-    tokio::select! {
-        served = serve => served,
-        () = async {
-            let _ = late.wait_for(|stopping| *stopping).await;
-            tokio::time::sleep(LEAVE_WITHIN).await;
-        } => Ok(()),
-    }
-}
-
-/// Accepts so many connections, and refuses others in words.
-struct Bounded {
-    listener: tokio::net::TcpListener,
-    room: Arc<Semaphore>,
-}
-
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        loop {
-            let (stream, address) = Listener::accept(&mut self.listener).await;
-            // Answers are whole when they are sent; waiting for more would only make them late.
-            let _ = stream.set_nodelay(true);
-            match Arc::clone(&self.room).try_acquire_owned() {
-                Ok(permit) => return (Connection { stream, _permit: permit }, address),
-                Err(_) => drop(tokio::spawn(refuse(stream))),
+    let mut listener = tokio::net::TcpListener::from_std(listener)?;
+    let (mut stopping, limits) = (app.stopping.clone(), app.limits.clone());
+    let router = router(app);
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = tokio::select! {
+            // An error is a sender that is gone, and means the same.
+            _ = stopping.wait_for(|stopping| *stopping) => break,
+            accepted = Listener::accept(&mut listener) => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        // Answers are whole when they are sent; waiting for more would only make them late.
+        let _ = stream.set_nodelay(true);
+        match Arc::clone(&room).try_acquire_owned() {
+            Ok(permit) => {
+                let (router, stopping) = (router.clone(), stopping.clone());
+                connections.spawn(async move {
+                    connection::serve(stream, router, limits.read_head, stopping).await;
+                    drop(permit);
+                });
             }
+            Err(_) => drop(tokio::spawn(refuse(stream))),
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
+    drop(listener);
+    // What was asked has its time, and then those who do not take their answers have theirs.
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(limits.patience + LEAVE_WITHIN, all).await;
+    Ok(())
 }
 
 async fn refuse(mut stream: TcpStream) {
@@ -169,50 +160,4 @@ async fn refuse(mut stream: TcpStream) {
     );
     // Who is gone already needs no answer.
     let _ = tokio::time::timeout(LEAVE_WITHIN, stream.write_all(text.as_bytes())).await;
-}
-
-/// A connection that counts as long as it is open.
-struct Connection {
-    stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

@@ -2,29 +2,24 @@
 
 use std::sync::atomic::Ordering;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::json::{known, written};
-use super::parameters::Parameters;
 use super::routes::{self, App, Shared};
 use crate::engine::{EngineState, Observer};
 use crate::time::EventTime;
 
 /// `GET /api/status`.
-pub(super) async fn status(
-    State(app): Shared,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    Parameters::read(query.as_deref(), &[])?;
+pub(super) async fn status(State(app): Shared) -> Response {
     let mut status = of_server(&app);
     if let Some(observer) = &app.observer {
         of_engine(observer, &mut status);
     }
-    Ok(routes::json(status.to_string().into_bytes()))
+    routes::json(status.to_string().into_bytes())
 }
 
 /// `GET /readyz`.
@@ -98,10 +93,9 @@ fn of_engine(observer: &Observer, status: &mut Value) {
         })
     });
     status["views"] = views.collect();
-    status["log"] = progress.log.map_or(
-        Value::Null,
-        |log| json!({ "appended": log.appended, "durable": log.durable, "bytes": null }),
-    );
+    status["log"] = progress
+        .log
+        .map_or(Value::Null, |log| json!({ "appended": log.appended, "durable": log.durable }));
     status["freshness_us"] = latency(&observer.freshness());
 }
 

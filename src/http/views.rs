@@ -1,7 +1,11 @@
 //! The views that are served: their key and aggregate are forgotten.
 
-use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt};
 
 use super::error::ApiError;
 use super::json::Text;
@@ -26,23 +30,14 @@ pub(super) enum Ask {
     Keys { prefix: Vec<String>, limit: u32 },
 }
 
-/// An answer as JSON.
-pub(super) struct Reply {
-    pub(super) json: Vec<u8>,
-    /// What of it may change without its values doing so.
-    changing: Range<usize>,
-}
+/// JSON on its way.
+pub(super) type Asking = BoxFuture<'static, Result<Vec<u8>, ApiError>>;
 
-impl Reply {
-    /// Whether two answers differ in more than the moment that they are exact as of.
-    pub(super) fn differs(&self, other: &Reply) -> bool {
-        let parts = |reply: &Reply| {
-            let Range { start, end } = reply.changing;
-            (reply.json[..start].to_vec(), reply.json[end..].to_vec())
-        };
-        parts(self) != parts(other)
-    }
-}
+/// JSON whenever it has changed, until the engine stops.
+pub(super) type Changing = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
+
+/// An answer with more items is written on a thread of its own: other requests do not wait for it.
+const WRITTEN_AT_ONCE: usize = 1_000;
 
 /// A view whose key and aggregate have been forgotten.
 pub(super) trait Served: Send + Sync {
@@ -51,17 +46,23 @@ pub(super) trait Served: Send + Sync {
     fn key_columns(&self) -> &[String];
     fn measures(&self) -> Vec<&str>;
 
-    /// Asks, and waits for the answer at most so long.
+    /// Asks at once; the future waits for the answer.
     ///
     /// # Errors
     /// 400 for a key or measure that is none of the view; 503 if there is no answer.
-    fn ask(&self, ask: &Ask, limit: Duration) -> Result<Reply, ApiError>;
+    fn ask(self: Arc<Self>, ask: Ask) -> Asking;
+
+    /// Asks again whenever the answer has changed, once in `every` at most.
+    ///
+    /// # Errors
+    /// 400 for a key or measure that is none of the view; 503 if there will be no answer.
+    fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError>;
 
     /// The first and the last day with events.
     ///
     /// # Errors
     /// 503 if there is no answer.
-    fn span(&self, limit: Duration) -> Result<Option<(Day, Day)>, ApiError>;
+    fn span(&self) -> BoxFuture<'static, Result<Option<(Day, Day)>, ApiError>>;
 }
 
 /// A view and the names of its key's columns.
@@ -71,12 +72,74 @@ pub(super) struct TypedView<K: TextKey, A: Aggregate> {
 }
 
 impl<K: TextKey, A: Aggregate> TypedView<K, A> {
-    fn answer(&self, query: Query<K>, limit: Duration) -> Result<Answer<K, A>, ApiError> {
-        self.handle.ask_timeout(query, limit).map_err(|error| match error {
-            AskError::Stopped => ApiError::unavailable("stopped", error.to_string()),
-            AskError::Full { .. } => ApiError::unavailable("busy", error.to_string()),
-            _ => ApiError::unavailable("no_answer", error.to_string()),
+    /// The query of a request.
+    ///
+    /// # Errors
+    /// 400 for a key or measure that is none of the view.
+    fn query(&self, ask: &Ask) -> Result<Query<K>, ApiError> {
+        Ok(match ask {
+            Ask::Value { key, days } => {
+                Query::new(self.keys(key.as_deref())?, days.range(), Shape::Total)
+            }
+            Ask::Series { key, days } => {
+                Query::new(self.keys(key.as_deref())?, days.range(), Shape::ByDay)
+            }
+            // All keys: what they are together is of the same moment as the greatest of them.
+            Ask::Top { by, days, .. } => {
+                self.measure(by)?;
+                Query::keys(KeyRange::all(), days.range())
+            }
+            Ask::Keys { prefix, .. } => Query::keys(self.range(prefix)?, DayRange::ALL),
         })
+    }
+
+    fn measure(&self, by: &str) -> Result<&MeasureFn<A>, ApiError> {
+        let found = self.handle.measures().find(|(name, _)| *name == by);
+        found.map(|(_, measure)| measure).ok_or_else(|| {
+            let message = format!(
+                "view '{}' has no measure '{by}': expected one of {}",
+                self.name(),
+                self.measures().join(", ")
+            );
+            ApiError::parameter("by", message)
+        })
+    }
+
+    /// Keys that begin so.
+    fn range(&self, prefix: &[String]) -> Result<KeyRange, ApiError> {
+        if prefix.len() > K::COLUMNS {
+            let columns = self.columns.join(", ");
+            let message = format!(
+                "a key of view '{}' is {columns}: expected the parameter prefix {} times at most",
+                self.name(),
+                K::COLUMNS
+            );
+            return Err(ApiError::parameter("prefix", message));
+        }
+        K::range(prefix).map_err(|error| self.wrong("prefix", error))
+    }
+
+    /// The answer of a request as JSON.
+    ///
+    /// # Errors
+    /// 400 for a measure that is none of the view.
+    fn write(&self, ask: &Ask, answer: &Answer<K, A>) -> Result<Vec<u8>, ApiError> {
+        let text = match ask {
+            Ask::Value { key, days } => self.value(key.as_deref(), *days, answer),
+            Ask::Series { key, days } => self.series(key.as_deref(), *days, answer),
+            Ask::Top { by, n, days } => self.top((by, self.measure(by)?), *n, *days, answer),
+            Ask::Keys { prefix, limit } => self.names(prefix, *limit, answer),
+        };
+        Ok(text.into_bytes())
+    }
+
+    /// As [`TypedView::write`], on a thread of its own if it is much.
+    async fn written(self: Arc<Self>, ask: Ask, answer: Answer<K, A>) -> Result<Vec<u8>, ApiError> {
+        if answer.items.len() <= WRITTEN_AT_ONCE {
+            return self.write(&ask, &answer);
+        }
+        let written = tokio::task::spawn_blocking(move || self.write(&ask, &answer)).await;
+        written.unwrap_or_else(|_| Err(ApiError::panicked()))
     }
 
     /// The keys that a request is about.
@@ -101,41 +164,28 @@ impl<K: TextKey, A: Aggregate> TypedView<K, A> {
     }
 
     /// Opens an answer: what was asked, and what it is exact as of.
-    fn begin(&self, answer: &Answer<K, A>, asked: impl Fn(&mut Text)) -> (Text, Range<usize>) {
+    fn begin(&self, answer: &Answer<K, A>, asked: impl Fn(&mut Text)) -> Text {
         let mut text = Text::default();
         text.raw("{\"view\":").string(self.name()).raw(",");
         asked(&mut text);
-        let changing = text.certificate(&answer.certificate);
-        (text, changing)
+        text.certificate(&answer.certificate);
+        text
     }
 
-    fn value(
-        &self,
-        key: Option<&[String]>,
-        days: Days,
-        limit: Duration,
-    ) -> Result<Reply, ApiError> {
-        let query = Query::new(self.keys(key)?, days.range(), Shape::Total);
-        let answer = self.answer(query, limit)?;
-        let (mut text, changing) = self.begin(&answer, |text| {
+    fn value(&self, key: Option<&[String]>, days: Days, answer: &Answer<K, A>) -> Text {
+        let mut text = self.begin(answer, |text| {
             if let Some(key) = key {
                 text.raw("\"key\":").strings(key).raw(",");
             }
             write_days(text, days);
         });
         text.parts(answer.items.first().map(|item| &item.parts), || self.handle.measures());
-        Ok(end(text, changing))
+        text.raw("}");
+        text
     }
 
-    fn series(
-        &self,
-        key: Option<&[String]>,
-        days: Days,
-        limit: Duration,
-    ) -> Result<Reply, ApiError> {
-        let query = Query::new(self.keys(key)?, days.range(), Shape::ByDay);
-        let answer = self.answer(query, limit)?;
-        let (mut text, changing) = self.begin(&answer, |text| {
+    fn series(&self, key: Option<&[String]>, days: Days, answer: &Answer<K, A>) -> Text {
+        let mut text = self.begin(answer, |text| {
             text.raw("\"key\":");
             match key {
                 Some(key) => text.strings(key),
@@ -143,7 +193,7 @@ impl<K: TextKey, A: Aggregate> TypedView<K, A> {
             };
             write_days(text.raw(","), days);
         });
-        let whole = whole(&answer);
+        let whole = whole(answer);
         text.parts(Some(&whole), || self.handle.measures()).raw(",\"days\":");
         text.list(&answer.items, |text, item| {
             text.raw("{\"day\":").day(item.day).raw(",\"source\":\"");
@@ -155,25 +205,22 @@ impl<K: TextKey, A: Aggregate> TypedView<K, A> {
             text.raw(source).raw("\",\"revision\":").day(item.revision).raw(",");
             text.parts(Some(&item.parts), || self.handle.measures()).raw("}");
         });
-        Ok(end(text, changing))
+        text.raw("}");
+        text
     }
 
-    fn top(&self, by: &str, n: u32, days: Days, limit: Duration) -> Result<Reply, ApiError> {
-        let Some((_, measure)) = self.handle.measures().find(|(name, _)| *name == by) else {
-            let message = format!(
-                "view '{}' has no measure '{by}': expected one of {}",
-                self.name(),
-                self.measures().join(", ")
-            );
-            return Err(ApiError::parameter("by", message));
-        };
-        // All keys: what they are together is of the same moment as the greatest of them.
-        let answer = self.answer(Query::keys(KeyRange::all(), days.range()), limit)?;
-        let (mut text, changing) = self.begin(&answer, |text| {
+    fn top(
+        &self,
+        (by, measure): (&str, &MeasureFn<A>),
+        n: u32,
+        days: Days,
+        answer: &Answer<K, A>,
+    ) -> Text {
+        let mut text = self.begin(answer, |text| {
             text.raw("\"by\":").string(by).raw(",\"n\":").integer(u64::from(n)).raw(",");
             write_days(text, days);
         });
-        text.parts(Some(&whole(&answer)), || self.handle.measures()).raw(",\"rows\":");
+        text.parts(Some(&whole(answer)), || self.handle.measures()).raw(",\"rows\":");
         let value = |parts: &Parts<A>| parts.merged().and_then(|merged| measure(&merged));
         let mut ranked: Vec<(Option<Decimal>, usize)> =
             answer.items.iter().enumerate().map(|(at, item)| (value(&item.parts), at)).collect();
@@ -186,32 +233,23 @@ impl<K: TextKey, A: Aggregate> TypedView<K, A> {
             text.raw("{\"key\":").strings(&key).raw(",");
             text.parts(Some(&item.parts), || self.handle.measures()).raw("}");
         });
-        Ok(end(text, changing))
+        text.raw("}");
+        text
     }
 
-    fn names(&self, prefix: &[String], limit: u32, wait: Duration) -> Result<Reply, ApiError> {
-        if prefix.len() > K::COLUMNS {
-            let columns = self.columns.join(", ");
-            let message = format!(
-                "a key of view '{}' is {columns}: expected the parameter prefix {} times at most",
-                self.name(),
-                K::COLUMNS
-            );
-            return Err(ApiError::parameter("prefix", message));
-        }
-        let range = K::range(prefix).map_err(|error| self.wrong("prefix", error))?;
-        let answer = self.answer(Query::keys(range, DayRange::ALL), wait)?;
-        let (mut text, changing) = self.begin(&answer, |text| {
+    fn names(&self, prefix: &[String], limit: u32, answer: &Answer<K, A>) -> Text {
+        let mut text = self.begin(answer, |text| {
             text.raw("\"prefix\":").strings(prefix).raw(",");
         });
-        text.parts(Some(&whole(&answer)), || self.handle.measures()).raw(",\"keys\":");
+        text.parts(Some(&whole(answer)), || self.handle.measures()).raw(",\"keys\":");
         let keys = answer.items.iter().filter_map(|item| item.key.as_ref()).take(limit as usize);
         text.list(keys, |text, key| {
             text.strings(&key.to_texts());
         });
         let more = answer.items.len() > limit as usize;
         text.raw(",\"more\":").raw(if more { "true" } else { "false" });
-        Ok(end(text, changing))
+        text.raw("}");
+        text
     }
 }
 
@@ -232,30 +270,43 @@ impl<K: TextKey, A: Aggregate> Served for TypedView<K, A> {
         self.handle.measures().map(|(name, _): (&str, &MeasureFn<A>)| name).collect()
     }
 
-    fn ask(&self, ask: &Ask, limit: Duration) -> Result<Reply, ApiError> {
-        match ask {
-            Ask::Value { key, days } => self.value(key.as_deref(), *days, limit),
-            Ask::Series { key, days } => self.series(key.as_deref(), *days, limit),
-            Ask::Top { by, n, days } => self.top(by, *n, *days, limit),
-            Ask::Keys { prefix, limit: keys } => self.names(prefix, *keys, limit),
-        }
+    fn ask(self: Arc<Self>, ask: Ask) -> Asking {
+        let asked = self.query(&ask).map(|query| self.handle.ask_async(query));
+        Box::pin(async move {
+            let answer = asked?.await.map_err(no_answer)?;
+            self.written(ask, answer).await
+        })
     }
 
-    fn span(&self, limit: Duration) -> Result<Option<(Day, Day)>, ApiError> {
+    fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError> {
+        let answers = self.handle.subscribe(self.query(&ask)?, every).map_err(no_answer)?;
+        let written = answers.then(move |answer| Arc::clone(&self).written(ask.clone(), answer));
+        // What could be wrong with the question has been looked at.
+        Ok(Box::pin(written.filter_map(|json| std::future::ready(json.ok()))))
+    }
+
+    fn span(&self) -> BoxFuture<'static, Result<Option<(Day, Day)>, ApiError>> {
         let all = Keys::Range(KeyRange::all());
-        let answer = self.answer(Query::new(all, DayRange::ALL, Shape::ByDay), limit)?;
-        let first = answer.items.first().and_then(|item| item.day);
-        Ok(first.zip(answer.items.last().and_then(|item| item.day)))
+        let asked = self.handle.ask_async(Query::new(all, DayRange::ALL, Shape::ByDay));
+        Box::pin(async move {
+            let answer = asked.await.map_err(no_answer)?;
+            let first = answer.items.first().and_then(|item| item.day);
+            Ok(first.zip(answer.items.last().and_then(|item| item.day)))
+        })
+    }
+}
+
+fn no_answer(error: AskError) -> ApiError {
+    match error {
+        AskError::Stopped => ApiError::unavailable("stopped", error.to_string()),
+        AskError::Full { .. } => ApiError::unavailable("busy", error.to_string()),
+        AskError::TooManySubscribers { .. } => ApiError::too_many_subscribers(error.to_string()),
+        _ => ApiError::unavailable("no_answer", error.to_string()),
     }
 }
 
 fn write_days(text: &mut Text, days: Days) {
     text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
-}
-
-fn end(mut text: Text, changing: Range<usize>) -> Reply {
-    text.raw("}");
-    Reply { json: text.into_bytes(), changing }
 }
 
 /// All items of an answer combined.

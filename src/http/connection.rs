@@ -1,0 +1,156 @@
+//! One connection: its requests, one after the other, until it or the server ends.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use futures_util::StreamExt;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// Serves a connection. When the server stops, requests that are whole are still answered; of others
+/// nothing is waited for.
+pub(super) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    read_head: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let work = Arc::new(Work::default());
+    let router = TowerToHyperService::new(router);
+    let at_work = Arc::clone(&work);
+    let service = service_fn(move |request| {
+        let (request, response) = (Request::begin(&at_work), router.call(request));
+        async move { response.await.map(|response| request.with(response)) }
+    });
+    let stream = TokioIo::new(Watched { stream, work: Arc::clone(&work) });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(read_head)
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        // How a connection ends is its client's affair.
+        _ = connection.as_mut() => return,
+        _ = stopping.wait_for(|stopping| *stopping) => connection.as_mut().graceful_shutdown(),
+    }
+    // It is looked at once more: a request may be there already.
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = std::future::ready(()), if !work.is_any() => {}
+    }
+    if work.is_any() {
+        let _ = connection.await;
+    }
+}
+
+/// What keeps a connection from being closed.
+#[derive(Default)]
+struct Work {
+    requests: AtomicUsize,
+    /// Whether the client has yet to take what is written.
+    is_untaken: AtomicBool,
+}
+
+impl Work {
+    fn is_any(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0 || self.is_untaken.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that is being answered.
+struct Request(Arc<Work>);
+
+impl Request {
+    fn begin(work: &Arc<Work>) -> Request {
+        work.requests.fetch_add(1, Ordering::Relaxed);
+        Request(Arc::clone(work))
+    }
+
+    /// Goes on for as long as the response does. One whose length is known is written at once.
+    fn with(self, response: Response) -> Response {
+        if response.body().size_hint().exact().is_some() {
+            return response;
+        }
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |data| {
+                let _going_on = &self;
+                data
+            }))
+        })
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes whether what is written is taken.
+struct Watched {
+    stream: TcpStream,
+    work: Arc<Work>,
+}
+
+impl Watched {
+    fn note<T>(&self, polled: Poll<T>) -> Poll<T> {
+        self.work.is_untaken.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.note(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
