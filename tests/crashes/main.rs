@@ -161,7 +161,7 @@ fn run_all(seeds: impl Iterator<Item = u64> + Send + 'static, schedule: Schedule
             }
         }
     }
-    assert_eq!(failed, [], "these schedules fail");
+    assert!(failed.is_empty(), "these schedules fail: {failed:?}");
 }
 
 /// Counts panics in threads of the engine, which are no test's.
