@@ -65,7 +65,7 @@ fn explain(error: &serde_json::Error) -> String {
     let (column, what) = (error.column(), error.to_string());
     let place = format!(" at line {} column {column}", error.line());
     let what = what.strip_suffix(&place).unwrap_or(&what);
-    format!("column {column}: {what}")
+    format!("column {}: {what}", column.max(1))
 }
 
 /// An object's fields, as they are written.

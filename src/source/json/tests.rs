@@ -52,11 +52,11 @@ fn values_are_their_text() {
 
 #[test]
 fn bad_lines_are_refused() {
-    check("[1]", "1 ! column 0: invalid type: sequence, expected an object");
+    check("[1]", "1 ! column 1: invalid type: sequence, expected an object");
     check(r#"{"t":1,}"#, "1 ! column 8: trailing comma");
     check(r#"{"t":1} x"#, "1 ! column 9: trailing characters");
-    check(r#"{"t":1,"v":2,"v":2}"#, "1 ! column 18: the field \"v\" twice");
-    check(r#"{"v":1}"#, "1 ! 't': it is empty");
+    check(r#"{"t":1,"v":2,"v":2}"#, "1 ! column 19: the field \"v\" twice");
+    check(r#"{"v":1}"#, "1 ! 't': empty");
     let (lines, _) = read(Format::JsonLines, b"{\"t\":1}\n{\"t\":1,\"v\":\"\xFF\"}\n{\"t\":2}");
     assert_eq!(lines, ["1 1000 |", "2 ! column 13: expected UTF-8", "3 2000 |"]);
 }
