@@ -56,7 +56,7 @@ fn bad_lines_are_refused() {
     check(r#"{"t":1,}"#, "1 ! column 8: trailing comma");
     check(r#"{"t":1} x"#, "1 ! column 9: trailing characters");
     check(r#"{"t":1,"v":2,"v":2}"#, "1 ! column 19: the field \"v\" twice");
-    check(r#"{"v":1}"#, "1 ! 't': empty");
+    check(r#"{"v":1}"#, "1 ! 't': empty; expected a time");
     let (lines, _) = read(Format::JsonLines, b"{\"t\":1}\n{\"t\":1,\"v\":\"\xFF\"}\n{\"t\":2}");
     assert_eq!(lines, ["1 1000 |", "2 ! column 13: expected UTF-8", "3 2000 |"]);
 }
