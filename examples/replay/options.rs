@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use dayfold::engine::EngineError;
 use dayfold::source::CsvOptions;
+#[cfg(feature = "json")]
+use dayfold::source::Format;
 use dayfold::time::parse_duration;
 use dayfold::view::View;
 
@@ -54,6 +56,11 @@ pub(crate) struct Options {
     /// Keeps sealed days in this folder; a second run with the same or a grown file goes on from them.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// How the rows are written; without this, a FILE of .jsonl, .ndjson or one of these with .gz is
+    /// JSON lines, all else CSV. JSON lines need the feature `json`. Names are those of fields then;
+    /// `user.id` reaches into an object.
+    #[arg(long, value_name = "FORMAT", value_parser = ["csv", "jsonl"])]
+    format: Option<String>,
     /// Goes on at the end of FILE and reads what is appended to it, until Ctrl-C or SIGTERM; a later run
     /// with the same --data goes on from there. The file must not be rotated or compressed. Days close
     /// as rows come, which standard error says; without rows, the last ones stay open. The answers are those of a run without this
@@ -86,8 +93,18 @@ impl Options {
         name.to_string_lossy().into_owned()
     }
 
+    fn is_json(&self) -> bool {
+        let name = self.file_name().to_ascii_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let named = name.ends_with(".jsonl") || name.ends_with(".ndjson");
+        self.format.as_ref().map_or(named, |format| format == "jsonl")
+    }
+
     /// Checks what can be checked without the input, and defines the view.
     pub(crate) fn view(&self) -> Result<View, EngineError> {
+        if self.is_json() && cfg!(not(feature = "json")) {
+            return Err(input("JSON lines are read by a build with `--features json`"));
+        }
         let lists =
             [("--key", &self.key), ("--value", &self.value), ("--distinct", &self.distinct)];
         for (option, columns) in lists {
@@ -148,6 +165,8 @@ impl Options {
         CsvOptions {
             arrival: self.arrival.clone(),
             fields: fields.collect(),
+            #[cfg(feature = "json")]
+            format: if self.is_json() { Format::JsonLines } else { Format::Csv },
             ..CsvOptions::new(&self.time)
         }
     }

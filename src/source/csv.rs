@@ -8,6 +8,10 @@ use super::clock::{Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
+#[cfg(feature = "json")]
+use super::json::Fields;
+#[cfg(feature = "json")]
+use super::records::RECORD_MAX;
 use super::records::{Found, Records, Tail, content};
 use super::row::{Refused, RowBlock};
 use super::time::parse_time;
@@ -16,7 +20,7 @@ use crate::time::EventTime;
 /// A block is full with so many bytes of memory, whatever the limit of rows.
 const BLOCK_BYTES: usize = 8 << 20;
 /// Columns may be selected repeatedly: so many bytes of one row at most.
-const SELECTED_BYTES: usize = 64 << 20;
+pub(super) const SELECTED_BYTES: usize = 64 << 20;
 
 /// Which columns of a CSV source are read, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +33,37 @@ pub struct CsvOptions {
     pub fields: Vec<String>,
     /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
     pub ahead_limit: i64,
+    /// How the rows are written.
+    pub format: Format,
+}
+
+/// How the rows of a source are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// RFC 4180, with a header.
+    #[default]
+    Csv,
+    /// JSON lines: an object on each line, whose fields take the place of columns.
+    ///
+    /// A string is its contents, a number its text as it is written, `true` and `false` are these words, `null`
+    /// and a field that is missing are empty, an array or object is its JSON text. A name is that of a
+    /// field; where there is none such, its dots lead into objects (`user.id`). A line that is no JSON, no
+    /// object, not UTF-8, or has a field twice in an object that is looked at, is refused with its column.
+    #[cfg(feature = "json")]
+    JsonLines,
 }
 
 impl CsvOptions {
     /// Event times in the column `time`, no arrival, no fields, and one day ahead at most.
     pub fn new(time: impl Into<String>) -> CsvOptions {
-        CsvOptions { time: time.into(), arrival: None, fields: Vec::new(), ahead_limit: 86_400_000 }
+        CsvOptions {
+            time: time.into(),
+            arrival: None,
+            fields: Vec::new(),
+            ahead_limit: 86_400_000,
+            format: Format::Csv,
+        }
     }
 }
 
@@ -100,7 +129,7 @@ pub struct Consumed {
     pub tail: Tail,
 }
 
-/// Reads the rows of a CSV file, in order.
+/// Reads the rows of a CSV file, or of one in another [`Format`], in order.
 ///
 /// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header in UTF-8. Blank lines are
 /// skipped (a line of `""` is a row), nothing is trimmed, a CR that no LF follows is data. A row that is
@@ -156,6 +185,11 @@ impl CsvSource {
 
     /// A reader of what follows in `records`; the header is still to be read.
     fn new(records: Records, options: CsvOptions, clock: EventTime) -> CsvSource {
+        #[cfg(feature = "json")]
+        let records = match options.format {
+            Format::JsonLines => records.json(Fields::new(&options)),
+            Format::Csv => records,
+        };
         CsvSource {
             records,
             options,
@@ -170,6 +204,15 @@ impl CsvSource {
     }
 
     fn read_header(&mut self) -> Result<(), SourceError> {
+        #[cfg(feature = "json")]
+        if self.options.format == Format::JsonLines {
+            if self.records.skip_byte_order_mark()? {
+                let columns = Columns::named(&self.options);
+                self.records.set_bounds(RECORD_MAX, columns.count);
+                self.columns = Some(columns);
+            }
+            return Ok(());
+        }
         match Header::read(&mut self.records)? {
             Some(header) => self.set_header(&header),
             None => Ok(()),
@@ -216,6 +259,10 @@ impl CsvSource {
             return Err(records.longer_record());
         }
         let mut source = CsvSource::new(records, options, consumed.clock);
+        if source.options.format != Format::Csv {
+            source.read_header()?;
+            return Ok(source);
+        }
         match Header::read(&mut Records::new(Stream::memory(&name, beginning)))? {
             Some(header) => source.set_header(&header)?,
             None => return Err(SourceError::NoHeader { name }),
@@ -338,6 +385,10 @@ impl CsvSource {
     /// The event time of the pending record and where it takes the clock, or why it is refused.
     fn judge(&self, columns: &Columns, now: EventTime) -> Result<(EventTime, Advance), String> {
         let records = &self.records;
+        #[cfg(feature = "json")]
+        if let Some(reason) = records.refusal() {
+            return Err(reason.to_owned());
+        }
         if records.open_quote() {
             return Err("a quote is still open at the end of the file".to_owned());
         }

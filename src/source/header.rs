@@ -75,6 +75,15 @@ pub(super) struct Columns {
 }
 
 impl Columns {
+    /// Those of rows that have just what is asked for: the event time, the arrival, the selected ones.
+    #[cfg(feature = "json")]
+    pub(super) fn named(options: &CsvOptions) -> Columns {
+        let arrival = options.arrival.as_ref().map(|_| 1);
+        let first = 1 + arrival.iter().len();
+        let count = first + options.fields.len();
+        Columns { count, time: 0, arrival, selected: (first..count).collect() }
+    }
+
     /// Looks up the columns of `options`; `name` is that of the source.
     pub(super) fn find(
         header: &Header,

@@ -8,7 +8,8 @@
 //! - [`RowBlock`]: rows as they travel
 //! - [`parse_time`]: the times that a cell may hold
 //! - [`Input`]: files, gzip, standard input
-//! - [`CsvSource`]: the reader, its clock, and how it goes on with a file that has grown
+//! - [`Format`]: CSV, or JSON lines with the feature `json`
+//! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`RefusedWriter`]: the file of refused rows
 //!
 //! Nothing here reads a clock: the wall clock is given with each [`CsvSource::read`].
@@ -19,12 +20,14 @@ mod error;
 mod follow;
 mod header;
 mod input;
+#[cfg(feature = "json")]
+mod json;
 mod records;
 mod refused;
 mod row;
 mod time;
 
-pub use csv::{Consumed, CsvOptions, CsvSource, Progress, Read, ReadLimit};
+pub use csv::{Consumed, CsvOptions, CsvSource, Format, Progress, Read, ReadLimit};
 pub use error::SourceError;
 pub use header::HEADER_MAX;
 pub use input::Input;

@@ -18,6 +18,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::SourceError;
 use super::input::Stream;
+#[cfg(feature = "json")]
+use super::json::Fields;
 
 /// The longest record, in bytes, line ends and quotes included.
 pub const RECORD_MAX: usize = 16 << 20;
@@ -63,6 +65,12 @@ pub(super) struct Records {
     /// What of the record at `consumed` csv-core has seen, where a followed file ended within it.
     partial: Step,
     pending: Option<Pending>,
+    /// What is asked for, if records are lines of JSON.
+    #[cfg(feature = "json")]
+    json: Option<Fields>,
+    /// Why the pending line of JSON is no row.
+    #[cfg(feature = "json")]
+    refusal: Option<String>,
 }
 
 /// What [`Records::find`] has found.
@@ -121,7 +129,40 @@ impl Records {
             ends: vec![0; 16],
             partial: Step::default(),
             pending: None,
+            #[cfg(feature = "json")]
+            json: None,
+            #[cfg(feature = "json")]
+            refusal: None,
         }
+    }
+
+    /// The same stream, as lines of JSON with these fields.
+    #[cfg(feature = "json")]
+    pub(super) fn json(mut self, fields: Fields) -> Records {
+        self.json = Some(fields);
+        self
+    }
+
+    /// Why the pending record is no row, whatever its fields are.
+    #[cfg(feature = "json")]
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Finds the fields of the line of JSON with `raw` bytes that lies at `consumed`.
+    #[cfg(feature = "json")]
+    fn find_fields(&mut self, raw: usize) -> Option<usize> {
+        let fields = self.json.as_ref()?;
+        self.unescaped.clear();
+        self.ends.clear();
+        let line = &self.buffer[self.consumed..self.consumed + raw];
+        self.refusal = fields.find(line, &mut self.unescaped, &mut self.ends).err();
+        Some(fields.count())
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn find_fields(&mut self, _raw: usize) -> Option<usize> {
+        None
     }
 
     /// Bounds the next records: their bytes, and the fields that can be asked for.
@@ -276,16 +317,15 @@ impl Records {
         }
         self.partial = Step::default();
         let bytes = &self.buffer[self.consumed..self.consumed + length];
+        let is_crlf = bytes.ends_with(b"\r\n");
+        let raw = length - 1 - usize::from(is_crlf);
         // The CR cannot have been quoted, as then the LF would not have ended the record. So csv-core
         // took it for the last byte of the last field.
-        let raw = if bytes.ends_with(b"\r\n") {
-            if let Some(end) = self.ends.get_mut(fields - 1) {
-                *end -= 1;
-            }
-            length - 2
-        } else {
-            length - 1
-        };
+        if let Some(found) = self.find_fields(raw) {
+            fields = found;
+        } else if is_crlf && let Some(end) = self.ends.get_mut(fields - 1) {
+            *end -= 1;
+        }
         self.pending = Some(Pending { length, raw, fields, tail: Tail::Line, open_quote: false });
         Ok(Found::Record)
     }
@@ -305,6 +345,9 @@ impl Records {
         let (result, step) = self.step(None, written, fields);
         fields += step.fields;
         let open_quote = !matches!(result, ReadRecordResult::Record);
+        if let Some(found) = self.find_fields(length) {
+            fields = found;
+        }
         let half_line_end = self.buffer[self.filled - 1] == b'\r';
         let tail = if open_quote || half_line_end { Tail::Unfinished } else { Tail::Open };
         Pending { length, raw: length, fields, tail, open_quote }
@@ -317,6 +360,14 @@ impl Records {
         written: usize,
         fields: usize,
     ) -> (ReadRecordResult, Step) {
+        #[cfg(feature = "json")]
+        if self.json.is_some() {
+            let input = input.map_or(&b"\n"[..], |range| &self.buffer[range]);
+            let end = input.iter().position(|byte| *byte == b'\n');
+            let read = end.map_or(input.len(), |end| end + 1);
+            let result = end.map_or(ReadRecordResult::InputEmpty, |_| ReadRecordResult::Record);
+            return (result, Step { read, written, fields });
+        }
         if written == self.unescaped.len() {
             self.unescaped.resize(2 * written, 0);
         }
