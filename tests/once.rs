@@ -272,3 +272,74 @@ fn any_process_knows_what_another_one_took() {
         });
     }
 }
+
+#[cfg(feature = "http")]
+mod http {
+    use std::sync::Arc;
+
+    use dayfold::Cluster;
+    use dayfold::http::{Server, Serving};
+    use dayfold::store::Faulty;
+    use serde_json::{Value, json};
+
+    use super::{NOW, Program, SOON};
+
+    fn serve(disk: &Faulty) -> (Program, Serving) {
+        let disk = Arc::new(disk.clone());
+        let program = Program::try_start(disk, "data".as_ref(), SOON, Cluster::workers(2)).unwrap();
+        let server = Server::new("requests").observe(program.running.observer());
+        let server = server.events(program.pusher.clone(), |json| {
+            Ok((NOW, json["request"].as_u64().ok_or("request: expected a number")?))
+        });
+        let serving = server.serve("127.0.0.1:0").unwrap();
+        (program, serving)
+    }
+
+    fn post(serving: &Serving, keys: &[&str], body: &str) -> (u16, Value) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = agent.post(format!("http://{}/api/events", serving.address()));
+        for key in keys {
+            request = request.header("idempotency-key", *key);
+        }
+        let request = request.header("content-type", "application/x-ndjson");
+        let mut response = request.send(body).unwrap();
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string().unwrap();
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn a_request_with_a_key_counts_once() {
+        let disk = Faulty::new(7);
+        let body = "{\"request\":1}\n{\"request\":1}\n";
+        for run in 0..2 {
+            let (program, serving) = serve(&disk);
+            for (again, key) in ["abc", "\"abc\"", "abc"].into_iter().enumerate() {
+                let repeated = run + again > 0;
+                let accepted = json!({ "accepted": 2, "durable": true, "repeated": repeated });
+                assert_eq!(post(&serving, &[key], body), (200, accepted));
+                program.counts_once(1);
+            }
+            let refused = |keys: &[&str], body: &str, status: u16, code: &str| {
+                let (found, answer) = post(&serving, keys, body);
+                let code_found = answer["error"]["code"].as_str();
+                assert_eq!((found, code_found), (status, Some(code)), "{answer}");
+            };
+            refused(&["abc"], "{\"request\":1}", 422, "idempotency_key_reused");
+            refused(&[""], body, 400, "bad_idempotency_key");
+            refused(&["a", "b"], body, 400, "bad_idempotency_key");
+            refused(&["other"], "{}", 400, "bad_event");
+            program.counts_once(1);
+            let metrics = ureq::get(format!("http://{}/metrics", serving.address())).call();
+            let metrics = metrics.unwrap().body_mut().read_to_string().unwrap();
+            let accepted = metrics
+                .lines()
+                .find(|line| line.contains("http_events_total") && !line.starts_with('#'));
+            let ends = format!(" {}", 2 * (1 - run));
+            assert!(accepted.is_some_and(|line| line.ends_with(&ends)), "{accepted:?} {run}");
+            serving.stop();
+            program.finish();
+        }
+    }
+}

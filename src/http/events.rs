@@ -12,16 +12,30 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::guard::check_token;
 use super::routes::{self, Shared};
-use crate::engine::{Pusher, WaitError};
+use crate::engine::{OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
 pub(super) trait Sink: Send + Sync {
     /// Makes events of their JSON forms, with the number of their line, and pushes all of them, or none.
-    /// Returns how many there were, and whether they are durable.
+    /// With a key, they count once however often they come with it.
     ///
     /// # Errors
-    /// 400 with the line if one is no good; 503 if the engine has stopped, or the time is over.
-    fn push(&self, lines: &[(usize, Value)], limit: Duration) -> Result<(usize, bool), ApiError>;
+    /// 400 with the line if one is no good; 422 if the key came with other events; 503 if the engine has
+    /// stopped, or the time is over.
+    fn push(
+        &self,
+        lines: &[(usize, Value)],
+        key: Option<&str>,
+        limit: Duration,
+    ) -> Result<Accepted, ApiError>;
+}
+
+/// What became of a request.
+pub(super) struct Accepted {
+    events: u64,
+    durable: bool,
+    /// Its events were in before.
+    repeated: bool,
 }
 
 pub(super) struct TypedSink<E, F> {
@@ -40,15 +54,24 @@ where
     E: Send + Sync + 'static,
     F: Fn(&Value) -> Result<E, String> + Send + Sync,
 {
-    fn push(&self, lines: &[(usize, Value)], limit: Duration) -> Result<(usize, bool), ApiError> {
+    fn push(
+        &self,
+        lines: &[(usize, Value)],
+        key: Option<&str>,
+        limit: Duration,
+    ) -> Result<Accepted, ApiError> {
         let mut events = Vec::with_capacity(lines.len());
         for (line, json) in lines {
             let event = (self.of_json)(json).map_err(|reason| bad_line(*line, &reason))?;
             if !self.pusher.believes(&event) {
-                let reason = "the event is too far ahead of the wall clock";
-                return Err(bad_line(*line, reason));
+                return Err(bad_line(*line, TOO_FAR_AHEAD));
             }
             events.push(event);
+        }
+        if let Some(key) = key {
+            let once = self.pusher.push_once(key, events, limit);
+            let once = once.map_err(|error| once_error(&error, lines))?;
+            return Ok(Accepted { events: once.events, durable: true, repeated: once.repeated });
         }
         let count = events.len();
         let pushed = self.pusher.push(events);
@@ -63,9 +86,35 @@ where
                 format!("{count} events were taken, and what became of them is not known: {error}");
             ApiError::unavailable("not_known", message)
         })?;
-        Ok((count, durable))
+        Ok(Accepted { events: count as u64, durable, repeated: false })
     }
 }
+
+/// A refusal of a request with a key.
+fn once_error<E>(error: &OnceError<E>, lines: &[(usize, Value)]) -> ApiError {
+    let message = error.to_string();
+    let bad = |code, message| ApiError::new(StatusCode::BAD_REQUEST, code, message);
+    match error {
+        OnceError::Key { .. } => bad("bad_idempotency_key", message),
+        OnceError::NotPromised { .. } => {
+            let message = "idempotency keys need a log that promises that events are durable, which this \
+                           server has not: send the request without one";
+            bad("idempotency_unsupported", message.to_owned())
+        }
+        OnceError::Refused { at, .. } => bad_line(lines[*at].0, TOO_FAR_AHEAD),
+        OnceError::Encode { .. } => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_encoded", message)
+        }
+        OnceError::Reused => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+        }
+        OnceError::Full { .. } => ApiError::unavailable("busy", message),
+        OnceError::Stopped { .. } => ApiError::unavailable("stopped", message),
+        OnceError::Unknown { .. } => ApiError::unavailable("not_known", message),
+    }
+}
+
+const TOO_FAR_AHEAD: &str = "the event is too far ahead of the wall clock";
 
 fn bad_line(line: usize, reason: &str) -> ApiError {
     let message = format!("line {line}: {reason}; nothing of the request has entered");
@@ -83,10 +132,7 @@ pub(super) async fn post(
         let message = "this server takes no events";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_events", message));
     };
-    if headers.contains_key("idempotency-key") {
-        let message = "idempotency keys are not supported: send the request without one";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_unsupported", message));
-    }
+    let key = idempotency_key(&headers)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     let in_lines = match kind {
@@ -109,12 +155,24 @@ pub(super) async fn post(
     let limit = app.limits.patience;
     let push = move || {
         let lines = read(&body, in_lines)?;
-        sink.push(&lines, limit)
+        sink.push(&lines, key.as_deref(), limit)
     };
-    let (accepted, durable) = app.blocking(push).await?;
-    app.metrics.accepted(accepted);
-    let answer = json!({ "accepted": accepted, "durable": durable, "repeated": false });
+    let Accepted { events, durable, repeated } = app.blocking(push).await?;
+    app.metrics.accepted(if repeated { 0 } else { events as usize });
+    let answer = json!({ "accepted": events, "durable": durable, "repeated": repeated });
     Ok(routes::json(answer.to_string().into_bytes()))
+}
+
+/// The key of a request, with or without the quotation marks that the draft of the IETF asks for.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|_| values.next().is_none()).ok_or_else(|| {
+        let message = "expected one idempotency key, of ASCII characters; nothing has entered";
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", message)
+    })?;
+    let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+    Ok(Some(quoted.unwrap_or(key).to_owned()))
 }
 
 /// The JSON values of a body, each with the number of its line.
