@@ -18,6 +18,7 @@ use timely::dataflow::{InputHandle, Scope, StreamVec};
 use timely::worker::Worker;
 
 use super::maintenance::{Maintained, Task};
+use super::once::{Reply, Request};
 use super::running::Outcome;
 use crate::log::SourceRange;
 use crate::source::{Refused, RowBlock};
@@ -38,6 +39,10 @@ pub(crate) enum Deal {
     Task { id: u64, from: usize, view: usize, task: Task },
     /// What came of one worker's part of it.
     TaskDone { id: u64, worker: usize, result: Result<Maintained, String> },
+    /// A push with a key, to the worker that the key belongs to.
+    Once { from: usize, request: Request },
+    /// The answer, to the worker that passed it on.
+    OnceDone { id: u64, reply: Reply },
     /// End all sources where they are.
     Interrupt,
     /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
@@ -65,6 +70,11 @@ pub(crate) struct Feed {
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
     /// Audits and rebuilds to begin or that have ended: they overtake what waits in the inbox.
     pub(crate) tasks: Rc<RefCell<Vec<Deal>>>,
+    /// Pushes with a key of this worker, and who passed them on. No floor that would make them late has been
+    /// dealt: their process holds it back.
+    pub(crate) once: Rc<RefCell<VecDeque<(usize, Request)>>>,
+    /// Answers to those that this worker passed on.
+    pub(crate) replies: Rc<RefCell<Vec<(u64, Reply)>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
     /// Whether the stop leaves open days to the log.
@@ -90,12 +100,15 @@ impl Feed {
         let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
         let tasks: Rc<RefCell<Vec<Deal>>> = Rc::default();
+        let once: Rc<RefCell<VecDeque<(usize, Request)>>> = Rc::default();
+        let replies: Rc<RefCell<Vec<(u64, Reply)>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
         let [interrupt, begin, leave]: [Rc<Cell<bool>>; 3] = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
             let to_leave = Rc::clone(&leave);
+            let (to_once, to_replies) = (Rc::clone(&once), Rc::clone(&replies));
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
             let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
             let deals = channel(scope, "Deal", move |deal| match deal {
@@ -111,6 +124,8 @@ impl Feed {
                 deal @ (Deal::Task { .. } | Deal::TaskDone { .. }) => {
                     to_tasks.borrow_mut().push(deal);
                 }
+                Deal::Once { from, request } => to_once.borrow_mut().push_back((from, request)),
+                Deal::OnceDone { id, reply } => to_replies.borrow_mut().push((id, reply)),
                 deal => to_inbox.borrow_mut().push_back(deal),
             });
             let to_acked = Rc::clone(&acked);
@@ -125,6 +140,8 @@ impl Feed {
             inbox,
             acked,
             tasks,
+            once,
+            replies,
             stop,
             leave,
             interrupt,

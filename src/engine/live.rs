@@ -4,13 +4,15 @@
 //! source does not keep a day open for ever, and a slow engine makes nothing late.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::once::{Reply, Request, Requests};
 use super::receipt::{Receipt, Ticket, Waits};
 use super::wakers::Wakers;
+use crate::log::EventCodec;
 use crate::time::EventTime;
 
 /// Batches that may wait before a push does. Small ones cost more than their events.
@@ -40,7 +42,7 @@ impl<E> LiveOptions<E> {
 /// Pushes events into a running engine, from any thread. Clones push into the same source; the source
 /// ends when the last one is dropped.
 pub struct Pusher<E> {
-    queue: Arc<Queue<E>>,
+    pub(super) queue: Arc<Queue<E>>,
 }
 
 impl<E> Pusher<E> {
@@ -189,20 +191,25 @@ pub struct PushError<E> {
 
 /// What waits between pushers and the workers of this process.
 pub(crate) struct Queue<E> {
-    options: LiveOptions<E>,
-    clock: Clock,
-    waits: Arc<Waits>,
+    pub(super) options: LiveOptions<E>,
+    pub(super) clock: Clock,
+    pub(super) waits: Arc<Waits>,
+    /// How events of requests with a key travel, once the engine has started with a log that promises that
+    /// the key will be known later.
+    pub(super) once_codec: OnceLock<EventCodec<E>>,
     inner: Mutex<Inner<E>>,
-    room: Condvar,
+    pub(super) room: Condvar,
 }
 
-struct Inner<E> {
+pub(super) struct Inner<E> {
     waiting: VecDeque<Batch<E>>,
     /// Of all batches that wait.
     events: usize,
+    /// Pushes with a key that have no answer.
+    pub(super) once: Requests,
     pushers: usize,
-    closed: bool,
-    workers: Vec<std::thread::Thread>,
+    pub(super) closed: bool,
+    pub(super) workers: Vec<std::thread::Thread>,
     /// Tasks that wait for room.
     tasks: Wakers,
 }
@@ -234,17 +241,18 @@ impl<E> Queue<E> {
         let inner = Inner {
             waiting,
             events: 0,
+            once: Requests::default(),
             pushers: 1,
             closed: false,
             workers,
             tasks: Wakers::default(),
         };
-        let (inner, room) = (Mutex::new(inner), Condvar::new());
-        let queue = Arc::new(Queue { options, clock, waits, inner, room });
+        let (inner, room, once_codec) = (Mutex::new(inner), Condvar::new(), OnceLock::new());
+        let queue = Arc::new(Queue { options, clock, waits, once_codec, inner, room });
         (Arc::clone(&queue), Pusher { queue })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<E>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner<E>> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -289,6 +297,11 @@ impl<E> Queue<E> {
         Ok(Pushed { refused, receipt })
     }
 
+    /// Takes pushes with a key from now on.
+    pub(crate) fn keep_keys(&self, codec: EventCodec<E>) {
+        self.once_codec.get_or_init(|| codec);
+    }
+
     /// Has the calling worker woken when something is pushed.
     pub(crate) fn register(&self) {
         self.lock().workers.push(std::thread::current());
@@ -311,10 +324,23 @@ impl<E> Queue<E> {
         Some(batch)
     }
 
+    /// The next request with a key, to be passed on.
+    pub(crate) fn take_request(&self) -> Option<Request> {
+        self.lock().once.take()
+    }
+
+    /// Notes the answer to one.
+    pub(crate) fn answer(&self, id: u64, reply: Reply) {
+        self.lock().once.answer(id, reply);
+        self.room.notify_all();
+        self.waits.tell_log();
+    }
+
     /// The watermark, or `None` when nothing waits and nothing can come.
     pub(crate) fn watermark(&self) -> Option<EventTime> {
         let inner = self.lock();
         let oldest = inner.waiting.front().map(|batch| batch.pushed);
+        let oldest = oldest.into_iter().chain(inner.once.oldest()).min();
         if oldest.is_none() && (inner.pushers == 0 || inner.closed) {
             return None;
         }
@@ -332,6 +358,8 @@ impl<E> Queue<E> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::once::OnceError;
+    use super::super::receipt::WaitError;
     use super::*;
 
     fn queue() -> (Arc<Queue<EventTime>>, Pusher<EventTime>) {
@@ -361,6 +389,39 @@ mod tests {
         assert_eq!(queue.watermark(), Some(held), "the source ends when all has entered");
         assert!(queue.take().is_some());
         assert_eq!(queue.watermark(), None);
+    }
+
+    #[test]
+    fn a_request_with_a_key_holds_the_clock_until_it_is_answered() {
+        let (queue, pusher) = queue();
+        queue.keep_keys(EventCodec::new(|time: &EventTime| *time));
+        let limit = std::time::Duration::from_millis(1);
+        let asked = pusher.push_once("key", vec![1, 2], limit);
+        assert!(matches!(asked, Err(OnceError::Unknown { error: WaitError::TimedOut { .. } })));
+        let request = queue.take_request().unwrap();
+        assert_eq!((&request.key[..], request.count), ("key", 2));
+        let held = queue.watermark().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        drop(pusher);
+        queue.close();
+        assert_eq!(queue.watermark(), Some(held), "nobody waits, but its events may yet enter");
+        queue.answer(request.id, Reply::Reused);
+        assert_eq!(queue.watermark(), None);
+    }
+
+    #[test]
+    fn requests_with_a_key_wait_for_room_of_their_own() {
+        let options = LiveOptions { waiting: 2, ..LiveOptions::new(|time: &EventTime| *time) };
+        let (queue, pusher) = Queue::new(options, Clock::default(), Arc::default());
+        queue.keep_keys(EventCodec::new(|time: &EventTime| *time));
+        let limit = std::time::Duration::from_millis(1);
+        let ask = |key| pusher.push_once(key, vec![1, 2], limit).unwrap_err();
+        assert!(matches!(ask("a"), OnceError::Unknown { .. }));
+        assert!(matches!(ask("b"), OnceError::Full { events, .. } if events == [1, 2]));
+        let request = queue.take_request().unwrap();
+        assert!(matches!(ask("b"), OnceError::Full { .. }), "it has no answer");
+        queue.answer(request.id, Reply::Unreadable);
+        assert!(matches!(ask("b"), OnceError::Unknown { .. }));
     }
 
     #[test]

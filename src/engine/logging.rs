@@ -2,12 +2,13 @@
 //! leaves the sources.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use super::owner::{Owner, owner_of};
 use super::replay::{Plan, Read};
 use super::resume::Known;
 use super::running::{EngineError, Shared};
-use crate::log::{self, Durability, EventCodec, LogError, LogWriter};
+use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
 use crate::store::Store;
 use crate::time::{Day, EventTime};
 use crate::view::View;
@@ -34,6 +35,8 @@ pub(crate) struct Logging<E> {
     pub(super) floor: EventTime,
     pub(super) known: Arc<Known>,
     plan: Arc<Plan>,
+    /// Keys of pushes that no worker of this process has taken over.
+    once: Mutex<Vec<OnceKey>>,
 }
 
 impl<E: Send + Sync + 'static> Logging<E> {
@@ -46,7 +49,8 @@ impl<E: Send + Sync + 'static> Logging<E> {
         is_read: bool,
     ) -> Result<Logging<E>, EngineError> {
         let (run, storage) = (store.run(), store.storage());
-        let state = log::scan(&**storage, &parts(store), run)?;
+        let mut state = log::scan(&**storage, &parts(store), run)?;
+        let once = Mutex::new(std::mem::take(&mut state.once));
         let refused = log::refused_rows(&**storage, &state)?;
         let ranges: Vec<_> =
             state.ranges.iter().filter(|range| range.source == SOURCE).cloned().collect();
@@ -61,7 +65,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let (known, plan) = (Arc::new(known), Arc::new(plan));
         let LogConfig { durability, codec } = config;
         let (store, part) = (Arc::clone(store), store.part_path());
-        Ok(Logging { durability, codec, store, part, run, tick, floor, known, plan })
+        Ok(Logging { durability, codec, store, part, run, tick, floor, known, plan, once })
     }
 
     /// How many events are to be replayed.
@@ -91,6 +95,18 @@ impl<E: Send + Sync + 'static> Logging<E> {
                 wake.unpark();
             },
         )
+    }
+
+    /// What a worker knows of the keys that belong to it; each is told once.
+    pub(super) fn owner(&self, shared: &Shared, worker: usize, peers: usize) -> Owner<E> {
+        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of other processes are not needed here.
+        once.retain(|key| owner_of(&key.key, peers) / shared.threads == worker / shared.threads);
+        let (ours, left) = std::mem::take(&mut *once)
+            .into_iter()
+            .partition(|key| owner_of(&key.key, peers) == worker);
+        *once = left;
+        Owner::new(self.codec.clone(), ours)
     }
 
     /// Starts to read a worker's share of what is to be replayed.

@@ -56,6 +56,8 @@ mod logging;
 mod mailbox;
 mod maintenance;
 mod observer;
+mod once;
+mod owner;
 mod pacer;
 mod reader;
 mod receipt;
@@ -81,6 +83,7 @@ pub use handle::{AskError, Asked, Measures, ViewHandle};
 pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
+pub use once::{Once, OnceError};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
 pub use running::{EngineError, Running, Stopped};
@@ -279,6 +282,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
     /// together. Nothing has been read or written then, but for what was never committed and is removed.
     pub fn start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
+        if let (Some(queue), Some(log)) = (&self.live, &self.log)
+            && log.durability.is_promise()
+        {
+            queue.keep_keys(log.codec.clone());
+        }
         let config = self.store_config(&cluster);
         let looked = self.data.take().map(|place| joining::look(place, config)).transpose()?;
         let mut met = cluster.clone().meet(&self.word(looked.as_ref()))?;
@@ -355,6 +363,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
             add("grace", &format!("{grace} ms"));
         }
         computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
+        let promises = self.log.as_ref().is_some_and(|log| log.durability.is_promise());
+        computes.push(("a promise that events are durable".to_owned(), yes_no(promises)));
         computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
         computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));
         Word { computes, folder: looked.map(joining::seen) }

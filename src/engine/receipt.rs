@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::observer::LogNumbers;
+use super::once::Reply;
 use super::wakers::Wakers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
@@ -148,14 +149,7 @@ impl Receipt {
     }
 
     fn visible_in(&self, state: &State) -> bool {
-        let Some(entered) = self.ticket.get() else { return false };
-        // Any worker of the process may take a query up, as of what it sees itself.
-        state.frontiers.iter().all(|frontier| match frontier {
-            Some(Some(frontier)) => *frontier > entered.moment,
-            // The events have ended, and all of them are in.
-            Some(None) => true,
-            None => false,
-        })
+        self.ticket.get().is_some_and(|entered| state.shows(entered.moment))
     }
 
     fn durable_in(&self, state: &State) -> Option<Result<(), WaitError>> {
@@ -261,13 +255,26 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a query that is asked now sees what has entered at `moment`.
+    fn shows(&self, moment: Moment) -> bool {
+        // Any worker of the process may take a query up, as of what it sees itself.
+        self.frontiers.iter().all(|frontier| match frontier {
+            Some(Some(frontier)) => *frontier > moment,
+            // The events have ended, and all of them are in.
+            Some(None) => true,
+            None => false,
+        })
+    }
+}
+
 impl Waits {
     /// Prepares for so many workers, and the durability of their logs.
     pub(crate) fn open(&self, workers: usize, durability: Option<Durability>) {
         let mut state = self.lock();
         state.frontiers = vec![None; workers];
         state.logs = vec![None; workers];
-        state.promises = matches!(durability, Some(Durability::EveryCommit | Durability::Every(_)));
+        state.promises = durability.is_some_and(Durability::is_promise);
     }
 
     /// Notes the calling worker, and its log if it has one.
@@ -334,11 +341,23 @@ impl Waits {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn wait(
+    /// Waits for the answer to a push with a key, and until what it tells of is visible.
+    pub(super) fn wait_reply(
         &self,
         limit: Duration,
-        mut is_done: impl FnMut(&State) -> Option<Result<(), WaitError>>,
-    ) -> Result<(), WaitError> {
+        slot: &OnceLock<Reply>,
+    ) -> Result<Reply, WaitError> {
+        self.wait(limit, |state| match *slot.get()? {
+            Reply::In { moment: Some(moment), .. } if !state.shows(moment) => None,
+            reply => Some(Ok(reply)),
+        })
+    }
+
+    fn wait<T>(
+        &self,
+        limit: Duration,
+        mut is_done: impl FnMut(&State) -> Option<Result<T, WaitError>>,
+    ) -> Result<T, WaitError> {
         let started = Instant::now();
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let mut state = self.lock();

@@ -1,6 +1,7 @@
 //! One worker of an engine: the loop that turns blocks into ticks.
 
 mod answering;
+mod once;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use super::clock::TickClock;
 use super::feed::{Ack, Deal, Feed, READER};
 use super::floors::Floors;
 use super::live;
+use super::owner::Owner;
 use super::reader::{Feeding, Reader, in_full, outcome_of};
 use super::receipt::Entered;
 use super::replay::Read as Replayed;
@@ -68,6 +70,7 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     views: Vec<Box<dyn WorkerView>>,
     probe: ProbeHandle<Moment>,
     tasks: Tasks,
+    owner: Option<Owner<E>>,
     clock: TickClock,
     /// The moment at which the next events enter.
     now: Moment,
@@ -136,6 +139,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             views,
             probe,
             tasks: Tasks::new(index, peers),
+            owner: start.log.as_ref().map(|log| log.owner(&start.shared, index, peers)),
             clock,
             now,
             floors,
@@ -207,7 +211,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.advance();
         self.answer();
         self.tasks.step(&mut self.views, &mut self.feed);
-        if read || entered {
+        let passed = self.pass_once();
+        if read || entered || passed {
             self.lively = Instant::now();
             self.worker.step();
         } else {
@@ -271,11 +276,14 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 | Deal::Interrupt
                 | Deal::Task { .. }
                 | Deal::TaskDone { .. }
+                | Deal::Once { .. }
+                | Deal::OnceDone { .. }
                 | Deal::AskToStop(_)
                 | Deal::Stop { .. } => unreachable!("the feed keeps these apart"),
             }
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
+        rows += self.enter_once(self.start.tick_rows.saturating_sub(rows));
         if rows > 0 {
             self.end_tick();
         }
@@ -402,10 +410,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             rows += batch.events.len() + batch.refused as usize;
             self.start.shared.events.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
             self.start.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
-            if batch.refused > 0 {
-                counts.send(Counts { late: 0, refused: batch.refused });
-            }
             let live::Batch { events: pushed, refused, ticket, .. } = batch;
+            if refused > 0 {
+                counts.send(Counts { late: 0, refused });
+            }
             let pushed = Arc::new(pushed);
             let entry = Entry {
                 moment: self.now,
@@ -413,6 +421,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 ranges: Vec::new(),
                 refused: Vec::new(),
                 refused_elsewhere: refused,
+                once: None,
             };
             let Ok(number) = log_entry(&mut self.log, entry) else { break };
             events.send(Batch::new(pushed));
@@ -448,6 +457,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             ranges: vec![range],
             refused: refused.clone(),
             refused_elsewhere: 0,
+            once: None,
         };
         // If the log has failed, the engine is about to stop, and nothing of this is acknowledged.
         if log_entry(&mut self.log, entry).is_ok()

@@ -14,20 +14,35 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::error::ApiError;
 use super::guard::check_token;
 use super::routes::{self, App, Shared};
-use crate::engine::{EngineState, Observer, Pusher, WaitError};
+use crate::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
 pub(super) trait Sink: Send + Sync {
-    /// Makes events of their JSON forms and pushes all of them, or none. Returns how many there were, and
-    /// whether they are durable.
+    /// Makes events of their JSON forms and pushes all of them, or none. With a key, they count once however
+    /// often they come with it.
     ///
     /// # Errors
-    /// 400 with the line if one is no good; 503 if the engine has stopped, or the time is over.
-    fn push(self: Arc<Self>, body: Bytes, in_lines: bool, limit: Duration) -> Accepting;
+    /// 400 with the line if one is no good; 422 if the key came with other events; 503 if the engine has
+    /// stopped, or the time is over.
+    fn push(
+        self: Arc<Self>,
+        body: Bytes,
+        in_lines: bool,
+        key: Option<String>,
+        limit: Duration,
+    ) -> Accepting;
+}
+
+/// What became of a request.
+pub(super) struct Accepted {
+    events: u64,
+    durable: bool,
+    /// Its events were in before.
+    repeated: bool,
 }
 
 /// Events on their way.
-pub(super) type Accepting = BoxFuture<'static, Result<(usize, bool), ApiError>>;
+pub(super) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 
 pub(super) struct TypedSink<E, F> {
     pusher: Pusher<E>,
@@ -43,18 +58,18 @@ where
         TypedSink { pusher, of_json }
     }
 
-    fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<E>, ApiError> {
+    fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<(usize, E)>, ApiError> {
         let event = |(line, json): (usize, Value)| {
             let event = (self.of_json)(&json).map_err(|reason| bad_line(line, &reason))?;
             match self.pusher.believes(&event) {
-                true => Ok(event),
-                false => Err(bad_line(line, "the event is too far ahead of the wall clock")),
+                true => Ok((line, event)),
+                false => Err(bad_line(line, TOO_FAR_AHEAD)),
             }
         };
         read(body, in_lines)?.into_iter().map(event).collect()
     }
 
-    async fn enter(&self, events: Vec<E>, limit: Duration) -> Result<(usize, bool), ApiError> {
+    async fn enter(&self, events: Vec<E>, limit: Duration) -> Result<Accepted, ApiError> {
         let (count, until) = (events.len(), Instant::now() + limit);
         let Ok(pushed) = timeout_at(until, self.pusher.push_async(events)).await else {
             let message = format!(
@@ -78,25 +93,64 @@ where
                 format!("{count} events were taken, and what became of them is not known: {error}");
             ApiError::unavailable("not_known", message)
         })?;
-        Ok((count, durable))
+        Ok(Accepted { events: count as u64, durable, repeated: false })
     }
 }
 
 impl<E, F> Sink for TypedSink<E, F>
 where
-    E: Send + 'static,
+    E: Send + Sync + 'static,
     F: Fn(&Value) -> Result<E, String> + Send + Sync + 'static,
 {
-    fn push(self: Arc<Self>, body: Bytes, in_lines: bool, limit: Duration) -> Accepting {
+    fn push(
+        self: Arc<Self>,
+        body: Bytes,
+        in_lines: bool,
+        key: Option<String>,
+        limit: Duration,
+    ) -> Accepting {
         Box::pin(async move {
             // A large body takes a while to read, and `of_json` is the program's.
             let reader = Arc::clone(&self);
             let read = tokio::task::spawn_blocking(move || reader.events(&body, in_lines));
             let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
-            self.enter(events, limit).await
+            let (lines, events): (Vec<usize>, Vec<E>) = events.into_iter().unzip();
+            let Some(key) = key else { return self.enter(events, limit).await };
+            let pusher = self.pusher.clone();
+            let push = move || pusher.push_once(&key, events, limit);
+            let pushed = tokio::task::spawn_blocking(push).await;
+            let once = pushed.map_err(|_| ApiError::panicked())?;
+            let once = once.map_err(|error| once_error(&error, &lines))?;
+            Ok(Accepted { events: once.events, durable: true, repeated: once.repeated })
         })
     }
 }
+
+/// A refusal of a request with a key.
+fn once_error<E>(error: &OnceError<E>, lines: &[usize]) -> ApiError {
+    let message = error.to_string();
+    let bad = |code, message| ApiError::new(StatusCode::BAD_REQUEST, code, message);
+    match error {
+        OnceError::Key { .. } => bad("bad_idempotency_key", message),
+        OnceError::NotPromised { .. } => {
+            let message = "idempotency keys need a log that promises that events are durable, which this \
+                           server has not: send the request without one";
+            bad("idempotency_unsupported", message.to_owned())
+        }
+        OnceError::Refused { at, .. } => bad_line(lines[*at], TOO_FAR_AHEAD),
+        OnceError::Encode { .. } => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_encoded", message)
+        }
+        OnceError::Reused => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", message)
+        }
+        OnceError::Full { .. } => ApiError::unavailable("busy", message),
+        OnceError::Stopped { .. } => ApiError::unavailable("stopped", message),
+        OnceError::Unknown { .. } => ApiError::unavailable("not_known", message),
+    }
+}
+
+const TOO_FAR_AHEAD: &str = "the event is too far ahead of the wall clock";
 
 fn bad_line(line: usize, reason: &str) -> ApiError {
     let message = format!("line {line}: {reason}; nothing of the request has entered");
@@ -114,10 +168,7 @@ pub(super) async fn post(
         let message = "this server takes no events";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_events", message));
     };
-    if headers.contains_key("idempotency-key") {
-        let message = "idempotency keys are not supported: send the request without one";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_unsupported", message));
-    }
+    let key = idempotency_key(&headers)?;
     let in_lines = in_lines(&headers)?;
     let body = body(&app, request).await?;
     if app.observer.as_ref().map(Observer::state) == Some(EngineState::Recovering) {
@@ -126,9 +177,9 @@ pub(super) async fn post(
         return Err(ApiError::unavailable("recovering", message));
     }
     let (_permit, limit) = (app.place()?, app.limits.patience);
-    let (accepted, durable) = sink.push(body, in_lines, limit).await?;
-    app.metrics.accepted(accepted);
-    let answer = json!({ "accepted": accepted, "durable": durable, "repeated": false });
+    let Accepted { events, durable, repeated } = sink.push(body, in_lines, key, limit).await?;
+    app.metrics.accepted(if repeated { 0 } else { events as usize });
+    let answer = json!({ "accepted": events, "durable": durable, "repeated": repeated });
     Ok(routes::json(answer.to_string().into_bytes()))
 }
 
@@ -172,6 +223,18 @@ async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
         }
         _ => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", "the body could not be read"),
     })
+}
+
+/// The key of a request, with or without the quotation marks that the draft of the IETF asks for.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|_| values.next().is_none()).ok_or_else(|| {
+        let message = "expected one idempotency key, of ASCII characters; nothing has entered";
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", message)
+    })?;
+    let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+    Ok(Some(quoted.unwrap_or(key).to_owned()))
 }
 
 /// The JSON values of a body, each with the number of its line.

@@ -163,7 +163,7 @@ impl Server {
 
     /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.
     #[must_use]
-    pub fn events<E: Send + 'static>(
+    pub fn events<E: Send + Sync + 'static>(
         mut self,
         pusher: Pusher<E>,
         of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,

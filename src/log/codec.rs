@@ -101,6 +101,16 @@ impl<E> EventCodec<E> {
         (self.encode)(events, full, out)
     }
 
+    /// The encoding of all of `events`, one after the other.
+    ///
+    /// # Errors
+    /// If one refuses to be serialised.
+    pub(crate) fn encode(&self, events: &[E]) -> bincode::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (self.encode)(events, usize::MAX, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// As [`decode_all`].
     pub(crate) fn decode(&self, count: u32, bytes: &[u8]) -> Option<Vec<E>> {
         (self.decode)(count, bytes)

@@ -86,6 +86,7 @@ impl<E> Committer<E> {
         self.next.latest = self.next.latest.max(Some(entry.moment));
         self.next.refused_elsewhere += entry.refused_elsewhere;
         self.next.ranges.extend(entry.ranges);
+        self.next.once.extend(entry.once);
         if self.buffered >= BUFFER_BYTES { self.write() } else { Ok(()) }
     }
 
@@ -160,6 +161,7 @@ impl<E> Committer<E> {
     fn rotate(&mut self) -> Result<(), LogError> {
         let Some(old) = self.stream.take() else { return Ok(()) };
         let old = old.name();
+        self.state.once.prune();
         self.create_stream(old.next())?;
         let path = self.layout.stream(old);
         self.storage.remove(&path).map_err(LogError::write("remove", &path, Effect::Perhaps))

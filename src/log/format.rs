@@ -12,7 +12,8 @@ pub(super) const EVENTS: Magic = *b"DAYFOLDL";
 pub(super) const REFUSED: Magic = *b"DAYFOLDR";
 pub(super) const COMMITS: Magic = *b"DAYFOLDC";
 
-const FORMAT_VERSION: u32 = 1;
+/// Version 1 had no keys of pushes in its commit streams.
+const FORMAT_VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const FRAME_HEAD_BYTES: usize = 32;
 /// The greatest payload of a frame.

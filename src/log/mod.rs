@@ -33,8 +33,8 @@
 //! # What counts
 //!
 //! The first record of a stream is its *opening*: the whole state so far. The others are *commits*,
-//! one for each group of appends: up to where each file counts, and what was taken from the sources
-//! with that. **What lies in files beyond the last commit does not exist.** A commit that says
+//! one for each group of appends: up to where each file counts, what was taken from the sources with
+//! that, and the keys of pushes that count once. **What lies in files beyond the last commit does not exist.** A commit that says
 //! `synced` was written after the files that it names, and the stream before it, were synced.
 //!
 //! A stream is made whole, under another name, synced and renamed, so its header and opening are
@@ -63,6 +63,7 @@ mod files;
 mod format;
 mod frames;
 mod layout;
+mod once;
 mod record;
 mod repair;
 mod scan;
@@ -74,6 +75,7 @@ use std::time::Duration;
 pub(crate) use codec::EventCodec;
 pub use error::LogError;
 pub use frames::{Frame, Frames, Verified, refused_rows, verify};
+pub(crate) use once::{ONCE_KEPT_MS, OnceKey};
 pub use record::SourceRange;
 pub use repair::{Repaired, repair};
 pub use scan::{LogFile, LogState, StreamInfo, scan};
@@ -96,6 +98,13 @@ pub enum Durability {
     /// that stops may lose what came since the last forced sync (sealing a day forces one). Nothing
     /// promises durability.
     System,
+}
+
+impl Durability {
+    /// Whether what is acknowledged is durable at some time.
+    pub(crate) fn is_promise(self) -> bool {
+        matches!(self, Durability::EveryCommit | Durability::Every(_))
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::once::{OnceKey, OnceKeys};
 use crate::moment::Moment;
 use crate::time::{Day, EventTime};
 
@@ -105,6 +106,7 @@ pub(super) struct StreamState {
     pub(super) refused: FileState,
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Ranges,
+    pub(super) once: OnceKeys,
 }
 
 /// What a group of appends changes. Files are as they are then, the rest is what is added.
@@ -117,6 +119,7 @@ pub(super) struct Commit {
     pub(super) refused: Option<FileState>,
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Vec<SourceRange>,
+    pub(super) once: Vec<OnceKey>,
 }
 
 impl Commit {
@@ -143,6 +146,7 @@ impl StreamState {
             refused: FileState::default(),
             refused_elsewhere: 0,
             ranges: Ranges::default(),
+            once: OnceKeys::default(),
         }
     }
 
@@ -170,6 +174,7 @@ impl StreamState {
         self.refused = commit.refused.unwrap_or(self.refused);
         self.refused_elsewhere += commit.refused_elsewhere;
         commit.ranges.into_iter().for_each(|range| self.ranges.add(range));
+        commit.once.into_iter().for_each(|key| self.once.add(key));
     }
 }
 

@@ -6,6 +6,7 @@ use super::accept::{self, Accepted};
 use super::error::LogError;
 use super::format::{EVENTS, Magic, REFUSED};
 use super::layout::Layout;
+use super::once::OnceKey;
 use super::record::{FileState, Ranges, SourceRange};
 use crate::moment::Moment;
 use crate::store::Storage;
@@ -23,6 +24,8 @@ pub struct LogState {
     pub refused_files: Vec<LogFile>,
     /// What of the sources is committed, by source and beginning; ranges that touch are one.
     pub ranges: Vec<SourceRange>,
+    /// Keys of pushes that count once. The same key may have come again after a day.
+    pub(crate) once: Vec<OnceKey>,
     /// How many rows and events were refused, those included that are not kept in files.
     pub refused: u64,
     /// How many events there are.
@@ -120,6 +123,7 @@ pub fn scan(
         for accepted in accept::streams(storage, &layout, before_run)? {
             state.add(*part, &layout, &accepted);
             accepted.state.ranges.iter().for_each(|range| ranges.add(range));
+            state.once.extend(accepted.state.once.iter().cloned());
         }
     }
     state.ranges = ranges.iter().collect();

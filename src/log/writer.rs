@@ -13,6 +13,7 @@ use super::codec::EventCodec;
 use super::committer::Committer;
 use super::error::LogError;
 use super::layout::Layout;
+use super::once::OnceKey;
 use super::record::{SourceRange, StreamState};
 use crate::moment::Moment;
 use crate::source::Refused;
@@ -30,6 +31,8 @@ pub(crate) struct Entry<E> {
     pub(crate) refused: Vec<Refused>,
     /// Refused events that are only counted: they went back to who pushed them.
     pub(crate) refused_elsewhere: u64,
+    /// The key of a push that counts once: it is known if the events are in, and only then.
+    pub(crate) once: Option<OnceKey>,
 }
 
 impl<E> Entry<E> {

@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dayfold::Cluster;
-use dayfold::engine::{EngineError, MaintainError, Maintained, Running, ViewHandle, WaitError};
+use dayfold::engine::{
+    EngineError, MaintainError, Maintained, OnceError, Pusher, Running, ViewHandle, WaitError,
+};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query, Revision};
 use dayfold::store::{Failure, StoreError};
 use dayfold::time::{Day, DayRange};
 
-use crate::program::{Built, HOUR, Rows, Stats, lock};
+use crate::program::{Built, Event, HOUR, Rows, Stats, lock};
 use crate::world::{Fate, World};
 
 /// Nothing takes so long but what hangs.
@@ -295,6 +297,11 @@ impl Run<'_> {
 
     fn push(&mut self) -> Result<(), Over> {
         let Some(pusher) = &self.built.pusher else { return Ok(()) };
+        let promises = self.world.program.durability != dayfold::log::Durability::System;
+        if promises && self.world.random.one_in(2) {
+            let pusher = pusher.clone();
+            return self.push_once(&pusher);
+        }
         let (number, events) = self.world.batch();
         let pushed = match pusher.push(events) {
             Ok(pushed) => pushed,
@@ -328,6 +335,38 @@ impl Run<'_> {
                     let whole = self.world.batches[number as usize - 1].0.len() as i64;
                     assert_eq!(answer.value().map(|stats| stats.0.0), Some(whole));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes with a key, which may have come before: in another run that has crashed meanwhile, say.
+    fn push_once(&mut self, pusher: &Pusher<Event>) -> Result<(), Over> {
+        let (number, events) = self.world.keyed_batch();
+        let (before, whole) = (*self.world.fate(number), events.len() as u64);
+        let is_new = number as usize > self.world.old_batches;
+        match pusher.push_once(&format!("batch {number}"), events, HANGS) {
+            Ok(once) => {
+                self.world.note(format!("batch {number}, {before:?} before: {once:?}"));
+                assert_eq!(once.events, whole);
+                assert!(once.repeated || before != Fate::In, "batch {number} was in");
+                assert!(!once.repeated || before != Fate::Out, "batch {number} was not in");
+                *self.world.fate(number) = Fate::In;
+            }
+            Err(OnceError::Stopped { .. }) => {
+                assert!(self.is_over() || self.running.is_interrupted());
+                if is_new && before == Fate::Open {
+                    *self.world.fate(number) = Fate::Out;
+                }
+            }
+            Err(OnceError::Unknown { error: WaitError::TimedOut { .. } }) => {
+                panic!("batch {number} hangs");
+            }
+            Err(error) => {
+                if before == Fate::Out {
+                    *self.world.fate(number) = Fate::Open;
+                }
+                return self.over(Err(error), "a push with a key");
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dayfold::log::Durability;
 use dayfold::store::Faulty;
-use dayfold::time::Day;
+use dayfold::time::{Day, EventTime};
 
 use crate::content::Content;
 use crate::program::{Event, HOUR, Program, Rows, START, Spec, lock};
@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) content: Content,
     /// The events of each batch; the first one has the number 1.
     pub(crate) batches: Vec<(Vec<Event>, Fate)>,
+    /// Batches that were pushed with a key, and when first.
+    pub(crate) keyed: BTreeMap<u64, EventTime>,
     /// The operations of the last complete run.
     pub(crate) operations: u64,
     /// The operation at which something goes wrong in this run, as the storage counts.
@@ -80,6 +82,7 @@ impl World {
             program,
             content,
             batches: Vec::new(),
+            keyed: BTreeMap::new(),
             operations: 60,
             faulty_from: u64::MAX,
             past: Past::new(),
@@ -161,6 +164,20 @@ impl World {
         let events: Vec<Event> = (0..1 + random.below(6)).map(|_| event(random)).collect();
         self.batches.push((events.clone(), Fate::Open));
         (number, events)
+    }
+
+    /// A batch to push with a key: a new one, or one that came with its key less than a day ago.
+    pub(crate) fn keyed_batch(&mut self) -> (u64, Vec<Event>) {
+        let now = self.program.clock.load(Ordering::SeqCst);
+        let known = self.keyed.iter().filter(|(_, asked)| now - **asked < 24 * HOUR);
+        let known: Vec<u64> = known.map(|(number, _)| *number).collect();
+        if known.is_empty() || self.random.one_in(3) {
+            let (number, events) = self.batch();
+            self.keyed.insert(number, now);
+            return (number, events);
+        }
+        let number = self.random.pick(&known);
+        (number, self.batches[number as usize - 1].0.clone())
     }
 
     pub(crate) fn fate(&mut self, number: u64) -> &mut Fate {

@@ -40,8 +40,9 @@ fn file_state() -> impl Strategy<Value = FileState> {
 fn commit() -> impl Strategy<Value = Commit> {
     let ranges = vec((0u32..2, any::<u64>(), any::<u64>()), 0..3);
     let files = vec((2i32..4, file_state()), 0..3);
-    (any::<bool>(), files, proptest::option::of(file_state()), any::<u64>(), ranges).prop_map(
-        |(synced, files, refused, refused_elsewhere, ranges)| Commit {
+    let once = vec(("[ab]?", any::<u128>(), any::<i64>(), any::<u64>()), 0..3);
+    (any::<bool>(), files, proptest::option::of(file_state()), any::<u64>(), ranges, once).prop_map(
+        |(synced, files, refused, refused_elsewhere, ranges, once)| Commit {
             synced,
             latest: Some(Moment::new(1, 1)),
             files: files.into_iter().map(|(day, file)| (Day(day), file)).collect(),
@@ -50,6 +51,10 @@ fn commit() -> impl Strategy<Value = Commit> {
             ranges: ranges
                 .into_iter()
                 .map(|(source, from, to)| SourceRange { source, from, to, mark: vec![] })
+                .collect(),
+            once: once
+                .into_iter()
+                .map(|(key, digest, at, events)| OnceKey { key, digest, at, events })
                 .collect(),
         },
     )

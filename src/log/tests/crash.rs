@@ -13,11 +13,17 @@ fn scene(tick: u64) -> Entry<Event> {
     // With gaps, so that ranges gather and streams grow.
     made.ranges[0].to -= 1;
     made.ranges[0].mark = vec![tick as u8; 120];
+    made.once = Some(key(tick));
     if tick.is_multiple_of(4) {
         made.refused = vec![Refused { line: tick, reason: "no".into(), row: b"a,b".into() }];
         made.refused_elsewhere = 1;
     }
     made
+}
+
+fn key(tick: u64) -> OnceKey {
+    let (at, events) = (tick as i64, 1 + tick % 4);
+    OnceKey { key: format!("key {tick:03}"), digest: u128::from(tick), at, events }
 }
 
 /// Entries up to these numbers were taken, committed, durable.
@@ -72,6 +78,9 @@ fn held(storage: &dyn Storage) -> u64 {
     let rows: Vec<_> = entries.iter().flat_map(|entry| entry.refused.clone()).collect();
     assert_eq!(refused_rows(storage, &state).unwrap(), rows);
     assert_eq!(state.refused, 2 * rows.len() as u64);
+    let mut keys = state.once;
+    keys.sort_by(|one, other| one.key.cmp(&other.key));
+    assert_eq!(keys, (0..held).map(key).collect::<Vec<_>>(), "keys are in with their events");
     held
 }
 

@@ -41,6 +41,7 @@ fn entry(tick: u64, day: i64, count: u64) -> Entry<Event> {
         ranges: vec![SourceRange { source: 1, from: 10 * tick, to: 10 * tick + 10, mark: vec![] }],
         refused: Vec::new(),
         refused_elsewhere: 0,
+        once: None,
     }
 }
 

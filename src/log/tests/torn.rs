@@ -269,11 +269,11 @@ fn other_versions_are_refused() {
         let memory = memory();
         written(&memory, &[(2, true)]);
         let mut bytes = read(&memory, &path);
-        bytes[8] = 2;
+        bytes[8] = 1;
         let crc = crc32fast::hash(&bytes[..12]);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         put(&memory, &path, &bytes);
         let error = events(&*memory).unwrap_err();
-        assert!(matches!(error, LogError::Version { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, LogError::Version { found: 1, known: 2, .. }), "{error}");
     }
 }

@@ -1,0 +1,238 @@
+//! Pushes that count once: the same request may come twice, also after a restart, and to another process.
+//!
+//! A key belongs to one worker of the cluster, which alone decides whether it is new; see [`Owner`]. The
+//! process that was asked passes the request on, and holds its watermark back until there is an answer.
+//!
+//! [`Owner`]: super::owner::Owner
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::live::Pusher;
+use super::receipt::WaitError;
+use crate::moment::Moment;
+use crate::time::EventTime;
+
+/// The greatest length of a key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// Requests of a process that may be under way before another one waits.
+const REQUESTS_OPEN: usize = 1_024;
+
+/// What came of a push with a key: its events are in, once, visible in this process, and durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Once {
+    /// Whether the events had come with this key before. Nothing was added now.
+    pub repeated: bool,
+    /// How many events are in.
+    pub events: u64,
+}
+
+/// Why a push with a key has not succeeded, and whether its events are in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OnceError<E> {
+    /// The key is empty or too long. Nothing has entered.
+    #[error("expected a key of 1 to {KEY_BYTES_MAX} bytes, found {length}; nothing has entered")]
+    Key {
+        /// Its length in bytes.
+        length: usize,
+        /// All events.
+        events: Vec<E>,
+    },
+    /// The engine is not started, or nothing promises that events are durable, and so that a key is known
+    /// later. Nothing has entered.
+    #[error(
+        "no key can be kept: start the engine, with a log of another durability than Durability::System; \
+         nothing has entered"
+    )]
+    NotPromised {
+        /// All events.
+        events: Vec<E>,
+    },
+    /// An event cannot be serialised, or read again. Nothing has entered.
+    #[error("the events cannot be encoded: {reason}; nothing has entered")]
+    Encode {
+        /// What the encoder says.
+        reason: String,
+    },
+    /// An event is too far ahead of the wall clock. Nothing has entered.
+    #[error("event {at} is too far ahead of the wall clock; nothing has entered")]
+    Refused {
+        /// The position of the first such event.
+        at: usize,
+        /// All events.
+        events: Vec<E>,
+    },
+    /// There was no room within the limit. Nothing has entered.
+    #[error("no room within {limit:?}; nothing has entered")]
+    Full {
+        /// How long was waited.
+        limit: Duration,
+        /// All events.
+        events: Vec<E>,
+    },
+    /// The engine has stopped. Nothing has entered.
+    #[error("the engine has stopped; nothing has entered")]
+    Stopped {
+        /// All events.
+        events: Vec<E>,
+    },
+    /// The key has come with other events in the last 24 hours. Nothing has entered.
+    #[error("the key has come before with other events; nothing has entered")]
+    Reused,
+    /// There is no answer. The events may be in; the same request again, with the same key, adds them if they
+    /// are not.
+    #[error("the events may be in; ask again with the same key: {error}")]
+    Unknown {
+        /// Why there is none.
+        error: WaitError,
+    },
+}
+
+/// A push on its way to the worker that its key belongs to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// By the process that was asked.
+    pub(crate) id: u64,
+    pub(crate) key: String,
+    pub(crate) digest: u128,
+    /// How many events there are.
+    pub(crate) count: u32,
+    /// By the log's codec.
+    pub(crate) events: Vec<u8>,
+}
+
+/// What that worker answers.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// The events are durable. They entered at this moment; `None`: in an earlier run.
+    In { repeated: bool, events: u64, moment: Option<Moment> },
+    /// The key came with other events.
+    Reused,
+    /// The bytes are no events.
+    Unreadable,
+}
+
+/// The requests of a process that have no answer.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    last: u64,
+    open: BTreeMap<u64, Open>,
+    unsent: VecDeque<Request>,
+    /// Of all that are open.
+    events: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    pushed: EventTime,
+    events: usize,
+    slot: Arc<OnceLock<Reply>>,
+}
+
+impl Requests {
+    /// Whether another one has to wait; `limit` is in events.
+    fn is_full(&self, limit: usize) -> bool {
+        self.open.len() >= REQUESTS_OPEN || self.events >= limit.max(1)
+    }
+
+    fn add(&mut self, pushed: EventTime, mut request: Request) -> Arc<OnceLock<Reply>> {
+        self.last += 1;
+        request.id = self.last;
+        let (events, slot) = (request.count as usize, Arc::default());
+        self.open.insert(self.last, Open { pushed, events, slot: Arc::clone(&slot) });
+        self.events += events;
+        self.unsent.push_back(request);
+        slot
+    }
+
+    /// When the oldest one came that has no answer: its events may not have entered.
+    pub(super) fn oldest(&self) -> Option<EventTime> {
+        self.open.values().map(|open| open.pushed).min()
+    }
+
+    /// The next one to pass on.
+    pub(super) fn take(&mut self) -> Option<Request> {
+        self.unsent.pop_front()
+    }
+
+    /// Notes the answer to one.
+    pub(super) fn answer(&mut self, id: u64, reply: Reply) {
+        if let Some(open) = self.open.remove(&id) {
+            self.events -= open.events;
+            open.slot.set(reply).expect("a request is answered once");
+        }
+    }
+}
+
+impl<E> Pusher<E> {
+    /// Hands events to the engine that are to count once, however often they come with this key: in the next
+    /// 24 hours, after restarts too, with any number of workers, and to whichever process of the cluster. The
+    /// same key at the same time from elsewhere waits for the first. All events enter together, or none.
+    ///
+    /// Returns when they are durable, and visible to every query that is asked in this process from then on;
+    /// it waits at most `limit` for that and for room. Requests have as much room as [`LiveOptions::waiting`]
+    /// allows for themselves, from when they come until they are answered. The engine keeps keys in memory for
+    /// 24 hours.
+    ///
+    /// [`LiveOptions::waiting`]: super::LiveOptions::waiting
+    ///
+    /// # Errors
+    /// [`OnceError`]; it says whether anything has entered.
+    pub fn push_once(
+        &self,
+        key: &str,
+        events: Vec<E>,
+        limit: Duration,
+    ) -> Result<Once, OnceError<E>> {
+        let (started, queue) = (Instant::now(), &self.queue);
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(OnceError::Key { length: key.len(), events });
+        }
+        let Some(codec) = queue.once_codec.get() else {
+            return Err(OnceError::NotPromised { events });
+        };
+        if let Some(at) = events.iter().position(|event| !self.believes(event)) {
+            return Err(OnceError::Refused { at, events });
+        }
+        let encode =
+            |error: &dyn std::fmt::Display| OnceError::Encode { reason: error.to_string() };
+        let count = u32::try_from(events.len()).map_err(|error| encode(&error))?;
+        let bytes = codec.encode(&events).map_err(|error| encode(&error))?;
+        let (digest, key) = (xxh3_128(&bytes), key.to_owned());
+        let request = Request { id: 0, key, digest, count, events: bytes };
+        let room = queue.options.waiting;
+        let waited = queue.room.wait_timeout_while(queue.lock(), limit, |inner| {
+            !inner.closed && inner.once.is_full(room)
+        });
+        let (mut inner, waited) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+        if inner.closed {
+            return Err(OnceError::Stopped { events });
+        }
+        if waited.timed_out() {
+            return Err(OnceError::Full { limit, events });
+        }
+        // Under the lock: the watermark has not passed this time.
+        let slot = inner.once.add(queue.clock.now(), request);
+        inner.workers.iter().for_each(std::thread::Thread::unpark);
+        drop((inner, events));
+        let left = limit.saturating_sub(started.elapsed());
+        match queue.waits.wait_reply(left, &slot) {
+            Ok(Reply::In { repeated, events, .. }) => Ok(Once { repeated, events }),
+            Ok(Reply::Reused) => Err(OnceError::Reused),
+            Ok(Reply::Unreadable) => {
+                Err(encode(&"what was serialised cannot be read again as events"))
+            }
+            Err(WaitError::TimedOut { .. }) => {
+                Err(OnceError::Unknown { error: WaitError::TimedOut { limit } })
+            }
+            Err(error) => Err(OnceError::Unknown { error }),
+        }
+    }
+}
