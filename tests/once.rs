@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dayfold::aggregate::Count;
-use dayfold::engine::{LiveOptions, Measures, Once, OnceError, Pusher, Running, ViewHandle};
+use dayfold::engine::{
+    LiveOptions, Measures, Once, OnceError, Pusher, Running, ViewHandle, WaitError,
+};
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::store::{Disk, Failure, Faulty, Storage};
@@ -234,6 +236,42 @@ fn whoever_asks_again_after_a_crash_at_any_operation_is_counted_once() {
             told = 6;
         }
     }
+}
+
+#[test]
+fn whoever_asks_while_the_engine_stops_is_told_and_may_ask_again() {
+    let disk = Faulty::new(8);
+    let program = Program::start(&disk, 3);
+    let asking: Vec<_> = (0..4)
+        .map(|thread| {
+            let pusher = program.pusher.clone();
+            std::thread::spawn(move || {
+                for request in (thread * 10_000).. {
+                    let key = format!("request {request}");
+                    match pusher.push_once(&key, events(request), LONG) {
+                        Ok(once) => assert!(!once.repeated),
+                        Err(OnceError::Stopped { .. }) => return (request, false),
+                        Err(OnceError::Unknown { error: WaitError::Stopped }) => {
+                            return (request, true);
+                        }
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                unreachable!("it stops before")
+            })
+        })
+        .collect();
+    (100_000..100_005).for_each(|request| program.is_in(request, false));
+    program.running.finish().unwrap();
+    let program = Program::start(&disk, 2);
+    for (thread, asked) in asking.into_iter().enumerate() {
+        let (last, may_be_in) = asked.join().unwrap();
+        (thread as u64 * 10_000..last).for_each(|request| program.is_in(request, true));
+        let once = program.ask(last).unwrap();
+        assert!(may_be_in || !once.repeated, "nothing had entered");
+        program.counts_once(last);
+    }
+    program.finish();
 }
 
 #[test]
