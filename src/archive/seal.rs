@@ -142,9 +142,11 @@ fn merged<K: Key, A: Aggregate>(
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
+    // What was taken back entirely is as if it had never been.
+    let table = table.into_iter().filter(|(_, aggregate)| !aggregate.is_zero());
     // Rows are large: what moves while they are sorted is a position and a reference.
     let mut places: Vec<(u64, &(K, A))> =
-        table.into_iter().map(|row| (sort_position(row.0.hash64()), row)).collect();
+        table.map(|row| (sort_position(row.0.hash64()), row)).collect();
     // Keys of the same hash are rare enough to be encoded only when they meet.
     sort_by_number(
         &mut places,
@@ -175,7 +177,6 @@ fn merged<K: Key, A: Aggregate>(
         }
         same
     });
-    // What was taken back entirely is as if it had never been.
     rows.retain(|(.., aggregate)| !aggregate.is_zero());
     Ok(rows)
 }
