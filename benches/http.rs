@@ -1,5 +1,5 @@
 //! What the HTTP server does beside ingest: point queries while events come at 100,000 per second, and
-//! ingest as fast as it goes beside 1,000 live subscribers.
+//! ingest, at a million a second and as fast as it goes, beside 1,000 live subscribers.
 //!
 //! Client, server and one worker share the machine and one process; everything goes over loopback
 //! connections that stay open. Totals are compared with what was pushed; without that, no figure is printed.
@@ -31,9 +31,11 @@ use workload::{Event, State};
 const EVENTS: usize = 1_000_000;
 const BATCH: usize = 1_000;
 const ASKING_RATE: u64 = 100_000;
+/// At which subscribers may slow ingest by a tenth.
+const INGEST_RATE: u64 = 1_000_000;
 const CONNECTIONS: usize = 16;
-/// The issue's figures; a run says beside its own what was wanted.
-const WANTED: &str = "wanted: 20,000/s, p99 5 ms; ingest no more than 10 % slower";
+/// A run says beside its own figures what is wanted.
+const WANTED: &str = "wanted: 20,000/s, p99 5 ms; ingest at 1 M events/s no more than 10 % slower";
 
 fn main() {
     let is_short = std::env::var_os("DAYFOLD_BENCH_SHORT").is_some();
@@ -44,19 +46,21 @@ fn main() {
     println!("{WANTED}");
     let events = Arc::new(workload::first_events(EVENTS));
     asking(&events, time);
-    let mut ratios = Vec::new();
-    for _ in 0..rounds {
-        let alone = ingest(&events, time, 0);
-        let beside = ingest(&events, time, subscribers);
-        println!(
-            "ingest: {alone:.0} events/s alone, {beside:.0} beside {subscribers} subscribers: \
-             {:.1} % slower",
-            (1.0 - beside / alone) * 100.0
-        );
-        ratios.push(beside / alone);
+    for (name, rate) in [("at 1 M events/s", Some(INGEST_RATE)), ("as fast as it goes", None)] {
+        let mut ratios = Vec::new();
+        for _ in 0..rounds {
+            let alone = ingest(&events, time, rate, 0);
+            let beside = ingest(&events, time, rate, subscribers);
+            println!(
+                "ingest {name}: {alone:.0} events/s alone, {beside:.0} beside {subscribers} \
+                 subscribers: {:.1} % slower",
+                (1.0 - beside / alone) * 100.0
+            );
+            ratios.push(beside / alone);
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("{name}, median: {:.1} % slower", (1.0 - ratios[ratios.len() / 2]) * 100.0);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median: {:.1} % slower", (1.0 - ratios[ratios.len() / 2]) * 100.0);
 }
 
 struct Program {
@@ -155,12 +159,12 @@ fn asking(events: &Arc<Vec<Event>>, time: Duration) {
 }
 
 /// Events per second, beside so many who listen to the total.
-fn ingest(events: &Arc<Vec<Event>>, time: Duration, subscribers: usize) -> f64 {
+fn ingest(events: &Arc<Vec<Event>>, time: Duration, rate: Option<u64>, subscribers: usize) -> f64 {
     let program = Program::start();
     let path = |_| "/api/views/by-key/live".to_owned();
     let listeners = Listeners::subscribe(program.serving.address(), subscribers, path).unwrap();
     let done = Arc::new(AtomicBool::new(false));
-    let pushing = push(program.pusher.clone(), Arc::clone(events), None, Arc::clone(&done));
+    let pushing = push(program.pusher.clone(), Arc::clone(events), rate, Arc::clone(&done));
     std::thread::sleep(time);
     done.store(true, Ordering::Relaxed);
     let (pushed, rate) = pushing.join().unwrap();
