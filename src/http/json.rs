@@ -132,3 +132,32 @@ pub(super) fn written(time: EventTime) -> Option<String> {
     let timestamp = jiff::Timestamp::from_millisecond(time).ok()?;
     Some(format!("{timestamp:.3}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_a_double_would_change_are_strings() {
+        let decimal = |number: Decimal| {
+            let mut made = Text::default();
+            made.decimal(Some(number));
+            String::from_utf8(made.into_bytes()).unwrap()
+        };
+        let last = EXACT as i64;
+        for exact in [0, -7, last, -last] {
+            assert_eq!(decimal(Decimal::from(exact)), exact.to_string());
+        }
+        for inexact in [last + 1, -last - 1, i64::MAX] {
+            assert_eq!(decimal(Decimal::from(inexact)), format!("\"{inexact}\""));
+        }
+        for fraction in ["1.5", "2.0"] {
+            assert_eq!(decimal(fraction.parse().unwrap()), format!("\"{fraction}\""));
+        }
+        let mut ticks = Text::default();
+        ticks.list([EXACT, EXACT + 1], |text, number| {
+            text.integer(number);
+        });
+        assert_eq!(ticks.into_bytes(), b"[9007199254740992,\"9007199254740993\"]");
+    }
+}
