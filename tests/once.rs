@@ -314,6 +314,7 @@ fn any_process_knows_what_another_one_took() {
 #[cfg(feature = "http")]
 mod http {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use dayfold::Cluster;
     use dayfold::http::{Server, Serving};
@@ -333,7 +334,19 @@ mod http {
         (program, serving)
     }
 
+    /// As a client does it that is told to come back: until all of what was before is in again,
+    /// the server answers that nothing has entered.
     fn post(serving: &Serving, keys: &[&str], body: &str) -> (u16, Value) {
+        loop {
+            let (status, answer) = post_once(serving, keys, body);
+            if status != 503 || answer["error"]["code"] != "recovering" {
+                return (status, answer);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn post_once(serving: &Serving, keys: &[&str], body: &str) -> (u16, Value) {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = agent.post(format!("http://{}/api/events", serving.address()));
