@@ -2,7 +2,8 @@
 //!
 //!     cargo run --example 01-smallest
 //!
-//! Next: `02-own-aggregate`.
+//! With timely's arguments it runs on more workers, or processes: `-- -w 4`, or `-- -n 2 -p 0` and, in another terminal,
+//! `-- -n 2 -p 1`. The first process prints the same (and timely, that it awaits connections). Next: `02-own-aggregate`.
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::serve::{Answer, Query};
@@ -15,8 +16,8 @@ use timely::dataflow::operators::Inspect;
 const MAY_1: i64 = 1_714_521_600_000; // In ms, UTC.
 const HOUR: i64 = 3_600_000;
 
-fn main() {
-    timely::execute_directly(|worker| {
+fn main() -> Result<(), String> {
+    let workers = timely::execute_from_args(std::env::args(), |worker| {
         let mut orders = InputHandle::<Moment, _>::new();
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
@@ -41,10 +42,14 @@ fn main() {
                 },
             );
         });
-        orders.send((MAY_1 + 8 * HOUR, "north", 250));
-        orders.send((MAY_1 + 9 * HOUR, "north", 450));
-        orders.send((MAY_1 + 9 * HOUR, "south", 990));
-        orders.send((MAY_1 + 30 * HOUR, "north", 120)); // The day after.
-        queries.send(Query::series("north".to_owned(), DayRange::ALL));
-    });
+        // Events may enter at any worker, and queries be asked at any. Here, all at the first one.
+        if worker.index() == 0 {
+            orders.send((MAY_1 + 8 * HOUR, "north", 250));
+            orders.send((MAY_1 + 9 * HOUR, "north", 450));
+            orders.send((MAY_1 + 9 * HOUR, "south", 990));
+            orders.send((MAY_1 + 30 * HOUR, "north", 120)); // The day after.
+            queries.send(Query::series("north".to_owned(), DayRange::ALL));
+        }
+    })?;
+    workers.join().into_iter().collect()
 }

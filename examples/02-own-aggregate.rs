@@ -41,9 +41,9 @@ impl Semigroup for Hours {
 
 impl Aggregate for Hours {}
 
-fn main() {
+fn main() -> Result<(), String> {
     laws::check_laws(&[Hours(0), Hours::of(0), Hours::of(7_200_000), Hours(0xFF)]);
-    timely::execute_directly(|worker| {
+    let workers = timely::execute_from_args(std::env::args(), |worker| {
         let mut beats = InputHandle::<Moment, _>::new();
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
@@ -59,9 +59,12 @@ fn main() {
                 println!("sensor {}: silent for {} hours", answer.id, hours.longest_silence());
             });
         });
-        for hour in [0, 1, 2, 9, 10, 23] {
-            beats.send((hour * 3_600_000, 7));
+        if worker.index() == 0 {
+            for hour in [0, 1, 2, 9, 10, 23] {
+                beats.send((hour * 3_600_000, 7));
+            }
+            queries.send(Query::point(7, DayRange::ALL).id(7));
         }
-        queries.send(Query::point(7, DayRange::ALL).id(7));
-    });
+    })?;
+    workers.join().into_iter().collect()
 }

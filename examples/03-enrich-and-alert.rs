@@ -11,12 +11,13 @@ use dayfold::view::View;
 use dayfold::{Archive, FoldChanges, Moment};
 use differential_dataflow::input::InputSession;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::{Exchange, Inspect, Probe};
 
 const LIMIT: i128 = 10_000;
 const NOON: i64 = 1_714_564_800_000; // 1 May 2024, 12:00 UTC.
 
-fn main() {
-    timely::execute_directly(|worker| {
+fn main() -> Result<(), String> {
+    let workers = timely::execute_from_args(std::env::args(), |worker| {
         let mut payments = InputSession::<Moment, (u64, (i64, i64)), isize>::new();
         let mut cards = InputSession::<Moment, (u64, String), isize>::new();
         let probe = ProbeHandle::new();
@@ -34,12 +35,15 @@ fn main() {
                 .filter(|(_, sum)| sum.value() > LIMIT)
                 .map(|((day, country), _)| format!("{country} on {day}"))
                 .consolidate()
+                .inner
+                .exchange(|_| 0) // All alerts go to one worker.
                 .inspect(|(alert, moment, change)| {
                     let what = if *change > 0 { "alert" } else { "over" };
                     println!("tick {}: {what}: {alert}", moment.tick);
                 })
                 .probe_with(&probe);
         });
+        let index = worker.index();
         let mut tick = 0;
         let mut next = |payments: &mut InputSession<_, _, _>, cards: &mut InputSession<_, _, _>| {
             tick += 1;
@@ -50,13 +54,16 @@ fn main() {
             cards.flush();
             worker.step_while(|| probe.less_than(&moment));
         };
-        cards.insert((1, "AT".to_owned()));
-        cards.insert((2, "AT".to_owned()));
-        payments.insert((1, (NOON, 6_000)));
+        // All workers go through the ticks; what changes, one of them says.
+        let changes = if index == 0 { 1 } else { 0 };
+        cards.update((1, "AT".to_owned()), changes);
+        cards.update((2, "AT".to_owned()), changes);
+        payments.update((1, (NOON, 6_000)), changes);
         next(&mut payments, &mut cards);
-        payments.insert((2, (NOON + 1_000, 5_000))); // Both together are too much.
+        payments.update((2, (NOON + 1_000, 5_000)), changes); // Both together are too much.
         next(&mut payments, &mut cards);
-        payments.remove((1, (NOON, 6_000))); // Cancelled.
+        payments.update((1, (NOON, 6_000)), -changes); // Cancelled.
         next(&mut payments, &mut cards);
-    });
+    })?;
+    workers.join().into_iter().collect()
 }

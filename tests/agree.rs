@@ -134,19 +134,6 @@ fn those_that_do_not_come_are_named() {
 }
 
 #[test]
-fn two_new_folders_are_not_taken_for_one() {
-    let place = Place::new(2);
-    let [zero, one] = place.run(["--data here -n 2 -p 0", "--data there -n 2 -p 1 --wait 1s"]);
-    one.refused(2, &["process 0: the data folder", "here (", "there (new)"]);
-    zero.refused(1, &["process 1 at 127.0.0.1:", "ended before all had begun"]);
-    assert!(!place.path("there").exists());
-    // What the first process made is no hindrance.
-    for ended in place.run(["--data here -n 2 -p 0", "--data here -n 2 -p 1"]) {
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-    }
-}
-
-#[test]
 fn the_folders_of_two_clusters_are_not_taken_for_one() {
     let place = Place::new(2);
     for folder in ["here", "there"] {
@@ -156,11 +143,12 @@ fn the_folders_of_two_clusters_are_not_taken_for_one() {
         }
     }
     let before = [place.files("here"), place.files("there")];
-    for (other, name) in [("there", "there ("), ("nowhere", "nowhere (new)")] {
-        let args = format!("--data {other} -n 2 -p 1");
-        let [zero, one] = place.run(["--data here -n 2 -p 0", &args]);
-        zero.refused(2, &["process 1: the data folder", "here (", name]);
-        one.refused(2, &["process 0: the data folder", "here (", name]);
+    let [zero, one] = place.run(["--data here -n 2 -p 0", "--data there -n 2 -p 1"]);
+    zero.refused(2, &["process 1: the data folder", "here (", "there ("]);
+    one.refused(2, &["process 0: the data folder", "here (", "there ("]);
+    // One with nothing in it is no place for a part that was written before.
+    for ended in place.run(["--data here -n 2 -p 0", "--data nowhere -n 2 -p 1"]) {
+        ended.refused(1, &["part-1", "is missing"]);
     }
     assert!(before == [place.files("here"), place.files("there")], "something was written");
     assert!(!place.path("nowhere").exists());

@@ -4,26 +4,66 @@
 #[path = "common/example.rs"]
 mod example;
 
+use std::process::{Command, Stdio};
+
 fn check(example: &str, expect: &str) {
-    let output = std::process::Command::new(example::program(example)).output().unwrap();
+    check_with(example, &[], expect);
+}
+
+fn check_with(example: &str, arguments: &[String], expect: &str) {
+    let output = Command::new(example::program(example)).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert!(output.status.success(), "{example}: {}", text(&output.stderr));
-    assert_eq!(text(&output.stdout), expect, "{example}");
+    assert_eq!(text(&output.stdout), expect, "{example} {arguments:?}");
+}
+
+/// As [`check`], also with several workers and processes: the first one prints the same, others nothing.
+fn check_all(example: &str, expect: &str) {
+    check(example, expect);
+    check_with(example, &["-w".to_owned(), "3".to_owned()], expect);
+    for (processes, workers) in [(2, 1), (2, 2), (3, 1)] {
+        let hosts = tempfile::NamedTempFile::new().unwrap();
+        let sockets: Vec<_> =
+            (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let lines = sockets.iter().map(|socket| format!("{}\n", socket.local_addr().unwrap()));
+        std::fs::write(&hosts, lines.collect::<String>()).unwrap();
+        drop(sockets);
+        let start = |process: usize| {
+            let arguments = format!("-n {processes} -w {workers} -p {process} -h");
+            let mut command = Command::new(example::program(example));
+            command.args(arguments.split(' ')).arg(hosts.path());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let children: Vec<_> = (0..processes).map(start).collect();
+        for (process, child) in children.into_iter().enumerate() {
+            let output = child.wait_with_output().unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "process {process} of {processes}: {errors}");
+            let expect = if process == 0 { expect } else { "" };
+            let printed = String::from_utf8(output.stdout).unwrap();
+            // Timely's own words, while it connects.
+            let ours = printed.lines().filter(|line| {
+                !line.starts_with("awaiting connections") && !line.starts_with("worker ")
+            });
+            let ours: String = ours.map(|line| format!("{line}\n")).collect();
+            assert_eq!(ours, expect, "process {process} of {processes}");
+        }
+    }
 }
 
 #[test]
 fn the_smallest() {
-    check("01-smallest", "2024-05-01  2 orders, 700 cents\n2024-05-02  1 orders, 120 cents\n");
+    check_all("01-smallest", "2024-05-01  2 orders, 700 cents\n2024-05-02  1 orders, 120 cents\n");
 }
 
 #[test]
 fn an_aggregate_of_ones_own() {
-    check("02-own-aggregate", "sensor 7: silent for 12 hours\n");
+    check_all("02-own-aggregate", "sensor 7: silent for 12 hours\n");
 }
 
 #[test]
 fn a_join_before_and_an_alert_after() {
-    check(
+    check_all(
         "03-enrich-and-alert",
         "tick 1: alert: AT on 2024-05-01\ntick 2: over: AT on 2024-05-01\n",
     );

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::ClusterError;
 
 /// A message before the beginning has at most this many bytes.
-const MESSAGE_BYTES: usize = 1 << 20;
+const MESSAGE_BYTES: usize = 1 << 30;
 
 /// How often a process is named that the others wait for.
 const NAMED_EVERY: Duration = Duration::from_secs(5);
 
 /// What all processes see, each in its own way.
-pub(crate) const SHARED_FOLDER: &str = "the data folder, which all must share,";
+const FOLDER: &str = "the data folder";
 
 /// The data folder, as one process sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,14 +61,21 @@ impl Word {
                 (false, false) => (what, if other.is_empty() { theirs } else { other }, ours),
             });
         }
-        let identity = |word: &Word| word.folder.as_ref().map(|folder| folder.identity);
-        if identity(self) == identity(theirs) {
+        let differ = match (&self.folder, &theirs.folder) {
+            // A new one becomes what the others are: that of a machine that had none, say.
+            (Some(ours), Some(theirs)) => {
+                ours.identity.zip(theirs.identity).is_some_and(|(ours, theirs)| ours != theirs)
+            }
+            (None, None) => false,
+            _ => true,
+        };
+        if !differ {
             return None;
         }
         let name = |word: &Word| {
             word.folder.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
         };
-        Some((SHARED_FOLDER.to_owned(), name(theirs), name(self)))
+        Some((FOLDER.to_owned(), name(theirs), name(self)))
     }
 }
 
@@ -82,15 +89,19 @@ pub(super) struct Connected {
 
 impl Connected {
     /// Sends a message: its length, and itself.
-    pub(super) fn send(&mut self, message: &[u8]) -> Result<(), ClusterError> {
-        assert!(message.len() <= MESSAGE_BYTES, "what a process says of itself is short");
-        let sent = self.socket.write_all(&(message.len() as u32).to_le_bytes());
-        sent.and_then(|()| self.socket.write_all(message)).map_err(|_| self.left())
+    fn send(&self, message: &[u8]) -> Result<(), ClusterError> {
+        if message.len() > MESSAGE_BYTES {
+            let reason = format!("a process has {} bytes to tell the others", message.len());
+            return Err(ClusterError::Timely { reason });
+        }
+        let mut socket = &self.socket;
+        let sent = socket.write_all(&(message.len() as u32).to_le_bytes());
+        sent.and_then(|()| socket.write_all(message)).map_err(|_| self.left())
     }
 
     /// Waits for a message, as long as it takes: its sender may have much to read before. It is named
     /// while the others wait.
-    pub(super) fn receive(&mut self) -> Result<Vec<u8>, ClusterError> {
+    fn receive(&self) -> Result<Vec<u8>, ClusterError> {
         let mut length = [0; 4];
         self.read(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;
@@ -102,12 +113,13 @@ impl Connected {
         Ok(message)
     }
 
-    fn read(&mut self, mut into: &mut [u8]) -> Result<(), ClusterError> {
+    fn read(&self, mut into: &mut [u8]) -> Result<(), ClusterError> {
         let is_set = self.socket.set_read_timeout(Some(NAMED_EVERY));
         is_set.map_err(|error| ClusterError::Timely { reason: error.to_string() })?;
         let began = Instant::now();
+        let mut socket = &self.socket;
         while !into.is_empty() {
-            match self.socket.read(into) {
+            match socket.read(into) {
                 Ok(0) => return Err(self.left()),
                 Ok(read) => into = &mut into[read..],
                 Err(error) if is_late(&error) => {
@@ -133,18 +145,25 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Tells all others the same, and hears what they say. All are heard before anything is compared, so that
-/// nobody closes a connection in which something waits to be read.
+/// Tells each of the others something, and hears what they say. All are heard before anything is compared, so
+/// that nobody closes a connection in which something waits to be read.
 pub(super) fn exchange(
     peers: &mut [Connected],
-    message: &[u8],
+    messages: &[Vec<u8>],
 ) -> Result<Vec<(usize, Vec<u8>)>, ClusterError> {
-    // One that has left may have said why it would: what the others say is read all the same.
-    let sent: Vec<_> = peers.iter_mut().map(|peer| peer.send(message)).collect();
-    let heard: Vec<_> = peers.iter_mut().map(|peer| Ok((peer.process, peer.receive()?))).collect();
-    let heard = heard.into_iter().collect::<Result<_, _>>()?;
-    sent.into_iter().collect::<Result<Vec<()>, _>>()?;
-    Ok(heard)
+    std::thread::scope(|scope| {
+        // Beside each other: a long message is sent while the other side sends one as well.
+        let send = |(peer, message): (&'_ Connected, &'_ Vec<u8>)| peer.send(message);
+        let sending: Vec<_> =
+            peers.iter().zip(messages).map(|told| scope.spawn(move || send(told))).collect();
+        let heard: Vec<_> = peers.iter().map(|peer| Ok((peer.process, peer.receive()?))).collect();
+        // One that has left may have said why it would: what the others say is read all the same.
+        let heard = heard.into_iter().collect::<Result<_, _>>()?;
+        for sent in sending {
+            sent.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(heard)
+    })
 }
 
 #[cfg(test)]
@@ -177,13 +196,14 @@ mod tests {
         );
         check(&utc, &more, Some(("view b: zone", "UTC", "none")));
         check(&more, &utc, Some(("view b: zone", "none", "UTC")));
-        let folder = SHARED_FOLDER;
+        let folder = FOLDER;
         let seven = format!("/data ({:032x})", 7);
         check(&utc, &Word { folder: None, ..utc.clone() }, Some((folder, "none", "/data (new)")));
+        check(&utc, &word(&[("view a: zone", "UTC")], Some(7)), None);
         check(
-            &utc,
+            &word(&[("view a: zone", "UTC")], Some(8)),
             &word(&[("view a: zone", "UTC")], Some(7)),
-            Some((folder, &seven, "/data (new)")),
+            Some((folder, &seven, &format!("/data ({:032x})", 8))),
         );
     }
 }

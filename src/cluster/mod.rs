@@ -27,7 +27,7 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 use agree::Connected;
-pub(crate) use agree::{SHARED_FOLDER, SeenFolder, Word};
+pub(crate) use agree::{SeenFolder, Word};
 use handshake::{Hello, Purpose};
 use watch::Peer;
 pub(crate) use watch::{Notice, Watch};
@@ -134,6 +134,11 @@ impl Cluster {
         self.threads * self.processes()
     }
 
+    /// How many workers each process has.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// The indexes of this process's workers among all.
     pub fn local_workers(&self) -> Range<usize> {
         self.process * self.threads..(self.process + 1) * self.threads
@@ -156,6 +161,10 @@ impl Cluster {
     }
 }
 
+fn encode<M: Serialize>(message: &M) -> Vec<u8> {
+    bincode::serialize(message).expect("a message is plain data")
+}
+
 /// Connected processes of a cluster that agree, and have not begun yet.
 pub(crate) struct Met {
     cluster: Cluster,
@@ -167,13 +176,9 @@ impl Met {
         self.peers.is_empty()
     }
 
-    pub(crate) fn is_first(&self) -> bool {
-        self.cluster.process == 0
-    }
-
-    /// How long to wait for the others.
-    pub(crate) fn patience(&self) -> Duration {
-        self.cluster.patience
+    /// The cluster whose processes have met.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Tells all others something, and hears theirs, by process: none goes on before all have said it.
@@ -181,8 +186,26 @@ impl Met {
         &mut self,
         message: &M,
     ) -> Result<Vec<(usize, M)>, ClusterError> {
-        let message = bincode::serialize(message).expect("a message is plain data");
-        let heard = agree::exchange(&mut self.peers, &message)?;
+        let message = encode(message);
+        let messages = vec![message; self.peers.len()];
+        self.exchange_all(&messages)
+    }
+
+    /// As [`Met::exchange`], but tells each of the others something of its own.
+    pub(crate) fn tell<M: Serialize + DeserializeOwned>(
+        &mut self,
+        message: impl Fn(usize) -> M,
+    ) -> Result<Vec<(usize, M)>, ClusterError> {
+        let messages = self.peers.iter().map(|peer| encode(&message(peer.process)));
+        let messages: Vec<Vec<u8>> = messages.collect();
+        self.exchange_all(&messages)
+    }
+
+    fn exchange_all<M: DeserializeOwned>(
+        &mut self,
+        messages: &[Vec<u8>],
+    ) -> Result<Vec<(usize, M)>, ClusterError> {
+        let heard = agree::exchange(&mut self.peers, messages)?;
         let read = |(peer, message): (usize, Vec<u8>)| {
             let decoded = bincode::deserialize(&message);
             let address = || self.cluster.addresses[peer].clone();
@@ -315,6 +338,14 @@ pub enum ClusterError {
         theirs: String,
         /// This process's.
         ours: String,
+    },
+    /// A peer refuses its data folder.
+    #[error("process {peer}: {reason}")]
+    Refused {
+        /// The peer's index.
+        peer: usize,
+        /// What it says.
+        reason: String,
     },
     /// Timely could not be started.
     #[error("the workers cannot be connected: {reason}")]

@@ -1,63 +1,70 @@
-//! Before the processes begin: the data folder, which all of them have to find, and none may change before
-//! they agree.
+//! Before the processes begin: the data folder, whose parts have to fit each other, and of which none may change
+//! before all agree.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::running::EngineError;
-use crate::cluster::{ClusterError, Met, SHARED_FOLDER, SeenFolder};
-use crate::store::{Looked, RunState, Storage, Store, StoreConfig};
-
-/// How often a process looks for a folder that the first one has just made.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+use crate::cluster::{ClusterError, Met, SeenFolder};
+use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig};
 
 /// Looks at a folder, and refuses it if it does not fit. Nothing is written.
 pub(super) fn look(
     (storage, root): (Arc<dyn Storage>, PathBuf),
     config: StoreConfig,
 ) -> Result<Looked, EngineError> {
-    let is_logged = config.logged;
+    let is_alone = config.processes == 1;
     let looked = Looked::at(storage, &root, config)?;
-    if looked.state() == RunState::Incomplete && !is_logged {
-        return Err(EngineError::Incomplete { folder: root });
+    if is_alone {
+        check_complete(&looked)?;
     }
     Ok(looked)
+}
+
+/// Without a log, what an unfinished run has left cannot be gone on with.
+fn check_complete(looked: &Looked) -> Result<(), EngineError> {
+    if looked.state() == RunState::Incomplete && !looked.is_logged() {
+        return Err(EngineError::Incomplete { folder: looked.root().to_owned() });
+    }
+    Ok(())
 }
 
 /// Opens the folder in all processes. They have met, so none of an earlier group is still at work: what is
 /// found now stays so.
 ///
-/// A new folder has nothing by which it could be told from another new one. So the first process makes it,
-/// and the others write nothing before they have found what it made.
-pub(super) fn open(mut looked: Looked, met: &mut Met) -> Result<Arc<Store>, EngineError> {
+/// Each sees to its own part and tells the others what is in it: they may have folders of their own, on other
+/// machines. None writes anything before all have heard of all parts, and found that they fit.
+pub(super) fn open(
+    mut looked: Looked,
+    met: &mut Met,
+    threads: usize,
+) -> Result<Arc<Store>, EngineError> {
     if met.is_alone() {
         return Ok(Arc::new(looked.open()?));
     }
     looked.refresh()?;
-    if met.is_first() {
-        let folder = seen(&looked);
-        let store = looked.open()?;
-        met.exchange(&Some(SeenFolder { identity: store.identity(), ..folder }))?;
-        return Ok(Arc::new(store));
-    }
-    let heard = met.exchange::<Option<SeenFolder>>(&None)?;
-    let first = heard.into_iter().find(|(process, _)| *process == 0).and_then(|(_, first)| first);
-    let first = first.expect("all have a folder if one has: they said so");
-    let began = Instant::now();
-    loop {
-        looked.refresh()?;
-        let here = seen(&looked);
-        if here.identity == first.identity {
-            return Ok(Arc::new(looked.open()?));
-        }
-        // What another machine has made may take a while to be seen.
-        if here.identity.is_some() || began.elapsed() > met.patience() {
-            let what = SHARED_FOLDER.to_owned();
-            let (theirs, ours) = (first.to_string(), here.to_string());
-            return Err(ClusterError::Mismatch { peer: 0, what, theirs, ours }.into());
-        }
-        std::thread::sleep(LOOK_EVERY);
+    let heard = said(met.exchange(&looked.says(threads))?);
+    let fits = looked.hear(heard).map_err(EngineError::from);
+    agree(met, fits.and_then(|()| check_complete(&looked)))?;
+    let store = looked.open()?;
+    // Each has rolled forward what was prepared: now the parts are as they will be when the run begins.
+    let heard = said(met.exchange(&store.says(threads)?)?);
+    agree(met, store.hear(heard).map_err(EngineError::from))?;
+    Ok(Arc::new(store))
+}
+
+fn said(heard: Vec<(usize, Said)>) -> Vec<Said> {
+    heard.into_iter().map(|(_, said)| said).collect()
+}
+
+/// If one process refuses the folder, all do.
+fn agree(met: &mut Met, fits: Result<(), EngineError>) -> Result<(), EngineError> {
+    let verdict = fits.as_ref().err().map(ToString::to_string);
+    let verdicts = met.exchange(&verdict)?;
+    fits?;
+    match verdicts.into_iter().find_map(|(peer, refusal)| Some((peer, refusal?))) {
+        Some((peer, reason)) => Err(ClusterError::Refused { peer, reason }.into()),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::logging;
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LogRows};
 use crate::key::Key;
@@ -69,7 +68,7 @@ where
     ) -> Result<u64, ArchiveError> {
         let storage = &**self.store.storage();
         // Runs that are going on are read as far as they have committed.
-        let state = log::scan(storage, &logging::parts(&self.store), u64::MAX)?;
+        let state = log::scan(storage, &self.store.all_parts()?, u64::MAX)?;
         let mut combiner = Combiner::new(self.view.clone(), None);
         let mut pace = Pace::new(share);
         let mut events = 0;

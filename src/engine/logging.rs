@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use super::gather::Gathered;
 use super::owner::{Owner, owner_of};
 use super::replay::{Plan, Read};
 use super::resume::Known;
 use super::running::{EngineError, Shared};
+use crate::cluster::Met;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
 use crate::store::Store;
 use crate::time::{Day, EventTime};
@@ -40,24 +42,26 @@ pub(crate) struct Logging<E> {
 }
 
 impl<E: Send + Sync + 'static> Logging<E> {
-    /// Finds out what earlier runs have left in the logs, and what of it the views have to read again. To
-    /// be called when all processes have repaired theirs.
+    /// Finds out what earlier runs have left in the logs, and what of it the views have to read again. Each
+    /// process reads the parts that it sees to, and tells the others what they have to know of them. To be
+    /// called when all processes have repaired theirs.
     pub(super) fn recover(
         config: LogConfig<E>,
         store: &Arc<Store>,
         views: &[View],
         is_read: bool,
+        met: &mut Met,
     ) -> Result<Logging<E>, EngineError> {
         let (run, storage) = (store.run(), store.storage());
-        let mut state = log::scan(&**storage, &parts(store), run)?;
-        let once = Mutex::new(std::mem::take(&mut state.once));
-        let refused = log::refused_rows(&**storage, &state)?;
-        let ranges: Vec<_> =
-            state.ranges.iter().filter(|range| range.source == SOURCE).cloned().collect();
+        let mut state = log::scan(&**storage, &store.held_parts(), run)?;
+        let gathered = Gathered::of(&**storage, &mut state)?.exchange(met)?;
+        let Gathered { mut ranges, refused, once, tick_max, floor_max } = gathered;
+        ranges.retain(|range| range.source == SOURCE);
+        let once = Mutex::new(once);
         let known =
             Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
-        let tick = state.tick_max.unwrap_or(0);
-        let floor = first_floor(&known, state.floor_max, views, is_read);
+        let tick = tick_max.unwrap_or(0);
+        let floor = first_floor(&known, floor_max, views, is_read);
         let sealed = |view: &View| store.closed_through(view.name());
         let views: Vec<(View, Option<Day>)> =
             views.iter().map(|view| (view.clone(), sealed(view))).collect();
@@ -68,7 +72,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
         Ok(Logging { durability, codec, store, part, run, tick, floor, known, plan, once })
     }
 
-    /// How many events are to be replayed.
+    /// How many events this process is to replay.
     pub(super) fn to_replay(&self) -> u64 {
         self.plan.events()
     }
@@ -110,30 +114,20 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 
     /// Starts to read a worker's share of what is to be replayed.
-    pub(super) fn replay(
-        &self,
-        shared: &Arc<Shared>,
-        worker: usize,
-        peers: usize,
-    ) -> mpsc::Receiver<Read<E>> {
-        self.plan.read(worker, peers, self.codec.clone(), shared)
+    pub(super) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<Read<E>> {
+        self.plan.read(worker, self.codec.clone(), shared)
     }
 }
 
 /// Cuts what was never committed off the logs that this process holds.
 pub(super) fn repair(store: &Store) -> Result<(), LogError> {
-    for part in store.held_parts() {
+    for (_, part) in store.held_parts() {
         let cut = log::repair(&**store.storage(), &part, store.run())?;
         if cut != log::Repaired::default() {
             tracing::info!(part = %part.display(), %cut, "the logs of earlier runs are settled");
         }
     }
     Ok(())
-}
-
-/// The parts of a folder, as the log wants them.
-pub(super) fn parts(store: &Store) -> Vec<(u32, PathBuf)> {
-    store.part_paths().into_iter().map(|(part, path)| (part as u32, path)).collect()
 }
 
 /// The floor from which the sources go on.

@@ -48,6 +48,7 @@ mod batch;
 mod clock;
 mod feed;
 mod floors;
+mod gather;
 mod handle;
 mod joining;
 mod live;
@@ -290,7 +291,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let config = self.store_config(&cluster);
         let looked = self.data.take().map(|place| joining::look(place, config)).transpose()?;
         let mut met = cluster.clone().meet(&self.word(looked.as_ref()))?;
-        let store = looked.map(|looked| joining::open(looked, &mut met)).transpose()?;
+        let store =
+            looked.map(|looked| joining::open(looked, &mut met, cluster.threads())).transpose()?;
         let archive = match &store {
             Some(store) => Archive::folder(Arc::clone(store)),
             None => Archive::in_memory(),
@@ -310,8 +312,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
             self.load(&archive, &cluster)?;
         }
         let is_read = self.feeding.is_some();
-        let log =
-            log.map(|(log, store)| Logging::recover(log, store, &views, is_read)).transpose()?;
+        let log = log
+            .map(|(log, store)| Logging::recover(log, store, &views, is_read, &mut met))
+            .transpose()?;
         let joined = met.join()?;
         let threads = joined.threads();
         // With a log, it is greater than that under which a worker replays: all see when all are done.

@@ -25,7 +25,8 @@ const BATCHES_AHEAD: usize = 4;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What there is to replay, the same in all processes.
+/// What this process has to replay: the logs of the parts that it sees to. Owners of keys get their events as they
+/// get new ones.
 pub(super) struct Plan {
     pub(super) storage: Arc<dyn Storage>,
     /// In order of UTC day.
@@ -75,7 +76,6 @@ impl Plan {
     pub(super) fn read<E: Send + Sync + 'static>(
         self: &Arc<Self>,
         worker: usize,
-        peers: usize,
         codec: EventCodec<E>,
         shared: &Arc<Shared>,
     ) -> mpsc::Receiver<Read<E>> {
@@ -88,7 +88,7 @@ impl Plan {
                 thread.unpark();
                 !gone
             };
-            let result = plan.read_share(worker, peers, &codec, &shared, &send);
+            let result = plan.read_share(worker, &codec, &shared, &send);
             // If nobody listens any more, the engine is stopping.
             let _ = send(result.map_or_else(Read::Failed, |()| Read::Done));
         };
@@ -102,12 +102,13 @@ impl Plan {
     fn read_share<E>(
         &self,
         worker: usize,
-        peers: usize,
         codec: &EventCodec<E>,
         shared: &Shared,
         send: &impl Fn(Read<E>) -> bool,
     ) -> Result<(), LogError> {
-        let mine = self.files.iter().enumerate().filter(|(at, _)| at % peers == worker);
+        let threads = shared.threads;
+        let mine = self.files.iter().enumerate();
+        let mine = mine.filter(|(at, _)| at % threads == worker % threads);
         let mut passed = None;
         for (_, file) in mine {
             // Whatever is older has been read, here: those who have the rest say so themselves.

@@ -113,7 +113,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         });
         start.shared.register(std::thread::current());
         let reader = open(index, peers, start, &mut feed);
-        let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index, peers));
+        let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index));
         let mut clock = TickClock::new(start.log.as_ref().map_or(0, |log| log.tick));
         // No day closes before all that was in the log is back.
         let floor = if replay.is_some() { EventTime::MIN } else { start.shared.floor };

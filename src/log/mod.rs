@@ -77,6 +77,7 @@ pub use error::LogError;
 pub use frames::{Frame, Frames, Verified, refused_rows, verify};
 pub(crate) use once::{ONCE_KEPT_MS, OnceKey};
 pub use record::SourceRange;
+pub(crate) use record::merged;
 pub use repair::{Repaired, repair};
 pub use scan::{LogFile, LogState, StreamInfo, scan};
 pub(crate) use writer::{Entry, LogHandle, LogWriter};

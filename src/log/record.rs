@@ -94,6 +94,13 @@ impl Ranges {
     }
 }
 
+/// Ranges of several logs: those that touch are one.
+pub(crate) fn merged(ranges: &[SourceRange]) -> Vec<SourceRange> {
+    let mut all = Ranges::default();
+    ranges.iter().cloned().for_each(|range| all.add(range));
+    all.iter().collect()
+}
+
 /// What the records of a stream add up to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StreamState {

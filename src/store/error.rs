@@ -146,6 +146,41 @@ pub enum StoreError {
         /// The manifest that is expected.
         path: PathBuf,
     },
+    /// A part is not where it has to be, in the folder of another process. Nothing was changed.
+    #[error(
+        "part-{part} is missing in the data folder of process {process}: restore it there, or start with empty \
+         folders everywhere"
+    )]
+    LostPart {
+        /// The part.
+        part: usize,
+        /// The process that sees to it.
+        process: usize,
+    },
+    /// A process needs sealed days of a part that it does not see: the number of processes or workers is
+    /// another one than when they were sealed. Nothing was changed.
+    #[error(
+        "process {process} needs sealed days of {}, which is not there, or not as process {holder} has it: \
+         copy or share that part, or start as many processes and workers as before",
+        part.display()
+    )]
+    Unreachable {
+        /// The process that needs it.
+        process: usize,
+        /// The process that has it.
+        holder: usize,
+        /// Where it is looked for.
+        part: PathBuf,
+    },
+    /// What is asked for needs the parts of all processes, and one is on another machine. Nothing was changed.
+    #[error(
+        "{} is written by another process and cannot be read here: this needs a folder that all processes share",
+        part.display()
+    )]
+    Elsewhere {
+        /// Where it is looked for.
+        part: PathBuf,
+    },
     /// Parts do not agree on what is closed. Nothing was changed.
     #[error(
         "view '{view}' is closed through {} in {} and through {} in this process: open every process's part before beginning",

@@ -18,8 +18,14 @@ const HASH: &str = "xxh3-64";
 /// What the manifests of all parts say.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Parts that have a manifest.
+    /// Parts that have a manifest here, and of which nobody else says what is in them.
     pub(super) parts: BTreeMap<u32, Replayed>,
+    /// What other processes say of theirs; `None` if they were not asked.
+    heard: Option<BTreeMap<u32, PartState>>,
+    /// How many parts the folder has had, as far as any that is here knows, be it a copy.
+    pub(super) ever: u32,
+    /// Whether there may be parts that are not known yet.
+    is_partial: bool,
 }
 
 /// What the parts agree on.
@@ -71,7 +77,38 @@ impl Folder {
                 None => check_bare(storage, layout, process)?,
             }
         }
-        Ok(Folder { parts })
+        let runs = parts.values().filter_map(|part: &Replayed| part.state.run);
+        let ever = runs.map(|run| run.parts).max().unwrap_or(0);
+        Ok(Folder { parts, heard: None, ever, is_partial: false })
+    }
+
+    /// Other processes have not said yet which parts they see to.
+    pub(super) fn await_others(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Takes what the other processes say of the parts that they see to, in the place of what is here of these:
+    /// another machine's copy, or nothing.
+    pub(super) fn hear(&mut self, held: &[u32], heard: BTreeMap<u32, PartState>) {
+        self.parts.retain(|part, _| held.contains(part));
+        (self.heard, self.is_partial) = (Some(heard), false);
+    }
+
+    /// What other processes said, if they were asked.
+    pub(super) fn heard(&self) -> Option<BTreeMap<u32, PartState>> {
+        self.heard.clone()
+    }
+
+    /// What is known of a part.
+    pub(super) fn state(&self, part: u32) -> Option<&PartState> {
+        let here = self.parts.get(&part).map(|replayed| &replayed.state);
+        here.or_else(|| self.heard.as_ref()?.get(&part))
+    }
+
+    /// All parts, and what is known of them.
+    pub(super) fn into_states(self) -> BTreeMap<u32, PartState> {
+        let here = self.parts.into_iter().map(|(part, found)| (part, found.state));
+        here.chain(self.heard.unwrap_or_default()).collect()
     }
 
     /// Compares the parts with each other and with the program, whose views named in `rebuild` may be
@@ -83,10 +120,17 @@ impl Folder {
         layout: &Layout,
     ) -> Result<Agreed, StoreError> {
         let run = self.newest_run();
-        let missing =
-            (0..run.map_or(0, |run| run.parts)).find(|part| !self.parts.contains_key(part));
-        if let Some(process) = missing {
-            return Err(StoreError::MissingPart { path: layout.manifest(process) });
+        let mut parts = 0..self.ever.max(run.map_or(0, |run| run.parts));
+        if let Some(part) = parts.find(|&part| !self.is_partial && self.state(part).is_none()) {
+            let is_here = part as usize == config.process || self.heard.is_none();
+            let is_gone = part as usize >= config.processes;
+            return Err(match is_here || (is_gone && config.process == 0) {
+                true => StoreError::MissingPart { path: layout.manifest(part) },
+                false => {
+                    let (part, process) = (part as usize, if is_gone { 0 } else { part as usize });
+                    StoreError::LostPart { part, process }
+                }
+            });
         }
         let cluster = self.check_identities(layout)?;
         if let Some(run) = run.filter(|run| run.logged != config.logged) {
@@ -127,7 +171,9 @@ impl Folder {
     }
 
     fn states(&self) -> impl Iterator<Item = (u32, &PartState)> {
-        self.parts.iter().map(|(&process, replayed)| (process, &replayed.state))
+        let here = self.parts.iter().map(|(&process, replayed)| (process, &replayed.state));
+        let heard = self.heard.iter().flatten().map(|(&process, state)| (process, state));
+        here.chain(heard)
     }
 
     fn check_identities(&self, layout: &Layout) -> Result<Option<u128>, StoreError> {
@@ -197,13 +243,13 @@ impl Folder {
     ) -> Result<(), StoreError> {
         for process in 0..config.processes as u32 {
             let path = layout.manifest(process);
-            let Some(part) = self.parts.get(&process) else {
+            let Some(state) = self.state(process) else {
                 return Err(StoreError::MissingPart { path });
             };
             for view in config.views.iter().map(|view| &view.name) {
-                let (through, other) = (part.state.through(view), own.through(view));
+                let (through, other) = (state.through(view), own.through(view));
                 // One that is behind is opened first, too: it still has to drop what it has.
-                if through != other || part.state.edition(view) != own.edition(view) {
+                if through != other || state.edition(view) != own.edition(view) {
                     return Err(StoreError::PartsDisagree {
                         view: view.clone(),
                         path,

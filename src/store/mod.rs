@@ -8,7 +8,8 @@
 //!                     rejected/rows.csv     what was refused
 //! ```
 //!
-//! Each process of a group owns one part; all see the whole folder. A program may be started again with
+//! Each process of a group owns one part. The parts of others may be in the same folder, or in folders on other
+//! machines, of which it hears (`said.rs`). A program may be started again with
 //! another number of processes or workers: files say which partitions they cover, and of each day and
 //! partition the rows of the newest revision count ([`Store::live`]).
 //!
@@ -51,10 +52,11 @@ mod open;
 mod rebuild;
 mod record;
 mod recovery;
+mod said;
 mod seal;
 mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -74,6 +76,7 @@ pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub(crate) use open::Looked;
 pub use record::{BatchEntry, ViewRecord};
+pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
 
 use layout::Layout;
@@ -141,6 +144,10 @@ struct State {
     own: PartState,
     /// As they were when this part was opened, or began.
     others: BTreeMap<u32, PartState>,
+    /// The parts that there are in this process's folder, whoever sees to them.
+    here: BTreeSet<u32>,
+    /// What other processes say of the parts that they see to, if they were asked.
+    heard: Option<BTreeMap<u32, PartState>>,
     /// By view.
     prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
     /// Up to which closing each local worker has prepared each view.
@@ -216,9 +223,9 @@ impl Store {
         let _manifest = self.manifest();
         let (mut parts, edition) = {
             let state = self.read();
-            (state.others.keys().copied().collect::<Vec<u32>>(), state.own.edition(view))
+            (state.here.clone(), state.own.edition(view))
         };
-        parts.push(self.config.process as u32);
+        parts.insert(self.config.process as u32);
         let mut batches = Vec::new();
         for process in parts {
             let path = self.layout.manifest(process);
@@ -300,24 +307,28 @@ impl Store {
         self.layout.part(self.config.process as u32)
     }
 
-    /// The folders of all parts that there are, by process, as they were when the run began.
+    /// The folders of the parts in this process's folder, by process, as they were when the run began.
     pub fn part_paths(&self) -> Vec<(usize, PathBuf)> {
-        let others = self.read().others.keys().copied().collect::<Vec<_>>();
-        let mut parts: Vec<u32> = others.into_iter().chain([self.config.process as u32]).collect();
-        parts.sort_unstable();
+        let mut parts = self.read().here.clone();
+        parts.insert(self.config.process as u32);
         parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()
     }
 
-    /// The folders of the parts that this process sees to: its own and, if it is the first, those of
-    /// processes that the group no longer has.
-    pub(crate) fn held_parts(&self) -> Vec<PathBuf> {
+    /// The folders of the parts that this process sees to, by process: its own and, if it is the first,
+    /// those of processes that the group no longer has.
+    pub(crate) fn held_parts(&self) -> Vec<(u32, PathBuf)> {
         let (process, processes) = (self.config.process, self.config.processes);
         let is_held = |part: usize| part == process || (process == 0 && part >= processes);
-        self.part_paths()
-            .into_iter()
-            .filter(|(part, _)| is_held(*part))
-            .map(|(_, path)| path)
-            .collect()
+        let parts = self.part_paths().into_iter().filter(|(part, _)| is_held(*part));
+        parts.map(|(part, path)| (part as u32, path)).collect()
+    }
+
+    /// The folders of all parts that the folder has ever had, by process, as other processes write them now.
+    ///
+    /// # Errors
+    /// [`StoreError::Elsewhere`] if one is not here, or only as a copy of it.
+    pub(crate) fn all_parts(&self) -> Result<Vec<(u32, PathBuf)>, StoreError> {
+        said::all_parts(self)
     }
 
     /// Where this process's refused rows go. The folder on the way to it may not exist yet.

@@ -1,6 +1,6 @@
 //! Opening a folder, and the beginning and end of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
+use super::manifest;
 use super::record::{PartState, Record, Run, is_name};
 use super::recovery;
+use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
 
@@ -25,9 +27,15 @@ pub(crate) struct Looked {
     unlocked: Vec<u32>,
     folder: Folder,
     agreed: Agreed,
+    /// The parts that there are here, whoever sees to them.
+    here: BTreeSet<u32>,
+    /// The identity of the folder, if it is new.
+    proposed: u128,
 }
 
 impl Looked {
+    /// Looks at a folder. In a group, parts may be missing here: [`Looked::hear`] of them, or have them all here.
+    ///
     /// # Errors
     /// As [`Store::open`], but for those of writing.
     pub(crate) fn at(
@@ -46,8 +54,25 @@ impl Looked {
                 None => unlocked.push(part),
             }
         }
-        let (folder, agreed) = survey(&*storage, &layout, &config, &config.rebuild)?;
-        Ok(Looked { storage, layout, config, held, locks, unlocked, folder, agreed })
+        let mut folder = Folder::read(&*storage, &layout)?;
+        if config.processes > 1 {
+            folder.await_others();
+        }
+        let agreed = folder.check(&config, &config.rebuild, &layout)?;
+        let here = folder.parts.keys().copied().collect();
+        let proposed = random_id();
+        Ok(Looked {
+            storage,
+            layout,
+            config,
+            held,
+            locks,
+            unlocked,
+            folder,
+            agreed,
+            here,
+            proposed,
+        })
     }
 
     /// How the last run left the folder.
@@ -60,15 +85,56 @@ impl Looked {
         self.agreed.cluster
     }
 
+    /// Whether the program keeps a log.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.config.logged
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.layout.root()
     }
 
-    /// Looks again.
+    /// Looks again: between the last look and now another program may have come and gone.
     pub(crate) fn refresh(&mut self) -> Result<(), StoreError> {
-        let (config, rebuild) = (&self.config, &self.config.rebuild);
-        (self.folder, self.agreed) = survey(&*self.storage, &self.layout, config, rebuild)?;
+        let mut folder = Folder::read(&*self.storage, &self.layout)?;
+        self.here = folder.parts.keys().copied().collect();
+        std::mem::swap(&mut self.folder, &mut folder);
+        match folder.heard() {
+            Some(heard) => self.folder.hear(&self.held, heard),
+            None if self.config.processes > 1 => self.folder.await_others(),
+            None => {}
+        }
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), StoreError> {
+        let cluster = self.agreed.cluster;
+        self.agreed = self.folder.check(&self.config, &self.config.rebuild, &self.layout)?;
+        self.agreed.cluster = self.agreed.cluster.or(cluster);
         Ok(())
+    }
+
+    /// What this process tells the others of the parts that it sees to; each has so many workers.
+    pub(crate) fn says(&self, threads: usize) -> Said {
+        let parts = self.folder.parts.iter().filter(|(part, _)| self.held.contains(part));
+        let parts = parts.map(|(&part, replayed)| (part, replayed.state.clone()));
+        Said::new(&self.config, threads, self.proposed, self.folder.ever, parts.collect())
+    }
+
+    /// What all others say of theirs, by process. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Store::open`], for all parts; [`StoreError::Unreachable`] if this process needs one that is not here.
+    pub(crate) fn hear(&mut self, said: Vec<Said>) -> Result<(), StoreError> {
+        let needed = said::needed(&said, self.config.process);
+        let proposed = said.first().map(|first| first.proposed);
+        let proposed = proposed.filter(|_| self.config.process > 0).unwrap_or(self.proposed);
+        let ever = said.iter().map(|said| said.ever).max().unwrap_or(0);
+        self.folder.ever = self.folder.ever.max(ever);
+        self.folder.hear(&self.held, said::states(said));
+        self.check()?;
+        self.agreed.cluster.get_or_insert(proposed);
+        said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
     /// Opens the part of this process.
@@ -77,21 +143,27 @@ impl Looked {
             for part in std::mem::take(&mut self.unlocked) {
                 self.locks.push(create_lock(&*self.storage, &self.layout, part)?);
             }
-            // Between the survey and the lock another program may have come and gone.
             self.refresh()?;
         }
-        let Looked { storage, layout, config, held, locks, mut folder, mut agreed, .. } = self;
+        if self.config.processes > 1 && self.folder.heard().is_none() {
+            // All parts have to be here: nobody has said anything of others.
+            self.folder = Folder::read(&*self.storage, &self.layout)?;
+            self.check()?;
+        }
+        let Looked { storage, layout, config, held, locks, folder, here, .. } = self;
+        let (mut folder, mut agreed, proposed) = (folder, self.agreed, self.proposed);
         let process = config.process as u32;
         let last = run_state(&folder, &agreed);
         let next_run = next_run(&config, agreed.run);
         if process == 0 {
-            agreed.cluster.get_or_insert_with(random_id);
+            agreed.cluster.get_or_insert(proposed);
         }
 
         let replayed = folder.parts.remove(&process);
         let (manifest, mut own) =
             recovery::open_part(&*storage, &layout, &config, &agreed, process, replayed)?;
-        let mut others = BTreeMap::new();
+        let heard = folder.heard();
+        let mut others = heard.clone().unwrap_or_default();
         for (part, replayed) in folder.parts {
             // Parts that have left the group earlier took no part in the newest run: nothing to do, unless
             // they have a view that has been redefined.
@@ -114,7 +186,7 @@ impl Looked {
             last,
             next_run,
             manifest: Mutex::new(manifest),
-            state: RwLock::new(State { own, others, prepared, prepared_through }),
+            state: RwLock::new(State { own, others, here, heard, prepared, prepared_through }),
             days_in_doubt: false.into(),
             _locks: locks,
         })
@@ -151,9 +223,14 @@ impl Store {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         assert!(!self.has_begun(&state), "a run begins once");
         // Views were redefined when the parts were opened; one that differs now is not the group's.
-        let (mut folder, agreed) = survey(&*self.storage, &self.layout, &self.config, &[])?;
-        folder.check_group(&self.config, &self.layout, &state.own)?;
         let process = self.config.process as u32;
+        let mut folder = Folder::read(&*self.storage, &self.layout)?;
+        state.here = folder.parts.keys().copied().collect();
+        if let Some(heard) = state.heard.clone() {
+            folder.hear(&held_parts(&*self.storage, &self.layout, &self.config)?, heard);
+        }
+        let agreed = folder.check(&self.config, &[], &self.layout)?;
+        folder.check_group(&self.config, &self.layout, &state.own)?;
         if state.own.run.is_none() {
             self.sync_root()?;
         }
@@ -178,9 +255,35 @@ impl Store {
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);
-        state.others = folder.parts.into_iter().map(|(part, found)| (part, found.state)).collect();
+        state.others = folder.into_states();
         state.others.values_mut().for_each(PartState::forget_batches);
         Ok(())
+    }
+
+    /// What this process tells the others of the parts that it sees to, now that it has opened them.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
+    pub(crate) fn says(&self, threads: usize) -> Result<Said, StoreError> {
+        let _manifest = self.manifest();
+        let mut parts = BTreeMap::new();
+        for part in held_parts(&*self.storage, &self.layout, &self.config)? {
+            if let Some(found) = manifest::read(&*self.storage, &self.layout.manifest(part))? {
+                parts.insert(part, found.state);
+            }
+        }
+        Ok(Said::new(&self.config, threads, 0, 0, parts))
+    }
+
+    /// What all others say of theirs, by process, now that they have opened them.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] if this process needs a part that is not here.
+    pub(crate) fn hear(&self, said: Vec<Said>) -> Result<(), StoreError> {
+        let needed = said::needed(&said, self.config.process);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.heard = Some(said::states(said));
+        said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
     /// Makes the names durable that lead to a part, before its first run: a crash may have come between
@@ -213,11 +316,6 @@ impl Store {
         assert!(self.has_begun(&self.read()), "a run begins before it is complete");
         let run = Run { complete: true, ..self.next_run };
         self.append(&mut manifest, Record::State(run))
-    }
-
-    /// What tells the folder from any other one; `None` before its first run.
-    pub(crate) fn identity(&self) -> Option<u128> {
-        self.read().own.identity.as_ref().map(|identity| identity.cluster)
     }
 
     pub(super) fn has_begun(&self, state: &State) -> bool {
@@ -268,17 +366,6 @@ fn held_parts(
     Ok(held)
 }
 
-fn survey(
-    storage: &dyn Storage,
-    layout: &Layout,
-    config: &StoreConfig,
-    rebuild: &[String],
-) -> Result<(Folder, Agreed), StoreError> {
-    let folder = Folder::read(storage, layout)?;
-    let agreed = folder.check(config, rebuild, layout)?;
-    Ok((folder, agreed))
-}
-
 /// Locks a part; `None` if it has no file to lock yet.
 fn lock(
     storage: &dyn Storage,
@@ -313,7 +400,7 @@ fn create_lock(
 pub(super) fn run_state(folder: &Folder, agreed: &Agreed) -> RunState {
     let Some(last) = agreed.run else { return RunState::Fresh };
     let is_complete = |process: u32| {
-        let run = folder.parts.get(&process).and_then(|part| part.state.run);
+        let run = folder.state(process).and_then(|state| state.run);
         run.is_some_and(|run| run.number == last.number && run.complete)
     };
     match (0..last.processes).all(is_complete) {

@@ -137,7 +137,7 @@ pub(super) enum Record {
 }
 
 /// What a part has sealed of one view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed {
     pub(super) through: Day,
     /// After [`PartState::forget_batches`], only those that were rebuilt.
@@ -145,7 +145,7 @@ pub(super) struct Sealed {
 }
 
 /// What the records of one part add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartState {
     pub(super) identity: Option<Identity>,
     pub(super) views: BTreeMap<String, Definition>,

@@ -36,19 +36,25 @@ pub(crate) enum Ended {
 }
 
 impl Group {
-    /// Starts `processes` in `folder`; the first one reads `stdin`.
+    /// Starts `processes` in `folder`; the first one reads `stdin`. If they are apart, each of the others
+    /// has a data folder of its own.
     pub(crate) fn start(
         folder: &Path,
         example: &str,
         args: &[String],
         processes: usize,
+        apart: bool,
         stdin: Option<Vec<u8>>,
     ) -> Group {
         std::fs::write(folder.join("hosts"), hosts(processes)).unwrap();
         let start = |process: usize| {
             let to = |name: &str| File::create(folder.join(format!("{name}-{process}"))).unwrap();
             let mut command = Command::new(program(example));
-            command.args(args).current_dir(folder).env("RUST_LOG", "dayfold=info");
+            command.current_dir(folder).env("RUST_LOG", "dayfold=info");
+            command.args(args.iter().map(|arg| match &arg[..] {
+                "data" if apart => data(process),
+                _ => arg.clone(),
+            }));
             command.args(["-n", &processes.to_string(), "-p", &process.to_string(), "-h", "hosts"]);
             command.stdin(if process == 0 { Stdio::piped() } else { Stdio::null() });
             command.stdout(to("stdout")).stderr(to("stderr")).spawn().unwrap()
@@ -156,6 +162,11 @@ impl Drop for Group {
             let _ = writer.join();
         }
     }
+}
+
+/// The data folder of a process that has one of its own.
+pub(crate) fn data(process: usize) -> String {
+    if process == 0 { "data".to_owned() } else { format!("data-{process}") }
 }
 
 /// Free ports, as timely's `-h` wants them.

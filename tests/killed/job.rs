@@ -8,7 +8,7 @@ use dayfold::log::{self, SourceRange};
 use dayfold::store::{self, Disk, RunState};
 use tempfile::TempDir;
 
-use super::group::{Ended, Group};
+use super::group::{Ended, Group, data};
 use super::random::{Random, Spread};
 use super::rows::end_of_row;
 
@@ -33,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) feeding: Feeding,
     /// The numbers of processes to choose from.
     pub(crate) processes: &'static [usize],
+    /// Whether each process has a data folder of its own. Their number stays as it is, and that of workers.
+    pub(crate) apart: bool,
 }
 
 /// What is there in the end.
@@ -53,7 +55,14 @@ struct Kept {
 
 impl Job {
     pub(crate) fn new(example: &'static str, rows: Vec<u8>) -> Job {
-        Job { example, args: String::new(), rows, feeding: Feeding::File, processes: &[1] }
+        Job {
+            example,
+            args: String::new(),
+            rows,
+            feeding: Feeding::File,
+            processes: &[1],
+            apart: false,
+        }
     }
 
     /// Runs it undisturbed; then again and again, killed now and then. `share` is its part of [`KILLS`],
@@ -98,7 +107,7 @@ impl Job {
         args.extend(["--data", "data", "--out", "out.csv", "-w"].map(str::to_owned));
         args.push(workers.to_string());
         let stdin = is_stdin.then(|| rows.to_owned());
-        Group::start(folder, self.example, &args, processes, stdin)
+        Group::start(folder, self.example, &args, processes, self.apart, stdin)
     }
 }
 
@@ -130,8 +139,10 @@ impl<'a> Life<'a> {
     ) -> usize {
         let rows = &self.job.rows;
         let (mut killed, mut end) = (0, 0);
+        let counts = |random: &mut Random| (random.of(self.job.processes), 1 + random.below(3));
+        let first = counts(random);
         loop {
-            let (processes, workers) = (random.of(self.job.processes), 1 + random.below(3));
+            let (processes, workers) = if self.job.apart { first } else { counts(random) };
             end = match self.job.feeding {
                 Feeding::Growing if killed < kills => {
                     end_of_row(rows, end + random.below(rows.len() - end)).max(end)
@@ -154,6 +165,7 @@ impl<'a> Life<'a> {
             match ended {
                 Ended::Killed => killed += 1,
                 Ended::Done if end == rows.len() => {
+                    self.gather(processes);
                     self.check();
                     return killed;
                 }
@@ -165,6 +177,15 @@ impl<'a> Life<'a> {
 
     fn path(&self) -> &Path {
         self.folder.as_ref().unwrap().path()
+    }
+
+    /// Brings the parts together that the processes have written.
+    fn gather(&self, processes: usize) {
+        for process in (1..processes).filter(|_| self.job.apart) {
+            let part = format!("part-{process}");
+            let from = self.path().join(data(process)).join(&part);
+            std::fs::rename(from, self.path().join("data").join(part)).unwrap();
+        }
     }
 
     fn check(&self) {

@@ -53,6 +53,12 @@ fn a_group_of_which_some_are_killed() {
 }
 
 #[test]
+fn a_group_whose_processes_have_folders_of_their_own() {
+    let job = Job { processes: &[2, 3], apart: true, ..replay("--refused refused.csv") };
+    job.survives(4, "refused.csv");
+}
+
+#[test]
 fn a_file_that_grows() {
     let job = Job { feeding: Feeding::Growing, processes: &[1, 1, 2], ..replay("--grace 0s") };
     job.survives(4, REJECTED);

@@ -1,0 +1,69 @@
+//! What the logs of all processes hold, as far as each has to know it of the others.
+//!
+//! A process reads the logs of the parts that it sees to; those of other machines it cannot see. Their events it
+//! need not know: whoever has read them hands them to the owners of their keys, as it does with new ones.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::owner::owner_of;
+use super::running::EngineError;
+use crate::cluster::Met;
+use crate::log::{self, LogError, LogState, OnceKey, SourceRange};
+use crate::source::Refused;
+use crate::store::Storage;
+use crate::time::EventTime;
+
+/// What is known of the logs, but for their events.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Gathered {
+    /// What of the sources is committed.
+    pub(super) ranges: Vec<SourceRange>,
+    /// The rows that were refused: in process 0, which reads the source, all of them.
+    pub(super) refused: Vec<Refused>,
+    /// Keys of pushes that count once: those that belong to workers of this process, and some others.
+    pub(super) once: Vec<OnceKey>,
+    /// The greatest tick of a committed entry.
+    pub(super) tick_max: Option<u64>,
+    /// The greatest floor of a committed entry.
+    pub(super) floor_max: Option<EventTime>,
+}
+
+impl Gathered {
+    /// What the parts of this process hold; the keys are taken out of `state`.
+    pub(super) fn of(storage: &dyn Storage, state: &mut LogState) -> Result<Gathered, LogError> {
+        Ok(Gathered {
+            refused: log::refused_rows(storage, state)?,
+            once: std::mem::take(&mut state.once),
+            ranges: state.ranges.clone(),
+            tick_max: state.tick_max,
+            floor_max: state.floor_max,
+        })
+    }
+
+    /// Adds what the others have, and tells them what they need.
+    pub(super) fn exchange(mut self, met: &mut Met) -> Result<Gathered, EngineError> {
+        let threads = met.cluster().threads();
+        let peers = met.cluster().peers();
+        let heard = met.tell(|process| {
+            self.for_process(process, process * threads..(process + 1) * threads, peers)
+        })?;
+        for (_, theirs) in heard {
+            self.refused.extend(theirs.refused);
+            self.once.extend(theirs.once);
+            self.ranges.extend(theirs.ranges);
+            self.tick_max = self.tick_max.max(theirs.tick_max);
+            self.floor_max = self.floor_max.max(theirs.floor_max);
+        }
+        self.ranges = log::merged(&self.ranges);
+        Ok(self)
+    }
+
+    fn for_process(&self, process: usize, workers: Range<usize>, peers: usize) -> Gathered {
+        let theirs = |key: &&OnceKey| workers.contains(&owner_of(&key.key, peers));
+        let refused = if process == 0 { self.refused.clone() } else { Vec::new() };
+        let once = self.once.iter().filter(theirs).cloned().collect();
+        Gathered { refused, once, ranges: self.ranges.clone(), ..*self }
+    }
+}

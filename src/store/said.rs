@@ -1,0 +1,162 @@
+//! What processes tell each other of the parts that they see to.
+//!
+//! Each process has its own part, and the first also sees to those of processes that the group no longer
+//! has. The parts of others need not be in its folder, which may be on another machine: what it has to know of
+//! them it hears. Of their files it needs those that speak for partitions of its own workers, and there are
+//! none as long as the number of processes and workers stays as it was. If it has become another one,
+//! those parts have to be there: the folder itself, shared, or copies of them. A copy may be
+//! older than the part, as long as it has the files that are needed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::error::StoreError;
+use super::layout::Layout;
+use super::manifest;
+use super::record::PartState;
+use super::storage::Storage;
+use super::{Store, StoreConfig};
+use crate::batch::{Coverage, codec};
+
+/// What one process says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// An identity for the folder, should it be new. That of the first process counts.
+    pub(super) proposed: u128,
+    process: u32,
+    /// How many parts the folder has had, as far as this process knows.
+    pub(super) ever: u32,
+    /// The parts that the process sees to, without their files.
+    parts: BTreeMap<u32, PartState>,
+    needs: Vec<Need>,
+}
+
+/// Files of a part that speak for partitions of another process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Need {
+    /// Who needs them.
+    process: u32,
+    /// Who has them.
+    holder: u32,
+    part: u32,
+    view: String,
+    coverage: Coverage,
+    files: Files,
+}
+
+/// Files without their order: how many, and a sum over what the manifest says of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Files {
+    count: u64,
+    sum: u64,
+}
+
+impl Said {
+    /// What this process says of the parts that it sees to, if each process has so many workers.
+    pub(super) fn new(
+        config: &StoreConfig,
+        threads: usize,
+        proposed: u128,
+        ever: u32,
+        mut parts: BTreeMap<u32, PartState>,
+    ) -> Said {
+        let (holder, peers) = (config.process as u32, config.processes * threads);
+        let mut needs = Vec::new();
+        for process in (0..config.processes).filter(|&process| process != config.process) {
+            let workers = process * threads..(process + 1) * threads;
+            let coverage = workers.map(|worker| Coverage::of_owner(worker, peers));
+            let coverage = coverage.fold(Coverage::NONE, Coverage::union);
+            for (&part, state) in &parts {
+                for view in state.sealed.keys().cloned() {
+                    // What is dropped when it is opened is not needed.
+                    let files = files(state, &view, coverage);
+                    if files.count > 0 && !config.rebuild.contains(&view) {
+                        let process = process as u32;
+                        needs.push(Need { process, holder, part, view, coverage, files });
+                    }
+                }
+            }
+        }
+        for sealed in parts.values_mut().flat_map(|state| state.sealed.values_mut()) {
+            sealed.batches.clear();
+        }
+        Said { proposed, process: holder, ever, parts, needs }
+    }
+}
+
+/// The files of a part that speak for some of these partitions.
+fn files(state: &PartState, view: &str, coverage: Coverage) -> Files {
+    let entries = state.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+    let wanted = entries.filter(|entry| !entry.coverage.intersection(coverage).is_empty());
+    wanted.fold(Files::default(), |files, entry| {
+        let mut bytes = state.edition(view).to_le_bytes().to_vec();
+        codec::encode(entry, &mut bytes).expect("an entry holds nothing that cannot be encoded");
+        Files { count: files.count + 1, sum: files.sum.wrapping_add(xxh3_64(&bytes)) }
+    })
+}
+
+/// All parts that were spoken of. Each has one process that sees to it.
+pub(super) fn states(said: Vec<Said>) -> BTreeMap<u32, PartState> {
+    said.into_iter().flat_map(|said| said.parts).collect()
+}
+
+/// What a process needs of the others' parts.
+pub(super) fn needed(said: &[Said], process: usize) -> Vec<Need> {
+    let needs = said.iter().flat_map(|said| &said.needs);
+    needs.filter(|need| need.process as usize == process).cloned().collect()
+}
+
+/// Whether the files that this process needs are in its folder.
+pub(super) fn check_needs(
+    storage: &dyn Storage,
+    layout: &Layout,
+    config: &StoreConfig,
+    needs: &[Need],
+) -> Result<(), StoreError> {
+    for need in needs {
+        let here = manifest::read(storage, &layout.manifest(need.part))?;
+        let files = here.map(|found| files(&found.state, &need.view, need.coverage));
+        if files != Some(need.files) {
+            let (process, holder) = (config.process, need.holder as usize);
+            return Err(StoreError::Unreachable { process, holder, part: layout.part(need.part) });
+        }
+    }
+    Ok(())
+}
+
+/// Processes begin their run within moments of each other.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// See [`Store::all_parts`].
+pub(super) fn all_parts(store: &Store) -> Result<Vec<(u32, PathBuf)>, StoreError> {
+    let others = {
+        let state = store.read();
+        state.heard.as_ref().map(|_| state.others.clone())
+    };
+    // Nobody was asked, so all of them are here.
+    for (part, known) in others.into_iter().flatten() {
+        let is_member = (part as usize) < store.config.processes;
+        // A copy knows nothing of this run. What the group no longer has stays as it is.
+        let is_it = |state: PartState| match is_member {
+            true => state.run.is_some_and(|run| run.number >= store.run()),
+            false => state.run == known.run,
+        };
+        let mut tries = 0..BEGINS_WITHIN.as_millis() / LOOK_EVERY.as_millis();
+        loop {
+            let here = manifest::read(&*store.storage, &store.layout.manifest(part))?;
+            match here.map(|found| is_it(found.state)) {
+                Some(true) => break,
+                Some(false) if is_member && tries.next().is_some() => {
+                    std::thread::sleep(LOOK_EVERY);
+                }
+                _ => return Err(StoreError::Elsewhere { part: store.layout.part(part) }),
+            }
+        }
+    }
+    Ok(store.part_paths().into_iter().map(|(part, path)| (part as u32, path)).collect())
+}
