@@ -8,13 +8,17 @@ use std::process::Command;
 
 #[test]
 fn each_example_has_a_command_for_two_processes() {
-    for name in ["flights", "replay", "recover", "latency"] {
+    let mut names = vec!["flights", "replay", "recover", "latency"];
+    names.extend(cfg!(feature = "http").then_some("dashboard"));
+    for name in names {
         let output = Command::new(example::program(name)).arg("--help").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         for process in 0..2 {
             let is_command = |line: &&str| {
                 let line = line.trim();
-                line.starts_with(&format!("cargo run --release --example {name} -- "))
+                let begins = format!("cargo run --release --example {name} ");
+                line.starts_with(&begins)
+                    && line.contains(" -- ")
                     && line.ends_with(&format!(" -n 2 -p {process}"))
             };
             assert!(help.lines().any(|line| is_command(&line)), "process {process}: {help}");
