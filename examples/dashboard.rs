@@ -33,6 +33,11 @@ const DAY: f64 = 86_400_000.0;
 
 #[derive(Parser)]
 #[command(about = "Plays a year of flights back and shows it on a page", disable_help_flag = true)]
+#[command(
+    after_help = "Two processes, each in a terminal of its own; the first one serves the page:
+  cargo run --release --example dashboard --features http -- --data two-processes -n 2 -p 0
+  cargo run --release --example dashboard --features http -- --data two-processes -n 2 -p 1"
+)]
 struct Options {
     /// Prints this help.
     #[arg(long, action = clap::ArgAction::Help)]
