@@ -15,7 +15,7 @@ use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::load::Load;
-use crate::workload::{self, Event, State, Stats};
+use crate::workload::{self, State, Stats};
 use crate::{Measured, memory};
 
 pub(crate) fn stats(value: u64) -> State {
@@ -59,10 +59,12 @@ pub(crate) fn map(load: Load) -> Measured {
     Measured::of(ticks, memory::of(memory::PEAK) - before)
 }
 
-/// Folds a load with one worker.
-pub(crate) fn run<K: Key, A: Checked>(
+/// Folds a load with one worker. `make` makes what an event brings of a key, between the ticks; `key` makes a key of
+/// that, in the view.
+pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
     load: Load,
-    key: impl Fn(u64) -> K + Send + Sync + 'static,
+    make: impl Fn(u64) -> E + Send + Sync + 'static,
+    key: impl Fn(&E) -> K + Send + Sync + 'static,
     aggregate: impl Fn(u64) -> A + Send + Sync + 'static,
 ) -> Measured {
     timely::execute_directly(move |worker| {
@@ -72,7 +74,9 @@ pub(crate) fn run<K: Key, A: Checked>(
         let probe = ProbeHandle::new();
         let answer = Rc::new(RefCell::new(None));
         let status = worker.dataflow(|scope| {
-            let event = move |&(time, k, value): &Event| Some((time, key(k), aggregate(value)));
+            let event = move |(time, brought, value): &(EventTime, E, u64)| {
+                Some((*time, key(brought), aggregate(*value)))
+            };
             let events = events.to_stream(scope);
             let archive = Archive::in_memory();
             let mut folded = events.fold_days(view.clone(), &archive, event).unwrap();
@@ -86,11 +90,13 @@ pub(crate) fn run<K: Key, A: Checked>(
         });
         let mut now = Moment::new(EventTime::MIN, 1);
         let (mut ticks, mut expected): (Vec<Duration>, Stats) = (Vec::new(), (0, 0, 0));
-        for mut tick in load.ticks() {
+        for tick in load.ticks() {
             for &(_, _, value) in &tick {
                 expected = (expected.0 + 1, expected.1 + value, expected.2.max(value));
             }
             let newest = tick.last().map_or(now.floor, |(time, ..)| *time);
+            let mut tick: Vec<_> =
+                tick.into_iter().map(|(time, key, value)| (time, make(key), value)).collect();
             let start = Instant::now();
             events.advance_to(now);
             queries.advance_to(now);

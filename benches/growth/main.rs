@@ -15,6 +15,7 @@ mod fold;
 mod load;
 mod memory;
 mod sealed;
+mod texts;
 #[path = "../workload/mod.rs"]
 mod workload;
 
@@ -22,6 +23,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use load::{Load, MILLION, TICK};
+use texts::{Inline, Interned};
 
 const BASE: Load = Load { events: 5 * MILLION, keys: 100_000, days: 10, zipf: true };
 const A_DAY: Load = Load { days: 1, ..BASE };
@@ -35,18 +37,28 @@ const FLAT: f64 = 1.2;
 /// A name, and what runs.
 type Line = (&'static str, fn() -> Measured);
 
-const LINES: [Line; 13] = [
-    ("base: 5 M events, 100,000 keys, 10 days", || fold::run(BASE, |key| key, fold::stats)),
-    ("events x10", || fold::run(Load { events: 50 * MILLION, ..BASE }, |key| key, fold::stats)),
-    ("keys x100, by Zipf", || {
-        fold::run(Load { keys: 10 * MILLION, ..BASE }, |key| key, fold::stats)
+const LINES: [Line; 15] = [
+    ("base: 5 M events, 100,000 keys, 10 days", || {
+        fold::run(BASE, u64::from, u64::clone, fold::stats)
     }),
-    ("days x100", || fold::run(Load { days: 1_000, ..BASE }, |key| key, fold::stats)),
-    ("keys as strings of 20 bytes", || fold::run(BASE, |key| format!("{key:020}"), fold::stats)),
-    ("five aggregates, distinct and quantiles too", || fold::run(BASE, |key| key, fold::five)),
-    ("a day, 100,000 keys", || fold::run(A_DAY, |key| key, fold::stats)),
+    ("events x10", || {
+        fold::run(Load { events: 50 * MILLION, ..BASE }, u64::from, u64::clone, fold::stats)
+    }),
+    ("keys x100, by Zipf", || {
+        fold::run(Load { keys: 10 * MILLION, ..BASE }, u64::from, u64::clone, fold::stats)
+    }),
+    ("days x100", || fold::run(Load { days: 1_000, ..BASE }, u64::from, u64::clone, fold::stats)),
+    ("keys as strings of 20 bytes", || fold::run(BASE, text, String::clone, fold::stats)),
+    ("the same, interned", || fold::run(BASE, text, |text| Interned::of(text), fold::stats)),
+    ("the same, in the key itself", || fold::run(BASE, text, |text| Inline::of(text), fold::stats)),
+    ("five aggregates, distinct and quantiles too", || {
+        fold::run(BASE, u64::from, u64::clone, fold::five)
+    }),
+    ("a day, 100,000 keys", || fold::run(A_DAY, u64::from, u64::clone, fold::stats)),
     (MAP_SMALL, || fold::map(A_DAY)),
-    ("a day, 10 M keys, evenly, 20 M events", || fold::run(TEN_MILLION, |key| key, fold::stats)),
+    ("a day, 10 M keys, evenly, 20 M events", || {
+        fold::run(TEN_MILLION, u64::from, u64::clone, fold::stats)
+    }),
     (MAP_LARGE, || fold::map(TEN_MILLION)),
     (SEALED[0], || sealed::run(10)),
     (SEALED[1], || sealed::run(100)),
@@ -70,6 +82,11 @@ struct Measured {
     ratio: f64,
     /// Memory at its peak beyond that at the beginning; of sealed days, anonymous memory at its peak.
     bytes: f64,
+}
+
+/// Twenty digits.
+fn text(key: u64) -> String {
+    format!("{key:020}")
 }
 
 fn is_short() -> bool {
