@@ -3,7 +3,7 @@
 //! take any.
 //!
 //! Each line runs three times, each time in a process of its own, whose memory at its peak is that of the
-//! line; the figures are medians, but for the longest tick, where the best of the three counts. One tick of 100,000
+//! line. The figures are medians; of the ratios of the longest tick to the median one, the best is told. One tick of 100,000
 //! events is in flight; events are made between the ticks, and the time is that from a tick's push until
 //! it is visible. Count, sum and greatest value over all days and keys are compared with those of the events;
 //! without that, no figure is printed. `DAYFOLD_BENCH_SHORT=1` runs each line once, with a twentieth of the
@@ -100,33 +100,33 @@ fn main() -> ExitCode {
         println!("{}", LINES[line.parse::<usize>().unwrap()].1().to_line());
         return ExitCode::SUCCESS;
     }
+    let chosen: Vec<usize> = (0..LINES.len())
+        .filter(|line| arguments.first().is_none_or(|word| LINES[*line].0.contains(word.as_str())))
+        .collect();
+    let mut runs = vec![Vec::new(); LINES.len()];
+    // In turn, so that a time in which the machine is slow for other reasons is that of no line alone.
+    for _ in 0..if is_short() { 1 } else { 3 } {
+        chosen.iter().for_each(|line| runs[*line].push(run(*line)));
+    }
     println!(
         "{:<44} {:>10} {:>10} {:>10} {:>7} {:>9}",
         "", "events/s", "tick, p50", "longest", "best", "memory"
     );
-    let (mut before, mut fewest, mut kept) = (None, None, true);
-    for (number, (name, _)) in LINES.iter().enumerate() {
-        if arguments.first().is_some_and(|word| !name.contains(word.as_str())) {
-            continue;
-        }
-        let measured = median(number, name);
+    let (mut fewest, mut kept) = (None, true);
+    for line in chosen {
+        let (name, measured) = (LINES[line].0, Measured::median(&runs[line]));
         measured.print(name);
-        match (*name, before) {
-            (MAP_SMALL | MAP_LARGE, Some(ours)) => {
-                kept &=
-                    bounded("memory, to that of the hash map", ours / measured.bytes, MEMORY_RATIO);
+        match name {
+            MAP_SMALL | MAP_LARGE if !runs[line - 1].is_empty() => {
+                let ratio = Measured::median(&runs[line - 1]).bytes / measured.bytes;
+                kept &= bounded("memory, to that of the hash map", ratio, MEMORY_RATIO);
             }
-            (name, _) if SEALED.contains(&name) => {
-                let fewest = *fewest.get_or_insert(measured.bytes);
-                kept &= bounded(
-                    "anonymous memory, to that of the fewest",
-                    measured.bytes / fewest,
-                    FLAT,
-                );
+            _ if SEALED.contains(&name) => {
+                let ratio = measured.bytes / *fewest.get_or_insert(measured.bytes);
+                kept &= bounded("anonymous memory, to that of the fewest", ratio, FLAT);
             }
             _ => {}
         }
-        before = Some(measured.bytes);
     }
     ExitCode::from(u8::from(!kept))
 }
@@ -139,30 +139,13 @@ fn bounded(what: &str, ratio: f64, bound: f64) -> bool {
     kept
 }
 
-/// Runs a line in processes of its own.
-fn median(number: usize, name: &str) -> Measured {
+/// Runs a line in a process of its own.
+fn run(line: usize) -> Measured {
     let this = std::env::current_exe().unwrap();
-    let run = |_| {
-        let mut command = Command::new(&this);
-        let output = command.arg(format!("line={number}")).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the line has failed: {name}\n{errors}");
-        Measured::from_line(&String::from_utf8_lossy(&output.stdout))
-    };
-    let runs: Vec<Measured> = (0..if is_short() { 1 } else { 3 }).map(run).collect();
-    let sorted = |of: fn(&Measured) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
-    let middle = |of| sorted(of)[runs.len() / 2];
-    Measured {
-        rate: middle(|run| run.rate),
-        p50: Duration::from_secs_f64(middle(|run| run.p50.as_secs_f64())),
-        longest: Duration::from_secs_f64(middle(|run| run.longest.as_secs_f64())),
-        ratio: sorted(|run| run.ratio)[0],
-        bytes: middle(|run| run.bytes),
-    }
+    let output = Command::new(this).arg(format!("line={line}")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the line has failed: {}\n{errors}", LINES[line].0);
+    Measured::from_line(&String::from_utf8_lossy(&output.stdout))
 }
 
 impl Measured {
@@ -173,6 +156,24 @@ impl Measured {
         let (p50, longest) = (ticks[ticks.len() / 2], ticks[ticks.len() - 1]);
         let ratio = longest.as_secs_f64() / p50.as_secs_f64();
         Measured { rate, p50, longest, ratio, bytes: bytes as f64 }
+    }
+
+    /// The medians of several runs, and the best ratio.
+    fn median(runs: &[Measured]) -> Measured {
+        let sorted = |of: fn(&Measured) -> f64| {
+            let mut values: Vec<f64> = runs.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let middle = |of| sorted(of)[runs.len() / 2];
+        let seconds = |of| Duration::from_secs_f64(middle(of));
+        Measured {
+            rate: middle(|run| run.rate),
+            p50: seconds(|run| run.p50.as_secs_f64()),
+            longest: seconds(|run| run.longest.as_secs_f64()),
+            ratio: sorted(|run| run.ratio)[0],
+            bytes: middle(|run| run.bytes),
+        }
     }
 
     fn to_line(self) -> String {
