@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Aggregate, Count, Decimal, Distinct, Max, Quantiles, Sum};
-use dayfold::key::Key;
+use dayfold::key::{Key, check_key_laws};
 use dayfold::serve::{Answer, Query};
 use dayfold::time::{DayRange, EventTime};
 use dayfold::view::View;
@@ -67,6 +67,8 @@ pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
     key: impl Fn(&E) -> K + Send + Sync + 'static,
     aggregate: impl Fn(u64) -> A + Send + Sync + 'static,
 ) -> Measured {
+    let sample: Vec<K> = (0..20).map(|rank| key(&make(workload::key(rank)))).collect();
+    check_key_laws(&sample);
     timely::execute_directly(move |worker| {
         let before = memory::of(memory::NOW);
         let view = View::new("growth").unwrap();
