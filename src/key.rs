@@ -230,6 +230,11 @@ fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
+    // Hardly a text has a zero byte, and to look for one is quicker than to copy byte by byte.
+    if !bytes.contains(&0) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     for &byte in bytes {
         out.push(byte);
         if byte == 0 {
@@ -242,20 +247,19 @@ fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     let error = KeyError { expected: "byte string" };
     let mut out = Vec::new();
     loop {
-        match **bytes {
-            [0, 0, ref rest @ ..] => {
+        let zero = bytes.iter().position(|byte| *byte == 0).ok_or_else(|| error.clone())?;
+        let (head, tail) = bytes.split_at(zero);
+        out.extend_from_slice(head);
+        match tail {
+            [0, 0, rest @ ..] => {
                 *bytes = rest;
                 return Ok(out);
             }
-            [0, 0xFF, ref rest @ ..] => {
+            [0, 0xFF, rest @ ..] => {
                 out.push(0);
                 *bytes = rest;
             }
-            [0, ..] | [] => return Err(error),
-            [byte, ref rest @ ..] => {
-                out.push(byte);
-                *bytes = rest;
-            }
+            _ => return Err(error),
         }
     }
 }

@@ -3,6 +3,8 @@
 // Each benchmark takes what it needs of it.
 #![allow(dead_code)]
 
+pub(crate) mod sealed;
+
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};

@@ -116,9 +116,20 @@ impl Distinct {
         }
     }
 
+    fn add_coupon(&mut self, other: u32) {
+        match &mut self.0 {
+            Form::One(coupon) if *coupon == other => {}
+            Form::One(coupon) => {
+                self.0 = Form::Coupons(vec![other.min(*coupon), other.max(*coupon)]);
+            }
+            Form::Coupons(coupons) => sorted::insert(coupons, other),
+            Form::Registers(registers) => raise(registers, other),
+        }
+        self.settle();
+    }
+
     fn add_coupons(&mut self, others: &[u32]) {
         match &mut self.0 {
-            Form::One(coupon) if others == [*coupon] => {}
             Form::One(coupon) => {
                 let mut coupons = vec![*coupon];
                 sorted::merge(&mut coupons, others);
@@ -142,7 +153,7 @@ impl Distinct {
         // Beside registers, the few coupons of this state only raise some.
         let few = std::mem::replace(&mut self.0, Form::Registers(others.into()));
         match &few {
-            Form::One(coupon) => self.add_coupons(&[*coupon]),
+            Form::One(coupon) => self.add_coupon(*coupon),
             Form::Coupons(coupons) => self.add_coupons(coupons),
             Form::Registers(_) => {}
         }
@@ -192,7 +203,7 @@ impl IsZero for Distinct {
 impl Semigroup for Distinct {
     fn plus_equals(&mut self, rhs: &Distinct) {
         match &rhs.0 {
-            Form::One(coupon) => self.add_coupons(&[*coupon]),
+            Form::One(coupon) => self.add_coupon(*coupon),
             Form::Coupons(coupons) => self.add_coupons(coupons),
             Form::Registers(registers) => self.add_registers(registers),
         }

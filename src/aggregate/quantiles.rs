@@ -4,7 +4,7 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Units, bucket, middle, rounded};
-use super::sorted::{self, Run};
+use super::sorted::{self, Entry, Run};
 use super::{Aggregate, Decimal};
 
 /// The most values that are kept exactly.
@@ -145,9 +145,12 @@ fn key_at<K: Copy>(runs: &[Run<K>], rank: u128) -> Option<K> {
 fn to_buckets(runs: &[Run<Units>]) -> Vec<Run<i32>> {
     let mut buckets: Vec<Run<i32>> = Vec::new();
     // Buckets ascend with the values, so runs of one bucket are neighbours.
-    for group in runs.chunk_by(|left, right| bucket(left.key.get()) == bucket(right.key.get())) {
-        let count = group.iter().fold(0u64, |sum, run| sum.wrapping_add(run.count()));
-        buckets.push(Run::new(bucket(group[0].key.get()), count));
+    for run in runs {
+        let next = Run::new(bucket(run.key.get()), run.count());
+        match buckets.last_mut() {
+            Some(last) if last.key == next.key => last.join(&next),
+            _ => buckets.push(next),
+        }
     }
     buckets
 }
@@ -176,7 +179,10 @@ impl Form {
     /// Adds up to [`MOST_EXACT`] values in all.
     fn add_exactly(&mut self, other: &Form) {
         if let Form::One(value) = self {
-            *self = Form::Exact(vec![Run::new(*value, 1)]);
+            // A second value is about to come: room for it, and for no more.
+            let mut runs = Vec::with_capacity(2);
+            runs.push(Run::new(*value, 1));
+            *self = Form::Exact(runs);
         }
         match (self, other) {
             (Form::Exact(runs), Form::One(value)) => sorted::insert(runs, Run::new(*value, 1)),

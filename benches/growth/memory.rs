@@ -1,0 +1,15 @@
+//! What the system knows of the memory of this process.
+
+/// Memory that is resident, and the most that ever was, in bytes.
+pub(crate) const NOW: &str = "VmRSS:";
+pub(crate) const PEAK: &str = "VmHWM:";
+/// Of what is resident, what no file stands behind.
+pub(crate) const ANONYMOUS: &str = "RssAnon:";
+
+/// One of these; 0 where the system does not tell.
+pub(crate) fn of(line: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let found = status.lines().find_map(|found| found.strip_prefix(line));
+    let kilobytes = found.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
+    kilobytes.unwrap_or(0usize) * 1_024
+}

@@ -1,0 +1,25 @@
+//! The parts, each by itself: keys, aggregates, ticks, sealed days, the log. What they are together is in the
+//! other benchmarks.
+//!
+//! Each one looks at its result once before it is timed, and panics if that is wrong: no figure is printed.
+//! A word after `--` runs those that have it in their path; `--sample-count` and the other options are
+//! [divan](https://docs.rs/divan)'s. With `DAYFOLD_BENCH_SHORT=1` each runs once, and its time is not told.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod aggregates;
+mod keys;
+mod log;
+mod sealed;
+mod ticks;
+#[path = "../workload/mod.rs"]
+mod workload;
+
+fn main() {
+    let divan = divan::Divan::from_args();
+    if is_short() { divan.test_benches() } else { divan.main() }
+}
+
+fn is_short() -> bool {
+    std::env::var_os("DAYFOLD_BENCH_SHORT").is_some()
+}
