@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{BLOCK_BYTES, State, Stop};
 use super::clock::{Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
@@ -17,8 +18,6 @@ use super::row::{Refused, RowBlock};
 use super::time::parse_time;
 use crate::time::EventTime;
 
-/// A block is full with so many bytes of memory, whatever the limit of rows.
-const BLOCK_BYTES: usize = 8 << 20;
 /// Columns may be selected repeatedly: so many bytes of one row at most.
 pub(super) const SELECTED_BYTES: usize = 64 << 20;
 
@@ -158,13 +157,6 @@ pub struct CsvSource {
     /// Whether an arrival that fell back was reported.
     warned: bool,
     state: State,
-}
-
-enum State {
-    Good,
-    /// The error is due, after the rows before it.
-    Failing(SourceError),
-    Failed,
 }
 
 impl CsvSource {
@@ -319,29 +311,10 @@ impl CsvSource {
     /// # Errors
     /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
     pub fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Good => self.state = State::Good,
-            State::Failing(error) => return Err(error),
-            State::Failed => return Err(SourceError::Failed { name: self.name().to_owned() }),
-        }
+        self.state.check(self.records.stream().name())?;
         let mut block = RowBlock::new(self.options.fields.len());
         let stop = self.fill(&mut block, limit);
-        let nothing = block.is_empty() && block.refused.is_empty();
-        match stop {
-            Err(error) if nothing => {
-                self.state = State::Failed;
-                Err(error)
-            }
-            Err(error) => {
-                self.state = State::Failing(error);
-                Ok(Read::Rows(block))
-            }
-            Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
-            Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
-            Ok(Stop::Later) if nothing => Ok(Read::Later),
-            Ok(Stop::End) if nothing => Ok(Read::End),
-            Ok(_) => Ok(Read::Rows(block)),
-        }
+        self.state.end(block, stop)
     }
 
     /// Appends rows to `block` until something stops it.
@@ -445,15 +418,6 @@ impl fmt::Debug for CsvSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CsvSource").field("name", &self.name()).finish_non_exhaustive()
     }
-}
-
-/// Why a block is not continued.
-enum Stop {
-    Full,
-    Clock(EventTime),
-    Bytes,
-    Later,
-    End,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sources: where the rows of a replay come from.
+//! Sources: where events come from that are read.
 //!
 //! One worker reads the file. It alone decides what depends on the order of rows: the event time of
 //! each, which of them are refused by time, and how far the source's clock has come. What it reads it
@@ -10,10 +10,12 @@
 //! - [`Input`]: files, gzip, standard input
 //! - [`Format`]: CSV, or JSON lines with the feature `json`
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
+//! - [`Source`]: a source of one's own, of records of any kind
 //! - [`RefusedWriter`]: the file of refused rows
 //!
 //! Nothing here reads a clock: the wall clock is given with each [`CsvSource::read`].
 
+mod blocks;
 mod clock;
 mod csv;
 mod error;
@@ -22,15 +24,19 @@ mod header;
 mod input;
 #[cfg(feature = "json")]
 mod json;
+mod own;
 mod records;
 mod refused;
 mod row;
 mod time;
 
+pub(crate) use blocks::{Blocks, OwnPlace, Place};
 pub use csv::{Consumed, CsvOptions, CsvSource, Format, Progress, Read, ReadLimit};
 pub use error::SourceError;
 pub use header::HEADER_MAX;
 pub use input::Input;
+pub(crate) use own::Own;
+pub use own::{Next, Source};
 pub use records::{RECORD_MAX, Tail};
 pub use refused::{RefusedWriter, push_cell};
 pub use row::{Refused, Row, RowBlock};
