@@ -41,3 +41,16 @@ fn a_handle_in_an_async_service() {
 fn sealed_days_are_imported() {
     check("05-import-sealed-days", "1970-01-01  /prices: 25\n");
 }
+
+#[test]
+fn a_source_of_ones_own() {
+    check(
+        "06-own-source",
+        "from byte 0\n\
+         record 2 refused: a clock that was not set\n\
+         meter 7: 2 readings, 300 Wh\n\
+         from byte 48\n\
+         record 4 refused: 2000000 Wh is more than the cable carries\n\
+         meter 7: 4 readings, 401 Wh\n",
+    );
+}
