@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dayfold::aggregate::{Count, Sum};
-use dayfold::engine::Measures;
+use dayfold::engine::{Measures, Resume};
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{Next, Row, Source, SourceError};
@@ -82,11 +82,11 @@ fn run(folder: &Path, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
         Engine::new().data(folder.join("data")).log(every, |reading: &Reading| reading.0);
     let used =
         engine.view(View::new("used")?, Measures::none(), |&(time, meter, used): &Reading| {
-            Some((time, meter, (Count::one(), Sum::of(used.into()))))
+            Some((time, meter, (Count::one(), Sum::of(used))))
         });
     let file = file.to_owned();
     let engine = engine.source(
-        move |resume| {
+        move |resume: &Resume<'_, u64>| {
             let at = resume.consumed().unwrap_or(0);
             println!("from byte {at}");
             Ok(Some(Meters::open(&file, at)?))

@@ -79,7 +79,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use handle::{AskError, Asked, Measures, ViewHandle};
+pub use handle::{AskError, Asked, Measures, ViewHandle, ViewState};
 pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
