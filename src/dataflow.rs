@@ -188,12 +188,12 @@ impl ViewStatus {
 
     /// How often days have closed that are not sealed on all workers yet: a bound on what a source may run
     /// ahead. What was let in is sealed without anything more being let in, so waiting for it always ends.
-    pub fn closed(&self) -> usize {
+    pub(crate) fn closed(&self) -> usize {
         self.state.closed()
     }
 
     /// The latest moment that any event here carries.
-    pub fn newest(&self) -> Option<Moment> {
+    pub(crate) fn newest(&self) -> Option<Moment> {
         self.state.newest()
     }
 
@@ -205,7 +205,7 @@ impl ViewStatus {
     }
 
     /// Gives the view up: what is not sealed yet will not be.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.state.abandon();
     }
 }

@@ -68,7 +68,7 @@ impl CsvOptions {
 
 /// Where one call of [`CsvSource::read`] stops.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadLimit {
+pub(crate) struct ReadLimit {
     /// Rows of a block, refused ones included; at least one is read.
     pub rows: usize,
     /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
@@ -83,7 +83,7 @@ pub struct ReadLimit {
 /// What one call of [`CsvSource::read`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Read {
+pub(crate) enum Read {
     /// The next rows or refusals, at least one of either.
     Rows(RowBlock),
     /// The next row would take the clock to the limit or beyond. It will be the first of the next
@@ -102,7 +102,7 @@ pub enum Read {
 
 /// How far a reader has come since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Accepted rows.
     pub rows: u64,
     /// Refused rows.
@@ -221,7 +221,7 @@ impl CsvSource {
     /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
     ///
     /// If that content did not end in the end of a line, that is all that may follow it: otherwise the
-    /// file's last row is not any more the one that was read. [`Progress`] counts from here.
+    /// file's last row is not any more the one that was read. Progress counts from here.
     ///
     /// # Errors
     /// [`SourceError::Changed`], naming both sides, if the content is shorter, is different, or goes on
@@ -272,29 +272,29 @@ impl CsvSource {
     }
 
     /// The pace at which an engine plays it back, if it has one.
-    pub fn pace(&self) -> Option<f64> {
+    pub(crate) fn pace(&self) -> Option<f64> {
         self.pace
     }
 
     /// The name of the source in messages.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.records.stream().name()
     }
 
     /// The clock with the last row handed out; [`EventTime::MIN`] before the first.
-    pub fn clock(&self) -> EventTime {
+    pub(crate) fn clock(&self) -> EventTime {
         self.clock
     }
 
     /// How far the reader has come.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let stream = self.records.stream();
         let (bytes_read, bytes_total) = (stream.position(), stream.total());
         Progress { rows: self.rows, refused: self.refused, bytes_read, bytes_total }
     }
 
     /// What was handed out so far, with blank lines that were skipped behind it.
-    pub fn consumed(&self) -> Consumed {
+    pub(crate) fn consumed(&self) -> Consumed {
         Consumed {
             bytes: self.records.position(),
             digest: self.records.digest(),
@@ -310,7 +310,7 @@ impl CsvSource {
     ///
     /// # Errors
     /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
-    pub fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
+    pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
         self.state.check(self.records.stream().name())?;
         let mut block = RowBlock::new(self.options.fields.len());
         let stop = self.fill(&mut block, limit);

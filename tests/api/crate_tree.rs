@@ -148,7 +148,7 @@ pub(crate) fn feature(attributes: &[Attribute]) -> Option<String> {
     let features = conditions.filter_map(|attribute| {
         text(attribute).strip_prefix("feature = ").map(|name| name.trim_matches('"').to_owned())
     });
-    features.last()
+    features.reduce(|_, last| last)
 }
 
 fn is_for_tests(attributes: &[Attribute]) -> bool {

@@ -70,6 +70,9 @@ impl Listing<'_> {
                     let items = &self.of.module(&inner).items;
                     let is_it = |item: &&Item| ident(item).is_some_and(|ident| ident == original);
                     let item = items.iter().find(is_it).expect("it was found there");
+                    if attributes(item).is_none_or(|(attributes, _)| is_hidden(attributes)) {
+                        continue;
+                    }
                     let is_listed = self.places.contains_key(&(inner.clone(), original.clone()));
                     if is_listed || *name != original {
                         self.again.push((format!("{path}::{name}"), (inner, original)));
