@@ -3,7 +3,7 @@
 //!     cargo run --example 05-import-sealed-days
 //!
 //! The first dataflow seals a day into a folder. The second one, which has a time of its own, joins what is
-//! sealed with a table of names. Before: `04-service`.
+//! sealed with a table of names. Before: `04-service`. Next: `06-own-source`.
 
 use std::sync::Arc;
 

@@ -188,12 +188,12 @@ impl ViewStatus {
 
     /// How often days have closed that are not sealed on all workers yet: a bound on what a source may run
     /// ahead. What was let in is sealed without anything more being let in, so waiting for it always ends.
-    pub fn closed(&self) -> usize {
+    pub(crate) fn closed(&self) -> usize {
         self.state.closed()
     }
 
     /// The latest moment that any event here carries.
-    pub fn newest(&self) -> Option<Moment> {
+    pub(crate) fn newest(&self) -> Option<Moment> {
         self.state.newest()
     }
 
@@ -205,7 +205,7 @@ impl ViewStatus {
     }
 
     /// Gives the view up: what is not sealed yet will not be.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.state.abandon();
     }
 }
@@ -216,6 +216,10 @@ impl ViewStatus {
 pub struct ViewNumbers {
     /// The last closing that is sealed.
     pub sealed_through: Option<Day>,
+    /// The first day of which the view holds something here, sealed or not.
+    pub first_day: Option<Day>,
+    /// The last one.
+    pub last_day: Option<Day>,
     /// Days with a batch view.
     pub sealed_days: usize,
     /// Days with events that are not sealed.
@@ -229,6 +233,24 @@ pub struct ViewNumbers {
     /// Events of the whole view that came late since the program started, as far as this worker has
     /// heard.
     pub late: u64,
+}
+
+impl ViewNumbers {
+    /// Those of two workers, as one says it of both: days from the first to the last, sealed where both have
+    /// sealed, groups of either, and of the rest what the one has that has more.
+    pub(crate) fn with(self, other: ViewNumbers) -> ViewNumbers {
+        ViewNumbers {
+            sealed_through: self.sealed_through.min(other.sealed_through),
+            first_day: self.first_day.into_iter().chain(other.first_day).min(),
+            last_day: self.last_day.max(other.last_day),
+            sealed_days: self.sealed_days.max(other.sealed_days),
+            unsealed_days: self.unsealed_days.max(other.unsealed_days),
+            groups: self.groups + other.groups,
+            deltas: self.deltas.max(other.deltas),
+            closed: self.closed.max(other.closed),
+            late: self.late.max(other.late),
+        }
+    }
 }
 
 trait Inspect {

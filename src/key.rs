@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub use dayfold_derive::Key;
 
 /// The number of partitions of every view's keys; the unit of exchange, of tables and of files.
-pub const PARTITIONS: usize = 256;
+pub(crate) const PARTITIONS: usize = 256;
 
 /// A key of a view: integers, `bool`, `String`, bytes, options and tuples of these; a struct of keys, by
 /// derive; or the embedder's own type.
@@ -120,12 +120,14 @@ pub fn encoded<K: Key>(key: &K) -> Vec<u8> {
 ///
 /// Bits 49 to 56: below the seven top bits that tell slots of a hash table apart and above the low
 /// ones that find a slot, so that tables of one partition still spread.
+#[doc(hidden)]
 #[inline]
 pub fn partition(hash: u64) -> usize {
     (hash >> 49) as usize & (PARTITIONS - 1)
 }
 
 /// The position of a key with this hash in sealed files, which are sorted by it: the partition first.
+#[doc(hidden)]
 #[inline]
 pub fn sort_position(hash: u64) -> u64 {
     hash.rotate_left(7)
@@ -138,6 +140,7 @@ pub(crate) fn hash_at(position: u64) -> u64 {
 }
 
 /// The worker that owns a partition.
+#[doc(hidden)]
 #[inline]
 pub fn owner(partition: usize, peers: usize) -> usize {
     partition % peers

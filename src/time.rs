@@ -306,20 +306,20 @@ struct Span {
 
 /// Finds days of event times that mostly fall on the same few days, without zone arithmetic for each.
 #[derive(Debug)]
-pub struct DayFinder {
+pub(crate) struct DayFinder {
     calendar: Calendar,
     span: Span,
 }
 
 impl DayFinder {
     /// A finder over the days of `calendar`.
-    pub fn new(calendar: Calendar) -> DayFinder {
+    pub(crate) fn new(calendar: Calendar) -> DayFinder {
         DayFinder { calendar, span: Span { lower: 0, upper: 0, day: Day(0) } }
     }
 
     /// The local date at `time`, the same as [`Calendar::day_of`].
     #[inline]
-    pub fn day_of(&mut self, time: EventTime) -> Day {
+    pub(crate) fn day_of(&mut self, time: EventTime) -> Day {
         if time < self.span.lower || self.span.upper <= time {
             self.span = self.calendar.span_at(time);
         }

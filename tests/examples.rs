@@ -112,3 +112,16 @@ fn the_tour_of_recovery_is_the_same_for_any_number_of_processes() {
     let data = folder.path().join("data");
     check_group("recover", 2, 2, &format!("--data {}", data.display()), expect);
 }
+
+#[test]
+fn a_source_of_ones_own() {
+    check(
+        "06-own-source",
+        "from byte 0\n\
+         record 2 refused: a clock that was not set\n\
+         meter 7: 2 readings, 300 Wh\n\
+         from byte 48\n\
+         record 4 refused: 2000000 Wh is more than the cable carries\n\
+         meter 7: 4 readings, 401 Wh\n",
+    );
+}

@@ -3,19 +3,19 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{
     AskError, LiveOptions, Measures, PushRefusal, Pusher, Running, Subscription, ViewHandle,
 };
 use dayfold::serve::Query;
-use dayfold::time::DayRange;
-use dayfold::view::View;
-use dayfold::{Cluster, Engine};
+use dayfold::time::{Day, DayRange};
+use dayfold::view::{LimitError, Limits, View};
+use dayfold::{Cluster, Engine, ViewNumbers};
 
 /// Event time, key, value.
 type Event = (i64, u64, i64);
@@ -25,6 +25,7 @@ type Totals = (Count, Sum);
 const LONG: Duration = Duration::from_secs(60);
 /// Noon of a day, and a clock that stays there.
 const NOON: i64 = 1_714_557_600_000;
+const DAY_MS: i64 = 86_400_000;
 
 fn start(
     workers: usize,
@@ -333,4 +334,75 @@ fn oracle_each_delivered_answer_is_a_moment_of_what_was_pushed() {
         }
         assert_eq!(handle.waiting(), (0, 0));
     }
+}
+
+/// Waits until the numbers are so.
+#[track_caller]
+fn await_numbers(
+    handle: &ViewHandle<u64, Totals>,
+    is: impl Fn(&ViewNumbers) -> bool,
+) -> ViewNumbers {
+    let started = Instant::now();
+    loop {
+        let state = handle.status();
+        assert!(state.error.is_none(), "{state:?}");
+        if is(&state.numbers) {
+            return state.numbers;
+        }
+        assert!(started.elapsed() < LONG, "{state:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_state_of_a_view_is_known_without_asking_it() {
+    let days: Vec<Day> = (-1..=2).map(|n| Day((NOON / DAY_MS) as i32 + n)).collect();
+    for workers in 1..=3 {
+        let now = Arc::new(AtomicI64::new(NOON));
+        let clock = Arc::clone(&now);
+        let (handle, pusher, running) =
+            start(workers, |engine| engine.clock(move || clock.load(Ordering::SeqCst)));
+        // Of each key one worker has both days.
+        let events = |day: i64| (0..50).map(move |key| (NOON + day * DAY_MS, key, 1)).collect();
+        push(&pusher, events(0));
+        push(&pusher, events(1));
+        let numbers = await_numbers(&handle, |numbers| numbers.last_day == Some(days[2]));
+        assert_eq!(numbers.first_day, Some(days[1]));
+        assert_eq!(numbers.sealed_days, 0);
+        await_numbers(&handle, |numbers| (numbers.unsealed_days, numbers.groups) == (2, 100));
+
+        now.store(NOON + DAY_MS, Ordering::SeqCst);
+        handle.wait_sealed_through(days[1], LONG).unwrap();
+        let numbers = handle.status().numbers;
+        assert_eq!((numbers.sealed_through, numbers.sealed_days), (Some(days[1]), 1));
+        assert_eq!((numbers.first_day, numbers.last_day), (Some(days[1]), Some(days[2])));
+        push(&pusher, events(-1));
+        await_numbers(&handle, |numbers| {
+            (numbers.first_day, numbers.late, numbers.groups) == (Some(days[0]), 50, 100)
+        });
+        drop(pusher);
+        running.finish().unwrap();
+        let numbers = handle.status().numbers;
+        assert_eq!((numbers.first_day, numbers.last_day), (Some(days[0]), Some(days[2])));
+        assert_eq!((numbers.sealed_through, numbers.sealed_days), (Some(days[2]), 3));
+        assert_eq!((numbers.unsealed_days, numbers.groups), (0, 0));
+    }
+}
+
+#[test]
+fn the_state_of_a_view_says_what_went_wrong() {
+    let mut engine = Engine::<Event>::new().clock(|| NOON);
+    let limits = Limits::new(10, 10, usize::MAX);
+    let view = View::new("small").unwrap().limits(limits);
+    let handle = engine
+        .view(view, Measures::none(), |&(time, key, _): &Event| Some((time, key, Count::one())));
+    let state = handle.status();
+    assert!(state.numbers == ViewNumbers::default() && state.error.is_none());
+    let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
+    let running = engine.start(Cluster::workers(2)).unwrap();
+    drop(pusher.push((0..1_000).map(|key| (NOON, key, 1)).collect()));
+    assert!(running.wait_stopped(LONG));
+    drop(running);
+    let error = handle.status().error.unwrap();
+    assert!(error.downcast_ref::<LimitError>().is_some(), "{error}");
 }

@@ -30,7 +30,7 @@ impl<K: Key, A: Aggregate> BatchFile<K, A> {
     }
 
     fn coverage() -> Coverage {
-        Coverage::of_owner(0, 1)
+        Coverage::ALL
     }
 }
 

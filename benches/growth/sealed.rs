@@ -65,7 +65,7 @@ pub(crate) fn run(days: u64) -> Measured {
             queries.advance_to(now);
             worker.step_or_park_while(Some(Duration::from_millis(1)), || {
                 peak = peak.max(memory::of(memory::ANONYMOUS));
-                probe.less_than(&now) || status.closed() > 0
+                probe.less_than(&now) || status.numbers().closed > 0
             });
             ticks.push(start.elapsed());
         }

@@ -92,7 +92,7 @@ impl Small {
         let end = self.view.upper(self.view.calendar().day_of(START + i64::from(day) * DAY_MS));
         self.advance(Moment::new(end, self.now.tick + 1));
         let Small { worker, probe, now, status, .. } = self;
-        worker.step_or_park_while(None, || probe.less_than(now) || status.closed() > 0);
+        worker.step_or_park_while(None, || probe.less_than(now) || status.numbers().closed > 0);
     }
 
     fn check(&mut self) {

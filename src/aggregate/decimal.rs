@@ -100,7 +100,7 @@ impl Decimal {
     ///
     /// # Panics
     /// If `count` is 0.
-    pub fn ratio_string(units: i128, count: u64, digits: u32) -> String {
+    pub(crate) fn ratio_string(units: i128, count: u64, digits: u32) -> String {
         assert!(count > 0, "no values have no mean: {units} units divided by 0");
         // Below 2⁹⁴, so that ten times a remainder is still far below 2¹²⁸.
         let divisor = u128::from(count) * u128::from(UNITS_PER_ONE);

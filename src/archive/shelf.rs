@@ -109,6 +109,11 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.days
     }
 
+    /// The first and the last of them.
+    pub(crate) fn span(&self) -> Option<(Day, Day)> {
+        Some((self.files.first()?.day, self.files.last()?.day))
+    }
+
     /// Puts a revision in the place of the older ones that it covers, as far as no newer one does. A file
     /// is opened again when it is needed.
     pub(crate) fn put(&mut self, mut part: LivePart<K, A>) {

@@ -23,7 +23,7 @@ impl Coverage {
     ///
     /// # Panics
     /// If `worker` is not below `peers`.
-    pub fn of_owner(worker: usize, peers: usize) -> Coverage {
+    pub(crate) fn of_owner(worker: usize, peers: usize) -> Coverage {
         assert!(worker < peers, "worker {worker} of {peers}");
         (0..PARTITIONS).filter(|&partition| owner(partition, peers) == worker).collect()
     }
@@ -38,32 +38,27 @@ impl Coverage {
     ///
     /// # Panics
     /// If it is not below [`PARTITIONS`].
-    pub fn insert(&mut self, partition: usize) {
+    pub(crate) fn insert(&mut self, partition: usize) {
         assert!(partition < PARTITIONS, "partition {partition} of {PARTITIONS}");
         self.0[partition / 64] |= 1 << (partition % 64);
     }
 
     /// The partitions in either set.
     #[must_use]
-    pub fn union(self, other: Coverage) -> Coverage {
+    pub(crate) fn union(self, other: Coverage) -> Coverage {
         Coverage(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
     /// The partitions in both sets.
     #[must_use]
-    pub fn intersection(self, other: Coverage) -> Coverage {
+    pub(crate) fn intersection(self, other: Coverage) -> Coverage {
         Coverage(std::array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
     /// The partitions in this set that are not in `other`.
     #[must_use]
-    pub fn difference(self, other: Coverage) -> Coverage {
+    pub(crate) fn difference(self, other: Coverage) -> Coverage {
         Coverage(std::array::from_fn(|word| self.0[word] & !other.0[word]))
-    }
-
-    /// Whether every partition of this set is in `other`.
-    pub fn is_subset(self, other: Coverage) -> bool {
-        self.difference(other).is_empty()
     }
 
     /// Whether the set is empty.
@@ -122,8 +117,8 @@ mod tests {
         let even = Coverage::of_owner(0, 2);
         assert_eq!(even.len(), 128);
         assert_eq!(Coverage::ALL.difference(even), Coverage::of_owner(1, 2));
-        assert!(Coverage::of_owner(2, 4).is_subset(even));
-        assert!(!even.is_subset(Coverage::of_owner(2, 4)));
+        assert!(Coverage::of_owner(2, 4).difference(even).is_empty());
+        assert!(!even.difference(Coverage::of_owner(2, 4)).is_empty());
         assert!(!Coverage::ALL.contains(PARTITIONS));
         assert_eq!([3, 255].into_iter().collect::<Coverage>().iter().collect::<Vec<_>>(), [3, 255]);
     }

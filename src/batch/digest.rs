@@ -25,7 +25,7 @@ impl Digest {
     ///
     /// # Errors
     /// If the aggregate refuses to be serialised.
-    pub fn of<K: Key, A: Aggregate>(key: &K, aggregate: &A) -> bincode::Result<Digest> {
+    pub(crate) fn of<K: Key, A: Aggregate>(key: &K, aggregate: &A) -> bincode::Result<Digest> {
         let mut row = Vec::new();
         key.encode(&mut row);
         codec::encode(aggregate, &mut row)?;

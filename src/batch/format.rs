@@ -29,6 +29,7 @@ pub(super) const ALIGNMENT: usize = 8;
 pub(super) const ROW_INDEX_BYTES: usize = 12;
 
 /// What a file says about itself.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchMeta {
     /// The name of the view.
@@ -42,6 +43,7 @@ pub struct BatchMeta {
 }
 
 /// What was written.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchSummary {
     /// The number of rows.

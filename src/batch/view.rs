@@ -16,6 +16,7 @@ use crate::key::{Key, KeyRange, sort_position};
 ///
 /// Nothing is decoded but the rows that are asked for. Not checked: that the file was written with the
 /// types `K` and `A`; the manifest remembers them, and rows that do not decode are errors.
+#[doc(hidden)]
 pub struct BatchView<K, A> {
     raw: Arc<RawBatch>,
     types: PhantomData<fn() -> (K, A)>,
@@ -202,6 +203,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
 }
 
 /// The rows of some partitions of a batch view, in file order; see [`BatchView::scan`].
+#[doc(hidden)]
 pub struct Scan<'a, K, A> {
     raw: &'a RawBatch,
     coverage: Coverage,

@@ -17,6 +17,7 @@ use crate::key::{Key, partition, sort_position};
 /// Holds one section in memory. After an error the writer and what it wrote are of no use.
 /// Not guaranteed: anything about the sink before `finish` has returned,
 /// nor that the sink is flushed or synced after it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct BatchWriter<W: Write> {
     sink: W,

@@ -45,6 +45,8 @@ pub(crate) trait WorkerView {
     fn begin_task(&mut self, id: u64, task: Task);
     /// Goes on with it; returns what has ended.
     fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
+    /// Tells those who look from other threads how the view is here.
+    fn publish(&self);
     /// Why the view cannot go on, if so.
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     /// Sends what still waits, and asks for the last answers of subscribers, if the last complete moment is
@@ -90,7 +92,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
         let sealed = self.status.sealed_through();
         if sealed != self.sealed {
             self.sealed = sealed;
-            self.mailbox.note_sealing(self.worker, sealed);
+            self.mailbox.note_sealing(self.worker, self.status.numbers());
         }
         if !complete.recovered {
             return;
@@ -150,6 +152,10 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
 
     fn next_due(&self) -> Option<Instant> {
         self.standing.borrow().next_due()
+    }
+
+    fn publish(&self) {
+        self.mailbox.publish(self.worker, self.status.numbers(), self.error());
     }
 
     fn status(&self) -> &ViewStatus {

@@ -11,6 +11,7 @@ use super::maintenance::{Kind, MaintainError, Maintained, Task};
 use super::slot::{Closed, Taker};
 use super::subscription::Subscription;
 use crate::aggregate::{Aggregate, Decimal};
+use crate::dataflow::ViewNumbers;
 use crate::key::Key;
 use crate::serve::{Answer, MeasureFn, Query};
 use crate::time::{Day, DayRange};
@@ -135,6 +136,13 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.mailbox.wait_sealed(day, limit)
     }
 
+    /// How the view is on the workers of this process: its first and last day, up to which day it is sealed, how
+    /// much is not, and what went wrong. It asks nobody: the workers tell it every 20 ms, and when days are sealed.
+    /// It can be called before the engine has started and after it has stopped.
+    pub fn status(&self) -> ViewState {
+        self.mailbox.status()
+    }
+
     /// How many queries wait to be taken up by a worker, and how many subscriptions there are, in this
     /// process.
     pub fn waiting(&self) -> (usize, usize) {
@@ -168,6 +176,20 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         }
         result.recv().unwrap_or(Err(MaintainError::Stopped))
     }
+}
+
+/// What went wrong with a view.
+pub(super) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
+
+/// How a view of an engine is, in this process.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ViewState {
+    /// Those of all workers together. Days are sealed that all have sealed; days are counted by the worker that has
+    /// most of them. Other processes have other keys, and may have other days.
+    pub numbers: ViewNumbers,
+    /// Why the view has stopped, and with it the engine.
+    pub error: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// A query that was asked. It is a future of its answer, for any runtime; threads wait for it instead. Dropped

@@ -11,6 +11,7 @@ use super::resume::Known;
 use super::running::{EngineError, Shared};
 use crate::cluster::Met;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
+use crate::source::Place;
 use crate::store::Store;
 use crate::time::{Day, EventTime};
 use crate::view::View;
@@ -141,10 +142,8 @@ fn first_floor(
     views: &[View],
     is_read: bool,
 ) -> EventTime {
-    let reached = match (is_read, known.prefix) {
-        (true, prefix) => prefix.map(|prefix| prefix.clock),
-        (false, _) => state_floor,
-    };
+    let read = || known.prefix.as_ref().map(Place::clock);
+    let reached = if is_read { read() } else { state_floor };
     let floors = views.iter().filter_map(|view| Some(view.floor_at(reached?)));
     floors.max().unwrap_or(EventTime::MIN)
 }

@@ -6,11 +6,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::handle::AskError;
+use super::handle::{AskError, ViewError, ViewState};
 use super::maintenance::{MaintainError, Maintained, Task};
 use super::slot::{Giver, Taker, slot};
 use super::subscription::Delivered;
 use crate::aggregate::Aggregate;
+use crate::dataflow::ViewNumbers;
 use crate::key::Key;
 use crate::serve::{Answer, Query};
 use crate::time::Day;
@@ -74,8 +75,9 @@ struct Inner<K: Key, A: Aggregate> {
     /// All that are wanted.
     subscribers: usize,
     tasks: VecDeque<AskedTask>,
-    /// What each worker of this process has sealed.
-    sealed: BTreeMap<usize, Option<Day>>,
+    /// What each worker of this process has said of itself.
+    numbers: BTreeMap<usize, ViewNumbers>,
+    error: Option<ViewError>,
     /// The thread that takes all this up.
     worker: Option<Thread>,
     closed: bool,
@@ -111,7 +113,8 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             left: Vec::new(),
             subscribers: 0,
             tasks: VecDeque::new(),
-            sealed: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            error: None,
             worker: None,
             closed: false,
         };
@@ -216,24 +219,39 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
 
     /// Expects a worker of this process.
     pub(super) fn expect(&self, worker: usize) {
-        self.lock().sealed.insert(worker, None);
+        self.lock().numbers.insert(worker, ViewNumbers::default());
     }
 
     /// Says that sealed days have gone live on a worker.
-    pub(super) fn note_sealing(&self, worker: usize, through: Option<Day>) {
+    pub(super) fn note_sealing(&self, worker: usize, numbers: ViewNumbers) {
         self.sealings.fetch_add(1, Ordering::AcqRel);
+        self.publish(worker, numbers, None);
+        self.lock().wake();
+    }
+
+    /// Says how the view is on a worker.
+    pub(super) fn publish(&self, worker: usize, numbers: ViewNumbers, error: Option<ViewError>) {
         let mut inner = self.lock();
-        inner.sealed.insert(worker, through);
-        inner.wake();
+        inner.numbers.insert(worker, numbers);
+        if inner.error.is_none() {
+            inner.error = error;
+        }
         drop(inner);
         self.sealed.notify_all();
+    }
+
+    /// How the view is on all workers of this process.
+    pub(super) fn status(&self) -> ViewState {
+        let inner = self.lock();
+        let numbers = inner.numbers.values().copied().reduce(ViewNumbers::with);
+        ViewState { numbers: numbers.unwrap_or_default(), error: inner.error.clone() }
     }
 
     /// Waits until a day, and those before it, are sealed on all workers of this process.
     pub(super) fn wait_sealed(&self, day: Day, limit: Duration) -> Result<(), AskError> {
         let is_sealed = |inner: &Inner<K, A>| {
-            let mut workers = inner.sealed.values();
-            workers.len() > 0 && workers.all(|through| *through >= Some(day))
+            let mut workers = inner.numbers.values();
+            workers.len() > 0 && workers.all(|numbers| numbers.sealed_through >= Some(day))
         };
         let waits = |inner: &mut Inner<K, A>| !inner.closed && !is_sealed(inner);
         let waited = self.sealed.wait_timeout_while(self.lock(), limit, waits);

@@ -80,7 +80,7 @@ use std::sync::{Arc, Mutex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use handle::{AskError, Asked, Measures, ViewHandle};
+pub use handle::{AskError, Asked, Measures, ViewHandle, ViewState};
 pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
@@ -95,8 +95,8 @@ use crate::archive::{Archive, ArchiveError, Finding};
 use crate::cluster::{Cluster, Word};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
-use crate::source::{CsvSource, Refused, Row};
-use crate::store::{Disk, Looked, Storage, StoreConfig};
+use crate::source::{Blocks, CsvSource, Own, Refused, Row, Source};
+use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
 use clock::Clock;
@@ -105,6 +105,7 @@ use logging::{LogConfig, Logging};
 use mailbox::AskLimits;
 use reader::Feeding;
 use receipt::Waits;
+use resume::Known;
 use running::{Outcome, Shared};
 use start::Start;
 use view::{EngineView, TypedView};
@@ -229,9 +230,38 @@ impl<E: Send + Sync + 'static> Engine<E> {
         open: impl FnOnce(&Resume<'_>) -> Result<Option<CsvSource>, EngineError> + Send + 'static,
         parse: impl Fn(&Row<'_>) -> Result<E, String> + Send + Sync + 'static,
     ) -> Self {
-        let refused = self.feeding.take().and_then(|feeding| feeding.refused);
-        self.feeding = Some(Feeding { open: Box::new(open), parse: Arc::new(parse), refused });
+        let open = move |store: Option<&Store>, known: &Known| {
+            let resume = Resume::new(store, known, resume::of_text)?;
+            Ok(open(&resume)?.map(|source| Box::new(source) as Box<dyn Blocks>))
+        };
+        self.feed(Box::new(open), Arc::new(parse));
         self
+    }
+
+    /// Reads events from a source of one's own, in the place of [`Engine::csv`] and as it does: `open` is told at
+    /// which position the source has to be opened ([`Resume::consumed`]; `None` is its beginning), and `parse`
+    /// makes an event of each record ([`Row::raw`]), on all workers.
+    ///
+    /// With a log, a run that is killed goes on at that position, and each record counts once. Without one, every
+    /// run begins where the program says.
+    #[must_use]
+    pub fn source<S: Source + 'static>(
+        mut self,
+        open: impl FnOnce(&Resume<'_, S::Position>) -> Result<Option<S>, EngineError> + Send + 'static,
+        parse: impl Fn(&Row<'_>) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Self {
+        let open = move |store: Option<&Store>, known: &Known| {
+            let resume = Resume::new(store, known, resume::of_own)?;
+            let source = open(&resume)?.map(|source| Own::new(source, known.own()));
+            Ok(source.map(|source| Box::new(source) as Box<dyn Blocks>))
+        };
+        self.feed(Box::new(open), Arc::new(parse));
+        self
+    }
+
+    fn feed(&mut self, open: Box<reader::Open>, parse: Arc<reader::Parse<E>>) {
+        let refused = self.feeding.take().and_then(|feeding| feeding.refused);
+        self.feeding = Some(Feeding { open, parse, refused });
     }
 
     /// Takes events that other threads push; their clock is the wall clock. Every process of a cluster
@@ -243,7 +273,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Hands each refused row to `keep`, in the order of the source, on worker 0 of process 0. An error
-    /// of `keep` stops the engine. To be called after [`Engine::csv`]; before it, it does nothing.
+    /// of `keep` stops the engine. To be called after [`Engine::csv`] or [`Engine::source`]; before them, it does nothing.
     #[must_use]
     pub fn refused(
         mut self,

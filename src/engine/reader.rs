@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::feed::{Ack, Deal, Feed};
 use super::pacer::Pacer;
-use super::resume::{Known, Resume, is_before, range};
+use super::resume::{Known, is_before, range};
 use super::running::{EngineError, Outcome, Shared};
 use crate::archive::Archive;
 use crate::log::SourceRange;
-use crate::source::{Consumed, CsvSource, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
+use crate::source::{Blocks, Place, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
+use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
 
@@ -30,7 +31,9 @@ const BLOCKS_AHEAD: u64 = 4;
 /// How long the reading thread sleeps at the end of a file that is followed.
 const POLL: Duration = Duration::from_millis(50);
 
-type Open = dyn FnOnce(&Resume<'_>) -> Result<Option<CsvSource>, EngineError> + Send;
+/// What an opened source is, if there is one.
+pub(crate) type Opened = Result<Option<Box<dyn Blocks>>, EngineError>;
+pub(crate) type Open = dyn FnOnce(Option<&Store>, &Known) -> Opened + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
 
@@ -46,12 +49,12 @@ enum Found {
     /// It is open, or there is none.
     Opened,
     /// Rows, the range that they take up, and what of the source has been handed out with them.
-    Rows(RowBlock, SourceRange, Consumed),
+    Rows(RowBlock, SourceRange, Place),
     /// The log has what follows: the rows of it that were refused, and how the source stands behind it.
-    Known(Vec<Refused>, Consumed),
+    Known(Vec<Refused>, Place),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
-    End(Option<Consumed>),
+    End(Option<Place>),
     Failed(EngineError),
 }
 
@@ -97,7 +100,7 @@ impl Reader {
                 worker.unpark();
                 !gone
             };
-            let source = open(&Resume::new(archive.store().map(Arc::as_ref), &known));
+            let source = open(archive.store().map(Arc::as_ref), &known);
             // Reading may block for long after the engine has ended, and the folder is to be free by then.
             drop(archive);
             match source {
@@ -132,24 +135,24 @@ impl Reader {
                 self.stage = Stage::Reading;
                 feed.broadcast(&Deal::Begin);
             }
-            Ok(Found::Rows(block, range, consumed)) => {
+            Ok(Found::Rows(block, range, place)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block, range });
                 self.dealt += 1;
-                self.shared.set_consumed(consumed);
+                self.shared.set_place(place);
             }
-            Ok(Found::Known(refused, consumed)) => {
+            Ok(Found::Known(refused, place)) => {
                 // As if a worker had entered it, so that refused rows are kept in the order of the source.
                 self.early.insert(self.dealt, refused);
                 self.dealt += 1;
-                self.shared.set_consumed(consumed);
+                self.shared.set_place(place);
                 self.collect(Vec::new())?;
             }
             Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
             Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
-            Ok(Found::End(consumed)) => {
-                if let Some(consumed) = consumed {
-                    self.shared.set_consumed(consumed);
+            Ok(Found::End(place)) => {
+                if let Some(place) = place {
+                    self.shared.set_place(place);
                 }
                 self.stage = Stage::Ending(Ok(()));
             }
@@ -197,7 +200,7 @@ impl Reader {
 /// events are late depends on the order of the source alone. What the log has already is read and not
 /// dealt: it moves the clock as it did.
 fn read_all(
-    source: Option<CsvSource>,
+    source: Option<Box<dyn Blocks>>,
     shared: &Shared,
     known: &Known,
     send: impl Fn(Found) -> bool,
@@ -240,7 +243,7 @@ fn read_all(
 
 /// A source that is being read, and what the log has of it.
 struct Reading<'a> {
-    source: CsvSource,
+    source: Box<dyn Blocks>,
     shared: &'a Shared,
     known: &'a Known,
     watermark: EventTime,
@@ -253,8 +256,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(source: CsvSource, shared: &'a Shared, known: &'a Known) -> Reading<'a> {
-        let from = known.prefix.map_or(0, |prefix| prefix.bytes);
+    fn new(source: Box<dyn Blocks>, shared: &'a Shared, known: &'a Known) -> Reading<'a> {
+        let from = known.prefix.as_ref().map_or(0, Place::at);
         let refusal = known.refused_in_prefix;
         let pacer = Pacer::new(source.pace());
         Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal, pacer }
@@ -273,7 +276,7 @@ impl<'a> Reading<'a> {
         let clock = clock.unwrap_or(EventTime::MAX);
         let part = self.known.committed.get(self.part);
         let inside = part.is_some_and(|part| part.from <= self.from);
-        let bytes = part.map_or(u64::MAX, |part| if inside { part.to.bytes } else { part.from });
+        let bytes = part.map_or(u64::MAX, |part| if inside { part.to.at() } else { part.from });
         // What the log has was played already.
         let due = if part.is_some() { EventTime::MAX } else { self.pacer.due() };
         let now = self.shared.clock.now();
@@ -281,10 +284,10 @@ impl<'a> Reading<'a> {
         Ok(match self.source.read(limit)? {
             Read::Rows(_) if inside => None,
             Read::Rows(block) => {
-                let consumed = self.source.consumed();
-                let range = range(SOURCE, self.from, &consumed);
-                self.from = consumed.bytes;
-                Some(Found::Rows(block, range, consumed))
+                let place = self.source.place();
+                let range = range(SOURCE, self.from, &place);
+                self.from = place.at();
+                Some(Found::Rows(block, range, place))
             }
             Read::AtClock { clock } if clock >= due => {
                 self.pacer.wait(clock);
@@ -297,7 +300,12 @@ impl<'a> Reading<'a> {
             }
             Read::AtBytes => self.pass_known()?,
             // Those of the log were whole rows, and are not there.
-            Read::Later if let Some(part) = part => return Err(self.changed(&part.to)),
+            Read::Later
+                if let Some(part) = part
+                    && self.source.has_its_past() =>
+            {
+                return Err(self.changed(&part.to));
+            }
             Read::Later => {
                 std::thread::sleep(POLL);
                 None
@@ -311,13 +319,13 @@ impl<'a> Reading<'a> {
 
     /// The end; before it, what is left of the content: a header without rows, or blank lines.
     fn end(&mut self) -> Found {
-        let consumed = self.source.consumed();
-        if consumed.bytes == self.from {
-            return Found::End(Some(consumed));
+        let place = self.source.place();
+        if place.at() == self.from {
+            return Found::End(Some(place));
         }
-        let range = range(SOURCE, self.from, &consumed);
-        self.from = consumed.bytes;
-        Found::Rows(RowBlock::default(), range, consumed)
+        let range = range(SOURCE, self.from, &place);
+        self.from = place.at();
+        Found::Rows(RowBlock::default(), range, place)
     }
 
     /// Passes the beginning or the end of a part that the log has.
@@ -327,25 +335,24 @@ impl<'a> Reading<'a> {
             self.from = part.from;
             return Ok(None);
         }
-        let consumed = self.source.consumed();
-        if consumed != part.to {
+        let place = self.source.place();
+        if place != part.to {
             return Err(self.changed(&part.to));
         }
         let refused = &self.known.refused[self.refusal..];
-        let count = refused.partition_point(|row| is_before(row, &consumed));
+        let count = refused.partition_point(|row| is_before(row, &place));
         self.refusal += count;
         self.part += 1;
-        self.from = consumed.bytes;
-        Ok(Some(Found::Known(refused[..count].to_vec(), consumed)))
+        self.from = place.at();
+        Ok(Some(Found::Known(refused[..count].to_vec(), place)))
     }
 
     /// The source is not any more what the log has of it.
-    fn changed(&self, expected: &Consumed) -> SourceError {
-        let side = |at: &Consumed| format!("{} bytes with XXH3-128 {:032x}", at.bytes, at.digest);
+    fn changed(&self, expected: &Place) -> SourceError {
         SourceError::Changed {
             name: self.source.name().to_owned(),
-            expected: side(expected),
-            found: side(&self.source.consumed()),
+            expected: expected.to_string(),
+            found: self.source.place().to_string(),
         }
     }
 }
@@ -378,7 +385,7 @@ mod tests {
     use super::super::clock::Clock;
     use super::super::resume::Known;
     use super::*;
-    use crate::source::{CsvOptions, Input};
+    use crate::source::{CsvOptions, CsvSource, Input};
 
     fn open(content: &str) -> CsvSource {
         let bytes = std::io::Cursor::new(content.to_owned().into_bytes());
@@ -392,21 +399,21 @@ mod tests {
             let limit =
                 ReadLimit { rows, clock: EventTime::MAX, bytes: u64::MAX, now: EventTime::MAX };
             assert!(matches!(source.read(limit), Ok(Read::Rows(_))));
-            source.consumed()
+            source.place()
         };
         let (begin, end) = (read(2), read(2));
-        let ranges = [range(SOURCE, begin.bytes, &end)];
+        let ranges = [range(SOURCE, begin.at(), &end)];
         let refused = Refused { line: 4, reason: "no".to_owned(), row: Vec::new() };
         let known = Known::new(&ranges, vec![refused]).unwrap();
         let shared = Shared::new(vec![], 1, EventTime::MIN, 0, Clock::default(), Arc::default());
         let told = std::cell::RefCell::new(Vec::new());
-        read_all(Some(open(content)), &shared, &known, |found| {
+        read_all(Some(Box::new(open(content))), &shared, &known, |found| {
             told.borrow_mut().push(match found {
                 Found::Rows(block, range, _) => {
                     format!("{} rows, {} to {}", block.len(), range.from, range.to)
                 }
                 Found::Known(refused, consumed) => {
-                    format!("{} refused, known to {}", refused.len(), consumed.bytes)
+                    format!("{} refused, known to {}", refused.len(), consumed.at())
                 }
                 Found::Failed(error) => error.to_string(),
                 Found::End(_) => "end".to_owned(),

@@ -1,7 +1,10 @@
 //! Where a source goes on that earlier runs have read: what of it is in the log, and what is not.
 
+use bincode::Options;
+use serde::de::DeserializeOwned;
+
 use crate::log::SourceRange;
-use crate::source::{Consumed, Refused, Tail};
+use crate::source::{Consumed, OwnPlace, Place, Refused, SourceError, Tail};
 use crate::store::Store;
 
 /// What is known of a source when it is opened: what earlier runs have committed of it.
@@ -9,22 +12,25 @@ use crate::store::Store;
 /// Workers commit the blocks that were dealt to them, each in its own log. A run that was cut short may
 /// leave holes: a block whose worker had not committed it, before one whose worker had. The source is
 /// opened behind the part without holes; of what follows, committed blocks are read and not entered.
-#[derive(Debug, Default)]
-pub struct Resume<'a> {
+///
+/// `P` says where it goes on: the [`Position`](crate::source::Source::Position) of a source of one's own.
+#[derive(Debug)]
+pub struct Resume<'a, P = Consumed> {
     store: Option<&'a Store>,
-    committed: &'a [Committed],
-    prefix: Option<Consumed>,
-    refused: &'a [Refused],
+    known: &'a Known,
+    prefix: Option<P>,
 }
 
-impl<'a> Resume<'a> {
-    pub(super) fn new(store: Option<&'a Store>, known: &'a Known) -> Resume<'a> {
-        Resume {
-            store,
-            committed: &known.committed,
-            prefix: known.prefix,
-            refused: &known.refused[..known.refused_in_prefix],
-        }
+impl<'a, P> Resume<'a, P> {
+    /// # Errors
+    /// What `position` says of the end of the part without holes.
+    pub(super) fn new(
+        store: Option<&'a Store>,
+        known: &'a Known,
+        position: impl FnOnce(&Place) -> Result<P, SourceError>,
+    ) -> Result<Resume<'a, P>, SourceError> {
+        let prefix = known.prefix.as_ref().map(position).transpose()?;
+        Ok(Resume { store, known, prefix })
     }
 
     /// The data folder, if there is one.
@@ -35,19 +41,24 @@ impl<'a> Resume<'a> {
     /// What the log has of the source without a hole: open it behind that, with
     /// [`CsvSource::resume_after`](crate::source::CsvSource::resume_after). `None`: open it from its
     /// beginning.
-    pub fn consumed(&self) -> Option<Consumed> {
-        self.prefix
+    ///
+    /// For a source of one's own it is the position at which it has to be opened.
+    pub fn consumed(&self) -> Option<P>
+    where
+        P: Clone,
+    {
+        self.prefix.clone()
     }
 
     /// Whether the log has anything of the source.
     pub fn is_fresh(&self) -> bool {
-        self.prefix.is_none() && self.committed.is_empty()
+        self.prefix.is_none() && self.known.committed.is_empty()
     }
 
     /// The rows refused up to there, in the order of the source. Those behind come to
     /// [`Engine::refused`](crate::Engine::refused) again, also those that the log has.
     pub fn refused(&self) -> &'a [Refused] {
-        self.refused
+        &self.known.refused[..self.known.refused_in_prefix]
     }
 }
 
@@ -55,7 +66,7 @@ impl<'a> Resume<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Without a hole from the beginning up to here.
-    pub(super) prefix: Option<Consumed>,
+    pub(super) prefix: Option<Place>,
     /// What is committed behind a hole, in order.
     pub(super) committed: Vec<Committed>,
     /// All committed refusals, in the order of the source.
@@ -67,13 +78,21 @@ pub(crate) struct Known {
 /// A committed part of a source behind a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Committed {
-    /// Where it begins, in bytes of content.
+    /// Where it begins, as [`Place::at`] has it.
     pub(super) from: u64,
     /// How the source stood at its end.
-    pub(super) to: Consumed,
+    pub(super) to: Place,
 }
 
 impl Known {
+    /// Where the part without holes ends in a source of one's own.
+    pub(super) fn own(&self) -> Option<&OwnPlace> {
+        match &self.prefix {
+            Some(Place::Own(own)) => Some(own),
+            Some(Place::Text(_)) | None => None,
+        }
+    }
+
     /// Adds up the ranges of one source, and the rows of it that were refused.
     ///
     /// # Errors
@@ -84,7 +103,7 @@ impl Known {
         let mut ranges: Vec<&SourceRange> = ranges.iter().collect();
         ranges.sort_by_key(|range| (range.from, range.to));
         for range in ranges {
-            let to: Consumed = bincode::deserialize(&range.mark)
+            let to = Place::decode(&range.mark)
                 .map_err(|error| format!("the log's mark of a source cannot be read: {error}"))?;
             if range.from <= end {
                 if range.to >= end {
@@ -95,36 +114,65 @@ impl Known {
             }
         }
         known.refused.sort_by_key(|refused| refused.line);
-        known.refused_in_prefix = match known.prefix {
-            Some(prefix) => known.refused.partition_point(|row| is_before(row, &prefix)),
+        known.refused_in_prefix = match &known.prefix {
+            Some(prefix) => known.refused.partition_point(|row| is_before(row, prefix)),
             None => 0,
         };
         Ok(known)
     }
 }
 
+/// How far a [`CsvSource`](crate::source::CsvSource) was read.
+pub(super) fn of_text(place: &Place) -> Result<Consumed, SourceError> {
+    match place {
+        Place::Text(consumed) => Ok(*consumed),
+        Place::Own(_) => Err(of_another_kind(place, "rows of text")),
+    }
+}
+
+/// The position at which a source of one's own goes on.
+pub(super) fn of_own<P: DeserializeOwned>(place: &Place) -> Result<P, SourceError> {
+    let position = match place {
+        Place::Own(own) => {
+            bincode::options().with_fixint_encoding().deserialize(&own.position).ok()
+        }
+        Place::Text(_) => None,
+    };
+    let what = || format!("a source with positions of the type {}", std::any::type_name::<P>());
+    position.ok_or_else(|| of_another_kind(place, &what()))
+}
+
+/// The log has another source than the program.
+fn of_another_kind(place: &Place, found: &str) -> SourceError {
+    let name = "the source".to_owned();
+    SourceError::Changed { name, expected: place.to_string(), found: found.to_owned() }
+}
+
 /// Whether a refused row is in what was consumed.
-pub(super) fn is_before(refused: &Refused, consumed: &Consumed) -> bool {
-    match consumed.tail {
-        // The next record begins on this line.
-        Tail::Line => refused.line < consumed.line,
-        // The last record goes up to the end of the file, on this line.
-        Tail::Open | Tail::Unfinished => refused.line <= consumed.line,
+pub(super) fn is_before(refused: &Refused, place: &Place) -> bool {
+    match place {
+        Place::Text(consumed) => match consumed.tail {
+            // The next record begins on this line.
+            Tail::Line => refused.line < consumed.line,
+            // The last record goes up to the end of the file, on this line.
+            Tail::Open | Tail::Unfinished => refused.line <= consumed.line,
+        },
+        Place::Own(own) => refused.line <= own.records,
     }
 }
 
 /// The range that a block takes up, for the log.
-pub(super) fn range(source: usize, from: u64, to: &Consumed) -> SourceRange {
-    let mark = bincode::serialize(to).expect("a mark holds nothing that cannot be encoded");
-    SourceRange { source: source as u32, from, to: to.bytes, mark }
+pub(super) fn range(source: usize, from: u64, to: &Place) -> SourceRange {
+    SourceRange { source: source as u32, from, to: to.at(), mark: to.encode() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn consumed(bytes: u64, line: u64) -> Consumed {
-        Consumed { bytes, digest: u128::from(bytes), line, clock: 0, tail: Tail::Line }
+    fn consumed(bytes: u64, line: u64) -> Place {
+        let digest = u128::from(bytes);
+        Place::Text(Consumed { bytes, digest, line, clock: 0, tail: Tail::Line })
     }
 
     fn refusal(line: u64) -> Refused {
@@ -137,12 +185,14 @@ mod tests {
         let ranges = [of(50, 60, 6), of(0, 20, 3), of(80, 90, 9), of(20, 40, 5)];
         let known = Known::new(&ranges, [7, 2, 4, 5].map(refusal).to_vec()).unwrap();
         assert_eq!(known.prefix, Some(consumed(40, 5)));
-        let behind: Vec<_> = known.committed.iter().map(|c| (c.from, c.to.bytes)).collect();
+        let behind: Vec<_> = known.committed.iter().map(|c| (c.from, c.to.at())).collect();
         assert_eq!(behind, [(50, 60), (80, 90)]);
         assert_eq!(known.refused_in_prefix, 2, "those on lines 2 and 4");
-        let resume = Resume::new(None, &known);
+        let resume = Resume::new(None, &known, of_text).unwrap();
         assert_eq!(resume.refused().iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4]);
-        assert!(!resume.is_fresh() && Resume::new(None, &Known::default()).is_fresh());
+        assert!(!resume.is_fresh());
+        let none = Known::default();
+        assert!(Resume::new(None, &none, of_text).unwrap().is_fresh());
     }
 
     #[test]
@@ -151,5 +201,21 @@ mod tests {
         assert_eq!((known.prefix, known.refused_in_prefix, known.committed.len()), (None, 0, 1));
         let mark = Vec::new();
         assert!(Known::new(&[SourceRange { source: 0, from: 0, to: 1, mark }], vec![]).is_err());
+    }
+
+    #[test]
+    fn a_source_of_another_kind_is_refused() {
+        let position = bincode::serialize(&(7u64, 8u64)).unwrap();
+        let own = Place::Own(OwnPlace { records: 3, clock: 0, position });
+        let known = Known::new(&[range(0, 0, &own)], [3, 4].map(refusal).to_vec()).unwrap();
+        assert_eq!(known.refused_in_prefix, 1, "the third record");
+        let resume = Resume::new(None, &known, of_own::<(u64, u64)>).unwrap();
+        assert_eq!(resume.consumed(), Some((7, 8)));
+        let error = Resume::new(None, &known, of_text).unwrap_err().to_string();
+        assert!(error.ends_with("now there are rows of text"), "{error}");
+        let error = Resume::new(None, &known, of_own::<u64>).unwrap_err().to_string();
+        assert!(error.contains("3 records") && error.ends_with("of the type u64"), "{error}");
+        let text = Known::new(&[range(0, 0, &consumed(40, 5))], vec![]).unwrap();
+        assert!(Resume::new(None, &text, of_own::<u64>).is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
 use crate::dataflow::ViewNumbers;
 use crate::log::LogError;
-use crate::source::{Consumed, SourceError};
+use crate::source::{Consumed, Place, SourceError};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
 use crate::view::View;
@@ -144,7 +144,7 @@ struct State {
     requested: Option<Outcome>,
     workers: Vec<std::thread::Thread>,
     progress: Progress,
-    consumed: Option<Consumed>,
+    place: Option<Place>,
 }
 
 impl State {
@@ -342,8 +342,8 @@ impl Shared {
         state.progress.bytes_total = read.bytes_total;
     }
 
-    pub(crate) fn set_consumed(&self, consumed: Consumed) {
-        self.lock().consumed = Some(consumed);
+    pub(crate) fn set_place(&self, place: Place) {
+        self.lock().place = Some(place);
     }
 
     pub(crate) fn set_live(&self, watermark: Option<EventTime>) {
@@ -394,9 +394,12 @@ impl Running {
         self.archive.as_ref().and_then(Archive::store).map(Arc::as_ref)
     }
 
-    /// What was read of the source, once it has ended, on the process that read it.
+    /// What was read of a [`CsvSource`](crate::source::CsvSource), once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
-        self.shared.lock().consumed
+        match self.shared.lock().place {
+            Some(Place::Text(consumed)) => Some(consumed),
+            Some(Place::Own(_)) | None => None,
+        }
     }
 
     /// A look at the engine that other threads can take.

@@ -549,6 +549,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     fn publish(&mut self) {
         self.published = Instant::now();
+        self.views.iter().for_each(|view| view.publish());
         if self.worker.index().is_multiple_of(self.start.shared.threads) {
             let numbers = self.views.iter().map(|view| view.status().numbers()).collect();
             let shared = &self.start.shared;

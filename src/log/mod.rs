@@ -48,7 +48,7 @@
 //! files do not hold what it names. Of what a `synced` one names, nothing may be missing. Not
 //! noticed: damage to the last record only, which looks like a tail.
 //!
-//! [`scan`] reads what counts, [`repair`] removes the rest. It also writes anew, once, what counts and may not be
+//! [`scan`] reads what counts, a repair (when an engine starts) removes the rest. It also writes anew, once, what counts and may not be
 //! durable: the streams of runs that it has not seen before, and the files that were not synced. (To sync them is
 //! not enough: where a sync has failed before, the next one may succeed and make nothing durable.)
 //!
@@ -78,7 +78,7 @@ pub use frames::{Frame, Frames, Verified, refused_rows, verify};
 pub(crate) use once::{ONCE_KEPT_MS, OnceKey};
 pub use record::SourceRange;
 pub(crate) use record::merged;
-pub use repair::{Repaired, repair};
+pub(crate) use repair::{Repaired, repair};
 pub use scan::{LogFile, LogState, StreamInfo, scan};
 pub(crate) use writer::{Entry, LogHandle, LogWriter};
 

@@ -16,7 +16,7 @@ use crate::store::Storage;
 /// What [`repair`] has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Repaired {
+pub(crate) struct Repaired {
     /// Commit streams that were written anew: their runs had not been repaired yet.
     pub streams: u64,
     /// Files of events and refused rows that were cut, and by how many bytes together.
@@ -51,7 +51,11 @@ impl fmt::Display for Repaired {
 /// # Errors
 /// As [`scan`](super::scan), nothing was changed then; or [`LogError::Io`] if something could not
 /// be removed or synced.
-pub fn repair(storage: &dyn Storage, part: &Path, before_run: u64) -> Result<Repaired, LogError> {
+pub(crate) fn repair(
+    storage: &dyn Storage,
+    part: &Path,
+    before_run: u64,
+) -> Result<Repaired, LogError> {
     let layout = Layout::new(part);
     let mut repaired = Repaired::default();
     let streams = accept::streams(storage, &layout, before_run)?;

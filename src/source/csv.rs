@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{BLOCK_BYTES, State, Stop};
 use super::clock::{Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
@@ -17,8 +18,6 @@ use super::row::{Refused, RowBlock};
 use super::time::parse_time;
 use crate::time::EventTime;
 
-/// A block is full with so many bytes of memory, whatever the limit of rows.
-const BLOCK_BYTES: usize = 8 << 20;
 /// Columns may be selected repeatedly: so many bytes of one row at most.
 pub(super) const SELECTED_BYTES: usize = 64 << 20;
 
@@ -69,7 +68,7 @@ impl CsvOptions {
 
 /// Where one call of [`CsvSource::read`] stops.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadLimit {
+pub(crate) struct ReadLimit {
     /// Rows of a block, refused ones included; at least one is read.
     pub rows: usize,
     /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
@@ -84,7 +83,7 @@ pub struct ReadLimit {
 /// What one call of [`CsvSource::read`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Read {
+pub(crate) enum Read {
     /// The next rows or refusals, at least one of either.
     Rows(RowBlock),
     /// The next row would take the clock to the limit or beyond. It will be the first of the next
@@ -103,7 +102,7 @@ pub enum Read {
 
 /// How far a reader has come since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Accepted rows.
     pub rows: u64,
     /// Refused rows.
@@ -158,13 +157,6 @@ pub struct CsvSource {
     /// Whether an arrival that fell back was reported.
     warned: bool,
     state: State,
-}
-
-enum State {
-    Good,
-    /// The error is due, after the rows before it.
-    Failing(SourceError),
-    Failed,
 }
 
 impl CsvSource {
@@ -229,7 +221,7 @@ impl CsvSource {
     /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
     ///
     /// If that content did not end in the end of a line, that is all that may follow it: otherwise the
-    /// file's last row is not any more the one that was read. [`Progress`] counts from here.
+    /// file's last row is not any more the one that was read. Progress counts from here.
     ///
     /// # Errors
     /// [`SourceError::Changed`], naming both sides, if the content is shorter, is different, or goes on
@@ -280,29 +272,29 @@ impl CsvSource {
     }
 
     /// The pace at which an engine plays it back, if it has one.
-    pub fn pace(&self) -> Option<f64> {
+    pub(crate) fn pace(&self) -> Option<f64> {
         self.pace
     }
 
     /// The name of the source in messages.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.records.stream().name()
     }
 
     /// The clock with the last row handed out; [`EventTime::MIN`] before the first.
-    pub fn clock(&self) -> EventTime {
+    pub(crate) fn clock(&self) -> EventTime {
         self.clock
     }
 
     /// How far the reader has come.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         let stream = self.records.stream();
         let (bytes_read, bytes_total) = (stream.position(), stream.total());
         Progress { rows: self.rows, refused: self.refused, bytes_read, bytes_total }
     }
 
     /// What was handed out so far, with blank lines that were skipped behind it.
-    pub fn consumed(&self) -> Consumed {
+    pub(crate) fn consumed(&self) -> Consumed {
         Consumed {
             bytes: self.records.position(),
             digest: self.records.digest(),
@@ -318,30 +310,11 @@ impl CsvSource {
     ///
     /// # Errors
     /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
-    pub fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Good => self.state = State::Good,
-            State::Failing(error) => return Err(error),
-            State::Failed => return Err(SourceError::Failed { name: self.name().to_owned() }),
-        }
+    pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
+        self.state.check(self.records.stream().name())?;
         let mut block = RowBlock::new(self.options.fields.len());
         let stop = self.fill(&mut block, limit);
-        let nothing = block.is_empty() && block.refused.is_empty();
-        match stop {
-            Err(error) if nothing => {
-                self.state = State::Failed;
-                Err(error)
-            }
-            Err(error) => {
-                self.state = State::Failing(error);
-                Ok(Read::Rows(block))
-            }
-            Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
-            Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
-            Ok(Stop::Later) if nothing => Ok(Read::Later),
-            Ok(Stop::End) if nothing => Ok(Read::End),
-            Ok(_) => Ok(Read::Rows(block)),
-        }
+        self.state.end(block, stop)
     }
 
     /// Appends rows to `block` until something stops it.
@@ -445,15 +418,6 @@ impl fmt::Debug for CsvSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CsvSource").field("name", &self.name()).finish_non_exhaustive()
     }
-}
-
-/// Why a block is not continued.
-enum Stop {
-    Full,
-    Clock(EventTime),
-    Bytes,
-    Later,
-    End,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::error::SourceError;
 use super::records::{Found, RECORD_MAX, Records};
 
 /// Within so many bytes of the content the header has to end.
-pub const HEADER_MAX: usize = 1 << 20;
+pub(crate) const HEADER_MAX: usize = 1 << 20;
 
 /// Names of the columns, no two alike.
 pub(super) struct Header {

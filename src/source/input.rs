@@ -30,7 +30,7 @@ impl Input {
         Input { name: path.display().to_string(), kind: Kind::File(path) }
     }
 
-    /// A plain file that grows: at its end, [`Read::Later`](super::Read::Later) says that more may come.
+    /// A plain file that grows: at its end, the engine waits for more.
     /// The source has no end; whoever reads it ends. A row is read when the end of its line is there.
     ///
     /// The file may only be appended to. A file that became shorter, or whose name was given to another

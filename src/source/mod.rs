@@ -1,19 +1,21 @@
-//! Sources: where the rows of a replay come from.
+//! Sources: where events come from that are read.
 //!
 //! One worker reads the file. It alone decides what depends on the order of rows: the event time of
 //! each, which of them are refused by time, and how far the source's clock has come. What it reads it
-//! cuts into [`RowBlock`]s, which are dealt to all workers; these parse the fields in parallel. So the
+//! cuts into blocks of rows, which are dealt to all workers; these parse the fields in parallel. So the
 //! same rows are accepted, and days close at the same row, whatever the number of workers.
 //!
-//! - [`RowBlock`]: rows as they travel
+//! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`parse_time`]: the times that a cell may hold
 //! - [`Input`]: files, gzip, standard input
 //! - [`Format`]: CSV, or JSON lines with the feature `json`
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
+//! - [`Source`]: a source of one's own, of records of any kind
 //! - [`RefusedWriter`]: the file of refused rows
 //!
-//! Nothing here reads a clock: the wall clock is given with each [`CsvSource::read`].
+//! Nothing here reads a clock: the wall clock is given with each read.
 
+mod blocks;
 mod clock;
 mod csv;
 mod error;
@@ -22,16 +24,21 @@ mod header;
 mod input;
 #[cfg(feature = "json")]
 mod json;
+mod own;
 mod records;
 mod refused;
 mod row;
 mod time;
 
-pub use csv::{Consumed, CsvOptions, CsvSource, Format, Progress, Read, ReadLimit};
+pub(crate) use blocks::{Blocks, OwnPlace, Place};
+pub use csv::{Consumed, CsvOptions, CsvSource, Format};
+pub(crate) use csv::{Progress, Read, ReadLimit};
 pub use error::SourceError;
-pub use header::HEADER_MAX;
 pub use input::Input;
+pub(crate) use own::Own;
+pub use own::{Next, Source};
 pub use records::{RECORD_MAX, Tail};
 pub use refused::{RefusedWriter, push_cell};
-pub use row::{Refused, Row, RowBlock};
+pub(crate) use row::RowBlock;
+pub use row::{Refused, Row};
 pub use time::{TimeRefusal, parse_time};

@@ -10,7 +10,7 @@ use crate::time::EventTime;
 /// raw bytes, for the case that a worker has to refuse it. All bytes of a block lie one after the
 /// other; a block is a dozen allocations whatever the number of its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowBlock {
+pub(crate) struct RowBlock {
     /// Selected fields of each row.
     width: u32,
     #[serde(with = "packed")]
@@ -59,17 +59,17 @@ impl RowBlock {
     }
 
     /// The number of rows, without the refused ones.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lines.len()
     }
 
     /// Whether the block has no rows. It may still have refused ones.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// The rows, in the order of the source.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Row<'_>> + '_ {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Row<'_>> + '_ {
         (0..self.len()).map(|index| Row { block: self, index })
     }
 }
@@ -84,7 +84,7 @@ fn slice<'a>(bytes: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
     &bytes[start..ends[index] as usize]
 }
 
-/// One row of a [`RowBlock`].
+/// One row of a source, or one record of a source of one's own.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     block: &'a RowBlock,
@@ -133,7 +133,7 @@ pub struct Refused {
 
 impl Refused {
     /// The refusal of `row` for `reason`.
-    pub fn new(row: Row<'_>, reason: impl Into<String>) -> Refused {
+    pub(crate) fn new(row: Row<'_>, reason: impl Into<String>) -> Refused {
         Refused { line: row.line(), reason: reason.into(), row: row.raw().to_vec() }
     }
 }

@@ -33,17 +33,29 @@ pub(crate) struct Delta<K: Key, A: Aggregate> {
     rows: usize,
     /// Made when the first query looks for a key: most deltas are folded before one does.
     index: OnceCell<HashTable<(u32, u32)>>,
+    /// Made when somebody looks, for the same reason.
+    span: OnceCell<Option<(Day, Day)>>,
 }
 
 impl<K: Key, A: Aggregate> Delta<K, A> {
     pub(crate) fn new(moment: Moment) -> Self {
-        Delta { moment, chunks: Vec::new(), rows: 0, index: OnceCell::new() }
+        let (index, span) = (OnceCell::new(), OnceCell::new());
+        Delta { moment, chunks: Vec::new(), rows: 0, index, span }
     }
 
     pub(crate) fn push(&mut self, chunk: Vec<Row<K, A>>) {
         self.rows += chunk.len();
         self.chunks.push(chunk);
-        self.index = OnceCell::new();
+        (self.index, self.span) = (OnceCell::new(), OnceCell::new());
+    }
+
+    /// The first and the last day.
+    pub(crate) fn span(&self) -> Option<(Day, Day)> {
+        *self.span.get_or_init(|| {
+            let mut days = self.rows().map(|row| row.day);
+            let first = days.next()?;
+            Some(days.fold((first, first), |(min, max), day| (min.min(day), max.max(day))))
+        })
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = &Row<K, A>> {

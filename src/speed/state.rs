@@ -296,8 +296,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
 
     pub(crate) fn numbers(&self) -> ViewNumbers {
         let everything = Moment { floor: i64::MAX, tick: u64::MAX };
+        let (first_day, last_day) = self.span().unzip();
         ViewNumbers {
             sealed_through: self.sealed_through,
+            first_day,
+            last_day,
             sealed_days: self.sealed.days(),
             unsealed_days: self.unsealed_days(),
             groups: self.unsealed.groups,
@@ -305,6 +308,16 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             closed: self.closed(),
             late: self.counts(everything).late,
         }
+    }
+
+    /// The first and the last day of which there is something.
+    fn span(&self) -> Option<(Day, Day)> {
+        let of_table = |place: Option<&(Day, Day)>| place.map(|&(day, _)| (day, day));
+        let tables = [self.tables.keys().next(), self.tables.keys().next_back()];
+        let frozen = [self.frozen.keys().next(), self.frozen.keys().next_back()];
+        let spans = tables.into_iter().chain(frozen).map(of_table);
+        let spans = spans.chain(self.deltas.iter().map(Delta::span)).chain([self.sealed.span()]);
+        spans.flatten().reduce(|(first, last), (day, other)| (first.min(day), last.max(other)))
     }
 
     /// Notes that all closings through this one have closed.

@@ -15,15 +15,15 @@
 //!
 //! # Sealing
 //!
-//! 1. A worker writes its files ([`Store::write_batch`]): under another name, synced, renamed.
-//! 2. It registers them ([`Store::prepare`]), also when it has none.
-//! 3. When all workers *of the group* have, each process commits ([`Store::commit`]): one record with all
+//! 1. A worker writes its files (`Store::write_batch`): under another name, synced, renamed.
+//! 2. It registers them (`Store::prepare`), also when it has none.
+//! 3. When all workers *of the group* have, each process commits (`Store::commit`): one record with all
 //!    its workers' files, synced. It is the moment from which they count.
 //!
 //! # Rebuilding
 //!
 //! A revision that was computed again, from the log, is written as the next *generation* of the same
-//! closing ([`Store::write_rebuilt`]) and counts from one record on ([`Store::commit_rebuilt`]). It holds
+//! closing (`Store::write_rebuilt`) and counts from one record on (`Store::commit_rebuilt`). It holds
 //! the same rows, so each process commits by itself: each partition is right, before and after.
 //!
 //! # Starting
@@ -162,7 +162,7 @@ impl Store {
 
     /// The number of the run that [`Store::begin`] begins, the same in all processes of the group. Runs of
     /// a folder are numbered upwards from 1; a run that was cut short keeps its number.
-    pub fn run(&self) -> u64 {
+    pub(crate) fn run(&self) -> u64 {
         self.next_run.number
     }
 
@@ -192,7 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::live`].
-    pub fn sealed(
+    pub(crate) fn sealed(
         &self,
         view: &str,
         days: DayRange,
@@ -247,6 +247,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Batch`] if it is damaged, [`StoreError::WrongBatch`] if it is not the one that the
     /// manifest names, [`StoreError::Io`] if it cannot be read.
+    #[doc(hidden)]
     pub fn open_batch<K: Key, A: Aggregate>(
         &self,
         batch: &LiveBatch,
@@ -277,7 +278,8 @@ impl Store {
 
     /// The last values of a fact in all parts that have it, by process; the parts of other processes
     /// are as they were when the run began.
-    pub fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
+    #[cfg(test)]
+    pub(crate) fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
         let state = self.read();
         let own = (self.config.process as u32, &state.own);
         let parts = state.others.iter().map(|(&process, part)| (process, part)).chain([own]);
@@ -298,17 +300,17 @@ impl Store {
     }
 
     /// The storage that the folder is in.
-    pub fn storage(&self) -> &Arc<dyn Storage> {
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
     /// The folder of this process's part.
-    pub fn part_path(&self) -> PathBuf {
+    pub(crate) fn part_path(&self) -> PathBuf {
         self.layout.part(self.config.process as u32)
     }
 
     /// The folders of the parts in this process's folder, by process, as they were when the run began.
-    pub fn part_paths(&self) -> Vec<(usize, PathBuf)> {
+    pub(crate) fn part_paths(&self) -> Vec<(usize, PathBuf)> {
         let mut parts = self.read().here.clone();
         parts.insert(self.config.process as u32);
         parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()

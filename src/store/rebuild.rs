@@ -27,6 +27,7 @@ impl Store {
     /// As [`BatchWriter::push`](crate::batch::BatchWriter::push) does, if rows are out of order or not
     /// covered.
     // As for `write_batch`: the name of a revision, then its rows.
+    #[doc(hidden)]
     #[allow(clippy::too_many_arguments)]
     pub fn write_rebuilt<K: Key, A: Aggregate>(
         &self,
@@ -57,6 +58,7 @@ impl Store {
     ///
     /// # Panics
     /// If an entry is not one of [`Store::write_rebuilt`].
+    #[doc(hidden)]
     pub fn commit_rebuilt(&self, view: &str, entries: Vec<BatchEntry>) -> Result<(), StoreError> {
         self.check_view(view)?;
         for entry in &entries {

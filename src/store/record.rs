@@ -48,6 +48,7 @@ pub(super) struct Definition {
 }
 
 /// One file of a commit.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchEntry {
     /// The day.

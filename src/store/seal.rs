@@ -28,7 +28,7 @@ impl Store {
     /// As [`BatchWriter::push`] does, if rows are out of order or not covered.
     // The name of a revision, then its rows: a struct for them would only repeat `BatchEntry`.
     #[allow(clippy::too_many_arguments)]
-    pub fn write_batch<K: Key, A: Aggregate>(
+    pub(crate) fn write_batch<K: Key, A: Aggregate>(
         &self,
         view: &str,
         day: Day,
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Panics
     /// If an entry is another worker's or of a later closing.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         view: &str,
         closing: Day,
@@ -128,7 +128,7 @@ impl Store {
     ///
     /// # Panics
     /// If the run has not begun, or a local worker that prepares has not prepared up to `through`.
-    pub fn commit(&self, view: &str, through: Day) -> Result<(), StoreError> {
+    pub(crate) fn commit(&self, view: &str, through: Day) -> Result<(), StoreError> {
         self.check_view(view)?;
         let mut manifest = self.manifest();
         let batches = {
@@ -155,7 +155,7 @@ impl Store {
 
     /// The batch view that [`Store::write_batch`] wrote, with its whole coverage; to be opened before
     /// or after its commit.
-    pub fn written(&self, view: &str, entry: &BatchEntry) -> LiveBatch {
+    pub(crate) fn written(&self, view: &str, entry: &BatchEntry) -> LiveBatch {
         LiveBatch::new(&self.layout, view, self.config.process as u32, entry)
     }
 

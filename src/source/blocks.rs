@@ -1,0 +1,207 @@
+//! A source as an engine's reading thread sees it: blocks up to a limit, and a place to go on behind.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::csv::{Consumed, CsvSource, Progress, Read, ReadLimit};
+use super::error::SourceError;
+use super::row::RowBlock;
+use crate::time::EventTime;
+
+/// A block is full with so many bytes of memory, whatever the limit of rows.
+pub(super) const BLOCK_BYTES: usize = 8 << 20;
+
+/// What is read in blocks. Called once for each block, so that nothing is dynamic for each row.
+pub(crate) trait Blocks {
+    /// The name in messages.
+    fn name(&self) -> &str;
+    /// See [`CsvSource::read`]; [`ReadLimit::bytes`] is a limit of [`Place::at`].
+    fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError>;
+    /// Behind what was handed out.
+    fn place(&self) -> Place;
+    /// The clock with the last row handed out.
+    fn clock(&self) -> EventTime;
+    /// How far it has come since it was opened.
+    fn progress(&self) -> Progress;
+    /// See [`CsvSource::paced`].
+    fn pace(&self) -> Option<f64>;
+    /// Whether what was read once is there at once when it is read again, and does not come later.
+    fn has_its_past(&self) -> bool;
+}
+
+impl Blocks for CsvSource {
+    fn name(&self) -> &str {
+        CsvSource::name(self)
+    }
+
+    fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
+        CsvSource::read(self, limit)
+    }
+
+    fn place(&self) -> Place {
+        Place::Text(self.consumed())
+    }
+
+    fn clock(&self) -> EventTime {
+        CsvSource::clock(self)
+    }
+
+    fn progress(&self) -> Progress {
+        CsvSource::progress(self)
+    }
+
+    fn pace(&self) -> Option<f64> {
+        CsvSource::pace(self)
+    }
+
+    fn has_its_past(&self) -> bool {
+        true
+    }
+}
+
+/// How far a source was handed out: what the log keeps of it, to go on behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In rows of text.
+    Text(Consumed),
+    /// In a source of somebody's own.
+    Own(OwnPlace),
+}
+
+/// How far a [`Source`](super::Source) was handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnPlace {
+    /// Records since its beginning, refused ones included.
+    pub(crate) records: u64,
+    /// The clock with the last of them.
+    pub(crate) clock: EventTime,
+    /// Its position behind them, encoded with bincode.
+    pub(crate) position: Vec<u8>,
+}
+
+/// What the encoded place of a source of one's own begins with; no text has so many bytes.
+const OWN: u64 = u64::MAX;
+
+impl Place {
+    /// What orders the places of a source: bytes of text, or records.
+    pub(crate) fn at(&self) -> u64 {
+        match self {
+            Place::Text(consumed) => consumed.bytes,
+            Place::Own(own) => own.records,
+        }
+    }
+
+    /// The clock with the last row.
+    pub(crate) fn clock(&self) -> EventTime {
+        match self {
+            Place::Text(consumed) => consumed.clock,
+            Place::Own(own) => own.clock,
+        }
+    }
+
+    /// The bytes that the log keeps.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Place::Text(consumed) => bincode::serialize(consumed),
+            Place::Own(own) => bincode::serialize(&(OWN, own)),
+        }
+        .expect("a place holds nothing that cannot be encoded")
+    }
+
+    /// # Errors
+    /// If the bytes are not those of a place.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Place, bincode::Error> {
+        if bytes.starts_with(&OWN.to_le_bytes()) {
+            let (_, own): (u64, OwnPlace) = bincode::deserialize(bytes)?;
+            return Ok(Place::Own(own));
+        }
+        bincode::deserialize(bytes).map(Place::Text)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Text(Consumed { bytes, digest, .. }) => {
+                write!(f, "{bytes} bytes with XXH3-128 {digest:032x}")
+            }
+            Place::Own(OwnPlace { records, position, .. }) => {
+                write!(f, "{records} records up to the position ")?;
+                position.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// Why a block is not continued.
+pub(super) enum Stop {
+    Full,
+    Clock(EventTime),
+    Bytes,
+    Later,
+    End,
+}
+
+/// An error is due after the rows before it, and once.
+pub(super) enum State {
+    Good,
+    Failing(SourceError),
+    Failed,
+}
+
+impl State {
+    /// Whether there is anything to read.
+    pub(super) fn check(&mut self, name: &str) -> Result<(), SourceError> {
+        match std::mem::replace(self, State::Failed) {
+            State::Good => *self = State::Good,
+            State::Failing(error) => return Err(error),
+            State::Failed => return Err(SourceError::Failed { name: name.to_owned() }),
+        }
+        Ok(())
+    }
+
+    /// What is handed out of a block that `stop` has ended.
+    pub(super) fn end(
+        &mut self,
+        block: RowBlock,
+        stop: Result<Stop, SourceError>,
+    ) -> Result<Read, SourceError> {
+        let nothing = block.is_empty() && block.refused.is_empty();
+        match stop {
+            Err(error) if nothing => {
+                *self = State::Failed;
+                Err(error)
+            }
+            Err(error) => {
+                *self = State::Failing(error);
+                Ok(Read::Rows(block))
+            }
+            Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
+            Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
+            Ok(Stop::Later) if nothing => Ok(Read::Later),
+            Ok(Stop::End) if nothing => Ok(Read::End),
+            Ok(_) => Ok(Read::Rows(block)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::Tail;
+    use super::*;
+
+    #[test]
+    fn places_are_kept_and_told_apart() {
+        let text = Consumed { bytes: 7, digest: 8, line: 9, clock: -1, tail: Tail::Open };
+        let own = OwnPlace { records: 7, clock: -1, position: vec![1, 0xAB] };
+        for place in [Place::Text(text), Place::Own(own.clone())] {
+            assert_eq!(Place::decode(&place.encode()).unwrap(), place);
+            assert_eq!((place.at(), place.clock()), (7, -1));
+            let cut = &place.encode()[..10];
+            assert!(Place::decode(cut).is_err());
+        }
+        assert_eq!(bincode::serialize(&text).unwrap(), Place::Text(text).encode());
+        assert_eq!(Place::Own(own).to_string(), "7 records up to the position 01ab");
+    }
+}

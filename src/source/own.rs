@@ -1,0 +1,342 @@
+//! Sources of one's own: records of any kind, one after the other, and a position to go on from.
+
+use std::io;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, Place, State, Stop};
+use super::clock::{Reading, advance};
+use super::csv::{Progress, Read, ReadLimit};
+use super::error::SourceError;
+use super::records::RECORD_MAX;
+use super::row::{Refused, RowBlock};
+use crate::time::EventTime;
+
+/// A source of one's own: a table, a file of any format, a topic of a broker.
+///
+/// One thread opens and reads it, record by record; a record is bytes of any form, which workers parse in parallel. With a
+/// log the engine commits the position behind what has entered, together with the events, and the next run opens
+/// the source there: each record counts once, whenever a run is killed.
+///
+/// **The contract.** Opened again at a position, the source has the same records in the same order. What was
+/// committed behind a record that was not is read a second time and skipped, which is found to be wrong only if
+/// the position behind it is another one.
+///
+/// **The clock** closes days. It is the largest arrival so far; a record without one moves it by its event time.
+///
+/// [`Engine::source`](crate::Engine::source) reads one; `examples/06-own-source.rs` is one.
+pub trait Source {
+    /// What says where to go on: an offset, an identifier, an offset for each partition. It is asked for after
+    /// each record, so let it be small.
+    type Position: Serialize + DeserializeOwned;
+
+    /// The name in messages.
+    fn name(&self) -> &str;
+
+    /// Reads the next record. It may block.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the source as a whole: it stops the engine, after what was read before has entered.
+    /// What is wrong with one record is a [`Next::Refused`].
+    fn read(&mut self) -> io::Result<Next<'_>>;
+
+    /// Where the source goes on behind the record that was read last, a refused one included; before the first,
+    /// where it was opened.
+    fn position(&self) -> Self::Position;
+
+    /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further
+    /// ahead is refused. A day, unless said otherwise.
+    fn ahead_limit(&self) -> i64 {
+        86_400_000
+    }
+
+    /// How much was read since it was opened, and of how much if that is known: bytes, or what there is to count.
+    /// It is shown to people.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// What comes next in a [`Source`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A record, at most [`RECORD_MAX`] bytes long.
+    Record {
+        /// When it happened.
+        time: EventTime,
+        /// When it came, if the source knows.
+        arrival: Option<EventTime>,
+        /// What it says; [`Row::raw`](super::Row::raw) gives it to the function that makes an event of it.
+        bytes: &'a [u8],
+    },
+    /// What is no event. It is counted, and kept aside with its reason.
+    Refused {
+        /// Why, on one line.
+        reason: String,
+        /// What stands there.
+        bytes: &'a [u8],
+    },
+    /// Nothing at present. It is asked again a little later.
+    Later,
+    /// There are no more records.
+    End,
+}
+
+/// Reads a source of somebody's own in blocks.
+pub(crate) struct Own<S: Source> {
+    source: S,
+    name: String,
+    /// Behind the last record that was handed out.
+    records: u64,
+    position: S::Position,
+    clock: EventTime,
+    /// A record that was read, and whose time has not come.
+    pending: Option<Pending>,
+    rows: u64,
+    refused: u64,
+    state: State,
+}
+
+struct Pending {
+    time: EventTime,
+    arrival: Option<EventTime>,
+    bytes: Vec<u8>,
+}
+
+impl<S: Source> Own<S> {
+    /// What follows in a source of which so much was handed out in earlier runs.
+    pub(crate) fn new(source: S, place: Option<&OwnPlace>) -> Own<S> {
+        Own {
+            name: source.name().to_owned(),
+            records: place.map_or(0, |place| place.records),
+            position: source.position(),
+            clock: place.map_or(EventTime::MIN, |place| place.clock),
+            source,
+            pending: None,
+            rows: 0,
+            refused: 0,
+            state: State::Good,
+        }
+    }
+
+    /// Appends rows to `block` until something stops it.
+    fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
+        let (mut rows, mut refused_bytes) = (0, 0);
+        let ahead_limit = self.source.ahead_limit();
+        while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
+            if self.records >= limit.bytes {
+                return Ok(Stop::Bytes);
+            }
+            let next = match &self.pending {
+                Some(Pending { time, arrival, bytes }) => {
+                    Ok(Next::Record { time: *time, arrival: *arrival, bytes })
+                }
+                None => self.source.read(),
+            };
+            let next =
+                next.map_err(|source| SourceError::Io { name: self.name.clone(), source })?;
+            let number = self.records + 1;
+            let (bytes, judged) = match next {
+                Next::Later => return Ok(Stop::Later),
+                Next::End => return Ok(Stop::End),
+                Next::Refused { reason, bytes } => (bytes, Err(reason)),
+                Next::Record { time, arrival, bytes } => {
+                    let reading = arrival.map_or(Reading::Event, |at| Reading::Arrival(Some(at)));
+                    match advance(self.clock, time, reading, limit.now, ahead_limit) {
+                        Ok(step) if step.clock >= limit.clock => {
+                            self.pending = Some(Pending { time, arrival, bytes: bytes.to_vec() });
+                            return Ok(Stop::Clock(step.clock));
+                        }
+                        judged => (bytes, judged.map(|step| (time, step.clock))),
+                    }
+                }
+            };
+            if bytes.len() > RECORD_MAX {
+                let length = bytes.len();
+                let long = format!("record {number} has {length} bytes, more than {RECORD_MAX}");
+                let source = io::Error::new(io::ErrorKind::InvalidData, long);
+                return Err(SourceError::Io { name: self.name.clone(), source });
+            }
+            match judged {
+                Ok((time, clock)) => {
+                    block.push(number, time, bytes, std::iter::empty());
+                    self.clock = clock;
+                    self.rows += 1;
+                }
+                Err(reason) => {
+                    refused_bytes += bytes.len() + reason.len();
+                    block.refused.push(Refused { line: number, reason, row: bytes.to_vec() });
+                    self.refused += 1;
+                }
+            }
+            self.pending = None;
+            (self.records, self.position) = (number, self.source.position());
+            rows += 1;
+        }
+        Ok(Stop::Full)
+    }
+}
+
+impl<S: Source> Blocks for Own<S> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
+        self.state.check(&self.name)?;
+        let mut block = RowBlock::new(0);
+        let stop = self.fill(&mut block, limit);
+        self.state.end(block, stop)
+    }
+
+    fn place(&self) -> Place {
+        let position = bincode::serialize(&self.position);
+        let position = position.expect("a position can be encoded with bincode");
+        Place::Own(OwnPlace { records: self.records, clock: self.clock, position })
+    }
+
+    fn clock(&self) -> EventTime {
+        self.clock
+    }
+
+    fn progress(&self) -> Progress {
+        let (bytes_read, bytes_total) = self.source.progress();
+        Progress { rows: self.rows, refused: self.refused, bytes_read, bytes_total }
+    }
+
+    fn pace(&self) -> Option<f64> {
+        None
+    }
+
+    fn has_its_past(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a script says, from some line on: `time`, `time@arrival`, `!` for a refusal, `?` for later.
+    struct Script {
+        lines: Vec<&'static str>,
+        at: usize,
+    }
+
+    impl Source for Script {
+        type Position = usize;
+
+        fn name(&self) -> &str {
+            "script"
+        }
+
+        fn read(&mut self) -> io::Result<Next<'_>> {
+            let Some(line) = self.lines.get(self.at) else { return Ok(Next::End) };
+            self.at += 1;
+            let bytes = line.as_bytes();
+            Ok(match *line {
+                "!" => Next::Refused { reason: "no".to_owned(), bytes },
+                "?" => Next::Later,
+                "bad" => return Err(io::Error::other("it is broken")),
+                "long" => Next::Refused { reason: String::new(), bytes: &[0; RECORD_MAX + 1] },
+                line => {
+                    let (time, arrival) = line.split_once('@').unzip();
+                    let number = |text: &str| text.parse::<i64>().unwrap();
+                    let time = number(time.unwrap_or(line));
+                    Next::Record { time, arrival: arrival.map(number), bytes }
+                }
+            })
+        }
+
+        fn position(&self) -> usize {
+            self.at
+        }
+
+        fn ahead_limit(&self) -> i64 {
+            100
+        }
+    }
+
+    fn script(lines: &str) -> Script {
+        // Lines live as long as the test.
+        Script { lines: lines.to_owned().leak().split(' ').collect(), at: 0 }
+    }
+
+    const ALL: ReadLimit =
+        ReadLimit { rows: 10, clock: EventTime::MAX, bytes: u64::MAX, now: EventTime::MAX };
+
+    fn show(read: Result<Read, SourceError>) -> String {
+        match read {
+            Ok(Read::Rows(block)) => {
+                let rows = block
+                    .iter()
+                    .map(|row| format!("{}:{}", row.line(), String::from_utf8_lossy(row.raw())));
+                let refused =
+                    block.refused.iter().map(|row| format!("{}!{}", row.line, row.reason));
+                rows.chain(refused).collect::<Vec<_>>().join(" ")
+            }
+            Ok(other) => format!("{other:?}"),
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    fn at(own: &Own<Script>) -> (u64, EventTime, usize) {
+        let Place::Own(place) = own.place() else { panic!("it is a source of one's own") };
+        (place.records, place.clock, bincode::deserialize(&place.position).unwrap())
+    }
+
+    #[test]
+    fn a_record_beyond_the_limit_waits_for_the_next_block() {
+        let mut own = Own::new(script("5 3 ! 9 7 ?  20"), None);
+        own.source.lines.retain(|line| !line.is_empty());
+        let limit = ReadLimit { clock: 9, ..ALL };
+        assert_eq!(show(own.read(limit)), "1:5 2:3 3!no");
+        assert_eq!(at(&own), (3, 5, 3), "the fourth was read, and is not handed out");
+        assert_eq!(show(own.read(limit)), "AtClock { clock: 9 }");
+        assert_eq!(show(own.read(ReadLimit { bytes: 4, ..ALL })), "4:9");
+        assert_eq!(show(own.read(ReadLimit { bytes: 4, ..ALL })), "AtBytes");
+        assert_eq!((at(&own), show(own.read(ALL))), ((4, 9, 4), "5:7".to_owned()));
+        assert_eq!((show(own.read(ALL)), at(&own)), ("6:20".to_owned(), (6, 20, 7)));
+        assert_eq!(show(own.read(ALL)), "End");
+        assert_eq!((own.progress().rows, own.progress().refused), (5, 1));
+    }
+
+    #[test]
+    fn opened_at_a_position_it_goes_on_as_it_would_have() {
+        let lines = "5 3@8 ! 9 7@30 31 ! 500@30 29";
+        let mut whole = Own::new(script(lines), None);
+        let mut expect = Vec::new();
+        let mut places = vec![whole.place()];
+        while let Ok(Read::Rows(block)) = whole.read(ReadLimit { rows: 1, ..ALL }) {
+            expect.push((show(Ok(Read::Rows(block))), whole.place()));
+            places.push(whole.place());
+        }
+        assert_eq!(expect.len(), 9);
+        assert!(
+            expect[7].0.starts_with("8!the event is 469 ms ahead of its arrival"),
+            "{expect:?}"
+        );
+        for (done, place) in places.iter().enumerate() {
+            let Place::Own(place) = place else { panic!("it is a source of one's own") };
+            let mut source = script(lines);
+            source.at = bincode::deserialize(&place.position).unwrap();
+            let mut own = Own::new(source, Some(place));
+            for (rows, place) in &expect[done..] {
+                assert_eq!(show(own.read(ReadLimit { rows: 1, ..ALL })), *rows);
+                assert_eq!(own.place(), *place);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_comes_after_what_was_read_before_it() {
+        for (line, expect) in [("bad", "cannot read 'script'"), ("long", "cannot read 'script'")] {
+            let mut own = Own::new(script(&format!("1 {line} 2")), None);
+            assert_eq!(show(own.read(ALL)), "1:1");
+            assert_eq!(show(own.read(ALL)), format!("error: {expect}"));
+            assert!(show(own.read(ALL)).contains("not read any further"));
+            assert_eq!(at(&own).0, 1);
+        }
+    }
+}
