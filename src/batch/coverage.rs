@@ -45,7 +45,7 @@ impl Coverage {
 
     /// The partitions in either set.
     #[must_use]
-    pub(crate) fn union(self, other: Coverage) -> Coverage {
+    pub fn union(self, other: Coverage) -> Coverage {
         Coverage(std::array::from_fn(|word| self.0[word] | other.0[word]))
     }
 
