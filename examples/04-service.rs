@@ -25,9 +25,20 @@ async fn main() -> Result<(), Error> {
         Some((*time, shop.clone(), (Count::one(), Sum::of(*cents))))
     });
     let pusher = engine.live(LiveOptions::new(|order: &Order| order.0));
-    // Starting waits for files, and for other processes if there are any; so does finishing.
-    let start = move || engine.start(Cluster::workers(2));
-    let running = tokio::task::spawn_blocking(start).await??;
+    // Timely's arguments, say `-w 2`. Starting waits for files, and for other processes if there are any; so does
+    // finishing.
+    let cluster = Cluster::from_args(std::env::args())?;
+    let is_first = cluster.process() == 0;
+    let running = tokio::task::spawn_blocking(move || engine.start(cluster)).await??;
+    if !is_first {
+        drop(pusher); // Orders could come in here, too. In this example, the first process takes all, and stops all.
+        let follow = move || {
+            while !running.wait_stopped(Duration::from_secs(1)) {}
+            running.finish()
+        };
+        tokio::task::spawn_blocking(follow).await??;
+        return Ok(());
+    }
 
     // A dashboard, say: the latest total of the shop, ten times a second at most.
     let north = Query::point("north".to_owned(), DayRange::ALL);

@@ -16,8 +16,10 @@ use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
 use differential_dataflow::input::InputSession;
 use timely::dataflow::InputHandle;
+use timely::dataflow::operators::{Exchange, Inspect};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Each process keeps what its own workers seal, in a folder of its own.
     let folder = tempfile::tempdir()?;
     let [name, zone, key, aggregate, definition] =
         ["visits", "UTC", "page", "count", "one for each visit"].map(str::to_owned);
@@ -28,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let archive = Archive::folder(Arc::clone(&store));
 
     let sealing = archive.clone();
-    timely::execute_directly(move |worker| {
+    let workers = timely::execute_from_args(std::env::args(), move |worker| {
         let mut visits = InputHandle::<Moment, _>::new();
         let status = worker.dataflow(|scope| {
             let view = View::new("visits").expect("a name that can name a folder");
@@ -36,13 +38,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let visits = visits.to_stream(scope).fold_days(view, &sealing, event);
             visits.expect("the folder can be read").status()
         });
-        (0..1_000).for_each(|n| visits.send((n * 1_000, n as u64 % 40)));
+        let events = if worker.index() == 0 { 0..1_000 } else { 0..0 };
+        events.for_each(|n| visits.send((n * 1_000, n as u64 % 40)));
         visits.close(); // All days close, and are sealed.
         worker.step_or_park_while(None, || !status.finished());
-    });
+    })?;
+    workers.join().into_iter().collect::<Result<(), String>>()?;
     store.complete()?;
 
-    timely::execute_directly(move |worker| {
+    let workers = timely::execute_from_args(std::env::args(), move |worker| {
         let mut names = InputSession::<u32, (u64, String), isize>::new();
         worker.dataflow(|scope| {
             let visits: Imported<'_, u32, u64, Count> = archive
@@ -52,9 +56,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             visits
                 .arranged()
                 .join_core(names, |_page, day, name| [(*day, name.clone())])
+                .inner
+                .exchange(|_| 0) // To be printed by one.
                 .inspect(|((day, name), _, count)| println!("{day}  {name}: {}", count.0));
         });
-        names.insert((7, "/prices".to_owned()));
-    });
-    Ok(())
+        if worker.index() == 0 {
+            names.insert((7, "/prices".to_owned()));
+        }
+    })?;
+    Ok(workers.join().into_iter().collect::<Result<(), String>>()?)
 }

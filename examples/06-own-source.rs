@@ -97,11 +97,18 @@ fn run(folder: &Path, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
         println!("record {} refused: {}", refused.line, refused.reason);
         Ok(())
     });
-    let running = engine.start(Cluster::workers(2))?;
-    while !running.wait_sealed(Duration::from_secs(1))? {}
-    let answer = used.ask(Query::point(7, DayRange::ALL))?;
-    let (count, sum) = answer.value().ok_or("no readings")?;
-    println!("meter 7: {} readings, {} Wh", count.0, sum.value());
+    // Timely's arguments, say `-w 2`. With several processes, the first one reads, and each has a folder of its own.
+    let cluster = Cluster::from_args(std::env::args())?;
+    let is_first = cluster.process() == 0;
+    let running = engine.start(cluster)?;
+    if is_first {
+        while !running.wait_sealed(Duration::from_secs(1))? {}
+        let answer = used.ask(Query::point(7, DayRange::ALL))?;
+        let (count, sum) = answer.value().ok_or("no readings")?;
+        println!("meter 7: {} readings, {} Wh", count.0, sum.value());
+    } else {
+        while !running.wait_stopped(Duration::from_secs(1)) {}
+    }
     running.finish()?;
     Ok(())
 }

@@ -248,6 +248,37 @@ fn programs(disks: &[Faulty; 2], workers: usize) -> Vec<Program> {
     })
 }
 
+/// One process stops the group. Whatever another waits for then, it is told.
+#[test]
+fn whoever_waits_is_told_that_another_process_has_stopped_all() {
+    let disks = [Faulty::new(3), Faulty::new(4)];
+    let mut programs = programs(&disks, 1);
+    let (one, zero) = (programs.pop().unwrap(), programs.pop().unwrap());
+    std::thread::scope(|scope| {
+        let pusher = zero.pusher.clone();
+        let told = scope.spawn(move || {
+            for key in 0.. {
+                let pushed = match pusher.push(vec![(NOW, key)]) {
+                    Ok(pushed) => pushed,
+                    Err(error) => return format!("{:?}", error.refusal),
+                };
+                if let Err(error) = pushed.receipt.wait_visible(LONG) {
+                    return format!("{error:?}");
+                }
+            }
+            unreachable!("the group stops")
+        });
+        let view = zero.view.clone();
+        let asked = scope.spawn(move || while view.ask(Query::total(DayRange::ALL)).is_ok() {});
+        drop((one.pusher, one.view));
+        one.running.finish().unwrap();
+        assert!(told.join().unwrap().contains("Stopped"));
+        asked.join().unwrap();
+        assert!(zero.running.wait_stopped(LONG));
+        zero.running.finish().unwrap();
+    });
+}
+
 /// What one process took, the other knows, in the next run with another number of workers, too; what is open
 /// comes back from the logs, which no process has all of. An audit says that it needs them all.
 #[test]

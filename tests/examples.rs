@@ -76,7 +76,7 @@ fn a_join_before_and_an_alert_after() {
 
 #[test]
 fn a_handle_in_an_async_service() {
-    check(
+    check_all(
         "04-service",
         "Some((Count(3), Sum(800)))\nlive: 3 orders, 800 cents\nthe engine has stopped\n",
     );
@@ -84,7 +84,7 @@ fn a_handle_in_an_async_service() {
 
 #[test]
 fn sealed_days_are_imported() {
-    check("05-import-sealed-days", "1970-01-01  /prices: 25\n");
+    check_all("05-import-sealed-days", "1970-01-01  /prices: 25\n");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn the_tour_of_recovery_is_the_same_for_any_number_of_processes() {
 
 #[test]
 fn a_source_of_ones_own() {
-    check(
+    check_all(
         "06-own-source",
         "from byte 0\n\
          record 2 refused: a clock that was not set\n\

@@ -86,6 +86,25 @@ impl Cluster {
         Ok(Cluster { addresses, process, ..Cluster::workers(threads) })
     }
 
+    /// What timely's arguments say, of a program that has no others: `Cluster::from_args(std::env::args())`. See
+    /// [`Cluster::from_options`] for what they are.
+    ///
+    /// # Errors
+    /// [`ClusterError::Arguments`] with what timely says of them, and [`ClusterError::Index`].
+    pub fn from_args(args: impl Iterator<Item = String>) -> Result<Cluster, ClusterError> {
+        use timely::CommunicationConfig::{Cluster as Processes, Process, ProcessBinary, Thread};
+
+        let config = timely::Config::from_args(args);
+        let config = config.map_err(|reason| ClusterError::Arguments { reason })?;
+        match config.communication {
+            Thread => Ok(Cluster::workers(1)),
+            Process(threads) | ProcessBinary(threads) => Ok(Cluster::workers(threads)),
+            Processes { threads, process, addresses, .. } => {
+                Cluster::hosts(threads, process, addresses)
+            }
+        }
+    }
+
     /// What timely's arguments say: `-w` workers, `-n` processes, `-p` this one, `-h` a file with one
     /// `host:port` a line.
     ///
@@ -286,6 +305,12 @@ pub enum ClusterError {
         process: usize,
         /// The count given.
         processes: usize,
+    },
+    /// The arguments are not timely's, or do not fit each other.
+    #[error("{reason}")]
+    Arguments {
+        /// What timely says.
+        reason: String,
     },
     /// The list of hosts cannot be used.
     #[error("host file {path}: {reason}")]

@@ -380,7 +380,7 @@ pub struct Running {
     pub(crate) archive: Option<Archive>,
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
     pub(crate) watch: Option<Watch>,
-    pub(crate) close: Box<dyn Fn() + Send + Sync>,
+    pub(crate) close: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Running {

@@ -50,6 +50,12 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
     let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
     let (archive, live) = (start.archive.clone(), start.live.clone());
+    let waits = Arc::clone(&shared.waits);
+    let close: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        views.iter().for_each(|view| view.close());
+        live.iter().for_each(|queue| queue.close());
+        waits.stop();
+    });
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -57,7 +63,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         move |worker| guarded(worker, &start),
     );
     let guards = guards.map_err(|message| EngineError::Failed { message })?;
-    let watched = Arc::clone(&shared);
+    let (watched, closing) = (Arc::clone(&shared), Arc::clone(&close));
     let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
         // Joining waits for the communication threads too, which panic if a peer is gone.
         let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -67,14 +73,10 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         if !joined.unwrap_or(false) {
             watched.parted("a worker or a connection ended".to_owned());
         }
+        // Another process may have stopped all: whoever waits here for something is told.
+        closing();
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
-    let waits = Arc::clone(&shared.waits);
-    let close = Box::new(move || {
-        views.iter().for_each(|view| view.close());
-        live.iter().for_each(|queue| queue.close());
-        waits.stop();
-    });
     Ok(Running { shared, archive: Some(archive), main: Some(main), watch, close })
 }
 
