@@ -56,7 +56,8 @@ fn flights() -> (String, String) {
                 _ => format!("\"{name}\": \"{cell}\""),
             })
             .collect();
-        fields.rotate_left(n % names.len() % fields.len());
+        let first = n % fields.len();
+        fields.rotate_left(first);
         json += &format!("{{{}}}\n", fields.join(", "));
     }
     (csv, json)

@@ -258,6 +258,10 @@ fn a_folder_has_one_source() {
     let other = engine(&disk).0.source(|_| Ok(None::<Other>), parse);
     let error = refusal(other);
     assert!(error.contains("has changed") && error.contains("type u64"), "{error}");
+
+    let from_its_beginning = |_: &Resume<'_, Vec<u64>>| Ok(Some(Topic::open(None, 200)));
+    let error = refusal(engine(&disk).0.source(from_its_beginning, parse));
+    assert!(error.contains("'topic' has changed"), "{error}");
     Program::start(&disk, 2, 200).unwrap().check(200, "and goes on");
 }
 

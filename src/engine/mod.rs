@@ -252,7 +252,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     ) -> Self {
         let open = move |store: Option<&Store>, known: &Known| {
             let resume = Resume::new(store, known, resume::of_own)?;
-            let source = open(&resume)?.map(|source| Own::new(source, known.own()));
+            let source = open(&resume)?.map(|source| Own::new(source, known.own())).transpose()?;
             Ok(source.map(|source| Box::new(source) as Box<dyn Blocks>))
         };
         self.feed(Box::new(open), Arc::new(parse));

@@ -42,7 +42,7 @@ pub trait Source {
     fn read(&mut self) -> io::Result<Next<'_>>;
 
     /// Where the source goes on behind the record that was read last, a refused one included; before the first,
-    /// where it was opened.
+    /// where it was opened. One that was opened elsewhere than the log says is refused.
     fn position(&self) -> Self::Position;
 
     /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further
@@ -105,9 +105,12 @@ struct Pending {
 }
 
 impl<S: Source> Own<S> {
-    /// What follows in a source of which so much was handed out in earlier runs.
-    pub(crate) fn new(source: S, place: Option<&OwnPlace>) -> Own<S> {
-        Own {
+    /// What follows in a source of which so much was handed out in earlier runs, and which was opened behind it.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`] if it was opened elsewhere: its records would be missing, or count twice.
+    pub(crate) fn new(source: S, place: Option<&OwnPlace>) -> Result<Own<S>, SourceError> {
+        let own = Own {
             name: source.name().to_owned(),
             records: place.map_or(0, |place| place.records),
             position: source.position(),
@@ -117,6 +120,15 @@ impl<S: Source> Own<S> {
             rows: 0,
             refused: 0,
             state: State::Good,
+        };
+        let opened = own.place();
+        match place.map(|place| Place::Own(place.clone())) {
+            Some(place) if place != opened => Err(SourceError::Changed {
+                name: own.name,
+                expected: place.to_string(),
+                found: opened.to_string(),
+            }),
+            _ => Ok(own),
         }
     }
 
@@ -288,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_record_beyond_the_limit_waits_for_the_next_block() {
-        let mut own = Own::new(script("5 3 ! 9 7 ?  20"), None);
+        let mut own = Own::new(script("5 3 ! 9 7 ?  20"), None).unwrap();
         own.source.lines.retain(|line| !line.is_empty());
         let limit = ReadLimit { clock: 9, ..ALL };
         assert_eq!(show(own.read(limit)), "1:5 2:3 3!no");
@@ -305,7 +317,7 @@ mod tests {
     #[test]
     fn opened_at_a_position_it_goes_on_as_it_would_have() {
         let lines = "5 3@8 ! 9 7@30 31 ! 500@30 29";
-        let mut whole = Own::new(script(lines), None);
+        let mut whole = Own::new(script(lines), None).unwrap();
         let mut expect = Vec::new();
         let mut places = vec![whole.place()];
         while let Ok(Read::Rows(block)) = whole.read(ReadLimit { rows: 1, ..ALL }) {
@@ -321,7 +333,7 @@ mod tests {
             let Place::Own(place) = place else { panic!("it is a source of one's own") };
             let mut source = script(lines);
             source.at = bincode::deserialize(&place.position).unwrap();
-            let mut own = Own::new(source, Some(place));
+            let mut own = Own::new(source, Some(place)).unwrap();
             for (rows, place) in &expect[done..] {
                 assert_eq!(show(own.read(ReadLimit { rows: 1, ..ALL })), *rows);
                 assert_eq!(own.place(), *place);
@@ -332,7 +344,7 @@ mod tests {
     #[test]
     fn an_error_comes_after_what_was_read_before_it() {
         for (line, expect) in [("bad", "cannot read 'script'"), ("long", "cannot read 'script'")] {
-            let mut own = Own::new(script(&format!("1 {line} 2")), None);
+            let mut own = Own::new(script(&format!("1 {line} 2")), None).unwrap();
             assert_eq!(show(own.read(ALL)), "1:1");
             assert_eq!(show(own.read(ALL)), format!("error: {expect}"));
             assert!(show(own.read(ALL)).contains("not read any further"));

@@ -1,12 +1,13 @@
 //! The ways to embed, by the public API alone.
 
+use std::io;
 use std::sync::mpsc;
 
 use dayfold::aggregate::{Count, laws};
 use dayfold::engine::Measures;
 use dayfold::key::check_key_laws;
 use dayfold::serve::{Answer, Query};
-use dayfold::source::{CsvOptions, CsvSource, Input};
+use dayfold::source::{CsvOptions, CsvSource, Input, Next, Source};
 use dayfold::time::DayRange;
 use dayfold::view::View;
 use dayfold::{Archive, Cluster, Engine, FoldChanges, FoldDays, Moment};
@@ -114,5 +115,54 @@ fn an_engine_on_threads_of_its_own() {
     while !running.wait_sealed(std::time::Duration::from_secs(1)).unwrap() {}
     let answer = by_route.ask(Query::point(route("EWR", "SFO"), DayRange::ALL)).unwrap();
     assert_eq!(answer.value(), Some(Count(2)));
+    running.finish().unwrap();
+}
+
+/// Flights of a table, of which the third is none.
+struct Table(u64);
+
+impl Source for Table {
+    type Position = u64;
+
+    fn name(&self) -> &str {
+        "table"
+    }
+
+    fn read(&mut self) -> io::Result<Next<'_>> {
+        self.0 += 1;
+        let bytes = b"EWR SFO";
+        Ok(match self.0 {
+            3 => Next::Refused { reason: "cancelled".to_owned(), bytes },
+            10.. => Next::End,
+            row => Next::Record { time: row as i64 * DAY, arrival: None, bytes },
+        })
+    }
+
+    fn position(&self) -> u64 {
+        self.0
+    }
+}
+
+#[test]
+fn a_source_of_ones_own() {
+    let mut engine = Engine::new();
+    let by_route = engine.view(
+        View::new("by-route").unwrap(),
+        Measures::none(),
+        |(time, route): &(i64, Route)| Some((*time, route.clone(), Count::one())),
+    );
+    let engine = engine.source(
+        |_| Ok(Some(Table(0))),
+        |row| {
+            let text = std::str::from_utf8(row.raw()).map_err(|error| error.to_string())?;
+            let (origin, destination) = text.split_once(' ').ok_or("no route")?;
+            Ok((row.time(), route(origin, destination)))
+        },
+    );
+    let running = engine.start(Cluster::workers(2)).unwrap();
+    while !running.wait_sealed(std::time::Duration::from_secs(1)).unwrap() {}
+    let answer = by_route.ask(Query::point(route("EWR", "SFO"), DayRange::ALL)).unwrap();
+    assert_eq!((answer.value(), answer.certificate.refused), (Some(Count(8)), 1));
+    assert_eq!(by_route.status().numbers.sealed_days, 8);
     running.finish().unwrap();
 }
