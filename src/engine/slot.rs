@@ -6,6 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// How long a thread looks for a value before it sleeps: to be woken takes longer than most answers do. While it
+/// looks, it lets others have the processor.
+const RESTLESS: Duration = Duration::from_micros(50);
+
 /// A new, empty slot.
 pub(super) fn slot<T>() -> (Giver<T>, Taker<T>) {
     let state = State { value: None, waker: None, is_asleep: false, closed: false };
@@ -90,6 +94,10 @@ impl<T> Taker<T> {
     /// Waits for a value; with a limit at most so long, and then there is none.
     pub(super) fn take(&self, limit: Option<Duration>) -> Result<Option<T>, Closed> {
         let started = Instant::now();
+        let restless = limit.map_or(RESTLESS, |limit| limit.min(RESTLESS));
+        while !self.is_ready() && started.elapsed() < restless {
+            std::thread::yield_now();
+        }
         let mut state = self.slot.lock();
         loop {
             if let Some(value) = taken(&mut state)? {

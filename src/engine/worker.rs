@@ -50,6 +50,14 @@ const QUIET_ADVANCE: Duration = Duration::from_millis(50);
 /// How long nothing has to happen before a worker is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
 
+/// How long a worker goes on turning when nothing happens any more, before it parks: to be woken takes longer
+/// than it takes until the next query or batch of somebody who has just had an answer. Between turns it
+/// lets others have the processor.
+const RESTLESS: Duration = Duration::from_micros(50);
+
+/// A query passes so many operators, one in each step of the worker.
+const STEPS_TO_ANSWER: usize = 4;
+
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
@@ -209,12 +217,18 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.watch_clock();
         let entered = self.enter();
         self.advance();
-        self.answer();
+        let asked = self.answer();
         self.tasks.step(&mut self.views, &mut self.feed);
         let passed = self.pass_once();
-        if read || entered || passed {
+        if read || entered || asked || passed {
             self.lively = Instant::now();
+            let steps = if asked { STEPS_TO_ANSWER } else { 1 };
+            for _ in 0..steps {
+                self.worker.step();
+            }
+        } else if self.lively.elapsed() < RESTLESS {
             self.worker.step();
+            std::thread::yield_now();
         } else {
             self.worker.step_or_park(Some(self.may_sleep()));
         }
