@@ -75,6 +75,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -107,6 +108,10 @@ use receipt::Waits;
 use running::{Outcome, Shared};
 use start::Start;
 use view::{EngineView, TypedView};
+
+/// How long those who wait, workers and whoever asks them, look again and again before they sleep. To be woken
+/// takes longer than most of what is waited for. Between looks they let others have the processor.
+const RESTLESS: Duration = Duration::from_micros(50);
 
 /// Views over one source of events, ready to be started.
 pub struct Engine<E> {

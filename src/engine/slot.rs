@@ -6,9 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long a thread looks for a value before it sleeps: to be woken takes longer than most answers do. While it
-/// looks, it lets others have the processor.
-const RESTLESS: Duration = Duration::from_micros(50);
+use super::RESTLESS;
 
 /// A new, empty slot.
 pub(super) fn slot<T>() -> (Giver<T>, Taker<T>) {
@@ -94,10 +92,6 @@ impl<T> Taker<T> {
     /// Waits for a value; with a limit at most so long, and then there is none.
     pub(super) fn take(&self, limit: Option<Duration>) -> Result<Option<T>, Closed> {
         let started = Instant::now();
-        let restless = limit.map_or(RESTLESS, |limit| limit.min(RESTLESS));
-        while !self.is_ready() && started.elapsed() < restless {
-            std::thread::yield_now();
-        }
         let mut state = self.slot.lock();
         loop {
             if let Some(value) = taken(&mut state)? {
@@ -107,6 +101,12 @@ impl<T> Taker<T> {
             if left.is_some_and(|left| left.is_zero()) {
                 state.is_asleep = false;
                 return Ok(None);
+            }
+            if started.elapsed() < RESTLESS {
+                drop(state);
+                std::thread::yield_now();
+                state = self.slot.lock();
+                continue;
             }
             state.is_asleep = true;
             let changed = &self.slot.changed;

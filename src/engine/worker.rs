@@ -13,6 +13,7 @@ use timely::dataflow::operators::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
+use super::RESTLESS;
 use super::asking::WorkerView;
 use super::batch::Batch;
 use super::clock::TickClock;
@@ -49,11 +50,6 @@ const QUIET_ADVANCE: Duration = Duration::from_millis(50);
 
 /// How long nothing has to happen before a worker is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-
-/// How long a worker goes on turning when nothing happens any more, before it parks: to be woken takes longer
-/// than it takes until the next query or batch of somebody who has just had an answer. Between turns it
-/// lets others have the processor.
-const RESTLESS: Duration = Duration::from_micros(50);
 
 /// A query passes so many operators, one in each step of the worker.
 const STEPS_TO_ANSWER: usize = 4;
