@@ -22,9 +22,6 @@ use crate::workload::{self, DISORDER_MS, Event, Groups, State};
 /// Closed tables that may wait to be sealed: about the engine's bound.
 const SEALING_MAX: usize = 8;
 
-/// How long a worker waits before it parks.
-const RESTLESS: Duration = Duration::from_micros(100);
-
 pub(crate) type Reply = Answer<u64, State>;
 
 /// The graph of one worker, and where it stands.
@@ -145,27 +142,10 @@ impl Graph {
         while self.waiting.len() >= in_flight
             && let Some(next) = self.waiting.pop_front()
         {
-            step_while(worker, || self.probe.less_than(&next));
+            worker.step_or_park_while(None, || self.probe.less_than(&next));
         }
         // As the engine does: what is closed and not sealed is bounded.
-        step_while(worker, || self.status.sealing() > SEALING_MAX);
-    }
-}
-
-/// Steps as long as there is something to wait for, as the engine does: a worker parks only when it has
-/// waited for a while, and until then lets others have the processor between steps.
-///
-/// A worker that parks early is woken late, by which time the one that waited for it has parked as well: two of
-/// them go on so, and a tick of 1,000 takes 90 µs instead of 30.
-fn step_while(worker: &mut Worker, is_waiting: impl Fn() -> bool) {
-    let started = Instant::now();
-    while is_waiting() {
-        if started.elapsed() < RESTLESS {
-            worker.step();
-            std::thread::yield_now();
-        } else {
-            worker.step_or_park(None);
-        }
+        worker.step_or_park_while(None, || self.status.sealing() > SEALING_MAX);
     }
 }
 

@@ -51,8 +51,8 @@ const QUIET_ADVANCE: Duration = Duration::from_millis(50);
 /// How long nothing has to happen before a worker is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
 
-/// A query passes so many operators, one in each step of the worker.
-const STEPS_TO_ANSWER: usize = 4;
+/// A query passes so many operators, one in each step of the worker. Events pass as many.
+const STEPS: usize = 4;
 
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
@@ -218,8 +218,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let passed = self.pass_once();
         if read || entered || asked || passed {
             self.lively = Instant::now();
-            let steps = if asked { STEPS_TO_ANSWER } else { 1 };
-            for _ in 0..steps {
+            for _ in 0..STEPS {
                 self.worker.step();
             }
         } else if self.lively.elapsed() < RESTLESS {
