@@ -82,6 +82,8 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     /// On the first worker of a process with a live source: its number, and the watermark at which the
     /// floor moves next.
     live: Option<(usize, EventTime)>,
+    /// Queries that this worker had looked up before its last turn.
+    answered: u64,
     /// Ticks that are not complete, and when they had entered.
     in_flight: VecDeque<(Moment, Instant)>,
     /// Whether the run has begun, in the data folder too; nothing enters before.
@@ -148,6 +150,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             now,
             floors,
             live,
+            answered: 0,
             in_flight,
             begun: false,
             recovered: false,
@@ -213,7 +216,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.watch_clock();
         let entered = self.enter();
         self.advance();
-        let asked = self.answer();
+        let asked = self.answer() | self.has_answered();
         self.tasks.step(&mut self.views, &mut self.feed);
         let passed = self.pass_once();
         if read || entered || asked || passed {

@@ -15,6 +15,12 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         self.views.iter_mut().fold(false, ask)
     }
 
+    /// Whether this worker has looked queries up since the last time, of whichever worker: more may follow.
+    pub(super) fn has_answered(&mut self) -> bool {
+        let answered = self.views.iter().map(|view| view.status().answered()).sum();
+        std::mem::replace(&mut self.answered, answered) != answered
+    }
+
     /// Answers while events go into the views and days into files. Says whether that is over: then no query is
     /// asked any more.
     pub(super) fn answer_last(&mut self) -> bool {
