@@ -2,6 +2,7 @@
 
 mod answering;
 mod once;
+mod resting;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,6 @@ use timely::dataflow::operators::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 use timely::worker::Worker;
 
-use super::RESTLESS;
 use super::asking::WorkerView;
 use super::batch::Batch;
 use super::clock::TickClock;
@@ -34,25 +34,13 @@ use crate::source::{Refused, RowBlock};
 use crate::speed::Counts;
 use crate::time::EventTime;
 use crate::view::View;
+use resting::IDLE_ADVANCE;
 
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
 
 /// How often days of a view may close without being sealed, on all workers, before a worker takes in more.
 const CLOSED_AHEAD: usize = 8;
-
-/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
-const IDLE_ADVANCE: Duration = Duration::from_millis(10);
-
-/// The same once nothing has happened for [`QUIET_AFTER`]. Only the first tick after that, and only of
-/// another process, may wait for it: within a process, workers wake each other.
-const QUIET_ADVANCE: Duration = Duration::from_millis(50);
-
-/// How long nothing has to happen before a worker is quiet.
-const QUIET_AFTER: Duration = Duration::from_millis(500);
-
-/// A query passes so many operators, one in each step of the worker. Events pass as many.
-const STEPS: usize = 4;
 
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
@@ -219,17 +207,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let asked = self.answer() | self.has_answered();
         self.tasks.step(&mut self.views, &mut self.feed);
         let passed = self.pass_once();
-        if read || entered || asked || passed {
-            self.lively = Instant::now();
-            for _ in 0..STEPS {
-                self.worker.step();
-            }
-        } else if self.lively.elapsed() < RESTLESS {
-            self.worker.step();
-            std::thread::yield_now();
-        } else {
-            self.worker.step_or_park(Some(self.may_sleep()));
-        }
+        self.step(read || entered || asked || passed);
         while let Some((moment, entered)) = self.in_flight.front()
             && !self.probe.less_equal(moment)
         {
@@ -497,10 +475,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             let tick = self.clock.beyond(wanted);
             self.advance_to(Moment::new(self.now.floor, tick));
         }
-    }
-
-    fn idle_advance(&self) -> Duration {
-        if self.lively.elapsed() < QUIET_AFTER { IDLE_ADVANCE } else { QUIET_ADVANCE }
     }
 
     fn advance_to(&mut self, moment: Moment) {

@@ -1,7 +1,6 @@
 //! When a worker lets queries in: at complete moments, and for the last time when all is over.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::Turning;
 use crate::engine::asking::{Complete, WorkerView};
@@ -13,12 +12,6 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let Some(complete) = self.complete() else { return false };
         let ask = |asked, view: &mut Box<dyn WorkerView>| view.ask_at(complete) | asked;
         self.views.iter_mut().fold(false, ask)
-    }
-
-    /// Whether this worker has looked queries up since the last time, of whichever worker: more may follow.
-    pub(super) fn has_answered(&mut self) -> bool {
-        let answered = self.views.iter().map(|view| view.status().answered()).sum();
-        std::mem::replace(&mut self.answered, answered) != answered
     }
 
     /// Answers while events go into the views and days into files. Says whether that is over: then no query is
@@ -58,12 +51,5 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         // Entering a tick comes before its moment is complete: what is complete is told here.
         let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
         Some(Complete { moment, recovered: self.recovered, entered })
-    }
-
-    /// How long nothing has to be done here if nobody wakes this worker.
-    pub(super) fn may_sleep(&self) -> Duration {
-        let due = self.views.iter().filter_map(|view| view.next_due()).min();
-        let until = due.map(|due| due.saturating_duration_since(Instant::now()));
-        until.map_or(self.idle_advance(), |until| until.min(self.idle_advance()))
     }
 }
