@@ -1,6 +1,6 @@
 //! What the handle of an engine costs: pushing, asking while events pour in, and a thousand subscribers.
 //!
-//! One worker, 100,000 keys over 7 days, six of which are sealed. Every answer is compared with what it has to
+//! One worker (`-- 2`: two), 100,000 keys over 7 days, six of which are sealed. Every answer is compared with what it has to
 //! be; where one is wrong, no figure is printed. `DAYFOLD_BENCH_SHORT=1` pushes less. The worker, the thread
 //! that pushes and the one that asks share the cores: with two, each wake-up is in the figures.
 
@@ -29,7 +29,8 @@ const LONG: Duration = Duration::from_secs(60);
 fn main() {
     let is_short = std::env::var_os("DAYFOLD_BENCH_SHORT").is_some();
     let (events, seconds, rounds) = if is_short { (400_000, 1, 1) } else { (10_000_000, 8, 5) };
-    let mut bench = Bench::start();
+    let workers = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1);
+    let mut bench = Bench::start(workers);
 
     let (mut returned, mut alone, mut watched) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -78,7 +79,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn start() -> Bench {
+    fn start(workers: usize) -> Bench {
         let now = Arc::new(AtomicI64::new(0));
         let clock = Arc::clone(&now);
         let mut engine = Engine::<Event>::new().clock(move || clock.load(Ordering::Acquire));
@@ -87,7 +88,7 @@ impl Bench {
             Some((time, key, (Count::one(), Sum::of(value))))
         });
         let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
-        let running = engine.start(Cluster::workers(1)).unwrap();
+        let running = engine.start(Cluster::workers(workers)).unwrap();
         let mut bench = Bench { handle, pusher, running, pushed: 0 };
         for day in 0..DAYS {
             now.store(day * DAY_MS + DAY_MS / 2, Ordering::Release);

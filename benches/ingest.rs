@@ -7,7 +7,7 @@
 //! row; without that, no figure is printed.
 //!
 //! The programs take turns, and the ratios are those within a round. `cargo bench --bench ingest --
-//! 1x1000` measures one line only, one worker in ticks of 1,000; `-- latency` the latencies. `-- profile
+//! 1x1000` measures one worker in ticks of 1,000 only, `-- x1000` one and two; `-- latency` the latencies. `-- profile
 //! 1x1000` loads a line again and again and compares totals only: for a profiler, which would see little
 //! else than the comparison otherwise.
 
@@ -73,6 +73,7 @@ fn profile(events: &[Event], reference: &Groups, line: &str) {
 
 /// One line of the table: on how many workers, in ticks of how many events, of which so many may be on
 /// their way at once.
+#[derive(Clone)]
 struct Line {
     workers: usize,
     tick: usize,
@@ -91,7 +92,8 @@ fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
         })
     };
     let mut lines: Vec<Line> = [1, 2].into_iter().flat_map(line).collect();
-    lines.retain(|line| only.is_none_or(|only| only == format!("{}x{}", line.workers, line.tick)));
+    let name = |line: &Line| format!("{}x{}", line.workers, line.tick);
+    lines.retain(|line| only.is_none_or(|only| name(line).ends_with(only)));
     let mut plain = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         let whole = cut(events, 100_000);
@@ -111,32 +113,61 @@ fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
         }
     }
     println!("\n{:<40} {:>10} {:>10} {:>8} {:>8}", "", "best", "median", "best", "median");
-    for (name, rates) in ["hash map, 1 thread", "hash map, 2 threads"].iter().zip(plain) {
+    for (name, rates) in ["hash map, 1 thread", "hash map, 2 threads"].iter().zip(plain.clone()) {
         let (best, median) = summary(rates);
         println!("{name:<40} {:>8.1} M {:>8.1} M", best / 1e6, median / 1e6);
     }
-    for Line { workers, tick, in_flight, rates, ratios } in lines {
+    for Line { workers, tick, in_flight, rates, ratios } in lines.clone() {
         let name = format!("{workers} worker(s), ticks of {tick}, {in_flight} in flight");
         let ((best, median), (best_ratio, ratio)) = (summary(rates), summary(ratios));
         let (best, median) = (best / 1e6, median / 1e6);
         println!("{name:<40} {best:>8.1} M {median:>8.1} M {best_ratio:>8.2} {ratio:>8.2}");
     }
+    gains(&plain, &lines);
+}
+
+/// What the second thread brings: to the hash map, and to the lines that were measured with one worker and two.
+fn gains([one, two]: &[Vec<f64>; 2], lines: &[Line]) {
+    let gain = |one: &[f64], two: &[f64]| {
+        summary(one.iter().zip(two).map(|(one, two)| two / one).collect()).1
+    };
+    let of_map = gain(one, two);
+    println!("\n{:<40} {of_map:>8.2}", "two against one, median: hash map");
+    let (ones, twos): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|line| line.workers == 1);
+    for (one, two) in ones.iter().zip(twos) {
+        let name = format!("ticks of {}, {} in flight", one.tick, one.in_flight);
+        let gain = gain(&one.rates, &two.rates);
+        println!("{name:<40} {gain:>8.2}, {:.2} times the map's", gain / of_map);
+    }
 }
 
 fn latency(events: &[Event], reference: &Groups) {
-    println!("\nlatency after {} million events (p50, p99)", EVENTS / 1_000_000);
+    println!(
+        "\nlatency after {} million events: p50 and p99 of {MEASURED_TICKS} ticks, least and greatest of {ROUNDS} rounds",
+        EVENTS / 1_000_000
+    );
     for workers in [1, 2] {
-        let (load, last) = events.split_at(EVENTS - MEASURED_TICKS * 1_000);
-        let (load, measured) = (cut(load, 100_000), cut(last, 1_000));
-        let run = Run { workers, load, measured, in_flight: 1, compared: Compared::Rows };
-        let Outcome { visible, answered, at_once, .. } = run.execute(reference);
-        for (name, times) in [
-            ("a tick of 1,000 is visible", visible),
-            ("a tick later, a key over 7 days", answered),
-            ("a key over 7 days, at once", at_once),
-        ] {
-            let (p50, p99) = percentiles(times);
-            println!("{workers} worker(s), {name:<32} {p50:>8.1?} {p99:>8.1?}");
+        let rounds: Vec<Outcome> = (0..ROUNDS)
+            .map(|_| {
+                let (load, last) = events.split_at(EVENTS - MEASURED_TICKS * 1_000);
+                let (load, measured) = (cut(load, 100_000), cut(last, 1_000));
+                Run { workers, load, measured, in_flight: 1, compared: Compared::Rows }
+                    .execute(reference)
+            })
+            .collect();
+        let times: [(&str, fn(&Outcome) -> &[Duration]); 3] = [
+            ("a tick of 1,000 is visible", |outcome| &outcome.visible),
+            ("a tick later, a key over 7 days", |outcome| &outcome.answered),
+            ("a key over 7 days, at once", |outcome| &outcome.at_once),
+        ];
+        for (name, times) in times {
+            let (p50, p99): (Vec<Duration>, Vec<Duration>) =
+                rounds.iter().map(|outcome| percentiles(times(outcome).to_vec())).unzip();
+            let range = |times: Vec<Duration>| {
+                let (least, most) = (times.iter().min(), times.iter().max());
+                format!("{:>5.1?} to {:>5.1?}", least.unwrap(), most.unwrap())
+            };
+            println!("{workers} worker(s), {name:<32} {:>22} {:>22}", range(p50), range(p99));
         }
     }
 }

@@ -197,6 +197,11 @@ impl ViewStatus {
         self.state.newest()
     }
 
+    /// How many queries this worker has looked up.
+    pub(crate) fn answered(&self) -> u64 {
+        self.state.answered()
+    }
+
     /// Why the view stopped, if it did: a [`LimitError`](crate::view::LimitError) or an
     /// [`ArchiveError`]. A view that stopped answers nothing more on this worker, and holds back the
     /// streams of answers: look here while you wait for one.
@@ -259,6 +264,7 @@ trait Inspect {
     fn finished(&self) -> bool;
     fn sealed_through(&self) -> Option<Day>;
     fn newest(&self) -> Option<Moment>;
+    fn answered(&self) -> u64;
     fn numbers(&self) -> ViewNumbers;
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
     fn abandon(&self);
@@ -279,6 +285,9 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     }
     fn newest(&self) -> Option<Moment> {
         self.borrow().newest
+    }
+    fn answered(&self) -> u64 {
+        self.borrow().answered
     }
     fn numbers(&self) -> ViewNumbers {
         self.borrow().numbers()

@@ -15,10 +15,10 @@ use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::time::Day;
 
-/// After so many rows, some 100 µs, a lane lets others run. Workers have more urgent things to do, and where
+/// After so many rows, some 10 µs, a lane lets others run. Workers have more urgent things to do, and where
 /// all processors are busy the system would have one wait, when it wakes, for as long as a lane's turn
-/// lasts: several milliseconds.
-const ROWS_AT_ONCE: usize = 512;
+/// lasts: several milliseconds. Two workers that wait for each other share a lane's turns, tick by tick.
+const ROWS_AT_ONCE: usize = 64;
 
 /// A file, and the partitions of this worker for which it is the live revision of its day.
 #[derive(Clone, Debug)]

@@ -34,8 +34,8 @@ pub(crate) struct Complete {
 /// A view on one worker.
 pub(crate) trait WorkerView {
     /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
-    /// what was before the program started is not all in yet.
-    fn ask_at(&mut self, complete: Complete);
+    /// what was before the program started is not all in yet. Returns whether there were any.
+    fn ask_at(&mut self, complete: Complete) -> bool;
     /// When a subscriber may next be served.
     fn next_due(&self) -> Option<Instant>;
     fn status(&self) -> &ViewStatus;
@@ -83,9 +83,10 @@ pub(super) struct Asking<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Asking<K, A> {
-    /// Takes up what is in the mailbox, and asks for subscribers; `last` if there will be no more.
-    fn take_up(&mut self, complete: Complete, last: bool) {
-        let Some(input) = &mut self.input else { return };
+    /// Takes up what is in the mailbox, and asks for subscribers; `last` if there will be no more. Returns
+    /// whether anything was asked.
+    fn take_up(&mut self, complete: Complete, last: bool) -> bool {
+        let Some(input) = &mut self.input else { return false };
         if *input.time() < complete.moment {
             input.advance_to(complete.moment);
         }
@@ -95,9 +96,9 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             self.mailbox.note_sealing(self.worker, self.status.numbers());
         }
         if !complete.recovered {
-            return;
+            return false;
         }
-        let Some(Mail { requests, joining, left }) = self.mailbox.take(last) else { return };
+        let Some(Mail { requests, joining, left }) = self.mailbox.take(last) else { return false };
         let (mut replies, mut number) = (self.replies.borrow_mut(), self.number);
         let mut send = |query: Query<K>, reply| {
             number += 1;
@@ -120,8 +121,10 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             };
             asking.into_iter().for_each(|(group, query)| send(query, Reply::Group(group)));
         }
+        let asked = number > self.number;
         self.number = number;
         input.flush();
+        asked
     }
 }
 
@@ -146,8 +149,8 @@ struct SkewError {
 }
 
 impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
-    fn ask_at(&mut self, complete: Complete) {
-        self.take_up(complete, false);
+    fn ask_at(&mut self, complete: Complete) -> bool {
+        self.take_up(complete, false)
     }
 
     fn next_due(&self) -> Option<Instant> {

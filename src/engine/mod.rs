@@ -76,6 +76,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,6 +110,10 @@ use resume::Known;
 use running::{Outcome, Shared};
 use start::Start;
 use view::{EngineView, TypedView};
+
+/// How long those who wait, workers and whoever asks them, look again and again before they sleep. To be woken
+/// takes longer than most of what is waited for. Between looks they let others have the processor.
+const RESTLESS: Duration = Duration::from_micros(50);
 
 /// Views over one source of events, ready to be started.
 pub struct Engine<E> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::RESTLESS;
 use super::observer::LogNumbers;
 use super::once::Reply;
 use super::wakers::Wakers;
@@ -372,6 +373,12 @@ impl Waits {
             let left = limit.saturating_sub(started.elapsed());
             if left.is_zero() {
                 break Err(WaitError::TimedOut { limit });
+            }
+            if started.elapsed() < RESTLESS {
+                drop(state);
+                std::thread::yield_now();
+                state = self.lock();
+                continue;
             }
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::RESTLESS;
+
 /// A new, empty slot.
 pub(super) fn slot<T>() -> (Giver<T>, Taker<T>) {
     let state = State { value: None, waker: None, is_asleep: false, closed: false };
@@ -99,6 +101,12 @@ impl<T> Taker<T> {
             if left.is_some_and(|left| left.is_zero()) {
                 state.is_asleep = false;
                 return Ok(None);
+            }
+            if started.elapsed() < RESTLESS {
+                drop(state);
+                std::thread::yield_now();
+                state = self.slot.lock();
+                continue;
             }
             state.is_asleep = true;
             let changed = &self.slot.changed;

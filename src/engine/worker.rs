@@ -2,6 +2,7 @@
 
 mod answering;
 mod once;
+mod resting;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -33,22 +34,13 @@ use crate::source::{Refused, RowBlock};
 use crate::speed::Counts;
 use crate::time::EventTime;
 use crate::view::View;
+use resting::IDLE_ADVANCE;
 
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
 
 /// How often days of a view may close without being sealed, on all workers, before a worker takes in more.
 const CLOSED_AHEAD: usize = 8;
-
-/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
-const IDLE_ADVANCE: Duration = Duration::from_millis(10);
-
-/// The same once nothing has happened for [`QUIET_AFTER`]. Only the first tick after that, and only of
-/// another process, may wait for it: within a process, workers wake each other.
-const QUIET_ADVANCE: Duration = Duration::from_millis(50);
-
-/// How long nothing has to happen before a worker is quiet.
-const QUIET_AFTER: Duration = Duration::from_millis(500);
 
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
@@ -78,6 +70,8 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     /// On the first worker of a process with a live source: its number, and the watermark at which the
     /// floor moves next.
     live: Option<(usize, EventTime)>,
+    /// Queries that this worker had looked up before its last turn.
+    answered: u64,
     /// Ticks that are not complete, and when they had entered.
     in_flight: VecDeque<(Moment, Instant)>,
     /// Whether the run has begun, in the data folder too; nothing enters before.
@@ -144,6 +138,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             now,
             floors,
             live,
+            answered: 0,
             in_flight,
             begun: false,
             recovered: false,
@@ -209,15 +204,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.watch_clock();
         let entered = self.enter();
         self.advance();
-        self.answer();
+        let asked = self.answer() | self.has_answered();
         self.tasks.step(&mut self.views, &mut self.feed);
         let passed = self.pass_once();
-        if read || entered || passed {
-            self.lively = Instant::now();
-            self.worker.step();
-        } else {
-            self.worker.step_or_park(Some(self.may_sleep()));
-        }
+        self.step(read || entered || asked || passed);
         while let Some((moment, entered)) = self.in_flight.front()
             && !self.probe.less_equal(moment)
         {
@@ -485,10 +475,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             let tick = self.clock.beyond(wanted);
             self.advance_to(Moment::new(self.now.floor, tick));
         }
-    }
-
-    fn idle_advance(&self) -> Duration {
-        if self.lively.elapsed() < QUIET_AFTER { IDLE_ADVANCE } else { QUIET_ADVANCE }
     }
 
     fn advance_to(&mut self, moment: Moment) {

@@ -131,6 +131,7 @@ fn look_up<'scope, K: Key, A: Aggregate>(
                 if failed.is_some() || progress_frontier.less_equal(&moment) {
                     return true;
                 }
+                state.answered += asked.len() as u64;
                 let mut session = output.session(&*capability);
                 for asked in asked.drain(..) {
                     match partial(&state, asked, moment, &measures) {

@@ -82,6 +82,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) finished: bool,
     /// The latest moment that any row carries.
     pub(crate) newest: Option<Moment>,
+    /// How many queries this worker has looked up.
+    pub(crate) answered: u64,
 }
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
@@ -107,6 +109,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             sealing: None,
             finished: false,
             newest: None,
+            answered: 0,
         }
     }
 

@@ -94,8 +94,10 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     }
 
     fn split(&mut self) {
+        // Each part would grow to this at once: it is what a table of 64 slots holds.
+        const PART: usize = SPLIT_AT / PARTITIONS * 7 / 4;
         let mut parts: Vec<HashTable<(K, A)>> = Vec::new();
-        parts.resize_with(PARTITIONS, HashTable::new);
+        parts.resize_with(PARTITIONS, || HashTable::with_capacity(PART));
         for (key, aggregate) in self.parts.drain(..).flatten() {
             let hash = key.hash64();
             parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());

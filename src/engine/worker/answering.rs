@@ -1,18 +1,17 @@
 //! When a worker lets queries in: at complete moments, and for the last time when all is over.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::Turning;
-use crate::engine::asking::Complete;
+use crate::engine::asking::{Complete, WorkerView};
 use crate::moment::Moment;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
-    /// Lets queries in at the latest moment that is complete on all workers.
-    pub(super) fn answer(&mut self) {
-        if let Some(complete) = self.complete() {
-            self.views.iter_mut().for_each(|view| view.ask_at(complete));
-        }
+    /// Lets queries in at the latest moment that is complete on all workers. Returns whether there were any.
+    pub(super) fn answer(&mut self) -> bool {
+        let Some(complete) = self.complete() else { return false };
+        let ask = |asked, view: &mut Box<dyn WorkerView>| view.ask_at(complete) | asked;
+        self.views.iter_mut().fold(false, ask)
     }
 
     /// Answers while events go into the views and days into files. Says whether that is over: then no query is
@@ -23,7 +22,11 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             self.feed.leave.get() || self.views.iter().all(|view| view.status().finished());
         let is_over = is_sealed && self.probe.with_frontier(|frontier| frontier.is_empty());
         for view in &mut self.views {
-            if is_over { view.close(Some(complete)) } else { view.ask_at(complete) }
+            if is_over {
+                view.close(Some(complete));
+            } else {
+                view.ask_at(complete);
+            }
         }
         is_over
     }
@@ -48,12 +51,5 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         // Entering a tick comes before its moment is complete: what is complete is told here.
         let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
         Some(Complete { moment, recovered: self.recovered, entered })
-    }
-
-    /// How long nothing has to be done here if nobody wakes this worker.
-    pub(super) fn may_sleep(&self) -> Duration {
-        let due = self.views.iter().filter_map(|view| view.next_due()).min();
-        let until = due.map(|due| due.saturating_duration_since(Instant::now()));
-        until.map_or(self.idle_advance(), |until| until.min(self.idle_advance()))
     }
 }
