@@ -142,10 +142,29 @@ impl Graph {
         while self.waiting.len() >= in_flight
             && let Some(next) = self.waiting.pop_front()
         {
-            worker.step_or_park_while(None, || self.probe.less_than(&next));
+            step_while(worker, || self.probe.less_than(&next));
         }
         // As the engine does: what is closed and not sealed is bounded.
         worker.step_or_park_while(None, || self.status.sealing() > SEALING_MAX);
+    }
+}
+
+/// Steps as long as there is something to wait for, and parks late.
+///
+/// Two workers that park whenever they wait for each other never run at the same time, and the system sees no
+/// reason not to leave both on one processor. So a worker goes on stepping for longer than a small tick takes,
+/// then lets others have the processor between steps, and parks after a millisecond.
+fn step_while(worker: &mut Worker, is_waiting: impl Fn() -> bool) {
+    let started = Instant::now();
+    while is_waiting() {
+        match started.elapsed().as_micros() {
+            0..50 => _ = worker.step(),
+            50..1_000 => {
+                worker.step();
+                std::thread::yield_now();
+            }
+            _ => _ = worker.step_or_park(None),
+        }
     }
 }
 
