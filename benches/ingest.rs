@@ -157,7 +157,7 @@ fn latency(events: &[Event], reference: &Groups) {
                     .execute(reference)
             })
             .collect();
-        let times: [(&str, fn(&Outcome) -> &[Duration]); 4] = [
+        let times: [(&str, Times); 4] = [
             ("a tick of 1,000, days being sealed", |outcome| &outcome.sealing),
             ("a tick of 1,000 is visible", |outcome| &outcome.visible),
             ("a tick later, a key over 7 days", |outcome| &outcome.answered),
@@ -245,6 +245,9 @@ impl Compared {
         assert_eq!(answer.certificate.late, 0);
     }
 }
+
+/// One of the lists of times of a run.
+type Times = fn(&Outcome) -> &[Duration];
 
 #[derive(Default)]
 struct Outcome {
