@@ -31,9 +31,12 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// For how many rows of a tick a combiner knows where they are: a power of two. The list of these places is to
-/// stay in a core's cache beside the rows.
+/// For how many rows of a tick a combiner knows where they are at most: a power of two. The list of these places is to
+/// stay in a core's cache beside the rows. A small tick uses fewer, which stay in the nearest one.
 const PLACES: usize = 1 << 15;
+
+/// And at least.
+const PLACES_MIN: usize = 1 << 11;
 
 /// Folds one tick's events of one worker.
 ///
@@ -55,6 +58,8 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     rows: Vec<Row<K, A>>,
     /// The row that an event of this hash was last folded into: upper half of the hash, number of the row.
     places: Vec<(u32, u32)>,
+    /// The bits of the hash that tell the place.
+    mask: usize,
     /// Rows before this one are not combined with any more.
     from: usize,
     counts: Counts,
@@ -72,6 +77,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             view,
             rows: Vec::new(),
             places: vec![(0, 0); PLACES],
+            mask: PLACES - 1,
             from: 0,
             counts: Counts::default(),
         }
@@ -111,7 +117,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         self.counts.late += u64::from(day < self.first_open);
         let hash = key.hash64();
         let upper = (hash >> 32) as u32;
-        let place = &mut self.places[hash as usize % PLACES];
+        let place = &mut self.places[hash as usize & self.mask];
         // The upper half of the hash lies beside the number, and settles nearly all.
         if place.0 == upper
             && place.1 as usize >= self.from
@@ -131,7 +137,9 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
         self.from = 0;
         // The next tick will be about as large.
-        let next = Vec::with_capacity(self.rows.len() + self.rows.len() / 8);
+        let rows = self.rows.len();
+        let next = Vec::with_capacity(rows + rows / 8);
+        self.mask = (4 * rows).next_power_of_two().clamp(PLACES_MIN, PLACES) - 1;
         (std::mem::replace(&mut self.rows, next), std::mem::take(&mut self.counts))
     }
 }
