@@ -56,6 +56,8 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     /// What is read now was in the log, and may be in sealed days already.
     replaying: bool,
     rows: Vec<Row<K, A>>,
+    /// How many rows the next tick may have.
+    expected: usize,
     /// The row that an event of this hash was last folded into: upper half of the hash, number of the row.
     places: Vec<(u32, u32)>,
     /// The bits of the hash that tell the place.
@@ -76,6 +78,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             replaying: false,
             view,
             rows: Vec::new(),
+            expected: 0,
             places: vec![(0, 0); PLACES],
             mask: PLACES - 1,
             from: 0,
@@ -85,6 +88,10 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
     /// What is added next enters under `floor`.
     pub(crate) fn begin(&mut self, floor: EventTime) {
+        // Only now: by this time, the memory of the rows of the tick before may be free.
+        if self.rows.capacity() == 0 {
+            self.rows.reserve(self.expected);
+        }
         self.enter(floor, Some(self.view.grace()));
         self.replaying = false;
     }
@@ -138,9 +145,9 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         self.from = 0;
         // The next tick will be about as large.
         let rows = self.rows.len();
-        let next = Vec::with_capacity(rows + rows / 8);
+        self.expected = rows + rows / 8;
         self.mask = (4 * rows).next_power_of_two().clamp(PLACES_MIN, PLACES) - 1;
-        (std::mem::replace(&mut self.rows, next), std::mem::take(&mut self.counts))
+        (std::mem::take(&mut self.rows), std::mem::take(&mut self.counts))
     }
 }
 
