@@ -408,7 +408,8 @@ impl Running {
     }
 
     /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`
-    /// is over. Returns whether all is sealed.
+    /// is over. Returns whether all is sealed. When another process has stopped the engine before, it never will
+    /// be: this says no at once then, and [`Running::wait_stopped`] says yes.
     ///
     /// # Errors
     /// [`EngineError`] if the engine stopped for a reason that is none.
