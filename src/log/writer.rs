@@ -299,16 +299,15 @@ impl<E, F: Fn()> Run<E, F> {
         let mut since = None;
         loop {
             let work = self.next(taken, &mut since);
-            let (mut bytes, mut events) = (0, 0);
-            let before = self.committer.encoded;
             while taken < work.through {
                 let entry = self.waiting.recv().expect("entries are sent before they are counted");
-                bytes += entry.memory();
-                events += entry.events.len();
+                let (bytes, events) = (entry.memory(), entry.events.len());
+                let before = self.committer.encoded;
                 self.committer.take(entry)?;
                 taken += 1;
+                // After each entry: what is bounded by the bytes that wait is to know soon how large events are.
+                self.shared.encoded(bytes, events, self.committer.encoded - before);
             }
-            self.shared.encoded(bytes, events, self.committer.encoded - before);
             if work.commit {
                 self.committer.commit(work.sync)?;
                 since = None;
