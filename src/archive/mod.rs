@@ -107,9 +107,23 @@ impl Archive {
         let place = self.place.clone();
         let thread = std::thread::Builder::new()
             .name(format!("seal:{name}"))
-            .spawn(move || receiver.into_iter().for_each(|job| job(&place)))
+            .spawn(move || {
+                give_way();
+                receiver.into_iter().for_each(|job| job(&place));
+            })
             .expect("the system gives a thread to the archive");
         Lane { jobs: Some(jobs), thread: Some(thread) }
+    }
+}
+
+/// Lets workers have the processor before this thread, where both want it: a worker that is kept from going on
+/// keeps the others waiting. A lane gets a tenth of a processor at least, and what is closed and not sealed is
+/// bounded.
+fn give_way() {
+    // Elsewhere this would be the priority of the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "a lane keeps the priority of workers");
     }
 }
 
