@@ -17,7 +17,7 @@ mod graph;
 mod workload;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use dayfold::Archive;
@@ -32,8 +32,10 @@ use workload::{DAY_MS, DAYS, EVENTS, Event, Groups, START, Stats};
 const ROUNDS: usize = 5;
 const PROFILED_ROUNDS: usize = 20;
 /// Ticks whose latency is measured, the last of the run: so many while days of the load may still be sealed,
-/// and so many when all are.
+/// so many when all are, each after the other, and so many that come one by one.
 const MEASURED_TICKS: usize = 300;
+/// From one of the latter to the next.
+const APART: Duration = Duration::from_micros(200);
 
 fn main() {
     let events = workload::events();
@@ -151,15 +153,16 @@ fn latency(events: &[Event], reference: &Groups) {
     for workers in [1, 2] {
         let rounds: Vec<Outcome> = (0..ROUNDS)
             .map(|_| {
-                let (load, last) = events.split_at(EVENTS - 2 * MEASURED_TICKS * 1_000);
+                let (load, last) = events.split_at(EVENTS - 3 * MEASURED_TICKS * 1_000);
                 let (load, measured) = (cut(load, 100_000), cut(last, 1_000));
                 Run { workers, load, measured, in_flight: 1, compared: Compared::Rows }
                     .execute(reference)
             })
             .collect();
-        let times: [(&str, Times); 4] = [
+        let times: [(&str, Times); 5] = [
             ("a tick of 1,000, days being sealed", |outcome| &outcome.sealing),
             ("a tick of 1,000 is visible", |outcome| &outcome.visible),
+            ("the same, one each 200 µs", |outcome| &outcome.apart),
             ("a tick later, a key over 7 days", |outcome| &outcome.answered),
             ("a key over 7 days, at once", |outcome| &outcome.at_once),
         ];
@@ -255,6 +258,8 @@ struct Outcome {
     /// Of ticks while days may be sealed, and of those when all are.
     sealing: Vec<Duration>,
     visible: Vec<Duration>,
+    /// Of ticks that do not come at once after each other.
+    apart: Vec<Duration>,
     answered: Vec<Duration>,
     at_once: Vec<Duration>,
 }
@@ -281,6 +286,7 @@ impl Run {
             .collect();
         let (out, all, archive) = (Arc::clone(&outcome), Arc::clone(&rows), Archive::in_memory());
         let begin = std::sync::Barrier::new(workers);
+        let first_due = OnceLock::new();
         let asked = Arc::new(AtomicBool::new(false));
         let guards = timely::execute(timely::Config::process(workers), move |worker| {
             let (mut load, measured) = shares[worker.index()].lock().unwrap().take().unwrap();
@@ -299,8 +305,20 @@ impl Run {
                 start.elapsed()
             };
             // The last one stays: it lies above the others in memory, as above.
-            let ticks = measured.len().saturating_sub(1) / 2;
+            let ticks = measured.len().saturating_sub(1) / 3;
             let mut measured = measured.into_iter();
+            let wait = Some(Duration::from_millis(1));
+            worker.step_or_park_while(wait, || graph.status.sealing() > 0);
+            let first_due = *first_due.get_or_init(|| Instant::now() + APART);
+            let mut apart = Vec::new();
+            for (number, tick) in (0..).zip(measured.by_ref().take(ticks)) {
+                let due = first_due + APART * number;
+                while Instant::now() < due {
+                    worker.step();
+                }
+                graph.enter(worker, tick, 1);
+                apart.push(due.elapsed());
+            }
             let mut enter = |graph: &mut Graph, worker: &mut Worker| -> Vec<Duration> {
                 let one = |tick| {
                     let start = Instant::now();
@@ -310,7 +328,6 @@ impl Run {
                 measured.by_ref().take(ticks).map(one).collect()
             };
             let sealing = enter(&mut graph, worker);
-            let wait = Some(Duration::from_millis(1));
             worker.step_or_park_while(wait, || graph.status.sealing() > 0);
             let visible = enter(&mut graph, worker);
             let last = Day(((START / DAY_MS) as i32) + DAYS as i32);
@@ -327,7 +344,7 @@ impl Run {
             let everything = graph.ask(worker, compared.query());
             if worker.index() == 0 {
                 *all.lock().unwrap() = everything;
-                *out.lock().unwrap() = Outcome { load, sealing, visible, answered, at_once };
+                *out.lock().unwrap() = Outcome { load, sealing, visible, apart, answered, at_once };
             }
         });
         guards.unwrap().join().into_iter().for_each(|result| result.unwrap());
