@@ -76,11 +76,7 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     let peers = events.scope().peers();
     let state = Rc::new(RefCell::new(Speed::new(view.clone(), peers, sealed, through)));
 
-    let (rows, counts) = combine(events, &view, through, read);
-    let counts = match refused {
-        Some(refused) => timely::dataflow::operators::Concat::concat(counts, refused),
-        None => counts,
-    };
+    let (rows, counts) = combine(events, refused, &view, through, read);
     let progress = speed_view(rows.clone(), counts, &state, archive, log);
     DayView { rows, progress, state, measures: Vec::new() }
 }

@@ -69,7 +69,7 @@ where
         let storage = &**self.store.storage();
         // Runs that are going on are read as far as they have committed.
         let state = log::scan(storage, &self.store.all_parts()?, u64::MAX)?;
-        let mut combiner = Combiner::new(self.view.clone(), None);
+        let mut combiner = Combiner::new(self.view.clone(), None, 1);
         let mut pace = Pace::new(share);
         let mut events = 0;
         for file in state.files.iter().filter(|file| self.may_hold(file, days)) {
@@ -85,7 +85,7 @@ where
                         combiner.add(time, key, aggregate);
                     }
                 }
-                take(combiner.take().0);
+                combiner.take().0.for_each(&mut *take);
                 pace.rest(&self.stopping);
                 if self.stopping.load(Ordering::Relaxed) {
                     return Err(ArchiveError::Stopped);

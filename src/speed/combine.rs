@@ -7,10 +7,12 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
+use timely::progress::operate::FrontierInterest;
 
 use super::delta::Row;
+use super::exchange::to_each;
 use crate::aggregate::Aggregate;
-use crate::key::Key;
+use crate::key::{Key, PARTITIONS, owner, partition};
 use crate::moment::Moment;
 use crate::time::{Day, DayFinder, EventTime};
 use crate::view::View;
@@ -44,6 +46,8 @@ const PLACES_MIN: usize = 1 << 11;
 /// separately are combined in the table of the day. So there is one place for each value of some bits of the
 /// hash, and the latest row takes it: nothing is searched for, nothing grows, and nothing is cleared
 /// between ticks, because a place is believed only if the row there is of the same day and key.
+///
+/// Each row is written where it travels from: rows lie apart by the worker that owns their key.
 pub(crate) struct Combiner<K: Key, A: Aggregate> {
     view: View,
     finder: DayFinder,
@@ -55,20 +59,30 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     sealed: Option<Day>,
     /// What is read now was in the log, and may be in sealed days already.
     replaying: bool,
-    rows: Vec<Row<K, A>>,
-    /// How many rows the next tick may have.
-    expected: usize,
-    /// The row that an event of this hash was last folded into: upper half of the hash, number of the row.
+    /// The rows of each worker.
+    shares: Vec<Share<K, A>>,
+    /// The worker of each partition: there are no more workers than partitions.
+    owners: Vec<u8>,
+    /// The row that an event of this hash was last folded into: upper half of the hash, number of the row among
+    /// those of its worker.
     places: Vec<(u32, u32)>,
     /// The bits of the hash that tell the place.
     mask: usize,
-    /// Rows before this one are not combined with any more.
-    from: usize,
     counts: Counts,
 }
 
+/// The rows of one tick that go to the same worker.
+struct Share<K: Key, A: Aggregate> {
+    rows: Vec<Row<K, A>>,
+    /// Rows before this one are not combined with any more.
+    from: usize,
+    /// How many rows the next tick may have.
+    expected: usize,
+}
+
 impl<K: Key, A: Aggregate> Combiner<K, A> {
-    pub(crate) fn new(view: View, sealed: Option<Day>) -> Self {
+    pub(crate) fn new(view: View, sealed: Option<Day>, peers: usize) -> Self {
+        let share = |_| Share { rows: Vec::new(), from: 0, expected: 0 };
         Combiner {
             finder: DayFinder::new(view.calendar().clone()),
             floor: EventTime::MIN,
@@ -77,11 +91,10 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             sealed,
             replaying: false,
             view,
-            rows: Vec::new(),
-            expected: 0,
+            shares: (0..peers).map(share).collect(),
+            owners: (0..PARTITIONS).map(|partition| owner(partition, peers) as u8).collect(),
             places: vec![(0, 0); PLACES],
             mask: PLACES - 1,
-            from: 0,
             counts: Counts::default(),
         }
     }
@@ -89,8 +102,8 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     /// What is added next enters under `floor`.
     pub(crate) fn begin(&mut self, floor: EventTime) {
         // Only now: by this time, the memory of the rows of the tick before may be free.
-        if self.rows.capacity() == 0 {
-            self.rows.reserve(self.expected);
+        for share in self.shares.iter_mut().filter(|share| share.rows.capacity() == 0) {
+            share.rows.reserve(share.expected);
         }
         self.enter(floor, Some(self.view.grace()));
         self.replaying = false;
@@ -101,7 +114,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
         // One tick may replay what entered under several floors, and equal days and keys of those may
         // belong to different closings: such rows stay apart.
-        self.from = self.rows.len();
+        self.shares.iter_mut().for_each(|share| share.from = share.rows.len());
         self.enter(floor, grace);
         self.replaying = true;
     }
@@ -124,11 +137,15 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         self.counts.late += u64::from(day < self.first_open);
         let hash = key.hash64();
         let upper = (hash >> 32) as u32;
+        let share = match &mut self.shares[..] {
+            [all] => all,
+            shares => &mut shares[usize::from(self.owners[partition(hash)])],
+        };
         let place = &mut self.places[hash as usize & self.mask];
         // The upper half of the hash lies beside the number, and settles nearly all.
         if place.0 == upper
-            && place.1 as usize >= self.from
-            && let Some(row) = self.rows.get_mut(place.1 as usize)
+            && place.1 as usize >= share.from
+            && let Some(row) = share.rows.get_mut(place.1 as usize)
             && row.hash == hash
             && row.day == day
             && row.key == key
@@ -137,17 +154,24 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             return;
         }
         // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
-        *place = (upper, self.rows.len() as u32);
-        self.rows.push(Row { hash, day, closing, key, aggregate });
+        *place = (upper, share.rows.len() as u32);
+        share.rows.push(Row { hash, day, closing, key, aggregate });
     }
 
-    pub(crate) fn take(&mut self) -> (Vec<Row<K, A>>, Counts) {
-        self.from = 0;
+    /// Ends a tick: the rows for each worker that has any.
+    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Vec<Row<K, A>>>, Counts) {
         // The next tick will be about as large.
-        let rows = self.rows.len();
-        self.expected = rows + rows / 8;
+        let rows: usize = self.shares.iter().map(|share| share.rows.len()).sum();
         self.mask = (4 * rows).next_power_of_two().clamp(PLACES_MIN, PLACES) - 1;
-        (std::mem::take(&mut self.rows), std::mem::take(&mut self.counts))
+        let take = |share: &mut Share<K, A>| {
+            share.from = 0;
+            if share.rows.is_empty() {
+                return None;
+            }
+            share.expected = share.rows.len() + share.rows.len() / 8;
+            Some(std::mem::take(&mut share.rows))
+        };
+        (self.shares.iter_mut().filter_map(take), std::mem::take(&mut self.counts))
     }
 }
 
@@ -155,24 +179,32 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 ///
 /// Ticks are kept apart, and what a worker has of one is sent at the end of the same step: waiting for
 /// the frontier would wait for every other worker.
+///
+/// Rows come in containers of one owner each. Counts, `refused` ones included, are addressed to each worker.
 pub(crate) fn combine<'scope, C, K, A>(
     events: Stream<'scope, Moment, C>,
+    refused: Option<StreamVec<'scope, Moment, Counts>>,
     view: &View,
     sealed: Option<Day>,
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
-) -> (StreamVec<'scope, Moment, Row<K, A>>, StreamVec<'scope, Moment, Counts>)
+) -> (StreamVec<'scope, Moment, Row<K, A>>, StreamVec<'scope, Moment, (u64, Counts)>)
 where
     C: Container,
     K: Key,
     A: Aggregate,
 {
+    let peers = events.scope().peers();
     let mut builder = OperatorBuilder::new(format!("Combine {}", view.name()), events.scope());
     let mut input = builder.new_input(events, Pipeline);
+    let mut refused = refused.map(|refused| builder.new_input(refused, Pipeline));
     let (rows, row_stream) = builder.new_output();
     let (counts, count_stream) = builder.new_output();
     let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Row<K, A>>>>::from(rows);
-    let mut counts = OutputBuilder::<_, CapacityContainerBuilder<Vec<Counts>>>::from(counts);
-    let mut combiner = Combiner::<K, A>::new(view.clone(), sealed);
+    let mut counts = OutputBuilder::<_, CapacityContainerBuilder<Vec<(u64, Counts)>>>::from(counts);
+    for input in 0..builder.shape().inputs() {
+        builder.set_notify_for(input, FrontierInterest::Never);
+    }
+    let mut combiner = Combiner::<K, A>::new(view.clone(), sealed, peers);
     builder.build(move |_capabilities| {
         move |_frontiers| {
             let mut rows = rows.activate();
@@ -183,14 +215,19 @@ where
                 for container in containers {
                     read(container, &mut combiner);
                 }
-                let (mut combined, counted) = combiner.take();
-                if !combined.is_empty() {
-                    rows.session(&capability).give_container(&mut combined);
-                }
+                let (shares, counted) = combiner.take();
+                let mut session = rows.session(&capability);
+                shares.for_each(|mut share| session.give_container(&mut share));
                 if counted != Counts::default() {
-                    counts.session(&capability).give(counted);
+                    counts.session(&capability).give_iterator(to_each(peers, counted));
                 }
             });
+            if let Some(refused) = &mut refused {
+                refused.for_each(|capability, data| {
+                    let addressed = data.drain(..).flat_map(|counted| to_each(peers, counted));
+                    counts.session(&capability).give_iterator(addressed);
+                });
+            }
         }
     });
     (row_stream, count_stream)
@@ -205,7 +242,7 @@ mod tests {
 
     fn take(combiner: &mut Combiner<u64, Count>) -> Found {
         let mut found = Found::new();
-        for row in combiner.take().0 {
+        for row in combiner.take().0.flatten() {
             let place = |(day, closing, _): &&mut _| (*day, *closing) == (row.day, row.closing);
             match found.iter_mut().find(place) {
                 Some((.., sum)) => sum.plus_equals(&row.aggregate),
@@ -222,7 +259,7 @@ mod tests {
     #[test]
     fn regression_rows_that_are_replayed_in_one_tick_under_different_floors_stay_apart() {
         let (first, second) = (view().upper(Day(0)), view().upper(Day(4)));
-        let mut combiner = Combiner::new(view(), None);
+        let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
         for floor in [EventTime::MIN, first, first, second] {
             combiner.begin_replay(floor, Some(0));
@@ -236,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_a_live_revision_holds_is_dropped_from_a_replay() {
-        let mut combiner = Combiner::new(view(), Some(Day(1)));
+        let mut combiner = Combiner::new(view(), Some(Day(1)), 1);
         combiner.begin_replay(EventTime::MIN, Some(0));
         combiner.add(1, 7, Count::one());
         assert_eq!(take(&mut combiner), []);
@@ -249,7 +286,7 @@ mod tests {
     fn regression_nothing_was_late_in_a_run_without_the_view_whatever_the_grace_is_now() {
         let floor = view().upper(Day(4));
         for grace in [0, 86_400_000, 30 * 86_400_000] {
-            let mut combiner = Combiner::new(view().grace_ms(grace).unwrap(), None);
+            let mut combiner = Combiner::new(view().grace_ms(grace).unwrap(), None, 1);
             combiner.begin_replay(floor, None);
             combiner.add(1, 7, Count::one());
             assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
@@ -258,7 +295,7 @@ mod tests {
 
     #[test]
     fn rows_of_ticks_large_and_small_are_those_of_their_own_events() {
-        let mut combiner = Combiner::new(view(), None);
+        let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
         for _ in 0..2 {
             // More keys than places: what is not combined is not lost.
@@ -266,7 +303,7 @@ mod tests {
                 combiner.add(1, key, Count::one());
             }
             let mut counts = std::collections::HashMap::new();
-            for row in combiner.take().0 {
+            for row in combiner.take().0.flatten() {
                 counts.entry(row.key).or_insert_with(|| Count(0)).plus_equals(&row.aggregate);
             }
             assert_eq!(counts.len(), 2 * PLACES);
@@ -275,15 +312,15 @@ mod tests {
             for key in [7, 8, 7] {
                 combiner.add(1, key, Count::one());
             }
-            let rows = combiner.take().0;
-            let rows: Vec<_> = rows.into_iter().map(|row| (row.key, row.aggregate)).collect();
+            let rows: Vec<_> =
+                combiner.take().0.flatten().map(|row| (row.key, row.aggregate)).collect();
             assert_eq!(rows, [(7, Count(2)), (8, Count(1))]);
         }
     }
 
     #[test]
     fn one_key_on_two_days_makes_two_rows() {
-        let mut combiner = Combiner::new(view(), None);
+        let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
         for time in [1, 86_400_001, 2, 86_400_002] {
             combiner.add(time, 7, Count::one());

@@ -1,8 +1,9 @@
-//! The way of rows to the owners of their keys.
+//! The way of rows to the owners of their keys, and of what every worker is to hear to all of them.
 
+use timely::ExchangeData;
 use timely::communication::Push;
 use timely::dataflow::channels::Message;
-use timely::dataflow::channels::pact::DistributorPact;
+use timely::dataflow::channels::pact::{DistributorPact, Exchange};
 use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::progress::Stamp;
 
@@ -10,10 +11,10 @@ use super::delta::Row;
 use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 
-/// Sends each row to the worker that owns its partition.
+/// Sends each container of rows to the worker that owns the partitions of them all.
 ///
-/// Timely's own exchange cuts what it sends into messages of 8 kB, each allocated here and freed by
-/// another worker. Rows come combined, a tick at a time, so here each owner gets one message for each.
+/// Timely's own exchange copies rows and cuts them into messages of 8 kB. Combine has written those of each owner
+/// to a container of their own, so here nothing is left to do but to hand it on.
 pub(crate) fn to_owner() -> DistributorPact<impl FnOnce(usize) -> ToOwner> {
     DistributorPact(|_peers| ToOwner)
 }
@@ -28,20 +29,28 @@ impl<K: Key, A: Aggregate> Distributor<Vec<Row<K, A>>> for ToOwner {
         pushers: &mut [P],
     ) {
         let peers = pushers.len();
-        // Keys spread evenly: an eighth more than the share is rarely exceeded.
-        let share = rows.len().div_ceil(peers);
-        let with_capacity = |_| Vec::with_capacity(share + share / 8);
-        let mut shares: Vec<Vec<Row<K, A>>> = (0..peers).map(with_capacity).collect();
-        for row in rows.drain(..) {
-            shares[owner(partition(row.hash), peers)].push(row);
-        }
-        for (share, pusher) in shares.iter_mut().zip(pushers) {
-            if !share.is_empty() {
-                Message::push_at(share, stamp.clone(), pusher);
-            }
+        let to = |row: &Row<K, A>| owner(partition(row.hash), peers);
+        if let Some(to_all) = rows.first().map(to) {
+            debug_assert!(
+                rows.iter().all(|row| to(row) == to_all),
+                "rows of one owner travel together"
+            );
+            Message::push_at(rows, stamp.clone(), &mut pushers[to_all]);
         }
     }
 
     /// Nothing waits here.
     fn flush<T: Clone, P: Push<Message<T, Vec<Row<K, A>>>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
+/// Addresses a record to each of so many workers.
+///
+/// Timely's broadcast does this in three operators of its own, which have their part in the cost of each tick.
+pub(crate) fn to_each<T: Copy>(peers: usize, record: T) -> impl Iterator<Item = (u64, T)> {
+    (0..peers as u64).map(move |to| (to, record))
+}
+
+/// Sends records to the workers that they are addressed to.
+pub(crate) fn addressed<T: ExchangeData>() -> Exchange<(u64, T), impl FnMut(&(u64, T)) -> u64> {
+    Exchange::new(|(to, _): &(u64, T)| *to)
 }

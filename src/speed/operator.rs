@@ -3,16 +3,15 @@
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::{Operator, OutputBuilder};
-use timely::dataflow::operators::vec::Broadcast;
 use timely::progress::frontier::MutableAntichain;
+use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::delta::Row;
-use super::exchange::to_owner;
+use super::exchange::{addressed, to_each, to_owner};
 use super::seal::Seal;
 use super::state::Shared;
 use crate::aggregate::Aggregate;
@@ -36,20 +35,21 @@ pub(crate) struct Report {
 /// Returns a stream without records, whose frontier says up to which moment the state is complete.
 pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     rows: StreamVec<'scope, Moment, Row<K, A>>,
-    counts: StreamVec<'scope, Moment, Counts>,
+    counts: StreamVec<'scope, Moment, (u64, Counts)>,
     state: &Shared<K, A>,
     archive: &Archive,
     log: Option<LogHandle>,
 ) -> StreamVec<'scope, Moment, ()> {
     let scope = rows.scope();
-    let worker = scope.index();
+    let (worker, peers) = (scope.index(), scope.peers());
     let name = state.borrow().view.name().to_owned();
     let mut builder = OperatorBuilder::new(format!("Speed view {name}"), scope);
     let mut rows = builder.new_input(rows, to_owner());
-    let mut counts = builder.new_input(counts.broadcast(), Pipeline);
+    let mut counts = builder.new_input(counts, addressed());
     let (_, progress) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
-    let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
+    let mut reports =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<(u64, Report)>>>::from(reports);
 
     let address = builder.operator_info().address;
     let activator = scope.activator_for(std::rc::Rc::clone(&address));
@@ -69,7 +69,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
             });
             counts.for_each(|capability, data| {
                 if let Some(moment) = capability.least() {
-                    data.drain(..).for_each(|c| shared.borrow_mut().push_counts(*moment, c));
+                    data.drain(..).for_each(|(_, c)| shared.borrow_mut().push_counts(*moment, c));
                 }
             });
             let frontier = least(&frontiers[0]);
@@ -78,7 +78,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
             if let Some(capability) = &reporting
                 && let Some(report) = seal.step(frontier)
             {
-                reports.session(capability).give(report);
+                reports.session(capability).give_iterator(to_each(peers, report));
             }
             if reporting.is_some() && seal.is_done(frontier) {
                 let mut state = shared.borrow_mut();
@@ -87,26 +87,32 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
             }
         }
     });
-    collect_reports(report_stream.broadcast(), state, activator);
+    collect_reports(report_stream, state, activator);
     progress
 }
 
 /// Records what all workers have prepared, and wakes the speed view to go on from there.
 fn collect_reports<K: Key, A: Aggregate>(
-    reports: StreamVec<'_, Moment, Report>,
+    reports: StreamVec<'_, Moment, (u64, Report)>,
     state: &Shared<K, A>,
     speed_view: Activator,
 ) {
     let state = std::rc::Rc::clone(state);
-    reports.sink(Pipeline, "Prepared", move |(input, _frontier)| {
-        input.for_each(|_, data| {
-            for report in data.drain(..) {
-                let slot = &mut state.borrow_mut().prepared[report.worker as usize];
-                slot.0 = slot.0.max(Some(report.through));
-                slot.1 = slot.1.max(report.highest);
-            }
-            speed_view.activate();
-        });
+    let mut builder = OperatorBuilder::new("Prepared".to_owned(), reports.scope());
+    let mut reports = builder.new_input(reports, addressed());
+    // Reports carry no time, so the frontier is of no interest; a sink would be woken by it at each tick.
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |_capabilities| {
+        move |_frontiers| {
+            reports.for_each(|_, data| {
+                for (_, report) in data.drain(..) {
+                    let slot = &mut state.borrow_mut().prepared[report.worker as usize];
+                    slot.0 = slot.0.max(Some(report.through));
+                    slot.1 = slot.1.max(report.highest);
+                }
+                speed_view.activate();
+            });
+        }
     });
 }
 
