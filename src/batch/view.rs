@@ -84,6 +84,8 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         self.find(hash, encoded_key).map_err(|damage| self.raw.error(damage))
     }
 
+    // Inlined by measurement: the loop over many files takes three quarters of the time.
+    #[inline(always)]
     fn find(&self, hash: u64, encoded_key: &[u8]) -> Result<Option<A>, Damage> {
         let bits = self.raw.bits();
         let position = sort_position(hash);
