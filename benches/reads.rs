@@ -1,18 +1,21 @@
 //! What reads cost: one key over days that are sealed, inside a worker; files are mapped, as an engine has
-//! them.
+//! them. Beside them, what they would cost if there were sealed months as well; and what the days cost if each
+//! of their files has to be opened for the read, as beyond the 400 that a shelf keeps open.
 //!
 //! Every value is compared with what it has to be; without that, no figure is printed. Files are warm:
-//! each section was touched before, so that no checksum is verified within the time.
+//! each section was touched before, so that no checksum is verified within the time, except in files that are opened.
 //! `DAYFOLD_BENCH_SHORT=1` makes fewer days. How long a query takes through the whole dataflow is in
 //! `cargo bench --bench ingest -- latency`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod months;
 mod workload;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use dayfold::batch::BatchView;
+use months::{ByDay, Months};
 use tempfile::TempDir;
 use workload::sealed::{self, KEYS};
 use workload::{SplitMix, State};
@@ -20,37 +23,73 @@ use workload::{SplitMix, State};
 const READS: usize = 5_000;
 
 fn main() {
-    let days = if std::env::var_os("DAYFOLD_BENCH_SHORT").is_some() { 30 } else { 365 };
-    let folder = TempDir::new().unwrap();
+    let days = if std::env::var_os("DAYFOLD_BENCH_SHORT").is_some() { 40 } else { 365 };
+    let [folder, lists, totals] = [(); 3].map(|()| TempDir::new().unwrap());
     let start = Instant::now();
     let views = sealed::mapped(folder.path(), days);
     let each = start.elapsed() / days as u32;
+    let by_day = Months::<ByDay>::of(lists.path(), &views);
+    let total = Months::<State>::of(totals.path(), &views);
     println!("a file of {KEYS} keys is written in {each:.1?}; {READS} reads of keys at random");
-    println!("{:<44} {:>10} {:>10}", "one key, inside a worker", "p50", "p99");
-    for (from, name) in [(days - 7, "over 7 sealed days"), (0, "over all sealed days")] {
-        let views = &views[from as usize..];
-        // The first time to touch every section, the second for the clock.
-        read(views, from, days);
-        let (p50, p99) = percentiles(read(views, from, days));
-        println!("{name:<30} {:>8} days {p50:>10.2?} {p99:>10.2?}", views.len());
+
+    let name = "one key, inside a worker, p50 (p99)";
+    let [only, list, one] = ["days only", "months by day", "months, totals"];
+    println!("{name:<44} {only:>20} {list:>20} {one:>20}");
+    let ranges: [(&str, Range<i32>); 4] = [
+        ("the last 7 days", days - 7..days),
+        ("a whole month", by_day.last()),
+        ("all but 10 days at both ends", 10..days - 10),
+        ("all days", 0..days),
+    ];
+    for (name, range) in ranges {
+        let [from, until] = [range.start, range.end].map(|day| day as usize);
+        let times = [
+            measure(&range, READS, |key| sealed::read(&views[from..until], key)),
+            measure(&range, READS, |key| by_day.read(&views, range.clone(), key)),
+            measure(&range, READS, |key| total.read(&views, range.clone(), key)),
+        ];
+        let [only, list, one] = times;
+        let name = format!("{name}: {} sealed days", range.len());
+        println!("{name:<44} {only:>20} {list:>20} {one:>20}");
     }
+    let opened = measure(&(0..days), READS / 50, |key| {
+        let open = |day: i32| sealed::open(&folder.path().join(day.to_string()));
+        sealed::read(&(0..days).map(open).collect::<Vec<_>>(), key)
+    });
+    println!("{:<44} {opened:>20}", "all days, each file opened for the read");
+
+    let mega = |bytes: u64| bytes as f64 / 1e6;
+    let bytes: u64 = views.iter().map(|view| view.summary().bytes).sum();
+    println!(
+        "\non disk: days {:.0} MB, their whole months by day {:.0} MB, with totals {:.0} MB",
+        mega(bytes),
+        mega(by_day.bytes()),
+        mega(total.bytes())
+    );
+    println!(
+        "a month is made from its days in {:.0?}, with totals in {:.0?}",
+        by_day.each, total.each
+    );
 }
 
-/// Reads keys at random over these views, which are those of the days in `[from, until)`.
-fn read(views: &[BatchView<u64, State>], from: i32, until: i32) -> Vec<Duration> {
-    let mut random = SplitMix(7);
-    let one = |_| {
-        let key = workload::key(random.next() as usize % KEYS);
-        let start = Instant::now();
-        let total = sealed::read(views, key);
-        let time = start.elapsed();
-        assert_eq!(total, sealed::total(from, until, key), "the reads of key {key} are wrong");
-        time
+/// Times reads of keys at random over a range of days, and compares what they find: p50 (p99).
+fn measure(range: &Range<i32>, reads: usize, mut read: impl FnMut(u64) -> Option<State>) -> String {
+    let mut all = || -> Vec<Duration> {
+        let mut random = SplitMix(7);
+        let one = |_| {
+            let key = workload::key(random.next() as usize % KEYS);
+            let start = Instant::now();
+            let total = read(key);
+            let time = start.elapsed();
+            let expected = sealed::total(range.start, range.end, key);
+            assert_eq!(total, expected, "the reads of key {key} are wrong");
+            time
+        };
+        (0..reads).map(one).collect()
     };
-    (0..READS).map(one).collect()
-}
-
-fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
+    // The first time to touch every section, the second for the clock.
+    all();
+    let mut times = all();
     times.sort();
-    (times[times.len() / 2], times[times.len() * 99 / 100])
+    format!("{:.2?} ({:.2?})", times[times.len() / 2], times[times.len() * 99 / 100])
 }

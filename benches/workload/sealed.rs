@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dayfold::aggregate::{Count, Max, Semigroup, Sum};
+use dayfold::aggregate::{Aggregate, Count, Max, Semigroup, Sum};
 use dayfold::batch::{BatchMeta, BatchView, BatchWriter, Coverage};
 use dayfold::key::{Key, encoded, sort_position};
 use dayfold::store::{Disk, Storage};
@@ -51,25 +51,45 @@ pub(crate) fn bytes(day: i32, keys: &[u64]) -> Vec<u8> {
 /// Days of this folder, each written and mapped.
 pub(crate) fn mapped(folder: &Path, days: i32) -> Vec<BatchView<u64, State>> {
     let keys = keys();
-    let one = |day: i32| {
-        let path = folder.join(day.to_string());
-        std::fs::write(&path, bytes(day, &keys)).expect("the folder takes files");
-        BatchView::open(Disk.map(&path).expect("the file is there")).expect("the file is a day")
-    };
-    (0..days).map(one).collect()
+    (0..days).map(|day| map(&folder.join(day.to_string()), &bytes(day, &keys))).collect()
+}
+
+/// A file of these bytes, written and mapped.
+pub(crate) fn map<A: Aggregate>(path: &Path, bytes: &[u8]) -> BatchView<u64, A> {
+    std::fs::write(path, bytes).expect("the folder takes files");
+    open(path)
+}
+
+pub(crate) fn open<A: Aggregate>(path: &Path) -> BatchView<u64, A> {
+    let bytes = Disk.map(path).expect("the file is there");
+    BatchView::open(bytes).expect("the file is a batch view")
 }
 
 /// One key over these days, read in each.
 pub(crate) fn read(views: &[BatchView<u64, State>], key: u64) -> Option<State> {
+    let mut total = None;
+    get(views, key, |part| plus(&mut total, part));
+    total
+}
+
+/// Visits what these files have of a key.
+pub(crate) fn get<'a, A: Aggregate>(
+    views: impl IntoIterator<Item = &'a BatchView<u64, A>>,
+    key: u64,
+    mut visit: impl FnMut(A),
+) {
     let (hash, bytes) = (key.hash64(), encoded(&key));
-    let mut total: Option<State> = None;
     for view in views {
         if let Some(part) = view.get(hash, &bytes).expect("the file is not damaged") {
-            match &mut total {
-                Some(total) => total.plus_equals(&part),
-                None => total = Some(part),
-            }
+            visit(part);
         }
     }
-    total
+}
+
+/// ⊕ of what there is so far and one more part.
+pub(crate) fn plus(total: &mut Option<State>, part: State) {
+    match total {
+        Some(total) => total.plus_equals(&part),
+        None => *total = Some(part),
+    }
 }

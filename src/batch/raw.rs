@@ -133,6 +133,7 @@ impl RawBatch {
     }
 }
 
+#[cold]
 fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
     if crc32fast::hash(bytes) == entry.crc {
         Ok(())
