@@ -40,6 +40,7 @@ fn main() {
         let (_, visible) = bench.with_subscribers(|bench| bench.pour(events));
         watched.push(events as f64 / visible.as_secs_f64() / 1e6);
     }
+    let visible = bench.batches(1_000 * seconds);
     let quiet = bench.ask(0, seconds);
     let busy = bench.ask(1_000_000, seconds);
     bench.check();
@@ -53,14 +54,16 @@ fn main() {
         "  with {SUBSCRIBERS} subscribers, 100 ms: {:.1} million a second",
         median(&mut watched)
     );
-    for (name, mut took) in [("nothing enters", quiet), ("1 million events/s enter", busy)] {
+    for (name, mut took) in [
+        ("a batch of 1,000 is pushed and visible", visible),
+        ("a key over 7 days, nothing enters", quiet),
+        ("a key over 7 days, 1 million events/s enter", busy),
+    ] {
         took.sort_unstable();
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
         let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
-        let asked = took.len();
-        println!(
-            "a key over 7 days, {name}: p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?} of {asked}"
-        );
+        let times = took.len();
+        println!("{name}: p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?} of {times}");
     }
     bench.running.finish().unwrap();
 }
@@ -130,6 +133,17 @@ impl Bench {
         let pushed = started.elapsed();
         receipt.wait_visible(LONG).unwrap();
         (pushed, started.elapsed())
+    }
+
+    /// How long it takes from the push of a batch until its receipt says that it is visible, one batch after the
+    /// other.
+    fn batches(&mut self, batches: u64) -> Vec<Duration> {
+        let one = |_| {
+            let started = Instant::now();
+            self.push(DAYS - 1, 1_000).wait_visible(LONG).unwrap();
+            started.elapsed()
+        };
+        (0..batches).map(one).collect()
     }
 
     fn with_subscribers<T>(&mut self, run: impl FnOnce(&mut Bench) -> T) -> T {
