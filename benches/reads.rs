@@ -9,18 +9,29 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod graph;
 mod months;
 mod workload;
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use dayfold::Archive;
+use dayfold::aggregate::{Count, Max, Sum};
+use dayfold::serve::Query;
+use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
+use dayfold::time::{Day, DayRange};
+use graph::{Graph, Reply};
 use months::{ByDay, Months};
 use tempfile::TempDir;
 use workload::sealed::{self, KEYS};
-use workload::{SplitMix, State};
+use workload::{DAY_MS, SplitMix, State};
 
 const READS: usize = 5_000;
+/// The graph has one worker: none to be told that all is asked.
+static NOBODY_WAITS: AtomicBool = AtomicBool::new(false);
 
 fn main() {
     let days = if std::env::var_os("DAYFOLD_BENCH_SHORT").is_some() { 40 } else { 365 };
@@ -58,6 +69,8 @@ fn main() {
     });
     println!("{:<44} {opened:>20}", "all days, each file opened for the read");
 
+    through_the_dataflow(days);
+
     let mega = |bytes: u64| bytes as f64 / 1e6;
     let bytes: u64 = views.iter().map(|view| view.summary().bytes).sum();
     println!(
@@ -70,6 +83,61 @@ fn main() {
         "a month is made from its days in {:.0?}, with totals in {:.0?}",
         by_day.each, total.each
     );
+}
+
+/// The same through the dataflow of one worker, at a moment that is complete, with sealed days in a folder: an
+/// event of each key a day.
+fn through_the_dataflow(days: i32) {
+    let value = |day: i32, key: u64| (key >> 32) + day as u64;
+    let folder = TempDir::new().unwrap();
+    let [name, zone, key, aggregate, definition] =
+        ["bench", "UTC", "u64", "stats", ""].map(str::to_owned);
+    let record = ViewRecord { name, zone, key, aggregate, definition };
+    let config = StoreConfig::new(0, 1, vec![record]);
+    let store = Store::open(Arc::new(Disk), folder.path(), config).unwrap();
+    store.begin().unwrap();
+    let archive = Archive::folder(Arc::new(store));
+    let outcome = timely::execute_directly(move |worker| {
+        let mut graph = Graph::build(worker, &archive);
+        for day in 0..days {
+            let event = |rank| {
+                let key = workload::key(rank);
+                (i64::from(day) * DAY_MS, key, value(day, key))
+            };
+            graph.enter(worker, (0..KEYS).map(event).collect(), 1);
+        }
+        graph.enter(worker, vec![(i64::from(days + 2) * DAY_MS, 0, 0)], 1);
+        let last = Day(days - 1);
+        worker.step_or_park_while(None, || graph.status.sealed_through() < Some(last));
+        [days - 7, 0].map(|from| {
+            let mut random = SplitMix(7);
+            let asked: Vec<u64> =
+                (0..READS).map(|_| workload::key(random.next() as usize % KEYS)).collect();
+            let range = DayRange::new(Day(from), Day(days));
+            let queries = asked.iter().map(|key| Query::point(*key, range));
+            let mut expected = asked.iter();
+            let check = |reply: Reply| {
+                let key = *expected.next().expect("one answer for each query");
+                let values = (from..days).map(|day| value(day, key));
+                let most = values.clone().max().unwrap();
+                let count = Count(i64::from(days - from));
+                let sum = Sum::from(values.sum::<u64>());
+                assert_eq!(
+                    reply.value(),
+                    Some((count, sum, Max(most))),
+                    "the answer for key {key} is wrong"
+                );
+                assert!(reply.certificate.sealed_through >= Some(last), "all are sealed");
+            };
+            // The first time to touch every section, as above.
+            graph.ask_at_once(worker, queries.clone(), &NOBODY_WAITS, drop);
+            (days - from, percentiles(graph.ask_at_once(worker, queries, &NOBODY_WAITS, check)))
+        })
+    });
+    for (days, times) in outcome {
+        let name = format!("through the dataflow: {days} sealed days");
+        println!("{name:<44} {times:>20}");
+    }
 }
 
 /// Times reads of keys at random over a range of days, and compares what they find: p50 (p99).
@@ -89,7 +157,10 @@ fn measure(range: &Range<i32>, reads: usize, mut read: impl FnMut(u64) -> Option
     };
     // The first time to touch every section, the second for the clock.
     all();
-    let mut times = all();
+    percentiles(all())
+}
+
+fn percentiles(mut times: Vec<Duration>) -> String {
     times.sort();
     format!("{:.2?} ({:.2?})", times[times.len() / 2], times[times.len() * 99 / 100])
 }

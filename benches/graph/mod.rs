@@ -96,12 +96,14 @@ impl Graph {
     }
 
     /// Asks as the engine does: at a moment that is complete already, so that no tick has to pass before
-    /// the answer comes. Only the first worker asks; the others do their part until it is through.
+    /// the answer comes. Only the first worker asks; the others do their part until it is through. What is answered is
+    /// checked out of the time.
     pub(crate) fn ask_at_once(
         &mut self,
         worker: &mut Worker,
         queries: impl Iterator<Item = Query<u64>>,
         asked: &AtomicBool,
+        mut check: impl FnMut(Reply),
     ) -> Vec<Duration> {
         self.events.advance_to(Moment::new(self.now.floor, self.now.tick + 1));
         if worker.index() > 0 {
@@ -115,7 +117,7 @@ impl Graph {
             self.queries.flush();
             worker.step_or_park_while(None, || answer.borrow().is_none());
             let time = start.elapsed();
-            drop(answer.take());
+            check(answer.take().expect("it was waited for"));
             time
         };
         let times = queries.map(&mut one).collect();

@@ -185,47 +185,22 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         (found, None)
     }
 
-    /// Visits the live revisions of `days`, and of each the partitions for which it counts.
+    /// Visits the live revisions of `days`, and of each the partitions for which it counts; where
+    /// `partition` is given, only what counts for it.
     pub(crate) fn visit<E: From<ArchiveError>>(
         &self,
         days: DayRange,
+        partition: Option<usize>,
         mut visit: impl FnMut(LivePart<K, A>) -> Result<(), E>,
     ) -> Result<(), E> {
         let from = self.files.partition_point(|file| file.day < days.lower);
         let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
         for (at, file) in (from..).zip(wanted) {
-            visit(self.sources[file.source as usize].part(file, self.open(at)?))?;
-        }
-        Ok(())
-    }
-
-    /// Visits what a key has in the live revisions of `days`: the day, the closing of its revision, and the
-    /// aggregate.
-    pub(crate) fn get(
-        &self,
-        days: DayRange,
-        hash: u64,
-        encoded_key: &[u8],
-        mut visit: impl FnMut(Day, Day, A),
-    ) -> Result<(), ArchiveError> {
-        let partition = crate::key::partition(hash);
-        let from = self.files.partition_point(|file| file.day < days.lower);
-        let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
-        for (at, file) in (from..).zip(wanted) {
-            if !self.coverage(at).contains(partition) {
+            let coverage = self.coverage(at);
+            if partition.is_some_and(|partition| !coverage.contains(partition)) {
                 continue;
             }
-            // A file that is open is only borrowed. To share it writes a count that other threads see, and the
-            // processor does not begin with the next file's memory before that is done.
-            let open =
-                self.open.borrow().get(file.slot.get()).map(|view| view.get(hash, encoded_key));
-            let found = match open {
-                Some(found) => found?,
-                None => self.open(at)?.get(hash, encoded_key)?,
-            };
-            if let Some(aggregate) = found {
-                visit(file.day, file.closing, aggregate);
-            }
+            visit(self.sources[file.source as usize].part(file, self.open(at)?))?;
         }
         Ok(())
     }
@@ -237,8 +212,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// As [`Shelf::visit`], of another revision than the live one; where `partition` is given, only what counts
-    /// for it. Files are looked up in the manifests of the folder, and opened for this one time.
+    /// As [`Shelf::visit`], of another revision than the live one: files are looked up in the manifests
+    /// of the folder, and opened for this one time.
     pub(crate) fn visit_revision(
         &self,
         revision: Revision,
@@ -275,7 +250,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             Ok::<_, ArchiveError>(())
         };
         self.superseded.iter().cloned().try_for_each(&mut keep)?;
-        self.visit(days, keep)?;
+        self.visit(days, None, keep)?;
         Ok(newest)
     }
 
@@ -403,7 +378,7 @@ mod tests {
             Ok::<_, ArchiveError>(())
         };
         match revision {
-            Revision::Now => shelf.visit(DayRange::ALL, visit),
+            Revision::Now => shelf.visit(DayRange::ALL, None, visit),
             _ => shelf.visit_revision(revision, DayRange::ALL, None, visit),
         }
         .unwrap();
@@ -429,27 +404,6 @@ mod tests {
                 assert_eq!(visited(&shelf, Revision::At(Day(0))), []);
             }
         }
-    }
-
-    #[test]
-    fn a_key_is_read_where_it_counts() {
-        let get = |shelf: &Shelf<u64, Count>, days: DayRange, key: u64| {
-            let mut found = Vec::new();
-            let visit =
-                |day: Day, closing: Day, count: Count| found.push((day.0, closing.0, count.0));
-            shelf.get(days, key.hash64(), &crate::key::encoded(&key), visit).unwrap();
-            found
-        };
-        let others =
-            Coverage::ALL.difference(Coverage::from_iter([crate::key::partition(7u64.hash64())]));
-        let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
-        shelf.put(LivePart { coverage: others, ..part(3, 0, Coverage::ALL, 30) });
-        shelf.put(part(2, 0, Coverage::ALL, 20));
-        shelf.put(LivePart { day: Day(4), ..part(5, 0, Coverage::ALL, 50) });
-        assert_eq!(get(&shelf, DayRange::ALL, 7), [(1, 2, 20), (4, 5, 50)]);
-        assert_eq!(get(&shelf, DayRange::new(Day(1), Day(4)), 7), [(1, 2, 20)]);
-        assert_eq!(get(&shelf, DayRange::new(Day(2), Day(5)), 7), [(4, 5, 50)]);
-        assert_eq!(get(&shelf, DayRange::ALL, 8), []);
     }
 
     #[test]

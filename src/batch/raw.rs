@@ -133,7 +133,6 @@ impl RawBatch {
     }
 }
 
-#[cold]
 fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
     if crc32fast::hash(bytes) == entry.crc {
         Ok(())

@@ -30,7 +30,6 @@ pub(super) struct Row<'a> {
 
 impl<'a> Section<'a> {
     /// `bytes` are those of the entry; opening has checked that they hold index and order.
-    #[inline]
     pub(super) fn new(bytes: &'a [u8], entry: &SectionEntry) -> Section<'a> {
         let count = entry.rows as usize;
         let (index, rest) = bytes.split_at(count * 8);

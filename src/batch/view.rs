@@ -81,15 +81,10 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
     #[inline]
     pub fn get(&self, hash: u64, encoded_key: &[u8]) -> Result<Option<A>, BatchError> {
         debug_assert_eq!(hash, xxh3_64(encoded_key), "the hash is the key's");
-        let found = self.find(hash, encoded_key);
-        let found = found.and_then(|row| row.map(|row| aggregate_of(&row)).transpose());
-        found.map_err(|damage| self.raw.error(damage))
+        self.find(hash, encoded_key).map_err(|damage| self.raw.error(damage))
     }
 
-    // The search alone, without the decoding, and inlined: of a loop over many files, the less code there is
-    // for each, the more of them the processor has on their way while it waits for memory.
-    #[inline(always)]
-    fn find(&self, hash: u64, encoded_key: &[u8]) -> Result<Option<Row<'_>>, Damage> {
+    fn find(&self, hash: u64, encoded_key: &[u8]) -> Result<Option<A>, Damage> {
         let bits = self.raw.bits();
         let position = sort_position(hash);
         let section = self.raw.section(section_of(position, bits))?;
@@ -100,7 +95,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
             }
             let row = section.row(row)?;
             if row.key == encoded_key {
-                return Ok(Some(row));
+                return aggregate_of(&row).map(Some);
             }
         }
         Ok(None)

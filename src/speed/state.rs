@@ -278,7 +278,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// The live revisions of a day, to merge amendments into.
     pub(crate) fn live(&self, day: Day) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
         let mut parts = Vec::new();
-        self.sealed.visit(DayRange::new(day, day.next()), |part| {
+        self.sealed.visit(DayRange::new(day, day.next()), None, |part| {
             parts.push(part);
             Ok::<_, ArchiveError>(())
         })?;
@@ -377,7 +377,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             Wanted::One(hash, ..) => Some(crate::key::partition(*hash)),
             Wanted::Range(_) => None,
         };
-        let visit_sealed = |part: LivePart<K, A>| {
+        let mut visit_sealed = |part: LivePart<K, A>| {
             let (day, layer) = (part.day, Layer::Batch(part.closing));
             match wanted {
                 Wanted::One(hash, key, bytes) => {
@@ -396,14 +396,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         if revision != Revision::Now {
             return self.sealed.visit_revision(revision, days, partition, visit_sealed);
         }
-        match wanted {
-            Wanted::One(hash, key, bytes) => {
-                self.sealed.get(days, *hash, bytes, |day, closing, aggregate| {
-                    visit(day, key, Layer::Batch(closing), &aggregate);
-                })?;
-            }
-            Wanted::Range(_) => self.sealed.visit(days, visit_sealed)?,
-        }
+        self.sealed.visit(days, partition, &mut visit_sealed)?;
         let place = (days.lower, Day::MIN)..(days.upper, Day::MIN);
         let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
         for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {
