@@ -324,6 +324,33 @@ mod tests {
     }
 
     #[test]
+    fn rows_lie_apart_by_the_worker_that_owns_their_key() {
+        for peers in [1, 2, 3, 7, PARTITIONS, 2 * PARTITIONS] {
+            let mut combiner = Combiner::new(view(), None, peers);
+            combiner.begin(EventTime::MIN);
+            for _ in 0..2 {
+                for key in 0..1_000u64 {
+                    combiner.add(1, key, Count::one());
+                }
+                // Of another floor: on the same days and keys, and yet rows of their own.
+                combiner.begin_replay(EventTime::MIN, Some(0));
+                for key in 0..1_000u64 {
+                    combiner.add(1, key, Count::one());
+                }
+                let mut seen = std::collections::HashMap::new();
+                for rows in combiner.take().0 {
+                    let to = |row: &Row<u64, Count>| owner(partition(row.hash), peers);
+                    assert!(rows.iter().all(|row| to(row) == to(&rows[0])));
+                    assert!(seen.insert(to(&rows[0]), rows.len()).is_none(), "one list for each");
+                }
+                let sent: usize = seen.values().sum();
+                assert!((2_000..2_000 + 1_000).contains(&sent), "{sent} rows, {peers} workers");
+                assert_eq!(seen.len(), peers.min(PARTITIONS), "a thousand keys reach all");
+            }
+        }
+    }
+
+    #[test]
     fn one_key_on_two_days_makes_two_rows() {
         let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
