@@ -14,14 +14,11 @@ mod months;
 mod workload;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use dayfold::Archive;
 use dayfold::aggregate::{Count, Max, Sum};
 use dayfold::serve::Query;
-use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
 use dayfold::time::{Day, DayRange};
 use graph::{Graph, Reply};
 use months::{ByDay, Months};
@@ -90,13 +87,7 @@ fn main() {
 fn through_the_dataflow(days: i32) {
     let value = |day: i32, key: u64| (key >> 32) + day as u64;
     let folder = TempDir::new().unwrap();
-    let [name, zone, key, aggregate, definition] =
-        ["bench", "UTC", "u64", "stats", ""].map(str::to_owned);
-    let record = ViewRecord { name, zone, key, aggregate, definition };
-    let config = StoreConfig::new(0, 1, vec![record]);
-    let store = Store::open(Arc::new(Disk), folder.path(), config).unwrap();
-    store.begin().unwrap();
-    let archive = Archive::folder(Arc::new(store));
+    let archive = workload::archive(folder.path(), "bench");
     let outcome = timely::execute_directly(move |worker| {
         let mut graph = Graph::build(worker, &archive);
         for day in 0..days {

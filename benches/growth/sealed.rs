@@ -6,14 +6,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dayfold::serve::{Answer, Query};
-use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
 use dayfold::time::{DayRange, EventTime};
 use dayfold::view::View;
-use dayfold::{Archive, FoldDays, Moment};
+use dayfold::{FoldDays, Moment};
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -26,13 +24,7 @@ use crate::{Measured, is_short, memory};
 pub(crate) fn run(days: u64) -> Measured {
     let days = if is_short() { days / 20 + 2 } else { days };
     let folder = tempfile::tempdir().unwrap();
-    let [name, zone, key, aggregate, definition] =
-        ["growth", "UTC", "u64", "stats", ""].map(str::to_owned);
-    let record = ViewRecord { name, zone, key, aggregate, definition };
-    let config = StoreConfig::new(0, 1, vec![record]);
-    let store = Store::open(Arc::new(Disk), folder.path(), config).unwrap();
-    store.begin().unwrap();
-    let archive = Archive::folder(Arc::new(store));
+    let archive = workload::archive(folder.path(), "growth");
     timely::execute_directly(move |worker| {
         let view = View::new("growth").unwrap();
         let (mut events, mut queries) = (InputHandle::new(), InputHandle::new());

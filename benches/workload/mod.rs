@@ -6,11 +6,14 @@
 pub(crate) mod sealed;
 
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::path::Path;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use dayfold::Archive;
 use dayfold::aggregate::{Count, Max, Sum};
 use dayfold::serve::Item;
+use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
 use dayfold::time::EventTime;
 use foldhash::fast::RandomState;
 
@@ -90,6 +93,17 @@ pub(crate) fn hash_map(ticks: &[Vec<Event>]) -> (Groups, Duration) {
         add(&mut groups, event);
     }
     (black_box(groups), start.elapsed())
+}
+
+/// An archive in a new folder, for a view of this name.
+pub(crate) fn archive(folder: &Path, view: &str) -> Archive {
+    let [name, zone, key, aggregate, definition] =
+        [view, "UTC", "u64", "stats", ""].map(str::to_owned);
+    let record = ViewRecord { name, zone, key, aggregate, definition };
+    let config = StoreConfig::new(0, 1, vec![record]);
+    let store = Store::open(Arc::new(Disk), folder, config).expect("the folder is new");
+    store.begin().expect("the folder is new");
+    Archive::folder(Arc::new(store))
 }
 
 /// The same on two threads: each reads all events and takes those whose key is its own.
