@@ -97,7 +97,7 @@ impl Graph {
 
     /// Asks as the engine does: at a moment that is complete already, so that no tick has to pass before
     /// the answer comes. Only the first worker asks; the others do their part until it is through. What is answered is
-    /// checked out of the time.
+    /// checked outside of the time.
     pub(crate) fn ask_at_once(
         &mut self,
         worker: &mut Worker,
