@@ -39,7 +39,7 @@ pub struct Progress {
     pub view_names: Vec<String>,
     /// The event time up to which days may close, as the first worker of this process sees it.
     pub floor: EventTime,
-    /// The sources that this process reads.
+    /// The sources that this process reads, the live one last.
     pub sources: Vec<SourceNumbers>,
     /// How far the logs of this process are, if there are any.
     pub log: Option<LogNumbers>,

@@ -148,13 +148,16 @@ struct State {
 }
 
 impl State {
+    /// Whichever source tells first, they stay in the order of their numbers: the one that is read, then the
+    /// live one.
     fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
         let sources = &mut self.progress.sources;
         match sources.iter_mut().find(|source| source.name == name) {
             Some(source) => (source.watermark, source.clock) = (watermark, clock),
             None => {
+                let at = if name == REPLAY { 0 } else { sources.len() };
                 let name = name.to_owned();
-                sources.push(SourceNumbers { name, watermark, clock, ended: false });
+                sources.insert(at, SourceNumbers { name, watermark, clock, ended: false });
             }
         }
     }
@@ -538,4 +541,22 @@ pub struct Stopped {
     pub progress: Progress,
     /// Whether the source had ended and every day was sealed.
     pub sealed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_in_order_whichever_tells_first() {
+        for order in [[REPLAY, LIVE], [LIVE, REPLAY]] {
+            let mut state = State::default();
+            for name in order.into_iter().chain(order) {
+                state.set_source(name, EventTime::MIN, EventTime::MIN);
+            }
+            let names: Vec<&str> =
+                state.progress.sources.iter().map(|source| source.name.as_str()).collect();
+            assert_eq!(names, [REPLAY, LIVE]);
+        }
+    }
 }
