@@ -204,6 +204,9 @@ fn errors_say_what_was_expected() {
     bad(&format!("{view}/value?key=%ff&key=1"), "key");
     bad(&format!("{view}/value?key=n&key=1&from=2024-02-30"), "from");
     bad(&format!("{view}/value?key=n&key=1&to=today"), "to");
+    for day in ["20240501", "2024-05-01T10:00", "2024-05-01%2010:00", "2024-5-1", ""] {
+        bad(&format!("{view}/total?from={day}"), "from");
+    }
     bad(&format!("{view}/total?from=2024-05-02&to=2024-05-01"), "from");
     bad(&format!("{view}/total?from=2024-05-02&from=2024-05-01"), "from");
     bad(&format!("{view}/total?form=2024-05-02"), "form");
