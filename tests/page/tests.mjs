@@ -25,6 +25,11 @@ async function table(page) {
   return page.locator("#days-body").evaluate((body) => [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent)));
 }
 
+function pointsStandBelowEachOther(column) {
+  const places = new Set(column.filter((value) => value !== "–").map((value) => value.split(".")[1]?.length ?? 0));
+  assert.equal(places.size, 1, `digits after the point: ${[...places]} in ${column}`);
+}
+
 async function valuesAreRight({ past, on }) {
   const page = await on(past);
   await shows(page, "flights", sum([...right.keys()], "flights"));
@@ -39,8 +44,9 @@ async function valuesAreRight({ past, on }) {
         const found = days.get(day)[measure];
         if (found === null) assert.equal(value, "–", `${carrier} ${measure} ${day}`);
         else assert.ok(Math.abs(number(value) - found) < 0.0051, `${carrier} ${measure} ${day}: ${value}, not ${found}`);
-        assert.deepEqual([source, batch, speed, amendments], ["batch", value, "", ""], `${carrier} ${measure} ${day}`);
+        assert.deepEqual([source, batch, speed, amendments], ["sealed", value, "", ""], `${carrier} ${measure} ${day}`);
       }
+      pointsStandBelowEachOther(rows.map(([, value]) => value));
     }
     await shows(page, "flights", sum([carrier], "flights"));
     await shows(page, "miles", sum([carrier], "miles"));
@@ -56,7 +62,14 @@ async function sealLineMoves({ today, on, picture }) {
   await until("the seal line moves", sealed, (day) => day > first);
   await until("the head says so", () => text(page, "#sealed-through"), (day) => /^2013-/.test(day) && day > first);
   await until("the total grows", () => total(page, "flights"), (now) => now > flights);
-  await until("open days are open", async () => (await table(page)).map((row) => row[2]), (from) => from[0] === "speed" && from.at(-1) === "batch");
+  await until("open days are open", async () => (await table(page)).map((row) => row[2]), (from) => from[0] === "open" && from.at(-1) === "sealed");
+  for (let looks = 0; looks < 40; looks += 1) {
+    const [head, line, newest] = await page.evaluate(() => [document.getElementById("sealed-through").textContent, document.getElementById("chart").dataset.sealed,
+      [...document.getElementById("days-body").rows].find((row) => row.cells[2].textContent !== "open").cells[0].textContent]);
+    assert.equal(head, line, "the head and the chart are of the same answer");
+    assert.ok(newest <= line, `${newest} is sealed in the table, and the chart is sealed through ${line}`);
+    await page.waitForTimeout(50);
+  }
   await picture(page, "today-1280");
 }
 
@@ -65,6 +78,7 @@ async function filtersWork({ past, on }) {
   await page.selectOption("#measure", "miles");
   await until("the address", () => query(page).get("measure"), (measure) => measure === "miles");
   await until("its total is marked", () => text(page, "#totals .chosen dt"), (name) => name === "miles");
+  assert.equal(await text(page, "#series-title"), "Miles, day by day (America/New_York)");
   await page.fill("#from", "2013-03-01");
   await page.fill("#to", "2013-03-31");
   const march = (day) => day.startsWith("2013-03");
@@ -111,7 +125,7 @@ async function keyboardWorks({ past, on }) {
   await page.keyboard.press("ArrowRight");
   const tip = await text(page, "#tip");
   assert.match(tip, /2013-01-02/);
-  assert.match(tip, /batch/);
+  assert.match(tip, /sealed/);
   await page.keyboard.press("Escape");
   assert.ok(await page.locator("#tip").isHidden());
   await page.focus("#key-input");
@@ -160,6 +174,8 @@ async function topTableWorks({ past, on }) {
   await page.locator("#top-head button", { hasText: "miles" }).click();
   await until("the most miles", first, (cells) => cells[1] === most("miles") && number(cells.at(-1)) === sum([most("miles")], "miles"));
   assert.equal(query(page).get("measure"), "miles");
+  await until("the heading", () => text(page, "#top-title"), (title) => title === "Top by miles");
+  pointsStandBelowEachOther(await page.locator("#top-body tr").evaluateAll((rows) => rows.map((row) => row.cells[4].textContent)));
   await page.locator("#top-body button", { hasText: "DL" }).click();
   await shows(page, "miles", sum(["DL"], "miles"));
   assert.deepEqual(keys(page), [["DL"]]);
@@ -191,6 +207,47 @@ async function severalKeys({ past, on, picture }) {
   await page.locator("#chart .u-over").hover({ position: { x: 300, y: 60 } });
   await until("both keys in the tip", () => text(page, "#tip"), (tip) => tip.includes("UA") && tip.includes("B6"), 10_000);
   await picture(page, "several-1280");
+  for (const width of [1280, 390]) {
+    const routes = [["JFK", "LAX"], ["EWR", "SFO"]].map((key) => ["k", JSON.stringify(key)]);
+    const page = await on(past, { width, path: "/?" + new URLSearchParams([["view", "by-route"], ["measure", "miles"], ...routes]) });
+    const broken = await page.locator("#totals").evaluate((totals) => [...totals.querySelectorAll("b")].filter((number) => {
+      const range = document.createRange();
+      range.selectNodeContents(number);
+      return range.getClientRects().length !== 1;
+    }).map((number) => number.textContent));
+    assert.deepEqual(broken, [], `numbers on more than one line, ${width} px`);
+  }
+}
+
+/** What has no events says so, and draws no axes. */
+async function nothingIsSaid({ past, on, picture }) {
+  const page = await on(past, { path: address("flights", "no such carrier") });
+  assert.equal(await text(page, "#empty"), "No events of this key in these days.");
+  assert.ok(!(await page.locator("#chart canvas").isVisible()), "axes of nothing");
+  await picture(page, "no-such-key-1280");
+  await page.goto(`${past.at}/?view=by-carrier&measure=flights&from=2015-01-01&to=2015-02-01`);
+  await until("an empty top", () => text(page, "#top-body"), (said) => said === "No events in these days.", 10_000);
+  await until("an empty chart", () => text(page, "#empty"), (said) => said === "No events in these days.", 10_000);
+  await page.click('#presets [data-range="all"]');
+  await shows(page, "flights", sum([...right.keys()], "flights"));
+  assert.equal(await text(page, "#empty"), "");
+  assert.ok(await page.locator("#chart canvas").isVisible());
+}
+
+/** A demonstration that is over is not live, and its days are not of this year. */
+async function theEndIsSaid({ past, on }) {
+  const page = await on(past);
+  await until("the state", () => text(page, "#state"), (said) => said === "the data has ended, new events are still taken", 10_000);
+  await until("all is sealed", () => text(page, "#sealed-through"), (said) => said === "2014-01-01, the last day", 10_000);
+}
+
+async function yearsHaveDates({ past, on }) {
+  const page = await on(past);
+  const dates = await page.evaluate(async () => {
+    const { dates } = await import("/assets/chart.js");
+    return dates(["2012-01-01", "2013-01-01", "2013-07-01", "2014-01-01"].map((day) => Date.parse(day) / 1e3));
+  });
+  assert.deepEqual(dates, ["1 Jan 2012", "1 Jan 2013", "1 Jul", "1 Jan 2014"]);
 }
 
 async function refusalsAreSentences({ past, on }) {
@@ -202,6 +259,10 @@ async function refusalsAreSentences({ past, on }) {
   assert.match(said, /from|to/);
   assert.ok(await page.evaluate(() => document.body.classList.contains("refused")), "what is shown is no answer to this");
   assert.ok(await page.locator("#banner").isHidden(), "the engine is there");
+  let asked = 0;
+  page.on("request", () => { asked += 1; });
+  await page.waitForTimeout(2_000);
+  assert.ok(asked <= 10, `${asked} requests in 2 s about what is refused; how the engine is takes 2 a second`);
   await page.click('#presets [data-range="all"]');
   await until("it goes", () => page.locator("#problem").isHidden(), Boolean, 10_000);
   await shows(page, "flights", sum([...right.keys()], "flights"));
@@ -237,12 +298,15 @@ async function reconnects({ today, on, picture }) {
   assert.equal(await page.getAttribute("#state", "data-state"), "gone");
   assert.ok(await page.evaluate(() => document.body.classList.contains("stale")));
   await picture(page, "gone-1280");
+  const [head, line] = await page.evaluate(() => [document.getElementById("sealed-through").textContent, document.getElementById("chart").dataset.sealed]);
+  assert.equal(head, line, "what stays is of one answer");
   const flights = await total(page, "flights");
   await today.start();
   await until("it is back", () => text(page, "#banner"), (said) => said.includes("is back"), 20_000);
   page.isAlone = false;
   assert.ok(!(await page.evaluate(() => document.body.classList.contains("stale"))));
   await until("the total goes on", () => total(page, "flights"), (now) => now > flights);
+  assert.match(await text(page, "#since"), /^Since this process started, /);
 }
 
 export const tests = [
@@ -254,6 +318,9 @@ export const tests = [
   ["the top table ranks and chooses", topTableWorks],
   ["composite keys", compositeKeysWork],
   ["several keys", severalKeys],
+  ["nothing is said to be nothing", nothingIsSaid],
+  ["the end of the data", theEndIsSaid],
+  ["dates of several years", yearsHaveDates],
   ["a refusal is a sentence", refusalsAreSentences],
   ["widths, colours, accessibility", layoutAndColours],
   ["gone, and back", reconnects],

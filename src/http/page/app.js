@@ -2,7 +2,7 @@
 // answers the page says so and goes on asking.
 import { Refusal, address, ask, paced } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
-import { dayNumber, dayText, label } from "/assets/format.js";
+import { dayNumber, dayText, label, title } from "/assets/format.js";
 import { Keys } from "/assets/keys.js";
 import * as tables from "/assets/tables.js";
 
@@ -14,9 +14,12 @@ const keys = new Keys((chosen) => change({ keys: chosen }));
 let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10" };
 let views = [];
 let stream = null;
+/** One answer for each line of the chart. All that is said of what is chosen is from them, and drawn together. */
 let lines = [];
-/** The last answer about all that is chosen. */
-let latest = null;
+/** Whether the server refuses what is chosen: it is not asked again before something else is chosen. */
+let refused = false;
+/** Whether the data that is read has ended. Events that programs push may still be taken. */
+let over = false;
 /** Answers to what was chosen before are thrown away. */
 let turn = 0;
 
@@ -53,6 +56,7 @@ function fit() {
   if (!view()) Object.assign(chosen, { view: views[0].name, keys: [] });
   if (!view().measures.includes(chosen.measure)) chosen.measure = view().measures[0] ?? null;
   chosen.keys = chosen.keys.filter((key) => key.length === view().key.length);
+  if (![...by("n").options].some((option) => option.value === chosen.n)) chosen.n = "10";
   if (!["all", "dates"].includes(chosen.range) && !/^[1-9]\d{0,4}$/.test(chosen.range)) chosen.range = "all";
 }
 
@@ -105,11 +109,12 @@ async function asking(job) {
   const mine = turn;
   try {
     await job(() => mine === turn);
-    if (mine === turn) problem("");
+    if (mine === turn && !refused) problem("");
   } catch (error) {
     if (mine !== turn) return;
-    if (error instanceof Refusal) problem(error.message);
-    else gone();
+    if (!(error instanceof Refusal)) { gone(); return; }
+    refused = true;
+    problem(error.message);
   }
 }
 
@@ -119,16 +124,25 @@ const series = paced(300, () => asking(async (isMine) => {
   const found = await Promise.all(asked.map((key) => ask(address(chosen.view, "series", { key, ...range() }))));
   if (!isMine()) return;
   lines = found;
-  chart.draw(lines, chosen.measure);
-  totals();
-  if (by("days").open) tables.days(lines, chosen.measure);
+  draw();
 }));
 
-/** Of several keys each has its own; nothing adds up a median. */
-function totals() {
-  const isOfThis = (answer) => answer?.view === chosen.view;
-  const answers = chosen.keys.length > 1 ? lines : [latest];
-  if (answers.length && answers.every(isOfThis)) tables.totals(view(), answers, chosen.measure);
+function draw() {
+  by("series-title").replaceChildren(`${title(chosen.measure)}, day by day `, tables.element("span", `(${view().zone})`, "quiet"));
+  chart.draw(lines, chosen.measure);
+  tables.totals(view(), lines, chosen.measure);
+  by("days").hidden = lines.every((line) => line.days.length === 0);
+  if (by("days").open) tables.days(lines, chosen.measure);
+  sealed();
+}
+
+/** Says up to where the chart is sealed. After the end of the data, days without events go on to close by the wall clock. */
+function sealed() {
+  const { through } = chart;
+  const last = [view()?.last_day, ...lines.map((line) => line.days.at(-1)?.day)].filter(Boolean).sort().at(-1);
+  const isAll = over && through && last && through >= last;
+  by("sealed-through").textContent = isAll ? `${last}, the last day` : through ?? "nothing yet";
+  by("sealed-through").title = through ? `Days through ${through} are closed. An event of them that still comes is late: it counts at once, and their day is sealed again.` : "";
 }
 
 const top = paced(700, () => asking(async (isMine) => {
@@ -137,38 +151,34 @@ const top = paced(700, () => asking(async (isMine) => {
   if (isMine()) tables.top(view(), answer, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
 }));
 
-/** One stream for what is chosen; each of its answers says that the rest may have moved. */
+/** One stream for what is chosen; each of its answers says that what is shown may have moved. */
 function restart() {
   turn += 1;
+  refused = false;
   stream?.close();
   stream = null;
   if (document.hidden || !view()) return;
   series();
   top();
-  // With several keys all keys are watched, and the series has the totals.
+  // With several keys all keys are watched.
   const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
   const endpoint = { of: key ? "value" : "total", key, ...range(), every: "250ms" };
   stream = new EventSource(address(chosen.view, "live", endpoint));
   const mine = turn;
   stream.addEventListener("open", () => { if (mine === turn) back(); });
-  stream.addEventListener("answer", (event) => {
+  stream.addEventListener("answer", () => {
     if (mine !== turn) return;
-    const answer = JSON.parse(event.data);
-    latest = answer;
-    if (chosen.keys.length < 2) totals();
-    by("sealed-through").textContent = answer.sealed_through ?? "nothing yet";
     series();
     top();
   });
-  // A browser that goes on by itself would not tell since when nobody is there.
-  for (const name of ["end", "error"]) {
-    stream.addEventListener(name, () => { if (mine === turn) { stream.close(); look(); } });
-  }
+  // A browser that goes on by itself would not tell since when nobody is there. The next look begins anew: to do
+  // so at once would ask without a pause for what is refused.
+  for (const name of ["end", "error"]) stream.addEventListener(name, () => { if (mine === turn) stream.close(); });
 }
 
 // ---- whether anybody is there
 
-const WORDS = { running: "live", recovering: "catching up", ended: "the data has ended", stopped: "stopped", gone: "gone", connecting: "connecting" };
+const WORDS = { running: "live", over: "the data has ended, new events are still taken", recovering: "catching up", ended: "the data has ended", stopped: "stopped", gone: "gone", connecting: "connecting" };
 let state = "connecting";
 let since = null;
 let told = null;
@@ -216,7 +226,10 @@ async function look() {
     by("name").textContent = status.name;
     document.title = `${status.name} · Dayfold`;
     if (was === "gone" && status.state !== "stopped") back();
-    become(status.state);
+    const wasOver = over;
+    over = status.state === "ended" || status.sources.some((one) => one.ended);
+    if (over !== wasOver && lines.length) sealed();
+    become(status.state === "running" && over ? "over" : status.state);
     if (status.state === "recovering") banner("The engine reads what is in its log. Answers come when all of it is back.", "wait");
     else if (status.state === "stopped") banner("The engine has stopped.");
     else if (by("banner").className.includes("wait")) banner("");
@@ -225,7 +238,7 @@ async function look() {
     controls();
     const isClosed = !stream || stream.readyState === EventSource.CLOSED;
     const hasMoved = before !== range().from;
-    if (hadNone || was === "gone" || hasMoved || (isClosed && status.state === "running")) restart();
+    if (hadNone || was === "gone" || hasMoved || (isClosed && status.state === "running" && !refused)) restart();
   } catch (error) {
     if (error instanceof Refusal) problem(error.message);
     else gone();

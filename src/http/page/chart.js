@@ -1,5 +1,5 @@
 // The series: sealed days solid, open days dashed, the line between them where it is at this moment.
-import { dayNumber, dayText, float, keyText, label, show } from "/assets/format.js";
+import { PARTS, column, dayNumber, dayText, float, keyText, label, show } from "/assets/format.js";
 
 const DAY = 86400;
 export const COLOURS = ["#4e87c4", "#c9732a", "#3f9c6d", "#a4569a", "#b8942b", "#5d6bc4"];
@@ -17,11 +17,16 @@ export class Chart {
   draw(lines, measure) {
     Object.assign(this, { lines, measure });
     const numbers = lines.flatMap((line) => line.days.map((day) => dayNumber(day.day)));
-    this.empty.hidden = numbers.length > 0;
+    const key = lines.some((line) => line.key) ? `of ${lines.length > 1 ? "these keys" : "this key"} ` : "";
+    this.empty.textContent = numbers.length ? "" : `No events ${key}in these days.`;
+    this.place.classList.toggle("none", numbers.length === 0);
     const first = Math.min(...numbers), last = Math.max(...numbers);
     this.days = numbers.length ? Array.from({ length: last - first + 1 }, (_, i) => first + i) : [];
-    const through = lines.map((line) => line.sealed_through).filter(Boolean).sort()[0];
+    // Lines may be of different moments: what all of them have sealed.
+    const through = lines.map((line) => line.sealed_through).filter(Boolean).sort()[0] ?? null;
+    this.through = through;
     this.sealed = through ? dayNumber(through) : null;
+    this.place.dataset.sealed = through ?? "";
     const data = [this.days.map((day) => day * DAY)];
     this.found = lines.map((line) => new Map(line.days.map((day) => [dayNumber(day.day), day])));
     for (const found of this.found) {
@@ -38,8 +43,8 @@ export class Chart {
     else this.plot.setData(data);
     if (this.at !== undefined && this.at !== null) this.show(this.at);
     const sum = lines.length === 1 ? show(lines[0].value?.[measure]) : "";
-    this.place.setAttribute("aria-label", `Chart of ${label(measure)} on ${this.days.length} days` +
-      (through ? `, sealed through ${through}` : ", nothing sealed yet") + (sum ? `, in all ${sum}` : ""));
+    const sealed = !through ? "nothing sealed yet" : this.sealed >= last ? "all sealed" : `sealed through ${through}`;
+    this.place.setAttribute("aria-label", this.empty.textContent || `Chart of ${label(measure)} on ${this.days.length} days, ${sealed}` + (sum ? `, in all ${sum}` : ""));
   }
 
   build(data, shape) {
@@ -108,7 +113,6 @@ export class Chart {
       ctx.fillText(text, x + (isRight ? 1 : -1) * ratio, top - 7 * ratio);
     }
     ctx.restore();
-    this.place.dataset.sealed = this.sealed === null ? "" : dayText(this.sealed);
   }
 
   moved(u) {
@@ -137,11 +141,11 @@ export class Chart {
       const found = this.found[i].get(day);
       if (this.lines.length > 1 || line.key) parts.push(pair(line.key ? keyText(line.key) : "all keys", "", "quiet"));
       if (!found) { parts.push(pair("no events", "", "quiet")); return; }
-      parts.push(pair(label(this.measure), show(found.value?.[this.measure], 6)));
-      const layers = [["batch", "src"], ["speed", "src speed"], ["amendments", "src both"]];
-      layers.forEach(([layer, style]) => {
-        if (found[layer]) parts.push(pair(layer, show(found[layer][this.measure], 6), style));
-      });
+      const layers = [["batch", "src"], ["speed", "src speed"], ["amendments", "src both"]].filter(([layer]) => found[layer]);
+      const values = [found.value, ...layers.map(([layer]) => found[layer])].map((one) => one?.[this.measure]);
+      const [value, ...rest] = column(values, 6);
+      parts.push(pair(label(this.measure), value));
+      layers.forEach(([layer, style], at) => parts.push(pair(PARTS[layer], rest[at], style)));
       if (found.revision) parts.push(pair("revision", found.revision, "quiet"));
     });
     this.tip.replaceChildren(...parts);
@@ -178,14 +182,12 @@ function scale(min, max) {
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 /** A date for each tick at which a day is drawn, and not between days; the year where it changes. */
-function dates(at) {
-  let year = null, last = null;
+export function dates(at) {
+  let year = null;
   return at.map((second) => {
     if (second % DAY !== 0) return "";
     const date = new Date(second * 1e3);
     const text = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
-    if (text === last) return "";
-    last = text;
     const full = date.getUTCFullYear() === year ? text : `${text} ${date.getUTCFullYear()}`;
     year = date.getUTCFullYear();
     return full;

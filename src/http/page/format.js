@@ -8,8 +8,8 @@ function grouped(digits) {
   return digits.replace(/\B(?=(\d{3})+$)/g, THIN);
 }
 
-/** A number for people: digits grouped, at most `places` after the point, rounded half up on the text. */
-export function show(value, places = 2) {
+/** A number for people: digits grouped, from `least` to `places` after the point, rounded half up on the text. */
+export function show(value, places = 2, least = 0) {
   if (value === null || value === undefined) return "–";
   const parts = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(value));
   if (!parts) return String(value);
@@ -17,9 +17,16 @@ export function show(value, places = 2) {
   let digits = BigInt(whole + fraction.slice(0, places).padEnd(places, "0"));
   if (fraction.length > places && fraction[places] >= "5") digits += 1n;
   const text = digits.toString().padStart(places + 1, "0");
-  const rest = text.slice(text.length - places).replace(/0+$/, "");
+  const rest = text.slice(text.length - places).replace(/0+$/, "").padEnd(least, "0");
   const shown = grouped(text.slice(0, text.length - places)) + (rest ? "." + rest : "");
   return (sign && digits !== 0n ? "\u2212" : "") + shown;
+}
+
+/** Numbers of a column, all with as many digits after the point as the longest: the points stand below each other. */
+export function column(values, places = 2) {
+  const digits = (value) => (show(value, places).split(".")[1] ?? "").length;
+  const least = values.reduce((most, value) => Math.max(most, digits(value)), 0);
+  return values.map((value) => show(value, places, least));
 }
 
 /** A number for the chart; null where there is none. */
@@ -53,8 +60,16 @@ export function keyText(key) {
 
 /** The name of a measure, as people read it. */
 export function label(measure) {
-  return measure.replaceAll("_", " ");
+  return (measure ?? "no measure").replaceAll("_", " ");
 }
+
+/** The same at the beginning of a heading. */
+export function title(measure) {
+  return label(measure).replace(/^./u, (first) => first.toUpperCase());
+}
+
+/** Which part of the answer a day is from, in the words of the page; the server has the names of the layers. */
+export const PARTS = { batch: "sealed", speed: "open", amendments: "late", both: "sealed, then late" };
 
 const DAY = 86400;
 

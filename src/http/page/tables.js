@@ -1,10 +1,10 @@
 // The numbers that are not drawn: totals and their layers, the days, the top, the engine.
 import { COLOURS } from "/assets/chart.js";
-import { bytes, float, keyText, label, micros, show, span } from "/assets/format.js";
+import { PARTS, bytes, column, float, keyText, label, micros, show, span } from "/assets/format.js";
 
 const by = (id) => document.getElementById(id);
 
-function element(name, text = "", style = "") {
+export function element(name, text = "", style = "") {
   const made = document.createElement(name);
   if (text !== "") made.textContent = text;
   if (style) made.className = style;
@@ -28,10 +28,11 @@ export function totals(view, answers, chosen) {
   by("totals").replaceChildren(...view.measures.map((measure) => {
     const group = element("div", "", measure === chosen ? "chosen" : "");
     group.dataset.measure = measure;
+    const shown = column(answers.map((answer) => answer.value?.[measure]));
     group.append(element("dt", label(measure)), ...answers.map((answer, at) => {
       const value = element("dd");
       if (several) value.append(keyed(answer.key, at));
-      value.append(element("b", show(answer.value?.[measure])));
+      value.append(element("b", shown[at]));
       value.title = String(answer.value?.[measure] ?? "no value");
       return value;
     }));
@@ -48,14 +49,15 @@ export function totals(view, answers, chosen) {
     return line;
   }));
   const { floor, tick } = answers[0].as_of;
-  by("as-of").textContent = `tick ${tick}` + (floor ? `, days up to ${floor.slice(0, 16).replace("T", " ")} UTC may close` : "");
+  by("as-of").title = `as of tick ${tick}` + (floor ? `, with floor ${floor}` : "") + ": answer = batch ⊕ speed ⊕ amendments";
 }
 
 /** The days as a table, the newest first. */
 export function days(lines, measure) {
   const several = lines.length > 1;
-  const heads = ["day", ...(several ? ["key"] : []), label(measure), "from", "batch", "speed", "amendments", "revision"];
-  const isText = (head) => ["day", "key", "from", "revision"].includes(head);
+  const layers = ["batch", "speed", "amendments"];
+  const heads = ["day", ...(several ? ["key"] : []), label(measure), "state", ...layers.map((layer) => PARTS[layer]), "revision"];
+  const isText = (head) => ["day", "key", "state", "revision"].includes(head);
   by("days-head").replaceChildren(...heads.map((head) => {
     const made = element("th", head, isText(head) ? "" : "num");
     made.scope = "col";
@@ -63,12 +65,16 @@ export function days(lines, measure) {
   }));
   const rows = lines.flatMap((line) => line.days.map((day) => ({ line, day })));
   rows.sort((a, b) => (a.day.day < b.day.day ? 1 : -1));
-  by("days-body").replaceChildren(...rows.map(({ line, day }) => {
+  const shown = column(rows.flatMap(({ day }) => ["value", ...layers].map((part) => day[part]?.[measure])), 6);
+  by("days-body").replaceChildren(...rows.map(({ line, day }, at) => {
+    const [value, ...parts] = shown.slice(4 * at, 4 * at + 4);
     const row = element("tr");
     row.append(element("td", day.day));
     if (several) row.append(element("td", keyText(line.key)));
-    row.append(element("td", show(day.value?.[measure], 6), "num"), element("td", day.source, `src ${day.source}`));
-    for (const layer of ["batch", "speed", "amendments"]) row.append(element("td", day[layer] ? show(day[layer][measure], 6) : "", "num"));
+    // Of a key that came late to a closed day there is neither a sealed nor an open part.
+    const state = day.batch || day.speed ? day.source : "amendments";
+    row.append(element("td", value, "num"), element("td", PARTS[state] ?? state, `src ${state}`));
+    layers.forEach((layer, i) => row.append(element("td", day[layer] ? parts[i] : "", "num")));
     row.append(element("td", day.revision ?? ""));
     return row;
   }));
@@ -91,6 +97,8 @@ export function top(view, answer, keys, pick, rank) {
     heads.push(head);
   }
   by("top-head").replaceChildren(...heads);
+  by("top-title").textContent = `Top by ${label(answer.by)}`;
+  const shown = Object.fromEntries(view.measures.map((measure) => [measure, column(answer.rows.map((row) => row.value?.[measure]))]));
   const most = Math.max(...answer.rows.map((row) => float(row.value?.[answer.by]) ?? 0), 0);
   by("top-body").replaceChildren(...answer.rows.map((found, at) => {
     const row = element("tr", "", keys.has(found.key) ? "chosen" : "");
@@ -115,32 +123,57 @@ export function top(view, answer, keys, pick, rank) {
     share.append(bar);
     row.append(share);
     for (const measure of view.measures) {
-      row.append(element("td", show(found.value?.[measure]), measure === answer.by ? "num" : "num other"));
+      row.append(element("td", shown[measure][at], measure === answer.by ? "num" : "num other"));
     }
     return row;
   }));
+  if (!answer.rows.length) {
+    const row = element("tr"), none = element("td", "No events in these days.", "quiet");
+    none.colSpan = heads.length;
+    row.append(none);
+    by("top-body").append(row);
+  }
   // What had the focus has it again.
   if (focused) [...by("top").querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
 }
 
+/** What people call a source; the server has the words of the engine. */
+const SOURCES = { replay: "data that is read", live: "events that are pushed" };
+
+/** How far a source is: one that is read by its own clock, one that is pushed into by the wall's. */
+function reached(source) {
+  if (source.ended) return "ended";
+  if (source.watermark === null) return "nothing yet";
+  if (source.name === "replay") return `up to ${source.watermark.slice(0, 10)}`;
+  return source.lag_ms < 1000 ? "up to date" : `${span(source.lag_ms)} behind`;
+}
+
+function list(id, rows) {
+  by(id).replaceChildren(...rows.flatMap(([name, value, title = ""]) => {
+    const made = [element("dt", name), element("dd", value)];
+    made[0].title = title;
+    return made;
+  }));
+}
+
 export function engine(status) {
-  // Of a replay against the replay's clock, of a live source against the wall's.
-  const source = (one) => [`${one.name}: watermark lag`, one.ended ? "ended" : span(one.lag_ms)];
-  const view = status.views.map((one) => one.sealed_days).reduce((a, b) => Math.max(a, b), 0);
-  const open = status.views.map((one) => one.unsealed_days).reduce((a, b) => Math.max(a, b), 0);
+  const most = (of) => show(status.views.reduce((most, one) => Math.max(most, one[of]), 0));
   const quantiles = (of) => (of?.count ? `${micros(of.p50)} / ${micros(of.p99)}` : "–");
-  const rows = [
-    ["visible after (p50 / p99)", quantiles(status.freshness_us)],
-    ["query (p50 / p99)", quantiles(status.query_us)],
-    ...status.sources.map(source),
-    ["events", show(status.events)],
-    ["late", show(status.late)],
-    ["refused", show(status.refused)],
-    ["days sealed / open", `${show(view)} / ${show(open)}`],
-    ...(status.log ? [["log: durable / appended", `${show(status.log.durable)} / ${show(status.log.appended)}`]] : []),
-    ["memory", bytes(status.memory_bytes)],
+  list("engine", [
+    ...status.sources.map((one) => [SOURCES[one.name] ?? one.name, reached(one), `source ${one.name}: watermark ${one.watermark}, lag ${span(one.lag_ms)}`]),
+    ["days sealed / open", `${most("sealed_days")} / ${most("unsealed_days")}`],
+    ...(status.log ? [["log entries: all / durable", `${show(status.log.appended)} / ${show(status.log.durable)}`, "durable: they survive a crash of the machine"]] : []),
     ["workers × processes", `${status.workers} × ${status.processes}`],
-    ["watching", show(status.subscribers)],
-  ];
-  by("engine").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+    ["memory", bytes(status.memory_bytes)],
+    ["listening now", show(status.subscribers), "pages and programs that have this process tell them each change"],
+  ]);
+  const one = status.processes > 1 ? `process ${status.process + 1} of ${status.processes}` : "this process";
+  by("since").textContent = `Since ${one} started, ${span(status.uptime_ms)} ago`;
+  list("counts", [
+    ["events", show(status.events), "that entered through this process; totals also have those of earlier runs and other processes"],
+    ["late events", show(status.late), "of days that had closed, in all processes; they count at once, and their day is sealed again"],
+    ["refused rows", show(status.refused)],
+    ["visible after: median / p99", quantiles(status.freshness_us), "how long an event takes until answers have it; 99 % take no longer than the second"],
+    ["queries: median / p99", quantiles(status.query_us), "how long an answer takes; 99 % take no longer than the second"],
+  ]);
 }
