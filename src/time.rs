@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub type EventTime = i64;
 
 /// Milliseconds of a day without a change of clocks.
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// The least event time a calendar can place (year −9998, so that every zone's offset fits).
 pub const EVENT_TIME_MIN: EventTime = -377_673_580_800_000;
@@ -89,8 +89,10 @@ impl fmt::Display for Day {
 impl std::str::FromStr for Day {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Day, TimeError> {
-        let date: Date = text.parse().map_err(|_| TimeError::Date { text: text.to_owned() })?;
-        Ok(Day::from_date(date))
+        // Of a year before 0, jiff reads six digits and writes four.
+        let before = text.strip_prefix('-').filter(|rest| rest.find('-') == Some(4));
+        let date = before.map_or_else(|| text.parse(), |rest| format!("-00{rest}").parse::<Date>());
+        date.map(Day::from_date).map_err(|_| TimeError::Date { text: text.to_owned() })
     }
 }
 
@@ -233,6 +235,22 @@ impl Calendar {
         Span { lower, upper, day: Day(day as i32) }
     }
 
+    /// The least and the greatest local date of the times in `[lower, upper)`, which has at least one.
+    ///
+    /// These need not be those of its ends: where clocks go back over midnight, a time is of a later date than one
+    /// that follows.
+    pub(crate) fn days_within(&self, lower: EventTime, upper: EventTime) -> (Day, Day) {
+        let (first, last) = (self.day_of(lower), self.day_of(upper.saturating_sub(1)));
+        let changes = self.zone.following(timestamp(lower));
+        let changes = changes.map(|change| change.timestamp().as_millisecond());
+        let around = changes.take_while(|change| *change < upper).flat_map(|at| [at - 1, at]);
+        around
+            .map(|time| self.day_of(time))
+            .fold((first.min(last), first.max(last)), |(least, greatest), day| {
+                (least.min(day), greatest.max(day))
+            })
+    }
+
     /// The first instant from which on every local date is later than `day`.
     ///
     /// For a date that the zone skipped, this is the end of the date before it.
@@ -243,7 +261,9 @@ impl Calendar {
         let from = local.saturating_sub(26 * 3_600_000);
         let until = local.saturating_add(26 * 3_600_000);
         if until > EVENT_TIME_MAX {
-            return EventTime::MAX;
+            // Beyond all events any instant will do that rises with the day: a run that goes on begins under
+            // the last one's, and late events need a higher floor to close under.
+            return if day == Day::MAX { EventTime::MAX } else { until };
         }
         if from < EVENT_TIME_MIN {
             return EVENT_TIME_MIN;
@@ -272,7 +292,11 @@ impl Calendar {
         if floor == EventTime::MAX {
             return Day::MAX;
         }
-        let mut day = self.day_of(floor.saturating_sub(grace));
+        let time = floor.saturating_sub(grace);
+        let mut day = match time > EVENT_TIME_MAX {
+            true => Day(time.div_euclid(DAY_MS).min(i64::from(i32::MAX)) as i32),
+            false => self.day_of(time),
+        };
         while self.end_of(day).saturating_add(grace) <= floor {
             day = day.next();
         }
@@ -400,6 +424,39 @@ mod tests {
     }
 
     #[test]
+    fn oracle_days_within() {
+        // In St. John's clocks went back over midnight, on the Marshall Islands a day came twice, in Samoa one did not.
+        let starts = [
+            ("UTC", "2013-03-08T00:00:00Z"),
+            ("America/St_Johns", "2003-10-24T00:00:00Z"),
+            ("America/Havana", "2013-11-01T00:00:00Z"),
+            ("Pacific/Apia", "2011-12-29T00:00:00Z"),
+            ("America/Juneau", "1867-10-17T00:00:00Z"),
+        ];
+        const STEP: i64 = 60_000;
+        for (zone, start) in starts {
+            let calendar = Calendar::new(zone).unwrap();
+            for hours in 0..72 {
+                let lower = ms(start) + hours * 3_600_000;
+                for minutes in [1, 30, 60, 1_440, 1_605, 3_000] {
+                    let upper = lower + minutes * STEP;
+                    let days = (lower..upper).step_by(STEP as usize);
+                    let days = days.map(|time| calendar.day_of(time));
+                    let expected = (days.clone().min().unwrap(), days.max().unwrap());
+                    assert_eq!(
+                        calendar.days_within(lower, upper),
+                        expected,
+                        "{zone} {lower} {minutes}"
+                    );
+                }
+            }
+        }
+        let all = Calendar::new("Europe/Vienna").unwrap();
+        let (first, last) = all.days_within(EventTime::MIN, EventTime::MAX);
+        assert_eq!((first, last), (all.day_of(EVENT_TIME_MIN), all.day_of(EVENT_TIME_MAX)));
+    }
+
+    #[test]
     fn first_open_day_follows_the_floor() {
         let calendar = Calendar::new("America/New_York").unwrap();
         let grace = 3_600_000;
@@ -415,11 +472,19 @@ mod tests {
         );
         assert!(calendar.first_open(EVENT_TIME_MIN + grace, grace) > Day::MIN);
         assert_eq!(calendar.first_open(EventTime::MAX, grace), Day::MAX);
+        // At the end of the calendar and beyond, ends rise and stay finite.
+        for time in [EVENT_TIME_MAX - 3 * DAY_MS, EVENT_TIME_MAX, 8 * EVENT_TIME_MAX] {
+            let open = calendar.first_open(time, grace);
+            let ends = [open.previous(), open].map(|day| calendar.end_of(day) + grace);
+            assert!(ends[0] <= time && time < ends[1] && ends[1] < EventTime::MAX, "{time}");
+        }
+        assert!(calendar.first_open(EventTime::MAX - 1, grace) > day("9998-12-31"));
     }
 
     #[test]
     fn days_print_and_parse() {
-        for text in ["1970-01-01", "2000-02-29", "1969-12-31", "0001-01-01", "9998-12-31"] {
+        let dates = ["1970-01-01", "2000-02-29", "1969-12-31", "0001-01-01", "9998-12-31"];
+        for text in dates.into_iter().chain(["-0001-12-31", "-1199-02-15", "-9998-01-01"]) {
             assert_eq!(day(text).to_string(), text);
         }
         assert_eq!(day("1970-01-02"), Day(1));

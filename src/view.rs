@@ -1,7 +1,7 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
 
-use crate::time::{Calendar, Day, EventTime, TimeError};
+use crate::time::{Calendar, DAY_MS, Day, EventTime, TimeError};
 
 /// The definition of a view: a name, a calendar, a grace, and bounds.
 ///
@@ -137,6 +137,13 @@ impl View {
     /// event and its moment alone, the same on every worker and in every recomputation.
     pub fn closing(&self, day: Day, floor: EventTime) -> Day {
         day.max(self.first_open(floor))
+    }
+
+    /// The first and the last day that an event of the view may have which the log keeps under this UTC day.
+    pub(crate) fn days_of_log(&self, utc: Day) -> (Day, Day) {
+        let lower = i64::from(utc.0).saturating_mul(DAY_MS);
+        let upper = lower.saturating_add(DAY_MS).saturating_add(self.skew);
+        self.calendar.days_within(lower.saturating_sub(self.skew), upper)
     }
 
     /// The least floor under which `closing` is complete: nothing can be added to it any more.

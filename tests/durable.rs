@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dayfold::aggregate::{Count, Sum};
@@ -176,4 +177,41 @@ fn stopping_leaves_open_days_open_also_in_the_middle_of_recovery() {
     let parts = program.view.ask(Query::total(today)).unwrap().items.remove(0).parts;
     assert!(parts.batch.is_none() && parts.amendments.is_none(), "{parts:?}");
     assert_eq!(program.view.audit(DayRange::ALL, 1.0).unwrap().findings, []);
+}
+
+/// In St. John's, clocks went back over midnight: an event may be of a later day than the end of what the log keeps
+/// under its UTC day. It is found there again all the same.
+#[test]
+fn what_the_log_keeps_under_another_day_is_back_after_a_restart() {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    // The time of the log, and that of the view.
+    let early = (time("2003-10-25T12:00:00Z"), time("2003-10-25T12:00:00Z"));
+    let late = (time("2003-10-25T23:59:00Z"), time("2003-10-26T02:30:30Z"));
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(early.0));
+    for is_first in [true, false] {
+        let now = Arc::clone(&clock);
+        let mut engine =
+            Engine::<(EventTime, EventTime)>::new().clock(move || now.load(Ordering::SeqCst));
+        let view = View::new("v").unwrap().zone("America/St_Johns").unwrap();
+        let view = view.grace_ms(0).unwrap().skew_ms(165 * 60_000).unwrap();
+        let sealed = view.calendar().day_of(early.1);
+        assert_eq!(view.calendar().day_of(late.1), sealed.next());
+        assert_eq!(view.calendar().day_of(late.1 + 60_000), sealed, "an hour comes twice");
+        let view = engine.view(view, Measures::none(), |event| Some((event.1, 1u64, Count::one())));
+        let pusher = engine.live(LiveOptions::new(|event: &(EventTime, EventTime)| event.0));
+        let engine = engine
+            .data(folder.path())
+            .log(Durability::EveryCommit, |event: &(EventTime, EventTime)| event.0);
+        let running = engine.start(Cluster::workers(1)).unwrap();
+        if is_first {
+            pusher.push(vec![early, late]).unwrap().receipt.wait_both(LONG).unwrap();
+            clock.store(time("2003-10-26T12:00:00Z"), Ordering::SeqCst);
+            view.wait_sealed_through(sealed, LONG).unwrap();
+        }
+        let answer = view.ask(Query::total(DayRange::ALL)).unwrap();
+        assert_eq!(answer.value(), Some(Count(2)), "in the first run: {is_first}");
+        drop(pusher);
+        drop(running);
+    }
 }

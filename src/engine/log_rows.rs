@@ -14,8 +14,6 @@ use crate::store::Store;
 use crate::time::{DayRange, EventTime};
 use crate::view::View;
 
-const DAY_MS: i64 = 86_400_000;
-
 const LEAST_REST: Duration = Duration::from_millis(1);
 
 /// Whoever stops the engine waits no longer than this for it to wake up.
@@ -44,12 +42,7 @@ impl<E, F> ViewLog<E, F> {
 
     /// Whether a file may hold events of these days.
     fn may_hold(&self, file: &LogFile, days: DayRange) -> bool {
-        let begin = i64::from(file.day.0).saturating_mul(DAY_MS);
-        let end = begin.saturating_add(DAY_MS);
-        let (calendar, skew) = (self.view.calendar(), self.view.skew());
-        // Where clocks go back over midnight, a time may be of a later day than one that follows.
-        let first = calendar.day_of(begin.saturating_sub(skew)).previous();
-        let last = calendar.day_of(end.saturating_add(skew)).next();
+        let (first, last) = self.view.days_of_log(file.day);
         first < days.upper && days.lower <= last
     }
 }
@@ -108,7 +101,8 @@ struct Pace {
 
 impl Pace {
     fn new(share: f64) -> Pace {
-        // Less would not come to an end.
+        // Less would not come to an end; what is no number is less.
+        let share = if share.is_nan() { 0.0 } else { share };
         Pace { share: share.clamp(0.001, 1.0), since: Instant::now() }
     }
 

@@ -14,7 +14,7 @@ use super::running::Shared;
 use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
 use crate::moment::Moment;
 use crate::store::Storage;
-use crate::time::{Day, EventTime};
+use crate::time::{DAY_MS, Day, EventTime};
 use crate::view::View;
 
 /// Events that are handed over at once, about.
@@ -22,8 +22,6 @@ const BATCH_EVENTS: usize = 16_384;
 
 /// Batches that the reading thread may be ahead of its worker.
 const BATCHES_AHEAD: usize = 4;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// What this process has to replay: the logs of the parts that it sees to. Owners of keys get their events as they
 /// get new ones.
@@ -62,12 +60,11 @@ impl Plan {
 
     /// Whether some view may not have sealed an event of the file that entered under this floor.
     fn is_needed(&self, file: &LogFile, floor: EventTime) -> bool {
-        let end = (i64::from(file.day.0) + 1).saturating_mul(DAY_MS);
         self.views.iter().any(|(view, sealed)| {
-            let last = end.saturating_add(view.skew());
+            let (_, last) = view.days_of_log(file.day);
             let grace = self.graces[file.stream].get(view.name()).copied();
             let first_open = view.first_open_with(floor, grace);
-            let closing = view.calendar().day_of(last).max(first_open);
+            let closing = last.max(first_open);
             sealed.is_none_or(|sealed| closing > sealed)
         })
     }

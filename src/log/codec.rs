@@ -7,9 +7,7 @@ use bincode::Options;
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned};
 
-use crate::time::{Day, EventTime};
-
-const DAY_MS: i64 = 86_400_000;
+use crate::time::{DAY_MS, Day, EventTime};
 
 /// Frames are written in great numbers and read rarely: see the figures at the top of the module.
 fn options() -> impl Options {

@@ -311,8 +311,13 @@ mod tests {
 
     #[test]
     fn names_of_files_come_back() {
-        let day = "2013-01-02".parse().unwrap();
-        for (generation, name) in [(0, "2013-01-02-w12.batch"), (3, "2013-01-02-g3-w12.batch")] {
+        let names = [
+            ("2013-01-02", 0, "2013-01-02-w12.batch"),
+            ("2013-01-02", 3, "2013-01-02-g3-w12.batch"),
+            ("-1199-02-15", 3, "-1199-02-15-g3-w12.batch"),
+        ];
+        for (day, generation, name) in names {
+            let day = day.parse().unwrap();
             assert_eq!(batch_file_name(day, generation, 12), name);
             assert_eq!(parse_batch_file_name(name), Some((day, generation, 12)));
         }

@@ -154,7 +154,7 @@ fn sweep(
                 let place = found.day.parse().map(|day: Day| (day, closing, generation, worker));
                 let sealed = state.sealed.get(found.view);
                 let is_named = |place| sealed.is_some_and(|s| s.batches.contains_key(&place));
-                !place.is_ok_and(is_named)
+                place.is_ok_and(|place| !is_named(place))
             }
             None => found.file.ends_with(TEMPORARY),
         };

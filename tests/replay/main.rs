@@ -431,6 +431,29 @@ fn a_folder_again() {
     assert_eq!(place.run(ARGS).text(), fresh.text());
 }
 
+/// Years before 0 and the last days of the calendar, late rows of both, and a folder that grows with them.
+#[test]
+fn a_folder_with_days_at_both_ends_of_the_calendar() {
+    let place = Place::new();
+    let rows = [
+        "-99999999999,0,a\n0,0,b\n-99999999998,0,a\n",
+        "9998-12-30T12:00:00Z,9998-12-30T12:00:00Z,x\n",
+        "5,,y\n-5,,z\n",
+        "9998-12-31T00:00:00Z,,x\n-99999999997,,a\n",
+    ];
+    let mut input = "t,a,k\n".to_owned();
+    for (rows, workers) in rows.into_iter().zip([2, 3, 2, 1]) {
+        input.push_str(rows);
+        place.write("in.csv", &input);
+        let fresh = place.run(&format!("in.csv {KEYED} --arrival a"));
+        fresh.ends(0, "accepted");
+        for _ in 0..3 {
+            let ran = place.run(&format!("in.csv {KEYED} --arrival a --data d -w {workers}"));
+            assert_eq!(ran.ends(0, "accepted").text(), fresh.text());
+        }
+    }
+}
+
 #[test]
 fn a_run_that_did_not_get_far_leaves_the_folder_usable() {
     let place = Place::new();
