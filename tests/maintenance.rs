@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::archive::Fault;
-use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
+use dayfold::engine::{EngineError, LiveOptions, Measures, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
@@ -20,6 +21,9 @@ use dayfold::{Cluster, Engine};
 type Event = (EventTime, String, i64);
 type Stats = (Count, Sum);
 type Rows = Vec<(Day, String, Stats)>;
+
+/// Longer than any wait takes, unless something is broken.
+const LONG: Duration = Duration::from_secs(60);
 
 fn parse(row: &Row<'_>) -> Result<Event, String> {
     let key = String::from_utf8_lossy(row.field(0)).into_owned();
@@ -258,5 +262,53 @@ fn views_are_added_and_defined_anew() {
     let Program { engine, views } = program(folder.path(), &changed);
     let running = sealed(engine, 2).unwrap();
     assert_eq!(all(&views[0]), oracle(|v| 5 * v));
+    running.finish().unwrap();
+}
+
+/// Days close and are sealed while many are rebuilt, as slowly as it can be.
+#[test]
+fn days_are_sealed_while_others_are_rebuilt() {
+    const DAY: EventTime = 86_400_000;
+    const DAYS: i32 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(AtomicI64::new(0));
+    let now = Arc::clone(&clock);
+    let mut engine = Engine::<(EventTime, u64)>::new().clock(move || now.load(Ordering::SeqCst));
+    let view = View::new("v").unwrap().grace_ms(0).unwrap();
+    let view = engine.view(view, Measures::none(), |event: &(EventTime, u64)| {
+        Some((event.0, event.1, Count::one()))
+    });
+    let pusher = engine.live(LiveOptions::new(|event: &(EventTime, u64)| event.0));
+    let engine = engine
+        .data(folder.path())
+        .log(Durability::Every(Duration::from_millis(1)), |event: &(EventTime, u64)| event.0);
+    let running = engine.start(Cluster::workers(1)).unwrap();
+    let pass = |day: i32| {
+        let noon = i64::from(day) * DAY + DAY / 2;
+        clock.store(noon, Ordering::SeqCst);
+        let events = (0..1_000).map(|n| (noon - n as i64, n % 100)).collect();
+        pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
+    };
+    (0..=DAYS).for_each(pass);
+    view.wait_sealed_through(Day(DAYS - 1), LONG).unwrap();
+    let rebuilt = view.clone();
+    let rebuild = std::thread::spawn(move || rebuilt.rebuild(DayRange::ALL, 0.0001));
+    (DAYS + 1..DAYS + 20).for_each(pass);
+    view.wait_sealed_through(Day(DAYS + 10), LONG).unwrap();
+    assert!(!rebuild.is_finished(), "it is slow, and nobody waits for it");
+    drop(pusher);
+    drop(running);
+    assert!(rebuild.join().unwrap().is_err(), "it was not waited for");
+}
+
+#[test]
+fn a_share_that_is_no_number_is_a_small_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Program { engine, views } = program(folder.path(), &[("v", 1)]);
+    let running = sealed(engine, 1).unwrap();
+    for share in [f64::NAN, 1.0] {
+        let audited = views[0].audit(DayRange::only(Day(4)), share).unwrap();
+        assert_eq!((audited.revisions, audited.findings), (1, vec![]));
+    }
     running.finish().unwrap();
 }

@@ -131,8 +131,10 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             Some(running) => running,
             None => {
                 let (id, task) = self.waiting.pop_front()?;
-                let (rest, done) = (Some(task.days), Maintained::default());
-                Running { id, task, rest, done, job: None }
+                // What is sealed from now on is not part of it.
+                let sealed = self.state.borrow().sealed_through().map_or(Day::MIN, Day::next);
+                let rest = DayRange::new(task.days.lower, task.days.upper.min(sealed));
+                Running { id, task, rest: Some(rest), done: Maintained::default(), job: None }
             }
         };
         match self.advance(&mut running) {
@@ -167,6 +169,10 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             let Some(done) = done else { return Ok(false) };
             running.done.add(done);
             running.job = None;
+            if running.task.kind == Kind::Rebuild && running.rest.is_some() {
+                // What has closed meanwhile is frozen first, in the next step of the worker.
+                return Ok(false);
+            }
         }
         let Some(rest) = running.rest else { return Ok(true) };
         let state = self.state.borrow();
