@@ -85,13 +85,16 @@ impl Hello {
         to.write_all(&bytes)
     }
 
-    /// Reads a greeting.
-    fn receive(&self, mut from: &TcpStream) -> io::Result<Greeting> {
+    /// Reads a greeting, all of which has to come within `limit`.
+    fn receive(&self, from: &TcpStream, limit: Duration) -> io::Result<Greeting> {
         let mut bytes = [0; HELLO_BYTES];
-        from.read_exact(&mut bytes)?;
+        read_within(from, &mut bytes, limit)?;
         let hello: Hello = codec().deserialize(&bytes).map_err(io::Error::other)?;
         let known = [Purpose::Dataflow, Purpose::Watch].map(Purpose::magic);
-        Ok(match hello.checksum == hello.sum() && known.contains(&hello.magic) {
+        let is_ours = hello.checksum == hello.sum()
+            && known.contains(&hello.magic)
+            && hello.process < hello.processes;
+        Ok(match is_ours {
             true if hello.magic == self.magic => Greeting::Peer(hello),
             true => Greeting::Early,
             false => Greeting::Stranger,
@@ -115,6 +118,25 @@ impl Hello {
         }
         Ok(())
     }
+}
+
+/// Fills `bytes`. A read limit of the socket itself would begin anew with each byte that comes.
+fn read_within(mut from: &TcpStream, mut bytes: &mut [u8], limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    while !bytes.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        from.set_read_timeout(Some(left))?;
+        match from.read(bytes) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => bytes = &mut bytes[read..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn codec() -> impl Options {
@@ -221,11 +243,10 @@ fn answer(listener: &TcpListener, hello: &Hello) -> Option<(TcpStream, Hello)> {
 fn greet(socket: &TcpStream, hello: &Hello, limit: Duration, first: bool) -> io::Result<Greeting> {
     socket.set_nonblocking(false)?;
     socket.set_nodelay(true)?;
-    socket.set_read_timeout(Some(limit.max(RETRY_EVERY)))?;
     if first {
         hello.send(socket)?;
     }
-    let theirs = hello.receive(socket)?;
+    let theirs = hello.receive(socket, limit.max(RETRY_EVERY))?;
     if !first && matches!(theirs, Greeting::Peer(_)) {
         hello.send(socket)?;
     }
@@ -321,5 +342,38 @@ mod tests {
             format!("process 1 at {}, 2 at {}: no answer within 1s", addresses[1], addresses[2]);
         assert!(error.contains(&expected), "{error}");
         assert!(stranger.join().unwrap());
+    }
+
+    #[test]
+    fn an_index_beyond_its_own_cluster_is_a_strangers() {
+        let addresses = free_addresses(3);
+        let forged = Hello { process: 7, ..hello(1, &addresses, 1) };
+        let forged = Hello { checksum: forged.sum(), ..forged };
+        let listener = TcpListener::bind(&addresses[0]).unwrap();
+        let caller = TcpStream::connect(&addresses[0]).unwrap();
+        forged.send(&caller).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let greeting = hello(0, &addresses, 1).receive(&socket, LIMIT).unwrap();
+        assert!(matches!(greeting, Greeting::Stranger));
+    }
+
+    #[test]
+    fn a_greeting_that_comes_byte_by_byte_has_no_more_time() {
+        let addresses = free_addresses(1);
+        let listener = TcpListener::bind(&addresses[0]).unwrap();
+        let mut caller = TcpStream::connect(&addresses[0]).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let slow = std::thread::spawn(move || {
+            for _ in 0..HELLO_BYTES {
+                std::thread::sleep(Duration::from_millis(20));
+                if caller.write_all(b"x").is_err() {
+                    break;
+                }
+            }
+        });
+        let received = hello(0, &addresses, 1).receive(&socket, Duration::from_millis(200));
+        assert!(received.is_err(), "it takes nearly a second");
+        drop(socket);
+        slow.join().unwrap();
     }
 }
