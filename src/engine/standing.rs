@@ -17,6 +17,9 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
 
+/// A hundred years, which are never, and can be added to a clock.
+const EVERY_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
+
 /// What a view is like now, as far as it shows whether an answer may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -115,6 +118,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             asked: None,
             is_under_way: false,
         });
+        let every = every.min(EVERY_MAX);
         let member = Member { giver, every, version: 0, is_due: true, next: now };
         members.members.insert(number, member);
         self.members.insert(number, group);
