@@ -466,6 +466,31 @@ fn connections_are_bounded() {
     served.end();
 }
 
+/// A client that asks and takes no answer has its place for so long and no longer.
+#[test]
+fn whoever_takes_nothing_is_cut_off() {
+    let served = served(|server| {
+        let mut limits = Limits::default();
+        (limits.connections, limits.take) = (1, Duration::from_millis(50));
+        server.limits(limits)
+    });
+    let shops: Vec<String> = (0..2_000).map(|shop| format!("shop {shop:0>80}")).collect();
+    let sales: Vec<_> = shops.iter().map(|shop| (MAY, shop.as_str(), 1, 1)).collect();
+    served.push(&sales);
+    let address = served.serving.address();
+    let mut stream = TcpStream::connect(address).unwrap();
+    // More than the buffers on the way hold.
+    let keys = "GET /api/views/by-shop/keys?limit=2000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(keys.repeat(150).as_bytes()).unwrap();
+    let began = std::time::Instant::now();
+    let health = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    while !raw(address, health).starts_with("HTTP/1.1 200") {
+        assert!(began.elapsed() < Duration::from_secs(60), "it still has the only place");
+    }
+    drop(stream);
+    served.end();
+}
+
 /// While events pour in and days close, no reader sees a total go down, or one that its days do not add up
 /// to.
 /// Checks an answer about all that was pushed, two sales at a time, on two days each; returns how many it has.

@@ -317,20 +317,23 @@ mod http {
     use std::time::Duration;
 
     use dayfold::Cluster;
-    use dayfold::http::{Server, Serving};
+    use dayfold::engine::EngineState;
+    use dayfold::http::{Limits, Server, Serving};
+    use dayfold::log::Durability;
     use dayfold::store::Faulty;
     use serde_json::{Value, json};
 
-    use super::{NOW, Program, SOON};
+    use super::{LONG, NOW, Program, SOON};
 
-    fn serve(disk: &Faulty) -> (Program, Serving) {
+    fn serve(disk: &Faulty, durability: Durability, limits: Limits) -> (Program, Serving) {
         let disk = Arc::new(disk.clone());
-        let program = Program::try_start(disk, "data".as_ref(), SOON, Cluster::workers(2)).unwrap();
+        let program =
+            Program::try_start(disk, "data".as_ref(), durability, Cluster::workers(2)).unwrap();
         let server = Server::new("requests").observe(program.running.observer());
         let server = server.events(program.pusher.clone(), |json| {
             Ok((NOW, json["request"].as_u64().ok_or("request: expected a number")?))
         });
-        let serving = server.serve("127.0.0.1:0").unwrap();
+        let serving = server.limits(limits).serve("127.0.0.1:0").unwrap();
         (program, serving)
     }
 
@@ -347,8 +350,9 @@ mod http {
     }
 
     fn post_once(serving: &Serving, keys: &[&str], body: &str) -> (u16, Value) {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LONG));
+        let agent: ureq::Agent = agent.build().into();
         let mut request = agent.post(format!("http://{}/api/events", serving.address()));
         for key in keys {
             request = request.header("idempotency-key", *key);
@@ -365,7 +369,7 @@ mod http {
         let disk = Faulty::new(7);
         let body = "{\"request\":1}\n{\"request\":1}\n";
         for run in 0..2 {
-            let (program, serving) = serve(&disk);
+            let (program, serving) = serve(&disk, SOON, Limits::default());
             for (again, key) in ["abc", "\"abc\"", "abc"].into_iter().enumerate() {
                 let repeated = run + again > 0;
                 let accepted = json!({ "accepted": 2, "durable": true, "repeated": repeated });
@@ -392,5 +396,42 @@ mod http {
             serving.stop();
             program.finish();
         }
+    }
+
+    /// Who waits for the disk keeps nobody from being answered who does not need it.
+    #[test]
+    fn pushes_with_a_key_that_wait_hold_nobody_up() {
+        const PUSHES: usize = 40;
+        let mut limits = Limits::default();
+        let hour = Duration::from_secs(3_600);
+        limits.patience = hour;
+        let (program, serving) = serve(&Faulty::new(7), Durability::Every(hour), limits);
+        while program.running.observer().state() == EngineState::Recovering {
+            std::thread::yield_now();
+        }
+        let address = serving.address();
+        let waiting = (0..PUSHES).map(|push| {
+            std::thread::spawn(move || {
+                let request = ureq::post(format!("http://{address}/api/events"));
+                let request = request.header("idempotency-key", push.to_string());
+                let request = request.content_type("application/json");
+                // Answered when the engine ends, or not at all.
+                drop(request.send(format!("{{\"request\":{push}}}")));
+            })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        // All that have entered are visible. The others wait for a thread.
+        let began = std::time::Instant::now();
+        while program.view.ask(super::Query::total(super::DayRange::ALL)).unwrap().value().is_none()
+        {
+            assert!(began.elapsed() < LONG, "the first has not entered");
+        }
+        let (status, answer) = post(&serving, &[], "no event");
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("bad_event")), "{answer}");
+        assert!(waiting.iter().all(|thread| !thread.is_finished()), "they wait for the disk");
+        // The log is committed as the engine ends.
+        program.finish();
+        serving.stop();
+        waiting.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

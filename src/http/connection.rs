@@ -18,13 +18,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 /// Serves a connection. When the server stops, requests that are whole are still answered; of others
 /// nothing is waited for.
 pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
-    read_head: Duration,
+    (read_head, take): (Duration, Duration),
     mut stopping: watch::Receiver<bool>,
 ) {
     let work = Arc::new(Work::default());
@@ -34,7 +35,7 @@ pub(super) async fn serve(
         let (request, response) = (Request::begin(&at_work), router.call(request));
         async move { response.await.map(|response| request.with(response)) }
     });
-    let stream = TokioIo::new(Watched { stream, work: Arc::clone(&work) });
+    let stream = TokioIo::new(Watched { stream, work: Arc::clone(&work), take, untaken: None });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read_head)
@@ -104,12 +105,29 @@ impl Drop for Request {
 struct Watched {
     stream: TcpStream,
     work: Arc<Work>,
+    take: Duration,
+    /// Runs while the client takes nothing.
+    untaken: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    fn note<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn note<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         self.work.is_untaken.store(polled.is_pending(), Ordering::Relaxed);
-        polled
+        if polled.is_ready() {
+            self.untaken = None;
+            return polled;
+        }
+        let take = self.take;
+        let untaken = self.untaken.get_or_insert_with(|| Box::pin(tokio::time::sleep(take)));
+        // It wakes the connection when the time is over.
+        match untaken.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -130,7 +148,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.note(polled)
+        self.note(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -147,7 +165,7 @@ impl AsyncWrite for Watched {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.note(polled)
+        self.note(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,11 +9,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ApiError;
 use super::guard::check_token;
 use super::routes::{self, App, Shared};
+use super::serving::KEYED;
 use crate::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
@@ -47,6 +49,8 @@ pub(super) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 pub(super) struct TypedSink<E, F> {
     pusher: Pusher<E>,
     of_json: F,
+    /// Who may wait with a key: each takes a thread.
+    keyed: Arc<Semaphore>,
 }
 
 impl<E, F> TypedSink<E, F>
@@ -55,7 +59,7 @@ where
     F: Fn(&Value) -> Result<E, String>,
 {
     pub(super) fn new(pusher: Pusher<E>, of_json: F) -> TypedSink<E, F> {
-        TypedSink { pusher, of_json }
+        TypedSink { pusher, of_json, keyed: Arc::new(Semaphore::new(KEYED)) }
     }
 
     fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<(usize, E)>, ApiError> {
@@ -110,14 +114,25 @@ where
         limit: Duration,
     ) -> Accepting {
         Box::pin(async move {
+            let until = Instant::now() + limit;
             // A large body takes a while to read, and `of_json` is the program's.
             let reader = Arc::clone(&self);
             let read = tokio::task::spawn_blocking(move || reader.events(&body, in_lines));
             let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
             let (lines, events): (Vec<usize>, Vec<E>) = events.into_iter().unzip();
             let Some(key) = key else { return self.enter(events, limit).await };
+            let place = timeout_at(until, Arc::clone(&self.keyed).acquire_owned()).await;
+            let Ok(Ok(place)) = place else {
+                let message = format!("there was no room within {limit:?}; nothing has entered");
+                return Err(ApiError::unavailable("busy", message));
+            };
             let pusher = self.pusher.clone();
-            let push = move || pusher.push_once(&key, events, limit);
+            let push = move || {
+                // Held for as long as the thread is, whether somebody still waits or not.
+                let _place = place;
+                let left = until.saturating_duration_since(Instant::now());
+                pusher.push_once(&key, events, left)
+            };
             let pushed = tokio::task::spawn_blocking(push).await;
             let once = pushed.map_err(|_| ApiError::panicked())?;
             let once = once.map_err(|error| once_error(&error, &lines))?;

@@ -87,6 +87,8 @@ pub struct Limits {
     pub read_head: Duration,
     /// How long a client may take to send a body, before 408. Default: 30 s.
     pub read_body: Duration,
+    /// How long a client may take nothing of what is written for it, before it is cut off. Default: 30 s.
+    pub take: Duration,
     /// The least and the greatest time between two live answers. Default: 20 ms and 1 h.
     pub every: (Duration, Duration),
 }
@@ -101,6 +103,7 @@ impl Default for Limits {
             patience: Duration::from_secs(10),
             read_head: Duration::from_secs(30),
             read_body: Duration::from_secs(30),
+            take: Duration::from_secs(30),
             every: (Duration::from_millis(20), Duration::from_secs(3_600)),
         }
     }

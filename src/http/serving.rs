@@ -22,6 +22,9 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Threads for what takes long, besides the one that serves.
 const WRITERS: usize = 4;
 
+/// Threads that wait for pushes with a key, besides these.
+pub(super) const KEYED: usize = 32;
+
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -100,7 +103,7 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // They read large requests and write large answers; who waits for the engine needs none.
-        .max_blocking_threads(WRITERS)
+        .max_blocking_threads(WRITERS + KEYED)
         .thread_name("dayfold:http:write")
         .build()
         .map_err(start)?;
@@ -135,7 +138,8 @@ async fn listen(listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) -> i
             Ok(permit) => {
                 let (router, stopping) = (router.clone(), stopping.clone());
                 connections.spawn(async move {
-                    connection::serve(stream, router, limits.read_head, stopping).await;
+                    connection::serve(stream, router, (limits.read_head, limits.take), stopping)
+                        .await;
                     drop(permit);
                 });
             }
