@@ -31,13 +31,24 @@ fn rows(days: std::ops::Range<u32>) -> String {
 impl Group {
     /// Process 0 reads standard input, so the group runs until that ends.
     fn start(processes: usize) -> Group {
-        let folder = tempfile::tempdir().unwrap();
-        let mut group = Group { folder, processes, children: Vec::new() };
+        let mut group = Group::empty(processes);
         group.restart();
         group
     }
 
+    fn empty(processes: usize) -> Group {
+        let folder = tempfile::tempdir().unwrap();
+        Group { folder, processes, children: Vec::new() }
+    }
+
     fn restart(&mut self) {
+        let hosts = self.hosts();
+        self.children =
+            (0..self.processes).map(|process| Some(self.spawn(process, &hosts))).collect();
+    }
+
+    /// A file of free addresses, one for each process.
+    fn hosts(&self) -> PathBuf {
         let listeners: Vec<TcpListener> =
             (0..self.processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let hosts: String = listeners
@@ -46,9 +57,7 @@ impl Group {
             .collect();
         let path = self.folder.path().join("hosts");
         std::fs::write(&path, hosts).unwrap();
-        drop(listeners);
-        self.children =
-            (0..self.processes).map(|process| Some(self.spawn(process, &path))).collect();
+        path
     }
 
     fn spawn(&self, process: usize, hosts: &Path) -> Child {
@@ -177,10 +186,9 @@ fn a_process_that_hangs_is_named_and_may_come_back() {
 
 #[test]
 fn one_that_comes_late_is_waited_for_and_a_stranger_is_not_let_in() {
-    let mut group = Group::start(2);
-    group.signal(1, "-KILL");
-    assert_eq!(group.end(1).0, None);
-    let hosts = group.folder.path().join("hosts");
+    let mut group = Group::empty(2);
+    let hosts = group.hosts();
+    group.children.push(Some(group.spawn(0, &hosts)));
     let first = std::fs::read_to_string(&hosts).unwrap().lines().next().unwrap().to_owned();
     // Somebody looks for open ports, and says something that is none of our business.
     for words in [&b""[..], b"GET / HTTP/1.0\r\n\r\n", &[0; 500]] {
@@ -193,7 +201,7 @@ fn one_that_comes_late_is_waited_for_and_a_stranger_is_not_let_in() {
         };
         let _ = socket.write_all(words);
     }
-    group.children[1] = Some(group.spawn(1, &hosts));
+    group.children.push(Some(group.spawn(1, &hosts)));
     group.feed("t,k\n");
     group.feed(&rows(0..10));
     drop(group.child(0).stdin.take());
