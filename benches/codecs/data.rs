@@ -113,7 +113,7 @@ pub(crate) fn flights() -> Vec<FlightTuple> {
     };
     let flights: Vec<FlightTuple> = (0..BLOCK).map(flight).collect();
     for (.., delay, _) in &flights {
-        let own = delay.map(|(units, scale)| Decimal::from_units(units, scale));
+        let own = delay.map(|(units, scale)| Decimal::from_billionths(units, scale));
         assert_eq!(varint().serialize(delay).unwrap(), varint().serialize(&own).unwrap());
     }
     flights
@@ -151,7 +151,7 @@ fn sensor_rows() -> Vec<(String, Measured)> {
     let row = |number: usize| {
         let mut one = || {
             let tenths = (random.next() % 500) as i128 - 100;
-            let reading = Decimal::from_units(tenths * 100_000_000, 1);
+            let reading = Decimal::from_billionths(tenths * 100_000_000, 1);
             (Count::one(), Mean::of(reading), Quantiles::of(reading))
         };
         let mut row = one();
@@ -186,7 +186,7 @@ fn sensor_tuple((key, (count, mean, quantiles)): &(String, Measured)) -> Measure
     let (values, digits, form, runs): (u64, u8, u32, Vec<Run>) =
         varint().deserialize(&varint().serialize(quantiles).unwrap()).unwrap();
     assert_eq!(form, 1, "more than one value, and no more than are kept exactly");
-    let mean_tuple = (mean.sum().units(), mean.sum().scale(), mean.count());
+    let mean_tuple = (mean.sum().billionths(), mean.sum().scale(), mean.count());
     assert_eq!(varint().serialize(mean).unwrap(), varint().serialize(&mean_tuple).unwrap());
     (key.clone(), (count.0, mean_tuple, (values, digits, runs)))
 }

@@ -32,7 +32,7 @@ macro_rules! prepared {
 
 /// Cents.
 fn decimal(value: u64) -> Decimal {
-    Decimal::from_units(i128::from(value) * 10_000_000, 2)
+    Decimal::from_billionths(i128::from(value) * 10_000_000, 2)
 }
 
 fn sum(values: &[u64]) -> u64 {
@@ -49,15 +49,15 @@ prepared! {
     Sum: |value| Sum::from(value), |state, values| state.value() == i128::from(sum(values));
     Max<u64>: |value| Max(value), |state, values| Some(&state.0) == values.iter().max();
     DecimalSum: |value| DecimalSum::of(decimal(value)),
-        |state, values| state.value().units() == i128::from(sum(values)) * 10_000_000;
+        |state, values| state.value().billionths() == i128::from(sum(values)) * 10_000_000;
     Mean: |value| Mean::of(decimal(value)), |state, values| state.count() == values.len() as u64;
     Distinct: |value| Distinct::of(&value.to_le_bytes()),
         |state, values| (state.estimate() / different(values) as f64 - 1.0).abs() < 0.06;
     Quantiles: |value| Quantiles::of(decimal(value)), |state, values| {
         let mut sorted = values.to_vec();
         sorted.sort_unstable();
-        let median = decimal(sorted[values.len().div_ceil(2) - 1]).units();
-        let found = state.quantile(1, 2).unwrap().units();
+        let median = decimal(sorted[values.len().div_ceil(2) - 1]).billionths();
+        let found = state.quantile(1, 2).unwrap().billionths();
         (found - median).abs() * 1_000 <= median
     };
 }

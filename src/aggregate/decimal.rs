@@ -13,7 +13,20 @@ const UNITS_PER_ONE: u64 = 1_000_000_000;
 /// The most digits before the point that [`Decimal::parse`] accepts.
 const WHOLE_DIGITS: usize = 15;
 
-/// An exact decimal number: a whole number of units of 10⁻⁹, and how many digits it was written with.
+/// An exact decimal number: a whole number of billionths (units of 10⁻⁹), and how many digits it was written with.
+///
+/// A number becomes one from its text ([`Decimal::parse`]), from an integer (`From`), or from an integer that
+/// counts cents, mills or the like ([`Decimal::from_scaled`]). A float is no exact decimal: write it with the digits
+/// that you mean, `format!("{value:.3}")`, and parse that.
+///
+/// ```
+/// use dayfold::aggregate::Decimal;
+///
+/// let price: Decimal = "2.35".parse().unwrap();
+/// assert_eq!(Decimal::from_scaled(235, 2), price);
+/// assert_eq!(Decimal::from_billionths(2_350_000_000, 2), price);
+/// assert_eq!(Decimal::from(235).to_string(), "235");
+/// ```
 ///
 /// What [`Decimal::parse`] accepts lies below 10¹⁵, that is below 10²⁴ units; what comes from an integer
 /// lies below 2⁹⁵ units. So an `i128` holds the sum of 1.7·10¹⁴ parsed numbers, or of 9·10⁹ times the
@@ -30,11 +43,21 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The number of so many units of 10⁻⁹, printed with `scale` digits after the point; a scale above
-    /// 9 counts as 9.
+    /// The number `units`·10⁻ᵈⁱᵍⁱᵗˢ, written with so many digits after the point: `from_scaled(235, 2)` is `2.35`.
+    ///
+    /// # Panics
+    /// If `digits` is above 9.
     #[inline]
-    pub fn from_units(units: i128, scale: u8) -> Decimal {
-        Decimal { units, scale: scale.min(UNIT_DIGITS) }
+    pub fn from_scaled(units: i64, digits: u8) -> Decimal {
+        assert!(digits <= UNIT_DIGITS, "{digits} digits after the point: at most 9 are allowed");
+        Decimal { units: i128::from(units) * i128::from(step(digits)), scale: digits }
+    }
+
+    /// The number of so many billionths, whatever `scale` is: that says only with how many digits after the point
+    /// it is printed, 9 at most. See [`Decimal::from_scaled`] for a number of cents.
+    #[inline]
+    pub fn from_billionths(billionths: i128, scale: u8) -> Decimal {
+        Decimal { units: billionths, scale: scale.min(UNIT_DIGITS) }
     }
 
     /// Reads `[+-]?digits[.digits]`: at most 15 digits before the point and 9 after it, as written.
@@ -71,9 +94,9 @@ impl Decimal {
         Ok(Decimal { units: if negative { -units } else { units }, scale })
     }
 
-    /// The number in units of 10⁻⁹.
+    /// The number in billionths: units of 10⁻⁹.
     #[inline]
-    pub fn units(self) -> i128 {
+    pub fn billionths(self) -> i128 {
         self.units
     }
 
@@ -211,7 +234,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, units: i128, scale: u8, printed: &str) {
         let value: Decimal = text.parse().unwrap();
-        assert_eq!((value.units(), value.scale()), (units, scale), "{text}");
+        assert_eq!((value.billionths(), value.scale()), (units, scale), "{text}");
         assert_eq!(value.to_string(), printed);
     }
 
@@ -268,6 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn scaled_integers_are_numbers_as_written() {
+        for (units, digits, text) in
+            [(235, 2, "2.35"), (-5, 1, "-0.5"), (7, 0, "7"), (i64::MIN, 9, "-9223372036.854775808")]
+        {
+            assert_eq!(Decimal::from_scaled(units, digits), text.parse().unwrap());
+        }
+    }
+
+    #[test]
     fn integers_have_no_scale() {
         assert_eq!(Decimal::from(-7i32).to_string(), "-7");
         assert_eq!(Decimal::from(7u32).to_string(), "7");
@@ -293,7 +325,7 @@ mod tests {
         ) {
             let kept = fraction / step(scale) * step(scale);
             let size = i128::from(whole) * i128::from(UNITS_PER_ONE) + i128::from(kept);
-            let value = Decimal::from_units(if negative { -size } else { size }, scale);
+            let value = Decimal::from_billionths(if negative { -size } else { size }, scale);
             prop_assert_eq!(value.to_string().parse::<Decimal>(), Ok(value));
         }
 

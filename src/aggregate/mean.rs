@@ -41,7 +41,7 @@ impl Mean {
 
     /// The mean with exactly `digits` digits after the point, rounded half to even.
     pub fn to_string_with(self, digits: u32) -> String {
-        Decimal::ratio_string(self.sum.units(), self.count.get(), digits)
+        Decimal::ratio_string(self.sum.billionths(), self.count.get(), digits)
     }
 }
 

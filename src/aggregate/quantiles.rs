@@ -72,7 +72,7 @@ impl Quantiles {
     /// integer of 64 bits is, counts as that bound.
     #[inline]
     pub fn of(value: Decimal) -> Quantiles {
-        let form = Form::One(Units::new(value.units()));
+        let form = Form::One(Units::new(value.billionths()));
         Quantiles { count: 1, scale: value.scale(), form }
     }
 
@@ -103,7 +103,7 @@ impl Quantiles {
             Form::Exact(runs) => key_at(runs, rank)?.get(),
             Form::Buckets(buckets) => buckets.value_at(rank, self.count, self.scale)?,
         };
-        Some(Decimal::from_units(units, self.scale))
+        Some(Decimal::from_billionths(units, self.scale))
     }
 }
 
@@ -386,11 +386,11 @@ mod tests {
                 let size = (u128::from(mantissa) << 16 | 1 << 79) >> (79 - exponent);
                 let size = size.min(10u128.pow(24) - 1) as i128;
                 let size = size / i128::from(step(scale)) * i128::from(step(scale));
-                Decimal::from_units(if negative { -size } else { size }, scale)
+                Decimal::from_billionths(if negative { -size } else { size }, scale)
             },
         );
         let near = (0u8..=9, -3_000i128..3_000)
-            .prop_map(|(scale, n)| Decimal::from_units(n * i128::from(step(scale)), scale));
+            .prop_map(|(scale, n)| Decimal::from_billionths(n * i128::from(step(scale)), scale));
         prop_oneof![
             vec(prop_oneof![one, near.clone()], 1..1_500),
             vec(near, 900..1_500),
@@ -399,7 +399,7 @@ mod tests {
                 let bound = 10i128.pow(24) / i128::from(step(scale));
                 let value = |(n, shift)| {
                     let n = i128::from(n >> shift).clamp(1 - bound, bound - 1);
-                    Decimal::from_units(n * i128::from(step(scale)), scale)
+                    Decimal::from_billionths(n * i128::from(step(scale)), scale)
                 };
                 values.into_iter().map(value).collect()
             }),
@@ -414,15 +414,15 @@ mod tests {
             let state = sum(values.iter().copied());
             let scale = values.iter().map(|value| value.scale()).max().unwrap();
             prop_assert_eq!((state.count(), state.scale()), (values.len() as u64, scale));
-            let mut sorted: Vec<i128> = values.iter().map(|value| value.units()).collect();
+            let mut sorted: Vec<i128> = values.iter().map(|value| value.billionths()).collect();
             sorted.sort_unstable();
             for p in 0..=100u64 {
                 let rank = (p as usize * values.len()).div_ceil(100).max(1);
                 let expect = sorted[rank - 1];
                 let answer = state.quantile(p, 100).unwrap();
                 prop_assert_eq!(answer.scale(), scale);
-                prop_assert_eq!(answer.units() % i128::from(step(scale)), 0);
-                let error = (answer.units() - expect).abs();
+                prop_assert_eq!(answer.billionths() % i128::from(step(scale)), 0);
+                let error = (answer.billionths() - expect).abs();
                 if values.len() as u64 <= MOST_EXACT {
                     prop_assert_eq!(error, 0, "p{}", p);
                 }

@@ -93,12 +93,12 @@ impl DecimalSum {
     /// The sum of one value.
     #[inline]
     pub fn of(value: Decimal) -> DecimalSum {
-        DecimalSum { units: value.units(), scale: value.scale() }
+        DecimalSum { units: value.billionths(), scale: value.scale() }
     }
 
-    /// The sum in units of 10⁻⁹.
+    /// The sum in billionths: units of 10⁻⁹.
     #[inline]
-    pub fn units(self) -> i128 {
+    pub fn billionths(self) -> i128 {
         self.units
     }
 
@@ -111,7 +111,7 @@ impl DecimalSum {
     /// The sum, with the largest scale among the values.
     #[inline]
     pub fn value(self) -> Decimal {
-        Decimal::from_units(self.units, self.scale)
+        Decimal::from_billionths(self.units, self.scale)
     }
 }
 

@@ -65,7 +65,7 @@ impl Text {
 
     fn decimal(&mut self, number: Option<Decimal>) -> &mut Text {
         let Some(number) = number else { return self.raw("null") };
-        let whole = number.units() / UNITS_PER_ONE;
+        let whole = number.billionths() / UNITS_PER_ONE;
         match number.scale() == 0 && whole.unsigned_abs() <= u128::from(EXACT) {
             true => self.raw(&number.to_string()),
             false => self.raw("\"").raw(&number.to_string()).raw("\""),
