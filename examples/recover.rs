@@ -42,8 +42,8 @@ struct Options {
     /// The flights.
     #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
     flights: PathBuf,
-    /// Where to keep the data; it must not be there yet. Without it, a temporary folder; several
-    /// processes need one that all of them see.
+    /// Where to keep the data; it must not be there yet. Without it, a temporary folder. Several processes need
+    /// one that all of them see: an audit and a rebuild read the logs of all.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Kills this process when so many records were read: what the tour does to a process of its own.

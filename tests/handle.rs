@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake};
 use std::time::{Duration, Instant};
 
@@ -298,8 +298,10 @@ fn oracle_each_delivered_answer_is_a_moment_of_what_was_pushed() {
     for workers in 1..=3 {
         let (handle, pusher, running) = start(workers, |engine| engine);
         let mut watching = Vec::new();
+        // All have an answer before anything is pushed.
+        let subscribed = Arc::new(Barrier::new(4));
         for every in [0, 1, 5] {
-            let handle = handle.clone();
+            let (handle, subscribed) = (handle.clone(), Arc::clone(&subscribed));
             watching.push(std::thread::spawn(move || {
                 let every = Duration::from_millis(every);
                 let mut subscription =
@@ -315,9 +317,13 @@ fn oracle_each_delivered_answer_is_a_moment_of_what_was_pushed() {
                     assert_eq!(value.1, Sum::of(sum), "both values are of one moment");
                     assert!(value >= last, "moments rise");
                     (last, delivered) = (value, delivered + 1);
+                    if delivered == 1 {
+                        subscribed.wait();
+                    }
                 }
             }));
         }
+        subscribed.wait();
         for n in 1..=PUSHES {
             push(&pusher, (0..n).map(|key| (NOON, key as u64, n)).collect());
         }

@@ -1,6 +1,6 @@
 //! Numbers of ticks, and the wall clock. Only the engine reads clocks.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::EventTime;
@@ -32,29 +32,33 @@ impl TickClock {
     }
 }
 
-/// The wall clock, or one that a test moves.
+/// The wall clock, or one that a test moves. Clones are the same clock, also when it is set later.
 #[derive(Clone)]
 pub(crate) struct Clock {
-    now: Arc<dyn Fn() -> EventTime + Send + Sync>,
+    now: Arc<RwLock<Box<Now>>>,
 }
 
+type Now = dyn Fn() -> EventTime + Send + Sync;
+
 impl Clock {
-    pub(crate) fn new(now: impl Fn() -> EventTime + Send + Sync + 'static) -> Clock {
-        Clock { now: Arc::new(now) }
+    /// Takes another clock in the place of this one.
+    pub(crate) fn set(&self, now: impl Fn() -> EventTime + Send + Sync + 'static) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Box::new(now);
     }
 
     /// The time, in milliseconds UTC.
     pub(crate) fn now(&self) -> EventTime {
-        (self.now)()
+        self.now.read().unwrap_or_else(PoisonError::into_inner)()
     }
 }
 
 impl Default for Clock {
     fn default() -> Clock {
-        Clock::new(|| {
+        let wall = || {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             since.map_or(0, |since| since.as_millis() as EventTime)
-        })
+        };
+        Clock { now: Arc::new(RwLock::new(Box::new(wall))) }
     }
 }
 

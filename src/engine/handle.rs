@@ -13,7 +13,7 @@ use super::subscription::Subscription;
 use crate::aggregate::{Aggregate, Decimal};
 use crate::dataflow::ViewNumbers;
 use crate::key::Key;
-use crate::serve::{Answer, MeasureFn, Query};
+use crate::serve::{Answer, MeasureFn, Query, Shape};
 use crate::time::{Day, DayRange};
 use crate::view::View;
 
@@ -105,8 +105,10 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// Asks and does not wait: the answer is taken, waited for or awaited later.
     ///
     /// # Errors
-    /// [`AskError::Full`], [`AskError::Stopped`]; nothing has happened then.
+    /// [`AskError::Full`], [`AskError::NoMeasure`], [`AskError::NotStarted`], [`AskError::Stopped`]; nothing has
+    /// happened then.
     pub fn send(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
+        self.check(&query)?;
         let (number, answer) = self.mailbox.send(query)?;
         Ok(Asked { number, answer, mailbox: Arc::clone(&self.mailbox), is_done: false })
     }
@@ -117,13 +119,26 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// Subscribers of equal queries share the asking, and nothing is asked while nothing enters.
     ///
     /// # Errors
-    /// [`AskError::TooManySubscribers`], [`AskError::Stopped`]; nothing has happened then.
+    /// [`AskError::TooManySubscribers`], [`AskError::NoMeasure`], [`AskError::NotStarted`],
+    /// [`AskError::Stopped`]; nothing has happened then.
     pub fn subscribe(
         &self,
         query: Query<K>,
         every: Duration,
     ) -> Result<Subscription<K, A>, AskError> {
+        self.check(&query)?;
         Subscription::begin(&self.mailbox, query, every)
+    }
+
+    /// A measure that the view does not have would rank keys by nothing.
+    fn check(&self, query: &Query<K>) -> Result<(), AskError> {
+        let measures = self.measures.len();
+        match query.shape {
+            Shape::Top { measure, .. } if measure as usize >= measures => {
+                Err(AskError::NoMeasure { view: self.view.name().to_owned(), measure, measures })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits, at most so long, until a day and those before it are sealed, and live on all workers of this
@@ -171,9 +186,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 
     fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {
         let (reply, result) = mpsc::sync_channel(1);
-        if !self.mailbox.send_task((task, reply)) {
-            return Err(MaintainError::Stopped);
-        }
+        self.mailbox.send_task((task, reply))?;
         result.recv().unwrap_or(Err(MaintainError::Stopped))
     }
 }
@@ -262,12 +275,27 @@ impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
 }
 
 /// Why a query has no answer, or a subscription does not begin or go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
+    /// [`Engine::start`](super::Engine::start) has not been called yet, so nobody would answer.
+    #[error("the engine has not started")]
+    NotStarted,
     /// The engine has stopped, or it stopped before it could answer.
     #[error("the engine has stopped")]
     Stopped,
+    /// The view has no measure of this number to rank keys by; [`ViewHandle::measure`] finds one by its name.
+    #[error(
+        "view '{view}' has no measure {measure}: it has {measures}, and the first one is number 0"
+    )]
+    NoMeasure {
+        /// The view.
+        view: String,
+        /// The number that the query has.
+        measure: u32,
+        /// How many measures the view has.
+        measures: usize,
+    },
     /// Too many queries wait. Ask again later.
     #[error("{limit} queries are waiting already")]
     Full {

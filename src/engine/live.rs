@@ -58,7 +58,7 @@ impl<E> Pusher<E> {
     /// they are visible, and when they are durable.
     ///
     /// # Errors
-    /// [`PushError`] with all events, if the engine has stopped; nothing has happened then.
+    /// [`PushError`] with all events, if the engine has stopped or could not start; nothing has happened then.
     pub fn push(&self, events: Vec<E>) -> Result<Pushed<E>, PushError<E>> {
         let checked = self.queue.check(events);
         let waits = |inner: &mut Inner<E>| !inner.closed && self.queue.is_full(inner);

@@ -59,7 +59,6 @@ pub(super) struct Mailbox<K: Key, A: Aggregate> {
     inner: Mutex<Inner<K, A>>,
     /// Days have gone live on a worker, or nothing more will.
     sealed: Condvar,
-    limits: AskLimits,
     /// How often a worker of this process has seen sealed days go live.
     sealings: AtomicU64,
 }
@@ -80,6 +79,8 @@ struct Inner<K: Key, A: Aggregate> {
     error: Option<ViewError>,
     /// The thread that takes all this up.
     worker: Option<Thread>,
+    /// Once the engine has started.
+    limits: Option<AskLimits>,
     closed: bool,
 }
 
@@ -93,8 +94,12 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
         self.worker.iter().for_each(Thread::unpark);
     }
 
-    fn check_open(&self) -> Result<(), AskError> {
-        if self.closed { Err(AskError::Stopped) } else { Ok(()) }
+    /// What may wait, if anything may.
+    fn limits(&self) -> Result<AskLimits, AskError> {
+        if self.closed {
+            return Err(AskError::Stopped);
+        }
+        self.limits.ok_or(AskError::NotStarted)
     }
 
     /// Whether the calling thread takes up what is here. The first worker that comes by does.
@@ -105,7 +110,7 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Mailbox<K, A> {
-    pub(super) fn new(limits: AskLimits) -> Mailbox<K, A> {
+    pub(super) fn new() -> Mailbox<K, A> {
         let inner = Inner {
             number: 0,
             requests: BTreeMap::new(),
@@ -116,10 +121,11 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             numbers: BTreeMap::new(),
             error: None,
             worker: None,
+            limits: None,
             closed: false,
         };
         let (inner, sealed) = (Mutex::new(inner), Condvar::new());
-        Mailbox { inner, sealed, limits, sealings: AtomicU64::new(0) }
+        Mailbox { inner, sealed, sealings: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
@@ -130,8 +136,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     pub(super) fn send(&self, query: Query<K>) -> Result<(u64, Taker<Answer<K, A>>), AskError> {
         let (reply, answer) = slot();
         let mut inner = self.lock();
-        inner.check_open()?;
-        let limit = self.limits.waiting;
+        let limit = inner.limits()?.waiting;
         if inner.requests.len() >= limit {
             return Err(AskError::Full { limit });
         }
@@ -155,8 +160,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     ) -> Result<(u64, Taker<Delivered<K, A>>), AskError> {
         let (giver, taker) = slot();
         let mut inner = self.lock();
-        inner.check_open()?;
-        let limit = self.limits.subscribers;
+        let limit = inner.limits()?.subscribers;
         if inner.subscribers >= limit {
             return Err(AskError::TooManySubscribers { limit });
         }
@@ -184,15 +188,17 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         (inner.requests.len(), inner.subscribers)
     }
 
-    /// Puts in an audit or a rebuild; false if nobody will take it up.
-    pub(super) fn send_task(&self, task: AskedTask) -> bool {
+    /// Puts in an audit or a rebuild.
+    pub(super) fn send_task(&self, task: AskedTask) -> Result<(), MaintainError> {
         let mut inner = self.lock();
-        if inner.closed {
-            return false;
+        match inner.limits {
+            _ if inner.closed => return Err(MaintainError::Stopped),
+            None => return Err(MaintainError::NotStarted),
+            Some(_) => {}
         }
         inner.tasks.push_back(task);
         inner.wake();
-        true
+        Ok(())
     }
 
     /// All that is here, if the calling thread is the worker that takes it up; `last` if it will not come again.
@@ -215,6 +221,11 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         let this = std::thread::current().id();
         inner.worker.as_ref().filter(|worker| worker.id() == this)?;
         inner.tasks.pop_front()
+    }
+
+    /// Lets queries in, so many at a time. They wait for the workers, which are still to start.
+    pub(super) fn open(&self, limits: AskLimits) {
+        self.lock().limits = Some(limits);
     }
 
     /// Expects a worker of this process.

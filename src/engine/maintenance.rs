@@ -65,6 +65,9 @@ impl Maintained {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaintainError {
+    /// The engine has not started.
+    #[error("the engine has not started")]
+    NotStarted,
     /// The engine has stopped, or stopped before it was done.
     #[error("the engine has stopped")]
     Stopped,

@@ -104,7 +104,7 @@ use clock::Clock;
 use live::Queue;
 use logging::{LogConfig, Logging};
 use mailbox::AskLimits;
-use reader::Feeding;
+use reader::{Feeding, Keep};
 use receipt::Waits;
 use resume::Known;
 use running::{Outcome, Shared};
@@ -126,7 +126,10 @@ pub struct Engine<E> {
     tick_rows: usize,
     asking: AskLimits,
     clock: Clock,
+    refused: Option<Box<Keep>>,
     waits: Arc<Waits>,
+    /// What cannot work of all this; the first of it.
+    mistake: Option<&'static str>,
 }
 
 impl<E: Send + Sync + 'static> Default for Engine<E> {
@@ -138,10 +141,20 @@ impl<E: Send + Sync + 'static> Default for Engine<E> {
 impl<E: Send + Sync + 'static> Engine<E> {
     /// An engine without views, source or folder.
     pub fn new() -> Engine<E> {
-        let (views, clock, waits) = (Vec::new(), Clock::default(), Arc::default());
-        let (feeding, live, data, log, redefined) = (None, None, None, None, Vec::new());
-        let (tick_rows, asking) = (65_536, AskLimits::default());
-        Engine { views, feeding, live, data, log, redefined, tick_rows, asking, clock, waits }
+        Engine {
+            views: Vec::new(),
+            feeding: None,
+            live: None,
+            data: None,
+            log: None,
+            redefined: Vec::new(),
+            tick_rows: 65_536,
+            asking: AskLimits::default(),
+            clock: Clock::default(),
+            refused: None,
+            waits: Arc::default(),
+            mistake: None,
+        }
     }
 
     /// Keeps sealed days in `folder`, and starts from those that are there.
@@ -160,7 +173,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// Appends every accepted event to a log in the data folder, before it counts for anything that is
     /// told. A run that is killed goes on from it, and views can be computed from it again. `time` is the
     /// event time, by whose UTC day the log is kept; that of a view may differ by its
-    /// [`View::skew_ms`]. Without a data folder there is no log.
+    /// [`View::skew_ms`]. Without a data folder there is no place for a log, and [`Engine::start`] refuses it.
     ///
     /// Once a folder has a log it is always opened with one, and one that has none never is.
     #[must_use]
@@ -185,11 +198,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Another clock in the place of the wall clock, for tests: milliseconds UTC. To be called before
-    /// [`Engine::live`].
+    /// Another clock in the place of the wall clock, for tests: milliseconds UTC.
     #[must_use]
-    pub fn clock(mut self, now: impl Fn() -> EventTime + Send + Sync + 'static) -> Self {
-        self.clock = Clock::new(now);
+    pub fn clock(self, now: impl Fn() -> EventTime + Send + Sync + 'static) -> Self {
+        self.clock.set(now);
         self
     }
 
@@ -203,8 +215,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Bounds what may wait for each view in this process: so many queries that no worker has taken up yet, and
-    /// so many subscriptions. One more is refused with an error. 65,536 of each by default. To be called before
-    /// [`Engine::view`].
+    /// so many subscriptions. One more is refused with an error. 65,536 of each by default.
     #[must_use]
     pub fn asking(mut self, queries: usize, subscribers: usize) -> Self {
         self.asking = AskLimits { waiting: queries, subscribers };
@@ -219,12 +230,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
         measures: Measures<A>,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
     ) -> ViewHandle<K, A> {
-        let (typed, handle) = TypedView::new(view, measures, self.asking, event);
+        let (typed, handle) = TypedView::new(view, measures, event);
         self.views.push(Arc::new(typed));
         handle
     }
 
-    /// Reads events from a CSV source. `open` is called once, in process 0, when all processes have
+    /// Reads events from a CSV source, the one that an engine reads. `open` is called once, in process 0, when all processes have
     /// found together, and is told what the log has of the source; `None` means that there is nothing to
     /// read. It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
     /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is
@@ -265,28 +276,43 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     fn feed(&mut self, open: Box<reader::Open>, parse: Arc<reader::Parse<E>>) {
-        let refused = self.feeding.take().and_then(|feeding| feeding.refused);
-        self.feeding = Some(Feeding { open, parse, refused });
+        if self.feeding.is_some() {
+            self.mistaken(
+                "an engine reads one source, and was given two: call Engine::csv or Engine::source once",
+            );
+        }
+        self.feeding = Some(Feeding { open, parse, refused: None });
     }
 
-    /// Takes events that other threads push; their clock is the wall clock. Every process of a cluster
-    /// has such a source of its own if one has. It ends when every [`Pusher`] is dropped.
+    /// The first mistake is told by [`Engine::start`].
+    fn mistaken(&mut self, what: &'static str) {
+        self.mistake.get_or_insert(what);
+    }
+
+    /// Takes events that other threads push; their clock is the wall clock. There can be one such source: other
+    /// threads get clones of its [`Pusher`]. Every process of a cluster has one of its own if one has. It ends
+    /// when every [`Pusher`] is dropped.
     pub fn live(&mut self, options: LiveOptions<E>) -> Pusher<E> {
         let (queue, pusher) = Queue::new(options, self.clock.clone(), Arc::clone(&self.waits));
-        self.live = Some(queue);
+        if self.live.is_some() {
+            self.mistaken(
+                "an engine has one live source, and Engine::live was called twice: clone the first pusher",
+            );
+            queue.close();
+        } else {
+            self.live = Some(queue);
+        }
         pusher
     }
 
-    /// Hands each refused row to `keep`, in the order of the source, on worker 0 of process 0. An error
-    /// of `keep` stops the engine. To be called after [`Engine::csv`] or [`Engine::source`]; before them, it does nothing.
+    /// Hands each refused row of the source that is read to `keep`, in the order of the source, on worker 0 of
+    /// process 0. An error of `keep` stops the engine.
     #[must_use]
     pub fn refused(
         mut self,
         keep: impl FnMut(&Refused) -> Result<(), EngineError> + Send + 'static,
     ) -> Self {
-        if let Some(feeding) = &mut self.feeding {
-            feeding.refused = Some(Box::new(keep));
-        }
+        self.refused = Some(Box::new(keep));
         self
     }
 
@@ -314,10 +340,27 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// log; queries wait until that is done, and [`Running::progress`] tells how far it is.
     ///
     /// # Errors
-    /// [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
+    /// [`EngineError::Definition`] if the engine was given a second source that is read or a second live source, or
+    /// a log without a data folder. Another [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
     /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
     /// together. Nothing has been read or written then, but for what was never committed and is removed.
-    pub fn start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
+    pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
+        let close = start::close(&self.views, self.live.as_ref(), &self.waits);
+        // Who has asked or pushed meanwhile, in another thread, is told.
+        self.try_start(cluster).inspect_err(|_| close())
+    }
+
+    fn try_start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
+        if self.log.is_some() && self.data.is_none() {
+            self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
+        }
+        if let Some(mistake) = self.mistake {
+            return Err(EngineError::Definition(mistake));
+        }
+        if let Some(feeding) = &mut self.feeding {
+            feeding.refused = self.refused.take();
+        }
+        self.views.iter().for_each(|view| view.open(self.asking));
         if let (Some(queue), Some(log)) = (&self.live, &self.log)
             && log.durability.is_promise()
         {

@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) type Opened = Result<Option<Box<dyn Blocks>>, EngineError>;
 pub(crate) type Open = dyn FnOnce(Option<&Store>, &Known) -> Opened + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
-type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
+pub(crate) type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
 
 /// What an engine was given to read.
 pub(crate) struct Feeding<E> {

@@ -85,8 +85,10 @@ pub enum EngineError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The user stopped it. All that had entered is sealed: days that were open become late events'
-    /// days if the source goes on later.
+    /// The engine is put together in a way that cannot work. Nothing has been read or written.
+    #[error("{0}")]
+    Definition(&'static str),
+    /// The program interrupted it, in this process or another one. [`Running`] says what became of open days.
     #[error("interrupted")]
     Interrupted,
     /// A worker of some process stopped.
@@ -377,13 +379,35 @@ impl Shared {
     }
 }
 
-/// A running engine. Dropped without [`Running::finish`], it stops at once, and open days are lost.
+/// A running engine.
+///
+/// # How it ends
+///
+/// What becomes of the days that are open depends on what ends it, and on whether there is a log:
+///
+/// | | with a log | in a data folder without one |
+/// |---|---|---|
+/// | [`finish`](Running::finish), before all is sealed | they stay open: the next run has them back | they are sealed as they are |
+/// | [`interrupt`](Running::interrupt), [`wait_sealed`](Running::wait_sealed), `finish` | they are sealed as they are | they are sealed as they are |
+/// | `interrupt` and `finish` at once | as `finish` alone, or as after `wait_sealed` | they are sealed as they are |
+/// | [`abandon`](Running::abandon), a drop, a panic, a failure, a kill | they stay open: the next run has them back | they are lost: the next run is refused ([`EngineError::Incomplete`]) |
+///
+/// Without a folder, nothing is left of any. If the source goes on later, what comes of a day that was sealed as it
+/// was is late, and amends it.
+///
+/// `finish` returns [`Stopped`] or, if any process was interrupted by then, [`EngineError::Interrupted`]; both are
+/// orderly ends. Batches that were pushed and have not entered when `finish` is called are not let in any more, and
+/// their receipts say so; an interruption lets them in first.
+///
+/// Of the examples, Ctrl-C interrupts `flights` and `replay`, which end with exit code 130, and finishes `dashboard`.
 pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) close: Arc<dyn Fn() + Send + Sync>,
+    /// Whether this process has asked for an interruption; it takes a while until all know of it.
+    pub(crate) interrupting: AtomicBool,
 }
 
 impl Running {
@@ -437,9 +461,10 @@ impl Running {
         wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.outcome.is_some()
     }
 
-    /// Ends all sources of all processes where they are, as if they had no more. What has entered is
-    /// sealed, [`Running::wait_sealed`] says when, and [`Running::finish`] is still to be called.
+    /// Ends all sources of all processes where they are, as if they had no more. Then every day closes:
+    /// [`Running::wait_sealed`] says when all are sealed, and [`Running::finish`] is to be called after it.
     pub fn interrupt(&self) {
+        self.interrupting.store(true, Ordering::Release);
         self.shared.interrupt_requested.store(true, Ordering::Release);
         self.shared.wake();
     }
@@ -467,29 +492,28 @@ impl Running {
     }
 
     /// Stops the engine in order, in all processes: to be called by process 0 when it has asked what it
-    /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. Marks the data folder as
-    /// complete if all of it is sealed, whatever stopped the engine after that. If not all is sealed, and
-    /// there is a log, days stay open, and the next run has them back; without a log they are sealed as
-    /// they are.
+    /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. What becomes of open days is
+    /// said [above](Running#how-it-ends). Marks the data folder as complete if all of it is sealed, whatever
+    /// stopped the engine after that.
     ///
     /// # Errors
     /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
-    /// [`EngineError::Interrupted`] after an interruption; the folder is complete then, too.
+    /// [`EngineError::Interrupted`] after an interruption; the folder is marked then, too, if all is sealed.
     pub fn finish(self) -> Result<Stopped, EngineError> {
         self.end(true)
     }
 
     /// As [`Running::finish`], but never marks the data folder as complete: for a program that could not
-    /// record there what it has to know of this run to go on from it.
+    /// record there what it has to know of this run to go on from it. Without a log, the next run is refused.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine had stopped early.
+    /// As [`Running::finish`].
     pub fn abandon(self) -> Result<Stopped, EngineError> {
         self.end(false)
     }
 
     fn end(mut self, complete: bool) -> Result<Stopped, EngineError> {
-        let interrupted = self.is_interrupted();
+        let interrupted = self.is_interrupted() || self.interrupting.load(Ordering::Acquire);
         self.request(if interrupted { Outcome::Interrupted } else { Outcome::Done });
         self.join();
         let progress = self.progress();
@@ -539,7 +563,7 @@ impl Drop for Running {
 pub struct Stopped {
     /// Its last numbers.
     pub progress: Progress,
-    /// Whether the source had ended and every day was sealed.
+    /// Whether every day is sealed: the sources had ended, or there is no log and what was open was sealed.
     pub sealed: bool,
 }
 

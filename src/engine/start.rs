@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use timely::worker::Worker;
@@ -9,6 +10,7 @@ use timely::worker::Worker;
 use super::live::Queue;
 use super::logging::Logging;
 use super::reader::{Feeding, Parse};
+use super::receipt::Waits;
 use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
 use super::view::EngineView;
 use super::worker::Turning;
@@ -39,6 +41,20 @@ impl<E> Start<E> {
     }
 }
 
+/// Tells whoever asks or pushes, or waits for something, that nothing more will come.
+pub(super) fn close<E: Send + Sync + 'static>(
+    views: &[Arc<dyn EngineView<E>>],
+    live: Option<&Arc<Queue<E>>>,
+    waits: &Arc<Waits>,
+) -> impl Fn() + Send + Sync + use<E> {
+    let (views, live, waits) = (views.to_vec(), live.cloned(), Arc::clone(waits));
+    move || {
+        views.iter().for_each(|view| view.close());
+        live.iter().for_each(|queue| queue.close());
+        waits.stop();
+    }
+}
+
 /// Starts the workers of this process.
 pub(super) fn spawn<E: Send + Sync + 'static>(
     mut joined: Joined,
@@ -48,14 +64,9 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     let watching = Arc::clone(&start.shared);
     let watch =
         joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
-    let (shared, views) = (Arc::clone(&start.shared), start.views.clone());
-    let (archive, live) = (start.archive.clone(), start.live.clone());
-    let waits = Arc::clone(&shared.waits);
-    let close: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        views.iter().for_each(|view| view.close());
-        live.iter().for_each(|queue| queue.close());
-        waits.stop();
-    });
+    let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
+    let close: Arc<dyn Fn() + Send + Sync> =
+        Arc::new(close(&start.views, start.live.as_ref(), &shared.waits));
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -77,7 +88,8 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         closing();
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
-    Ok(Running { shared, archive: Some(archive), main: Some(main), watch, close })
+    let (archive, main, interrupting) = (Some(archive), Some(main), AtomicBool::new(false));
+    Ok(Running { shared, archive, main, watch, close, interrupting })
 }
 
 /// Runs a worker; whatever ends it early ends the engine, with the reason.

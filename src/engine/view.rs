@@ -46,6 +46,9 @@ pub(crate) trait EngineView<E>: Send + Sync {
         codec: &EventCodec<E>,
     ) -> Result<Vec<Finding>, ArchiveError>;
 
+    /// Lets queries in, so many at a time. They wait until the workers have started.
+    fn open(&self, limits: AskLimits);
+
     /// Opens the sealed days of all workers of this process.
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError>;
 
@@ -74,13 +77,8 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
-    pub(super) fn new(
-        view: View,
-        measures: Measures<A>,
-        limits: AskLimits,
-        event: F,
-    ) -> (Self, ViewHandle<K, A>) {
-        let mailbox = Arc::new(Mailbox::new(limits));
+    pub(super) fn new(view: View, measures: Measures<A>, event: F) -> (Self, ViewHandle<K, A>) {
+        let mailbox = Arc::new(Mailbox::new());
         let named = Arc::new(measures.named);
         let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
         let handle =
@@ -172,6 +170,10 @@ where
             job.run::<K, A>(&Place::Folder(Arc::clone(store)), &self.log_rows(codec, store), 1.0)?;
         }
         Ok(findings)
+    }
+
+    fn open(&self, limits: AskLimits) {
+        self.mailbox.open(limits);
     }
 
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {

@@ -48,10 +48,13 @@ pub enum Shape {
     ByDayAndKey,
     /// The `n` keys with the greatest value of a measure, days combined; greatest first, keys with
     /// equal values in order of key. Keys without a value come last.
+    ///
+    /// With a measure that the view does not have, no key has a value: [`DayView::serve`](crate::DayView::serve)
+    /// answers with the first `n` keys in order of key. The handle of an engine refuses such a query.
     Top {
         /// How many keys.
         n: u32,
-        /// The place of the measure among the view's measures.
+        /// The place of the measure among the view's measures, from 0.
         measure: u32,
     },
 }
@@ -77,7 +80,8 @@ impl<K: Key> Query<K> {
         Query::new(Keys::Range(KeyRange::all()), days, Shape::Total)
     }
 
-    /// The `n` greatest keys by a measure, over `days`.
+    /// The `n` greatest keys by a measure, over `days`. The measure is its place among those of the view, from 0;
+    /// see [`Shape::Top`] for one that the view does not have.
     pub fn top(n: u32, measure: u32, days: DayRange) -> Query<K> {
         Query::new(Keys::Range(KeyRange::all()), days, Shape::Top { n, measure })
     }

@@ -96,7 +96,7 @@ pub enum StoreError {
     /// A view is defined otherwise than when its days were sealed. Nothing was changed.
     #[error(
         "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: {}give the changed view a new name or use a new folder",
-        if *logged { "have it rebuilt from the log, " } else { "" }
+        if *logged { format!("have it rebuilt from the log with Engine::redefine(\"{view}\"), ") } else { String::new() }
     )]
     ViewMismatch {
         /// The view.

@@ -52,7 +52,7 @@ fn a_changed_view_can_be_rebuilt_from_the_log() {
     assert_eq!(
         error.to_string(),
         "view 'v' has definition 'old' on disk and 'new' in the program: have it rebuilt from \
-         the log, give the changed view a new name or use a new folder"
+         the log with Engine::redefine(\"v\"), give the changed view a new name or use a new folder"
     );
     assert_eq!(contents(&memory, Path::new(ROOT)), before, "nothing was changed");
 
