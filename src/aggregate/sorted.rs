@@ -82,41 +82,44 @@ pub(super) fn merge<E: Entry>(entries: &mut Vec<E>, others: &[E]) {
         }
         return;
     }
-    let Some(filler) = others.last() else { return };
+    let new = join_known(entries, others);
+    let Some(filler) = others.last().filter(|_| new > 0) else { return };
     let mut left = entries.len();
     let mut right = others.len();
     // Room for the new keys is made at the end, then both are merged backwards: the place written to
-    // never falls behind the entries of the left that are still to be read.
-    let mut place = left + new_keys(entries, others);
+    // never falls behind the entries of the left that are still to be read. Once all new keys have their
+    // place, what is left of the left has it, too.
+    let mut place = left + new;
     entries.resize(place, *filler);
-    while right > 0 {
+    while place > left {
         place -= 1;
         let other = others[right - 1];
         if left > 0 && entries[left - 1].key() >= other.key() {
             left -= 1;
             entries[place] = entries[left];
-            if entries[place].key() == other.key() {
-                entries[place].join(&other);
-                right -= 1;
-            }
+            right -= usize::from(entries[place].key() == other.key());
         } else {
             right -= 1;
             entries[place] = other;
         }
     }
-    debug_assert!(place == left, "{place} != {left}: each new key has found its room");
     debug_assert!(is_sorted(entries));
 }
 
-/// How many keys of `others` are not in `entries`.
-fn new_keys<E: Entry>(entries: &[E], others: &[E]) -> usize {
-    let mut rest = entries.iter().map(Entry::key).peekable();
-    let is_new = |other: &&E| {
+/// Joins those of `others` whose keys are there; returns how many are not.
+fn join_known<E: Entry>(entries: &mut [E], others: &[E]) -> usize {
+    let (mut at, mut new) = (0, 0);
+    for other in others {
         let key = other.key();
-        while rest.next_if(|entry| *entry < key).is_some() {}
-        rest.peek().is_none_or(|entry| *entry != key)
-    };
-    others.iter().filter(is_new).count()
+        while entries.get(at).is_some_and(|entry| entry.key() < key) {
+            at += 1;
+        }
+        match entries.get_mut(at) {
+            Some(entry) if entry.key() == key => entry.join(other),
+            _ => new += 1,
+        }
+    }
+    new
 }
 
 #[cfg(test)]
