@@ -88,11 +88,16 @@ impl fmt::Display for Day {
 
 impl std::str::FromStr for Day {
     type Err = TimeError;
+    /// Reads what `Display` writes, and nothing else.
     fn from_str(text: &str) -> Result<Day, TimeError> {
         // Of a year before 0, jiff reads six digits and writes four.
-        let before = text.strip_prefix('-').filter(|rest| rest.find('-') == Some(4));
-        let date = before.map_or_else(|| text.parse(), |rest| format!("-00{rest}").parse::<Date>());
-        date.map(Day::from_date).map_err(|_| TimeError::Date { text: text.to_owned() })
+        let date = match text.strip_prefix('-') {
+            Some(rest) => format!("-00{rest}").parse::<Date>(),
+            None => text.parse(),
+        };
+        // It also reads dates without hyphens, and drops a time behind them.
+        let day = date.ok().map(Day::from_date).filter(|day| day.to_string() == text);
+        day.ok_or_else(|| TimeError::Date { text: text.to_owned() })
     }
 }
 
@@ -488,7 +493,11 @@ mod tests {
             assert_eq!(day(text).to_string(), text);
         }
         assert_eq!(day("1970-01-02"), Day(1));
-        assert!("2013-02-30".parse::<Day>().is_err());
+        for text in
+            ["2013-02-30", "20130228", "2013-02-28T10:00", "-001199-02-15", "-0000-01-01", ""]
+        {
+            assert!(text.parse::<Day>().is_err(), "{text}");
+        }
     }
 
     #[test]

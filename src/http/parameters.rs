@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::ApiError;
-use crate::time::{Day, DayRange, TimeError};
+use crate::time::{Day, DayRange};
 
 /// The parameters of a request, each checked to be one of those that are known.
 pub(super) struct Parameters {
@@ -55,8 +55,9 @@ impl Parameters {
     /// 400 for what is no day, or a range whose end is before its beginning.
     pub(super) fn days(&self) -> Result<Days, ApiError> {
         let day = |name: &str| -> Result<Option<Day>, ApiError> {
+            let parse = |text: &str| text.parse::<Day>();
             self.get(name)
-                .map(parse_day)
+                .map(parse)
                 .transpose()
                 .map_err(|error| ApiError::parameter(name, format!("{name}: {error}")))
         };
@@ -101,19 +102,6 @@ impl Parameters {
             format!("every={text}: expected a time from {least:?} to {most:?}, such as 250ms or 2s")
         };
         every.ok_or_else(|| ApiError::parameter("every", wrong()))
-    }
-}
-
-/// A day as it is described: `Day` itself also reads other forms of dates, and drops a time behind them.
-fn parse_day(text: &str) -> Result<Day, TimeError> {
-    let is_plain = text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    match is_plain {
-        true => text.parse(),
-        false => Err(TimeError::Date { text: text.to_owned() }),
     }
 }
 
