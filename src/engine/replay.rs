@@ -47,7 +47,8 @@ impl Plan {
         });
         let graces = graces.collect();
         let mut plan = Plan { storage, files: Vec::new(), graces, views };
-        let is_needed = |file: &LogFile| plan.is_needed(file, file.floor_max);
+        let is_needed =
+            |file: &LogFile| plan.is_needed(file, &plan.last_days(file), file.floor_max);
         let files = state.files.into_iter().filter(is_needed).collect();
         plan.files = files;
         plan
@@ -58,10 +59,14 @@ impl Plan {
         self.files.iter().map(|file| file.events).sum()
     }
 
+    /// The last day of each view that an event of the file may have.
+    fn last_days(&self, file: &LogFile) -> Vec<Day> {
+        self.views.iter().map(|(view, _)| view.days_of_log(file.day).1).collect()
+    }
+
     /// Whether some view may not have sealed an event of the file that entered under this floor.
-    fn is_needed(&self, file: &LogFile, floor: EventTime) -> bool {
-        self.views.iter().any(|(view, sealed)| {
-            let (_, last) = view.days_of_log(file.day);
+    fn is_needed(&self, file: &LogFile, last_days: &[Day], floor: EventTime) -> bool {
+        self.views.iter().zip(last_days).any(|((view, sealed), &last)| {
             let grace = self.graces[file.stream].get(view.name()).copied();
             let first_open = view.first_open_with(floor, grace);
             let closing = last.max(first_open);
@@ -139,7 +144,8 @@ impl Plan {
             let replayed = Some(Replayed { floor, graces });
             events.is_empty() || send(Read::Events(Batch { events: Arc::new(events), replayed }))
         };
-        let wanted = |moment: Moment| self.is_needed(file, moment.floor);
+        let last_days = self.last_days(file);
+        let wanted = |moment: Moment| self.is_needed(file, &last_days, moment.floor);
         while let Some(frame) = frames.next(wanted)? {
             let is_full = events.len() >= BATCH_EVENTS || frame.moment.floor != floor;
             if is_full && !batch(floor, &mut events) {
