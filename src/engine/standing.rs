@@ -290,6 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_to_come_never_again_is_delivered_once() {
+        let mut standing = Standing::default();
+        let (giver, never) = slot();
+        let query = Query::point(7, DayRange::ALL);
+        let start = Instant::now();
+        standing.join(Joining { number: 1, query, every: Duration::MAX, giver }, start);
+        let [(group, _)] = standing.look(seen(0, 1, 0), Some(0), start)[..] else {
+            panic!("it is asked")
+        };
+        standing.answered(group, answer(1), start);
+        assert_eq!(taken(&never), Some(Count(1)));
+        let later = start + Duration::from_secs(3_600);
+        assert!(standing.look(seen(0, 2, 0), Some(2), later).is_empty());
+    }
+
+    #[test]
     fn equal_queries_are_asked_once_and_only_when_it_is_time_and_something_has_entered() {
         let mut standing = Standing::default();
         let start = Instant::now();
