@@ -102,7 +102,7 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let start = |error| ServeError::Start { error };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // They read large requests and write large answers; who waits for the engine needs none.
+        // They read large requests and write large answers. Who waits for the engine needs none, but for pushes with a key.
         .max_blocking_threads(WRITERS + KEYED)
         .thread_name("dayfold:http:write")
         .build()
