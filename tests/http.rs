@@ -76,6 +76,12 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
     Served { running, serving, pusher, clock, hold, is_held }
 }
 
+fn limited(set: impl FnOnce(&mut Limits)) -> Served {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    served(|server| server.limits(limits))
+}
+
 impl Served {
     fn push(&self, sales: &[(EventTime, &str, u32, i64)]) {
         let own = |sale: &(EventTime, &str, u32, i64)| (sale.0, sale.1.to_owned(), sale.2, sale.3);
@@ -321,11 +327,7 @@ fn next_event(stream: &mut BufReader<TcpStream>, name: &str) -> Value {
 
 #[test]
 fn live_answers_come_when_they_change_and_end_with_the_server() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        limits.subscribers = 1;
-        server.limits(limits)
-    });
+    let served = limited(|limits| limits.subscribers = 1);
     let address = served.serving.address();
     let mut stream = subscribe(address, "/api/views/by-shop/live?key=north&every=20ms");
     assert_eq!(next_event(&mut stream, "answer")["value"], Value::Null);
@@ -342,11 +344,7 @@ fn live_answers_come_when_they_change_and_end_with_the_server() {
 
 #[test]
 fn listeners_take_no_place_from_those_who_ask() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        limits.waiting = 2;
-        server.limits(limits)
-    });
+    let served = limited(|limits| limits.waiting = 2);
     let address = served.serving.address();
     let mut streams: Vec<_> = (0..300)
         .map(|shop| {
@@ -372,11 +370,9 @@ fn listeners_take_no_place_from_those_who_ask() {
 /// Who has sent a part of a request holds up neither the server nor its end.
 #[test]
 fn half_a_request_ends() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
+    let served = limited(|limits| {
         limits.read_head = Duration::from_millis(50);
         limits.read_body = Duration::from_millis(50);
-        server.limits(limits)
     });
     let address = served.serving.address();
     let half = raw(address, "GET /healthz HTTP/1.1\r\nhost: loc");
@@ -400,12 +396,10 @@ fn half_a_request_ends() {
 }
 
 fn served_with_an_hour() -> Served {
-    served(|server| {
-        let mut limits = Limits::default();
+    limited(|limits| {
         (limits.read_head, limits.read_body) =
             (Duration::from_secs(3_600), Duration::from_secs(3_600));
         limits.patience = Duration::from_secs(3_600);
-        server.limits(limits)
     })
 }
 
@@ -413,11 +407,7 @@ fn served_with_an_hour() -> Served {
 /// the server is stopped meanwhile.
 #[test]
 fn what_was_asked_is_answered_though_the_server_stops() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        (limits.waiting, limits.patience) = (2, Duration::from_secs(60));
-        server.limits(limits)
-    });
+    let served = limited(|limits| (limits.waiting, limits.patience) = (2, Duration::from_secs(60)));
     let address = served.serving.address();
     let held = served.hold.lock().unwrap();
     let pushed = served.pusher.push(vec![(MAY, "hold".to_owned(), 1, 5)]).unwrap();
@@ -452,11 +442,7 @@ fn what_was_asked_is_answered_though_the_server_stops() {
 
 #[test]
 fn connections_are_bounded() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        limits.connections = 1;
-        server.limits(limits)
-    });
+    let served = limited(|limits| limits.connections = 1);
     let address = served.serving.address();
     let mut first = subscribe(address, "/api/views/by-shop/live");
     next_event(&mut first, "answer");
@@ -469,11 +455,8 @@ fn connections_are_bounded() {
 /// A client that asks and takes no answer has its place for so long and no longer.
 #[test]
 fn whoever_takes_nothing_is_cut_off() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        (limits.connections, limits.take) = (1, Duration::from_millis(50));
-        server.limits(limits)
-    });
+    let served =
+        limited(|limits| (limits.connections, limits.take) = (1, Duration::from_millis(50)));
     let shops: Vec<String> = (0..2_000).map(|shop| format!("shop {shop:0>80}")).collect();
     let sales: Vec<_> = shops.iter().map(|shop| (MAY, shop.as_str(), 1, 1)).collect();
     served.push(&sales);
