@@ -29,7 +29,7 @@ use std::time::Instant;
 use clap::Parser;
 use common::{failed, input, say};
 use dayfold::engine::{EngineError, Running};
-use dayfold::latency::{Against, File, Latencies, Recording, Report, Sweep};
+use dayfold_latency::{Against, File, Latencies, Recording, Report, Sweep};
 use load::{DayClock, Load};
 use measure::Run;
 use options::Options;

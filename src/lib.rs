@@ -67,7 +67,8 @@
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
 //! - `http`, with the feature of that name: views over HTTP, and a dashboard
 //! - [`cluster`]: workers and processes, and how they find each other
-//! - [`latency`]: how long things take, in a Dayfold or in anything else
+//!
+//! The crate `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 pub mod aggregate;
@@ -81,7 +82,6 @@ pub mod engine;
 pub mod http;
 pub mod import;
 pub mod key;
-pub mod latency;
 pub mod log;
 mod moment;
 pub mod serve;

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use dayfold::latency::Report;
+use dayfold_latency::Report;
 
 /// The example is built before the tests of the package are run.
 fn program(place: &Path, args: &str) -> Command {

@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use dayfold::latency::Watch;
 use dayfold::time::EventTime;
+use dayfold_latency::Watch;
 
 use crate::options::Options;
 

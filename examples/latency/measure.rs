@@ -8,11 +8,11 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use dayfold::engine::{EngineError, Pusher, Receipt, Running, Subscription};
-use dayfold::latency::{
-    Conditions, Pace, Pacer, Pauses, Recorder, Recording, Report, Schedule, Watch, duration,
-};
 use dayfold::serve::Query;
 use dayfold::time::DayRange;
+use dayfold_latency::{
+    Conditions, Pace, Pacer, Pauses, Recorder, Recording, Report, Schedule, Watch, duration,
+};
 
 use crate::common::{failed, is_set};
 use crate::load::{DayClock, Event, Load, mix};

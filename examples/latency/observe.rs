@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dayfold::engine::EngineError;
-use dayfold::latency::{Latencies, Recording, SpanId, duration};
 use dayfold::time::{Day, DayRange};
+use dayfold_latency::{Latencies, Recording, SpanId, duration};
 
 use crate::common::{failed, is_set, say};
 use crate::load::{LATE_FROM, LATE_TO};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use dayfold::engine::EngineError;
-use dayfold::latency::Report;
 use dayfold::log::Durability;
+use dayfold_latency::Report;
 
 use crate::common::{Workers, input};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use dayfold::engine::{EngineError, Running};
-use dayfold::latency::Report;
+use dayfold_latency::Report;
 
 use crate::common::{failed, is_set};
 

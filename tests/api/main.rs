@@ -15,10 +15,14 @@ use crate_tree::Crate;
 
 const LISTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.txt");
 
+/// The libraries of the workspace: their sources, and their names.
+const CRATES: &[(&str, &str)] = &[("src", "dayfold"), ("crates/latency/src", "dayfold_latency")];
+
 #[test]
 fn the_public_api_is_what_is_listed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let found: BTreeSet<String> = listing::of(&Crate::read(&root, "dayfold")).into_iter().collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = CRATES.iter().map(|(folder, name)| Crate::read(&root.join(folder), name));
+    let found: BTreeSet<String> = crates.flat_map(|found| listing::of(&found)).collect();
     let mut lines: Vec<&String> = found.iter().collect();
     lines.sort_by_key(|line| line.split_once(' ').map(|(what, path)| (path, what)));
     let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();

@@ -21,7 +21,7 @@ fn report() -> Report {
 
 #[track_caller]
 fn check(name: &str, text: &str) {
-    let path = format!("{}/src/latency/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/src/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var("GOLDEN").is_ok_and(|what| what == "write") {
         std::fs::write(&path, text).unwrap();
     }

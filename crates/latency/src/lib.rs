@@ -14,7 +14,7 @@
 //! 5. Merge the [`Report`]s of all workers and processes, and look at [`Report::files`].
 //!
 //! ```
-//! use dayfold::latency::{Conditions, Pacer, Recorder, Report, Schedule};
+//! use dayfold_latency::{Conditions, Pacer, Recorder, Report, Schedule};
 //!
 //! // A service that takes 2 ms, and stands still for a second: here, only on paper.
 //! let schedule = Schedule::new(1_000, 10_000); // 10 seconds at 1,000 a second.
