@@ -63,7 +63,7 @@
 //! - [`log`]: every accepted event, append-only, and what of it is committed
 //! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
-//! - [`source`]: rows of CSV files
+//! - [`source`]: rows of CSV files, JSON lines, and records of your own source
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
 //! - `http`, with the feature of that name: views over HTTP, and a dashboard
 //! - [`cluster`]: workers and processes, and how they find each other

@@ -17,14 +17,19 @@ pub struct View {
     definition: String,
 }
 
+/// Whether a view may have this name. It names a folder, on any file system.
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 impl View {
     /// A view over the days of UTC, with an hour of grace and the default [`Limits`].
     ///
     /// # Errors
     /// [`ViewError::Name`] unless the name is 1 to 64 of `a-z`, `0-9`, `-` and `_`: it names a folder.
     pub fn new(name: &str) -> Result<View, ViewError> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+        if !is_name(name) {
             return Err(ViewError::Name { name: name.to_owned() });
         }
         Ok(View {
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn names() {
         assert!(View::new("by-carrier_2").is_ok());
-        for bad in ["", "A", "a/b", "a b", "é", &"x".repeat(65)] {
+        for bad in ["", ".", "..", "A", "v1.2", "a/b", "a b", "é", &"x".repeat(65)] {
             assert!(View::new(bad).is_err(), "{bad}");
         }
     }

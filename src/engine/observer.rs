@@ -15,7 +15,8 @@ use crate::time::EventTime;
 pub struct Progress {
     /// Rows read from the source, refused ones included, on the process that reads it.
     pub rows: u64,
-    /// Rows refused, on the process that reads the source.
+    /// Rows of the source that were refused, on the process that reads it, and events pushed to this process that
+    /// were refused.
     pub refused: u64,
     /// Bytes of the source read so far, as they are stored.
     pub bytes_read: u64,
@@ -25,7 +26,7 @@ pub struct Progress {
     pub events: u64,
     /// Events of the log that have entered again in this process, since it started.
     pub replayed: u64,
-    /// How many events of the log there are to replay, in all processes.
+    /// How many events of the log this process has to replay.
     pub to_replay: u64,
     /// Whether what was before the program started is all in; queries wait for that.
     pub recovered: bool,

@@ -8,7 +8,8 @@ use super::once::{OnceKey, OnceKeys};
 use crate::moment::Moment;
 use crate::time::{Day, EventTime};
 
-/// A range of a source whose rows are committed: `[from, to)` in bytes of content.
+/// A range of a source whose rows are committed: `[from, to)`, in bytes of content for files, in numbers of records
+/// for a source of the program's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRange {
     /// Which source, by the engine's numbering.

@@ -1,8 +1,8 @@
 //! Sources: where events come from that are read.
 //!
-//! One worker reads the file. It alone decides what depends on the order of rows: the event time of
-//! each, which of them are refused by time, and how far the source's clock has come. What it reads it
-//! cuts into blocks of rows, which are dealt to all workers; these parse the fields in parallel. So the
+//! One thread reads the file. It alone decides what depends on the order of rows: the event time of
+//! each row, which rows are refused by time, and how far the source's clock has come. It cuts the rows into
+//! blocks. The first worker deals the blocks to all workers, which parse the fields in parallel. So the
 //! same rows are accepted, and days close at the same row, whatever the number of workers.
 //!
 //! - [`Row`]: a row as the function that makes an event of it sees it

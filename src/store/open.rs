@@ -10,11 +10,12 @@ use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
 use super::manifest;
-use super::record::{PartState, Record, Run, is_name};
+use super::record::{PartState, Record, Run};
 use super::recovery;
 use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
 use super::{RunState, State, Store, StoreConfig};
+use crate::view::is_name;
 
 /// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
 /// this process writes, as far as they are there, are locked.
@@ -331,7 +332,7 @@ fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
     }
     for (at, view) in config.views.iter().enumerate() {
         if !is_name(&view.name) {
-            let what = "a view's name has 1 to 100 letters, digits, '_', '-' or '.'";
+            let what = "a view's name is 1 to 64 of a-z, 0-9, - and _";
             return refuse(what, view.name.clone());
         }
         if config.views[..at].iter().any(|other| other.name == view.name) {
