@@ -39,7 +39,11 @@ impl Semigroup for Hours {
     }
 }
 
-impl Aggregate for Hours {}
+impl Aggregate for Hours {
+    fn id() -> String {
+        "hours".to_owned()
+    }
+}
 
 fn main() -> Result<(), String> {
     laws::check_laws(&[Hours(0), Hours::of(0), Hours::of(7_200_000), Hours(0xFF)]);

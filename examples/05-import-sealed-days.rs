@@ -21,19 +21,17 @@ use timely::dataflow::operators::{Exchange, Inspect};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Each process keeps what its own workers seal, in a folder of its own.
     let folder = tempfile::tempdir()?;
-    let [name, zone, key, aggregate, definition] =
-        ["visits", "UTC", "page", "count", "one for each visit"].map(str::to_owned);
-    let record = ViewRecord { name, zone, key, aggregate, definition };
-    let config = StoreConfig::new(0, 1, vec![record]);
+    let view = View::new("visits")?.defined_as("one for each visit");
+    let config = StoreConfig::new(0, 1, vec![ViewRecord::of::<u64, Count>(&view)]);
     let store = Arc::new(Store::open(Arc::new(Disk), folder.path(), config)?);
     store.begin()?;
     let archive = Archive::folder(Arc::clone(&store));
 
-    let sealing = archive.clone();
+    let (sealing, sealed) = (archive.clone(), view);
     let workers = timely::execute_from_args(std::env::args(), move |worker| {
         let mut visits = InputHandle::<Moment, _>::new();
         let status = worker.dataflow(|scope| {
-            let view = View::new("visits").expect("a name that can name a folder");
+            let view = sealed.clone();
             let event = |&(time, page): &(i64, u64)| Some((time, page, Count::one()));
             let visits = visits.to_stream(scope).fold_days(view, &sealing, event);
             visits.expect("the folder can be read").status()

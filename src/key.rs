@@ -13,6 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::schema::id::{TypeId, compose};
+
 pub use dayfold_derive::Key;
 
 /// The number of partitions of every view's keys; the unit of exchange, of tables and of files.
@@ -62,6 +64,9 @@ pub(crate) const PARTITIONS: usize = 256;
 ///             _ => Err(KeyError { expected: "severity" }),
 ///         }
 ///     }
+///     fn id() -> String {
+///         "severity(u8)".to_owned()
+///     }
 /// }
 ///
 /// check_key_laws(&[Severity::Low, Severity::High]);
@@ -82,6 +87,16 @@ pub trait Key:
     /// # Errors
     /// [`KeyError`] if the bytes are no encoding of a key.
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError>;
+
+    /// The id of the encoding, by which a data folder knows the keys of a view. It is chosen once and stays,
+    /// whatever the type is called and wherever it is; another encoding has another id.
+    ///
+    /// The ids of this crate's keys are `bool`, `u8` to `u128`, `i8` to `i128`, `text`, `bytes`, and, composed of others,
+    /// `tuple(text,u32)`, `list(text)` and `option(text)`. One's own has a name of letters, digits, `_`, `-` and `.`, and
+    /// in parentheses the ids of what the encoding consists of, one after the other: `severity(u8)`. So a
+    /// program that does not know the type can still show the keys. Without parentheses, the encoding is
+    /// known to nobody else.
+    fn id() -> String;
 
     /// XXH3-64 of the encoding.
     fn hash64(&self) -> u64 {
@@ -107,6 +122,12 @@ pub trait Key:
 pub struct KeyError {
     /// The type that was expected.
     pub expected: &'static str,
+}
+
+/// The id of a key that is encoded as others are, one after the other; for `#[derive(Key)]`.
+#[doc(hidden)]
+pub fn composed_id(name: &str, parts: &[String]) -> String {
+    compose(name, parts)
 }
 
 /// The encoding of a whole key.
@@ -157,6 +178,9 @@ macro_rules! unsigned_key {
             fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
                 take(bytes, stringify!($type)).map(<$type>::from_be_bytes)
             }
+            fn id() -> String {
+                stringify!($type).to_owned()
+            }
             #[inline]
             fn hash64(&self) -> u64 {
                 xxh3_64(&self.to_be_bytes())
@@ -177,6 +201,9 @@ macro_rules! signed_key {
             fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
                 let turned = take(bytes, stringify!($type)).map(<$unsigned>::from_be_bytes)?;
                 Ok((turned ^ (1 << (<$unsigned>::BITS - 1))) as $type)
+            }
+            fn id() -> String {
+                stringify!($type).to_owned()
             }
             #[inline]
             fn hash64(&self) -> u64 {
@@ -200,6 +227,9 @@ impl Key for bool {
             _ => Err(KeyError { expected: "bool" }),
         }
     }
+    fn id() -> String {
+        "bool".to_owned()
+    }
 }
 
 impl Key for Vec<u8> {
@@ -208,6 +238,9 @@ impl Key for Vec<u8> {
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
         decode_bytes(bytes)
+    }
+    fn id() -> String {
+        "bytes".to_owned()
     }
     fn heap_bytes(&self) -> usize {
         self.capacity()
@@ -220,6 +253,9 @@ impl Key for String {
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
         String::from_utf8(decode_bytes(bytes)?).map_err(|_| KeyError { expected: "string" })
+    }
+    fn id() -> String {
+        "text".to_owned()
     }
     fn heap_bytes(&self) -> usize {
         self.capacity()
@@ -295,6 +331,9 @@ macro_rules! list_key {
                     }
                 }
             }
+            fn id() -> String {
+                compose("list", &[<$column as Key>::id()])
+            }
             fn heap_bytes(&self) -> usize {
                 self.capacity() * size_of::<$column>() + self.iter().map(Key::heap_bytes).sum::<usize>()
             }
@@ -315,6 +354,9 @@ impl<K: Key> Key for Option<K> {
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
         bool::decode(bytes)?.then(|| K::decode(bytes)).transpose()
     }
+    fn id() -> String {
+        compose("option", &[K::id()])
+    }
     fn heap_bytes(&self) -> usize {
         self.as_ref().map_or(0, Key::heap_bytes)
     }
@@ -328,6 +370,9 @@ macro_rules! tuple_key {
             }
             fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
                 Ok(($( $part::decode(bytes)?, )*))
+            }
+            fn id() -> String {
+                compose("tuple", &[$( $part::id() ),*])
             }
             fn heap_bytes(&self) -> usize {
                 0 $( + self.$index.heap_bytes() )*
@@ -418,11 +463,13 @@ impl KeyRange {
     }
 }
 
-/// Checks the laws of [`Key`] on a sample, pairwise.
+/// Checks the laws of [`Key`] on a sample, pairwise, and that the id is one.
 ///
 /// # Panics
 /// With a message that names the law and the keys.
 pub fn check_key_laws<K: Key>(sample: &[K]) {
+    let id = K::id();
+    assert!(TypeId::parse(&id).is_some(), "'{id}' is no id: see Key::id");
     for a in sample {
         let bytes = encoded(a);
         let mut rest = bytes.as_slice();

@@ -84,6 +84,7 @@ pub mod import;
 pub mod key;
 pub mod log;
 mod moment;
+pub mod schema;
 pub mod serve;
 pub mod source;
 mod speed;

@@ -163,6 +163,44 @@ fn torn_ends_are_harmless() {
     inspect(&data, &[], 0, &harmless);
 }
 
+/// `data/folder-0.1` was written by the replay example of version 0.1, which named types as Rust does.
+fn former_folder() -> (tempfile::TempDir, PathBuf) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/folder-0.1");
+    let place = tempfile::tempdir().unwrap();
+    for (path, bytes) in contents(&kept) {
+        let copy = place.path().join("d").join(path.strip_prefix(&kept).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::write(copy, bytes).unwrap();
+    }
+    let data = place.path().join("d");
+    (place, data)
+}
+
+#[test]
+fn a_folder_of_version_0_1_is_shown_and_goes_on() {
+    let (_place, data) = former_folder();
+    inspect(&data, &[], 0, &["key Vec<Vec<u8>>", "all of it is whole"]);
+    let columns = "--key site --key plot --value temperature --distinct badge";
+    let ran = Command::new(program("replay"))
+        .args([&data.join("sensors.csv"), Path::new("--data"), &data])
+        .args(["--time", "when"])
+        .args(columns.split(' '))
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    let (out, said) =
+        (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+    assert!(said.contains("nothing was left to read"), "{said}");
+    assert!(out.contains("\n2024-03-01,north,1,3,3,4.25,"), "{out}");
+    let ids = [
+        "key list(bytes)",
+        "aggregate tuple(count, list(maybe(tuple(mean, min(decimal), max(decimal), quantiles))), \
+         list(maybe(distinct)))",
+        "all of it is whole",
+    ];
+    inspect(&data, &[], 0, &ids);
+}
+
 #[test]
 fn without_a_data_folder() {
     let place = tempfile::tempdir().unwrap();

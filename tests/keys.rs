@@ -54,6 +54,41 @@ fn laws_of_derived_keys() {
     check_key_laws(&[Everything]);
 }
 
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
+#[key(id = "Meters")]
+struct Metres(u32);
+
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+)]
+#[key(id = "tuple")]
+struct Pair {
+    left: String,
+    right: u8,
+}
+
+mod elsewhere {
+    use super::*;
+
+    #[derive(
+        Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+    )]
+    pub(super) struct Meters(u32);
+}
+
+#[test]
+fn ids_of_derived_keys() {
+    assert_eq!(Route::id(), "Route(text,text,i8)");
+    assert_eq!(Everything::id(), "Everything()");
+    assert_eq!(Tagged::<Option<Meters>>::id(), "Tagged(bytes,option(Meters(u32)))");
+    // Neither a module nor a new name makes another key of it.
+    assert_eq!(elsewhere::Meters::id(), Meters::id());
+    assert_eq!(Metres::id(), Meters::id());
+    assert_eq!(Pair::id(), <(String, u8)>::id());
+}
+
 #[test]
 fn laws_of_options() {
     check_key_laws(&[None, Some(0u8), Some(255)]);

@@ -50,6 +50,9 @@ impl Key for Interned {
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
         String::decode(bytes).map(Interned::from)
     }
+    fn id() -> String {
+        String::id()
+    }
 }
 
 const ROOM: usize = 23;
@@ -94,6 +97,9 @@ impl Key for Inline {
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
         Inline::try_from(String::decode(bytes)?).map_err(|expected| KeyError { expected })
+    }
+    fn id() -> String {
+        String::id()
     }
 }
 

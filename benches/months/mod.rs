@@ -45,7 +45,11 @@ impl Semigroup for ByDay {
     }
 }
 
-impl Aggregate for ByDay {}
+impl Aggregate for ByDay {
+    fn id() -> String {
+        "by-day".to_owned()
+    }
+}
 
 impl OfMonth for ByDay {
     fn of(days: Vec<(u8, State)>) -> ByDay {

@@ -2,14 +2,19 @@
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, Index, Member, parse_macro_input};
+use syn::ext::IdentExt;
+use syn::{Data, DeriveInput, Error, Fields, Index, LitStr, Member, parse_macro_input};
 
 /// Derives `dayfold::Key` for a struct whose fields are keys: its encoding is that of the fields, one after
 /// the other.
 ///
 /// The encoding keeps the order of a derived `Ord`, which is that of the fields as they are written. To
-/// reorder, add or remove a field makes another key, which a data folder refuses.
-#[proc_macro_derive(Key)]
+/// reorder, add or remove a field makes another key, which a data folder refuses. To rename one does not.
+///
+/// The id of the key is the struct's name with the ids of its fields: `Sensor(text,u32)`. Modules do not matter.
+/// A struct that is renamed keeps its id, and the folders that have it, with the attribute
+/// `#[key(id = "Sensor")]`. `#[key(id = "tuple")]` is for a struct that takes the place of a tuple.
+#[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand(&input).unwrap_or_else(Error::into_compile_error).into()
@@ -31,6 +36,7 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
         }
     };
     let name = &input.ident;
+    let id = id_name(input)?;
     let mut generics = input.generics.clone();
     for parameter in input.generics.type_params() {
         let parameter = &parameter.ident;
@@ -47,9 +53,40 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
                     #( #members: <#types as ::dayfold::Key>::decode(bytes)?, )*
                 })
             }
+            fn id() -> ::std::string::String {
+                ::dayfold::key::composed_id(#id, &[ #( <#types as ::dayfold::Key>::id() ),* ])
+            }
             fn heap_bytes(&self) -> usize {
                 0 #( + ::dayfold::Key::heap_bytes(&self.#members) )*
             }
         }
     })
+}
+
+/// Names of ids that mean another encoding than that of a struct.
+const TAKEN: [&str; 2] = ["list", "option"];
+
+/// The name that the id of the key begins with: that of `#[key(id = "…")]`, or else the struct's.
+fn id_name(input: &DeriveInput) -> Result<String, Error> {
+    let mut chosen = LitStr::new(&input.ident.unraw().to_string(), input.ident.span());
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("key")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("id") {
+                return Err(meta.error("expected #[key(id = \"…\")]"));
+            }
+            chosen = meta.value()?.parse()?;
+            Ok(())
+        })?;
+    }
+    let name = chosen.value();
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || !name.chars().all(is_allowed) || TAKEN.contains(&name.as_str()) {
+        let message = format!(
+            "'{name}' cannot be the id of a key: expected letters, digits, '_', '-' and '.', and none of {}; \
+             choose one with #[key(id = \"…\")]",
+            TAKEN.join(", ")
+        );
+        return Err(Error::new_spanned(chosen, message));
+    }
+    Ok(name)
 }

@@ -137,7 +137,8 @@ fn revisions(revisions: &[LiveBatch]) -> Table {
     table
 }
 
-/// The name of a type without the modules on the way to it.
+/// The id of a type, with room to break the line. A folder of version 0.1 that was not opened since has the names that
+/// Rust gave to types: these are shown without the modules on the way to them.
 fn short(name: &str) -> String {
     let mut text = String::new();
     let mut word = String::new();
@@ -155,5 +156,5 @@ fn short(name: &str) -> String {
             }
         }
     }
-    text + &word
+    (text + &word).replace(", ", ",").replace(',', ", ")
 }

@@ -52,7 +52,11 @@ impl Abelian for Count {
 
 super::multiply!(Count(i64) by i32, i64, isize);
 
-impl Aggregate for Count {}
+impl Aggregate for Count {
+    fn id() -> String {
+        "count".to_owned()
+    }
+}
 
 #[cfg(test)]
 mod tests {

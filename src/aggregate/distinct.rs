@@ -211,6 +211,10 @@ impl Semigroup for Distinct {
 }
 
 impl Aggregate for Distinct {
+    fn id() -> String {
+        "distinct".to_owned()
+    }
+
     fn heap_bytes(&self) -> usize {
         match &self.0 {
             Form::One(_) => 0,

@@ -1,18 +1,14 @@
 //! The least and the greatest value.
 
-use std::any::Any;
-use std::fmt::Debug;
-
 use differential_dataflow::difference::{IsZero, Semigroup};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Aggregate;
+use super::{Aggregate, Scalar};
+use crate::schema::id::compose;
 
 /// The least value.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
-/// Heap is counted for `String` and `Vec<u8>` only.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -21,14 +17,13 @@ pub struct Min<T>(pub T);
 /// The greatest value.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
-/// Heap is counted for `String` and `Vec<u8>` only.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Max<T>(pub T);
 
 macro_rules! extreme {
-    ($name:ident keeps $better:tt) => {
+    ($name:ident, $id:literal keeps $better:tt) => {
         impl<T> IsZero for $name<T> {
             #[inline]
             fn is_zero(&self) -> bool {
@@ -45,34 +40,21 @@ macro_rules! extreme {
             }
         }
 
-        impl<T> Aggregate for $name<T>
-        where
-            T: Ord + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static,
-        {
+        impl<T: Scalar> Aggregate for $name<T> {
+            fn id() -> String {
+                compose($id, &[T::id()])
+            }
+
             #[inline]
             fn heap_bytes(&self) -> usize {
-                heap_bytes(&self.0)
+                self.0.heap_bytes()
             }
         }
     };
 }
 
-extreme!(Min keeps <);
-extreme!(Max keeps >);
-
-/// Heap of the two types of text that values come as; of any other type nothing is known.
-///
-/// Inlined, the type is known when this is compiled, and for numbers nothing is left of it.
-#[inline(always)]
-fn heap_bytes(value: &dyn Any) -> usize {
-    if let Some(text) = value.downcast_ref::<String>() {
-        text.capacity()
-    } else if let Some(bytes) = value.downcast_ref::<Vec<u8>>() {
-        bytes.capacity()
-    } else {
-        0
-    }
-}
+extreme!(Min, "min" keeps <);
+extreme!(Max, "max" keeps >);
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 
 use super::Aggregate;
+use crate::schema::id::TypeId;
 
 /// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by
-/// `cmp` and by the bytes of [`bincode`], a state that says it is zero is the identity, and a state
-/// survives serialization.
+/// `cmp` and by the bytes of [`bincode`], a state that says it is zero is the identity, a state
+/// survives serialization, and the id is one.
 ///
 /// Every triple of the sample is tried, so a dozen states are a good sample: the extremes, states of
 /// one event, states large enough to have changed their form. States that never meet in one view, such
@@ -15,6 +16,8 @@ use super::Aggregate;
 /// # Panics
 /// With a message that names the law and the states.
 pub fn check_laws<A: Aggregate>(sample: &[A]) {
+    let id = A::id();
+    assert!(TypeId::parse(&id).is_some(), "'{id}' is no id: see Aggregate::id");
     for a in sample {
         check_round_trip(a);
         for b in sample {
@@ -86,7 +89,11 @@ mod tests {
         }
     }
 
-    impl Aggregate for Last {}
+    impl Aggregate for Last {
+        fn id() -> String {
+            "last".to_owned()
+        }
+    }
 
     /// Half the sum: commutative, not associative.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,7 +111,11 @@ mod tests {
         }
     }
 
-    impl Aggregate for Middle {}
+    impl Aggregate for Middle {
+        fn id() -> String {
+            "middle".to_owned()
+        }
+    }
 
     #[test]
     #[should_panic(

@@ -4,6 +4,7 @@ use differential_dataflow::difference::{IsZero, Monoid, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
+use crate::schema::id::compose;
 
 /// An aggregate, or none: no event had a value. `Maybe(None)` is the identity of ⊕.
 ///
@@ -51,6 +52,10 @@ impl<A: Semigroup> Monoid for Maybe<A> {
 }
 
 impl<A: Aggregate> Aggregate for Maybe<A> {
+    fn id() -> String {
+        compose("maybe", &[A::id()])
+    }
+
     #[inline]
     fn heap_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, Aggregate::heap_bytes)

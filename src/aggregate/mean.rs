@@ -68,7 +68,11 @@ impl Semigroup for Mean {
     }
 }
 
-impl Aggregate for Mean {}
+impl Aggregate for Mean {
+    fn id() -> String {
+        "mean".to_owned()
+    }
+}
 
 #[cfg(test)]
 mod tests {

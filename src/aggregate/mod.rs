@@ -46,7 +46,11 @@
 //!     }
 //! }
 //!
-//! impl Aggregate for Weekdays {}
+//! impl Aggregate for Weekdays {
+//!     fn id() -> String {
+//!         "weekdays".to_owned()
+//!     }
+//! }
 //!
 //! laws::check_laws(&[Weekdays(0), Weekdays::of(0), Weekdays::of(1), Weekdays(0b110_0000)]);
 //!
@@ -65,12 +69,15 @@ pub mod laws;
 mod maybe;
 mod mean;
 mod quantiles;
+mod scalar;
 mod sketch_format;
 mod sorted;
 mod sum;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::schema::id::compose;
 
 pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 
@@ -81,6 +88,7 @@ pub use extremes::{Max, Min};
 pub use maybe::Maybe;
 pub use mean::Mean;
 pub use quantiles::Quantiles;
+pub use scalar::Scalar;
 pub use sum::{DecimalSum, Sum};
 
 /// A state with an exact ⊕.
@@ -97,6 +105,15 @@ pub use sum::{DecimalSum, Sum};
 pub trait Aggregate:
     Semigroup + Ord + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {
+    /// The id of what is written of a state, by which a data folder knows the aggregates of a view. It is chosen
+    /// once and stays, whatever the type is called and wherever it is. To write something else, or to mean
+    /// something else by it, is another id.
+    ///
+    /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, and,
+    /// composed of others, `min(…)` and `max(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)` and `list(…)`. One's own has a name
+    /// of letters, digits, `_`, `-` and `.`, with what it depends on in parentheses: `weekdays`, `top(10)`.
+    fn id() -> String;
+
     /// Bytes of heap that the state holds, for bounds on memory.
     fn heap_bytes(&self) -> usize {
         0
@@ -122,6 +139,10 @@ use multiply;
 macro_rules! tuple_aggregate {
     ($($part:ident . $index:tt),*) => {
         impl<$($part: Aggregate),*> Aggregate for ($($part,)*) {
+            fn id() -> String {
+                compose("tuple", &[$( $part::id() ),*])
+            }
+
             #[inline]
             fn heap_bytes(&self) -> usize {
                 0 $( + self.$index.heap_bytes() )*
@@ -137,6 +158,10 @@ tuple_aggregate!(A.0, B.1, C.2, D.3);
 
 /// One aggregate for each column, when their number is known only when the program runs.
 impl<A: Aggregate> Aggregate for Vec<A> {
+    fn id() -> String {
+        compose("list", &[A::id()])
+    }
+
     fn heap_bytes(&self) -> usize {
         self.capacity() * size_of::<A>() + self.iter().map(Aggregate::heap_bytes).sum::<usize>()
     }

@@ -229,6 +229,10 @@ impl Form {
 }
 
 impl Aggregate for Quantiles {
+    fn id() -> String {
+        "quantiles".to_owned()
+    }
+
     fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::One(_) => 0,

@@ -75,7 +75,11 @@ impl Abelian for Sum {
 
 super::multiply!(Sum(i128) by i32, i64, isize);
 
-impl Aggregate for Sum {}
+impl Aggregate for Sum {
+    fn id() -> String {
+        "sum".to_owned()
+    }
+}
 
 /// The exact sum of decimals, and the largest scale among them.
 ///
@@ -130,7 +134,11 @@ impl Semigroup for DecimalSum {
     }
 }
 
-impl Aggregate for DecimalSum {}
+impl Aggregate for DecimalSum {
+    fn id() -> String {
+        "decimal-sum".to_owned()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,11 @@ impl Semigroup for N {
     }
 }
 
-impl Aggregate for N {}
+impl Aggregate for N {
+    fn id() -> String {
+        "n".to_owned()
+    }
+}
 
 fn meta(coverage: Coverage) -> BatchMeta {
     BatchMeta { view: "visits".to_owned(), day: Day(15_706), closing: Day(15_707), coverage }

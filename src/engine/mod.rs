@@ -427,6 +427,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             views: self.views.iter().map(|view| view.record()).collect(),
             logged: self.log.is_some(),
             rebuild: self.redefined.clone(),
+            former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
         }
     }
 

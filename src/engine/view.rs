@@ -28,7 +28,7 @@ use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
 use crate::serve::{MeasureFn, Query};
 use crate::speed::{Combiner, Counts};
-use crate::store::{Store, ViewRecord};
+use crate::store::{FormerNames, Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
 use crate::view::View;
 
@@ -38,6 +38,9 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
     /// What the data folder keeps of the definition.
     fn record(&self) -> ViewRecord;
+
+    /// What a folder of version 0.1 may have in the place of ids.
+    fn former(&self) -> FormerNames;
 
     /// Rebuilds the sealed days whose files are damaged, of all partitions; returns what was found.
     fn repair(
@@ -137,13 +140,11 @@ where
     }
 
     fn record(&self) -> ViewRecord {
-        ViewRecord {
-            name: self.view.name().to_owned(),
-            zone: self.view.calendar().name().to_owned(),
-            key: std::any::type_name::<K>().to_owned(),
-            aggregate: std::any::type_name::<A>().to_owned(),
-            definition: self.view.definition().to_owned(),
-        }
+        ViewRecord::of::<K, A>(&self.view)
+    }
+
+    fn former(&self) -> FormerNames {
+        FormerNames::of::<K, A>()
     }
 
     fn repair(

@@ -163,7 +163,10 @@ impl Folder {
         let mut newest: BTreeMap<String, Definition> = BTreeMap::new();
         for (name, found) in self.states().flat_map(|(_, state)| &state.views) {
             let known = newest.entry(name.clone()).or_insert_with(|| found.clone());
-            if known.edition < found.edition {
+            // A part that has not been opened since version 0.1 has names in the place of ids.
+            let is_older = known.edition < found.edition
+                || (known.edition == found.edition && known.view.is_former());
+            if is_older {
                 *known = found.clone();
             }
         }
@@ -213,8 +216,7 @@ impl Folder {
             };
             let known = self.states().filter_map(|(_, state)| state.views.get(name));
             let newest = known.filter(|known| known.edition == *edition);
-            let mismatch =
-                newest.filter_map(|known| mismatch(&known.view, asked, config.logged)).next();
+            let mismatch = newest.filter_map(|known| mismatch(&known.view, asked, config)).next();
             match mismatch {
                 Some(_) if rebuild.contains(name) => *edition += 1,
                 Some(error) => return Err(error),
@@ -264,16 +266,24 @@ impl Folder {
 }
 
 /// How a view of the folder differs from that of the program, if it does.
-fn mismatch(known: &ViewRecord, asked: &ViewRecord, logged: bool) -> Option<StoreError> {
+pub(super) fn mismatch(
+    known: &ViewRecord,
+    asked: &ViewRecord,
+    config: &StoreConfig,
+) -> Option<StoreError> {
+    let former = config.former.get(&known.name);
+    let is_same = |field: &str, on_disk: &str, asked: &str| {
+        on_disk == asked || former.is_some_and(|former| former.has(field, on_disk))
+    };
     let mut fields = known.fields().into_iter().zip(asked.fields());
     let ((field, on_disk), (_, asked)) =
-        fields.find(|((_, on_disk), (_, asked))| on_disk != asked)?;
+        fields.find(|((field, on_disk), (_, asked))| !is_same(field, on_disk, asked))?;
     Some(StoreError::ViewMismatch {
         view: known.name.clone(),
         field,
         on_disk: on_disk.to_owned(),
         asked: asked.to_owned(),
-        logged,
+        logged: config.logged,
     })
 }
 

@@ -7,7 +7,7 @@ use super::folder::Folder;
 use super::layout::Layout;
 use super::live::{LiveBatch, narrow};
 use super::open::run_state;
-use super::record::{Run, ViewRecord};
+use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
 use super::{RunState, StoreConfig, open_raw};
 use crate::time::Day;
@@ -95,7 +95,8 @@ pub fn inspect(
     // The checks of opening, by a program that expects what is there.
     let views = definitions.values().map(|definition| definition.view.clone()).collect();
     let logged = folder.newest_run().is_some_and(|run| run.logged);
-    let config = StoreConfig { logged, ..StoreConfig::new(0, 1, views) };
+    let former = definitions.keys().map(|name| (name.clone(), FormerNames::ANY)).collect();
+    let config = StoreConfig { logged, former, ..StoreConfig::new(0, 1, views) };
     let agreed = folder.check(&config, &[], &layout)?;
     let view = |(name, definition): (String, _)| {
         let parts = folder.parts.iter().map(|(&process, part)| (process, &part.state));

@@ -75,7 +75,7 @@ pub(crate) use live::SealedFile;
 pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub(crate) use open::Looked;
-pub use record::{BatchEntry, ViewRecord};
+pub use record::{BatchEntry, FormerNames, ViewRecord};
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
 
@@ -100,12 +100,17 @@ pub struct StoreConfig {
     /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
     /// definition has not changed, nothing happens.
     pub rebuild: Vec<String>,
+    /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
+    /// from now on.
+    #[doc(hidden)]
+    pub former: BTreeMap<String, FormerNames>,
 }
 
 impl StoreConfig {
     /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        StoreConfig { process, processes, views, logged: false, rebuild: Vec::new() }
+        let (logged, rebuild, former) = Default::default();
+        StoreConfig { process, processes, views, logged, rebuild, former }
     }
 }
 

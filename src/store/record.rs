@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::live::LiveBatch;
+use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
+use crate::key::Key;
+use crate::schema::former::{Former, is_former};
 use crate::time::Day;
-use crate::view::is_name;
+use crate::view::{View, is_name};
 
 /// What a folder remembers of a view's definition. All texts; a mismatch of any is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,15 +20,31 @@ pub struct ViewRecord {
     pub name: String,
     /// The IANA zone of its days.
     pub zone: String,
-    /// The type of its keys.
+    /// The id of its keys: [`Key::id`].
     pub key: String,
-    /// The type of its aggregates.
+    /// The id of its aggregates: [`Aggregate::id`].
     pub aggregate: String,
     /// What else decides its rows: expressions, filters, parameters of aggregates.
     pub definition: String,
 }
 
 impl ViewRecord {
+    /// That of a view with keys and aggregates of these types.
+    pub fn of<K: Key, A: Aggregate>(view: &View) -> ViewRecord {
+        ViewRecord {
+            name: view.name().to_owned(),
+            zone: view.calendar().name().to_owned(),
+            key: K::id(),
+            aggregate: A::id(),
+            definition: view.definition().to_owned(),
+        }
+    }
+
+    /// Whether it has names of types in the place of ids, as version 0.1 wrote it.
+    pub(super) fn is_former(&self) -> bool {
+        is_former(&self.key) || is_former(&self.aggregate)
+    }
+
     /// Names and texts in which two definitions may differ.
     pub(crate) fn fields(&self) -> [(&'static str, &str); 4] {
         [
@@ -34,6 +53,33 @@ impl ViewRecord {
             ("aggregate", &self.aggregate),
             ("definition", &self.definition),
         ]
+    }
+}
+
+/// What a folder of version 0.1 may have in the place of the ids of a view.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerNames {
+    key: Former,
+    aggregate: Former,
+}
+
+impl FormerNames {
+    /// Those of a view with keys and aggregates of these types.
+    pub fn of<K: Key, A: Aggregate>() -> FormerNames {
+        FormerNames { key: Former::of::<K>(K::id()), aggregate: Former::of::<A>(A::id()) }
+    }
+
+    /// Those of a view whose types are not known.
+    pub(super) const ANY: FormerNames = FormerNames { key: Former::Any, aggregate: Former::Any };
+
+    /// Whether this is the former name of a field's type.
+    pub(super) fn has(&self, field: &str, said: &str) -> bool {
+        match field {
+            "key" => self.key.is(said),
+            "aggregate" => self.aggregate.is(said),
+            _ => false,
+        }
     }
 }
 

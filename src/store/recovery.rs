@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::StoreConfig;
 use super::error::StoreError;
-use super::folder::Agreed;
+use super::folder::{Agreed, mismatch};
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
@@ -29,7 +29,10 @@ pub(super) fn open_part(
 ) -> Result<(Manifest, PartState), StoreError> {
     let path = layout.manifest(process);
     let (mut manifest, mut state) = match replayed {
-        Some(replayed) => (Manifest::resume(storage, &path, &replayed)?, replayed.state),
+        Some(mut replayed) => {
+            rename_types(&mut replayed.state, config);
+            (Manifest::resume(storage, &path, &replayed)?, replayed.state)
+        }
         None => (Manifest::create(storage, &path, &[])?, PartState::default()),
     };
     let mut records = Vec::new();
@@ -57,6 +60,17 @@ pub(super) fn open_part(
     append(&mut manifest, &mut state, records)?;
     sweep(storage, layout, process, &state)?;
     Ok((manifest, state))
+}
+
+/// Puts the ids of types in the place of what version 0.1 said. The definitions are the same, and the manifest is
+/// written anew in any case.
+fn rename_types(state: &mut PartState, config: &StoreConfig) {
+    for asked in &config.views {
+        let known = state.views.get_mut(&asked.name);
+        if let Some(known) = known.filter(|known| mismatch(&known.view, asked, config).is_none()) {
+            known.view = asked.clone();
+        }
+    }
 }
 
 /// The definitions that a part does not have, or has in an earlier edition.

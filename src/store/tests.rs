@@ -15,6 +15,7 @@ use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
 
 mod crash;
+mod former;
 mod inspect;
 mod rebuild;
 mod redefine;
@@ -35,7 +36,11 @@ impl Semigroup for N {
     }
 }
 
-impl Aggregate for N {}
+impl Aggregate for N {
+    fn id() -> String {
+        "n".to_owned()
+    }
+}
 
 const ROOT: &str = "/data";
 

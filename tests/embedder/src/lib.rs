@@ -56,4 +56,8 @@ impl Multiply<isize> for Load {
     }
 }
 
-impl Aggregate for Load {}
+impl Aggregate for Load {
+    fn id() -> String {
+        "load".to_owned()
+    }
+}
