@@ -23,7 +23,7 @@ use dayfold::serve::Query;
 use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::time::DayRange;
 use dayfold::view::View;
-use flight::{COLUMNS, Flight, Stats, measures, stats};
+use flight::{COLUMNS, Flight, MEASURES, Stats, measures, stats};
 
 /// Ports that are tried, from this one on.
 const PORTS: std::ops::Range<u16> = 8080..8180;
@@ -125,19 +125,23 @@ fn run(options: &Options) -> Result<(), EngineError> {
 
 /// The engine: a file that is played back, flights that programs send, three views, a folder.
 fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), EngineError> {
-    let view = |name: &str| -> Result<View, EngineError> {
+    let view = |name: &str, columns: &[&str]| -> Result<View, EngineError> {
         let view = View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input)?;
+        let view = view.key_columns(columns.iter().copied()).map_err(input)?;
+        let view = view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)?;
         view.grace_ms(3_600_000).map_err(input)
     };
     let every = Durability::Every(Duration::from_millis(10));
     let mut engine = Engine::new().data(&options.data).log(every, |flight: &Flight| flight.time);
-    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
-        Some((flight.time, flight.carrier.clone(), stats(flight)))
-    });
-    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
-        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
-    });
-    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
+    let by_carrier =
+        engine.view(view("by-carrier", &["carrier"])?, measures(), |flight: &Flight| {
+            Some((flight.time, flight.carrier.clone(), stats(flight)))
+        });
+    let by_route =
+        engine.view(view("by-route", &["origin", "dest"])?, measures(), |flight: &Flight| {
+            Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
+        });
+    let by_origin = engine.view(view("by-origin", &["origin"])?, measures(), |flight: &Flight| {
         Some((flight.time, flight.origin.clone(), stats(flight)))
     });
     let pusher = engine.live(LiveOptions::new(|flight: &Flight| flight.time));

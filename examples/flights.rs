@@ -101,6 +101,14 @@ impl Flight {
 type Stats = (Count, Maybe<Delay>, Maybe<Distinct>, Sum);
 type Delay = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
 
+/// What its parts are called, for those who look into the folder.
+const MEASURES: [&[&str]; 4] = [
+    &["flights"],
+    &["mean_delay", "least_delay", "worst_delay", "delay"],
+    &["aircraft"],
+    &["miles"],
+];
+
 fn stats(flight: &Flight) -> Stats {
     let delay = flight.delay.map(|d| (Mean::of(d), Min(d), Max(d), Quantiles::of(d)));
     let aircraft = (!flight.tailnum.is_empty()).then(|| Distinct::of(&flight.tailnum));
@@ -140,21 +148,25 @@ fn run(options: &Options) -> Result<(), EngineError> {
 /// The engine: a source, three views of it, a folder.
 fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
     let grace = parse_duration(&options.grace).map_err(input)?;
-    let view = |name: &str| -> Result<View, EngineError> {
+    let view = |name: &str, columns: &[&str]| -> Result<View, EngineError> {
         let view = View::new(name).and_then(|view| view.zone(&options.zone)).map_err(input)?;
+        let view = view.key_columns(columns.iter().copied()).map_err(input)?;
+        let view = view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)?;
         view.grace_ms(grace).map_err(input)
     };
     let measures = || Measures::none().with("flights", |stats: &Stats| Some(stats.0.0.into()));
     // What a machine that stops takes from the log can be read from the file again.
     let mut engine =
         Engine::new().data(&options.data).log(Durability::System, |flight: &Flight| flight.time);
-    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
-        Some((flight.time, flight.carrier.clone(), stats(flight)))
-    });
-    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
-        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
-    });
-    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
+    let by_carrier =
+        engine.view(view("by-carrier", &["carrier"])?, measures(), |flight: &Flight| {
+            Some((flight.time, flight.carrier.clone(), stats(flight)))
+        });
+    let by_route =
+        engine.view(view("by-route", &["origin", "dest"])?, measures(), |flight: &Flight| {
+            Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
+        });
+    let by_origin = engine.view(view("by-origin", &["origin"])?, measures(), |flight: &Flight| {
         Some((flight.time, flight.origin.clone(), stats(flight)))
     });
     let file = options.flights.clone();

@@ -2,6 +2,7 @@
 //!
 //!     cargo run --release --example flights -- --data /tmp/flights
 //!     cargo run --release --example inspect -- /tmp/flights
+//!     cargo run --release --example inspect -- /tmp/flights rows by-carrier --format csv
 //!
 //! It takes no lock and changes nothing, so it may look at a folder that a program is writing: it shows
 //! what had been committed when it read it.
@@ -12,6 +13,8 @@ mod folder;
 mod log;
 #[path = "inspect/page.rs"]
 mod page;
+#[path = "inspect/rows.rs"]
+mod rows;
 #[path = "inspect/unsealed.rs"]
 mod unsealed;
 #[path = "inspect/verify.rs"]
@@ -22,7 +25,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use dayfold::store::{self, Disk};
 use page::Page;
 use verify::Damage;
@@ -30,7 +33,7 @@ use verify::Damage;
 /// Shows what is in a data folder, and verifies the checksums of all that counts.
 ///
 /// Exits with 0 if all of it is whole; 1 if something is damaged or cannot be read; 2 if there is no data
-/// folder.
+/// folder, or not the view.
 #[derive(Parser)]
 struct Options {
     /// The data folder.
@@ -42,6 +45,14 @@ struct Options {
     /// Does not read files whole: checks no checksums but those of the manifests and commit records.
     #[arg(long)]
     no_verify: bool,
+    #[command(subcommand)]
+    command: Option<Shown>,
+}
+
+#[derive(Subcommand)]
+enum Shown {
+    /// Prints the rows of a view's sealed days, with the names of their columns. It needs no program that knows the view.
+    Rows(rows::Options),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +60,15 @@ fn main() -> ExitCode {
     if let Err(message) = check_folder(&options.folder) {
         eprintln!("error: {message}");
         return ExitCode::from(2);
+    }
+    if let Some(Shown::Rows(rows)) = &options.command {
+        return match rows::print(&options.folder, rows) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(rows::Failed(message, code)) => {
+                eprintln!("error: {message}");
+                ExitCode::from(code)
+            }
+        };
     }
     match show(&options) {
         Ok(true) => ExitCode::SUCCESS,

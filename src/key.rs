@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::schema::Column;
 use crate::schema::id::{TypeId, compose};
+use crate::schema::key::{columns_of, nullable, numbered, within};
 
 pub use dayfold_derive::Key;
 
@@ -98,6 +100,15 @@ pub trait Key:
     /// known to nobody else.
     fn id() -> String;
 
+    /// The columns that a key is shown as, with names within the key: a derived key has those of its fields, a tuple
+    /// numbers its parts, and a single value has none. A program gives others with
+    /// [`View::key_columns`](crate::view::View::key_columns).
+    ///
+    /// They are what [`Key::id`] says, unless said otherwise: there have to be as many, of the same kinds.
+    fn columns() -> Vec<Column> {
+        columns_of(&Self::id())
+    }
+
     /// XXH3-64 of the encoding.
     fn hash64(&self) -> u64 {
         thread_local! {
@@ -128,6 +139,18 @@ pub struct KeyError {
 #[doc(hidden)]
 pub fn composed_id(name: &str, parts: &[String]) -> String {
     compose(name, parts)
+}
+
+/// The columns of a field of that name; for `#[derive(Key)]`.
+#[doc(hidden)]
+pub fn field_columns<K: Key>(name: &str) -> Vec<Column> {
+    within(name, K::columns())
+}
+
+/// The columns of fields without names; for `#[derive(Key)]`.
+#[doc(hidden)]
+pub fn numbered_columns(fields: Vec<Vec<Column>>) -> Vec<Column> {
+    numbered(fields)
 }
 
 /// The encoding of a whole key.
@@ -357,6 +380,9 @@ impl<K: Key> Key for Option<K> {
     fn id() -> String {
         compose("option", &[K::id()])
     }
+    fn columns() -> Vec<Column> {
+        nullable(K::columns())
+    }
     fn heap_bytes(&self) -> usize {
         self.as_ref().map_or(0, Key::heap_bytes)
     }
@@ -373,6 +399,9 @@ macro_rules! tuple_key {
             }
             fn id() -> String {
                 compose("tuple", &[$( $part::id() ),*])
+            }
+            fn columns() -> Vec<Column> {
+                numbered(vec![$( $part::columns() ),*])
             }
             fn heap_bytes(&self) -> usize {
                 0 $( + self.$index.heap_bytes() )*
@@ -463,13 +492,16 @@ impl KeyRange {
     }
 }
 
-/// Checks the laws of [`Key`] on a sample, pairwise, and that the id is one.
+/// Checks the laws of [`Key`] on a sample, pairwise, that the id is one, and that the columns are as it says.
 ///
 /// # Panics
 /// With a message that names the law and the keys.
 pub fn check_key_laws<K: Key>(sample: &[K]) {
     let id = K::id();
     assert!(TypeId::parse(&id).is_some(), "'{id}' is no id: see Key::id");
+    let kinds =
+        |columns: Vec<Column>| columns.into_iter().map(|column| column.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(K::columns()), kinds(columns_of(&id)), "the columns of '{id}'");
     for a in sample {
         let bytes = encoded(a);
         let mut rest = bytes.as_slice();

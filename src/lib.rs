@@ -61,6 +61,8 @@
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
 //! - [`store`]: the data folder, its manifests, and how they are recovered
 //! - [`log`]: every accepted event, append-only, and what of it is committed
+//! - [`schema`]: what a view looks like without its Rust types: columns, kinds, values, ids
+//! - [`rows`]: rows of sealed days for programs that do not know the types, as CSV, JSON or a table
 //! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files, JSON lines, and records of your own source
@@ -84,6 +86,7 @@ pub mod import;
 pub mod key;
 pub mod log;
 mod moment;
+pub mod rows;
 pub mod schema;
 pub mod serve;
 pub mod source;

@@ -1,6 +1,7 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
 
+use crate::schema::names::is_column_name;
 use crate::time::{Calendar, DAY_MS, Day, EventTime, TimeError};
 
 /// The definition of a view: a name, a calendar, a grace, and bounds.
@@ -15,6 +16,8 @@ pub struct View {
     skew: i64,
     limits: Limits,
     definition: String,
+    key_columns: Option<Vec<String>>,
+    measure_names: Vec<Vec<String>>,
 }
 
 /// Whether a view may have this name. It names a folder, on any file system.
@@ -39,6 +42,8 @@ impl View {
             skew: 0,
             limits: Limits::default(),
             definition: String::new(),
+            key_columns: None,
+            measure_names: Vec::new(),
         })
     }
 
@@ -89,6 +94,50 @@ impl View {
     /// The words of [`View::defined_as`].
     pub fn definition(&self) -> &str {
         &self.definition
+    }
+
+    /// The same view, with names for the columns of its key, in order: for keys that are one value or a tuple, in
+    /// the place of `key`, or of `key_1`, `key_2`. A key that is a vector has as many columns as there are names.
+    ///
+    /// A data folder keeps the names for those who look into it. They may be others in the next run.
+    ///
+    /// # Errors
+    /// [`ViewError::Column`] if a name is none, is taken, or comes twice. That there are as many as the key has columns
+    /// is checked when the type of the key is known.
+    pub fn key_columns(
+        mut self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<View, ViewError> {
+        self.key_columns = Some(column_names(names)?);
+        Ok(self)
+    }
+
+    /// The same view, with names for its measures: a list of names for each part of a tuple of aggregates, or one list.
+    /// A part has one name, which is in front of the names of its aggregates if there are several, or a
+    /// name for each of them; a vector has a name for each element, and none of it is shown without.
+    ///
+    /// `(Count, Maybe<(Mean, Quantiles)>)` with `[["trips"], ["delay"]]` has the measures `trips`, `delay_mean` with
+    /// `delay_mean_sum` and `delay_mean_count`, `delay_p50`, `delay_p99` and `delay_sketch`.
+    ///
+    /// # Errors
+    /// [`ViewError::Column`] if a name is none, is taken, or comes twice in a list. That there are as many as the aggregate
+    /// needs is checked when its type is known.
+    pub fn measure_names(
+        mut self,
+        parts: impl IntoIterator<Item = impl IntoIterator<Item = impl Into<String>>>,
+    ) -> Result<View, ViewError> {
+        self.measure_names = parts.into_iter().map(column_names).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// The names of [`View::key_columns`].
+    pub(crate) fn names_of_key(&self) -> Option<&[String]> {
+        self.key_columns.as_deref()
+    }
+
+    /// The names of [`View::measure_names`].
+    pub(crate) fn names_of_measures(&self) -> &[Vec<String>] {
+        &self.measure_names
     }
 
     /// The same view with other bounds.
@@ -202,6 +251,20 @@ impl Default for Limits {
     }
 }
 
+/// Names of columns, each once.
+fn column_names(
+    names: impl IntoIterator<Item = impl Into<String>>,
+) -> Result<Vec<String>, ViewError> {
+    let names: Vec<String> = names.into_iter().map(Into::into).collect();
+    for (at, name) in names.iter().enumerate() {
+        let is_twice = names[..at].iter().any(|other| other == name);
+        if is_twice || !is_column_name(name) {
+            return Err(ViewError::Column { name: name.clone() });
+        }
+    }
+    Ok(names)
+}
+
 /// A bound that was met: nothing of the tick at which it was met is shown, and nothing later.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -225,6 +288,15 @@ pub enum ViewError {
     /// The name cannot name a folder everywhere.
     #[error("'{name}' is not a name of a view: expected 1 to 64 of a-z, 0-9, - and _")]
     Name {
+        /// What was given.
+        name: String,
+    },
+    /// The name cannot name a column.
+    #[error(
+        "'{name}' is not a name of a column: expected 1 to 128 bytes without control characters, other than \
+         'day' and 'sealed', and once"
+    )]
+    Column {
         /// What was given.
         name: String,
     },

@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles, Sum};
 use dayfold::engine::{Measures, ViewHandle};
 use dayfold::key::KeyRange;
+use dayfold::rows::{RowOptions, SealedRows};
+use dayfold::schema::{Column, Kind};
 use dayfold::serve::Query;
 use dayfold::source::{CsvOptions, CsvSource, Input, Row};
+use dayfold::store::{self, Disk};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
@@ -228,6 +231,7 @@ fn the_example_prints_the_same_on_any_number_of_workers_and_processes() {
         let folder = tempfile::tempdir().unwrap();
         let (stdout, out) = run(folder.path(), &["-w", workers]);
         assert!(out == NEW_YORK, "-w {workers}: --out differs from the right answers");
+        check_inspected(&folder.path().join("data"));
         outputs.push(stdout);
         if workers == "3" {
             // A second run starts from the sealed days.
@@ -242,6 +246,55 @@ fn the_example_prints_the_same_on_any_number_of_workers_and_processes() {
         assert!(first.contains(line), "'{line}' in {first}");
     }
     outputs.iter().for_each(|other| assert_eq!(*other, first));
+}
+
+/// What is read of its folder without its types: the same rows, under the names that it gave.
+fn check_inspected(data: &Path) {
+    let report = store::inspect(&Disk, data).unwrap();
+    let view = report.views.iter().find(|view| view.record.name == "by-carrier").unwrap();
+    let rows = SealedRows::new(&Disk, view, RowOptions::default());
+    let names: Vec<String> = rows.columns().into_iter().map(|column| column.name).collect();
+    let expected = "day carrier flights mean_delay mean_delay_sum mean_delay_count least_delay worst_delay \
+                    delay_p50 delay_p99 aircraft miles sealed";
+    assert_eq!(names.join(" "), expected);
+    let mut found = Vec::new();
+    let each =
+        rows.each(&mut |row| {
+            let cells: Vec<String> = row.iter().map(ToString::to_string).collect();
+            let [
+                day,
+                carrier,
+                flights,
+                _,
+                sum,
+                count,
+                least,
+                worst,
+                p50,
+                p99,
+                aircraft,
+                miles,
+                sealed,
+            ] = &cells[..]
+            else {
+                panic!("{cells:?}");
+            };
+            assert_eq!(sealed, "true");
+            // Without delays there are none to add up, and without numbers of tails no aircraft: null, where the other says 0.
+            let [count, sum, aircraft] = [count, sum, aircraft].map(|cell| match cell.as_str() {
+                "" => "0",
+                number => number,
+            });
+            found.push(format!(
+            "{day},{carrier},{flights},{count},{sum},{least},{worst},{p50},{p99},{aircraft},{miles}"
+        ));
+            Ok(())
+        });
+    each.unwrap();
+    compare(&found, NEW_YORK);
+    let routes = report.views.iter().find(|view| view.record.name == "by-route").unwrap();
+    let key = &routes.schema.as_ref().unwrap().key;
+    assert_eq!(key, &[Column::new("origin", Kind::Text), Column::new("dest", Kind::Text)]);
 }
 
 #[test]

@@ -201,6 +201,163 @@ fn a_folder_of_version_0_1_is_shown_and_goes_on() {
     inspect(&data, &[], 0, &ids);
 }
 
+/// Standard output of `rows`.
+#[track_caller]
+fn rows(data: &Path, args: &str) -> String {
+    let args = args.split_whitespace();
+    let ran = Command::new(program("inspect")).arg(data).arg("rows").args(args).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+const SENSORS: &str = "\
+day,site,plot,events,temperature_mean,temperature_mean_sum,temperature_mean_count,temperature_min,\
+temperature_max,temperature_p50,temperature_p99,badge_distinct,sealed
+2024-03-01,north,1,3,1.41666667,4.25,3,-1.25,3.5,2.00,3.50,3,true
+2024-03-01,\"so,uth\",2,1,,,,,,,,,true
+2024-03-02,north,2,1,7.000000,7,1,7,7,7,7,1,true
+2024-03-04,north,1,1,8.0000000,8.0,1,8.0,8.0,8.0,8.0,1,true
+2024-03-09,north,1,1,9.000000,9,1,9,9,9,9,1,true
+";
+
+/// With another number of workers in between, and an amended day: each row once, as the newest revision has it.
+#[test]
+fn rows_are_printed_without_the_program() {
+    let (_place, data) = former_folder();
+    let events = "day,key,count,sealed\n2024-03-01,\"[\"\"north\"\",\"\"1\"\"]\",3,true\n";
+    let found = rows(&data, "replay --format csv");
+    assert!(found.starts_with(events), "a folder of version 0.1 has ids and no names: {found}");
+    for workers in ["3", "2"] {
+        let columns = "--key site --key plot --value temperature --distinct badge";
+        let ran = Command::new(program("replay"))
+            .args([&data.join("sensors.csv"), Path::new("--data"), &data])
+            .args(["--time", "when", "-w", workers])
+            .args(columns.split(' '))
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        assert_eq!(rows(&data, "replay --format csv"), SENSORS);
+    }
+    let before = contents(&data);
+    let lines = |args: &str| rows(&data, &format!("replay --format csv {args}")).lines().count();
+    assert_eq!(lines("--from 2024-03-02 --to 2024-03-04"), 3, "both included");
+    assert_eq!(lines("--from 2025-01-01"), 1);
+    assert_eq!(lines("--from 2024-03-02 --to 2024-03-01"), 1);
+    let header = rows(&data, "replay --format csv --sketches");
+    assert!(
+        header.contains(",temperature_sketch,badge_distinct,badge_distinct_sketch,"),
+        "{header}"
+    );
+    let json = rows(&data, "replay --format json --to 2024-03-01");
+    let first = r#"{"day":"2024-03-01","site":"north","plot":"1","events":3,"temperature_mean":"1.41666667","#;
+    assert!(json.contains(first), "{json}");
+    assert!(
+        json.contains(r#""site":"so,uth","plot":"2","events":1,"temperature_mean":null,"#),
+        "{json}"
+    );
+    let table = rows(&data, "replay --to 2024-03-01");
+    assert!(table.contains("2024-03-01  so,uth  2          1                 -"), "{table}");
+    assert!(contents(&data) == before, "it has changed the folder");
+    inspect(&data, &[], 0, &["columns site, plot, events, temperature_mean,"]);
+}
+
+#[test]
+fn rows_of_what_is_not_there_or_damaged() {
+    let (_place, data) = folder();
+    let rows = ["rows", "replay", "--format", "csv"];
+    inspect(&data, &["rows", "other"], 2, &["has no view 'other': expected one of replay"]);
+    let whole = inspect(&data, &rows, 0, &["1970-01-02,b,1,true"]);
+    damage(&file(&data, "views/replay/1970-01-05/"));
+    let found = inspect(&data, &rows, 1, &["is damaged at byte", "1970-01-02,b,1,true"]);
+    assert!(!found.contains("1970-01-05,") && whole.contains("1970-01-05,"), "{found}");
+}
+
+mod own {
+    use dayfold::aggregate::{Aggregate, IsZero, Semigroup};
+    use dayfold::key::{Key, KeyError};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(
+        Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, dayfold::Key,
+    )]
+    pub(super) struct Sensor {
+        pub(super) site: String,
+        pub(super) number: Option<u32>,
+    }
+
+    /// Its encoding is nobody else's.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub(super) struct Letter(pub(super) u8);
+
+    impl Key for Letter {
+        fn encode(&self, out: &mut Vec<u8>) {
+            out.push(self.0);
+        }
+        fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
+            let (first, rest) = bytes.split_first().ok_or(KeyError { expected: "letter" })?;
+            *bytes = rest;
+            Ok(Letter(*first))
+        }
+        fn id() -> String {
+            "letter".to_owned()
+        }
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    pub(super) struct Bits(pub(super) u8);
+
+    impl IsZero for Bits {
+        fn is_zero(&self) -> bool {
+            self.0 == 0
+        }
+    }
+
+    impl Semigroup for Bits {
+        fn plus_equals(&mut self, other: &Bits) {
+            self.0 |= other.0;
+        }
+    }
+
+    impl Aggregate for Bits {
+        fn id() -> String {
+            "bits".to_owned()
+        }
+    }
+}
+
+/// Structs as keys have the names of their fields; what only the program can read is said to be so.
+#[test]
+fn rows_of_types_of_ones_own() {
+    use dayfold::aggregate::{Count, Max};
+    use dayfold::engine::{LiveOptions, Measures};
+    use dayfold::view::View;
+
+    let place = tempfile::tempdir().unwrap();
+    let mut engine = dayfold::Engine::<i64>::new();
+    let view = |name: &str| View::new(name).unwrap();
+    engine.view(view("sensors"), Measures::none(), |&n| {
+        let key = own::Sensor { site: "é".to_owned(), number: (n > 0).then_some(n as u32) };
+        Some((0, key, (Count::one(), Max(n))))
+    });
+    engine.view(view("bits"), Measures::none(), |&n| {
+        Some((0, own::Letter(b'a' + n as u8), (Count::one(), own::Bits(1 << n))))
+    });
+    let pusher = engine.live(LiveOptions::new(|_: &i64| 0));
+    let running = engine.data(place.path()).start(dayfold::Cluster::workers(2)).unwrap();
+    pusher.push(vec![0, 1, 0]).unwrap();
+    drop(pusher);
+    running.finish().unwrap();
+
+    let expected = "day,site,number,count,max,sealed\n\
+        1970-01-01,é,,2,0,true\n1970-01-01,é,1,1,1,true\n";
+    assert_eq!(rows(place.path(), "sensors --format csv"), expected);
+    let expected = "day,key,sealed\n1970-01-01,a,true\n1970-01-01,b,true\n";
+    assert_eq!(rows(place.path(), "bits --format csv"), expected);
+    let says =
+        "the measures of view 'bits' are of a type that is not known here, 'tuple(count,bits)'";
+    inspect(place.path(), &["rows", "bits"], 0, &[says]);
+}
+
 #[test]
 fn without_a_data_folder() {
     let place = tempfile::tempdir().unwrap();

@@ -90,6 +90,17 @@ fn ids_of_derived_keys() {
 }
 
 #[test]
+fn columns_of_derived_keys() {
+    let names = |columns: Vec<dayfold::schema::Column>| {
+        columns.into_iter().map(|column| column.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Route::columns()), ["origin", "destination", "stops"]);
+    assert_eq!(names(Meters::columns()), [""], "of a tuple of one there is no name");
+    assert_eq!(names(Tagged::<Pair>::columns()), ["1", "2_left", "2_right"]);
+    assert!(Everything::columns().is_empty());
+}
+
+#[test]
 fn laws_of_options() {
     check_key_laws(&[None, Some(0u8), Some(255)]);
     let texts = ["", "\0", "a"].map(|text| Some(text.to_owned()));

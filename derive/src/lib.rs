@@ -11,6 +11,8 @@ use syn::{Data, DeriveInput, Error, Fields, Index, LitStr, Member, parse_macro_i
 /// The encoding keeps the order of a derived `Ord`, which is that of the fields as they are written. To
 /// reorder, add or remove a field makes another key, which a data folder refuses. To rename one does not.
 ///
+/// The columns of the key have the names of the fields.
+///
 /// The id of the key is the struct's name with the ids of its fields: `Sensor(text,u32)`. Modules do not matter.
 /// A struct that is renamed keeps its id, and the folders that have it, with the attribute
 /// `#[key(id = "Sensor")]`. `#[key(id = "tuple")]` is for a struct that takes the place of a tuple.
@@ -37,6 +39,16 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
     };
     let name = &input.ident;
     let id = id_name(input)?;
+    let columns = match &data.fields {
+        Fields::Named(fields) => {
+            let names = fields.named.iter().filter_map(|f| f.ident.as_ref());
+            let names: Vec<String> = names.map(|name| name.unraw().to_string()).collect();
+            quote!([ #( ::dayfold::key::field_columns::<#types>(#names) ),* ].concat())
+        }
+        Fields::Unnamed(_) | Fields::Unit => quote! {
+            ::dayfold::key::numbered_columns(::std::vec![ #( <#types as ::dayfold::Key>::columns() ),* ])
+        },
+    };
     let mut generics = input.generics.clone();
     for parameter in input.generics.type_params() {
         let parameter = &parameter.ident;
@@ -55,6 +67,9 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
             }
             fn id() -> ::std::string::String {
                 ::dayfold::key::composed_id(#id, &[ #( <#types as ::dayfold::Key>::id() ),* ])
+            }
+            fn columns() -> ::std::vec::Vec<::dayfold::schema::Column> {
+                #columns
             }
             fn heap_bytes(&self) -> usize {
                 0 #( + ::dayfold::Key::heap_bytes(&self.#members) )*

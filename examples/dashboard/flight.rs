@@ -86,6 +86,14 @@ impl Flight {
 pub(crate) type Stats = (Count, Maybe<Delay>, Maybe<Distinct>, Sum);
 type Delay = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
 
+/// What its parts are called, for those who look into the folder.
+pub(crate) const MEASURES: [&[&str]; 4] = [
+    &["flights"],
+    &["mean_delay", "least_delay", "worst_delay", "delay"],
+    &["aircraft"],
+    &["miles"],
+];
+
 pub(crate) fn stats(flight: &Flight) -> Stats {
     let delay = flight.delay.map(|d| (Mean::of(d), Min(d), Max(d), Quantiles::of(d)));
     let aircraft = (!flight.tailnum.is_empty()).then(|| Distinct::of(&flight.tailnum));

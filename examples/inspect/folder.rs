@@ -55,6 +55,12 @@ pub(crate) fn view(page: &mut Page, view: &ViewReport, each: bool) {
     page.named("zone", &record.zone);
     page.named("key", &short(&record.key));
     page.named("aggregate", &short(&record.aggregate));
+    if let Some(schema) = &view.schema {
+        let key = schema.key.iter().map(|column| &column.name);
+        let measures = schema.measures.iter().map(|measure| &measure.name);
+        let columns: Vec<_> = key.chain(measures).map(String::as_str).collect();
+        page.named("columns", &columns.join(", "));
+    }
     if !record.definition.is_empty() {
         page.named("definition", &record.definition);
     }

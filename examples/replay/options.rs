@@ -126,7 +126,7 @@ impl Options {
         let grace =
             parse_duration(&self.grace).map_err(|error| input(format_args!("--grace: {error}")))?;
         let zone_error = |error| input(format_args!("--zone: {error}"));
-        let view = View::new("replay").map_err(input)?;
+        let view = self.named(View::new("replay").map_err(input)?);
         let view = view.zone(&self.zone).map_err(zone_error)?.grace_ms(grace).map_err(input)?;
         Ok(view.defined_as(&self.definition()))
     }
@@ -141,6 +141,15 @@ impl Options {
         names.extend(self.value.iter().flat_map(of_value));
         names.extend(self.distinct.iter().map(|column| format!("{column}_distinct")));
         names
+    }
+
+    /// The view with the names of its columns, for those who look into the data folder. Some names of a file cannot be
+    /// names of a table, such as empty ones: then the folder has none.
+    fn named(&self, view: View) -> View {
+        let distinct = self.distinct.iter().map(|column| format!("{column}_distinct")).collect();
+        let named = view.clone().key_columns(&self.key);
+        let measures = [vec!["events".to_owned()], self.value.clone(), distinct];
+        named.and_then(|view| view.measure_names(measures)).unwrap_or(view)
     }
 
     /// What sealed days are made of, for the data folder: all options that decide on their content,

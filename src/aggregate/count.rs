@@ -4,6 +4,8 @@ use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
+use crate::schema::shape::additive;
+use crate::schema::{Kind, Presented, Shape, Value};
 
 /// How many events.
 ///
@@ -55,6 +57,14 @@ super::multiply!(Count(i64) by i32, i64, isize);
 impl Aggregate for Count {
     fn id() -> String {
         "count".to_owned()
+    }
+
+    fn shape() -> Shape {
+        Shape::one("count", additive(Kind::Integer))
+    }
+
+    fn present(state: Option<&Count>, out: &mut Presented<'_>) {
+        out.put(|| Value::or_null(state.map(|count| Value::Integer(count.0.into()))));
     }
 }
 

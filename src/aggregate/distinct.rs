@@ -10,6 +10,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Aggregate, sketch_format, sorted};
+use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
 /// The binary logarithm of the number of registers: a standard error of 1.04/√8192 = 1.15 %.
 ///
@@ -213,6 +214,17 @@ impl Semigroup for Distinct {
 impl Aggregate for Distinct {
     fn id() -> String {
         "distinct".to_owned()
+    }
+
+    fn shape() -> Shape {
+        let (count, sketch) =
+            (Measure::new("", Kind::Integer), Measure::new("sketch", Kind::Bytes));
+        Shape::of("distinct", [count, sketch])
+    }
+
+    fn present(state: Option<&Distinct>, out: &mut Presented<'_>) {
+        out.put(|| Value::or_null(state.map(|distinct| Value::Integer(distinct.rounded().into()))));
+        out.put(|| Value::or_null(state.map(|distinct| Value::Bytes(distinct.to_sketch_bytes()))));
     }
 
     fn heap_bytes(&self) -> usize {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Scalar};
 use crate::schema::id::compose;
+use crate::schema::{Measure, Presented, Shape, Value};
 
 /// The least value.
 ///
@@ -43,6 +44,14 @@ macro_rules! extreme {
         impl<T: Scalar> Aggregate for $name<T> {
             fn id() -> String {
                 compose($id, &[T::id()])
+            }
+
+            fn shape() -> Shape {
+                Shape::one($id, Measure::new("", T::KIND))
+            }
+
+            fn present(state: Option<&Self>, out: &mut Presented<'_>) {
+                out.put(|| Value::or_null(state.map(|state| state.0.value())));
             }
 
             #[inline]

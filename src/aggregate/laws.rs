@@ -3,11 +3,13 @@
 use std::cmp::Ordering;
 
 use super::Aggregate;
+use crate::schema::Presented;
 use crate::schema::id::TypeId;
 
 /// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by
 /// `cmp` and by the bytes of [`bincode`], a state that says it is zero is the identity, a state
-/// survives serialization, and the id is one.
+/// survives serialization, and the id is one; and the values that a state presents are those of
+/// its measures.
 ///
 /// Every triple of the sample is tried, so a dozen states are a good sample: the extremes, states of
 /// one event, states large enough to have changed their form. States that never meet in one view, such
@@ -19,6 +21,7 @@ pub fn check_laws<A: Aggregate>(sample: &[A]) {
     let id = A::id();
     assert!(TypeId::parse(&id).is_some(), "'{id}' is no id: see Aggregate::id");
     for a in sample {
+        check_presented(a);
         check_round_trip(a);
         for b in sample {
             let sum = plus(a, b);
@@ -55,6 +58,24 @@ fn check_round_trip<A: Aggregate>(state: &A) {
     match bincode::deserialize::<A>(&written) {
         Ok(read) => check_same("read(write(a)) = a", &read, state, &[state]),
         Err(error) => panic!("read(write(a)) = a is broken: {error}, from {state:?}"),
+    }
+}
+
+/// The values are those of the measures, of their kinds, and only null where that may be.
+#[track_caller]
+fn check_presented<A: Aggregate>(state: &A) {
+    let measures = A::shape().unnamed();
+    for state in [Some(state), None] {
+        let mut out = Presented::new(&[], None);
+        A::present(state, &mut out);
+        assert_eq!(out.values().len(), measures.len(), "as many values as measures, of {state:?}");
+        for (value, measure) in out.values().iter().zip(&measures) {
+            let is_kind = match value.kind() {
+                Some(kind) => kind == measure.kind,
+                None => measure.nullable || state.is_none(),
+            };
+            assert!(is_kind, "{value:?} is no value of {measure:?}, of {state:?}");
+        }
     }
 }
 

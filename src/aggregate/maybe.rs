@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
 use crate::schema::id::compose;
+use crate::schema::{Presented, Shape};
 
 /// An aggregate, or none: no event had a value. `Maybe(None)` is the identity of ⊕.
 ///
@@ -54,6 +55,14 @@ impl<A: Semigroup> Monoid for Maybe<A> {
 impl<A: Aggregate> Aggregate for Maybe<A> {
     fn id() -> String {
         compose("maybe", &[A::id()])
+    }
+
+    fn shape() -> Shape {
+        A::shape().nullable()
+    }
+
+    fn present(state: Option<&Maybe<A>>, out: &mut Presented<'_>) {
+        A::present(state.and_then(|state| state.0.as_ref()), out);
     }
 
     #[inline]

@@ -6,7 +6,10 @@ use std::num::NonZeroU64;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
+use super::decimal::step;
 use super::{Aggregate, Decimal, DecimalSum};
+use crate::schema::shape::additive;
+use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
 /// Digits that a mean is printed with beyond the scale of its values.
 const MORE_DIGITS: u32 = 6;
@@ -37,6 +40,13 @@ impl Mean {
     #[inline]
     pub fn count(self) -> u64 {
         self.count.get()
+    }
+
+    /// The mean as it is printed, with nine digits after the point at most; `None` if it is too large for a decimal.
+    pub fn rounded(self) -> Option<Decimal> {
+        let digits = (u32::from(self.sum.scale()) + MORE_DIGITS).min(9) as u8;
+        let units: i128 = self.to_string_with(digits.into()).replace('.', "").parse().ok()?;
+        Some(Decimal::from_billionths(units.checked_mul(step(digits).into())?, digits))
     }
 
     /// The mean with exactly `digits` digits after the point, rounded half to even.
@@ -72,6 +82,21 @@ impl Aggregate for Mean {
     fn id() -> String {
         "mean".to_owned()
     }
+
+    fn shape() -> Shape {
+        let (sum, count) = (additive(Kind::Decimal), additive(Kind::Integer));
+        let named = |name: &str, measure| Measure { name: name.to_owned(), ..measure };
+        let mean = Measure::new("", Kind::Decimal);
+        Shape::of("mean", [mean, named("sum", sum), named("count", count)])
+    }
+
+    fn present(state: Option<&Mean>, out: &mut Presented<'_>) {
+        out.put(|| {
+            Value::or_null(state.map(|mean| mean.rounded().map_or(Value::Null, Value::Decimal)))
+        });
+        out.put(|| Value::or_null(state.map(|mean| Value::Decimal(mean.sum()))));
+        out.put(|| Value::or_null(state.map(|mean| Value::Integer(mean.count().into()))));
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +121,12 @@ mod tests {
     #[test]
     fn means_are_exact_until_printed() {
         assert_eq!(mean_of(&["1", "2"]).to_string(), "1.500000");
+        assert_eq!(
+            mean_of(&["1", "2"]).rounded().map(|mean| mean.to_string()).as_deref(),
+            Some("1.500000")
+        );
+        let fine = mean_of(&["-0.00001", "0", "0"]).rounded();
+        assert_eq!(fine.map(|mean| mean.to_string()).as_deref(), Some("-0.000003333"));
         assert_eq!(mean_of(&["1.0", "0", "0"]).to_string(), "0.3333333");
         assert_eq!(mean_of(&["-1", "1"]).to_string(), "0.000000");
         assert_eq!(mean_of(&["1", "2"]).to_string_with(0), "2");

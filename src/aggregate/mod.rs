@@ -21,6 +21,7 @@
 //!
 //! ```
 //! use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
+//! use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
 //! use serde::{Deserialize, Serialize};
 //!
 //! /// One bit for each day of the week, Monday in the lowest.
@@ -50,6 +51,12 @@
 //!     fn id() -> String {
 //!         "weekdays".to_owned()
 //!     }
+//!     fn shape() -> Shape {
+//!         Shape::one("weekdays", Measure::new("", Kind::Integer))
+//!     }
+//!     fn present(state: Option<&Weekdays>, out: &mut Presented<'_>) {
+//!         out.put(|| Value::or_null(state.map(|days| Value::Integer(days.0.count_ones().into()))));
+//!     }
 //! }
 //!
 //! laws::check_laws(&[Weekdays(0), Weekdays::of(0), Weekdays::of(1), Weekdays(0b110_0000)]);
@@ -78,6 +85,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::id::compose;
+use crate::schema::{Presented, Shape};
 
 pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 
@@ -114,6 +122,19 @@ pub trait Aggregate:
     /// of letters, digits, `_`, `-` and `.`, with what it depends on in parentheses: `weekdays`, `top(10)`.
     fn id() -> String;
 
+    /// The measures that a state is shown as, without a program that knows the type. None, unless said otherwise.
+    ///
+    /// Those of this crate's aggregates are of their kinds; a tuple has those of its parts. The view may give names
+    /// to them: see [`View::measure_names`](crate::view::View::measure_names).
+    fn shape() -> Shape {
+        Shape::none()
+    }
+
+    /// Puts the values of the measures, in the order of the [shape](Aggregate::shape); of no state, nulls: as many.
+    fn present(state: Option<&Self>, out: &mut Presented<'_>) {
+        let _ = (state, out);
+    }
+
     /// Bytes of heap that the state holds, for bounds on memory.
     fn heap_bytes(&self) -> usize {
         0
@@ -143,6 +164,14 @@ macro_rules! tuple_aggregate {
                 compose("tuple", &[$( $part::id() ),*])
             }
 
+            fn shape() -> Shape {
+                Shape::parts([$( $part::shape() ),*])
+            }
+
+            fn present(state: Option<&Self>, out: &mut Presented<'_>) {
+                $( $part::present(state.map(|state| &state.$index), out); )*
+            }
+
             #[inline]
             fn heap_bytes(&self) -> usize {
                 0 $( + self.$index.heap_bytes() )*
@@ -160,6 +189,17 @@ tuple_aggregate!(A.0, B.1, C.2, D.3);
 impl<A: Aggregate> Aggregate for Vec<A> {
     fn id() -> String {
         compose("list", &[A::id()])
+    }
+
+    /// As many as the view has names for.
+    fn shape() -> Shape {
+        Shape::list(A::shape())
+    }
+
+    fn present(state: Option<&Self>, out: &mut Presented<'_>) {
+        for at in 0..out.list(state.map(Vec::len)) {
+            A::present(state.and_then(|state| state.get(at)), out);
+        }
     }
 
     fn heap_bytes(&self) -> usize {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::buckets::{Units, bucket, middle, rounded};
 use super::sorted::{self, Entry, Run};
 use super::{Aggregate, Decimal};
+use crate::batch::codec;
+use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
 /// The most values that are kept exactly.
 const MOST_EXACT: u64 = 1_000;
@@ -104,6 +106,13 @@ impl Quantiles {
             Form::Buckets(buckets) => buckets.value_at(rank, self.count, self.scale)?,
         };
         Some(Decimal::from_billionths(units, self.scale))
+    }
+
+    /// The state as it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        codec::encode(self, &mut bytes).expect("a state holds nothing that cannot be encoded");
+        bytes
     }
 }
 
@@ -231,6 +240,19 @@ impl Form {
 impl Aggregate for Quantiles {
     fn id() -> String {
         "quantiles".to_owned()
+    }
+
+    fn shape() -> Shape {
+        let quantile = |name: &str| Measure::new(name, Kind::Decimal);
+        Shape::of("", [quantile("p50"), quantile("p99"), Measure::new("sketch", Kind::Bytes)])
+    }
+
+    fn present(state: Option<&Quantiles>, out: &mut Presented<'_>) {
+        for percent in [50, 99] {
+            let quantile = |state: &Quantiles| state.quantile(percent, 100).map(Value::Decimal);
+            out.put(|| Value::or_null(state.and_then(quantile)));
+        }
+        out.put(|| Value::or_null(state.map(|state| Value::Bytes(state.to_bytes()))));
     }
 
     fn heap_bytes(&self) -> usize {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Decimal;
+use crate::schema::{Kind, Value};
 use crate::time::Day;
 
 /// A value that [`Min`](super::Min) and [`Max`](super::Max) keep: integers, `bool`, `String`, bytes, [`Decimal`],
@@ -18,6 +19,12 @@ pub trait Scalar:
     /// The id of what is written of a value: see [`Aggregate::id`](super::Aggregate::id).
     fn id() -> String;
 
+    /// The kind of the column that it is shown in.
+    const KIND: Kind;
+
+    /// The value, as it is shown.
+    fn value(&self) -> Value;
+
     /// Bytes of heap that the value holds, for bounds on memory.
     #[inline]
     fn heap_bytes(&self) -> usize {
@@ -26,37 +33,61 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($($type:ty: $id:literal),*) => { $(
+    ($($type:ty: $id:literal, $kind:ident, |$value:ident| $shown:expr;)*) => { $(
         impl Scalar for $type {
             fn id() -> String {
                 $id.to_owned()
+            }
+
+            const KIND: Kind = Kind::$kind;
+
+            fn value(&self) -> Value {
+                let $value = *self;
+                Value::$kind($shown)
             }
         }
     )* };
 }
 
-scalar!(u8: "u8", u16: "u16", u32: "u32", u64: "u64", u128: "u128");
-scalar!(i8: "i8", i16: "i16", i32: "i32", i64: "i64", i128: "i128");
-scalar!(bool: "bool", Decimal: "decimal", Day: "date");
-
-impl Scalar for String {
-    fn id() -> String {
-        "text".to_owned()
-    }
-
-    #[inline]
-    fn heap_bytes(&self) -> usize {
-        self.capacity()
-    }
+scalar! {
+    u8: "u8", Integer, |number| number.into();
+    u16: "u16", Integer, |number| number.into();
+    u32: "u32", Integer, |number| number.into();
+    u64: "u64", Integer, |number| number.into();
+    // Not every one is an integer of 127 bits and a sign.
+    u128: "u128", Text, |number| number.to_string();
+    i8: "i8", Integer, |number| number.into();
+    i16: "i16", Integer, |number| number.into();
+    i32: "i32", Integer, |number| number.into();
+    i64: "i64", Integer, |number| number.into();
+    i128: "i128", Integer, |number| number;
+    bool: "bool", Boolean, |is_so| is_so;
+    Decimal: "decimal", Decimal, |number| number;
+    Day: "date", Date, |day| day;
 }
 
-impl Scalar for Vec<u8> {
-    fn id() -> String {
-        "bytes".to_owned()
-    }
+macro_rules! on_the_heap {
+    ($($type:ty: $id:literal, $kind:ident;)*) => { $(
+        impl Scalar for $type {
+            fn id() -> String {
+                $id.to_owned()
+            }
 
-    #[inline]
-    fn heap_bytes(&self) -> usize {
-        self.capacity()
-    }
+            const KIND: Kind = Kind::$kind;
+
+            fn value(&self) -> Value {
+                Value::$kind(self.clone())
+            }
+
+            #[inline]
+            fn heap_bytes(&self) -> usize {
+                self.capacity()
+            }
+        }
+    )* };
+}
+
+on_the_heap! {
+    String: "text", Text;
+    Vec<u8>: "bytes", Bytes;
 }

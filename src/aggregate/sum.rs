@@ -4,6 +4,8 @@ use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Decimal};
+use crate::schema::shape::additive;
+use crate::schema::{Kind, Presented, Shape, Value};
 
 /// The exact sum of integers.
 ///
@@ -79,6 +81,14 @@ impl Aggregate for Sum {
     fn id() -> String {
         "sum".to_owned()
     }
+
+    fn shape() -> Shape {
+        Shape::one("sum", additive(Kind::Integer))
+    }
+
+    fn present(state: Option<&Sum>, out: &mut Presented<'_>) {
+        out.put(|| Value::or_null(state.map(|sum| Value::Integer(sum.0))));
+    }
 }
 
 /// The exact sum of decimals, and the largest scale among them.
@@ -137,6 +147,14 @@ impl Semigroup for DecimalSum {
 impl Aggregate for DecimalSum {
     fn id() -> String {
         "decimal-sum".to_owned()
+    }
+
+    fn shape() -> Shape {
+        Shape::one("sum", additive(Kind::Decimal))
+    }
+
+    fn present(state: Option<&DecimalSum>, out: &mut Presented<'_>) {
+        out.put(|| Value::or_null(state.map(|sum| Value::Decimal(sum.value()))));
     }
 }
 

@@ -17,6 +17,12 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> bincode::Result<T> {
     bincode::DefaultOptions::new().with_limit(bytes.len() as u64).deserialize(bytes)
 }
 
+/// Decodes a value from the front of `bytes` and moves past it, bounded in the same way.
+pub(crate) fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> bincode::Result<T> {
+    let options = bincode::DefaultOptions::new().with_limit(bytes.len() as u64);
+    options.allow_trailing_bytes().deserialize_from(bytes)
+}
+
 /// Appends `value` in groups of seven bits, the least first; the top bit says that more follow.
 pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {

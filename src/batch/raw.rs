@@ -47,6 +47,11 @@ impl RawBatch {
         }
     }
 
+    /// The name that errors show.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn bits(&self) -> u32 {
         self.footer.section_bits
     }

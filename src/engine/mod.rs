@@ -341,7 +341,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     ///
     /// # Errors
     /// [`EngineError::Definition`] if the engine was given a second source that is read or a second live source, or
-    /// a log without a data folder. Another [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
+    /// a log without a data folder. [`EngineError::Schema`] if names of columns do not fit the types of a view. Another [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
     /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
     /// together. Nothing has been read or written then, but for what was never committed and is removed.
     pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
@@ -356,6 +356,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
         }
         if let Some(mistake) = self.mistake {
             return Err(EngineError::Definition(mistake));
+        }
+        for view in &self.views {
+            if let Err(error) = view.schema() {
+                return Err(EngineError::Schema { view: view.view().name().to_owned(), error });
+            }
         }
         if let Some(feeding) = &mut self.feeding {
             feeding.refused = self.refused.take();
@@ -427,6 +432,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             views: self.views.iter().map(|view| view.record()).collect(),
             logged: self.log.is_some(),
             rebuild: self.redefined.clone(),
+            schemas: self.views.iter().filter_map(|view| view.schema().ok()).collect(),
             former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
         }
     }
@@ -441,6 +447,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
                 computes.push((format!("view '{}': {what}", record.name), value.to_owned()));
             };
             record.fields().into_iter().for_each(|(what, value)| add(what, value));
+            let schema = view.schema().map(|schema| schema.to_string()).unwrap_or_default();
+            add("columns", &schema);
             // With another grace, a process would put the same late event into another closing.
             add("grace", &format!("{grace} ms"));
         }

@@ -15,6 +15,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
 use crate::dataflow::ViewNumbers;
 use crate::log::LogError;
+use crate::schema::SchemaError;
 use crate::source::{Consumed, Place, SourceError};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
@@ -84,6 +85,15 @@ pub enum EngineError {
     Incomplete {
         /// The folder.
         folder: PathBuf,
+    },
+    /// A view has names for columns that do not fit its types. Nothing has been read or written.
+    #[error("view '{view}': {error}")]
+    Schema {
+        /// The view.
+        view: String,
+        /// What is wrong.
+        #[source]
+        error: SchemaError,
     },
     /// The engine is put together in a way that cannot work. Nothing has been read or written.
     #[error("{0}")]

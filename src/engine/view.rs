@@ -26,6 +26,7 @@ use crate::dataflow::fold;
 use crate::key::Key;
 use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
+use crate::schema::{SchemaError, ViewSchema};
 use crate::serve::{MeasureFn, Query};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
@@ -38,6 +39,9 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
     /// What the data folder keeps of the definition.
     fn record(&self) -> ViewRecord;
+
+    /// What the view looks like.
+    fn schema(&self) -> Result<ViewSchema, SchemaError>;
 
     /// What a folder of version 0.1 may have in the place of ids.
     fn former(&self) -> FormerNames;
@@ -141,6 +145,10 @@ where
 
     fn record(&self) -> ViewRecord {
         ViewRecord::of::<K, A>(&self.view)
+    }
+
+    fn schema(&self) -> Result<ViewSchema, SchemaError> {
+        ViewSchema::of::<K, A>(&self.view)
     }
 
     fn former(&self) -> FormerNames {

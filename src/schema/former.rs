@@ -43,6 +43,11 @@ pub(crate) fn is_former(said: &str) -> bool {
     said.contains("::") || said.starts_with('(')
 }
 
+/// The id, if a folder has a former name in its place.
+pub(crate) fn id_of(said: &str) -> String {
+    if is_former(said) { translated(said) } else { said.to_owned() }
+}
+
 /// The id in the place of a former name. One's own types, which have no id that could be known here, keep
 /// their names in it.
 fn translated(said: &str) -> String {

@@ -10,6 +10,7 @@ use super::open::run_state;
 use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
 use super::{RunState, StoreConfig, open_raw};
+use crate::schema::ViewSchema;
 use crate::time::Day;
 
 /// What is in a folder.
@@ -64,6 +65,8 @@ pub struct RunReport {
 pub struct ViewReport {
     /// Its definition.
     pub record: ViewRecord,
+    /// What it looks like; `None` in a folder that was not opened since version 0.1, or by a program that does not say it.
+    pub schema: Option<ViewSchema>,
     /// How often it was defined anew under its name.
     pub redefined: u32,
     /// Up to which day it is closed, the day included. A process that a crash left behind finds the
@@ -101,11 +104,15 @@ pub fn inspect(
     let view = |(name, definition): (String, _)| {
         let parts = folder.parts.iter().map(|(&process, part)| (process, &part.state));
         let current = parts.filter(|(_, state)| state.edition(&name) == agreed.edition(&name));
+        let current: Vec<_> = current.collect();
+        let schema = current.iter().find_map(|(_, state)| state.schemas.get(&name)).cloned();
+        let current = current.into_iter();
         let revisions = current.flat_map(|(process, state)| state.batches(&layout, &name, process));
         ViewReport {
             redefined: agreed.edition(&name),
             closed_through: agreed.through.get(&name).copied(),
             revisions: narrow(revisions.collect()),
+            schema,
             record: definition,
         }
     };

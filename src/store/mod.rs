@@ -65,6 +65,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, RawBatch};
 use crate::key::Key;
+use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange};
 
 pub use disk::Disk;
@@ -100,6 +101,8 @@ pub struct StoreConfig {
     /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
     /// definition has not changed, nothing happens.
     pub rebuild: Vec<String>,
+    /// What the views look like. The folder keeps it for those who do not know their types; it may be another in each run.
+    pub schemas: Vec<ViewSchema>,
     /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
     /// from now on.
     #[doc(hidden)]
@@ -109,8 +112,8 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        let (logged, rebuild, former) = Default::default();
-        StoreConfig { process, processes, views, logged, rebuild, former }
+        let (logged, rebuild, schemas, former) = Default::default();
+        StoreConfig { process, processes, views, logged, rebuild, schemas, former }
     }
 }
 
@@ -370,7 +373,7 @@ impl Store {
 }
 
 /// Opens a file and compares it with what the manifest says of it.
-fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
     let path = &batch.path;
     let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
     let raw = RawBatch::open(bytes, &path.display().to_string())?;

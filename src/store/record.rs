@@ -9,7 +9,8 @@ use super::live::LiveBatch;
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::Key;
-use crate::schema::former::{Former, is_former};
+use crate::schema::ViewSchema;
+use crate::schema::former::{Former, id_of, is_former};
 use crate::time::Day;
 use crate::view::{View, is_name};
 
@@ -38,6 +39,11 @@ impl ViewRecord {
             aggregate: A::id(),
             definition: view.definition().to_owned(),
         }
+    }
+
+    /// The ids of its keys and aggregates, also where version 0.1 wrote names of types.
+    pub(crate) fn ids(&self) -> (String, String) {
+        (id_of(&self.key), id_of(&self.aggregate))
     }
 
     /// Whether it has names of types in the place of ids, as version 0.1 wrote it.
@@ -182,6 +188,8 @@ pub(super) enum Record {
         view: String,
         batches: Vec<BatchEntry>,
     },
+    /// What a view looks like; the last one counts.
+    Schema(ViewSchema),
 }
 
 /// What a part has sealed of one view.
@@ -200,6 +208,7 @@ pub(super) struct PartState {
     pub(super) sealed: BTreeMap<String, Sealed>,
     pub(super) facts: BTreeMap<String, Vec<u8>>,
     pub(super) run: Option<Run>,
+    pub(super) schemas: BTreeMap<String, ViewSchema>,
 }
 
 /// Batches in one record of a snapshot, so that no record outgrows its bound.
@@ -223,6 +232,7 @@ impl PartState {
                 match self.views.get(&name) {
                     Some(known) if known.edition < definition.edition => {
                         self.sealed.remove(&name);
+                        self.schemas.remove(&name);
                     }
                     Some(known) if *known != definition => {
                         return Err("the definition of a view changes within an edition");
@@ -244,6 +254,12 @@ impl PartState {
             Record::Rebuilt { view, batches } => {
                 let through = self.through(&view).ok_or("nothing is closed that is rebuilt")?;
                 self.commit(view, through, batches)?;
+            }
+            Record::Schema(schema) => {
+                if !self.views.contains_key(&schema.name) {
+                    return Err("a schema is of an unknown view");
+                }
+                self.schemas.insert(schema.name.clone(), schema);
             }
         }
         Ok(())
@@ -308,6 +324,7 @@ impl PartState {
         let mut records: Vec<Record> =
             self.identity.clone().map(Record::Identity).into_iter().collect();
         records.extend(self.views.values().cloned().map(Record::View));
+        records.extend(self.schemas.values().cloned().map(Record::Schema));
         for (view, sealed) in &self.sealed {
             let batches: Vec<BatchEntry> = sealed.batches.values().cloned().collect();
             // At least one record, for a part that has closed days and no batches.

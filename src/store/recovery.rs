@@ -16,6 +16,7 @@ use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
 use super::storage::Storage;
 use crate::batch::RawBatch;
+use crate::schema::ViewSchema;
 use crate::time::Day;
 
 /// Opens a part's manifest, making it if need be, rolls it forward and removes what nobody committed.
@@ -73,7 +74,8 @@ fn rename_types(state: &mut PartState, config: &StoreConfig) {
     }
 }
 
-/// The definitions that a part does not have, or has in an earlier edition.
+/// The definitions that a part does not have, or has in an earlier edition; and what views look like, where it has that
+/// otherwise.
 pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartState) -> Vec<Record> {
     let asked = config.views.iter().map(|view| (view, agreed.edition(&view.name)));
     let is_new = |(view, edition): &(&ViewRecord, u32)| {
@@ -82,7 +84,17 @@ pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartSta
     let record = |(view, edition): (&ViewRecord, u32)| {
         Record::View(Definition { view: view.clone(), edition })
     };
-    asked.filter(is_new).map(record).collect()
+    let mut records: Vec<Record> = asked.filter(is_new).map(record).collect();
+    // With a new edition of a view, what it looked like is gone.
+    let has = |name: &str| {
+        records.iter().any(|record| matches!(record, Record::View(d) if d.view.name == name))
+    };
+    let is_shown =
+        |schema: &&ViewSchema| has(&schema.name) || state.schemas.get(&schema.name) != Some(schema);
+    let shown: Vec<Record> =
+        config.schemas.iter().filter(is_shown).cloned().map(Record::Schema).collect();
+    records.extend(shown);
+    records
 }
 
 /// Appends records and adds them to the state.

@@ -1,0 +1,207 @@
+//! Rows of sealed days, read without the program that wrote them: for people, and for tools.
+//!
+//! A data folder says what its views look like ([`ViewSchema`]) and how keys and aggregates are encoded (their ids). The keys
+//! and aggregates of this crate, and structs of such keys, are read by these. A key whose encoding is not known is shown as its
+//! bytes; of an aggregate that is not known, nothing is shown ([`SealedRows::has_measures`]).
+//!
+//! ```
+//! use dayfold::aggregate::Count;
+//! use dayfold::engine::{LiveOptions, Measures};
+//! use dayfold::rows::{Format, RowOptions, SealedRows};
+//! use dayfold::store::{self, Disk};
+//! use dayfold::view::View;
+//! use dayfold::{Cluster, Engine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let temporary = tempfile::tempdir()?;
+//! # let folder = temporary.path().join("data");
+//! let mut engine = Engine::<(i64, String)>::new();
+//! let view = View::new("visits")?.key_columns(["page"])?.measure_names([["visits"]])?;
+//! engine.view(view, Measures::none(), |(time, page)| Some((*time, page.clone(), Count::one())));
+//! let pusher = engine.live(LiveOptions::new(|event: &(i64, String)| event.0));
+//! let running = engine.data(&folder).start(Cluster::workers(1))?;
+//! pusher.push(vec![(0, "/home".to_owned()), (1, "/home".to_owned())])?;
+//! drop(pusher);
+//! running.finish()?;
+//!
+//! // Another program, which knows nothing of the view.
+//! let report = store::inspect(&Disk, &folder)?;
+//! let mut csv = Vec::new();
+//! SealedRows::new(&Disk, &report.views[0], RowOptions::default()).write(Format::Csv, &mut csv)?;
+//! assert_eq!(String::from_utf8(csv)?, "day,page,visits,sealed\n1970-01-01,/home,2,true\n");
+//! # Ok(())
+//! # }
+//! ```
+
+mod format;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::batch::{BatchError, in_key_order};
+use crate::schema::{Column, Kind, RowReader, Unread, Value, ViewSchema};
+use crate::store::{Storage, StoreError, ViewReport};
+use crate::time::{Day, DayRange};
+
+pub use format::Format;
+pub(crate) use format::json_list;
+
+/// Which rows are read, and what of them.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RowOptions {
+    /// The days.
+    pub days: DayRange,
+    /// Whether sketches are read: measures that are bytes, from which others are computed.
+    pub sketches: bool,
+}
+
+impl Default for RowOptions {
+    /// All days, without sketches.
+    fn default() -> RowOptions {
+        RowOptions { days: DayRange::ALL, sketches: false }
+    }
+}
+
+impl RowOptions {
+    /// The same, of these days.
+    #[must_use]
+    pub fn days(self, days: DayRange) -> RowOptions {
+        RowOptions { days, ..self }
+    }
+
+    /// The same, with sketches or without.
+    #[must_use]
+    pub fn sketches(self, sketches: bool) -> RowOptions {
+        RowOptions { sketches, ..self }
+    }
+}
+
+/// The rows of a view's sealed days: of each day and partition those of the newest revision, as
+/// [`inspect`](crate::store::inspect) found them. By day, then in the order of keys.
+pub struct SealedRows<'a> {
+    storage: &'a dyn Storage,
+    view: &'a ViewReport,
+    days: DayRange,
+    reader: RowReader,
+}
+
+impl<'a> SealedRows<'a> {
+    /// Rows of a view of a folder. A folder of version 0.1 has no names of columns, and none of the values of vectors are shown:
+    /// it has them when its program has opened it once more.
+    pub fn new(
+        storage: &'a dyn Storage,
+        view: &'a ViewReport,
+        options: RowOptions,
+    ) -> SealedRows<'a> {
+        let (key, aggregate) = view.record.ids();
+        let unnamed =
+            || ViewSchema::unnamed(&view.record.name, &view.record.zone, (&key, &aggregate));
+        let schema = view.schema.clone().unwrap_or_else(unnamed);
+        let reader = RowReader::new(schema, (&key, &aggregate), |measure| {
+            options.sketches || measure.kind != Kind::Bytes
+        });
+        SealedRows { storage, view, days: options.days, reader }
+    }
+
+    /// Whether the aggregates are of a type that is known here. If not, rows have the columns of the key only.
+    pub fn has_measures(&self) -> bool {
+        self.reader.measures().is_some()
+    }
+
+    /// The columns of each row: the day, those of the key, the measures, and whether the row is sealed, which all are.
+    pub fn columns(&self) -> Vec<Column> {
+        let mut columns = vec![Column::new("day", Kind::Date)];
+        columns.extend_from_slice(self.reader.key_columns());
+        let measures = self.reader.measures().into_iter().flatten();
+        columns.extend(measures.map(|measure| Column {
+            name: measure.name.clone(),
+            kind: measure.kind,
+            nullable: measure.nullable,
+        }));
+        columns.push(Column::new("sealed", Kind::Boolean));
+        columns
+    }
+
+    /// Visits each row. One day's files are open at a time.
+    ///
+    /// # Errors
+    /// [`RowsError`] for the first file that is damaged or gone, or the first row that is not what the folder says; the
+    /// rows before it were visited. [`RowsError::Write`] with the error of `visit`.
+    pub fn each(&self, visit: &mut dyn FnMut(&[Value]) -> io::Result<()>) -> Result<(), RowsError> {
+        let live = |batch: &&crate::store::LiveBatch| {
+            self.days.contains(batch.day) && !batch.coverage.is_empty()
+        };
+        let live: Vec<_> = self.view.revisions.iter().filter(live).collect();
+        for files in live.chunk_by(|a, b| a.day == b.day) {
+            let day = files[0].day;
+            let open = |batch: &&crate::store::LiveBatch| {
+                let raw = crate::store::open_raw(self.storage, batch)?;
+                Ok((raw, batch.coverage))
+            };
+            let opened = files.iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
+            let mut row = Vec::new();
+            in_key_order(&opened, |file, key, state| {
+                row.clear();
+                row.push(Value::Date(day));
+                self.reader.read(key, state, &mut row).map_err(|what| {
+                    let what = match what {
+                        Unread::Key => "key",
+                        Unread::State => "aggregate",
+                    };
+                    let file = PathBuf::from(file.name());
+                    RowsError::Row { file, day, what, key: Value::Bytes(key.to_vec()).to_string() }
+                })?;
+                row.push(Value::Boolean(true));
+                visit(&row).map_err(RowsError::Write)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes all rows.
+    ///
+    /// # Errors
+    /// As [`SealedRows::each`].
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> Result<(), RowsError> {
+        let mut writer = format::Writer::new(format, &self.columns(), out);
+        writer.begin().map_err(RowsError::Write)?;
+        let read = self.each(&mut |row| writer.row(row));
+        // What came before something that cannot be read is shown all the same.
+        writer.end().map_err(RowsError::Write)?;
+        read
+    }
+}
+
+/// Why rows cannot be shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// A file is damaged, or gone.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file is damaged.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A row is not what the folder says of the view's types.
+    #[error(
+        "{}: the {what} of a row of {day} is not what the folder says of the view's types; its key is '{key}'. Is \
+         the file of this folder, and was this program made for folders like it?",
+        file.display()
+    )]
+    Row {
+        /// The file.
+        file: PathBuf,
+        /// The day.
+        day: Day,
+        /// Key or aggregate.
+        what: &'static str,
+        /// The encoded key.
+        key: String,
+    },
+    /// What is read cannot be written.
+    #[error("cannot write rows: {0}")]
+    Write(#[source] io::Error),
+}

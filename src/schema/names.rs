@@ -1,0 +1,150 @@
+//! Names of columns and measures: those of the types, those that the program gives, and that no two are the same.
+
+use std::collections::HashSet;
+
+use super::shape::{Form, Shape};
+use super::{Measure, SchemaError};
+
+/// What a view as a table has beside its columns.
+pub(crate) const RESERVED: [&str; 2] = ["day", "sealed"];
+
+/// The longest name, in bytes.
+const LONGEST: usize = 128;
+
+/// Whether a column may be called so.
+pub(crate) fn is_column_name(name: &str) -> bool {
+    (1..=LONGEST).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && !RESERVED.contains(&name)
+}
+
+/// A name, and that of a part of it.
+pub(super) fn join(name: &str, part: &str) -> String {
+    match (name, part) {
+        ("", _) => part.to_owned(),
+        (_, "") => name.to_owned(),
+        _ => format!("{name}_{part}"),
+    }
+}
+
+/// Names that the types give, made different where they are not.
+#[derive(Default)]
+pub(super) struct Unique(HashSet<String>);
+
+impl Unique {
+    pub(super) fn new() -> Unique {
+        Unique(RESERVED.map(str::to_owned).into())
+    }
+
+    /// Takes a name, with a number behind it if it is taken.
+    pub(super) fn take(&mut self, name: &str) -> String {
+        let mut taken = name.to_owned();
+        let mut number = 1;
+        while !self.0.insert(taken.clone()) {
+            number += 1;
+            taken = format!("{name}_{number}");
+        }
+        taken
+    }
+}
+
+/// The measures of a shape, one after the other, and how many elements each list has that comes.
+#[derive(Default)]
+pub(super) struct Flat {
+    pub(super) measures: Vec<Measure>,
+    /// Whether the program gives the whole name of each of them.
+    pub(super) given: Vec<bool>,
+    pub(super) lists: Vec<u32>,
+}
+
+impl Flat {
+    /// `names` are those that the program gives, by parts of the aggregate; none at all are those of the types.
+    pub(super) fn of(shape: &Shape, names: &[Vec<String>]) -> Result<Flat, SchemaError> {
+        let parts = match &shape.0 {
+            Form::Parts(parts) => parts.as_slice(),
+            _ => std::slice::from_ref(shape),
+        };
+        if names.is_empty() {
+            return Ok(Flat::unnamed(shape));
+        }
+        if names.len() != parts.len() {
+            return Err(SchemaError::Parts { found: names.len(), expected: parts.len() });
+        }
+        let mut flat = Flat::default();
+        for (at, (part, names)) in parts.iter().zip(names).enumerate() {
+            flat.add_named(at, part, names)?;
+        }
+        Ok(flat)
+    }
+
+    /// With the names of the types.
+    pub(super) fn unnamed(shape: &Shape) -> Flat {
+        let mut flat = Flat::default();
+        flat.add(shape, "");
+        flat
+    }
+
+    fn add_named(&mut self, at: usize, part: &Shape, names: &[String]) -> Result<(), SchemaError> {
+        if let Form::List(element) = &part.0 {
+            self.lists.push(names.len() as u32);
+            names.iter().for_each(|name| self.add_whole(element, name));
+            return Ok(());
+        }
+        let aggregates = aggregates(part);
+        match names {
+            [name] => self.add_whole(part, name),
+            _ if names.len() == aggregates => self.add_each(part, &mut names.iter()),
+            _ => {
+                let (part, found) = (at + 1, names.len());
+                return Err(SchemaError::Names { part, found, expected: aggregates });
+            }
+        }
+        Ok(())
+    }
+
+    /// A part that has a name.
+    fn add_whole(&mut self, part: &Shape, name: &str) {
+        match aggregates(part) {
+            1 => self.add_each(part, &mut std::iter::repeat(&name.to_owned())),
+            _ => self.add(part, name),
+        }
+    }
+
+    /// A part each of whose aggregates has a name.
+    fn add_each<'a>(&mut self, part: &Shape, names: &mut impl Iterator<Item = &'a String>) {
+        match &part.0 {
+            Form::One { measures, .. } => {
+                let name = names.next().map_or("", String::as_str);
+                self.extend(name, measures, true);
+            }
+            Form::Parts(parts) => parts.iter().for_each(|part| self.add_each(part, names)),
+            Form::List(_) => self.lists.push(0),
+        }
+    }
+
+    /// A part whose aggregates are called as their types say, behind a name.
+    fn add(&mut self, part: &Shape, before: &str) {
+        match &part.0 {
+            Form::One { name, measures } => self.extend(&join(before, name), measures, false),
+            Form::Parts(parts) => parts.iter().for_each(|part| self.add(part, before)),
+            // Only the program knows how many there are.
+            Form::List(_) => self.lists.push(0),
+        }
+    }
+
+    fn extend(&mut self, name: &str, measures: &[Measure], is_given: bool) {
+        self.given.extend(measures.iter().map(|measure| is_given && measure.name.is_empty()));
+        let named =
+            |measure: &Measure| Measure { name: join(name, &measure.name), ..measure.clone() };
+        self.measures.extend(measures.iter().map(named));
+    }
+}
+
+/// How many aggregates can be named in a part.
+fn aggregates(part: &Shape) -> usize {
+    match &part.0 {
+        Form::One { .. } => 1,
+        Form::Parts(parts) => parts.iter().map(aggregates).sum(),
+        Form::List(_) => 0,
+    }
+}

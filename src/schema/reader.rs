@@ -1,0 +1,124 @@
+//! Rows of a view from their encodings, by the ids and the schema that a folder keeps.
+
+use super::id::TypeId;
+use super::key::KeyShape;
+use super::state::StateShape;
+use super::{Column, Kind, Measure, Presented, SchemaError, Value, ViewSchema};
+
+/// Reads rows of a view whose Rust types are not known.
+#[derive(Clone, Debug)]
+pub(crate) struct RowReader {
+    schema: ViewSchema,
+    /// `None` if the encoding is not known: then a key is its bytes.
+    key: Option<KeyShape>,
+    /// `None` if the aggregates are not known.
+    state: Option<StateShape>,
+    /// The measures that are read.
+    wanted: Vec<bool>,
+}
+
+/// What could not be read of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    Key,
+    State,
+}
+
+impl RowReader {
+    /// A reader for rows with keys and aggregates of these ids, of which so much is read as `wanted` says.
+    pub(crate) fn new(
+        schema: ViewSchema,
+        (key, aggregate): (&str, &str),
+        wanted: impl Fn(&Measure) -> bool,
+    ) -> RowReader {
+        let state = TypeId::parse(aggregate).and_then(|id| StateShape::of(&id));
+        let mut reader = RowReader { key: key_shape(key), state, wanted: Vec::new(), schema };
+        reader.wanted = reader.schema.measures.iter().map(wanted).collect();
+        reader
+    }
+
+    /// The columns of the key.
+    pub(crate) fn key_columns(&self) -> &[Column] {
+        &self.schema.key
+    }
+
+    /// The measures that are read; `None` if the aggregates are of a type that is not known here.
+    pub(crate) fn measures(&self) -> Option<impl Iterator<Item = &Measure>> {
+        let wanted = self.schema.measures.iter().zip(&self.wanted).filter(|(_, wanted)| **wanted);
+        self.state.as_ref().map(|_| wanted.map(|(measure, _)| measure))
+    }
+
+    /// Appends the values of a row: those of the key, then those of the measures.
+    pub(crate) fn read(
+        &self,
+        key: &[u8],
+        state: &[u8],
+        out: &mut Vec<Value>,
+    ) -> Result<(), Unread> {
+        let before = out.len();
+        self.read_key(key, out).ok_or(Unread::Key)?;
+        if out.len() - before != self.schema.key.len() {
+            return Err(Unread::Key);
+        }
+        let Some(shape) = &self.state else { return Ok(()) };
+        let mut rest = state;
+        let mut presented = Presented::new(&self.schema.lists, Some(&self.wanted));
+        shape.read(Some(&mut rest), &mut presented).map_err(|_| Unread::State)?;
+        if !rest.is_empty() {
+            return Err(Unread::State);
+        }
+        let values = self.schema.finish(presented).map_err(|_| Unread::State)?;
+        let wanted = values.into_iter().zip(&self.wanted).filter(|(_, wanted)| **wanted);
+        out.extend(wanted.map(|(value, _)| value));
+        Ok(())
+    }
+
+    fn read_key(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
+        let mut rest = key;
+        match &self.key {
+            None => {
+                out.push(Value::Bytes(key.to_vec()));
+                return Some(());
+            }
+            Some(KeyShape::List(element)) if is_spread(&self.schema.key) => {
+                let mut elements = element.read_list(&mut rest).ok()?;
+                if elements.len() < self.schema.key.len() {
+                    elements.resize(self.schema.key.len(), Value::Null);
+                }
+                out.append(&mut elements);
+            }
+            Some(shape) => shape.read(&mut rest, out).ok()?,
+        }
+        rest.is_empty().then_some(())
+    }
+}
+
+fn key_shape(id: &str) -> Option<KeyShape> {
+    TypeId::parse(id).and_then(|id| KeyShape::of(&id))
+}
+
+/// Whether the elements of a list have columns of their own, where a shorter list has no values. A list as one
+/// text is never missing.
+fn is_spread(columns: &[Column]) -> bool {
+    columns.iter().all(|column| column.nullable)
+}
+
+/// The columns of a key with the names that the program gives. A list has as many columns as there are names.
+pub(super) fn named_columns(
+    id: &str,
+    mut columns: Vec<Column>,
+    given: &[String],
+) -> Result<Vec<Column>, SchemaError> {
+    if let Some(KeyShape::List(element)) = key_shape(id) {
+        let kind = element.columns().first().map_or(Kind::Text, |column| column.kind);
+        let column = |name: &String| Column { nullable: true, ..Column::new(name, kind) };
+        return Ok(given.iter().map(column).collect());
+    }
+    if columns.len() != given.len() {
+        return Err(SchemaError::Key { found: given.len(), expected: columns.len() });
+    }
+    for (column, name) in columns.iter_mut().zip(given) {
+        column.name.clone_from(name);
+    }
+    Ok(columns)
+}

@@ -1,0 +1,113 @@
+//! What a state is shown as: which measures there are, and their values.
+
+use super::{Kind, Measure, Value};
+
+/// The measures of an aggregate, by the parts that it is made of. See
+/// [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(pub(super) Form);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An aggregate, called so unless the view names it.
+    One {
+        name: String,
+        measures: Vec<Measure>,
+    },
+    Parts(Vec<Shape>),
+    List(Box<Shape>),
+}
+
+impl Shape {
+    /// An aggregate without measures.
+    pub fn none() -> Shape {
+        Shape::of("", [])
+    }
+
+    /// An aggregate that is one number, or another value, called so unless the view names it.
+    pub fn one(name: &str, measure: Measure) -> Shape {
+        Shape::of(name, [Measure { name: String::new(), ..measure }])
+    }
+
+    /// An aggregate of several measures. The names of these come behind the aggregate's, which is `name` unless
+    /// the view names it; that of the most important one may be empty.
+    pub fn of(name: &str, measures: impl IntoIterator<Item = Measure>) -> Shape {
+        Shape(Form::One { name: name.to_owned(), measures: measures.into_iter().collect() })
+    }
+
+    /// Aggregates side by side.
+    pub(crate) fn parts(parts: impl IntoIterator<Item = Shape>) -> Shape {
+        Shape(Form::Parts(parts.into_iter().collect()))
+    }
+
+    /// As many of one kind as the view has names for.
+    pub(crate) fn list(element: Shape) -> Shape {
+        Shape(Form::List(Box::new(element)))
+    }
+
+    /// The measures, without lists, of which it is not known how many elements they have.
+    pub(crate) fn unnamed(&self) -> Vec<Measure> {
+        match &self.0 {
+            Form::One { measures, .. } => measures.clone(),
+            Form::Parts(parts) => parts.iter().flat_map(Shape::unnamed).collect(),
+            Form::List(_) => Vec::new(),
+        }
+    }
+
+    /// The same, of which there may be none.
+    pub(crate) fn nullable(self) -> Shape {
+        Shape(match self.0 {
+            Form::One { name, mut measures } => {
+                measures.iter_mut().for_each(|measure| measure.nullable = true);
+                Form::One { name, measures }
+            }
+            Form::Parts(parts) => Form::Parts(parts.into_iter().map(Shape::nullable).collect()),
+            Form::List(element) => Form::List(Box::new(element.nullable())),
+        })
+    }
+}
+
+/// The values of the measures of a state, in the order of its [`Shape`].
+#[derive(Debug, Default)]
+pub struct Presented<'a> {
+    pub(super) values: Vec<Value>,
+    /// Those that are asked for; `None` is all. The others are null.
+    wanted: Option<&'a [bool]>,
+    /// How many elements each list has that comes.
+    lists: &'a [u32],
+    /// A list has more elements than the view has names for.
+    pub(super) is_beyond: bool,
+}
+
+impl<'a> Presented<'a> {
+    pub(crate) fn new(lists: &'a [u32], wanted: Option<&'a [bool]>) -> Presented<'a> {
+        Presented { lists, wanted, ..Presented::default() }
+    }
+
+    /// Adds the value of the next measure. It is made only if somebody asks for it.
+    pub fn put(&mut self, value: impl FnOnce() -> Value) {
+        let at = self.values.len();
+        let is_wanted = self.wanted.is_none_or(|wanted| wanted.get(at) == Some(&true));
+        self.values.push(if is_wanted { value() } else { Value::Null });
+    }
+
+    /// What was put.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// The number of elements that are shown of the next list, which has so many.
+    pub(crate) fn list(&mut self, has: Option<usize>) -> usize {
+        let (shown, rest) = self.lists.split_first().map_or((0, &[][..]), |(n, rest)| (*n, rest));
+        self.lists = rest;
+        let shown = shown as usize;
+        // A view that names none shows none.
+        self.is_beyond |= shown > 0 && has.is_some_and(|has| has > shown);
+        shown
+    }
+}
+
+/// A measure whose sum over rows means something.
+pub(crate) fn additive(kind: Kind) -> Measure {
+    Measure::new("", kind).additive()
+}

@@ -1,0 +1,130 @@
+//! States by their ids: measures from what is written of a state, without its type.
+
+use super::id::TypeId;
+use super::{Presented, Shape};
+use crate::aggregate::{
+    Aggregate, Count, Decimal, DecimalSum, Distinct, Max, Mean, Min, Quantiles, Scalar, Sum,
+};
+use crate::batch::codec;
+use crate::time::Day;
+
+/// Bytes that are not what the id says.
+#[derive(Debug)]
+pub(super) struct NotAState;
+
+type Read = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState>;
+
+/// How what is written of a state is read, as far as its id says. As serde writes them, parts lie one after the other.
+#[derive(Clone, Debug)]
+pub(super) enum StateShape {
+    One(Read, Shape),
+    Parts(Vec<StateShape>),
+    Maybe(Box<StateShape>),
+    List(Box<StateShape>),
+}
+
+impl StateShape {
+    /// `None` if a part of it is not an aggregate of this crate.
+    pub(super) fn of(id: &TypeId) -> Option<StateShape> {
+        match (id.name.as_str(), id.parts.as_deref()) {
+            ("tuple", Some(parts)) => {
+                parts.iter().map(StateShape::of).collect::<Option<_>>().map(StateShape::Parts)
+            }
+            ("maybe", Some([some])) => Some(StateShape::Maybe(Box::new(StateShape::of(some)?))),
+            ("list", Some([element])) => Some(StateShape::List(Box::new(StateShape::of(element)?))),
+            _ => single(&id.to_string()),
+        }
+    }
+
+    /// The measures, as the types say.
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            StateShape::One(_, shape) => shape.clone(),
+            StateShape::Parts(parts) => Shape::parts(parts.iter().map(StateShape::shape)),
+            StateShape::Maybe(some) => some.shape().nullable(),
+            StateShape::List(element) => Shape::list(element.shape()),
+        }
+    }
+
+    /// Reads a state and shows it; without bytes, shows that there is none.
+    pub(super) fn read(
+        &self,
+        bytes: Option<&mut &[u8]>,
+        out: &mut Presented<'_>,
+    ) -> Result<(), NotAState> {
+        match (self, bytes) {
+            (StateShape::One(read, _), bytes) => read(bytes, out),
+            (StateShape::Parts(parts), Some(bytes)) => {
+                parts.iter().try_for_each(|part| part.read(Some(bytes), out))
+            }
+            (StateShape::Parts(parts), None) => {
+                parts.iter().try_for_each(|part| part.read(None, out))
+            }
+            (StateShape::Maybe(some), Some(bytes)) => match take::<u8>(bytes)? {
+                0 => some.read(None, out),
+                1 => some.read(Some(bytes), out),
+                _ => Err(NotAState),
+            },
+            (StateShape::Maybe(some), None) => some.read(None, out),
+            (StateShape::List(element), bytes) => element.read_list(bytes, out),
+        }
+    }
+
+    fn read_list(
+        &self,
+        bytes: Option<&mut &[u8]>,
+        out: &mut Presented<'_>,
+    ) -> Result<(), NotAState> {
+        let Some(bytes) = bytes else {
+            return (0..out.list(None)).try_for_each(|_| self.read(None, out));
+        };
+        // Each element takes up a byte at least: a damaged length ends here.
+        let has = usize::try_from(take::<u64>(bytes)?).map_err(|_| NotAState)?;
+        if has > bytes.len() {
+            return Err(NotAState);
+        }
+        let shown = out.list(Some(has));
+        for at in 0..has.max(shown) {
+            match at {
+                _ if at >= has => self.read(None, out)?,
+                _ if at >= shown => self.read(Some(bytes), &mut Presented::new(&[], Some(&[])))?,
+                _ => self.read(Some(bytes), out)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take<T: serde::de::DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, NotAState> {
+    codec::take(bytes).map_err(|_| NotAState)
+}
+
+fn read<A: Aggregate>(bytes: Option<&mut &[u8]>, out: &mut Presented<'_>) -> Result<(), NotAState> {
+    let state = bytes.map(take::<A>).transpose()?;
+    A::present(state.as_ref(), out);
+    Ok(())
+}
+
+/// An aggregate of this crate that does not consist of others.
+fn single(id: &str) -> Option<StateShape> {
+    fn one<A: Aggregate>(id: &str) -> Option<StateShape> {
+        (A::id() == id).then(|| StateShape::One(read::<A>, A::shape()))
+    }
+    fn extreme<T: Scalar>(id: &str) -> Option<StateShape> {
+        one::<Min<T>>(id).or_else(|| one::<Max<T>>(id))
+    }
+    let aggregates = [one::<Count>, one::<Sum>, one::<DecimalSum>, one::<Mean>];
+    let sketches = [one::<Distinct>, one::<Quantiles>];
+    let integers = [extreme::<u8>, extreme::<u16>, extreme::<u32>, extreme::<u64>, extreme::<u128>];
+    let signed = [extreme::<i8>, extreme::<i16>, extreme::<i32>, extreme::<i64>, extreme::<i128>];
+    let others = [
+        extreme::<Decimal>,
+        extreme::<Day>,
+        extreme::<String>,
+        extreme::<Vec<u8>>,
+        extreme::<bool>,
+    ];
+    let known: [&[fn(&str) -> Option<StateShape>]; 5] =
+        [&aggregates, &sketches, &integers, &signed, &others];
+    known.into_iter().flatten().find_map(|known| known(id))
+}

@@ -1,0 +1,97 @@
+//! Values of any column, and their text.
+
+use std::fmt;
+
+use crate::aggregate::Decimal;
+use crate::schema::Kind;
+use crate::time::{Day, EventTime};
+
+/// A value of a column whose type is known only when the program runs.
+///
+/// Its text is what CSV has in a cell, before it is quoted: dates as `2024-05-01`, timestamps in RFC 3339 and UTC,
+/// `true` and `false`, numbers without grouping, decimals with as many digits as they have, nothing for
+/// null. Bytes that are printable ASCII stand for themselves; others, quotes and backslashes are written as `\x`
+/// and two hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Value {
+    /// No value.
+    Null,
+    /// A text; a number beyond 127 bits, in digits.
+    Text(String),
+    /// An integer.
+    Integer(i128),
+    /// An exact decimal number.
+    Decimal(Decimal),
+    /// True or false.
+    Boolean(bool),
+    /// A day.
+    Date(Day),
+    /// Milliseconds since 1970, UTC.
+    Timestamp(EventTime),
+    /// Bytes that need not be a text.
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    /// The kind; null is of any.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Value::Null => None,
+            Value::Text(_) => Some(Kind::Text),
+            Value::Integer(_) => Some(Kind::Integer),
+            Value::Decimal(_) => Some(Kind::Decimal),
+            Value::Boolean(_) => Some(Kind::Boolean),
+            Value::Date(_) => Some(Kind::Date),
+            Value::Timestamp(_) => Some(Kind::Timestamp),
+            Value::Bytes(_) => Some(Kind::Bytes),
+        }
+    }
+
+    /// The value, or null.
+    pub fn or_null(value: Option<Value>) -> Value {
+        value.unwrap_or(Value::Null)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => Ok(()),
+            Value::Text(text) => f.write_str(text),
+            Value::Integer(number) => number.fmt(f),
+            Value::Decimal(number) => number.fmt(f),
+            Value::Boolean(is_so) => is_so.fmt(f),
+            Value::Date(day) => day.fmt(f),
+            Value::Timestamp(time) => match jiff::Timestamp::from_millisecond(*time) {
+                Ok(time) => write!(f, "{time:.3}"),
+                // Beyond the years that can be written.
+                Err(_) => time.fmt(f),
+            },
+            Value::Bytes(bytes) => bytes.iter().try_for_each(|&byte| match byte {
+                b'\\' | b'"' | b'\'' => write!(f, "\\x{byte:02X}"),
+                b' '..=b'~' => write!(f, "{}", char::from(byte)),
+                _ => write!(f, "\\x{byte:02X}"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_as_text() {
+        let check = |value: Value, text: &str| assert_eq!(value.to_string(), text);
+        check(Value::Null, "");
+        check(Value::Text("a\"é".to_owned()), "a\"é");
+        check(Value::Integer(-1_234_567), "-1234567");
+        check(Value::Decimal("1.50".parse().unwrap()), "1.50");
+        check(Value::Boolean(true), "true");
+        check(Value::Date("2024-05-01".parse().unwrap()), "2024-05-01");
+        check(Value::Timestamp(1_500), "1970-01-01T00:00:01.500Z");
+        check(Value::Timestamp(EventTime::MAX), &EventTime::MAX.to_string());
+        check(Value::Bytes(b"UA \x00\\\"\xFF'~".to_vec()), "UA \\x00\\x5C\\x22\\xFF\\x27~");
+    }
+}
