@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
             Format::Csv => self.csv(row),
             Format::Json => self.json(row),
             Format::Table => {
-                let cells = row.iter().map(in_table).collect();
+                let cells: Vec<String> = row.iter().map(in_table).collect();
                 if self.rows > LOOKED_AT {
                     return self.line(&cells);
                 }
@@ -112,13 +112,13 @@ impl<'a> Writer<'a> {
 
     /// The head and the rows that have waited for their widths.
     fn lines(&mut self) -> io::Result<()> {
-        let heads = self.columns.iter().map(|column| column.name.clone()).collect();
+        let heads: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
         self.line(&heads)?;
         let waiting = std::mem::take(&mut self.waiting);
         waiting.iter().try_for_each(|cells| self.line(cells))
     }
 
-    fn line(&mut self, cells: &Vec<String>) -> io::Result<()> {
+    fn line(&mut self, cells: &[String]) -> io::Result<()> {
         let mut line = String::new();
         for ((cell, width), column) in cells.iter().zip(&self.widths).zip(&self.columns) {
             let width = *width;

@@ -20,7 +20,8 @@
 //! engine.view(view, Measures::none(), |(time, page)| Some((*time, page.clone(), Count::one())));
 //! let pusher = engine.live(LiveOptions::new(|event: &(i64, String)| event.0));
 //! let running = engine.data(&folder).start(Cluster::workers(1))?;
-//! pusher.push(vec![(0, "/home".to_owned()), (1, "/home".to_owned())])?;
+//! let pushed = pusher.push(vec![(0, "/home".to_owned()), (1, "/home".to_owned())])?;
+//! assert!(pushed.refused.is_empty());
 //! drop(pusher);
 //! running.finish()?;
 //!

@@ -107,24 +107,40 @@ fn read<A: Aggregate>(bytes: Option<&mut &[u8]>, out: &mut Presented<'_>) -> Res
 
 /// An aggregate of this crate that does not consist of others.
 fn single(id: &str) -> Option<StateShape> {
-    fn one<A: Aggregate>(id: &str) -> Option<StateShape> {
-        (A::id() == id).then(|| StateShape::One(read::<A>, A::shape()))
-    }
-    fn extreme<T: Scalar>(id: &str) -> Option<StateShape> {
-        one::<Min<T>>(id).or_else(|| one::<Max<T>>(id))
-    }
-    let aggregates = [one::<Count>, one::<Sum>, one::<DecimalSum>, one::<Mean>];
-    let sketches = [one::<Distinct>, one::<Quantiles>];
-    let integers = [extreme::<u8>, extreme::<u16>, extreme::<u32>, extreme::<u64>, extreme::<u128>];
-    let signed = [extreme::<i8>, extreme::<i16>, extreme::<i32>, extreme::<i64>, extreme::<i128>];
-    let others = [
-        extreme::<Decimal>,
-        extreme::<Day>,
-        extreme::<String>,
-        extreme::<Vec<u8>>,
-        extreme::<bool>,
-    ];
-    let known: [&[fn(&str) -> Option<StateShape>]; 5] =
-        [&aggregates, &sketches, &integers, &signed, &others];
-    known.into_iter().flatten().find_map(|known| known(id))
+    KNOWN.iter().find_map(|known| known(id))
+}
+
+/// What is read under an id, if it is that of a type.
+type Known = fn(&str) -> Option<StateShape>;
+
+const KNOWN: [Known; 21] = [
+    one::<Count>,
+    one::<Sum>,
+    one::<DecimalSum>,
+    one::<Mean>,
+    one::<Distinct>,
+    one::<Quantiles>,
+    extreme::<Decimal>,
+    extreme::<Day>,
+    extreme::<String>,
+    extreme::<Vec<u8>>,
+    extreme::<bool>,
+    extreme::<u8>,
+    extreme::<u16>,
+    extreme::<u32>,
+    extreme::<u64>,
+    extreme::<u128>,
+    extreme::<i8>,
+    extreme::<i16>,
+    extreme::<i32>,
+    extreme::<i64>,
+    extreme::<i128>,
+];
+
+fn one<A: Aggregate>(id: &str) -> Option<StateShape> {
+    (A::id() == id).then(|| StateShape::One(read::<A>, A::shape()))
+}
+
+fn extreme<T: Scalar>(id: &str) -> Option<StateShape> {
+    one::<Min<T>>(id).or_else(|| one::<Max<T>>(id))
 }

@@ -20,6 +20,7 @@ mod inspect;
 mod rebuild;
 mod redefine;
 mod runs;
+mod schema;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct N(i64);
