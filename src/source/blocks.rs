@@ -188,7 +188,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::records::Tail;
+    use super::super::pending::Tail;
     use super::*;
 
     #[test]

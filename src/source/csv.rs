@@ -9,11 +9,8 @@ use super::clock::{Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
-#[cfg(feature = "json")]
-use super::json::Fields;
-#[cfg(feature = "json")]
-use super::records::RECORD_MAX;
-use super::records::{Found, Records, Tail, content};
+use super::pending::Tail;
+use super::records::{Found, RECORD_MAX, Records, content};
 use super::row::{Refused, RowBlock};
 use super::time::parse_time;
 use crate::time::EventTime;
@@ -34,6 +31,30 @@ pub struct CsvOptions {
     pub ahead_limit: i64,
     /// How the rows are written.
     pub format: Format,
+    /// The byte between fields of CSV: a comma, unless it says otherwise.
+    pub delimiter: u8,
+    /// Where the columns of CSV have their names from: the header, unless it says otherwise.
+    pub names: ColumnNames,
+    /// Lines that begin with this byte are skipped, also before the header. Without it, no line is a comment.
+    pub comment: Option<u8>,
+    /// Accepts rows of CSV with fewer fields than there are columns, whose other ones are empty then, and with
+    /// more, if these are empty.
+    pub ragged: bool,
+    /// A record of CSV that opens a quote in its first line has to close it within so many lines; otherwise this
+    /// line is refused. 1,000, unless it says otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
+    pub quoted_lines_max: u64,
+}
+
+/// Where the columns of CSV have their names from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ColumnNames {
+    /// From the first record.
+    #[default]
+    Header,
+    /// There is no header. They are numbers, from 1; the first record says how many columns there are.
+    Numbers,
+    /// There is no header. These are the names.
+    Given(Vec<String>),
 }
 
 /// How the rows of a source are written.
@@ -62,6 +83,25 @@ impl CsvOptions {
             fields: Vec::new(),
             ahead_limit: 86_400_000,
             format: Format::Csv,
+            delimiter: b',',
+            names: ColumnNames::Header,
+            comment: None,
+            ragged: false,
+            quoted_lines_max: 1_000,
+        }
+    }
+
+    /// Whether they can be meant. Returns what cannot.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let reserved = |byte: u8| matches!(byte, b'"' | b'\r' | b'\n');
+        if reserved(self.delimiter) {
+            return Err("a quote or the end of a line cannot be the delimiter".to_owned());
+        }
+        match self.comment {
+            Some(byte) if reserved(byte) || byte == self.delimiter => {
+                Err("a quote, the delimiter or the end of a line cannot begin a comment".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -130,10 +170,15 @@ pub struct Consumed {
 
 /// Reads the rows of a CSV file, or of one in another [`Format`], in order.
 ///
-/// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header in UTF-8. Blank lines are
+/// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header. Blank lines are
 /// skipped (a line of `""` is a row), nothing is trimmed, a CR that no LF follows is data. A row that is
-/// no good is refused and the rest goes on: too many or too few fields, a quote still open at the end of
-/// the file, no event time, an arrival that is no time, an event too far ahead.
+/// no good is refused and the rest goes on: too many or too few fields, no event time, an arrival that is no time,
+/// an event too far ahead.
+///
+/// **Quotes.** Where a quote stays open to the end of the file, or beyond the bounds of a record, or where a quoted
+/// field goes on behind its closing quote, the first line of the record is refused, and reading goes on at the next
+/// one. A line that is longer than a record may be is refused; its first 64 KiB are kept. If a file ends within
+/// a quote and grows later, what was read of it stays as it was.
 ///
 /// **The clock** moves with accepted rows only; it begins at [`EventTime::MIN`], and never goes back.
 /// With an arrival column it is the row's arrival; one that is empty or smaller counts as the one
@@ -170,19 +215,23 @@ impl CsvSource {
     }
 
     fn from_records(records: Records, options: CsvOptions) -> Result<CsvSource, SourceError> {
-        let mut source = CsvSource::new(records, options, EventTime::MIN);
+        let mut source = CsvSource::new(records, options, EventTime::MIN)?;
         source.read_header()?;
         Ok(source)
     }
 
     /// A reader of what follows in `records`; the header is still to be read.
-    fn new(records: Records, options: CsvOptions, clock: EventTime) -> CsvSource {
-        #[cfg(feature = "json")]
-        let records = match options.format {
-            Format::JsonLines => records.json(Fields::new(&options)),
-            Format::Csv => records,
-        };
-        CsvSource {
+    fn new(
+        records: Records,
+        options: CsvOptions,
+        clock: EventTime,
+    ) -> Result<CsvSource, SourceError> {
+        if let Err(what) = options.check() {
+            let name = records.stream().name().to_owned();
+            return Err(SourceError::Options { name, what });
+        }
+        let records = records.written_as(&options);
+        Ok(CsvSource {
             records,
             options,
             columns: None,
@@ -192,30 +241,27 @@ impl CsvSource {
             pace: None,
             warned: false,
             state: State::Good,
-        }
+        })
     }
 
     fn read_header(&mut self) -> Result<(), SourceError> {
         #[cfg(feature = "json")]
         if self.options.format == Format::JsonLines {
             if self.records.skip_byte_order_mark()? {
-                let columns = Columns::named(&self.options);
-                self.records.set_bounds(RECORD_MAX, columns.count);
-                self.columns = Some(columns);
+                self.set_columns(Columns::named(&self.options));
             }
             return Ok(());
         }
-        match Header::read(&mut self.records)? {
-            Some(header) => self.set_header(&header),
-            None => Ok(()),
+        if let Some(header) = Header::read(&mut self.records, &self.options)? {
+            self.set_columns(Columns::find(&header, &self.options, self.name())?);
         }
+        Ok(())
     }
 
-    /// The rows stand under this header.
-    fn set_header(&mut self, header: &Header) -> Result<(), SourceError> {
-        header.bound(&mut self.records);
-        self.columns = Some(Columns::find(header, &self.options, self.name())?);
-        Ok(())
+    /// The rows have these columns.
+    fn set_columns(&mut self, columns: Columns) {
+        self.records.set_bounds(RECORD_MAX, columns.count);
+        self.columns = Some(columns);
     }
 
     /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
@@ -250,13 +296,15 @@ impl CsvSource {
         if !records.continue_from(consumed.line, consumed.tail)? {
             return Err(records.longer_record());
         }
-        let mut source = CsvSource::new(records, options, consumed.clock);
+        let mut source = CsvSource::new(records, options, consumed.clock)?;
         if source.options.format != Format::Csv {
             source.read_header()?;
             return Ok(source);
         }
-        match Header::read(&mut Records::new(Stream::memory(&name, beginning)))? {
-            Some(header) => source.set_header(&header)?,
+        let mut records =
+            Records::new(Stream::memory(&name, beginning)).written_as(&source.options);
+        match Header::read(&mut records, &source.options)? {
+            Some(header) => source.set_columns(Columns::find(&header, &source.options, &name)?),
             None => return Err(SourceError::NoHeader { name }),
         }
         Ok(source)
@@ -358,16 +406,19 @@ impl CsvSource {
     /// The event time of the pending record and where it takes the clock, or why it is refused.
     fn judge(&self, columns: &Columns, now: EventTime) -> Result<(EventTime, Advance), String> {
         let records = &self.records;
-        #[cfg(feature = "json")]
         if let Some(reason) = records.refusal() {
             return Err(reason.to_owned());
         }
-        if records.open_quote() {
-            return Err("a quote is still open at the end of the file".to_owned());
-        }
         let (fields, expected) = (records.fields(), columns.count);
-        if fields != expected {
-            return Err(format!("{fields} fields where the header has {expected}"));
+        let fits = fields == expected
+            || self.options.ragged && (fields < expected || records.is_empty_behind(expected));
+        if !fits {
+            let place = match self.options.names {
+                ColumnNames::Header => "the header has",
+                ColumnNames::Numbers => "the first row has",
+                ColumnNames::Given(_) => "the columns are",
+            };
+            return Err(format!("{fields} fields where {place} {expected}"));
         }
         let selected = columns.selected.iter().map(|i| records.field(*i).len());
         if selected.sum::<usize>() > SELECTED_BYTES {

@@ -43,22 +43,28 @@ pub enum SourceError {
         /// The bound, in bytes.
         limit: usize,
     },
-    /// A quote of the header is still open at the end of the file.
-    #[error("'{name}': a quote in the header is not closed")]
+    /// A quote of the first record stays open, or closes too early.
+    #[error("'{name}': the first row, in line {line}, names no columns: {reason}")]
     HeaderQuote {
         /// The source.
         name: String,
+        /// The physical line where it begins.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
     },
-    /// A column's name is not text.
-    #[error("'{name}': the name of column {column} is not valid UTF-8")]
-    HeaderNotUtf8 {
+    /// The options contradict themselves.
+    #[error("'{name}' cannot be read as asked: {what}")]
+    Options {
         /// The source.
         name: String,
-        /// The column's number, from 1.
-        column: usize,
+        /// What cannot be meant.
+        what: String,
     },
-    /// Two columns of one name.
-    #[error("'{name}': the header has the column '{column}' twice")]
+    /// Two columns have the name that was asked for.
+    #[error(
+        "'{name}': the header has the column '{column}' twice, and it is asked for; rename one, or name the columns"
+    )]
     DuplicateColumn {
         /// The source.
         name: String,
@@ -74,18 +80,6 @@ pub enum SourceError {
         column: String,
         /// The columns there are.
         columns: Vec<String>,
-    },
-    /// One record is longer than memory should hold.
-    #[error(
-        "'{name}': the record at line {line} is longer than {limit} bytes; is a quote left open?"
-    )]
-    RecordTooLong {
-        /// The source.
-        name: String,
-        /// The physical line where the record begins.
-        line: u64,
-        /// The bound, in bytes.
-        limit: usize,
     },
     /// The content read before is not the beginning of what is there now.
     #[error("'{name}' has changed: read before were {expected}, now there are {found}")]
@@ -124,7 +118,39 @@ pub enum SourceError {
     },
 }
 
+/// So many columns are listed in a message.
+const LISTED: usize = 50;
+
 fn list(columns: &[String]) -> String {
-    let quoted: Vec<String> = columns.iter().map(|column| format!("'{column}'")).collect();
-    quoted.join(", ")
+    let quoted: Vec<String> =
+        columns.iter().take(LISTED).map(|column| format!("'{column}'")).collect();
+    let more = columns.len().saturating_sub(LISTED);
+    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{and}", quoted.join(", "))
+}
+
+/// Bytes as a message says them: what cannot be printed is escaped, and little is said of what is long.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 100;
+    let mut text = String::new();
+    for chunk in bytes[..bytes.len().min(SHOWN)].utf8_chunks() {
+        for shown in chunk.valid().chars() {
+            match shown {
+                _ if shown.is_control() || is_invisible(shown) => {
+                    text.extend(shown.escape_unicode());
+                }
+                _ => text.push(shown),
+            }
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    if bytes.len() > SHOWN {
+        text.push('…');
+    }
+    text
+}
+
+/// Characters that change how a line is shown, without being seen.
+fn is_invisible(shown: char) -> bool {
+    matches!(shown, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }

@@ -1,64 +1,58 @@
 //! The first record: names of columns, and where the ones asked for are.
 
-use std::collections::HashSet;
-
-use super::csv::CsvOptions;
-use super::error::SourceError;
-use super::records::{Found, RECORD_MAX, Records};
+use super::csv::{ColumnNames, CsvOptions};
+use super::error::{SourceError, printable};
+use super::records::{Found, Records};
 
 /// Within so many bytes of the content the header has to end.
 pub(crate) const HEADER_MAX: usize = 1 << 20;
 
-/// Names of the columns, no two alike.
+/// Names of the columns. Only those that are asked for have to be there, and once.
 pub(super) struct Header {
-    names: Vec<String>,
+    names: Vec<Vec<u8>>,
 }
 
 impl Header {
-    /// Reads the header; the records that follow are still to be bounded. `None`: the file is followed,
+    /// Reads the header, if there is one; the records that follow are still to be bounded. `None`: the file is followed,
     /// and does not have it yet.
-    pub(super) fn read(records: &mut Records) -> Result<Option<Header>, SourceError> {
-        let name = records.stream().name().to_owned();
-        records.set_bounds(HEADER_MAX, usize::MAX);
+    pub(super) fn read(
+        records: &mut Records,
+        options: &CsvOptions,
+    ) -> Result<Option<Header>, SourceError> {
         if !records.skip_byte_order_mark()? {
             return Ok(None);
         }
-        let too_long = |name| SourceError::HeaderTooLong { name, limit: HEADER_MAX };
-        match records.find() {
-            Ok(Found::Record) => {}
-            Ok(Found::Later) => return Ok(None),
-            Ok(Found::End) => return Err(SourceError::NoHeader { name }),
-            Err(SourceError::RecordTooLong { name, .. }) => return Err(too_long(name)),
-            Err(error) => return Err(error),
+        if let ColumnNames::Given(names) = &options.names {
+            let names = names.iter().map(|name| name.clone().into_bytes()).collect();
+            return Ok(Some(Header { names }));
         }
-        if records.open_quote() {
-            return Err(SourceError::HeaderQuote { name });
+        let name = records.stream().name().to_owned();
+        records.expect_header(HEADER_MAX);
+        match records.find()? {
+            Found::Record => {}
+            Found::Later => return Ok(None),
+            Found::End => return Err(SourceError::NoHeader { name }),
         }
-        let names = read_names(records, &name)?;
+        if records.is_too_long() {
+            return Err(SourceError::HeaderTooLong { name, limit: HEADER_MAX });
+        }
+        if let Some(reason) = records.refusal() {
+            let (reason, line) = (reason.to_owned(), records.line());
+            return Err(SourceError::HeaderQuote { name, line, reason });
+        }
+        let fields = 0..records.fields();
+        if options.names == ColumnNames::Numbers {
+            // It is a row, and stays the next one.
+            let names = fields.map(|i| (i + 1).to_string().into_bytes()).collect();
+            return Ok(Some(Header { names }));
+        }
+        let names = fields.map(|i| records.field(i).to_vec()).collect();
         records.accept();
         if records.position() > HEADER_MAX as u64 {
-            return Err(too_long(name));
-        }
-        let mut seen = HashSet::new();
-        if let Some(column) = names.iter().find(|column| !seen.insert(column.as_str())) {
-            return Err(SourceError::DuplicateColumn { name, column: column.clone() });
+            return Err(SourceError::HeaderTooLong { name, limit: HEADER_MAX });
         }
         Ok(Some(Header { names }))
     }
-
-    /// Sets the bounds of `records` to those of rows under this header.
-    pub(super) fn bound(&self, records: &mut Records) {
-        records.set_bounds(RECORD_MAX, self.names.len());
-    }
-}
-
-fn read_names(records: &Records, name: &str) -> Result<Vec<String>, SourceError> {
-    (0..records.fields())
-        .map(|i| match std::str::from_utf8(records.field(i)) {
-            Ok(column) => Ok(column.to_owned()),
-            Err(_) => Err(SourceError::HeaderNotUtf8 { name: name.to_owned(), column: i + 1 }),
-        })
-        .collect()
 }
 
 /// The positions of the columns that are asked for.
@@ -91,13 +85,17 @@ impl Columns {
         name: &str,
     ) -> Result<Columns, SourceError> {
         let position = |column: &String| {
-            header.names.iter().position(|name| name == column).ok_or_else(|| {
-                SourceError::MissingColumn {
-                    name: name.to_owned(),
-                    column: column.clone(),
-                    columns: header.names.clone(),
+            let (name, column) = (name.to_owned(), column.clone());
+            let mut at =
+                (0..header.names.len()).filter(|at| header.names[*at] == column.as_bytes());
+            match (at.next(), at.next()) {
+                (Some(at), None) => Ok(at),
+                (Some(_), Some(_)) => Err(SourceError::DuplicateColumn { name, column }),
+                (None, _) => {
+                    let columns = header.names.iter().map(|name| printable(name)).collect();
+                    Err(SourceError::MissingColumn { name, column, columns })
                 }
-            })
+            }
         };
         Ok(Columns {
             count: header.names.len(),

@@ -17,6 +17,7 @@
 
 mod blocks;
 mod clock;
+mod content;
 mod csv;
 mod error;
 mod follow;
@@ -25,19 +26,22 @@ mod input;
 #[cfg(feature = "json")]
 mod json;
 mod own;
+mod pending;
 mod records;
 mod refused;
 mod row;
+mod scan;
 mod time;
 
 pub(crate) use blocks::{Blocks, OwnPlace, Place};
-pub use csv::{Consumed, CsvOptions, CsvSource, Format};
+pub use csv::{ColumnNames, Consumed, CsvOptions, CsvSource, Format};
 pub(crate) use csv::{Progress, Read, ReadLimit};
 pub use error::SourceError;
 pub use input::Input;
 pub(crate) use own::Own;
 pub use own::{Next, Source};
-pub use records::{RECORD_MAX, Tail};
+pub use pending::Tail;
+pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
 pub(crate) use row::RowBlock;
 pub use row::{Refused, Row};

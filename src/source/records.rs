@@ -1,76 +1,58 @@
-//! Cuts bytes into records, by RFC 4180, and keeps count of lines and of what was consumed.
+//! Cuts bytes into records, and keeps count of lines and of what was consumed.
 //!
 //! - A record ends with LF or CRLF outside quotes, or with the file. A CR elsewhere is data.
-//! - Lines that have nothing at all are skipped: they are not records.
+//! - Lines that have nothing at all are skipped, and so are comments: they are not records.
 //! - A quote at the beginning of a field opens it, a doubled one inside is a quote, the next one closes
-//!   it. A quote inside an unquoted field is data, and so is what follows a closing quote (as csv-core
-//!   has it).
+//!   it. A quote inside an unquoted field is data.
 //! - A physical line ends with LF, quoted or not.
 //!
-//! ```text
-//! buffer:  | hashed | consumed, to be hashed | record, if pending | read ahead | free |
-//!                   ^ hashed                 ^ consumed                        ^ filled
-//! ```
+//! What is no record costs one line. If a quote stays open, to the end of the file or beyond a bound of bytes
+//! or lines, or if anything but a delimiter or the line's end follows a closing quote, then the first line is refused,
+//! and reading goes on at the next one. So is a line that is too long, of which the beginning is kept.
+//!
+//! **Cost.** A line that opens a quote is read to where this is found to be wrong. What this has read is in quotes,
+//! so at its first line feed in there a later line takes the known way to its end ([`OpenQuote`]). Each byte is
+//! read at most three times: on that way, in its own line, and in the record that it belongs to.
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
-
+use super::content::Content;
+use super::csv::CsvOptions;
 use super::error::SourceError;
 use super::input::Stream;
 #[cfg(feature = "json")]
 use super::json::Fields;
+use super::pending::{Follows, OpenQuote, Partial, Pending, Skipped, Tail};
+use super::scan::{Scanned, Scanner};
 
-/// The longest record, in bytes, line ends and quotes included.
+/// The longest record, in bytes, line ends and quotes included. A longer one is refused.
 pub const RECORD_MAX: usize = 16 << 20;
+
+/// So many bytes of a line that is longer than a record may be are kept with its refusal.
+const KEPT_MAX: usize = 64 << 10;
 
 const BUFFER: usize = 256 << 10;
 
-/// How the consumed part of a source ends, which decides how it may go on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tail {
-    /// With the end of a line (or with nothing at all). Anything may follow.
-    #[default]
-    Line,
-    /// With a record that the end of the file has ended. Only the end of its line may follow.
-    Open,
-    /// Within a quote, or with what may be half a CRLF. Whatever follows counts as a change of the last
-    /// record.
-    Unfinished,
-}
-
 /// The records of a stream, one at a time.
 pub(super) struct Records {
-    stream: Stream,
-    core: Reader,
-    buffer: Vec<u8>,
-    hashed: usize,
-    consumed: usize,
-    filled: usize,
-    /// Whether the stream has ended.
-    ended: bool,
-    hasher: Xxh3,
-    /// The position of `buffer[0]` in the content.
-    offset: u64,
-    /// The physical line at `consumed`, from 1.
+    content: Content,
+    /// The physical line of the first byte that is not consumed, from 1.
     line: u64,
     tail: Tail,
     /// See [`Records::stop_at`].
     stop: u64,
     record_max: usize,
-    /// Ends of fields in `unescaped` are kept for so many of them; the rest is only counted.
-    ends_max: usize,
-    unescaped: Vec<u8>,
-    ends: Vec<usize>,
-    /// What of the record at `consumed` csv-core has seen, where a followed file ended within it.
-    partial: Step,
+    /// Whether the next record names the columns: nothing is found behind one that is too long.
+    is_header: bool,
+    quoted_lines_max: u64,
+    comment: Option<u8>,
+    scanner: Scanner,
+    /// How far the record at `consumed` was read, also where a followed file ended within it.
+    partial: Option<Partial>,
+    open_quote: Option<OpenQuote>,
+    skipped: Option<Skipped>,
     pending: Option<Pending>,
     /// What is asked for, if records are lines of JSON.
     #[cfg(feature = "json")]
     json: Option<Fields>,
-    /// Why the pending line of JSON is no row.
-    #[cfg(feature = "json")]
-    refusal: Option<String>,
 }
 
 /// What [`Records::find`] has found.
@@ -84,119 +66,85 @@ pub(super) enum Found {
     End,
 }
 
-/// The record that lies at `consumed`.
-#[derive(Clone, Copy)]
-struct Pending {
-    /// Bytes with the end of the line.
-    length: usize,
-    /// Bytes without it.
-    raw: usize,
-    fields: usize,
-    tail: Tail,
-    /// Whether a quote is open at the end of the file.
-    open_quote: bool,
-}
-
 impl Records {
-    /// The records of `stream` from its first byte on.
+    /// The records of `stream` from its first byte on, with commas between fields.
     pub(super) fn new(stream: Stream) -> Records {
         Records::with_buffer(stream, BUFFER)
     }
 
     /// As [`Records::new`], with a buffer of another size at first.
     pub(super) fn with_buffer(stream: Stream, size: usize) -> Records {
-        let mut core = ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build();
-        // With its first bytes, csv-core looks for a byte order mark, which would be data where a
-        // reader begins in the middle. So they are these.
-        let (result, ..) = core.read_record(b"\n", &mut [0], &mut [0]);
-        assert!(matches!(result, ReadRecordResult::InputEmpty), "a blank line is no record");
         Records {
-            stream,
-            core,
-            buffer: vec![0; size.max(1)],
-            hashed: 0,
-            consumed: 0,
-            filled: 0,
-            ended: false,
-            hasher: Xxh3::new(),
-            offset: 0,
+            content: Content::new(stream, size),
             line: 1,
             tail: Tail::Line,
             stop: u64::MAX,
             record_max: RECORD_MAX,
-            ends_max: usize::MAX,
-            unescaped: vec![0; 1 << 12],
-            ends: vec![0; 16],
-            partial: Step::default(),
+            is_header: false,
+            quoted_lines_max: u64::MAX,
+            comment: None,
+            scanner: Scanner::new(b','),
+            partial: None,
+            open_quote: None,
+            skipped: None,
             pending: None,
             #[cfg(feature = "json")]
             json: None,
-            #[cfg(feature = "json")]
-            refusal: None,
         }
     }
 
-    /// The same stream, as lines of JSON with these fields.
-    #[cfg(feature = "json")]
-    pub(super) fn json(mut self, fields: Fields) -> Records {
-        self.json = Some(fields);
+    /// The same stream, as records that are written as `options` say.
+    pub(super) fn written_as(mut self, options: &CsvOptions) -> Records {
+        self.scanner = Scanner::new(options.delimiter);
+        self.comment = options.comment;
+        self.quoted_lines_max = options.quoted_lines_max.max(1);
+        #[cfg(feature = "json")]
+        if options.format == super::csv::Format::JsonLines {
+            self.json = Some(Fields::new(options));
+        }
         self
     }
 
-    /// Why the pending record is no row, whatever its fields are.
-    #[cfg(feature = "json")]
-    pub(super) fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
-    }
-
-    /// Finds the fields of the line of JSON with `raw` bytes that lies at `consumed`.
-    #[cfg(feature = "json")]
-    fn find_fields(&mut self, raw: usize) -> Option<usize> {
-        let fields = self.json.as_ref()?;
-        self.unescaped.clear();
-        self.ends.clear();
-        let line = &self.buffer[self.consumed..self.consumed + raw];
-        self.refusal = fields.find(line, &mut self.unescaped, &mut self.ends).err();
-        Some(fields.count())
-    }
-
-    #[cfg(not(feature = "json"))]
-    fn find_fields(&mut self, _raw: usize) -> Option<usize> {
-        None
+    /// The next record names the columns, and has so many bytes at most.
+    pub(super) fn expect_header(&mut self, record_max: usize) {
+        self.set_bounds(record_max, usize::MAX);
+        self.is_header = true;
     }
 
     /// Bounds the next records: their bytes, and the fields that can be asked for.
     pub(super) fn set_bounds(&mut self, record_max: usize, ends_max: usize) {
+        self.is_header = false;
         self.record_max = record_max;
-        self.ends_max = ends_max;
+        self.scanner.ends_max = ends_max;
     }
 
-    /// Consumes no blank line behind this position, and no end of a line behind it: where the content may have
-    /// ended before it grew, it is cut as if it still did.
+    /// Consumes nothing behind this position: where the content may have ended before it grew, it is cut as if it
+    /// still did. A record that would go on behind it was none.
     pub(super) fn stop_at(&mut self, stop: u64) {
         self.stop = stop;
     }
 
     #[cfg(test)]
     pub(super) fn buffer_len(&self) -> usize {
-        self.buffer.len()
+        self.content.buffer_len()
     }
 
     /// The stream below.
     pub(super) fn stream(&self) -> &Stream {
-        &self.stream
+        self.content.stream()
     }
 
     /// The position in the content up to which everything is consumed.
     pub(super) fn position(&self) -> u64 {
-        self.offset + self.consumed as u64
+        self.skipped.as_ref().map_or(self.content.position(), |line| line.position)
     }
 
     /// XXH3-128 of the content up to [`Records::position`].
     pub(super) fn digest(&self) -> u128 {
-        let mut hasher = self.hasher.clone();
-        hasher.update(&self.buffer[self.hashed..self.consumed]);
-        hasher.digest128()
+        if let Some(line) = &self.skipped {
+            return line.digest;
+        }
+        self.content.digest()
     }
 
     /// The physical line at [`Records::position`]; that of the pending record, if there is one.
@@ -216,11 +164,11 @@ impl Records {
         if self.position() > 0 {
             return Ok(true);
         }
-        let ahead = self.ahead(MARK.len())?;
+        let ahead = self.content.ahead(MARK.len())?;
         if ahead == MARK {
-            self.consumed += MARK.len();
+            self.content.consume(MARK.len());
         } else if MARK.starts_with(ahead) {
-            return Ok(!self.stream.is_followed());
+            return Ok(!self.stream().is_followed());
         }
         Ok(true)
     }
@@ -228,18 +176,7 @@ impl Records {
     /// Consumes content up to the position `until`, or the end. Returns the first bytes, `keep` at most.
     pub(super) fn skip_to(&mut self, until: u64, keep: usize) -> Result<Vec<u8>, SourceError> {
         assert!(self.pending.is_none(), "skipping begins between records");
-        let mut kept = Vec::new();
-        while self.position() < until {
-            if self.consumed == self.filled && !self.fill()? {
-                break;
-            }
-            let left = usize::try_from(until - self.position()).unwrap_or(usize::MAX);
-            let skipped = left.min(self.filled - self.consumed);
-            let chunk = &self.buffer[self.consumed..self.consumed + skipped];
-            kept.extend_from_slice(&chunk[..skipped.min(keep - kept.len())]);
-            self.consumed += skipped;
-        }
-        Ok(kept)
+        self.content.skip_to(until, keep)
     }
 
     /// Sets the line and the tail of content that [`Records::skip_to`] has passed over. Returns
@@ -253,142 +190,331 @@ impl Records {
 
     /// Whether what follows leaves the last record as it was; `None` if that is not known yet.
     fn goes_on(&mut self) -> Result<Option<bool>, SourceError> {
-        let (tail, followed) = (self.tail, self.stream.is_followed());
-        Ok(match (tail, self.ahead(2)?) {
-            (Tail::Line, _) => Some(true),
-            (_, []) => (!followed).then_some(true),
-            (Tail::Open, [b'\r']) if followed => None,
-            (Tail::Open, next) => Some(matches!(next, [b'\n', ..] | [b'\r', b'\n'])),
-            (Tail::Unfinished, _) => Some(false),
-        })
+        let (tail, followed) = (self.tail, self.stream().is_followed());
+        Ok(tail.goes_on_with(self.content.ahead(2)?, followed))
     }
 
     /// Finds the next record, which is pending until [`Records::accept`]. There is one to be
     /// found only before [`Records::stop_at`]. In a followed file a record has the end of its line, but
     /// for one that ends at the stop.
     pub(super) fn find(&mut self) -> Result<Found, SourceError> {
-        if self.pending.is_some() {
-            return Ok(Found::Record);
-        }
-        let followed = self.stream.is_followed();
-        let Step { read: mut length, mut written, mut fields } = self.partial;
-        if length == 0 {
-            if followed && self.position() < self.stop {
-                match self.goes_on()? {
-                    Some(true) => {}
-                    Some(false) => return Err(self.longer_record()),
-                    None => return Ok(Found::Later),
-                }
+        while self.pending.is_none() {
+            if self.partial.is_none()
+                && let Some(nothing) = self.begin()?
+            {
+                return Ok(nothing);
             }
-            self.skip_blank_lines()?;
-            if self.position() >= self.stop {
-                return Ok(Found::End);
-            }
-            match self.ahead(2)? {
-                [] if followed => return Ok(Found::Later),
-                [] => return Ok(Found::End),
-                [b'\r'] if followed => return Ok(Found::Later),
-                _ => {}
+            self.pending = self.read_record()?;
+            match &self.pending {
+                None => return Ok(Found::Later),
+                Some(pending) if pending.is_comment => self.accept(),
+                Some(_) => {}
             }
         }
-        loop {
-            if self.consumed + length == self.filled && !self.fill()? {
-                if followed && self.position() + length as u64 != self.stop {
-                    self.partial = Step { read: length, written, fields };
-                    return Ok(Found::Later);
-                }
-                self.partial = Step::default();
-                let pending = self.end_by_file(length, written, fields);
-                self.pending = Some(pending);
-                return Ok(Found::Record);
-            }
-            let input = self.consumed + length..self.filled;
-            let (result, step) = self.step(Some(input), written, fields);
-            length += step.read;
-            written += step.written;
-            fields += step.fields;
-            if length > self.record_max {
-                let (name, line) = (self.stream.name().to_owned(), self.line);
-                return Err(SourceError::RecordTooLong { name, line, limit: self.record_max });
-            }
-            if matches!(result, ReadRecordResult::Record) {
-                break;
-            }
-        }
-        self.partial = Step::default();
-        let bytes = &self.buffer[self.consumed..self.consumed + length];
-        let is_crlf = bytes.ends_with(b"\r\n");
-        let raw = length - 1 - usize::from(is_crlf);
-        // The CR cannot have been quoted, as then the LF would not have ended the record. So csv-core
-        // took it for the last byte of the last field.
-        if let Some(found) = self.find_fields(raw) {
-            fields = found;
-        } else if is_crlf && let Some(end) = self.ends.get_mut(fields - 1) {
-            *end -= 1;
-        }
-        self.pending = Some(Pending { length, raw, fields, tail: Tail::Line, open_quote: false });
         Ok(Found::Record)
+    }
+
+    /// Begins a record behind blank lines, unless there is none.
+    fn begin(&mut self) -> Result<Option<Found>, SourceError> {
+        let followed = self.stream().is_followed();
+        if self.position() < self.stop {
+            match self.goes_on()? {
+                Some(true) => {}
+                Some(false) => return Err(self.longer_record()),
+                None => return Ok(Some(Found::Later)),
+            }
+        }
+        self.skip_blank_lines()?;
+        if self.position() >= self.stop {
+            return Ok(Some(Found::End));
+        }
+        let comment = self.comment;
+        let is_comment = match self.content.ahead(2)? {
+            [] if followed => return Ok(Some(Found::Later)),
+            [] => return Ok(Some(Found::End)),
+            [b'\r'] if followed => return Ok(Some(Found::Later)),
+            ahead => comment.is_some() && ahead.first().copied() == comment,
+        };
+        self.partial = Some(self.begin_at_first_byte(is_comment));
+        Ok(None)
+    }
+
+    /// Begins a good record again whose fields were jumped over. It is consumed after this, so nothing is read like
+    /// this twice.
+    fn begin_again(&mut self) -> Partial {
+        self.open_quote = None;
+        self.begin_at_first_byte(false)
+    }
+
+    /// How many bytes of content may follow what is consumed.
+    fn left(&self) -> usize {
+        usize::try_from(self.stop.saturating_sub(self.content.position())).unwrap_or(usize::MAX)
+    }
+
+    fn begin_at_first_byte(&mut self, is_comment: bool) -> Partial {
+        #[cfg(feature = "json")]
+        let is_json = self.json.is_some();
+        #[cfg(not(feature = "json"))]
+        let is_json = false;
+        self.scanner.begin(is_comment || is_json);
+        Partial { is_comment, ..Partial::default() }
+    }
+
+    /// Reads on in the partial record to its end. `None`: the file is followed, and has no more of it yet.
+    fn read_record(&mut self) -> Result<Option<Pending>, SourceError> {
+        let mut partial = self.partial.take().expect("a record that was begun");
+        loop {
+            if self.skipped.is_some() {
+                return self.skip_line(partial);
+            }
+            match self.what_follows(partial.length)? {
+                Follows::More => {}
+                Follows::Later => {
+                    self.partial = Some(partial);
+                    return Ok(None);
+                }
+                Follows::Nothing if partial.jumped && self.scanner.may_end() => {
+                    partial = self.begin_again();
+                    continue;
+                }
+                Follows::Nothing => return self.end_at_stop(partial).map(Some),
+                Follows::TooMuch => match self.refuse_too_long(partial) {
+                    Ok(pending) => return Ok(Some(pending)),
+                    Err(first_line) => {
+                        partial = first_line;
+                        continue;
+                    }
+                },
+            }
+            let unread = self.content.unread();
+            let until = unread.len().min(self.left()).min(self.record_max);
+            let (read, scanned) = self.scanner.scan(&unread[partial.length..until]);
+            partial.length += read;
+            match scanned {
+                Scanned::All => {}
+                Scanned::QuotedLine => {
+                    if let Some(stray) = self.end_of_quoted_line(&mut partial) {
+                        return Ok(Some(self.refuse_first_line(partial, stray)));
+                    }
+                }
+                Scanned::Stray => match self.refuse_stray(partial) {
+                    Ok(pending) => return Ok(Some(pending)),
+                    Err(first_line) => partial = first_line,
+                },
+                Scanned::Record if partial.jumped => partial = self.begin_again(),
+                Scanned::Record => return Ok(Some(self.end_by_line(partial))),
+            }
+        }
+    }
+
+    /// What follows `length` bytes of a record.
+    fn what_follows(&mut self, length: usize) -> Result<Follows, SourceError> {
+        if length >= self.left() {
+            return Ok(Follows::Nothing);
+        }
+        if self.content.unread().len() == length && !self.content.fill()? {
+            let followed = self.stream().is_followed();
+            return Ok(if followed { Follows::Later } else { Follows::Nothing });
+        }
+        Ok(if length < self.record_max { Follows::More } else { Follows::TooMuch })
+    }
+
+    /// A line ends within quotes. If this is known to be no record, says whether the quote is closed where it may
+    /// not be, or stays open.
+    fn end_of_quoted_line(&mut self, partial: &mut Partial) -> Option<bool> {
+        partial.lines += 1;
+        if partial.first_line.is_none() {
+            partial.first_line = Some(partial.length);
+            let (at, before) = (self.position() + partial.length as u64, self.line);
+            if let Some(known) = self.open_quote.filter(|known| at < known.to) {
+                partial.length = (known.to - self.position()) as usize;
+                partial.lines = known.lines - before;
+                partial.jumped = true;
+                if known.stray {
+                    return Some(true);
+                }
+                self.scanner.jump_into_quotes();
+            }
+        }
+        (partial.lines >= self.quoted_lines_max).then_some(false)
+    }
+
+    /// Refuses a record for what follows a closing quote: at once, or when its first line has ended.
+    fn refuse_stray(&mut self, mut partial: Partial) -> Result<Pending, Partial> {
+        if partial.first_line.is_some() {
+            return Ok(self.refuse_first_line(partial, true));
+        }
+        partial.refusal = Some(STRAY.to_owned());
+        self.scanner.find_line_end();
+        Err(partial)
+    }
+
+    /// Refuses a record that is too long; if its first line is, that has to be skipped first.
+    fn refuse_too_long(&mut self, partial: Partial) -> Result<Pending, Partial> {
+        if partial.first_line.is_some() {
+            return Ok(self.refuse_first_line(partial, false));
+        }
+        if self.is_header {
+            let length = partial.length;
+            let pending = Pending { length, raw: length, is_too_long: true, ..Pending::default() };
+            return Ok(pending);
+        }
+        let (position, digest) = (self.position(), self.digest());
+        let kept = self.content.unread()[..self.kept_max()].to_vec();
+        self.content.consume(partial.length);
+        self.skipped = Some(Skipped { position, digest, kept });
+        Err(partial)
+    }
+
+    /// Skips a line that is too long to its end.
+    fn skip_line(&mut self, mut partial: Partial) -> Result<Option<Pending>, SourceError> {
+        loop {
+            let unread = self.content.unread();
+            let most = unread.len().min(self.left());
+            let end = unread[..most].iter().position(|byte| *byte == b'\n');
+            self.content.consume(end.map_or(most, |end| end + 1));
+            let has_end = end.is_some();
+            if !has_end && self.left() > 0 {
+                if self.content.fill()? {
+                    continue;
+                }
+                if self.stream().is_followed() {
+                    self.partial = Some(partial);
+                    return Ok(None);
+                }
+            }
+            let bytes = self.content.position() - self.position() - u64::from(has_end);
+            let (kept, most) = (self.kept_max(), self.record_max);
+            let too_long = || {
+                format!(
+                    "a line of {bytes} bytes, of which {kept} are kept; at most {most} are read"
+                )
+            };
+            return Ok(Some(Pending {
+                lines: u64::from(has_end),
+                tail: if has_end { Tail::Line } else { Tail::Open },
+                refusal: Some(partial.refusal.take().unwrap_or_else(too_long)),
+                is_comment: partial.is_comment,
+                ..Pending::default()
+            }));
+        }
+    }
+
+    /// How many bytes of a line are kept that is too long.
+    fn kept_max(&self) -> usize {
+        KEPT_MAX.min(self.record_max)
+    }
+
+    /// Refuses the first line of a partial record, in which a quote stays open, and remembers how far it was read.
+    fn refuse_first_line(&mut self, partial: Partial, stray: bool) -> Pending {
+        let length = partial.first_line.expect("its first line has ended");
+        let to = self.position() + partial.length as u64;
+        if self.open_quote.is_none_or(|known| known.to < to) {
+            self.open_quote = Some(OpenQuote { to, lines: self.line + partial.lines, stray });
+        }
+        // The same for what the record came to be: the file may be read again when it has grown.
+        let reason = OPEN.to_owned();
+        let raw = self.without_line_end(length);
+        Pending { length, raw, lines: 1, refusal: Some(reason), ..Pending::default() }
+    }
+
+    /// The partial record, which the end of its line has ended.
+    fn end_by_line(&mut self, partial: Partial) -> Pending {
+        let Partial { length, lines, refusal, is_comment, .. } = partial;
+        let raw = self.without_line_end(length);
+        let (fields, refusal) = self.fields_of(raw, refusal, is_comment);
+        let (lines, tail) = (lines + 1, Tail::Line);
+        Pending { length, raw, lines, fields, tail, refusal, is_comment, is_too_long: false }
+    }
+
+    /// The partial record, which ends with the content, or did so before that grew.
+    fn end_at_stop(&mut self, partial: Partial) -> Result<Pending, SourceError> {
+        let length = partial.length;
+        let pending = self.end_by_content(partial);
+        let followed = self.stream().is_followed();
+        let next = &self.content.ahead(length + 2)?[length..];
+        match pending.tail.goes_on_with(next, followed) {
+            Some(false) => Err(self.longer_record()),
+            _ => Ok(pending),
+        }
+    }
+
+    /// The partial record as the end of the content has left it.
+    fn end_by_content(&mut self, mut partial: Partial) -> Pending {
+        match self.scanner.end() {
+            Ok(()) => {}
+            Err(Scanned::QuotedLine) => {
+                if partial.first_line.is_some() {
+                    return self.refuse_first_line(partial, false);
+                }
+                partial.refusal = Some(OPEN.to_owned());
+            }
+            Err(_) => match self.refuse_stray(partial) {
+                Ok(pending) => return pending,
+                Err(first_line) => partial = first_line,
+            },
+        }
+        let Partial { length, lines, refusal, is_comment, .. } = partial;
+        let half_line_end = self.content.unread()[length - 1] == b'\r';
+        let tail = if half_line_end { Tail::Unfinished } else { Tail::Open };
+        let (fields, refusal) = self.fields_of(length, refusal, is_comment);
+        let raw = length;
+        Pending { length, raw, lines, fields, tail, refusal, is_comment, is_too_long: false }
+    }
+
+    /// How many of the `length` bytes at `consumed`, which end a line, are before its end.
+    fn without_line_end(&self, length: usize) -> usize {
+        let bytes = &self.content.unread()[..length];
+        length - 1 - usize::from(bytes.ends_with(b"\r\n"))
+    }
+
+    /// The number of fields in the `raw` bytes at `consumed`, and why they are no row.
+    fn fields_of(
+        &mut self,
+        raw: usize,
+        refusal: Option<String>,
+        is_comment: bool,
+    ) -> (usize, Option<String>) {
+        if refusal.is_none()
+            && !is_comment
+            && let Some(found) = self.fields_of_json(raw)
+        {
+            return found;
+        }
+        (self.scanner.fields, refusal)
+    }
+
+    #[cfg(feature = "json")]
+    fn fields_of_json(&mut self, raw: usize) -> Option<(usize, Option<String>)> {
+        let fields = self.json.as_ref()?;
+        let Scanner { text, ends, .. } = &mut self.scanner;
+        Some((fields.count(), fields.find(&self.content.unread()[..raw], text, ends).err()))
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn fields_of_json(&mut self, _raw: usize) -> Option<(usize, Option<String>)> {
+        None
     }
 
     /// The record that the file ended with, when it was read before, has grown.
     pub(super) fn longer_record(&self) -> SourceError {
         SourceError::Changed {
-            name: self.stream.name().to_owned(),
+            name: self.stream().name().to_owned(),
             expected: content(self.position(), self.digest()),
             found: format!("the same and more of line {}", self.line),
         }
-    }
-
-    /// The pending record as the end of the file has left it. Only a state within quotes does not take
-    /// an LF for the end of the record.
-    fn end_by_file(&mut self, length: usize, written: usize, mut fields: usize) -> Pending {
-        let (result, step) = self.step(None, written, fields);
-        fields += step.fields;
-        let open_quote = !matches!(result, ReadRecordResult::Record);
-        if let Some(found) = self.find_fields(length) {
-            fields = found;
-        }
-        let half_line_end = self.buffer[self.filled - 1] == b'\r';
-        let tail = if open_quote || half_line_end { Tail::Unfinished } else { Tail::Open };
-        Pending { length, raw: length, fields, tail, open_quote }
-    }
-
-    /// One step of csv-core over a part of the buffer, or over a line feed that is not there.
-    fn step(
-        &mut self,
-        input: Option<std::ops::Range<usize>>,
-        written: usize,
-        fields: usize,
-    ) -> (ReadRecordResult, Step) {
-        #[cfg(feature = "json")]
-        if self.json.is_some() {
-            let input = input.map_or(&b"\n"[..], |range| &self.buffer[range]);
-            let end = input.iter().position(|byte| *byte == b'\n');
-            let read = end.map_or(input.len(), |end| end + 1);
-            let result = end.map_or(ReadRecordResult::InputEmpty, |_| ReadRecordResult::Record);
-            return (result, Step { read, written, fields });
-        }
-        if written == self.unescaped.len() {
-            self.unescaped.resize(2 * written, 0);
-        }
-        if fields == self.ends.len() && fields < self.ends_max {
-            self.ends.resize((2 * fields).min(self.ends_max), 0);
-        }
-        let mut uncounted = [0; 16];
-        let ends = if fields < self.ends.len() { &mut self.ends[fields..] } else { &mut uncounted };
-        let input = input.map_or(&b"\n"[..], |range| &self.buffer[range]);
-        let unescaped = &mut self.unescaped[written..];
-        let (result, read, written, fields) = self.core.read_record(input, unescaped, ends);
-        (result, Step { read, written, fields })
     }
 
     fn pending(&self) -> &Pending {
         self.pending.as_ref().expect("asked for a record that was not found")
     }
 
-    /// The pending record's bytes, without the end of the line.
+    /// The pending record's bytes, without the end of the line; the first of them, if it is too long.
     pub(super) fn raw(&self) -> &[u8] {
-        &self.buffer[self.consumed..self.consumed + self.pending().raw]
+        match &self.skipped {
+            Some(line) => &line.kept,
+            None => &self.content.unread()[..self.pending().raw],
+        }
     }
 
     /// The number of the pending record's fields.
@@ -396,91 +522,63 @@ impl Records {
         self.pending().fields
     }
 
-    /// The `i`-th field of the pending record, quotes resolved.
+    /// The `i`-th field of the pending record, quotes resolved; an empty one, if there are fewer.
     pub(super) fn field(&self, i: usize) -> &[u8] {
-        assert!(i < self.fields(), "field {i} of {}", self.fields());
-        let start = if i == 0 { 0 } else { self.ends[i - 1] };
-        &self.unescaped[start..self.ends[i]]
+        let Scanner { text, ends, .. } = &self.scanner;
+        let start = if i == 0 { Some(0) } else { ends.get(i - 1).copied() };
+        let range = start.zip(ends.get(i).copied());
+        range.map_or(&[], |(start, end)| &text[start..end])
     }
 
-    /// Whether the file ends within a quote of the pending record.
-    pub(super) fn open_quote(&self) -> bool {
-        self.pending().open_quote
+    /// Whether fields behind the first `count` are all empty.
+    pub(super) fn is_empty_behind(&self, count: usize) -> bool {
+        let Scanner { text, ends, .. } = &self.scanner;
+        let end = count.checked_sub(1).map_or(Some(0), |last| ends.get(last).copied());
+        end.is_none_or(|end| end == text.len())
+    }
+
+    /// Why the pending record is no row, whatever its fields are.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.pending().refusal.as_deref()
+    }
+
+    /// Whether the pending record is a header that is too long.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.pending().is_too_long
     }
 
     /// Consumes the pending record.
     pub(super) fn accept(&mut self) {
-        let mut pending = *self.pending();
-        if self.position() + pending.raw as u64 == self.stop && pending.raw < pending.length {
-            (pending.length, pending.tail) = (pending.raw, Tail::Open);
-        }
-        let bytes = &self.buffer[self.consumed..self.consumed + pending.length];
-        self.line += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.consumed += pending.length;
+        let pending = self.pending.take().expect("accepts a record that was found");
+        self.content.consume(pending.length);
+        self.line += pending.lines;
         self.tail = pending.tail;
-        self.pending = None;
+        self.skipped = None;
     }
 
     fn skip_blank_lines(&mut self) -> Result<(), SourceError> {
         while self.position() < self.stop {
-            self.consumed += match self.ahead(2)? {
+            let blank = match self.content.ahead(2)? {
                 [b'\n', ..] => 1,
                 [b'\r', b'\n'] => 2,
                 _ => break,
             };
+            self.content.consume(blank);
             self.line += 1;
             self.tail = Tail::Line;
         }
         Ok(())
     }
-
-    /// The next `count` bytes; fewer at the end.
-    fn ahead(&mut self, count: usize) -> Result<&[u8], SourceError> {
-        while self.filled - self.consumed < count {
-            if !self.fill()? {
-                break;
-            }
-        }
-        Ok(&self.buffer[self.consumed..self.filled.min(self.consumed + count)])
-    }
-
-    /// Reads more bytes; `false` at the end. What is consumed may leave the buffer, so that positions
-    /// are good only relative to `consumed`.
-    fn fill(&mut self) -> Result<bool, SourceError> {
-        if self.ended {
-            return Ok(false);
-        }
-        if self.filled == self.buffer.len() {
-            self.forget_consumed();
-            if self.filled > self.buffer.len() / 2 {
-                self.buffer.resize(2 * self.buffer.len(), 0);
-            }
-        }
-        let read = self.stream.read(&mut self.buffer[self.filled..])?;
-        self.filled += read;
-        self.ended = read == 0 && !self.stream.is_followed();
-        Ok(read > 0)
-    }
-
-    fn forget_consumed(&mut self) {
-        self.hasher.update(&self.buffer[self.hashed..self.consumed]);
-        self.buffer.copy_within(self.consumed..self.filled, 0);
-        self.offset += self.consumed as u64;
-        self.filled -= self.consumed;
-        self.consumed = 0;
-        self.hashed = 0;
-    }
 }
+
+/// Why a line is refused at the end of which a quote is open.
+const OPEN: &str = "a quote stays open: none that follows closes the field";
+
+/// Why a line is refused in which a quote closes too early.
+const STRAY: &str =
+    "a quoted field goes on behind its closing quote; expected a delimiter or the end of the line";
 
 /// So many bytes, and their digest, as errors say it.
 pub(super) fn content(bytes: u64, digest: u128) -> String {
     format!("{bytes} bytes with XXH3-128 {digest:032x}")
-}
-
-/// What csv-core has read, written, and ended, in one step or in those that made up a record so far.
-#[derive(Clone, Copy, Default)]
-struct Step {
-    read: usize,
-    written: usize,
-    fields: usize,
 }

@@ -98,3 +98,19 @@ proptest! {
         prop_assert_eq!(lines, whole);
     }
 }
+
+#[test]
+fn a_line_that_is_too_long_costs_itself() {
+    let long = "x".repeat(2 * crate::source::RECORD_MAX);
+    let content =
+        format!("{{\"t\":1,\"v\":\"a\"}}\n{{\"t\":2,\"v\":\"{long}\"}}\n{{\"t\":3,\"v\":\"c\"}}\n");
+    let input = Input::reader("test", std::io::Cursor::new(content.into_bytes()));
+    let mut source = CsvSource::open(input, options(Format::JsonLines)).unwrap();
+    let limit = ReadLimit { rows: 10, clock: EventTime::MAX, bytes: u64::MAX, now: 0 };
+    let Read::Rows(block) = source.read(limit).unwrap() else { panic!("three lines") };
+    let lines: Vec<u64> = block.iter().map(|row| row.line()).collect();
+    assert_eq!(lines, [1, 3]);
+    let [refused] = &block.refused[..] else { panic!("one refusal") };
+    assert!(refused.line == 2 && refused.reason.contains("are kept"), "{}", refused.reason);
+    assert!(refused.row.starts_with(b"{\"t\":2,"));
+}

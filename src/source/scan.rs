@@ -1,0 +1,206 @@
+//! The state machine of RFC 4180: where a record ends, and its fields without their quotes.
+//!
+//! It is fed with pieces of any size, and stops at each line feed within quotes, so that whoever feeds it can
+//! bound a record.
+
+/// Where the machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a field.
+    Start,
+    /// In a field without quotes, where a quote is data.
+    Plain,
+    /// In a quoted field.
+    Quoted,
+    /// Behind a quote in a quoted field: it closes the field, or another one follows and both are one.
+    Quote,
+    /// Behind the carriage return that follows a closing quote; a line feed has to follow.
+    Return,
+}
+
+/// Why [`Scanner::scan`] has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// Everything was read.
+    All,
+    /// Behind a line feed within quotes.
+    QuotedLine,
+    /// Behind the end of the record.
+    Record,
+    /// Behind a byte that may not follow a closing quote.
+    Stray,
+}
+
+/// Finds the fields of one record after the other.
+pub(super) struct Scanner {
+    delimiter: u8,
+    /// A record is a line, whatever its quotes.
+    by_line: bool,
+    state: State,
+    /// The fields' text, one after the other.
+    pub(super) text: Vec<u8>,
+    /// Where each field ends in it; only of so many of them as can be asked for.
+    pub(super) ends: Vec<usize>,
+    pub(super) ends_max: usize,
+    /// How many fields there are.
+    pub(super) fields: usize,
+}
+
+impl Scanner {
+    pub(super) fn new(delimiter: u8) -> Scanner {
+        Scanner {
+            delimiter,
+            by_line: false,
+            state: State::Start,
+            text: Vec::new(),
+            ends: Vec::new(),
+            ends_max: usize::MAX,
+            fields: 0,
+        }
+    }
+
+    /// Begins a record, which is the next line if it is found `by_line`.
+    pub(super) fn begin(&mut self, by_line: bool) {
+        self.by_line = by_line;
+        self.state = State::Start;
+        self.text.clear();
+        self.ends.clear();
+        self.fields = 0;
+    }
+
+    /// Only the end of the line is of interest in what follows.
+    pub(super) fn find_line_end(&mut self) {
+        self.by_line = true;
+    }
+
+    /// As if it had read the record on to a place where a quote is open. The fields are lost.
+    pub(super) fn jump_into_quotes(&mut self) {
+        self.state = State::Quoted;
+    }
+
+    /// Reads on in the record, and says how far.
+    pub(super) fn scan(&mut self, input: &[u8]) -> (usize, Scanned) {
+        if self.by_line {
+            return match input.iter().position(|byte| *byte == b'\n') {
+                Some(end) => (end + 1, Scanned::Record),
+                None => (input.len(), Scanned::All),
+            };
+        }
+        let mut at = 0;
+        while at < input.len() {
+            let stop = match self.state {
+                State::Start | State::Plain => self.plain(input, &mut at),
+                State::Quoted => self.quoted(input, &mut at),
+                State::Quote | State::Return => self.behind_quote(input, &mut at),
+            };
+            if let Some(stop) = stop {
+                return (at, stop);
+            }
+        }
+        (at, Scanned::All)
+    }
+
+    fn plain(&mut self, input: &[u8], at: &mut usize) -> Option<Scanned> {
+        if self.state == State::Start && input[*at] == b'"' {
+            self.state = State::Quoted;
+            *at += 1;
+            return None;
+        }
+        let rest = &input[*at..];
+        let end = rest.iter().position(|byte| *byte == self.delimiter || *byte == b'\n');
+        let Some(end) = end else {
+            self.state = State::Plain;
+            self.text.extend_from_slice(rest);
+            *at = input.len();
+            return None;
+        };
+        self.text.extend_from_slice(&rest[..end]);
+        *at += end + 1;
+        if rest[end] == self.delimiter {
+            self.end_field();
+            return None;
+        }
+        // The CR of a CRLF, which may have come with an earlier piece.
+        if self.text.len() > self.field_start() && self.text.ends_with(b"\r") {
+            self.text.pop();
+        }
+        self.end_field();
+        Some(Scanned::Record)
+    }
+
+    fn quoted(&mut self, input: &[u8], at: &mut usize) -> Option<Scanned> {
+        let rest = &input[*at..];
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\n'));
+        let Some(end) = end else {
+            self.text.extend_from_slice(rest);
+            *at = input.len();
+            return None;
+        };
+        *at += end + 1;
+        if rest[end] == b'"' {
+            self.text.extend_from_slice(&rest[..end]);
+            self.state = State::Quote;
+            return None;
+        }
+        self.text.extend_from_slice(&rest[..=end]);
+        Some(Scanned::QuotedLine)
+    }
+
+    fn behind_quote(&mut self, input: &[u8], at: &mut usize) -> Option<Scanned> {
+        let byte = input[*at];
+        *at += 1;
+        match (self.state, byte) {
+            (_, b'\n') => {
+                self.end_field();
+                Some(Scanned::Record)
+            }
+            (State::Quote, b'"') => {
+                self.text.push(b'"');
+                self.state = State::Quoted;
+                None
+            }
+            (State::Quote, byte) if byte == self.delimiter => {
+                self.end_field();
+                None
+            }
+            (State::Quote, b'\r') => {
+                self.state = State::Return;
+                None
+            }
+            _ => Some(Scanned::Stray),
+        }
+    }
+
+    /// Whether the record is good if the content ends here.
+    pub(super) fn may_end(&self) -> bool {
+        matches!(self.state, State::Start | State::Plain | State::Quote)
+    }
+
+    /// The content ends here. Returns what is wrong with a record that does.
+    pub(super) fn end(&mut self) -> Result<(), Scanned> {
+        if self.by_line {
+            return Ok(());
+        }
+        match self.state {
+            State::Start | State::Plain | State::Quote => {
+                self.end_field();
+                Ok(())
+            }
+            State::Quoted => Err(Scanned::QuotedLine),
+            State::Return => Err(Scanned::Stray),
+        }
+    }
+
+    /// Where the field begins that is being read; those whose ends are not kept count as one.
+    fn field_start(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    fn end_field(&mut self) {
+        if self.ends.len() < self.ends_max {
+            self.ends.push(self.text.len());
+        }
+        self.fields += 1;
+        self.state = State::Start;
+    }
+}
