@@ -73,14 +73,31 @@ fn what_is_given_twice_is_refused() {
     assert!(pushed.receipt.wait_visible(LONG).is_err());
     assert_eq!(first.push(vec![(NOON, 1)]).unwrap_err().refusal, PushRefusal::Stopped);
 
-    is_refused(csv(csv(Engine::new())), "one source");
+    let mut engine = Engine::new();
+    view(&mut engine, "view");
+    is_refused(csv(csv(engine)), "one source");
+}
+
+#[test]
+fn an_engine_without_views_or_source_and_two_views_of_one_name_are_refused() {
+    is_refused(csv(Engine::new()), "needs a view");
+    let mut engine = Engine::new();
+    view(&mut engine, "view");
+    is_refused(engine, "needs a source");
+    let mut engine = Engine::new();
+    view(&mut engine, "view");
+    view(&mut engine, "other");
+    view(&mut engine, "view");
+    is_refused(csv(engine), "two views have the name 'view'");
 }
 
 #[test]
 fn a_log_needs_a_data_folder() {
     let logged = || Engine::<Event>::new().log(SOON, |event| event.0);
     is_refused(logged(), "needs a data folder");
-    let engine = logged().data_in(Arc::new(Memory::default()), "data");
+    // A folder may be opened without a source: to ask what is sealed.
+    let mut engine = logged().data_in(Arc::new(Memory::default()), "data");
+    view(&mut engine, "view");
     engine.start(Cluster::workers(1)).unwrap().finish().unwrap();
 }
 

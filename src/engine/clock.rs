@@ -3,7 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::source::AHEAD_LIMIT_MS;
 use crate::time::EventTime;
+use crate::view::View;
 
 /// Gives a worker the numbers of its ticks: microseconds of a monotonic clock, always rising.
 #[derive(Debug)]
@@ -60,6 +62,20 @@ impl Default for Clock {
         };
         Clock { now: Arc::new(RwLock::new(Box::new(wall))) }
     }
+}
+
+/// Whether a floor is one that no source under a right clock can have reached: events may be a limit ahead of their
+/// arrival, arrivals a limit ahead of the wall clock, and the day of the last event closes at the end of a run.
+pub(super) fn is_ahead(floor: EventTime, now: EventTime, views: &[View]) -> bool {
+    let reached = now.saturating_add(2 * AHEAD_LIMIT_MS);
+    let upper = |view: &View| view.upper(view.calendar().day_of(reached));
+    views.iter().map(upper).max().is_some_and(|upper| floor > upper)
+}
+
+/// A time, for messages.
+pub(super) fn text(time: EventTime) -> String {
+    jiff::Timestamp::from_millisecond(time)
+        .map_or_else(|_| format!("{time} ms"), |time| time.to_string())
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ use crate::archive::{Archive, ArchiveError, Finding};
 use crate::cluster::{Cluster, Word};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
-use crate::source::{Blocks, CsvSource, Own, Refused, Row, Source};
+use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Refused, Row, Source};
 use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
@@ -129,7 +129,9 @@ pub struct Engine<E> {
     refused: Option<Box<Keep>>,
     waits: Arc<Waits>,
     /// What cannot work of all this; the first of it.
-    mistake: Option<&'static str>,
+    mistake: Option<String>,
+    /// See [`Engine::accept_floor_ahead`].
+    floor_ahead: bool,
 }
 
 impl<E: Send + Sync + 'static> Default for Engine<E> {
@@ -154,6 +156,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             refused: None,
             waits: Arc::default(),
             mistake: None,
+            floor_ahead: false,
         }
     }
 
@@ -198,6 +201,14 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Accepts a data folder that is closed up to a time which the wall clock has not reached yet, as a run under a
+    /// wrong system clock leaves it: whatever comes before counts as late. Without this, such a folder is refused.
+    #[must_use]
+    pub fn accept_floor_ahead(mut self) -> Self {
+        self.floor_ahead = true;
+        self
+    }
+
     /// Another clock in the place of the wall clock, for tests: milliseconds UTC.
     #[must_use]
     pub fn clock(self, now: impl Fn() -> EventTime + Send + Sync + 'static) -> Self {
@@ -235,9 +246,61 @@ impl<E: Send + Sync + 'static> Engine<E> {
         handle
     }
 
-    /// Reads events from a CSV source, the one that an engine reads. `open` is called once, in process 0, when all processes have
-    /// found together, and is told what the log has of the source; `None` means that there is nothing to
-    /// read. It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
+    /// Reads events from a file of CSV or JSON lines, or from any other [`Input`], and goes on by itself where earlier
+    /// runs over the same data folder have stopped: with a log behind what is in the log, without one behind what
+    /// complete runs have read. A file that has grown is read on; one whose beginning has changed is refused.
+    ///
+    /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is refused.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dayfold::aggregate::Count;
+    /// use dayfold::engine::Measures;
+    /// use dayfold::serve::Query;
+    /// use dayfold::source::CsvOptions;
+    /// use dayfold::time::{DayRange, EventTime};
+    /// use dayfold::view::View;
+    /// use dayfold::{Cluster, Engine};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let place = tempfile::tempdir()?;
+    /// # let (folder, file) = (place.path().join("data"), place.path().join("visits.csv"));
+    /// std::fs::write(&file, "at\n2024-05-01T10:00:00Z\n2024-05-01T11:00:00Z\n")?;
+    /// for _ in 0..3 {
+    ///     let mut engine = Engine::<EventTime>::new().data(&folder);
+    ///     let visits =
+    ///         engine.view(View::new("visits")?, Measures::none(), |at| Some((*at, 0u64, Count::one())));
+    ///     let engine = engine.file(file.as_path(), CsvOptions::new("at"), |row| Ok(row.time()));
+    ///     let running = engine.start(Cluster::workers(1))?;
+    ///     while !running.wait_sealed(Duration::from_secs(1))? {}
+    ///     let answer = visits.ask(Query::point(0, DayRange::ALL))?;
+    ///     assert_eq!(answer.value(), Some(Count(2))); // In each run.
+    ///     running.finish()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn file(
+        self,
+        file: impl Into<Input>,
+        options: CsvOptions,
+        parse: impl Fn(&Row<'_>) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Self {
+        let file = file.into();
+        let open = move |resume: &Resume<'_>| {
+            Ok(Some(match resume.consumed() {
+                Some(consumed) => CsvSource::resume_after(file, options, consumed)?,
+                None => CsvSource::open(file, options)?,
+            }))
+        };
+        self.csv(open, parse)
+    }
+
+    /// As [`Engine::file`], for a program that opens the source itself. `open` is called once, in process 0, when all processes have
+    /// found together, and is told what earlier runs have read of the source; `None` means that there is nothing to
+    /// read. A source that it opens before that point is read up to there and compared; one that it opens behind it
+    /// is refused, so that no row counts twice and none is left out. It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
     /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is
     /// refused.
     #[must_use]
@@ -248,7 +311,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
     ) -> Self {
         let open = move |store: Option<&Store>, known: &Known| {
             let resume = Resume::new(store, known, resume::of_text)?;
-            Ok(open(&resume)?.map(|source| Box::new(source) as Box<dyn Blocks>))
+            let mut source = open(&resume)?;
+            if let (Some(source), Some(consumed)) = (&mut source, resume.consumed()) {
+                source.go_on_behind(consumed)?;
+            }
+            Ok(source.map(|source| Box::new(source) as Box<dyn Blocks>))
         };
         self.feed(Box::new(open), Arc::new(parse));
         self
@@ -258,8 +325,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// which position the source has to be opened ([`Resume::consumed`]; `None` is its beginning), and `parse`
     /// makes an event of each record ([`Row::raw`]), on all workers.
     ///
-    /// With a log, a run that is killed goes on at that position, and each record counts once. Without one, every
-    /// run begins where the program says.
+    /// With a log, a run that is killed goes on at that position, and each record counts once. Without one, a data
+    /// folder remembers the position up to which complete runs have read. A source that stands elsewhere is refused.
     #[must_use]
     pub fn source<S: Source + 'static>(
         mut self,
@@ -285,8 +352,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// The first mistake is told by [`Engine::start`].
-    fn mistaken(&mut self, what: &'static str) {
-        self.mistake.get_or_insert(what);
+    fn mistaken(&mut self, what: impl Into<String>) {
+        self.mistake.get_or_insert(what.into());
     }
 
     /// Takes events that other threads push; their clock is the wall clock. There can be one such source: other
@@ -351,10 +418,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     fn try_start(mut self, cluster: Cluster) -> Result<Running, EngineError> {
-        if self.log.is_some() && self.data.is_none() {
-            self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
-        }
-        if let Some(mistake) = self.mistake {
+        if let Some(mistake) = self.find_mistake() {
             return Err(EngineError::Definition(mistake));
         }
         for view in &self.views {
@@ -398,10 +462,22 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let log = log
             .map(|(log, store)| Logging::recover(log, store, &views, is_read, &mut met))
             .transpose()?;
+        let known = match (&log, &store) {
+            (Some(log), _) => Arc::clone(&log.known),
+            (None, Some(store)) if is_read && cluster.process() == 0 => {
+                Known::of_folder(store)?.into()
+            }
+            (None, _) => Arc::default(),
+        };
         let joined = met.join()?;
         let threads = joined.threads();
         // With a log, it is greater than that under which a worker replays: all see when all are done.
         let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor).max(EventTime::MIN + 1));
+        let now = self.clock.now();
+        if !self.floor_ahead && clock::is_ahead(floor, now, &views) {
+            let [floor, now] = [floor, now].map(clock::text);
+            return Err(EngineError::FloorAhead { floor, now });
+        }
         tracing::info!(views = views.len(), threads, floor, "the engine starts");
         let to_replay = log.as_ref().map_or(0, Logging::to_replay);
         self.waits.open(threads, log.as_ref().map(Logging::durability));
@@ -415,9 +491,33 @@ impl<E: Send + Sync + 'static> Engine<E> {
             archive,
             live: self.live,
             log,
+            known,
             tick_rows: self.tick_rows,
         };
         start::spawn(joined, start)
+    }
+
+    /// What cannot work of how the engine is put together, if anything.
+    fn find_mistake(&mut self) -> Option<String> {
+        if self.log.is_some() && self.data.is_none() {
+            self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
+        }
+        let mut names: Vec<_> =
+            self.views.iter().map(|view| view.view().name().to_owned()).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            self.mistaken(format!("two views have the name '{}': give each its own", twice[0]));
+        }
+        if names.is_empty() {
+            self.mistaken("an engine needs a view: call Engine::view");
+        }
+        if self.feeding.is_none() && self.live.is_none() && self.data.is_none() {
+            self.mistaken(
+                "an engine needs a source, or a data folder: call Engine::file, Engine::csv, Engine::source, \
+                 Engine::live or Engine::data",
+            );
+        }
+        self.mistake.take()
     }
 
     /// Opens the sealed days of this process's workers.

@@ -3,6 +3,7 @@
 use bincode::Options;
 use serde::de::DeserializeOwned;
 
+use super::running::EngineError;
 use crate::log::SourceRange;
 use crate::source::{Consumed, OwnPlace, Place, Refused, SourceError, Tail};
 use crate::store::Store;
@@ -84,7 +85,28 @@ pub(super) struct Committed {
     pub(super) to: Place,
 }
 
+/// The name under which a folder without a log remembers how far its source was read.
+pub(super) const POSITION: &str = "source position";
+
 impl Known {
+    /// What a folder without a log has of the source: all of it, up to where a complete run has read it.
+    ///
+    /// # Errors
+    /// [`EngineError::NoPosition`] if it has sealed days, and does not say.
+    pub(super) fn of_folder(store: &Store) -> Result<Known, EngineError> {
+        let position = match store.fact(POSITION) {
+            Some(position) => position,
+            None if store.is_sealed() => {
+                return Err(EngineError::NoPosition { folder: store.part_path() });
+            }
+            None => return Ok(Known::default()),
+        };
+        let prefix = Place::decode(&position).map_err(|error| EngineError::Failed {
+            message: format!("the data folder's position of the source cannot be read: {error}"),
+        })?;
+        Ok(Known { prefix: Some(prefix), ..Known::default() })
+    }
+
     /// Where the part without holes ends in a source of one's own.
     pub(super) fn own(&self) -> Option<&OwnPlace> {
         match &self.prefix {

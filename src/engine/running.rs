@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::observer::{Observer, Progress, SourceNumbers};
 use super::receipt::Waits;
+use super::resume::POSITION;
 use crate::archive::{Archive, ArchiveError};
 use crate::cluster::{ClusterError, Notice, Watch};
 use crate::dataflow::ViewNumbers;
@@ -97,7 +98,29 @@ pub enum EngineError {
     },
     /// The engine is put together in a way that cannot work. Nothing has been read or written.
     #[error("{0}")]
-    Definition(&'static str),
+    Definition(String),
+    /// A folder without a log has sealed days, and does not say how far the source was read for them: read again,
+    /// its events would count twice. Folders of version 0.1 do not say it.
+    #[error(
+        "{folder} has sealed days and no log, and does not say how far the source was read: \
+         use another folder, or remove this one, and the source is read from its beginning"
+    )]
+    NoPosition {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The data folder is closed up to a time that is still to come: everything until then would be late. A run
+    /// under a wrong system clock leaves that.
+    #[error(
+        "the data folder is closed up to {floor}, and the wall clock says {now}: all events before would be late; \
+         correct the wall clock, use another folder, or accept it with Engine::accept_floor_ahead"
+    )]
+    FloorAhead {
+        /// Up to where days are closed, UTC.
+        floor: String,
+        /// The wall clock, UTC.
+        now: String,
+    },
     /// The program interrupted it, in this process or another one. [`Running`] says what became of open days.
     #[error("interrupted")]
     Interrupted,
@@ -532,7 +555,9 @@ impl Running {
         // One that was told to finish before its source was open never began.
         let begun = matches!(self.shared.begun(), Some(None));
         let completed = match self.store() {
-            Some(store) if begun && sealed && complete => store.complete(),
+            Some(store) if begun && sealed && complete => {
+                self.keep_position(store).and_then(|()| store.complete())
+            }
             _ => Ok(()),
         };
         match outcome {
@@ -542,6 +567,15 @@ impl Running {
         }
         completed?;
         Ok(Stopped { progress, sealed })
+    }
+
+    /// Without a log, the folder remembers how far the source was read. What a run does not complete, it need not
+    /// know: such a folder is refused.
+    fn keep_position(&self, store: &Store) -> Result<(), StoreError> {
+        match &self.shared.lock().place {
+            Some(place) if !store.is_logged() => store.set_fact(POSITION, place.encode()),
+            _ => Ok(()),
+        }
     }
 
     fn join(&mut self) {

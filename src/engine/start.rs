@@ -11,6 +11,7 @@ use super::live::Queue;
 use super::logging::Logging;
 use super::reader::{Feeding, Parse};
 use super::receipt::Waits;
+use super::resume::Known;
 use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
 use super::view::EngineView;
 use super::worker::Turning;
@@ -26,6 +27,8 @@ pub(super) struct Start<E> {
     pub(super) archive: Archive,
     pub(super) live: Option<Arc<Queue<E>>>,
     pub(super) log: Option<Logging<E>>,
+    /// What earlier runs have read of the source.
+    pub(super) known: Arc<Known>,
     pub(super) tick_rows: usize,
 }
 

@@ -570,6 +570,6 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
         return None;
     };
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
-    let known = start.log.as_ref().map(|log| Arc::clone(&log.known)).unwrap_or_default();
+    let known = Arc::clone(&start.known);
     Some(Reader::new(open, archive, known, refused, shared, peers))
 }

@@ -2,6 +2,9 @@
 
 use crate::time::EventTime;
 
+/// What may be ahead of a clock, unless said otherwise: a day, in milliseconds.
+pub(crate) const AHEAD_LIMIT_MS: i64 = 86_400_000;
+
 /// What a row says about the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reading {
@@ -21,7 +24,8 @@ pub(super) struct Advance {
 }
 
 /// The clock with an event of `time`, or the reason to refuse it: more than `ahead_limit` ahead of its
-/// arrival, or of `now` where no arrival is known. `EventTime::MIN` is the clock before all rows.
+/// arrival, or of `now` where no arrival is known; or an arrival that is so far ahead of `now`, as nothing arrives
+/// in the future. `EventTime::MIN` is the clock before all rows.
 pub(super) fn advance(
     clock: EventTime,
     time: EventTime,
@@ -31,15 +35,18 @@ pub(super) fn advance(
 ) -> Result<Advance, String> {
     match reading {
         Reading::Event => {
-            check_ahead(time, now, ahead_limit, "the wall clock")?;
+            check_ahead("event", time, now, ahead_limit, "the wall clock")?;
             Ok(Advance { clock: clock.max(time), fell_back: false })
         }
         Reading::Arrival(arrival) => {
+            if let Some(arrival) = arrival {
+                check_ahead("arrival", arrival, now, ahead_limit, "the wall clock")?;
+            }
             let effective = arrival.map_or(clock, |arrival| arrival.max(clock));
             if effective == EventTime::MIN {
-                check_ahead(time, now, ahead_limit, "the wall clock")?;
+                check_ahead("event", time, now, ahead_limit, "the wall clock")?;
             } else {
-                check_ahead(time, effective, ahead_limit, "its arrival")?;
+                check_ahead("event", time, effective, ahead_limit, "its arrival")?;
             }
             let fell_back = arrival.is_none_or(|arrival| arrival < clock);
             Ok(Advance { clock: effective, fell_back })
@@ -47,12 +54,18 @@ pub(super) fn advance(
     }
 }
 
-fn check_ahead(time: EventTime, of: EventTime, limit: i64, what: &str) -> Result<(), String> {
+fn check_ahead(
+    which: &str,
+    time: EventTime,
+    of: EventTime,
+    limit: i64,
+    what: &str,
+) -> Result<(), String> {
     if time <= of.saturating_add(limit) {
         return Ok(());
     }
     let ahead = time.saturating_sub(of);
-    Err(format!("the event is {ahead} ms ahead of {what}; at most {limit} ms are accepted"))
+    Err(format!("the {which} is {ahead} ms ahead of {what}; at most {limit} ms are accepted"))
 }
 
 #[cfg(test)]
@@ -85,6 +98,9 @@ mod tests {
         check(95, 106, Reading::Arrival(Some(200)), Some((200, false)));
         check(95, 105, Reading::Arrival(None), Some((95, true)));
         check(95, 106, Reading::Arrival(None), None);
+        // Nothing arrives in the future.
+        check(95, 1_010, Reading::Arrival(Some(1_010)), Some((1_010, false)));
+        check(95, 100, Reading::Arrival(Some(1_011)), None);
         // No arrival is known yet: the wall clock.
         check(EventTime::MIN, 1_010, Reading::Arrival(None), Some((EventTime::MIN, true)));
         check(EventTime::MIN, 1_011, Reading::Arrival(None), None);

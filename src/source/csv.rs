@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{BLOCK_BYTES, State, Stop};
-use super::clock::{Advance, Reading, advance};
+use super::clock::{AHEAD_LIMIT_MS, Advance, Reading, advance};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
@@ -81,7 +81,7 @@ impl CsvOptions {
             time: time.into(),
             arrival: None,
             fields: Vec::new(),
-            ahead_limit: 86_400_000,
+            ahead_limit: AHEAD_LIMIT_MS,
             format: Format::Csv,
             delimiter: b',',
             names: ColumnNames::Header,
@@ -308,6 +308,39 @@ impl CsvSource {
             None => return Err(SourceError::NoHeader { name }),
         }
         Ok(source)
+    }
+
+    /// Goes on behind what was `consumed` in earlier runs, wherever the source was opened: it is read up to there,
+    /// and compared.
+    ///
+    /// # Errors
+    /// [`SourceError::OpenedBehind`] if it was opened behind that; [`SourceError::Changed`] as
+    /// [`CsvSource::resume_after`] has it.
+    pub(crate) fn go_on_behind(&mut self, consumed: Consumed) -> Result<(), SourceError> {
+        let here = self.consumed();
+        if here == consumed {
+            return Ok(());
+        }
+        let name = self.name().to_owned();
+        let text = |at: &Consumed| content(at.bytes, at.digest);
+        if here.bytes > consumed.bytes {
+            let (expected, found) = (text(&consumed), text(&here));
+            return Err(SourceError::OpenedBehind { name, expected, found });
+        }
+        self.records.skip_to(consumed.bytes, 0)?;
+        let found = self.consumed();
+        // A followed file without its header has nothing of what was consumed.
+        if (found.bytes, found.digest) != (consumed.bytes, consumed.digest)
+            || self.columns.is_none()
+        {
+            let (expected, found) = (text(&consumed), text(&found));
+            return Err(SourceError::Changed { name, expected, found });
+        }
+        if !self.records.continue_from(consumed.line, consumed.tail)? {
+            return Err(self.records.longer_record());
+        }
+        self.clock = consumed.clock;
+        Ok(())
     }
 
     /// Has an engine play the source back: so many milliseconds of its clock in one of the wall clock,

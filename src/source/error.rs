@@ -91,6 +91,19 @@ pub enum SourceError {
         /// What is there now.
         found: String,
     },
+    /// The source was opened behind what the data folder has of it. What lies between would be missing.
+    #[error(
+        "'{name}' was opened behind {found}, and the data folder has it up to {expected}: \
+         open it at its beginning, or where the folder says"
+    )]
+    OpenedBehind {
+        /// The source.
+        name: String,
+        /// Up to where the data folder has it.
+        expected: String,
+        /// Where it was opened.
+        found: String,
+    },
     /// Only the content of a plain file can be followed.
     #[error("'{name}' cannot be followed: it is {what}, and only a plain file can grow")]
     CannotFollow {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -94,6 +94,27 @@ impl Input {
             }
             Err(source) => Err(SourceError::Io { name, source }),
         }
+    }
+}
+
+/// A file, as [`Input::file`].
+impl From<&str> for Input {
+    fn from(path: &str) -> Input {
+        Input::file(path)
+    }
+}
+
+/// A file, as [`Input::file`].
+impl From<&Path> for Input {
+    fn from(path: &Path) -> Input {
+        Input::file(path)
+    }
+}
+
+/// A file, as [`Input::file`].
+impl From<PathBuf> for Input {
+    fn from(path: PathBuf) -> Input {
+        Input::file(path)
     }
 }
 

@@ -34,6 +34,7 @@ mod scan;
 mod time;
 
 pub(crate) use blocks::{Blocks, OwnPlace, Place};
+pub(crate) use clock::AHEAD_LIMIT_MS;
 pub use csv::{ColumnNames, Consumed, CsvOptions, CsvSource, Format};
 pub(crate) use csv::{Progress, Read, ReadLimit};
 pub use error::SourceError;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, Place, State, Stop};
-use super::clock::{Reading, advance};
+use super::clock::{AHEAD_LIMIT_MS, Reading, advance};
 use super::csv::{Progress, Read, ReadLimit};
 use super::error::SourceError;
 use super::records::RECORD_MAX;
@@ -48,7 +48,7 @@ pub trait Source {
     /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further
     /// ahead is refused. A day, unless said otherwise.
     fn ahead_limit(&self) -> i64 {
-        86_400_000
+        AHEAD_LIMIT_MS
     }
 
     /// How much was read since it was opened, and of how much if that is known: bytes, or what there is to count.

@@ -174,6 +174,16 @@ impl Store {
         self.next_run.number
     }
 
+    /// Whether events of this folder are logged.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.config.logged
+    }
+
+    /// Whether any view is closed through some day.
+    pub(crate) fn is_sealed(&self) -> bool {
+        !self.read().own.sealed.is_empty()
+    }
+
     /// Up to which day a view is closed, the day included: what this process has committed or, when it
     /// opened the folder, was found committed by any process of the last run and rolled forward.
     ///

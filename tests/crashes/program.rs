@@ -139,7 +139,9 @@ impl Program {
             .clock(move || clock.load(Ordering::SeqCst))
             .data_in(Arc::new(storage.clone()), "/data")
             .log(self.durability, |event: &Event| event.0)
-            .tick_rows(self.tick_rows);
+            .tick_rows(self.tick_rows)
+            // The rows of the source are ahead of it.
+            .accept_floor_ahead();
         let mut handles = Vec::new();
         for spec in &self.views {
             let of = spec.clone();
