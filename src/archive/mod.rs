@@ -23,7 +23,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, Coverage};
 use crate::key::Key;
 use crate::log::LogError;
-use crate::store::{Store, StoreError};
+use crate::store::{LogPosition, Store, StoreError};
 use crate::time::Day;
 
 /// Where the sealed days of all views of a program are kept. Clones share it.
@@ -160,11 +160,20 @@ impl Drop for Lane {
     }
 }
 
-/// Makes what all workers have prepared live: one record for all workers of this process.
-pub(crate) fn commit(place: &Place, view: &str, through: Day) -> Result<(), ArchiveError> {
+/// Makes what all workers have prepared live: one record for all workers of this process. `logs` is up to where
+/// the log of each worker was durable then.
+pub(crate) fn commit(
+    place: &Place,
+    view: &str,
+    through: Day,
+    logs: Vec<Option<LogPosition>>,
+) -> Result<(), ArchiveError> {
     match place {
         Place::Memory => Ok(()),
-        Place::Folder(store) => Ok(store.commit(view, through)?),
+        Place::Folder(store) => {
+            store.note_workers(&logs);
+            Ok(store.commit(view, through)?)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::running::EngineError;
 use crate::cluster::Met;
 use crate::log::{self, LogError, LogState, OnceKey, SourceRange};
 use crate::source::Refused;
-use crate::store::Storage;
+use crate::store::{LogProof, Storage};
 use crate::time::EventTime;
 
 /// What is known of the logs, but for their events.
@@ -28,6 +28,8 @@ pub(super) struct Gathered {
     pub(super) tick_max: Option<u64>,
     /// The greatest floor of a committed entry.
     pub(super) floor_max: Option<EventTime>,
+    /// Up to where the commit streams go.
+    pub(super) proofs: Vec<LogProof>,
 }
 
 impl Gathered {
@@ -37,6 +39,7 @@ impl Gathered {
             refused: log::refused_rows(storage, state)?,
             once: std::mem::take(&mut state.once),
             ranges: state.ranges.clone(),
+            proofs: state.proofs().collect(),
             tick_max: state.tick_max,
             floor_max: state.floor_max,
         })
@@ -53,6 +56,7 @@ impl Gathered {
             self.refused.extend(theirs.refused);
             self.once.extend(theirs.once);
             self.ranges.extend(theirs.ranges);
+            self.proofs.extend(theirs.proofs);
             self.tick_max = self.tick_max.max(theirs.tick_max);
             self.floor_max = self.floor_max.max(theirs.floor_max);
         }
@@ -64,6 +68,7 @@ impl Gathered {
         let theirs = |key: &&OnceKey| workers.contains(&owner_of(&key.key, peers));
         let refused = if process == 0 { self.refused.clone() } else { Vec::new() };
         let once = self.once.iter().filter(theirs).cloned().collect();
-        Gathered { refused, once, ranges: self.ranges.clone(), ..*self }
+        let (ranges, proofs) = (self.ranges.clone(), self.proofs.clone());
+        Gathered { refused, once, ranges, proofs, ..*self }
     }
 }

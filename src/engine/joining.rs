@@ -1,24 +1,44 @@
-//! Before the processes begin: the data folder, whose parts have to fit each other, and of which none may change
-//! before all agree.
+//! Before the processes begin: the data folder, whose parts have to fit each other and their logs, and of which none may
+//! change before all agree.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::running::EngineError;
 use crate::cluster::{ClusterError, Met, SeenFolder};
+use crate::log::{self, LogError};
 use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig};
 
-/// Looks at a folder, and refuses it if it does not fit. Nothing is written.
+/// What to do with a folder whose log is not what its manifests prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LostLog {
+    Refuse,
+    /// The folder is set aside, and everything is read again.
+    SetAside,
+}
+
+/// Looks at a folder, and refuses it if it does not fit. Nothing is written, but for a folder that is set aside.
 pub(super) fn look(
     (storage, root): (Arc<dyn Storage>, PathBuf),
     config: StoreConfig,
+    lost: LostLog,
 ) -> Result<Looked, EngineError> {
     let is_alone = config.processes == 1;
     let looked = Looked::at(storage, &root, config)?;
-    if is_alone {
-        check_complete(&looked)?;
+    if !is_alone {
+        return Ok(looked);
     }
-    Ok(looked)
+    check_complete(&looked)?;
+    match check_log(&looked) {
+        Err(error) if is_accepted(&error, lost) => {
+            warn(looked.root().display(), &error.to_string());
+            let (storage, root, config) = looked.set_aside()?;
+            Ok(Looked::at(storage, root, config)?)
+        }
+        checked => checked.map(|()| looked).map_err(EngineError::from),
+    }
 }
 
 /// Without a log, what an unfinished run has left cannot be gone on with.
@@ -29,43 +49,104 @@ fn check_complete(looked: &Looked) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Whether the logs of this process's parts hold what the manifests of all parts prove.
+fn check_log(looked: &Looked) -> Result<(), LogError> {
+    let mut parts = looked.proven();
+    parts.try_for_each(|(part, run, proven)| log::check(looked.storage(), &part, run, &proven))
+}
+
+/// Whether the folder is to be set aside for this. One that cannot be read may be whole.
+fn is_accepted(error: &LogError, lost: LostLog) -> bool {
+    lost == LostLog::SetAside && !matches!(error, LogError::Io { .. })
+}
+
+fn warn(folder: impl std::fmt::Display, reason: &str) {
+    tracing::warn!(%folder, reason, "the log is lost, as accepted: the folder is set aside, and all is read again");
+}
+
 /// Opens the folder in all processes. They have met, so none of an earlier group is still at work: what is
 /// found now stays so.
 ///
 /// Each sees to its own part and tells the others what is in it: they may have folders of their own, on other
 /// machines. None writes anything before all have heard of all parts, and found that they fit.
 pub(super) fn open(
-    mut looked: Looked,
+    looked: Looked,
     met: &mut Met,
     threads: usize,
+    lost: LostLog,
 ) -> Result<Arc<Store>, EngineError> {
     if met.is_alone() {
         return Ok(Arc::new(looked.open()?));
     }
-    looked.refresh()?;
-    let heard = said(met.exchange(&looked.says(threads))?);
-    let fits = looked.hear(heard).map_err(EngineError::from);
-    agree(met, fits.and_then(|()| check_complete(&looked)))?;
+    let looked = match fit(looked, met, threads, lost)? {
+        (looked, None) => looked,
+        (looked, Some(reason)) => {
+            warn(looked.root().display(), &reason);
+            let (storage, root, config) = looked.set_aside()?;
+            // A part that another process has not set aside yet is none of the new folder.
+            met.exchange(&())?;
+            fit(Looked::at(storage, root, config)?, met, threads, LostLog::Refuse)?.0
+        }
+    };
     let store = looked.open()?;
     // Each has rolled forward what was prepared: now the parts are as they will be when the run begins.
     let heard = said(met.exchange(&store.says(threads)?)?);
-    agree(met, store.hear(heard).map_err(EngineError::from))?;
+    agree(met, store.hear(heard).map(|()| None).map_err(EngineError::from))?;
     Ok(Arc::new(store))
+}
+
+/// Looks again, hears of all parts, and agrees that they fit. With a reason: that the folder is to be set aside.
+fn fit(
+    mut looked: Looked,
+    met: &mut Met,
+    threads: usize,
+    lost: LostLog,
+) -> Result<(Looked, Option<String>), EngineError> {
+    looked.refresh()?;
+    let heard = said(met.exchange(&looked.says(threads))?);
+    let fits = looked.hear(heard).map_err(EngineError::from);
+    let fits = fits.and_then(|()| check_complete(&looked)).and_then(|()| Ok(check_log(&looked)?));
+    let accepted = match fits {
+        Err(EngineError::Log(error)) if is_accepted(&error, lost) => Ok(Some(error.to_string())),
+        fits => fits.map(|()| None),
+    };
+    let reason = agree(met, accepted)?;
+    Ok((looked, reason))
 }
 
 fn said(heard: Vec<(usize, Said)>) -> Vec<Said> {
     heard.into_iter().map(|(_, said)| said).collect()
 }
 
-/// If one process refuses the folder, all do.
-fn agree(met: &mut Met, fits: Result<(), EngineError>) -> Result<(), EngineError> {
-    let verdict = fits.as_ref().err().map(ToString::to_string);
+/// What a process has found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Verdict {
+    Fits,
+    /// The log is lost, which is accepted, and why.
+    Lost(String),
+    Refused(String),
+}
+
+/// If one process refuses the folder, all do; if one sets it aside, all do, for the reason that is returned.
+fn agree(
+    met: &mut Met,
+    found: Result<Option<String>, EngineError>,
+) -> Result<Option<String>, EngineError> {
+    let verdict = match &found {
+        Ok(None) => Verdict::Fits,
+        Ok(Some(reason)) => Verdict::Lost(reason.clone()),
+        Err(error) => Verdict::Refused(error.to_string()),
+    };
     let verdicts = met.exchange(&verdict)?;
-    fits?;
-    match verdicts.into_iter().find_map(|(peer, refusal)| Some((peer, refusal?))) {
-        Some((peer, reason)) => Err(ClusterError::Refused { peer, reason }.into()),
-        None => Ok(()),
+    let mut lost = found?;
+    for (peer, verdict) in verdicts {
+        match verdict {
+            Verdict::Fits => {}
+            Verdict::Lost(reason) => drop(lost.get_or_insert(reason)),
+            Verdict::Refused(reason) => return Err(ClusterError::Refused { peer, reason }.into()),
+        }
     }
+    Ok(lost)
 }
 
 /// A folder as it is told to the others.

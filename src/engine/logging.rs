@@ -12,7 +12,7 @@ use super::running::{EngineError, Shared};
 use crate::cluster::Met;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
 use crate::source::Place;
-use crate::store::Store;
+use crate::store::{LogProof, Store};
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
@@ -56,7 +56,9 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let (run, storage) = (store.run(), store.storage());
         let mut state = log::scan(&**storage, &store.held_parts(), run)?;
         let gathered = Gathered::of(&**storage, &mut state)?.exchange(met)?;
-        let Gathered { mut ranges, refused, once, tick_max, floor_max } = gathered;
+        let Gathered { mut ranges, refused, once, tick_max, floor_max, proofs } = gathered;
+        // All of it is durable by now: the beginning of the run proves it.
+        store.note_logs(proofs);
         ranges.retain(|range| range.source == SOURCE);
         let once = Mutex::new(once);
         let known =
@@ -129,6 +131,14 @@ pub(super) fn repair(store: &Store) -> Result<(), LogError> {
         }
     }
     Ok(())
+}
+
+/// Proves, when a run has ended in order, what its workers in this process have logged.
+pub(super) fn prove(store: &Store) -> Result<(), EngineError> {
+    let part = store.process();
+    let positions = log::synced(&**store.storage(), &store.part_path(), store.run())?;
+    store.note_logs(positions.into_iter().map(|position| LogProof { part, position }));
+    Ok(store.prove_logs()?)
 }
 
 /// The floor from which the sources go on.

@@ -101,6 +101,7 @@ use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
 use clock::Clock;
+use joining::LostLog;
 use live::Queue;
 use logging::{LogConfig, Logging};
 use mailbox::AskLimits;
@@ -123,6 +124,7 @@ pub struct Engine<E> {
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
     redefined: Vec<String>,
+    lost: LostLog,
     tick_rows: usize,
     asking: AskLimits,
     clock: Clock,
@@ -150,6 +152,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             data: None,
             log: None,
             redefined: Vec::new(),
+            lost: LostLog::Refuse,
             tick_rows: 65_536,
             asking: AskLimits::default(),
             clock: Clock::default(),
@@ -206,6 +209,21 @@ impl<E: Send + Sync + 'static> Engine<E> {
     #[must_use]
     pub fn accept_floor_ahead(mut self) -> Self {
         self.floor_ahead = true;
+        self
+    }
+
+    /// Accepts that the log of the data folder has lost what its sealed days rest on, or is damaged. Without this, such
+    /// a folder is refused with [`LogError::Lost`](crate::log::LogError::Lost), or another
+    /// [`LogError`](crate::log::LogError). With it, [`Engine::start`] sets the folder aside, the sealed days and what is
+    /// left of the log: each part gets a name like `set-aside-1-part-0` beside the new one. Then the source is read from
+    /// its beginning, so that every answer is right. Where the log is whole, nothing happens.
+    ///
+    /// This is for sources that can be read from their beginning. Events that were pushed cannot be had again: an engine
+    /// with a live source is refused, and goes on from a copy of the folder. In a cluster, all processes have to
+    /// accept it.
+    #[must_use]
+    pub fn accept_lost_log(mut self) -> Self {
+        self.lost = LostLog::SetAside;
         self
     }
 
@@ -394,7 +412,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let Some((place, log)) = self.data.clone().zip(self.log.as_ref()) else {
             return Err(ArchiveError::NoLog.into());
         };
-        let store = Arc::new(joining::look(place, self.store_config(&alone))?.open()?);
+        let looked = joining::look(place, self.store_config(&alone), LostLog::Refuse)?;
+        let store = Arc::new(looked.open()?);
         logging::repair(&store)?;
         let mut findings = Vec::new();
         for view in &self.views {
@@ -436,10 +455,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
             queue.keep_keys(log.codec.clone());
         }
         let config = self.store_config(&cluster);
-        let looked = self.data.take().map(|place| joining::look(place, config)).transpose()?;
+        let lost = self.lost;
+        let looked =
+            self.data.take().map(|place| joining::look(place, config, lost)).transpose()?;
         let mut met = cluster.clone().meet(&self.word(looked.as_ref()))?;
-        let store =
-            looked.map(|looked| joining::open(looked, &mut met, cluster.threads())).transpose()?;
+        let open = |looked| joining::open(looked, &mut met, cluster.threads(), lost);
+        let store = looked.map(open).transpose()?;
         let archive = match &store {
             Some(store) => Archive::folder(Arc::clone(store)),
             None => Archive::in_memory(),
@@ -554,6 +575,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         }
         computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
         let promises = self.log.as_ref().is_some_and(|log| log.durability.is_promise());
+        computes.push(("a lost log accepted".to_owned(), yes_no(self.lost == LostLog::SetAside)));
         computes.push(("a promise that events are durable".to_owned(), yes_no(promises)));
         computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
         computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));

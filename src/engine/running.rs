@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::logging;
 use super::observer::{Observer, Progress, SourceNumbers};
 use super::receipt::Waits;
 use super::resume::POSITION;
@@ -554,6 +555,11 @@ impl Running {
         let sealed = self.shared.is_all_sealed();
         // One that was told to finish before its source was open never began.
         let begun = matches!(self.shared.begun(), Some(None));
+        let is_orderly = outcome.as_ref().is_some_and(Outcome::is_orderly);
+        let proven = match self.store() {
+            Some(store) if begun && is_orderly && store.is_logged() => logging::prove(store),
+            _ => Ok(()),
+        };
         let completed = match self.store() {
             Some(store) if begun && sealed && complete => {
                 self.keep_position(store).and_then(|()| store.complete())
@@ -565,6 +571,7 @@ impl Running {
             Some(outcome) => return Err(outcome.into()),
             None => return Err(EngineError::Failed { message: "a worker ended early".to_owned() }),
         }
+        proven?;
         completed?;
         Ok(Stopped { progress, sealed })
     }

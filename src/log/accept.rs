@@ -8,8 +8,8 @@ use super::error::{Damage, LogError};
 use super::format::{self, Magic, check_growth};
 use super::layout::{Layout, StreamName};
 use super::record::{Commit, FileState, StreamState};
-use super::stream::{Replayed, replay};
-use crate::store::Storage;
+use super::stream::{position, replay};
+use crate::store::{LogPosition, Storage};
 
 /// How often a stream may be replaced while it is being read.
 const ATTEMPTS: usize = 1_000;
@@ -19,6 +19,8 @@ const ATTEMPTS: usize = 1_000;
 pub(super) struct Accepted {
     pub(super) name: StreamName,
     pub(super) state: StreamState,
+    /// Up to where it is synced.
+    pub(super) synced: LogPosition,
     /// Whether it has an opening only, which was durable before the stream had its name.
     pub(super) settled: bool,
     /// Files that count as far as they do because of records that do not say `synced`, and how far.
@@ -34,11 +36,15 @@ pub(super) fn streams(
     before_run: u64,
 ) -> Result<Vec<Accepted>, LogError> {
     let names = latest_names(storage, layout, before_run)?;
-    names.into_iter().map(|name| read(storage, layout, name)).collect()
+    let accepted = |name| {
+        let (name, bytes) = newest(storage, layout, name)?;
+        accept(storage, layout, name, &bytes)
+    };
+    names.into_iter().map(accepted).collect()
 }
 
 /// The names of the streams with the greatest `seq` of each run and worker.
-fn latest_names(
+pub(super) fn latest_names(
     storage: &dyn Storage,
     layout: &Layout,
     before_run: u64,
@@ -64,16 +70,16 @@ pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, 
     }
 }
 
-/// Reads a stream, or the one that has taken its place meanwhile.
-fn read(
+/// The bytes of a stream, or of the one that has taken its place meanwhile.
+pub(super) fn newest(
     storage: &dyn Storage,
     layout: &Layout,
     mut name: StreamName,
-) -> Result<Accepted, LogError> {
+) -> Result<(StreamName, Vec<u8>), LogError> {
     for _ in 0..ATTEMPTS {
         let path = layout.stream(name);
         match storage.read(&path) {
-            Ok(bytes) => return accept(storage, layout, name, replay(&bytes, &path)?),
+            Ok(bytes) => return Ok((name, bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let names = latest_names(storage, layout, name.run + 1)?;
                 let same = |now: &&StreamName| (now.run, now.worker) == (name.run, name.worker);
@@ -91,12 +97,15 @@ fn read(
 }
 
 /// Decides which records count: see the tail rules at the top of the module.
-fn accept(
+pub(super) fn accept(
     storage: &dyn Storage,
     layout: &Layout,
     name: StreamName,
-    replayed: Replayed,
+    bytes: &[u8],
 ) -> Result<Accepted, LogError> {
+    let replayed = replay(bytes, &layout.stream(name))?;
+    let crc = crc32fast::hash(&bytes[..replayed.synced_length as usize]);
+    let synced = position(name, replayed.synced_length, crc, &replayed.synced);
     let mut state = replayed.synced;
     if (state.run, state.worker) != (name.run, name.worker) {
         let damage = Damage::new(0, "it is the stream of another run or worker");
@@ -121,7 +130,7 @@ fn accept(
         unsynced.extend(grown.into_iter().map(|(path, _, _, to)| (path, to.length)));
         state.apply(commit);
     }
-    Ok(Accepted { name, state, settled, unsynced, tail })
+    Ok(Accepted { name, state, synced, settled, unsynced, tail })
 }
 
 /// The files that a state names, the file of refused rows last.

@@ -12,7 +12,7 @@ use super::layout::{Layout, StreamName};
 use super::record::{Commit, FileState, StreamState};
 use super::stream::StreamWriter;
 use super::writer::Entry;
-use crate::store::{Effect, Storage};
+use crate::store::{Effect, LogPosition, Storage};
 use crate::time::Day;
 
 /// So many encoded bytes are held at most before they are written.
@@ -133,6 +133,11 @@ impl<E> Committer<E> {
         stream.append(&commit)?;
         self.state.apply(commit);
         Ok(())
+    }
+
+    /// Up to where the stream is written; after a commit with a sync, all of that is durable. `None`: there was no entry yet.
+    pub(super) fn position(&self) -> Option<LogPosition> {
+        self.stream.as_ref().map(|stream| stream.position(&self.state))
     }
 
     /// Whether a record was written that is not synced.

@@ -47,6 +47,37 @@ pub enum LogError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The log ends before what sealed days rest on, so that their rows would be read again and count
+    /// twice. Nothing was changed.
+    #[error(
+        "{} {}, and the manifest proves {proven} bytes of it, on which sealed days rest: restore the whole data folder \
+         from one copy, or have it set aside and everything read again (Engine::accept_lost_log, --accept-lost-log)",
+        path.display(), what_is_left(*found, *proven)
+    )]
+    Lost {
+        /// The commit stream.
+        path: PathBuf,
+        /// How many bytes of it are left; `None` if it is missing.
+        found: Option<u64>,
+        /// How many bytes it had, at least.
+        proven: u64,
+    },
+    /// The log has a run that the manifest of its part does not know: the manifest is older. Nothing was
+    /// changed.
+    #[error(
+        "{} is of run {run}, and the manifest beside it knows of no run after {known}: it is older than its log; restore \
+         the whole data folder from one copy, or have it set aside and everything read again \
+         (Engine::accept_lost_log, --accept-lost-log)",
+        path.display()
+    )]
+    Ahead {
+        /// A commit stream.
+        path: PathBuf,
+        /// Its run.
+        run: u64,
+        /// The last run of the manifest; 0 if it knows none.
+        known: u64,
+    },
     /// A file of another format. Nothing was changed.
     #[error("{} has format version {found}, and this program reads {known}: use the one that wrote it", path.display())]
     Version {
@@ -108,6 +139,14 @@ impl LogError {
 
     pub(super) fn corrupt(path: &Path, damage: Damage) -> LogError {
         LogError::Corrupt { path: path.to_owned(), offset: damage.offset, what: damage.what }
+    }
+}
+
+fn what_is_left(found: Option<u64>, proven: u64) -> String {
+    match found {
+        None => "is missing".to_owned(),
+        Some(found) if found < proven => format!("ends at byte {found}"),
+        Some(_) => "is not the one that was written".to_owned(),
     }
 }
 

@@ -52,6 +52,10 @@
 //! durable: the streams of runs that it has not seen before, and the files that were not synced. (To sync them is
 //! not enough: where a sync has failed before, the next one may succeed and make nothing durable.)
 //!
+//! **What is proven.** A stream whose end is lost looks like one whose end was never written. So manifests
+//! name, with each commit of sealed days, up to where each stream was durable then, and [`prove`] compares
+//! (see `store/proof.rs`). What comes after that no sealed day rests on: a source is read again from there.
+//!
 //! This module knows no dataflow and no views, and reaches files only through
 //! [`Storage`](crate::store::Storage).
 
@@ -64,6 +68,7 @@ mod format;
 mod frames;
 mod layout;
 mod once;
+mod proof;
 mod record;
 mod repair;
 mod scan;
@@ -76,6 +81,8 @@ pub(crate) use codec::EventCodec;
 pub use error::LogError;
 pub use frames::{Frame, Frames, Verified, refused_rows, verify};
 pub(crate) use once::{ONCE_KEPT_MS, OnceKey};
+pub use proof::prove;
+pub(crate) use proof::{check, synced};
 pub use record::SourceRange;
 pub(crate) use record::merged;
 pub(crate) use repair::{Repaired, repair};

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::once::OnceKey;
 use super::record::{FileState, Ranges, SourceRange};
 use crate::moment::Moment;
-use crate::store::Storage;
+use crate::store::{LogPosition, LogProof, Storage};
 use crate::time::{Day, EventTime};
 
 /// What the commit records of some parts say.
@@ -59,6 +59,8 @@ pub struct StreamInfo {
     /// Bytes at the end of its commit stream that do not count, 1 at least if there are any: a crash has
     /// cut a write short or lost one, or one is going on.
     pub torn_bytes: u64,
+    /// Up to where its commit stream is synced.
+    pub synced: LogPosition,
 }
 
 /// A file of the log, as far as it counts.
@@ -132,6 +134,12 @@ pub fn scan(
 }
 
 impl LogState {
+    /// Up to where each stream is synced.
+    pub(crate) fn proofs(&self) -> impl Iterator<Item = LogProof> {
+        let proof = |stream: &StreamInfo| LogProof { part: stream.part, position: stream.synced };
+        self.streams.iter().map(proof)
+    }
+
     fn add(&mut self, part: u32, layout: &Layout, accepted: &Accepted) {
         let found = &accepted.state;
         let (run, worker, stream) = (found.run, found.worker, self.streams.len());
@@ -155,6 +163,7 @@ impl LogState {
             refused: found.refused.events,
             refused_elsewhere: found.refused_elsewhere,
             torn_bytes: accepted.tail,
+            synced: accepted.synced,
         };
         self.events = self.events.saturating_add(info.events);
         let refused = info.refused.saturating_add(info.refused_elsewhere);

@@ -8,7 +8,7 @@ use super::format::{COMMITS, HEADER_BYTES, check_header, put_header, word_at};
 use super::layout::{Layout, StreamName, temporary};
 use super::record::{Commit, Record, StreamState};
 use crate::batch::codec;
-use crate::store::{Effect, Storage, StorageFile};
+use crate::store::{Effect, LogPosition, Storage, StorageFile};
 
 const RECORD_HEAD_BYTES: usize = 8;
 /// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
@@ -26,6 +26,8 @@ pub(super) struct Replayed {
     pub(super) unsynced: Vec<Commit>,
     /// The length of header and opening.
     pub(super) opening: u64,
+    /// The length up to the end of the record that `synced` is the state at.
+    pub(super) synced_length: u64,
     /// The length of header and good records.
     pub(super) good: u64,
     /// The length of the file.
@@ -55,7 +57,7 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     let mut state = synced.clone();
     let mut unsynced = Vec::new();
     let opening = HEADER_BYTES + RECORD_HEAD_BYTES + opening.len();
-    let mut offset = opening;
+    let (mut offset, mut synced_length) = (opening, opening);
     while offset < bytes.len() {
         let Some(payload) = record_at(bytes, offset) else {
             if (offset + 1..bytes.len()).any(|later| is_synced_commit(bytes, later)) {
@@ -68,16 +70,18 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
         };
         state.check(&commit).map_err(|what| corrupt(offset, what))?;
         state.apply(commit.clone());
+        offset += RECORD_HEAD_BYTES + payload.len();
         if commit.synced {
+            synced_length = offset;
             unsynced.drain(..).for_each(|commit| synced.apply(commit));
             synced.apply(commit);
         } else {
             unsynced.push(commit);
         }
-        offset += RECORD_HEAD_BYTES + payload.len();
     }
-    let (opening, good, length) = (opening as u64, offset as u64, bytes.len() as u64);
-    Ok(Replayed { synced, unsynced, opening, good, length })
+    let (opening, synced_length) = (opening as u64, synced_length as u64);
+    let (good, length) = (offset as u64, bytes.len() as u64);
+    Ok(Replayed { synced, unsynced, opening, synced_length, good, length })
 }
 
 fn is_synced_commit(bytes: &[u8], at: usize) -> bool {
@@ -107,6 +111,12 @@ pub(super) fn whole(state: &StreamState, path: &Path) -> Result<Vec<u8>, LogErro
     Ok(bytes)
 }
 
+/// A place in a stream, and the state there.
+pub(super) fn position(name: StreamName, bytes: u64, crc: u32, state: &StreamState) -> LogPosition {
+    let StreamName { run, worker, seq } = name;
+    LogPosition { run, worker, seq, bytes, crc, latest: state.latest }
+}
+
 /// A commit stream that is being written.
 #[derive(Debug)]
 pub(super) struct StreamWriter {
@@ -115,6 +125,8 @@ pub(super) struct StreamWriter {
     path: PathBuf,
     opening: u64,
     length: u64,
+    /// Of all bytes so far.
+    crc: crc32fast::Hasher,
     /// Something was written since the last sync.
     dirty: bool,
 }
@@ -141,7 +153,9 @@ impl StreamWriter {
         let file =
             storage.append(&path).map_err(LogError::write("open", &path, Effect::Perhaps))?;
         let opening = bytes.len() as u64;
-        Ok(StreamWriter { file, name, path, opening, length: opening, dirty: false })
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes);
+        Ok(StreamWriter { file, name, path, opening, length: opening, crc, dirty: false })
     }
 
     /// Appends a commit. One that says `synced` is durable when it returns.
@@ -160,6 +174,7 @@ impl StreamWriter {
         }
         self.file.write_all(record)?;
         self.length += record.len() as u64;
+        self.crc.update(record);
         self.dirty = !synced;
         if synced { self.file.sync() } else { Ok(()) }
     }
@@ -170,6 +185,11 @@ impl StreamWriter {
 
     pub(super) fn is_long(&self) -> bool {
         self.length > LONG_BYTES.max(4 * self.opening)
+    }
+
+    /// The end of what was written, in this state; it is durable unless the stream is dirty.
+    pub(super) fn position(&self, state: &StreamState) -> LogPosition {
+        position(self.name, self.length, self.crc.clone().finalize(), state)
     }
 
     pub(super) fn name(&self) -> StreamName {

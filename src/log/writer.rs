@@ -17,7 +17,7 @@ use super::once::OnceKey;
 use super::record::{SourceRange, StreamState};
 use crate::moment::Moment;
 use crate::source::Refused;
-use crate::store::Storage;
+use crate::store::{LogPosition, Storage};
 
 /// What a worker hands to its log at once. All of it is committed together or not at all.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ struct Progress {
     appended: u64,
     committed: u64,
     durable: u64,
+    /// Where in the commit stream that is.
+    position: Option<LogPosition>,
     /// Somebody waits for entries up to this one to be durable.
     wanted: u64,
     /// Bytes of entries that the thread has not encoded yet.
@@ -215,6 +217,11 @@ impl LogHandle {
         self.shared.lock().durable
     }
 
+    /// Where in its commit stream the last entry is that is durable; `None` if there is none.
+    pub(crate) fn position(&self) -> Option<LogPosition> {
+        self.shared.lock().position
+    }
+
     /// Entries up to this number are committed: a record was written, perhaps not synced.
     #[cfg(test)]
     pub(crate) fn committed(&self) -> u64 {
@@ -313,7 +320,9 @@ impl<E, F: Fn()> Run<E, F> {
                 since = None;
                 let mut progress = self.shared.lock();
                 progress.committed = taken;
-                progress.durable = if work.sync { taken } else { progress.durable };
+                if work.sync {
+                    (progress.durable, progress.position) = (taken, self.committer.position());
+                }
                 drop(progress);
                 self.shared.done.notify_all();
                 (self.on_progress)();

@@ -19,6 +19,7 @@ use crate::archive::Archive;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
+use crate::store::LogPosition;
 use crate::time::Day;
 
 /// What a worker tells all others: its part of every closing through `through` is prepared.
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(super) through: Day,
     /// The highest closing that it had events of.
     pub(super) highest: Option<Day>,
+    /// Up to where its log is durable; `None` if it has entered nothing, or there is no log.
+    pub(super) log: Option<LogPosition>,
 }
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
@@ -107,8 +110,10 @@ fn collect_reports<K: Key, A: Aggregate>(
             reports.for_each(|_, data| {
                 for (_, report) in data.drain(..) {
                     let slot = &mut state.borrow_mut().prepared[report.worker as usize];
-                    slot.0 = slot.0.max(Some(report.through));
-                    slot.1 = slot.1.max(report.highest);
+                    slot.through = slot.through.max(Some(report.through));
+                    slot.highest = slot.highest.max(report.highest);
+                    // Those of a worker come in their order.
+                    slot.log = report.log;
                 }
                 speed_view.activate();
             });

@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use timely::scheduling::SyncActivator;
 
 use super::operator::Report;
-use super::state::Shared;
+use super::state::{Prepared, Shared};
 use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
 use crate::key::Key;
@@ -147,7 +147,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Stage::Prepared(through, parts) => match self.all_prepared(through) {
                 Some(live) => {
                     let view = self.state.borrow().view.name().to_owned();
-                    let done = self.spawn(move |place| archive::commit(place, &view, live));
+                    let logs = self.state.borrow().prepared.iter().map(|w| w.log).collect();
+                    let done = self.spawn(move |place| archive::commit(place, &view, live, logs));
                     Next::Going(Stage::Committing(live, parts, done))
                 }
                 None => Next::Waiting(Stage::Prepared(through, parts)),
@@ -258,13 +259,15 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
 
     fn report(&mut self, through: Day) -> Report {
         self.reported = Some(through);
-        Report { worker: self.worker as u64, through, highest: self.highest }
+        // By now it is durable as far as this worker has entered what it has prepared.
+        let log = self.log.as_ref().and_then(LogHandle::position);
+        Report { worker: self.worker as u64, through, highest: self.highest, log }
     }
 
     /// The closing to commit, if all workers have prepared what this one has.
     fn all_prepared(&self, through: Day) -> Option<Day> {
         let state = self.state.borrow();
-        let all = state.prepared.iter().map(|(through, _)| *through).min().flatten()?;
+        let all = state.prepared.iter().map(|worker| worker.through).min().flatten()?;
         if all < through {
             return None;
         }
@@ -272,13 +275,13 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             return Some(through);
         }
         // The events have ended: what is live goes to the last closing that anybody had events of.
-        state.prepared.iter().filter_map(|(_, highest)| *highest).max()
+        state.prepared.iter().filter_map(|worker| worker.highest).max()
     }
 
     /// Whether nothing is left to seal, ever, on this worker, nor to prepare on any.
     pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
         let state = self.state.borrow();
-        let prepared = |(through, _): &(Option<Day>, _)| *through == Some(Day::MAX);
+        let prepared = |worker: &Prepared| worker.through == Some(Day::MAX);
         let sealed = matches!(self.stage, Stage::Idle)
             && !state.rebuilding
             && state.prepared.iter().all(prepared);

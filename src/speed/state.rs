@@ -15,7 +15,7 @@ use crate::archive::{ArchiveError, LivePart, Shelf};
 use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
 use crate::moment::Moment;
-use crate::store::Revision;
+use crate::store::{LogPosition, Revision};
 use crate::time::{Day, DayRange};
 use crate::view::{LimitError, View};
 
@@ -45,6 +45,17 @@ pub(crate) enum Wanted<'a, K> {
 /// A closed table, with its day and closing.
 pub(crate) type Frozen<K, A> = ((Day, Day), Arc<Table<K, A>>);
 
+/// What a worker has said of its part of closings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Prepared {
+    /// It has prepared every closing through this one.
+    pub(crate) through: Option<Day>,
+    /// The highest closing that it had events of.
+    pub(crate) highest: Option<Day>,
+    /// Up to where its log was durable then.
+    pub(crate) log: Option<LogPosition>,
+}
+
 /// What one worker holds of a view.
 pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) view: View,
@@ -66,8 +77,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     later_counts: VecDeque<(Moment, Counts)>,
     /// The least moment that each server can still be asked for.
     servers: Vec<Moment>,
-    /// What each worker has prepared: `(through, highest closing)`.
-    pub(crate) prepared: Vec<(Option<Day>, Option<Day>)>,
+    /// What each worker has prepared.
+    pub(crate) prepared: Vec<Prepared>,
     pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// The view is being given up: nothing more is sealed.
     pub(crate) abandoned: bool,
@@ -101,7 +112,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             counts: Counts::default(),
             later_counts: VecDeque::new(),
             servers: Vec::new(),
-            prepared: vec![(None, None); peers],
+            prepared: vec![Prepared::default(); peers],
             error: None,
             abandoned: false,
             seal_busy: false,
@@ -287,8 +298,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
 
     /// Notes how far all workers have sealed, when this one waits for nothing.
     pub(crate) fn note_sealed(&mut self) {
-        let all = self.prepared.iter().map(|(through, _)| *through).min().flatten();
-        let highest = self.prepared.iter().filter_map(|(_, highest)| *highest).max();
+        let all = self.prepared.iter().map(|worker| worker.through).min().flatten();
+        let highest = self.prepared.iter().filter_map(|worker| worker.highest).max();
         let through = if all == Some(Day::MAX) { highest } else { all };
         self.sealed_through = self.sealed_through.max(through);
     }

@@ -7,6 +7,7 @@ use super::StoreConfig;
 use super::error::StoreError;
 use super::layout::{Layout, TEMPORARY, parse_part};
 use super::manifest::{self, Replayed};
+use super::proof::{LogPosition, Proofs};
 use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
 use crate::key::PARTITIONS;
@@ -109,6 +110,14 @@ impl Folder {
     pub(super) fn into_states(self) -> BTreeMap<u32, PartState> {
         let here = self.parts.into_iter().map(|(part, found)| (part, found.state));
         here.chain(self.heard.unwrap_or_default()).collect()
+    }
+
+    /// What is proven of the log of a part, by whichever part.
+    pub(super) fn proven(&self, part: u32) -> Vec<LogPosition> {
+        let mut proven = Proofs::default();
+        let proofs = self.states().flat_map(|(_, state)| state.proofs.iter());
+        proofs.for_each(|proof| proven.add(proof));
+        proven.of_part(part)
     }
 
     /// Compares the parts with each other and with the program, whose views named in `rebuild` may be

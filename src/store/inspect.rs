@@ -7,6 +7,7 @@ use super::folder::Folder;
 use super::layout::Layout;
 use super::live::{LiveBatch, narrow};
 use super::open::run_state;
+use super::proof::LogPosition;
 use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
 use super::{RunState, StoreConfig, open_raw};
@@ -41,6 +42,9 @@ pub struct PartReport {
     pub torn_bytes: u64,
     /// The last run that the process began.
     pub run: Option<RunReport>,
+    /// Up to where the commit streams of its log have been durable, as the manifests of all parts say. What sealed days
+    /// hold was in the log before that: see [`log::prove`](crate::log::prove).
+    pub proven: Vec<LogPosition>,
     /// The names of the program's facts, and the lengths of their values in bytes. By name.
     pub facts: Vec<(String, u64)>,
 }
@@ -123,6 +127,7 @@ pub fn inspect(
         manifest_bytes: part.length as u64,
         torn_bytes: (part.length - part.good) as u64,
         run: part.state.run.map(RunReport::from),
+        proven: folder.proven(process),
         facts: part.state.facts.iter().map(|(n, value)| (n.clone(), value.len() as u64)).collect(),
     });
     Ok(FolderReport {

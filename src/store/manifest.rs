@@ -23,7 +23,7 @@ use crate::batch::codec;
 
 const MAGIC: [u8; 8] = *b"DAYFOLDM";
 /// Version 2 had no schemas of views, and names of Rust types in the place of ids; manifests of it are read, and written anew
-/// when they are opened.
+/// when they are opened. It proved nothing of the log, either.
 const FORMAT_VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 2;
 const HEADER_BYTES: usize = 16;

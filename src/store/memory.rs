@@ -82,6 +82,16 @@ impl Storage for Memory {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut files = enter(&self.files);
+        if files.dirs.contains(from) {
+            let moved = |path: PathBuf| match path.strip_prefix(from) {
+                Ok(rest) => to.join(rest),
+                Err(_) => path,
+            };
+            files.dirs = std::mem::take(&mut files.dirs).into_iter().map(&moved).collect();
+            let contents = std::mem::take(&mut files.contents).into_iter();
+            files.contents = contents.map(|(path, content)| (moved(path), content)).collect();
+            return Ok(());
+        }
         let content = files.contents.remove(from).ok_or_else(|| not_found(from))?;
         files.contents.insert(to.to_owned(), content);
         Ok(())

@@ -49,6 +49,7 @@ mod live;
 mod manifest;
 mod memory;
 mod open;
+mod proof;
 mod rebuild;
 mod record;
 mod recovery;
@@ -76,12 +77,15 @@ pub(crate) use live::SealedFile;
 pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub(crate) use open::Looked;
+pub use proof::LogPosition;
+pub(crate) use proof::LogProof;
 pub use record::{BatchEntry, FormerNames, ViewRecord};
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
 
 use layout::Layout;
 use manifest::Manifest;
+use proof::Proofs;
 use record::{PartState, Place, Record, Run};
 
 /// What a program says about itself when it opens a folder.
@@ -160,6 +164,16 @@ struct State {
     prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
     /// Up to which closing each local worker has prepared each view.
     prepared_through: BTreeMap<(String, u32), Day>,
+    /// What is to be proven of the logs with the next record.
+    to_prove: Proofs,
+}
+
+impl State {
+    /// What of that is not proven yet, as a record.
+    fn to_be_proven(&self) -> Option<Record> {
+        let proofs = self.to_prove.beyond(&self.own.proofs);
+        (!proofs.is_empty()).then_some(Record::Proven(proofs))
+    }
 }
 
 impl Store {
@@ -314,12 +328,23 @@ impl Store {
     /// [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if
     /// it may not have been.
     pub fn set_fact(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.append(&mut self.manifest(), Record::Fact { name: name.to_owned(), bytes })
+        let fact = Record::Fact { name: name.to_owned(), bytes };
+        self.append(&mut self.manifest(), Some(fact))
     }
 
     /// The storage that the folder is in.
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    /// The index of this process, which is the number of its part.
+    pub(crate) fn process(&self) -> u32 {
+        self.config.process as u32
+    }
+
+    /// Whether this run is logged.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.config.logged
     }
 
     /// The folder of this process's part.
@@ -356,13 +381,44 @@ impl Store {
         self.layout.rejected(self.config.process as u32)
     }
 
-    fn append(&self, manifest: &mut Manifest, record: Record) -> Result<(), StoreError> {
+    /// Appends a record, and before it what is to be proven of the logs, with one sync.
+    fn append(&self, manifest: &mut Manifest, record: Option<Record>) -> Result<(), StoreError> {
+        let proven = self.read().to_be_proven();
+        let records: Vec<Record> = proven.into_iter().chain(record).collect();
         // Synced before `state` is locked: readers do not wait for the disk.
-        manifest.append(std::slice::from_ref(&record))?;
+        manifest.append(&records)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.own.apply(record).expect("our own records follow each other");
+        for record in records {
+            state.own.apply(record).expect("our own records follow each other");
+        }
         state.own.forget_batches();
+        let State { own, to_prove, .. } = &mut *state;
+        to_prove.forget(&own.proofs);
         Ok(())
+    }
+
+    /// Says up to where logs are durable. In memory only: it is proven by what is written next to the
+    /// manifest, together with that.
+    pub(crate) fn note_logs(&self, proofs: impl IntoIterator<Item = LogProof>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        proofs.into_iter().for_each(|proof| state.to_prove.add(proof));
+    }
+
+    /// Proves what was noted, if it is not proven yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it may not have been recorded.
+    pub(crate) fn prove_logs(&self) -> Result<(), StoreError> {
+        self.append(&mut self.manifest(), None)
+    }
+
+    /// As [`Store::note_logs`], for the logs of this run: by worker of the group.
+    pub(crate) fn note_workers(&self, positions: &[Option<LogPosition>]) {
+        let threads = (positions.len() / self.config.processes).max(1);
+        let workers = positions.iter().enumerate();
+        self.note_logs(workers.filter_map(|(worker, position)| {
+            Some(LogProof { part: (worker / threads) as u32, position: (*position)? })
+        }));
     }
 
     fn check_view(&self, view: &str) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
 use super::manifest;
+use super::proof::LogPosition;
 use super::record::{PartState, Record, Run};
 use super::recovery;
 use super::said::{self, Said};
@@ -95,6 +96,18 @@ impl Looked {
         self.layout.root()
     }
 
+    /// The parts that this process sees to: the folder of each, its last run, and what is proven of its log.
+    pub(crate) fn proven(&self) -> impl Iterator<Item = (PathBuf, u64, Vec<LogPosition>)> {
+        self.held.iter().filter_map(|&part| {
+            let run = self.folder.state(part)?.run.map_or(0, |run| run.number);
+            Some((self.layout.part(part), run, self.folder.proven(part)))
+        })
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
     /// Looks again: between the last look and now another program may have come and gone.
     pub(crate) fn refresh(&mut self) -> Result<(), StoreError> {
         let mut folder = Folder::read(&*self.storage, &self.layout)?;
@@ -138,6 +151,31 @@ impl Looked {
         said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
+    /// Gives the parts that this process sees to other names, which are no parts: nothing of them counts any more,
+    /// and all of it is kept. What is left is to be looked at anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], when some may have their new names.
+    pub(crate) fn set_aside(self) -> Result<(Arc<dyn Storage>, PathBuf, StoreConfig), StoreError> {
+        let Looked { storage, layout, config, held, .. } = self;
+        let root = layout.root();
+        let names = storage.list(root).map_err(StoreError::harmless("list", root))?;
+        for part in held {
+            let (from, name) = (layout.part(part), format!("part-{part}"));
+            if !names.contains(&name) {
+                continue;
+            }
+            let free =
+                (1u64..).map(|n| format!("set-aside-{n}-{name}")).find(|n| !names.contains(n));
+            let to = root.join(free.unwrap_or_default());
+            let renamed = storage.rename(&from, &to).and_then(|()| storage.sync_dir(root));
+            renamed.map_err(StoreError::perhaps("rename", &from))?;
+            tracing::warn!(from = %from.display(), to = %to.display(), "set aside");
+        }
+        let root = root.to_owned();
+        Ok((storage, root, config))
+    }
+
     /// Opens the part of this process.
     pub(crate) fn open(mut self) -> Result<Store, StoreError> {
         if !self.unlocked.is_empty() {
@@ -179,7 +217,7 @@ impl Looked {
             others.insert(part, state);
         }
         own.forget_batches();
-        let (prepared, prepared_through) = Default::default();
+        let (prepared, prepared_through, to_prove) = Default::default();
         Ok(Store {
             storage,
             layout,
@@ -187,7 +225,15 @@ impl Looked {
             last,
             next_run,
             manifest: Mutex::new(manifest),
-            state: RwLock::new(State { own, others, here, heard, prepared, prepared_through }),
+            state: RwLock::new(State {
+                own,
+                others,
+                here,
+                heard,
+                prepared,
+                prepared_through,
+                to_prove,
+            }),
             days_in_doubt: false.into(),
             _locks: locks,
         })
@@ -253,6 +299,7 @@ impl Store {
         }
         // Not before: a program that was stopped for its options leaves none of them behind.
         records.extend(recovery::definitions(&self.config, &agreed, &state.own));
+        records.extend(state.to_be_proven());
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);
@@ -316,7 +363,7 @@ impl Store {
         let mut manifest = self.manifest();
         assert!(self.has_begun(&self.read()), "a run begins before it is complete");
         let run = Run { complete: true, ..self.next_run };
-        self.append(&mut manifest, Record::State(run))
+        self.append(&mut manifest, Some(Record::State(run)))
     }
 
     pub(super) fn has_begun(&self, state: &State) -> bool {

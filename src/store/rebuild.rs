@@ -69,7 +69,7 @@ impl Store {
             return Ok(());
         }
         let record = Record::Rebuilt { view: view.to_owned(), batches: entries };
-        self.append(&mut self.manifest(), record)
+        self.append(&mut self.manifest(), Some(record))
     }
 
     /// The greatest generation of a revision in any of these partitions, or under the worker's name.

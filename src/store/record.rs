@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::live::LiveBatch;
+use super::proof::{LogProof, Proofs};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::Key;
@@ -190,6 +191,8 @@ pub(super) enum Record {
     },
     /// What a view looks like; the last one counts.
     Schema(ViewSchema),
+    /// Up to where logs were durable; of each commit stream the greatest position counts.
+    Proven(Vec<LogProof>),
 }
 
 /// What a part has sealed of one view.
@@ -209,10 +212,13 @@ pub(super) struct PartState {
     pub(super) facts: BTreeMap<String, Vec<u8>>,
     pub(super) run: Option<Run>,
     pub(super) schemas: BTreeMap<String, ViewSchema>,
+    /// What is proven of the logs of all parts, as far as this part knows.
+    pub(super) proofs: Proofs,
 }
 
 /// Batches in one record of a snapshot, so that no record outgrows its bound.
 const SNAPSHOT_BATCHES: usize = 4_096;
+const SNAPSHOT_PROOFS: usize = 4_096;
 
 impl PartState {
     /// Adds a record, or says why it cannot follow the ones before it.
@@ -261,6 +267,7 @@ impl PartState {
                 }
                 self.schemas.insert(schema.name.clone(), schema);
             }
+            Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
         Ok(())
     }
@@ -340,6 +347,8 @@ impl PartState {
         records.extend(
             facts.map(|(name, bytes)| Record::Fact { name: name.clone(), bytes: bytes.clone() }),
         );
+        let proofs: Vec<LogProof> = self.proofs.iter().collect();
+        records.extend(proofs.chunks(SNAPSHOT_PROOFS).map(|some| Record::Proven(some.to_vec())));
         records.extend(self.run.map(Record::State));
         records
     }

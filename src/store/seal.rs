@@ -145,7 +145,8 @@ impl Store {
             let prepared = state.prepared.get(view).into_iter().flat_map(BTreeMap::values);
             prepared.filter(|entry| entry.closing <= through).cloned().collect()
         };
-        self.append(&mut manifest, Record::Live { view: view.to_owned(), through, batches })?;
+        let live = Record::Live { view: view.to_owned(), through, batches };
+        self.append(&mut manifest, Some(live))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = state.prepared.get_mut(view) {
             prepared.retain(|_, entry| entry.closing > through);

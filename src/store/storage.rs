@@ -50,7 +50,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// Gives a file another name, replacing what had it, in one step. Durable after
+    /// Gives a file another name, replacing what had it, in one step; or a folder, which replaces nothing. Durable after
     /// [`Storage::sync_dir`] of its folder.
     ///
     /// # Errors

@@ -1,0 +1,110 @@
+//! What manifests say of the log: up to where it has been durable.
+//!
+//! What a sealed day holds is never read from its source again, because the log says that it was read. A
+//! log that has lost its end says less, and the next run would count the same rows twice. So each commit
+//! of sealed days names, for every worker of the group, the commit stream and the length up to which it
+//! was durable when the worker had prepared them. A log that ends before that is not believed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+
+/// A place in a commit stream of the log. Everything before it was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogPosition {
+    /// The run that wrote the stream.
+    pub run: u64,
+    /// The worker, by its index in the group of that run.
+    pub worker: u32,
+    /// Which of the streams of this worker that took each other's place.
+    pub seq: u64,
+    /// How many bytes of the stream come before the place.
+    pub bytes: u64,
+    /// The checksum of these bytes.
+    pub crc: u32,
+    /// The greatest moment of the entries before the place. Those of a worker rise.
+    pub latest: Option<Moment>,
+}
+
+impl LogPosition {
+    /// Positions of one worker and run are ordered by the succession of streams, then by length.
+    fn is_before(&self, later: &LogPosition) -> bool {
+        (self.seq, self.bytes) < (later.seq, later.bytes)
+    }
+}
+
+/// A position in the log of a part: what a manifest proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogProof {
+    /// The process whose part the stream is in.
+    pub(crate) part: u32,
+    pub(crate) position: LogPosition,
+}
+
+/// The greatest positions that are proven, by part, run and worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proofs {
+    positions: BTreeMap<(u32, u64, u32), LogPosition>,
+}
+
+impl Proofs {
+    pub(crate) fn add(&mut self, proof: LogProof) {
+        if !self.holds(&proof) {
+            let LogProof { part, position } = proof;
+            self.positions.insert((part, position.run, position.worker), position);
+        }
+    }
+
+    /// Whether as much is proven already.
+    fn holds(&self, LogProof { part, position }: &LogProof) -> bool {
+        let known = self.positions.get(&(*part, position.run, position.worker));
+        known.is_some_and(|known| !known.is_before(position))
+    }
+
+    /// What of it is not proven by another one.
+    pub(crate) fn beyond(&self, known: &Proofs) -> Vec<LogProof> {
+        self.iter().filter(|proof| !known.holds(proof)).collect()
+    }
+
+    /// Forgets what another one proves.
+    pub(crate) fn forget(&mut self, known: &Proofs) {
+        self.positions
+            .retain(|&(part, ..), position| !known.holds(&LogProof { part, position: *position }));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = LogProof> {
+        self.positions.iter().map(|(&(part, ..), &position)| LogProof { part, position })
+    }
+
+    /// What is proven of a part, by run and worker.
+    pub(crate) fn of_part(&self, part: u32) -> Vec<LogPosition> {
+        let of_part = self.positions.range((part, 0, 0)..=(part, u64::MAX, u32::MAX));
+        of_part.map(|(_, position)| *position).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(part: u32, run: u64, seq: u64, bytes: u64) -> LogProof {
+        let position = LogPosition { run, worker: 0, seq, bytes, crc: 0, latest: None };
+        LogProof { part, position }
+    }
+
+    #[test]
+    fn the_greatest_position_of_each_stream_is_proven() {
+        let mut proofs = Proofs::default();
+        // The second has less, and the third has taken the first one's place.
+        let all = [proof(0, 1, 0, 90), proof(0, 1, 0, 80), proof(0, 1, 1, 20), proof(0, 2, 0, 10)];
+        all.into_iter().chain([proof(1, 1, 0, 5)]).for_each(|proof| proofs.add(proof));
+        let found = proofs.of_part(0).into_iter().map(|at| (at.run, at.seq, at.bytes));
+        assert_eq!(found.collect::<Vec<_>>(), [(1, 1, 20), (2, 0, 10)]);
+        let mut known = Proofs::default();
+        [proof(0, 1, 1, 30), proof(0, 2, 0, 9)].into_iter().for_each(|proof| known.add(proof));
+        assert_eq!(proofs.beyond(&known), [proof(0, 2, 0, 10), proof(1, 1, 0, 5)]);
+    }
+}
