@@ -23,7 +23,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, Coverage};
 use crate::key::Key;
 use crate::log::LogError;
-use crate::store::{LogPosition, Store, StoreError};
+use crate::store::{Share, Store, StoreError};
 use crate::time::Day;
 
 /// Where the sealed days of all views of a program are kept. Clones share it.
@@ -160,20 +160,17 @@ impl Drop for Lane {
     }
 }
 
-/// Makes what all workers have prepared live: one record for all workers of this process. `logs` is up to where
-/// the log of each worker was durable then.
+/// Makes what all workers have prepared live: one record for all workers of this process. `shares` is the part of
+/// each worker of the group.
 pub(crate) fn commit(
     place: &Place,
     view: &str,
     through: Day,
-    logs: Vec<Option<LogPosition>>,
+    shares: &[Share],
 ) -> Result<(), ArchiveError> {
     match place {
         Place::Memory => Ok(()),
-        Place::Folder(store) => {
-            store.note_workers(&logs);
-            Ok(store.commit(view, through)?)
-        }
+        Place::Folder(store) => Ok(store.commit(view, through, shares)?),
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn look(
         return Ok(looked);
     }
     check_complete(&looked)?;
+    looked.check_prepared()?;
     match check_log(&looked) {
         Err(error) if is_accepted(&error, lost) => {
             warn(looked.root().display(), &error.to_string());
@@ -105,7 +106,9 @@ fn fit(
     looked.refresh()?;
     let heard = said(met.exchange(&looked.says(threads))?);
     let fits = looked.hear(heard).map_err(EngineError::from);
-    let fits = fits.and_then(|()| check_complete(&looked)).and_then(|()| Ok(check_log(&looked)?));
+    let fits = fits.and_then(|()| check_complete(&looked));
+    let fits = fits.and_then(|()| Ok(looked.check_prepared()?));
+    let fits = fits.and_then(|()| Ok(check_log(&looked)?));
     let accepted = match fits {
         Err(EngineError::Log(error)) if is_accepted(&error, lost) => Ok(Some(error.to_string())),
         fits => fits.map(|()| None),

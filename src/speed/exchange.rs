@@ -50,8 +50,8 @@ pub(crate) type Addressed<T> = (u64, T);
 /// Addresses a record to each of so many workers.
 ///
 /// Timely's broadcast does this in three operators of its own, which have their part in the cost of each tick.
-pub(crate) fn to_each<T: Copy>(peers: usize, record: T) -> impl Iterator<Item = Addressed<T>> {
-    (0..peers as u64).map(move |to| (to, record))
+pub(crate) fn to_each<T: Clone>(peers: usize, record: T) -> impl Iterator<Item = Addressed<T>> {
+    (0..peers as u64).map(move |to| (to, record.clone()))
 }
 
 /// Sends records to the workers that they are addressed to.

@@ -23,7 +23,7 @@ use crate::store::LogPosition;
 use crate::time::Day;
 
 /// What a worker tells all others: its part of every closing through `through` is prepared.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(super) worker: u64,
     pub(super) through: Day,
@@ -31,6 +31,8 @@ pub(crate) struct Report {
     pub(super) highest: Option<Day>,
     /// Up to where its log is durable; `None` if it has entered nothing, or there is no log.
     pub(super) log: Option<LogPosition>,
+    /// How many files it has written since its last report, by closing.
+    pub(super) files: Vec<(Day, u64)>,
 }
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
@@ -110,10 +112,7 @@ fn collect_reports<K: Key, A: Aggregate>(
             reports.for_each(|_, data| {
                 for (_, report) in data.drain(..) {
                     let slot = &mut state.borrow_mut().prepared[report.worker as usize];
-                    slot.through = slot.through.max(Some(report.through));
-                    slot.highest = slot.highest.max(report.highest);
-                    // Those of a worker come in their order.
-                    slot.log = report.log;
+                    slot.add(report);
                 }
                 speed_view.activate();
             });

@@ -9,6 +9,7 @@
 //! also if it has no rows of it: events that it entered are in files that others write. So what a live
 //! revision holds is in the log, whatever happens, and is never read from its source again.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::mpsc::{self, TryRecvError};
 
@@ -21,6 +22,7 @@ use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
+use crate::store::Share;
 use crate::time::Day;
 
 type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
@@ -138,7 +140,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                 Ok(written) => {
                     // What could not be written is not reported: others would commit the closing without it.
                     let parts = written?;
-                    *report = Some(self.report(through));
+                    let mut files = BTreeMap::new();
+                    parts.iter().for_each(|part| *files.entry(part.closing).or_default() += 1);
+                    *report = Some(self.report(through, files.into_iter().collect()));
                     Next::Going(Stage::Prepared(through, parts))
                 }
                 Err(TryRecvError::Empty) => Next::Waiting(Stage::Writing(through, done)),
@@ -147,8 +151,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Stage::Prepared(through, parts) => match self.all_prepared(through) {
                 Some(live) => {
                     let view = self.state.borrow().view.name().to_owned();
-                    let logs = self.state.borrow().prepared.iter().map(|w| w.log).collect();
-                    let done = self.spawn(move |place| archive::commit(place, &view, live, logs));
+                    let shares = self.shares(live);
+                    let done =
+                        self.spawn(move |place| archive::commit(place, &view, live, &shares));
                     Next::Going(Stage::Committing(live, parts, done))
                 }
                 None => Next::Waiting(Stage::Prepared(through, parts)),
@@ -228,7 +233,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         report: &mut Option<Report>,
     ) -> Result<Next<K, A>, ArchiveError> {
         self.archive.prepare_nothing(self.state.borrow().view.name(), self.worker, through)?;
-        *report = Some(self.report(through));
+        // What is closed on all workers is of no interest any more.
+        let all = self.state.borrow().prepared.iter().map(|worker| worker.through).min().flatten();
+        all.into_iter().for_each(|all| drop(self.shares(all)));
+        *report = Some(self.report(through, Vec::new()));
         Ok(Next::Going(Stage::Idle))
     }
 
@@ -257,11 +265,19 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         receiver
     }
 
-    fn report(&mut self, through: Day) -> Report {
+    /// The part of each worker in the closings up to this one.
+    fn shares(&self, through: Day) -> Vec<Share> {
+        let workers = &mut self.state.borrow_mut().prepared;
+        let share =
+            |worker: &mut Prepared| Share { log: worker.log, files: worker.files_through(through) };
+        workers.iter_mut().map(share).collect()
+    }
+
+    fn report(&mut self, through: Day, files: Vec<(Day, u64)>) -> Report {
         self.reported = Some(through);
         // By now it is durable as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
-        Report { worker: self.worker as u64, through, highest: self.highest, log }
+        Report { worker: self.worker as u64, through, highest: self.highest, log, files }
     }
 
     /// The closing to commit, if all workers have prepared what this one has.

@@ -9,6 +9,7 @@ use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::delta::{Delta, Row};
+use super::operator::Report;
 use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Shelf};
@@ -46,7 +47,7 @@ pub(crate) enum Wanted<'a, K> {
 pub(crate) type Frozen<K, A> = ((Day, Day), Arc<Table<K, A>>);
 
 /// What a worker has said of its part of closings.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Prepared {
     /// It has prepared every closing through this one.
     pub(crate) through: Option<Day>,
@@ -54,6 +55,30 @@ pub(crate) struct Prepared {
     pub(crate) highest: Option<Day>,
     /// Up to where its log was durable then.
     pub(crate) log: Option<LogPosition>,
+    /// How many files it has written in this run, those of closings in `later` left out.
+    files: u64,
+    /// How many it has written of closings that may not be sealed yet.
+    later: BTreeMap<Day, u64>,
+}
+
+impl Prepared {
+    /// Adds a report; those of a worker come in their order.
+    pub(super) fn add(&mut self, report: Report) {
+        self.through = self.through.max(Some(report.through));
+        self.highest = self.highest.max(report.highest);
+        self.log = report.log;
+        for (closing, files) in report.files {
+            *self.later.entry(closing).or_default() += files;
+        }
+    }
+
+    /// How many files it has written in this run for closings up to this one; nobody asks for less again.
+    pub(super) fn files_through(&mut self, closing: Day) -> u64 {
+        while let Some(first) = self.later.first_entry().filter(|first| *first.key() <= closing) {
+            self.files += first.remove();
+        }
+        self.files
+    }
 }
 
 /// What one worker holds of a view.

@@ -196,6 +196,25 @@ pub enum StoreError {
         /// Up to where this process's part is closed.
         own: Option<Day>,
     },
+    /// A part is older than the others: it lacks files that its process had written when another one committed
+    /// them. Nothing was changed.
+    #[error(
+        "{} is older than the other parts: of view '{view}' it has {found} of the {expected} files up to {through} that \
+         it had when they were sealed; restore all parts from one copy",
+        part.display()
+    )]
+    PartBehind {
+        /// The part.
+        part: PathBuf,
+        /// The view.
+        view: String,
+        /// The day through which the other parts are closed.
+        through: Day,
+        /// How many files it has that it has not committed.
+        found: u64,
+        /// How many its process had written.
+        expected: u64,
+    },
     /// A batch view is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),

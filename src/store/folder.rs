@@ -182,7 +182,7 @@ impl Folder {
         newest
     }
 
-    fn states(&self) -> impl Iterator<Item = (u32, &PartState)> {
+    pub(super) fn states(&self) -> impl Iterator<Item = (u32, &PartState)> {
         let here = self.parts.iter().map(|(&process, replayed)| (process, &replayed.state));
         let heard = self.heard.iter().flatten().map(|(&process, state)| (process, state));
         here.chain(heard)

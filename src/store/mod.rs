@@ -78,7 +78,7 @@ pub use live::{LiveBatch, Revision};
 pub use memory::Memory;
 pub(crate) use open::Looked;
 pub use proof::LogPosition;
-pub(crate) use proof::LogProof;
+pub(crate) use proof::{LogProof, Share};
 pub use record::{BatchEntry, FormerNames, ViewRecord};
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
@@ -381,10 +381,14 @@ impl Store {
         self.layout.rejected(self.config.process as u32)
     }
 
-    /// Appends a record, and before it what is to be proven of the logs, with one sync.
-    fn append(&self, manifest: &mut Manifest, record: Option<Record>) -> Result<(), StoreError> {
+    /// Appends records, and before them what is to be proven of the logs, with one sync.
+    fn append(
+        &self,
+        manifest: &mut Manifest,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<(), StoreError> {
         let proven = self.read().to_be_proven();
-        let records: Vec<Record> = proven.into_iter().chain(record).collect();
+        let records: Vec<Record> = proven.into_iter().chain(records).collect();
         // Synced before `state` is locked: readers do not wait for the disk.
         manifest.append(&records)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -410,15 +414,6 @@ impl Store {
     /// [`StoreError::Io`] if it may not have been recorded.
     pub(crate) fn prove_logs(&self) -> Result<(), StoreError> {
         self.append(&mut self.manifest(), None)
-    }
-
-    /// As [`Store::note_logs`], for the logs of this run: by worker of the group.
-    pub(crate) fn note_workers(&self, positions: &[Option<LogPosition>]) {
-        let threads = (positions.len() / self.config.processes).max(1);
-        let workers = positions.iter().enumerate();
-        self.note_logs(workers.filter_map(|(worker, position)| {
-            Some(LogProof { part: (worker / threads) as u32, position: (*position)? })
-        }));
     }
 
     fn check_view(&self, view: &str) -> Result<(), StoreError> {

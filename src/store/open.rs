@@ -151,6 +151,17 @@ impl Looked {
         said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
+    /// Checks that the parts that this process sees to are not older than the others. To be called when it has heard of
+    /// all parts, and before it opens any.
+    ///
+    /// # Errors
+    /// [`StoreError::PartBehind`]; nothing was changed.
+    pub(crate) fn check_prepared(&self) -> Result<(), StoreError> {
+        let Looked { storage, layout, folder, agreed, held, .. } = self;
+        let check = |&part| recovery::check_prepared(&**storage, layout, folder, agreed, part);
+        held.iter().try_for_each(check)
+    }
+
     /// Gives the parts that this process sees to other names, which are no parts: nothing of them counts any more,
     /// and all of it is kept. What is left is to be looked at anew.
     ///

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
+use crate::time::Day;
 
 /// A place in a commit stream of the log. Everything before it was durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,33 @@ impl LogPosition {
     /// Positions of one worker and run are ordered by the succession of streams, then by length.
     fn is_before(&self, later: &LogPosition) -> bool {
         (self.seq, self.bytes) < (later.seq, later.bytes)
+    }
+}
+
+/// The part of a worker in what a group seals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    /// Up to where its log was durable when it had prepared; `None` if it has entered nothing, or there is no log.
+    pub(crate) log: Option<LogPosition>,
+    /// How many files of the view it has written in this run.
+    pub(crate) files: u64,
+}
+
+/// How many files of a view the workers of a run have written, up to a closing. A part that has none of
+/// them, and is not closed as far, is older than the one that says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Written {
+    pub(super) run: u64,
+    pub(super) through: Day,
+    /// By worker of the group.
+    pub(super) files: Vec<u64>,
+}
+
+impl Written {
+    /// How many files a process wrote, of so many.
+    pub(super) fn by(&self, process: u32, processes: u32) -> u64 {
+        let threads = (self.files.len() / processes.max(1) as usize).max(1);
+        self.files.iter().skip(process as usize * threads).take(threads).sum()
     }
 }
 

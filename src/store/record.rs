@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::live::LiveBatch;
-use super::proof::{LogProof, Proofs};
+use super::proof::{LogProof, Proofs, Written};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::Key;
@@ -193,6 +193,11 @@ pub(super) enum Record {
     Schema(ViewSchema),
     /// Up to where logs were durable; of each commit stream the greatest position counts.
     Proven(Vec<LogProof>),
+    /// What the workers of the group have written of a view; the last one counts.
+    Written {
+        view: String,
+        written: Written,
+    },
 }
 
 /// What a part has sealed of one view.
@@ -214,6 +219,8 @@ pub(super) struct PartState {
     pub(super) schemas: BTreeMap<String, ViewSchema>,
     /// What is proven of the logs of all parts, as far as this part knows.
     pub(super) proofs: Proofs,
+    /// What the workers of the group have written, by view.
+    pub(super) written: BTreeMap<String, Written>,
 }
 
 /// Batches in one record of a snapshot, so that no record outgrows its bound.
@@ -239,6 +246,7 @@ impl PartState {
                     Some(known) if known.edition < definition.edition => {
                         self.sealed.remove(&name);
                         self.schemas.remove(&name);
+                        self.written.remove(&name);
                     }
                     Some(known) if *known != definition => {
                         return Err("the definition of a view changes within an edition");
@@ -267,6 +275,7 @@ impl PartState {
                 }
                 self.schemas.insert(schema.name.clone(), schema);
             }
+            Record::Written { view, written } => drop(self.written.insert(view, written)),
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
         Ok(())
@@ -349,6 +358,11 @@ impl PartState {
         );
         let proofs: Vec<LogProof> = self.proofs.iter().collect();
         records.extend(proofs.chunks(SNAPSHOT_PROOFS).map(|some| Record::Proven(some.to_vec())));
+        let written = self.written.iter();
+        records.extend(written.map(|(view, written)| Record::Written {
+            view: view.clone(),
+            written: written.clone(),
+        }));
         records.extend(self.run.map(Record::State));
         records
     }

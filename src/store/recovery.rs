@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::StoreConfig;
 use super::error::StoreError;
-use super::folder::{Agreed, mismatch};
+use super::folder::{Agreed, Folder, mismatch};
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
@@ -106,6 +106,41 @@ pub(super) fn append(
     manifest.append(&records)?;
     for record in records {
         state.apply(record).expect("our own records follow each other");
+    }
+    Ok(())
+}
+
+/// Checks that a part which is to roll forward has the files that its process had prepared: else it is an old
+/// copy. Changes nothing.
+pub(super) fn check_prepared(
+    storage: &dyn Storage,
+    layout: &Layout,
+    folder: &Folder,
+    agreed: &Agreed,
+    process: u32,
+) -> Result<(), StoreError> {
+    let Some((own, run)) = folder.state(process).zip(agreed.run) else { return Ok(()) };
+    for (view, &through) in &agreed.through {
+        let is_behind = own.through(view).is_none_or(|own| own < through);
+        if !is_behind || !agreed.is_member(process) || agreed.is_behind(own) {
+            continue;
+        }
+        let of_run = |state: &PartState| {
+            state.written.get(view).filter(|written| written.run == run.number).cloned()
+        };
+        // Programs that were older said nothing of it.
+        let mut said = folder.states().filter_map(|(_, state)| of_run(state));
+        let Some(said) = said.find(|said| said.through == through) else { continue };
+        let committed = of_run(own).map_or(0, |written| written.by(process, run.processes));
+        let expected = said.by(process, run.processes).saturating_sub(committed);
+        let files = prepared(storage, layout, process, view, own.through(view), through)?;
+        let found = files.len() as u64;
+        // What is sealed in a run is sealed when it has begun in all processes.
+        let has_begun = own.run.is_some_and(|own| own.number == run.number);
+        if !has_begun || found != expected {
+            let (part, view) = (layout.part(process), view.clone());
+            return Err(StoreError::PartBehind { part, view, through, found, expected });
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
+use super::proof::{LogProof, Share, Written};
 use super::record::{BatchEntry, Place, Record, batch_file_name};
 use super::{Store, write_whole};
 use crate::aggregate::Aggregate;
@@ -117,7 +118,9 @@ impl Store {
         Ok(())
     }
 
-    /// Commits all prepared files of a view with closings up to `through`, in one record.
+    /// Commits all prepared files of a view with closings up to `through`, in one record. With it the manifest remembers
+    /// the part of each worker of the group, in order of the workers: how far its log was durable, and how many
+    /// files it has written. (Tests of the store have none.)
     ///
     /// Guarantee: after `Ok` they count, and survive a crash; before, none of them does. Committing
     /// again what is committed does nothing. To be called when all workers of the group have prepared.
@@ -128,8 +131,14 @@ impl Store {
     ///
     /// # Panics
     /// If the run has not begun, or a local worker that prepares has not prepared up to `through`.
-    pub(crate) fn commit(&self, view: &str, through: Day) -> Result<(), StoreError> {
+    pub(crate) fn commit(
+        &self,
+        view: &str,
+        through: Day,
+        shares: &[Share],
+    ) -> Result<(), StoreError> {
         self.check_view(view)?;
+        self.note_shares(shares);
         let mut manifest = self.manifest();
         let batches = {
             let state = self.read();
@@ -145,13 +154,25 @@ impl Store {
             let prepared = state.prepared.get(view).into_iter().flat_map(BTreeMap::values);
             prepared.filter(|entry| entry.closing <= through).cloned().collect()
         };
+        let files = shares.iter().map(|share| share.files).collect();
+        let written = Written { run: self.run(), through, files };
+        let written = Record::Written { view: view.to_owned(), written };
+        let written = (!shares.is_empty()).then_some(written);
         let live = Record::Live { view: view.to_owned(), through, batches };
-        self.append(&mut manifest, Some(live))?;
+        self.append(&mut manifest, written.into_iter().chain([live]))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = state.prepared.get_mut(view) {
             prepared.retain(|_, entry| entry.closing > through);
         }
         Ok(())
+    }
+
+    fn note_shares(&self, shares: &[Share]) {
+        let threads = (shares.len() / self.config.processes).max(1);
+        let workers = shares.iter().enumerate();
+        self.note_logs(workers.filter_map(|(worker, share)| {
+            Some(LogProof { part: (worker / threads) as u32, position: share.log? })
+        }));
     }
 
     /// The batch view that [`Store::write_batch`] wrote, with its whole coverage; to be opened before

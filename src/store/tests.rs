@@ -107,7 +107,7 @@ fn seal(stores: &[Store], day: i32, closing: i32, value: i64, committing: usize)
         let entry = write(store, day, closing, process, stores.len(), 100, value);
         store.prepare("v", Day(closing), process, vec![entry]).unwrap();
     }
-    stores[..committing].iter().for_each(|store| store.commit("v", Day(closing)).unwrap());
+    stores[..committing].iter().for_each(|store| store.commit("v", Day(closing), &[]).unwrap());
 }
 
 /// The value of each row that counts, by day and key; asserts that none counts twice.
@@ -150,7 +150,7 @@ fn what_was_committed_is_there_after_opening_again() {
     assert_eq!(stores[0].state(), RunState::Fresh);
     assert_eq!(stores[0].closed_through("v"), None);
     seal(&stores, 10, 10, 1, 1);
-    stores[0].commit("v", Day(10)).unwrap();
+    stores[0].commit("v", Day(10), &[]).unwrap();
     seal(&stores, 10, 12, 2, 1);
     seal(&stores, 11, 13, 3, 0);
     stores[0].set_fact("moment", vec![1]).unwrap();
@@ -186,7 +186,7 @@ fn a_sealed_file_never_changes() {
         error.to_string(),
         "view 'v' is closed through 1970-01-11: closing 1970-01-11 cannot be written again"
     );
-    assert!(matches!(stores[0].commit("w", Day(1)), Err(StoreError::UnknownView { .. })));
+    assert!(matches!(stores[0].commit("w", Day(1), &[]), Err(StoreError::UnknownView { .. })));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn the_same_on_a_disk() {
         matches!(store.open_batch::<u64, N>(&store.written("v", &entry)), Ok(view) if view.rows() == 5_000)
     );
     store.prepare("v", Day(10), 0, vec![entry]).unwrap();
-    store.commit("v", Day(10)).unwrap();
+    store.commit("v", Day(10), &[]).unwrap();
     drop(store);
     let store = open().unwrap();
     assert_eq!(rows(&store).len(), 5_000);
@@ -302,7 +302,7 @@ fn a_changed_view_is_refused_with_both_sides() {
     // Before anything is sealed, a view may still be added.
     let store = open(vec![view("v"), view("w")]).unwrap();
     store.begin().unwrap();
-    store.commit("w", Day(3)).unwrap();
+    store.commit("w", Day(3), &[]).unwrap();
     drop(store);
     let error = open(vec![view("v"), view("w"), view("x")]).unwrap_err();
     assert!(matches!(error, StoreError::ViewAdded { view } if view == "x"));
@@ -429,9 +429,9 @@ fn several_workers_write_at_once_and_commit_as_one() {
     };
     (0..4).map(worker).collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
     assert!(store.live("v").unwrap().is_empty(), "prepared is not committed");
-    store.commit("v", Day(3)).unwrap();
+    store.commit("v", Day(3), &[]).unwrap();
     assert_eq!(rows(&store), expect(&[(1, 1), (2, 1), (3, 1)]));
-    store.commit("v", Day(5)).unwrap();
+    store.commit("v", Day(5), &[]).unwrap();
     assert_eq!(rows(&store).len(), 500);
 }
 
@@ -440,7 +440,7 @@ fn several_workers_write_at_once_and_commit_as_one() {
 fn a_commit_beyond_what_is_prepared_is_a_bug() {
     let store = start(&Memory::default(), 1).remove(0);
     store.prepare("v", Day(1), 0, Vec::new()).unwrap();
-    let _ = store.commit("v", Day(2));
+    let _ = store.commit("v", Day(2), &[]);
 }
 
 proptest! {

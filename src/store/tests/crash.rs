@@ -110,7 +110,7 @@ impl World {
         }
         self.tried = closing;
         for store in stores {
-            twice(|| store.commit("v", Day(closing)))?;
+            twice(|| store.commit("v", Day(closing), &[]))?;
             self.committed = closing;
         }
         for (process, store) in stores.iter().enumerate() {
@@ -237,7 +237,7 @@ fn what_was_removed_does_not_come_back() {
             let entry = write(&stores[0], 9, 9, 0, 2, 5, 2);
             stores[0].prepare("v", Day(9), 0, vec![entry]).unwrap();
             stores[1].prepare("v", Day(9), 1, Vec::new()).unwrap();
-            stores[0].commit("v", Day(9)).unwrap();
+            stores[0].commit("v", Day(9), &[]).unwrap();
             drop(stores);
             let stores = start(&storage.after_power_loss(seed), 2);
             assert_eq!(stores[1].closed_through("v"), Some(Day(9)));

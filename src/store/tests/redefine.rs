@@ -45,7 +45,7 @@ fn a_changed_view_can_be_rebuilt_from_the_log() {
     let memory = Memory::default();
     let stores = start(&memory, 1, "old", false);
     seal(&stores, 10, 10, 1, 1);
-    stores[0].commit("w", Day(10)).unwrap();
+    stores[0].commit("w", Day(10), &[]).unwrap();
     drop(stores);
     let before = contents(&memory, Path::new(ROOT));
     let error = open(&memory, logged(0, 1, "new", false)).unwrap_err();
@@ -190,14 +190,14 @@ fn a_view_is_added_to_a_logged_folder() {
         stores
     };
     let stores = start(2, false);
-    stores.iter().for_each(|store| store.commit("w", Day(12)).unwrap());
+    stores.iter().for_each(|store| store.commit("w", Day(12), &[]).unwrap());
     drop(stores);
     let stores = start(2, true);
     for store in &stores {
         assert_eq!((store.closed_through("v"), store.closed_through("w")), (None, Some(Day(12))));
     }
     // Its past comes day by day, and is cut short; the other view has gone on meanwhile.
-    stores.iter().for_each(|store| store.commit("w", Day(13)).unwrap());
+    stores.iter().for_each(|store| store.commit("w", Day(13), &[]).unwrap());
     seal(&stores, 10, 10, 1, 2);
     seal(&stores, 11, 11, 2, 1);
     drop(stores);

@@ -1,0 +1,109 @@
+//! Damages to the log of a folder: whatever is cut, deleted, zeroed or put together from copies of different
+//! ages, the next run says what is wrong or gives the right answer.
+//!
+//! Folders are built in memory by real engines, with one and two workers and processes; copies of them are made while
+//! the program runs and when it has ended. Each damage follows from a seed, which is printed if it fails.
+//!
+//! ```sh
+//! DAYFOLD_DAMAGES=20000 cargo test --release --test damage -- --nocapture
+//! DAYFOLD_SEED=7 cargo test --release --test damage
+//! ```
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod damages;
+mod folder;
+mod program;
+#[path = "../crashes/random.rs"]
+mod random;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use folder::Folder;
+use program::{Program, Shape, timeline};
+use random::Random;
+
+/// Damages that are tried unless `DAYFOLD_DAMAGES` says how many; `DAYFOLD_SEED` tries that one alone.
+const DAMAGES: u64 = if cfg!(debug_assertions) { 400 } else { 1_600 };
+
+const SHAPES: [Shape; 5] = [
+    Shape { processes: 1, workers: 1, apart: false },
+    Shape { processes: 1, workers: 2, apart: false },
+    Shape { processes: 2, workers: 1, apart: false },
+    Shape { processes: 2, workers: 2, apart: false },
+    Shape { processes: 2, workers: 1, apart: true },
+];
+
+/// A shape of the program, and copies of its folder of all ages, the oldest first.
+struct Timeline {
+    shape: Shape,
+    ages: Vec<Folder>,
+}
+
+/// What came of the damages.
+#[derive(Default)]
+struct Tally {
+    right: AtomicU64,
+    refused: AtomicU64,
+}
+
+fn try_one(seed: u64, timelines: &[Timeline], tally: &Tally, trace: &Mutex<String>) {
+    let mut random = Random(seed);
+    let Timeline { shape, ages } = &timelines[random.below(timelines.len() as u64) as usize];
+    let age = random.below(ages.len() as u64) as usize;
+    let mut folder = ages[age].clone();
+    let done = damages::damage(&mut folder, ages, &mut random);
+    *trace.lock().unwrap() = format!("{shape:?}, age {age} of {}: {done}", ages.len());
+    let program = Program::of(*shape, &folder, &mut random);
+    match program.run_to_the_end() {
+        Ok(()) => tally.right.fetch_add(1, Ordering::Relaxed),
+        Err(error) => {
+            trace.lock().unwrap().push_str(&format!(": {error}"));
+            for wrong in ["panicked", "a worker stopped", "unreachable"] {
+                assert!(!error.contains(wrong), "{error}");
+            }
+            tally.refused.fetch_add(1, Ordering::Relaxed)
+        }
+    };
+}
+
+#[test]
+fn oracle_a_damaged_log_is_refused_or_gives_the_right_answer() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let timelines: Vec<Timeline> =
+        SHAPES.into_iter().map(|shape| Timeline { shape, ages: timeline(shape) }).collect();
+    // What is whole is never refused, whatever its age.
+    for Timeline { shape, ages } in &timelines {
+        for (age, folder) in ages.iter().enumerate() {
+            let ran = Program::of(*shape, folder, &mut Random(7)).run_to_the_end();
+            ran.unwrap_or_else(|error| panic!("{shape:?}, age {age}, undamaged: {error}"));
+        }
+    }
+    let seeds: Vec<u64> = match number("DAYFOLD_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("DAYFOLD_DAMAGES").unwrap_or(DAMAGES)).collect(),
+    };
+    let (tally, next, failed) = (Tally::default(), AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    let trace = Arc::<Mutex<String>>::default();
+                    let one = || try_one(seed, &timelines, &tally, &trace);
+                    if std::panic::catch_unwind(AssertUnwindSafe(one)).is_err() {
+                        let done = trace.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                        eprintln!("seed {seed}: {done}");
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let (right, refused) = (tally.right.into_inner(), tally.refused.into_inner());
+    println!("{right} gave the right answer, {refused} were refused");
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
+    // A test that only ever sees one of the two sees little.
+    assert!(seeds.len() < 100 || right > 10 && refused > 10, "{right} right, {refused} refused");
+}

@@ -1,0 +1,289 @@
+//! The program whose folder is damaged: it reads a source from wherever the log says, and counts by day and key.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use dayfold::aggregate::{Count, Semigroup, Sum};
+use dayfold::engine::{Measures, Running, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::log::Durability;
+use dayfold::serve::Query;
+use dayfold::source::{CsvOptions, CsvSource, Input};
+use dayfold::store::Memory;
+use dayfold::time::{Day, DayRange};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+
+use crate::folder::{Folder, ROOT};
+use crate::random::Random;
+
+/// 2013-03-08.
+const FIRST_DAY: i32 = 15_772;
+const DAYS: u64 = 9;
+const ROWS_A_DAY: u64 = 24;
+const HANGS: Duration = Duration::from_secs(10);
+
+type Event = (i64, u64, i64);
+type Stats = (Count, Sum);
+
+/// How many processes, with so many workers each, and whether each has a disk of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Shape {
+    pub(crate) processes: usize,
+    pub(crate) workers: usize,
+    pub(crate) apart: bool,
+}
+
+/// All rows, the same for everybody: some come a day late.
+fn rows() -> Vec<Event> {
+    let row = |number: u64| {
+        let late = if number % 7 == 3 { 30 } else { 0 };
+        let hours = (number * 24 / ROWS_A_DAY) as i64 + i64::from(FIRST_DAY) * 24 - late;
+        let time = hours * 3_600_000 + number as i64;
+        (time, number * 5 % 13, number as i64)
+    };
+    (0..DAYS * ROWS_A_DAY).map(row).collect()
+}
+
+fn content() -> Vec<u8> {
+    let rows = rows().into_iter().map(|(time, key, value)| format!("{time},{key},{value}\n"));
+    ("t,k,v\n".to_owned() + &rows.collect::<String>()).into_bytes()
+}
+
+/// The answer from scratch.
+fn expected() -> BTreeMap<(Day, u64), Stats> {
+    let mut groups = BTreeMap::<(Day, u64), Stats>::new();
+    for (time, key, value) in rows() {
+        let day = Day(time.div_euclid(86_400_000) as i32);
+        let one = (Count::one(), Sum::of(value));
+        groups.entry((day, key)).and_modify(|sum| sum.plus_equals(&one)).or_insert(one);
+    }
+    groups
+}
+
+/// Content that comes bit by bit.
+struct Gate {
+    bytes: Vec<u8>,
+    at: usize,
+    open: usize,
+    opened: Receiver<usize>,
+}
+
+impl Read for Gate {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.open && self.open < self.bytes.len() {
+            match self.opened.recv() {
+                Ok(open) => self.open = open.max(self.open).min(self.bytes.len()),
+                // Nobody opens it any more: the program was stopped.
+                Err(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+        let length = into.len().min(self.open - self.at);
+        into[..length].copy_from_slice(&self.bytes[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// The program over a folder.
+pub(crate) struct Program {
+    shape: Shape,
+    pub(crate) disks: Vec<Memory>,
+    durability: Durability,
+    accepts: bool,
+}
+
+/// A process of it that runs.
+struct Started {
+    running: Running,
+    view: ViewHandle<u64, Stats>,
+}
+
+impl Program {
+    /// Over a copy of a folder, which may be opened with other workers than it was written with.
+    pub(crate) fn of(shape: Shape, folder: &Folder, random: &mut Random) -> Program {
+        let workers = match shape.apart {
+            // Else a process needs files that the other one has.
+            true => shape.workers,
+            false => 1 + random.below(2) as usize,
+        };
+        let durability = random.pick(&[Durability::System, Durability::EveryCommit]);
+        let shape = Shape { workers, ..shape };
+        Program { shape, disks: folder.disks(), durability, accepts: false }
+    }
+
+    /// With [`Engine::accept_lost_log`].
+    pub(crate) fn accepting(self) -> Program {
+        Program { accepts: true, ..self }
+    }
+
+    fn start(&self, process: usize, hosts: Vec<String>, gate: Gate) -> Result<Started, String> {
+        let disk = self.disks[if self.shape.apart { process } else { 0 }].clone();
+        let mut engine = Engine::<Event>::new().clock(|| 1_700_000_000_000);
+        let view = engine.view(View::new("v").unwrap(), Measures::none(), |&(time, key, value)| {
+            Some((time, key, (Count::one(), Sum::of(value))))
+        });
+        let fields = ["k", "v"].map(str::to_owned).to_vec();
+        let engine = engine.data_in(Arc::new(disk), ROOT).log(self.durability, |event| event.0);
+        let engine = if self.accepts { engine.accept_lost_log() } else { engine };
+        let engine = engine.csv(
+            move |resume| {
+                let options = CsvOptions { fields, ..CsvOptions::new("t") };
+                let input = Input::reader("rows", gate);
+                Ok(Some(match resume.consumed() {
+                    Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
+                    None => CsvSource::open(input, options)?,
+                }))
+            },
+            |row| {
+                let number =
+                    |at| std::str::from_utf8(row.field(at)).unwrap().parse::<i64>().unwrap();
+                Ok((row.time(), number(0) as u64, number(1)))
+            },
+        );
+        let (processes, workers) = (self.shape.processes, self.shape.workers);
+        let cluster = match processes {
+            1 => Cluster::workers(workers),
+            _ => Cluster::hosts(workers, process, hosts).unwrap(),
+        };
+        let running = engine.start(cluster).map_err(|error| in_full(&error))?;
+        Ok(Started { running, view })
+    }
+
+    /// Starts all processes; what lets the source go on.
+    fn start_all(&self) -> Result<(Vec<Started>, Sender<usize>), String> {
+        let (opens, opened) = mpsc::channel();
+        let mut opened = Some(opened);
+        let mut gates = Vec::new();
+        for _ in 0..self.shape.processes {
+            let opened = opened.take().unwrap_or_else(|| mpsc::channel().1);
+            gates.push(Gate { bytes: content(), at: 0, open: 0, opened });
+        }
+        let listeners: Vec<_> =
+            gates.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let hosts: Vec<_> =
+            listeners.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
+        drop(listeners);
+        let started: Vec<_> = std::thread::scope(|scope| {
+            let start = |(process, gate)| {
+                let hosts = hosts.clone();
+                scope.spawn(move || self.start(process, hosts, gate))
+            };
+            let started: Vec<_> = gates.into_iter().enumerate().map(start).collect();
+            started.into_iter().map(|process| process.join().unwrap()).collect()
+        });
+        Ok((started.into_iter().collect::<Result<_, _>>()?, opens))
+    }
+
+    /// Runs the program until all is read and sealed, and compares the answer.
+    pub(crate) fn run_to_the_end(&self) -> Result<(), String> {
+        let (started, opens) = self.start_all()?;
+        opens.send(usize::MAX).unwrap();
+        let sealed = seal(&started[0].running);
+        if sealed.is_ok() {
+            check(&started[0].view)?;
+        }
+        finish(started)?;
+        sealed
+    }
+}
+
+fn seal(running: &Running) -> Result<(), String> {
+    match running.wait_sealed(HANGS) {
+        Ok(true) => Ok(()),
+        Ok(false) => panic!("not sealed: {:?}", running.progress()),
+        Err(error) => Err(in_full(&error)),
+    }
+}
+
+fn check(view: &ViewHandle<u64, Stats>) -> Result<(), String> {
+    let query = Query::rows(KeyRange::all(), DayRange::ALL);
+    let answer = view.ask_timeout(query, HANGS).map_err(|error| in_full(&error))?;
+    let items = answer.items.into_iter();
+    let found =
+        items.map(|item| ((item.day.unwrap(), item.key.unwrap()), item.parts.merged().unwrap()));
+    assert!(found.collect::<BTreeMap<_, _>>() == expected(), "a wrong answer");
+    Ok(())
+}
+
+fn finish(started: Vec<Started>) -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let finish = |Started { running, view }| {
+            drop(view);
+            scope.spawn(|| running.finish().map_err(|error| in_full(&error)))
+        };
+        let ends: Vec<_> = started.into_iter().map(finish).collect();
+        ends.into_iter().try_for_each(|end| end.join().unwrap().map(drop))
+    })
+}
+
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Copies of a folder from its beginning to its end: while two runs go on, the first of which is stopped in the middle,
+/// and when the second is complete.
+pub(crate) fn timeline(shape: Shape) -> Vec<Folder> {
+    let disks = || (0..if shape.apart { shape.processes } else { 1 }).map(|_| Memory::default());
+    let durability = Durability::System;
+    let program = Program { shape, disks: disks().collect(), durability, accepts: false };
+    let content = content();
+    // The ends of lines after so many rows.
+    let ends: Vec<usize> = content
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at + 1)
+        .collect();
+    let mut ages = Vec::new();
+    for run in 0..2 {
+        let (started, opens) = program.start_all().unwrap();
+        let gates = if run == 0 { 2..5 } else { 6..8 };
+        for days in gates {
+            opens.send(ends[(days * ROWS_A_DAY) as usize + 5]).unwrap();
+            await_sealed(&started, Day(FIRST_DAY + days as i32 - 1));
+            ages.push(Folder::of(&program.disks));
+        }
+        if run == 0 {
+            drop(opens);
+            let stopped = std::thread::scope(|scope| {
+                let ends: Vec<_> =
+                    started.into_iter().map(|one| scope.spawn(|| one.running.abandon())).collect();
+                ends.into_iter().map(|end| end.join().unwrap().is_ok()).collect::<Vec<_>>()
+            });
+            // Its source has failed.
+            assert!(stopped.len() == shape.processes);
+            ages.push(Folder::of(&program.disks));
+        } else {
+            opens.send(usize::MAX).unwrap();
+            seal(&started[0].running).unwrap();
+            ages.push(Folder::of(&program.disks));
+            finish(started).unwrap();
+        }
+    }
+    ages.push(Folder::of(&program.disks));
+    ages
+}
+
+/// Waits until some process has committed the days that are over.
+fn await_sealed(started: &[Started], day: Day) {
+    let since = Instant::now();
+    let through = |one: &Started| one.running.store().unwrap().closed_through("v");
+    while !started.iter().any(|one| through(one) >= Some(day)) {
+        if since.elapsed() > HANGS {
+            let stopped = started[0].running.wait_sealed(Duration::ZERO);
+            panic!("{day} is not sealed: {stopped:?}, {:?}", started[0].running.progress());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
