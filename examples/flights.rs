@@ -44,6 +44,10 @@ struct Options {
     /// Where sealed days are kept; a second run starts from them.
     #[arg(long, value_name = "DIR", default_value = "flights-data")]
     data: PathBuf,
+    /// If the log in the data folder has lost its end or is damaged: sets the folder aside, under another name in the
+    /// same place, and reads the flights again.
+    #[arg(long)]
+    accept_lost_log: bool,
     /// The calendar of the days.
     #[arg(long, value_name = "IANA", default_value = "America/New_York")]
     zone: String,
@@ -167,6 +171,16 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
             Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
         });
     let by_origin = engine.view(view("by-origin", &["origin"])?, measures(), |flight: &Flight| {
+    if options.accept_lost_log {
+        engine = engine.accept_lost_log();
+    }
+    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
+        Some((flight.time, flight.carrier.clone(), stats(flight)))
+    });
+    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
+        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
+    });
+    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
         Some((flight.time, flight.origin.clone(), stats(flight)))
     });
     let file = options.flights.clone();

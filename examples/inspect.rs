@@ -4,6 +4,8 @@
 //!     cargo run --release --example inspect -- /tmp/flights
 //!     cargo run --release --example inspect -- /tmp/flights rows by-carrier --format csv
 //!
+//!     cargo run --release --example inspect -- /tmp/flights --backup /tmp/backup
+//!
 //! It takes no lock and changes nothing, so it may look at a folder that a program is writing: it shows
 //! what had been committed when it read it.
 
@@ -27,10 +29,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dayfold::store::{self, Disk};
-use page::Page;
+use page::{Page, bytes, count};
 use verify::Damage;
 
 /// Shows what is in a data folder, and verifies the checksums of all that counts.
+///
+/// With --backup it makes a copy instead, also while a program writes the folder.
 ///
 /// Exits with 0 if all of it is whole; 1 if something is damaged or cannot be read; 2 if there is no data
 /// folder, or not the view.
@@ -53,6 +57,10 @@ struct Options {
 enum Shown {
     /// Prints the rows of a view's sealed days, with the names of their columns. It needs no program that knows the view.
     Rows(rows::Options),
+    /// Copies the data folder to DIR, which is not there yet, as a program that is killed now would leave it. The
+    /// program may go on meanwhile. To restore it, put the copy in the place of the folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["days", "no_verify"])]
+    backup: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -69,6 +77,8 @@ fn main() -> ExitCode {
                 ExitCode::from(code)
             }
         };
+    if let Some(to) = &options.backup {
+        return backup(&options.folder, to);
     }
     match show(&options) {
         Ok(true) => ExitCode::SUCCESS,
@@ -91,6 +101,20 @@ fn check_folder(folder: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{} is no data folder: there is no part-0 in it", folder.display()))
+}
+
+fn backup(from: &Path, to: &Path) -> ExitCode {
+    match store::backup(from, to) {
+        Ok(copied) => {
+            let files = count(copied.files, "file", "files");
+            println!("copied {files}, {}, to {}", bytes(copied.bytes), to.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", in_full(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Returns whether all is whole.
@@ -118,8 +142,12 @@ fn show(options: &Options) -> io::Result<bool> {
             None
         }
     };
+    for error in dayfold::log::prove(&Disk, &report) {
+        verify::add(&mut damages, Damage::new("log", &error));
+    }
     if let Some(state) = state.as_ref().filter(|state| !state.streams.is_empty()) {
-        log::events(&mut page, state, options.days);
+        log::events(&mut page, state, &report, options.days);
+        log::ends(&mut page, state, damages.is_empty());
         log::sources(&mut page, state);
         damages.extend(log::refused(&mut page, state, &report).err());
         damages.extend(unsealed::show(&mut page, state, &report).err());

@@ -127,6 +127,9 @@ fn build(
     if let Some(folder) = &options.data {
         // What a machine that stops takes from the log can be read from the file again.
         engine = engine.data(folder).log(Durability::System, |event: &Event| event.time);
+        if options.accept_lost_log {
+            engine = engine.accept_lost_log();
+        }
     }
     let view = engine.view(options.view()?, Measures::none(), |event: &Event| {
         Some((event.time, event.key.clone(), event.stats()))

@@ -358,6 +358,98 @@ fn rows_of_types_of_ones_own() {
     let expected =
         "the measures of view 'bits' are of a type that is not known here, 'tuple(count,bits)'";
     assert!(said.starts_with(expected), "{said}");
+/// A log that has lost its end looks like one whose end was never written, but for what the manifest proves.
+#[test]
+fn a_log_that_has_lost_its_end_is_named() {
+    for lose in [cut_in_half, std::fs::remove_file::<&Path>, remove_the_log, remove_its_streams] {
+        let (place, data) = folder();
+        inspect(&data, &[], 0, &["DURABLE THROUGH run 1", "its end", "all of it is whole"]);
+        let stream = file(&data, "log/commits/");
+        lose(&stream).unwrap();
+        let named = stream.display().to_string();
+        let said = inspect(&data, &[], 1, &[&named, "the manifest proves", "--accept-lost-log"]);
+        assert!(!said.contains("is whole") && !said.contains("harmless"), "{said}");
+        inspect(&data, &["--no-verify"], 1, &[&named]);
+
+        let replay = |more: &[&str]| {
+            let args = ["in.csv", "--time", "t", "--key", "k", "--data", "d"];
+            let mut command = Command::new(program("replay"));
+            let ran = command.args(args).args(more).current_dir(place.path()).output().unwrap();
+            let errors = String::from_utf8(ran.stderr).unwrap();
+            (ran.status.code(), String::from_utf8(ran.stdout).unwrap(), errors)
+        };
+        let before = contents(&data);
+        let (code, out, errors) = replay(&[]);
+        assert_eq!((code, &out[..]), (Some(1), ""), "{errors}");
+        let last = errors.lines().last().unwrap();
+        assert!(last.contains(&named[named.find("part-0").unwrap()..]), "{errors}");
+        assert!(last.contains("restore the whole data folder from one copy"), "{errors}");
+        assert!(contents(&data) == before, "something was changed");
+        let (code, out, errors) = replay(&["--accept-lost-log"]);
+        assert_eq!(code, Some(0), "{errors}");
+        assert!(out.contains("1970-01-01,a,1") && out.contains("1970-01-02,a,1"), "{out}");
+        inspect(&data, &[], 0, &["all of it is whole"]);
+        assert!(file(&data, "set-aside-1-part-0/views/").exists(), "it is kept");
+        assert_eq!(replay(&["--accept-lost-log"]), (Some(0), out, replay(&[]).2), "it is whole now");
+    }
+}
+
+fn cut_in_half(stream: &Path) -> std::io::Result<()> {
+    let bytes = std::fs::read(stream)?;
+    std::fs::write(stream, &bytes[..bytes.len() / 2])
+}
+
+fn remove_the_log(stream: &Path) -> std::io::Result<()> {
+    std::fs::remove_dir_all(stream.parent().unwrap().parent().unwrap())
+}
+
+fn remove_its_streams(stream: &Path) -> std::io::Result<()> {
+    std::fs::remove_dir_all(stream.parent().unwrap())
+}
+
+/// A file that is no file is told from one that is: nothing waits for a writer that never comes.
+#[cfg(unix)]
+#[test]
+fn a_sealed_file_that_is_none_is_named() {
+    for make in [make_fifo, std::fs::create_dir::<&Path>] {
+        let (place, data) = folder();
+        let batch = file(&data, "views/replay/1970-01-02/");
+        std::fs::remove_file(&batch).unwrap();
+        make(&batch).unwrap();
+        inspect(&data, &[], 1, &[&batch.display().to_string(), "is not a file"]);
+        let ran = Command::new(program("replay"))
+            .args(["in.csv", "--time", "t", "--key", "k", "--data", "d"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{errors}");
+        let last = errors.lines().last().unwrap();
+        assert!(last.contains("1970-01-02") && last.contains("is not a file"), "{errors}");
+        assert!(last.contains("restore it from a copy"), "{errors}");
+    }
+}
+
+#[cfg(unix)]
+fn make_fifo(path: &Path) -> std::io::Result<()> {
+    let made = Command::new("mkfifo").arg(path).status()?;
+    made.success().then_some(()).ok_or_else(|| std::io::Error::other("mkfifo"))
+}
+
+#[test]
+fn a_backup_is_refused_where_something_is() {
+    let (place, data) = folder();
+    let target = place.path().join("copy");
+    let to = target.display().to_string();
+    inspect(&data, &["--backup", &to], 0, &["copied 1", "files", &to]);
+    inspect(&target, &[], 0, &["all of it is whole"]);
+    inspect(&data, &["--backup", &to], 1, &["is not empty: name a folder that is not there yet"]);
+    let inside = data.join("part-0/copy").display().to_string();
+    inspect(&data, &["--backup", &inside], 1, &["is inside the data folder"]);
+    std::fs::remove_dir_all(&target).unwrap();
+    cut_in_half(&file(&data, "log/commits/")).unwrap();
+    inspect(&data, &["--backup", &to], 1, &["no whole copy of", "the manifest proves"]);
+    assert!(!target.exists(), "what is not whole is not kept");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dayfold::log::{self, LogFile, LogState, SourceRange, StreamInfo};
-use dayfold::store::{Disk, FolderReport};
+use dayfold::store::{Disk, FolderReport, LogPosition};
 use dayfold::time::{Day, EventTime};
 
 use crate::page::{Page, Table, bytes, count, days, number, stretches, time};
@@ -12,7 +12,7 @@ use crate::verify::Damage;
 /// So many reasons for which rows were refused are shown.
 const REASONS: usize = 5;
 
-pub(crate) fn events(page: &mut Page, state: &LogState, each: bool) {
+pub(crate) fn events(page: &mut Page, state: &LogState, report: &FolderReport, each: bool) {
     let size = state.files.iter().map(|file| file.length).sum();
     let events = count(state.events, "event", "events");
     let files = count(state.files.len() as u64, "file", "files");
@@ -38,7 +38,14 @@ pub(crate) fn events(page: &mut Page, state: &LogState, each: bool) {
         ]);
     }
     page.table(&table);
-    runs(page, &state.streams);
+    runs(page, &state.streams, report);
+}
+
+/// What is beyond the ends of what counts. It is harmless, unless something is missing before.
+pub(crate) fn ends(page: &mut Page, state: &LogState, is_whole: bool) {
+    if !is_whole {
+        return;
+    }
     let torn = state.streams.iter().filter(|stream| stream.torn_bytes > 0).count() as u64;
     let beyond: u64 = state.files.iter().chain(&state.refused_files).map(beyond).sum();
     if torn > 0 {
@@ -61,12 +68,19 @@ fn beyond(file: &LogFile) -> u64 {
     length.saturating_sub(file.length)
 }
 
-fn runs(page: &mut Page, streams: &[StreamInfo]) {
+fn runs(page: &mut Page, streams: &[StreamInfo], report: &FolderReport) {
     let mut by_run: BTreeMap<u64, Vec<&StreamInfo>> = BTreeMap::new();
     for stream in streams {
         by_run.entry(stream.run).or_default().push(stream);
     }
-    let mut table = Table::new(&["WRITTEN BY", "WORKERS", "EVENTS", "REFUSED", "NEWEST FLOOR"]);
+    let mut table = Table::new(&[
+        "WRITTEN BY",
+        "WORKERS",
+        "EVENTS",
+        "REFUSED",
+        "NEWEST FLOOR",
+        "DURABLE THROUGH",
+    ]);
     for (run, streams) in by_run {
         let floors = streams.iter().filter_map(|stream| stream.latest).map(|moment| moment.floor);
         table.row([
@@ -75,9 +89,29 @@ fn runs(page: &mut Page, streams: &[StreamInfo]) {
             number(streams.iter().map(|stream| stream.events).sum()),
             number(streams.iter().map(|s| s.refused + s.refused_elsewhere).sum()),
             time(floors.max().unwrap_or(EventTime::MIN)),
+            proven(&streams, report),
         ]);
     }
     page.table(&table);
+}
+
+/// How much of the commit streams of a run the manifests prove.
+fn proven(streams: &[&StreamInfo], report: &FolderReport) -> String {
+    let proven = |stream: &&&StreamInfo| {
+        let part = report.parts.iter().find(|part| part.process as u32 == stream.part)?;
+        let is_it = |at: &&LogPosition| (at.run, at.worker) == (stream.run, stream.worker);
+        part.proven.iter().find(is_it)
+    };
+    match streams.iter().filter(|stream| proven(stream).is_some()).count() {
+        0 => "not proven".to_owned(),
+        _ if streams.iter().all(|stream| proven(&stream) == Some(&stream.synced)) => {
+            "its end".to_owned()
+        }
+        _ => {
+            let floors = streams.iter().filter_map(|stream| proven(&stream)?.latest);
+            time(floors.map(|moment| moment.floor).max().unwrap_or(EventTime::MIN))
+        }
+    }
 }
 
 /// What of each source is committed. How long the sources are is not known here.

@@ -72,7 +72,7 @@ pub(crate) fn everything(
 }
 
 /// What is damaged has been found already, if it could not be shown.
-fn add(damages: &mut Vec<Damage>, damage: Damage) {
+pub(crate) fn add(damages: &mut Vec<Damage>, damage: Damage) {
     if !damages.iter().any(|known| known.message == damage.message) {
         damages.push(damage);
     }

@@ -74,6 +74,11 @@ pub(crate) struct Options {
     /// FILE.refused.csv in the working directory (stdin.refused.csv for standard input).
     #[arg(long, value_name = "FILE")]
     pub(crate) refused: Option<PathBuf>,
+    /// If the log in the data folder has lost its end or is damaged: sets the folder aside, under another name in the
+    /// same place, and reads FILE again from its beginning. Where the log is whole, nothing happens. With -n, for
+    /// all processes.
+    #[arg(long, requires = "data")]
+    pub(crate) accept_lost_log: bool,
     /// Stops at the first refused row.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -104,6 +109,11 @@ impl Options {
     pub(crate) fn view(&self) -> Result<View, EngineError> {
         if self.is_json() && cfg!(not(feature = "json")) {
             return Err(input("JSON lines are read by a build with `--features json`"));
+        }
+        if self.accept_lost_log && self.is_stdin() {
+            return Err(input(
+                "--accept-lost-log reads everything again, and standard input cannot be: name a FILE",
+            ));
         }
         let lists =
             [("--key", &self.key), ("--value", &self.value), ("--distinct", &self.distinct)];

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::running::EngineError;
 use crate::cluster::{ClusterError, Met, SeenFolder};
 use crate::log::{self, LogError};
-use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig};
+use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig, StoreError};
 
 /// What to do with a folder whose log is not what its manifests prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +30,21 @@ pub(super) fn look(
     if !is_alone {
         return Ok(looked);
     }
-    check_complete(&looked)?;
-    looked.check_prepared()?;
-    match check_log(&looked) {
+    match check(&looked, lost) {
         Err(error) if is_accepted(&error, lost) => {
             warn(looked.root().display(), &error.to_string());
             let (storage, root, config) = looked.set_aside()?;
             Ok(Looked::at(storage, root, config)?)
         }
-        checked => checked.map(|()| looked).map_err(EngineError::from),
+        checked => checked.map(|()| looked),
     }
+}
+
+/// Whether the program can go on from a folder, once all parts are known.
+fn check(looked: &Looked, lost: LostLog) -> Result<(), EngineError> {
+    check_complete(looked)?;
+    looked.check_prepared()?;
+    Ok(check_log(looked, lost)?)
 }
 
 /// Without a log, what an unfinished run has left cannot be gone on with.
@@ -50,15 +55,27 @@ fn check_complete(looked: &Looked) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Whether the logs of this process's parts hold what the manifests of all parts prove.
-fn check_log(looked: &Looked) -> Result<(), LogError> {
-    let mut parts = looked.proven();
-    parts.try_for_each(|(part, run, proven)| log::check(looked.storage(), &part, run, &proven))
+/// Whether the logs of this process's parts hold what the manifests of all parts prove. If a log may be set aside, all of it
+/// is read, so that damage is found now and not when the folder is in use.
+fn check_log(looked: &Looked, lost: LostLog) -> Result<(), LogError> {
+    let storage = looked.storage();
+    for (part, run, proven) in looked.proven() {
+        log::check(storage, &part, run, &proven)?;
+        if lost == LostLog::SetAside {
+            log::verify(storage, &log::scan(storage, &[(0, part)], u64::MAX)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the folder is to be set aside for this. One that cannot be read may be whole.
-fn is_accepted(error: &LogError, lost: LostLog) -> bool {
-    lost == LostLog::SetAside && !matches!(error, LogError::Io { .. })
+fn is_accepted(error: &EngineError, lost: LostLog) -> bool {
+    let is_lost = match error {
+        EngineError::Log(error) => !matches!(error, LogError::Io { .. }),
+        EngineError::Store(error) => matches!(error, StoreError::PartBehind { .. }),
+        _ => false,
+    };
+    is_lost && lost == LostLog::SetAside
 }
 
 fn warn(folder: impl std::fmt::Display, reason: &str) {
@@ -106,11 +123,8 @@ fn fit(
     looked.refresh()?;
     let heard = said(met.exchange(&looked.says(threads))?);
     let fits = looked.hear(heard).map_err(EngineError::from);
-    let fits = fits.and_then(|()| check_complete(&looked));
-    let fits = fits.and_then(|()| Ok(looked.check_prepared()?));
-    let fits = fits.and_then(|()| Ok(check_log(&looked)?));
-    let accepted = match fits {
-        Err(EngineError::Log(error)) if is_accepted(&error, lost) => Ok(Some(error.to_string())),
+    let accepted = match fits.and_then(|()| check(&looked, lost)) {
+        Err(error) if is_accepted(&error, lost) => Ok(Some(error.to_string())),
         fits => fits.map(|()| None),
     };
     let reason = agree(met, accepted)?;

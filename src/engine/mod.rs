@@ -455,7 +455,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
             queue.keep_keys(log.codec.clone());
         }
         let config = self.store_config(&cluster);
-        let lost = self.lost;
+        // Without a log, sealed days rest on nothing that could be lost.
+        let lost = if self.log.is_some() { self.lost } else { LostLog::Refuse };
         let looked =
             self.data.take().map(|place| joining::look(place, config, lost)).transpose()?;
         let mut met = cluster.clone().meet(&self.word(looked.as_ref()))?;

@@ -38,7 +38,11 @@ pub enum LogError {
         source: Arc<io::Error>,
     },
     /// What was committed is missing or is not what was written. Nothing was changed.
-    #[error("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display())]
+    #[error(
+        "{} is damaged at byte {offset}: {what}; restore it from a copy, or have the data folder set aside and everything \
+         read again (Engine::accept_lost_log, --accept-lost-log)",
+        path.display()
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,

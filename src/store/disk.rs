@@ -41,10 +41,12 @@ impl Storage for Disk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        check_file(path)?;
         fs::read(path)
     }
 
     fn map(&self, path: &Path) -> io::Result<Bytes> {
+        check_file(path)?;
         let file = File::open(path)?;
         // An empty file cannot be mapped everywhere.
         if file.metadata()?.len() == 0 {
@@ -66,6 +68,7 @@ impl Storage for Disk {
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        check_file(path)?;
         Ok(Box::new(DiskFile { file: OpenOptions::new().append(true).open(path)? }))
     }
 
@@ -85,12 +88,21 @@ impl Storage for Disk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<FolderLock> {
+        check_file(path)?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock::new(file)),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// Refuses what is no file before it is opened: to open a pipe waits for somebody who writes to it.
+fn check_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
     }
 }
 

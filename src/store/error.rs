@@ -200,7 +200,8 @@ pub enum StoreError {
     /// them. Nothing was changed.
     #[error(
         "{} is older than the other parts: of view '{view}' it has {found} of the {expected} files up to {through} that \
-         it had when they were sealed; restore all parts from one copy",
+         it had when they were sealed; restore all parts from one copy, or have the data folder set aside and everything \
+         read again (Engine::accept_lost_log, --accept-lost-log)",
         part.display()
     )]
     PartBehind {

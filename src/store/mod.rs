@@ -39,6 +39,7 @@
 //!
 //! This module knows no dataflow, and reaches files only through [`Storage`].
 
+mod backup;
 mod disk;
 mod error;
 mod faulty;
@@ -69,6 +70,7 @@ use crate::key::Key;
 use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange};
 
+pub use backup::{BackupError, BackupReport, backup};
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
 pub use faulty::{Failure, Faulty, Operation};

@@ -1,0 +1,230 @@
+//! A copy of a folder that a program may be writing.
+//!
+//! Nothing is locked and nobody waits. What makes the copy consistent is the order in which things are read. Sealed
+//! files never change, and the log only grows, so whatever is read later holds at least what was true
+//! before:
+//!
+//! 1. the manifests of all parts: what counts;
+//! 2. the sealed files, which are all there by then, also those that a part finds when it rolls forward;
+//! 3. the commit streams, which hold at least what the manifests prove;
+//! 4. the files of the log, which hold at least what the commit streams name, and everything else.
+//!
+//! What was added meanwhile is left out when the copy is opened, as after a crash. If a run begins while the copy
+//! is made, it is made again: a run that begins removes what nobody had committed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::inspect::{FolderReport, inspect};
+use super::layout::{TEMPORARY, parse_part};
+use super::{Disk, Storage};
+
+/// So often a copy is begun, if runs keep beginning meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What a backup has copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// How many parts.
+    pub parts: u64,
+    /// How many files.
+    pub files: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// There is something where the copy was to be. Nothing was changed.
+    #[error("{} is not empty: name a folder that is not there yet", path.display())]
+    NotEmpty {
+        /// Where the copy was to be.
+        path: PathBuf,
+    },
+    /// The copy was to be inside the folder that is copied. Nothing was changed.
+    #[error("{} is inside the data folder: name a folder elsewhere", path.display())]
+    Inside {
+        /// Where the copy was to be.
+        path: PathBuf,
+    },
+    /// The system refused an operation. What was copied so far is no data folder yet.
+    #[error("cannot {operation} {}: remove what was copied, and try again", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder cannot be read, or is damaged.
+    #[error(transparent)]
+    Folder(#[from] StoreError),
+    /// The copy is not whole: the folder is damaged, or the program was started again and again meanwhile. What was
+    /// copied was removed.
+    #[error("no whole copy of {}: {reason}; inspect the folder, and try again", folder.display())]
+    NotWhole {
+        /// The folder that was copied.
+        folder: PathBuf,
+        /// What is not right about the last copy.
+        reason: String,
+    },
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::Io { operation, path, source }
+}
+
+/// Copies the data folder `from` to `to`, which is not there yet or empty, while a program may be writing it. The
+/// copy is a data folder as a crash at this moment would have left it: the program goes on from it.
+///
+/// Guarantee: after `Ok` the copy is durable, its manifests name nothing that is missing, and its logs hold what its
+/// manifests prove. Not verified: the checksums of what is in sealed files and in the log, which may have been damaged
+/// before.
+///
+/// The parts of all processes have to be in `from`. Processes with folders of their own have no moment in
+/// common: stop them before their folders are copied. (Copies that do not fit are refused when they are opened.)
+///
+/// # Errors
+/// [`BackupError`]; the folder that is copied is never changed.
+pub fn backup(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
+    check_target(from, to)?;
+    let mut reason = String::new();
+    for _ in 0..ATTEMPTS {
+        let report = attempt(from, to)?;
+        match check(from, to) {
+            Ok(()) => return Ok(report),
+            Err(error) => reason = error,
+        }
+        fs::remove_dir_all(to).map_err(failed("remove", to))?;
+    }
+    Err(BackupError::NotWhole { folder: from.to_owned(), reason })
+}
+
+fn check_target(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let is_empty = match fs::read_dir(to) {
+        Ok(mut names) => names.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !is_empty {
+        return Err(BackupError::NotEmpty { path: to.to_owned() });
+    }
+    let source = fs::canonicalize(from).map_err(failed("look into", from))?;
+    let above = std::path::absolute(to).map_err(failed("look into", to))?;
+    let mut above = above.ancestors().filter_map(|folder| fs::canonicalize(folder).ok());
+    match above.next().is_some_and(|folder| folder.starts_with(&source)) {
+        true => Err(BackupError::Inside { path: to.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// Makes a copy, in the order that is told above.
+fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
+    let names = Disk.list(from).map_err(failed("list", from))?;
+    let parts: Vec<String> = names.into_iter().filter(|name| parse_part(name).is_some()).collect();
+    let mut manifests = Vec::new();
+    for part in &parts {
+        let path = from.join(part).join("manifest");
+        match Disk.read(&path) {
+            Ok(bytes) => manifests.push((to.join(part).join("manifest"), bytes)),
+            // The process is about to make it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("read", &path)(error)),
+        }
+    }
+    let mut copied = BackupReport { parts: parts.len() as u64, ..BackupReport::default() };
+    let folders = [Path::new("views"), &Path::new("log").join("commits"), Path::new("")];
+    for folder in folders {
+        for part in &parts {
+            copy_folder(&from.join(part).join(folder), &to.join(part).join(folder), &mut copied)?;
+        }
+    }
+    // Without them, what was copied is no data folder: the copying may be interrupted.
+    for (path, bytes) in manifests {
+        copied.files += 1;
+        copied.bytes += bytes.len() as u64;
+        let written = fs::write(&path, bytes).and_then(|()| File::open(&path)?.sync_all());
+        written.map_err(failed("write", &path))?;
+        sync_folder(path.parent().unwrap_or(to))?;
+    }
+    for folder in to.ancestors().take(2) {
+        sync_folder(folder)?;
+    }
+    Ok(copied)
+}
+
+/// Copies what is in a folder and is not there yet.
+fn copy_folder(from: &Path, to: &Path, copied: &mut BackupReport) -> Result<(), BackupError> {
+    let Some(names) = if_there(Disk.list(from)).map_err(failed("list", from))? else {
+        return Ok(());
+    };
+    fs::create_dir_all(to).map_err(failed("make", to))?;
+    for name in names {
+        let (from, to) = (from.join(&name), to.join(&name));
+        let Some(metadata) = if_there(fs::metadata(&from)).map_err(failed("look at", &from))?
+        else {
+            continue;
+        };
+        if metadata.is_dir() {
+            copy_folder(&from, &to, copied)?;
+        } else if metadata.is_file() && is_copied(&name) && !to.exists() {
+            // One that is removed meanwhile has had another one take its place, which is looked for below.
+            let bytes = if_there(copy_file(&from, &to)).map_err(failed("copy", &from))?;
+            copied.files += u64::from(bytes.is_some());
+            copied.bytes += bytes.unwrap_or(0);
+        }
+    }
+    sync_folder(to)
+}
+
+/// What is held, unfinished, or copied last is not copied with the rest.
+fn is_copied(name: &str) -> bool {
+    name != "lock" && name != "manifest" && !name.ends_with(TEMPORARY)
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
+    let bytes = fs::copy(from, to)?;
+    File::open(to)?.sync_all()?;
+    Ok(bytes)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), BackupError> {
+    Disk.sync_dir(folder).map_err(failed("sync", folder))
+}
+
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Whether a copy is whole; why not, if it is not.
+fn check(from: &Path, to: &Path) -> Result<(), String> {
+    let report = inspect(&Disk, to).map_err(|error| error.to_string())?;
+    for batch in report.views.iter().flat_map(|view| &view.revisions) {
+        let length = fs::metadata(&batch.path).map(|metadata| metadata.len()).unwrap_or(0);
+        if length != batch.bytes {
+            return Err(format!("{} has {length} of {} bytes", batch.path.display(), batch.bytes));
+        }
+    }
+    if let Some(error) = crate::log::prove(&Disk, &report).first() {
+        return Err(error.to_string());
+    }
+    let now = inspect(&Disk, from).map_err(|error| error.to_string())?;
+    match runs(&report) == runs(&now) {
+        true => Ok(()),
+        false => Err("a run has begun while it was copied".to_owned()),
+    }
+}
+
+/// The run of each part.
+fn runs(report: &FolderReport) -> Vec<(usize, Option<u64>)> {
+    report.parts.iter().map(|part| (part.process, part.run.map(|run| run.number))).collect()
+}
