@@ -361,7 +361,12 @@ fn rows_of_types_of_ones_own() {
 /// A log that has lost its end looks like one whose end was never written, but for what the manifest proves.
 #[test]
 fn a_log_that_has_lost_its_end_is_named() {
-    for lose in [cut_in_half, std::fs::remove_file::<&Path>, remove_the_log, remove_its_streams] {
+    for lose in [
+        cut_in_half,
+        |stream: &Path| std::fs::remove_file(stream),
+        remove_the_log,
+        remove_its_streams,
+    ] {
         let (place, data) = folder();
         inspect(&data, &[], 0, &["DURABLE THROUGH run 1", "its end", "all of it is whole"]);
         let stream = file(&data, "log/commits/");
@@ -390,7 +395,11 @@ fn a_log_that_has_lost_its_end_is_named() {
         assert!(out.contains("1970-01-01,a,1") && out.contains("1970-01-02,a,1"), "{out}");
         inspect(&data, &[], 0, &["all of it is whole"]);
         assert!(file(&data, "set-aside-1-part-0/views/").exists(), "it is kept");
-        assert_eq!(replay(&["--accept-lost-log"]), (Some(0), out, replay(&[]).2), "it is whole now");
+        assert_eq!(
+            replay(&["--accept-lost-log"]),
+            (Some(0), out, replay(&[]).2),
+            "it is whole now"
+        );
     }
 }
 
@@ -411,7 +420,7 @@ fn remove_its_streams(stream: &Path) -> std::io::Result<()> {
 #[cfg(unix)]
 #[test]
 fn a_sealed_file_that_is_none_is_named() {
-    for make in [make_fifo, std::fs::create_dir::<&Path>] {
+    for make in [make_fifo, |path: &Path| std::fs::create_dir(path)] {
         let (place, data) = folder();
         let batch = file(&data, "views/replay/1970-01-02/");
         std::fs::remove_file(&batch).unwrap();

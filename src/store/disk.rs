@@ -91,7 +91,10 @@ impl Storage for Disk {
         check_file(path)?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(FolderLock::new(file)),
+            Ok(()) => {
+                let (locked, path) = (file.try_clone()?, path.to_owned());
+                Ok(FolderLock::watched(file, move || is_at(&locked, &path).unwrap_or(false)))
+            }
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -104,6 +107,24 @@ fn check_file(path: &Path) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
     }
+}
+
+/// Whether an open file still has this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match fs::metadata(path) {
+        Ok(found) => Ok(of(found) == of(file.metadata()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Elsewhere an open file cannot be removed, or it cannot be told.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
+    fs::exists(path)
 }
 
 #[derive(Debug)]
@@ -122,6 +143,10 @@ impl Write for DiskFile {
 }
 
 impl StorageFile for DiskFile {
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        is_at(&self.file, path)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }

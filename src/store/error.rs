@@ -19,7 +19,7 @@ pub enum Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Effect::None => "nothing was changed",
+            Effect::None => "nothing was changed; put that right and start again",
             Effect::Perhaps => "it may have happened; open the folder again to find out",
         })
     }
@@ -261,6 +261,28 @@ pub enum StoreError {
         bytes: usize,
         /// The greatest length.
         limit: usize,
+    },
+    /// A file that this program holds was removed while it runs, or another one is in its place. What was to be written was
+    /// not.
+    #[error(
+        "{} was removed or replaced while this program runs, and another one may be writing the folder: stop all of \
+         them, restore the file if it is a manifest, and start one",
+        path.display()
+    )]
+    Vanished {
+        /// The lock or the manifest.
+        path: PathBuf,
+    },
+    /// A sealed file is missing, or something else is in its place.
+    #[error(
+        "cannot open {}: {source}; restore it from a copy, or have it computed again from the log (Engine::repair)",
+        path.display()
+    )]
+    NoBatch {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// An earlier write to the manifest failed, so that its end is not known. Nothing was changed.
     #[error("{} failed earlier and cannot be written: open the folder again", path.display())]

@@ -183,6 +183,11 @@ impl Manifest {
         if self.failed {
             return Err(StoreError::Failed { path: self.path.clone() });
         }
+        // What is written to a file without a name is lost, and nobody would say so.
+        if !self.file.is_at(&self.path).map_err(StoreError::harmless("look at", &self.path))? {
+            self.failed = true;
+            return Err(StoreError::Vanished { path: self.path.clone() });
+        }
         let mut bytes = Vec::new();
         records.iter().try_for_each(|record| put_frame(record, &mut bytes))?;
         // A failed sync leaves it open what is durable, and a later one would not tell.

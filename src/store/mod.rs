@@ -65,7 +65,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchView, RawBatch};
+use crate::batch::{BatchView, Bytes, RawBatch};
 use crate::key::Key;
 use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange};
@@ -150,7 +150,8 @@ pub struct Store {
     state: RwLock<State>,
     /// A folder of a day could not be made in this run, but may be there.
     days_in_doubt: AtomicBool,
-    _locks: Vec<FolderLock>,
+    /// Each with its file.
+    locks: Vec<(PathBuf, FolderLock)>,
 }
 
 #[derive(Debug)]
@@ -295,7 +296,7 @@ impl Store {
         file: &SealedFile<'_>,
     ) -> Result<BatchView<K, A>, StoreError> {
         let path = file.path(&self.layout);
-        let bytes = self.storage.map(&path).map_err(StoreError::harmless("open", &path))?;
+        let bytes = map_batch(&*self.storage, &path)?;
         let raw = RawBatch::open(bytes, &path.display().to_string())?;
         match file.difference(&raw) {
             Some((field, found, expected)) => {
@@ -389,6 +390,7 @@ impl Store {
         manifest: &mut Manifest,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<(), StoreError> {
+        self.check_locks()?;
         let proven = self.read().to_be_proven();
         let records: Vec<Record> = proven.into_iter().chain(records).collect();
         // Synced before `state` is locked: readers do not wait for the disk.
@@ -401,6 +403,14 @@ impl Store {
         let State { own, to_prove, .. } = &mut *state;
         to_prove.forget(&own.proofs);
         Ok(())
+    }
+
+    /// A lock whose file was removed keeps nobody out.
+    fn check_locks(&self) -> Result<(), StoreError> {
+        match self.locks.iter().find(|(_, lock)| !lock.holds()) {
+            Some((path, _)) => Err(StoreError::Vanished { path: path.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Says up to where logs are durable. In memory only: it is proven by what is written next to the
@@ -435,10 +445,20 @@ impl Store {
     }
 }
 
+/// The bytes of a sealed file.
+fn map_batch(storage: &dyn Storage, path: &Path) -> Result<Bytes, StoreError> {
+    storage.map(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => {
+            StoreError::NoBatch { path: path.to_owned(), source }
+        }
+        _ => StoreError::harmless("open", path)(source),
+    })
+}
+
 /// Opens a file and compares it with what the manifest says of it.
 pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
     let path = &batch.path;
-    let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
+    let bytes = map_batch(storage, path)?;
     let raw = RawBatch::open(bytes, &path.display().to_string())?;
     match difference(&raw, batch) {
         Some((field, found, expected)) => {

@@ -25,7 +25,8 @@ pub(crate) struct Looked {
     layout: Layout,
     config: StoreConfig,
     held: Vec<u32>,
-    locks: Vec<FolderLock>,
+    /// Each with its file.
+    locks: Vec<(PathBuf, FolderLock)>,
     unlocked: Vec<u32>,
     folder: Folder,
     agreed: Agreed,
@@ -52,7 +53,7 @@ impl Looked {
         let mut unlocked = Vec::new();
         for part in held.iter().copied() {
             match lock(&*storage, &layout, part)? {
-                Some(lock) => locks.push(lock),
+                Some(lock) => locks.push((layout.lock(part), lock)),
                 None => unlocked.push(part),
             }
         }
@@ -191,7 +192,8 @@ impl Looked {
     pub(crate) fn open(mut self) -> Result<Store, StoreError> {
         if !self.unlocked.is_empty() {
             for part in std::mem::take(&mut self.unlocked) {
-                self.locks.push(create_lock(&*self.storage, &self.layout, part)?);
+                let lock = create_lock(&*self.storage, &self.layout, part)?;
+                self.locks.push((self.layout.lock(part), lock));
             }
             self.refresh()?;
         }
@@ -246,7 +248,7 @@ impl Looked {
                 to_prove,
             }),
             days_in_doubt: false.into(),
-            _locks: locks,
+            locks,
         })
     }
 }
@@ -280,6 +282,7 @@ impl Store {
         let mut manifest = self.manifest();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         assert!(!self.has_begun(&state), "a run begins once");
+        self.check_locks()?;
         // Views were redefined when the parts were opened; one that differs now is not the group's.
         let process = self.config.process as u32;
         let mut folder = Folder::read(&*self.storage, &self.layout)?;

@@ -86,6 +86,16 @@ pub trait StorageFile: io::Write + Debug + Send {
     /// nothing about it.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Whether this is still the file of that name: someone may have removed it, or put another one in its place. Yes, if
+    /// the file system cannot tell.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
+        Ok(true)
+    }
+
     /// Cuts the file; later writes go to its new end.
     ///
     /// # Errors
@@ -96,12 +106,26 @@ pub trait StorageFile: io::Write + Debug + Send {
 /// A lock that is held until it is dropped.
 pub struct FolderLock {
     _held: Box<dyn Any + Send + Sync>,
+    holds: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl FolderLock {
     /// A lock that ends when `held` is dropped.
     pub fn new(held: impl Any + Send + Sync) -> FolderLock {
-        FolderLock { _held: Box::new(held) }
+        FolderLock::watched(held, || true)
+    }
+
+    /// As [`FolderLock::new`]; `holds` says whether it still keeps others out. One whose file was removed does not.
+    pub fn watched(
+        held: impl Any + Send + Sync,
+        holds: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> FolderLock {
+        FolderLock { _held: Box::new(held), holds: Box::new(holds) }
+    }
+
+    /// Whether it still keeps others out.
+    pub(super) fn holds(&self) -> bool {
+        (self.holds)()
     }
 }
 
