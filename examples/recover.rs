@@ -6,7 +6,7 @@
 //!
 //! It streams the flights into a folder of its own, kills itself in the middle, and goes on. Then it looks at a
 //! day as it was first sealed, damages a sealed file and mends it from the log, and adds a view whose past
-//! is computed from the log. Each step says what to expect, and fails if it is not so.
+//! is computed from the log. At last it copies the folder, cuts the log, and goes on from the copy or from nothing. Each step says what to expect, and fails if it is not so.
 
 mod common;
 
@@ -20,9 +20,10 @@ use dayfold::Engine;
 use dayfold::aggregate::{Count, Decimal, Max, Maybe};
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
 use dayfold::key::KeyRange;
-use dayfold::log::Durability;
+use dayfold::log::{self, Durability, LogError};
 use dayfold::serve::{Query, Revision};
 use dayfold::source::{CsvOptions, CsvSource, Input, Row};
+use dayfold::store::{self, Disk};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use serde::{Deserialize, Serialize};
@@ -90,7 +91,9 @@ fn run(options: &Options) -> Result<(), EngineError> {
     step(options, &folder, false, gone_on)?;
     step(options, &folder, false, as_first_sealed)?;
     step(options, &folder, false, |views, running| damaged_and_mended(views, running, &folder))?;
-    step(options, &folder, true, a_view_added)
+    step(options, &folder, true, a_view_added)?;
+    // Other processes would have to stop and start with this one.
+    if options.workers.are_several() { Ok(()) } else { cut_and_restored(options, &folder) }
 }
 
 /// An engine, and the handles of its views.
@@ -273,6 +276,50 @@ fn a_view_added(views: &[ViewHandle<String, Stats>], running: &Running) -> Resul
     }
     let by_origin = flights(&views[1], Query::total(DayRange::ALL))?;
     check(by_origin == FLIGHTS, "its past is in the log: as many flights as in the first view")
+}
+
+fn cut_and_restored(options: &Options, folder: &Path) -> Result<(), EngineError> {
+    println!("5. A log that has lost its end");
+    let copy = folder.with_extension("backup");
+    let copied = store::backup(folder, &copy).map_err(failed)?;
+    println!("   the folder is copied: {} files, {} MB", copied.files, copied.bytes / 1_000_000);
+    cut_in_half(&folder.join("part-0/log/commits")).map_err(failed)?;
+    let report = store::inspect(&Disk, folder)?;
+    let lost = log::prove(&Disk, &report);
+    lost.iter().for_each(|error| say(format_args!("   {error}")));
+    check(lost.len() == 1, "half of a commit stream is cut off, and the manifest proves the rest")?;
+    let refused = |engine: Engine<Flight>| match engine.start(options.workers.cluster()?) {
+        Ok(_) => Ok(false),
+        Err(EngineError::Log(LogError::Lost { .. })) => Ok(true),
+        Err(error) => Err(error),
+    };
+    let (engine, _) = program(options, folder, true)?;
+    check(refused(engine)?, "the engine does not start: what is sealed would be read again")?;
+    let (engine, views) = program(options, folder, true)?;
+    let running = engine.accept_lost_log().start(options.workers.cluster()?)?;
+    sealed(&running)?;
+    let (read, total) = (running.progress().rows, flights(&views[0], Query::total(DayRange::ALL))?);
+    running.finish()?;
+    check(
+        (read as i64, total) >= (FLIGHTS, FLIGHTS) && total == FLIGHTS,
+        "the lost log is accepted: the folder is set aside, and all is read again",
+    )?;
+    step(options, &copy, true, |views, running| {
+        sealed(running)?;
+        let total = flights(&views[0], Query::total(DayRange::ALL))?;
+        let read = running.progress().rows;
+        check((total, read) == (FLIGHTS, 0), "or the copy is used: nothing has to be read again")
+    })
+}
+
+/// Cuts the longest file in a folder.
+fn cut_in_half(folder: &Path) -> std::io::Result<()> {
+    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let files = files.collect::<std::io::Result<Vec<PathBuf>>>()?;
+    let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let Some(path) = files.into_iter().max_by_key(length) else { return Ok(()) };
+    let file = std::fs::File::options().write(true).open(&path)?;
+    file.set_len(length(&path) / 2)
 }
 
 /// Prints what was expected, or fails with it.

@@ -20,7 +20,14 @@ mod random;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use dayfold::aggregate::Count;
+use dayfold::engine::{LiveOptions, Measures};
+use dayfold::log::Durability;
+use dayfold::store::{Disk, Memory};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
 use folder::Folder;
 use program::{Program, Shape, timeline};
 use random::Random;
@@ -118,4 +125,50 @@ fn oracle_a_damaged_log_is_refused_or_gives_the_right_answer() {
     assert!(failed.is_empty(), "these seeds fail: {failed:?}");
     // A test that only ever sees one of the two sees little.
     assert!(seeds.len() < 100 || right > 10 && refused > 10, "{right} right, {refused} refused");
+}
+
+/// Whatever the moment, the copy of a folder that is in use is one that a program goes on from, to the right answer.
+#[test]
+fn oracle_a_backup_goes_on_from_any_moment() {
+    let rows = program::ROWS as usize;
+    for shape in [SHAPES[1], SHAPES[3]] {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("data");
+        let program = Program::at(shape, &folder);
+        let mut random = Random(3);
+        let mut copies = Vec::new();
+        for part in [0..rows / 2, rows / 2..rows] {
+            program.run_beside(part, || {
+                std::thread::sleep(Duration::from_millis(random.below(40)));
+                let copy = place.path().join(format!("copy-{}", copies.len()));
+                // Before the processes have begun, there is no folder.
+                if dayfold::store::backup(&folder, &copy).is_ok() {
+                    copies.push(copy);
+                }
+            });
+        }
+        assert!(copies.len() > 2, "{} copies", copies.len());
+        for copy in &copies {
+            let report = dayfold::store::inspect(&Disk, copy).unwrap();
+            assert!(dayfold::log::prove(&Disk, &report).is_empty());
+            let again = Shape { workers: 1 + random.below(2) as usize, ..shape };
+            let ran = Program::at(again, copy).run_to_the_end();
+            ran.unwrap_or_else(|error| panic!("{}: {error}", copy.display()));
+        }
+    }
+}
+
+/// Events that were pushed are nowhere else.
+#[test]
+fn a_lost_log_of_pushed_events_is_not_given_up() {
+    let mut engine = Engine::<i64>::new();
+    let _view = engine.view(View::new("v").unwrap(), Measures::<Count>::none(), |&time| {
+        Some((time, 0_u64, Count::one()))
+    });
+    let _pusher = engine.live(LiveOptions::new(|time: &i64| *time));
+    let engine = engine.data_in(Arc::new(Memory::default()), "/data");
+    let engine = engine.log(Durability::EveryCommit, |time| *time).accept_lost_log();
+    let Err(error) = engine.start(Cluster::workers(1)) else { panic!("it has started") };
+    let said = error.to_string();
+    assert!(said.contains("cannot be read again: restore the data folder from a copy"), "{said}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{CsvOptions, CsvSource, Input};
-use dayfold::store::Memory;
+use dayfold::store::{Disk, Memory, Storage};
 use dayfold::time::{Day, DayRange};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
@@ -25,6 +26,7 @@ use crate::random::Random;
 const FIRST_DAY: i32 = 15_772;
 const DAYS: u64 = 9;
 const ROWS_A_DAY: u64 = 24;
+pub(crate) const ROWS: u64 = DAYS * ROWS_A_DAY;
 const HANGS: Duration = Duration::from_secs(10);
 
 type Event = (i64, u64, i64);
@@ -46,7 +48,7 @@ fn rows() -> Vec<Event> {
         let time = hours * 3_600_000 + number as i64;
         (time, number * 5 % 13, number as i64)
     };
-    (0..DAYS * ROWS_A_DAY).map(row).collect()
+    (0..ROWS).map(row).collect()
 }
 
 fn content() -> Vec<u8> {
@@ -93,6 +95,8 @@ impl Read for Gate {
 pub(crate) struct Program {
     shape: Shape,
     pub(crate) disks: Vec<Memory>,
+    /// A folder of the machine in the place of those.
+    place: Option<PathBuf>,
     durability: Durability,
     accepts: bool,
 }
@@ -113,7 +117,13 @@ impl Program {
         };
         let durability = random.pick(&[Durability::System, Durability::EveryCommit]);
         let shape = Shape { workers, ..shape };
-        Program { shape, disks: folder.disks(), durability, accepts: false }
+        Program { shape, disks: folder.disks(), place: None, durability, accepts: false }
+    }
+
+    /// In a folder of the machine.
+    pub(crate) fn at(shape: Shape, place: &Path) -> Program {
+        let (place, durability) = (Some(place.to_owned()), Durability::System);
+        Program { shape, disks: Vec::new(), place, durability, accepts: false }
     }
 
     /// With [`Engine::accept_lost_log`].
@@ -122,13 +132,19 @@ impl Program {
     }
 
     fn start(&self, process: usize, hosts: Vec<String>, gate: Gate) -> Result<Started, String> {
-        let disk = self.disks[if self.shape.apart { process } else { 0 }].clone();
+        let (disk, root): (Arc<dyn Storage>, PathBuf) = match &self.place {
+            Some(place) => (Arc::new(Disk), place.clone()),
+            None => {
+                let disk = &self.disks[if self.shape.apart { process } else { 0 }];
+                (Arc::new(disk.clone()), ROOT.into())
+            }
+        };
         let mut engine = Engine::<Event>::new().clock(|| 1_700_000_000_000);
         let view = engine.view(View::new("v").unwrap(), Measures::none(), |&(time, key, value)| {
             Some((time, key, (Count::one(), Sum::of(value))))
         });
         let fields = ["k", "v"].map(str::to_owned).to_vec();
-        let engine = engine.data_in(Arc::new(disk), ROOT).log(self.durability, |event| event.0);
+        let engine = engine.data_in(disk, root).log(self.durability, |event| event.0);
         let engine = if self.accepts { engine.accept_lost_log() } else { engine };
         let engine = engine.csv(
             move |resume| {
@@ -231,20 +247,60 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
+impl Program {
+    /// Runs it, row by row, and does something meanwhile; it is stopped in the middle if `opens` is less than all.
+    pub(crate) fn run_beside(&self, rows: std::ops::Range<usize>, mut beside: impl FnMut()) {
+        let (started, opens) = self.start_all().unwrap();
+        let ends = ends(&content());
+        let is_last = rows.end + 1 >= ends.len();
+        std::thread::scope(|scope| {
+            let feed = scope.spawn(move || {
+                for row in rows {
+                    opens.send(ends[row]).unwrap();
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                if is_last {
+                    opens.send(usize::MAX).unwrap();
+                }
+                opens
+            });
+            while !feed.is_finished() {
+                beside();
+            }
+            let opens = feed.join().unwrap();
+            if is_last {
+                seal(&started[0].running).unwrap();
+                check(&started[0].view).unwrap();
+                finish(started).unwrap();
+            } else {
+                drop(opens);
+                abandon(started);
+            }
+        });
+    }
+}
+
+/// Stops it in the middle; its source has failed.
+fn abandon(started: Vec<Started>) {
+    std::thread::scope(|scope| {
+        started.into_iter().for_each(|one| drop(scope.spawn(|| one.running.abandon())));
+    });
+}
+
+/// Where lines end, the header's first.
+fn ends(content: &[u8]) -> Vec<usize> {
+    let bytes = content.iter().enumerate();
+    bytes.filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect()
+}
+
 /// Copies of a folder from its beginning to its end: while two runs go on, the first of which is stopped in the middle,
 /// and when the second is complete.
 pub(crate) fn timeline(shape: Shape) -> Vec<Folder> {
     let disks = || (0..if shape.apart { shape.processes } else { 1 }).map(|_| Memory::default());
     let durability = Durability::System;
-    let program = Program { shape, disks: disks().collect(), durability, accepts: false };
-    let content = content();
-    // The ends of lines after so many rows.
-    let ends: Vec<usize> = content
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'\n')
-        .map(|(at, _)| at + 1)
-        .collect();
+    let disks = disks().collect();
+    let program = Program { shape, disks, place: None, durability, accepts: false };
+    let ends = ends(&content());
     let mut ages = Vec::new();
     for run in 0..2 {
         let (started, opens) = program.start_all().unwrap();
@@ -256,13 +312,7 @@ pub(crate) fn timeline(shape: Shape) -> Vec<Folder> {
         }
         if run == 0 {
             drop(opens);
-            let stopped = std::thread::scope(|scope| {
-                let ends: Vec<_> =
-                    started.into_iter().map(|one| scope.spawn(|| one.running.abandon())).collect();
-                ends.into_iter().map(|end| end.join().unwrap().is_ok()).collect::<Vec<_>>()
-            });
-            // Its source has failed.
-            assert!(stopped.len() == shape.processes);
+            abandon(started);
             ages.push(Folder::of(&program.disks));
         } else {
             opens.send(usize::MAX).unwrap();
