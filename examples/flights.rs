@@ -162,6 +162,9 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
     // What a machine that stops takes from the log can be read from the file again.
     let mut engine =
         Engine::new().data(&options.data).log(Durability::System, |flight: &Flight| flight.time);
+    if options.accept_lost_log {
+        engine = engine.accept_lost_log();
+    }
     let by_carrier =
         engine.view(view("by-carrier", &["carrier"])?, measures(), |flight: &Flight| {
             Some((flight.time, flight.carrier.clone(), stats(flight)))
@@ -171,16 +174,6 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
             Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
         });
     let by_origin = engine.view(view("by-origin", &["origin"])?, measures(), |flight: &Flight| {
-    if options.accept_lost_log {
-        engine = engine.accept_lost_log();
-    }
-    let by_carrier = engine.view(view("by-carrier")?, measures(), |flight: &Flight| {
-        Some((flight.time, flight.carrier.clone(), stats(flight)))
-    });
-    let by_route = engine.view(view("by-route")?, measures(), |flight: &Flight| {
-        Some((flight.time, (flight.origin.clone(), flight.dest.clone()), stats(flight)))
-    });
-    let by_origin = engine.view(view("by-origin")?, measures(), |flight: &Flight| {
         Some((flight.time, flight.origin.clone(), stats(flight)))
     });
     let file = options.flights.clone();

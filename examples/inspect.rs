@@ -49,6 +49,10 @@ struct Options {
     /// Does not read files whole: checks no checksums but those of the manifests and commit records.
     #[arg(long)]
     no_verify: bool,
+    /// Copies the data folder to DIR, which is not there yet, as a program that is killed now would leave it. The
+    /// program may go on meanwhile. To restore it, put the copy in the place of the folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["days", "no_verify"])]
+    backup: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Shown>,
 }
@@ -57,10 +61,6 @@ struct Options {
 enum Shown {
     /// Prints the rows of a view's sealed days, with the names of their columns. It needs no program that knows the view.
     Rows(rows::Options),
-    /// Copies the data folder to DIR, which is not there yet, as a program that is killed now would leave it. The
-    /// program may go on meanwhile. To restore it, put the copy in the place of the folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["days", "no_verify"])]
-    backup: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +77,7 @@ fn main() -> ExitCode {
                 ExitCode::from(code)
             }
         };
+    }
     if let Some(to) = &options.backup {
         return backup(&options.folder, to);
     }

@@ -358,6 +358,8 @@ fn rows_of_types_of_ones_own() {
     let expected =
         "the measures of view 'bits' are of a type that is not known here, 'tuple(count,bits)'";
     assert!(said.starts_with(expected), "{said}");
+}
+
 /// A log that has lost its end looks like one whose end was never written, but for what the manifest proves.
 #[test]
 fn a_log_that_has_lost_its_end_is_named() {
