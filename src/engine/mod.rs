@@ -212,15 +212,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Accepts that the log of the data folder has lost what its sealed days rest on, or is damaged. Without this, such
-    /// a folder is refused with [`LogError::Lost`](crate::log::LogError::Lost), or another
-    /// [`LogError`](crate::log::LogError). With it, [`Engine::start`] sets the folder aside, the sealed days and what is
-    /// left of the log: each part gets a name like `set-aside-1-part-0` beside the new one. Then the source is read from
-    /// its beginning, so that every answer is right. Where the log is whole, nothing happens.
-    ///
-    /// This is for sources that can be read from their beginning. Events that were pushed cannot be had again: an engine
-    /// with a live source is refused, and goes on from a copy of the folder. In a cluster, all processes have to
-    /// accept it.
+    /// Accepts that the log of the data folder has lost what sealed days rest on, or is damaged
+    /// ([`LogError`](crate::log::LogError)). [`Engine::start`] then sets the folder aside, in parts with names like
+    /// `set-aside-1-part-0`, and the source is read from its beginning: every answer is right. Where the log is whole,
+    /// nothing happens. Events that were pushed cannot be read again: with a live source, this is refused. In a
+    /// cluster, all processes have to accept it.
     #[must_use]
     pub fn accept_lost_log(mut self) -> Self {
         self.lost = LostLog::SetAside;
@@ -455,7 +451,6 @@ impl<E: Send + Sync + 'static> Engine<E> {
             queue.keep_keys(log.codec.clone());
         }
         let config = self.store_config(&cluster);
-        // Without a log, sealed days rest on nothing that could be lost.
         let lost = if self.log.is_some() { self.lost } else { LostLog::Refuse };
         let looked =
             self.data.take().map(|place| joining::look(place, config, lost)).transpose()?;
@@ -523,6 +518,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
     fn find_mistake(&mut self) -> Option<String> {
         if self.log.is_some() && self.data.is_none() {
             self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
+        }
+        if self.lost == LostLog::SetAside && self.live.is_some() {
+            self.mistaken(
+                "a lost log cannot be accepted where events are pushed, for they cannot be read again: restore the \
+                 data folder from a copy, and start without Engine::accept_lost_log (--accept-lost-log)",
+            );
         }
         let mut names: Vec<_> =
             self.views.iter().map(|view| view.view().name().to_owned()).collect();

@@ -345,11 +345,6 @@ impl Store {
         self.config.process as u32
     }
 
-    /// Whether this run is logged.
-    pub(crate) fn is_logged(&self) -> bool {
-        self.config.logged
-    }
-
     /// The folder of this process's part.
     pub(crate) fn part_path(&self) -> PathBuf {
         self.layout.part(self.config.process as u32)
