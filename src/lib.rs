@@ -27,7 +27,7 @@
 //!     let mut visits = InputHandle::<Moment, _>::new();
 //!     let mut queries = InputHandle::<Moment, _>::new();
 //!     worker.dataflow(|scope| {
-//!         let mut per_page = visits
+//!         let per_page = visits
 //!             .to_stream(scope)
 //!             .fold_days(
 //!                 View::new("per-page").unwrap(),
@@ -86,6 +86,7 @@ pub mod import;
 pub mod key;
 pub mod log;
 mod moment;
+mod number;
 pub mod rows;
 pub mod schema;
 pub mod serve;

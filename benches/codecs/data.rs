@@ -186,7 +186,7 @@ fn sensor_tuple((key, (count, mean, quantiles)): &(String, Measured)) -> Measure
     let (values, digits, form, runs): (u64, u8, u32, Vec<Run>) =
         varint().deserialize(&varint().serialize(quantiles).unwrap()).unwrap();
     assert_eq!(form, 1, "more than one value, and no more than are kept exactly");
-    let mean_tuple = (mean.sum().billionths(), mean.sum().scale(), mean.count());
+    let mean_tuple = (mean.sum().billionths(), mean.sum().scale(), mean.count() as u64);
     assert_eq!(varint().serialize(mean).unwrap(), varint().serialize(&mean_tuple).unwrap());
     (key.clone(), (count.0, mean_tuple, (values, digits, runs)))
 }

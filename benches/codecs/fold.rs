@@ -117,7 +117,7 @@ impl Fold for Max<u64> {
 impl Fold for Mean {
     #[inline]
     fn fold(&self) -> u64 {
-        join(self.sum().billionths().fold(), self.count())
+        join(self.sum().billionths().fold(), self.count() as u64)
     }
 }
 

@@ -50,7 +50,7 @@ prepared! {
     Max<u64>: |value| Max(value), |state, values| Some(&state.0) == values.iter().max();
     DecimalSum: |value| DecimalSum::of(decimal(value)),
         |state, values| state.value().billionths() == i128::from(sum(values)) * 10_000_000;
-    Mean: |value| Mean::of(decimal(value)), |state, values| state.count() == values.len() as u64;
+    Mean: |value| Mean::of(decimal(value)), |state, values| state.count() == values.len() as i64;
     Distinct: |value| Distinct::of(&value.to_le_bytes()),
         |state, values| (state.estimate() / different(values) as f64 - 1.0).abs() < 0.06;
     Quantiles: |value| Quantiles::of(decimal(value)), |state, values| {

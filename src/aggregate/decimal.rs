@@ -6,12 +6,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::number::Written;
+
 /// Digits after the point that a unit resolves.
 const UNIT_DIGITS: u8 = 9;
 /// Units of 10⁻⁹ in one.
 const UNITS_PER_ONE: u64 = 1_000_000_000;
-/// The most digits before the point that [`Decimal::parse`] accepts.
-const WHOLE_DIGITS: usize = 15;
+/// The most digits before the point that [`Decimal::parse`] accepts: a `u64` holds them.
+const WHOLE_DIGITS: usize = 18;
 
 /// An exact decimal number: a whole number of billionths (units of 10⁻⁹), and how many digits it was written with.
 ///
@@ -28,12 +30,16 @@ const WHOLE_DIGITS: usize = 15;
 /// assert_eq!(Decimal::from(235).to_string(), "235");
 /// ```
 ///
-/// What [`Decimal::parse`] accepts lies below 10¹⁵, that is below 10²⁴ units; what comes from an integer
-/// lies below 2⁹⁵ units. So an `i128` holds the sum of 1.7·10¹⁴ parsed numbers, or of 9·10⁹ times the
-/// greatest `u64`.
+/// What [`Decimal::parse`] accepts is 10¹⁸ at most, that is 10²⁷ units; what comes from an integer
+/// lies below 2⁹⁵ units. So an `i128` holds the sum of 1.7·10¹¹ of the greatest parsed numbers, of 1.7·10¹⁴ that have 15
+/// digits before the point, or of 9·10⁹ times the greatest `u64`.
 ///
 /// Order and equality are those of `(units, scale)`: `1.5` is less than `1.50`, so that the order is
 /// total, and the least and the greatest of several numbers are the same in whatever order they came.
+/// [`Decimal::cmp_value`] and [`Decimal::eq_value`] compare by value alone.
+///
+/// `+`, `-` and `*` panic on overflow; [`Decimal::checked_add`] and the like return `None`. A sum has the larger
+/// scale of the two, a product the sum of both scales, 9 at most: beyond that it is rounded half to even.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -60,38 +66,35 @@ impl Decimal {
         Decimal { units: billionths, scale: scale.min(UNIT_DIGITS) }
     }
 
-    /// Reads `[+-]?digits[.digits]`: at most 15 digits before the point and 9 after it, as written.
+    /// Reads a number exactly: `[+-]?digits[.digits][e[+-]digits]`, with digits on one side of the point at least,
+    /// and any number of leading and trailing zeros. It may have 18 digits before the point and 9 after it, the
+    /// exponent applied. The scale is that of the text, 9 at most: `1.50` has 2, `1.5e-3` has 4.
     ///
     /// # Errors
-    /// [`DecimalError`] for anything else: no digits on one side of a point, an exponent, a space.
+    /// [`DecimalError`] for anything else; [`DecimalError::TooFine`] for what only
+    /// [`Decimal::parse_rounded`] reads.
     pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
-        let (negative, digits) = match text {
-            [b'-', rest @ ..] => (true, rest),
-            [b'+', rest @ ..] => (false, rest),
-            _ => (false, text),
-        };
-        let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
-            Some(point) => (&digits[..point], &digits[point + 1..]),
-            None => (digits, &digits[digits.len()..]),
-        };
-        let point = whole.len() < digits.len();
-        let is_number = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-        if whole.is_empty() || (point && fraction.is_empty()) {
-            return Err(DecimalError::Syntax);
+        match Decimal::parse_rounded(text)? {
+            Rounded { value, is_exact: true } => Ok(value),
+            Rounded { is_exact: false, .. } => {
+                let digits = Written::read(text).map_or(0, |number| number.decimals_needed());
+                Err(DecimalError::TooFine { digits })
+            }
         }
-        if !is_number(whole) || !is_number(fraction) {
-            return Err(DecimalError::Syntax);
+    }
+
+    /// Reads a number as [`Decimal::parse`] does, with any number of digits after the point: beyond 9 it is
+    /// rounded half to even, and says so. This is for floats that are written in full, such as `1.9089496023202246`.
+    ///
+    /// # Errors
+    /// [`DecimalError::Syntax`] if it is no number, [`DecimalError::TooLarge`] if it has more than 18 digits before the
+    /// point.
+    #[inline]
+    pub fn parse_rounded(text: &[u8]) -> Result<Rounded, DecimalError> {
+        match short(text) {
+            Some(value) => Ok(Rounded { value, is_exact: true }),
+            None => long(text),
         }
-        if whole.len() > WHOLE_DIGITS {
-            return Err(DecimalError::TooLarge { digits: whole.len() });
-        }
-        if fraction.len() > usize::from(UNIT_DIGITS) {
-            return Err(DecimalError::TooFine { digits: fraction.len() });
-        }
-        let scale = fraction.len() as u8;
-        let below = number(fraction) * step(scale);
-        let units = i128::from(number(whole)) * i128::from(UNITS_PER_ONE) + i128::from(below);
-        Ok(Decimal { units: if negative { -units } else { units }, scale })
     }
 
     /// The number in billionths: units of 10⁻⁹.
@@ -110,6 +113,18 @@ impl Decimal {
     /// rounded half to even. Never `-0`.
     pub fn to_scale_string(self, scale: u8) -> String {
         Decimal::ratio_string(self.units, 1, u32::from(scale))
+    }
+
+    /// The order by value alone: `1.5` and `1.50` are equal. [`Ord`] tells them apart.
+    #[inline]
+    pub fn cmp_value(&self, other: &Decimal) -> Ordering {
+        self.units.cmp(&other.units)
+    }
+
+    /// Whether the values are equal, with whatever scale they are written.
+    #[inline]
+    pub fn eq_value(&self, other: &Decimal) -> bool {
+        self.units == other.units
     }
 
     /// `units`·10⁻⁹ divided by `count`, with exactly `digits` digits after the point, rounded half to
@@ -159,10 +174,63 @@ pub(super) fn step(scale: u8) -> u64 {
     10u64.pow(u32::from(UNIT_DIGITS.saturating_sub(scale)))
 }
 
-/// The value of at most 15 ASCII digits.
+/// A number that was read, and whether it is what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounded {
+    /// The number.
+    pub value: Decimal,
+    /// Whether nothing was rounded.
+    pub is_exact: bool,
+}
+
+/// Reads what most numbers are: `[+-]?digits[.digits]`, at most 18 and 9 of them.
 #[inline]
-fn number(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+fn short(text: &[u8]) -> Option<Decimal> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let (whole, rest) = small(digits, WHOLE_DIGITS)?;
+    let (below, scale) = match rest {
+        [] => (0, 0),
+        [b'.', fraction @ ..] => match small(fraction, usize::from(UNIT_DIGITS))? {
+            (value, []) => (value * step(fraction.len() as u8), fraction.len() as u8),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let units = i128::from(whole) * i128::from(UNITS_PER_ONE) + i128::from(below);
+    Some(Decimal { units: if negative { -units } else { units }, scale })
+}
+
+/// The value of the digits that a text begins with, of which there are one to `most`, and the rest.
+#[inline]
+fn small(text: &[u8], most: usize) -> Option<(u64, &[u8])> {
+    let (mut value, mut count) = (0, 0);
+    while let Some(digit) = text.get(count).filter(|byte| byte.is_ascii_digit()) {
+        if count == most {
+            return None;
+        }
+        value = value * 10 + u64::from(digit - b'0');
+        count += 1;
+    }
+    (count > 0).then(|| (value, &text[count..]))
+}
+
+/// Reads every number.
+fn long(text: &[u8]) -> Result<Rounded, DecimalError> {
+    let number = Written::read(text).ok_or(DecimalError::Syntax)?;
+    let digits = number.magnitude().unwrap_or(0);
+    if digits > WHOLE_DIGITS as i64 {
+        return Err(DecimalError::TooLarge { digits: digits as u64 });
+    }
+    let cut = number.cut(i64::from(UNIT_DIGITS));
+    // At most 10²⁷, with 18 digits before the point and 9 behind it that round up.
+    let units = cut.half_even() as i128;
+    let scale = number.decimals().min(u64::from(UNIT_DIGITS)) as u8;
+    let value = Decimal { units: if number.negative { -units } else { units }, scale };
+    Ok(Rounded { value, is_exact: cut.is_exact() })
 }
 
 /// Adds one to the last digit and carries.
@@ -208,20 +276,22 @@ from_integer!(i32, u32, i64, u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecimalError {
-    /// Not `[+-]?digits[.digits]`.
-    #[error("not a number: expected digits with an optional sign and an optional fraction")]
+    /// Not a number.
+    #[error(
+        "not a number: expected digits with an optional sign and point and exponent such as -12.5 or 1.5e-3"
+    )]
     Syntax,
     /// Too many digits before the point.
-    #[error("{digits} digits before the point: at most 15 are allowed")]
+    #[error("{digits} digits before the point: at most 18 are allowed")]
     TooLarge {
-        /// How many there are.
-        digits: usize,
+        /// How many there are, without leading zeros.
+        digits: u64,
     },
-    /// Too many digits after the point.
-    #[error("{digits} digits after the point: at most 9 are allowed")]
+    /// Too many digits after the point to be read exactly.
+    #[error("{digits} digits after the point: at most 9 are read exactly, round it or write fewer")]
     TooFine {
-        /// How many there are.
-        digits: usize,
+        /// How many there are, without trailing zeros.
+        digits: u64,
     },
 }
 
@@ -248,20 +318,65 @@ mod tests {
         check("007", 7_000_000_000, 0, "7");
         check("-0.000000001", -1, 9, "-0.000000001");
         check("999999999999999.999999999", 10i128.pow(24) - 1, 9, "999999999999999.999999999");
+        check(
+            "999999999999999999.999999999",
+            10i128.pow(27) - 1,
+            9,
+            "999999999999999999.999999999",
+        );
+        check(".5", 500_000_000, 1, "0.5");
+        check("-5.", -5_000_000_000, 0, "-5");
+        check("0000000000000000000000000000001", 1_000_000_000, 0, "1");
+        check("1.500000000000000000000000", 1_500_000_000, 9, "1.500000000");
+        check("1.5e3", 1_500_000_000_000, 0, "1500");
+        check("1.5E-3", 1_500_000, 4, "0.0015");
+        check("-1.25e+1", -12_500_000_000, 1, "-12.5");
+        check("1e17", 10i128.pow(26), 0, "100000000000000000");
+        check("1000000000000000000000e-4", 10i128.pow(26), 4, "100000000000000000.0000");
+        check("0e999999999999999999999999", 0, 0, "0");
+        check("1e-9", 1, 9, "0.000000001");
     }
 
     #[test]
     fn what_is_no_number() {
-        for bad in ["", "+", "-", ".", ".5", "5.", "-.5", "1e3", " 1", "1 ", "1.2.3", "--1", "1,5"]
+        for bad in ["", "+", "-", ".", "e5", "5e", "-.e1", "NaN", " 1", "1 ", "1.2.3", "--1", "1,5"]
         {
             assert_eq!(bad.parse::<Decimal>(), Err(DecimalError::Syntax), "{bad}");
         }
         assert_eq!(Decimal::parse(&[b'1', 0xFF]), Err(DecimalError::Syntax));
         assert_eq!("٣".parse::<Decimal>(), Err(DecimalError::Syntax));
-        let digits = "0000000000000001";
-        assert_eq!(digits.parse::<Decimal>(), Err(DecimalError::TooLarge { digits: 16 }));
-        assert_eq!("1.0000000000".parse::<Decimal>(), Err(DecimalError::TooFine { digits: 10 }));
+        let large = Err(DecimalError::TooLarge { digits: 19 });
+        assert_eq!("1000000000000000000".parse::<Decimal>(), large);
+        assert_eq!("1e18".parse::<Decimal>(), large);
+        assert!("1e99999999999999999999".parse::<Decimal>().is_err());
+        let fine = |digits| Err(DecimalError::TooFine { digits });
+        assert_eq!("1.9089496023202246".parse::<Decimal>(), fine(16));
+        assert_eq!("1.00000000010".parse::<Decimal>(), fine(10));
         assert!(!DecimalError::TooFine { digits: 10 }.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn floats_of_full_precision_are_rounded_half_to_even_and_say_so() {
+        let read = |text: &str| {
+            let Rounded { value, is_exact } = Decimal::parse_rounded(text.as_bytes()).unwrap();
+            (value.to_string(), is_exact)
+        };
+        assert_eq!(read("1.9089496023202246"), ("1.908949602".to_owned(), false));
+        assert_eq!(read("-0.0000000005"), ("0.000000000".to_owned(), false));
+        assert_eq!(read("0.0000000015"), ("0.000000002".to_owned(), false));
+        assert_eq!(read("0.00000000050000000001"), ("0.000000001".to_owned(), false));
+        assert_eq!(read("999999999999999999.9999999999").0, "1000000000000000000.000000000");
+        assert_eq!(read("5e-324"), ("0.000000000".to_owned(), false));
+        assert_eq!(read("1.5000000000"), ("1.500000000".to_owned(), true));
+        assert!(Decimal::parse_rounded(b"1.7976931348623157e308").is_err());
+    }
+
+    #[test]
+    fn values_are_compared_without_their_scales() {
+        let [one, other, more] =
+            ["1.5", "1.50", "1.51"].map(|text| text.parse::<Decimal>().unwrap());
+        assert!(one != other && one.eq_value(&other) && one.cmp_value(&other).is_eq());
+        assert!(one.cmp_value(&more).is_lt() && !one.eq_value(&more));
     }
 
     #[test]
@@ -315,10 +430,26 @@ mod tests {
         assert!(values[4] != values[5]);
     }
 
+    /// A slow reading: the number as one row of digits, written out and rounded as text.
+    fn oracle(negative: bool, whole: &str, fraction: &str, exponent: i64) -> Option<(i128, bool)> {
+        let zeros = "0".repeat(60);
+        let digits = format!("{zeros}{whole}{fraction}{zeros}");
+        let (before, after) = digits.split_at((60 + whole.len() as i64 + exponent) as usize);
+        if before.trim_start_matches('0').len() > 18 {
+            return None;
+        }
+        let (kept, rest) = after.split_at(9);
+        let units: i128 = format!("{before}{kept}").trim_start_matches('0').parse().unwrap_or(0);
+        let half = format!("5{}", "0".repeat(rest.len() - 1));
+        let up = *rest > *half || (*rest == *half && units % 2 == 1);
+        let units = units + i128::from(up);
+        Some((if negative { -units } else { units }, rest.bytes().all(|digit| digit == b'0')))
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_is_read_again(
-            whole in 0u64..1_000_000_000_000_000,
+            whole in 0u64..1_000_000_000_000_000_000,
             fraction in 0u64..UNITS_PER_ONE,
             scale in 0u8..=9,
             negative: bool,
@@ -327,6 +458,30 @@ mod tests {
             let size = i128::from(whole) * i128::from(UNITS_PER_ONE) + i128::from(kept);
             let value = Decimal::from_billionths(if negative { -size } else { size }, scale);
             prop_assert_eq!(value.to_string().parse::<Decimal>(), Ok(value));
+        }
+
+        #[test]
+        fn oracle_numbers_are_read_as_their_digits_say(
+            sign in "[+-]?", whole in "0{0,3}[0-9]{0,20}", fraction in "[0-9]{0,22}0{0,3}",
+            exponent in -30i64..30, mark in "[eE]", written: bool, half: bool,
+        ) {
+            let fraction = if half { format!("{fraction}5") } else { fraction };
+            prop_assume!(!whole.is_empty() || !fraction.is_empty());
+            let exponent = if written { exponent } else { 0 };
+            let tail = if written { format!("{mark}{exponent}") } else { String::new() };
+            let text = format!("{sign}{whole}.{fraction}{tail}");
+            let found = Decimal::parse_rounded(text.as_bytes());
+            let expect = oracle(sign == "-", &whole, &fraction, exponent);
+            let read = found.ok().map(|read| (read.value.billionths(), read.is_exact));
+            prop_assert_eq!(read, expect, "{}", text);
+            let exactly = Decimal::parse(text.as_bytes()).ok().map(Decimal::billionths);
+            prop_assert_eq!(exactly, expect.filter(|read| read.1).map(|read| read.0), "{}", text);
+        }
+
+        #[test]
+        fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..40), near in "[-+.eE0-9]{0,40}") {
+            let _ = Decimal::parse(&text);
+            let _ = Decimal::parse_rounded(near.as_bytes());
         }
 
         #[test]

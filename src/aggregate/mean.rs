@@ -1,9 +1,8 @@
 //! The mean, kept as an exact ratio.
 
 use std::fmt;
-use std::num::NonZeroU64;
 
-use differential_dataflow::difference::{IsZero, Semigroup};
+use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::decimal::step;
@@ -16,18 +15,21 @@ const MORE_DIGITS: u32 = 6;
 
 /// The mean of decimals: their exact sum and their number, divided only when it is printed.
 ///
-/// The bounds are those of [`DecimalSum`].
+/// The bounds are those of [`DecimalSum`], and so is what can be taken back: a mean that is multiplied
+/// ([`Multiply`]), as all is that [`FoldChanges`](crate::FoldChanges) folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mean {
     sum: DecimalSum,
-    count: NonZeroU64,
+    /// An `i64`, in the bits of a `u64`: on disk, numbers of variable length are written, and these are the bytes
+    /// that there were when no count could be negative.
+    count: u64,
 }
 
 impl Mean {
     /// The mean of one value.
     #[inline]
     pub fn of(value: Decimal) -> Mean {
-        Mean { sum: DecimalSum::of(value), count: NonZeroU64::MIN }
+        Mean { sum: DecimalSum::of(value), count: 1 }
     }
 
     /// The sum of the values. The mean is this, divided by [`Mean::count`], exactly.
@@ -36,10 +38,10 @@ impl Mean {
         self.sum.value()
     }
 
-    /// The number of values.
+    /// The number of values. It is positive unless values were taken back that were not there.
     #[inline]
-    pub fn count(self) -> u64 {
-        self.count.get()
+    pub fn count(self) -> i64 {
+        self.count as i64
     }
 
     /// The mean as it is printed, with nine digits after the point at most; `None` if it is too large for a decimal.
@@ -49,9 +51,15 @@ impl Mean {
         Some(Decimal::from_billionths(units.checked_mul(step(digits).into())?, digits))
     }
 
-    /// The mean with exactly `digits` digits after the point, rounded half to even.
+    /// The mean with exactly `digits` digits after the point, rounded half to even. Nothing, if the number of
+    /// values is zero.
     pub fn to_string_with(self, digits: u32) -> String {
-        Decimal::ratio_string(self.sum.billionths(), self.count.get(), digits)
+        if self.count == 0 {
+            return String::new();
+        }
+        let sum = self.sum.billionths();
+        let sum = if self.count() < 0 { sum.saturating_neg() } else { sum };
+        Decimal::ratio_string(sum, self.count().unsigned_abs(), digits)
     }
 }
 
@@ -65,7 +73,7 @@ impl fmt::Display for Mean {
 impl IsZero for Mean {
     #[inline]
     fn is_zero(&self) -> bool {
-        false
+        self.count == 0 && self.sum.is_zero()
     }
 }
 
@@ -73,10 +81,40 @@ impl Semigroup for Mean {
     #[inline]
     fn plus_equals(&mut self, rhs: &Mean) {
         self.sum.plus_equals(&rhs.sum);
-        // Saturates rather than wraps: a count is never zero. No stream gets there.
-        self.count = self.count.saturating_add(rhs.count.get());
+        // Wraps as sums do. No stream gets there.
+        self.count = self.count.wrapping_add(rhs.count);
     }
 }
+
+impl Monoid for Mean {
+    #[inline]
+    fn zero() -> Mean {
+        Mean { sum: DecimalSum::zero(), count: 0 }
+    }
+}
+
+impl Abelian for Mean {
+    #[inline]
+    fn negate(&mut self) {
+        self.sum.negate();
+        self.count = self.count.wrapping_neg();
+    }
+}
+
+macro_rules! multiply_mean {
+    ($($times:ty),*) => { $(
+        impl Multiply<$times> for Mean {
+            type Output = Mean;
+            /// What comes out can be taken back.
+            #[inline]
+            fn multiply(self, times: &$times) -> Mean {
+                Mean { sum: self.sum.multiply(times), count: self.count.wrapping_mul(*times as u64) }
+            }
+        }
+    )* };
+}
+
+multiply_mean!(i32, i64, isize);
 
 impl Aggregate for Mean {
     fn id() -> String {
@@ -103,6 +141,7 @@ impl Aggregate for Mean {
 mod tests {
     use super::*;
     use crate::aggregate::laws::check_laws;
+    use crate::batch::codec;
 
     fn mean_of(values: &[&str]) -> Mean {
         let mut means = values.iter().map(|text| Mean::of(text.parse().unwrap()));
@@ -115,7 +154,10 @@ mod tests {
 
     #[test]
     fn laws_of_mean() {
-        check_laws(&["0", "-1.5", "0.000000001", "999999999999999"].map(|text| mean_of(&[text])));
+        let lasting = ["0", "-1.5", "0.000000001", "999999999999999"].map(|text| mean_of(&[text]));
+        let taken_back = lasting.map(|mean| mean.multiply(&-3i64));
+        let mixed: Vec<_> = lasting.into_iter().chain(taken_back).chain([Mean::zero()]).collect();
+        check_laws(&mixed);
     }
 
     #[test]
@@ -135,10 +177,42 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_mean_of_nothing_is_refused() {
+    fn what_is_multiplied_can_be_taken_back() {
+        let of = |text: &str, times: i64| mean_of(&[text]).multiply(&times);
+        let mut mean = of("1.50", 2);
+        mean.plus_equals(&of("6", 1));
+        assert_eq!((mean.to_string_with(2), mean.count()), ("3.00".to_owned(), 3));
+        mean.plus_equals(&of("1.5", -2));
+        assert_eq!((mean, mean.to_string()), (of("6", 1), "6.000000".to_owned()));
+        let mut back = mean;
+        back.negate();
+        assert_eq!(back.to_string(), "6.000000", "a mean of what is missing");
+        mean.plus_equals(&back);
+        assert!(mean.is_zero() && mean == Mean::zero() && mean.to_string().is_empty());
+        // Values that cancel out are values, and values that are not there have no mean.
+        let mut none = of("5", 1);
+        none.plus_equals(&of("5", 1));
+        none.plus_equals(&of("4", -2));
+        assert!(!none.is_zero() && none.to_string().is_empty() && none.sum() == 2.into());
+    }
+
+    /// What earlier versions have sealed is read, and audits compare it by its bytes.
+    #[test]
+    fn means_of_events_are_written_as_they_always_were() {
+        let (mut before, mut now) = (Vec::new(), Vec::new());
+        codec::encode(&(-500_000_000i128, 2u8, 2u64), &mut before).unwrap();
+        let mean = mean_of(&["1", "-1.50"]);
+        codec::encode(&mean, &mut now).unwrap();
+        assert_eq!(now, before);
+        assert_eq!(codec::decode::<Mean>(&before).unwrap(), mean);
+    }
+
+    #[test]
+    fn a_stored_mean_of_nothing_is_harmless() {
         let mut bytes = bincode::serialize(&mean_of(&["1"])).unwrap();
         let count = bytes.len() - 8;
         bytes[count..].fill(0);
-        assert!(bincode::deserialize::<Mean>(&bytes).is_err());
+        let mean = bincode::deserialize::<Mean>(&bytes).unwrap();
+        assert_eq!((mean.count(), mean.to_string()), (0, String::new()));
     }
 }

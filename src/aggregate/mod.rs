@@ -9,9 +9,9 @@
 //! |---|---|---|---|
 //! | [`Count`] | [`Count::one`] | the count | zero, negation |
 //! | [`Sum`] | [`Sum::of`] an integer | the sum | zero, negation |
-//! | [`DecimalSum`] | [`DecimalSum::of`] a [`Decimal`] | the sum, with the largest scale | |
+//! | [`DecimalSum`] | [`DecimalSum::of`] a [`Decimal`] | the sum, with the largest scale | zero, negation |
 //! | [`Min`], [`Max`] | `Min(value)`, `Max(value)` | the value | |
-//! | [`Mean`] | [`Mean::of`] a [`Decimal`] | rounded to any number of digits | |
+//! | [`Mean`] | [`Mean::of`] a [`Decimal`] | rounded to any number of digits | zero, negation |
 //! | [`Distinct`] | [`Distinct::of`] bytes | about how many | |
 //! | [`Quantiles`] | [`Quantiles::of`] a [`Decimal`] | the value at a rank, within 0.1 % | |
 //! | [`Maybe`] | `Maybe(Some(state))`, `Maybe(None)` | the state, if there is one | zero |
@@ -67,6 +67,7 @@
 //! assert_eq!(days, Weekdays(0b000_1001), "Mondays and Thursdays");
 //! ```
 
+mod arithmetic;
 mod buckets;
 mod count;
 mod decimal;
@@ -90,7 +91,7 @@ use crate::schema::{Presented, Shape};
 pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 
 pub use count::Count;
-pub use decimal::{Decimal, DecimalError};
+pub use decimal::{Decimal, DecimalError, Rounded};
 pub use distinct::Distinct;
 pub use extremes::{Max, Min};
 pub use maybe::Maybe;

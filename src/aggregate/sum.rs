@@ -1,6 +1,6 @@
 //! Exact sums of integers and of decimals.
 
-use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
+use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Decimal};
@@ -91,23 +91,48 @@ impl Aggregate for Sum {
     }
 }
 
-/// The exact sum of decimals, and the largest scale among them.
+/// The exact sum of decimals, and how many digits it is printed with.
 ///
-/// An `i128` of units holds the sum of 1.7·10¹⁴ numbers of 15 digits before the point and 9 after it.
-/// ⊕ wraps beyond that, which keeps the laws and cannot panic.
+/// An `i128` of units holds the sum of 1.7·10¹⁴ numbers of 15 digits before the point and 9 after it, or of 1.7·10¹¹
+/// of 18 digits before the point. ⊕ wraps beyond that, which keeps the laws and cannot panic.
 ///
-/// The largest scale cannot be taken back, so this is no group: no sum is zero, and none is negated.
+/// **Taking back.** The sum of an event, [`DecimalSum::of`], remembers the largest scale, and a largest scale cannot be taken
+/// back. So what is multiplied ([`Multiply`]), as all is that
+/// [`FoldChanges`](crate::FoldChanges) folds, forgets it: such sums are a group, and print with as many digits as the
+/// value needs, 2.5 for 1.25 + 1.25. Multiply by 1 what you want to negate yourself: the sum of an event and its
+/// negation has the value zero, and is not [zero](IsZero::is_zero).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DecimalSum {
     units: i128,
-    scale: u8,
+    scale: Scale,
+}
+
+/// The largest scale of what was added; less than all of them if that is forgotten. ⊕ takes the greater.
+///
+/// On disk it is one byte, the scale or [`FORGOTTEN`], as it was when there were only scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", from = "u8")]
+struct Scale(Option<u8>);
+
+const FORGOTTEN: u8 = u8::MAX;
+
+impl From<Scale> for u8 {
+    fn from(Scale(scale): Scale) -> u8 {
+        scale.unwrap_or(FORGOTTEN)
+    }
+}
+
+impl From<u8> for Scale {
+    fn from(byte: u8) -> Scale {
+        Scale((byte != FORGOTTEN).then_some(byte))
+    }
 }
 
 impl DecimalSum {
     /// The sum of one value.
     #[inline]
     pub fn of(value: Decimal) -> DecimalSum {
-        DecimalSum { units: value.billionths(), scale: value.scale() }
+        DecimalSum { units: value.billionths(), scale: Scale(Some(value.scale())) }
     }
 
     /// The sum in billionths: units of 10⁻⁹.
@@ -116,23 +141,34 @@ impl DecimalSum {
         self.units
     }
 
-    /// The largest number of digits after the point among the values.
+    /// The largest number of digits after the point among the values; of what can be taken back, the digits
+    /// that the sum needs.
     #[inline]
     pub fn scale(self) -> u8 {
-        self.scale
+        self.scale.0.unwrap_or_else(|| needed(self.units))
     }
 
-    /// The sum, with the largest scale among the values.
+    /// The sum, with [`DecimalSum::scale`].
     #[inline]
     pub fn value(self) -> Decimal {
-        Decimal::from_billionths(self.units, self.scale)
+        Decimal::from_billionths(self.units, self.scale())
     }
+}
+
+/// The least number of digits after the point that so many billionths are written with.
+fn needed(units: i128) -> u8 {
+    let (mut units, mut scale) = (units, 9);
+    while scale > 0 && units % 10 == 0 {
+        units /= 10;
+        scale -= 1;
+    }
+    scale
 }
 
 impl IsZero for DecimalSum {
     #[inline]
     fn is_zero(&self) -> bool {
-        false
+        *self == DecimalSum::zero()
     }
 }
 
@@ -143,6 +179,35 @@ impl Semigroup for DecimalSum {
         self.scale = self.scale.max(rhs.scale);
     }
 }
+
+impl Monoid for DecimalSum {
+    #[inline]
+    fn zero() -> DecimalSum {
+        DecimalSum { units: 0, scale: Scale(None) }
+    }
+}
+
+impl Abelian for DecimalSum {
+    #[inline]
+    fn negate(&mut self) {
+        self.units = self.units.wrapping_neg();
+    }
+}
+
+macro_rules! multiply_decimal {
+    ($($times:ty),*) => { $(
+        impl Multiply<$times> for DecimalSum {
+            type Output = DecimalSum;
+            /// What comes out can be taken back.
+            #[inline]
+            fn multiply(self, times: &$times) -> DecimalSum {
+                DecimalSum { units: self.units.wrapping_mul(*times as i128), scale: Scale(None) }
+            }
+        }
+    )* };
+}
+
+multiply_decimal!(i32, i64, isize);
 
 impl Aggregate for DecimalSum {
     fn id() -> String {
@@ -164,12 +229,17 @@ mod tests {
 
     use super::*;
     use crate::aggregate::laws::check_laws;
+    use crate::batch::codec;
 
     #[test]
     fn laws_of_sums() {
         check_laws(&[Sum::of(0), Sum::of(-7), Sum::from(u64::MAX), Sum(i128::MAX), Sum(i128::MIN)]);
         let decimals = ["0", "0.00", "-1.5", "999999999999999.999999999", "1.50"];
-        check_laws(&decimals.map(|text| DecimalSum::of(text.parse().unwrap())));
+        let lasting = decimals.map(|text| DecimalSum::of(text.parse().unwrap()));
+        let taken_back = lasting.map(|sum| sum.multiply(&-3i64));
+        let mixed: Vec<_> =
+            lasting.into_iter().chain(taken_back).chain([DecimalSum::zero()]).collect();
+        check_laws(&mixed);
     }
 
     #[test]
@@ -191,7 +261,57 @@ mod tests {
         assert!(sum.is_zero() && sum == Sum::zero());
     }
 
+    #[test]
+    fn what_is_multiplied_can_be_taken_back() {
+        let of = |text: &str| DecimalSum::of(text.parse().unwrap());
+        let mut sum = of("1.25").multiply(&2isize);
+        assert_eq!((sum.value().to_string(), sum.scale()), ("2.5".to_owned(), 1));
+        sum.plus_equals(&of("0.000000001").multiply(&1i32));
+        assert_eq!(sum.value().to_string(), "2.500000001");
+        sum.plus_equals(&of("2.500000001").multiply(&-1i64));
+        assert!(sum.is_zero() && sum == DecimalSum::zero());
+        assert_eq!((sum.value().to_string(), sum.scale()), ("0".to_owned(), 0));
+        let mut back = of("7.0").multiply(&1i64);
+        back.negate();
+        back.plus_equals(&of("7").multiply(&1i64));
+        assert!(back.is_zero());
+        // A sum of events that is zero stays where it was: there were events.
+        assert!(!of("0").is_zero());
+    }
+
+    /// What earlier versions have sealed is read, and audits compare it by its bytes.
+    #[test]
+    fn sums_of_events_are_written_as_they_always_were() {
+        let sum = DecimalSum::of("-1.50".parse().unwrap());
+        let (mut before, mut now) = (Vec::new(), Vec::new());
+        codec::encode(&(-1_500_000_000i128, 2u8), &mut before).unwrap();
+        codec::encode(&sum, &mut now).unwrap();
+        assert_eq!(now, before);
+        assert_eq!(codec::decode::<DecimalSum>(&before).unwrap(), sum);
+        assert_eq!(size_of::<DecimalSum>(), 32);
+    }
+
     proptest! {
+        #[test]
+        fn laws_of_groups(values in proptest::collection::vec((any::<i64>(), -3i64..4), 1..20)) {
+            let of = |units: i64, times: i64| {
+                DecimalSum::of(Decimal::from_billionths(units.into(), 9)).multiply(&times)
+            };
+            let mut sum = DecimalSum::zero();
+            for (units, times) in &values {
+                sum.plus_equals(&of(*units, *times));
+            }
+            let expect: i128 = values.iter().map(|(units, times)| i128::from(*units) * i128::from(*times)).sum();
+            prop_assert_eq!(sum.billionths(), expect);
+            for (units, times) in values.iter().rev() {
+                let mut back = of(*units, *times);
+                back.negate();
+                prop_assert_eq!(back, of(*units, -times));
+                sum.plus_equals(&back);
+            }
+            prop_assert!(sum.is_zero());
+        }
+
         #[test]
         fn oracle_sum(values in proptest::collection::vec(any::<i64>(), 1..50)) {
             let mut sum = Sum::zero();
