@@ -216,6 +216,10 @@ impl Calendar {
         &self.name
     }
 
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// The local date at `time`. Times outside [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`] are clamped.
     pub fn day_of(&self, time: EventTime) -> Day {
         self.span_at(time).day

@@ -12,7 +12,7 @@ use super::input::{Input, Stream};
 use super::pending::Tail;
 use super::records::{Found, RECORD_MAX, Records, content};
 use super::row::{Refused, RowBlock};
-use super::time::parse_time;
+use super::time::TimeParser;
 use crate::time::EventTime;
 
 /// Columns may be selected repeatedly: so many bytes of one row at most.
@@ -31,6 +31,8 @@ pub struct CsvOptions {
     pub ahead_limit: i64,
     /// How the rows are written.
     pub format: Format,
+    /// How times are written, in both columns.
+    pub times: TimeParser,
     /// The byte between fields of CSV: a comma, unless it says otherwise.
     pub delimiter: u8,
     /// Where the columns of CSV have their names from: the header, unless it says otherwise.
@@ -83,6 +85,7 @@ impl CsvOptions {
             fields: Vec::new(),
             ahead_limit: AHEAD_LIMIT_MS,
             format: Format::Csv,
+            times: TimeParser::new(),
             delimiter: b',',
             names: ColumnNames::Header,
             comment: None,
@@ -457,7 +460,9 @@ impl CsvSource {
         if selected.sum::<usize>() > SELECTED_BYTES {
             return Err(format!("selected fields of more than {SELECTED_BYTES} bytes"));
         }
-        let time = parse_time(records.field(columns.time))
+        let times = &self.options.times;
+        let time = times
+            .parse(records.field(columns.time))
             .map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
         let reading = self.arrival(columns)?;
         let step = advance(self.clock, time, reading, now, self.options.ahead_limit)?;
@@ -472,7 +477,8 @@ impl CsvSource {
         };
         match self.records.field(column) {
             [] => Ok(Reading::Arrival(None)),
-            cell => parse_time(cell)
+            cell => (self.options.times)
+                .parse(cell)
                 .map(|arrival| Reading::Arrival(Some(arrival)))
                 .map_err(|refusal| format!("'{name}': {refusal}")),
         }

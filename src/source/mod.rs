@@ -6,7 +6,7 @@
 //! same rows are accepted, and days close at the same row, whatever the number of workers.
 //!
 //! - [`Row`]: a row as the function that makes an event of it sees it
-//! - [`parse_time`]: the times that a cell may hold
+//! - [`TimeParser`]: the times that a cell may hold
 //! - [`Input`]: files, gzip, standard input
 //! - [`Format`]: CSV, or JSON lines with the feature `json`
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
@@ -46,4 +46,4 @@ pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
 pub(crate) use row::RowBlock;
 pub use row::{Refused, Row};
-pub use time::{TimeRefusal, parse_time};
+pub use time::{AmbiguousTime, TimeFormatError, TimeParser, TimeRefusal, parse_time};

@@ -34,8 +34,8 @@ fn a_file_that_has_grown() {
         "\u{FEFF}t,v\n1,a\n",
         "\u{FEFF},b\n2,\"\n\"\n3,c\n",
         &[
-            "3 ! 't': not a time; expected RFC 3339 with an offset such as 2013-01-01T10:59:00Z or an \
-         integer since 1970",
+            "3 ! 't': not a time; expected RFC 3339 with an offset such as 2013-01-01T10:59:00Z or a \
+         number since 1970",
             "4 2000 \n",
             "6 3000 c",
         ],
