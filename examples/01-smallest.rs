@@ -22,7 +22,7 @@ fn main() -> Result<(), String> {
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
             // A view: of each event its time, its key, and an aggregate. It keeps one for each day and key.
-            let mut by_shop = orders
+            let by_shop = orders
                 .to_stream(scope)
                 .fold_days(
                     View::new("by-shop").expect("a name that can name a folder"),

@@ -52,7 +52,7 @@ fn main() -> Result<(), String> {
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
             let view = View::new("silence").expect("a name that can name a folder");
-            let mut hours = beats
+            let hours = beats
                 .to_stream(scope)
                 .fold_days(view, &Archive::in_memory(), |&(time, sensor)| {
                     Some((time, sensor, Hours::of(time)))

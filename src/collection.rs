@@ -68,7 +68,7 @@ pub trait FoldChanges<'scope, E, R> {
     ///     let mut queries = InputHandle::<Moment, _>::new();
     ///     worker.dataflow(|scope| {
     ///         let view = View::new("turnover").unwrap();
-    ///         let mut turnover = orders
+    ///         let turnover = orders
     ///             .to_collection(scope)
     ///             .fold_days(view, &Archive::in_memory(), |&(time, cents)| {
     ///                 Some((time, 0u64, (Count::one(), Sum::from(cents))))

@@ -36,6 +36,9 @@ pub trait FoldDays<'scope, E> {
     /// Guarantee: each event is in exactly one term of each answer, whenever its day is sealed.
     /// A day closes when the frontier's floor passes its end and grace; when the stream ends, every
     /// day that holds events closes.
+    /// An event whose time no calendar can place, outside [`EVENT_TIME_MIN`](crate::time::EVENT_TIME_MIN)
+    /// to [`EVENT_TIME_MAX`](crate::time::EVENT_TIME_MAX), is refused: it is in no answer, and counted in
+    /// [`ViewNumbers::refused`] and in the certificates of answers.
     ///
     /// # Errors
     /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same.
@@ -86,31 +89,33 @@ pub struct DayView<'scope, K: Key, A: Aggregate> {
     rows: StreamVec<'scope, Moment, Row<K, A>>,
     progress: StreamVec<'scope, Moment, ()>,
     state: Shared<K, A>,
-    measures: Vec<Box<MeasureFn<A>>>,
+    measures: Vec<Rc<MeasureFn<A>>>,
 }
 
 impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
-    /// one added has place 0.
+    /// one added has place 0. Add them before [`DayView::serve`].
     #[must_use]
     pub fn measure(
         mut self,
         measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
     ) -> Self {
-        self.measures.push(Box::new(measure));
+        self.measures.push(Rc::new(measure));
         self
     }
 
     /// Joins a stream of queries with the view. Each query is answered on the worker that asked it, as
     /// of its own moment, as soon as all events up to that moment are in.
     ///
+    /// It may be called several times; all streams of queries have the measures that were added before.
+    /// A query by a measure that the view does not have is answered with [`Answer::error`].
+    ///
     /// A query stream that lags holds the deltas of later ticks in memory: advance its input.
     pub fn serve(
-        &mut self,
+        &self,
         queries: StreamVec<'scope, Moment, Query<K>>,
     ) -> StreamVec<'scope, Moment, Answer<K, A>> {
-        let measures = Rc::new(std::mem::take(&mut self.measures));
-        serve(queries, self.progress.clone(), &self.state, measures)
+        serve(queries, self.progress.clone(), &self.state, Rc::new(self.measures.clone()))
     }
 
     /// The view's changes, tick by tick, as a differential collection of `(day, key)` whose diffs are
@@ -234,6 +239,9 @@ pub struct ViewNumbers {
     /// Events of the whole view that came late since the program started, as far as this worker has
     /// heard.
     pub late: u64,
+    /// Events of the whole view that were refused since the program started, by the source or because no
+    /// calendar can place their times, as far as this worker has heard.
+    pub refused: u64,
 }
 
 impl ViewNumbers {
@@ -250,6 +258,7 @@ impl ViewNumbers {
             deltas: self.deltas.max(other.deltas),
             closed: self.closed.max(other.closed),
             late: self.late.max(other.late),
+            refused: self.refused.max(other.refused),
         }
     }
 }
@@ -298,5 +307,90 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
         if let Some(sealing) = &state.sealing {
             sealing.activate();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use timely::dataflow::InputHandle;
+    use timely::dataflow::operators::{Inspect, ToStream};
+
+    use super::*;
+    use crate::aggregate::Max;
+    use crate::serve::QueryError;
+    use crate::time::{DayRange, EVENT_TIME_MAX};
+
+    type Found = (u64, Vec<u64>, Option<QueryError>, u64);
+
+    /// The answers, by number, of two streams of queries to one view of these events: time, key, number.
+    fn answers(
+        events: Vec<(EventTime, u64, &'static str)>,
+        queries: [Query<u64>; 2],
+    ) -> [Vec<Found>; 2] {
+        let found = [(); 2].map(|()| Arc::new(Mutex::new(Vec::new())));
+        let keep = found.clone();
+        timely::execute_directly(move |worker| {
+            let mut asking = InputHandle::<Moment, _>::new();
+            let mut again = InputHandle::<Moment, _>::new();
+            worker.dataflow(|scope| {
+                let view = View::new("v").unwrap();
+                let state = |number: &str| Max(number.parse::<Decimal>().unwrap());
+                let folded = events
+                    .to_stream(scope)
+                    .fold_days(view, &Archive::in_memory(), move |&(time, key, number)| {
+                        Some((time, key, state(number)))
+                    })
+                    .unwrap()
+                    .measure(|Max(number)| Some(*number));
+                for (asking, keep) in [&mut asking, &mut again].into_iter().zip(keep) {
+                    folded.serve(asking.to_stream(scope)).inspect(move |answer| {
+                        let keys = answer.items.iter().filter_map(|item| item.key).collect();
+                        let refused = answer.certificate.refused;
+                        let found = (answer.id, keys, answer.error.clone(), refused);
+                        keep.lock().unwrap().push(found);
+                    });
+                }
+            });
+            let [first, second] = queries;
+            asking.send(first);
+            again.send(second);
+        });
+        found.map(|found| std::mem::take(&mut *found.lock().unwrap()))
+    }
+
+    #[test]
+    fn regression_measures_are_shared_by_all_streams_of_queries() {
+        let events = vec![(0, 1, "1"), (0, 2, "3"), (0, 3, "2")];
+        let top = |id| Query::top(2, 0, DayRange::ALL).id(id);
+        let expect = |id| vec![(id, vec![2, 3], None, 0)];
+        assert_eq!(answers(events, [top(1), top(2)]), [expect(1), expect(2)]);
+    }
+
+    #[test]
+    fn regression_a_measure_that_is_not_there_is_an_error() {
+        let queries = [7, 0].map(|place| Query::top(2, place, DayRange::ALL));
+        let error = QueryError::NoMeasure { measure: 7, measures: 1 };
+        assert!(error.to_string().contains("has no measure 7: it has 1"), "{error}");
+        let [wrong, right] = answers(vec![(0, 1, "1")], queries);
+        assert_eq!(wrong, [(0, vec![], Some(error), 0)]);
+        assert_eq!(right, [(0, vec![1], None, 0)]);
+    }
+
+    #[test]
+    fn regression_keys_with_equal_values_are_in_order_of_key_however_they_were_written() {
+        let events = vec![(0, 1, "1.5"), (0, 2, "1.50"), (0, 3, "1.500"), (0, 4, "1.5")];
+        let top = |n| Query::top(n, 0, DayRange::ALL);
+        let [two, all] = answers(events, [top(2), top(9)]);
+        assert_eq!((&two[0].1[..], &all[0].1[..]), (&[1, 2][..], &[1, 2, 3, 4][..]));
+    }
+
+    #[test]
+    fn regression_an_event_beyond_the_calendar_is_refused_and_told() {
+        let events = vec![(0, 1, "1"), (EVENT_TIME_MAX + 1, 2, "1"), (EventTime::MIN, 3, "1")];
+        let all = Query::keys(crate::key::KeyRange::all(), DayRange::ALL);
+        let [found, _] = answers(events, [all.clone(), all]);
+        assert_eq!(found, [(0, vec![1], None, 2)]);
     }
 }

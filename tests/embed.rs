@@ -19,7 +19,7 @@ fn a_dataflow_of_ones_own() {
         let probe = ProbeHandle::new();
         worker.dataflow(|scope| {
             let stream = events.to_stream(scope);
-            let mut visits = stream
+            let visits = stream
                 .fold_days(view, &archive, |&(time, page, ms): &(i64, u64, i64)| {
                     Some((time, page, (Count::one(), Sum::of(ms), Max(ms))))
                 })

@@ -120,7 +120,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
         let mut asking = InputHandle::<Moment, _>::new();
         let probe = ProbeHandle::new();
         let status = worker.dataflow(|scope| {
-            let mut folded = events
+            let folded = events
                 .to_stream(scope)
                 .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
                     Some((time, key, stats(value)))

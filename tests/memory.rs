@@ -83,7 +83,7 @@ fn measured(days: u64) {
         let answered = std::rc::Rc::new(std::cell::Cell::new(0));
         let last = std::rc::Rc::clone(&answered);
         let status = worker.dataflow(|scope| {
-            let mut folded = events
+            let folded = events
                 .to_stream(scope)
                 .fold_days(view.clone(), &archive, |&(time, key): &(EventTime, u64)| {
                     let value = key as i64;

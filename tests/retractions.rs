@@ -132,7 +132,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
             let events = events.to_collection(scope);
             // In a place of its own within the scope.
             scope.clone().region(|region| {
-                let mut folded = events
+                let folded = events
                     .enter_region(region)
                     .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
                         Some((time, key, (Count::one(), Sum::from(value))))

@@ -125,7 +125,7 @@ fn run(
         let mut asking = InputHandle::<Moment, _>::new();
         let probe = ProbeHandle::new();
         let status = worker.dataflow(|scope| {
-            let mut folded = events
+            let folded = events
                 .to_stream(scope)
                 .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
                     Some((time, key, (Count::one(), Sum::of(value))))

@@ -47,7 +47,7 @@ fn standing(archive: &Archive, view: &View) {
         let probe = ProbeHandle::new();
         let answers: Rc<RefCell<Vec<Answer<String, Stats>>>> = Rc::default();
         let status = worker.dataflow(|scope| {
-            let mut folded = events
+            let folded = events
                 .to_stream(scope)
                 .fold_days(view.clone(), &archive, |(time, key, value): &Event| {
                     Some((*time, key.clone(), one(*value)))

@@ -50,7 +50,7 @@ impl Graph {
                 Some((time, key, (Count::one(), Sum::from(value), Max(value))))
             };
             let events = events.to_stream(scope);
-            let mut folded = events.fold_days(view.clone(), archive, stats).unwrap();
+            let folded = events.fold_days(view.clone(), archive, stats).unwrap();
             folded.progress().probe_with(&probe);
             let answered = Rc::clone(&answer);
             let answers = folded.serve(queries.to_stream(scope));

@@ -81,7 +81,7 @@ pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
             };
             let events = events.to_stream(scope);
             let archive = Archive::in_memory();
-            let mut folded = events.fold_days(view.clone(), &archive, event).unwrap();
+            let folded = events.fold_days(view.clone(), &archive, event).unwrap();
             folded.progress().probe_with(&probe);
             let answered = Rc::clone(&answer);
             let answers = folded.serve(queries.to_stream(scope));

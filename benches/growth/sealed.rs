@@ -33,7 +33,7 @@ pub(crate) fn run(days: u64) -> Measured {
         let status = worker.dataflow(|scope| {
             let events = events.to_stream(scope);
             let event = |&(time, key, value): &Event| Some((time, key, stats(value)));
-            let mut folded = events.fold_days(view.clone(), &archive, event).unwrap();
+            let folded = events.fold_days(view.clone(), &archive, event).unwrap();
             folded.progress().probe_with(&probe);
             let answered = Rc::clone(&answer);
             let answers = folded.serve(queries.to_stream(scope));

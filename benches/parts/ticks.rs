@@ -49,7 +49,7 @@ impl Small {
                 Some((time, key, (Count::one(), Sum::from(value), Max(value))))
             };
             let events = events.to_stream(scope);
-            let mut folded: DayView<u64, State> =
+            let folded: DayView<u64, State> =
                 events.fold_days(view.clone(), &Archive::in_memory(), stats).unwrap();
             folded.progress().probe_with(&probe);
             let answered = Rc::clone(&answer);

@@ -266,6 +266,7 @@ mod tests {
             id: 0,
             certificate,
             items: vec![Item { day: None, key: None, revision: None, parts }],
+            error: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,38 @@ pub struct Answer<K: Key, A: Aggregate> {
     pub certificate: Certificate,
     /// The values, in the order of the query's [`Shape`]. Nothing was found: no items.
     pub items: Vec<Item<K, A>>,
+    /// Why the query cannot be answered; there are no items then. The handle of an engine refuses such a
+    /// query before it is asked, so its answers never have an error.
+    pub error: Option<QueryError>,
+}
+
+/// Why a view cannot answer a query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The view has no measure at this place to rank keys by.
+    #[error(
+        "the view has no measure {measure}: it has {measures}, and the first one is number 0; add measures \
+         with DayView::measure before serving"
+    )]
+    NoMeasure {
+        /// The place that was asked for.
+        measure: u32,
+        /// How many measures the view has.
+        measures: usize,
+    },
+}
+
+impl QueryError {
+    /// What is wrong with a query of this shape to a view of so many measures.
+    pub(crate) fn of(shape: Shape, measures: usize) -> Option<QueryError> {
+        match shape {
+            Shape::Top { measure, .. } if measure as usize >= measures => {
+                Some(QueryError::NoMeasure { measure, measures })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl<K: Key, A: Aggregate> Answer<K, A> {
@@ -147,6 +180,10 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
         Gather { shape, items: BTreeMap::new() }
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
     pub(crate) fn add(&mut self, day: Day, key: &K, layer: Layer, aggregate: &A) {
         let (day, key) = match self.shape {
             Shape::Total => (None, None),
@@ -172,14 +209,14 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
     }
 
     /// The items of the whole answer, without those that are zero: differential would not list them.
-    pub(crate) fn finish(self, measures: &[Box<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+    pub(crate) fn finish(self, measures: &[Rc<MeasureFn<A>>]) -> Vec<Item<K, A>> {
         let mut items = self.partial(measures);
         items.retain(|item| !item.parts.is_zero());
         items
     }
 
     /// The items of one worker, in the order of the shape. Zeros stay where other workers may have more.
-    pub(crate) fn partial(self, measures: &[Box<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+    pub(crate) fn partial(self, measures: &[Rc<MeasureFn<A>>]) -> Vec<Item<K, A>> {
         let items = self.items.into_iter().map(|((day, key), (revision, parts))| Item {
             day,
             key,
@@ -187,12 +224,14 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
             parts,
         });
         let Shape::Top { n, measure } = self.shape else { return items.collect() };
-        let measure = measures.get(measure as usize);
-        let mut ranked: Vec<(Option<Decimal>, Item<K, A>)> = items
+        // Without the measure there is no ranking: the answer carries the error.
+        let Some(measure) = measures.get(measure as usize) else { return Vec::new() };
+        let mut ranked: Vec<(Option<i128>, Item<K, A>)> = items
             .filter_map(|item| {
                 // All of a key is on one worker, and a key that is zero takes no place of another one.
                 let merged = item.parts.merged().filter(|merged| !merged.is_zero())?;
-                Some((measure.and_then(|measure| measure(&merged)), item))
+                // By value: 1.5 and 1.50 are equal, however they were written.
+                Some((measure(&merged).map(Decimal::billionths), item))
             })
             .collect();
         // Stable: keys with equal values stay in order of key.

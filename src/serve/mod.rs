@@ -8,7 +8,7 @@ mod answer;
 mod operator;
 mod query;
 
-pub use answer::{Answer, Certificate, Item, MeasureFn, Parts};
+pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
 pub(crate) use operator::serve;
 pub use query::{Keys, Query, Shape};
 

@@ -47,10 +47,10 @@ pub enum Shape {
     /// One value for each day and key. In order of day, then key.
     ByDayAndKey,
     /// The `n` keys with the greatest value of a measure, days combined; greatest first, keys with
-    /// equal values in order of key. Keys without a value come last.
+    /// equal values (1.5 equals 1.50) in order of key. Keys without a value come last.
     ///
-    /// With a measure that the view does not have, no key has a value: [`DayView::serve`](crate::DayView::serve)
-    /// answers with the first `n` keys in order of key. The handle of an engine refuses such a query.
+    /// A measure that the view does not have is an error: [`DayView::serve`](crate::DayView::serve) answers
+    /// with [`Answer::error`](crate::serve::Answer::error), the handle of an engine refuses such a query.
     Top {
         /// How many keys.
         n: u32,

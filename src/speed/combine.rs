@@ -14,7 +14,7 @@ use super::exchange::{Addressed, to_each};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, PARTITIONS, owner, partition};
 use crate::moment::Moment;
-use crate::time::{Day, DayFinder, EventTime};
+use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use crate::view::View;
 
 /// Numbers that a certificate carries besides the view's own: they flow with the events.
@@ -128,6 +128,11 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
     #[inline]
     pub(crate) fn add(&mut self, time: EventTime, key: K, aggregate: A) {
+        if !(EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
+            // No calendar can place it; on the last day of one it would be something that nobody said.
+            self.counts.refused += 1;
+            return;
+        }
         let day = self.finder.day_of(time);
         let closing = day.max(self.first_open);
         if self.replaying && Some(closing) <= self.sealed {
@@ -350,6 +355,18 @@ mod tests {
                 assert_eq!(owners, seen.into_keys().collect());
             }
         }
+    }
+
+    #[test]
+    fn regression_events_beyond_the_calendar_are_refused_and_counted() {
+        let mut combiner = Combiner::new(view(), None, 1);
+        combiner.begin(EventTime::MIN);
+        let times = [EVENT_TIME_MIN, EVENT_TIME_MAX, EVENT_TIME_MIN - 1, EVENT_TIME_MAX + 1];
+        for time in times.into_iter().chain([EventTime::MIN, EventTime::MAX]) {
+            combiner.add(time, 7, Count::one());
+        }
+        let (shares, counts) = combiner.take();
+        assert_eq!((shares.flatten().count(), counts), (2, Counts { late: 0, refused: 4 }));
     }
 
     #[test]

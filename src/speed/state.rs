@@ -346,6 +346,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             deltas: self.deltas.len(),
             closed: self.closed(),
             late: self.counts(everything).late,
+            refused: self.counts(everything).refused,
         }
     }
 

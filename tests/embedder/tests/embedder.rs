@@ -40,7 +40,7 @@ fn a_stream_in_a_dataflow_of_ones_own() {
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
             let view = View::new("loads").unwrap();
-            let mut loads = flights
+            let loads = flights
                 .to_stream(scope)
                 .fold_days(
                     view,
@@ -66,7 +66,7 @@ fn a_collection_whose_events_are_taken_back() {
         let mut flights = InputSession::<Moment, (i64, Route, Load), isize>::new();
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
-            let mut loads = flights
+            let loads = flights
                 .to_collection(scope)
                 .fold_days(
                     View::new("loads").unwrap(),
