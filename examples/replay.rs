@@ -18,14 +18,16 @@ mod refused;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::{failed, input, say};
 use dayfold::Engine;
-use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles};
+use dayfold::aggregate::{
+    Count, Decimal, DecimalError, Distinct, Max, Maybe, Mean, Min, Quantiles,
+};
 use dayfold::engine::{EngineError, Measures, Resume, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
@@ -57,16 +59,19 @@ struct Event {
 
 impl Event {
     /// Reads the selected fields, which are those of the key, the values and the distinct columns.
-    fn parse(row: &Row<'_>, keys: usize, values: &[String], width: usize) -> Result<Event, String> {
-        let number = |(at, name): (usize, &String)| match row.field(keys + at) {
-            [] => Ok(None),
-            cell => Decimal::parse(cell).map(Some).map_err(|error| format!("'{name}': {error}")),
+    fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, String> {
+        let (keys, numbers) = (options.key.len(), options.value.len());
+        let number = |(at, name): (usize, &String)| {
+            values
+                .read(row.field(keys + at), options.bad_value_is_null())
+                .map_err(|error| format!("'{name}': {error}"))
         };
+        let distinct = keys + numbers..keys + numbers + options.distinct.len();
         Ok(Event {
             time: row.time(),
             key: (0..keys).map(|at| row.field(at).to_vec()).collect(),
-            values: values.iter().enumerate().map(number).collect::<Result<_, _>>()?,
-            distinct: (keys + values.len()..width).map(|at| row.field(at).to_vec()).collect(),
+            values: options.value.iter().enumerate().map(number).collect::<Result<_, _>>()?,
+            distinct: distinct.map(|at| row.field(at).to_vec()).collect(),
         })
     }
 
@@ -82,6 +87,45 @@ impl Event {
 
 /// The name under which the data folder keeps that of the file.
 const FILE: &str = "replay";
+
+/// What was done to values that this process has read, in this run.
+#[derive(Default)]
+struct Values {
+    rounded: AtomicU64,
+    nulls: AtomicU64,
+}
+
+impl Values {
+    /// The number in a cell, if there is one.
+    fn read(&self, cell: &[u8], bad_is_null: bool) -> Result<Option<Decimal>, DecimalError> {
+        if cell.is_empty() {
+            return Ok(None);
+        }
+        match Decimal::parse_rounded(cell) {
+            Ok(number) => {
+                self.rounded.fetch_add(u64::from(!number.is_exact), Ordering::Relaxed);
+                Ok(Some(number.value))
+            }
+            Err(_) if bad_is_null => {
+                self.nulls.fetch_add(1, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What there is to say of them.
+    fn said(&self) -> Option<String> {
+        let counts = [
+            (&self.rounded, "values rounded to 9 digits after the point"),
+            (&self.nulls, "values that are no numbers left out"),
+        ];
+        let said = counts.map(|(count, what)| (count.load(Ordering::Relaxed), what));
+        let said = said.iter().filter(|(count, _)| *count > 0);
+        let said: Vec<String> = said.map(|(count, what)| format!("{count} {what}")).collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
+}
 
 /// What opening the source, keeping refused rows and the summary share.
 #[derive(Default)]
@@ -100,14 +144,25 @@ fn run(options: Options) -> Result<(), EngineError> {
     let options = Arc::new(options);
     let interrupted = common::interrupted();
     let session = Arc::new(Mutex::new(Session::default()));
-    let (engine, view) = build(&options, &session)?;
+    let values = Arc::new(Values::default());
+    let (engine, view) = build(&options, &session, &values)?;
     let started = Instant::now();
     let running = common::start(engine, options.workers.cluster()?, &interrupted)
         .map_err(|error| explain(error, &options))?;
     if !options.workers.is_first() {
-        return common::follow(running, &interrupted);
+        let followed = common::follow(running, &interrupted);
+        if let Some(values) = values.said() {
+            say(format_args!("{values} in this process"));
+        }
+        return followed;
     }
-    let work = Work { options: &options, view, running: &running, interrupted: &interrupted };
+    let work = Work {
+        options: &options,
+        view,
+        running: &running,
+        interrupted: &interrupted,
+        values: &values,
+    };
     let result = work.watch(&session).and_then(|()| work.report(&session, started));
     if let Err(error) = &result {
         // Refused rows that were written are kept, whatever happened.
@@ -122,6 +177,7 @@ fn run(options: Options) -> Result<(), EngineError> {
 fn build(
     options: &Arc<Options>,
     session: &Arc<Mutex<Session>>,
+    values: &Arc<Values>,
 ) -> Result<(Engine<Event>, ViewHandle<Key, Stats>), EngineError> {
     let mut engine = Engine::new();
     if let Some(folder) = &options.data {
@@ -135,8 +191,7 @@ fn build(
         Some((event.time, event.key.clone(), event.stats()))
     });
     let (opening, to_open) = (Arc::clone(options), Arc::clone(session));
-    let parsing = Arc::clone(options);
-    let width = options.key.len() + options.value.len() + options.distinct.len();
+    let (parsing, values) = (Arc::clone(options), Arc::clone(values));
     let engine = engine.csv(
         move |resume| {
             // Opening may wait for input, with nothing locked.
@@ -144,7 +199,7 @@ fn build(
             *lock(&to_open) = opened;
             Ok(Some(source))
         },
-        move |row| Event::parse(row, parsing.key.len(), &parsing.value, width),
+        move |row| Event::parse(row, &parsing, &values),
     );
     let (strict, keeping) = (options.strict, Arc::clone(session));
     let engine = engine.refused(move |refused| keep(refused, strict, &mut lock(&keeping)));
@@ -177,8 +232,8 @@ fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), 
         false => Input::file(&options.file),
     };
     let source = match resume.consumed() {
-        Some(consumed) => CsvSource::resume_after(file, options.source(), consumed)?,
-        None => CsvSource::open(file, options.source())?,
+        Some(consumed) => CsvSource::resume_after(file, options.source()?, consumed)?,
+        None => CsvSource::open(file, options.source()?)?,
     };
     let path = match (&options.refused, store) {
         (Some(path), _) => path.clone(),
@@ -233,6 +288,7 @@ struct Work<'a> {
     view: ViewHandle<Key, Stats>,
     running: &'a Running,
     interrupted: &'a AtomicBool,
+    values: &'a Values,
 }
 
 impl Work<'_> {
@@ -293,8 +349,9 @@ impl Work<'_> {
         };
         // Which of the earlier rows came late is in the folder's revisions, not in a count.
         let since = if session.goes_on { " in this run" } else { "" };
+        let values = self.values.said().map_or(String::new(), |said| format!(", {said}{since}"));
         say(format_args!(
-            "{accepted} rows accepted, {refused} refused{kept}, {} days, {} late{since}; {now}, {}",
+            "{accepted} rows accepted, {refused} refused{kept}, {} days, {} late{since}{values}; {now}, {}",
             days.items.len(),
             days.certificate.late,
             self.options.workers.describe(),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dayfold::engine::EngineError;
-use dayfold::source::CsvOptions;
 #[cfg(feature = "json")]
 use dayfold::source::Format;
-use dayfold::time::parse_duration;
+use dayfold::source::{AmbiguousTime, CsvOptions, TimeParser};
+use dayfold::time::{Calendar, parse_duration};
 use dayfold::view::View;
 
 use crate::common::{Workers, input};
@@ -32,7 +32,8 @@ pub(crate) struct Options {
     /// A .csv or .csv.gz file, or - for standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The column that says when it happened: RFC 3339 with an offset, or an integer since 1970.
+    /// The column that says when it happened: RFC 3339 with an offset, a number since 1970 (seconds, milliseconds,
+    /// microseconds or nanoseconds, by its size), or a date alone, which is its midnight in --zone.
     #[arg(long, value_name = "COL")]
     pub(crate) time: String,
     /// The columns to group by.
@@ -41,9 +42,27 @@ pub(crate) struct Options {
     /// The column that says when a row arrived; without one, the largest event time is the clock.
     #[arg(long, value_name = "COL")]
     pub(crate) arrival: Option<String>,
-    /// Columns of numbers.
+    /// How times are written, in --time and --arrival, if they are written in another way: as in strptime, with the
+    /// conversions of the Rust library jiff, such as '%d/%b/%Y:%H:%M:%S %z'.
+    #[arg(long, value_name = "FORMAT")]
+    time_format: Option<String>,
+    /// The zone of local times, which have no offset, and of dates alone.
+    #[arg(long, value_name = "IANA")]
+    time_zone: Option<String>,
+    /// What a local time means that comes twice, when clocks go back; without this, it is refused.
+    #[arg(long, value_parser = ["earlier", "later", "refuse"], requires = "time_zone")]
+    fold: Option<String>,
+    /// What a local time means that does not come, when clocks go forward; without this, it is refused.
+    #[arg(long, value_parser = ["earlier", "later", "refuse"], requires = "time_zone")]
+    gap: Option<String>,
+    /// Columns of numbers. Digits beyond 9 after the point are rounded, half to even, and the summary says how many numbers
+    /// were.
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     pub(crate) value: Vec<String>,
+    /// What becomes of a row with a value that is no number: it is refused, or the value is as if the cell were
+    /// empty, and the summary says how many there were.
+    #[arg(long, value_parser = ["refuse", "null"], default_value = "refuse")]
+    bad_value: String,
     /// Columns whose different values are counted.
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     pub(crate) distinct: Vec<String>,
@@ -136,6 +155,7 @@ impl Options {
         let grace =
             parse_duration(&self.grace).map_err(|error| input(format_args!("--grace: {error}")))?;
         let zone_error = |error| input(format_args!("--zone: {error}"));
+        self.times()?;
         let view = self.named(View::new("replay").map_err(input)?);
         let view = view.zone(&self.zone).map_err(zone_error)?.grace_ms(grace).map_err(input)?;
         Ok(view.defined_as(&self.definition()))
@@ -169,25 +189,70 @@ impl Options {
         if let Some(arrival) = &self.arrival {
             words.push_str(&format!(" --arrival {arrival:?}"));
         }
+        let times = [
+            ("--time-format", &self.time_format),
+            ("--time-zone", &self.time_zone),
+            ("--fold", &self.fold),
+            ("--gap", &self.gap),
+        ];
+        for (option, value) in times {
+            if let Some(value) = value {
+                words.push_str(&format!(" {option} {value:?}"));
+            }
+        }
         let lists =
             [("--key", &self.key), ("--value", &self.value), ("--distinct", &self.distinct)];
         for (option, columns) in lists.into_iter().filter(|(_, columns)| !columns.is_empty()) {
             let columns: Vec<String> = columns.iter().map(|name| format!("{name:?}")).collect();
             words.push_str(&format!(" {option} {}", columns.join(",")));
         }
+        if self.bad_value_is_null() {
+            words.push_str(" --bad-value null");
+        }
         words
     }
 
     /// The columns to read: those of the key, the values, and those that are counted.
-    pub(crate) fn source(&self) -> CsvOptions {
+    pub(crate) fn source(&self) -> Result<CsvOptions, EngineError> {
         let fields = [&self.key, &self.value, &self.distinct].into_iter().flatten().cloned();
-        CsvOptions {
+        Ok(CsvOptions {
             arrival: self.arrival.clone(),
             fields: fields.collect(),
             #[cfg(feature = "json")]
             format: if self.is_json() { Format::JsonLines } else { Format::Csv },
+            times: self.times()?,
             ..CsvOptions::new(&self.time)
+        })
+    }
+
+    /// How times are written.
+    fn times(&self) -> Result<TimeParser, EngineError> {
+        let calendar = |option: &str, name: &str| {
+            Calendar::new(name).map_err(|error| input(format_args!("{option}: {error}")))
+        };
+        let choice = |chosen: &Option<String>| match chosen.as_deref() {
+            Some("earlier") => AmbiguousTime::Earlier,
+            Some("later") => AmbiguousTime::Later,
+            _ => AmbiguousTime::Refuse,
+        };
+        let times = match &self.time_zone {
+            Some(zone) => {
+                let zone = calendar("--time-zone", zone)?;
+                TimeParser::new().local(&zone, choice(&self.fold), choice(&self.gap))
+            }
+            None => TimeParser::new().dates_in(&calendar("--zone", &self.zone)?),
+        };
+        match &self.time_format {
+            Some(format) => {
+                times.format(format).map_err(|error| input(format_args!("--time-format: {error}")))
+            }
+            None => Ok(times),
         }
+    }
+
+    /// Whether a value that is no number is as if its cell were empty.
+    pub(crate) fn bad_value_is_null(&self) -> bool {
+        self.bad_value == "null"
     }
 }
 
