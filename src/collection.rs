@@ -30,7 +30,8 @@ pub trait FoldChanges<'scope, E, R> {
     /// Not checked: that what is taken back was there. The value may go below zero.
     ///
     /// The aggregate has to be one that can be taken back: [`Count`](crate::aggregate::Count),
-    /// [`Sum`](crate::aggregate::Sum), tuples and vectors of these, or your own with [`Abelian`] and
+    /// [`Sum`](crate::aggregate::Sum), [`DecimalSum`](crate::aggregate::DecimalSum),
+    /// [`Mean`](crate::aggregate::Mean), tuples and vectors of these, or your own with [`Abelian`] and
     /// [`Multiply`]. A greatest value cannot be taken back, and does not compile:
     ///
     /// ```compile_fail,E0277

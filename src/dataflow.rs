@@ -393,4 +393,48 @@ mod tests {
         let [found, _] = answers(events, [all.clone(), all]);
         assert_eq!(found, [(0, vec![1], None, 2)]);
     }
+
+    #[test]
+    fn decimals_of_a_collection_are_taken_back() {
+        use differential_dataflow::input::InputSession;
+
+        use crate::FoldChanges;
+        use crate::aggregate::{DecimalSum, Mean};
+
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&found);
+        timely::execute_directly(move |worker| {
+            let mut prices = InputSession::<Moment, (u64, &str), isize>::new();
+            let mut asking = InputHandle::<Moment, _>::new();
+            worker.dataflow(|scope| {
+                let of = |&(key, price): &(u64, &str)| {
+                    let price = price.parse().unwrap();
+                    Some((0, key, (DecimalSum::of(price), Mean::of(price))))
+                };
+                let view = View::new("prices").unwrap();
+                let folded = prices.to_collection(scope);
+                let folded = folded.fold_days(view, &Archive::in_memory(), of).unwrap();
+                folded.serve(asking.to_stream(scope)).inspect(move |answer| {
+                    let texts = answer.items.iter().filter_map(|item| {
+                        let (sum, mean) = item.parts.merged()?;
+                        Some((item.key?, sum.value().to_string(), mean.to_string_with(3)))
+                    });
+                    keep.lock().unwrap().extend(texts);
+                });
+            });
+            for (key, price) in [(1, "1.25"), (1, "2.50"), (2, "3.10"), (3, "0.00")] {
+                prices.insert((key, price));
+            }
+            // The first day is sealed when its prices are taken back.
+            prices.advance_to(Moment::new(200_000_000, 1));
+            prices.remove((1, "1.25"));
+            prices.remove((2, "3.10"));
+            prices.flush();
+            asking.advance_to(Moment::new(200_000_000, 1));
+            asking.send(Query::keys(crate::key::KeyRange::all(), DayRange::ALL));
+        });
+        let expect = [(1, "2.5", "2.500"), (3, "0", "0.000")];
+        let expect = expect.map(|(key, sum, mean)| (key, sum.to_owned(), mean.to_owned()));
+        assert_eq!(*found.lock().unwrap(), expect);
+    }
 }

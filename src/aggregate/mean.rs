@@ -124,7 +124,8 @@ impl Aggregate for Mean {
     fn shape() -> Shape {
         let (sum, count) = (additive(Kind::Decimal), additive(Kind::Integer));
         let named = |name: &str, measure| Measure { name: name.to_owned(), ..measure };
-        let mean = Measure::new("", Kind::Decimal);
+        // Values that were taken back may leave no number of them.
+        let mean = Measure::new("", Kind::Decimal).nullable();
         Shape::of("mean", [mean, named("sum", sum), named("count", count)])
     }
 
