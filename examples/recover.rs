@@ -283,7 +283,8 @@ fn cut_and_restored(options: &Options, folder: &Path) -> Result<(), EngineError>
     println!("5. A log that has lost its end");
     let copy = folder.with_extension("backup");
     let copied = store::backup(folder, &copy).map_err(failed)?;
-    println!("   the folder is copied: {} files, {} MB", copied.files, copied.bytes / 1_000_000);
+    say(format_args!("   {} files, {} bytes", copied.files, copied.bytes));
+    check(copied.parts == 1, "the folder is copied, as it could be while it is in use")?;
     remove_longest(&folder.join("part-0/log/commits")).map_err(failed)?;
     let report = store::inspect(&Disk, folder)?;
     let lost = log::prove(&Disk, &report);
