@@ -32,7 +32,7 @@ pub(crate) fn file() -> Vec<u8> {
         let line = match row % REFUSED_EVERY {
             0 if row > 0 => match row / REFUSED_EVERY % 5 {
                 0 => format!("soon,{seen},k{key},{value},{tag}\n").into_bytes(),
-                1 => format!("{at},{seen},k{key},1e3,{tag}\n").into_bytes(),
+                1 => format!("{at},{seen},k{key},1e3x,{tag}\n").into_bytes(),
                 2 => format!("{at},{seen},k{key}\n").into_bytes(),
                 3 => [format!("{at},{seen},").as_bytes(), b"\xFF,x,\n"].concat(),
                 _ => format!("{at},{seen},\"k\n{key}\",x,{tag}\n").into_bytes(),
