@@ -95,6 +95,7 @@ mod speed;
 pub mod store;
 pub mod time;
 pub mod view;
+mod zones;
 
 pub use archive::Archive;
 pub use cluster::Cluster;

@@ -185,6 +185,14 @@ pub fn parse_duration(text: &str) -> Result<i64, TimeError> {
     count.checked_mul(unit_ms).filter(|ms| *ms <= 10_000 * DAY_MS).ok_or_else(error)
 }
 
+/// The release of the time zone database that is compiled into the program, such as `2025b`.
+///
+/// A data folder keeps the release that its sealed days were made with, and a start with another release that places
+/// one of these days elsewhere is told as a warning.
+pub fn zone_data_release() -> &'static str {
+    crate::zones::RELEASE
+}
+
 /// The days of one time zone.
 ///
 /// Zones come from the database that is compiled into the program, not from the machine's files, so
@@ -204,6 +212,12 @@ impl Calendar {
         let zone = TimeZone::get(name).map_err(|_| TimeError::Zone { name: name.to_owned() })?;
         let name = zone.iana_name().unwrap_or(name).to_owned();
         Ok(Calendar { name, zone })
+    }
+
+    /// The calendar of a zone of which another release of the database said this.
+    pub(crate) fn from_tzif(name: &str, data: &[u8]) -> Option<Calendar> {
+        let zone = TimeZone::tzif(name, data).ok()?;
+        Some(Calendar { name: name.to_owned(), zone })
     }
 
     /// The calendar of UTC.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dayfold::batch::Coverage;
 use dayfold::store::{FolderReport, LiveBatch, RunState, ViewReport};
-use dayfold::time::Day;
+use dayfold::time::{Day, zone_data_release};
 
 use crate::page::{Page, Table, bytes, count, days, number, stretches};
 
@@ -45,6 +45,19 @@ pub(crate) fn head(page: &mut Page, folder: &Path, report: &FolderReport) {
     }
 }
 
+/// The release of the time zone database, and what another one of this program would say.
+fn zone_data(release: &str, view: &ViewReport) -> String {
+    let own = zone_data_release();
+    match (&view.changed_days[..], release == own) {
+        ([first, ..], _) => {
+            let days = count(view.changed_days.len() as u64, "sealed day", "sealed days");
+            format!("{release}; {days} from {first} on are others by {own}, which this program has")
+        }
+        ([], true) => release.to_owned(),
+        ([], false) => format!("{release}; by {own}, which this program has, days are the same"),
+    }
+}
+
 pub(crate) fn view(page: &mut Page, view: &ViewReport, each: bool) {
     let closed = match view.closed_through {
         Some(day) => format!("closed through {day}"),
@@ -53,6 +66,9 @@ pub(crate) fn view(page: &mut Page, view: &ViewReport, each: bool) {
     let record = &view.record;
     page.title(&format!("view {}", record.name), &closed);
     page.named("zone", &record.zone);
+    if let Some(release) = &view.zone_data {
+        page.named("zone data", &zone_data(release, view));
+    }
     page.named("key", &short(&record.key));
     page.named("aggregate", &short(&record.aggregate));
     if let Some(schema) = &view.schema {

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::json::{known, written};
 use super::routes::{self, App, Shared};
 use crate::engine::{EngineState, Observer};
-use crate::time::EventTime;
+use crate::time::{EventTime, zone_data_release};
 
 /// `GET /api/status`.
 pub(super) async fn status(State(app): Shared) -> Response {
@@ -69,6 +69,7 @@ fn of_engine(observer: &Observer, status: &mut Value) {
     });
     status["workers"] = json!(observer.workers());
     status["floor"] = time(progress.floor);
+    status["zone_data"] = json!(zone_data_release());
     status["events"] = json!(progress.events);
     status["refused"] = json!(progress.refused);
     status["late"] = json!(progress.views.iter().map(|view| view.late).max().unwrap_or(0));

@@ -12,6 +12,7 @@ use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
 use crate::key::PARTITIONS;
 use crate::time::Day;
+use crate::zones;
 
 /// The hash that places keys, as recorded.
 const HASH: &str = "xxh3-64";
@@ -282,7 +283,9 @@ pub(super) fn mismatch(
 ) -> Option<StoreError> {
     let former = config.former.get(&known.name);
     let is_same = |field: &str, on_disk: &str, asked: &str| {
-        on_disk == asked || former.is_some_and(|former| former.has(field, on_disk))
+        on_disk == asked
+            || (field == "zone" && zones::is_same(on_disk, asked))
+            || former.is_some_and(|former| former.has(field, on_disk))
     };
     let mut fields = known.fields().into_iter().zip(asked.fields());
     let ((field, on_disk), (_, asked)) =

@@ -10,7 +10,7 @@ use super::open::run_state;
 use super::proof::LogPosition;
 use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
-use super::{RunState, StoreConfig, open_raw};
+use super::{RunState, StoreConfig, open_raw, zones};
 use crate::schema::ViewSchema;
 use crate::time::Day;
 
@@ -71,6 +71,12 @@ pub struct ViewReport {
     pub record: ViewRecord,
     /// What it looks like; `None` in a folder that was not opened since version 0.1, or by a program that does not say it.
     pub schema: Option<ViewSchema>,
+    /// The release of the time zone database that its sealed days were made with; `None` in a folder that was not opened
+    /// since version 0.1.
+    pub zone_data: Option<String>,
+    /// Sealed days that begin or end elsewhere by the time zone database of this program
+    /// ([`zone_data_release`](crate::time::zone_data_release)).
+    pub changed_days: Vec<Day>,
     /// How often it was defined anew under its name.
     pub redefined: u32,
     /// Up to which day it is closed, the day included. A process that a crash left behind finds the
@@ -105,17 +111,25 @@ pub fn inspect(
     let former = definitions.keys().map(|name| (name.clone(), FormerNames::ANY)).collect();
     let config = StoreConfig { logged, former, ..StoreConfig::new(0, 1, views) };
     let agreed = folder.check(&config, &[], &layout)?;
-    let view = |(name, definition): (String, _)| {
+    let view = |(name, definition): (String, ViewRecord)| {
         let parts = folder.parts.iter().map(|(&process, part)| (process, &part.state));
         let current = parts.filter(|(_, state)| state.edition(&name) == agreed.edition(&name));
         let current: Vec<_> = current.collect();
         let schema = current.iter().find_map(|(_, state)| state.schemas.get(&name)).cloned();
+        let data: Vec<_> =
+            current.iter().filter_map(|(_, state)| zones::kept(state, &name)).collect();
         let current = current.into_iter();
         let revisions = current.flat_map(|(process, state)| state.batches(&layout, &name, process));
+        let revisions: Vec<_> = revisions.collect();
+        let days = || revisions.iter().map(|batch| batch.day);
+        let oldest = data.iter().max_by_key(|data| data.changed(&definition.zone, days()).len());
         ViewReport {
             redefined: agreed.edition(&name),
             closed_through: agreed.through.get(&name).copied(),
-            revisions: narrow(revisions.collect()),
+            zone_data: oldest.map(|data| data.release.clone()),
+            changed_days: oldest
+                .map_or_else(Vec::new, |data| data.changed(&definition.zone, days())),
+            revisions: narrow(revisions),
             schema,
             record: definition,
         }
@@ -128,7 +142,10 @@ pub fn inspect(
         torn_bytes: (part.length - part.good) as u64,
         run: part.state.run.map(RunReport::from),
         proven: folder.proven(process),
-        facts: part.state.facts.iter().map(|(n, value)| (n.clone(), value.len() as u64)).collect(),
+        facts: (part.state.facts.iter())
+            .filter(|(name, _)| !zones::is_own(name))
+            .map(|(name, value)| (name.clone(), value.len() as u64))
+            .collect(),
     });
     Ok(FolderReport {
         cluster: agreed.cluster,

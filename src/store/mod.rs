@@ -57,6 +57,7 @@ mod recovery;
 mod said;
 mod seal;
 mod storage;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -15,7 +15,7 @@ use super::record::{PartState, Record, Run};
 use super::recovery;
 use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
-use super::{RunState, State, Store, StoreConfig};
+use super::{RunState, State, Store, StoreConfig, zones};
 use crate::view::is_name;
 
 /// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
@@ -314,6 +314,11 @@ impl Store {
         // Not before: a program that was stopped for its options leaves none of them behind.
         records.extend(recovery::definitions(&self.config, &agreed, &state.own));
         records.extend(state.to_be_proven());
+        // What was read just now has the sealed days, which are not kept in memory.
+        let part = folder.parts.get(&process).map_or(&state.own, |replayed| &replayed.state);
+        let days =
+            |view: &str| part.batches(&self.layout, view, process).map(|batch| batch.day).collect();
+        records.extend(zones::records(&self.config, part, days));
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;
         folder.parts.remove(&process);

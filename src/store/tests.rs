@@ -22,6 +22,7 @@ mod rebuild;
 mod redefine;
 mod runs;
 mod schema;
+mod zones;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct N(i64);
