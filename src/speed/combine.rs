@@ -69,6 +69,8 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     /// The bits of the hash that tell the place.
     mask: usize,
     counts: Counts,
+    /// Whether an event that was refused was reported.
+    warned: bool,
 }
 
 /// The rows of one tick that go to the same worker.
@@ -96,6 +98,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             places: vec![(0, 0); PLACES],
             mask: PLACES - 1,
             counts: Counts::default(),
+            warned: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         if !(EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
             // No calendar can place it; on the last day of one it would be something that nobody said.
             self.counts.refused += 1;
+            self.refuse(time);
             return;
         }
         let day = self.finder.day_of(time);
@@ -161,6 +165,18 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
         *place = (upper, share.rows.len() as u32);
         share.rows.push(Row { hash, day, closing, key, aggregate });
+    }
+
+    /// Says of the first event that is refused what is counted of the others.
+    #[cold]
+    fn refuse(&mut self, time: EventTime) {
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                view = self.view.name(),
+                time,
+                "an event is refused: no calendar can place its time; reported once, and counted as refused"
+            );
+        }
     }
 
     /// Ends a tick: the rows for each worker that has any.

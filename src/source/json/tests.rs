@@ -50,6 +50,17 @@ fn values_are_their_text() {
     check("\u{feff}\r\n\n  {\"t\":1,\"u\":3} \r\n", "3 1000 |");
 }
 
+/// By the parser that CSV has, too.
+#[test]
+fn times_as_programs_write_them() {
+    check(r#"{"t":1.48e9}"#, "1 1480000000000 |");
+    check(r#"{"t":1651591054.5349035}"#, "1 1651591054534 |");
+    check(r#"{"t":"2022-05-03 17:17:34.5 +0200"}"#, "1 1651591054500 |");
+    let refused =
+        "a date alone; expected a time of day and an offset as well, or a named zone for dates";
+    check(r#"{"t":"2022-05-03"}"#, &format!("1 ! 't': {refused}"));
+}
+
 #[test]
 fn bad_lines_are_refused() {
     check("[1]", "1 ! column 1: invalid type: sequence, expected an object");

@@ -61,7 +61,7 @@ pub enum TimeRefusal {
 /// [`TimeRefusal`] for anything else.
 #[inline]
 pub fn parse_time(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
-    const DEFAULT: TimeParser = TimeParser::new();
+    static DEFAULT: TimeParser = TimeParser::new();
     DEFAULT.parse(cell)
 }
 
