@@ -2,7 +2,7 @@
 
 mod local;
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
 pub use local::{AmbiguousTime, TimeFormatError};
@@ -159,47 +159,48 @@ impl TimeParser {
         }
     }
 
+    #[inline]
     fn parse_date(&self, cell: &[u8]) -> Result<EventTime, TimeRefusal> {
-        let (head, rest) = cell.split_first_chunk::<10>().ok_or(TimeRefusal::Format)?;
-        if [head[4], head[7]] != *b"--" {
-            return Err(TimeRefusal::Format);
-        }
-        let (year, month) = (number(&head[0..4])?, number(&head[5..7])?);
-        let day = number(&head[8..10])?;
-        let is_date = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
-        let Some((clock, rest)) = rest.split_first_chunk::<9>() else {
-            return match (rest, is_date) {
-                ([], true) => self.date_alone(Date::constant(year as i16, month as i8, day as i8)),
-                ([], false) => Err(TimeRefusal::NoSuchTime),
-                _ => Err(TimeRefusal::Format),
-            };
+        let Some((head, rest)) = cell.split_first_chunk::<19>() else {
+            return self.parse_date_alone(cell);
         };
-        if !matches!(clock[0], b'T' | b't' | b' ') || [clock[3], clock[6]] != *b"::" {
+        let marks = [head[4], head[7], head[13], head[16]];
+        if marks != *b"--::" || !matches!(head[10], b'T' | b't' | b' ') {
             return Err(TimeRefusal::Format);
         }
-        let hour = number(&clock[1..3])?;
-        let [minute, second] = [number(&clock[4..6])?, number(&clock[7..9])?];
+        let [year, month, day] =
+            [number(&head[0..4])?, number(&head[5..7])?, number(&head[8..10])?];
+        let hour = number(&head[11..13])?;
+        let [minute, second] = [number(&head[14..16])?, number(&head[17..19])?];
         let (fraction_ms, rest) = parse_fraction(rest)?;
-        let offset = parse_offset(rest)?;
-        if offset.is_none() && self.local.is_none() {
-            return Err(TimeRefusal::NoOffset);
+        if rest.is_empty() {
+            return self.parse_local([year, month, day, hour, minute, second], fraction_ms);
         }
-        if !is_date || hour > 23 || minute > 59 || second > 60 {
+        let offset_minutes = parse_offset(rest)?;
+        check_date(year, month, day)?;
+        let minute_utc = hour * 60 + minute - offset_minutes;
+        let leap = second == 60 && minute_utc.rem_euclid(1_440) == 1_439;
+        if hour > 23 || minute > 59 || (second > 59 && !leap) {
+            return Err(TimeRefusal::NoSuchTime);
+        }
+        let (second, fraction_ms) = if leap { (59, 999) } else { (second, fraction_ms) };
+        let seconds = days_from_civil(year, month, day) * DAY_SECONDS + minute_utc * 60 + second;
+        in_range(seconds * 1_000 + fraction_ms)
+    }
+
+    /// A time without an offset.
+    #[inline(never)]
+    fn parse_local(&self, fields: [i64; 6], fraction_ms: i64) -> Result<EventTime, TimeRefusal> {
+        let local = self.local.as_ref().ok_or(TimeRefusal::NoOffset)?;
+        let [year, month, day, hour, minute, second] = fields;
+        check_date(year, month, day)?;
+        if hour > 23 || minute > 59 || second > 60 {
             return Err(TimeRefusal::NoSuchTime);
         }
         // The second 59 for a leap second, until it is known to be one.
-        let whole = second.min(59);
-        let seconds = match (offset, &self.local) {
-            (None, Some(local)) => {
-                let date = Date::constant(year as i16, month as i8, day as i8);
-                let at = DateTime::from_parts(date, clock_time(hour, minute, whole));
-                local.resolve(at)?.as_millisecond().div_euclid(1_000)
-            }
-            (offset, _) => {
-                let minute_utc = hour * 60 + minute - offset.unwrap_or(0);
-                days_from_civil(year, month, day) * DAY_SECONDS + minute_utc * 60 + whole
-            }
-        };
+        let time = Time::constant(hour as i8, minute as i8, second.min(59) as i8, 0);
+        let stamp = local.resolve(DateTime::from_parts(date(year, month, day), time))?;
+        let seconds = stamp.as_millisecond().div_euclid(1_000);
         let fraction_ms = match second {
             60 if seconds.rem_euclid(DAY_SECONDS) == DAY_SECONDS - 1 => 999,
             60 => return Err(TimeRefusal::NoSuchTime),
@@ -207,6 +208,31 @@ impl TimeParser {
         };
         in_range(seconds * 1_000 + fraction_ms)
     }
+
+    #[cold]
+    fn parse_date_alone(&self, cell: &[u8]) -> Result<EventTime, TimeRefusal> {
+        let cell: &[u8; 10] = cell.try_into().map_err(|_| TimeRefusal::Format)?;
+        if [cell[4], cell[7]] != *b"--" {
+            return Err(TimeRefusal::Format);
+        }
+        let (year, month) = (number(&cell[0..4])?, number(&cell[5..7])?);
+        let day = number(&cell[8..10])?;
+        check_date(year, month, day)?;
+        self.date_alone(date(year, month, day))
+    }
+}
+
+#[inline]
+fn check_date(year: i64, month: i64, day: i64) -> Result<(), TimeRefusal> {
+    match (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day) {
+        true => Ok(()),
+        false => Err(TimeRefusal::NoSuchTime),
+    }
+}
+
+/// A date that was checked.
+fn date(year: i64, month: i64, day: i64) -> Date {
+    Date::constant(year as i16, month as i8, day as i8)
 }
 
 #[inline]
@@ -251,10 +277,6 @@ fn parse_long_number(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
     EventTime::try_from(ms).map_err(|_| TimeRefusal::OutOfRange).and_then(in_range)
 }
 
-fn clock_time(hour: i64, minute: i64, second: i64) -> jiff::civil::Time {
-    jiff::civil::Time::constant(hour as i8, minute as i8, second as i8, 0)
-}
-
 /// The milliseconds of `.digits`, if there is one, and what follows. A fraction counts forwards from
 /// its second, so leaving out digits is the floor.
 fn parse_fraction(rest: &[u8]) -> Result<(i64, &[u8]), TimeRefusal> {
@@ -270,22 +292,38 @@ fn parse_fraction(rest: &[u8]) -> Result<(i64, &[u8]), TimeRefusal> {
     Ok((ms, rest))
 }
 
-/// The minutes of the offset that a time ends in, if it has one.
-fn parse_offset(rest: &[u8]) -> Result<Option<i64>, TimeRefusal> {
-    let (sign, hours, minutes) = match rest.strip_prefix(b" ").unwrap_or(rest) {
-        [b'Z' | b'z'] => return Ok(Some(0)),
-        [sign @ (b'+' | b'-'), h1, h0, b':', m1, m0] | [sign @ (b'+' | b'-'), h1, h0, m1, m0] => {
-            (sign, number(&[*h1, *h0])?, number(&[*m1, *m0])?)
+/// The minutes of the offset that a time ends in.
+#[inline]
+fn parse_offset(rest: &[u8]) -> Result<i64, TimeRefusal> {
+    match rest {
+        [b'Z' | b'z'] => Ok(0),
+        [sign @ (b'+' | b'-'), h1, h0, b':', m1, m0] => {
+            offset(*sign, number(&[*h1, *h0])?, number(&[*m1, *m0])?)
         }
-        [sign @ (b'+' | b'-'), h1, h0] => (sign, number(&[*h1, *h0])?, 0),
-        [] if rest.is_empty() => return Ok(None),
-        _ => return Err(TimeRefusal::Format),
-    };
+        _ => parse_loose_offset(rest.strip_prefix(b" ").unwrap_or(rest)),
+    }
+}
+
+/// As programs write it that do not know RFC 3339.
+#[inline(never)]
+fn parse_loose_offset(rest: &[u8]) -> Result<i64, TimeRefusal> {
+    match rest {
+        [b'Z' | b'z'] => Ok(0),
+        [sign @ (b'+' | b'-'), h1, h0, b':', m1, m0] | [sign @ (b'+' | b'-'), h1, h0, m1, m0] => {
+            offset(*sign, number(&[*h1, *h0])?, number(&[*m1, *m0])?)
+        }
+        [sign @ (b'+' | b'-'), h1, h0] => offset(*sign, number(&[*h1, *h0])?, 0),
+        _ => Err(TimeRefusal::Format),
+    }
+}
+
+#[inline]
+fn offset(sign: u8, hours: i64, minutes: i64) -> Result<i64, TimeRefusal> {
     if hours > 23 || minutes > 59 {
         return Err(TimeRefusal::NoSuchTime);
     }
     let offset = hours * 60 + minutes;
-    Ok(Some(if *sign == b'-' { -offset } else { offset }))
+    Ok(if sign == b'-' { -offset } else { offset })
 }
 
 #[inline]
