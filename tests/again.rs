@@ -145,6 +145,26 @@ fn another_file_and_one_that_is_opened_too_far_are_refused() {
     }
 }
 
+/// A last line without its end counts, and is read again from its beginning: by then it may be longer.
+#[test]
+fn a_last_line_without_its_end_is_read_again() {
+    let whole = format!("{}2024-05-09T10:00:00Z\n2024-05-09T11:00:00Z\n", rows(&[1, 2, 2, 5]));
+    for (opening, step) in [(Opening::Engine, 1), (Opening::Beginning, 9), (Opening::Resumed, 9)] {
+        for cut in (1..whole.len()).step_by(step) {
+            let runs = Runs::new(true);
+            let fresh = |content: &str| Runs::new(false).run(content, Opening::Engine);
+            let (Ok(before), Ok(after)) = (fresh(&whole[..cut]), fresh(&whole)) else { continue };
+            for run in 1..=2 {
+                let events = runs.run(&whole[..cut], opening).unwrap();
+                assert_eq!(events, before, "{:?}, run {run}", &whole[..cut]);
+            }
+            for _ in 1..=2 {
+                assert_eq!(runs.run(&whole, opening).unwrap(), after, "{:?}", &whole[..cut]);
+            }
+        }
+    }
+}
+
 /// A source of one's own that stands where the program wants.
 struct Numbers(u64, u64);
 

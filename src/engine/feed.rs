@@ -31,6 +31,10 @@ pub(crate) enum Deal {
     Begin,
     /// Rows to parse and enter, and the range of the source that they take up.
     Rows { number: u64, block: RowBlock, range: SourceRange },
+    /// A last line without its end: it counts in the answers of this run, and is not logged.
+    Rest { number: u64, block: RowBlock },
+    /// The source has ended with such a line. What it holds stays open, and is read again by the next run.
+    Rested,
     /// The events of a source before this came before the days up to the floor closed.
     Floor { source: usize, floor: EventTime },
     /// A source has ended.

@@ -264,6 +264,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// runs over the same data folder have stopped: with a log behind what is in the log, without one behind what
     /// complete runs have read. A file that has grown is read on; one whose beginning has changed is refused.
     ///
+    /// A last line without its end may be half of what will stand there. With a log it counts in the answers of this
+    /// run, is neither logged nor sealed, and is read again from its beginning by the next run. (An engine with a
+    /// live source as well, and one without a log, take it as it is.)
+    ///
     /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is refused.
     ///
     /// ```

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::feed::{Ack, Deal, Feed};
+use super::feed::{Ack, Deal, Feed, READER};
 use super::pacer::Pacer;
 use super::resume::{Known, is_before, range};
 use super::running::{EngineError, Outcome, Shared};
@@ -54,6 +54,8 @@ enum Found {
     Known(Vec<Refused>, Place),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
+    /// The last line, which has no end: it may be half of what will stand there.
+    Rest(RowBlock),
     End(Option<Place>),
     Failed(EngineError),
 }
@@ -68,6 +70,8 @@ pub(crate) struct Reader {
     acked: u64,
     /// Acknowledged blocks before which others are missing.
     early: BTreeMap<u64, Vec<Refused>>,
+    /// Whether a last line without its end was dealt.
+    rest: bool,
     stage: Stage,
 }
 
@@ -89,6 +93,7 @@ impl Reader {
         keep: Option<Box<Keep>>,
         shared: Arc<Shared>,
         peers: usize,
+        hold_rest: bool,
     ) -> Reader {
         let (sender, found) = mpsc::sync_channel(FOUND_AHEAD);
         let worker = std::thread::current();
@@ -104,7 +109,8 @@ impl Reader {
             // Reading may block for long after the engine has ended, and the folder is to be free by then.
             drop(archive);
             match source {
-                Ok(source) => {
+                Ok(mut source) => {
+                    source.iter_mut().for_each(|source| source.hold_rest(hold_rest));
                     if send(Found::Opened) {
                         read_all(source, &reading, &known, send);
                     }
@@ -117,7 +123,7 @@ impl Reader {
             .spawn(read)
             .expect("the system gives a thread to the reader");
         let (early, stage) = (BTreeMap::new(), Stage::Opening);
-        Reader { found, keep, shared, peers, dealt: 0, acked: 0, early, stage }
+        Reader { found, keep, shared, peers, dealt: 0, acked: 0, early, rest: false, stage }
     }
 
     /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
@@ -148,6 +154,11 @@ impl Reader {
                 self.shared.set_place(place);
                 self.collect(Vec::new())?;
             }
+            Ok(Found::Rest(block)) => {
+                feed.deal(READER, Deal::Rest { number: self.dealt, block });
+                self.dealt += 1;
+                self.rest = true;
+            }
             Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
             Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
             Ok(Found::End(place)) => {
@@ -175,7 +186,7 @@ impl Reader {
     fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
             result?;
-            feed.broadcast(&Deal::End { source: SOURCE });
+            feed.broadcast(&if self.rest { Deal::Rested } else { Deal::End { source: SOURCE } });
         }
         Ok(true)
     }
@@ -252,7 +263,19 @@ struct Reading<'a> {
     /// The next committed part, and the next committed refusal.
     part: usize,
     refusal: usize,
+    /// How far the last line without its end has come, if there is one.
+    rest: Rest,
     pacer: Pacer,
+}
+
+/// What has been told of a last line without its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    None,
+    /// All days before it close, as they do at the end.
+    Found,
+    /// It is told.
+    Told,
 }
 
 impl<'a> Reading<'a> {
@@ -260,7 +283,8 @@ impl<'a> Reading<'a> {
         let from = known.prefix.as_ref().map_or(0, Place::at);
         let refusal = known.refused_in_prefix;
         let pacer = Pacer::new(source.pace());
-        Reading { source, shared, known, watermark: shared.floor, from, part: 0, refusal, pacer }
+        let (watermark, rest) = (shared.floor, Rest::None);
+        Reading { source, shared, known, watermark, from, part: 0, refusal, rest, pacer }
     }
 
     /// Whether the log has a part that is still to come. What lies before it is as much as workers had not
@@ -271,6 +295,9 @@ impl<'a> Reading<'a> {
 
     /// Reads on. `None`: there was nothing to tell of what was read.
     fn next(&mut self) -> Result<Option<Found>, SourceError> {
+        if self.rest == Rest::Found {
+            return Ok(Some(self.rest()?));
+        }
         let views: &[View] = &self.shared.views;
         let clock = views.iter().map(|view| view.next_floor(self.watermark)).min();
         let clock = clock.unwrap_or(EventTime::MAX);
@@ -310,10 +337,38 @@ impl<'a> Reading<'a> {
                 std::thread::sleep(POLL);
                 None
             }
+            Read::Rest => self.before_rest(),
+            Read::End if self.rest == Rest::Told => Some(Found::End(None)),
             Read::End => match part {
                 Some(part) => return Err(self.changed(&part.to)),
                 None => Some(self.end()),
             },
+        })
+    }
+
+    /// Closes what has events before a last line without its end; first, what is left of the content before it.
+    fn before_rest(&mut self) -> Option<Found> {
+        let place = self.source.place();
+        if place.at() != self.from {
+            return Some(self.blank(place));
+        }
+        self.rest = Rest::Found;
+        let latest = self.source.latest();
+        let closing =
+            |view: &View| view.upper(view.closing(view.calendar().day_of(latest), self.watermark));
+        let floor = self.shared.views.iter().map(closing).max()?;
+        (latest > EventTime::MIN).then_some(Found::Floor(floor))
+    }
+
+    /// The last line without its end.
+    fn rest(&mut self) -> Result<Found, SourceError> {
+        self.rest = Rest::Told;
+        self.source.hold_rest(false);
+        let now = self.shared.clock.now();
+        let limit = ReadLimit { rows: 1, clock: EventTime::MAX, bytes: u64::MAX, now };
+        Ok(match self.source.read(limit)? {
+            Read::Rows(block) => Found::Rest(block),
+            _ => Found::End(None),
         })
     }
 
@@ -323,6 +378,11 @@ impl<'a> Reading<'a> {
         if place.at() == self.from {
             return Found::End(Some(place));
         }
+        self.blank(place)
+    }
+
+    /// Content without rows: a header, or blank lines.
+    fn blank(&mut self, place: Place) -> Found {
         let range = range(SOURCE, self.from, &place);
         self.from = place.at();
         Found::Rows(RowBlock::default(), range, place)
@@ -417,7 +477,7 @@ mod tests {
                 }
                 Found::Failed(error) => error.to_string(),
                 Found::End(_) => "end".to_owned(),
-                Found::Opened | Found::Floor(_) => panic!("neither is found here"),
+                Found::Opened | Found::Floor(_) | Found::Rest(_) => panic!("neither is found here"),
             });
             true
         });

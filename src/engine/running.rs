@@ -142,6 +142,8 @@ pub(crate) struct Shared {
     changed: Condvar,
     /// Workers of this process whose views have nothing left to seal.
     finished: AtomicUsize,
+    /// Workers of this process where all is sealed but a last line without its end.
+    rested: AtomicUsize,
     /// Checked at every turn of a worker: cheaper than the lock.
     pub(crate) failed: AtomicBool,
     /// This process ends for a reason that the others do not know.
@@ -215,6 +217,7 @@ impl Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             finished: AtomicUsize::new(0),
+            rested: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             parted: AtomicBool::new(false),
             stop_requested: AtomicBool::new(false),
@@ -281,6 +284,11 @@ impl Shared {
     /// Whether the views of all workers of this process have nothing left to seal, ever.
     pub(crate) fn is_all_sealed(&self) -> bool {
         self.finished.load(Ordering::Acquire) == self.threads
+    }
+
+    /// Whether all that can be sealed is: all, or all but a last line without its end.
+    fn is_settled(&self) -> bool {
+        self.is_all_sealed() || self.rested.load(Ordering::Acquire) == self.threads
     }
 
     pub(crate) fn register(&self, worker: std::thread::Thread) {
@@ -357,6 +365,12 @@ impl Shared {
             }
             Notice::Back => tracing::warn!("process {peer} at {address} is back"),
         }
+    }
+
+    pub(crate) fn worker_rested(&self) {
+        self.rested.fetch_add(1, Ordering::AcqRel);
+        drop(self.lock());
+        self.changed.notify_all();
     }
 
     pub(crate) fn worker_finished(&self) {
@@ -468,14 +482,15 @@ impl Running {
         Observer::new(Arc::clone(&self.shared))
     }
 
-    /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit`
+    /// Waits until the source has ended and every day is sealed (but for a last line of a file without its end, see
+    /// [`Engine::file`](crate::Engine::file)), or the engine has stopped, or `limit`
     /// is over. Returns whether all is sealed. When another process has stopped the engine before, it never will
     /// be: this says no at once then, and [`Running::wait_stopped`] says yes.
     ///
     /// # Errors
     /// [`EngineError`] if the engine stopped for a reason that is none.
     pub fn wait_sealed(&self, limit: Duration) -> Result<bool, EngineError> {
-        let sealed = || self.shared.is_all_sealed();
+        let sealed = || self.shared.is_settled();
         let state = self.shared.lock();
         let wait = self
             .shared

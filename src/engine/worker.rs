@@ -32,7 +32,7 @@ use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
 use crate::speed::Counts;
-use crate::time::EventTime;
+use crate::time::{Day, EventTime};
 use crate::view::View;
 use resting::IDLE_ADVANCE;
 
@@ -83,6 +83,8 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     lively: Instant,
     published: Instant,
     finished: bool,
+    /// The floor under which the source has ended with a line without its end, until all before it is sealed.
+    rested: Option<EventTime>,
 }
 
 impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
@@ -146,6 +148,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             lively: turn,
             published: turn,
             finished: false,
+            rested: None,
         }
     }
 
@@ -247,8 +250,18 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
             match deal {
                 Deal::Rows { number, block, range } => {
-                    rows += self.enter_block(number, block, range);
+                    rows += self.enter_block(number, block, Some(range));
                 }
+                // No part of a tick that is logged.
+                Deal::Rest { .. } if rows > 0 => {
+                    self.feed.inbox.borrow_mut().push_front(deal);
+                    break;
+                }
+                Deal::Rest { number, block } => {
+                    rows += self.enter_block(number, block, None);
+                    break;
+                }
+                Deal::Rested => self.rested = Some(self.now.floor),
                 // The tick so far belongs under the old floor.
                 Deal::Floor { .. } | Deal::End { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
@@ -422,7 +435,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         rows
     }
 
-    fn enter_block(&mut self, number: u64, mut block: RowBlock, range: SourceRange) -> usize {
+    /// Enters the rows of a block; without a range they are not logged.
+    fn enter_block(
+        &mut self,
+        number: u64,
+        mut block: RowBlock,
+        range: Option<SourceRange>,
+    ) -> usize {
         let parse = self.start.parse.as_ref().expect("blocks come from a source that was given");
         let mut events = Vec::with_capacity(block.len());
         let mut refused: Vec<Refused> = std::mem::take(&mut block.refused);
@@ -441,16 +460,16 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             input.send(Counts { late: 0, refused: refused.len() as u64 });
         }
         let events = Arc::new(events);
-        let entry = Entry {
+        let entry = range.map(|range| Entry {
             moment: self.now,
             events: Arc::clone(&events),
             ranges: vec![range],
             refused: refused.clone(),
             refused_elsewhere: 0,
             once: None,
-        };
+        });
         // If the log has failed, the engine is about to stop, and nothing of this is acknowledged.
-        if log_entry(&mut self.log, entry).is_ok()
+        if entry.is_none_or(|entry| log_entry(&mut self.log, entry).is_ok())
             && let Some(input) = &mut self.events
         {
             input.send(Batch::new(events));
@@ -520,6 +539,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         // stays open, unless all is sealed anyway.
         self.feed.stop_if_asked(self.start.log.is_some() && !shared.is_all_sealed());
         self.note_finished();
+        self.note_rested();
         if self.published.elapsed() >= PUBLISH_EVERY {
             self.publish();
         }
@@ -530,6 +550,20 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.finished = true;
             self.publish();
             self.start.shared.worker_finished();
+        }
+    }
+
+    /// Notes that all is sealed but a last line without its end, and that this is in the answers.
+    fn note_rested(&mut self) {
+        let Some(floor) = self.rested.filter(|_| self.in_flight.is_empty()) else { return };
+        let is_sealed = |(view, of): (&Box<dyn WorkerView>, &View)| {
+            let through = of.first_open(floor).previous();
+            through == Day::MIN || view.status().sealed_through() >= Some(through)
+        };
+        if self.views.iter().zip(&self.start.shared.views).all(is_sealed) {
+            self.rested = None;
+            self.publish();
+            self.start.shared.worker_rested();
         }
     }
 
@@ -571,5 +605,7 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     };
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
     let known = Arc::clone(&start.known);
-    Some(Reader::new(open, archive, known, refused, shared, peers))
+    // Without a log, nothing would be left of open days.
+    let hold_rest = start.log.is_some() && start.live.is_none();
+    Some(Reader::new(open, archive, known, refused, shared, peers, hold_rest))
 }

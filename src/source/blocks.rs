@@ -26,6 +26,10 @@ pub(crate) trait Blocks {
     fn progress(&self) -> Progress;
     /// See [`CsvSource::paced`].
     fn pace(&self) -> Option<f64>;
+    /// Whether a last line without its end is left for [`Read::Rest`]: it may be half of what will stand there.
+    fn hold_rest(&mut self, hold: bool);
+    /// The greatest event time handed out since it was opened.
+    fn latest(&self) -> EventTime;
     /// Whether what was read once is there at once when it is read again, and does not come later.
     fn has_its_past(&self) -> bool;
 }
@@ -53,6 +57,14 @@ impl Blocks for CsvSource {
 
     fn pace(&self) -> Option<f64> {
         CsvSource::pace(self)
+    }
+
+    fn hold_rest(&mut self, hold: bool) {
+        CsvSource::hold_rest(self, hold);
+    }
+
+    fn latest(&self) -> EventTime {
+        CsvSource::latest(self)
     }
 
     fn has_its_past(&self) -> bool {
@@ -140,6 +152,7 @@ pub(super) enum Stop {
     Clock(EventTime),
     Bytes,
     Later,
+    Rest,
     End,
 }
 
@@ -180,6 +193,7 @@ impl State {
             Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
             Ok(Stop::Bytes) if nothing => Ok(Read::AtBytes),
             Ok(Stop::Later) if nothing => Ok(Read::Later),
+            Ok(Stop::Rest) if nothing => Ok(Read::Rest),
             Ok(Stop::End) if nothing => Ok(Read::End),
             Ok(_) => Ok(Read::Rows(block)),
         }

@@ -139,6 +139,8 @@ pub(crate) enum Read {
     AtBytes,
     /// The file is followed, and has no whole row that was not read. Ask again a little later.
     Later,
+    /// What is left is a last line without its end, and is held; nothing was consumed.
+    Rest,
     /// There are no more rows.
     End,
 }
@@ -198,6 +200,9 @@ pub struct CsvSource {
     /// None as long as a followed file has no header.
     columns: Option<Columns>,
     clock: EventTime,
+    /// The greatest event time of the rows.
+    latest: EventTime,
+    holds_rest: bool,
     rows: u64,
     refused: u64,
     /// See [`CsvSource::paced`].
@@ -239,6 +244,8 @@ impl CsvSource {
             options,
             columns: None,
             clock,
+            latest: EventTime::MIN,
+            holds_rest: false,
             rows: 0,
             refused: 0,
             pace: None,
@@ -370,6 +377,16 @@ impl CsvSource {
         self.clock
     }
 
+    /// The greatest event time handed out since it was opened; [`EventTime::MIN`] before the first.
+    pub(crate) fn latest(&self) -> EventTime {
+        self.latest
+    }
+
+    /// Whether a last line without its end is held back, and told as [`Read::Rest`].
+    pub(crate) fn hold_rest(&mut self, hold: bool) {
+        self.holds_rest = hold;
+    }
+
     /// How far the reader has come.
     pub(crate) fn progress(&self) -> Progress {
         let stream = self.records.stream();
@@ -422,6 +439,10 @@ impl CsvSource {
                 Found::Record => {}
                 Found::Later => return Ok(Stop::Later),
                 Found::End => return Ok(Stop::End),
+            }
+            // Of a part that was handed out before, the end of the file then is a stop.
+            if self.holds_rest && limit.bytes == u64::MAX && !self.records.has_line_end() {
+                return Ok(Stop::Rest);
             }
             match self.judge(&columns, limit.now) {
                 Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),
@@ -486,6 +507,7 @@ impl CsvSource {
 
     /// Takes the pending record into the block, and moves the clock.
     fn take(&mut self, columns: &Columns, block: &mut RowBlock, time: EventTime, step: Advance) {
+        self.latest = self.latest.max(time);
         let records = &self.records;
         let fields = columns.selected.iter().map(|i| records.field(*i));
         block.push(records.line(), time, records.raw(), fields);

@@ -221,6 +221,13 @@ impl<S: Source> Blocks for Own<S> {
         None
     }
 
+    // A record is whole.
+    fn hold_rest(&mut self, _hold: bool) {}
+
+    fn latest(&self) -> EventTime {
+        EventTime::MIN
+    }
+
     fn has_its_past(&self) -> bool {
         false
     }

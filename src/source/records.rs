@@ -509,6 +509,11 @@ impl Records {
         self.pending.as_ref().expect("asked for a record that was not found")
     }
 
+    /// Whether the pending record has the end of its line, and cannot grow.
+    pub(super) fn has_line_end(&self) -> bool {
+        self.pending().tail == Tail::Line
+    }
+
     /// The pending record's bytes, without the end of the line; the first of them, if it is too long.
     pub(super) fn raw(&self) -> &[u8] {
         match &self.skipped {

@@ -88,3 +88,31 @@ fn a_value_that_is_no_number_need_not_cost_its_event() {
     check(null, rows, &row(4), 0, "4 rows accepted, 0 refused");
     check(null, rows, &row(4), 0, "2 values that are no numbers left out");
 }
+
+/// A program that still writes has come as far as the middle of a line.
+#[test]
+fn a_last_line_that_grows_is_read_again() {
+    const ARGS: &str = "in.csv --time t --key k --value v --data d";
+    for (half, rest) in [
+        ("172800,a,1", "5\n259200,b,2\n"),
+        ("1728", "00,a,1\n"),
+        ("172800,a", ",1\n"),
+        ("0,a,9", "9\n"),
+        ("172800,a,1", "\n"),
+    ] {
+        let place = Place::new();
+        let before = format!("t,k,v\n0,a,1\n86400,b,2.5\n{half}");
+        place.write("in.csv", &before);
+        let fresh = place.run("in.csv --time t --key k --value v");
+        for workers in [1, 2] {
+            let ran = place.run(&format!("{ARGS} -w {workers}"));
+            assert_eq!(ran.ends(0, "rows accepted").text(), fresh.text(), "{before}");
+        }
+        place.write("in.csv", format!("{before}{rest}"));
+        let fresh = place.run("in.csv --time t --key k --value v");
+        for workers in [2, 1] {
+            let ran = place.run(&format!("{ARGS} -w {workers}"));
+            assert_eq!(ran.ends(0, "rows accepted").text(), fresh.text(), "{before}{rest}");
+        }
+    }
+}

@@ -85,7 +85,7 @@ fn read_all(source: &mut CsvSource, rows: usize) -> (Vec<String>, Option<SourceE
                 lines.extend(show(&block, width));
             }
             Ok(Read::AtClock { .. } | Read::AtBytes) => panic!("it has no such limit"),
-            Ok(Read::End | Read::Later) => return (lines, None),
+            Ok(Read::End | Read::Rest | Read::Later) => return (lines, None),
             Err(error) => return (lines, Some(error)),
         }
     }
@@ -273,7 +273,7 @@ fn it_stops_before_the_clock() {
             Read::AtClock { clock } => (format!("AtClock {clock}"), source.clock()),
             Read::AtBytes => ("AtBytes".to_owned(), source.clock()),
             Read::End => ("End".to_owned(), source.clock()),
-            Read::Later => panic!("nothing is followed here"),
+            Read::Rest | Read::Later => panic!("nothing is followed or held here"),
         };
     assert_eq!(read(1), ("AtClock 1000".to_owned(), EventTime::MIN));
     assert_eq!(read(2), ("2 1000 a".to_owned(), 1_000));

@@ -210,3 +210,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_last_line_without_its_end_is_held_if_asked() {
+    let mut source = open(b"t,v\n1,a\n2,b");
+    source.hold_rest(true);
+    assert!(
+        matches!(source.read(limit(9)), Ok(Read::Rows(block)) if show(&block, 1) == ["2 1000 a"])
+    );
+    assert!(matches!(source.read(limit(9)), Ok(Read::Rest)));
+    assert_eq!((source.consumed().bytes, source.consumed().tail), (8, Tail::Line));
+    // A part that earlier runs had handed out ends where the file ended then.
+    assert!(matches!(source.read(ReadLimit { bytes: 11, ..limit(9) }), Ok(Read::Rows(_))));
+    assert_eq!(source.consumed().tail, Tail::Open);
+    assert!(matches!(source.read(limit(9)), Ok(Read::End)));
+}
