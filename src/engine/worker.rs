@@ -556,11 +556,12 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     /// Notes that all is sealed but a last line without its end, and that this is in the answers.
     fn note_rested(&mut self) {
         let Some(floor) = self.rested.filter(|_| self.in_flight.is_empty()) else { return };
-        let is_sealed = |(view, of): (&Box<dyn WorkerView>, &View)| {
-            let through = of.first_open(floor).previous();
-            through == Day::MIN || view.status().sealed_through() >= Some(through)
+        let is_sealed = |sealed: Option<Day>, view: &View| {
+            let through = view.first_open(floor).previous();
+            through == Day::MIN || sealed >= Some(through)
         };
-        if self.views.iter().zip(&self.start.shared.views).all(is_sealed) {
+        let mut sealed = self.views.iter().map(|view| view.status().sealed_through());
+        if self.start.shared.views.iter().all(|view| is_sealed(sealed.next().flatten(), view)) {
             self.rested = None;
             self.publish();
             self.start.shared.worker_rested();
