@@ -33,8 +33,9 @@ pub(crate) enum Deal {
     Rows { number: u64, block: RowBlock, range: SourceRange },
     /// A last line without its end: it counts in the answers of this run, and is not logged.
     Rest { number: u64, block: RowBlock },
-    /// The source has ended with such a line. What it holds stays open, and is read again by the next run.
-    Rested,
+    /// The source has ended with such a line, which entered in this tick at the latest. What it holds stays open,
+    /// and is read again by the next run.
+    Rested { tick: u64 },
     /// The events of a source before this came before the days up to the floor closed.
     Floor { source: usize, floor: EventTime },
     /// A source has ended.

@@ -186,7 +186,10 @@ impl Reader {
     fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
             result?;
-            feed.broadcast(&if self.rest { Deal::Rested } else { Deal::End { source: SOURCE } });
+            // It has entered: it was acknowledged.
+            let tick = self.shared.wanted.load(Ordering::Acquire);
+            let end = if self.rest { Deal::Rested { tick } } else { Deal::End { source: SOURCE } };
+            feed.broadcast(&end);
         }
         Ok(true)
     }

@@ -83,8 +83,8 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     lively: Instant,
     published: Instant,
     finished: bool,
-    /// The floor under which the source has ended with a line without its end, until all before it is sealed.
-    rested: Option<EventTime>,
+    /// The moment up to which a last line without its end has entered, until it is visible and all before it sealed.
+    rested: Option<Moment>,
 }
 
 impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
@@ -261,7 +261,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                     rows += self.enter_block(number, block, None);
                     break;
                 }
-                Deal::Rested => self.rested = Some(self.now.floor),
+                Deal::Rested { tick } => self.rested = Some(Moment::new(self.now.floor, tick)),
                 // The tick so far belongs under the old floor.
                 Deal::Floor { .. } | Deal::End { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
@@ -555,9 +555,11 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
 
     /// Notes that all is sealed but a last line without its end, and that this is in the answers.
     fn note_rested(&mut self) {
-        let Some(floor) = self.rested.filter(|_| self.in_flight.is_empty()) else { return };
+        let Some(entered) = self.rested.filter(|entered| !self.probe.less_equal(entered)) else {
+            return;
+        };
         let is_sealed = |sealed: Option<Day>, view: &View| {
-            let through = view.first_open(floor).previous();
+            let through = view.first_open(entered.floor).previous();
             through == Day::MIN || sealed >= Some(through)
         };
         let mut sealed = self.views.iter().map(|view| view.status().sealed_through());
