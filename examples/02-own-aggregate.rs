@@ -5,6 +5,7 @@
 //! Before: `01-smallest`. Next: `03-enrich-and-alert`.
 
 use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
+use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
 use dayfold::serve::{Answer, Query};
 use dayfold::time::DayRange;
 use dayfold::view::View;
@@ -40,8 +41,18 @@ impl Semigroup for Hours {
 }
 
 impl Aggregate for Hours {
+    /// What a data folder knows it by.
     fn id() -> String {
         "hours".to_owned()
+    }
+
+    /// What it is shown as, and its value.
+    fn shape() -> Shape {
+        Shape::one("silence", Measure::new("", Kind::Integer))
+    }
+    fn present(state: Option<&Hours>, out: &mut Presented<'_>) {
+        let silence = |hours: &Hours| Value::Integer(hours.longest_silence() as i128);
+        out.put(|| Value::or_null(state.map(silence)));
     }
 }
 

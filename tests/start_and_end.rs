@@ -92,6 +92,18 @@ fn an_engine_without_views_or_source_and_two_views_of_one_name_are_refused() {
 }
 
 #[test]
+fn names_of_columns_have_to_fit_the_types() {
+    let mut engine = Engine::<Event>::new();
+    let view = View::new("v").unwrap().key_columns(["site", "plot"]).unwrap();
+    engine.view(view, Measures::none(), |event| Some((event.0, event.1, Count::one())));
+    let _pusher = live(&mut engine);
+    let error = engine.start(Cluster::workers(1)).err().unwrap();
+    assert!(matches!(error, EngineError::Schema { .. }), "{error:?}");
+    let said = "view 'v': 2 names for the columns of a key that has 1";
+    assert!(error.to_string().starts_with(said), "{error}");
+}
+
+#[test]
 fn a_log_needs_a_data_folder() {
     let logged = || Engine::<Event>::new().log(SOON, |event| event.0);
     is_refused(logged(), "needs a data folder");

@@ -93,6 +93,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::schema::{Kind, Measure, Shape};
 
     /// The last value seen, which depends on the order.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -144,6 +145,38 @@ mod tests {
     )]
     fn what_does_not_commute_is_named() {
         check_laws(&[Last(1), Last(2)]);
+    }
+
+    /// It says that it is shown, and is not.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    struct Silent(u64);
+
+    impl IsZero for Silent {
+        fn is_zero(&self) -> bool {
+            false
+        }
+    }
+
+    impl Semigroup for Silent {
+        fn plus_equals(&mut self, rhs: &Silent) {
+            self.0 |= rhs.0;
+        }
+    }
+
+    impl Aggregate for Silent {
+        fn id() -> String {
+            "silent".to_owned()
+        }
+
+        fn shape() -> Shape {
+            Shape::one("n", Measure::new("", Kind::Integer))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "as many values as measures, of Some(Silent(1))")]
+    fn what_is_not_shown_as_it_says_is_named() {
+        check_laws(&[Silent(1)]);
     }
 
     #[test]

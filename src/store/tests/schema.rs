@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::aggregate::Count;
+use crate::rows::{RowOptions, SealedRows};
+use crate::schema::Value;
 use crate::view::View;
 
 fn config(columns: [&str; 2], definition: &str) -> StoreConfig {
@@ -48,4 +50,48 @@ fn a_view_that_is_defined_anew_looks_as_it_is_now() {
     assert_eq!(shown(&memory).0, None, "what it looked like was of the old definition");
     drop(open(&memory, config(["a", "b"], "newer")));
     assert_eq!(shown(&memory).0.as_deref(), Some("a"));
+}
+
+/// A day of many sections, sealed by two workers, of whose halves an amendment has taken over one.
+#[test]
+fn rows_are_read_in_the_order_of_keys_and_each_once() {
+    const KEYS: u64 = 20_000;
+    let memory = Memory::default();
+    let record = ViewRecord { aggregate: "count".to_owned(), ..view("v") };
+    let config = StoreConfig::new(0, 1, vec![record]);
+    let store = open(&memory, config);
+    store.begin().unwrap();
+    for (closing, worker_count, value) in [(10, 2, 1), (12, 1, 2)] {
+        let entries = (0..2).map(|worker| {
+            (worker < worker_count).then(|| write(&store, 10, closing, worker, 2, KEYS, value))
+        });
+        for (worker, entry) in entries.collect::<Vec<_>>().into_iter().enumerate() {
+            store.prepare("v", Day(closing), worker, entry.into_iter().collect()).unwrap();
+        }
+        store.commit("v", Day(closing), &[]).unwrap();
+    }
+    let report = crate::store::inspect(&memory, ROOT).unwrap();
+    let mut next = 0;
+    let rows = SealedRows::new(&memory, &report.views[0], RowOptions::default());
+    let names: Vec<String> = rows.columns().into_iter().map(|column| column.name).collect();
+    assert_eq!(names, ["day", "key", "count", "sealed"], "what the ids say");
+    let each = rows.each(&mut |row| {
+        let is_amended = Coverage::of_owner(0, 2).contains(partition(u64::hash64(&next)));
+        let count = if is_amended { 2 } else { 1 };
+        let [day, sealed] = [Value::Date(Day(10)), Value::Boolean(true)];
+        assert_eq!(row, [day, Value::Integer(next.into()), Value::Integer(count), sealed]);
+        next += 1;
+        Ok(())
+    });
+    each.unwrap();
+    assert_eq!(next, KEYS);
+
+    // A record that says something else than what is written.
+    let mut lie = report.views[0].clone();
+    for (key, aggregate, what) in [("text", "count", "key"), ("u64", "distinct", "aggregate")] {
+        (lie.record.key, lie.record.aggregate) = (key.to_owned(), aggregate.to_owned());
+        let rows = SealedRows::new(&memory, &lie, RowOptions::default());
+        let error = rows.each(&mut |_| Ok(())).unwrap_err().to_string();
+        assert!(error.contains(&format!("the {what} of a row of 1970-01-11")), "{error}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Parts that an embedder brings: a key, an aggregate, and the events they are made of.
 
 use dayfold::aggregate::{Abelian, Aggregate, IsZero, Monoid, Multiply, Semigroup};
+use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
 use serde::{Deserialize, Serialize};
 
 /// A key by derive.
@@ -59,5 +60,15 @@ impl Multiply<isize> for Load {
 impl Aggregate for Load {
     fn id() -> String {
         "load".to_owned()
+    }
+
+    fn shape() -> Shape {
+        let measure = |name| Measure::new(name, Kind::Integer).additive();
+        Shape::of("load", [measure("passengers"), measure("bags")])
+    }
+
+    fn present(state: Option<&Load>, out: &mut Presented<'_>) {
+        out.put(|| Value::or_null(state.map(|load| Value::Integer(load.passengers.into()))));
+        out.put(|| Value::or_null(state.map(|load| Value::Integer(load.bags.into()))));
     }
 }
