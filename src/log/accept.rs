@@ -143,9 +143,12 @@ pub(super) fn files<'a>(
         .files
         .iter()
         .map(move |(&day, file)| (layout.day(day, run, worker), format::EVENTS, *file));
+    let wide = state.wide.iter();
+    let wide =
+        wide.map(move |(&days, wide)| (layout.days(days, run, worker), format::EVENTS, wide.file));
     let refused = (state.refused.length > 0)
         .then(|| (layout.refused(run, worker), format::REFUSED, state.refused));
-    days.chain(refused)
+    days.chain(wide).chain(refused)
 }
 
 /// The length of a file that is named by a synced record.
@@ -170,11 +173,15 @@ fn grown(
         .files
         .iter()
         .map(|(&day, to)| (layout.day(day, run, worker), format::EVENTS, state.file(day), *to));
+    let wide = commit.wide.iter().map(|(&days, to)| {
+        let from = state.wide(days).file;
+        (layout.days(days, run, worker), format::EVENTS, from, to.file)
+    });
     let refused = commit
         .refused
         .iter()
         .map(|to| (layout.refused(run, worker), format::REFUSED, state.refused, *to));
-    days.chain(refused).collect()
+    days.chain(wide).chain(refused).collect()
 }
 
 /// Whether files hold what an unsynced commit adds.

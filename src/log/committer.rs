@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::codec::{EventCodec, encode_some};
+use super::days::{DAYS_AT_ONCE, Days};
 use super::error::LogError;
 use super::files::Files;
 use super::format::{self, FRAME_BYTES_MAX, FrameBuffer, FrameError, HEADER_BYTES, Magic};
@@ -93,21 +94,45 @@ impl<E> Committer<E> {
     /// Writes what is encoded.
     fn write(&mut self) -> Result<(), LogError> {
         let (run, worker) = (self.state.run, self.state.worker);
+        let dirty = self.events.values().filter(|buffer| buffer.len() > 0).count();
+        if dirty > DAYS_AT_ONCE {
+            self.write_wide()?;
+        }
         for (&day, buffer) in self.events.iter_mut().filter(|(_, buffer)| buffer.len() > 0) {
             let file = self.next.files.get(&day).copied().unwrap_or(self.state.file(day));
             let path = self.layout.day(day, run, worker);
-            let grown = grow(&mut self.files, path, format::EVENTS, file, buffer)?;
+            let grown = grow(&mut self.files, path, format::EVENTS, file, [buffer])?;
             self.next.files.insert(day, grown);
         }
         if self.refused.len() > 0 {
             let file = self.next.refused.unwrap_or(self.state.refused);
             let path = self.layout.refused(run, worker);
-            let grown = grow(&mut self.files, path, format::REFUSED, file, &mut self.refused)?;
+            let grown = grow(&mut self.files, path, format::REFUSED, file, [&mut self.refused])?;
             self.next.refused = Some(grown);
         }
         self.buffered = 0;
         if self.events.len() > DAYS_MAX {
             self.events.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what is encoded of events into files of several days.
+    fn write_wide(&mut self) -> Result<(), LogError> {
+        let (run, worker) = (self.state.run, self.state.worker);
+        let dirty = self.events.iter_mut().filter(|(_, buffer)| buffer.len() > 0);
+        let mut dirty: Vec<(Day, &mut FrameBuffer)> =
+            dirty.map(|(day, buffer)| (*day, buffer)).collect();
+        let level = Days::level(dirty.iter().map(|(day, _)| *day));
+        for group in dirty.chunk_by_mut(|(a, _), (b, _)| Days::of(*b, level).contains(*a)) {
+            let days = Days::of(group[0].0, level);
+            let path = self.layout.days(days, run, worker);
+            let mut wide = self.next.wide.get(&days).copied().unwrap_or(self.state.wide(days));
+            wide.first = wide.first.min(group[0].0);
+            wide.last = wide.last.max(group[group.len() - 1].0);
+            let buffers = group.iter_mut().map(|(_, buffer)| &mut **buffer);
+            wide.file = grow(&mut self.files, path, format::EVENTS, wide.file, buffers)?;
+            self.next.wide.insert(days, wide);
         }
         Ok(())
     }
@@ -179,15 +204,14 @@ impl<E> Committer<E> {
     }
 }
 
-/// Writes a buffer to its file, and returns how that is then.
-fn grow(
+/// Writes buffers to a file, and returns how that is then.
+fn grow<'a>(
     files: &mut Files,
     path: PathBuf,
     magic: Magic,
     file: FileState,
-    buffer: &mut FrameBuffer,
+    buffers: impl IntoIterator<Item = &'a mut FrameBuffer>,
 ) -> Result<FileState, LogError> {
-    let (bytes, added) = buffer.closed();
     let mut grown = file;
     if file.length == 0 {
         let mut header = Vec::with_capacity(HEADER_BYTES);
@@ -195,9 +219,12 @@ fn grow(
         files.write(&path, true, &header)?;
         grown.length = HEADER_BYTES as u64;
     }
-    files.write(&path, false, bytes)?;
-    grown.add(added.floor_max, added.frames, added.events, added.length);
-    buffer.clear();
+    for buffer in buffers {
+        let (bytes, added) = buffer.closed();
+        files.write(&path, false, bytes)?;
+        grown.add(added.floor_max, added.frames, added.events, added.length);
+        buffer.clear();
+    }
     Ok(grown)
 }
 

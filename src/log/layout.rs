@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::days::Days;
 use crate::time::Day;
 
 /// How names of unfinished files end.
@@ -33,6 +34,11 @@ impl Layout {
 
     pub(super) fn day(&self, day: Day, run: u64, worker: u32) -> PathBuf {
         self.log.join(day.to_string()).join(file_name(run, worker))
+    }
+
+    /// A file of the events of several days.
+    pub(super) fn days(&self, days: Days, run: u64, worker: u32) -> PathBuf {
+        self.log.join(days.to_string()).join(file_name(run, worker))
     }
 
     pub(super) fn refused(&self, run: u64, worker: u32) -> PathBuf {

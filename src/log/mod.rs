@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! part-<process>/log/<UTC day>/r<run>-w<worker>.log       frames of events of that UTC day
+//!                   /<first>--<last>/r<run>-w<worker>.log frames of events of several UTC days, where a commit has many
 //!                   /refused/r<run>-w<worker>.log         frames of refused rows
 //!                   /commits/r<run>-w<worker>-<seq>.log   what of these counts: the commit stream
 //! ```
@@ -62,6 +63,7 @@
 mod accept;
 mod codec;
 mod committer;
+mod days;
 mod error;
 mod files;
 mod format;

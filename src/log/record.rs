@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::days::Days;
 use super::once::{OnceKey, OnceKeys};
 use crate::moment::Moment;
 use crate::time::{Day, EventTime};
@@ -54,6 +55,27 @@ impl FileState {
             && self.floor_max <= later.floor_max
             && self.frames <= later.frames
             && self.events <= later.events
+    }
+}
+
+/// A file of several days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WideState {
+    /// The first and the last day of which it has events.
+    pub(super) first: Day,
+    pub(super) last: Day,
+    pub(super) file: FileState,
+}
+
+impl Default for WideState {
+    fn default() -> WideState {
+        WideState { first: Day::MAX, last: Day::MIN, file: FileState::default() }
+    }
+}
+
+impl WideState {
+    fn precedes(&self, later: &WideState) -> bool {
+        later.first <= self.first && self.last <= later.last && self.file.precedes(&later.file)
     }
 }
 
@@ -115,6 +137,9 @@ pub(super) struct StreamState {
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Ranges,
     pub(super) once: OnceKeys,
+    /// In a record of its own kind, if there are any.
+    #[serde(skip)]
+    pub(super) wide: BTreeMap<Days, WideState>,
 }
 
 /// What a group of appends changes. Files are as they are then, the rest is what is added.
@@ -128,6 +153,9 @@ pub(super) struct Commit {
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Vec<SourceRange>,
     pub(super) once: Vec<OnceKey>,
+    /// In a record of its own kind, if there are any.
+    #[serde(skip)]
+    pub(super) wide: BTreeMap<Days, WideState>,
 }
 
 impl Commit {
@@ -141,6 +169,46 @@ impl Commit {
 pub(super) enum Record {
     Opening(StreamState),
     Commit(Commit),
+    /// With files of several days.
+    WideOpening(StreamState, BTreeMap<Days, WideState>),
+    WideCommit(Commit, BTreeMap<Days, WideState>),
+}
+
+impl Record {
+    pub(super) fn opening(mut state: StreamState) -> Record {
+        match std::mem::take(&mut state.wide) {
+            wide if wide.is_empty() => Record::Opening(state),
+            wide => Record::WideOpening(state, wide),
+        }
+    }
+
+    pub(super) fn commit(mut commit: Commit) -> Record {
+        match std::mem::take(&mut commit.wide) {
+            wide if wide.is_empty() => Record::Commit(commit),
+            wide => Record::WideCommit(commit, wide),
+        }
+    }
+
+    /// The state that a stream opens with; `None` if this is no opening.
+    pub(super) fn into_opening(self) -> Option<StreamState> {
+        match self {
+            Record::Opening(state) => Some(state),
+            // The commits that follow are compared with it; it is not compared with anything.
+            Record::WideOpening(state, wide) if wide.keys().all(|days| days.is_known()) => {
+                Some(StreamState { wide, ..state })
+            }
+            Record::Commit(_) | Record::WideOpening(..) | Record::WideCommit(..) => None,
+        }
+    }
+
+    /// The commit; `None` if this is none.
+    pub(super) fn into_commit(self) -> Option<Commit> {
+        match self {
+            Record::Commit(commit) => Some(commit),
+            Record::WideCommit(commit, wide) => Some(Commit { wide, ..commit }),
+            Record::Opening(_) | Record::WideOpening(..) => None,
+        }
+    }
 }
 
 impl StreamState {
@@ -155,11 +223,23 @@ impl StreamState {
             refused_elsewhere: 0,
             ranges: Ranges::default(),
             once: OnceKeys::default(),
+            wide: BTreeMap::new(),
         }
     }
 
     pub(super) fn file(&self, day: Day) -> FileState {
         self.files.get(&day).copied().unwrap_or_default()
+    }
+
+    /// How many events its files have.
+    pub(super) fn events(&self) -> u64 {
+        let wide = self.wide.values().map(|wide| &wide.file);
+        let files = self.files.values().chain(wide);
+        files.fold(0, |sum: u64, file| sum.saturating_add(file.events))
+    }
+
+    pub(super) fn wide(&self, days: Days) -> WideState {
+        self.wide.get(&days).copied().unwrap_or_default()
     }
 
     /// Whether a commit can follow; it says why not.
@@ -168,6 +248,13 @@ impl StreamState {
         let refused = commit.refused.iter().map(|file| (self.refused, file));
         if files.chain(refused).any(|(old, new)| !old.precedes(new)) {
             return Err("a record takes back what an earlier one said");
+        }
+        let holds = |days: Days, wide: &WideState| {
+            days.is_known() && days.contains(wide.first) && days.contains(wide.last)
+        };
+        let mut wide = commit.wide.iter();
+        if !wide.all(|(&days, new)| self.wide(days).precedes(new) && holds(days, new)) {
+            return Err("a record has an impossible file of several days");
         }
         if self.refused_elsewhere.checked_add(commit.refused_elsewhere).is_none() {
             return Err("a record has an impossible count");
@@ -179,6 +266,7 @@ impl StreamState {
     pub(super) fn apply(&mut self, commit: Commit) {
         self.latest = self.latest.max(commit.latest);
         self.files.extend(commit.files);
+        self.wide.extend(commit.wide);
         self.refused = commit.refused.unwrap_or(self.refused);
         self.refused_elsewhere += commit.refused_elsewhere;
         commit.ranges.into_iter().for_each(|range| self.ranges.add(range));

@@ -75,8 +75,10 @@ pub struct LogFile {
     pub run: u64,
     /// The worker, by its index in the group of that run.
     pub worker: u32,
-    /// The UTC day of its events.
+    /// The UTC day of its events, or the first one.
     pub day: Day,
+    /// The last one.
+    pub last_day: Day,
     /// Up to where it counts.
     pub length: u64,
     /// The greatest floor of its frames.
@@ -143,15 +145,31 @@ impl LogState {
     fn add(&mut self, part: u32, layout: &Layout, accepted: &Accepted) {
         let found = &accepted.state;
         let (run, worker, stream) = (found.run, found.worker, self.streams.len());
-        let file = |path, day, file: &FileState| {
+        let file = |path, (day, last_day), file: &FileState| {
             let FileState { length, floor_max, frames, events } = *file;
-            LogFile { path, part, run, worker, day, length, floor_max, events, stream, frames }
+            LogFile {
+                path,
+                part,
+                run,
+                worker,
+                day,
+                last_day,
+                length,
+                floor_max,
+                events,
+                stream,
+                frames,
+            }
         };
         let days = found.files.iter();
-        self.files.extend(days.map(|(&day, of)| file(layout.day(day, run, worker), day, of)));
+        let path = |day| layout.day(day, run, worker);
+        self.files.extend(days.map(|(&day, of)| file(path(day), (day, day), of)));
+        let wide = found.wide.iter();
+        let path = |days| layout.days(days, run, worker);
+        self.files.extend(wide.map(|(&days, of)| file(path(days), (of.first, of.last), &of.file)));
         if found.refused.length > 0 {
             let path = layout.refused(run, worker);
-            self.refused_files.push(file(path, REFUSED_DAY, &found.refused));
+            self.refused_files.push(file(path, (REFUSED_DAY, REFUSED_DAY), &found.refused));
         }
         let info = StreamInfo {
             part,
@@ -159,7 +177,7 @@ impl LogState {
             worker,
             definition: found.definition.clone(),
             latest: found.latest,
-            events: found.files.values().fold(0, |sum: u64, file| sum.saturating_add(file.events)),
+            events: found.events(),
             refused: found.refused.events,
             refused_elsewhere: found.refused_elsewhere,
             torn_bytes: accepted.tail,

@@ -52,7 +52,8 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     check_header(bytes, COMMITS, path)?;
     let torn = || corrupt(HEADER_BYTES, "the opening record is damaged");
     let opening = record_at(bytes, HEADER_BYTES).ok_or_else(torn)?;
-    let Ok(Record::Opening(mut synced)) = codec::decode(opening) else { return Err(torn()) };
+    let opened = codec::decode(opening).ok().and_then(Record::into_opening);
+    let mut synced = opened.ok_or_else(torn)?;
     // The state with what is not synced.
     let mut state = synced.clone();
     let mut unsynced = Vec::new();
@@ -65,7 +66,8 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
             }
             break;
         };
-        let Ok(Record::Commit(commit)) = codec::decode::<Record>(payload) else {
+        let commit = codec::decode::<Record>(payload).ok().and_then(Record::into_commit);
+        let Some(commit) = commit else {
             return Err(corrupt(offset, "a record is of no kind that this program knows"));
         };
         state.check(&commit).map_err(|what| corrupt(offset, what))?;
@@ -85,8 +87,8 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
 }
 
 fn is_synced_commit(bytes: &[u8], at: usize) -> bool {
-    let record = record_at(bytes, at).and_then(|payload| codec::decode(payload).ok());
-    matches!(record, Some(Record::Commit(Commit { synced: true, .. })))
+    let record = record_at(bytes, at).and_then(|payload| codec::decode::<Record>(payload).ok());
+    record.and_then(Record::into_commit).is_some_and(|commit| commit.synced)
 }
 
 fn put_record(record: &Record, path: &Path, out: &mut Vec<u8>) -> Result<(), LogError> {
@@ -107,7 +109,7 @@ fn put_record(record: &Record, path: &Path, out: &mut Vec<u8>) -> Result<(), Log
 pub(super) fn whole(state: &StreamState, path: &Path) -> Result<Vec<u8>, LogError> {
     let mut bytes = Vec::new();
     put_header(COMMITS, &mut bytes);
-    put_record(&Record::Opening(state.clone()), path, &mut bytes)?;
+    put_record(&Record::opening(state.clone()), path, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -161,7 +163,7 @@ impl StreamWriter {
     /// Appends a commit. One that says `synced` is durable when it returns.
     pub(super) fn append(&mut self, commit: &Commit) -> Result<(), LogError> {
         let mut bytes = Vec::new();
-        put_record(&Record::Commit(commit.clone()), &self.path, &mut bytes)?;
+        put_record(&Record::commit(commit.clone()), &self.path, &mut bytes)?;
         let result = self.append_bytes(&bytes, commit.synced);
         result.map_err(LogError::write("append to", &self.path, Effect::Perhaps))
     }

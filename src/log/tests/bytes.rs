@@ -1,15 +1,18 @@
 //! Any bytes are a value or an error, never a panic, and never a large allocation.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::batch::codec as varint;
+use crate::log::days::Days;
 use crate::log::format::{
     COMMITS, EVENTS, FrameBuffer, Head, check_growth, check_header, put_header,
 };
 use crate::log::layout::{Layout, StreamName};
-use crate::log::record::{Commit, FileState, Record, StreamState};
+use crate::log::record::{Commit, FileState, Record, StreamState, WideState};
 use crate::log::stream::{replay, whole};
 use crate::time::Day;
 
@@ -37,13 +40,26 @@ fn file_state() -> impl Strategy<Value = FileState> {
     )
 }
 
+fn wide() -> impl Strategy<Value = BTreeMap<Days, WideState>> {
+    let days = (any::<i32>(), 0u8..40).prop_map(|(index, level)| Days { index, level });
+    let state = (any::<i32>(), any::<i32>(), file_state());
+    let state = state.prop_map(|(first, last, file)| WideState {
+        first: Day(first),
+        last: Day(last),
+        file,
+    });
+    proptest::collection::btree_map(days, state, 0..2)
+}
+
 fn commit() -> impl Strategy<Value = Commit> {
     let ranges = vec((0u32..2, any::<u64>(), any::<u64>()), 0..3);
     let files = vec((2i32..4, file_state()), 0..3);
     let once = vec(("[ab]?", any::<u128>(), any::<i64>(), any::<u64>()), 0..3);
-    (any::<bool>(), files, proptest::option::of(file_state()), any::<u64>(), ranges, once).prop_map(
-        |(synced, files, refused, refused_elsewhere, ranges, once)| Commit {
+    let refused = (proptest::option::of(file_state()), any::<u64>());
+    (any::<bool>(), files, refused, ranges, once, wide()).prop_map(
+        |(synced, files, (refused, refused_elsewhere), ranges, once, wide)| Commit {
             synced,
+            wide,
             latest: Some(Moment::new(1, 1)),
             files: files.into_iter().map(|(day, file)| (Day(day), file)).collect(),
             refused,
@@ -171,12 +187,14 @@ proptest! {
     }
 
     #[test]
-    fn any_claims_are_a_state_or_an_error(commits in vec(commit(), 0..5), refused in any::<u64>()) {
+    fn any_claims_are_a_state_or_an_error(
+        commits in vec(commit(), 0..5), refused in any::<u64>(), wide in wide(),
+    ) {
         let mut opening = StreamState::new(1, 0, Vec::new());
-        opening.refused_elsewhere = refused;
+        (opening.refused_elsewhere, opening.wide) = (refused, wide);
         let mut stream = whole(&opening, path()).unwrap();
         for commit in commits {
-            framed(&encoded(&Record::Commit(commit)), &mut stream);
+            framed(&encoded(&Record::commit(commit)), &mut stream);
         }
         read_all(&folder(&stream, &frames()));
     }
@@ -185,7 +203,7 @@ proptest! {
     fn flipped_bytes_are_a_state_or_an_error(
         commit in commit(), at: proptest::sample::Index, mask in 1u8..,
     ) {
-        let mut payload = encoded(&Record::Commit(commit));
+        let mut payload = encoded(&Record::commit(commit));
         let index = at.index(payload.len());
         payload[index] ^= mask;
         let mut stream = whole(&StreamState::new(1, 0, vec![("v".into(), 1)]), path()).unwrap();

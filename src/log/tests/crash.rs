@@ -250,20 +250,62 @@ fn a_folder_that_another_worker_has_just_made_is_made_durable() {
 fn more_days_than_open_files() {
     let storage = fresh(Fake::default());
     let mut committer = committer(&storage, 0);
-    let mut many = entry(0, 0, 0);
-    // Days in turn, so that events of one day are not together.
-    let event = |n: i64| ((n % 100 - 50) * DAY_MS, 7, n);
-    many.events = Arc::new((0..300).map(event).collect());
-    committer.take(many).unwrap();
-    committer.commit(false).unwrap();
+    // Days in turn, so that events of one day are not together; so few at once that each day has its file.
+    let event = |n: i64| ((n % 25 + n / 75 * 25 - 50) * DAY_MS, 7, n);
+    for tick in 0..4 {
+        let mut many = entry(tick, 0, 0);
+        many.events = Arc::new((75 * tick as i64..75 * (tick as i64 + 1)).map(event).collect());
+        committer.take(many).unwrap();
+        committer.commit(false).unwrap();
+    }
     assert!(storage.count("sync", "/log/19") > 0, "a file that is closed is synced first");
-    committer.take(entry(1, -50, 5)).unwrap();
+    committer.take(entry(5, -50, 5)).unwrap();
     committer.commit(true).unwrap();
     for seed in 0..10 {
         let found = storage.after_power_loss(seed);
         let state = scanned(&found).unwrap();
         assert_eq!((state.files.len(), state.events), (100, 305));
         assert_eq!(verify(&found, &state).unwrap().frames, 101);
+    }
+}
+
+#[test]
+fn regression_a_commit_of_many_days_takes_few_files_and_syncs() {
+    let storage = fresh(Fake::default());
+    let mut committer = committer(&storage, 0);
+    let event = |n: i64| (n * 9_973 % 7_000 * DAY_MS, 7, n);
+    for tick in 0..3 {
+        let before = storage.count("sync", "");
+        let mut many = entry(tick, 0, 0);
+        many.events =
+            Arc::new((7_000 * tick as i64..7_000 * (tick as i64 + 1)).map(event).collect());
+        committer.take(many).unwrap();
+        committer.take(entry(tick, 3, 1)).unwrap();
+        committer.commit(true).unwrap();
+        let syncs = storage.count("sync", "") - before;
+        assert!(syncs < 40, "{syncs} syncs");
+    }
+    // A single day, late enough to be a commit of its own, has a file of its own.
+    committer.take(entry(4, 9_000, 2)).unwrap();
+    committer.commit(true).unwrap();
+    drop(committer);
+    for seed in 0..10 {
+        let found = storage.after_power_loss(seed);
+        repair(&found, Path::new(PART), 2).unwrap();
+        let state = scanned(&found).unwrap();
+        assert!(state.files.len() <= 9, "{:?}", state.files);
+        assert_eq!((state.events, verify(&found, &state).unwrap().events), (21_005, 21_005));
+        let mut seen = 0;
+        for file in &state.files {
+            let mut frames = Frames::open(&found, file).unwrap();
+            while let Some(frame) = frames.next(|_| true).unwrap() {
+                let events = frame.decode(&codec()).unwrap();
+                let day = |event: &Event| crate::time::Day((event.0 / DAY_MS) as i32);
+                assert!(events.iter().all(|e| (file.day..=file.last_day).contains(&day(e))));
+                seen += events.len();
+            }
+        }
+        assert_eq!(seen, 21_005);
     }
 }
 
