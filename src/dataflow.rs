@@ -23,7 +23,7 @@ use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::serve::{Answer, MeasureFn, Query, serve};
-use crate::speed::{Combiner, Counts, Row, Shared, Speed, combine, speed_view, to_owner};
+use crate::speed::{Combiner, Counts, Room, Row, Shared, Speed, combine, speed_view, to_owner};
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
@@ -193,6 +193,21 @@ impl ViewStatus {
         self.state.closed()
     }
 
+    /// How much more this worker can take of the view.
+    pub(crate) fn room(&self) -> Room {
+        self.state.room()
+    }
+
+    /// The view does not stop at a bound by itself: nothing more is let in.
+    pub(crate) fn has_door(&self) {
+        self.state.has_door();
+    }
+
+    /// Stops the view if it exceeds a bound on this worker.
+    pub(crate) fn stop_over_limit(&self) {
+        self.state.stop_over_limit();
+    }
+
     /// The latest moment that any event here carries.
     pub(crate) fn newest(&self) -> Option<Moment> {
         self.state.newest()
@@ -266,6 +281,9 @@ impl ViewNumbers {
 trait Inspect {
     fn sealing(&self) -> usize;
     fn closed(&self) -> usize;
+    fn room(&self) -> Room;
+    fn has_door(&self);
+    fn stop_over_limit(&self);
     fn finished(&self) -> bool;
     fn sealed_through(&self) -> Option<Day>;
     fn newest(&self) -> Option<Moment>;
@@ -281,6 +299,15 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     }
     fn closed(&self) -> usize {
         self.borrow().closed()
+    }
+    fn room(&self) -> Room {
+        self.borrow().room()
+    }
+    fn has_door(&self) {
+        self.borrow_mut().has_door = true;
+    }
+    fn stop_over_limit(&self) {
+        self.borrow_mut().stop_over_limit();
     }
     fn finished(&self) -> bool {
         self.borrow().finished

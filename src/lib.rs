@@ -76,6 +76,7 @@
 pub mod aggregate;
 pub mod archive;
 pub mod batch;
+mod closing;
 pub mod cluster;
 mod collection;
 mod dataflow;

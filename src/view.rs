@@ -1,6 +1,7 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
 
+pub use crate::closing::Closing;
 use crate::schema::names::is_column_name;
 use crate::time::{Calendar, DAY_MS, Day, EventTime, TimeError};
 
@@ -186,11 +187,17 @@ impl View {
 
     /// The closing that an event of `day` belongs to when it enters under `floor`.
     ///
-    /// An open day is its own closing; a late event goes to the first day that is still open, and
-    /// becomes part of its own day's next revision when that one closes. This is a function of the
+    /// An open day is its own closing. A late event belongs to the first day that is still open, and to its floor; it
+    /// becomes part of its own day's next revision when that one closes, or earlier. This is a function of the
     /// event and its moment alone, the same on every worker and in every recomputation.
-    pub fn closing(&self, day: Day, floor: EventTime) -> Day {
-        day.max(self.first_open(floor))
+    pub fn closing(&self, day: Day, floor: EventTime) -> Closing {
+        late_or_not(day, self.first_open(floor), floor)
+    }
+
+    /// The least floor that allows for all closings up to this one being sealed.
+    pub(crate) fn floor_after(&self, closing: Closing) -> EventTime {
+        let late = closing.floor().map_or(EventTime::MIN, |floor| floor.saturating_add(1));
+        self.upper(closing.last_closed()).max(late)
     }
 
     /// The first and the last day that an event of the view may have which the log keeps under this UTC day.
@@ -222,9 +229,17 @@ impl View {
     }
 }
 
+/// The closing of an event of `day`, where `first_open` is the first day that is open under `floor`.
+pub(crate) fn late_or_not(day: Day, first_open: Day, floor: EventTime) -> Closing {
+    if day < first_open { Closing::late(first_open, floor) } else { Closing::of(day) }
+}
+
 /// Bounds on what a view holds in memory, over all workers together.
 ///
-/// When one is met, the view stops with a [`LimitError`] that says which; nothing is dropped silently.
+/// When half of one is used, an engine seals late events without waiting for a day to close. If open days alone
+/// have three quarters of one, pushes wait or are refused until days close. So nothing that was pushed meets a
+/// bound; what is under way may exceed it for a moment. A view whose source is read, or in a dataflow of one's own, stops with a
+/// [`LimitError`] if it exceeds one; nothing is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -330,10 +345,13 @@ mod tests {
         let view = View::new("v").unwrap().zone("America/New_York").unwrap();
         let floor = view.upper(day("2013-03-10"));
         assert_eq!(view.first_open(floor), day("2013-03-11"));
-        assert_eq!(view.closing(day("2013-03-09"), floor), day("2013-03-11"));
-        assert_eq!(view.closing(day("2013-03-12"), floor), day("2013-03-12"));
-        assert_eq!(view.closing(day("2013-03-10"), floor - 1), day("2013-03-10"));
-        assert_eq!(view.closing(Day(-99_999), EventTime::MIN), Day(-99_999));
+        let late = view.closing(day("2013-03-09"), floor);
+        assert_eq!(late, Closing::late(day("2013-03-11"), floor));
+        assert_eq!(view.floor_after(late), floor + 1);
+        assert_eq!(view.floor_after(Closing::of(day("2013-03-10"))), floor);
+        assert_eq!(view.closing(day("2013-03-12"), floor), Closing::of(day("2013-03-12")));
+        assert_eq!(view.closing(day("2013-03-10"), floor - 1), Closing::of(day("2013-03-10")));
+        assert_eq!(view.closing(Day(-99_999), EventTime::MIN), Closing::of(Day(-99_999)));
     }
 
     #[test]

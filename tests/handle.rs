@@ -13,6 +13,7 @@ use dayfold::engine::{
     AskError, LiveOptions, Measures, PushRefusal, Pusher, Running, Subscription, ViewHandle,
 };
 use dayfold::serve::Query;
+use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::time::{Day, DayRange};
 use dayfold::view::{LimitError, Limits, View};
 use dayfold::{Cluster, Engine, ViewNumbers};
@@ -404,9 +405,20 @@ fn the_state_of_a_view_says_what_went_wrong() {
         .view(view, Measures::none(), |&(time, key, _): &Event| Some((time, key, Count::one())));
     let state = handle.status();
     assert!(state.numbers == ViewNumbers::default() && state.error.is_none());
-    let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
+    let mut rows = "t,k\n".to_owned();
+    (0..1_000).for_each(|key| rows.push_str(&format!("{NOON},{key}\n")));
+    let engine = engine.csv(
+        move |_| {
+            let options = CsvOptions { fields: vec!["k".to_owned()], ..CsvOptions::new("t") };
+            let input = Input::reader("rows", std::io::Cursor::new(rows));
+            Ok(Some(CsvSource::open(input, options)?))
+        },
+        |row| {
+            let key = std::str::from_utf8(row.field(0)).ok().and_then(|key| key.parse().ok());
+            Ok((row.time(), key.ok_or("no key")?, 1))
+        },
+    );
     let running = engine.start(Cluster::workers(2)).unwrap();
-    drop(pusher.push((0..1_000).map(|key| (NOON, key, 1)).collect()));
     assert!(running.wait_stopped(LONG));
     drop(running);
     let error = handle.status().error.unwrap();

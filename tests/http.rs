@@ -51,6 +51,7 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
             reached.store(true, Ordering::SeqCst);
             drop(gate.lock());
         }
+        assert!(sale.1 != "none", "there is no such shop");
         Some((sale.0, sale.1.clone(), stats(sale.3)))
     });
     let by_till = engine.view(View::new("by-till").unwrap(), measures(), move |sale: &Sale| {
@@ -194,6 +195,24 @@ fn values_are_those_that_were_pushed() {
     assert!(body.as_str().unwrap().contains("\ndayfold_events_total 4\n"), "{body}");
     assert_eq!(served.get("/readyz").0, 200);
     served.end();
+}
+
+#[test]
+fn regression_c13_an_engine_that_has_failed_is_not_ready_and_says_why() {
+    let served = served(|server| server);
+    assert_eq!(served.get("/readyz").0, 200);
+    assert!(served.pusher.push(vec![(MAY, "none".to_owned(), 1, 1)]).is_ok());
+    while served.running.observer().failure().is_none() {
+        std::thread::yield_now();
+    }
+    let error = served.refused("/readyz", 503, "stopped");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("the engine has stopped: ") && message.ends_with("no such shop"));
+    let sale = format!(r#"{{"time": {MAY}, "shop": "a", "till": 1, "cents": 1}}"#);
+    let (status, body) = served.post("application/json", &[], &sale);
+    assert_eq!((status, body["error"]["code"].as_str()), (503, Some("stopped")), "{body}");
+    assert!(served.running.wait_sealed(Duration::ZERO).is_err());
+    assert!(served.running.finish().is_err());
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn what_is_refused_says_so_and_does_not_enter() {
     }
     let mixed = vec![(NOW, 3), (NOW + 10 * DAY_MS, 3)];
     match push("b", mixed.clone()) {
-        Err(OnceError::Refused { at: 1, events }) => assert_eq!(events, mixed),
+        Err(OnceError::Refused { at: 1, events, .. }) => assert_eq!(events, mixed),
         other => panic!("{other:?}"),
     }
     assert!(!push("b", vec![(NOW, 4)]).unwrap().repeated, "the refused request left no key");

@@ -109,7 +109,7 @@ fn run(
         let events: Vec<Event> = events.collect();
         fates.extend(events.iter().map(|&(time, key, value)| {
             let day = view.calendar().day_of(time);
-            (day, view.closing(day, floor), key, value)
+            (day, view.closing(day, floor).day, key, value)
         }));
         schedule.push((Moment::new(floor, number as u64 + 1), events));
     }
@@ -215,13 +215,13 @@ fn rebuild(memory: &Memory, store: &Store, day: Day, which: usize) {
     let mut revisions = store.revisions("sealed", day).unwrap();
     let all = revisions.clone();
     revisions.retain(|batch| {
-        let again = |of: &LiveBatch| of.closing == batch.closing && of.worker == batch.worker;
+        let again = |of: &LiveBatch| of.revision() == batch.revision() && of.worker == batch.worker;
         !all.iter().any(|of| again(of) && of.generation > batch.generation)
     });
     let Some(batch) = revisions.get(which % revisions.len().max(1)) else { return };
     let opened = store.open_batch::<u64, Stats>(batch).unwrap();
     let rows: Vec<_> = opened.scan(&batch.file_coverage).collect::<Result<_, _>>().unwrap();
-    let (closing, worker, coverage) = (batch.closing, batch.worker, batch.file_coverage);
+    let (closing, worker, coverage) = (batch.revision(), batch.worker, batch.file_coverage);
     let entry = store.write_rebuilt("sealed", day, closing, worker, coverage, batch.rows, rows);
     store.commit_rebuilt("sealed", vec![entry.unwrap()]).unwrap();
     memory.remove(Path::new(&batch.path)).unwrap();

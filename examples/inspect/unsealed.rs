@@ -7,6 +7,7 @@
 use dayfold::log::{Frames, LogError, LogFile, LogState};
 use dayfold::store::{Disk, FolderReport};
 use dayfold::time::{Calendar, Day, EventTime};
+use dayfold::view::Closing;
 
 use crate::page::{Page, Table, number};
 use crate::verify::Damage;
@@ -35,7 +36,7 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
         for file in &state.files {
             let graces = &state.streams[file.stream].definition;
             let grace = graces.iter().find(|(of, _)| of == name).map(|(_, grace)| *grace);
-            let place = Place { calendar: &calendar, grace, through: view.closed_through };
+            let place = Place { calendar: &calendar, grace, through: view.sealed_through };
             place.count(file, &mut counts).map_err(|error| Damage::new("log", &error))?;
         }
         table.row([
@@ -59,15 +60,15 @@ struct Place<'a> {
     calendar: &'a Calendar,
     /// Of the view, in the run that logged it; `None` if that run did not have the view.
     grace: Option<i64>,
-    through: Option<Day>,
+    through: Option<Closing>,
 }
 
 impl Place<'_> {
     fn count(&self, file: &LogFile, counts: &mut Counts) -> Result<(), LogError> {
-        let all = match self.fate(file.day, file.floor_max) {
+        let all = match self.fate((file.day, file.last_day), file.floor_max) {
             // Under lesser floors, closings are not later.
             Fate::Sealed => Some(&mut counts.sealed),
-            _ => match self.fate(file.day, EventTime::MIN) {
+            _ => match self.fate((file.day, file.last_day), EventTime::MIN) {
                 Fate::Unsealed => Some(&mut counts.unsealed),
                 _ => None,
             },
@@ -79,7 +80,7 @@ impl Place<'_> {
         let mut frames = Frames::open(&Disk, file)?;
         while let Some(frame) = frames.next(|_| true)? {
             let events = u64::from(frame.count);
-            match self.fate(file.day, frame.moment.floor) {
+            match self.fate((file.day, file.last_day), frame.moment.floor) {
                 Fate::Sealed => counts.sealed += events,
                 Fate::Perhaps => counts.perhaps += events,
                 Fate::Unsealed => counts.unsealed += events,
@@ -88,15 +89,18 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// What has become of the events of a UTC day that entered under a floor.
-    fn fate(&self, day: Day, floor: EventTime) -> Fate {
-        let start = i64::from(day.0).saturating_mul(DAY_MS);
-        let (first, last) =
-            (self.calendar.day_of(start), self.calendar.day_of(start.saturating_add(DAY_MS - 1)));
-        let open = |grace| self.calendar.first_open(floor, grace);
+    /// What has become of the events of some UTC days that entered under a floor.
+    fn fate(&self, (first, last): (Day, Day), floor: EventTime) -> Fate {
+        let start = |day: Day| i64::from(day.0).saturating_mul(DAY_MS);
+        let first = self.calendar.day_of(start(first));
+        let last = self.calendar.day_of(start(last).saturating_add(DAY_MS - 1));
+        let closing = |day: Day, grace| match self.calendar.first_open(floor, grace) {
+            open if day < open => Closing::late(open, floor),
+            _ => Closing::of(day),
+        };
         // Without a grace, days are open for the shortest time.
-        let least = self.grace.map_or(first, |grace| first.max(open(grace)));
-        let greatest = last.max(open(self.grace.unwrap_or(0)));
+        let least = self.grace.map_or(Closing::of(first), |grace| closing(first, grace));
+        let greatest = closing(last, self.grace.unwrap_or(0));
         match self.through {
             Some(through) if greatest <= through => Fate::Sealed,
             Some(through) if least <= through => Fate::Perhaps,

@@ -9,9 +9,10 @@ use super::recompute::{LogRows, recompute};
 use super::{ArchiveError, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
+use crate::closing::Closing;
 use crate::key::{Key, KeyRange};
 use crate::speed::Table;
-use crate::store::{self, LiveBatch, Revision, Store, StoreError};
+use crate::store::{self, LiveBatch, Store, StoreError};
 use crate::time::{Day, DayRange};
 
 /// Keys that differ are listed up to so many for each finding; the rest is counted.
@@ -92,7 +93,7 @@ pub(crate) struct AuditJob {
     pub(crate) view: String,
     pub(crate) coverage: Coverage,
     /// The last closing that is sealed: what was live then is audited, whatever is sealed meanwhile.
-    pub(crate) through: Day,
+    pub(crate) through: Closing,
     pub(crate) days: DayRange,
 }
 
@@ -114,7 +115,7 @@ impl AuditJob {
         share: f64,
     ) -> Result<Audited, ArchiveError> {
         let Place::Folder(store) = place else { return Err(ArchiveError::NoLog) };
-        let mut live = store.sealed(&self.view, self.days, Revision::At(self.through))?;
+        let mut live = store.sealed(&self.view, self.days, |_, closing| closing <= self.through)?;
         live.retain(|file| !file.coverage.intersection(self.coverage).is_empty());
         let mut audited = Audited::default();
         let recomputed = recompute(log, self.days, self.through, self.coverage, share)?;

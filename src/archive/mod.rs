@@ -21,6 +21,7 @@ pub(crate) use shelf::Shelf;
 
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, Coverage};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogError;
 use crate::store::{Share, Store, StoreError};
@@ -77,7 +78,7 @@ impl Archive {
         let mut shelf = Shelf::new(self, view, Coverage::of_owner(worker, peers));
         let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
         seal::load(store, view, &mut shelf)?;
-        Ok((shelf, store.closed_through(view)))
+        Ok((shelf, store.sealed_through(view)))
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -93,7 +94,7 @@ impl Archive {
         &self,
         view: &str,
         worker: usize,
-        through: Day,
+        through: Closing,
     ) -> Result<(), ArchiveError> {
         if let Place::Folder(store) = &self.place {
             store.prepare(view, through, worker, Vec::new())?;
@@ -138,7 +139,7 @@ pub(crate) struct Lane {
 type Job = Box<dyn FnOnce(&Place) + Send>;
 
 /// The live revisions of a worker's partitions, and the last closing that is sealed.
-pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Day>);
+pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Closing>);
 
 impl Lane {
     /// Runs `job` after those before it.
@@ -165,7 +166,7 @@ impl Drop for Lane {
 pub(crate) fn commit(
     place: &Place,
     view: &str,
-    through: Day,
+    through: Closing,
     shares: &[Share],
 ) -> Result<(), ArchiveError> {
     match place {

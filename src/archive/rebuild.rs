@@ -6,6 +6,7 @@ use super::seal::{LivePart, merged_parts};
 use super::{ArchiveError, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::speed::Table;
 use crate::store::Store;
@@ -18,10 +19,10 @@ pub(crate) struct RebuildJob {
     pub(crate) worker: usize,
     pub(crate) coverage: Coverage,
     /// The last closing that is sealed.
-    pub(crate) through: Day,
+    pub(crate) through: Closing,
     pub(crate) days: DayRange,
     /// The sealed days among these, each with the closing of its newest live revision here.
-    pub(crate) sealed: Vec<(Day, Day)>,
+    pub(crate) sealed: Vec<(Day, Closing)>,
 }
 
 /// What came of a rebuild.
@@ -47,14 +48,14 @@ impl RebuildJob {
         let Place::Folder(store) = place else { return Err(ArchiveError::NoLog) };
         let mut recomputed = recompute(log, self.days, self.through, self.coverage, share)?;
         let events = recomputed.events;
-        let mut due: Vec<(Day, Day, Table<K, A>)> = Vec::new();
+        let mut due: Vec<(Day, Closing, Table<K, A>)> = Vec::new();
         for &(day, closing) in &self.sealed {
             let table = recomputed.tables.remove(&day).unwrap_or_else(Table::new);
             due.push((day, closing, table));
         }
         // Days of which every file was lost.
         let lost = recomputed.tables.into_iter().map(|(day, table)| (day, self.through, table));
-        due.extend(lost.filter(|(day, ..)| *day <= self.through));
+        due.extend(lost.filter(|(day, ..)| *day <= self.through.day));
         let mut parts = Vec::new();
         let mut entries = Vec::new();
         for (day, closing, table) in due {
@@ -72,7 +73,7 @@ impl RebuildJob {
         &self,
         store: &Store,
         day: Day,
-        closing: Day,
+        closing: Closing,
         table: &Table<K, A>,
     ) -> Result<crate::store::BatchEntry, ArchiveError> {
         let (view, coverage, expected) = (&self.view, self.coverage, table.len() as u64);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ArchiveError;
 use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
+use crate::closing::Closing;
 use crate::key::{Key, partition};
 use crate::speed::{Row, Table};
 use crate::time::{Day, DayRange};
@@ -12,11 +13,13 @@ use crate::time::{Day, DayRange};
 /// The log as a view sees it: every event through the view's own function, and combined by the same
 /// operator that combines what comes in.
 pub(crate) trait LogRows<K: Key, A: Aggregate>: Send + Sync {
-    /// Hands over the rows of the events that may be of these days, and of others that lie beside them.
+    /// Hands over the rows of the events that may be of these days and of closings up to `through`, and of other days
+    /// that lie beside them.
     /// Takes at most about this share of a processor's time. Returns how many events were read.
     fn read(
         &self,
         days: DayRange,
+        through: Closing,
         share: f64,
         take: &mut dyn FnMut(Vec<Row<K, A>>),
     ) -> Result<u64, ArchiveError>;
@@ -37,15 +40,14 @@ pub(super) struct Recomputed<K, A> {
 pub(super) fn recompute<K: Key, A: Aggregate>(
     log: &dyn LogRows<K, A>,
     days: DayRange,
-    through: Day,
+    through: Closing,
     coverage: Coverage,
     share: f64,
 ) -> Result<Recomputed<K, A>, ArchiveError> {
     let mut tables: BTreeMap<Day, Table<K, A>> = BTreeMap::new();
-    let events = log.read(days, share, &mut |rows| {
+    let events = log.read(days, through, share, &mut |rows| {
         for row in rows {
-            let is_held = row.closing <= through && coverage.contains(partition(row.hash));
-            if is_held && days.contains(row.day) {
+            if coverage.contains(partition(row.hash)) && days.contains(row.day) {
                 let table = tables.entry(row.day).or_insert_with(Table::new);
                 table.add(row.hash, row.key, row.aggregate);
             }

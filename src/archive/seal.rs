@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
@@ -10,6 +11,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::{
     BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage, sort_by_number,
 };
+use crate::closing::Closing;
 use crate::key::{Key, encoded, hash_at, sort_position};
 use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
@@ -24,7 +26,7 @@ const ROWS_AT_ONCE: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct LivePart<K, A> {
     pub(crate) day: Day,
-    pub(crate) closing: Day,
+    pub(crate) closing: Closing,
     pub(crate) generation: u32,
     pub(crate) coverage: Coverage,
     /// Who wrote it.
@@ -40,10 +42,12 @@ pub(crate) struct SealJob<K: Key, A: Aggregate> {
     pub(crate) worker: usize,
     pub(crate) peers: usize,
     /// The last closing that this is about.
-    pub(crate) through: Day,
+    pub(crate) through: Closing,
     /// By `(day, closing)`, in order of closing.
     pub(crate) frozen: Vec<Frozen<K, A>>,
     pub(crate) live: BTreeMap<Day, Vec<LivePart<K, A>>>,
+    /// The engine is stopping: what is not written yet will not count.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl<K: Key, A: Aggregate> SealJob<K, A> {
@@ -53,6 +57,9 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
         let mut entries = Vec::new();
         let coverage = Coverage::of_owner(self.worker, self.peers);
         for ((day, closing), table) in std::mem::take(&mut self.frozen) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(ArchiveError::Stopped);
+            }
             let before = self.live.remove(&day).unwrap_or_default();
             let expected =
                 before.iter().map(|part| part.view.rows()).sum::<u64>() + table.len() as u64;
@@ -72,7 +79,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     fn write_one(
         &self,
         place: &Place,
-        (day, closing): (Day, Day),
+        (day, closing): (Day, Closing),
         coverage: Coverage,
         expected: u64,
         rows: impl Iterator<Item = (u64, K, A)>,
@@ -80,7 +87,8 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     ) -> Result<LivePart<K, A>, ArchiveError> {
         let (process, view) = match place {
             Place::Memory => {
-                let meta = BatchMeta { view: self.view.clone(), day, closing, coverage };
+                let (view, closing) = (self.view.clone(), closing.day);
+                let meta = BatchMeta { view, day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
                 let mut writer = BatchWriter::new(Vec::new(), meta, expected).map_err(error)?;
                 for (hash, key, aggregate) in rows {
@@ -207,7 +215,7 @@ impl<K: Key, A: Aggregate> LivePart<K, A> {
         if coverage.is_empty() {
             return Ok(None);
         }
-        let &LiveBatch { day, closing, generation, .. } = live;
+        let (day, closing, generation) = (live.day, live.revision(), live.generation);
         let (process, worker, view) =
             (live.process as u32, live.worker as u32, store.open_batch(live)?);
         Ok(Some(LivePart { day, closing, generation, coverage, process, worker, view }))

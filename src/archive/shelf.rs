@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::store::{Revision, SealedFile};
 use crate::time::{Day, DayRange};
@@ -19,7 +20,7 @@ const OPEN_FILES_IN_ALL: usize = 32_768;
 
 /// The live revisions of a worker's partitions of a view.
 ///
-/// Memory holds unsealed days only: a sealed file costs 24 bytes here and none in the [store]; what
+/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [store]; what
 /// is open is bounded. Without a folder the files themselves are in memory, and all stay open.
 ///
 /// [store]: crate::store::Store
@@ -43,7 +44,7 @@ pub(crate) struct Shelf<K, A> {
 #[derive(Clone, Debug)]
 struct File {
     day: Day,
-    closing: Day,
+    closing: Closing,
     source: u32,
     /// Its place among the open ones, or [`CLOSED`].
     slot: Cell<u32>,
@@ -73,7 +74,7 @@ impl Source {
 }
 
 /// A file by day, closing and source.
-type Name = (Day, Day, u32);
+type Name = (Day, Closing, u32);
 
 /// The open files: when there are too many, the one that was opened first makes room.
 struct Open<K, A> {
@@ -170,9 +171,13 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
 
     /// The days of a range, up to so many, each with the closing of its newest revision; and the first day
     /// beyond these.
-    pub(crate) fn closings(&self, days: DayRange, most: usize) -> (Vec<(Day, Day)>, Option<Day>) {
+    pub(crate) fn closings(
+        &self,
+        days: DayRange,
+        most: usize,
+    ) -> (Vec<(Day, Closing)>, Option<Day>) {
         let from = self.files.partition_point(|file| file.day < days.lower);
-        let mut found: Vec<(Day, Day)> = Vec::new();
+        let mut found: Vec<(Day, Closing)> = Vec::new();
         for file in self.files[from..].iter().take_while(|file| file.day < days.upper) {
             let is_full = found.len() == most;
             match found.last_mut() {
@@ -225,7 +230,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             return self.kept(revision, days)?.into_values().try_for_each(visit);
         };
         let wanted = partition.map_or(self.mine, |partition| Coverage::from_iter([partition]));
-        for live in store.sealed(&self.view, days, revision)? {
+        let holds = |day, closing| revision.holds(day, closing);
+        for live in store.sealed(&self.view, days, holds)? {
             if let Some(part) = LivePart::open(store, &live, wanted)? {
                 visit(part)?;
             }
@@ -360,8 +366,8 @@ mod tests {
 
     /// A revision of day 1 with one row, which tells it apart.
     fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePart<u64, Count> {
-        let (day, closing) = (Day(1), Day(closing));
-        let meta = BatchMeta { view: "v".to_owned(), day, closing, coverage };
+        let (day, closing) = (Day(1), Closing::of(Day(closing)));
+        let meta = BatchMeta { view: "v".to_owned(), day, closing: closing.day, coverage };
         let mut writer = BatchWriter::new(Vec::new(), meta, 1).unwrap();
         writer.push(7u64.hash64(), &7u64, &Count(count)).unwrap();
         let view = BatchView::open(Bytes::Owned(Arc::new(writer.finish().unwrap().0))).unwrap();
@@ -373,7 +379,7 @@ mod tests {
         let mut found = Vec::new();
         let visit = |part: LivePart<u64, Count>| {
             part.view.range(&crate::key::KeyRange::all(), &part.coverage, |_, _, count| {
-                found.push((part.closing.0, part.generation, count.0));
+                found.push((part.closing.day.0, part.generation, count.0));
             })?;
             Ok::<_, ArchiveError>(())
         };

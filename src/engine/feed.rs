@@ -22,6 +22,7 @@ use super::once::{Reply, Request};
 use super::running::Outcome;
 use crate::log::SourceRange;
 use crate::source::{Refused, RowBlock};
+use crate::speed::Room;
 use crate::time::EventTime;
 
 /// A message to one worker.
@@ -48,6 +49,10 @@ pub(crate) enum Deal {
     Once { from: usize, request: Request },
     /// The answer, to the worker that passed it on.
     OnceDone { id: u64, reply: Reply },
+    /// A worker says how much more it can take.
+    Room { worker: usize, room: Room },
+    /// The floor is to be this high, so that late events can be sealed.
+    Raise { floor: EventTime },
     /// End all sources where they are.
     Interrupt,
     /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
@@ -80,6 +85,10 @@ pub(crate) struct Feed {
     pub(crate) once: Rc<RefCell<VecDeque<(usize, Request)>>>,
     /// Answers to those that this worker passed on.
     pub(crate) replies: Rc<RefCell<Vec<(u64, Reply)>>>,
+    /// How much more each worker can take: it overtakes what waits in the inbox.
+    pub(crate) rooms: Rc<RefCell<Vec<Room>>>,
+    /// A floor to be raised, whatever the sources allow.
+    pub(crate) raise: Rc<Cell<Option<EventTime>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
     /// Whether the stop leaves open days to the log.
@@ -108,12 +117,15 @@ impl Feed {
         let once: Rc<RefCell<VecDeque<(usize, Request)>>> = Rc::default();
         let replies: Rc<RefCell<Vec<(u64, Reply)>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
+        let rooms = Rc::new(RefCell::new(vec![Room::default(); peers]));
+        let raise: Rc<Cell<Option<EventTime>>> = Rc::default();
         let [interrupt, begin, leave]: [Rc<Cell<bool>>; 3] = Default::default();
         let asked_to_stop: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let (deals, acks) = worker.dataflow_named("Feed", |scope| {
             let (to_inbox, to_stop) = (Rc::clone(&inbox), Rc::clone(&stop));
             let to_leave = Rc::clone(&leave);
             let (to_once, to_replies) = (Rc::clone(&once), Rc::clone(&replies));
+            let (to_rooms, to_raise) = (Rc::clone(&rooms), Rc::clone(&raise));
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
             let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
             let deals = channel(scope, "Deal", move |deal| match deal {
@@ -129,6 +141,8 @@ impl Feed {
                 deal @ (Deal::Task { .. } | Deal::TaskDone { .. }) => {
                     to_tasks.borrow_mut().push(deal);
                 }
+                Deal::Room { worker, room } => to_rooms.borrow_mut()[worker] = room,
+                Deal::Raise { floor } => to_raise.set(to_raise.get().max(Some(floor))),
                 Deal::Once { from, request } => to_once.borrow_mut().push_back((from, request)),
                 Deal::OnceDone { id, reply } => to_replies.borrow_mut().push((id, reply)),
                 deal => to_inbox.borrow_mut().push_back(deal),
@@ -147,6 +161,8 @@ impl Feed {
             tasks,
             once,
             replies,
+            rooms,
+            raise,
             stop,
             leave,
             interrupt,

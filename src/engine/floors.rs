@@ -30,6 +30,11 @@ impl Floors {
         self.least()
     }
 
+    /// Whether `source` has not ended.
+    pub(crate) fn is_open(&self, source: usize) -> bool {
+        self.allowed[source].is_some()
+    }
+
     fn least(&self) -> Option<EventTime> {
         self.allowed.iter().flatten().min().copied()
     }

@@ -27,15 +27,31 @@ pub struct LiveOptions<E> {
     pub disorder: i64,
     /// How far ahead of the wall clock an event may be, in milliseconds; one further ahead is refused.
     pub ahead_limit: i64,
+    /// How far behind the wall clock an event may be, in milliseconds; one that is older is refused.
+    pub behind_limit: i64,
     /// How many events may wait for the workers of this process before a push does. A batch that has more
     /// goes when fewer wait, so at most so many and a batch are in memory. Choose it by the size of events.
     pub waiting: usize,
 }
 
 impl<E> LiveOptions<E> {
-    /// No disorder, a day ahead, and 65,536 events that wait.
+    /// No disorder, a day ahead, any age, and 65,536 events that wait.
     pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
-        LiveOptions { time, disorder: 0, ahead_limit: 86_400_000, waiting: 65_536 }
+        let (ahead_limit, behind_limit) = (86_400_000, i64::MAX);
+        LiveOptions { time, disorder: 0, ahead_limit, behind_limit, waiting: 65_536 }
+    }
+}
+
+impl<E> LiveOptions<E> {
+    fn check(&self, event: &E, now: EventTime) -> Result<(), EventRefusal> {
+        let (time, limit) = ((self.time)(event), self.behind_limit);
+        if time > now.saturating_add(self.ahead_limit) {
+            return Err(EventRefusal::Ahead);
+        }
+        if time < now.saturating_sub(limit) {
+            return Err(EventRefusal::Old { behind: now.saturating_sub(time), limit });
+        }
+        Ok(())
     }
 }
 
@@ -46,15 +62,23 @@ pub struct Pusher<E> {
 }
 
 impl<E> Pusher<E> {
-    /// Whether an event is not too far ahead of the wall clock. One that is not will not be later.
+    /// Whether an event is neither too far ahead of the wall clock nor too old.
     pub fn believes(&self, event: &E) -> bool {
-        let options = &self.queue.options;
-        (options.time)(event) <= self.queue.clock.now().saturating_add(options.ahead_limit)
+        self.check(event).is_ok()
+    }
+
+    /// Whether a live source takes an event.
+    ///
+    /// # Errors
+    /// Why not: [`EventRefusal`].
+    pub fn check(&self, event: &E) -> Result<(), EventRefusal> {
+        self.queue.options.check(event, self.queue.clock.now())
     }
 
     /// Hands events to the engine, in one batch; waits while 64 batches wait already, or as many events as
-    /// [`LiveOptions::waiting`] allows: an engine that is behind slows those who push. Events too far ahead of
-    /// the wall clock are refused and come back; the others enter one tick together. The receipt tells when
+    /// [`LiveOptions::waiting`] allows: an engine that is behind slows those who push. It waits as well while a view is
+    /// near a bound of its [`Limits`](crate::view::Limits). Events too far ahead of
+    /// the wall clock, or too old, are refused and come back; the others enter one tick together. The receipt tells when
     /// they are visible, and when they are durable.
     ///
     /// # Errors
@@ -140,7 +164,7 @@ impl<E> Drop for Pushing<E> {
 #[derive(Debug)]
 #[must_use = "events that were refused are in here"]
 pub struct Pushed<E> {
-    /// The events that were refused: too far ahead of the wall clock.
+    /// The events that were refused: too far ahead of the wall clock, or too old.
     pub refused: Vec<E>,
     /// When the others are visible and durable.
     pub receipt: Receipt,
@@ -168,14 +192,33 @@ pub enum PushRefusal {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
-    /// Too much waits already. Push again later.
-    #[error("too much waits already")]
+    /// Too much waits already, or a view is near a bound. Push again later.
+    #[error("too much waits already, or a view is near a bound of its limits")]
     Full,
-    /// Too much waited all the time.
-    #[error("too much waited for {limit:?}")]
+    /// Too much waited all the time, or a view was near a bound.
+    #[error("too much waited for {limit:?}, or a view was near a bound of its limits")]
     TimedOut {
         /// How long was waited.
         limit: Duration,
+    },
+}
+
+/// Why a live source does not take an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventRefusal {
+    /// It is further ahead of the wall clock than [`LiveOptions::ahead_limit`] allows.
+    #[error("the event is too far ahead of the wall clock")]
+    Ahead,
+    /// It is further behind the wall clock than [`LiveOptions::behind_limit`] allows.
+    #[error(
+        "the event is too old: it is {behind} ms behind the wall clock, and at most {limit} ms are accepted"
+    )]
+    Old {
+        /// How far behind it is, in milliseconds.
+        behind: i64,
+        /// How far it may be.
+        limit: i64,
     },
 }
 
@@ -183,7 +226,7 @@ pub enum PushRefusal {
 #[derive(Debug, thiserror::Error)]
 #[error("{refusal}: none of {} events has entered", events.len())]
 pub struct PushError<E> {
-    /// All events of the batch; those from the future last.
+    /// All events of the batch; those that would have been refused last.
     pub events: Vec<E>,
     /// Why.
     pub refusal: PushRefusal,
@@ -209,6 +252,8 @@ pub(super) struct Inner<E> {
     pub(super) once: Requests,
     pushers: usize,
     pub(super) closed: bool,
+    /// A view is near a bound: nothing is let in.
+    pub(super) held: bool,
     pub(super) workers: Vec<std::thread::Thread>,
     /// Tasks that wait for room.
     tasks: Wakers,
@@ -244,6 +289,7 @@ impl<E> Queue<E> {
             once: Requests::default(),
             pushers: 1,
             closed: false,
+            held: false,
             workers,
             tasks: Wakers::default(),
         };
@@ -258,15 +304,16 @@ impl<E> Queue<E> {
 
     /// Whether a push has to wait.
     fn is_full(&self, inner: &Inner<E>) -> bool {
-        inner.waiting.len() >= BATCHES_WAITING || inner.events >= self.options.waiting.max(1)
+        inner.held
+            || inner.waiting.len() >= BATCHES_WAITING
+            || inner.events >= self.options.waiting.max(1)
     }
 
-    /// Tells events from the future apart.
+    /// Tells events apart that are not believed.
     fn check(&self, mut events: Vec<E>) -> Checked<E> {
         let now = self.clock.now();
-        let believed = now.saturating_add(self.options.ahead_limit);
         let refused =
-            events.extract_if(.., |event| (self.options.time)(event) > believed).collect();
+            events.extract_if(.., |event| self.options.check(event, now).is_err()).collect();
         Checked { now, events, refused }
     }
 
@@ -348,6 +395,15 @@ impl<E> Queue<E> {
         Some(clock.saturating_sub(self.options.disorder))
     }
 
+    /// Lets nothing in for now, or lets in again.
+    pub(crate) fn hold(&self, held: bool) {
+        let mut inner = self.lock();
+        inner.held = held;
+        if !held {
+            self.wake(inner);
+        }
+    }
+
     /// Refuses pushes from now on.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
@@ -374,6 +430,29 @@ mod tests {
         assert_eq!(pusher.push(vec![now, future, 5]).unwrap().refused, [future]);
         let batch = queue.take().unwrap();
         assert_eq!((batch.events, batch.refused), (vec![now, 5], 1));
+    }
+
+    #[test]
+    fn an_event_that_is_too_old_comes_back() {
+        let options = LiveOptions { behind_limit: 1_000, ..LiveOptions::new(|time| *time) };
+        let (queue, pusher) = Queue::<EventTime>::new(options, Clock::default(), Arc::default());
+        queue.clock.set(|| 10_000);
+        assert_eq!(pusher.push(vec![9_000, 8_999, EventTime::MIN]).unwrap().refused.len(), 2);
+        assert_eq!(queue.take().unwrap().events, [9_000]);
+        let refusal = pusher.check(&8_999).unwrap_err();
+        assert_eq!(refusal, EventRefusal::Old { behind: 1_001, limit: 1_000 });
+    }
+
+    #[test]
+    fn nothing_is_let_in_while_a_view_is_near_a_bound() {
+        let (queue, pusher) = queue();
+        queue.hold(true);
+        let refused = pusher.try_push(vec![5]).unwrap_err();
+        assert_eq!((refused.refusal, refused.events), (PushRefusal::Full, vec![5]));
+        let waiting = std::thread::spawn(move || pusher.push(vec![6]).is_ok());
+        queue.hold(false);
+        assert!(waiting.join().unwrap());
+        assert_eq!(queue.take().unwrap().events, [6]);
     }
 
     #[test]

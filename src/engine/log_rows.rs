@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LogRows};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::{self, EventCodec, Frames, LogFile};
 use crate::speed::{Combiner, Row};
@@ -42,7 +43,8 @@ impl<E, F> ViewLog<E, F> {
 
     /// Whether a file may hold events of these days.
     fn may_hold(&self, file: &LogFile, days: DayRange) -> bool {
-        let (first, last) = self.view.days_of_log(file.day);
+        let (first, _) = self.view.days_of_log(file.day);
+        let (_, last) = self.view.days_of_log(file.last_day);
         first < days.upper && days.lower <= last
     }
 }
@@ -56,13 +58,14 @@ where
     fn read(
         &self,
         days: DayRange,
+        through: Closing,
         share: f64,
         take: &mut dyn FnMut(Vec<Row<K, A>>),
     ) -> Result<u64, ArchiveError> {
         let storage = &**self.store.storage();
         // Runs that are going on are read as far as they have committed.
         let state = log::scan(storage, &self.store.all_parts()?, u64::MAX)?;
-        let mut combiner = Combiner::new(self.view.clone(), None, 1);
+        let mut combiner = Combiner::of_sealed(self.view.clone(), through);
         let mut pace = Pace::new(share);
         let mut events = 0;
         for file in state.files.iter().filter(|file| self.may_hold(file, days)) {

@@ -9,11 +9,12 @@ use super::owner::{Owner, owner_of};
 use super::replay::{Plan, Read};
 use super::resume::Known;
 use super::running::{EngineError, Shared};
+use crate::closing::Closing;
 use crate::cluster::Met;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
 use crate::source::Place;
 use crate::store::{LogProof, Store};
-use crate::time::{Day, EventTime};
+use crate::time::EventTime;
 use crate::view::View;
 
 /// The number of the source that is read; see [`SourceRange`](crate::log::SourceRange).
@@ -65,8 +66,8 @@ impl<E: Send + Sync + 'static> Logging<E> {
             Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
         let tick = tick_max.unwrap_or(0);
         let floor = first_floor(&known, floor_max, views, is_read);
-        let sealed = |view: &View| store.closed_through(view.name());
-        let views: Vec<(View, Option<Day>)> =
+        let sealed = |view: &View| store.sealed_through(view.name());
+        let views: Vec<(View, Option<Closing>)> =
             views.iter().map(|view| (view.clone(), sealed(view))).collect();
         let plan = Plan::new(Arc::clone(storage), state, views);
         let (known, plan) = (Arc::new(known), Arc::new(plan));

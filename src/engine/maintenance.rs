@@ -14,6 +14,7 @@ use crate::archive::{
     Archive, ArchiveError, AuditJob, Audited, Finding, Lane, LogRows, RebuildJob, Rebuilt,
 };
 use crate::batch::Coverage;
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::speed::Shared;
 use crate::time::{Day, DayRange};
@@ -183,7 +184,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             return Ok(false);
         }
         // All workers have prepared this, so their logs are durable up to there.
-        let Some(through) = state.sealed_through() else { return Ok(true) };
+        let Some(through) = state.last_sealed() else { return Ok(true) };
         let (sealed, next) = state.sealed_days(rest, DAYS_AT_ONCE);
         let days = DayRange::new(rest.lower, next.unwrap_or(rest.upper));
         drop(state);
@@ -196,8 +197,8 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         &mut self,
         task: Task,
         days: DayRange,
-        through: Day,
-        sealed: Vec<(Day, Day)>,
+        through: Closing,
+        sealed: Vec<(Day, Closing)>,
     ) -> Job<K, A> {
         let view = self.state.borrow().view.name().to_owned();
         let (log, share, coverage) = (Arc::clone(&self.log), task.share, self.coverage);

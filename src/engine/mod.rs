@@ -82,7 +82,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use handle::{AskError, Asked, Measures, ViewHandle, ViewState};
-pub use live::{LiveOptions, PushError, PushRefusal, Pushed, Pusher};
+pub use live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
 pub use once::{Once, OnceError};
@@ -469,7 +469,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let log = self.log.take().zip(store.as_ref());
         log.iter().try_for_each(|(_, store)| logging::repair(store))?;
         self.load(&archive, &cluster)?;
-        let sealed = |view: &View| Some(view.upper(store.as_ref()?.closed_through(view.name())?));
+        let sealed =
+            |view: &View| Some(view.floor_after(store.as_ref()?.sealed_through(view.name())?));
         let floor = views.iter().filter_map(sealed).max().unwrap_or(EventTime::MIN);
         // None goes on before all have rolled forward what was prepared, and cut off what was never
         // committed. From here on all find the same.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hdrhistogram::Histogram;
 
-use super::running::Shared;
+use super::running::{Outcome, Shared};
 use crate::dataflow::ViewNumbers;
 use crate::time::EventTime;
 
@@ -103,7 +103,7 @@ impl Observer {
     /// How it is.
     pub fn state(&self) -> EngineState {
         let shared = &self.shared;
-        if shared.has_stopped() {
+        if shared.has_stopped() || self.failure().is_some() {
             EngineState::Stopped
         } else if !shared.recovered.load(Ordering::Acquire) {
             EngineState::Recovering
@@ -111,6 +111,16 @@ impl Observer {
             EngineState::Ended
         } else {
             EngineState::Running
+        }
+    }
+
+    /// Why the engine has stopped, or is about to: a view that failed, a log that cannot be written, an input that is no
+    /// good. `None` if it goes on, or was ended in order.
+    pub fn failure(&self) -> Option<String> {
+        match self.shared.outcome() {
+            Some(Outcome::Input(message) | Outcome::Failed(message)) => Some(message),
+            Some(Outcome::Done | Outcome::Interrupted) => None,
+            None => self.shared.failing.get().cloned(),
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::live::Pusher;
+use super::live::{EventRefusal, Pusher};
 use super::receipt::WaitError;
 use crate::moment::Moment;
 use crate::time::EventTime;
@@ -61,11 +61,13 @@ pub enum OnceError<E> {
         /// What the encoder says.
         reason: String,
     },
-    /// An event is too far ahead of the wall clock. Nothing has entered.
-    #[error("event {at} is too far ahead of the wall clock; nothing has entered")]
+    /// An event is too far ahead of the wall clock, or too old. Nothing has entered.
+    #[error("event {at}: {reason}; nothing has entered")]
     Refused {
         /// The position of the first such event.
         at: usize,
+        /// What is wrong with it.
+        reason: EventRefusal,
         /// All events.
         events: Vec<E>,
     },
@@ -198,8 +200,9 @@ impl<E> Pusher<E> {
         let Some(codec) = queue.once_codec.get() else {
             return Err(OnceError::NotPromised { events });
         };
-        if let Some(at) = events.iter().position(|event| !self.believes(event)) {
-            return Err(OnceError::Refused { at, events });
+        let refused = |(at, event)| Some((at, self.check(event).err()?));
+        if let Some((at, reason)) = events.iter().enumerate().find_map(refused) {
+            return Err(OnceError::Refused { at, reason, events });
         }
         let encode =
             |error: &dyn std::fmt::Display| OnceError::Encode { reason: error.to_string() };
@@ -209,7 +212,7 @@ impl<E> Pusher<E> {
         let request = Request { id: 0, key, digest, count, events: bytes };
         let room = queue.options.waiting;
         let waited = queue.room.wait_timeout_while(queue.lock(), limit, |inner| {
-            !inner.closed && inner.once.is_full(room)
+            !inner.closed && (inner.held || inner.once.is_full(room))
         });
         let (mut inner, waited) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
         if inner.closed {

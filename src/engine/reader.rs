@@ -357,8 +357,9 @@ impl<'a> Reading<'a> {
         }
         self.rest = Rest::Found;
         let latest = self.source.latest();
-        let closing =
-            |view: &View| view.upper(view.closing(view.calendar().day_of(latest), self.watermark));
+        let closing = |view: &View| {
+            view.upper(view.closing(view.calendar().day_of(latest), self.watermark).day)
+        };
         let floor = self.shared.views.iter().map(closing).max()?;
         (latest > EventTime::MIN).then_some(Found::Floor(floor))
     }

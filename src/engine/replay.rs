@@ -11,11 +11,12 @@ use std::sync::{Arc, mpsc};
 
 use super::batch::{Batch, Replayed};
 use super::running::Shared;
+use crate::closing::Closing;
 use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
 use crate::moment::Moment;
 use crate::store::Storage;
 use crate::time::{DAY_MS, Day, EventTime};
-use crate::view::View;
+use crate::view::{View, late_or_not};
 
 /// Events that are handed over at once, about.
 const BATCH_EVENTS: usize = 16_384;
@@ -32,7 +33,7 @@ pub(super) struct Plan {
     /// The graces in force, by stream.
     graces: Vec<Arc<BTreeMap<String, i64>>>,
     /// Each view, and up to where it is sealed.
-    views: Vec<(View, Option<Day>)>,
+    views: Vec<(View, Option<Closing>)>,
 }
 
 impl Plan {
@@ -40,7 +41,7 @@ impl Plan {
     pub(super) fn new(
         storage: Arc<dyn Storage>,
         state: LogState,
-        views: Vec<(View, Option<Day>)>,
+        views: Vec<(View, Option<Closing>)>,
     ) -> Plan {
         let graces = state.streams.iter().map(|stream| {
             Arc::new(stream.definition.iter().cloned().collect::<BTreeMap<String, i64>>())
@@ -61,7 +62,7 @@ impl Plan {
 
     /// The last day of each view that an event of the file may have.
     fn last_days(&self, file: &LogFile) -> Vec<Day> {
-        self.views.iter().map(|(view, _)| view.days_of_log(file.day).1).collect()
+        self.views.iter().map(|(view, _)| view.days_of_log(file.last_day).1).collect()
     }
 
     /// Whether some view may not have sealed an event of the file that entered under this floor.
@@ -69,7 +70,7 @@ impl Plan {
         self.views.iter().zip(last_days).any(|((view, sealed), &last)| {
             let grace = self.graces[file.stream].get(view.name()).copied();
             let first_open = view.first_open_with(floor, grace);
-            let closing = last.max(first_open);
+            let closing = late_or_not(last, first_open, floor);
             sealed.is_none_or(|sealed| closing > sealed)
         })
     }

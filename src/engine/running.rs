@@ -162,6 +162,8 @@ pub(crate) struct Shared {
     pub(crate) waits: Arc<Waits>,
     /// The highest tick in which a worker of this process entered events.
     pub(crate) wanted: AtomicU64,
+    /// Why a worker of this process cannot go on. All are about to stop, for this reason or another one that came first.
+    pub(crate) failing: OnceLock<String>,
     /// What came of beginning the run in the data folder; `None` is well.
     begun: OnceLock<Option<String>>,
     /// Microseconds from a tick's entering to its being complete.
@@ -231,6 +233,7 @@ impl Shared {
             recovered: AtomicBool::new(false),
             waits,
             wanted: AtomicU64::new(0),
+            failing: OnceLock::new(),
             begun: OnceLock::new(),
             freshness: Mutex::new(
                 Histogram::new_with_bounds(1, 3_600_000_000, 3)
@@ -278,7 +281,7 @@ impl Shared {
 
     /// Whether the engine has stopped, for whatever reason.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.lock().outcome.is_some()
+        self.outcome().is_some()
     }
 
     /// Whether the views of all workers of this process have nothing left to seal, ever.
@@ -310,6 +313,16 @@ impl Shared {
 
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.lock().outcome.clone()
+    }
+
+    /// Tells those who wait why the engine stops, before its threads have ended: what is being written may take a while.
+    pub(crate) fn stopping(&self, outcome: &Outcome) {
+        self.lock().outcome.get_or_insert_with(|| outcome.clone());
+        self.changed.notify_all();
     }
 
     /// Records why the engine stopped; the first reason stays, but for a failure on the way to an orderly end.

@@ -163,10 +163,10 @@ where
         let name = self.view.name();
         let live = store.live(name)?;
         let findings = archive::damaged(store, name, &live)?;
-        let Some(through) = store.closed_through(name) else { return Ok(findings) };
+        let Some(through) = store.sealed_through(name) else { return Ok(findings) };
         for finding in &findings {
             let closing =
-                live.iter().filter(|live| live.day == finding.day).map(|live| live.closing);
+                live.iter().filter(|live| live.day == finding.day).map(|live| live.revision());
             let sealed = closing.max().map(|closing| (finding.day, closing));
             let job = RebuildJob {
                 view: name.to_owned(),
@@ -218,6 +218,7 @@ where
         }
         view.progress().probe_with(probe);
         let shared = Rc::clone(view.shared());
+        shared.borrow_mut().is_raised = true;
         let status = view.status();
 
         let (input, queries) = scope.new_input::<Vec<Query<K>>>();

@@ -2,7 +2,9 @@
 
 mod answering;
 mod once;
+mod recovering;
 mod resting;
+mod room;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -31,7 +33,7 @@ use super::view::EngineView;
 use crate::log::{Entry, LogError, LogWriter, SourceRange};
 use crate::moment::Moment;
 use crate::source::{Refused, RowBlock};
-use crate::speed::Counts;
+use crate::speed::{Counts, Room};
 use crate::time::{Day, EventTime};
 use crate::view::View;
 use resting::IDLE_ADVANCE;
@@ -67,6 +69,11 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     /// The moment at which the next events enter.
     now: Moment,
     floors: Floors,
+    /// How much more this worker can take, as it told the others; and the floor that it asked for last.
+    room: Room,
+    raised: EventTime,
+    /// Whether pushes are held back, on the first worker of a process with a live source.
+    holding: bool,
     /// On the first worker of a process with a live source: its number, and the watermark at which the
     /// floor moves next.
     live: Option<(usize, EventTime)>,
@@ -107,6 +114,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             let views: Vec<_> = start.views.iter().map(build).collect();
             (events, counts, views)
         });
+        if start.live.is_some() {
+            views.iter().for_each(|view| view.status().has_door());
+        }
         start.shared.register(std::thread::current());
         let reader = open(index, peers, start, &mut feed);
         let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index));
@@ -139,6 +149,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             clock,
             now,
             floors,
+            room: Room::default(),
+            raised: EventTime::MIN,
+            holding: false,
             live,
             answered: 0,
             in_flight,
@@ -158,6 +171,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 break outcome;
             }
         };
+        if !outcome.is_orderly() {
+            self.start.shared.stopping(&outcome);
+            self.start.live.iter().for_each(|queue| queue.close());
+        }
         self.publish();
         if !outcome.is_orderly() || self.feed.leave.get() {
             self.views.iter().for_each(|view| view.status().abandon());
@@ -205,6 +222,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.begin();
         }
         self.watch_clock();
+        self.watch_room();
         let entered = self.enter();
         self.advance();
         let asked = self.answer() | self.has_answered();
@@ -242,6 +260,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             || self.log.as_ref().is_some_and(log_behind)
             || self.in_flight.len() >= TICKS_IN_FLIGHT
             || self.is_sealing_behind()
+            || self.is_full()
         {
             return false;
         }
@@ -277,6 +296,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 },
                 Deal::Begin
                 | Deal::Interrupt
+                | Deal::Room { .. }
+                | Deal::Raise { .. }
                 | Deal::Task { .. }
                 | Deal::TaskDone { .. }
                 | Deal::Once { .. }
@@ -309,55 +330,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if self.worker.peers() > 1 {
             self.start.shared.wake();
         }
-    }
-
-    /// Lets a part of the log in again, or ends the recovery of this worker.
-    fn recover(&mut self) -> bool {
-        // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
-        // may move on any worker only when the run has begun on all.
-        let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
-        if self.is_sealing_behind() {
-            return false;
-        }
-        let views = &self.start.shared.views;
-        let (mut entered, mut floor) = (0, None);
-        while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
-            match replay.try_recv() {
-                Ok(Replayed::Events(batch)) => {
-                    entered += batch.events.len();
-                    self.events.iter_mut().for_each(|events| events.send(batch.clone()));
-                }
-                Ok(Replayed::Passed(time)) => {
-                    let skew = views.iter().map(View::skew).max().unwrap_or(0);
-                    // Less than the floor of this run, which says that a worker has replayed its share.
-                    let below = self.start.shared.floor.saturating_sub(1);
-                    floor = Some(time.saturating_sub(skew).min(below));
-                    break;
-                }
-                Ok(Replayed::Done) => {
-                    self.replay = None;
-                    floor = Some(self.start.shared.floor);
-                    break;
-                }
-                Ok(Replayed::Failed(error)) => {
-                    self.replay = None;
-                    self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
-                    return true;
-                }
-                Err(mpsc::TryRecvError::Empty) => break,
-                Err(mpsc::TryRecvError::Disconnected) => {
-                    self.replay = None;
-                    let message = "the thread that reads the log ended early".to_owned();
-                    self.feed.ask_to_stop(Outcome::Failed(message));
-                    return true;
-                }
-            }
-        }
-        if entered > 0 {
-            self.end_tick();
-        }
-        self.raise_floor(floor);
-        entered > 0 || floor.is_some()
     }
 
     /// Lets events in from now on.
@@ -517,6 +489,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn watch(&mut self) {
         let shared = &self.start.shared;
         if let Some(error) = self.error() {
+            shared.failing.get_or_init(|| error.clone());
             self.feed.ask_to_stop(Outcome::Failed(error));
         }
         if shared.failed.load(Ordering::Acquire) {

@@ -65,9 +65,9 @@ where
     fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<(usize, E)>, ApiError> {
         let event = |(line, json): (usize, Value)| {
             let event = (self.of_json)(&json).map_err(|reason| bad_line(line, &reason))?;
-            match self.pusher.believes(&event) {
-                true => Ok((line, event)),
-                false => Err(bad_line(line, TOO_FAR_AHEAD)),
+            match self.pusher.check(&event) {
+                Ok(()) => Ok((line, event)),
+                Err(refusal) => Err(bad_line(line, &refusal.to_string())),
             }
         };
         read(body, in_lines)?.into_iter().map(event).collect()
@@ -77,7 +77,8 @@ where
         let (count, until) = (events.len(), Instant::now() + limit);
         let Ok(pushed) = timeout_at(until, self.pusher.push_async(events)).await else {
             let message = format!(
-                "the engine has had no room for {limit:?}; nothing of the request has entered"
+                "the engine has had no room for {limit:?}, because it is behind or a view is near its bounds; \
+                 nothing of the request has entered"
             );
             return Err(ApiError::unavailable("busy", message));
         };
@@ -152,7 +153,7 @@ fn once_error<E>(error: &OnceError<E>, lines: &[usize]) -> ApiError {
                            server has not: send the request without one";
             bad("idempotency_unsupported", message.to_owned())
         }
-        OnceError::Refused { at, .. } => bad_line(lines[*at], TOO_FAR_AHEAD),
+        OnceError::Refused { at, reason, .. } => bad_line(lines[*at], &reason.to_string()),
         OnceError::Encode { .. } => {
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_encoded", message)
         }
@@ -164,8 +165,6 @@ fn once_error<E>(error: &OnceError<E>, lines: &[usize]) -> ApiError {
         OnceError::Unknown { .. } => ApiError::unavailable("not_known", message),
     }
 }
-
-const TOO_FAR_AHEAD: &str = "the event is too far ahead of the wall clock";
 
 fn bad_line(line: usize, reason: &str) -> ApiError {
     let message = format!("line {line}: {reason}; nothing of the request has entered");

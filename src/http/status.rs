@@ -31,7 +31,10 @@ pub(super) async fn ready(State(app): Shared) -> Response {
             ApiError::unavailable("recovering", message).into_response()
         }
         Some(EngineState::Stopped) => {
-            ApiError::unavailable("stopped", "the engine has stopped").into_response()
+            let failure = app.observer.as_ref().and_then(Observer::failure);
+            let reason = failure.map_or(String::new(), |reason| format!(": {reason}"));
+            ApiError::unavailable("stopped", format!("the engine has stopped{reason}"))
+                .into_response()
         }
     }
 }

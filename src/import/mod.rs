@@ -94,7 +94,8 @@ impl Archive {
         let store = self.store().ok_or(ArchiveError::NoFolder)?;
         let mine = Coverage::of_owner(scope.index(), scope.peers());
         let mut files = Vec::new();
-        for live in store.sealed(view, days, revision)? {
+        let holds = |day, closing| revision.holds(day, closing);
+        for live in store.sealed(view, days, holds)? {
             if let Some(LivePart { day, coverage, view, .. }) = LivePart::open(store, &live, mine)?
             {
                 files.push(SealedFile { day, coverage, view });

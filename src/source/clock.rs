@@ -54,6 +54,22 @@ pub(super) fn advance(
     }
 }
 
+/// Whether an event is old beyond what is accepted, and the reason to refuse it then: more than `behind_limit` behind the
+/// clock with its own row.
+pub(super) fn check_behind(
+    time: EventTime,
+    clock: EventTime,
+    behind_limit: i64,
+) -> Result<(), String> {
+    if time >= clock.saturating_sub(behind_limit) {
+        return Ok(());
+    }
+    let behind = clock.saturating_sub(time);
+    Err(format!(
+        "the event is {behind} ms behind the clock of the source; at most {behind_limit} ms are accepted"
+    ))
+}
+
 fn check_ahead(
     which: &str,
     time: EventTime,
@@ -104,6 +120,19 @@ mod tests {
         // No arrival is known yet: the wall clock.
         check(EventTime::MIN, 1_010, Reading::Arrival(None), Some((EventTime::MIN, true)));
         check(EventTime::MIN, 1_011, Reading::Arrival(None), None);
+    }
+
+    #[test]
+    fn events_behind_the_clock() {
+        assert_eq!(check_behind(90, 100, 10), Ok(()));
+        assert_eq!(check_behind(200, 100, 10), Ok(()));
+        let refused = check_behind(89, 100, 10).unwrap_err();
+        assert_eq!(
+            refused,
+            "the event is 11 ms behind the clock of the source; at most 10 ms are accepted"
+        );
+        assert!(check_behind(i64::MIN, i64::MAX, 0).is_err());
+        assert_eq!(check_behind(i64::MIN + 1, EventTime::MIN, 0), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{BLOCK_BYTES, State, Stop};
-use super::clock::{AHEAD_LIMIT_MS, Advance, Reading, advance};
+use super::clock::{AHEAD_LIMIT_MS, Advance, Reading, advance, check_behind};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
@@ -29,6 +29,9 @@ pub struct CsvOptions {
     pub fields: Vec<String>,
     /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
     pub ahead_limit: i64,
+    /// An event may be so many milliseconds behind the source's clock; one that is older is refused. Any age is accepted,
+    /// unless said otherwise.
+    pub behind_limit: i64,
     /// How the rows are written.
     pub format: Format,
     /// How times are written, in both columns.
@@ -84,6 +87,7 @@ impl CsvOptions {
             arrival: None,
             fields: Vec::new(),
             ahead_limit: AHEAD_LIMIT_MS,
+            behind_limit: i64::MAX,
             format: Format::Csv,
             times: TimeParser::new(),
             delimiter: b',',
@@ -487,6 +491,7 @@ impl CsvSource {
             .map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
         let reading = self.arrival(columns)?;
         let step = advance(self.clock, time, reading, now, self.options.ahead_limit)?;
+        check_behind(time, step.clock, self.options.behind_limit)?;
         Ok((time, step))
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, Place, State, Stop};
-use super::clock::{AHEAD_LIMIT_MS, Reading, advance};
+use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
 use super::csv::{Progress, Read, ReadLimit};
 use super::error::SourceError;
 use super::records::RECORD_MAX;
@@ -49,6 +49,12 @@ pub trait Source {
     /// ahead is refused. A day, unless said otherwise.
     fn ahead_limit(&self) -> i64 {
         AHEAD_LIMIT_MS
+    }
+
+    /// An event may be so many milliseconds behind the clock of the source; one that is older is refused. Any age is
+    /// accepted, unless said otherwise.
+    fn behind_limit(&self) -> i64 {
+        i64::MAX
     }
 
     /// How much was read since it was opened, and of how much if that is known: bytes, or what there is to count.
@@ -135,7 +141,7 @@ impl<S: Source> Own<S> {
     /// Appends rows to `block` until something stops it.
     fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
-        let ahead_limit = self.source.ahead_limit();
+        let (ahead_limit, behind_limit) = (self.source.ahead_limit(), self.source.behind_limit());
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
             if self.records >= limit.bytes {
                 return Ok(Stop::Bytes);
@@ -155,7 +161,11 @@ impl<S: Source> Own<S> {
                 Next::Refused { reason, bytes } => (bytes, Err(reason)),
                 Next::Record { time, arrival, bytes } => {
                     let reading = arrival.map_or(Reading::Event, |at| Reading::Arrival(Some(at)));
-                    match advance(self.clock, time, reading, limit.now, ahead_limit) {
+                    let judged = advance(self.clock, time, reading, limit.now, ahead_limit);
+                    let judged = judged.and_then(|step| {
+                        check_behind(time, step.clock, behind_limit).map(|()| step)
+                    });
+                    match judged {
                         Ok(step) if step.clock >= limit.clock => {
                             self.pending = Some(Pending { time, arrival, bytes: bytes.to_vec() });
                             return Ok(Stop::Clock(step.clock));

@@ -12,10 +12,11 @@ use timely::progress::operate::FrontierInterest;
 use super::delta::Row;
 use super::exchange::{Addressed, to_each};
 use crate::aggregate::Aggregate;
+use crate::closing::Closing;
 use crate::key::{Key, PARTITIONS, owner, partition};
 use crate::moment::Moment;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
-use crate::view::View;
+use crate::view::{View, late_or_not};
 
 /// Numbers that a certificate carries besides the view's own: they flow with the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +56,10 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     floor: EventTime,
     grace: Option<i64>,
     first_open: Day,
-    /// Closings up to this one were sealed when the program started.
-    sealed: Option<Day>,
+    /// Closings up to this one are sealed, or were when the program started.
+    sealed: Option<Closing>,
+    /// Whether what is sealed is wanted of a replay, or what is not.
+    wants_sealed: bool,
     /// What is read now was in the log, and may be in sealed days already.
     replaying: bool,
     /// The rows of each worker.
@@ -83,7 +86,7 @@ struct Share<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Combiner<K, A> {
-    pub(crate) fn new(view: View, sealed: Option<Day>, peers: usize) -> Self {
+    pub(crate) fn new(view: View, sealed: Option<Closing>, peers: usize) -> Self {
         let share = |_| Share { rows: Vec::new(), from: 0, expected: 0 };
         Combiner {
             finder: DayFinder::new(view.calendar().clone()),
@@ -91,6 +94,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             grace: Some(view.grace()),
             first_open: view.first_open(EventTime::MIN),
             sealed,
+            wants_sealed: false,
             replaying: false,
             view,
             shares: (0..peers).map(share).collect(),
@@ -100,6 +104,11 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             counts: Counts::default(),
             warned: false,
         }
+    }
+
+    /// One that takes from a replay what belongs to closings up to `through`.
+    pub(crate) fn of_sealed(view: View, through: Closing) -> Self {
+        Combiner { wants_sealed: true, ..Combiner::new(view, Some(through), 1) }
     }
 
     /// What is added next enters under `floor`.
@@ -138,9 +147,9 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             return;
         }
         let day = self.finder.day_of(time);
-        let closing = day.max(self.first_open);
-        if self.replaying && Some(closing) <= self.sealed {
-            // A live revision holds it.
+        let closing = late_or_not(day, self.first_open, self.floor);
+        // What is sealed is in a live revision.
+        if self.replaying && (Some(closing) <= self.sealed) != self.wants_sealed {
             return;
         }
         self.counts.late += u64::from(day < self.first_open);
@@ -164,7 +173,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
         // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
         *place = (upper, share.rows.len() as u32);
-        share.rows.push(Row { hash, day, closing, key, aggregate });
+        share.rows.push(Row::new(hash, day, closing, key, aggregate));
     }
 
     /// Says of the first event that is refused what is counted of the others.
@@ -210,7 +219,7 @@ pub(crate) fn combine<'scope, C, K, A>(
     events: Stream<'scope, Moment, C>,
     refused: Option<StreamVec<'scope, Moment, Counts>>,
     view: &View,
-    sealed: Option<Day>,
+    sealed: Option<Closing>,
     read: impl Fn(&mut C, &mut Combiner<K, A>) + 'static,
 ) -> Combined<'scope, K, A>
 where
@@ -269,10 +278,11 @@ mod tests {
     fn take(combiner: &mut Combiner<u64, Count>) -> Found {
         let mut found = Found::new();
         for row in combiner.take().0.flatten() {
-            let place = |(day, closing, _): &&mut _| (*day, *closing) == (row.day, row.closing);
+            let (at, closing) = (row.day, row.closing().day);
+            let place = |found: &&mut (Day, Day, Count)| (found.0, found.1) == (at, closing);
             match found.iter_mut().find(place) {
                 Some((.., sum)) => sum.plus_equals(&row.aggregate),
-                None => found.push((row.day, row.closing, row.aggregate)),
+                None => found.push((at, closing, row.aggregate)),
             }
         }
         found
@@ -299,13 +309,32 @@ mod tests {
 
     #[test]
     fn what_a_live_revision_holds_is_dropped_from_a_replay() {
-        let mut combiner = Combiner::new(view(), Some(Day(1)), 1);
+        let mut combiner = Combiner::new(view(), Some(Closing::of(Day(1))), 1);
         combiner.begin_replay(EventTime::MIN, Some(0));
         combiner.add(1, 7, Count::one());
         assert_eq!(take(&mut combiner), []);
         combiner.begin_replay(view().upper(Day(1)), Some(0));
         combiner.add(1, 7, Count::one());
         assert_eq!(take(&mut combiner), [(Day(0), Day(2), Count(1))]);
+    }
+
+    #[test]
+    fn of_late_events_a_revision_holds_those_of_floors_up_to_its_own() {
+        let floor = view().upper(Day(1));
+        let sealed = Closing::late(Day(2), floor);
+        let add = |combiner: &mut Combiner<u64, Count>, floor| {
+            combiner.begin_replay(floor, Some(0));
+            combiner.add(1, 7, Count::one());
+            combiner.add(2 * 86_400_000, 7, Count::one());
+            take(combiner)
+        };
+        let (late, open) = ((Day(0), Day(2), Count(1)), (Day(2), Day(2), Count(1)));
+        let mut combiner = Combiner::new(view(), Some(sealed), 1);
+        assert_eq!(add(&mut combiner, floor), [open], "day 2 itself is still open");
+        assert_eq!(add(&mut combiner, floor + 1), [late, open]);
+        let mut combiner = Combiner::of_sealed(view(), sealed);
+        assert_eq!(add(&mut combiner, floor), [late]);
+        assert_eq!(add(&mut combiner, floor + 1), []);
     }
 
     #[test]

@@ -16,23 +16,23 @@ use super::seal::Seal;
 use super::state::Shared;
 use crate::aggregate::Aggregate;
 use crate::archive::Archive;
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::store::LogPosition;
-use crate::time::Day;
 
 /// What a worker tells all others: its part of every closing through `through` is prepared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(super) worker: u64,
-    pub(super) through: Day,
+    pub(super) through: Closing,
     /// The highest closing that it had events of.
-    pub(super) highest: Option<Day>,
+    pub(super) highest: Option<Closing>,
     /// Up to where its log is durable; `None` if it has entered nothing, or there is no log.
     pub(super) log: Option<LogPosition>,
     /// How many files it has written since its last report, by closing.
-    pub(super) files: Vec<(Day, u64)>,
+    pub(super) files: Vec<(Closing, u64)>,
 }
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.

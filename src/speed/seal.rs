@@ -5,12 +5,17 @@
 //! that has nothing of a closing reports it as prepared at once. Closings of a view become live in
 //! order; those that have gathered while one was on its way go together.
 //!
+//! Days close when the floor leaves them. Amendments can be sealed as soon as the floor has left the one under which
+//! they came: a worker that is near a bound of its view does so, and the others follow what it reports.
+//!
 //! Where there is a log, a worker has prepared a closing only when its log is durable up to there,
 //! also if it has no rows of it: events that it entered are in files that others write. So what a live
 //! revision holds is in the log, whatever happens, and is never read from its source again.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 
 use timely::scheduling::SyncActivator;
@@ -19,11 +24,15 @@ use super::operator::Report;
 use super::state::{Prepared, Shared};
 use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::store::Share;
 use crate::time::Day;
+
+/// What closes when the events end.
+pub(super) const EVERYTHING: Closing = Closing::of(Day::MAX);
 
 type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
 
@@ -31,13 +40,13 @@ enum Stage<K: Key, A: Aggregate> {
     /// Nothing is being sealed.
     Idle,
     /// There is nothing to write, but the log is not durable yet.
-    Syncing(Day, mpsc::Receiver<Result<(), ArchiveError>>),
+    Syncing(Closing, mpsc::Receiver<Result<(), ArchiveError>>),
     /// The archive writes this worker's part of the closings through this one.
-    Writing(Day, mpsc::Receiver<Written<K, A>>),
+    Writing(Closing, mpsc::Receiver<Written<K, A>>),
     /// Written; live as soon as all workers have written theirs.
-    Prepared(Day, Vec<LivePart<K, A>>),
+    Prepared(Closing, Vec<LivePart<K, A>>),
     /// All have; the manifest is being written. The closing is the last one that becomes live.
-    Committing(Day, Vec<LivePart<K, A>>, mpsc::Receiver<Result<(), ArchiveError>>),
+    Committing(Closing, Vec<LivePart<K, A>>, mpsc::Receiver<Result<(), ArchiveError>>),
 }
 
 /// Takes a worker's part of the closings of a view through the stages of a seal.
@@ -49,11 +58,11 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     lane: Lane,
     stage: Stage<K, A>,
     /// The last closing that was reported as prepared.
-    reported: Option<Day>,
+    reported: Option<Closing>,
     /// The last closing that this worker had events of.
-    highest: Option<Day>,
-    /// The floor up to which days have closed, when that was last looked at.
-    floor: Option<i64>,
+    highest: Option<Closing>,
+    /// Set when this is gone: a job that is long need not go on.
+    stop: Arc<AtomicBool>,
     wake: SyncActivator,
 }
 
@@ -67,7 +76,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     ) -> Self {
         let (lane, reported) = {
             let state = state.borrow();
-            (archive.lane(state.view.name()), state.sealed_through())
+            (archive.lane(state.view.name()), state.sealed_through)
         };
         Seal {
             worker,
@@ -78,7 +87,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             stage: Stage::Idle,
             reported,
             highest: None,
-            floor: None,
+            stop: Arc::default(),
             wake,
         }
     }
@@ -92,7 +101,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         let mut report = None;
         loop {
             let stage = std::mem::replace(&mut self.stage, Stage::Idle);
-            match self.next(stage, frontier, &mut report) {
+            match self.next(stage, &mut report) {
                 Ok(Next::Going(stage)) => self.stage = stage,
                 Ok(Next::Waiting(stage)) => {
                     self.state.borrow_mut().seal_busy = !matches!(stage, Stage::Idle);
@@ -111,11 +120,11 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     fn note_closed(&mut self, frontier: Option<Moment>) {
         let mut state = self.state.borrow_mut();
         let floor = state.settled_floor(frontier);
-        if let Some(floor) = floor.filter(|_| self.floor != floor) {
-            self.floor = Some(floor);
-            let through = state.view.first_open(floor).previous();
+        state.settle(floor);
+        if floor.is_some() {
+            let through = state.last_closed();
             if through > Day::MIN {
-                state.note_closed(through);
+                state.note_closed(Closing::of(through));
             }
         }
     }
@@ -123,11 +132,10 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     fn next(
         &mut self,
         stage: Stage<K, A>,
-        frontier: Option<Moment>,
         report: &mut Option<Report>,
     ) -> Result<Next<K, A>, ArchiveError> {
         Ok(match stage {
-            Stage::Idle => self.begin(frontier, report)?,
+            Stage::Idle => self.begin(report)?,
             Stage::Syncing(through, done) => match done.try_recv() {
                 Ok(synced) => {
                     synced?;
@@ -176,20 +184,13 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// Freezes what has closed since the last time and has it written.
-    fn begin(
-        &mut self,
-        frontier: Option<Moment>,
-        report: &mut Option<Report>,
-    ) -> Result<Next<K, A>, ArchiveError> {
+    fn begin(&mut self, report: &mut Option<Report>) -> Result<Next<K, A>, ArchiveError> {
         let mut state = self.state.borrow_mut();
         if state.rebuilding {
             return Ok(Next::Waiting(Stage::Idle));
         }
-        let through = match state.settled_floor(frontier) {
-            Some(floor) => state.view.first_open(floor).previous(),
-            None => Day::MAX,
-        };
-        if Some(through) <= self.reported || through == Day::MIN {
+        let through = state.closed_so_far();
+        if Some(through) <= self.reported || through.day == Day::MIN {
             // What others are still to seal is in their hands; this worker has nothing of it.
             state.note_sealed();
             return Ok(Next::Waiting(Stage::Idle));
@@ -205,7 +206,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             let done = self.spawn(move |_| sync());
             return Ok(Next::Going(Stage::Syncing(through, done)));
         };
-        self.highest = self.highest.max(Some(*highest));
+        // When the events end, the day closes that late ones waited for.
+        self.highest = self.highest.max(Some(Closing::of(highest.day)));
         let live = frozen.iter().map(|((day, _), _)| Ok((*day, state.live(*day)?)));
         let live = live.collect::<Result<_, ArchiveError>>()?;
         let job = SealJob {
@@ -215,6 +217,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             through,
             live,
             frozen,
+            stop: Arc::clone(&self.stop),
         };
         drop(state);
         let sync = self.sync();
@@ -229,7 +232,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     /// Reports closings that this worker has nothing of.
     fn prepare_nothing(
         &mut self,
-        through: Day,
+        through: Closing,
         report: &mut Option<Report>,
     ) -> Result<Next<K, A>, ArchiveError> {
         self.archive.prepare_nothing(self.state.borrow().view.name(), self.worker, through)?;
@@ -266,14 +269,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// The part of each worker in the closings up to this one.
-    fn shares(&self, through: Day) -> Vec<Share> {
+    fn shares(&self, through: Closing) -> Vec<Share> {
         let workers = &mut self.state.borrow_mut().prepared;
         let share =
             |worker: &mut Prepared| Share { log: worker.log, files: worker.files_through(through) };
         workers.iter_mut().map(share).collect()
     }
 
-    fn report(&mut self, through: Day, files: Vec<(Day, u64)>) -> Report {
+    fn report(&mut self, through: Closing, files: Vec<(Closing, u64)>) -> Report {
         self.reported = Some(through);
         // By now it is durable as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
@@ -281,13 +284,13 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// The closing to commit, if all workers have prepared what this one has.
-    fn all_prepared(&self, through: Day) -> Option<Day> {
+    fn all_prepared(&self, through: Closing) -> Option<Closing> {
         let state = self.state.borrow();
         let all = state.prepared.iter().map(|worker| worker.through).min().flatten()?;
         if all < through {
             return None;
         }
-        if through < Day::MAX {
+        if through < EVERYTHING {
             return Some(through);
         }
         // The events have ended: what is live goes to the last closing that anybody had events of.
@@ -297,11 +300,17 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     /// Whether nothing is left to seal, ever, on this worker, nor to prepare on any.
     pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
         let state = self.state.borrow();
-        let prepared = |worker: &Prepared| worker.through == Some(Day::MAX);
+        let prepared = |worker: &Prepared| worker.through == Some(EVERYTHING);
         let sealed = matches!(self.stage, Stage::Idle)
             && !state.rebuilding
             && state.prepared.iter().all(prepared);
         frontier.is_none() && (state.abandoned || sealed)
+    }
+}
+
+impl<K: Key, A: Aggregate> Drop for Seal<K, A> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -10,9 +10,12 @@ use timely::scheduling::Activator;
 use super::combine::Counts;
 use super::delta::{Delta, Row};
 use super::operator::Report;
+use super::room::{Fill, Late, LateTables, Room};
+use super::seal::EVERYTHING;
 use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Shelf};
+use crate::closing::Closing;
 use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
 use crate::moment::Moment;
@@ -44,21 +47,21 @@ pub(crate) enum Wanted<'a, K> {
 }
 
 /// A closed table, with its day and closing.
-pub(crate) type Frozen<K, A> = ((Day, Day), Arc<Table<K, A>>);
+pub(crate) type Frozen<K, A> = ((Day, Closing), Arc<Table<K, A>>);
 
 /// What a worker has said of its part of closings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prepared {
     /// It has prepared every closing through this one.
-    pub(crate) through: Option<Day>,
+    pub(crate) through: Option<Closing>,
     /// The highest closing that it had events of.
-    pub(crate) highest: Option<Day>,
+    pub(crate) highest: Option<Closing>,
     /// Up to where its log was durable then.
     pub(crate) log: Option<LogPosition>,
     /// How many files it has written in this run, those of closings in `later` left out.
     files: u64,
     /// How many it has written of closings that may not be sealed yet.
-    later: BTreeMap<Day, u64>,
+    later: BTreeMap<Closing, u64>,
 }
 
 impl Prepared {
@@ -73,7 +76,7 @@ impl Prepared {
     }
 
     /// How many files it has written in this run for closings up to this one; nobody asks for less again.
-    pub(super) fn files_through(&mut self, closing: Day) -> u64 {
+    pub(super) fn files_through(&mut self, closing: Closing) -> u64 {
         while let Some(first) = self.later.first_entry().filter(|first| *first.key() <= closing) {
             self.files += first.remove();
         }
@@ -86,18 +89,23 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     pub(crate) view: View,
     peers: usize,
     /// By day and closing; complete up to `since`.
-    tables: BTreeMap<(Day, Day), Table<K, A>>,
+    tables: BTreeMap<(Day, Closing), Table<K, A>>,
     /// Later ticks, in order of moment.
     deltas: VecDeque<Delta<K, A>>,
     /// Closed tables that are being sealed.
-    frozen: BTreeMap<(Day, Day), Arc<Table<K, A>>>,
+    frozen: BTreeMap<(Day, Closing), Arc<Table<K, A>>>,
     /// What all tables hold together, frozen ones included.
     unsealed: Size,
+    late: LateTables,
+    /// The floor up to which nothing was outstanding, when that was last looked at; `None` at the end.
+    settled: Option<i64>,
+    /// The first day that is open under that floor.
+    open: Day,
     /// The live revisions of this worker's partitions, by day.
     sealed: Shelf<K, A>,
-    sealed_through: Option<Day>,
+    pub(super) sealed_through: Option<Closing>,
     /// Closings that were the last closed one at some time, and were not live then.
-    closed: VecDeque<Day>,
+    closed: VecDeque<Closing>,
     counts: Counts,
     later_counts: VecDeque<(Moment, Counts)>,
     /// The least moment that each server can still be asked for.
@@ -105,6 +113,10 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// What each worker has prepared.
     pub(crate) prepared: Vec<Prepared>,
     pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// Whoever lets events in raises the floor where a bound comes near, so that late events are sealed.
+    pub(crate) is_raised: bool,
+    /// And lets nothing more in if that does not help: the view does not stop by itself.
+    pub(crate) has_door: bool,
     /// The view is being given up: nothing more is sealed.
     pub(crate) abandoned: bool,
     /// This worker is on the way from a frozen table to its file.
@@ -123,7 +135,12 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    pub(crate) fn new(view: View, peers: usize, sealed: Shelf<K, A>, through: Option<Day>) -> Self {
+    pub(crate) fn new(
+        view: View,
+        peers: usize,
+        sealed: Shelf<K, A>,
+        through: Option<Closing>,
+    ) -> Self {
         Speed {
             view,
             peers,
@@ -131,8 +148,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             deltas: VecDeque::new(),
             frozen: BTreeMap::new(),
             unsealed: Size::default(),
+            late: LateTables::default(),
+            settled: Some(i64::MIN),
+            open: Day::MIN,
             sealed,
             sealed_through: through,
+            is_raised: false,
+            has_door: false,
             closed: VecDeque::new(),
             counts: Counts::default(),
             later_counts: VecDeque::new(),
@@ -208,19 +230,25 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     fn fold_one(&mut self, delta: Delta<K, A>) {
+        // Deltas are folded in order: nothing is left of lower floors.
+        self.settle(self.settled.map(|settled| settled.max(delta.moment.floor)));
         for chunk in delta.into_chunks() {
             let mut rows = chunk.into_iter();
             while let Some(first) = rows.as_slice().first() {
-                let place = (first.day, first.closing);
+                let place = (first.day, first.closing());
                 // Rows of one table mostly follow each other: look the table up once for each run.
-                let same = |row: &&Row<K, A>| (row.day, row.closing) == place;
+                let same = |row: &&Row<K, A>| (row.day, row.closing()) == place;
                 let run = rows.as_slice().iter().take_while(same).count();
+                let tables = self.tables.len();
                 let table = self.tables.entry(place).or_insert_with(Table::new);
                 let before = table.size();
                 for row in rows.by_ref().take(run) {
                     table.add(row.hash, row.key, row.aggregate);
                 }
-                self.unsealed = self.unsealed + table.size() - before;
+                let after = table.size();
+                self.unsealed = self.unsealed + after - before;
+                let is_new = self.tables.len() > tables;
+                self.late.grow(place.1, (before, after), is_new);
             }
         }
         self.check_limits();
@@ -231,20 +259,84 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// This runs at each tick: the sizes are kept up as rows are folded, and days are counted only
     /// when there are so many tables that the limit could be met.
     fn check_limits(&mut self) {
-        let limits = self.view.bounds();
-        let tables = self.tables.len() + self.frozen.len();
-        let days = if tables > limits.unsealed_days { self.unsealed_days() } else { tables };
-        let checks = [
-            ("unsealed days", limits.unsealed_days, days),
-            ("groups", limits.groups, self.unsealed.groups * self.peers),
-            ("bytes", limits.bytes, self.unsealed.bytes * self.peers),
-        ];
-        for (what, limit, needed) in checks {
-            if needed > limit && self.error.is_none() {
-                let view = self.view.name().to_owned();
-                self.fail(LimitError { view, what, limit, needed });
-            }
+        if !self.has_door {
+            self.stop_over_limit();
         }
+    }
+
+    /// Stops if a bound is exceeded.
+    pub(crate) fn stop_over_limit(&mut self) {
+        let is_raised = self.is_raised;
+        let over = self.fills().into_iter().find(|fill| fill.is_over(is_raised));
+        if let Some(Fill { what, limit, needed, .. }) = over
+            && self.error.is_none()
+        {
+            let view = self.view.name().to_owned();
+            self.fail(LimitError { view, what, limit, needed });
+        }
+    }
+
+    /// How far the bounds are used up.
+    fn fills(&self) -> [Fill; 3] {
+        let (limits, peers) = (self.view.bounds(), self.peers);
+        let tables = self.tables.len() + self.frozen.len();
+        let days = if tables > limits.unsealed_days / 2 { self.unsealed_days() } else { tables };
+        let fill = |what, limit, needed, late| Fill { what, limit, needed, late };
+        let (all, late) = (self.unsealed, self.sealable());
+        let (late_tables, late) = (late.tables, late.size);
+        [
+            fill("unsealed days", limits.unsealed_days, days, late_tables),
+            fill("groups", limits.groups, all.groups * peers, late.groups * peers),
+            fill("bytes", limits.bytes, all.bytes * peers, late.bytes * peers),
+        ]
+    }
+
+    fn sealable(&self) -> Late {
+        self.late.sealable(self.open)
+    }
+
+    /// Notes the floor up to which nothing is outstanding.
+    pub(super) fn settle(&mut self, floor: Option<i64>) {
+        if self.settled != floor {
+            self.settled = floor;
+            self.open = floor.map_or(Day::MAX, |floor| self.view.first_open(floor));
+        }
+    }
+
+    /// How much more may come.
+    pub(crate) fn room(&self) -> Room {
+        let fills = self.fills();
+        if fills.iter().any(Fill::is_worth_sealing) {
+            let floor = self.sealable().floor;
+            match floor.filter(|floor| self.settled.is_some_and(|at| at <= *floor)) {
+                Some(floor) => Room::Late(floor),
+                None => Room::Sealing,
+            }
+        } else if !fills.iter().any(Fill::is_tight) {
+            Room::Enough
+        } else if self.seal_busy || self.rebuilding || !self.frozen.is_empty() {
+            Room::Sealing
+        } else {
+            Room::Tight
+        }
+    }
+
+    /// The last day that has closed under the floor that was settled last.
+    pub(super) fn last_closed(&self) -> Day {
+        self.open.previous()
+    }
+
+    /// The last closing to be sealed now that the floor has come so far: that of the last day that has closed, and if this
+    /// worker or another one is near a bound, late events of the first open one.
+    pub(super) fn closed_so_far(&self) -> Closing {
+        let Some(floor) = self.settled else { return EVERYTHING };
+        let day = Closing::of(self.last_closed());
+        let complete = Closing::late(self.open, floor.saturating_sub(1));
+        let reported = self.prepared.iter().filter_map(|worker| worker.through).max();
+        let asked = reported.filter(|asked| *asked <= complete);
+        let is_near = self.fills().iter().any(Fill::is_worth_sealing);
+        let late = if is_near { Some(complete) } else { asked };
+        late.map_or(day, |late| late.max(day))
     }
 
     pub(crate) fn fail(&mut self, error: impl std::error::Error + Send + Sync + 'static) {
@@ -261,12 +353,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Freezes the tables of closings through `through`; they stay readable. In order of closing.
-    pub(crate) fn freeze(&mut self, through: Day) -> Vec<Frozen<K, A>> {
-        let mut ready: Vec<(Day, Day)> =
+    pub(crate) fn freeze(&mut self, through: Closing) -> Vec<Frozen<K, A>> {
+        let mut ready: Vec<(Day, Closing)> =
             self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
         ready.sort_by_key(|&(day, closing)| (closing, day));
-        let freeze = |place: (Day, Day)| {
+        let freeze = |place: (Day, Closing)| {
             let table = Arc::new(self.tables.remove(&place)?);
+            self.late.remove(place.1, table.size());
             self.frozen.insert(place, Arc::clone(&table));
             Some((place, table))
         };
@@ -278,7 +371,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn swap(
         &mut self,
         sealed: Vec<LivePart<K, A>>,
-        through: Day,
+        through: Closing,
     ) -> Vec<Arc<Table<K, A>>> {
         let mut tables = Vec::with_capacity(sealed.len());
         for part in sealed {
@@ -307,7 +400,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         &self,
         days: DayRange,
         most: usize,
-    ) -> (Vec<(Day, Day)>, Option<Day>) {
+    ) -> (Vec<(Day, Closing)>, Option<Day>) {
         self.sealed.closings(days, most)
     }
 
@@ -325,11 +418,17 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn note_sealed(&mut self) {
         let all = self.prepared.iter().map(|worker| worker.through).min().flatten();
         let highest = self.prepared.iter().filter_map(|worker| worker.highest).max();
-        let through = if all == Some(Day::MAX) { highest } else { all };
+        let through = if all == Some(EVERYTHING) { highest } else { all };
         self.sealed_through = self.sealed_through.max(through);
     }
 
+    /// The last day that is closed, with all closings up to its own sealed.
     pub(crate) fn sealed_through(&self) -> Option<Day> {
+        self.sealed_through.map(Closing::last_closed)
+    }
+
+    /// The last closing that is sealed.
+    pub(crate) fn last_sealed(&self) -> Option<Closing> {
         self.sealed_through
     }
 
@@ -337,7 +436,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         let everything = Moment { floor: i64::MAX, tick: u64::MAX };
         let (first_day, last_day) = self.span().unzip();
         ViewNumbers {
-            sealed_through: self.sealed_through,
+            sealed_through: self.sealed_through(),
             first_day,
             last_day,
             sealed_days: self.sealed.days(),
@@ -352,7 +451,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
 
     /// The first and the last day of which there is something.
     fn span(&self) -> Option<(Day, Day)> {
-        let of_table = |place: Option<&(Day, Day)>| place.map(|&(day, _)| (day, day));
+        let of_table = |place: Option<&(Day, Closing)>| place.map(|&(day, _)| (day, day));
         let tables = [self.tables.keys().next(), self.tables.keys().next_back()];
         let frozen = [self.frozen.keys().next(), self.frozen.keys().next_back()];
         let spans = tables.into_iter().chain(frozen).map(of_table);
@@ -361,7 +460,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Notes that all closings through this one have closed.
-    pub(crate) fn note_closed(&mut self, through: Day) {
+    pub(crate) fn note_closed(&mut self, through: Closing) {
         if self.closed.back().is_none_or(|last| *last < through) {
             self.closed.push_back(through);
         }
@@ -381,11 +480,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     fn unsealed_days(&self) -> usize {
-        let mut days: Vec<Day> =
-            self.tables.keys().chain(self.frozen.keys()).map(|(day, _)| *day).collect();
-        days.sort_unstable();
-        days.dedup();
-        days.len()
+        let mut last = None;
+        let mut is_next = |day: Day| last.replace(day) != Some(day);
+        let days = self.tables.keys().filter(|(day, _)| is_next(*day)).count();
+        let is_new = |day: Day| self.tables.range(of_days(day, day.next())).next().is_none();
+        let frozen = self.frozen.keys().map(|(day, _)| *day).filter(|day| is_new(*day));
+        let mut last = None;
+        days + frozen.filter(|day| last.replace(*day) != Some(*day)).count()
     }
 
     /// The counts as of `moment`.
@@ -415,7 +516,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             Wanted::Range(_) => None,
         };
         let mut visit_sealed = |part: LivePart<K, A>| {
-            let (day, layer) = (part.day, Layer::Batch(part.closing));
+            let (day, layer) = (part.day, Layer::Batch(part.closing.day));
             match wanted {
                 Wanted::One(hash, key, bytes) => {
                     if let Some(aggregate) = part.view.get(*hash, bytes)? {
@@ -434,10 +535,10 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             return self.sealed.visit_revision(revision, days, partition, visit_sealed);
         }
         self.sealed.visit(days, partition, &mut visit_sealed)?;
-        let place = (days.lower, Day::MIN)..(days.upper, Day::MIN);
+        let place = of_days(days.lower, days.upper);
         let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
         for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {
-            let layer = speed_layer(day, closing);
+            let layer = speed_layer(day, closing.day);
             match wanted {
                 Wanted::One(hash, key, _) => {
                     if let Some(aggregate) = table.get(*hash, key) {
@@ -456,7 +557,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         for delta in self.deltas.iter().take_while(|delta| delta.moment <= moment) {
             let mut visit_row = |row: &Row<K, A>| {
                 if days.contains(row.day) {
-                    visit(row.day, &row.key, speed_layer(row.day, row.closing), &row.aggregate);
+                    let layer = speed_layer(row.day, row.closing().day);
+                    visit(row.day, &row.key, layer, &row.aggregate);
                 }
             };
             match wanted {
@@ -468,6 +570,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
         Ok(())
     }
+}
+
+/// All closings of days from `lower` up to `upper`.
+fn of_days(lower: Day, upper: Day) -> std::ops::Range<(Day, Closing)> {
+    let least = Closing::late(Day::MIN, i64::MIN);
+    (lower, least)..(upper, least)
 }
 
 fn speed_layer(day: Day, closing: Day) -> Layer {

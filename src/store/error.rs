@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::batch::BatchError;
-use crate::time::Day;
+use crate::closing::Closing;
 
 /// What is known of the effect of an operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,9 +192,9 @@ pub enum StoreError {
         /// The manifest of the other part.
         path: PathBuf,
         /// Up to where the other part is closed.
-        through: Option<Day>,
+        through: Option<Closing>,
         /// Up to where this process's part is closed.
-        own: Option<Day>,
+        own: Option<Closing>,
     },
     /// A part is older than the others: it lacks files that its process had written when another one committed
     /// them. Nothing was changed.
@@ -210,7 +210,7 @@ pub enum StoreError {
         /// The view.
         view: String,
         /// The day through which the other parts are closed.
-        through: Day,
+        through: Closing,
         /// How many files it has that it has not committed.
         found: u64,
         /// How many its process had written.
@@ -237,9 +237,9 @@ pub enum StoreError {
         /// The view.
         view: String,
         /// The closing that was to be written.
-        closing: Day,
+        closing: Closing,
         /// Up to where the view is closed.
-        through: Day,
+        through: Closing,
     },
     /// Only what is sealed can be rebuilt. Nothing was changed.
     #[error(
@@ -250,9 +250,9 @@ pub enum StoreError {
         /// The view.
         view: String,
         /// The closing that was to be rebuilt.
-        closing: Day,
+        closing: Closing,
         /// Up to where the view is closed.
-        through: Option<Day>,
+        through: Option<Closing>,
     },
     /// A manifest record of more bytes than one may have. Nothing was changed.
     #[error("a manifest record has {bytes} bytes, more than {limit}: commit fewer days at a time")]
@@ -292,7 +292,7 @@ pub enum StoreError {
     },
 }
 
-fn day_or_nothing(day: Option<Day>) -> String {
+fn day_or_nothing(day: Option<Closing>) -> String {
     day.map_or_else(|| "no day".to_owned(), |day| day.to_string())
 }
 

@@ -10,8 +10,8 @@ use super::manifest::{self, Replayed};
 use super::proof::{LogPosition, Proofs};
 use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
+use crate::closing::Closing;
 use crate::key::PARTITIONS;
-use crate::time::Day;
 use crate::zones;
 
 /// The hash that places keys, as recorded.
@@ -38,7 +38,7 @@ pub(super) struct Agreed {
     pub(super) run: Option<Run>,
     /// Up to where each view is closed: the greatest of the newest run's parts. One process committed
     /// it, so all had prepared it, and those that are behind roll forward.
-    pub(super) through: BTreeMap<String, Day>,
+    pub(super) through: BTreeMap<String, Closing>,
     /// The edition of each view of the program; a part of an earlier one drops what it has of the view.
     pub(super) editions: BTreeMap<String, u32>,
 }

@@ -11,6 +11,7 @@ use super::proof::LogPosition;
 use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
 use super::{RunState, StoreConfig, open_raw, zones};
+use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::Day;
 
@@ -82,6 +83,8 @@ pub struct ViewReport {
     /// Up to which day it is closed, the day included. A process that a crash left behind finds the
     /// files of these closings when it opens its part: they may be missing below.
     pub closed_through: Option<Day>,
+    /// The last closing that is sealed: that of this day, or late events beyond it.
+    pub sealed_through: Option<Closing>,
     /// All revisions, by day, then closing, generation, process and worker. `coverage` is the partitions
     /// for which the rows of a file count: none, if it is superseded.
     pub revisions: Vec<LiveBatch>,
@@ -125,7 +128,8 @@ pub fn inspect(
         let oldest = data.iter().max_by_key(|data| data.changed(&definition.zone, days()).len());
         ViewReport {
             redefined: agreed.edition(&name),
-            closed_through: agreed.through.get(&name).copied(),
+            closed_through: agreed.through.get(&name).map(|through| through.last_closed()),
+            sealed_through: agreed.through.get(&name).copied(),
             zone_data: oldest.map(|data| data.release.clone()),
             changed_days: oldest
                 .map_or_else(Vec::new, |data| data.changed(&definition.zone, days())),

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::layout::Layout;
 use super::record::{BatchEntry, batch_file_name};
 use crate::batch::{Coverage, Digest, RawBatch};
-use crate::time::Day;
+use crate::closing::Closing;
+use crate::time::{Day, EventTime};
 
 /// Which revision of each sealed day is meant.
 ///
@@ -29,11 +30,11 @@ pub enum Revision {
 
 impl Revision {
     /// Whether what a closing made of a day is in it.
-    pub(crate) fn holds(self, day: Day, closing: Day) -> bool {
+    pub(crate) fn holds(self, day: Day, closing: Closing) -> bool {
         match self {
             Revision::Now => true,
-            Revision::First => closing <= day,
-            Revision::At(last) => closing <= last,
+            Revision::First => closing <= Closing::of(day),
+            Revision::At(last) => closing <= Closing::of(last),
         }
     }
 }
@@ -45,8 +46,10 @@ pub struct LiveBatch {
     pub view: String,
     /// The day.
     pub day: Day,
-    /// The closing that made this revision.
+    /// The day of the closing that made this revision.
     pub closing: Day,
+    /// The floor up to which it has the late events of that closing, if they were sealed before the day itself closed.
+    pub floor: Option<EventTime>,
     /// 0 as it was sealed; each rebuild of it has the next number, and counts in its place.
     pub generation: u32,
     /// The process whose part it is in.
@@ -73,6 +76,7 @@ impl LiveBatch {
             view: view.to_owned(),
             day: entry.day,
             closing: entry.closing,
+            floor: entry.closing().floor(),
             generation: entry.generation,
             process: process as usize,
             worker: entry.worker as usize,
@@ -84,13 +88,18 @@ impl LiveBatch {
             digest: entry.digest,
         }
     }
+
+    /// The closing that made this revision.
+    pub fn revision(&self) -> Closing {
+        self.floor.map_or(Closing::of(self.closing), |floor| Closing::late(self.closing, floor))
+    }
 }
 
 /// What is remembered of a sealed file, to open it again.
 pub(crate) struct SealedFile<'a> {
     pub(crate) view: &'a str,
     pub(crate) day: Day,
-    pub(crate) closing: Day,
+    pub(crate) closing: Closing,
     pub(crate) generation: u32,
     pub(crate) process: u32,
     pub(crate) worker: u32,
@@ -110,7 +119,7 @@ impl SealedFile<'_> {
     pub(super) fn difference(&self, raw: &RawBatch) -> Option<(&'static str, String, String)> {
         let meta = raw.meta();
         let found = (meta.view.as_str(), meta.day, meta.closing, meta.coverage);
-        let expected = (self.view, self.day, self.closing, self.coverage);
+        let expected = (self.view, self.day, self.closing.day, self.coverage);
         if found != expected {
             return Some(("revision", format!("{found:?}"), format!("{expected:?}")));
         }
@@ -134,7 +143,7 @@ pub(super) fn live(batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
 /// first by process and worker counts.
 pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     let newest_first =
-        |b: &LiveBatch| (b.day, Reverse((b.closing, b.generation)), b.process, b.worker);
+        |b: &LiveBatch| (b.day, Reverse((b.revision(), b.generation)), b.process, b.worker);
     batches.sort_by_key(newest_first);
     let (mut day, mut covered) = (None, Coverage::NONE);
     for batch in &mut batches {
@@ -144,7 +153,7 @@ pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
         batch.coverage = batch.file_coverage.difference(covered);
         covered = covered.union(batch.file_coverage);
     }
-    batches.sort_by_key(|b| (b.day, b.closing, b.generation, b.process, b.worker));
+    batches.sort_by_key(|b| (b.day, b.revision(), b.generation, b.process, b.worker));
     batches
 }
 

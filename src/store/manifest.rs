@@ -220,7 +220,7 @@ mod tests {
             generation: 0,
             worker,
             coverage: Coverage::of_owner(worker as usize, 2),
-            file: batch_file_name(Day(through), 0, worker),
+            file: batch_file_name(Day(through).into(), 0, worker),
             rows: 5,
             bytes: 500,
             digest: Digest(7),
@@ -294,7 +294,7 @@ mod tests {
         let mut manifest = Manifest::create(&memory, path(), &records()).unwrap();
         let Record::Live { view, mut batches, .. } = live(10) else { unreachable!() };
         batches[1].generation = 1;
-        batches[1].file = batch_file_name(Day(10), 1, 1);
+        batches[1].file = batch_file_name(Day(10).into(), 1, 1);
         manifest.append(&[Record::Rebuilt { view, batches: batches.split_off(1) }]).unwrap();
         let fact = |n: u8| Record::Fact { name: "n".to_owned(), bytes: vec![n; 10_000] };
         for n in 0..60 {

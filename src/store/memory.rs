@@ -51,7 +51,11 @@ impl Storage for Memory {
         if !files.dirs.contains(dir) {
             return Err(not_found(dir));
         }
-        let paths = files.dirs.iter().chain(files.contents.keys());
+        // Paths are in the order of their components: what is below a folder follows it.
+        let dirs = files.dirs.range(dir.to_owned()..);
+        let contents = files.contents.range(dir.to_owned()..).map(|(path, _)| path);
+        let below = |path: &&PathBuf| path.starts_with(dir);
+        let paths = dirs.take_while(below).chain(contents.take_while(below));
         let inside = paths.filter(|path| path.parent() == Some(dir));
         let names =
             inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));

@@ -4,7 +4,8 @@
 //! ROOT/part-<process>/lock                  held while a program runs
 //!                     manifest              an append log of records: definitions, commits, facts
 //!                     views/<view>/<day>/<closing>-w<worker>.batch
-//!                     views/<view>/<day>/<closing>-g<generation>-w<worker>.batch
+//!                     views/<view>/<day>/<closing>-f<floor>-w<worker>.batch
+//!                     views/<view>/<day>/<closing>[-f<floor>]-g<generation>-w<worker>.batch
 //!                     rejected/rows.csv     what was refused
 //! ```
 //!
@@ -67,6 +68,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Bytes, RawBatch};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::schema::ViewSchema;
 use crate::time::{Day, DayRange};
@@ -167,7 +169,7 @@ struct State {
     /// By view.
     prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
     /// Up to which closing each local worker has prepared each view.
-    prepared_through: BTreeMap<(String, u32), Day>,
+    prepared_through: BTreeMap<(String, u32), Closing>,
     /// What is to be proven of the logs with the next record.
     to_prove: Proofs,
 }
@@ -208,6 +210,11 @@ impl Store {
     /// A commit goes to every process's manifest. After [`Store::begin`] all agree, so this is both the
     /// least and the greatest; during a run, another process may be one commit behind or ahead.
     pub fn closed_through(&self, view: &str) -> Option<Day> {
+        self.sealed_through(view).map(Closing::last_closed)
+    }
+
+    /// As [`Store::closed_through`]: the last closing that is sealed, which may be one of late events.
+    pub(crate) fn sealed_through(&self, view: &str) -> Option<Closing> {
         self.read().own.through(view)
     }
 
@@ -223,8 +230,8 @@ impl Store {
         Ok(live::live(self.batches(view, |_| true)?))
     }
 
-    /// The batch views that count at a revision of the days of a range: as [`Store::live`], of what had
-    /// been closed then. This reads the manifests once; it is for the rare query that asks for the past.
+    /// The batch views that counted when only some closings were sealed, of the days of a range: as [`Store::live`], of
+    /// what `holds` says. This reads the manifests once; it is for the rare query that asks for the past.
     ///
     /// # Errors
     /// As [`Store::live`].
@@ -232,10 +239,10 @@ impl Store {
         &self,
         view: &str,
         days: DayRange,
-        revision: Revision,
+        holds: impl Fn(Day, Closing) -> bool,
     ) -> Result<Vec<LiveBatch>, StoreError> {
         let mut batches = self.batches(view, |day| days.contains(day))?;
-        batches.retain(|batch| revision.holds(batch.day, batch.closing));
+        batches.retain(|batch| holds(batch.day, batch.revision()));
         Ok(live::live(batches))
     }
 
@@ -246,7 +253,7 @@ impl Store {
     /// As [`Store::live`].
     pub fn revisions(&self, view: &str, day: Day) -> Result<Vec<LiveBatch>, StoreError> {
         let mut batches = self.batches(view, |found| found == day)?;
-        batches.sort_by_key(|b| (b.closing, b.generation, b.process, b.worker));
+        batches.sort_by_key(|b| (b.revision(), b.generation, b.process, b.worker));
         Ok(batches)
     }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::closing::Closing;
 use crate::moment::Moment;
-use crate::time::Day;
 
 /// A place in a commit stream of the log. Everything before it was durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub(crate) struct Share {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
     pub(super) run: u64,
-    pub(super) through: Day,
+    pub(super) through: Closing,
     /// By worker of the group.
     pub(super) files: Vec<u64>,
 }

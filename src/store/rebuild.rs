@@ -7,6 +7,7 @@ use super::error::StoreError;
 use super::record::{BatchEntry, PartState, Record};
 use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::Day;
 
@@ -33,12 +34,13 @@ impl Store {
         &self,
         view: &str,
         day: Day,
-        closing: Day,
+        closing: impl Into<Closing>,
         worker: usize,
         coverage: Coverage,
         expected_rows: u64,
         rows: impl IntoIterator<Item = (u64, K, A)>,
     ) -> Result<BatchEntry, StoreError> {
+        let closing = closing.into();
         self.check_view(view)?;
         self.check_closed(view, closing)?;
         let worker = worker as u32;
@@ -63,7 +65,7 @@ impl Store {
         self.check_view(view)?;
         for entry in &entries {
             assert!(entry.generation > 0, "what is sealed is prepared and committed");
-            self.check_closed(view, entry.closing)?;
+            self.check_closed(view, entry.closing())?;
         }
         if entries.is_empty() {
             return Ok(());
@@ -77,7 +79,7 @@ impl Store {
         &self,
         view: &str,
         day: Day,
-        closing: Day,
+        closing: Closing,
         worker: u32,
         coverage: Coverage,
     ) -> u32 {
@@ -95,8 +97,8 @@ impl Store {
         parts.filter_map(rebuilt).max().unwrap_or(0)
     }
 
-    fn check_closed(&self, view: &str, closing: Day) -> Result<(), StoreError> {
-        match self.closed_through(view) {
+    fn check_closed(&self, view: &str, closing: Closing) -> Result<(), StoreError> {
+        match self.sealed_through(view) {
             Some(through) if closing <= through => Ok(()),
             through => Err(StoreError::NotClosed { view: view.to_owned(), closing, through }),
         }

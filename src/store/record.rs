@@ -9,6 +9,7 @@ use super::live::LiveBatch;
 use super::proof::{LogProof, Proofs, Written};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::schema::ViewSchema;
 use crate::schema::former::{Former, id_of, is_former};
@@ -116,7 +117,8 @@ pub(super) struct Definition {
 pub struct BatchEntry {
     /// The day.
     pub day: Day,
-    /// The closing that made this revision.
+    /// The day of the closing that made this revision. Late events that were sealed by themselves have their floor in
+    /// the file's name.
     pub closing: Day,
     /// 0 if it was sealed; how often it had been rebuilt, else.
     pub generation: u32,
@@ -137,14 +139,20 @@ pub struct BatchEntry {
 impl BatchEntry {
     /// Tells the files of one part and view apart, in the order in which they supersede each other.
     pub(super) fn place(&self) -> Place {
-        (self.day, self.closing, self.generation, self.worker)
+        (self.day, self.closing(), self.generation, self.worker)
+    }
+
+    /// The closing that made this revision.
+    pub(super) fn closing(&self) -> Closing {
+        let named = parse_batch_file_name(&self.file).map(|(closing, ..)| closing);
+        named.filter(|named| named.day == self.closing).unwrap_or(Closing::of(self.closing))
     }
 
     fn check(&self) -> Result<(), &'static str> {
         if self.day > self.closing {
             return Err("a batch belongs to a closing before its day");
         }
-        if self.file != batch_file_name(self.closing, self.generation, self.worker) {
+        if self.file != batch_file_name(self.closing(), self.generation, self.worker) {
             return Err("a batch has an unexpected file name");
         }
         Ok(())
@@ -152,7 +160,7 @@ impl BatchEntry {
 }
 
 /// Day, closing, generation and worker.
-pub(super) type Place = (Day, Day, u32, u32);
+pub(super) type Place = (Day, Closing, u32, u32);
 
 /// Which folder a part belongs to, and by which rules keys are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,12 +215,28 @@ pub(super) enum Record {
         view: String,
         written: Written,
     },
+    /// A commit of amendments before their day closes: as `Live`, up to a closing of late events.
+    Early {
+        view: String,
+        through: Closing,
+        batches: Vec<BatchEntry>,
+    },
+}
+
+impl Record {
+    /// A commit of everything up to a closing.
+    pub(super) fn commit(view: String, through: Closing, batches: Vec<BatchEntry>) -> Record {
+        match through.floor() {
+            None => Record::Live { view, through: through.day, batches },
+            Some(_) => Record::Early { view, through, batches },
+        }
+    }
 }
 
 /// What a part has sealed of one view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed {
-    pub(super) through: Day,
+    pub(super) through: Closing,
     /// After [`PartState::forget_batches`], only those that were rebuilt.
     pub(super) batches: BTreeMap<Place, BatchEntry>,
 }
@@ -264,7 +288,10 @@ impl PartState {
                 }
                 self.views.insert(name, definition);
             }
-            Record::Live { view, through, batches } => self.commit(view, through, batches)?,
+            Record::Live { view, through, batches } => {
+                self.commit(view, Closing::of(through), batches)?;
+            }
+            Record::Early { view, through, batches } => self.commit(view, through, batches)?,
             Record::Fact { name, bytes } => {
                 self.facts.insert(name, bytes);
             }
@@ -293,7 +320,7 @@ impl PartState {
     fn commit(
         &mut self,
         view: String,
-        through: Day,
+        through: Closing,
         batches: Vec<BatchEntry>,
     ) -> Result<(), &'static str> {
         if !self.views.contains_key(&view) {
@@ -304,7 +331,7 @@ impl PartState {
         }
         for batch in &batches {
             batch.check()?;
-            if batch.closing > through {
+            if batch.closing() > through {
                 return Err("a batch belongs to a later closing than its commit");
             }
         }
@@ -324,7 +351,7 @@ impl PartState {
     }
 
     /// Up to where this part has committed a view.
-    pub(super) fn through(&self, view: &str) -> Option<Day> {
+    pub(super) fn through(&self, view: &str) -> Option<Closing> {
         self.sealed.get(view).map(|sealed| sealed.through)
     }
 
@@ -355,11 +382,9 @@ impl PartState {
             // At least one record, for a part that has closed days and no batches.
             let chunks =
                 batches.chunks(SNAPSHOT_BATCHES).chain(batches.is_empty().then_some(&[][..]));
-            records.extend(chunks.map(|chunk| Record::Live {
-                view: view.clone(),
-                through: sealed.through,
-                batches: chunk.to_vec(),
-            }));
+            records.extend(
+                chunks.map(|chunk| Record::commit(view.clone(), sealed.through, chunk.to_vec())),
+            );
         }
         let facts = self.facts.iter();
         records.extend(
@@ -378,19 +403,24 @@ impl PartState {
 }
 
 /// The name of a batch view in its day's folder.
-pub(super) fn batch_file_name(closing: Day, generation: u32, worker: u32) -> String {
+pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) -> String {
+    let day = closing.day;
+    let floor = closing.floor().map_or(String::new(), |floor| format!("-f{floor}"));
     match generation {
-        0 => format!("{closing}-w{worker}.batch"),
-        _ => format!("{closing}-g{generation}-w{worker}.batch"),
+        0 => format!("{day}{floor}-w{worker}.batch"),
+        _ => format!("{day}{floor}-g{generation}-w{worker}.batch"),
     }
 }
 
 /// The closing, the generation and the worker in the name of a batch view.
-pub(super) fn parse_batch_file_name(name: &str) -> Option<(Day, u32, u32)> {
+pub(super) fn parse_batch_file_name(name: &str) -> Option<(Closing, u32, u32)> {
     let (revision, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;
     let (closing, generation) = revision.split_once("-g").unwrap_or((revision, "0"));
-    let (closing, generation, worker) =
-        (closing.parse().ok()?, generation.parse().ok()?, worker.parse().ok()?);
+    let (generation, worker) = (generation.parse().ok()?, worker.parse().ok()?);
+    let closing = match closing.split_once("-f") {
+        None => Closing::of(closing.parse().ok()?),
+        Some((day, floor)) => Closing::late(day.parse().ok()?, floor.parse().ok()?),
+    };
     let is_ours = batch_file_name(closing, generation, worker) == name;
     is_ours.then_some((closing, generation, worker))
 }
@@ -407,9 +437,17 @@ mod tests {
             ("-1199-02-15", 3, "-1199-02-15-g3-w12.batch"),
         ];
         for (day, generation, name) in names {
-            let day = day.parse().unwrap();
-            assert_eq!(batch_file_name(day, generation, 12), name);
-            assert_eq!(parse_batch_file_name(name), Some((day, generation, 12)));
+            let closing = Closing::of(day.parse().unwrap());
+            assert_eq!(batch_file_name(closing, generation, 12), name);
+            assert_eq!(parse_batch_file_name(name), Some((closing, generation, 12)));
+        }
+        for (floor, generation, name) in [
+            (1_357_084_800_000, 0, "2013-01-02-f1357084800000-w3.batch"),
+            (-7, 2, "2013-01-02-f-7-g2-w3.batch"),
+        ] {
+            let closing = Closing::late("2013-01-02".parse().unwrap(), floor);
+            assert_eq!(batch_file_name(closing, generation, 3), name);
+            assert_eq!(parse_batch_file_name(name), Some((closing, generation, 3)));
         }
         for other in [
             "2013-01-02-w12.batch.tmp",

@@ -16,6 +16,7 @@ use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
 use super::storage::Storage;
 use crate::batch::RawBatch;
+use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::Day;
 
@@ -55,7 +56,7 @@ pub(super) fn open_part(
                 true => prepared(storage, layout, process, view, state.through(view), through)?,
                 false => Vec::new(),
             };
-            records.push(Record::Live { view: view.clone(), through, batches });
+            records.push(Record::commit(view.clone(), through, batches));
         }
     }
     append(&mut manifest, &mut state, records)?;
@@ -151,11 +152,11 @@ fn prepared(
     layout: &Layout,
     process: u32,
     view: &str,
-    own: Option<Day>,
-    through: Day,
+    own: Option<Closing>,
+    through: Closing,
 ) -> Result<Vec<BatchEntry>, StoreError> {
     let mut entries = Vec::new();
-    let is_due = |closing: Day| own.is_none_or(|own| own < closing) && closing <= through;
+    let is_due = |closing: Closing| own.is_none_or(|own| own < closing) && closing <= through;
     each_file(storage, layout, process, &mut |found, path| {
         let Some((closing, generation, worker)) = parse_batch_file_name(found.file) else {
             return Ok(());
@@ -174,7 +175,7 @@ fn entry_of(
     storage: &dyn Storage,
     path: &Path,
     found: Found<'_>,
-    closing: Day,
+    closing: Closing,
     worker: u32,
 ) -> Result<Option<BatchEntry>, StoreError> {
     let bytes = storage.map(path).map_err(StoreError::harmless("open", path))?;
@@ -184,14 +185,14 @@ fn entry_of(
     let raw = RawBatch::open(bytes, &path.display().to_string())?;
     let (meta, summary) = (raw.meta(), raw.summary());
     let said = format!("{} {} {}", meta.view, meta.day, meta.closing);
-    let expected = format!("{} {} {closing}", found.view, found.day);
+    let expected = format!("{} {} {}", found.view, found.day, closing.day);
     if said != expected {
         let (path, field) = (path.to_owned(), "revision");
         return Err(StoreError::WrongBatch { path, field, found: said, expected });
     }
     Ok(Some(BatchEntry {
         day: meta.day,
-        closing,
+        closing: closing.day,
         generation: 0,
         worker,
         coverage: meta.coverage,

@@ -13,6 +13,7 @@ use super::record::{BatchEntry, Place, Record, batch_file_name};
 use super::{Store, write_whole};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchWriter, Coverage};
+use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::Day;
 
@@ -33,12 +34,13 @@ impl Store {
         &self,
         view: &str,
         day: Day,
-        closing: Day,
+        closing: impl Into<Closing>,
         worker: usize,
         coverage: Coverage,
         expected_rows: u64,
         rows: impl IntoIterator<Item = (u64, K, A)>,
     ) -> Result<BatchEntry, StoreError> {
+        let closing = closing.into();
         self.check_view(view)?;
         self.check_open(view, closing)?;
         self.write(view, (day, closing, 0, worker as u32), coverage, expected_rows, rows)
@@ -53,11 +55,11 @@ impl Store {
         expected_rows: u64,
         rows: impl IntoIterator<Item = (u64, K, A)>,
     ) -> Result<BatchEntry, StoreError> {
-        assert!(day <= closing, "day {day} closes at {closing}");
+        assert!(day <= closing.day, "day {day} closes at {closing}");
         let dir = self.layout.day(self.config.process as u32, view, day);
         self.make_day(&dir).map_err(StoreError::harmless("make", &dir))?;
         let file = batch_file_name(closing, generation, worker);
-        let meta = BatchMeta { view: view.to_owned(), day, closing, coverage };
+        let meta = BatchMeta { view: view.to_owned(), day, closing: closing.day, coverage };
         let summary = write_whole(&*self.storage, &dir.join(&file), |sink| {
             let buffered = io::BufWriter::with_capacity(1 << 16, sink);
             let mut writer = BatchWriter::new(buffered, meta, expected_rows)?;
@@ -69,6 +71,7 @@ impl Store {
             Ok(summary)
         })?;
         let (rows, bytes, digest) = (summary.rows, summary.bytes, summary.digest);
+        let closing = closing.day;
         Ok(BatchEntry { day, closing, generation, worker, coverage, file, rows, bytes, digest })
     }
 
@@ -98,17 +101,18 @@ impl Store {
     pub(crate) fn prepare(
         &self,
         view: &str,
-        closing: Day,
+        closing: impl Into<Closing>,
         worker: usize,
         entries: Vec<BatchEntry>,
     ) -> Result<(), StoreError> {
+        let closing = closing.into();
         self.check_view(view)?;
         let worker = worker as u32;
         for entry in &entries {
             assert_eq!(entry.worker, worker, "a worker prepares its own files");
             assert_eq!(entry.generation, 0, "what is rebuilt is not prepared");
-            assert!(entry.closing <= closing, "{} is after {closing}", entry.closing);
-            self.check_open(view, entry.closing)?;
+            assert!(entry.closing() <= closing, "{} is after {closing}", entry.closing());
+            self.check_open(view, entry.closing())?;
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let keyed = entries.into_iter().map(|entry| (entry.place(), entry));
@@ -134,9 +138,10 @@ impl Store {
     pub(crate) fn commit(
         &self,
         view: &str,
-        through: Day,
+        through: impl Into<Closing>,
         shares: &[Share],
     ) -> Result<(), StoreError> {
+        let through = through.into();
         self.check_view(view)?;
         self.note_shares(shares);
         let mut manifest = self.manifest();
@@ -152,17 +157,17 @@ impl Store {
                 assert!(!is_behind, "worker {worker} has prepared through {prepared} only");
             }
             let prepared = state.prepared.get(view).into_iter().flat_map(BTreeMap::values);
-            prepared.filter(|entry| entry.closing <= through).cloned().collect()
+            prepared.filter(|entry| entry.closing() <= through).cloned().collect()
         };
         let files = shares.iter().map(|share| share.files).collect();
         let written = Written { run: self.run(), through, files };
         let written = Record::Written { view: view.to_owned(), written };
         let written = (!shares.is_empty()).then_some(written);
-        let live = Record::Live { view: view.to_owned(), through, batches };
+        let live = Record::commit(view.to_owned(), through, batches);
         self.append(&mut manifest, written.into_iter().chain([live]))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = state.prepared.get_mut(view) {
-            prepared.retain(|_, entry| entry.closing > through);
+            prepared.retain(|(_, closing, ..), _| *closing > through);
         }
         Ok(())
     }
@@ -181,8 +186,8 @@ impl Store {
         LiveBatch::new(&self.layout, view, self.config.process as u32, entry)
     }
 
-    fn check_open(&self, view: &str, closing: Day) -> Result<(), StoreError> {
-        match self.closed_through(view) {
+    fn check_open(&self, view: &str, closing: Closing) -> Result<(), StoreError> {
+        match self.sealed_through(view) {
             Some(through) if closing <= through => {
                 Err(StoreError::AlreadyClosed { view: view.to_owned(), closing, through })
             }

@@ -12,7 +12,7 @@ use dayfold::log::Durability;
 use dayfold::source::{Consumed, CsvSource, Input, Refused};
 use dayfold::store::Faulty;
 use dayfold::time::{Day, EventTime};
-use dayfold::view::View;
+use dayfold::view::{Limits, View};
 
 use crate::content::{Content, parse};
 use crate::random::Random;
@@ -40,6 +40,8 @@ pub(crate) struct Spec {
     pub(crate) factor: i64,
     /// Whether the definition may be another one than the folder has.
     pub(crate) redefined: bool,
+    /// So many unsealed days are allowed: beyond half of them, late events are sealed early.
+    pub(crate) limit: usize,
 }
 
 impl Spec {
@@ -52,13 +54,14 @@ impl Spec {
             divisor: Some(random.pick(&[1, 1, 7])),
             factor: 1,
             redefined: false,
+            limit: 40_000,
         }
     }
 
     /// Of the days of UTC, without grace.
     pub(crate) fn plain(name: &'static str) -> Spec {
-        let (zone, divisor) = ("UTC", Some(1));
-        Spec { name, zone, grace: 0, shift: 0, divisor, factor: 1, redefined: false }
+        let (zone, divisor, limit) = ("UTC", Some(1), 40_000);
+        Spec { name, zone, grace: 0, shift: 0, divisor, factor: 1, redefined: false, limit }
     }
 
     /// The view that tells which batches are in.
@@ -86,6 +89,7 @@ impl Spec {
     pub(crate) fn view(&self) -> View {
         let view = View::new(self.name).unwrap().zone(self.zone).unwrap();
         let view = view.grace_ms(self.grace).unwrap().skew_ms(self.shift.abs()).unwrap();
+        let view = view.limits(Limits::new(self.limit, 1_000_000, 1 << 30));
         view.defined_as(&format!("values times {}", self.factor))
     }
 

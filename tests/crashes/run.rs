@@ -407,8 +407,17 @@ impl Run<'_> {
                 let what = format!("{} as of the closing of {through}", spec.name);
                 assert_same(&rows_of(answer), before, &what);
             }
-            if let Some(through) = through {
-                self.world.past.insert(spec.name, (through, rows));
+            // Late events that were sealed by themselves, beyond the last day that is closed, are not of that day's closing.
+            let live = self.running.store().map(|store| store.live(spec.name));
+            let live = live.and_then(Result::ok);
+            let is_whole = |through: Day| {
+                live.as_ref().is_some_and(|live| live.iter().all(|file| file.closing <= through))
+            };
+            match through {
+                Some(through) if is_whole(through) => {
+                    drop(self.world.past.insert(spec.name, (through, rows)));
+                }
+                _ => drop(self.world.past.remove(spec.name)),
             }
         }
         for (spec, view) in self.world.program.views.clone().iter().zip(self.built.handles.clone())

@@ -67,6 +67,13 @@ impl World {
         if is_live {
             views.push(Spec::batches(&mut random));
         }
+        // A clock that stands still keeps the days of the file open, and one that is far ahead has many days open.
+        let limit = match (reads, is_live) {
+            (true, true) => 40_000,
+            (true, false) => random.pick(&[40_000, 30]),
+            (false, _) => random.pick(&[40_000, 8, 4]),
+        };
+        views.iter_mut().for_each(|view| view.limit = limit);
         let durability = random.pick(&[
             Durability::EveryCommit,
             Durability::Every(Duration::from_millis(2)),
@@ -139,7 +146,9 @@ impl World {
             views.iter_mut().for_each(|view| view.grace = Spec::grace(random));
         }
         if random.one_in(8) && views.iter().all(|view| view.name != "added") {
-            views.push(Spec::random("added", random));
+            let mut added = Spec::random("added", random);
+            added.limit = views[0].limit;
+            views.push(added);
         }
         if random.one_in(8) {
             let view = random.below(views.len() as u64) as usize;

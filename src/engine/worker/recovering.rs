@@ -1,0 +1,59 @@
+//! How a worker lets in what the log has of earlier runs.
+
+use std::sync::mpsc;
+
+use super::{Replayed, TICKS_IN_FLIGHT, Turning};
+use crate::engine::reader::in_full;
+use crate::engine::running::Outcome;
+use crate::view::View;
+
+impl<E: Send + Sync + 'static> Turning<'_, E> {
+    /// Lets a part of the log in again, or ends the recovery of this worker.
+    pub(super) fn recover(&mut self) -> bool {
+        // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
+        // may move on any worker only when the run has begun on all.
+        let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
+        if self.is_sealing_behind() {
+            return false;
+        }
+        let views = &self.start.shared.views;
+        let (mut entered, mut floor) = (0, None);
+        while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
+            match replay.try_recv() {
+                Ok(Replayed::Events(batch)) => {
+                    entered += batch.events.len();
+                    self.events.iter_mut().for_each(|events| events.send(batch.clone()));
+                }
+                Ok(Replayed::Passed(time)) => {
+                    let skew = views.iter().map(View::skew).max().unwrap_or(0);
+                    // Less than the floor of this run, which says that a worker has replayed its share.
+                    let below = self.start.shared.floor.saturating_sub(1);
+                    floor = Some(time.saturating_sub(skew).min(below));
+                    break;
+                }
+                Ok(Replayed::Done) => {
+                    self.replay = None;
+                    floor = Some(self.start.shared.floor);
+                    break;
+                }
+                Ok(Replayed::Failed(error)) => {
+                    self.replay = None;
+                    self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
+                    return true;
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    self.replay = None;
+                    let message = "the thread that reads the log ended early".to_owned();
+                    self.feed.ask_to_stop(Outcome::Failed(message));
+                    return true;
+                }
+            }
+        }
+        if entered > 0 {
+            self.end_tick();
+        }
+        self.raise_floor(floor);
+        entered > 0 || floor.is_some()
+    }
+}
