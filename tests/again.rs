@@ -288,3 +288,45 @@ fn a_changed_source_is_an_error_of_the_source() {
         || matches!(&error, EngineError::Input { message } if message.contains("has changed"));
     assert!(changed, "{error:?}");
 }
+
+/// Its late rows close one day more at the end of each run.
+#[test]
+fn a_source_that_grows_each_hour_is_not_taken_for_a_wrong_clock() {
+    let mut runs = Runs::new(true);
+    runs.now = NOON;
+    let mut content = "at\n".to_owned();
+    for run in 1..=8 {
+        content += "2024-05-01T09:00:00Z\n";
+        assert_eq!(runs.run(&content, Opening::Engine).unwrap(), run);
+    }
+}
+
+#[test]
+fn a_header_without_its_end_is_read_again() {
+    for logged in [false, true] {
+        let runs = Runs::new(logged);
+        assert_eq!(runs.run("at", Opening::Engine).unwrap(), 0);
+        assert_eq!(runs.run("at,more\n2024-05-01T09:00:00Z,x\n", Opening::Engine).unwrap(), 1);
+    }
+}
+
+/// Workers enter blocks side by side. What has entered is sealed, and may have holes.
+#[test]
+fn a_run_that_is_finished_early_without_a_log_loses_and_doubles_nothing() {
+    let mut content = "at\n".to_owned();
+    (0..40_000).for_each(|second| content += &format!("{}\n", 1_714_521_600 + second));
+    for _ in 0..20 {
+        let runs = Runs::new(false);
+        let mut engine = runs.engine();
+        let view = View::new("events").unwrap();
+        engine.view(view, Measures::none(), |at: &EventTime| Some((*at, 0u64, Count::one())));
+        let engine = engine.file(input(&content), options(), |row| Ok(row.time()));
+        let running = engine.start(Cluster::workers(2)).unwrap();
+        while running.progress().events == 0 {}
+        running.finish().unwrap();
+        match runs.run(&content, Opening::Engine) {
+            Ok(events) => assert_eq!(events, 40_000),
+            Err(error) => assert!(matches!(error, EngineError::NoPosition { .. }), "{error:?}"),
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::source::AHEAD_LIMIT_MS;
-use crate::time::EventTime;
+use crate::time::{DAY_MS, EventTime};
 use crate::view::View;
 
 /// Gives a worker the numbers of its ticks: microseconds of a monotonic clock, always rising.
@@ -65,9 +65,12 @@ impl Default for Clock {
 }
 
 /// Whether a floor is one that no source under a right clock can have reached: events may be a limit ahead of their
-/// arrival, arrivals a limit ahead of the wall clock, and the day of the last event closes at the end of a run.
-pub(super) fn is_ahead(floor: EventTime, now: EventTime, views: &[View]) -> bool {
-    let reached = now.saturating_add(2 * AHEAD_LIMIT_MS);
+/// arrival, arrivals a limit ahead of the wall clock, and the day of the last event closes at the end of a run. Late
+/// events of a source that has grown close one day more at the end of each run, so as many days as there were runs
+/// before are no sign of a wrong clock.
+pub(super) fn is_ahead(floor: EventTime, now: EventTime, runs: u64, views: &[View]) -> bool {
+    let of_runs = i64::try_from(runs).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
+    let reached = now.saturating_add(2 * AHEAD_LIMIT_MS).saturating_add(of_runs);
     let upper = |view: &View| view.upper(view.calendar().day_of(reached));
     views.iter().map(upper).max().is_some_and(|upper| floor > upper)
 }

@@ -496,7 +496,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         // With a log, it is greater than that under which a worker replays: all see when all are done.
         let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor).max(EventTime::MIN + 1));
         let now = self.clock.now();
-        if !self.floor_ahead && clock::is_ahead(floor, now, &views) {
+        let runs = store.as_ref().map_or(0, |store| store.run().saturating_sub(1));
+        if !self.floor_ahead && clock::is_ahead(floor, now, runs, &views) {
             let [floor, now] = [floor, now].map(clock::text);
             return Err(EngineError::FloorAhead { floor, now });
         }

@@ -1,6 +1,6 @@
 //! The worker that reads a source: deals blocks in turn, and says when the floor moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -70,6 +70,11 @@ pub(crate) struct Reader {
     acked: u64,
     /// Acknowledged blocks before which others are missing.
     early: BTreeMap<u64, Vec<Refused>>,
+    /// How the source stands behind each block that is not acknowledged; behind a last line without its end, nobody
+    /// goes on.
+    places: VecDeque<Option<Place>>,
+    /// How it stands at its end.
+    last: Option<Place>,
     /// Whether a last line without its end was dealt.
     rest: bool,
     stage: Stage,
@@ -122,8 +127,9 @@ impl Reader {
             .name("dayfold:read".to_owned())
             .spawn(read)
             .expect("the system gives a thread to the reader");
-        let (early, stage) = (BTreeMap::new(), Stage::Opening);
-        Reader { found, keep, shared, peers, dealt: 0, acked: 0, early, rest: false, stage }
+        let (early, places, stage) = (BTreeMap::new(), VecDeque::new(), Stage::Opening);
+        let (dealt, acked, rest, last) = (0, 0, false, None);
+        Reader { found, keep, shared, peers, dealt, acked, early, places, last, rest, stage }
     }
 
     /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
@@ -145,26 +151,25 @@ impl Reader {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block, range });
                 self.dealt += 1;
-                self.shared.set_place(place);
+                self.places.push_back(Some(place));
             }
             Ok(Found::Known(refused, place)) => {
                 // As if a worker had entered it, so that refused rows are kept in the order of the source.
                 self.early.insert(self.dealt, refused);
                 self.dealt += 1;
-                self.shared.set_place(place);
+                self.places.push_back(Some(place));
                 self.collect(Vec::new())?;
             }
             Ok(Found::Rest(block)) => {
                 feed.deal(READER, Deal::Rest { number: self.dealt, block });
                 self.dealt += 1;
+                self.places.push_back(None);
                 self.rest = true;
             }
             Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
             Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
             Ok(Found::End(place)) => {
-                if let Some(place) = place {
-                    self.shared.set_place(place);
-                }
+                self.last = place;
                 self.stage = Stage::Ending(Ok(()));
             }
             // Interrupted: what the thread still finds, if it is not waiting for input, is not taken.
@@ -183,9 +188,21 @@ impl Reader {
         Ok(true)
     }
 
+    /// Collects what had entered when the workers stopped. Without an end of the source, one of them may have entered a
+    /// block that comes behind one which another has not.
+    pub(crate) fn settle(&mut self, feed: &Feed) -> Result<(), EngineError> {
+        let acked = std::mem::take(&mut *feed.acked.borrow_mut());
+        self.collect(acked)?;
+        if !self.early.is_empty() {
+            self.shared.leave_holes();
+        }
+        Ok(())
+    }
+
     fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
             result?;
+            self.last.take().into_iter().for_each(|place| self.shared.set_place(place));
             // It has entered: it was acknowledged.
             let tick = self.shared.wanted.load(Ordering::Acquire);
             let end = if self.rest { Deal::Rested { tick } } else { Deal::End { source: SOURCE } };
@@ -201,6 +218,8 @@ impl Reader {
         }
         while let Some(refused) = self.early.remove(&self.acked) {
             self.acked += 1;
+            let place = self.places.pop_front().expect("each block that was dealt has a place");
+            place.into_iter().for_each(|place| self.shared.set_place(place));
             self.shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
             if let Some(keep) = &mut self.keep {
                 refused.iter().try_for_each(keep)?;
@@ -381,6 +400,10 @@ impl<'a> Reading<'a> {
         let place = self.source.place();
         if place.at() == self.from {
             return Found::End(Some(place));
+        }
+        // A header without the end of its line may be half of one, and is read again.
+        if place.is_unfinished() {
+            return Found::End(None);
         }
         self.blank(place)
     }

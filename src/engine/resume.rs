@@ -95,11 +95,12 @@ impl Known {
     /// [`EngineError::NoPosition`] if it has sealed days, and does not say.
     pub(super) fn of_folder(store: &Store) -> Result<Known, EngineError> {
         let position = match store.fact(POSITION) {
-            Some(position) => position,
-            None if store.is_sealed() => {
+            Some(position) if !position.is_empty() => position,
+            // An empty one says that a run was finished early, with holes in what had entered.
+            position if position.is_some() || store.is_sealed() => {
                 return Err(EngineError::NoPosition { folder: store.part_path() });
             }
-            None => return Ok(Known::default()),
+            _ => return Ok(Known::default()),
         };
         let prefix = Place::decode(&position).map_err(|error| EngineError::Failed {
             message: format!("the data folder's position of the source cannot be read: {error}"),

@@ -185,6 +185,8 @@ struct State {
     workers: Vec<std::thread::Thread>,
     progress: Progress,
     place: Option<Place>,
+    /// Whether parts of the source have entered, and others before them have not.
+    has_holes: bool,
 }
 
 impl State {
@@ -408,8 +410,14 @@ impl Shared {
         state.progress.bytes_total = read.bytes_total;
     }
 
+    /// All of the source before this has entered.
     pub(crate) fn set_place(&self, place: Place) {
         self.lock().place = Some(place);
+    }
+
+    /// Parts of the source have entered, and others before them have not.
+    pub(crate) fn leave_holes(&self) {
+        self.lock().has_holes = true;
     }
 
     pub(crate) fn set_live(&self, watermark: Option<EventTime>) {
@@ -607,9 +615,13 @@ impl Running {
     /// Without a log, the folder remembers how far the source was read. What a run does not complete, it need not
     /// know: such a folder is refused.
     fn keep_position(&self, store: &Store) -> Result<(), StoreError> {
-        match &self.shared.lock().place {
-            Some(place) if !store.is_logged() => store.set_fact(POSITION, place.encode()),
-            _ => Ok(()),
+        let state = self.shared.lock();
+        match &state.place {
+            _ if store.is_logged() => Ok(()),
+            // No position says what has entered, so nobody goes on from this folder.
+            _ if state.has_holes => store.set_fact(POSITION, Vec::new()),
+            Some(place) => store.set_fact(POSITION, place.encode()),
+            None => Ok(()),
         }
     }
 

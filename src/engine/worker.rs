@@ -199,6 +199,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
             }
         }
+        // What was entered last is acknowledged only now.
+        if outcome.is_orderly()
+            && let Some(reader) = &mut self.reader
+            && let Err(error) = reader.settle(&self.feed)
+        {
+            return outcome_of(&error);
+        }
         // Sealing may have ended only now.
         self.note_finished();
         // What the log has not written yet, it writes now.

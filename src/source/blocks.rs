@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::{Consumed, CsvSource, Progress, Read, ReadLimit};
 use super::error::SourceError;
+use super::pending::Tail;
 use super::row::RowBlock;
 use crate::time::EventTime;
 
@@ -102,6 +103,11 @@ impl Place {
             Place::Text(consumed) => consumed.bytes,
             Place::Own(own) => own.records,
         }
+    }
+
+    /// Whether what stands there may go on in the middle of a line.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(self, Place::Text(consumed) if consumed.tail != Tail::Line)
     }
 
     /// The clock with the last row.
@@ -202,7 +208,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pending::Tail;
     use super::*;
 
     #[test]
