@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::EngineError;
 use super::owner::owner_of;
-use super::running::EngineError;
 use crate::cluster::Met;
 use crate::log::{self, LogError, LogState, OnceKey, SourceRange};
 use crate::source::Refused;

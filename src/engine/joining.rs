@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::running::EngineError;
+use super::error::EngineError;
 use crate::cluster::{ClusterError, Met, SeenFolder};
 use crate::log::{self, LogError};
 use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig, StoreError};

@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use super::error::EngineError;
 use super::gather::Gathered;
 use super::owner::{Owner, owner_of};
 use super::replay::{Plan, Read};
 use super::resume::Known;
-use super::running::{EngineError, Shared};
+use super::running::Shared;
 use crate::closing::Closing;
 use crate::cluster::Met;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};

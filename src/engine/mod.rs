@@ -46,6 +46,7 @@
 mod asking;
 mod batch;
 mod clock;
+mod error;
 mod feed;
 mod floors;
 mod gather;
@@ -81,6 +82,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use error::EngineError;
 pub use handle::{AskError, Asked, Measures, ViewHandle, ViewState};
 pub use live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use maintenance::{MaintainError, Maintained};
@@ -88,7 +90,7 @@ pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
 pub use once::{Once, OnceError};
 pub use receipt::{Receipt, WaitError};
 pub use resume::Resume;
-pub use running::{EngineError, Running, Stopped};
+pub use running::{Running, Stopped};
 pub use subscription::Subscription;
 
 use crate::aggregate::Aggregate;
@@ -108,7 +110,7 @@ use mailbox::AskLimits;
 use reader::{Feeding, Keep};
 use receipt::Waits;
 use resume::Known;
-use running::{Outcome, Shared};
+use running::Shared;
 use start::Start;
 use view::{EngineView, TypedView};
 
@@ -588,16 +590,5 @@ impl<E: Send + Sync + 'static> Engine<E> {
         computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
         computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));
         Word { computes, folder: looked.map(joining::seen) }
-    }
-}
-
-impl From<Outcome> for EngineError {
-    fn from(outcome: Outcome) -> EngineError {
-        match outcome {
-            Outcome::Done => unreachable!("an orderly end is no error"),
-            Outcome::Interrupted => EngineError::Interrupted,
-            Outcome::Input(message) => EngineError::Input { message },
-            Outcome::Failed(message) => EngineError::Failed { message },
-        }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use hdrhistogram::Histogram;
 
-use super::running::{Outcome, Shared};
+use super::error::Outcome;
+use super::running::Shared;
 use crate::dataflow::ViewNumbers;
 use crate::time::EventTime;
 

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use super::error::{EngineError, Outcome};
 use super::feed::{Ack, Deal, Feed, READER};
 use super::pacer::Pacer;
 use super::resume::{Known, is_before, range};
-use super::running::{EngineError, Outcome, Shared};
+use super::running::Shared;
 use crate::archive::Archive;
 use crate::log::SourceRange;
 use crate::source::{Blocks, Place, Read, ReadLimit, Refused, Row, RowBlock, SourceError};

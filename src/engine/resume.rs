@@ -3,7 +3,7 @@
 use bincode::Options;
 use serde::de::DeserializeOwned;
 
-use super::running::EngineError;
+use super::error::EngineError;
 use crate::log::SourceRange;
 use crate::source::{Consumed, OwnPlace, Place, Refused, SourceError, Tail};
 use crate::store::Store;

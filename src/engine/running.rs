@@ -1,24 +1,21 @@
 //! A running engine, as the rest of the program sees it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
+use super::error::{EngineError, Outcome};
 use super::logging;
 use super::observer::{Observer, Progress, SourceNumbers};
 use super::receipt::Waits;
 use super::resume::POSITION;
-use crate::archive::{Archive, ArchiveError};
-use crate::cluster::{ClusterError, Notice, Watch};
+use crate::archive::Archive;
+use crate::cluster::{Notice, Watch};
 use crate::dataflow::ViewNumbers;
-use crate::log::LogError;
-use crate::schema::SchemaError;
-use crate::source::{Consumed, Place, SourceError};
+use crate::source::{Consumed, Place};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
 use crate::view::View;
@@ -32,106 +29,6 @@ const NAMED_WITHIN: Duration = Duration::from_secs(2);
 /// The names of sources in [`Progress::sources`].
 const REPLAY: &str = "replay";
 const LIVE: &str = "live";
-
-/// How an engine stops, the same in every process of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Outcome {
-    /// In order.
-    #[default]
-    Done,
-    /// In order, but by the user: the sources were not at their end.
-    Interrupted,
-    /// Because of its input.
-    Input(String),
-    /// Because of anything else.
-    Failed(String),
-}
-
-impl Outcome {
-    /// Whether everything that entered is sealed before the workers end.
-    pub(crate) fn is_orderly(&self) -> bool {
-        matches!(self, Outcome::Done | Outcome::Interrupted)
-    }
-}
-
-/// Why an engine did not start, or stopped early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The source could not be read. What entered before is in the views.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The input, or what is said about it, is not what the program expects.
-    #[error("{message}")]
-    Input {
-        /// What is wrong.
-        message: String,
-    },
-    /// The data folder.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A sealed day.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The cluster.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// An unfinished run left the folder.
-    #[error(
-        "{folder} was left by a run that did not finish and kept no log, and events of its open days are \
-         lost: remove the folder and run again"
-    )]
-    Incomplete {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A view has names for columns that do not fit its types. Nothing has been read or written.
-    #[error("view '{view}': {error}")]
-    Schema {
-        /// The view.
-        view: String,
-        /// What is wrong.
-        #[source]
-        error: SchemaError,
-    },
-    /// The engine is put together in a way that cannot work. Nothing has been read or written.
-    #[error("{0}")]
-    Definition(String),
-    /// A folder without a log has sealed days, and does not say how far the source was read for them: read again,
-    /// its events would count twice. Folders of version 0.1 do not say it.
-    #[error(
-        "{folder} has sealed days and no log, and does not say how far the source was read: \
-         use another folder, or remove this one, and the source is read from its beginning"
-    )]
-    NoPosition {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The data folder is closed up to a time that is still to come: everything until then would be late. A run
-    /// under a wrong system clock leaves that.
-    #[error(
-        "the data folder is closed up to {floor}, and the wall clock says {now}: all events before would be late; \
-         correct the wall clock, use another folder, or accept it with Engine::accept_floor_ahead"
-    )]
-    FloorAhead {
-        /// Up to where days are closed, UTC.
-        floor: String,
-        /// The wall clock, UTC.
-        now: String,
-    },
-    /// The program interrupted it, in this process or another one. [`Running`] says what became of open days.
-    #[error("interrupted")]
-    Interrupted,
-    /// A worker of some process stopped.
-    #[error("{message}")]
-    Failed {
-        /// What happened, as that worker said it.
-        message: String,
-    },
-}
 
 /// State shared by the threads of an engine in one process.
 pub(crate) struct Shared {

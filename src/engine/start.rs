@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use timely::worker::Worker;
 
+use super::error::{EngineError, Outcome};
 use super::live::Queue;
 use super::logging::Logging;
 use super::reader::{Feeding, Parse};
 use super::receipt::Waits;
 use super::resume::Known;
-use super::running::{CONNECTION_LOST, EngineError, Outcome, Running, Shared};
+use super::running::{CONNECTION_LOST, Running, Shared};
 use super::view::EngineView;
 use super::worker::Turning;
 use crate::archive::Archive;

@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 
 use super::{Replayed, TICKS_IN_FLIGHT, Turning};
+use crate::engine::error::Outcome;
 use crate::engine::reader::in_full;
-use crate::engine::running::Outcome;
 use crate::view::View;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
