@@ -186,6 +186,9 @@ fn build(
         if options.accept_lost_log {
             engine = engine.accept_lost_log();
         }
+        if options.accept_floor_ahead {
+            engine = engine.accept_floor_ahead();
+        }
     }
     let view = engine.view(options.view()?, Measures::none(), |event: &Event| {
         Some((event.time, event.key.clone(), event.stats()))

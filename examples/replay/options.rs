@@ -98,6 +98,10 @@ pub(crate) struct Options {
     /// all processes.
     #[arg(long, requires = "data")]
     pub(crate) accept_lost_log: bool,
+    /// Goes on with a data folder that is closed up to a time still to come, as a run under a wrong system clock
+    /// leaves it: whatever comes before counts as late. With -n, for all processes.
+    #[arg(long, requires = "data")]
+    pub(crate) accept_floor_ahead: bool,
     /// Stops at the first refused row.
     #[arg(long)]
     pub(crate) strict: bool,

@@ -92,7 +92,8 @@ pub enum EngineError {
     /// under a wrong system clock leaves that.
     #[error(
         "the data folder is closed up to {floor}, and the wall clock says {now}: all events before would be late; \
-         correct the wall clock, use another folder, or accept it with Engine::accept_floor_ahead"
+         correct the wall clock, use another folder, or accept it \
+         with Engine::accept_floor_ahead (--accept-floor-ahead of replay)"
     )]
     FloorAhead {
         /// Up to where days are closed, UTC.

@@ -486,6 +486,7 @@ impl Running {
         let progress = self.progress();
         let outcome = self.shared.lock().outcome.clone();
         let sealed = self.shared.is_all_sealed();
+        let settled = self.shared.is_settled();
         // One that was told to finish before its source was open never began.
         let begun = matches!(self.shared.begun(), Some(None));
         let is_orderly = outcome.as_ref().is_some_and(Outcome::is_orderly);
@@ -494,7 +495,7 @@ impl Running {
             _ => Ok(()),
         };
         let completed = match self.store() {
-            Some(store) if begun && sealed && complete => {
+            Some(store) if begun && settled && complete => {
                 self.keep_position(store).and_then(|()| store.complete())
             }
             _ => Ok(()),
