@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use common::{failed, input, say};
+use common::{TOO_MANY_REFUSED, failed, input, say};
 use dayfold::Engine;
 use dayfold::aggregate::{
     Count, Decimal, DecimalError, Distinct, Max, Maybe, Mean, Min, Quantiles,
@@ -245,8 +245,15 @@ fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), 
         (None, None) => format!("{name}.refused.csv").into(),
     };
     let cannot = |error| failed(format_args!("cannot write {}: {error}", path.display()));
+    if options.out.as_ref() == Some(&path) {
+        return Err(input(format_args!("--out is the file of refused rows, {}", path.display())));
+    }
     // The log knows which rows were refused, whatever became of the file of them.
-    let refused = RefusedRows::open(path.clone(), options.refused.is_some()).map_err(cannot)?;
+    let refused = RefusedRows::open(path.clone(), options.refused.is_some());
+    let refused = refused.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => input(format_args!("{}: {error}", path.display())),
+        _ => cannot(error),
+    })?;
     let mut session = Session { goes_on: !resume.is_fresh(), refused };
     resume.refused().iter().try_for_each(|row| keep(row, options.strict, &mut session))?;
     if let Some(store) = store {
@@ -336,11 +343,19 @@ impl Work<'_> {
         if self.is_interrupted() {
             return Ok(());
         }
-        self.write(&days)?;
-        let seconds = started.elapsed().as_secs_f64();
         let accepted = days.items.iter().filter_map(|item| item.parts.merged());
         let accepted: i64 = accepted.map(|(Count(events), ..)| events).sum();
         let refused = session.refused.count;
+        session.refused.commonest().iter().for_each(say);
+        let rows = refused + accepted.unsigned_abs();
+        if !self.options.allows(refused, rows) {
+            let path = session.refused.path.display();
+            return Err(failed(format_args!(
+                "{TOO_MANY_REFUSED}: {refused} of {rows} (see {path}); --max-refused allows more"
+            )));
+        }
+        self.write(&days)?;
+        let seconds = started.elapsed().as_secs_f64();
         let kept = match refused {
             0 => String::new(),
             _ => format!(" (see {})", session.refused.path.display()),

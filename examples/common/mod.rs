@@ -178,7 +178,10 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// 0 done; 2 arguments, input; 130 interrupted; 1 anything else.
+/// What an error begins with if more rows were refused than may be: it tells all processes of a group.
+pub(crate) const TOO_MANY_REFUSED: &str = "too many rows refused";
+
+/// 0 done; 2 arguments, input; 3 too many rows refused; 130 interrupted; 1 anything else.
 pub(crate) fn exit_code(result: Result<(), EngineError>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let mut text = error.to_string();
@@ -192,6 +195,9 @@ pub(crate) fn exit_code(result: Result<(), EngineError>) -> ExitCode {
     say(format_args!("error: {text}"));
     match error {
         EngineError::Interrupted => ExitCode::from(130),
+        EngineError::Failed { message } if message.starts_with(TOO_MANY_REFUSED) => {
+            ExitCode::from(3)
+        }
         EngineError::Input { .. }
         | EngineError::Source(_)
         | EngineError::Incomplete { .. }

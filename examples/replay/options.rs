@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Parser;
+use dayfold::aggregate::Decimal;
 use dayfold::engine::EngineError;
 #[cfg(feature = "json")]
 use dayfold::source::Format;
@@ -105,11 +107,55 @@ pub(crate) struct Options {
     /// Stops at the first refused row.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Fails, with exit code 3 and without output, if more rows are refused than so many, or than so many percent of
+    /// all. Without it, a run fails if all of its rows are refused.
+    #[arg(long, value_name = "N|P%")]
+    pub(crate) max_refused: Option<MaxRefused>,
     #[command(flatten)]
     pub(crate) workers: Workers,
 }
 
+/// How many rows may be refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MaxRefused {
+    Rows(u64),
+    /// Millionths of a percent.
+    Percent(u64),
+}
+
+impl FromStr for MaxRefused {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MaxRefused, String> {
+        let expected =
+            || format!("'{text}' is neither a number of rows nor a percentage such as 0.5%");
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse().map(MaxRefused::Rows).map_err(|_| expected());
+        };
+        let percent = Decimal::parse(percent.as_bytes()).map_err(|_| expected())?;
+        let millionths = percent.checked_mul(Decimal::from(1_000_000)).ok_or_else(expected)?;
+        let text = millionths.to_string();
+        let whole = text.split_once('.').map_or(text.as_str(), |(whole, _)| whole);
+        let millionths: u64 = whole.parse().map_err(|_| expected())?;
+        if millionths > 100_000_000 {
+            return Err(expected());
+        }
+        Ok(MaxRefused::Percent(millionths))
+    }
+}
+
 impl Options {
+    /// Whether so many of all rows may be refused.
+    pub(crate) fn allows(&self, refused: u64, rows: u64) -> bool {
+        match self.max_refused {
+            Some(MaxRefused::Rows(most)) => refused <= most,
+            Some(MaxRefused::Percent(millionths)) => {
+                u128::from(refused) * 100_000_000 <= u128::from(rows) * u128::from(millionths)
+            }
+            None => refused == 0 || refused < rows,
+        }
+    }
+
     /// Whether the rows come from standard input.
     pub(crate) fn is_stdin(&self) -> bool {
         self.file.as_os_str() == "-"
@@ -155,6 +201,11 @@ impl Options {
             if path.as_ref().is_some_and(|path| same_file(path, &self.file)) {
                 return Err(input(format_args!("{option} is the input itself")));
             }
+        }
+        if let (Some(out), Some(refused)) = (&self.out, &self.refused)
+            && (out == refused || same_file(out, refused))
+        {
+            return Err(input("--out and --refused are one file: name two"));
         }
         let grace =
             parse_duration(&self.grace).map_err(|error| input(format_args!("--grace: {error}")))?;

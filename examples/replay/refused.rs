@@ -1,10 +1,18 @@
 //! The file of refused rows, and what is counted of them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Read};
+use std::path::{Path, PathBuf};
 
 use dayfold::source::{Refused, RefusedWriter};
+
+/// So many different reasons are counted apart, and so many of them are told.
+const REASONS: usize = 1_000;
+const REASONS_TOLD: usize = 3;
+
+/// What the file begins with.
+const HEADER: &[u8] = b"line,reason,row\n";
 
 /// Keeps refused rows.
 ///
@@ -17,13 +25,19 @@ pub(crate) struct RefusedRows {
     writer: Option<RefusedWriter<BufWriter<File>>>,
     /// Rows of the whole file.
     pub(crate) count: u64,
+    reasons: BTreeMap<String, u64>,
 }
 
 impl RefusedRows {
     /// Prepares the file at `path`, which is `asked` for or a default.
     pub(crate) fn open(path: PathBuf, asked: bool) -> io::Result<RefusedRows> {
-        let mut rows = RefusedRows { path, writer: None, count: 0 };
+        let mut rows = RefusedRows { path, ..RefusedRows::default() };
         if rows.path.is_file() {
+            if !is_own(&rows.path)? {
+                let message = "it is there, and is no file of refused rows, which begins with \
+                               line,reason,row: choose another --refused FILE, or move it away";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+            }
             std::fs::remove_file(&rows.path)?;
         }
         if asked {
@@ -46,7 +60,25 @@ impl RefusedRows {
 
     pub(crate) fn write(&mut self, refused: &Refused) -> io::Result<()> {
         self.count += 1;
+        let reason = kind(&refused.reason);
+        if self.reasons.len() < REASONS || self.reasons.contains_key(&reason) {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
         self.writer()?.write(refused)
+    }
+
+    /// The commonest reasons, each with the number of its rows; nothing if no row was refused.
+    pub(crate) fn commonest(&self) -> Vec<String> {
+        let mut reasons: Vec<(&String, &u64)> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
+        let told = reasons.iter().take(REASONS_TOLD);
+        let mut lines: Vec<String> =
+            told.clone().map(|(reason, rows)| format!("{rows} refused: {reason}")).collect();
+        let others = self.count - told.map(|(_, rows)| **rows).sum::<u64>();
+        if others > 0 {
+            lines.push(format!("{others} refused for other reasons"));
+        }
+        lines
     }
 
     /// Hands what was written to the system, for those who watch the file.
@@ -63,4 +95,22 @@ impl RefusedRows {
             false => Ok(()),
         }
     }
+}
+
+/// Whether a file that is there is one of refused rows, or empty.
+fn is_own(path: &Path) -> io::Result<bool> {
+    let mut begins = Vec::new();
+    File::open(path)?.take(HEADER.len() as u64).read_to_end(&mut begins)?;
+    Ok(begins.is_empty() || begins == HEADER)
+}
+
+/// A reason without the milliseconds that differ from row to row.
+fn kind(reason: &str) -> String {
+    let mut words: Vec<&str> = reason.split(' ').collect();
+    for at in 1..words.len() {
+        if words[at] == "ms" && words[at - 1].bytes().all(|byte| byte.is_ascii_digit()) {
+            words[at - 1] = "…";
+        }
+    }
+    words.join(" ")
 }

@@ -29,6 +29,9 @@ const FOUND_AHEAD: usize = 8;
 /// Blocks for each worker that are dealt and not yet entered. This bounds what the reader runs ahead.
 const BLOCKS_AHEAD: u64 = 4;
 
+/// So many refused rows are told where nobody keeps them.
+const REFUSED_TOLD: u64 = 5;
+
 /// How long the reading thread sleeps at the end of a file that is followed.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -78,6 +81,8 @@ pub(crate) struct Reader {
     last: Option<Place>,
     /// Whether a last line without its end was dealt.
     rest: bool,
+    /// Refused rows that nobody keeps.
+    unkept: u64,
     stage: Stage,
 }
 
@@ -129,8 +134,21 @@ impl Reader {
             .spawn(read)
             .expect("the system gives a thread to the reader");
         let (early, places, stage) = (BTreeMap::new(), VecDeque::new(), Stage::Opening);
-        let (dealt, acked, rest, last) = (0, 0, false, None);
-        Reader { found, keep, shared, peers, dealt, acked, early, places, last, rest, stage }
+        let (dealt, acked, rest, last, unkept) = (0, 0, false, None, 0);
+        Reader {
+            found,
+            keep,
+            shared,
+            peers,
+            dealt,
+            acked,
+            early,
+            places,
+            last,
+            rest,
+            unkept,
+            stage,
+        }
     }
 
     /// Deals one block, if there is one and the workers are not behind. Returns whether it did something.
@@ -202,6 +220,13 @@ impl Reader {
 
     fn end(&mut self, feed: &mut Feed) -> Result<bool, EngineError> {
         if let Stage::Ending(result) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            if self.unkept > 0 {
+                let refused = self.unkept;
+                tracing::warn!(
+                    refused,
+                    "rows were refused, and are kept nowhere: Engine::refused takes them"
+                );
+            }
             result?;
             self.last.take().into_iter().for_each(|place| self.shared.set_place(place));
             // It has entered: it was acknowledged.
@@ -222,11 +247,21 @@ impl Reader {
             let place = self.places.pop_front().expect("each block that was dealt has a place");
             place.into_iter().for_each(|place| self.shared.set_place(place));
             self.shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
-            if let Some(keep) = &mut self.keep {
-                refused.iter().try_for_each(keep)?;
+            match &mut self.keep {
+                Some(keep) => refused.iter().try_for_each(keep)?,
+                None => self.tell(&refused),
             }
         }
         Ok(())
+    }
+
+    /// Tells the first refused rows where nobody keeps them.
+    fn tell(&mut self, refused: &[Refused]) {
+        let untold = REFUSED_TOLD.saturating_sub(self.unkept) as usize;
+        for Refused { line, reason, .. } in refused.iter().take(untold) {
+            tracing::warn!(line, reason, "a row is refused, and kept nowhere");
+        }
+        self.unkept += refused.len() as u64;
     }
 }
 

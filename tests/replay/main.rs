@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
 mod flights;
+mod limits;
 mod oracle;
 mod written;
 
@@ -117,12 +118,12 @@ impl Ran {
 
 const KEYED: &str = "--time t --key k";
 
-/// Runs the program on a file, and compares all that it says.
+/// Runs the program on a file, and compares all that it says. All rows may be refused; `limits` has how many may be.
 #[track_caller]
 fn check(args: &str, input: impl AsRef<[u8]>, out: &str, code: i32, says: &str) {
     let place = Place::new();
     place.write("in.csv", input);
-    let ran = place.run(&format!("in.csv {args}"));
+    let ran = place.run(&format!("in.csv {args} --max-refused 100%"));
     ran.ends(code, says);
     assert_eq!(ran.text(), out, "{args}: {ran:?}");
 }
