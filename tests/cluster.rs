@@ -20,6 +20,8 @@ struct Group {
     folder: tempfile::TempDir,
     processes: usize,
     children: Vec<Option<Child>>,
+    /// Besides what all have.
+    arguments: Vec<&'static str>,
 }
 
 /// Rows of ten days, a second apart, and how they are counted.
@@ -38,7 +40,7 @@ impl Group {
 
     fn empty(processes: usize) -> Group {
         let folder = tempfile::tempdir().unwrap();
-        Group { folder, processes, children: Vec::new() }
+        Group { folder, processes, children: Vec::new(), arguments: Vec::new() }
     }
 
     fn restart(&mut self) {
@@ -65,7 +67,8 @@ impl Group {
         command.args(["-", "--time", "t", "--key", "k", "--data", "data", "--out", "out.csv"]);
         command
             .args(["-n", &self.processes.to_string(), "-p", &process.to_string(), "-h"])
-            .arg(hosts);
+            .arg(hosts)
+            .args(&self.arguments);
         command.current_dir(self.folder.path());
         let stdin = if process == 0 { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -209,6 +212,49 @@ fn one_that_comes_late_is_waited_for_and_a_stranger_is_not_let_in() {
         let (code, said) = group.end(process);
         assert_eq!(code, Some(0), "{said}");
     }
+    let out = std::fs::read_to_string(group.folder.path().join("out.csv")).unwrap();
+    assert_eq!(out, expected());
+}
+
+/// Forty connections that say nothing, and two processes that do not know the secret, are in the way of nobody.
+#[test]
+fn strangers_neither_prevent_a_start_nor_take_a_place() {
+    let mut group = Group::empty(2);
+    let hosts = group.hosts();
+    std::fs::write(group.folder.path().join("ours"), "the secret of this cluster\n").unwrap();
+    std::fs::write(group.folder.path().join("theirs"), "the secret of another one\n").unwrap();
+    group.arguments = vec!["--secret-file", "ours"];
+    group.children.push(Some(group.spawn(0, &hosts)));
+    let first = std::fs::read_to_string(&hosts).unwrap().lines().next().unwrap().to_owned();
+    let started = Instant::now();
+    let mut silent = Vec::new();
+    while silent.len() < 40 {
+        assert!(started.elapsed() < Duration::from_secs(60), "process 0 does not listen");
+        silent.extend(std::net::TcpStream::connect(&first));
+    }
+    group.children.push(None);
+    for (arguments, expected) in
+        [(vec!["--secret-file", "theirs"], "it has another secret"), (vec![], "it has a secret")]
+    {
+        group.arguments = arguments;
+        group.children[1] = Some(group.spawn(1, &hosts));
+        let (code, said) = group.end(1);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(expected) && said.contains("--secret-file"), "{said}");
+    }
+    group.arguments = vec!["--secret-file", "ours"];
+    group.children[1] = Some(group.spawn(1, &hosts));
+    group.feed("t,k\n");
+    group.feed(&rows(0..10));
+    drop(group.child(0).stdin.take());
+    for process in 0..2 {
+        let (code, said) = group.end(process);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains("the secret of"), "{said}");
+        let warnings = ["with another secret was closed", "without the secret was closed"];
+        assert!(process == 1 || warnings.iter().all(|warning| said.contains(warning)), "{said}");
+    }
+    drop(silent);
     let out = std::fs::read_to_string(group.folder.path().join("out.csv")).unwrap();
     assert_eq!(out, expected());
 }

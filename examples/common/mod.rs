@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use clap::Args;
-use dayfold::cluster::ClusterError;
+use dayfold::cluster::{ClusterError, Secret};
 use dayfold::engine::{EngineError, Running};
 use dayfold::store::StoreError;
 use dayfold::time::parse_duration;
@@ -36,6 +36,10 @@ pub(crate) struct Workers {
     /// How long to wait for the other processes to start: 90s, 5m, 1h.
     #[arg(long = "wait", value_name = "DURATION", default_value = "1m")]
     wait: String,
+    /// A file with a secret that all processes share, so that nobody else takes the place of one. It only
+    /// protects the start: what is sent afterwards is neither encrypted nor authenticated.
+    #[arg(long = "secret-file", value_name = "FILE")]
+    secret_file: Option<PathBuf>,
 }
 
 #[allow(dead_code, reason = "not every example needs it")]
@@ -46,7 +50,11 @@ impl Workers {
         let cluster = Cluster::from_options(threads, processes, self.process, hosts);
         let wait = parse_duration(&self.wait);
         let wait = wait.map_err(|error| input(format_args!("--wait: {error}")))?;
-        Ok(cluster.map_err(input)?.patience(Duration::from_millis(wait.max(0) as u64)))
+        let cluster = cluster.map_err(input)?.patience(Duration::from_millis(wait.max(0) as u64));
+        match &self.secret_file {
+            Some(path) => Ok(cluster.secret(Secret::from_file(path).map_err(input)?)),
+            None => Ok(cluster),
+        }
     }
 
     /// Whether there are other processes.
@@ -60,6 +68,8 @@ impl Workers {
         let mut arguments: Vec<OsString> = vec!["--wait".into(), self.wait.clone().into()];
         arguments.extend(numbers.iter().flat_map(|(name, n)| [name.into(), n.to_string().into()]));
         arguments.extend(self.hostfile.iter().flat_map(|path| ["-h".into(), path.into()]));
+        let secret = self.secret_file.iter();
+        arguments.extend(secret.flat_map(|path| ["--secret-file".into(), path.into()]));
         arguments
     }
 
@@ -209,6 +219,8 @@ pub(crate) fn exit_code(result: Result<(), EngineError>) -> ExitCode {
         | EngineError::Cluster(
             ClusterError::Index { .. }
             | ClusterError::HostFile { .. }
+            | ClusterError::Secret { .. }
+            | ClusterError::SecretFile { .. }
             | ClusterError::Mismatch { .. },
         ) => ExitCode::from(2),
         _ => ExitCode::FAILURE,

@@ -1,200 +1,223 @@
 //! The handshake: a full mesh of sockets between the processes of one cluster.
+//!
+//! Each process calls those with a lower index and answers those with a higher one. On each connection the
+//! caller greets first, and the answerer greets back. With a secret, the caller then proves that it knows it,
+//! and the answerer tells whether the proof was right, with its own. A proof covers both greetings, in
+//! each of which is a number that was made for this connection: what was said on another one proves nothing.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bincode::Options;
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
-
+use super::ClusterError;
 use super::agree::Connected;
-use super::{Cluster, ClusterError};
+use super::door::{Door, PROVEN};
+use super::hello::{GREETING_BYTES, Greeted, Hello};
+use super::secret::{Proof, Role, Secret, nonce};
 
-/// What a connection is for. Each kind is connected after the one before it; a peer that is still at
-/// another one is a stranger, and tries again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// The traffic of the dataflow.
-    Dataflow,
-    /// To notice that a peer is lost.
-    Watch,
-}
-
-impl Purpose {
-    const fn magic(self) -> u64 {
-        u64::from_be_bytes(match self {
-            Purpose::Dataflow => *b"dayfold\x01",
-            Purpose::Watch => *b"dayfold\x02",
-        })
-    }
-}
-
-/// A greeting has this many bytes; a stranger who sends others is hung up on.
-const HELLO_BYTES: usize = 48;
-
-/// How long a connected peer may take to send its greeting.
-const GREETING_LIMIT: Duration = Duration::from_secs(2);
-
+/// How often a process that does not answer is called.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-/// Who has called.
-enum Greeting {
-    /// A peer, for the same purpose.
-    Peer(Hello),
-    /// A peer that is further on, or behind.
-    Early,
-    Stranger,
+/// How often it is looked who calls.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long a connection may take to be opened, before the next try.
+const DIAL_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often whoever waits for an answer looks whether all is over.
+const WAIT_SLICE: Duration = Duration::from_millis(100);
+
+/// Connects with all other processes: calls every lower one, and answers every higher one meanwhile.
+pub(super) fn connect(
+    addresses: &[String],
+    hello: &Hello,
+    secret: Option<&Secret>,
+    patience: Duration,
+) -> Result<Vec<Connected>, ClusterError> {
+    let mine = hello.process as usize;
+    let mut door = Door::open(&addresses[mine], *hello, secret.cloned())?;
+    let mesh = Mesh {
+        addresses,
+        hello: *hello,
+        secret,
+        deadline: Instant::now() + patience,
+        is_over: AtomicBool::new(false),
+        found: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        let mesh = &mesh;
+        (0..mine).for_each(|peer| drop(scope.spawn(move || mesh.call(peer))));
+        mesh.answer(&mut door);
+        mesh.is_over.store(true, Ordering::Relaxed);
+    });
+    let Found { mut peers, failure } =
+        mesh.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    peers.sort_by_key(|peer| peer.process);
+    let is_there = |process: usize| peers.iter().any(|peer| peer.process == process);
+    let late = (0..addresses.len()).filter(|process| *process != mine && !is_there(*process));
+    let late: Vec<String> =
+        late.map(|process| format!("{process} at {}", addresses[process])).collect();
+    if late.is_empty() {
+        return Ok(peers);
+    }
+    let strangers = door.strangers().to_string();
+    Err(ClusterError::Missing { peers: late.join(", "), waited: patience, strangers })
 }
 
-/// What a process says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Hello {
-    magic: u64,
-    process: u64,
-    processes: u64,
-    threads: u64,
-    /// A hash of the version: what comes after the greeting is understood by the same version alone.
-    version: u64,
-    /// Of all the above: other protocols' bytes do not pass for a greeting.
-    checksum: u64,
+/// The connections in the making.
+struct Mesh<'a> {
+    addresses: &'a [String],
+    hello: Hello,
+    secret: Option<&'a Secret>,
+    deadline: Instant,
+    is_over: AtomicBool,
+    found: Mutex<Found>,
 }
 
-impl Hello {
-    pub(super) fn new(cluster: &Cluster, purpose: Purpose) -> Hello {
-        let hello = Hello {
-            magic: purpose.magic(),
-            process: cluster.process as u64,
-            processes: cluster.processes() as u64,
-            threads: cluster.threads as u64,
-            version: xxh3_64(env!("CARGO_PKG_VERSION").as_bytes()),
-            checksum: 0,
+#[derive(Default)]
+struct Found {
+    peers: Vec<Connected>,
+    /// The first reason why there will be no cluster.
+    failure: Option<ClusterError>,
+}
+
+impl Mesh<'_> {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
+    fn add(&self, process: usize, socket: TcpStream) {
+        let address = self.addresses[process].clone();
+        self.found().peers.push(Connected { process, address, socket });
+    }
+
+    fn fail(&self, error: ClusterError) {
+        self.found().failure.get_or_insert(error);
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers until all are there, there is a reason to give up, or the time is over.
+    fn answer(&self, door: &mut Door) {
+        while self.found().peers.len() + 1 < self.addresses.len() && !self.is_over() {
+            for (socket, theirs) in door.look(Instant::now()) {
+                match self.check(&theirs) {
+                    Ok(process) => self.add(process, socket),
+                    Err(error) => return self.fail(error),
+                }
+            }
+            if let Some(left) = self.left() {
+                return self.fail(left);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// The process that has called, if it is one that should.
+    fn check(&self, theirs: &Hello) -> Result<usize, ClusterError> {
+        let from = theirs.process as usize;
+        let is_there = self.found().peers.iter().any(|peer| peer.process == from);
+        let is_taken = is_there || from <= self.hello.process as usize;
+        if theirs.processes == self.hello.processes && is_taken {
+            let (theirs, ours) = (format!("{from}"), "taken by another process".to_owned());
+            let what = "its index".to_owned();
+            return Err(ClusterError::Mismatch { peer: from, what, theirs, ours });
+        }
+        if let Some(error) = self.secrets_differ(from, theirs) {
+            return Err(error);
+        }
+        self.hello.check(theirs, from)?;
+        Ok(from)
+    }
+
+    fn secrets_differ(&self, peer: usize, theirs: &Hello) -> Option<ClusterError> {
+        let reason = match (theirs.has_secret(), self.secret.is_some()) {
+            (true, false) => "it has a secret, and this process has none",
+            (false, true) => "it has no secret, and this process has one",
+            _ => return None,
         };
-        Hello { checksum: hello.sum(), ..hello }
+        Some(ClusterError::Secret { peer, reason: reason.to_owned() })
     }
 
-    fn sum(&self) -> u64 {
-        let fields = [self.process, self.processes, self.threads, self.version];
-        let bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
-        xxh3_64(&bytes) ^ self.magic
+    /// The error about a peer that has hung up while others are waited for.
+    fn left(&self) -> Option<ClusterError> {
+        let found = self.found();
+        let gone = found.peers.iter().find(|peer| is_closed(&peer.socket))?;
+        Some(ClusterError::Left { peer: gone.process, address: gone.address.clone() })
     }
 
-    fn send(&self, mut to: &TcpStream) -> io::Result<()> {
-        let bytes = codec().serialize(self).map_err(io::Error::other)?;
-        debug_assert_eq!(bytes.len(), HELLO_BYTES);
-        to.write_all(&bytes)
+    /// Calls a lower process until it answers with a greeting.
+    fn call(&self, peer: usize) {
+        while !self.is_over() {
+            let found = self.addresses[peer].to_socket_addrs().ok();
+            let address = found.and_then(|mut found| found.next());
+            let dialled = address.map(|to| TcpStream::connect_timeout(&to, DIAL_LIMIT));
+            if let Some(Ok(socket)) = dialled {
+                match self.introduce(&socket, peer) {
+                    Ok(Ok(())) => return self.add(peer, socket),
+                    Ok(Err(error)) => return self.fail(error),
+                    // It is at another stage, or ends: it is called again.
+                    Err(_) => {}
+                }
+            }
+            std::thread::sleep(RETRY_EVERY);
+        }
     }
 
-    /// Reads a greeting, all of which has to come within `limit`.
-    fn receive(&self, from: &TcpStream, limit: Duration) -> io::Result<Greeting> {
-        let mut bytes = [0; HELLO_BYTES];
-        read_within(from, &mut bytes, limit)?;
-        let hello: Hello = codec().deserialize(&bytes).map_err(io::Error::other)?;
-        let known = [Purpose::Dataflow, Purpose::Watch].map(Purpose::magic);
-        let is_ours = hello.checksum == hello.sum()
-            && known.contains(&hello.magic)
-            && hello.process < hello.processes;
-        Ok(match is_ours {
-            true if hello.magic == self.magic => Greeting::Peer(hello),
-            true => Greeting::Early,
-            false => Greeting::Stranger,
-        })
+    /// Greets a process that was called, and proves to know the secret.
+    fn introduce(&self, mut to: &TcpStream, peer: usize) -> io::Result<Result<(), ClusterError>> {
+        to.set_nodelay(true)?;
+        let greeting = self.hello.greeting(&nonce()?);
+        to.write_all(&greeting)?;
+        let mut answer = [0; GREETING_BYTES];
+        self.hear(to, &mut answer)?;
+        let Greeted::Peer(theirs) = self.hello.read(&answer) else {
+            return Err(ErrorKind::InvalidData.into());
+        };
+        if let Some(error) = self.secrets_differ(peer, &theirs) {
+            return Ok(Err(error));
+        }
+        if let Some(secret) = self.secret {
+            let said = [greeting, answer].concat();
+            to.write_all(&secret.prove(Role::Caller, &said))?;
+            let (mut verdict, mut proof): ([u8; 1], Proof) = ([0], [0; 32]);
+            self.hear(to, &mut verdict)?;
+            self.hear(to, &mut proof)?;
+            if verdict != [PROVEN] || !secret.is_proof(&proof, Role::Answerer, &said) {
+                let reason = "it has another secret than this process".to_owned();
+                return Ok(Err(ClusterError::Secret { peer, reason }));
+            }
+        }
+        to.set_read_timeout(None)?;
+        Ok(self.hello.check(&theirs, peer))
     }
 
-    /// Checks a peer that is expected to be process `peer`.
-    fn check(&self, theirs: &Hello, peer: usize) -> Result<(), ClusterError> {
-        let pairs = [
-            ("its index", theirs.process, peer as u64),
-            ("the number of processes (-n)", theirs.processes, self.processes),
-            ("the number of workers (-w)", theirs.threads, self.threads),
-            ("the hash of the program's version", theirs.version, self.version),
-        ];
-        for (what, theirs, ours) in pairs {
-            if theirs != ours {
-                let (theirs, ours) = (theirs.to_string(), ours.to_string());
-                let what = what.to_owned();
-                return Err(ClusterError::Mismatch { peer, what, theirs, ours });
+    /// Fills `bytes`, as long as it takes: a process may be busy before it answers.
+    fn hear(&self, mut from: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
+        from.set_read_timeout(Some(WAIT_SLICE))?;
+        while !bytes.is_empty() {
+            match from.read(bytes) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(read) => bytes = &mut bytes[read..],
+                Err(error) if is_late(&error) && !self.is_over() => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 }
 
-/// Fills `bytes`. A read limit of the socket itself would begin anew with each byte that comes.
-fn read_within(mut from: &TcpStream, mut bytes: &mut [u8], limit: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + limit;
-    while !bytes.is_empty() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        from.set_read_timeout(Some(left))?;
-        match from.read(bytes) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => bytes = &mut bytes[read..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn codec() -> impl Options {
-    bincode::DefaultOptions::new().with_fixint_encoding()
-}
-
-/// Connects with every lower process and awaits every higher one.
-pub(super) fn connect(
-    addresses: &[String],
-    hello: &Hello,
-    patience: Duration,
-) -> Result<Vec<Connected>, ClusterError> {
-    let mine = hello.process as usize;
-    let deadline = Instant::now() + patience;
-    let address = &addresses[mine];
-    let listen = |source| ClusterError::Listen { address: address.clone(), source };
-    let listener = TcpListener::bind(address.as_str()).map_err(listen)?;
-    listener.set_nonblocking(true).map_err(listen)?;
-
-    let mut peers: Vec<Connected> = Vec::new();
-    let connected = |process: usize, socket| {
-        let address = addresses[process].clone();
-        Connected { process, address, socket }
-    };
-    for peer in 0..mine {
-        let found = call(&addresses[peer], hello, deadline);
-        let (socket, theirs) = found.ok_or_else(|| missing(&[peer], addresses, patience))?;
-        hello.check(&theirs, peer)?;
-        peers.push(connected(peer, socket));
-    }
-    while peers.len() + 1 < addresses.len() {
-        if let Some(gone) = peers.iter().find(|peer| is_closed(&peer.socket)) {
-            return Err(ClusterError::Left { peer: gone.process, address: gone.address.clone() });
-        }
-        let is_there = |process: usize| peers.iter().any(|peer| peer.process == process);
-        if Instant::now() >= deadline {
-            let late: Vec<_> = (mine + 1..addresses.len()).filter(|p| !is_there(*p)).collect();
-            return Err(missing(&late, addresses, patience));
-        }
-        let Some((socket, theirs)) = answer(&listener, hello) else { continue };
-        let from = theirs.process as usize;
-        let is_taken = is_there(from) || from <= mine;
-        if theirs.processes == hello.processes && is_taken {
-            let (theirs, ours) = (format!("{from}"), "taken by another process".to_owned());
-            let what = "its index".to_owned();
-            return Err(ClusterError::Mismatch { peer: from, what, theirs, ours });
-        }
-        hello.check(&theirs, from)?;
-        peers.push(connected(from, socket));
-    }
-    peers.sort_by_key(|peer| peer.process);
-    Ok(peers)
-}
-
-fn missing(late: &[usize], addresses: &[String], patience: Duration) -> ClusterError {
-    let at = |process: &usize| format!("{process} at {}", addresses[*process]);
-    let late: Vec<String> = late.iter().map(at).collect();
-    ClusterError::Missing { peers: late.join(", "), waited: patience }
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Whether the other side has hung up, with nothing said. What it may have said stays to be read.
@@ -203,60 +226,17 @@ fn is_closed(socket: &TcpStream) -> bool {
     let is_open = socket.set_nonblocking(false).is_ok();
     match peeked {
         Ok(bytes) => bytes == 0,
-        Err(error) => !is_open || error.kind() != io::ErrorKind::WouldBlock,
+        Err(error) => !is_open || error.kind() != ErrorKind::WouldBlock,
     }
-}
-
-/// Calls a lower process until it answers with a greeting.
-fn call(address: &str, hello: &Hello, deadline: Instant) -> Option<(TcpStream, Hello)> {
-    while Instant::now() < deadline {
-        // A lower process answers when it has found those below it: wait as long as it takes.
-        let left = || deadline.saturating_duration_since(Instant::now()).max(RETRY_EVERY);
-        let resolved = address.to_socket_addrs().ok().and_then(|mut found| found.next());
-        if let Some(Ok(socket)) = resolved.map(|to| TcpStream::connect_timeout(&to, left()))
-            && let Ok(Greeting::Peer(theirs)) = greet(&socket, hello, left(), true)
-        {
-            return Some((socket, theirs));
-        }
-        std::thread::sleep(RETRY_EVERY);
-    }
-    None
-}
-
-/// Answers a caller, if there is one and it greets; strangers are hung up on.
-fn answer(listener: &TcpListener, hello: &Hello) -> Option<(TcpStream, Hello)> {
-    let Ok((socket, from)) = listener.accept() else {
-        std::thread::sleep(RETRY_EVERY);
-        return None;
-    };
-    match greet(&socket, hello, GREETING_LIMIT, false) {
-        Ok(Greeting::Peer(theirs)) => return Some((socket, theirs)),
-        // It will try again.
-        Ok(Greeting::Early) => {}
-        Ok(Greeting::Stranger) | Err(_) => {
-            tracing::warn!(%from, "a connection that is not from this cluster was closed")
-        }
-    }
-    None
-}
-
-fn greet(socket: &TcpStream, hello: &Hello, limit: Duration, first: bool) -> io::Result<Greeting> {
-    socket.set_nonblocking(false)?;
-    socket.set_nodelay(true)?;
-    if first {
-        hello.send(socket)?;
-    }
-    let theirs = hello.receive(socket, limit.max(RETRY_EVERY))?;
-    if !first && matches!(theirs, Greeting::Peer(_)) {
-        hello.send(socket)?;
-    }
-    socket.set_read_timeout(None)?;
-    Ok(theirs)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::cluster::Cluster;
+    use crate::cluster::hello::Purpose;
 
     fn free_addresses(count: usize) -> Vec<String> {
         let listeners: Vec<TcpListener> =
@@ -264,24 +244,27 @@ mod tests {
         listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
     }
 
-    fn hello(process: usize, addresses: &[String], threads: usize) -> Hello {
-        let cluster = Cluster::hosts(threads, process, addresses.to_vec()).unwrap();
-        Hello::new(&cluster, Purpose::Dataflow)
+    /// A process of that many workers.
+    fn process(process: usize, addresses: &[String], threads: usize) -> Cluster {
+        Cluster::hosts(threads, process, addresses.to_vec()).unwrap().patience(LIMIT)
     }
 
     const LIMIT: Duration = Duration::from_secs(20);
 
+    /// As a process does it, over the addresses that it was given or others.
+    fn connect(addresses: &[String], cluster: &Cluster) -> Result<Vec<Connected>, ClusterError> {
+        let hello = Hello::new(cluster, Purpose::Dataflow);
+        super::connect(addresses, &hello, cluster.secret.as_ref(), cluster.patience)
+    }
+
     /// Connects each of some processes, on a thread of its own.
     fn connect_all(
         addresses: &[String],
-        hellos: Vec<Hello>,
+        processes: &[Cluster],
     ) -> Vec<Result<Vec<Connected>, ClusterError>> {
         std::thread::scope(|scope| {
-            let connect = |hello: &Hello| {
-                let hello = *hello;
-                scope.spawn(move || connect(addresses, &hello, LIMIT))
-            };
-            let threads: Vec<_> = hellos.iter().map(connect).collect();
+            let start = |cluster| scope.spawn(move || connect(addresses, cluster));
+            let threads: Vec<_> = processes.iter().map(start).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
@@ -289,12 +272,19 @@ mod tests {
     #[test]
     fn three_processes_are_connected_in_order() {
         let addresses = free_addresses(3);
-        let hellos = [2, 0, 1].map(|process| hello(process, &addresses, 2)).to_vec();
-        for (result, others) in
-            connect_all(&addresses, hellos).into_iter().zip([[0, 1], [1, 2], [0, 2]])
-        {
-            let found: Vec<_> = result.unwrap().iter().map(|peer| peer.process).collect();
-            assert_eq!(found, others);
+        for secret in [None, Some(Secret::new(b"the secret of this cluster").unwrap())] {
+            let processes = [2, 0, 1].map(|index| {
+                let process = process(index, &addresses, 2);
+                match &secret {
+                    Some(secret) => process.secret(secret.clone()),
+                    None => process,
+                }
+            });
+            let results = connect_all(&addresses, &processes);
+            for (result, others) in results.into_iter().zip([[0, 1], [1, 2], [0, 2]]) {
+                let found: Vec<_> = result.unwrap().iter().map(|peer| peer.process).collect();
+                assert_eq!(found, others);
+            }
         }
     }
 
@@ -302,8 +292,9 @@ mod tests {
     fn other_counts_are_refused_on_both_sides() {
         let addresses = free_addresses(2);
         let more = [addresses.clone(), free_addresses(1)].concat();
-        for (other, counts) in [(hello(1, &addresses, 1), "(-w)"), (hello(1, &more, 2), "(-n)")] {
-            for result in connect_all(&addresses, vec![hello(0, &addresses, 2), other]) {
+        for (other, counts) in [(process(1, &addresses, 1), "(-w)"), (process(1, &more, 2), "(-n)")]
+        {
+            for result in connect_all(&addresses, &[process(0, &addresses, 2), other]) {
                 let error = result.unwrap_err().to_string();
                 assert!(error.contains(counts), "{error}");
             }
@@ -311,13 +302,73 @@ mod tests {
     }
 
     #[test]
+    fn another_secret_or_none_is_an_error_on_both_sides() {
+        let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
+        let (ours, theirs) = ("the secret of this cluster", "the secret of another one");
+        // The one that answers, the one that calls, and what each of them says.
+        let cases = [
+            (Some(ours), Some(theirs), "from 127.0.0.1 with another secret", "another secret"),
+            (Some(ours), None, "from 127.0.0.1 without the secret", "it has a secret"),
+            (None, Some(theirs), "it has a secret, and this", "it has no secret, and this"),
+        ];
+        for (answers, calls, first, second) in cases {
+            let addresses = free_addresses(2);
+            let with = |index: usize, text: Option<&str>, patience| {
+                let process = process(index, &addresses, 1).patience(patience);
+                text.map_or(process.clone(), |text| process.secret(secret(text)))
+            };
+            // Nobody else can prevent its start, so it waits for the right one as long as it would.
+            let processes = [with(0, answers, Duration::from_secs(2)), with(1, calls, LIMIT)];
+            for (result, expected) in
+                connect_all(&addresses, &processes).into_iter().zip([first, second])
+            {
+                let error = result.unwrap_err().to_string();
+                assert!(error.contains(expected), "{answers:?}, {calls:?}: {error}");
+                assert!(!error.contains(ours) && !error.contains(theirs), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_who_does_not_know_the_secret_takes_nobodys_place() {
+        let addresses = free_addresses(2);
+        let secret = Secret::new(b"the secret of this cluster").unwrap();
+        let other = Secret::new(b"the secret of another one").unwrap();
+        let imposters = [process(1, &addresses, 1), process(1, &addresses, 1).secret(other)];
+        std::thread::scope(|scope| {
+            let first = process(0, &addresses, 1).secret(secret.clone());
+            let addresses = &addresses;
+            let first = scope.spawn(move || connect(addresses, &first));
+            for imposter in &imposters {
+                // The address of the true one is not its own.
+                let hello = Hello::new(imposter, Purpose::Dataflow);
+                let mesh = Mesh {
+                    addresses,
+                    hello,
+                    secret: imposter.secret.as_ref(),
+                    deadline: Instant::now() + LIMIT,
+                    is_over: AtomicBool::new(false),
+                    found: Mutex::default(),
+                };
+                mesh.call(0);
+                assert!(mesh.found().failure.is_some(), "it is refused");
+            }
+            let second = process(1, addresses, 1).secret(secret);
+            assert_eq!(connect(addresses, &second).unwrap().len(), 1);
+            assert_eq!(first.join().unwrap().unwrap().len(), 1);
+        });
+    }
+
+    #[test]
     fn one_that_leaves_is_named_by_those_that_it_had_greeted() {
         let addresses = free_addresses(3);
-        let listener = TcpListener::bind(&addresses[0]).unwrap();
+        let hello = Hello::new(&process(0, &addresses, 2), Purpose::Dataflow);
+        let mut door = Door::open(&addresses[0], hello, None).unwrap();
         let middle = std::thread::scope(|scope| {
-            let middle = scope.spawn(|| connect(&addresses, &hello(1, &addresses, 2), LIMIT));
-            let called = std::iter::repeat_with(|| answer(&listener, &hello(0, &addresses, 2)));
-            drop(called.flatten().next());
+            let middle = scope.spawn(|| connect(&addresses, &process(1, &addresses, 2)));
+            while door.look(Instant::now()).is_empty() {
+                std::thread::yield_now();
+            }
             middle.join().unwrap()
         });
         assert!(matches!(middle, Err(ClusterError::Left { peer: 0, .. })), "{middle:?}");
@@ -326,7 +377,7 @@ mod tests {
     #[test]
     fn those_that_are_missing_are_named_and_a_stranger_is_not_taken_for_one() {
         let addresses = free_addresses(3);
-        let to = addresses[0].clone();
+        let to = addresses[1].clone();
         let stranger = std::thread::spawn(move || {
             for _ in 0..100 {
                 if let Ok(mut socket) = TcpStream::connect(&to) {
@@ -336,44 +387,14 @@ mod tests {
             }
             false
         });
-        let result = connect(&addresses, &hello(0, &addresses, 1), Duration::from_secs(1));
-        let error = result.unwrap_err().to_string();
-        let expected =
-            format!("process 1 at {}, 2 at {}: no answer within 1s", addresses[1], addresses[2]);
+        let waits = process(1, &addresses, 1).patience(Duration::from_secs(1));
+        let error = connect(&addresses, &waits).unwrap_err().to_string();
+        let expected = format!(
+            "process 0 at {}, 2 at {}: no answer within 1s (meanwhile were closed: 1 connection from \
+             127.0.0.1 with no greeting of this program): start",
+            addresses[0], addresses[2]
+        );
         assert!(error.contains(&expected), "{error}");
         assert!(stranger.join().unwrap());
-    }
-
-    #[test]
-    fn an_index_beyond_its_own_cluster_is_a_strangers() {
-        let addresses = free_addresses(3);
-        let forged = Hello { process: 7, ..hello(1, &addresses, 1) };
-        let forged = Hello { checksum: forged.sum(), ..forged };
-        let listener = TcpListener::bind(&addresses[0]).unwrap();
-        let caller = TcpStream::connect(&addresses[0]).unwrap();
-        forged.send(&caller).unwrap();
-        let (socket, _) = listener.accept().unwrap();
-        let greeting = hello(0, &addresses, 1).receive(&socket, LIMIT).unwrap();
-        assert!(matches!(greeting, Greeting::Stranger));
-    }
-
-    #[test]
-    fn a_greeting_that_comes_byte_by_byte_has_no_more_time() {
-        let addresses = free_addresses(1);
-        let listener = TcpListener::bind(&addresses[0]).unwrap();
-        let mut caller = TcpStream::connect(&addresses[0]).unwrap();
-        let (socket, _) = listener.accept().unwrap();
-        let slow = std::thread::spawn(move || {
-            for _ in 0..HELLO_BYTES {
-                std::thread::sleep(Duration::from_millis(20));
-                if caller.write_all(b"x").is_err() {
-                    break;
-                }
-            }
-        });
-        let received = hello(0, &addresses, 1).receive(&socket, Duration::from_millis(200));
-        assert!(received.is_err(), "it takes nearly a second");
-        drop(socket);
-        slow.join().unwrap();
     }
 }

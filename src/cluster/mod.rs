@@ -7,15 +7,22 @@
 //! second connection between each two of them tells a peer that is lost from one that leaves, by name,
 //! and one that hangs.
 //!
-//! The traffic is neither encrypted nor authenticated. Addresses default to the loopback interface.
+//! With a [`Secret`], each connection begins with a proof by both sides that they know it, so that nobody else
+//! takes a process's place. The traffic afterwards is neither encrypted nor authenticated. Addresses default to
+//! the loopback interface.
 //! [docs/cluster.md](https://docs.rs/crate/dayfold/latest/source/docs/cluster.md) says how to run it on
 //! several machines.
 
 mod agree;
+mod door;
 mod handshake;
+mod hello;
+mod secret;
+mod strangers;
 mod watch;
 
 use std::any::Any;
+use std::net::ToSocketAddrs;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +35,8 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
 use agree::Connected;
 pub(crate) use agree::{SeenFolder, Word};
-use handshake::{Hello, Purpose};
+use hello::{Hello, Purpose};
+pub use secret::Secret;
 use watch::Peer;
 pub(crate) use watch::{Notice, Watch};
 
@@ -42,6 +50,7 @@ pub struct Cluster {
     process: usize,
     addresses: Vec<String>,
     patience: Duration,
+    secret: Option<Secret>,
 }
 
 impl Cluster {
@@ -53,6 +62,7 @@ impl Cluster {
             process: 0,
             addresses,
             patience: Duration::from_secs(60),
+            secret: None,
         }
     }
 
@@ -87,21 +97,28 @@ impl Cluster {
     }
 
     /// What timely's arguments say, of a program that has no others: `Cluster::from_args(std::env::args())`. See
-    /// [`Cluster::from_options`] for what they are.
+    /// [`Cluster::from_options`] for what they are. Besides these, `--secret-file FILE` names a file with the
+    /// [`Secret`] of the cluster.
     ///
     /// # Errors
-    /// [`ClusterError::Arguments`] with what timely says of them, and [`ClusterError::Index`].
+    /// [`ClusterError::Arguments`] with what timely says of them, [`ClusterError::Index`] and
+    /// [`ClusterError::SecretFile`].
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Cluster, ClusterError> {
         use timely::CommunicationConfig::{Cluster as Processes, Process, ProcessBinary, Thread};
 
-        let config = timely::Config::from_args(args);
+        let (args, secret_file) = without_secret_file(args)?;
+        let config = timely::Config::from_args(args.into_iter());
         let config = config.map_err(|reason| ClusterError::Arguments { reason })?;
-        match config.communication {
-            Thread => Ok(Cluster::workers(1)),
-            Process(threads) | ProcessBinary(threads) => Ok(Cluster::workers(threads)),
+        let cluster = match config.communication {
+            Thread => Cluster::workers(1),
+            Process(threads) | ProcessBinary(threads) => Cluster::workers(threads),
             Processes { threads, process, addresses, .. } => {
-                Cluster::hosts(threads, process, addresses)
+                Cluster::hosts(threads, process, addresses)?
             }
+        };
+        match secret_file {
+            Some(path) => Ok(cluster.secret(Secret::from_file(Path::new(&path))?)),
+            None => Ok(cluster),
         }
     }
 
@@ -138,6 +155,14 @@ impl Cluster {
         self
     }
 
+    /// The secret that the processes share: nobody who does not know it can take the place of one. All have to
+    /// have the same, or all none.
+    #[must_use]
+    pub fn secret(mut self, secret: Secret) -> Cluster {
+        self.secret = Some(secret);
+        self
+    }
+
     /// The index of this process.
     pub fn process(&self) -> usize {
         self.process
@@ -169,8 +194,8 @@ impl Cluster {
         if met.cluster.processes() == 1 {
             return Ok(met);
         }
-        let hello = Hello::new(&met.cluster, Purpose::Dataflow);
-        met.peers = handshake::connect(&met.cluster.addresses, &hello, met.cluster.patience)?;
+        met.cluster.warn_if_open();
+        met.peers = met.cluster.connect(Purpose::Dataflow)?;
         for (peer, theirs) in met.exchange(word)? {
             if let Some((what, theirs, ours)) = word.difference(&theirs) {
                 return Err(ClusterError::Mismatch { peer, what, theirs, ours });
@@ -178,6 +203,43 @@ impl Cluster {
         }
         Ok(met)
     }
+
+    fn connect(&self, purpose: Purpose) -> Result<Vec<Connected>, ClusterError> {
+        let hello = Hello::new(self, purpose);
+        handshake::connect(&self.addresses, &hello, self.secret.as_ref(), self.patience)
+    }
+
+    /// Warns if whoever reaches this process's port could take the place of another process.
+    fn warn_if_open(&self) {
+        let address = &self.addresses[self.process];
+        let found = address.to_socket_addrs().into_iter().flatten();
+        if self.secret.is_none() && found.into_iter().any(|address| !address.ip().is_loopback()) {
+            tracing::warn!(
+                "whoever reaches {address} may take the place of a process: give all processes the same \
+                 --secret-file, or let nobody else reach it"
+            );
+        }
+    }
+}
+
+/// Arguments without `--secret-file FILE`, which timely does not know, and the file.
+fn without_secret_file(
+    args: impl Iterator<Item = String>,
+) -> Result<(Vec<String>, Option<String>), ClusterError> {
+    let (mut others, mut file, mut args) = (Vec::new(), None, args);
+    while let Some(arg) = args.next() {
+        let named = match arg.strip_prefix("--secret-file") {
+            Some("") => args.next(),
+            Some(rest) if rest.starts_with('=') => Some(rest[1..].to_owned()),
+            _ => {
+                others.push(arg);
+                continue;
+            }
+        };
+        let reason = || "--secret-file: expected the name of a file".to_owned();
+        file = Some(named.ok_or_else(|| ClusterError::Arguments { reason: reason() })?);
+    }
+    Ok((others, file))
 }
 
 fn encode<M: Serialize>(message: &M) -> Vec<u8> {
@@ -248,8 +310,7 @@ impl Met {
             return Ok(Joined { threads, builders, guard, peers: Vec::new() });
         }
         let broken = |error: std::io::Error| ClusterError::Timely { reason: error.to_string() };
-        let hello = Hello::new(&cluster, Purpose::Watch);
-        let watched = handshake::connect(&cluster.addresses, &hello, cluster.patience)?;
+        let watched = cluster.connect(Purpose::Watch)?;
         let watched = watched.into_iter().map(Peer::new).collect::<Result<_, _>>();
         let mut sockets: Vec<_> = cluster.addresses.iter().map(|_| None).collect();
         for Connected { process, socket, .. } in peers {
@@ -333,14 +394,44 @@ pub enum ClusterError {
     },
     /// Peers did not come in time.
     #[error(
-        "process {peers}: no answer within {waited:?}: start all processes, each with its own index and the \
-         same addresses"
+        "process {peers}: no answer within {waited:?}{strangers}: start all processes, each with its own \
+         index and the same addresses"
     )]
     Missing {
         /// Their indexes and addresses.
         peers: String,
         /// How long was waited.
         waited: Duration,
+        /// Who else has called meanwhile, by address; empty if nobody has.
+        strangers: String,
+    },
+    /// A secret is too short to be one.
+    #[error(
+        "a secret of {found} bytes, expected {least} or more: `head -c 32 /dev/urandom | base64` makes one"
+    )]
+    WeakSecret {
+        /// How many bytes it has.
+        found: usize,
+        /// How many it has to have.
+        least: usize,
+    },
+    /// The file of the secret cannot be used.
+    #[error("secret file {path}: {reason}")]
+    SecretFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A peer does not have this process's secret.
+    #[error(
+        "process {peer}: {reason}: give all processes the same --secret-file (Cluster::secret)"
+    )]
+    Secret {
+        /// The peer's index.
+        peer: usize,
+        /// What differs.
+        reason: String,
     },
     /// A peer has ended before all had begun.
     #[error(
@@ -378,4 +469,23 @@ pub enum ClusterError {
         /// What timely said.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_file_is_found_among_timelys_arguments() {
+        let split = |args: &str| without_secret_file(args.split(' ').map(str::to_owned));
+        for args in ["x -w 2 --secret-file FILE -n 1", "x -w 2 --secret-file=FILE -n 1"] {
+            let (others, file) = split(args).unwrap();
+            assert_eq!(
+                (others.join(" "), file.as_deref()),
+                ("x -w 2 -n 1".to_owned(), Some("FILE"))
+            );
+        }
+        assert!(split("x --secret-file").is_err());
+        assert_eq!(split("x -w 2").unwrap().1, None);
+    }
 }
