@@ -54,9 +54,13 @@ struct Options {
     /// The port of the page; otherwise the first free one from 8080.
     #[arg(long)]
     port: Option<u16>,
-    /// The address of the page. Whoever reaches it can read everything and add flights: see --token.
+    /// The address of the page. Whoever reaches it can read everything. Beyond the loopback interface, adding
+    /// flights needs a --token, and names of this machine have to be allowed with --host.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     bind: std::net::IpAddr,
+    /// A name under which the page is asked for, besides localhost and addresses. May be given several times.
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
     /// Adding flights over HTTP needs this token.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -182,6 +186,7 @@ fn serve(
         if let Some(token) = &options.token {
             server = server.token(token);
         }
+        server = options.hosts.iter().fold(server, |server, host| server.host(host));
         match &pusher {
             Some(pusher) => server.events(pusher.clone(), Flight::of_json),
             None => server,

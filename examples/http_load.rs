@@ -2,12 +2,14 @@
 //!
 //!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/value?key=UA'
 //!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/live' --listen 100
+//!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/value?key=UA' \
+//!         --unread 2000 --live '/api/views/by-route/live?of=top&by=flights&n=1000'
 
 #[path = "http_load/client.rs"]
 mod client;
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,6 +29,12 @@ struct Options {
     /// Listens on so many connections instead of asking.
     #[arg(long, value_name = "COUNT")]
     listen: Option<usize>,
+    /// Subscribes to `--live` on so many connections that take nothing of what they are sent, while it asks.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "live")]
+    unread: usize,
+    /// What is subscribed to and not read.
+    #[arg(long, value_name = "PATH")]
+    live: Option<String>,
     /// How long.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -52,6 +60,9 @@ fn run(options: &Options) -> io::Result<()> {
         println!("{}", heard(&before, &listeners.heard(), time));
         return Ok(());
     }
+    let live = options.live.as_deref().unwrap_or_default();
+    let _unread: Vec<TcpStream> =
+        (0..options.unread).map(|_| subscribe(options.address, live)).collect::<Result<_, _>>()?;
     let asked = ask(options.address, options.connections, time, path)?;
     let us = |quantile| asked.latency.value_at_quantile(quantile) as f64 / 1_000.0;
     println!(
@@ -64,6 +75,18 @@ fn run(options: &Options) -> io::Result<()> {
         us(1.0),
     );
     Ok(())
+}
+
+/// Subscribes, and reads no more than whether that was granted.
+fn subscribe(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    match &status {
+        b"HTTP/1.1 200" => Ok(stream),
+        _ => Err(io::Error::other(format!("refused: {}", String::from_utf8_lossy(&status)))),
+    }
 }
 
 /// How often those who listen have heard something; the least of them tells whether any was left out.

@@ -61,6 +61,19 @@ impl<T> Giver<T> {
     }
 }
 
+impl<T> Giver<T> {
+    /// Puts a value in the place of one that was not taken; if there is none, it does nothing. Nobody is told:
+    /// whoever waits has been told of the other one.
+    pub(super) fn renew(&self, value: T) -> bool {
+        let mut state = self.slot.lock();
+        let is_there = state.value.is_some();
+        // What was there is dropped when the lock is gone.
+        let _before = if is_there { state.value.replace(value) } else { None };
+        drop(state);
+        is_there
+    }
+}
+
 impl<T> Drop for Giver<T> {
     fn drop(&mut self) {
         self.slot.change(|state| state.closed = true);

@@ -54,14 +54,16 @@ pub(super) struct Standing<K: Key, A: Aggregate> {
     due: BTreeSet<u64>,
     looked: Option<Seen>,
     number: u64,
+    /// Counts the answers that differed from the one before, of all groups: no two have the same number.
+    versions: u64,
 }
 
 struct Group<K: Key, A: Aggregate> {
     encoded: Vec<u8>,
     query: Query<K>,
     members: HashMap<u64, Member<K, A>>,
-    latest: Option<Delivered<K, A>>,
-    /// Counts the answers that differed from the one before.
+    latest: Option<Arc<Answer<K, A>>>,
+    /// The number of the latest answer that differed from the one before.
     version: u64,
     /// What the view was like when the query was last asked.
     asked: Option<Seen>,
@@ -88,6 +90,7 @@ impl<K: Key, A: Aggregate> Default for Standing<K, A> {
             due: BTreeSet::new(),
             looked: None,
             number: 0,
+            versions: 0,
         }
     }
 }
@@ -193,7 +196,8 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.is_under_way = false;
         if group.latest.as_ref().is_none_or(|latest| differs(latest, &answer)) {
-            group.version += 1;
+            self.versions += 1;
+            group.version = self.versions;
         }
         // It is as of a later moment in any case.
         group.latest = Some(Arc::new(answer));
@@ -201,20 +205,25 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         self.looked = None;
     }
 
-    /// Gives a group's latest answer to those that are due and do not have it.
+    /// Gives a group's latest answer to those that are due and do not have it, and to those that have not taken an
+    /// earlier one: however many do not, one answer of the group is kept.
     fn deliver(&mut self, id: u64, now: Instant) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let Some(latest) = &group.latest else { return };
         let mut is_due = false;
         for (number, member) in &mut group.members {
             if !member.is_due {
+                let is_late = member.version != group.version;
+                if is_late && member.giver.renew((group.version, Arc::clone(latest))) {
+                    member.version = group.version;
+                }
                 continue;
             }
             if member.version == group.version {
                 is_due = true;
                 continue;
             }
-            member.giver.give(Arc::clone(latest));
+            member.giver.give((group.version, Arc::clone(latest)));
             (member.version, member.is_due) = (group.version, false);
             member.next = now + member.every;
             self.times.insert((member.next, *number));
@@ -271,7 +280,28 @@ mod tests {
     }
 
     fn taken(taker: &Taken) -> Option<Count> {
-        taker.try_take().unwrap().and_then(|answer| answer.value())
+        taker.try_take().unwrap().and_then(|(_, answer)| answer.value())
+    }
+
+    #[test]
+    fn those_who_take_nothing_keep_one_answer() {
+        let mut standing = Standing::default();
+        let start = Instant::now();
+        let takers: Vec<Taken> = (1..=100).map(|n| join(&mut standing, n, 7, 1_000_000)).collect();
+        let quick = join(&mut standing, 101, 7, 10);
+        for tick in 1..=20u64 {
+            let now = start + Duration::from_millis(3_600 + tick * 10);
+            let asked = standing.look(seen(0, tick, 0), Some(tick), now);
+            standing.answered(asked[0].0, answer(tick as i64), now);
+            assert_eq!(taken(&quick), Some(Count(tick as i64)));
+            // The group has it, and each of those who take nothing.
+            let latest = standing.groups.values().next().and_then(|group| group.latest.clone());
+            assert_eq!(latest.map(|latest| Arc::strong_count(&latest)), Some(2 + takers.len()));
+        }
+        let numbers = takers.iter().map(|taker| taker.try_take().unwrap().unwrap());
+        for (number, answer) in numbers {
+            assert_eq!((number, answer.value()), (20, Some(Count(20))), "the latest");
+        }
     }
 
     #[test]

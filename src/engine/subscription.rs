@@ -14,8 +14,8 @@ use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::serve::{Answer, Query};
 
-/// An answer that all with the same query share.
-pub(super) type Delivered<K, A> = Arc<Answer<K, A>>;
+/// An answer that all with the same query share, and a number that rises whenever it has changed.
+pub(crate) type Delivered<K, A> = (u64, Arc<Answer<K, A>>);
 
 /// The latest answer of a query, whenever it has changed: its items, its parts, or the day up to which it is
 /// sealed. Made by [`ViewHandle::subscribe`](super::ViewHandle::subscribe).
@@ -74,8 +74,27 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    fn own(&self, taken: Delivered<K, A>) -> Answer<K, A> {
+    fn own(&self, (_, taken): Delivered<K, A>) -> Answer<K, A> {
         Answer { id: self.id, ..Arc::unwrap_or_clone(taken) }
+    }
+
+    /// The answers as all with the same query share them: nobody has a copy.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared(self) -> Shared<K, A> {
+        Shared(self)
+    }
+}
+
+/// The answers of a subscription, shared.
+#[cfg(feature = "http")]
+pub(crate) struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
+
+#[cfg(feature = "http")]
+impl<K: Key, A: Aggregate> Stream for Shared<K, A> {
+    type Item = Delivered<K, A>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivered<K, A>>> {
+        self.0.taker.poll_take(context).map(Result::ok)
     }
 }
 

@@ -20,6 +20,10 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+/// Bytes of a connection that are in memory besides bodies: a head that is longer is answered with 431, and an
+/// answer is not asked for the next piece while so much of it waits to be taken.
+const BUFFERED_BYTES: usize = 16 << 10;
+
 /// Serves a connection. When the server stops, requests that are whole are still answered; of others
 /// nothing is waited for.
 pub(super) async fn serve(
@@ -39,6 +43,7 @@ pub(super) async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read_head)
+        .max_buf_size(BUFFERED_BYTES)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {

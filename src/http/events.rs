@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::body::{Received, receive};
 use super::error::ApiError;
-use super::guard::check_token;
-use super::routes::{self, App, Shared};
-use super::serving::KEYED;
+use super::guard::{check_may_push, check_token};
+use super::places::Threads;
+use super::routes::{self, Shared};
 use crate::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
@@ -49,8 +49,7 @@ pub(super) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 pub(super) struct TypedSink<E, F> {
     pusher: Pusher<E>,
     of_json: F,
-    /// Who may wait with a key: each takes a thread.
-    keyed: Arc<Semaphore>,
+    threads: Arc<Threads>,
 }
 
 impl<E, F> TypedSink<E, F>
@@ -58,8 +57,8 @@ where
     E: Send + 'static,
     F: Fn(&Value) -> Result<E, String>,
 {
-    pub(super) fn new(pusher: Pusher<E>, of_json: F) -> TypedSink<E, F> {
-        TypedSink { pusher, of_json, keyed: Arc::new(Semaphore::new(KEYED)) }
+    pub(super) fn new(pusher: Pusher<E>, of_json: F, threads: Arc<Threads>) -> TypedSink<E, F> {
+        TypedSink { pusher, of_json, threads }
     }
 
     fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<(usize, E)>, ApiError> {
@@ -117,20 +116,22 @@ where
         Box::pin(async move {
             let until = Instant::now() + limit;
             // A large body takes a while to read, and `of_json` is the program's.
+            let thread = timeout_at(until, Arc::clone(&self.threads.readers).acquire_owned()).await;
+            let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let reader = Arc::clone(&self);
-            let read = tokio::task::spawn_blocking(move || reader.events(&body, in_lines));
+            let read = tokio::task::spawn_blocking(move || {
+                let _thread = thread;
+                reader.events(&body, in_lines)
+            });
             let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
             let (lines, events): (Vec<usize>, Vec<E>) = events.into_iter().unzip();
             let Some(key) = key else { return self.enter(events, limit).await };
-            let place = timeout_at(until, Arc::clone(&self.keyed).acquire_owned()).await;
-            let Ok(Ok(place)) = place else {
-                let message = format!("there was no room within {limit:?}; nothing has entered");
-                return Err(ApiError::unavailable("busy", message));
-            };
+            let thread = timeout_at(until, Arc::clone(&self.threads.keyed).acquire_owned()).await;
+            let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let pusher = self.pusher.clone();
             let push = move || {
                 // Held for as long as the thread is, whether somebody still waits or not.
-                let _place = place;
+                let _thread = thread;
                 let left = until.saturating_duration_since(Instant::now());
                 pusher.push_once(&key, events, left)
             };
@@ -140,6 +141,11 @@ where
             Ok(Accepted { events: once.events, durable: true, repeated: once.repeated })
         })
     }
+}
+
+fn no_room(limit: Duration) -> ApiError {
+    let message = format!("there was no room within {limit:?}; nothing has entered");
+    ApiError::unavailable("busy", message)
 }
 
 /// A refusal of a request with a key.
@@ -177,6 +183,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, ApiError> {
+    check_may_push(&app)?;
     check_token(app.token.as_deref(), &headers)?;
     let Some(sink) = app.events.clone() else {
         let message = "this server takes no events";
@@ -184,14 +191,15 @@ pub(super) async fn post(
     };
     let key = idempotency_key(&headers)?;
     let in_lines = in_lines(&headers)?;
-    let body = body(&app, request).await?;
+    // Its bytes are counted until the request is answered: the events are somewhere until then.
+    let Received { bytes, reserved: _reserved } = receive(&app, request).await?;
     if app.observer.as_ref().map(Observer::state) == Some(EngineState::Recovering) {
         let message = "what was before the program started is not all in yet; nothing of the \
                        request has entered";
         return Err(ApiError::unavailable("recovering", message));
     }
-    let (_permit, limit) = (app.place()?, app.limits.patience);
-    let Accepted { events, durable, repeated } = sink.push(body, in_lines, key, limit).await?;
+    let (_place, limit) = (app.places.push()?, app.limits.patience);
+    let Accepted { events, durable, repeated } = sink.push(bytes, in_lines, key, limit).await?;
     app.metrics.accepted(if repeated { 0 } else { events as usize });
     let answer = json!({ "accepted": events, "durable": durable, "repeated": repeated });
     Ok(routes::json(answer.to_string().into_bytes()))
@@ -212,31 +220,6 @@ fn in_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
                    application/x-ndjson for one on each line";
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     Err(ApiError::new(status, "unsupported_media_type", message))
-}
-
-/// Reads a body: within a time, and not while the server stops.
-async fn body(app: &App, request: Request) -> Result<Bytes, ApiError> {
-    let mut stopping = app.stopping.clone();
-    let read = tokio::select! {
-        biased;
-        read = timeout(app.limits.read_body, Bytes::from_request(request, &())) => read,
-        _ = stopping.wait_for(|stopping| *stopping) => {
-            let message = "the server stops; nothing of the request has entered";
-            return Err(ApiError::unavailable("stopping", message));
-        }
-    };
-    let Ok(read) = read else {
-        let within = app.limits.read_body;
-        let message = format!("expected the whole body within {within:?}");
-        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message));
-    };
-    read.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("expected a body of at most {} bytes", app.limits.body);
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
-        }
-        _ => ApiError::new(StatusCode::BAD_REQUEST, "bad_body", "the body could not be read"),
-    })
 }
 
 /// The key of a request, with or without the quotation marks that the draft of the IETF asks for.

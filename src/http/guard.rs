@@ -48,13 +48,11 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
     let is_ours = match name.as_deref() {
         // HTTP/1.0 names none; no browser speaks it.
         None => true,
-        Some(name) if is_named(name) => true,
-        Some(name) if app.is_loopback => is_loopback(name),
-        Some(_) => app.hosts.is_empty(),
+        Some(name) => is_named(name) || is_own(name, app.is_loopback),
     };
     if !is_ours {
-        let message = "the request is for another host: this server answers for localhost only, \
-                       unless it is told another name";
+        let message = "the request is for another host: this server answers for localhost, its addresses, and \
+                       names that it was told (--host)";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
     }
     // Views look at theirs themselves; the address of the page says what it shows.
@@ -79,7 +77,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 }
 
 /// A host without its port.
-fn host_name(host: &str) -> String {
+pub(super) fn host_name(host: &str) -> String {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         None => host.split(':').next().unwrap_or(""),
@@ -87,8 +85,24 @@ fn host_name(host: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-fn is_loopback(name: &str) -> bool {
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Whether a host is always ours. Any name may be made to lead to any address, but for `localhost`; an address
+/// leads to itself, so no page from elsewhere comes under it.
+fn is_own(name: &str, loopback_only: bool) -> bool {
+    let is_ours = |address: IpAddr| !loopback_only || address.is_loopback();
+    name == "localhost" || name.parse().is_ok_and(is_ours)
+}
+
+/// Refuses to take events from other machines without a token.
+///
+/// # Errors
+/// 403 if nobody may push.
+pub(super) fn check_may_push(app: &App) -> Result<(), ApiError> {
+    if app.may_push() {
+        return Ok(());
+    }
+    let message = "this server can be reached from other machines, so that events need a token, and it has none: \
+                   give it one (--token)";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "token_needed", message))
 }
 
 /// Whether a request shows the token, if there is one.
@@ -124,10 +138,27 @@ mod tests {
             [("LocalHost:80", "localhost"), ("[::1]:80", "::1"), ("127.0.0.1", "127.0.0.1")]
         {
             assert_eq!(host_name(host), name);
-            assert!(is_loopback(name));
+            assert!(is_own(name, true) && is_own(name, false));
         }
-        assert!(!is_loopback("localhost.example.com"));
-        assert!(!is_loopback(""));
+    }
+
+    #[test]
+    fn names_are_foreign_and_addresses_beyond_loopback_are_not() {
+        for (host, on_loopback, beyond) in [
+            ("10.0.0.1:8080", false, true),
+            ("[fe80::1]:8080", false, true),
+            ("localhost.example.com", false, false),
+            ("evil.example", false, false),
+            ("127.0.0.1.evil.example", false, false),
+            ("", false, false),
+        ] {
+            let name = host_name(host);
+            assert_eq!(
+                (is_own(&name, true), is_own(&name, false)),
+                (on_loopback, beyond),
+                "{host}"
+            );
+        }
     }
 
     #[test]

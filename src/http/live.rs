@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::Uri;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
@@ -32,23 +32,29 @@ pub(super) async fn live(
     let place = Place::take(&app)?;
     // What is wrong with the question is said with a status, before there is a stream.
     let answers = view.subscribe(ask, every)?;
-    let answers = answers.map(|json| event("answer", &String::from_utf8_lossy(&json)));
     let mut stopping = app.stopping.clone();
     let stopped = async move {
         // An error is a sender that is gone, and means the same.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
-    let end = futures_util::stream::once(async { event("end", "{}") });
-    let events = answers.take_until(stopped).chain(end).map(move |event| {
-        let _held = &place;
-        Ok::<_, Infallible>(event)
+    let end = futures_util::stream::once(async { event("end", b"{}") });
+    let events = answers.take_until(stopped).map(move |event| {
+        place.0.metrics.delivered();
+        event
     });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("the server lives");
-    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+    let events = Box::pin(events.chain(end));
+    let kept_alive = futures_util::stream::unfold(events, |mut events| async {
+        let next = tokio::time::timeout(KEEP_ALIVE, events.next()).await;
+        let next = next.unwrap_or_else(|_| Some(Bytes::from_static(b": the server lives\n\n")));
+        Some((Ok::<_, Infallible>(next?), events))
+    });
+    let kind = HeaderValue::from_static("text/event-stream");
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(kept_alive)).into_response())
 }
 
-fn event(name: &str, data: &str) -> Event {
-    Event::default().event(name).data(data)
+/// An event of `text/event-stream`. JSON as it is written here has no ends of lines.
+pub(super) fn event(name: &str, data: &[u8]) -> Bytes {
+    [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"].concat().into()
 }
 
 /// A subscriber's place; given back when it goes.

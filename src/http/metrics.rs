@@ -26,13 +26,20 @@ pub(super) struct Metrics {
     /// Responses by the first digit of their status.
     responses: [AtomicU64; 6],
     accepted: AtomicU64,
+    /// Live answers that have been sent, to each who listens.
+    delivered: AtomicU64,
 }
 
 impl Metrics {
     pub(super) fn new() -> Metrics {
         let queries = Histogram::new_with_bounds(1, 3_600_000_000, 3);
         let queries = Mutex::new(queries.expect("three digits up to an hour are valid bounds"));
-        Metrics { queries, responses: Default::default(), accepted: AtomicU64::new(0) }
+        Metrics {
+            queries,
+            responses: Default::default(),
+            accepted: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn asked(&self, took: Duration) {
@@ -46,6 +53,10 @@ impl Metrics {
     pub(super) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).min(5);
         self.responses[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn accepted(&self, events: usize) {
@@ -111,6 +122,13 @@ fn of_server(app: &App, text: &mut Text) {
     }
     let subscribers = app.subscribers.load(Ordering::Relaxed);
     text.one("http_subscribers", "gauge", "Live answers that are subscribed to.", subscribers);
+    let delivered = app.metrics.delivered.load(Ordering::Relaxed);
+    text.one("http_live_answers_total", "counter", "Live answers, to each subscriber.", delivered);
+    let written: u64 = app.views.iter().map(|view| view.live_written()).sum();
+    let help = "Live answers that were written: subscribers who ask the same share one.";
+    text.one("http_live_written_total", "counter", help, written);
+    let help = "Bytes that bodies take: reserved before they are read, until they are answered.";
+    text.one("http_bodies_bytes", "gauge", help, app.places.bodies.taken());
     let accepted = app.metrics.accepted.load(Ordering::Relaxed);
     text.one("http_events_total", "counter", "Events accepted over HTTP.", accepted);
     text.begin("http_responses_total", "counter", "Responses by the class of their status.");

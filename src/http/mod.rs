@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+mod body;
 mod connection;
 mod error;
 mod events;
@@ -50,10 +51,12 @@ mod live;
 mod metrics;
 mod page;
 mod parameters;
+mod places;
 mod routes;
 mod serving;
 mod status;
 mod views;
+mod written;
 
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -65,6 +68,7 @@ pub use serving::{ServeError, Serving};
 use crate::aggregate::Aggregate;
 use crate::engine::{Observer, Pusher, ViewHandle};
 use events::{Sink, TypedSink};
+use places::Threads;
 use routes::App;
 use views::{Served, TypedView};
 
@@ -74,12 +78,17 @@ use views::{Served, TypedView};
 pub struct Limits {
     /// Bytes of a request's body; one that is larger is answered with 413. Default: 1 MiB.
     pub body: usize,
+    /// Bytes of all bodies together, from before they are read until their requests are answered: a body takes
+    /// as many as it says that it has, or as come. One more is answered with 503. Default: 64 MiB.
+    pub bodies: usize,
     /// Open connections; one more is answered with 503 and closed. Default: 4,096.
     pub connections: usize,
     /// Live answers that are subscribed to; one more is answered with 429. Default: 2,048.
     pub subscribers: usize,
-    /// Queries and pushes that wait for the engine; one more is answered with 503. Default: 256.
+    /// Queries that wait for the engine; one more is answered with 503. Default: 256.
     pub waiting: usize,
+    /// Pushes that wait for the engine; one more is answered with 503. Default: 256.
+    pub pushes: usize,
     /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
     pub patience: Duration,
     /// How long a client may take to send the head of a request, from when the connection is opened or the
@@ -97,9 +106,11 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body: 1 << 20,
+            bodies: 64 << 20,
             connections: 4_096,
             subscribers: 2_048,
             waiting: 256,
+            pushes: 256,
             patience: Duration::from_secs(10),
             read_head: Duration::from_secs(30),
             read_body: Duration::from_secs(30),
@@ -119,6 +130,7 @@ pub struct Server {
     hosts: Vec<String>,
     limits: Limits,
     process: (usize, usize),
+    threads: Arc<Threads>,
 }
 
 impl Server {
@@ -133,6 +145,7 @@ impl Server {
             hosts: Vec::new(),
             limits: Limits::default(),
             process: (0, 1),
+            threads: Arc::default(),
         }
     }
 
@@ -160,7 +173,8 @@ impl Server {
     ) -> Self {
         let mut columns: Vec<String> = columns.into_iter().map(Into::into).collect();
         columns.resize(K::COLUMNS, "key".to_owned());
-        self.views.push(Arc::new(TypedView { handle, columns }));
+        let threads = Arc::clone(&self.threads);
+        self.views.push(Arc::new(TypedView::new(handle, columns, threads)));
         self
     }
 
@@ -171,23 +185,25 @@ impl Server {
         pusher: Pusher<E>,
         of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,
     ) -> Self {
-        self.events = Some(Arc::new(TypedSink::new(pusher, of_json)));
+        let threads = Arc::clone(&self.threads);
+        self.events = Some(Arc::new(TypedSink::new(pusher, of_json, threads)));
         self
     }
 
-    /// Accepts events only from those who show this token (`Authorization: Bearer …`).
+    /// Accepts events only from those who show this token (`Authorization: Bearer …`). An empty one is none.
+    /// Without a token, events are only accepted on the loopback interface.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned());
+        self.token = Some(token.to_owned()).filter(|token| !token.is_empty());
         self
     }
 
-    /// Answers requests for this host, too. A server on the loopback interface answers only those for
-    /// `localhost` and loopback addresses, so that no page from elsewhere can reach it under a name of its
-    /// own; one on another interface answers all, unless a host is named.
+    /// Answers requests for the host of this name, too. No other names but `localhost` are answered, so that
+    /// no page from elsewhere can reach the server under a name of its own. Addresses are: on the loopback interface
+    /// those of that interface, on another one all.
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
-        self.hosts.push(host.to_ascii_lowercase());
+        self.hosts.push(guard::host_name(host));
         self
     }
 
@@ -207,8 +223,8 @@ impl Server {
     }
 
     /// The routes, for a program that has an axum server. Its own layers decide about connections; all
-    /// else is as with [`Server::serve`] on an interface that is not the loopback one. Live answers go on
-    /// until the engine stops.
+    /// else is as with [`Server::serve`] on an interface that is not the loopback one: names have to be told
+    /// with [`Server::host`], and events need a [`Server::token`]. Live answers go on until the engine stops.
     pub fn router(self) -> axum::Router {
         let (stop, stopping) = tokio::sync::watch::channel(false);
         // Nobody stops it: the program stops its own server.

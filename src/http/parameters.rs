@@ -106,7 +106,7 @@ impl Parameters {
 }
 
 /// The days of a request, both ends included; `None` is no end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Days {
     pub(super) from: Option<Day>,
     pub(super) to: Option<Day>,

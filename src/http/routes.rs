@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::error::ApiError;
 use super::events::Sink;
 use super::json::Text;
 use super::metrics::Metrics;
 use super::parameters::Parameters;
+use super::places::Places;
 use super::views::{Ask, Served};
 use super::{Limits, Server, events, guard, live, metrics, page, status};
 use crate::engine::Observer;
@@ -47,8 +48,7 @@ pub(super) struct App {
     pub(super) started: Instant,
     pub(super) metrics: Metrics,
     pub(super) subscribers: AtomicUsize,
-    /// Who may wait for the engine.
-    waiting: Semaphore,
+    pub(super) places: Places,
     spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
     /// Set when the server is to stop.
     pub(super) stopping: watch::Receiver<bool>,
@@ -57,7 +57,7 @@ pub(super) struct App {
 impl App {
     pub(super) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
         Arc::new(App {
-            waiting: Semaphore::new(server.limits.waiting),
+            places: Places::new(&server.limits),
             spans: tokio::sync::Mutex::default(),
             name: server.name,
             views: server.views,
@@ -84,16 +84,9 @@ impl App {
         })
     }
 
-    /// A place among those who wait for the engine.
-    ///
-    /// # Errors
-    /// 503 if too many wait.
-    pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.waiting.try_acquire().map_err(|_| {
-            let waiting = self.limits.waiting;
-            let message = format!("{waiting} requests wait for the engine already: try again");
-            ApiError::unavailable("busy", message)
-        })
+    /// Whether somebody may push: on the loopback interface, or with a token.
+    pub(super) fn may_push(&self) -> bool {
+        self.is_loopback || self.token.is_some()
     }
 
     /// Waits for the engine, if not too many do already, and for so long.
@@ -104,7 +97,7 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        let _place = self.place()?;
+        let _place = self.places.question()?;
         let patience = self.limits.patience;
         tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
             let message = format!("no answer within {patience:?}: try again");
@@ -143,7 +136,6 @@ impl App {
 pub(super) type Shared = State<Arc<App>>;
 
 pub(super) fn router(app: Arc<App>) -> Router {
-    let body = DefaultBodyLimit::max(app.limits.body);
     let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
     page::routes(Router::new())
         .route("/api/views", get(views))
@@ -157,7 +149,6 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(status::ready))
         .fallback(nothing)
         .method_not_allowed_fallback(not_allowed)
-        .layer(body)
         .layer(guard)
         .with_state(app)
 }

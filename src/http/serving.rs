@@ -1,7 +1,7 @@
 //! A server on a thread of its own.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,21 +9,23 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::serve::Listener;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::places::THREADS;
 use super::routes::{App, router};
 use super::{Server, connection};
 
 /// How long a server that stops waits for those who do not take their answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Threads for what takes long, besides the one that serves.
-const WRITERS: usize = 4;
+/// Bytes that the system keeps of what a client has not taken, about. It would keep megabytes for each client
+/// that takes nothing, and answers that nobody reads would be made to fill them.
+const UNTAKEN_BYTES: u32 = 64 << 10;
 
-/// Threads that wait for pushes with a key, besides these.
-pub(super) const KEYED: usize = 32;
+/// Connections that wait for being accepted.
+const BACKLOG: u32 = 1_024;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -96,20 +98,27 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(resolve)?.collect();
     let named = || addresses.first().map_or_else(|| "no address".to_owned(), ToString::to_string);
     let bind = |error| ServeError::Bind { address: named(), error };
-    let listener = TcpListener::bind(addresses.as_slice()).map_err(bind)?;
-    let address = listener.local_addr().map_err(bind)?;
-    listener.set_nonblocking(true).map_err(bind)?;
     let start = |error| ServeError::Start { error };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // They read large requests and write large answers. Who waits for the engine needs none, but for pushes with a key.
-        .max_blocking_threads(WRITERS + KEYED)
+        // They read requests and write large answers. Who waits for the engine needs none, but for pushes with a key.
+        .max_blocking_threads(THREADS)
         .thread_name("dayfold:http:write")
         .build()
         .map_err(start)?;
+    let listener = {
+        let _runtime = runtime.enter();
+        bind_first(&addresses).map_err(bind)?
+    };
+    let address = listener.local_addr().map_err(bind)?;
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(server.limits.connections));
     let app = App::new(server, stopping, address.ip().is_loopback());
+    if app.events.is_some() && !app.may_push() {
+        tracing::warn!(
+            "{address} can be reached from other machines, and there is no token: pushes are refused"
+        );
+    }
     let run = move || {
         if let Err(error) = runtime.block_on(listen(listener, app, connections)) {
             tracing::error!(%error, "the server has ended");
@@ -120,8 +129,29 @@ pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     Ok(Serving { address, stop, thread: Some(thread.map_err(start)?) })
 }
 
-async fn listen(listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) -> io::Result<()> {
-    let mut listener = tokio::net::TcpListener::from_std(listener)?;
+/// Listens on the first address that can be bound.
+fn bind_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let bound = socket.and_then(|socket| {
+            // As the standard library does: another program's connections that linger are not in the way.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            // Those that are accepted have it from here.
+            socket.set_send_buffer_size(UNTAKEN_BYTES)?;
+            socket.bind(*address)?;
+            socket.listen(BACKLOG)
+        });
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn listen(mut listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) -> io::Result<()> {
     let (mut stopping, limits) = (app.stopping.clone(), app.limits.clone());
     let router = router(app);
     let mut connections = JoinSet::new();

@@ -2,15 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 
 use super::error::ApiError;
 use super::json::Text;
 use super::keys::{KeyTextError, TextKey};
+use super::live;
 use super::parameters::Days;
+use super::places::Threads;
+use super::written::Texts;
 use crate::aggregate::{Aggregate, Decimal};
 use crate::engine::{AskError, ViewHandle};
 use crate::key::KeyRange;
@@ -18,7 +23,7 @@ use crate::serve::{Answer, Keys, MeasureFn, Parts, Query, Shape};
 use crate::time::{Day, DayRange};
 
 /// What is asked of a view.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ask {
     /// One key, or all of them.
     Value { key: Option<Vec<String>>, days: Days },
@@ -33,8 +38,8 @@ pub(super) enum Ask {
 /// JSON on its way.
 pub(super) type Asking = BoxFuture<'static, Result<Vec<u8>, ApiError>>;
 
-/// JSON whenever it has changed, until the engine stops.
-pub(super) type Changing = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
+/// An event of a live answer whenever it has changed, until the engine stops. All who ask the same share its bytes.
+pub(super) type Changing = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// An answer with more items is written on a thread of its own: other requests do not wait for it.
 const WRITTEN_AT_ONCE: usize = 1_000;
@@ -52,11 +57,15 @@ pub(super) trait Served: Send + Sync {
     /// 400 for a key or measure that is none of the view; 503 if there is no answer.
     fn ask(self: Arc<Self>, ask: Ask) -> Asking;
 
-    /// Asks again whenever the answer has changed, once in `every` at most.
+    /// Asks again whenever the answer has changed, once in `every` at most. It is written as an event of
+    /// `text/event-stream`.
     ///
     /// # Errors
     /// 400 for a key or measure that is none of the view; 503 if there will be no answer.
     fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError>;
+
+    /// How many of these have been written.
+    fn live_written(&self) -> u64;
 
     /// The first and the last day with events.
     ///
@@ -67,11 +76,28 @@ pub(super) trait Served: Send + Sync {
 
 /// A view and the names of its key's columns.
 pub(super) struct TypedView<K: TextKey, A: Aggregate> {
-    pub(super) handle: ViewHandle<K, A>,
-    pub(super) columns: Vec<String>,
+    handle: ViewHandle<K, A>,
+    columns: Vec<String>,
+    threads: Arc<Threads>,
+    texts: Texts<Ask>,
+    live_written: AtomicU64,
 }
 
 impl<K: TextKey, A: Aggregate> TypedView<K, A> {
+    pub(super) fn new(
+        handle: ViewHandle<K, A>,
+        columns: Vec<String>,
+        threads: Arc<Threads>,
+    ) -> TypedView<K, A> {
+        TypedView {
+            handle,
+            columns,
+            threads,
+            texts: Texts::default(),
+            live_written: AtomicU64::new(0),
+        }
+    }
+
     /// The query of a request.
     ///
     /// # Errors
@@ -134,12 +160,28 @@ impl<K: TextKey, A: Aggregate> TypedView<K, A> {
     }
 
     /// As [`TypedView::write`], on a thread of its own if it is much.
-    async fn written(self: Arc<Self>, ask: Ask, answer: Answer<K, A>) -> Result<Vec<u8>, ApiError> {
+    async fn written(
+        self: Arc<Self>,
+        ask: Ask,
+        answer: Arc<Answer<K, A>>,
+    ) -> Result<Vec<u8>, ApiError> {
         if answer.items.len() <= WRITTEN_AT_ONCE {
             return self.write(&ask, &answer);
         }
-        let written = tokio::task::spawn_blocking(move || self.write(&ask, &answer)).await;
-        written.unwrap_or_else(|_| Err(ApiError::panicked()))
+        let thread = Arc::clone(&self.threads.writers).acquire_owned().await;
+        let written = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            self.write(&ask, &answer)
+        });
+        written.await.unwrap_or_else(|_| Err(ApiError::panicked()))
+    }
+
+    /// A live answer as an event.
+    async fn event(self: Arc<Self>, ask: Ask, answer: Arc<Answer<K, A>>) -> Option<Bytes> {
+        self.live_written.fetch_add(1, Ordering::Relaxed);
+        // What could be wrong with the question has been looked at.
+        let json = self.written(ask, answer).await.ok()?;
+        Some(live::event("answer", &json))
     }
 
     /// The keys that a request is about.
@@ -274,15 +316,22 @@ impl<K: TextKey, A: Aggregate> Served for TypedView<K, A> {
         let asked = self.query(&ask).map(|query| self.handle.ask_async(query));
         Box::pin(async move {
             let answer = asked?.await.map_err(no_answer)?;
-            self.written(ask, answer).await
+            self.written(ask, Arc::new(answer)).await
         })
     }
 
     fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError> {
         let answers = self.handle.subscribe(self.query(&ask)?, every).map_err(no_answer)?;
-        let written = answers.then(move |answer| Arc::clone(&self).written(ask.clone(), answer));
-        // What could be wrong with the question has been looked at.
-        Ok(Box::pin(written.filter_map(|json| std::future::ready(json.ok()))))
+        let latest = self.texts.of(ask.clone());
+        let texts = answers.shared().then(move |(version, answer)| {
+            let (latest, view, ask) = (Arc::clone(&latest), Arc::clone(&self), ask.clone());
+            async move { latest.text(version, view.event(ask, answer)).await }
+        });
+        Ok(Box::pin(texts.filter_map(std::future::ready)))
+    }
+
+    fn live_written(&self) -> u64 {
+        self.live_written.load(Ordering::Relaxed)
     }
 
     fn span(&self) -> BoxFuture<'static, Result<Option<(Day, Day)>, ApiError>> {

@@ -2,6 +2,8 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod limits;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -33,6 +35,10 @@ struct Served {
 }
 
 fn served(change: impl FnOnce(Server) -> Server) -> Served {
+    served_on("127.0.0.1:0", change)
+}
+
+fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     let clock = Arc::new(AtomicI64::new(MAY + DAY / 2));
     let now = Arc::clone(&clock);
     let mut engine = Engine::<Sale>::new().clock(move || now.load(Ordering::SeqCst));
@@ -73,7 +79,7 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
             };
             Ok((number("time")?, shop, number("till")? as u32, number("cents")?))
         });
-    let serving = change(server).serve("127.0.0.1:0").unwrap();
+    let serving = change(server).serve(address).unwrap();
     Served { running, serving, pusher, clock, hold, is_held }
 }
 
@@ -493,8 +499,6 @@ fn whoever_takes_nothing_is_cut_off() {
     served.end();
 }
 
-/// While events pour in and days close, no reader sees a total go down, or one that its days do not add up
-/// to.
 /// Checks an answer about all that was pushed, two sales at a time, on two days each; returns how many it has.
 fn one_moment(body: &Value, last: u64) -> u64 {
     let sales = |part: &Value| part["sales"].as_u64().unwrap_or(0);
@@ -513,6 +517,8 @@ fn one_moment(body: &Value, last: u64) -> u64 {
     total
 }
 
+/// While events pour in and days close, no reader sees a total go down, or one that its days do not add up
+/// to.
 #[test]
 fn readers_never_see_two_moments() {
     let served = served(|server| server);

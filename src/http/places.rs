@@ -1,0 +1,137 @@
+//! What requests may take of the server: places to wait, bytes of bodies, threads. Each kind has its own, so that
+//! pushes do not starve questions, nor these those.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::Limits;
+use super::error::ApiError;
+
+/// Threads that make events of bodies.
+const READERS: usize = 4;
+
+/// Threads that write large answers.
+const WRITERS: usize = 4;
+
+/// Threads that wait for pushes with a key.
+const KEYED: usize = 32;
+
+/// All of a server's threads for what takes long, besides the one that serves.
+pub(super) const THREADS: usize = READERS + WRITERS + KEYED;
+
+/// Who may have such a thread.
+pub(super) struct Threads {
+    pub(super) readers: Arc<Semaphore>,
+    pub(super) writers: Arc<Semaphore>,
+    pub(super) keyed: Arc<Semaphore>,
+}
+
+impl Default for Threads {
+    fn default() -> Threads {
+        let [readers, writers, keyed] =
+            [READERS, WRITERS, KEYED].map(|count| Arc::new(Semaphore::new(count)));
+        Threads { readers, writers, keyed }
+    }
+}
+
+/// Who may wait for the engine, and what bodies may take.
+pub(super) struct Places {
+    questions: Semaphore,
+    pushes: Semaphore,
+    pub(super) bodies: Arc<Bodies>,
+}
+
+impl Places {
+    pub(super) fn new(limits: &Limits) -> Places {
+        Places {
+            questions: Semaphore::new(limits.waiting),
+            pushes: Semaphore::new(limits.pushes),
+            bodies: Arc::new(Bodies { bytes: limits.bodies, taken: AtomicUsize::new(0) }),
+        }
+    }
+
+    /// A place among the questions that wait for the engine.
+    ///
+    /// # Errors
+    /// 503 if too many wait.
+    pub(super) fn question(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.questions.try_acquire().map_err(|_| busy("as many questions as may wait"))
+    }
+
+    /// A place among the pushes that wait for the engine.
+    ///
+    /// # Errors
+    /// 503 if too many wait.
+    pub(super) fn push(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.pushes.try_acquire().map_err(|_| busy("as many pushes as may wait"))
+    }
+}
+
+fn busy(what: &str) -> ApiError {
+    let message = format!("{what} for the engine are waiting already: try again");
+    ApiError::unavailable("busy", message)
+}
+
+/// The bytes that bodies may take, over all connections.
+pub(super) struct Bodies {
+    bytes: usize,
+    taken: AtomicUsize,
+}
+
+impl Bodies {
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// A part of these bytes; given back when it is dropped.
+pub(super) struct Reserved {
+    bodies: Arc<Bodies>,
+    bytes: usize,
+}
+
+impl Reserved {
+    pub(super) fn nothing(bodies: &Arc<Bodies>) -> Reserved {
+        Reserved { bodies: Arc::clone(bodies), bytes: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Reserves more, if there is so much.
+    pub(super) fn extend(&mut self, more: usize) -> bool {
+        let Bodies { bytes, taken } = &*self.bodies;
+        let within = |taken: usize| taken.checked_add(more).filter(|taken| taken <= bytes);
+        let is_there = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok();
+        self.bytes += if is_there { more } else { 0 };
+        is_there
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.bodies.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_take_no_more_than_there_is_and_give_it_back() {
+        let bodies = Arc::new(Bodies { bytes: 100, taken: AtomicUsize::new(0) });
+        let (mut one, mut other) = (Reserved::nothing(&bodies), Reserved::nothing(&bodies));
+        assert!(one.extend(60) && !other.extend(41) && other.extend(40));
+        assert!(!one.extend(1) && !one.extend(usize::MAX));
+        assert_eq!((one.bytes(), other.bytes(), bodies.taken()), (60, 40, 100));
+        drop(one);
+        assert_eq!(bodies.taken(), 40);
+        assert!(other.extend(60));
+        drop(other);
+        assert_eq!(bodies.taken(), 0);
+    }
+}
