@@ -16,18 +16,30 @@ pub enum SourceError {
     },
     /// Compressed data that ends too early or does not decompress.
     #[error(
-        "'{name}': gzip data {} at byte {offset} of the compressed file",
+        "'{name}': {format} data {} at byte {offset} of the compressed file",
         if *.cut_off { "cut off" } else { "corrupt" }
     )]
-    Gzip {
+    Compressed {
         /// The source.
         name: String,
+        /// How it is compressed: gzip, zstd or xz.
+        format: &'static str,
         /// How far the compressed data was good.
         offset: u64,
         /// Whether the data ends too early, rather than being wrong.
         cut_off: bool,
         /// What the decompressor said.
         source: io::Error,
+    },
+    /// Content that is no text, by its first bytes.
+    #[error(
+        "'{name}' looks like {what}; expected text of UTF-8, or of UTF-16 with a byte order mark"
+    )]
+    NoText {
+        /// The source.
+        name: String,
+        /// What it looks like.
+        what: &'static str,
     },
     /// No bytes at all, or nothing but blank lines.
     #[error("no header")]

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::error::SourceError;
 use super::follow::Followed;
+use super::unpack::{Packing, Unpacked};
+use super::utf16::Utf16;
 
-/// What to read. A name that ends in `.gz` says that the bytes are gzip, of one member or several.
+/// What to read. The first bytes say whether it is compressed (gzip, zstd or xz, of one member or several, with zeros
+/// between and behind them) and whether it is UTF-16, which is read as UTF-8.
 pub struct Input {
     name: String,
     kind: Kind,
@@ -41,7 +42,7 @@ impl Input {
         Input { name: path.display().to_string(), kind: Kind::Follow(path) }
     }
 
-    /// Standard input, uncompressed.
+    /// Standard input.
     pub fn stdin() -> Input {
         Input { name: "standard input".to_owned(), kind: Kind::Stdin }
     }
@@ -51,7 +52,7 @@ impl Input {
         if argument == "-" { Input::stdin() } else { Input::file(argument) }
     }
 
-    /// Any reader, under a name for messages (and for `.gz`).
+    /// Any reader, under a name for messages.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Input {
         Input { name: name.into(), kind: Kind::Reader(Box::new(reader)) }
     }
@@ -64,37 +65,88 @@ impl Input {
     /// Opens it and begins to read, if only the first bytes of compressed data.
     pub(super) fn open(self) -> Result<Stream, SourceError> {
         let Input { name, kind } = self;
-        let gzip =
-            name.len() >= 3 && name.as_bytes()[name.len() - 3..].eq_ignore_ascii_case(b".gz");
-        let (reader, total): (Box<dyn Read + Send>, _) = match kind {
+        let (mut reader, total): (Box<dyn Read + Send>, _) = match kind {
             Kind::File(path) => match open_file(&path) {
                 Ok((file, total)) => (Box::new(file), total),
                 Err(source) => return Err(SourceError::Io { name, source }),
             },
-            Kind::Follow(_) if gzip => {
-                return Err(SourceError::CannotFollow { name, what: "gzip data" });
-            }
             Kind::Follow(path) => {
+                let mut begins = Vec::new();
+                // What cannot be read now is told when it is opened.
+                let _ = File::open(&path).map(|file| file.take(8).read_to_end(&mut begins));
+                let is_named = name.to_ascii_lowercase().ends_with(".gz");
+                let named = is_named.then_some("gzip data");
+                if let Some(what) = no_plain_text(&begins).or(named) {
+                    return Err(SourceError::CannotFollow { name, what });
+                }
                 let followed = Followed::open(&name, path)?;
-                return Ok(Stream { name, total: None, decoder: Decoder::Followed(followed) });
+                let decoder = Decoder::Followed(followed);
+                return Ok(Stream { name, total: None, decoder, text: Text::default() });
             }
             Kind::Stdin => (Box::new(io::stdin()), None),
             Kind::Reader(reader) => (reader, None),
         };
-        let mut counted = Counted::new(reader);
-        if !gzip {
-            return Ok(Stream { name, total, decoder: Decoder::Plain(counted) });
-        }
-        match counted.fill_buf() {
-            // No gzip, but an empty file; it has no header, which is what will be said.
-            Ok([]) => Ok(Stream { name, total, decoder: Decoder::Plain(counted) }),
-            Ok(_) => {
-                let decoder = Decoder::Gzip(Box::new(MultiGzDecoder::new(counted)));
-                Ok(Stream { name, total, decoder })
-            }
-            Err(source) => Err(SourceError::Io { name, source }),
+        let begins = match beginning(&mut reader) {
+            Ok(begins) => begins,
+            Err(source) => return Err(SourceError::Io { name, source }),
+        };
+        // A damaged beginning has no magic number: then the name says what it was to be, unless this is text.
+        let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..);
+        let is_named = name.to_ascii_lowercase().ends_with(".gz");
+        let packing = Packing::of(&begins)
+            .or((is_named && begins.first().is_some_and(|byte| !is_text(byte)))
+                .then_some(Packing::Gzip));
+        let counted = Counted::new(Box::new(io::Cursor::new(begins).chain(reader)));
+        let decoder = match packing {
+            Some(packing) => Decoder::Unpacked(Box::new(Unpacked::new(packing, counted))),
+            None => Decoder::Plain(counted),
+        };
+        let mut stream = Stream { name, total, decoder, text: Text::default() };
+        stream.look_at_text()?;
+        Ok(stream)
+    }
+}
+
+/// The first bytes, as many as tell whether it is compressed.
+fn beginning(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut begins = Vec::new();
+    while Packing::may_begin_with(&begins) {
+        let mut byte = [0];
+        match reader.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => begins.extend_from_slice(&byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(begins)
+}
+
+/// What a followed file is, if it is not what can grow line by line.
+fn no_plain_text(begins: &[u8]) -> Option<&'static str> {
+    match Packing::of(begins) {
+        Some(Packing::Gzip) => Some("gzip data"),
+        Some(Packing::Zstd) => Some("zstd data"),
+        Some(Packing::Xz) => Some("xz data"),
+        None if Utf16::of(begins).is_some() => Some("UTF-16"),
+        None => looks_like(begins),
+    }
+}
+
+/// What content is that is no text, by its first bytes.
+fn looks_like(begins: &[u8]) -> Option<&'static str> {
+    const KNOWN: [(&[u8], &str); 7] = [
+        (b"PAR1", "a Parquet file"),
+        (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+        (b"BZh", "bzip2 data, which is not read here"),
+        (b"%PDF", "a PDF document"),
+        (b"SQLite f", "a SQLite database"),
+        (b"Obj\x01", "an Avro file"),
+        (b"ORC\x0A", "an ORC file"),
+    ];
+    let known = KNOWN.iter().find(|(magic, _)| begins.starts_with(magic)).map(|(_, what)| *what);
+    let is_utf16 = matches!(begins, [0, 1..=127, 0, 1..=127, ..] | [1..=127, 0, 1..=127, 0, ..]);
+    known.or(is_utf16.then_some("UTF-16 without a byte order mark"))
 }
 
 /// A file, as [`Input::file`].
@@ -130,24 +182,58 @@ fn open_file(path: &PathBuf) -> io::Result<(File, Option<u64>)> {
     Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
-/// The decompressed bytes of an [`Input`].
+/// The decompressed bytes of an [`Input`], as UTF-8 if they are UTF-16.
 pub(super) struct Stream {
     name: String,
     total: Option<u64>,
     decoder: Decoder,
+    text: Text,
+}
+
+/// Content that was read, and not handed out.
+#[derive(Default)]
+struct Text {
+    utf16: Option<Utf16>,
+    ahead: Vec<u8>,
+    /// How much of it was handed out.
+    taken: usize,
+    ended: bool,
 }
 
 enum Decoder {
     Plain(Counted),
     Followed(Followed),
-    Gzip(Box<MultiGzDecoder<Counted>>),
+    Unpacked(Box<Unpacked>),
 }
 
 impl Stream {
-    /// Bytes in memory, never decompressed.
+    /// Bytes in memory, as they are.
     pub(super) fn memory(name: &str, bytes: Vec<u8>) -> Stream {
-        let counted = Counted::new(Box::new(io::Cursor::new(bytes)));
-        Stream { name: name.to_owned(), total: None, decoder: Decoder::Plain(counted) }
+        let decoder = Decoder::Plain(Counted::new(Box::new(io::Cursor::new(bytes))));
+        Stream { name: name.to_owned(), total: None, decoder, text: Text::default() }
+    }
+
+    /// Looks at the first bytes of the content: for UTF-16, and for what is no text at all.
+    fn look_at_text(&mut self) -> Result<(), SourceError> {
+        // Only as much as decides: more may come later, and this is not to wait for it.
+        let mut begins = Vec::new();
+        while begins.len() < 8 && is_open(&begins) {
+            let mut byte = [0];
+            if self.read_bytes(&mut byte)? == 0 {
+                break;
+            }
+            begins.extend_from_slice(&byte);
+        }
+        if let Some(what) = looks_like(&begins) {
+            return Err(SourceError::NoText { name: self.name.clone(), what });
+        }
+        if let Some(mut utf16) = Utf16::of(&begins) {
+            utf16.push(&begins[2..], &mut self.text.ahead);
+            self.text.utf16 = Some(utf16);
+        } else {
+            self.text.ahead = begins;
+        }
+        Ok(())
     }
 
     /// The name in messages.
@@ -165,7 +251,7 @@ impl Stream {
         match &self.decoder {
             Decoder::Plain(counted) => counted.position,
             Decoder::Followed(followed) => followed.position(),
-            Decoder::Gzip(gzip) => gzip.get_ref().position,
+            Decoder::Unpacked(unpacked) => unpacked.input().position,
         }
     }
 
@@ -180,28 +266,78 @@ impl Stream {
     /// Reads some bytes; 0 is the end, if `into` has room, for now if it is followed. After an error it must not be called again:
     /// a decoder that has failed once reports an ordinary end.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
+        loop {
+            let ahead = &self.text.ahead[self.text.taken..];
+            if !ahead.is_empty() {
+                let read = ahead.len().min(into.len());
+                into[..read].copy_from_slice(&ahead[..read]);
+                self.text.taken += read;
+                return Ok(read);
+            }
+            if self.text.utf16.is_none() || self.text.ended {
+                return if self.text.ended { Ok(0) } else { self.read_bytes(into) };
+            }
+            let mut bytes = vec![0; 1 << 14];
+            let read = self.read_bytes(&mut bytes)?;
+            let Text { utf16, ahead, taken, ended } = &mut self.text;
+            (*taken, *ended) = (0, read == 0);
+            ahead.clear();
+            if let Some(utf16) = utf16 {
+                utf16.push(&bytes[..read], ahead);
+                if read == 0 {
+                    utf16.finish(ahead);
+                }
+            }
+        }
+    }
+
+    /// Reads some bytes of the content, as they are.
+    fn read_bytes(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
         let read = match &mut self.decoder {
             Decoder::Plain(counted) => counted.read(into),
             Decoder::Followed(followed) => return followed.read(&self.name, into),
-            Decoder::Gzip(gzip) => gzip.read(into),
+            Decoder::Unpacked(unpacked) => unpacked.read(into),
         };
         read.map_err(|source| {
             let name = self.name.clone();
             match &self.decoder {
-                Decoder::Gzip(gzip) if !gzip.get_ref().failed => SourceError::Gzip {
-                    name,
-                    offset: gzip.get_ref().position,
-                    cut_off: source.kind() == io::ErrorKind::UnexpectedEof,
-                    source,
-                },
+                Decoder::Unpacked(unpacked) if !unpacked.input().failed => {
+                    SourceError::Compressed {
+                        name,
+                        format: unpacked.packing().name(),
+                        offset: unpacked.input().position,
+                        cut_off: source.kind() == io::ErrorKind::UnexpectedEof,
+                        source,
+                    }
+                }
                 _ => SourceError::Io { name, source },
             }
         })
     }
 }
 
+/// Whether more bytes are needed to tell what content is that begins with these.
+fn is_open(begins: &[u8]) -> bool {
+    let is_begun = |known: &[u8]| known.len() > begins.len() && known.starts_with(begins);
+    const KNOWN: [&[u8]; 9] = [
+        b"PAR1",
+        b"PK\x03\x04",
+        b"BZh",
+        b"%PDF",
+        b"SQLite f",
+        b"Obj\x01",
+        b"ORC\x0A",
+        b"\xFF\xFE",
+        b"\xFE\xFF",
+    ];
+    // The zeros of UTF-16 come with the second byte.
+    begins.len() < 2
+        || (begins.len() < 4 && begins.contains(&0))
+        || KNOWN.iter().any(|known| is_begun(known))
+}
+
 /// Counts the bytes taken from a reader, and knows its errors from those of a decoder above it.
-struct Counted {
+pub(super) struct Counted {
     inner: BufReader<Box<dyn Read + Send>>,
     position: u64,
     failed: bool,

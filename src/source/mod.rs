@@ -32,6 +32,8 @@ mod refused;
 mod row;
 mod scan;
 mod time;
+mod unpack;
+mod utf16;
 
 pub(crate) use blocks::{Blocks, OwnPlace, Place};
 pub(crate) use clock::AHEAD_LIMIT_MS;
