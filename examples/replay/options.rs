@@ -9,7 +9,7 @@ use dayfold::aggregate::Decimal;
 use dayfold::engine::EngineError;
 #[cfg(feature = "json")]
 use dayfold::source::Format;
-use dayfold::source::{AmbiguousTime, CsvOptions, TimeParser};
+use dayfold::source::{AmbiguousTime, ColumnNames, CsvOptions, TimeParser};
 use dayfold::time::{Calendar, parse_duration};
 use dayfold::view::View;
 
@@ -104,6 +104,21 @@ pub(crate) struct Options {
     /// leaves it: whatever comes before counts as late. With -n, for all processes.
     #[arg(long, requires = "data")]
     pub(crate) accept_floor_ahead: bool,
+    /// What is between the fields of CSV: one character, or tab.
+    #[arg(long, value_name = "CHAR", default_value = ",", value_parser = parse_byte)]
+    delimiter: u8,
+    /// CSV without a header: columns are named by number, from 1.
+    #[arg(long, conflicts_with = "columns")]
+    no_header: bool,
+    /// CSV without a header: the names of its columns.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Skips lines of CSV that begin with this character.
+    #[arg(long, value_name = "CHAR", value_parser = parse_byte)]
+    comment: Option<u8>,
+    /// Accepts rows of CSV with too few fields, whose other ones are empty, and with more, if these are empty.
+    #[arg(long)]
+    ragged: bool,
     /// Stops at the first refused row.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -261,6 +276,21 @@ impl Options {
             let columns: Vec<String> = columns.iter().map(|name| format!("{name:?}")).collect();
             words.push_str(&format!(" {option} {}", columns.join(",")));
         }
+        if self.delimiter != b',' {
+            words.push_str(&format!(" --delimiter {:?}", char::from(self.delimiter)));
+        }
+        if self.no_header {
+            words.push_str(" --no-header");
+        }
+        if !self.columns.is_empty() {
+            words.push_str(&format!(" --columns {:?}", self.columns.join(",")));
+        }
+        if let Some(comment) = self.comment {
+            words.push_str(&format!(" --comment {:?}", char::from(comment)));
+        }
+        if self.ragged {
+            words.push_str(" --ragged");
+        }
         if self.bad_value_is_null() {
             words.push_str(" --bad-value null");
         }
@@ -276,6 +306,14 @@ impl Options {
             #[cfg(feature = "json")]
             format: if self.is_json() { Format::JsonLines } else { Format::Csv },
             times: self.times()?,
+            delimiter: self.delimiter,
+            names: match (self.no_header, self.columns.is_empty()) {
+                (true, _) => ColumnNames::Numbers,
+                (false, true) => ColumnNames::Header,
+                (false, false) => ColumnNames::Given(self.columns.clone()),
+            },
+            comment: self.comment,
+            ragged: self.ragged,
             ..CsvOptions::new(&self.time)
         })
     }
@@ -318,4 +356,13 @@ fn first_repeated(names: &[String]) -> Option<&String> {
 
 fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// A byte of ASCII, as it is or by its name.
+fn parse_byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => Err(format!("'{text}' is neither one ASCII character nor tab")),
+    }
 }

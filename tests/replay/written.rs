@@ -89,6 +89,35 @@ fn a_value_that_is_no_number_need_not_cost_its_event() {
     check(null, rows, &row(4), 0, "2 values that are no numbers left out");
 }
 
+#[test]
+fn dialects_of_csv() {
+    let out = format!("{HEAD}1970-01-01,a,1\n1970-01-01,b,1\n");
+    let with = |more: &str| format!("--time t --key k {more}");
+    check(&with("--delimiter ;"), "t;k\n0;a\n1;b\n", &out, 0, "0 refused");
+    for tab in ["tab", "\\t"] {
+        check(&with(&format!("--delimiter {tab}")), "t\tk\n0\ta\n1\tb\n", &out, 0, "0 refused");
+    }
+    check(&with("--comment #"), "# by hand\nt,k\n0,a\n#0,x\n1,b\n", &out, 0, "0 refused");
+    check(&with("--columns t,k"), "0,a\n1,b\n", &out, 0, "2 rows accepted, 0 refused");
+    check(&with("--ragged"), "t,k,v\n0,a\n1,b,,,\n", &out, 0, "0 refused");
+    check(
+        &with(""),
+        "t,k,v\n0,a\n1,b,,,\n0,c,1\n",
+        &format!("{HEAD}1970-01-01,c,1\n"),
+        0,
+        "2 refused",
+    );
+    let out = "day,2,events\n1970-01-01,a,1\n1970-01-01,b,1\n";
+    check("--time 1 --key 2 --no-header", "0,a\n1,b\n", out, 0, "2 rows accepted, 0 refused");
+    check(&with("--delimiter ab"), "", "", 2, "neither one ASCII character nor tab");
+    // A folder keeps to its dialect.
+    let place = Place::new();
+    place.write("in.csv", "t;k\n0;a\n");
+    place.run("in.csv --time t --key k --data d --delimiter ;").ends(0, "1 rows accepted");
+    place.write("in.csv", "t;k\n0;a\n");
+    place.run("in.csv --time t --key k --data d").ends(2, "");
+}
+
 /// A program that still writes has come as far as the middle of a line.
 #[test]
 fn a_last_line_that_grows_is_read_again() {
