@@ -84,7 +84,11 @@ pub enum SourceError {
         column: String,
     },
     /// A column that was asked for is not there.
-    #[error("'{name}': no column '{column}' in the header, which has {}", list(.columns))]
+    #[error(
+        "'{name}': no column '{column}' in the header, which has {}{}",
+        list(.columns),
+        looks_like(.columns).map_or(String::new(), |what| format!("; it looks like {what}"))
+    )]
     MissingColumn {
         /// The source.
         name: String,
@@ -145,6 +149,21 @@ pub enum SourceError {
 
 /// So many columns are listed in a message.
 const LISTED: usize = 50;
+
+/// What the names of columns look like, where they are not those of CSV with this delimiter.
+fn looks_like(columns: &[String]) -> Option<String> {
+    let first = columns.first()?;
+    match first.trim_start().chars().next()? {
+        '{' | '[' => return Some("JSON".to_owned()),
+        '<' => return Some("HTML or XML".to_owned()),
+        _ => {}
+    }
+    let [only] = columns else { return None };
+    // Names are escaped here.
+    let delimiters = [(";", ";"), ("\\u{9}", "tab"), ("|", "|"), (",", ",")];
+    let (_, delimiter) = delimiters.into_iter().find(|(written, _)| only.contains(written))?;
+    Some(format!("CSV with the delimiter {delimiter}"))
+}
 
 fn list(columns: &[String]) -> String {
     let quoted: Vec<String> =

@@ -37,7 +37,9 @@ impl Header {
             return Err(SourceError::HeaderTooLong { name, limit: HEADER_MAX });
         }
         if let Some(reason) = records.refusal() {
-            let (reason, line) = (reason.to_owned(), records.line());
+            let is_json = matches!(records.raw().first(), Some(b'{' | b'['));
+            let looks = if is_json { "; it looks like JSON" } else { "" };
+            let (reason, line) = (format!("{reason}{looks}"), records.line());
             return Err(SourceError::HeaderQuote { name, line, reason });
         }
         let fields = 0..records.fields();

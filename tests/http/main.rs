@@ -63,7 +63,9 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     let by_till = engine.view(View::new("by-till").unwrap(), measures(), move |sale: &Sale| {
         Some((sale.0, (sale.1.clone(), sale.2), stats(sale.3)))
     });
-    let pusher = engine.live(LiveOptions::new(|sale: &Sale| sale.0));
+    let behind_limit = 10_000 * DAY;
+    let pusher =
+        engine.live(LiveOptions { behind_limit, ..LiveOptions::new(|sale: &Sale| sale.0) });
     let running = engine.start(Cluster::workers(2)).unwrap();
     while running.observer().state() == EngineState::Recovering {
         std::thread::yield_now();
@@ -314,6 +316,9 @@ fn events_enter_all_or_none() {
     refused(lines, &[token], "\n", 400, "bad_event");
     let future = format!("{{\"time\":{},\"shop\":\"a\",\"till\":1,\"cents\":5}}", MAY + 9 * DAY);
     refused(lines, &[token], &format!("{}\n{future}", sale("a")), 400, "bad_event");
+    let old = "{\"time\":0,\"shop\":\"a\",\"till\":1,\"cents\":5}";
+    let error = refused(lines, &[token], &format!("{}\n{old}", sale("a")), 400, "bad_event");
+    assert!(error["message"].as_str().unwrap().contains("behind the wall clock"), "{error}");
     refused(json, &[token, ("idempotency-key", "1")], &sale("a"), 400, "idempotency_unsupported");
     refused(json, &[], &sale("a"), 401, "unauthorized");
     refused(json, &[("authorization", "Bearer secre")], &sale("a"), 401, "unauthorized");
