@@ -101,7 +101,7 @@ pub enum EngineError {
         /// The wall clock, UTC.
         now: String,
     },
-    /// The program interrupted it, in this process or another one. [`Running`] says what became of open days.
+    /// The program interrupted it, in this process or another one. [`Running`](super::Running) says what became of open days.
     #[error("interrupted")]
     Interrupted,
     /// A worker of some process stopped.
