@@ -184,7 +184,8 @@ impl Options {
 
     fn is_json(&self) -> bool {
         let name = self.file_name().to_ascii_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let mut packed = [".gz", ".zst", ".xz"].into_iter();
+        let name = packed.find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         let named = name.ends_with(".jsonl") || name.ends_with(".ndjson");
         self.format.as_ref().map_or(named, |format| format == "jsonl")
     }
