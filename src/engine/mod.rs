@@ -43,36 +43,16 @@
 //! # }
 //! ```
 
-mod asking;
-mod batch;
+mod ask;
 mod clock;
 mod error;
-mod feed;
-mod floors;
-mod gather;
-mod handle;
-mod joining;
-mod live;
-mod log_rows;
-mod logging;
-mod mailbox;
-mod maintenance;
+mod ingest;
 mod observer;
-mod once;
-mod owner;
-mod pacer;
-mod reader;
-mod receipt;
-mod replay;
-mod resume;
+mod recover;
 mod running;
-mod slot;
-mod standing;
 mod start;
-mod subscription;
-mod tasks;
+mod upkeep;
 mod view;
-mod wakers;
 mod worker;
 
 use std::path::PathBuf;
@@ -82,16 +62,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use ask::handle::{AskError, Asked, Measures, ViewHandle, ViewState};
+pub use ask::subscription::Subscription;
 pub use error::EngineError;
-pub use handle::{AskError, Asked, Measures, ViewHandle, ViewState};
-pub use live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
-pub use maintenance::{MaintainError, Maintained};
+pub use ingest::live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
+pub use ingest::once::{Once, OnceError};
+pub use ingest::receipt::{Receipt, WaitError};
 pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
-pub use once::{Once, OnceError};
-pub use receipt::{Receipt, WaitError};
-pub use resume::Resume;
+pub use recover::resume::Resume;
 pub use running::{Running, Stopped};
-pub use subscription::Subscription;
+pub use upkeep::maintenance::{MaintainError, Maintained};
 
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
@@ -102,14 +82,14 @@ use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Refused, Row, Sou
 use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
+use ask::mailbox::AskLimits;
 use clock::Clock;
-use joining::LostLog;
-use live::Queue;
-use logging::{LogConfig, Logging};
-use mailbox::AskLimits;
-use reader::{Feeding, Keep};
-use receipt::Waits;
-use resume::Known;
+use ingest::live::Queue;
+use ingest::logging::{self, LogConfig, Logging};
+use ingest::reader::{self, Feeding, Keep};
+use ingest::receipt::Waits;
+use recover::joining::{self, LostLog};
+use recover::resume::{self, Known};
 use running::Shared;
 use start::Start;
 use view::{EngineView, TypedView};

@@ -8,10 +8,10 @@ use hdrhistogram::Histogram;
 
 use super::clock::Clock;
 use super::error::{EngineError, Outcome};
-use super::logging;
+use super::ingest::logging;
+use super::ingest::receipt::Waits;
 use super::observer::{Observer, Progress, SourceNumbers};
-use super::receipt::Waits;
-use super::resume::POSITION;
+use super::recover::resume::POSITION;
 use crate::archive::Archive;
 use crate::cluster::{Notice, Watch};
 use crate::dataflow::ViewNumbers;

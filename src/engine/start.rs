@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use timely::worker::Worker;
 
 use super::error::{EngineError, Outcome};
-use super::live::Queue;
-use super::logging::Logging;
-use super::reader::{Feeding, Parse};
-use super::receipt::Waits;
-use super::resume::Known;
+use super::ingest::live::Queue;
+use super::ingest::logging::Logging;
+use super::ingest::reader::{Feeding, Parse};
+use super::ingest::receipt::Waits;
+use super::recover::resume::Known;
 use super::running::{CONNECTION_LOST, Running, Shared};
 use super::view::EngineView;
 use super::worker::Turning;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Turning;
-use crate::engine::asking::{Complete, WorkerView};
+use crate::engine::ask::asking::{Complete, WorkerView};
 use crate::moment::Moment;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::batch::Batch;
-use super::super::feed::Deal;
-use super::super::owner::owner_of;
+use super::super::ingest::batch::Batch;
+use super::super::ingest::feed::Deal;
+use super::super::ingest::owner::owner_of;
 use super::Turning;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use super::{Replayed, TICKS_IN_FLIGHT, Turning};
 use crate::engine::error::Outcome;
-use crate::engine::reader::in_full;
+use crate::engine::ingest::reader::in_full;
 use crate::view::View;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {

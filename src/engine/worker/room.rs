@@ -1,7 +1,7 @@
 //! When a worker takes nothing more in because a bound of a view is near, and has late events sealed.
 
 use super::Turning;
-use crate::engine::feed::Deal;
+use crate::engine::ingest::feed::Deal;
 use crate::speed::Room;
 
 /// The number of the source that is read, if there is one.

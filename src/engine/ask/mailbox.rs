@@ -6,23 +6,23 @@ use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::handle::{AskError, ViewError, ViewState};
-use super::maintenance::{MaintainError, Maintained, Task};
-use super::slot::{Giver, Taker, slot};
-use super::subscription::Delivered;
 use crate::aggregate::Aggregate;
 use crate::dataflow::ViewNumbers;
+use crate::engine::ask::handle::{AskError, ViewError, ViewState};
+use crate::engine::ask::slot::{Giver, Taker, slot};
+use crate::engine::ask::subscription::Delivered;
+use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task};
 use crate::key::Key;
 use crate::serve::{Answer, Query};
 use crate::time::Day;
 
 /// How much may wait for a view in this process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AskLimits {
+pub(crate) struct AskLimits {
     /// Queries that were not taken up yet.
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Subscriptions.
-    pub(super) subscribers: usize,
+    pub(crate) subscribers: usize,
 }
 
 impl Default for AskLimits {
@@ -32,30 +32,30 @@ impl Default for AskLimits {
 }
 
 /// An audit or a rebuild, and where its result goes.
-pub(super) type AskedTask = (Task, mpsc::SyncSender<Result<Maintained, MaintainError>>);
+pub(crate) type AskedTask = (Task, mpsc::SyncSender<Result<Maintained, MaintainError>>);
 
 /// A query that waits to be taken up.
-pub(super) struct Request<K: Key, A: Aggregate> {
-    pub(super) query: Query<K>,
-    pub(super) reply: Giver<Answer<K, A>>,
+pub(crate) struct Request<K: Key, A: Aggregate> {
+    pub(crate) query: Query<K>,
+    pub(crate) reply: Giver<Answer<K, A>>,
 }
 
 /// A subscription that begins.
-pub(super) struct Joining<K: Key, A: Aggregate> {
-    pub(super) number: u64,
-    pub(super) query: Query<K>,
-    pub(super) every: Duration,
-    pub(super) giver: Giver<Delivered<K, A>>,
+pub(crate) struct Joining<K: Key, A: Aggregate> {
+    pub(crate) number: u64,
+    pub(crate) query: Query<K>,
+    pub(crate) every: Duration,
+    pub(crate) giver: Giver<Delivered<K, A>>,
 }
 
 /// What the worker finds in the mailbox.
-pub(super) struct Mail<K: Key, A: Aggregate> {
-    pub(super) requests: BTreeMap<u64, Request<K, A>>,
-    pub(super) joining: BTreeMap<u64, Joining<K, A>>,
-    pub(super) left: Vec<u64>,
+pub(crate) struct Mail<K: Key, A: Aggregate> {
+    pub(crate) requests: BTreeMap<u64, Request<K, A>>,
+    pub(crate) joining: BTreeMap<u64, Joining<K, A>>,
+    pub(crate) left: Vec<u64>,
 }
 
-pub(super) struct Mailbox<K: Key, A: Aggregate> {
+pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     inner: Mutex<Inner<K, A>>,
     /// Days have gone live on a worker, or nothing more will.
     sealed: Condvar,
@@ -110,7 +110,7 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Mailbox<K, A> {
-    pub(super) fn new() -> Mailbox<K, A> {
+    pub(crate) fn new() -> Mailbox<K, A> {
         let inner = Inner {
             number: 0,
             requests: BTreeMap::new(),
@@ -133,7 +133,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// Puts a query in; returns its number and where its answer will be.
-    pub(super) fn send(&self, query: Query<K>) -> Result<(u64, Taker<Answer<K, A>>), AskError> {
+    pub(crate) fn send(&self, query: Query<K>) -> Result<(u64, Taker<Answer<K, A>>), AskError> {
         let (reply, answer) = slot();
         let mut inner = self.lock();
         let limit = inner.limits()?.waiting;
@@ -147,13 +147,13 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// Takes a query out again, if no worker has taken it up.
-    pub(super) fn cancel(&self, number: u64) {
+    pub(crate) fn cancel(&self, number: u64) {
         let request = self.lock().requests.remove(&number);
         drop(request);
     }
 
     /// Begins a subscription; returns its number and where the latest answer will be.
-    pub(super) fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         query: Query<K>,
         every: Duration,
@@ -172,7 +172,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// Ends a subscription.
-    pub(super) fn unsubscribe(&self, number: u64) {
+    pub(crate) fn unsubscribe(&self, number: u64) {
         let mut inner = self.lock();
         inner.subscribers -= 1;
         let joining = inner.joining.remove(&number);
@@ -183,13 +183,13 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// How many queries wait to be taken up, and how many subscriptions there are.
-    pub(super) fn waiting(&self) -> (usize, usize) {
+    pub(crate) fn waiting(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.requests.len(), inner.subscribers)
     }
 
     /// Puts in an audit or a rebuild.
-    pub(super) fn send_task(&self, task: AskedTask) -> Result<(), MaintainError> {
+    pub(crate) fn send_task(&self, task: AskedTask) -> Result<(), MaintainError> {
         let mut inner = self.lock();
         match inner.limits {
             _ if inner.closed => return Err(MaintainError::Stopped),
@@ -202,7 +202,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// All that is here, if the calling thread is the worker that takes it up; `last` if it will not come again.
-    pub(super) fn take(&self, last: bool) -> Option<Mail<K, A>> {
+    pub(crate) fn take(&self, last: bool) -> Option<Mail<K, A>> {
         let mut inner = self.lock();
         if !inner.is_taken_up_here() {
             return None;
@@ -216,7 +216,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// The oldest audit or rebuild, if the calling thread is the worker that takes it up.
-    pub(super) fn take_task(&self) -> Option<AskedTask> {
+    pub(crate) fn take_task(&self) -> Option<AskedTask> {
         let mut inner = self.lock();
         let this = std::thread::current().id();
         inner.worker.as_ref().filter(|worker| worker.id() == this)?;
@@ -224,24 +224,24 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// Lets queries in, so many at a time. They wait for the workers, which are still to start.
-    pub(super) fn open(&self, limits: AskLimits) {
+    pub(crate) fn open(&self, limits: AskLimits) {
         self.lock().limits = Some(limits);
     }
 
     /// Expects a worker of this process.
-    pub(super) fn expect(&self, worker: usize) {
+    pub(crate) fn expect(&self, worker: usize) {
         self.lock().numbers.insert(worker, ViewNumbers::default());
     }
 
     /// Says that sealed days have gone live on a worker.
-    pub(super) fn note_sealing(&self, worker: usize, numbers: ViewNumbers) {
+    pub(crate) fn note_sealing(&self, worker: usize, numbers: ViewNumbers) {
         self.sealings.fetch_add(1, Ordering::AcqRel);
         self.publish(worker, numbers, None);
         self.lock().wake();
     }
 
     /// Says how the view is on a worker.
-    pub(super) fn publish(&self, worker: usize, numbers: ViewNumbers, error: Option<ViewError>) {
+    pub(crate) fn publish(&self, worker: usize, numbers: ViewNumbers, error: Option<ViewError>) {
         let mut inner = self.lock();
         inner.numbers.insert(worker, numbers);
         if inner.error.is_none() {
@@ -252,14 +252,14 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// How the view is on all workers of this process.
-    pub(super) fn status(&self) -> ViewState {
+    pub(crate) fn status(&self) -> ViewState {
         let inner = self.lock();
         let numbers = inner.numbers.values().copied().reduce(ViewNumbers::with);
         ViewState { numbers: numbers.unwrap_or_default(), error: inner.error.clone() }
     }
 
     /// Waits until a day, and those before it, are sealed on all workers of this process.
-    pub(super) fn wait_sealed(&self, day: Day, limit: Duration) -> Result<(), AskError> {
+    pub(crate) fn wait_sealed(&self, day: Day, limit: Duration) -> Result<(), AskError> {
         let is_sealed = |inner: &Inner<K, A>| {
             let mut workers = inner.numbers.values();
             workers.len() > 0 && workers.all(|numbers| numbers.sealed_through >= Some(day))
@@ -275,12 +275,12 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// How often that was said.
-    pub(super) fn sealings(&self) -> u64 {
+    pub(crate) fn sealings(&self) -> u64 {
         self.sealings.load(Ordering::Acquire)
     }
 
     /// Refuses everything from now on; who waits learns that nothing comes.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         let gone = (

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::mpsc;
 
-use super::asking::WorkerView;
-use super::feed::{Deal, Feed};
-use super::maintenance::{MaintainError, Maintained};
+use crate::engine::ask::asking::WorkerView;
+use crate::engine::ingest::feed::{Deal, Feed};
+use crate::engine::upkeep::maintenance::{MaintainError, Maintained};
 
 /// What one worker knows of the audits and rebuilds that are under way.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     worker: usize,
     peers: usize,
     /// How many were asked for here.
@@ -27,12 +27,12 @@ struct Open {
 }
 
 impl Tasks {
-    pub(super) fn new(worker: usize, peers: usize) -> Tasks {
+    pub(crate) fn new(worker: usize, peers: usize) -> Tasks {
         Tasks { worker, peers, asked: 0, open: HashMap::new(), from: HashMap::new() }
     }
 
     /// Takes up what is asked, goes on with what is under way, and passes on what has ended.
-    pub(super) fn step(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
+    pub(crate) fn step(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
         for (view, asking) in views.iter_mut().enumerate() {
             while let Some((task, reply)) = asking.asked_task() {
                 // No two workers give the same number.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 
 #[derive(Debug, Default)]
-pub(super) struct Wakers {
+pub(crate) struct Wakers {
     number: u64,
     waiting: BTreeMap<u64, Waker>,
 }
 
 impl Wakers {
     /// Notes that a task waits. It has a place of its own, which does not multiply however often it is polled.
-    pub(super) fn wait(&mut self, place: &mut Option<u64>, waker: &Waker) {
+    pub(crate) fn wait(&mut self, place: &mut Option<u64>, waker: &Waker) {
         let place = *place.get_or_insert_with(|| {
             self.number += 1;
             self.number
@@ -20,18 +20,18 @@ impl Wakers {
     }
 
     /// Forgets a task that waits no more.
-    pub(super) fn leave(&mut self, place: Option<u64>) {
+    pub(crate) fn leave(&mut self, place: Option<u64>) {
         place.and_then(|place| self.waiting.remove(&place));
     }
 
     /// All tasks that wait, to be woken when no lock is held: a waker may run what it wakes.
     #[must_use]
-    pub(super) fn take(&mut self) -> BTreeMap<u64, Waker> {
+    pub(crate) fn take(&mut self) -> BTreeMap<u64, Waker> {
         std::mem::take(&mut self.waiting)
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 }

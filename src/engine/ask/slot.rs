@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::RESTLESS;
+use crate::engine::RESTLESS;
 
 /// A new, empty slot.
-pub(super) fn slot<T>() -> (Giver<T>, Taker<T>) {
+pub(crate) fn slot<T>() -> (Giver<T>, Taker<T>) {
     let state = State { value: None, waker: None, is_asleep: false, closed: false };
     let slot = Arc::new(Slot { state: Mutex::new(state), changed: Condvar::new() });
     (Giver { slot: Arc::clone(&slot) }, Taker { slot })
@@ -50,13 +50,13 @@ impl<T> Slot<T> {
 
 /// The worker's end. When it is dropped, the other end takes what is there, and learns that this was all.
 #[derive(Debug)]
-pub(super) struct Giver<T> {
+pub(crate) struct Giver<T> {
     slot: Arc<Slot<T>>,
 }
 
 impl<T> Giver<T> {
     /// Puts a value into the slot, in the place of one that was not taken.
-    pub(super) fn give(&self, value: T) {
+    pub(crate) fn give(&self, value: T) {
         self.slot.change(|state| state.value = Some(value));
     }
 }
@@ -64,7 +64,7 @@ impl<T> Giver<T> {
 impl<T> Giver<T> {
     /// Puts a value in the place of one that was not taken; if there is none, it does nothing. Nobody is told:
     /// whoever waits has been told of the other one.
-    pub(super) fn renew(&self, value: T) -> bool {
+    pub(crate) fn renew(&self, value: T) -> bool {
         let mut state = self.slot.lock();
         let is_there = state.value.is_some();
         // What was there is dropped when the lock is gone.
@@ -82,28 +82,28 @@ impl<T> Drop for Giver<T> {
 
 /// Nothing is in the slot, and nothing will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Closed;
+pub(crate) struct Closed;
 
 /// The end of whoever waits: one thread or one task at a time.
 #[derive(Debug)]
-pub(super) struct Taker<T> {
+pub(crate) struct Taker<T> {
     slot: Arc<Slot<T>>,
 }
 
 impl<T> Taker<T> {
     /// Whether taking would not wait.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let state = self.slot.lock();
         state.value.is_some() || state.closed
     }
 
     /// What is there, if anything is.
-    pub(super) fn try_take(&self) -> Result<Option<T>, Closed> {
+    pub(crate) fn try_take(&self) -> Result<Option<T>, Closed> {
         taken(&mut self.slot.lock())
     }
 
     /// Waits for a value; with a limit at most so long, and then there is none.
-    pub(super) fn take(&self, limit: Option<Duration>) -> Result<Option<T>, Closed> {
+    pub(crate) fn take(&self, limit: Option<Duration>) -> Result<Option<T>, Closed> {
         let started = Instant::now();
         let mut state = self.slot.lock();
         loop {
@@ -134,7 +134,7 @@ impl<T> Taker<T> {
     }
 
     /// As [`Taker::take`], for a task.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Result<T, Closed>> {
+    pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Result<T, Closed>> {
         let mut state = self.slot.lock();
         match taken(&mut state) {
             Ok(Some(value)) => Poll::Ready(Ok(value)),

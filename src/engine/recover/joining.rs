@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::EngineError;
 use crate::cluster::{ClusterError, Met, SeenFolder};
+use crate::engine::error::EngineError;
 use crate::log::{self, LogError};
 use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig, StoreError};
 
 /// What to do with a folder whose log is not what its manifests prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LostLog {
+pub(crate) enum LostLog {
     Refuse,
     /// The folder is set aside, and everything is read again.
     SetAside,
 }
 
 /// Looks at a folder, and refuses it if it does not fit. Nothing is written, but for a folder that is set aside.
-pub(super) fn look(
+pub(crate) fn look(
     (storage, root): (Arc<dyn Storage>, PathBuf),
     config: StoreConfig,
     lost: LostLog,
@@ -87,7 +87,7 @@ fn warn(folder: impl std::fmt::Display, reason: &str) {
 ///
 /// Each sees to its own part and tells the others what is in it: they may have folders of their own, on other
 /// machines. None writes anything before all have heard of all parts, and found that they fit.
-pub(super) fn open(
+pub(crate) fn open(
     looked: Looked,
     met: &mut Met,
     threads: usize,
@@ -167,6 +167,6 @@ fn agree(
 }
 
 /// A folder as it is told to the others.
-pub(super) fn seen(looked: &Looked) -> SeenFolder {
+pub(crate) fn seen(looked: &Looked) -> SeenFolder {
     SeenFolder { path: looked.root().display().to_string(), identity: looked.identity() }
 }

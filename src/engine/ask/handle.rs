@@ -6,12 +6,12 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::mailbox::Mailbox;
-use super::maintenance::{Kind, MaintainError, Maintained, Task};
-use super::slot::{Closed, Taker};
-use super::subscription::Subscription;
 use crate::aggregate::{Aggregate, Decimal};
 use crate::dataflow::ViewNumbers;
+use crate::engine::ask::mailbox::Mailbox;
+use crate::engine::ask::slot::{Closed, Taker};
+use crate::engine::ask::subscription::Subscription;
+use crate::engine::upkeep::maintenance::{Kind, MaintainError, Maintained, Task};
 use crate::key::Key;
 use crate::serve::{Answer, MeasureFn, Query, Shape};
 use crate::time::{Day, DayRange};
@@ -19,7 +19,7 @@ use crate::view::View;
 
 /// The named numbers of a view's aggregate, by which keys can be ranked.
 pub struct Measures<A> {
-    pub(super) named: Vec<(String, Arc<MeasureFn<A>>)>,
+    pub(crate) named: Vec<(String, Arc<MeasureFn<A>>)>,
 }
 
 impl<A> Measures<A> {
@@ -42,9 +42,9 @@ impl<A> Measures<A> {
 
 /// Asks queries of a view of an engine, from any thread. Clones ask the same view.
 pub struct ViewHandle<K: Key, A: Aggregate> {
-    pub(super) view: View,
-    pub(super) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
-    pub(super) mailbox: Arc<Mailbox<K, A>>,
+    pub(crate) view: View,
+    pub(crate) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
+    pub(crate) mailbox: Arc<Mailbox<K, A>>,
 }
 
 impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
@@ -192,7 +192,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 }
 
 /// What went wrong with a view.
-pub(super) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
+pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
 
 /// How a view of an engine is, in this process.
 #[derive(Clone, Debug, Default)]
@@ -278,7 +278,7 @@ impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// [`Engine::start`](super::Engine::start) has not been called yet, so nobody would answer.
+    /// [`Engine::start`](crate::engine::Engine::start) has not been called yet, so nobody would answer.
     #[error("the engine has not started")]
     NotStarted,
     /// The engine has stopped, or it stopped before it could answer.

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::error::{EngineError, Outcome};
-use super::feed::{Ack, Deal, Feed, READER};
-use super::pacer::Pacer;
-use super::resume::{Known, is_before, range};
-use super::running::Shared;
 use crate::archive::Archive;
+use crate::engine::error::{EngineError, Outcome};
+use crate::engine::ingest::feed::{Ack, Deal, Feed, READER};
+use crate::engine::ingest::pacer::Pacer;
+use crate::engine::recover::resume::{Known, is_before, range};
+use crate::engine::running::Shared;
 use crate::log::SourceRange;
 use crate::source::{Blocks, Place, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
 use crate::store::Store;
@@ -505,9 +505,9 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::clock::Clock;
-    use super::super::resume::Known;
     use super::*;
+    use crate::engine::clock::Clock;
+    use crate::engine::recover::resume::Known;
     use crate::source::{CsvOptions, CsvSource, Input};
 
     fn open(content: &str) -> CsvSource {

@@ -3,7 +3,7 @@
 //! A key belongs to one worker of the cluster, which alone decides whether it is new; see [`Owner`]. The
 //! process that was asked passes the request on, and holds its watermark back until there is an answer.
 //!
-//! [`Owner`]: super::owner::Owner
+//! [`Owner`]: crate::engine::ingest::owner::Owner
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::live::{EventRefusal, Pusher};
-use super::receipt::WaitError;
+use crate::engine::ingest::live::{EventRefusal, Pusher};
+use crate::engine::ingest::receipt::WaitError;
 use crate::moment::Moment;
 use crate::time::EventTime;
 
@@ -123,7 +123,7 @@ pub(crate) enum Reply {
 
 /// The requests of a process that have no answer.
 #[derive(Debug, Default)]
-pub(super) struct Requests {
+pub(crate) struct Requests {
     last: u64,
     open: BTreeMap<u64, Open>,
     unsent: VecDeque<Request>,
@@ -155,17 +155,17 @@ impl Requests {
     }
 
     /// When the oldest one came that has no answer: its events may not have entered.
-    pub(super) fn oldest(&self) -> Option<EventTime> {
+    pub(crate) fn oldest(&self) -> Option<EventTime> {
         self.open.values().map(|open| open.pushed).min()
     }
 
     /// The next one to pass on.
-    pub(super) fn take(&mut self) -> Option<Request> {
+    pub(crate) fn take(&mut self) -> Option<Request> {
         self.unsent.pop_front()
     }
 
     /// Notes the answer to one.
-    pub(super) fn answer(&mut self, id: u64, reply: Reply) {
+    pub(crate) fn answer(&mut self, id: u64, reply: Reply) {
         if let Some(open) = self.open.remove(&id) {
             self.events -= open.events;
             open.slot.set(reply).expect("a request is answered once");
@@ -183,7 +183,7 @@ impl<E> Pusher<E> {
     /// allows for themselves, from when they come until they are answered. The engine keeps keys in memory for
     /// 24 hours.
     ///
-    /// [`LiveOptions::waiting`]: super::LiveOptions::waiting
+    /// [`LiveOptions::waiting`]: crate::engine::LiveOptions::waiting
     ///
     /// # Errors
     /// [`OnceError`]; it says whether anything has entered.

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::feed::{Deal, Feed};
-use super::once::{Reply, Request};
+use crate::engine::ingest::feed::{Deal, Feed};
+use crate::engine::ingest::once::{Reply, Request};
 use crate::log::{Entry, EventCodec, LogWriter, ONCE_KEPT_MS, OnceKey};
 use crate::moment::Moment;
 use crate::time::EventTime;
 
 /// The worker that a key belongs to: the same in all processes of a cluster.
-pub(super) fn owner_of(key: &str, peers: usize) -> usize {
+pub(crate) fn owner_of(key: &str, peers: usize) -> usize {
     (xxh3_64(key.as_bytes()) % peers as u64) as usize
 }
 
 /// What a worker knows of its keys.
-pub(super) struct Owner<E> {
+pub(crate) struct Owner<E> {
     codec: EventCodec<E>,
     known: HashMap<Arc<str>, Known>,
     /// In the order in which they came.
@@ -40,7 +40,7 @@ struct Known {
 
 impl<E: Send + Sync + 'static> Owner<E> {
     /// A worker that goes on with these keys of earlier runs.
-    pub(super) fn new(codec: EventCodec<E>, mut keys: Vec<OnceKey>) -> Owner<E> {
+    pub(crate) fn new(codec: EventCodec<E>, mut keys: Vec<OnceKey>) -> Owner<E> {
         // A key that was forgotten and came again counts as it came last.
         keys.sort_by_key(|key| key.at);
         let (known, order) = (HashMap::new(), VecDeque::new());
@@ -67,7 +67,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
     }
 
     /// Takes a push. Returns its events, if they are to enter at `moment`: the log has them then.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         (from, request): (usize, Request),
         (moment, now): (Moment, EventTime),
@@ -111,7 +111,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
     }
 
     /// Answers the pushes that are durable.
-    pub(super) fn answer(&mut self, log: &LogWriter<E>, feed: &mut Feed) {
+    pub(crate) fn answer(&mut self, log: &LogWriter<E>, feed: &mut Feed) {
         if self.due.is_empty() {
             return;
         }

@@ -17,9 +17,9 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{InputHandle, Scope, StreamVec};
 use timely::worker::Worker;
 
-use super::error::Outcome;
-use super::maintenance::{Maintained, Task};
-use super::once::{Reply, Request};
+use crate::engine::error::Outcome;
+use crate::engine::ingest::once::{Reply, Request};
+use crate::engine::upkeep::maintenance::{Maintained, Task};
 use crate::log::SourceRange;
 use crate::source::{Refused, RowBlock};
 use crate::speed::Room;

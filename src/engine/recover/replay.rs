@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
-use super::batch::{Batch, Replayed};
-use super::running::Shared;
 use crate::closing::Closing;
+use crate::engine::ingest::batch::{Batch, Replayed};
+use crate::engine::running::Shared;
 use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
 use crate::moment::Moment;
 use crate::store::Storage;
@@ -26,8 +26,8 @@ const BATCHES_AHEAD: usize = 4;
 
 /// What this process has to replay: the logs of the parts that it sees to. Owners of keys get their events as they
 /// get new ones.
-pub(super) struct Plan {
-    pub(super) storage: Arc<dyn Storage>,
+pub(crate) struct Plan {
+    pub(crate) storage: Arc<dyn Storage>,
     /// In order of UTC day.
     files: Vec<LogFile>,
     /// The graces in force, by stream.
@@ -38,7 +38,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Leaves out the files whose events are all in live revisions.
-    pub(super) fn new(
+    pub(crate) fn new(
         storage: Arc<dyn Storage>,
         state: LogState,
         views: Vec<(View, Option<Closing>)>,
@@ -56,7 +56,7 @@ impl Plan {
     }
 
     /// How many events the files hold.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.files.iter().map(|file| file.events).sum()
     }
 
@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// Starts to read a worker's share.
-    pub(super) fn read<E: Send + Sync + 'static>(
+    pub(crate) fn read<E: Send + Sync + 'static>(
         self: &Arc<Self>,
         worker: usize,
         codec: EventCodec<E>,
@@ -160,7 +160,7 @@ impl Plan {
 }
 
 /// What a worker is told of its share of the log.
-pub(super) enum Read<E> {
+pub(crate) enum Read<E> {
     /// Events, as they entered.
     Events(Batch<E>),
     /// All events before this have been handed over.

@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::mailbox::Joining;
-use super::slot::Giver;
-use super::subscription::Delivered;
 use crate::aggregate::Aggregate;
+use crate::engine::ask::mailbox::Joining;
+use crate::engine::ask::slot::Giver;
+use crate::engine::ask::subscription::Delivered;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
@@ -22,11 +22,11 @@ const EVERY_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// What a view is like now, as far as it shows whether an answer may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The latest complete moment.
-    pub(super) moment: Moment,
+    pub(crate) moment: Moment,
     /// How often sealed days have gone live.
-    pub(super) sealings: u64,
+    pub(crate) sealings: u64,
 }
 
 impl Seen {
@@ -42,7 +42,7 @@ impl Seen {
     }
 }
 
-pub(super) struct Standing<K: Key, A: Aggregate> {
+pub(crate) struct Standing<K: Key, A: Aggregate> {
     /// By the encoded query.
     by_query: HashMap<Vec<u8>, u64>,
     groups: HashMap<u64, Group<K, A>>,
@@ -96,17 +96,17 @@ impl<K: Key, A: Aggregate> Default for Standing<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Standing<K, A> {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
     /// When the next subscriber will be due.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         self.times.first().map(|(next, _)| *next)
     }
 
     /// Takes in a subscriber. It is due at once.
-    pub(super) fn join(&mut self, joining: Joining<K, A>, now: Instant) {
+    pub(crate) fn join(&mut self, joining: Joining<K, A>, now: Instant) {
         let Joining { number, query, every, giver } = joining;
         let encoded = bincode::serialize(&query).expect("a query can always be encoded");
         let next_number = self.number + 1;
@@ -130,7 +130,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     }
 
     /// Forgets a subscriber.
-    pub(super) fn leave(&mut self, number: u64) {
+    pub(crate) fn leave(&mut self, number: u64) {
         let Some(id) = self.members.remove(&number) else { return };
         let Some(group) = self.groups.get_mut(&id) else { return };
         if let Some(member) = group.members.remove(&number) {
@@ -145,7 +145,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     }
 
     /// The groups to ask now, with their queries; who can be served without asking is.
-    pub(super) fn look(
+    pub(crate) fn look(
         &mut self,
         seen: Seen,
         entered: Option<u64>,
@@ -180,7 +180,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     }
 
     /// All groups, to be asked for the last time: nobody waits to be due.
-    pub(super) fn look_last(&mut self, seen: Seen) -> Vec<(u64, Query<K>)> {
+    pub(crate) fn look_last(&mut self, seen: Seen) -> Vec<(u64, Query<K>)> {
         let mut asking = Vec::new();
         for (id, group) in &mut self.groups {
             group.members.values_mut().for_each(|member| member.is_due = true);
@@ -191,7 +191,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     }
 
     /// Takes an answer in.
-    pub(super) fn answered(&mut self, id: u64, answer: Answer<K, A>, now: Instant) {
+    pub(crate) fn answered(&mut self, id: u64, answer: Answer<K, A>, now: Instant) {
         // All who wanted it may have gone.
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.is_under_way = false;
@@ -250,7 +250,7 @@ fn differs<K: Key, A: Aggregate>(last: &Answer<K, A>, answer: &Answer<K, A>) -> 
 mod tests {
     use super::*;
     use crate::aggregate::Count;
-    use crate::engine::slot::{Taker, slot};
+    use crate::engine::ask::slot::{Taker, slot};
     use crate::serve::{Certificate, Item, Parts};
     use crate::time::DayRange;
 

@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use super::error::EngineError;
-use super::gather::Gathered;
-use super::owner::{Owner, owner_of};
-use super::replay::{Plan, Read};
-use super::resume::Known;
-use super::running::Shared;
 use crate::closing::Closing;
 use crate::cluster::Met;
+use crate::engine::error::EngineError;
+use crate::engine::ingest::owner::{Owner, owner_of};
+use crate::engine::recover::gather::Gathered;
+use crate::engine::recover::replay::{Plan, Read};
+use crate::engine::recover::resume::Known;
+use crate::engine::running::Shared;
 use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
 use crate::source::Place;
 use crate::store::{LogProof, Store};
@@ -23,22 +23,22 @@ const SOURCE: u32 = 0;
 
 /// What a program says of its log.
 pub(crate) struct LogConfig<E> {
-    pub(super) durability: Durability,
-    pub(super) codec: EventCodec<E>,
+    pub(crate) durability: Durability,
+    pub(crate) codec: EventCodec<E>,
 }
 
 /// The log of a running engine.
 pub(crate) struct Logging<E> {
     durability: Durability,
-    pub(super) codec: EventCodec<E>,
+    pub(crate) codec: EventCodec<E>,
     store: Arc<Store>,
     part: PathBuf,
     run: u64,
     /// Ticks of earlier runs go up to here.
-    pub(super) tick: u64,
+    pub(crate) tick: u64,
     /// What the sources had reached; see [`first_floor`].
-    pub(super) floor: EventTime,
-    pub(super) known: Arc<Known>,
+    pub(crate) floor: EventTime,
+    pub(crate) known: Arc<Known>,
     plan: Arc<Plan>,
     /// Keys of pushes that no worker of this process has taken over.
     once: Mutex<Vec<OnceKey>>,
@@ -48,7 +48,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
     /// Finds out what earlier runs have left in the logs, and what of it the views have to read again. Each
     /// process reads the parts that it sees to, and tells the others what they have to know of them. To be
     /// called when all processes have repaired theirs.
-    pub(super) fn recover(
+    pub(crate) fn recover(
         config: LogConfig<E>,
         store: &Arc<Store>,
         views: &[View],
@@ -78,16 +78,16 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 
     /// How many events this process is to replay.
-    pub(super) fn to_replay(&self) -> u64 {
+    pub(crate) fn to_replay(&self) -> u64 {
         self.plan.events()
     }
 
-    pub(super) fn durability(&self) -> Durability {
+    pub(crate) fn durability(&self) -> Durability {
         self.durability
     }
 
     /// Starts the log of a worker in this run.
-    pub(super) fn writer(&self, shared: &Arc<Shared>, worker: u32) -> LogWriter<E> {
+    pub(crate) fn writer(&self, shared: &Arc<Shared>, worker: u32) -> LogWriter<E> {
         let graces = shared.views.iter().map(|view| (view.name().to_owned(), view.grace()));
         let waits = Arc::clone(&shared.waits);
         let wake = std::thread::current();
@@ -107,7 +107,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 
     /// What a worker knows of the keys that belong to it; each is told once.
-    pub(super) fn owner(&self, shared: &Shared, worker: usize, peers: usize) -> Owner<E> {
+    pub(crate) fn owner(&self, shared: &Shared, worker: usize, peers: usize) -> Owner<E> {
         let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
         // Those of other processes are not needed here.
         once.retain(|key| owner_of(&key.key, peers) / shared.threads == worker / shared.threads);
@@ -119,13 +119,13 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 
     /// Starts to read a worker's share of what is to be replayed.
-    pub(super) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<Read<E>> {
+    pub(crate) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<Read<E>> {
         self.plan.read(worker, self.codec.clone(), shared)
     }
 }
 
 /// Cuts what was never committed off the logs that this process holds.
-pub(super) fn repair(store: &Store) -> Result<(), LogError> {
+pub(crate) fn repair(store: &Store) -> Result<(), LogError> {
     for (_, part) in store.held_parts() {
         let cut = log::repair(&**store.storage(), &part, store.run())?;
         if cut != log::Repaired::default() {
@@ -136,7 +136,7 @@ pub(super) fn repair(store: &Store) -> Result<(), LogError> {
 }
 
 /// Proves, when a run has ended in order, what its workers in this process have logged.
-pub(super) fn prove(store: &Store) -> Result<(), EngineError> {
+pub(crate) fn prove(store: &Store) -> Result<(), EngineError> {
     let part = store.process();
     let positions = log::synced(&**store.storage(), &store.part_path(), store.run())?;
     store.note_logs(positions.into_iter().map(|position| LogProof { part, position }));

@@ -10,7 +10,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 /// Says which rows of a source are due, by its clock.
 #[derive(Debug)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     /// Milliseconds of the source's clock in one of ours; `None` is as fast as it goes.
     pace: Option<f64>,
     /// When the first row was due, by both clocks.
@@ -18,12 +18,12 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    pub(super) fn new(pace: Option<f64>) -> Pacer {
+    pub(crate) fn new(pace: Option<f64>) -> Pacer {
         Pacer { pace, began: None }
     }
 
     /// Rows with which the clock stays below this are due.
-    pub(super) fn due(&self) -> EventTime {
+    pub(crate) fn due(&self) -> EventTime {
         match (self.pace, self.began) {
             (None, _) => EventTime::MAX,
             (Some(_), None) => EventTime::MIN,
@@ -35,7 +35,7 @@ impl Pacer {
     }
 
     /// Waits for the row that takes the clock to `clock`, or for a part of that time.
-    pub(super) fn wait(&mut self, clock: EventTime) {
+    pub(crate) fn wait(&mut self, clock: EventTime) {
         let Some(pace) = self.pace else { return };
         if self.began.is_none() {
             self.began = Some((Instant::now(), clock));

@@ -54,7 +54,7 @@ pub struct Maintained {
 }
 
 impl Maintained {
-    pub(super) fn add(&mut self, other: Maintained) {
+    pub(crate) fn add(&mut self, other: Maintained) {
         self.revisions += other.revisions;
         self.rows += other.rows;
         self.events += other.events;
@@ -113,7 +113,7 @@ enum Job<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Maintenance<K, A> {
-    pub(super) fn new(
+    pub(crate) fn new(
         state: Shared<K, A>,
         archive: Archive,
         log: Arc<dyn LogRows<K, A>>,
@@ -125,12 +125,12 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         Maintenance { state, archive, log, worker, coverage, waiting, running, lane }
     }
 
-    pub(super) fn push(&mut self, id: u64, task: Task) {
+    pub(crate) fn push(&mut self, id: u64, task: Task) {
         self.waiting.push_back((id, task));
     }
 
     /// Goes on as far as possible. Returns a task that has ended.
-    pub(super) fn step(&mut self) -> Option<(u64, Result<Maintained, String>)> {
+    pub(crate) fn step(&mut self) -> Option<(u64, Result<Maintained, String>)> {
         let mut running = match self.running.take() {
             Some(running) => running,
             None => {
@@ -149,7 +149,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             Ok(true) => Some((running.id, Ok(running.done))),
             Err(error) => {
                 self.state.borrow_mut().replace(Vec::new());
-                Some((running.id, Err(super::reader::in_full(&error))))
+                Some((running.id, Err(crate::engine::ingest::reader::in_full(&error))))
             }
         }
     }

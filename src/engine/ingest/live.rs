@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::clock::Clock;
-use super::once::{Reply, Request, Requests};
-use super::receipt::{Receipt, Ticket, Waits};
-use super::wakers::Wakers;
+use crate::engine::clock::Clock;
+use crate::engine::ingest::once::{Reply, Request, Requests};
+use crate::engine::ingest::receipt::{Receipt, Ticket, Waits};
+use crate::engine::ingest::wakers::Wakers;
 use crate::log::EventCodec;
 use crate::time::EventTime;
 
@@ -58,7 +58,7 @@ impl<E> LiveOptions<E> {
 /// Pushes events into a running engine, from any thread. Clones push into the same source; the source
 /// ends when the last one is dropped.
 pub struct Pusher<E> {
-    pub(super) queue: Arc<Queue<E>>,
+    pub(crate) queue: Arc<Queue<E>>,
 }
 
 impl<E> Pusher<E> {
@@ -234,27 +234,27 @@ pub struct PushError<E> {
 
 /// What waits between pushers and the workers of this process.
 pub(crate) struct Queue<E> {
-    pub(super) options: LiveOptions<E>,
-    pub(super) clock: Clock,
-    pub(super) waits: Arc<Waits>,
+    pub(crate) options: LiveOptions<E>,
+    pub(crate) clock: Clock,
+    pub(crate) waits: Arc<Waits>,
     /// How events of requests with a key travel, once the engine has started with a log that promises that
     /// the key will be known later.
-    pub(super) once_codec: OnceLock<EventCodec<E>>,
+    pub(crate) once_codec: OnceLock<EventCodec<E>>,
     inner: Mutex<Inner<E>>,
-    pub(super) room: Condvar,
+    pub(crate) room: Condvar,
 }
 
-pub(super) struct Inner<E> {
+pub(crate) struct Inner<E> {
     waiting: VecDeque<Batch<E>>,
     /// Of all batches that wait.
     events: usize,
     /// Pushes with a key that have no answer.
-    pub(super) once: Requests,
+    pub(crate) once: Requests,
     pushers: usize,
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
     /// A view is near a bound: nothing is let in.
-    pub(super) held: bool,
-    pub(super) workers: Vec<std::thread::Thread>,
+    pub(crate) held: bool,
+    pub(crate) workers: Vec<std::thread::Thread>,
     /// Tasks that wait for room.
     tasks: Wakers,
 }
@@ -298,7 +298,7 @@ impl<E> Queue<E> {
         (Arc::clone(&queue), Pusher { queue })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Inner<E>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<E>> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -414,9 +414,9 @@ impl<E> Queue<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::once::OnceError;
-    use super::super::receipt::WaitError;
     use super::*;
+    use crate::engine::ingest::once::OnceError;
+    use crate::engine::ingest::receipt::WaitError;
 
     fn queue() -> (Arc<Queue<EventTime>>, Pusher<EventTime>) {
         Queue::new(LiveOptions::new(|time| *time), Clock::default(), Arc::default())

@@ -5,10 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::RESTLESS;
-use super::observer::LogNumbers;
-use super::once::Reply;
-use super::wakers::Wakers;
+use crate::engine::RESTLESS;
+use crate::engine::ingest::once::Reply;
+use crate::engine::ingest::wakers::Wakers;
+use crate::engine::observer::LogNumbers;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
 use crate::serve::Certificate;
@@ -343,7 +343,7 @@ impl Waits {
     }
 
     /// Waits for the answer to a push with a key, and until what it tells of is visible.
-    pub(super) fn wait_reply(
+    pub(crate) fn wait_reply(
         &self,
         limit: Duration,
         slot: &OnceLock<Reply>,

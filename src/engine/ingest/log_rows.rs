@@ -21,7 +21,7 @@ const LEAST_REST: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(20);
 
 /// Reads the log through the function of a view.
-pub(super) struct ViewLog<E, F> {
+pub(crate) struct ViewLog<E, F> {
     view: View,
     codec: EventCodec<E>,
     event: Arc<F>,
@@ -31,7 +31,7 @@ pub(super) struct ViewLog<E, F> {
 }
 
 impl<E, F> ViewLog<E, F> {
-    pub(super) fn new(
+    pub(crate) fn new(
         view: View,
         codec: EventCodec<E>,
         event: Arc<F>,

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::handle::AskError;
-use super::mailbox::Mailbox;
-use super::slot::{Closed, Taker};
 use crate::aggregate::Aggregate;
+use crate::engine::ask::handle::AskError;
+use crate::engine::ask::mailbox::Mailbox;
+use crate::engine::ask::slot::{Closed, Taker};
 use crate::key::Key;
 use crate::serve::{Answer, Query};
 
@@ -18,7 +18,7 @@ use crate::serve::{Answer, Query};
 pub(crate) type Delivered<K, A> = (u64, Arc<Answer<K, A>>);
 
 /// The latest answer of a query, whenever it has changed: its items, its parts, or the day up to which it is
-/// sealed. Made by [`ViewHandle::subscribe`](super::ViewHandle::subscribe).
+/// sealed. Made by [`ViewHandle::subscribe`](crate::engine::ViewHandle::subscribe).
 ///
 /// One answer waits at most, and a newer one takes its place: whoever is slow misses some, always gets the
 /// latest, and holds nothing up. The engine's end is told after the last answer. Dropped, it is forgotten.
@@ -30,7 +30,7 @@ pub struct Subscription<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Subscription<K, A> {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         mailbox: &Arc<Mailbox<K, A>>,
         query: Query<K>,
         every: Duration,

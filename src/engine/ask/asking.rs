@@ -9,12 +9,12 @@ use std::time::Instant;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 
-use super::mailbox::{AskedTask, Mail, Mailbox, Request};
-use super::maintenance::{MaintainError, Maintained, Maintenance, Task};
-use super::slot::Giver;
-use super::standing::{Seen, Standing};
 use crate::aggregate::Aggregate;
 use crate::dataflow::ViewStatus;
+use crate::engine::ask::mailbox::{AskedTask, Mail, Mailbox, Request};
+use crate::engine::ask::slot::Giver;
+use crate::engine::ask::standing::{Seen, Standing};
+use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance, Task};
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
@@ -55,7 +55,7 @@ pub(crate) trait WorkerView {
 }
 
 /// Who waits for the answer to a query that was sent.
-pub(super) enum Reply<K: Key, A: Aggregate> {
+pub(crate) enum Reply<K: Key, A: Aggregate> {
     /// Who asked it, with a number of its own.
     One { id: u64, giver: Giver<Answer<K, A>> },
     /// The subscribers of a query.
@@ -63,23 +63,23 @@ pub(super) enum Reply<K: Key, A: Aggregate> {
 }
 
 /// By the number that the query was given here.
-pub(super) type Replies<K, A> = Rc<RefCell<HashMap<u64, Reply<K, A>>>>;
+pub(crate) type Replies<K, A> = Rc<RefCell<HashMap<u64, Reply<K, A>>>>;
 
 type QueryInput<K> = InputHandle<Moment, CapacityContainerBuilder<Vec<Query<K>>>>;
 
-pub(super) struct Asking<K: Key, A: Aggregate> {
-    pub(super) input: Option<QueryInput<K>>,
-    pub(super) mailbox: Arc<Mailbox<K, A>>,
-    pub(super) replies: Replies<K, A>,
-    pub(super) standing: Rc<RefCell<Standing<K, A>>>,
-    pub(super) worker: usize,
-    pub(super) number: u64,
+pub(crate) struct Asking<K: Key, A: Aggregate> {
+    pub(crate) input: Option<QueryInput<K>>,
+    pub(crate) mailbox: Arc<Mailbox<K, A>>,
+    pub(crate) replies: Replies<K, A>,
+    pub(crate) standing: Rc<RefCell<Standing<K, A>>>,
+    pub(crate) worker: usize,
+    pub(crate) number: u64,
     /// What was sealed when this worker last looked.
-    pub(super) sealed: Option<Day>,
-    pub(super) status: ViewStatus,
-    pub(super) skewed: Skewed,
+    pub(crate) sealed: Option<Day>,
+    pub(crate) status: ViewStatus,
+    pub(crate) skewed: Skewed,
     /// Where there is a log.
-    pub(super) maintenance: Option<Maintenance<K, A>>,
+    pub(crate) maintenance: Option<Maintenance<K, A>>,
 }
 
 impl<K: Key, A: Aggregate> Asking<K, A> {
@@ -129,10 +129,10 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
 }
 
 /// An event whose event time in the view is further from the log's than the view allows.
-pub(super) struct Skewed {
-    pub(super) view: String,
-    pub(super) limit: i64,
-    pub(super) found: Rc<Cell<Option<(EventTime, EventTime)>>>,
+pub(crate) struct Skewed {
+    pub(crate) view: String,
+    pub(crate) limit: i64,
+    pub(crate) found: Rc<Cell<Option<(EventTime, EventTime)>>>,
 }
 
 /// See [`View::skew_ms`].

@@ -3,7 +3,7 @@
 use bincode::Options;
 use serde::de::DeserializeOwned;
 
-use super::error::EngineError;
+use crate::engine::error::EngineError;
 use crate::log::SourceRange;
 use crate::source::{Consumed, OwnPlace, Place, Refused, SourceError, Tail};
 use crate::store::Store;
@@ -25,7 +25,7 @@ pub struct Resume<'a, P = Consumed> {
 impl<'a, P> Resume<'a, P> {
     /// # Errors
     /// What `position` says of the end of the part without holes.
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Option<&'a Store>,
         known: &'a Known,
         position: impl FnOnce(&Place) -> Result<P, SourceError>,
@@ -67,33 +67,33 @@ impl<'a, P> Resume<'a, P> {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Without a hole from the beginning up to here.
-    pub(super) prefix: Option<Place>,
+    pub(crate) prefix: Option<Place>,
     /// What is committed behind a hole, in order.
-    pub(super) committed: Vec<Committed>,
+    pub(crate) committed: Vec<Committed>,
     /// All committed refusals, in the order of the source.
-    pub(super) refused: Vec<Refused>,
+    pub(crate) refused: Vec<Refused>,
     /// How many of them are in the prefix.
-    pub(super) refused_in_prefix: usize,
+    pub(crate) refused_in_prefix: usize,
 }
 
 /// A committed part of a source behind a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// Where it begins, as [`Place::at`] has it.
-    pub(super) from: u64,
+    pub(crate) from: u64,
     /// How the source stood at its end.
-    pub(super) to: Place,
+    pub(crate) to: Place,
 }
 
 /// The name under which a folder without a log remembers how far its source was read.
-pub(super) const POSITION: &str = "source position";
+pub(crate) const POSITION: &str = "source position";
 
 impl Known {
     /// What a folder without a log has of the source: all of it, up to where a complete run has read it.
     ///
     /// # Errors
     /// [`EngineError::NoPosition`] if it has sealed days, and does not say.
-    pub(super) fn of_folder(store: &Store) -> Result<Known, EngineError> {
+    pub(crate) fn of_folder(store: &Store) -> Result<Known, EngineError> {
         let position = match store.fact(POSITION) {
             Some(position) if !position.is_empty() => position,
             // An empty one says that a run was finished early, with holes in what had entered.
@@ -109,7 +109,7 @@ impl Known {
     }
 
     /// Where the part without holes ends in a source of one's own.
-    pub(super) fn own(&self) -> Option<&OwnPlace> {
+    pub(crate) fn own(&self) -> Option<&OwnPlace> {
         match &self.prefix {
             Some(Place::Own(own)) => Some(own),
             Some(Place::Text(_)) | None => None,
@@ -146,7 +146,7 @@ impl Known {
 }
 
 /// How far a [`CsvSource`](crate::source::CsvSource) was read.
-pub(super) fn of_text(place: &Place) -> Result<Consumed, SourceError> {
+pub(crate) fn of_text(place: &Place) -> Result<Consumed, SourceError> {
     match place {
         Place::Text(consumed) => Ok(*consumed),
         Place::Own(_) => Err(of_another_kind(place, "rows of text")),
@@ -154,7 +154,7 @@ pub(super) fn of_text(place: &Place) -> Result<Consumed, SourceError> {
 }
 
 /// The position at which a source of one's own goes on.
-pub(super) fn of_own<P: DeserializeOwned>(place: &Place) -> Result<P, SourceError> {
+pub(crate) fn of_own<P: DeserializeOwned>(place: &Place) -> Result<P, SourceError> {
     let position = match place {
         Place::Own(own) => {
             bincode::options().with_fixint_encoding().deserialize(&own.position).ok()
@@ -172,7 +172,7 @@ fn of_another_kind(place: &Place, found: &str) -> SourceError {
 }
 
 /// Whether a refused row is in what was consumed.
-pub(super) fn is_before(refused: &Refused, place: &Place) -> bool {
+pub(crate) fn is_before(refused: &Refused, place: &Place) -> bool {
     match place {
         Place::Text(consumed) => match consumed.tail {
             // The next record begins on this line.
@@ -185,7 +185,7 @@ pub(super) fn is_before(refused: &Refused, place: &Place) -> bool {
 }
 
 /// The range that a block takes up, for the log.
-pub(super) fn range(source: usize, from: u64, to: &Place) -> SourceRange {
+pub(crate) fn range(source: usize, from: u64, to: &Place) -> SourceRange {
     SourceRange { source: source as u32, from, to: to.at(), mark: to.encode() }
 }
 

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::EngineError;
-use super::owner::owner_of;
 use crate::cluster::Met;
+use crate::engine::error::EngineError;
+use crate::engine::ingest::owner::owner_of;
 use crate::log::{self, LogError, LogState, OnceKey, SourceRange};
 use crate::source::Refused;
 use crate::store::{LogProof, Storage};
@@ -17,24 +17,24 @@ use crate::time::EventTime;
 
 /// What is known of the logs, but for their events.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Gathered {
+pub(crate) struct Gathered {
     /// What of the sources is committed.
-    pub(super) ranges: Vec<SourceRange>,
+    pub(crate) ranges: Vec<SourceRange>,
     /// The rows that were refused: in process 0, which reads the source, all of them.
-    pub(super) refused: Vec<Refused>,
+    pub(crate) refused: Vec<Refused>,
     /// Keys of pushes that count once: those that belong to workers of this process, and some others.
-    pub(super) once: Vec<OnceKey>,
+    pub(crate) once: Vec<OnceKey>,
     /// The greatest tick of a committed entry.
-    pub(super) tick_max: Option<u64>,
+    pub(crate) tick_max: Option<u64>,
     /// The greatest floor of a committed entry.
-    pub(super) floor_max: Option<EventTime>,
+    pub(crate) floor_max: Option<EventTime>,
     /// Up to where the commit streams go.
-    pub(super) proofs: Vec<LogProof>,
+    pub(crate) proofs: Vec<LogProof>,
 }
 
 impl Gathered {
     /// What the parts of this process hold; the keys are taken out of `state`.
-    pub(super) fn of(storage: &dyn Storage, state: &mut LogState) -> Result<Gathered, LogError> {
+    pub(crate) fn of(storage: &dyn Storage, state: &mut LogState) -> Result<Gathered, LogError> {
         Ok(Gathered {
             refused: log::refused_rows(storage, state)?,
             once: std::mem::take(&mut state.once),
@@ -46,7 +46,7 @@ impl Gathered {
     }
 
     /// Adds what the others have, and tells them what they need.
-    pub(super) fn exchange(mut self, met: &mut Met) -> Result<Gathered, EngineError> {
+    pub(crate) fn exchange(mut self, met: &mut Met) -> Result<Gathered, EngineError> {
         let threads = met.cluster().threads();
         let peers = met.cluster().peers();
         let heard = met.tell(|process| {

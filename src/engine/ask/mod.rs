@@ -1,0 +1,8 @@
+//! How questions are asked and answered: look-ups, handles, subscriptions.
+
+pub(super) mod asking;
+pub(super) mod handle;
+pub(super) mod mailbox;
+pub(super) mod slot;
+pub(super) mod standing;
+pub(super) mod subscription;

@@ -1,0 +1,14 @@
+//! How events come in: from a source or by pushes, to the workers, into the log and the views.
+
+pub(super) mod batch;
+pub(super) mod feed;
+pub(super) mod floors;
+pub(super) mod live;
+pub(super) mod log_rows;
+pub(super) mod logging;
+pub(super) mod once;
+pub(super) mod owner;
+pub(super) mod pacer;
+pub(super) mod reader;
+pub(super) mod receipt;
+pub(super) mod wakers;

@@ -1,0 +1,6 @@
+//! What is read back when an engine starts: where its source goes on, and what of the log is replayed.
+
+pub(super) mod gather;
+pub(super) mod joining;
+pub(super) mod replay;
+pub(super) mod resume;
