@@ -1,5 +1,4 @@
 //! The replay example gives the same bytes for CSV and for JSON lines of the same rows.
-#![cfg(feature = "json")]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
 #[path = "common/example.rs"]

@@ -18,9 +18,9 @@ impl<T: Abomonation> Plain for T {}
 /// abomonation with these items.
 pub(crate) fn abomonation_of<T: Plain + Clone + PartialEq + Fold + 'static>(
     items: Vec<T>,
-) -> Option<Box<dyn Contender>> {
+) -> Box<dyn Contender> {
     let codec = Abomonated::new(&items);
-    Some(contender("abomonation (unsound)", items, codec))
+    contender("abomonation (unsound)", items, codec)
 }
 
 /// A block is a `Vec` of items and what they own, which reading lends after it has changed the block.

@@ -35,12 +35,12 @@ impl Set {
     {
         let fixint = Bincode::new(fixint(), items);
         let varint = Bincode::new(varint(), items);
-        let mut contenders = vec![
+        let contenders = vec![
             contender("bincode, fixint", items.to_vec(), fixint),
             contender("bincode, varint", items.to_vec(), varint),
             contender("columnar", items.to_vec(), Columns::new()),
+            abomonation_of(items.iter().map(plain).collect()),
         ];
-        contenders.extend(abomonation_of(items.iter().map(plain).collect()));
         Set { title, contenders }
     }
 

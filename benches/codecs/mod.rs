@@ -1,9 +1,5 @@
 //! The codecs that are compared, behind one trait.
 
-#[cfg(feature = "abomonation")]
-mod abomonated;
-#[cfg(not(feature = "abomonation"))]
-#[path = "no_abomonation.rs"]
 mod abomonated;
 mod batch_view;
 mod bincode;

@@ -7,9 +7,7 @@ use std::str::FromStr;
 use clap::Parser;
 use dayfold::aggregate::Decimal;
 use dayfold::engine::EngineError;
-#[cfg(feature = "json")]
-use dayfold::source::Format;
-use dayfold::source::{AmbiguousTime, ColumnNames, CsvOptions, TimeParser};
+use dayfold::source::{AmbiguousTime, ColumnNames, CsvOptions, Format, TimeParser};
 use dayfold::time::{Calendar, parse_duration};
 use dayfold::view::View;
 
@@ -192,9 +190,6 @@ impl Options {
 
     /// Checks what can be checked without the input, and defines the view.
     pub(crate) fn view(&self) -> Result<View, EngineError> {
-        if self.is_json() && cfg!(not(feature = "json")) {
-            return Err(input("JSON lines are read by a build with `--features json`"));
-        }
         if self.accept_lost_log && self.is_stdin() {
             return Err(input(
                 "--accept-lost-log reads everything again, and standard input cannot be: name a FILE",
@@ -304,7 +299,6 @@ impl Options {
         Ok(CsvOptions {
             arrival: self.arrival.clone(),
             fields: fields.collect(),
-            #[cfg(feature = "json")]
             format: if self.is_json() { Format::JsonLines } else { Format::Csv },
             times: self.times()?,
             delimiter: self.delimiter,

@@ -75,7 +75,6 @@ pub enum Format {
     /// and a field that is missing are empty, an array or object is its JSON text. A name is that of a
     /// field; where there is none such, its dots lead into objects (`user.id`). A line that is no JSON, no
     /// object, not UTF-8, or has a field twice in an object that is looked at, is refused with its column.
-    #[cfg(feature = "json")]
     JsonLines,
 }
 
@@ -259,7 +258,6 @@ impl CsvSource {
     }
 
     fn read_header(&mut self) -> Result<(), SourceError> {
-        #[cfg(feature = "json")]
         if self.options.format == Format::JsonLines {
             if self.records.skip_byte_order_mark()? {
                 self.set_columns(Columns::named(&self.options));

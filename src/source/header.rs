@@ -72,7 +72,6 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Those of rows that have just what is asked for: the event time, the arrival, the selected ones.
-    #[cfg(feature = "json")]
     pub(super) fn named(options: &CsvOptions) -> Columns {
         let arrival = options.arrival.as_ref().map(|_| 1);
         let first = 1 + arrival.iter().len();

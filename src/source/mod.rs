@@ -8,7 +8,7 @@
 //! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`TimeParser`]: the times that a cell may hold
 //! - [`Input`]: files, gzip, standard input
-//! - [`Format`]: CSV, or JSON lines with the feature `json`
+//! - [`Format`]: CSV, or JSON lines
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`Source`]: a source of one's own, of records of any kind
 //! - [`RefusedWriter`]: the file of refused rows
@@ -23,7 +23,6 @@ mod error;
 mod follow;
 mod header;
 mod input;
-#[cfg(feature = "json")]
 mod json;
 mod own;
 mod pending;

@@ -18,7 +18,6 @@ use super::content::Content;
 use super::csv::CsvOptions;
 use super::error::SourceError;
 use super::input::Stream;
-#[cfg(feature = "json")]
 use super::json::Fields;
 use super::pending::{Follows, OpenQuote, Partial, Pending, Skipped, Tail};
 use super::scan::{Scanned, Scanner};
@@ -51,7 +50,6 @@ pub(super) struct Records {
     skipped: Option<Skipped>,
     pending: Option<Pending>,
     /// What is asked for, if records are lines of JSON.
-    #[cfg(feature = "json")]
     json: Option<Fields>,
 }
 
@@ -88,7 +86,6 @@ impl Records {
             open_quote: None,
             skipped: None,
             pending: None,
-            #[cfg(feature = "json")]
             json: None,
         }
     }
@@ -98,7 +95,6 @@ impl Records {
         self.scanner = Scanner::new(options.delimiter);
         self.comment = options.comment;
         self.quoted_lines_max = options.quoted_lines_max.max(1);
-        #[cfg(feature = "json")]
         if options.format == super::csv::Format::JsonLines {
             self.json = Some(Fields::new(options));
         }
@@ -252,10 +248,7 @@ impl Records {
     }
 
     fn begin_at_first_byte(&mut self, is_comment: bool) -> Partial {
-        #[cfg(feature = "json")]
         let is_json = self.json.is_some();
-        #[cfg(not(feature = "json"))]
-        let is_json = false;
         self.scanner.begin(is_comment || is_json);
         Partial { is_comment, ..Partial::default() }
     }
@@ -484,16 +477,10 @@ impl Records {
         (self.scanner.fields, refusal)
     }
 
-    #[cfg(feature = "json")]
     fn fields_of_json(&mut self, raw: usize) -> Option<(usize, Option<String>)> {
         let fields = self.json.as_ref()?;
         let Scanner { text, ends, .. } = &mut self.scanner;
         Some((fields.count(), fields.find(&self.content.unread()[..raw], text, ends).err()))
-    }
-
-    #[cfg(not(feature = "json"))]
-    fn fields_of_json(&mut self, _raw: usize) -> Option<(usize, Option<String>)> {
-        None
     }
 
     /// The record that the file ended with, when it was read before, has grown.

@@ -43,6 +43,7 @@
 mod backup;
 mod disk;
 mod error;
+#[cfg(any(test, feature = "testing"))]
 mod faulty;
 mod folder;
 mod inspect;
@@ -76,6 +77,7 @@ use crate::time::{Day, DayRange};
 pub use backup::{BackupError, BackupReport, backup};
 pub use disk::Disk;
 pub use error::{Effect, StoreError};
+#[cfg(any(test, feature = "testing"))]
 pub use faulty::{Failure, Faulty, Operation};
 pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
 pub(crate) use live::SealedFile;

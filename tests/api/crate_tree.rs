@@ -141,12 +141,13 @@ pub(crate) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// The feature that an item needs, and no other condition.
+/// The feature that an item needs: outside tests, if it is there in tests as well. No other condition.
 pub(crate) fn feature(attributes: &[Attribute]) -> Option<String> {
     let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let text = |attribute: &Attribute| attribute.meta.require_list().unwrap().tokens.to_string();
     let features = conditions.filter_map(|attribute| {
-        text(attribute).strip_prefix("feature = ").map(|name| name.trim_matches('"').to_owned())
+        let text = text(attribute).replace("any (test , ", "").replace(')', "");
+        text.strip_prefix("feature = ").map(|name| name.trim_matches('"').to_owned())
     });
     features.reduce(|_, last| last)
 }

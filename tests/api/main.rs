@@ -75,7 +75,7 @@ fn enums_traits_and_features() {
     check(
         "pub enum E { A, #[cfg(feature = \"x\")] B { x: u8 }, C(u8, u8) }
          #[cfg(feature = \"x\")] pub mod m { pub trait T: Send { type P; const N: u8 = 1; fn f(&self); fn g() {} } }
-         #[cfg(test)] pub mod tests { pub fn f() {} } #[doc(hidden)] pub fn hidden() {}
+         #[cfg(test)] pub mod tests { pub fn f() {} } #[cfg(any(test, feature = \"y\"))] pub struct S; #[doc(hidden)] pub fn hidden() {}
          pub const X: u8 = 1; pub type Y = u8; pub use serde::Serialize; pub use made::Made;
          mod made { macro_rules! make { () => { pub struct Made; } } make!(); }",
         &[
@@ -85,6 +85,7 @@ fn enums_traits_and_features() {
             "enum c::E::B { x: u8 } [x]",
             "enum c::E::C(u8, u8)",
             "mod c::m [x]",
+            "struct c::S [y]",
             "trait c::m::T: Send [x]",
             "trait c::m::T::const N: u8 [x]",
             "trait c::m::T::fn f(&self) [x]",

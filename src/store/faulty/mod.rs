@@ -1,5 +1,7 @@
 //! A storage that fails on demand, for tests: of this crate, and of programs that embed it.
 //!
+//! It needs the feature `testing`, which is not stable: it may change in any release.
+//!
 //! What a program sees and what would survive are kept apart: of files (durable after a sync) and of names
 //! (durable after a sync of their folder). A test lets a program run once and counts the operations that
 //! change something; then it stops the machine, or fails an operation, at each of them in turn, and looks
