@@ -1,17 +1,15 @@
 //! Processes that do not fit each other: told what differs, on both sides, before anything is written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "common/example.rs"]
+mod example;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// The example, as people run it. `cargo test` builds it beside the tests.
-fn replay() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let profile = this.parent().and_then(Path::parent).unwrap();
-    profile.join("examples").join("replay")
-}
+use example::program;
 
 /// A folder with a file to read and a list of hosts.
 struct Place {
@@ -52,7 +50,7 @@ impl Place {
     }
 
     fn spawn(&self, args: &str) -> Child {
-        let mut command = Command::new(replay());
+        let mut command = Command::new(program("replay"));
         command.args("in.csv --time t --key k".split(' ')).args(args.split(' '));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

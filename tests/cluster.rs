@@ -2,18 +2,16 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "common/example.rs"]
+mod example;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The example, as people run it. `cargo test` builds it beside the tests.
-fn replay() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let profile = this.parent().and_then(Path::parent).unwrap();
-    profile.join("examples").join("replay")
-}
+use example::program;
 
 /// Processes of a group, which end with the test.
 struct Group {
@@ -63,7 +61,7 @@ impl Group {
     }
 
     fn spawn(&self, process: usize, hosts: &Path) -> Child {
-        let mut command = Command::new(replay());
+        let mut command = Command::new(program("replay"));
         command.args(["-", "--time", "t", "--key", "k", "--data", "data", "--out", "out.csv"]);
         command
             .args(["-n", &self.processes.to_string(), "-p", &process.to_string(), "-h"])

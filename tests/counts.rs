@@ -1,17 +1,15 @@
 //! Other numbers of workers and processes over one folder, from run to run, while the file grows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "common/example.rs"]
+mod example;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The example, as people run it. `cargo test` builds it beside the tests.
-fn replay() -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let profile = this.parent().and_then(Path::parent).unwrap();
-    profile.join("examples").join("replay")
-}
+use example::program;
 
 /// Runs so many processes with so many workers each over the file; what the first one writes.
 fn run(folder: &Path, processes: usize, workers: usize, more: &str) -> String {
@@ -26,7 +24,7 @@ fn run(folder: &Path, processes: usize, workers: usize, more: &str) -> String {
             "in.csv --time t --key k --value v --distinct d {more} -h hosts \
              -n {processes} -p {process} -w {workers}"
         );
-        let mut command = Command::new(replay());
+        let mut command = Command::new(program("replay"));
         command.args(args.split_whitespace()).current_dir(folder).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };

@@ -2,6 +2,9 @@
 //! in New York time and in UTC, for several numbers of workers and processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "common/example.rs"]
+mod example;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -170,14 +173,9 @@ fn a_folder_answers_the_same_whoever_opens_it() {
     check(Some(folder.path()), 1, false);
 }
 
-/// The example, as people run it. `cargo test` builds it beside the tests.
-fn example() -> Command {
-    let this = std::env::current_exe().unwrap();
-    let profile = this.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join(format!("flights{}", std::env::consts::EXE_SUFFIX));
-    let is_there = path.is_file();
-    assert!(is_there, "no {}: `cargo build --example flights` makes it", path.display());
-    let mut command = Command::new(path);
+/// The example, as people run it.
+fn flights() -> Command {
+    let mut command = Command::new(example::program("flights"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }
@@ -218,7 +216,7 @@ fn succeeded(output: Output) -> String {
 /// Standard output and the file of `--out`.
 fn run(folder: &Path, arguments: &[&str]) -> (String, String) {
     let out = folder.join("out.csv");
-    let mut command = example();
+    let mut command = flights();
     command.arg("--data").arg(folder.join("data")).arg("--out").arg(&out).args(arguments);
     let stdout = succeeded(Killed::spawn(&mut command).output());
     (stdout, std::fs::read_to_string(out).unwrap())
@@ -309,7 +307,7 @@ fn processes(count: usize, workers: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
     let hosts = host_file(folder.path(), count);
     let start = |process: usize| {
-        let mut command = example();
+        let mut command = flights();
         let numbers = [("-w", workers), ("-n", count), ("-p", process)];
         for (name, number) in numbers {
             command.args([name, &number.to_string()]);
@@ -344,7 +342,7 @@ fn host_file(folder: &Path, processes: usize) -> PathBuf {
 fn an_interrupt_ends_it_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut command = example();
+    let mut command = flights();
     command.arg("--data").arg(&data).args(["-w", "2"]);
     let child = Killed::spawn(&mut command);
     let days = data.join("part-0/views/by-carrier");

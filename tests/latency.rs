@@ -2,18 +2,17 @@
 //! decide nothing here.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "common/example.rs"]
+mod example;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use dayfold_latency::Report;
 
-/// The example is built before the tests of the package are run.
-fn program(place: &Path, args: &str) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let program = test.parent().and_then(Path::parent).unwrap().join("examples/latency");
-    assert!(program.exists(), "{} is not built: cargo build --example latency", program.display());
-    let mut command = Command::new(program);
+fn latency(place: &Path, args: &str) -> Command {
+    let mut command = Command::new(example::program("latency"));
     command.args(args.split_whitespace()).current_dir(place).env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -43,7 +42,7 @@ fn everything_that_is_due_is_counted() {
     let place = tempfile::tempdir().unwrap();
     let run = "--rate 5000 --seconds 2 --day-seconds 1 --keys 500 --late 0.1 --queries 100 --log 10ms \
                --maintain 1 --out run";
-    let table = ends(&program(place.path(), run).output().unwrap(), 0, "");
+    let table = ends(&latency(place.path(), run).output().unwrap(), 0, "");
     let run = report(place.path().join("run"));
     assert_eq!((run.pace().scheduled, run.pace().unseen), (10_000, 0));
     for (quantity, expect) in
@@ -70,7 +69,7 @@ fn everything_that_is_due_is_counted() {
 
     // A second run, beside the first.
     let second = "--rate 1000 --seconds 1 --day-seconds 1 --keys 10 --against run --out second";
-    let table = ends(&program(place.path(), second).output().unwrap(), 0, "");
+    let table = ends(&latency(place.path(), second).output().unwrap(), 0, "");
     assert!(table.contains("rate: 1000 against 5000"), "{table}");
     assert!(place.path().join("second/against.txt").exists());
     assert_eq!(counted(&report(place.path().join("second")), "freshness"), 1_000);
@@ -89,7 +88,7 @@ fn two_processes_make_one_report() {
             "--rate 4001 --seconds 1 --day-seconds 1 --keys 100 --queries 50 --log 10ms --out run \
              -n 2 -p {process} -h hosts"
         );
-        program(place.path(), &args).spawn().unwrap()
+        latency(place.path(), &args).spawn().unwrap()
     };
     let outputs = [start(0), start(1)].map(|child| child.wait_with_output().unwrap());
     let [table, silence] = outputs.map(|output| ends(&output, 0, ""));
@@ -107,7 +106,7 @@ fn a_sweep_leaves_its_steps() {
     let place = tempfile::tempdir().unwrap();
     // A bound that nothing meets, so that a few steps are all.
     let args = "--rate 8 --seconds 1 --keys 10 --sweep --bound 1us --out run";
-    let table = ends(&program(place.path(), args).output().unwrap(), 0, "8 events a second");
+    let table = ends(&latency(place.path(), args).output().unwrap(), 0, "8 events a second");
     assert!(table.contains("at no rate that was tried"), "{table}");
     for name in ["sweep.txt", "sweep.csv", "sweep.svg", "rate-8/report.txt", "rate-1/report.bin"] {
         assert!(place.path().join("run").join(name).exists(), "{name}");
@@ -127,12 +126,12 @@ fn arguments() {
         ("--rate 10 --against nowhere", "nowhere/report.bin"),
     ];
     for (args, says) in refused {
-        let out = ends(&program(place.path(), args).output().unwrap(), 2, says);
+        let out = ends(&latency(place.path(), args).output().unwrap(), 2, says);
         assert!(out.is_empty(), "{args}: {out}");
     }
     // A folder with data is not touched.
     std::fs::create_dir_all(place.path().join("mine/part-0")).unwrap();
     let args = "--rate 10 --seconds 1 --data mine";
-    ends(&program(place.path(), args).output().unwrap(), 2, "is there already");
+    ends(&latency(place.path(), args).output().unwrap(), 2, "is there already");
     assert!(place.path().join("mine/part-0").exists());
 }

@@ -1,14 +1,45 @@
 //! The examples as processes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-/// An example, built before the tests of the package are run.
+/// The program of an example, as the sources of this moment make it.
+///
+/// `cargo test --test X` does not build examples, so what lies in the target folder may be old, or built with other
+/// features. Therefore a process asks Cargo once for each example that it runs. When nothing has changed, Cargo says
+/// in a fraction of a second where the program is.
 pub(crate) fn program(example: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let name = format!("{example}{}", std::env::consts::EXE_SUFFIX);
-    let program = profile.join("examples").join(name);
-    let is_built = program.is_file();
-    assert!(is_built, "no {}: `cargo build --example {example}` makes it", program.display());
-    program
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(example.to_owned()).or_insert_with(|| build(example)).clone()
+}
+
+fn build(example: &str) -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "--locked", "--message-format", "json-render-diagnostics"]);
+    cargo.args(["--example", example, "--profile", profile()]);
+    cargo.arg("--target-dir").arg(target());
+    if cfg!(feature = "http") {
+        cargo.args(["--features", "http"]);
+    }
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "cargo did not build the example {example}");
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let message = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let is_it = |message: &serde_json::Value| message["target"]["name"] == example;
+    let message = messages.lines().map(message).find(is_it).unwrap();
+    PathBuf::from(message["executable"].as_str().unwrap())
+}
+
+/// The folder of all that Cargo builds.
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// The profile that this test is built with, so that its builds of the libraries are used again.
+fn profile() -> &'static str {
+    if cfg!(debug_assertions) { "dev" } else { "release" }
 }

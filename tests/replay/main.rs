@@ -1,6 +1,8 @@
 //! The replay example as its users see it: a process with arguments, files and an exit code.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
+#[path = "../common/example.rs"]
+mod example;
 mod flights;
 mod limits;
 mod oracle;
@@ -11,13 +13,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// The example is built before the tests of the package are run.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let program = test.parent().and_then(Path::parent).unwrap().join("examples/replay");
-    assert!(program.exists(), "{} is not built: cargo build --example replay", program.display());
-    program
-}
+use example::program;
 
 /// A folder of its own to run in.
 struct Place(tempfile::TempDir);
@@ -49,7 +45,7 @@ impl Place {
     }
 
     fn start(&self, args: &[&str]) -> Child {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("replay"));
         command.args(args).current_dir(self.0.path()).env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
