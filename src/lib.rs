@@ -67,9 +67,9 @@
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files, JSON lines, and records of your own source
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
-//! - `http`, with the feature of that name: views over HTTP, and a dashboard
 //! - [`cluster`]: workers and processes, and how they find each other
 //!
+//! The crate `dayfold-http` serves views over HTTP, with a dashboard.
 //! The crate `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
@@ -81,8 +81,6 @@ pub mod cluster;
 mod collection;
 mod dataflow;
 pub mod engine;
-#[cfg(feature = "http")]
-pub mod http;
 pub mod import;
 pub mod key;
 pub mod log;

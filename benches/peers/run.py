@@ -41,7 +41,7 @@ def main():
     options.add_argument("--runs", type=int, default=5, help="runs of each, of which the median is shown")
     options = options.parse_args()
     runs, years = (1, 1) if options.short else (options.runs, 10)
-    cargo = ["cargo", "build", "--release", "--locked", "--features", "http"]
+    cargo = ["cargo", "build", "--release", "--locked"]
     subprocess.run([*cargo, "--example", "replay", "--example", "dashboard"], cwd=ROOT, check=True)
     python = environment()
     with tempfile.TemporaryDirectory() as place:

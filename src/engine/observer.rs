@@ -85,6 +85,17 @@ pub enum EngineState {
     Stopped,
 }
 
+impl std::fmt::Display for EngineState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            EngineState::Recovering => "recovering",
+            EngineState::Running => "running",
+            EngineState::Ended => "ended",
+            EngineState::Stopped => "stopped",
+        })
+    }
+}
+
 /// A look at a running engine, from any thread; it does not keep it from being finished.
 #[derive(Clone)]
 pub struct Observer {

@@ -107,7 +107,8 @@ pub struct Parts<A: Aggregate> {
 }
 
 impl<A: Aggregate> Parts<A> {
-    pub(crate) fn empty() -> Self {
+    /// No part at all.
+    pub fn empty() -> Self {
         Parts { batch: None, speed: None, amendments: None }
     }
 
@@ -138,7 +139,7 @@ impl<A: Aggregate> Parts<A> {
     }
 
     /// Combines each part with the other's.
-    pub(crate) fn combine(&mut self, other: &Parts<A>) {
+    pub fn combine(&mut self, other: &Parts<A>) {
         let pairs = [
             (&mut self.batch, &other.batch),
             (&mut self.speed, &other.speed),

@@ -16,7 +16,11 @@ use crate_tree::Crate;
 const LISTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.txt");
 
 /// The libraries of the workspace: their sources, and their names.
-const CRATES: &[(&str, &str)] = &[("src", "dayfold"), ("crates/latency/src", "dayfold_latency")];
+const CRATES: &[(&str, &str)] = &[
+    ("src", "dayfold"),
+    ("crates/http/src", "dayfold_http"),
+    ("crates/latency/src", "dayfold_latency"),
+];
 
 #[test]
 fn the_public_api_is_what_is_listed() {

@@ -78,22 +78,20 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         Answer { id: self.id, ..Arc::unwrap_or_clone(taken) }
     }
 
-    /// The answers as all with the same query share them: nobody has a copy.
-    #[cfg(feature = "http")]
-    pub(crate) fn shared(self) -> Shared<K, A> {
+    /// The answers as all subscriptions with the same query share them: nobody has a copy. Each comes with a
+    /// number that grows, which is the same for all of them.
+    pub fn shared(self) -> Shared<K, A> {
         Shared(self)
     }
 }
 
-/// The answers of a subscription, shared.
-#[cfg(feature = "http")]
-pub(crate) struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
+/// The answers of a subscription, shared: what [`Subscription::shared`] gives.
+pub struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
 
-#[cfg(feature = "http")]
 impl<K: Key, A: Aggregate> Stream for Shared<K, A> {
-    type Item = Delivered<K, A>;
+    type Item = (u64, Arc<Answer<K, A>>);
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Delivered<K, A>>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.taker.poll_take(context).map(Result::ok)
     }
 }

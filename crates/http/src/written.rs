@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 /// The latest text of one question, which all who ask the same share.
 #[derive(Default)]
-pub(super) struct Latest(Mutex<Option<Arc<Written>>>);
+pub(crate) struct Latest(Mutex<Option<Arc<Written>>>);
 
 /// An answer as text.
 struct Written {
@@ -21,7 +21,7 @@ struct Written {
 impl Latest {
     /// The text of the answer of this version, or of a later one if there is one: `write` is asked for it if
     /// nobody has been before.
-    pub(super) async fn text(
+    pub(crate) async fn text(
         &self,
         version: u64,
         write: impl Future<Output = Option<Bytes>>,
@@ -44,7 +44,7 @@ impl Latest {
 }
 
 /// The latest texts of all questions that somebody listens to.
-pub(super) struct Texts<Q>(Mutex<HashMap<Q, Weak<Latest>>>);
+pub(crate) struct Texts<Q>(Mutex<HashMap<Q, Weak<Latest>>>);
 
 impl<Q> Default for Texts<Q> {
     fn default() -> Self {
@@ -54,7 +54,7 @@ impl<Q> Default for Texts<Q> {
 
 impl<Q: Eq + Hash> Texts<Q> {
     /// That of a question, to be held by whoever listens.
-    pub(super) fn of(&self, question: Q) -> Arc<Latest> {
+    pub(crate) fn of(&self, question: Q) -> Arc<Latest> {
         let mut texts = lock(&self.0);
         // There are no more than there are subscribers.
         texts.retain(|_, latest| latest.strong_count() > 0);

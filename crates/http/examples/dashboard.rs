@@ -1,8 +1,9 @@
 //! The main job: a year of flights from New York's airports, played back at a day per second, on a page.
 //!
-//!     cargo run --release --example dashboard --features http
-//!     cargo run --release --example dashboard --features http -- --pace 10 --data /tmp/flights
+//!     cargo run --release --example dashboard
+//!     cargo run --release --example dashboard -- --pace 10 --data /tmp/flights
 
+#[path = "../../../examples/common/mod.rs"]
 mod common;
 #[path = "dashboard/flight.rs"]
 mod flight;
@@ -16,13 +17,13 @@ use clap::Parser;
 use common::{Workers, failed, input, say};
 use dayfold::Engine;
 use dayfold::engine::{EngineError, LiveOptions, Pusher, Running, ViewHandle};
-use dayfold::http::{Server, Serving};
 use dayfold::key::Key;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::time::DayRange;
 use dayfold::view::View;
+use dayfold_http::{Server, Serving};
 use flight::{COLUMNS, Flight, MEASURES, Stats, measures, stats};
 
 /// Ports that are tried, from this one on.
@@ -35,8 +36,8 @@ const DAY: f64 = 86_400_000.0;
 #[command(about = "Plays a year of flights back and shows it on a page", disable_help_flag = true)]
 #[command(
     after_help = "Two processes, each in a terminal of its own; the first one serves the page:
-  cargo run --release --example dashboard --features http -- --data two-processes -n 2 -p 0
-  cargo run --release --example dashboard --features http -- --data two-processes -n 2 -p 1"
+  cargo run --release --example dashboard -- --data two-processes -n 2 -p 0
+  cargo run --release --example dashboard -- --data two-processes -n 2 -p 1"
 )]
 struct Options {
     /// Prints this help.

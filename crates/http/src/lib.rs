@@ -8,7 +8,7 @@
 //! ```
 //! use dayfold::aggregate::Count;
 //! use dayfold::engine::{LiveOptions, Measures};
-//! use dayfold::http::Server;
+//! use dayfold_http::Server;
 //! use dayfold::time::EventTime;
 //! use dayfold::view::View;
 //! use dayfold::{Cluster, Engine};
@@ -65,8 +65,8 @@ use std::time::Duration;
 pub use keys::{KeyTextError, TextColumn, TextKey};
 pub use serving::{ServeError, Serving};
 
-use crate::aggregate::Aggregate;
-use crate::engine::{Observer, Pusher, ViewHandle};
+use dayfold::aggregate::Aggregate;
+use dayfold::engine::{Observer, Pusher, ViewHandle};
 use events::{Sink, TypedSink};
 use places::Threads;
 use routes::App;

@@ -11,15 +11,15 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::body::{Received, receive};
-use super::error::ApiError;
-use super::guard::{check_may_push, check_token};
-use super::places::Threads;
-use super::routes::{self, Shared};
-use crate::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
+use crate::body::{Received, receive};
+use crate::error::ApiError;
+use crate::guard::{check_may_push, check_token};
+use crate::places::Threads;
+use crate::routes::{self, Shared};
+use dayfold::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
-pub(super) trait Sink: Send + Sync {
+pub(crate) trait Sink: Send + Sync {
     /// Makes events of their JSON forms and pushes all of them, or none. With a key, they count once however
     /// often they come with it.
     ///
@@ -36,7 +36,7 @@ pub(super) trait Sink: Send + Sync {
 }
 
 /// What became of a request.
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     events: u64,
     durable: bool,
     /// Its events were in before.
@@ -44,9 +44,9 @@ pub(super) struct Accepted {
 }
 
 /// Events on their way.
-pub(super) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
+pub(crate) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 
-pub(super) struct TypedSink<E, F> {
+pub(crate) struct TypedSink<E, F> {
     pusher: Pusher<E>,
     of_json: F,
     threads: Arc<Threads>,
@@ -57,7 +57,7 @@ where
     E: Send + 'static,
     F: Fn(&Value) -> Result<E, String>,
 {
-    pub(super) fn new(pusher: Pusher<E>, of_json: F, threads: Arc<Threads>) -> TypedSink<E, F> {
+    pub(crate) fn new(pusher: Pusher<E>, of_json: F, threads: Arc<Threads>) -> TypedSink<E, F> {
         TypedSink { pusher, of_json, threads }
     }
 
@@ -168,7 +168,7 @@ fn once_error<E>(error: &OnceError<E>, lines: &[usize]) -> ApiError {
         }
         OnceError::Full { .. } => ApiError::unavailable("busy", message),
         OnceError::Stopped { .. } => ApiError::unavailable("stopped", message),
-        OnceError::Unknown { .. } => ApiError::unavailable("not_known", message),
+        _ => ApiError::unavailable("not_known", message),
     }
 }
 
@@ -178,7 +178,7 @@ fn bad_line(line: usize, reason: &str) -> ApiError {
 }
 
 /// `POST /api/events`.
-pub(super) async fn post(
+pub(crate) async fn post(
     State(app): Shared,
     headers: HeaderMap,
     request: Request,

@@ -1,6 +1,6 @@
 //! Keys as text, as they stand in a URL.
 
-use crate::key::{Key, KeyRange, encode_unterminated};
+use dayfold::key::{Key, KeyRange, encode_unterminated};
 
 /// A text that is no value of a column of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,7 +179,7 @@ tuple_key!(4: A.0, B.1, C.2, D.3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::encoded;
+    use dayfold::key::encoded;
 
     fn texts(parts: &[&str]) -> Vec<String> {
         parts.iter().map(|part| (*part).to_owned()).collect()

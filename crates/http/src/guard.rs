@@ -8,15 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
-use super::parameters::Parameters;
-use super::routes::App;
+use crate::error::ApiError;
+use crate::parameters::Parameters;
+use crate::routes::App;
 
 /// What a page of this server may load: only from here.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match check(&app, &request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
@@ -77,7 +77,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 }
 
 /// A host without its port.
-pub(super) fn host_name(host: &str) -> String {
+pub(crate) fn host_name(host: &str) -> String {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         None => host.split(':').next().unwrap_or(""),
@@ -96,7 +96,7 @@ fn is_own(name: &str, loopback_only: bool) -> bool {
 ///
 /// # Errors
 /// 403 if nobody may push.
-pub(super) fn check_may_push(app: &App) -> Result<(), ApiError> {
+pub(crate) fn check_may_push(app: &App) -> Result<(), ApiError> {
     if app.may_push() {
         return Ok(());
     }
@@ -109,7 +109,7 @@ pub(super) fn check_may_push(app: &App) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 401 if not.
-pub(super) fn check_token(token: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn check_token(token: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(token) = token else { return Ok(()) };
     let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let shown = shown.and_then(|shown| shown.strip_prefix(b"Bearer ")).unwrap_or(b"");

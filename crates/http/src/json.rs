@@ -1,9 +1,9 @@
 //! Answers as JSON text. They are written as they are found: no tree is built of them.
 
-use crate::aggregate::{Aggregate, Decimal};
-use crate::moment::Moment;
-use crate::serve::{Certificate, MeasureFn, Parts};
-use crate::time::{Day, EventTime};
+use dayfold::Moment;
+use dayfold::aggregate::{Aggregate, Decimal};
+use dayfold::serve::{Certificate, MeasureFn, Parts};
+use dayfold::time::{Day, EventTime};
 
 /// Integers beyond ±2⁵³ are strings, since a reader may keep numbers as doubles.
 const EXACT: u64 = 1 << 53;
@@ -12,37 +12,37 @@ const UNITS_PER_ONE: i128 = 1_000_000_000;
 
 /// JSON text in the making.
 #[derive(Default)]
-pub(super) struct Text(Vec<u8>);
+pub(crate) struct Text(Vec<u8>);
 
 impl Text {
-    pub(super) fn raw(&mut self, text: &str) -> &mut Text {
+    pub(crate) fn raw(&mut self, text: &str) -> &mut Text {
         self.0.extend_from_slice(text.as_bytes());
         self
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    pub(super) fn string(&mut self, text: &str) -> &mut Text {
+    pub(crate) fn string(&mut self, text: &str) -> &mut Text {
         serde_json::to_writer(&mut self.0, text).expect("a text is written into memory");
         self
     }
 
-    pub(super) fn day(&mut self, day: Option<Day>) -> &mut Text {
+    pub(crate) fn day(&mut self, day: Option<Day>) -> &mut Text {
         match day {
             Some(day) => self.raw("\"").raw(&day.to_string()).raw("\""),
             None => self.raw("null"),
         }
     }
 
-    pub(super) fn integer(&mut self, number: u64) -> &mut Text {
+    pub(crate) fn integer(&mut self, number: u64) -> &mut Text {
         let text = number.to_string();
         if number <= EXACT { self.raw(&text) } else { self.raw("\"").raw(&text).raw("\"") }
     }
 
     /// Values separated by commas, in brackets.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
         mut write: impl FnMut(&mut Text, T),
@@ -57,7 +57,7 @@ impl Text {
         self.raw("]")
     }
 
-    pub(super) fn strings(&mut self, texts: &[String]) -> &mut Text {
+    pub(crate) fn strings(&mut self, texts: &[String]) -> &mut Text {
         self.list(texts, |text, one| {
             text.string(one);
         })
@@ -89,7 +89,7 @@ impl Text {
     }
 
     /// The value and its parts, as fields.
-    pub(super) fn parts<'a, A: Aggregate, M>(
+    pub(crate) fn parts<'a, A: Aggregate, M>(
         &mut self,
         parts: Option<&Parts<A>>,
         measures: impl Fn() -> M,
@@ -106,7 +106,7 @@ impl Text {
     }
 
     /// What an answer is exact as of, as fields.
-    pub(super) fn certificate(&mut self, certificate: &Certificate) {
+    pub(crate) fn certificate(&mut self, certificate: &Certificate) {
         let Moment { floor, tick } = certificate.as_of;
         self.raw("\"as_of\":{\"floor\":").moment(known(floor)).raw(",\"tick\":").integer(tick);
         self.raw("},\"late\":").integer(certificate.late);
@@ -123,12 +123,12 @@ impl Text {
 }
 
 /// A floor or a watermark that is a time: before all events and after all events there is none.
-pub(super) fn known(time: EventTime) -> Option<EventTime> {
+pub(crate) fn known(time: EventTime) -> Option<EventTime> {
     (time > EventTime::MIN + 1 && time < EventTime::MAX).then_some(time)
 }
 
 /// RFC 3339 in UTC, with milliseconds; `None` beyond the years that it can write.
-pub(super) fn written(time: EventTime) -> Option<String> {
+pub(crate) fn written(time: EventTime) -> Option<String> {
     let timestamp = jiff::Timestamp::from_millisecond(time).ok()?;
     Some(format!("{timestamp:.3}"))
 }

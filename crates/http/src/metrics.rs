@@ -10,17 +10,17 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 
-use super::json::known;
-use super::routes::{App, Shared};
-use super::status::memory;
-use crate::engine::Observer;
+use crate::json::known;
+use crate::routes::{App, Shared};
+use crate::status::memory;
+use dayfold::engine::Observer;
 
 /// Upper bounds of the buckets of latencies, in microseconds.
 const BOUNDS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000, 10_000_000];
 
 /// What the server counts itself.
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     /// Microseconds from asking the engine to its answer.
     queries: Mutex<Histogram<u64>>,
     /// Responses by the first digit of their status.
@@ -31,7 +31,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Metrics {
+    pub(crate) fn new() -> Metrics {
         let queries = Histogram::new_with_bounds(1, 3_600_000_000, 3);
         let queries = Mutex::new(queries.expect("three digits up to an hour are valid bounds"));
         Metrics {
@@ -42,24 +42,24 @@ impl Metrics {
         }
     }
 
-    pub(super) fn asked(&self, took: Duration) {
+    pub(crate) fn asked(&self, took: Duration) {
         self.queries().saturating_record(took.as_micros() as u64);
     }
 
-    pub(super) fn queries(&self) -> MutexGuard<'_, Histogram<u64>> {
+    pub(crate) fn queries(&self) -> MutexGuard<'_, Histogram<u64>> {
         self.queries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn responded(&self, status: StatusCode) {
+    pub(crate) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).min(5);
         self.responses[class].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn delivered(&self) {
+    pub(crate) fn delivered(&self) {
         self.delivered.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn accepted(&self, events: usize) {
+    pub(crate) fn accepted(&self, events: usize) {
         self.accepted.fetch_add(events as u64, Ordering::Relaxed);
     }
 }
@@ -104,7 +104,7 @@ fn label(text: &str) -> String {
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(app): Shared) -> Response {
+pub(crate) async fn metrics(State(app): Shared) -> Response {
     let mut text = Text::default();
     of_server(&app, &mut text);
     if let Some(observer) = &app.observer {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// A refusal: a status, a code for programs, a sentence for people.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -15,7 +15,7 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    pub(super) fn new(
+    pub(crate) fn new(
         status: StatusCode,
         code: &'static str,
         message: impl Into<String>,
@@ -24,13 +24,13 @@ impl ApiError {
     }
 
     /// 400: a parameter is missing, unknown, or not what was expected.
-    pub(super) fn parameter(name: &str, message: impl Into<String>) -> ApiError {
+    pub(crate) fn parameter(name: &str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "bad_parameter", message)
             .with("parameter", json!(name))
     }
 
     /// 404, with what there is.
-    pub(super) fn missing<'a>(
+    pub(crate) fn missing<'a>(
         code: &'static str,
         message: impl Into<String>,
         available: impl IntoIterator<Item = &'a str>,
@@ -39,23 +39,23 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, code, message).with("available", json!(available))
     }
 
-    pub(super) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
+    pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
 
     /// 429.
-    pub(super) fn too_many_subscribers(message: String) -> ApiError {
+    pub(crate) fn too_many_subscribers(message: String) -> ApiError {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_subscribers", message)
     }
 
     /// 500: a function of the program that the server is in has panicked.
-    pub(super) fn panicked() -> ApiError {
+    pub(crate) fn panicked() -> ApiError {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         ApiError::new(status, "panicked", "the request could not be answered")
     }
 
     /// The same error with one more field.
-    pub(super) fn with(mut self, name: &'static str, value: Value) -> ApiError {
+    pub(crate) fn with(mut self, name: &'static str, value: Value) -> ApiError {
         self.more = Some((name, value));
         self
     }

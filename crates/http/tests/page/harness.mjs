@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
 const DASHBOARD = process.env.DASHBOARD ?? join(ROOT, "target/release/examples/dashboard");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
@@ -100,7 +100,7 @@ export async function open(browser, at, { width = 1280, height = 900, dark = fal
       const name = new URL(route.request().url()).pathname.replace("/assets/", "").replace(/^\/$/, "index.html");
       try {
         const response = await route.fetch();
-        await route.fulfill({ response, body: readFileSync(join(ROOT, "src/http/page", name)) });
+        await route.fulfill({ response, body: readFileSync(join(ROOT, "crates/http/src/page", name)) });
       } catch { await route.abort(); }
     });
   }

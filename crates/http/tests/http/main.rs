@@ -1,8 +1,9 @@
 //! The HTTP API, end to end, with an ordinary client; and by hand for what no client sends.
-#![cfg(feature = "http")]
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod limits;
+mod once;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +13,10 @@ use std::time::Duration;
 
 use dayfold::aggregate::{Count, Decimal, Mean, Sum};
 use dayfold::engine::{EngineState, LiveOptions, Measures, Pusher, Running};
-use dayfold::http::{Limits, Server, Serving};
 use dayfold::time::{Day, EventTime};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
+use dayfold_http::{Limits, Server, Serving};
 use serde_json::{Value, json};
 
 type Sale = (EventTime, String, u32, i64);
@@ -217,8 +218,15 @@ fn regression_c13_an_engine_that_has_failed_is_not_ready_and_says_why() {
     let message = error["message"].as_str().unwrap();
     assert!(message.starts_with("the engine has stopped: ") && message.ends_with("no such shop"));
     let sale = format!(r#"{{"time": {MAY}, "shop": "a", "till": 1, "cents": 1}}"#);
-    let (status, body) = served.post("application/json", &[], &sale);
-    assert_eq!((status, body["error"]["code"].as_str()), (503, Some("stopped")), "{body}");
+    // The other worker may still take it while the engine stops: then nobody knows what became of it.
+    loop {
+        let (status, body) = served.post("application/json", &[], &sale);
+        match (status, body["error"]["code"].as_str()) {
+            (503, Some("stopped")) => break,
+            (503, Some("not_known")) => {}
+            other => panic!("{other:?}: {body}"),
+        }
+    }
     assert!(served.running.wait_sealed(Duration::ZERO).is_err());
     assert!(served.running.finish().is_err());
 }

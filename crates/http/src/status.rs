@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::json::{known, written};
-use super::routes::{self, App, Shared};
-use crate::engine::{EngineState, Observer};
-use crate::time::{EventTime, zone_data_release};
+use crate::error::ApiError;
+use crate::json::{known, written};
+use crate::routes::{self, App, Shared};
+use dayfold::engine::{EngineState, Observer};
+use dayfold::time::{EventTime, zone_data_release};
 
 /// `GET /api/status`.
-pub(super) async fn status(State(app): Shared) -> Response {
+pub(crate) async fn status(State(app): Shared) -> Response {
     let mut status = of_server(&app);
     if let Some(observer) = &app.observer {
         of_engine(observer, &mut status);
@@ -23,9 +23,8 @@ pub(super) async fn status(State(app): Shared) -> Response {
 }
 
 /// `GET /readyz`.
-pub(super) async fn ready(State(app): Shared) -> Response {
+pub(crate) async fn ready(State(app): Shared) -> Response {
     match app.observer.as_ref().map(Observer::state) {
-        None | Some(EngineState::Running | EngineState::Ended) => "ready\n".into_response(),
         Some(EngineState::Recovering) => {
             let message = "what was before the program started is not all in yet";
             ApiError::unavailable("recovering", message).into_response()
@@ -36,6 +35,7 @@ pub(super) async fn ready(State(app): Shared) -> Response {
             ApiError::unavailable("stopped", format!("the engine has stopped{reason}"))
                 .into_response()
         }
+        None | Some(_) => "ready\n".into_response(),
     }
 }
 
@@ -64,12 +64,7 @@ fn of_server(app: &App) -> Value {
 
 fn of_engine(observer: &Observer, status: &mut Value) {
     let progress = observer.progress();
-    status["state"] = json!(match observer.state() {
-        EngineState::Recovering => "recovering",
-        EngineState::Running => "running",
-        EngineState::Ended => "ended",
-        EngineState::Stopped => "stopped",
-    });
+    status["state"] = json!(observer.state().to_string());
     status["workers"] = json!(observer.workers());
     status["floor"] = time(progress.floor);
     status["zone_data"] = json!(zone_data_release());
@@ -121,7 +116,7 @@ fn latency(of: &Histogram<u64>) -> Value {
 }
 
 /// Resident memory of this process in bytes, where Linux tells.
-pub(super) fn memory() -> Option<u64> {
+pub(crate) fn memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::error::ApiError;
-use super::places::Reserved;
-use super::routes::App;
+use crate::error::ApiError;
+use crate::places::Reserved;
+use crate::routes::App;
 
 /// A body that does not say how long it is takes its bytes in pieces of so many.
 const PIECE: usize = 64 << 10;
@@ -19,16 +19,16 @@ const PIECE: usize = 64 << 10;
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A whole body. Its bytes are counted as long as it lives.
-pub(super) struct Received {
-    pub(super) bytes: Bytes,
-    pub(super) reserved: Reserved,
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    pub(crate) reserved: Reserved,
 }
 
 /// Reads a body: within a time, within the bytes that all bodies may take, and not while the server stops.
 ///
 /// # Errors
 /// 408, 413, 503, and 400 for a body that ends before it should.
-pub(super) async fn receive(app: &App, request: Request) -> Result<Received, ApiError> {
+pub(crate) async fn receive(app: &App, request: Request) -> Result<Received, ApiError> {
     let mut body = Reading::new(app, request);
     let mut stopping = app.stopping.clone();
     let read = tokio::select! {

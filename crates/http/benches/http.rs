@@ -11,6 +11,7 @@
 #[allow(dead_code)]
 #[path = "../examples/http_load/client.rs"]
 mod client;
+#[path = "../../../benches/workload/events.rs"]
 mod workload;
 
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use std::time::{Duration, Instant};
 use client::{Listeners, ask};
 use dayfold::aggregate::{Count, Decimal, Max, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
-use dayfold::http::{Server, Serving};
 use dayfold::serve::Query;
 use dayfold::time::DayRange;
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
+use dayfold_http::{Server, Serving};
 use workload::{Event, State};
 
 const EVENTS: usize = 1_000_000;

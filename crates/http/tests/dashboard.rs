@@ -1,9 +1,9 @@
 //! The dashboard as a program: its values against right answers, with several workers and processes, and
 //! after it was killed.
-#![cfg(feature = "http")]
+
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[path = "common/example.rs"]
+#[path = "../../../tests/common/example.rs"]
 mod example;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 /// So many records are played back, in three weeks; all flights of `DAYS` are among them.
 const RECORDS: u64 = 18_000;
+const FLIGHTS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/flights-2013.csv.gz");
 const DAYS: &str = "from=2013-01-01&to=2013-01-15";
 
 /// A running dashboard. Dropped, it is killed without a word.
@@ -66,7 +68,7 @@ impl Dashboard {
     /// Compares every carrier's days with the right answers.
     fn check(&self) {
         assert_eq!(self.wait_for(RECORDS), RECORDS);
-        let right = include_str!("data/flights-2013.by-carrier.new-york.csv");
+        let right = include_str!("../../../tests/data/flights-2013.by-carrier.new-york.csv");
         for carrier in ["9E", "AA", "B6", "HA", "UA", "YV"] {
             let (_, body) = self.get(&format!("/api/views/by-carrier/series?key={carrier}&{DAYS}"));
             let found: Vec<String> = body["days"].as_array().unwrap().iter().map(row).collect();
@@ -114,7 +116,7 @@ fn row(day: &Value) -> String {
 fn command(folder: &Path, options: &[&str]) -> Command {
     let flights = folder.join("flights.csv");
     if !flights.exists() {
-        let packed = std::fs::File::open("examples/data/flights-2013.csv.gz").unwrap();
+        let packed = std::fs::File::open(FLIGHTS).unwrap();
         let lines = BufReader::new(flate2::read::MultiGzDecoder::new(packed)).lines();
         let mut file = std::fs::File::create(&flights).unwrap();
         for line in lines.take(RECORDS as usize + 1) {

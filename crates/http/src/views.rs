@@ -9,22 +9,22 @@ use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt};
 
-use super::error::ApiError;
-use super::json::Text;
-use super::keys::{KeyTextError, TextKey};
-use super::live;
-use super::parameters::Days;
-use super::places::Threads;
-use super::written::Texts;
-use crate::aggregate::{Aggregate, Decimal};
-use crate::engine::{AskError, ViewHandle};
-use crate::key::KeyRange;
-use crate::serve::{Answer, Keys, MeasureFn, Parts, Query, Shape};
-use crate::time::{Day, DayRange};
+use crate::error::ApiError;
+use crate::json::Text;
+use crate::keys::{KeyTextError, TextKey};
+use crate::live;
+use crate::parameters::Days;
+use crate::places::Threads;
+use crate::written::Texts;
+use dayfold::aggregate::{Aggregate, Decimal};
+use dayfold::engine::{AskError, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::serve::{Answer, Keys, MeasureFn, Parts, Query, Shape};
+use dayfold::time::{Day, DayRange};
 
 /// What is asked of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// One key, or all of them.
     Value { key: Option<Vec<String>>, days: Days },
     /// The same, day by day.
@@ -36,16 +36,16 @@ pub(super) enum Ask {
 }
 
 /// JSON on its way.
-pub(super) type Asking = BoxFuture<'static, Result<Vec<u8>, ApiError>>;
+pub(crate) type Asking = BoxFuture<'static, Result<Vec<u8>, ApiError>>;
 
 /// An event of a live answer whenever it has changed, until the engine stops. All who ask the same share its bytes.
-pub(super) type Changing = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+pub(crate) type Changing = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// An answer with more items is written on a thread of its own: other requests do not wait for it.
 const WRITTEN_AT_ONCE: usize = 1_000;
 
 /// A view whose key and aggregate have been forgotten.
-pub(super) trait Served: Send + Sync {
+pub(crate) trait Served: Send + Sync {
     fn name(&self) -> &str;
     fn zone(&self) -> &str;
     fn key_columns(&self) -> &[String];
@@ -75,7 +75,7 @@ pub(super) trait Served: Send + Sync {
 }
 
 /// A view and the names of its key's columns.
-pub(super) struct TypedView<K: TextKey, A: Aggregate> {
+pub(crate) struct TypedView<K: TextKey, A: Aggregate> {
     handle: ViewHandle<K, A>,
     columns: Vec<String>,
     threads: Arc<Threads>,
@@ -84,7 +84,7 @@ pub(super) struct TypedView<K: TextKey, A: Aggregate> {
 }
 
 impl<K: TextKey, A: Aggregate> TypedView<K, A> {
-    pub(super) fn new(
+    pub(crate) fn new(
         handle: ViewHandle<K, A>,
         columns: Vec<String>,
         threads: Arc<Threads>,

@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::places::THREADS;
-use super::routes::{App, router};
-use super::{Server, connection};
+use crate::places::THREADS;
+use crate::routes::{App, router};
+use crate::{Server, connection};
 
 /// How long a server that stops waits for those who do not take their answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ impl Serving {
 
     /// Takes no more connections, ends live answers, answers what was asked, and returns when that is
     /// done. Who has not asked all of a request is cut off; so are those who do not take their answers within
-    /// [`Limits::patience`](super::Limits::patience) and five seconds. To be called before the engine is
+    /// [`Limits::patience`](crate::Limits::patience) and five seconds. To be called before the engine is
     /// finished, which has to answer.
     pub fn stop(mut self) {
         self.end();
@@ -93,7 +93,7 @@ impl Drop for Serving {
     }
 }
 
-pub(super) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Serving, ServeError> {
+pub(crate) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Serving, ServeError> {
     let resolve = |error| ServeError::Bind { address: "the address".to_owned(), error };
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(resolve)?.collect();
     let named = || addresses.first().map_or_else(|| "no address".to_owned(), ToString::to_string);

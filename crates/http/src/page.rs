@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::error::ApiError;
-use super::routes::{App, Shared};
+use crate::error::ApiError;
+use crate::routes::{App, Shared};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -37,7 +37,7 @@ const ASSETS: [Asset; 10] = [
     ("icon.svg", IMAGE, include_bytes!("page/icon.svg")),
 ];
 
-pub(super) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
+pub(crate) fn routes(router: Router<Arc<App>>) -> Router<Arc<App>> {
     router.route("/", get(index)).route("/assets/{name}", get(asset))
 }
 

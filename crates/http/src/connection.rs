@@ -26,7 +26,7 @@ const BUFFERED_BYTES: usize = 16 << 10;
 
 /// Serves a connection. When the server stops, requests that are whole are still answered; of others
 /// nothing is waited for.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     stream: TcpStream,
     router: Router,
     (read_head, take): (Duration, Duration),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::error::ApiError;
-use crate::time::{Day, DayRange};
+use crate::error::ApiError;
+use dayfold::time::{Day, DayRange};
 
 /// The parameters of a request, each checked to be one of those that are known.
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
 
@@ -15,7 +15,7 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 for a parameter that is unknown, repeated, or not UTF-8.
-    pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Parameters, ApiError> {
+    pub(crate) fn read(query: Option<&str>, known: &[&str]) -> Result<Parameters, ApiError> {
         let query = query.unwrap_or("");
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -39,12 +39,12 @@ impl Parameters {
         Ok(Parameters { pairs })
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter that may repeat.
-    pub(super) fn all(&self, name: &str) -> Vec<String> {
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let pairs = self.pairs.iter().filter(|(other, _)| other == name);
         pairs.map(|(_, value)| value.clone()).collect()
     }
@@ -53,7 +53,7 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 for what is no day, or a range whose end is before its beginning.
-    pub(super) fn days(&self) -> Result<Days, ApiError> {
+    pub(crate) fn days(&self) -> Result<Days, ApiError> {
         let day = |name: &str| -> Result<Option<Day>, ApiError> {
             let parse = |text: &str| text.parse::<Day>();
             self.get(name)
@@ -75,7 +75,7 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(super) fn number(&self, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
+    pub(crate) fn number(&self, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|n| (1..=max).contains(n));
         let wrong = || format!("{name}={text}: expected a whole number from 1 to {max}");
@@ -86,7 +86,7 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(super) fn every(
+    pub(crate) fn every(
         &self,
         default: Duration,
         (least, most): (Duration, Duration),
@@ -107,13 +107,13 @@ impl Parameters {
 
 /// The days of a request, both ends included; `None` is no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Days {
-    pub(super) from: Option<Day>,
-    pub(super) to: Option<Day>,
+pub(crate) struct Days {
+    pub(crate) from: Option<Day>,
+    pub(crate) to: Option<Day>,
 }
 
 impl Days {
-    pub(super) fn range(self) -> DayRange {
+    pub(crate) fn range(self) -> DayRange {
         DayRange::new(self.from.unwrap_or(Day::MIN), self.to.map_or(Day::MAX, Day::next))
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::Limits;
-use super::error::ApiError;
+use crate::Limits;
+use crate::error::ApiError;
 
 /// Threads that make events of bodies.
 const READERS: usize = 4;
@@ -19,13 +19,13 @@ const WRITERS: usize = 4;
 const KEYED: usize = 32;
 
 /// All of a server's threads for what takes long, besides the one that serves.
-pub(super) const THREADS: usize = READERS + WRITERS + KEYED;
+pub(crate) const THREADS: usize = READERS + WRITERS + KEYED;
 
 /// Who may have such a thread.
-pub(super) struct Threads {
-    pub(super) readers: Arc<Semaphore>,
-    pub(super) writers: Arc<Semaphore>,
-    pub(super) keyed: Arc<Semaphore>,
+pub(crate) struct Threads {
+    pub(crate) readers: Arc<Semaphore>,
+    pub(crate) writers: Arc<Semaphore>,
+    pub(crate) keyed: Arc<Semaphore>,
 }
 
 impl Default for Threads {
@@ -37,14 +37,14 @@ impl Default for Threads {
 }
 
 /// Who may wait for the engine, and what bodies may take.
-pub(super) struct Places {
+pub(crate) struct Places {
     questions: Semaphore,
     pushes: Semaphore,
-    pub(super) bodies: Arc<Bodies>,
+    pub(crate) bodies: Arc<Bodies>,
 }
 
 impl Places {
-    pub(super) fn new(limits: &Limits) -> Places {
+    pub(crate) fn new(limits: &Limits) -> Places {
         Places {
             questions: Semaphore::new(limits.waiting),
             pushes: Semaphore::new(limits.pushes),
@@ -56,7 +56,7 @@ impl Places {
     ///
     /// # Errors
     /// 503 if too many wait.
-    pub(super) fn question(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+    pub(crate) fn question(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         self.questions.try_acquire().map_err(|_| busy("as many questions as may wait"))
     }
 
@@ -64,7 +64,7 @@ impl Places {
     ///
     /// # Errors
     /// 503 if too many wait.
-    pub(super) fn push(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+    pub(crate) fn push(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         self.pushes.try_acquire().map_err(|_| busy("as many pushes as may wait"))
     }
 }
@@ -75,34 +75,34 @@ fn busy(what: &str) -> ApiError {
 }
 
 /// The bytes that bodies may take, over all connections.
-pub(super) struct Bodies {
+pub(crate) struct Bodies {
     bytes: usize,
     taken: AtomicUsize,
 }
 
 impl Bodies {
-    pub(super) fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 }
 
 /// A part of these bytes; given back when it is dropped.
-pub(super) struct Reserved {
+pub(crate) struct Reserved {
     bodies: Arc<Bodies>,
     bytes: usize,
 }
 
 impl Reserved {
-    pub(super) fn nothing(bodies: &Arc<Bodies>) -> Reserved {
+    pub(crate) fn nothing(bodies: &Arc<Bodies>) -> Reserved {
         Reserved { bodies: Arc::clone(bodies), bytes: 0 }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Reserves more, if there is so much.
-    pub(super) fn extend(&mut self, more: usize) -> bool {
+    pub(crate) fn extend(&mut self, more: usize) -> bool {
         let Bodies { bytes, taken } = &*self.bodies;
         let within = |taken: usize| taken.checked_add(more).filter(|taken| taken <= bytes);
         let is_there = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok();

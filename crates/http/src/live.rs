@@ -12,17 +12,17 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
-use super::error::ApiError;
-use super::routes::{App, Shared, live_ask};
+use crate::error::ApiError;
+use crate::routes::{App, Shared, live_ask};
 
 /// How often an answer comes at most, unless the request says so.
-pub(super) const EVERY: Duration = Duration::from_millis(100);
+pub(crate) const EVERY: Duration = Duration::from_millis(100);
 
 /// How often somebody who hears nothing is told that the server lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// `GET /api/views/{view}/live`.
-pub(super) async fn live(
+pub(crate) async fn live(
     State(app): Shared,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
@@ -53,7 +53,7 @@ pub(super) async fn live(
 }
 
 /// An event of `text/event-stream`. JSON as it is written here has no ends of lines.
-pub(super) fn event(name: &str, data: &[u8]) -> Bytes {
+pub(crate) fn event(name: &str, data: &[u8]) -> Bytes {
     [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"].concat().into()
 }
 

@@ -13,16 +13,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch;
 
-use super::error::ApiError;
-use super::events::Sink;
-use super::json::Text;
-use super::metrics::Metrics;
-use super::parameters::Parameters;
-use super::places::Places;
-use super::views::{Ask, Served};
-use super::{Limits, Server, events, guard, live, metrics, page, status};
-use crate::engine::Observer;
-use crate::time::Day;
+use crate::error::ApiError;
+use crate::events::Sink;
+use crate::json::Text;
+use crate::metrics::Metrics;
+use crate::parameters::Parameters;
+use crate::places::Places;
+use crate::views::{Ask, Served};
+use crate::{Limits, Server, events, guard, live, metrics, page, status};
+use dayfold::engine::Observer;
+use dayfold::time::Day;
 
 /// How many keys `/top` and `/keys` list, unless they are asked for others, and at most.
 const LISTED: (u32, u32) = (10, 1_000);
@@ -35,27 +35,27 @@ const SPANS_KEPT: Duration = Duration::from_millis(200);
 type Spans = Vec<Option<(Day, Day)>>;
 
 /// Everything that requests share.
-pub(super) struct App {
-    pub(super) name: String,
-    pub(super) views: Vec<Arc<dyn Served>>,
-    pub(super) events: Option<Arc<dyn Sink>>,
-    pub(super) observer: Option<Observer>,
-    pub(super) token: Option<String>,
-    pub(super) hosts: Vec<String>,
-    pub(super) is_loopback: bool,
-    pub(super) limits: Limits,
-    pub(super) process: (usize, usize),
-    pub(super) started: Instant,
-    pub(super) metrics: Metrics,
-    pub(super) subscribers: AtomicUsize,
-    pub(super) places: Places,
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) views: Vec<Arc<dyn Served>>,
+    pub(crate) events: Option<Arc<dyn Sink>>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) token: Option<String>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) is_loopback: bool,
+    pub(crate) limits: Limits,
+    pub(crate) process: (usize, usize),
+    pub(crate) started: Instant,
+    pub(crate) metrics: Metrics,
+    pub(crate) subscribers: AtomicUsize,
+    pub(crate) places: Places,
     spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
     /// Set when the server is to stop.
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl App {
-    pub(super) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
+    pub(crate) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
         Arc::new(App {
             places: Places::new(&server.limits),
             spans: tokio::sync::Mutex::default(),
@@ -85,7 +85,7 @@ impl App {
     }
 
     /// Whether somebody may push: on the loopback interface, or with a token.
-    pub(super) fn may_push(&self) -> bool {
+    pub(crate) fn may_push(&self) -> bool {
         self.is_loopback || self.token.is_some()
     }
 
@@ -93,7 +93,7 @@ impl App {
     ///
     /// # Errors
     /// 503 if too many wait or the time is over, or what `work` says.
-    pub(super) async fn waiting<T>(
+    pub(crate) async fn waiting<T>(
         &self,
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
@@ -133,9 +133,9 @@ impl App {
 }
 
 /// What handlers are given.
-pub(super) type Shared = State<Arc<App>>;
+pub(crate) type Shared = State<Arc<App>>;
 
-pub(super) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
     page::routes(Router::new())
         .route("/api/views", get(views))
@@ -154,7 +154,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
 }
 
 /// JSON as it is.
-pub(super) fn json(body: Vec<u8>) -> Response {
+pub(crate) fn json(body: Vec<u8>) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ([kind], Body::from(body)).into_response()
 }
@@ -226,7 +226,7 @@ async fn answer(
 }
 
 /// The view and the query of a live answer, and how often it may come.
-pub(super) fn live_ask(
+pub(crate) fn live_ask(
     app: &App,
     path: Result<Path<String>, PathRejection>,
     query: Option<&str>,
