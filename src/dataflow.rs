@@ -19,6 +19,7 @@ use timely::dataflow::{Stream, StreamVec};
 
 use crate::aggregate::{Aggregate, Decimal};
 use crate::archive::{Archive, ArchiveError, Loaded};
+use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
@@ -48,6 +49,17 @@ pub trait FoldDays<'scope, E> {
         archive: &Archive,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
     ) -> Result<DayView<'scope, K, A>, ArchiveError>;
+
+    /// As [`FoldDays::fold_days`], with a [`Fold`], which adds events in place.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same.
+    fn fold_in_place<F: Fold<E>>(
+        self,
+        view: View,
+        archive: &Archive,
+        fold: F,
+    ) -> Result<DayView<'scope, F::Key, F::State>, ArchiveError>;
 }
 
 impl<'scope, E: Clone + 'static> FoldDays<'scope, E> for StreamVec<'scope, Moment, E> {
@@ -57,13 +69,31 @@ impl<'scope, E: Clone + 'static> FoldDays<'scope, E> for StreamVec<'scope, Momen
         archive: &Archive,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
     ) -> Result<DayView<'scope, K, A>, ArchiveError> {
-        let loaded = archive.load(view.name(), self.scope().index(), self.scope().peers())?;
-        Ok(fold(self, None, view, (archive, None), loaded, move |events: &mut Vec<E>, combiner| {
-            for (time, key, aggregate) in events.drain(..).filter_map(|e| event(&e)) {
-                combiner.add(time, key, aggregate);
-            }
-        }))
+        fold_stream(self, view, archive, Whole(event))
     }
+
+    fn fold_in_place<F: Fold<E>>(
+        self,
+        view: View,
+        archive: &Archive,
+        fold: F,
+    ) -> Result<DayView<'scope, F::Key, F::State>, ArchiveError> {
+        fold_stream(self, view, archive, InPlace(fold))
+    }
+}
+
+fn fold_stream<'scope, E: Clone + 'static, K: Key, A: Aggregate>(
+    events: StreamVec<'scope, Moment, E>,
+    view: View,
+    archive: &Archive,
+    enter: impl Enter<E, K, A>,
+) -> Result<DayView<'scope, K, A>, ArchiveError> {
+    let loaded = archive.load(view.name(), events.scope().index(), events.scope().peers())?;
+    Ok(fold(events, None, view, (archive, None), loaded, move |events: &mut Vec<E>, combiner| {
+        for event in events.drain(..) {
+            enter.enter(&event, combiner);
+        }
+    }))
 }
 
 /// Builds the graph of one view: the picture above, one arrow after the other. Where there is a log, no

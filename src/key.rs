@@ -6,6 +6,7 @@
 //! The hash of a key is XXH3-64 (seed 0) of its encoding: a published, stable function, because the
 //! sections of sealed files are ordered by it.
 
+mod borrowed;
 mod range;
 
 use std::fmt::Debug;
@@ -19,6 +20,7 @@ use crate::schema::Column;
 use crate::schema::id::{TypeId, compose};
 use crate::schema::key::{columns_of, nullable, numbered, within};
 
+pub use borrowed::{KeyRef, Made, check_key_ref};
 pub use dayfold_derive::Key;
 pub use range::KeyRange;
 
@@ -114,14 +116,7 @@ pub trait Key:
 
     /// XXH3-64 of the encoding.
     fn hash64(&self) -> u64 {
-        thread_local! {
-            static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
-            self.encode(scratch);
-            xxh3_64(scratch)
-        })
+        hash_encoded(|out| self.encode(out))
     }
 
     /// Bytes of heap that the key holds, for bounds on memory.
@@ -154,6 +149,18 @@ pub fn field_columns<K: Key>(name: &str) -> Vec<Column> {
 #[doc(hidden)]
 pub fn numbered_columns(fields: Vec<Vec<Column>>) -> Vec<Column> {
     numbered(fields)
+}
+
+/// XXH3-64 of what is encoded.
+fn hash_encoded(encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    thread_local! {
+        static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        encode(scratch);
+        xxh3_64(scratch)
+    })
 }
 
 /// The encoding of a whole key.
@@ -268,6 +275,10 @@ impl Key for Vec<u8> {
     fn id() -> String {
         "bytes".to_owned()
     }
+    #[inline]
+    fn hash64(&self) -> u64 {
+        borrowed::hash_bytes(self)
+    }
     fn heap_bytes(&self) -> usize {
         self.capacity()
     }
@@ -282,6 +293,10 @@ impl Key for String {
     }
     fn id() -> String {
         "text".to_owned()
+    }
+    #[inline]
+    fn hash64(&self) -> u64 {
+        borrowed::hash_bytes(self.as_bytes())
     }
     fn heap_bytes(&self) -> usize {
         self.capacity()

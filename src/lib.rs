@@ -53,6 +53,7 @@
 //! - [`Moment`]: the timestamp of the dataflow, a floor and a tick
 //! - [`key`]: what a view groups by; the encoding and the hash that files depend on
 //! - [`aggregate`]: what is kept for each day and key; ⊕ and its laws
+//! - [`mod@fold`]: what a view makes of an event, added in place
 //! - [`view`]: a definition, and the pure decisions that follow from it: days, closings, floors
 //! - `dataflow` ([`FoldDays`], [`DayView`]): the whole graph on one screen
 //! - `collection` ([`FoldChanges`]): differential collections in and out, with retractions
@@ -81,6 +82,7 @@ pub mod cluster;
 mod collection;
 mod dataflow;
 pub mod engine;
+pub mod fold;
 pub mod import;
 pub mod key;
 pub mod log;
@@ -101,6 +103,7 @@ pub use cluster::Cluster;
 pub use collection::FoldChanges;
 pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
 pub use engine::Engine;
+pub use fold::Fold;
 pub use key::Key;
 pub use moment::Moment;
 

@@ -11,7 +11,7 @@ use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
-use dayfold::{Archive, FoldDays, Moment};
+use dayfold::{Archive, Fold, FoldDays, Moment};
 use proptest::prelude::*;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle};
@@ -45,6 +45,29 @@ fn tick() -> impl Strategy<Value = Tick> {
 
 fn stats(value: i64) -> Stats {
     (Count::one(), Sum::of(value), Max(value))
+}
+
+/// The same as [`stats`], in place.
+struct InPlace;
+
+impl Fold<Event> for InPlace {
+    type Key = u64;
+    type KeyRef<'a> = u64;
+    type State = Stats;
+
+    fn group<'a>(&'a self, &(time, key, _): &'a Event) -> Option<(EventTime, u64)> {
+        Some((time, key))
+    }
+
+    fn state(&self, &(.., value): &Event) -> Stats {
+        stats(value)
+    }
+
+    fn add(&self, &(.., value): &Event, (count, sum, max): &mut Stats) {
+        count.add();
+        sum.add(value);
+        max.add(&value);
+    }
 }
 
 /// The queries that are asked in every tick.
@@ -110,7 +133,7 @@ struct Outcome {
 }
 
 /// Runs the schedule on `workers` workers; events are spread over them, queries asked at any of them.
-fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
+fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool)) -> Outcome {
     let outcome = Arc::new(Mutex::new(Outcome {
         answers: Vec::new(),
         changes: Vec::new(),
@@ -127,13 +150,15 @@ fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
         let mut asking = InputHandle::<Moment, _>::new();
         let probe = ProbeHandle::new();
         let status = worker.dataflow(|scope| {
-            let folded = events
-                .to_stream(scope)
-                .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
+            let events = events.to_stream(scope);
+            let folded = if in_place {
+                events.fold_in_place(view.clone(), &archive, InPlace)
+            } else {
+                events.fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
                     Some((time, key, stats(value)))
                 })
-                .unwrap()
-                .measure(|stats: &Stats| Some(stats.0.0.into()));
+            };
+            let folded = folded.unwrap().measure(|stats: &Stats| Some(stats.0.0.into()));
             let changed = Arc::clone(&out);
             folded.changes().inspect(move |change| {
                 changed.lock().unwrap().changes.push(*change);
@@ -202,8 +227,8 @@ fn run(view: &View, ticks: &[Tick], workers: usize, lag: bool) -> Outcome {
     Arc::into_inner(outcome).unwrap().into_inner().unwrap()
 }
 
-fn check(view: &View, ticks: &[Tick], workers: usize, lag: bool) {
-    let outcome = run(view, ticks, workers, lag);
+fn check(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool)) {
+    let outcome = run(view, ticks, workers, (lag, in_place));
     assert!(outcome.finished);
     for (_, answer) in &outcome.answers {
         let as_of = answer.certificate.as_of;
@@ -275,12 +300,13 @@ proptest! {
         ticks in prop::collection::vec(tick(), 1..24),
         workers in 1..4usize,
         lag in any::<bool>(),
+        in_place in any::<bool>(),
         new_york in any::<bool>(),
         grace in prop_oneof![Just(0), Just(HOUR), Just(30 * HOUR)],
     ) {
         let zone = if new_york { "America/New_York" } else { "UTC" };
         let view = View::new("law").unwrap().zone(zone).unwrap().grace_ms(grace).unwrap();
-        check(&view, &ticks, workers, lag);
+        check(&view, &ticks, workers, (lag, in_place));
     }
 }
 
@@ -288,7 +314,7 @@ proptest! {
 fn one_tick() {
     let view = View::new("law").unwrap();
     let ticks = vec![Tick { hours: 0, events: vec![(0, 1, 5)], higher: false, steps: 1 }];
-    check(&view, &ticks, 1, false);
-    check(&view, &ticks, 2, false);
-    check(&view, &ticks, 3, true);
+    check(&view, &ticks, 1, (false, false));
+    check(&view, &ticks, 2, (false, true));
+    check(&view, &ticks, 3, (true, true));
 }

@@ -16,7 +16,7 @@ use dayfold::source::{CsvOptions, CsvSource, Input, Row};
 use dayfold::store::{Disk, StoreError};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
-use dayfold::{Cluster, Engine};
+use dayfold::{Cluster, Engine, Fold};
 
 type Event = (EventTime, String, i64);
 type Stats = (Count, Sum);
@@ -58,6 +58,28 @@ fn rows_of(text: &str) -> Vec<(i64, String, i64)> {
     lines.map(|c| (c[0].parse().unwrap(), c[1].clone(), c[2].parse().unwrap())).collect()
 }
 
+/// Count and sum of the values times a number.
+struct Times(i64);
+
+impl Fold<Event> for Times {
+    type Key = String;
+    type KeyRef<'a> = &'a str;
+    type State = Stats;
+
+    fn group<'a>(&'a self, (time, key, _): &'a Event) -> Option<(EventTime, &'a str)> {
+        Some((*time, key))
+    }
+
+    fn state(&self, (.., v): &Event) -> Stats {
+        (Count::one(), Sum::of(v * self.0))
+    }
+
+    fn add(&self, (.., v): &Event, (count, sum): &mut Stats) {
+        count.add();
+        sum.add(v * self.0);
+    }
+}
+
 struct Program {
     engine: Engine<Event>,
     views: Vec<ViewHandle<String, Stats>>,
@@ -77,9 +99,14 @@ fn program_in_words(folder: &std::path::Path, views: &[(&str, String, i64)]) -> 
     let mut handles = Vec::new();
     for &(name, ref words, factor) in views {
         let view = View::new(name).unwrap().defined_as(words);
-        handles.push(engine.view(view, Measures::none(), move |(time, key, v): &Event| {
-            Some((*time, key.clone(), (Count::one(), Sum::of(v * factor))))
-        }));
+        // Both forms of a definition mean the same: so one may take over the folder of the other.
+        handles.push(if factor % 2 == 1 {
+            engine.fold(view, Measures::none(), Times(factor))
+        } else {
+            engine.view(view, Measures::none(), move |(time, key, v): &Event| {
+                Some((*time, key.clone(), (Count::one(), Sum::of(v * factor))))
+            })
+        });
     }
     let engine = engine
         .data_in(Arc::new(Disk), folder)

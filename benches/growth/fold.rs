@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Aggregate, Count, Decimal, Distinct, Max, Quantiles, Sum};
+use dayfold::fold::check_fold;
 use dayfold::key::{Key, check_key_laws};
 use dayfold::serve::{Answer, Query};
 use dayfold::time::{DayRange, EventTime};
 use dayfold::view::View;
-use dayfold::{Archive, FoldDays, Moment};
+use dayfold::{Archive, DayView, Fold, FoldDays, Moment};
 use timely::dataflow::operators::{Inspect, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
+use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 
 use crate::load::Load;
 use crate::workload::{self, State, Stats};
@@ -26,6 +27,59 @@ pub(crate) type Five = ((Count, Sum, Max<u64>), Distinct, Quantiles);
 
 pub(crate) fn five(value: u64) -> Five {
     (stats(value), Distinct::of(&value.to_le_bytes()), Quantiles::of(Decimal::from(value as i64)))
+}
+
+/// Time, what makes the key, value.
+pub(crate) type Event<E> = (EventTime, E, u64);
+
+/// The five aggregates by number.
+pub(crate) struct Fives;
+
+impl Fold<Event<u64>> for Fives {
+    type Key = u64;
+    type KeyRef<'a> = u64;
+    type State = Five;
+
+    fn group<'a>(&'a self, (time, key, _): &'a Event<u64>) -> Option<(EventTime, u64)> {
+        Some((*time, *key))
+    }
+
+    fn state(&self, (.., value): &Event<u64>) -> Five {
+        five(*value)
+    }
+
+    fn add(&self, (.., value): &Event<u64>, (stats, distinct, quantiles): &mut Five) {
+        add_stats(*value, stats);
+        distinct.add(&value.to_le_bytes());
+        quantiles.add(Decimal::from(*value as i64));
+    }
+}
+
+/// Count, sum and greatest value by text.
+pub(crate) struct Texts;
+
+impl Fold<Event<String>> for Texts {
+    type Key = String;
+    type KeyRef<'a> = &'a str;
+    type State = State;
+
+    fn group<'a>(&'a self, (time, key, _): &'a Event<String>) -> Option<(EventTime, &'a str)> {
+        Some((*time, key))
+    }
+
+    fn state(&self, (.., value): &Event<String>) -> State {
+        stats(*value)
+    }
+
+    fn add(&self, (.., value): &Event<String>, state: &mut State) {
+        add_stats(*value, state);
+    }
+}
+
+fn add_stats(value: u64, (count, sum, max): &mut State) {
+    count.add();
+    sum.add(value);
+    max.add(&value);
 }
 
 /// What is compared in the end.
@@ -69,6 +123,40 @@ pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
 ) -> Measured {
     let sample: Vec<K> = (0..20).map(|rank| key(&make(workload::key(rank)))).collect();
     check_key_laws(&sample);
+    run_view::<E, K, A>(load, make, move |events, view| {
+        let event = move |(time, brought, value): &(EventTime, E, u64)| {
+            Some((*time, key(brought), aggregate(*value)))
+        };
+        events.fold_days(view, &Archive::in_memory(), event).unwrap()
+    })
+}
+
+/// As [`run`], folded in place.
+pub(crate) fn run_in_place<E, F>(
+    load: Load,
+    make: impl Fn(u64) -> E + Send + Sync + 'static,
+    fold: F,
+) -> Measured
+where
+    E: Clone + 'static,
+    F: Fold<Event<E>, State: Checked> + Send + Sync,
+    for<'a> F::KeyRef<'a>: Clone,
+{
+    let events = (0..20).map(|rank| (0, make(workload::key(rank % 11)), rank as u64 * 7 % 5));
+    check_fold(&fold, &events.collect::<Vec<_>>());
+    run_view::<E, F::Key, F::State>(load, make, move |events, view| {
+        events.fold_in_place(view, &Archive::in_memory(), fold).unwrap()
+    })
+}
+
+fn run_view<E: Clone + 'static, K: Key, A: Checked>(
+    load: Load,
+    make: impl Fn(u64) -> E + Send + Sync + 'static,
+    build: impl for<'scope> FnOnce(StreamVec<'scope, Moment, Event<E>>, View) -> DayView<'scope, K, A>
+    + Send
+    + Sync
+    + 'static,
+) -> Measured {
     timely::execute_directly(move |worker| {
         let before = memory::of(memory::NOW);
         let view = View::new("growth").unwrap();
@@ -76,12 +164,7 @@ pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
         let probe = ProbeHandle::new();
         let answer = Rc::new(RefCell::new(None));
         let status = worker.dataflow(|scope| {
-            let event = move |(time, brought, value): &(EventTime, E, u64)| {
-                Some((*time, key(brought), aggregate(*value)))
-            };
-            let events = events.to_stream(scope);
-            let archive = Archive::in_memory();
-            let folded = events.fold_days(view.clone(), &archive, event).unwrap();
+            let folded = build(events.to_stream(scope), view.clone());
             folded.progress().probe_with(&probe);
             let answered = Rc::clone(&answer);
             let answers = folded.serve(queries.to_stream(scope));

@@ -37,7 +37,7 @@ const FLAT: f64 = 1.2;
 /// A name, and what runs.
 type Line = (&'static str, fn() -> Measured);
 
-const LINES: [Line; 15] = [
+const LINES: [Line; 17] = [
     ("base: 5 M events, 100,000 keys, 10 days", || {
         fold::run(BASE, u64::from, u64::clone, fold::stats)
     }),
@@ -54,6 +54,8 @@ const LINES: [Line; 15] = [
     ("five aggregates, distinct and quantiles too", || {
         fold::run(BASE, u64::from, u64::clone, fold::five)
     }),
+    ("strings of 20 bytes, folded in place", || fold::run_in_place(BASE, text, fold::Texts)),
+    ("five aggregates, folded in place", || fold::run_in_place(BASE, u64::from, fold::Fives)),
     ("a day, 100,000 keys", || fold::run(A_DAY, u64::from, u64::clone, fold::stats)),
     (MAP_SMALL, || fold::map(A_DAY)),
     ("a day, 10 M keys, evenly, 20 M events", || {

@@ -22,6 +22,12 @@ impl Count {
     pub fn one() -> Count {
         Count(1)
     }
+
+    /// Counts one more event: ⊕ of [`Count::one`].
+    #[inline]
+    pub fn add(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+    }
 }
 
 impl IsZero for Count {
@@ -71,11 +77,13 @@ impl Aggregate for Count {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
 
     #[test]
     fn laws_of_count() {
-        check_laws(&[Count(0), Count::one(), Count(-3), Count(i64::MAX), Count(i64::MIN)]);
+        let sample = [Count(0), Count::one(), Count(-3), Count(i64::MAX), Count(i64::MIN)];
+        check_laws(&sample);
+        check_add(&sample, &[(), ()], |(), count| count.add(), |()| Count::one());
     }
 
     #[test]

@@ -63,6 +63,12 @@ impl Distinct {
         Distinct(Form::One(coupon(value)))
     }
 
+    /// Adds one value: ⊕ of [`Distinct::of`] it.
+    #[inline]
+    pub fn add(&mut self, value: &[u8]) {
+        self.add_coupon(coupon(value));
+    }
+
     /// About how many distinct values there are; not rounded.
     ///
     /// This is Apache's estimate for sketches whose order of merging is not known, a function of the
@@ -283,7 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
 
     fn value(seed: u64, number: u64) -> [u8; 16] {
         let mut bytes = [0; 16];
@@ -302,7 +308,10 @@ mod tests {
     #[test]
     fn laws_of_distinct() {
         let ranges = [0..1, 0..2, 5..12, 5..13, 0..400, 300..700, 0..768, 0..769, 500..3_000];
-        check_laws(&ranges.map(|range| distinct(0, range)));
+        let sample = ranges.map(|range| distinct(0, range));
+        check_laws(&sample);
+        let values: Vec<_> = (0..900).map(|number| value(0, number * 5 % 800)).collect();
+        check_add(&sample, &values, |value, state| state.add(value), |value| Distinct::of(value));
     }
 
     #[test]

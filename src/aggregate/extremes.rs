@@ -1,5 +1,7 @@
 //! The least and the greatest value.
 
+use std::borrow::Borrow;
+
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,19 @@ pub struct Max<T>(pub T);
 
 macro_rules! extreme {
     ($name:ident, $id:literal keeps $better:tt) => {
+        impl<T: Ord> $name<T> {
+            /// Adds a value that is borrowed: ⊕ of it. It is copied only if it stays.
+            #[inline]
+            pub fn add<V: ?Sized + Ord + ToOwned<Owned = T>>(&mut self, value: &V)
+            where
+                T: Borrow<V>,
+            {
+                if value $better self.0.borrow() {
+                    value.clone_into(&mut self.0);
+                }
+            }
+        }
+
         impl<T> IsZero for $name<T> {
             #[inline]
             fn is_zero(&self) -> bool {
@@ -69,7 +84,7 @@ extreme!(Max, "max" keeps >);
 mod tests {
     use super::*;
     use crate::aggregate::Decimal;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
 
     #[test]
     fn laws_of_extremes() {
@@ -79,6 +94,22 @@ mod tests {
         let values = ["1.5", "1.50", "-2"].map(|text| text.parse::<Decimal>().unwrap());
         check_laws(&values.map(Min));
         check_laws(&values.map(Max));
+    }
+
+    #[test]
+    fn to_add_a_borrowed_value_is_plus() {
+        let texts = ["b", "", "a", "b"];
+        let max = |text: &&str| Max((*text).to_owned());
+        check_add(&texts.each_ref().map(max), &texts, |text, state| state.add(*text), max);
+        let min = |text: &&str| Min((*text).to_owned());
+        check_add(&texts.each_ref().map(min), &texts, |text, state| state.add(*text), min);
+        let numbers = [3u64, 0, u64::MAX];
+        check_add(
+            &numbers.map(Max),
+            &numbers,
+            |value, state| state.add(value),
+            |value| Max(*value),
+        );
     }
 
     #[test]

@@ -38,6 +38,50 @@ pub fn check_laws<A: Aggregate>(sample: &[A]) {
     }
 }
 
+/// Checks that `add` is ⊕ of one event: for an aggregate that can be added to in place, and for a
+/// [`Fold`](crate::Fold), of which [`check_fold`](crate::fold::check_fold) checks the keys as well.
+///
+/// Every event is added to every state of the sample and to each sum of one of them and another event; and all events
+/// in a row to the state of the first.
+///
+/// ```
+/// use dayfold::aggregate::{Distinct, laws};
+///
+/// let users = ["ada", "grace", "ada"];
+/// let states = users.map(|user| Distinct::of(user.as_bytes()));
+/// let add = |user: &&str, state: &mut Distinct| state.add(user.as_bytes());
+/// laws::check_add(&states, &users, add, |user| Distinct::of(user.as_bytes()));
+/// ```
+///
+/// # Panics
+/// With a message that names the law and the states.
+pub fn check_add<E, A: Aggregate>(
+    sample: &[A],
+    events: &[E],
+    add: impl Fn(&E, &mut A),
+    state: impl Fn(&E) -> A,
+) {
+    let check = |before: &A, event: &E| {
+        let (mut added, one) = (before.clone(), state(event));
+        add(event, &mut added);
+        check_same("add(e) = ⊕ of its state", &added, &plus(before, &one), &[before, &one]);
+        added
+    };
+    let few = &events[..events.len().min(12)];
+    for before in sample {
+        for event in few {
+            let added = check(before, event);
+            few.iter().for_each(|next| drop(check(&added, next)));
+        }
+    }
+    if let Some((first, rest)) = events.split_first() {
+        let mut all = state(first);
+        for event in rest {
+            all = check(&all, event);
+        }
+    }
+}
+
 fn plus<A: Aggregate>(a: &A, b: &A) -> A {
     let mut sum = a.clone();
     sum.plus_equals(b);

@@ -20,6 +20,29 @@ use crate::schema::{Presented, Shape};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Maybe<A>(pub Option<A>);
 
+impl<A> Maybe<A> {
+    /// Adds an event to the state that is there, by `add`, or makes the first one, by `state`.
+    ///
+    /// ```
+    /// use dayfold::aggregate::{Max, Maybe};
+    ///
+    /// let mut longest = Maybe(None);
+    /// for minutes in [Some(3), None, Some(7)] {
+    ///     if let Some(minutes) = minutes {
+    ///         longest.add(|longest: &mut Max<u64>| longest.add(&minutes), || Max(minutes));
+    ///     }
+    /// }
+    /// assert_eq!(longest, Maybe(Some(Max(7))));
+    /// ```
+    #[inline]
+    pub fn add(&mut self, add: impl FnOnce(&mut A), state: impl FnOnce() -> A) {
+        match &mut self.0 {
+            Some(there) => add(there),
+            None => self.0 = Some(state()),
+        }
+    }
+}
+
 impl<A> Default for Maybe<A> {
     fn default() -> Maybe<A> {
         Maybe(None)
@@ -74,13 +97,22 @@ impl<A: Aggregate> Aggregate for Maybe<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
     use crate::aggregate::{Count, Max, Min};
 
     #[test]
     fn laws_of_maybe() {
         check_laws(&[Maybe(None), Maybe(Some(Max(3u64))), Maybe(Some(Max(5)))]);
         check_laws(&[Maybe(None), Maybe(Some(Count(0))), Maybe(Some(Count(-2)))]);
+    }
+
+    #[test]
+    fn to_add_an_event_is_plus() {
+        let sample = [Maybe(None), Maybe(Some(Max(3u64)))];
+        let add = |value: &u64, state: &mut Maybe<Max<u64>>| {
+            state.add(|max| max.add(value), || Max(*value));
+        };
+        check_add(&sample, &[1, 5, 3], add, |value| Maybe(Some(Max(*value))));
     }
 
     #[test]

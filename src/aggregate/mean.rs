@@ -32,6 +32,13 @@ impl Mean {
         Mean { sum: DecimalSum::of(value), count: 1 }
     }
 
+    /// Adds one value: ⊕ of [`Mean::of`] it.
+    #[inline]
+    pub fn add(&mut self, value: Decimal) {
+        self.sum.add(value);
+        self.count = self.count.wrapping_add(1);
+    }
+
     /// The sum of the values. The mean is this, divided by [`Mean::count`], exactly.
     #[inline]
     pub fn sum(self) -> Decimal {
@@ -141,7 +148,7 @@ impl Aggregate for Mean {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
     use crate::batch::codec;
 
     fn mean_of(values: &[&str]) -> Mean {
@@ -159,6 +166,9 @@ mod tests {
         let taken_back = lasting.map(|mean| mean.multiply(&-3i64));
         let mixed: Vec<_> = lasting.into_iter().chain(taken_back).chain([Mean::zero()]).collect();
         check_laws(&mixed);
+        let values = ["0", "-1.5", "2.25"].map(|text| text.parse().unwrap());
+        let add = |value: &Decimal, state: &mut Mean| state.add(*value);
+        check_add(&mixed, &values, add, |value| Mean::of(*value));
     }
 
     #[test]

@@ -78,6 +78,12 @@ impl Quantiles {
         Quantiles { count: 1, scale: value.scale(), form }
     }
 
+    /// Adds one value: ⊕ of [`Quantiles::of`] it.
+    #[inline]
+    pub fn add(&mut self, value: Decimal) {
+        self.plus_equals(&Quantiles::of(value));
+    }
+
     /// The number of values.
     #[inline]
     pub fn count(&self) -> u64 {
@@ -310,7 +316,7 @@ mod tests {
 
     use super::*;
     use crate::aggregate::decimal::step;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
 
     fn sum(values: impl IntoIterator<Item = Decimal>) -> Quantiles {
         let mut states = values.into_iter().map(Quantiles::of);
@@ -327,7 +333,7 @@ mod tests {
 
     #[test]
     fn laws_of_quantiles() {
-        check_laws(&[
+        let sample = [
             integers([0]),
             integers([-7, 7]),
             sum(["0.000000001", "-1.50"].map(|text| text.parse().unwrap())),
@@ -337,7 +343,11 @@ mod tests {
             integers(0..1_000),
             integers(-500..501),
             integers((0..3_000).map(|n| n * n * n)),
-        ]);
+        ];
+        check_laws(&sample);
+        let values: Vec<Decimal> = (0..1_100i64).map(|n| Decimal::from(n * 7 % 500 - 40)).collect();
+        let add = |value: &Decimal, state: &mut Quantiles| state.add(*value);
+        check_add(&sample, &values, add, |value| Quantiles::of(*value));
     }
 
     #[test]

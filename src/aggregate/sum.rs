@@ -26,6 +26,12 @@ impl Sum {
         Sum(i128::from(value.into()))
     }
 
+    /// Adds one value: ⊕ of [`Sum::of`] or `Sum::from` it.
+    #[inline]
+    pub fn add(&mut self, value: impl Into<Sum>) {
+        self.0 = self.0.wrapping_add(value.into().0);
+    }
+
     /// The sum.
     #[inline]
     pub fn value(self) -> i128 {
@@ -135,6 +141,12 @@ impl DecimalSum {
         DecimalSum { units: value.billionths(), scale: Scale(Some(value.scale())) }
     }
 
+    /// Adds one value: ⊕ of [`DecimalSum::of`] it.
+    #[inline]
+    pub fn add(&mut self, value: Decimal) {
+        self.plus_equals(&DecimalSum::of(value));
+    }
+
     /// The sum in billionths: units of 10⁻⁹.
     #[inline]
     pub fn billionths(self) -> i128 {
@@ -228,7 +240,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::aggregate::laws::check_laws;
+    use crate::aggregate::laws::{check_add, check_laws};
     use crate::batch::codec;
 
     #[test]
@@ -240,6 +252,11 @@ mod tests {
         let mixed: Vec<_> =
             lasting.into_iter().chain(taken_back).chain([DecimalSum::zero()]).collect();
         check_laws(&mixed);
+        let values = decimals.map(|text| text.parse().unwrap());
+        let add = |value: &Decimal, state: &mut DecimalSum| state.add(*value);
+        check_add(&mixed, &values, add, |value| DecimalSum::of(*value));
+        let add = |value: &i64, state: &mut Sum| state.add(*value);
+        check_add(&[Sum(i128::MAX)], &[5, -7, i64::MIN], add, |value| Sum::of(*value));
     }
 
     #[test]

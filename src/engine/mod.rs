@@ -76,6 +76,7 @@ pub use upkeep::maintenance::{MaintainError, Maintained};
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
 use crate::cluster::{Cluster, Word};
+use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
 use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Refused, Row, Source};
@@ -237,7 +238,27 @@ impl<E: Send + Sync + 'static> Engine<E> {
         measures: Measures<A>,
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
     ) -> ViewHandle<K, A> {
-        let (typed, handle) = TypedView::new(view, measures, event);
+        self.add_view(view, measures, Whole(event))
+    }
+
+    /// As [`Engine::view`], with a [`Fold`], which adds events in place: the faster form, where keys or states hold
+    /// heap. The view is the same, and so is its data folder.
+    pub fn fold<F: Fold<E> + Send + Sync>(
+        &mut self,
+        view: View,
+        measures: Measures<F::State>,
+        fold: F,
+    ) -> ViewHandle<F::Key, F::State> {
+        self.add_view(view, measures, InPlace(fold))
+    }
+
+    fn add_view<K: Key, A: Aggregate>(
+        &mut self,
+        view: View,
+        measures: Measures<A>,
+        enter: impl Enter<E, K, A> + Send + Sync,
+    ) -> ViewHandle<K, A> {
+        let (typed, handle) = TypedView::new(view, measures, enter);
         self.views.push(Arc::new(typed));
         handle
     }

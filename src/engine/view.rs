@@ -23,6 +23,7 @@ use crate::archive::{self, Archive, ArchiveError, Finding, Loaded, Place, Rebuil
 use crate::batch::Coverage;
 use crate::cluster::Cluster;
 use crate::dataflow::fold;
+use crate::fold::Enter;
 use crate::key::Key;
 use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
@@ -77,28 +78,29 @@ pub(crate) trait EngineView<E>: Send + Sync {
 pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     view: View,
     measures: Vec<Arc<MeasureFn<A>>>,
-    event: Arc<F>,
+    /// How events get into the view.
+    enter: Arc<F>,
     mailbox: Arc<Mailbox<K, A>>,
     /// The sealed days of each local worker, until it takes them.
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
-    pub(super) fn new(view: View, measures: Measures<A>, event: F) -> (Self, ViewHandle<K, A>) {
+    pub(super) fn new(view: View, measures: Measures<A>, enter: F) -> (Self, ViewHandle<K, A>) {
         let mailbox = Arc::new(Mailbox::new());
         let named = Arc::new(measures.named);
         let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
         let handle =
             ViewHandle { view: view.clone(), measures: named, mailbox: Arc::clone(&mailbox) };
         let loaded = Mutex::new(HashMap::new());
-        (TypedView { view, measures, event: Arc::new(event), mailbox, loaded }, handle)
+        (TypedView { view, measures, enter: Arc::new(enter), mailbox, loaded }, handle)
     }
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
     /// The log as this view sees it.
     fn log_rows<E>(&self, codec: &EventCodec<E>, store: &Arc<Store>) -> ViewLog<E, F> {
-        ViewLog::new(self.view.clone(), codec.clone(), Arc::clone(&self.event), Arc::clone(store))
+        ViewLog::new(self.view.clone(), codec.clone(), Arc::clone(&self.enter), Arc::clone(store))
     }
 
     /// How batches become rows. With a log, an event is where the log will look for it, or it is noted.
@@ -109,9 +111,9 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
     ) -> impl Fn(&mut Vec<Batch<E>>, &mut Combiner<K, A>) + 'static
     where
         E: 'static,
-        F: Fn(&E) -> Option<(EventTime, K, A)> + 'static,
+        F: Enter<E, K, A>,
     {
-        let event = Arc::clone(&self.event);
+        let enter = Arc::clone(&self.enter);
         let (name, skew) = (self.view.name().to_owned(), self.view.skew() as u64);
         move |batches, combiner| {
             for Batch { events, replayed } in batches.drain(..) {
@@ -119,13 +121,12 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
                     combiner.begin_replay(replayed.floor, replayed.graces.get(&name).copied());
                 }
                 for e in events.iter() {
-                    let Some((time, key, aggregate)) = event(e) else { continue };
+                    let Some(time) = enter.enter(e, combiner) else { continue };
                     if let Some(codec) = &codec
                         && codec.time(e).abs_diff(time) > skew
                     {
                         skewed.set(Some((time, codec.time(e))));
                     }
-                    combiner.add(time, key, aggregate);
                 }
             }
         }
@@ -137,7 +138,7 @@ where
     E: 'static,
     K: Key,
     A: Aggregate,
-    F: Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync + 'static,
+    F: Enter<E, K, A> + Send + Sync,
 {
     fn view(&self) -> &View {
         &self.view

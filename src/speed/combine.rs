@@ -13,7 +13,8 @@ use super::delta::Row;
 use super::exchange::{Addressed, to_each};
 use crate::aggregate::Aggregate;
 use crate::closing::Closing;
-use crate::key::{Key, PARTITIONS, owner, partition};
+use crate::fold::Term;
+use crate::key::{Key, KeyRef, PARTITIONS, owner, partition};
 use crate::moment::Moment;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use crate::view::{View, late_or_not};
@@ -138,8 +139,10 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
+    /// Combines an event into the row of its day and key, or into a new one. Of a row that is there, neither the key
+    /// nor a state is made.
     #[inline]
-    pub(crate) fn add(&mut self, time: EventTime, key: K, aggregate: A) {
+    pub(crate) fn add(&mut self, time: EventTime, key: impl KeyRef<K>, term: impl Term<A>) {
         if !(EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
             // No calendar can place it; on the last day of one it would be something that nobody said.
             self.counts.refused += 1;
@@ -153,7 +156,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             return;
         }
         self.counts.late += u64::from(day < self.first_open);
-        let hash = key.hash64();
+        let hash = key.hash_key();
         let upper = (hash >> 32) as u32;
         let share = match &mut self.shares[..] {
             [all] => all,
@@ -166,14 +169,14 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             && let Some(row) = share.rows.get_mut(place.1 as usize)
             && row.hash == hash
             && row.day == day
-            && row.key == key
+            && key.is_key(&row.key)
         {
-            row.aggregate.plus_equals(&aggregate);
+            term.add_to(&mut row.aggregate);
             return;
         }
         // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
         *place = (upper, share.rows.len() as u32);
-        share.rows.push(Row::new(hash, day, closing, key, aggregate));
+        share.rows.push(Row::new(hash, day, closing, key.into_key(), term.state()));
     }
 
     /// Says of the first event that is refused what is counted of the others.
@@ -275,6 +278,18 @@ mod tests {
 
     type Found = Vec<(Day, Day, Count)>;
 
+    /// One event, counted in place.
+    struct One;
+
+    impl Term<Count> for One {
+        fn state(self) -> Count {
+            Count::one()
+        }
+        fn add_to(self, state: &mut Count) {
+            state.add();
+        }
+    }
+
     fn take(combiner: &mut Combiner<u64, Count>) -> Found {
         let mut found = Found::new();
         for row in combiner.take().0.flatten() {
@@ -299,8 +314,8 @@ mod tests {
         combiner.begin(EventTime::MIN);
         for floor in [EventTime::MIN, first, first, second] {
             combiner.begin_replay(floor, Some(0));
-            combiner.add(1, 7, Count::one());
-            combiner.add(2, 7, Count::one());
+            combiner.add(1, 7u64, One);
+            combiner.add(2, 7, One);
         }
         let closings = [(0, 2), (1, 4), (5, 2)];
         let expect = closings.map(|(closing, count)| (Day(0), Day(closing), Count(count)));
@@ -311,10 +326,10 @@ mod tests {
     fn what_a_live_revision_holds_is_dropped_from_a_replay() {
         let mut combiner = Combiner::new(view(), Some(Closing::of(Day(1))), 1);
         combiner.begin_replay(EventTime::MIN, Some(0));
-        combiner.add(1, 7, Count::one());
+        combiner.add(1, 7u64, One);
         assert_eq!(take(&mut combiner), []);
         combiner.begin_replay(view().upper(Day(1)), Some(0));
-        combiner.add(1, 7, Count::one());
+        combiner.add(1, 7u64, One);
         assert_eq!(take(&mut combiner), [(Day(0), Day(2), Count(1))]);
     }
 
@@ -324,8 +339,8 @@ mod tests {
         let sealed = Closing::late(Day(2), floor);
         let add = |combiner: &mut Combiner<u64, Count>, floor| {
             combiner.begin_replay(floor, Some(0));
-            combiner.add(1, 7, Count::one());
-            combiner.add(2 * 86_400_000, 7, Count::one());
+            combiner.add(1, 7u64, One);
+            combiner.add(2 * 86_400_000, 7, One);
             take(combiner)
         };
         let (late, open) = ((Day(0), Day(2), Count(1)), (Day(2), Day(2), Count(1)));
@@ -343,7 +358,7 @@ mod tests {
         for grace in [0, 86_400_000, 30 * 86_400_000] {
             let mut combiner = Combiner::new(view().grace_ms(grace).unwrap(), None, 1);
             combiner.begin_replay(floor, None);
-            combiner.add(1, 7, Count::one());
+            combiner.add(1, 7u64, One);
             assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
         }
     }
@@ -355,7 +370,7 @@ mod tests {
         for _ in 0..2 {
             // More keys than places: what is not combined is not lost.
             for key in (0..2 * PLACES as u64).chain(0..10) {
-                combiner.add(1, key, Count::one());
+                combiner.add(1, key, One);
             }
             let mut counts = std::collections::HashMap::new();
             for row in combiner.take().0.flatten() {
@@ -365,7 +380,7 @@ mod tests {
             let expect = |key| Count(if key < 10 { 2 } else { 1 });
             assert!(counts.iter().all(|(key, count)| *count == expect(*key)));
             for key in [7, 8, 7] {
-                combiner.add(1, key, Count::one());
+                combiner.add(1, key, One);
             }
             let rows: Vec<_> =
                 combiner.take().0.flatten().map(|row| (row.key, row.aggregate)).collect();
@@ -380,12 +395,12 @@ mod tests {
             combiner.begin(EventTime::MIN);
             for _ in 0..2 {
                 for key in 0..1_000u64 {
-                    combiner.add(1, key, Count::one());
+                    combiner.add(1, key, One);
                 }
                 // Of another floor: on the same days and keys, and yet rows of their own.
                 combiner.begin_replay(EventTime::MIN, Some(0));
                 for key in 0..1_000u64 {
-                    combiner.add(1, key, Count::one());
+                    combiner.add(1, key, One);
                 }
                 let mut seen = std::collections::HashMap::new();
                 for rows in combiner.take().0 {
@@ -408,7 +423,7 @@ mod tests {
         combiner.begin(EventTime::MIN);
         let times = [EVENT_TIME_MIN, EVENT_TIME_MAX, EVENT_TIME_MIN - 1, EVENT_TIME_MAX + 1];
         for time in times.into_iter().chain([EventTime::MIN, EventTime::MAX]) {
-            combiner.add(time, 7, Count::one());
+            combiner.add(time, 7, One);
         }
         let (shares, counts) = combiner.take();
         assert_eq!((shares.flatten().count(), counts), (2, Counts { late: 0, refused: 4 }));
@@ -419,7 +434,7 @@ mod tests {
         let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
         for time in [1, 86_400_001, 2, 86_400_002] {
-            combiner.add(time, 7, Count::one());
+            combiner.add(time, 7, One);
         }
         let found = take(&mut combiner);
         assert_eq!(found, [(Day(0), Day(0), Count(2)), (Day(1), Day(1), Count(2))]);

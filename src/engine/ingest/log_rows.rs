@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LogRows};
 use crate::closing::Closing;
+use crate::fold::Enter;
 use crate::key::Key;
 use crate::log::{self, EventCodec, Frames, LogFile};
 use crate::speed::{Combiner, Row};
 use crate::store::Store;
-use crate::time::{DayRange, EventTime};
+use crate::time::DayRange;
 use crate::view::View;
 
 const LEAST_REST: Duration = Duration::from_millis(1);
@@ -20,11 +21,11 @@ const LEAST_REST: Duration = Duration::from_millis(1);
 /// Whoever stops the engine waits no longer than this for it to wake up.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
 
-/// Reads the log through the function of a view.
+/// Reads the log as the view takes events in.
 pub(crate) struct ViewLog<E, F> {
     view: View,
     codec: EventCodec<E>,
-    event: Arc<F>,
+    enter: Arc<F>,
     store: Arc<Store>,
     stopping: AtomicBool,
     events: PhantomData<fn() -> E>,
@@ -34,11 +35,11 @@ impl<E, F> ViewLog<E, F> {
     pub(crate) fn new(
         view: View,
         codec: EventCodec<E>,
-        event: Arc<F>,
+        enter: Arc<F>,
         store: Arc<Store>,
     ) -> ViewLog<E, F> {
         let stopping = AtomicBool::new(false);
-        ViewLog { view, codec, event, store, stopping, events: PhantomData }
+        ViewLog { view, codec, enter, store, stopping, events: PhantomData }
     }
 
     /// Whether a file may hold events of these days.
@@ -53,7 +54,7 @@ impl<E, F, K, A> LogRows<K, A> for ViewLog<E, F>
 where
     K: Key,
     A: Aggregate,
-    F: Fn(&E) -> Option<(EventTime, K, A)> + Send + Sync,
+    F: Enter<E, K, A> + Send + Sync,
 {
     fn read(
         &self,
@@ -77,9 +78,7 @@ where
                 combiner.begin_replay(frame.moment.floor, grace);
                 for event in frame.decode(&self.codec)? {
                     events += 1;
-                    if let Some((time, key, aggregate)) = (self.event)(&event) {
-                        combiner.add(time, key, aggregate);
-                    }
+                    self.enter.enter(&event, &mut combiner);
                 }
                 combiner.take().0.for_each(&mut *take);
                 pace.rest(&self.stopping);
