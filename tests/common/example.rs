@@ -18,13 +18,11 @@ pub(crate) fn program(example: &str) -> PathBuf {
 
 fn build(example: &str) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // From the root, so that the features of dependencies are those that everything else is built with.
+    cargo.current_dir(root());
     cargo.args(["build", "--quiet", "--locked", "--message-format", "json-render-diagnostics"]);
     cargo.args(["--example", example, "--profile", profile()]);
     cargo.arg("--target-dir").arg(target());
-    if cfg!(feature = "http") {
-        cargo.args(["--features", "http"]);
-    }
     let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "cargo did not build the example {example}");
     let messages = String::from_utf8(output.stdout).unwrap();
@@ -32,6 +30,12 @@ fn build(example: &str) -> PathBuf {
     let is_it = |message: &serde_json::Value| message["target"]["name"] == example;
     let message = messages.lines().map(message).find(is_it).unwrap();
     PathBuf::from(message["executable"].as_str().unwrap())
+}
+
+/// The folder of the workspace.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap()
 }
 
 /// The folder of all that Cargo builds.
