@@ -47,6 +47,7 @@ mod ask;
 mod clock;
 mod error;
 mod ingest;
+mod mistakes;
 mod observer;
 mod recover;
 mod running;
@@ -87,6 +88,7 @@ use ask::mailbox::AskLimits;
 use clock::Clock;
 use ingest::live::Queue;
 use ingest::logging::{self, LogConfig, Logging};
+use ingest::partitions::Partitioning;
 use ingest::reader::{self, Feeding, Keep};
 use ingest::receipt::Waits;
 use recover::joining::{self, LostLog};
@@ -104,6 +106,7 @@ pub struct Engine<E> {
     views: Vec<Arc<dyn EngineView<E>>>,
     feeding: Option<Feeding<E>>,
     live: Option<Arc<Queue<E>>>,
+    partitioned: Vec<Partitioning<E>>,
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
     redefined: Vec<String>,
@@ -132,6 +135,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             views: Vec::new(),
             feeding: None,
             live: None,
+            partitioned: Vec::new(),
             data: None,
             log: None,
             redefined: Vec::new(),
@@ -451,6 +455,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         if let Some(feeding) = &mut self.feeding {
             feeding.refused = self.refused.take();
         }
+        let keep = Mutex::new(self.refused.take());
         self.views.iter().for_each(|view| view.open(self.asking));
         if let (Some(queue), Some(log)) = (&self.live, &self.log)
             && log.durability.is_promise()
@@ -494,6 +499,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             }
             (None, _) => Arc::default(),
         };
+        let extents = log.as_ref().map_or_else(Arc::default, |log| Arc::clone(&log.extents));
         let joined = met.join()?;
         let threads = joined.threads();
         // With a log, it is greater than that under which a worker replays: all see when all are done.
@@ -518,38 +524,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
             live: self.live,
             log,
             known,
+            partitioned: self.partitioned,
+            extents,
+            keep,
             tick_rows: self.tick_rows,
         };
         start::spawn(joined, start)
-    }
-
-    /// What cannot work of how the engine is put together, if anything.
-    fn find_mistake(&mut self) -> Option<String> {
-        if self.log.is_some() && self.data.is_none() {
-            self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
-        }
-        if self.lost == LostLog::SetAside && self.live.is_some() {
-            self.mistaken(
-                "a lost log cannot be accepted where events are pushed, for they cannot be read again: restore the \
-                 data folder from a copy, and start without Engine::accept_lost_log (--accept-lost-log)",
-            );
-        }
-        let mut names: Vec<_> =
-            self.views.iter().map(|view| view.view().name().to_owned()).collect();
-        names.sort();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            self.mistaken(format!("two views have the name '{}': give each its own", twice[0]));
-        }
-        if names.is_empty() {
-            self.mistaken("an engine needs a view: call Engine::view");
-        }
-        if self.feeding.is_none() && self.live.is_none() && self.data.is_none() {
-            self.mistaken(
-                "an engine needs a source, or a data folder: call Engine::file, Engine::csv, Engine::source, \
-                 Engine::live or Engine::data",
-            );
-        }
-        self.mistake.take()
     }
 
     /// Opens the sealed days of this process's workers.
@@ -589,6 +569,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         computes.push(("a lost log accepted".to_owned(), yes_no(self.lost == LostLog::SetAside)));
         computes.push(("a promise that events are durable".to_owned(), yes_no(promises)));
         computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
+        for source in &self.partitioned {
+            computes.push((format!("the source '{}'", source.name()), yes_no(true)));
+        }
         computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));
         Word { computes, folder: looked.map(joining::seen) }
     }

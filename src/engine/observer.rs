@@ -51,7 +51,7 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceNumbers {
-    /// `replay` for one that is read, `live` for one that is pushed into.
+    /// `replay` for one that is read, `live` for one that is pushed into; of a partition, its source and its own name.
     pub name: String,
     /// The estimate of event-time completeness; [`EventTime::MIN`] before there is one.
     pub watermark: EventTime,
@@ -59,6 +59,23 @@ pub struct SourceNumbers {
     pub clock: EventTime,
     /// Whether nothing more will come.
     pub ended: bool,
+    /// Of a partition: the number of the next record, in its source's counting.
+    pub position: Option<u64>,
+    /// Of a partition: how many numbers that is behind its end, as far as the end is known.
+    pub lag: Option<u64>,
+    /// Of a partition: whether it is read to its end and has brought nothing for a while, so that it holds no days open.
+    pub quiet: bool,
+    /// Of a partition: what keeps it from being read on, if anything does.
+    pub trouble: Option<String>,
+}
+
+impl SourceNumbers {
+    pub(crate) fn new(name: String) -> SourceNumbers {
+        let (watermark, clock) = (EventTime::MIN, EventTime::MIN);
+        let (ended, quiet) = (false, false);
+        let (position, lag, trouble) = (None, None, None);
+        SourceNumbers { name, watermark, clock, ended, position, lag, quiet, trouble }
+    }
 }
 
 /// How far the logs of the workers of a process are, together.

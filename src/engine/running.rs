@@ -95,8 +95,8 @@ impl State {
             Some(source) => (source.watermark, source.clock) = (watermark, clock),
             None => {
                 let at = if name == REPLAY { 0 } else { sources.len() };
-                let name = name.to_owned();
-                sources.insert(at, SourceNumbers { name, watermark, clock, ended: false });
+                let numbers = SourceNumbers::new(name.to_owned());
+                sources.insert(at, SourceNumbers { watermark, clock, ..numbers });
             }
         }
     }
@@ -334,6 +334,28 @@ impl Shared {
         let mut state = self.lock();
         let sources = &mut state.progress.sources;
         sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
+    }
+
+    /// How far partitions are, in the order of their names, before a live source.
+    pub(crate) fn set_partitions(&self, numbers: Vec<SourceNumbers>) {
+        let sources = &mut self.lock().progress.sources;
+        for numbers in numbers {
+            match sources.iter_mut().find(|source| source.name == numbers.name) {
+                Some(source) => *source = numbers,
+                None => {
+                    let is_behind = |source: &SourceNumbers| {
+                        source.name == LIVE || source.name > numbers.name && source.name != REPLAY
+                    };
+                    let at = sources.iter().position(is_behind).unwrap_or(sources.len());
+                    sources.insert(at, numbers);
+                }
+            }
+        }
+    }
+
+    /// A source of which nothing was known has partitions now.
+    pub(crate) fn forget_source(&self, name: &str) {
+        self.lock().progress.sources.retain(|source| source.name != name);
     }
 
     /// What the first worker of this process holds.

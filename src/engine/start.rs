@@ -10,7 +10,8 @@ use timely::worker::Worker;
 use super::error::{EngineError, Outcome};
 use super::ingest::live::Queue;
 use super::ingest::logging::Logging;
-use super::ingest::reader::{Feeding, Parse};
+use super::ingest::partitions::Partitioning;
+use super::ingest::reader::{Feeding, Keep, Parse};
 use super::ingest::receipt::Waits;
 use super::recover::resume::Known;
 use super::running::{CONNECTION_LOST, Running, Shared};
@@ -18,6 +19,7 @@ use super::view::EngineView;
 use super::worker::Turning;
 use crate::archive::Archive;
 use crate::cluster::Joined;
+use crate::log::Extents;
 
 /// Everything that the workers of a process start from.
 pub(super) struct Start<E> {
@@ -30,6 +32,11 @@ pub(super) struct Start<E> {
     pub(super) log: Option<Logging<E>>,
     /// What earlier runs have read of the source.
     pub(super) known: Arc<Known>,
+    /// The sources with partitions, and what earlier runs have read of them.
+    pub(super) partitioned: Vec<Partitioning<E>>,
+    pub(super) extents: Arc<Extents>,
+    /// Who keeps refused records of theirs.
+    pub(super) keep: Mutex<Option<Box<Keep>>>,
     pub(super) tick_rows: usize,
 }
 
@@ -39,9 +46,15 @@ impl<E> Start<E> {
         usize::from(self.parse.is_some()) + process
     }
 
-    /// How many sources there are, over all processes.
+    /// The number of a worker's share of a source with partitions.
+    pub(super) fn share_source(&self, index: usize, worker: usize, processes: usize) -> usize {
+        let others = self.live_source(if self.live.is_some() { processes } else { 0 });
+        others + index * processes * self.shared.threads + worker
+    }
+
+    /// How many sources there are, over all processes, each share for itself.
     pub(super) fn sources(&self, processes: usize) -> usize {
-        self.live_source(if self.live.is_some() { processes } else { 0 })
+        self.share_source(self.partitioned.len(), 0, processes)
     }
 }
 

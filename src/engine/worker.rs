@@ -1,7 +1,9 @@
 //! One worker of an engine: the loop that turns blocks into ticks.
 
 mod answering;
+mod live;
 mod once;
+mod partitions;
 mod recovering;
 mod resting;
 mod room;
@@ -22,10 +24,9 @@ use super::error::Outcome;
 use super::ingest::batch::Batch;
 use super::ingest::feed::{Ack, Deal, Feed, READER};
 use super::ingest::floors::Floors;
-use super::ingest::live;
 use super::ingest::owner::Owner;
+use super::ingest::partitions::ShareReader;
 use super::ingest::reader::{Feeding, Reader, in_full, outcome_of};
-use super::ingest::receipt::Entered;
 use super::recover::replay::Read as Replayed;
 use super::running::Held;
 use super::start::Start;
@@ -57,6 +58,7 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     start: &'a Start<E>,
     feed: Feed,
     reader: Option<Reader>,
+    shares: Vec<ShareReader<E>>,
     log: Option<LogWriter<E>>,
     /// What is left of this worker's share of the log.
     replay: Option<mpsc::Receiver<Replayed<E>>>,
@@ -120,6 +122,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
         start.shared.register(std::thread::current());
         let reader = open(index, peers, start, &mut feed);
+        let shares = partitions::open(index, peers, start);
         let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index));
         let mut clock = TickClock::new(start.log.as_ref().map_or(0, |log| log.tick));
         // No day closes before all that was in the log is back.
@@ -139,6 +142,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             start,
             feed,
             reader,
+            shares,
             log,
             replay,
             events: Some(events),
@@ -290,12 +294,16 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 }
                 Deal::Rested { tick } => self.rested = Some(Moment::new(self.now.floor, tick)),
                 // The tick so far belongs under the old floor.
-                Deal::Floor { .. } | Deal::End { .. } if rows > 0 => {
+                Deal::Floor { .. } | Deal::Quiet { .. } | Deal::End { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
                     break;
                 }
                 Deal::Floor { source, floor } => {
                     let floor = self.floors.allow(source, floor);
+                    self.raise_floor(floor);
+                }
+                Deal::Quiet { source, floor } => {
+                    let floor = self.floors.quiet(source, floor);
                     self.raise_floor(floor);
                 }
                 Deal::End { source } => match self.ended(source) {
@@ -315,6 +323,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             }
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
+        rows += self.enter_shares(self.start.tick_rows.saturating_sub(rows));
         rows += self.enter_once(self.start.tick_rows.saturating_sub(rows));
         if rows > 0 {
             self.end_tick();
@@ -361,60 +370,6 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
-    /// Says when the clock of this process's live source has passed the end of a day.
-    fn watch_clock(&mut self) {
-        let (Some(queue), Some((source, next))) = (&self.start.live, self.live) else { return };
-        let Some(watermark) = queue.watermark() else {
-            self.live = None;
-            self.start.shared.set_live(None);
-            self.feed.broadcast(&Deal::End { source });
-            return;
-        };
-        if watermark >= next {
-            let views = &self.start.shared.views;
-            if let Some(floor) = views.iter().map(|view| view.floor_at(watermark)).max() {
-                self.feed.broadcast(&Deal::Floor { source, floor });
-            }
-            let next = views.iter().map(|view| view.next_floor(watermark)).min();
-            self.live = Some((source, next.unwrap_or(EventTime::MAX)));
-        }
-    }
-
-    /// Enters what was pushed, up to about `limit` events. Any worker of the process may.
-    fn enter_live(&mut self, limit: usize) -> usize {
-        let (Some(queue), Some(events), Some(counts)) =
-            (&self.start.live, &mut self.events, &mut self.counts)
-        else {
-            return 0;
-        };
-        let mut rows = 0;
-        while rows < limit {
-            let Some(batch) = queue.take() else { break };
-            rows += batch.events.len() + batch.refused as usize;
-            self.start.shared.events.fetch_add(batch.events.len() as u64, Ordering::Relaxed);
-            self.start.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
-            let live::Batch { events: pushed, refused, ticket, .. } = batch;
-            if refused > 0 {
-                counts.send(Counts { late: 0, refused });
-            }
-            let pushed = Arc::new(pushed);
-            let entry = Entry {
-                moment: self.now,
-                events: Arc::clone(&pushed),
-                ranges: Vec::new(),
-                refused: Vec::new(),
-                refused_elsewhere: refused,
-                once: None,
-            };
-            let Ok(number) = log_entry(&mut self.log, entry) else { break };
-            events.send(Batch::new(pushed));
-            let worker = self.worker.index() % self.start.shared.threads;
-            let entered = Entered { worker, moment: self.now, number };
-            ticket.set(entered).expect("a batch enters once");
-        }
-        rows
-    }
-
     /// Enters the rows of a block; without a range they are not logged.
     fn enter_block(
         &mut self,
@@ -444,6 +399,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             moment: self.now,
             events: Arc::clone(&events),
             ranges: vec![range],
+            extents: Vec::new(),
             refused: refused.clone(),
             refused_elsewhere: 0,
             once: None,

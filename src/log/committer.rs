@@ -88,6 +88,7 @@ impl<E> Committer<E> {
         self.next.refused_elsewhere += entry.refused_elsewhere;
         self.next.ranges.extend(entry.ranges);
         self.next.once.extend(entry.once);
+        entry.extents.iter().for_each(|(name, extent)| self.next.extend(name, extent));
         if self.buffered >= BUFFER_BYTES { self.write() } else { Ok(()) }
     }
 

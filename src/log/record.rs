@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::days::Days;
 use super::once::{OnceKey, OnceKeys};
+use super::partitions::{Extent, Extents, extend};
 use crate::moment::Moment;
 use crate::time::{Day, EventTime};
 
@@ -140,6 +141,9 @@ pub(super) struct StreamState {
     /// In a record of its own kind, if there are any.
     #[serde(skip)]
     pub(super) wide: BTreeMap<Days, WideState>,
+    /// In a record of its own kind, if there are any.
+    #[serde(skip)]
+    pub(super) extents: Extents,
 }
 
 /// What a group of appends changes. Files are as they are then, the rest is what is added.
@@ -156,11 +160,19 @@ pub(super) struct Commit {
     /// In a record of its own kind, if there are any.
     #[serde(skip)]
     pub(super) wide: BTreeMap<Days, WideState>,
+    /// In a record of its own kind, if there are any.
+    #[serde(skip)]
+    pub(super) extents: Extents,
 }
 
 impl Commit {
     pub(super) fn is_empty(&self) -> bool {
         *self == Commit { latest: self.latest, synced: self.synced, ..Commit::default() }
+    }
+
+    /// Adds what was read of a partition.
+    pub(super) fn extend(&mut self, name: &str, extent: &Extent) {
+        extend(&mut self.extents, name, extent).expect("a worker reads a partition in its order");
     }
 }
 
@@ -172,20 +184,28 @@ pub(super) enum Record {
     /// With files of several days.
     WideOpening(StreamState, BTreeMap<Days, WideState>),
     WideCommit(Commit, BTreeMap<Days, WideState>),
+    /// With partitions of sources, and perhaps files of several days.
+    ReadOpening(StreamState, BTreeMap<Days, WideState>, Extents),
+    ReadCommit(Commit, BTreeMap<Days, WideState>, Extents),
 }
 
 impl Record {
     pub(super) fn opening(mut state: StreamState) -> Record {
-        match std::mem::take(&mut state.wide) {
-            wide if wide.is_empty() => Record::Opening(state),
-            wide => Record::WideOpening(state, wide),
+        let (wide, extents) = (std::mem::take(&mut state.wide), std::mem::take(&mut state.extents));
+        match (wide.is_empty(), extents.is_empty()) {
+            (_, false) => Record::ReadOpening(state, wide, extents),
+            (false, true) => Record::WideOpening(state, wide),
+            (true, true) => Record::Opening(state),
         }
     }
 
     pub(super) fn commit(mut commit: Commit) -> Record {
-        match std::mem::take(&mut commit.wide) {
-            wide if wide.is_empty() => Record::Commit(commit),
-            wide => Record::WideCommit(commit, wide),
+        let (wide, extents) =
+            (std::mem::take(&mut commit.wide), std::mem::take(&mut commit.extents));
+        match (wide.is_empty(), extents.is_empty()) {
+            (_, false) => Record::ReadCommit(commit, wide, extents),
+            (false, true) => Record::WideCommit(commit, wide),
+            (true, true) => Record::Commit(commit),
         }
     }
 
@@ -197,7 +217,13 @@ impl Record {
             Record::WideOpening(state, wide) if wide.keys().all(|days| days.is_known()) => {
                 Some(StreamState { wide, ..state })
             }
-            Record::Commit(_) | Record::WideOpening(..) | Record::WideCommit(..) => None,
+            Record::ReadOpening(state, wide, extents)
+                if wide.keys().all(|days| days.is_known()) =>
+            {
+                Some(StreamState { wide, extents, ..state })
+            }
+            Record::WideOpening(..) | Record::ReadOpening(..) => None,
+            Record::Commit(_) | Record::WideCommit(..) | Record::ReadCommit(..) => None,
         }
     }
 
@@ -206,7 +232,8 @@ impl Record {
         match self {
             Record::Commit(commit) => Some(commit),
             Record::WideCommit(commit, wide) => Some(Commit { wide, ..commit }),
-            Record::Opening(_) | Record::WideOpening(..) => None,
+            Record::ReadCommit(commit, wide, extents) => Some(Commit { wide, extents, ..commit }),
+            Record::Opening(_) | Record::WideOpening(..) | Record::ReadOpening(..) => None,
         }
     }
 }
@@ -224,6 +251,7 @@ impl StreamState {
             ranges: Ranges::default(),
             once: OnceKeys::default(),
             wide: BTreeMap::new(),
+            extents: Extents::new(),
         }
     }
 
@@ -259,7 +287,12 @@ impl StreamState {
         if self.refused_elsewhere.checked_add(commit.refused_elsewhere).is_none() {
             return Err("a record has an impossible count");
         }
-        Ok(())
+        let read = |(name, later): (&String, &Extent)| {
+            let mut one = self.extents.get_key_value(name).into_iter();
+            let mut one = one.by_ref().map(|(name, old)| (name.clone(), old.clone())).collect();
+            extend(&mut one, name, later)
+        };
+        commit.extents.iter().try_for_each(read)
     }
 
     /// Adds a commit that was checked, or that is our own.
@@ -271,6 +304,10 @@ impl StreamState {
         self.refused_elsewhere += commit.refused_elsewhere;
         commit.ranges.into_iter().for_each(|range| self.ranges.add(range));
         commit.once.into_iter().for_each(|key| self.once.add(key));
+        for (name, later) in &commit.extents {
+            extend(&mut self.extents, name, later)
+                .expect("a commit is checked before it is applied");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::error::LogError;
 use super::format::{EVENTS, Magic, REFUSED};
 use super::layout::Layout;
 use super::once::OnceKey;
+use super::partitions::Extent;
 use super::record::{FileState, Ranges, SourceRange};
 use crate::moment::Moment;
 use crate::store::{LogPosition, LogProof, Storage};
@@ -24,6 +25,8 @@ pub struct LogState {
     pub refused_files: Vec<LogFile>,
     /// What of the sources is committed, by source and beginning; ranges that touch are one.
     pub ranges: Vec<SourceRange>,
+    /// What of the partitions of sources is committed, by the names of both, each run and worker for itself.
+    pub extents: Vec<(String, Extent)>,
     /// Keys of pushes that count once. The same key may have come again after a day.
     pub(crate) once: Vec<OnceKey>,
     /// How many rows and events were refused, those included that are not kept in files.
@@ -128,6 +131,7 @@ pub fn scan(
             state.add(*part, &layout, &accepted);
             accepted.state.ranges.iter().for_each(|range| ranges.add(range));
             state.once.extend(accepted.state.once.iter().cloned());
+            state.extents.extend(accepted.state.extents.clone());
         }
     }
     state.ranges = ranges.iter().collect();

@@ -14,6 +14,7 @@ use super::committer::Committer;
 use super::error::LogError;
 use super::layout::Layout;
 use super::once::OnceKey;
+use super::partitions::Extent;
 use super::record::{SourceRange, StreamState};
 use crate::moment::Moment;
 use crate::source::Refused;
@@ -27,6 +28,8 @@ pub(crate) struct Entry<E> {
     pub(crate) events: Arc<Vec<E>>,
     /// What of the sources it comes from.
     pub(crate) ranges: Vec<SourceRange>,
+    /// What of the partitions of sources it comes from, by their names.
+    pub(crate) extents: Vec<(String, Extent)>,
     /// Refused rows, to be kept.
     pub(crate) refused: Vec<Refused>,
     /// Refused events that are only counted: they went back to who pushed them.

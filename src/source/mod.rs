@@ -11,6 +11,7 @@
 //! - [`Format`]: CSV, or JSON lines
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`Source`]: a source of one's own, of records of any kind
+//! - [`Partitioned`]: a source with partitions, which all workers read: a topic of a broker
 //! - [`RefusedWriter`]: the file of refused rows
 //!
 //! Nothing here reads a clock: the wall clock is given with each read.
@@ -25,6 +26,7 @@ mod header;
 mod input;
 mod json;
 mod own;
+mod partitions;
 mod pending;
 mod records;
 mod refused;
@@ -42,6 +44,10 @@ pub use error::SourceError;
 pub use input::Input;
 pub(crate) use own::Own;
 pub use own::{Next, Source};
+pub(crate) use partitions::Watermark;
+pub use partitions::{
+    Committed, More, PartitionOptions, Partitioned, Partitions, Share, Start, Taken, Taking,
+};
 pub use pending::Tail;
 pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};

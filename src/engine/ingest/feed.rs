@@ -39,6 +39,8 @@ pub(crate) enum Deal {
     Rested { tick: u64 },
     /// The events of a source before this came before the days up to the floor closed.
     Floor { source: usize, floor: EventTime },
+    /// A source is quiet, and holds nothing back until it sends a floor; where all are quiet, days up to this one close.
+    Quiet { source: usize, floor: EventTime },
     /// A source has ended.
     End { source: usize },
     /// An audit or a rebuild of a view, asked for by a worker.

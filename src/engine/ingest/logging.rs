@@ -12,7 +12,7 @@ use crate::engine::recover::gather::Gathered;
 use crate::engine::recover::replay::{Plan, Read};
 use crate::engine::recover::resume::Known;
 use crate::engine::running::Shared;
-use crate::log::{self, Durability, EventCodec, LogError, LogWriter, OnceKey};
+use crate::log::{self, Durability, EventCodec, Extents, LogError, LogWriter, OnceKey};
 use crate::source::Place;
 use crate::store::{LogProof, Store};
 use crate::time::EventTime;
@@ -39,6 +39,8 @@ pub(crate) struct Logging<E> {
     /// What the sources had reached; see [`first_floor`].
     pub(crate) floor: EventTime,
     pub(crate) known: Arc<Known>,
+    /// How far the partitions of sources are committed.
+    pub(crate) extents: Arc<Extents>,
     plan: Arc<Plan>,
     /// Keys of pushes that no worker of this process has taken over.
     once: Mutex<Vec<OnceKey>>,
@@ -58,23 +60,24 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let (run, storage) = (store.run(), store.storage());
         let mut state = log::scan(&**storage, &store.held_parts(), run)?;
         let gathered = Gathered::of(&**storage, &mut state)?.exchange(met)?;
-        let Gathered { mut ranges, refused, once, tick_max, floor_max, proofs } = gathered;
+        let Gathered { mut ranges, extents, refused, once, tick_max, floor_max, proofs } = gathered;
         // All of it is durable by now: the beginning of the run proves it.
         store.note_logs(proofs);
         ranges.retain(|range| range.source == SOURCE);
         let once = Mutex::new(once);
         let known =
             Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
+        let extents = log::joined(extents).map_err(|message| EngineError::Failed { message })?;
         let tick = tick_max.unwrap_or(0);
         let floor = first_floor(&known, floor_max, views, is_read);
         let sealed = |view: &View| store.sealed_through(view.name());
         let views: Vec<(View, Option<Closing>)> =
             views.iter().map(|view| (view.clone(), sealed(view))).collect();
         let plan = Plan::new(Arc::clone(storage), state, views);
-        let (known, plan) = (Arc::new(known), Arc::new(plan));
+        let (known, extents, plan) = (Arc::new(known), Arc::new(extents), Arc::new(plan));
         let LogConfig { durability, codec } = config;
         let (store, part) = (Arc::clone(store), store.part_path());
-        Ok(Logging { durability, codec, store, part, run, tick, floor, known, plan, once })
+        Ok(Logging { durability, codec, store, part, run, tick, floor, known, extents, plan, once })
     }
 
     /// How many events this process is to replay.

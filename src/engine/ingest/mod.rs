@@ -9,6 +9,7 @@ pub(super) mod logging;
 pub(super) mod once;
 pub(super) mod owner;
 pub(super) mod pacer;
+pub(super) mod partitions;
 pub(super) mod reader;
 pub(super) mod receipt;
 pub(super) mod wakers;

@@ -97,6 +97,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
             moment,
             events: Arc::clone(&events),
             ranges: Vec::new(),
+            extents: Vec::new(),
             refused: Vec::new(),
             refused_elsewhere: 0,
             once: Some(OnceKey { key: key.clone(), digest, at: now, events: count }),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Met;
 use crate::engine::error::EngineError;
 use crate::engine::ingest::owner::owner_of;
-use crate::log::{self, LogError, LogState, OnceKey, SourceRange};
+use crate::log::{self, Extent, LogError, LogState, OnceKey, SourceRange};
 use crate::source::Refused;
 use crate::store::{LogProof, Storage};
 use crate::time::EventTime;
@@ -20,6 +20,8 @@ use crate::time::EventTime;
 pub(crate) struct Gathered {
     /// What of the sources is committed.
     pub(crate) ranges: Vec<SourceRange>,
+    /// What of their partitions is committed, each run and worker for itself.
+    pub(crate) extents: Vec<(String, Extent)>,
     /// The rows that were refused: in process 0, which reads the source, all of them.
     pub(crate) refused: Vec<Refused>,
     /// Keys of pushes that count once: those that belong to workers of this process, and some others.
@@ -39,6 +41,7 @@ impl Gathered {
             refused: log::refused_rows(storage, state)?,
             once: std::mem::take(&mut state.once),
             ranges: state.ranges.clone(),
+            extents: state.extents.clone(),
             proofs: state.proofs().collect(),
             tick_max: state.tick_max,
             floor_max: state.floor_max,
@@ -56,6 +59,7 @@ impl Gathered {
             self.refused.extend(theirs.refused);
             self.once.extend(theirs.once);
             self.ranges.extend(theirs.ranges);
+            self.extents.extend(theirs.extents);
             self.proofs.extend(theirs.proofs);
             self.tick_max = self.tick_max.max(theirs.tick_max);
             self.floor_max = self.floor_max.max(theirs.floor_max);
@@ -68,7 +72,8 @@ impl Gathered {
         let theirs = |key: &&OnceKey| workers.contains(&owner_of(&key.key, peers));
         let refused = if process == 0 { self.refused.clone() } else { Vec::new() };
         let once = self.once.iter().filter(theirs).cloned().collect();
-        let (ranges, proofs) = (self.ranges.clone(), self.proofs.clone());
-        Gathered { refused, once, ranges, proofs, ..*self }
+        let (ranges, extents) = (self.ranges.clone(), self.extents.clone());
+        let proofs = self.proofs.clone();
+        Gathered { refused, once, ranges, extents, proofs, ..*self }
     }
 }

@@ -61,7 +61,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
 
     /// A source that is read cannot be held back until its days close: they close as it is read.
     fn check_limits(&mut self) {
-        if self.start.parse.is_none() || !self.floors.is_open(READ) {
+        let reads = self.start.parse.is_some() && self.floors.is_open(READ);
+        if !reads && self.shares.iter().all(|share| share.has_ended) {
             return;
         }
         self.views.iter().for_each(|view| view.status().stop_over_limit());

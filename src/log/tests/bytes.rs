@@ -12,6 +12,7 @@ use crate::log::format::{
     COMMITS, EVENTS, FrameBuffer, Head, check_growth, check_header, put_header,
 };
 use crate::log::layout::{Layout, StreamName};
+use crate::log::partitions::{Extent, Extents};
 use crate::log::record::{Commit, FileState, Record, StreamState, WideState};
 use crate::log::stream::{replay, whole};
 use crate::time::Day;
@@ -51,15 +52,23 @@ fn wide() -> impl Strategy<Value = BTreeMap<Days, WideState>> {
     proptest::collection::btree_map(days, state, 0..2)
 }
 
+/// Extents of one partition that follow each other or do not, and of another.
+fn extents() -> impl Strategy<Value = Extents> {
+    let extent = (0u32..2, 0u64..4, 0u64..4, vec(any::<u8>(), 0..3));
+    let extent = extent.prop_map(|(epoch, from, to, mark)| Extent { epoch, from, to, mark });
+    proptest::collection::btree_map("[ab]", extent, 0..2)
+}
+
 fn commit() -> impl Strategy<Value = Commit> {
     let ranges = vec((0u32..2, any::<u64>(), any::<u64>()), 0..3);
     let files = vec((2i32..4, file_state()), 0..3);
     let once = vec(("[ab]?", any::<u128>(), any::<i64>(), any::<u64>()), 0..3);
     let refused = (proptest::option::of(file_state()), any::<u64>());
-    (any::<bool>(), files, refused, ranges, once, wide()).prop_map(
-        |(synced, files, (refused, refused_elsewhere), ranges, once, wide)| Commit {
+    (any::<bool>(), files, refused, ranges, once, wide(), extents()).prop_map(
+        |(synced, files, (refused, refused_elsewhere), ranges, once, wide, extents)| Commit {
             synced,
             wide,
+            extents,
             latest: Some(Moment::new(1, 1)),
             files: files.into_iter().map(|(day, file)| (Day(day), file)).collect(),
             refused,

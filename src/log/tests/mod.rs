@@ -39,6 +39,7 @@ fn entry(tick: u64, day: i64, count: u64) -> Entry<Event> {
         moment: Moment::new(day, tick),
         events: Arc::new((0..count).map(event).collect()),
         ranges: vec![SourceRange { source: 1, from: 10 * tick, to: 10 * tick + 10, mark: vec![] }],
+        extents: Vec::new(),
         refused: Vec::new(),
         refused_elsewhere: 0,
         once: None,

@@ -196,8 +196,10 @@ fn an_encoding_that_panics_or_fails_fails_the_log() {
         let how = Durability::EveryCommit;
         let mut log = LogWriter::new(Arc::new(fake), PART.into(), 1, 0, vec![], how, codec, || {});
         let events = Arc::new(vec![Picky(0), Picky(value)]);
-        let Entry { moment, ranges, refused, refused_elsewhere, once, .. } = entry(1, 3, 0);
-        log.append(Entry { moment, events, ranges, refused, refused_elsewhere, once }).unwrap();
+        let Entry { moment, ranges, extents, refused, refused_elsewhere, once, .. } =
+            entry(1, 3, 0);
+        log.append(Entry { moment, events, ranges, extents, refused, refused_elsewhere, once })
+            .unwrap();
         let error = log.handle().sync_through(1).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     }

@@ -1,0 +1,167 @@
+//! Sources with partitions: each worker reads a share of them, in a thread of its own, and enters what it reads.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::engine::observer::SourceNumbers;
+use crate::engine::running::Shared;
+use crate::engine::{Engine, EngineError};
+use crate::log::{Extent, Extents};
+use crate::source::{More, Partitioned, Refused, Share, SourceError, Taking, Watermark};
+use crate::time::EventTime;
+use crate::view::View;
+
+/// Batches that the reading thread may be ahead of its worker.
+const BATCHES_AHEAD: usize = 4;
+
+/// How long the thread waits for a record before it looks whether the engine stops.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What a program says of a source with partitions.
+pub(crate) type Partitioning<E> = Arc<dyn Partitioned<E>>;
+
+impl<E: Send + Sync + 'static> Engine<E> {
+    /// Reads events from a source with partitions, on all workers of all processes: each reads some of the partitions.
+    /// There may be several such sources, and a live one as well.
+    ///
+    /// With a log, the position of each partition is committed together with the events that were read up to there, and
+    /// the next run goes on there: each record counts once. A data folder without a log cannot be used with such a
+    /// source. Refused records come to [`Engine::refused`] on the worker that reads their partition; those that a
+    /// crash has kept from the log come again.
+    #[must_use]
+    pub fn partitioned(mut self, source: impl Partitioned<E>) -> Self {
+        self.partitioned.push(Arc::new(source));
+        self
+    }
+}
+
+/// What a worker enters of its share at once.
+pub(crate) struct Read<E> {
+    pub(crate) events: Vec<E>,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) extents: Vec<(String, Extent)>,
+    /// Up to where the share allows days to close, with these.
+    pub(crate) watermark: Watermark,
+}
+
+/// What the reading thread tells its worker.
+pub(crate) enum Found<E> {
+    Read(Read<E>),
+    Ended,
+    Failed(EngineError),
+}
+
+/// A share, as the worker has it.
+pub(crate) struct ShareReader<E> {
+    /// Its number among the sources that floors are counted of.
+    pub(crate) source: usize,
+    pub(crate) found: mpsc::Receiver<Found<E>>,
+    /// The watermark at which the floor moves next.
+    pub(crate) next: EventTime,
+    /// Whether it was told that the share is quiet.
+    pub(crate) is_quiet: bool,
+    pub(crate) has_ended: bool,
+}
+
+impl<E: Send + Sync + 'static> ShareReader<E> {
+    /// Starts to open and to read the share of a worker.
+    pub(crate) fn new(
+        source: usize,
+        partitioned: &Partitioning<E>,
+        known: &Arc<Extents>,
+        shared: &Arc<Shared>,
+        (worker, workers): (usize, usize),
+    ) -> ShareReader<E> {
+        let (sender, found) = mpsc::sync_channel(BATCHES_AHEAD);
+        let thread = std::thread::current();
+        let partitioned = Arc::clone(partitioned);
+        let source_name = partitioned.name().to_owned();
+        let share = Share { source: source_name, worker, workers, known: Arc::clone(known) };
+        let reading = Arc::clone(shared);
+        let read = move || {
+            // Nobody listens any more: the engine is stopping.
+            let send = |found| {
+                let gone = sender.send(found).is_err();
+                thread.unpark();
+                !gone
+            };
+            let name = share.source.clone();
+            if let Err(source) = read_share(&*partitioned, share, &reading, &send) {
+                let error = SourceError::Io { name, source };
+                send(Found::Failed(error.into()));
+            }
+        };
+        std::thread::Builder::new()
+            .name(format!("dayfold:read-{worker}"))
+            .spawn(read)
+            .expect("the system gives a thread to the reader");
+        let (next, is_quiet, has_ended) = (shared.floor, false, false);
+        ShareReader { source, found, next, is_quiet, has_ended }
+    }
+}
+
+/// Reads until the source ends or nobody listens any more.
+fn read_share<E: Send + Sync + 'static>(
+    partitioned: &dyn Partitioned<E>,
+    share: Share,
+    shared: &Shared,
+    send: &impl Fn(Found<E>) -> bool,
+) -> std::io::Result<()> {
+    let mut partitions = partitioned.open(&share)?;
+    let mut taking = Taking::new(share, partitioned.options(), shared.clock.now());
+    let mut told = None;
+    loop {
+        taking.now = shared.clock.now();
+        let more = partitions.take(&mut taking, POLL);
+        let is_stopping = shared.is_interrupted() || shared.failed.load(Ordering::Acquire);
+        let extents = taking.extents(|partition| partitions.mark(partition));
+        let watermark = taking.watermark();
+        let (events, refused) = taking.drain();
+        let has_more = matches!(more, Ok(More::Later)) && !is_stopping;
+        publish(&taking, partitions.trouble(), !has_more, shared);
+        if !extents.is_empty() || moves(told, watermark, &shared.views) {
+            told = Some(watermark);
+            if !send(Found::Read(Read { events, refused, extents, watermark })) {
+                return Ok(());
+            }
+        }
+        more?;
+        if !has_more {
+            send(Found::Ended);
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the worker has to know of a watermark, which may let days close.
+fn moves(told: Option<Watermark>, now: Watermark, views: &[View]) -> bool {
+    let crosses = |told, now| views.iter().any(|view| view.floor_at(now) > view.floor_at(told));
+    match (told, now) {
+        (Some(Watermark::Held(told)), Watermark::Held(now))
+        | (Some(Watermark::Quiet(Some(told))), Watermark::Quiet(Some(now))) => crosses(told, now),
+        (told, now) => told != Some(now),
+    }
+}
+
+fn publish<E>(taking: &Taking<E>, trouble: Option<String>, ended: bool, shared: &Shared) {
+    let numbers = taking.partitions.iter().map(|partition| SourceNumbers {
+        name: partition.name.clone(),
+        watermark: partition.clock,
+        clock: partition.clock,
+        ended,
+        position: Some(partition.next),
+        lag: partition.end.map(|end| end.saturating_sub(partition.next)),
+        quiet: taking.is_quiet(partition),
+        trouble: trouble.clone(),
+    });
+    let mut numbers: Vec<SourceNumbers> = numbers.collect();
+    // Before any is known, the trouble is told all the same.
+    if numbers.is_empty() && trouble.is_some() {
+        let name = taking.share().source.clone();
+        numbers.push(SourceNumbers { trouble, ended, ..SourceNumbers::new(name) });
+    } else if !numbers.is_empty() {
+        shared.forget_source(&taking.share().source);
+    }
+    shared.set_partitions(numbers);
+}

@@ -1,0 +1,62 @@
+//! What cannot work of how an engine is put together: told before anything is opened.
+
+use super::Engine;
+use super::recover::joining::LostLog;
+
+impl<E: Send + Sync + 'static> Engine<E> {
+    /// What cannot work of how the engine is put together, if anything.
+    pub(super) fn find_mistake(&mut self) -> Option<String> {
+        if self.log.is_some() && self.data.is_none() {
+            self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
+        }
+        if self.lost == LostLog::SetAside && self.live.is_some() {
+            self.mistaken(
+                "a lost log cannot be accepted where events are pushed, for they cannot be read again: restore the \
+                 data folder from a copy, and start without Engine::accept_lost_log (--accept-lost-log)",
+            );
+        }
+        let mut names: Vec<_> =
+            self.views.iter().map(|view| view.view().name().to_owned()).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            self.mistaken(format!("two views have the name '{}': give each its own", twice[0]));
+        }
+        if names.is_empty() {
+            self.mistaken("an engine needs a view: call Engine::view");
+        }
+        if let Some(mistake) = self.find_mistaken_partitions() {
+            self.mistaken(mistake);
+        }
+        let reads = self.feeding.is_some() || !self.partitioned.is_empty();
+        if !reads && self.live.is_none() && self.data.is_none() {
+            self.mistaken(
+                "an engine needs a source, or a data folder: call Engine::file, Engine::csv, Engine::source, \
+                 Engine::partitioned, Engine::live or Engine::data",
+            );
+        }
+        self.mistake.take()
+    }
+
+    /// What cannot work of the sources with partitions, if anything.
+    fn find_mistaken_partitions(&self) -> Option<String> {
+        let mut names: Vec<&str> = self.partitioned.iter().map(|source| source.name()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("two sources have the name '{}': give each its own", twice[0]));
+        }
+        if names.is_empty() {
+            return None;
+        }
+        if self.feeding.is_some() {
+            return Some(
+                "an engine reads one file (Engine::file, Engine::csv, Engine::source) or sources with partitions \
+                 (Engine::partitioned), not both: read the file in an engine of its own"
+                    .to_owned(),
+            );
+        }
+        (self.data.is_some() && self.log.is_none()).then(|| {
+            "the positions of partitions are kept in the log: give the engine Engine::log as well as Engine::data"
+                .to_owned()
+        })
+    }
+}

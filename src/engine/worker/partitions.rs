@@ -1,0 +1,141 @@
+//! How a worker enters its shares of sources with partitions.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, mpsc};
+
+use super::{Turning, log_entry};
+use crate::engine::error::{EngineError, Outcome};
+use crate::engine::ingest::batch::Batch;
+use crate::engine::ingest::feed::Deal;
+use crate::engine::ingest::partitions::{Found, Read, ShareReader};
+use crate::engine::ingest::reader::outcome_of;
+use crate::engine::start::Start;
+use crate::log::Entry;
+use crate::source::Watermark;
+use crate::speed::Counts;
+use crate::time::EventTime;
+
+/// Starts to read the shares of a worker.
+pub(super) fn open<E: Send + Sync + 'static>(
+    worker: usize,
+    peers: usize,
+    start: &Start<E>,
+) -> Vec<ShareReader<E>> {
+    let processes = peers / start.shared.threads;
+    let share = |(index, source)| {
+        let number = start.share_source(index, worker, processes);
+        ShareReader::new(number, source, &start.extents, &start.shared, (worker, peers))
+    };
+    start.partitioned.iter().enumerate().map(share).collect()
+}
+
+impl<E: Send + Sync + 'static> Turning<'_, E> {
+    /// Enters what was read of the shares, up to about `limit` events.
+    pub(super) fn enter_shares(&mut self, limit: usize) -> usize {
+        let mut rows = 0;
+        for index in 0..self.shares.len() {
+            while rows < limit && !self.shares[index].has_ended {
+                match self.shares[index].found.try_recv() {
+                    Ok(Found::Read(read)) => {
+                        let watermark = read.watermark;
+                        rows += self.enter_read(read);
+                        self.watch_share(index, watermark);
+                    }
+                    Ok(Found::Ended) => self.end_share(index),
+                    Ok(Found::Failed(error)) => {
+                        self.feed.ask_to_stop(outcome_of(&error));
+                        self.shares[index].has_ended = true;
+                    }
+                    Err(mpsc::TryRecvError::Empty) => break,
+                    Err(mpsc::TryRecvError::Disconnected) => {
+                        let message = "the thread that reads a source ended early".to_owned();
+                        self.feed.ask_to_stop(Outcome::Failed(message));
+                        self.shares[index].has_ended = true;
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    /// Enters records with the positions behind them.
+    fn enter_read(&mut self, read: Read<E>) -> usize {
+        let Read { events, refused, extents, .. } = read;
+        let rows = events.len() + refused.len();
+        if extents.is_empty() {
+            return rows;
+        }
+        let shared = &self.start.shared;
+        shared.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+        shared.refused.fetch_add(refused.len() as u64, Ordering::Relaxed);
+        let events = Arc::new(events);
+        let entry = Entry {
+            moment: self.now,
+            events: Arc::clone(&events),
+            ranges: Vec::new(),
+            extents,
+            refused: refused.clone(),
+            refused_elsewhere: 0,
+            once: None,
+        };
+        // If the log has failed, the engine is about to stop.
+        if log_entry(&mut self.log, entry).is_err() {
+            return rows;
+        }
+        if let Some(input) = &mut self.events {
+            input.send(Batch::new(events));
+        }
+        if let Some(input) = &mut self.counts
+            && !refused.is_empty()
+        {
+            input.send(Counts { late: 0, refused: refused.len() as u64 });
+        }
+        let mut keep = self.start.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept: Result<(), EngineError> = match &mut *keep {
+            Some(keep) => refused.iter().try_for_each(keep),
+            None => {
+                for row in &refused {
+                    tracing::warn!(
+                        reason = row.reason,
+                        "a record is refused, and kept in the log alone"
+                    );
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = kept {
+            self.feed.ask_to_stop(outcome_of(&error));
+        }
+        rows
+    }
+
+    /// Tells all workers when the clock of a share has passed the end of a day, or the share is quiet.
+    fn watch_share(&mut self, index: usize, watermark: Watermark) {
+        let views = &self.start.shared.views;
+        let share = &mut self.shares[index];
+        let source = share.source;
+        let floor_at = |time| views.iter().map(|view| view.floor_at(time)).max();
+        match watermark {
+            Watermark::Held(time) if time >= share.next || share.is_quiet => {
+                share.is_quiet = false;
+                let next = views.iter().map(|view| view.next_floor(time)).min();
+                share.next = next.unwrap_or(EventTime::MAX);
+                let floor = floor_at(time).unwrap_or(EventTime::MIN);
+                self.feed.broadcast(&Deal::Floor { source, floor });
+            }
+            Watermark::Held(_) => {}
+            Watermark::Quiet(time) => {
+                share.is_quiet = true;
+                let floor = time.and_then(floor_at).unwrap_or(EventTime::MIN);
+                self.feed.broadcast(&Deal::Quiet { source, floor });
+            }
+        }
+    }
+
+    fn end_share(&mut self, index: usize) {
+        let share = &mut self.shares[index];
+        share.has_ended = true;
+        let source = share.source;
+        self.feed.broadcast(&Deal::End { source });
+    }
+}

@@ -1,0 +1,362 @@
+//! Sources with partitions: a topic of a broker, a folder of files.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
+use super::row::Refused;
+use crate::log::{Extent, Extents};
+use crate::time::EventTime;
+
+/// So many records are taken at once: what a worker enters together is visible together.
+const TAKEN_AT_ONCE: usize = 4_096;
+
+/// The same in bytes of the records.
+const BYTES_AT_ONCE: usize = 4 << 20;
+
+/// A source whose records come in partitions, each in an order of its own: a topic of a broker.
+///
+/// Each worker of each process reads a share of the partitions in a thread of its own, and enters what it reads. The
+/// log keeps the position of a partition, under its name, together with the events that were read up to there: each
+/// record counts once, whenever a run is killed, and whichever worker reads the partition next.
+///
+/// **The contract.** Every partition belongs to the share of one worker, and to no other. Opened at a position,
+/// a partition has the same records in the same order. Nothing is asked of the order between partitions.
+///
+/// **The clock.** Each partition has its own: the greatest arrival so far, or the greatest event time of records without
+/// one. Days close by the least clock of all partitions, but for those that are at their end and quiet.
+///
+/// [`Engine::partitioned`](crate::Engine::partitioned) reads one.
+pub trait Partitioned<E>: Send + Sync + 'static {
+    /// The name under which the log keeps the positions, and in messages. Another one is another source, which is read
+    /// from its beginning.
+    fn name(&self) -> &str;
+
+    /// Opens the share of a worker, on the thread that will read it. It may block.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read: it stops the engine.
+    fn open(&self, share: &Share) -> io::Result<Box<dyn Partitions<E>>>;
+
+    /// How events are judged, and when a partition is quiet.
+    fn options(&self) -> PartitionOptions {
+        PartitionOptions::default()
+    }
+}
+
+/// The partitions of one worker, being read.
+pub trait Partitions<E> {
+    /// Takes the records that are there, until [`Taking::is_full`]; waits at most so long for the first one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the source as a whole: it stops the engine, after what was taken before has entered.
+    fn take(&mut self, into: &mut Taking<E>, wait: Duration) -> io::Result<More>;
+
+    /// What the log keeps of a partition beside the position, for the next run.
+    fn mark(&self, partition: usize) -> Vec<u8> {
+        let _ = partition;
+        Vec::new()
+    }
+
+    /// What keeps it from reading on, if anything does: shown to people.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Whether there may be more records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// At some time.
+    Later,
+    /// None in any partition of this share.
+    Ended,
+}
+
+/// How the events of a [`Partitioned`] source are judged.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PartitionOptions {
+    /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further ahead is
+    /// refused. A day, unless said otherwise.
+    pub ahead_limit: i64,
+    /// An event may be so many milliseconds behind the clock of its partition; one that is older is refused. Any age is
+    /// accepted, unless said otherwise.
+    pub behind_limit: i64,
+    /// A partition that is read to its end and brings nothing for so long is quiet: it holds no days open.
+    /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
+    /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
+    pub quiet_after: Option<Duration>,
+}
+
+impl Default for PartitionOptions {
+    fn default() -> Self {
+        let quiet_after = Some(Duration::from_secs(30));
+        PartitionOptions { ahead_limit: AHEAD_LIMIT_MS, behind_limit: i64::MAX, quiet_after }
+    }
+}
+
+/// Which share of a source a worker reads, and where it goes on.
+#[derive(Clone, Debug)]
+pub struct Share {
+    pub(crate) source: String,
+    pub(crate) worker: usize,
+    pub(crate) workers: usize,
+    pub(crate) known: Arc<Extents>,
+}
+
+impl Share {
+    /// Whether the partition of this number belongs to the share.
+    pub fn has(&self, partition: usize) -> bool {
+        partition % self.workers == self.worker
+    }
+
+    /// The number of the worker, over all processes.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// How many workers there are, over all processes.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Where a partition goes on, as the log has it; `None`: the log has nothing of it.
+    pub fn committed(&self, partition: &str) -> Option<Committed> {
+        let extent = self.known.get(&full_name(&self.source, partition))?;
+        let mark = Mark::of(extent).unwrap_or_default();
+        Some(Committed { epoch: extent.epoch, next: extent.to, mark: mark.source })
+    }
+}
+
+/// How far a partition is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// See [`Start::epoch`].
+    pub epoch: u32,
+    /// The number of the next record.
+    pub next: u64,
+    /// What [`Partitions::mark`] has said.
+    pub mark: Vec<u8>,
+}
+
+/// What the log keeps with the position.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Mark {
+    clock: EventTime,
+    source: Vec<u8>,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Mark { clock: EventTime::MIN, source: Vec::new() }
+    }
+}
+
+impl Mark {
+    fn of(extent: &Extent) -> Option<Mark> {
+        bincode::deserialize(&extent.mark).ok()
+    }
+}
+
+/// The name of a partition in the log.
+fn full_name(source: &str, partition: &str) -> String {
+    format!("{source}/{partition}")
+}
+
+/// Where the reading of a partition begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// One more than the log has if the reading begins somewhere else than where the log is, because somebody said so: the
+    /// records there are others, or gone. Else what the log has, or 0.
+    pub epoch: u32,
+    /// The number of the first record.
+    pub next: u64,
+}
+
+/// What is taken from the partitions of a share.
+#[derive(Debug)]
+pub struct Taking<E> {
+    options: PartitionOptions,
+    share: Share,
+    pub(crate) now: EventTime,
+    pub(crate) partitions: Vec<Partition>,
+    /// Whether the partitions of the share are known.
+    is_ready: bool,
+    pub(crate) events: Vec<E>,
+    pub(crate) refused: Vec<Refused>,
+    /// Of the records that these were made of.
+    bytes: usize,
+}
+
+/// A record of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// When it happened.
+    pub time: EventTime,
+    /// When it came, if the source knows.
+    pub arrival: Option<EventTime>,
+    /// The number of the record behind it.
+    pub next: u64,
+    /// What it is kept as if it is refused.
+    pub raw: &'a [u8],
+}
+
+/// How far a partition was taken.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) name: String,
+    epoch: u32,
+    /// Behind what was handed to the worker, and behind what was taken.
+    from: u64,
+    pub(crate) next: u64,
+    pub(crate) clock: EventTime,
+    /// The end, as far as it is known; nothing before it is left if `is_at_end`.
+    pub(crate) end: Option<u64>,
+    pub(crate) is_at_end: bool,
+    /// When the last record came, on the wall clock.
+    pub(crate) heard: EventTime,
+}
+
+impl<E> Taking<E> {
+    pub(crate) fn new(share: Share, options: PartitionOptions, now: EventTime) -> Taking<E> {
+        let (partitions, events, refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (is_ready, bytes) = (false, 0);
+        Taking { options, share, now, partitions, is_ready, events, refused, bytes }
+    }
+
+    /// Which share this is.
+    pub fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// The partitions of the share have been added, if there are any. Before, days stay open.
+    pub fn ready(&mut self) {
+        self.is_ready = true;
+    }
+
+    /// Adds a partition of this share, when it is opened or found. Returns the index by which it is called from here on.
+    pub fn add(&mut self, partition: &str, start: Start) -> usize {
+        let name = full_name(&self.share.source, partition);
+        let known = self.share.known.get(&name).filter(|extent| extent.epoch == start.epoch);
+        let clock = known.and_then(Mark::of).unwrap_or_default().clock;
+        let Start { epoch, next } = start;
+        let (heard, from) = (self.now, next);
+        let (end, is_at_end) = (None, false);
+        self.partitions.push(Partition { name, epoch, from, next, clock, end, is_at_end, heard });
+        self.partitions.len() - 1
+    }
+
+    /// The wall clock when this began to be filled.
+    pub fn now(&self) -> EventTime {
+        self.now
+    }
+
+    /// Whether the worker should get what there is before more is taken.
+    pub fn is_full(&self) -> bool {
+        self.events.len() + self.refused.len() >= TAKEN_AT_ONCE || self.bytes >= BYTES_AT_ONCE
+    }
+
+    /// A record that is an event. One that is too far ahead or too old is refused.
+    pub fn event(&mut self, partition: usize, record: Taken<'_>, event: E) {
+        let Taken { time, arrival, next, raw } = record;
+        let PartitionOptions { ahead_limit, behind_limit, .. } = self.options;
+        let clock = self.partitions[partition].clock;
+        let reading = arrival.map_or(Reading::Event, |at| Reading::Arrival(Some(at)));
+        let judged = advance(clock, time, reading, self.now, ahead_limit);
+        let judged =
+            judged.and_then(|step| check_behind(time, step.clock, behind_limit).map(|()| step));
+        match judged {
+            Ok(step) => {
+                self.events.push(event);
+                self.partitions[partition].clock = step.clock;
+                self.heard(partition, next, raw.len());
+            }
+            Err(reason) => self.refused(partition, reason, raw, next),
+        }
+    }
+
+    /// A record that is no event: it is counted, and kept aside with its reason, the partition and its number there.
+    pub fn refused(&mut self, partition: usize, reason: impl AsRef<str>, raw: &[u8], next: u64) {
+        let line = next.saturating_sub(1);
+        let reason = format!("{}, {line}: {}", self.partitions[partition].name, reason.as_ref());
+        let bytes = raw.len() + reason.len();
+        self.refused.push(Refused { line, reason, row: raw.to_vec() });
+        self.heard(partition, next, bytes);
+    }
+
+    /// There is nothing to count before the record of this number.
+    pub fn passed(&mut self, partition: usize, next: u64) {
+        let partition = &mut self.partitions[partition];
+        partition.next = partition.next.max(next);
+    }
+
+    /// Where the partition ends at present, and whether all before it was taken.
+    pub fn end(&mut self, partition: usize, end: Option<u64>, is_at_end: bool) {
+        let partition = &mut self.partitions[partition];
+        (partition.end, partition.is_at_end) = (end.or(partition.end), is_at_end);
+    }
+
+    fn heard(&mut self, partition: usize, next: u64, bytes: usize) {
+        self.bytes += bytes;
+        let now = self.now;
+        let partition = &mut self.partitions[partition];
+        debug_assert!(next > partition.next, "the numbers of a partition rise");
+        (partition.next, partition.heard) = (next, now);
+        partition.is_at_end = false;
+    }
+
+    /// What was taken of the partitions since this was called last, with what the source says of each.
+    pub(crate) fn extents(&mut self, mark: impl Fn(usize) -> Vec<u8>) -> Vec<(String, Extent)> {
+        let moved = self.partitions.iter_mut().enumerate();
+        let moved = moved.filter(|(_, partition)| partition.next > partition.from);
+        let extent = |(index, partition): (usize, &mut Partition)| {
+            let kept = Mark { clock: partition.clock, source: mark(index) };
+            let mark = bincode::serialize(&kept).expect("a mark can be encoded");
+            let (from, to) = (partition.from, partition.next);
+            partition.from = to;
+            (partition.name.clone(), Extent { epoch: partition.epoch, from, to, mark })
+        };
+        moved.map(extent).collect()
+    }
+
+    /// What was taken, for the worker.
+    pub(crate) fn drain(&mut self) -> (Vec<E>, Vec<Refused>) {
+        self.bytes = 0;
+        (std::mem::take(&mut self.events), std::mem::take(&mut self.refused))
+    }
+
+    /// Up to where this share allows days to close.
+    pub(crate) fn watermark(&self) -> Watermark {
+        if !self.is_ready {
+            return Watermark::Held(EventTime::MIN);
+        }
+        let held = self.partitions.iter().filter(|partition| !self.is_quiet(partition));
+        let after = self.options.quiet_after.filter(|_| !self.partitions.is_empty());
+        held.map(|partition| partition.clock).min().map_or_else(
+            || Watermark::Quiet(after.map(|after| self.now.saturating_sub(milliseconds(after)))),
+            Watermark::Held,
+        )
+    }
+
+    pub(crate) fn is_quiet(&self, partition: &Partition) -> bool {
+        let quiet = |after| self.now.saturating_sub(partition.heard) >= milliseconds(after);
+        partition.is_at_end && self.options.quiet_after.is_some_and(quiet)
+    }
+}
+
+/// Up to where days may close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watermark {
+    /// No further, even if others would allow it.
+    Held(EventTime),
+    /// As far as others allow; if there are none, up to here.
+    Quiet(Option<EventTime>),
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
