@@ -16,9 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::schema::Column;
 use crate::schema::id::{TypeId, compose};
-use crate::schema::key::{columns_of, nullable, numbered, within};
+use crate::schema::{Column, columns_of, nullable, numbered, within};
 
 pub use borrowed::{KeyRef, Made, check_key_ref};
 pub use dayfold_derive::Key;

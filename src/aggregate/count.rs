@@ -4,7 +4,7 @@ use differential_dataflow::difference::{Abelian, IsZero, Monoid, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
-use crate::schema::shape::additive;
+use crate::schema::additive;
 use crate::schema::{Kind, Presented, Shape, Value};
 
 /// How many events.

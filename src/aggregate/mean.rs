@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decimal::step;
 use super::{Aggregate, Decimal, DecimalSum};
-use crate::schema::shape::additive;
+use crate::schema::additive;
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
 /// Digits that a mean is printed with beyond the scale of its values.

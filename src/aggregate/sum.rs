@@ -4,7 +4,7 @@ use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semig
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Decimal};
-use crate::schema::shape::additive;
+use crate::schema::additive;
 use crate::schema::{Kind, Presented, Shape, Value};
 
 /// The exact sum of integers.

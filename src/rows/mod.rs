@@ -47,7 +47,6 @@ use crate::store::{Storage, StoreError, ViewReport};
 use crate::time::{Day, DayRange};
 
 pub use format::Format;
-pub(crate) use format::json_list;
 
 /// Which rows are read, and what of them.
 #[derive(Clone, Copy, Debug)]

@@ -1,23 +1,73 @@
-//! Keys by their ids: the columns, and their values from the encoding.
+//! Keys by their ids: what they consist of, and their columns.
 
+use super::column::{nullable, numbered};
 use super::id::TypeId;
-use super::{Column, Kind, Value};
-use crate::key::{Key, KeyError};
+use super::{Column, Kind, SchemaError};
 
 /// How the encoding of a key is read, as far as its id says.
 #[derive(Clone, Debug)]
 pub(super) enum KeyShape {
-    One(Kind, fn(&mut &[u8]) -> Result<Value, KeyError>),
+    One(Part),
     Parts(Vec<KeyShape>),
     List(Box<KeyShape>),
     Option(Box<KeyShape>),
+}
+
+/// A part of a key that is one value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    U8,
+    U16,
+    U32,
+    U64,
+    U128,
+    I8,
+    I16,
+    I32,
+    I64,
+    I128,
+    Boolean,
+    Text,
+    Bytes,
+}
+
+impl Part {
+    /// The part whose type has this id.
+    fn called(id: &str) -> Option<Part> {
+        Some(match id {
+            "u8" => Part::U8,
+            "u16" => Part::U16,
+            "u32" => Part::U32,
+            "u64" => Part::U64,
+            "u128" => Part::U128,
+            "i8" => Part::I8,
+            "i16" => Part::I16,
+            "i32" => Part::I32,
+            "i64" => Part::I64,
+            "i128" => Part::I128,
+            "bool" => Part::Boolean,
+            "text" => Part::Text,
+            "bytes" => Part::Bytes,
+            _ => return None,
+        })
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            // An integer column has 128 bits with a sign.
+            Part::U128 | Part::Text => Kind::Text,
+            Part::Boolean => Kind::Boolean,
+            Part::Bytes => Kind::Bytes,
+            _ => Kind::Integer,
+        }
+    }
 }
 
 impl KeyShape {
     /// `None` if some part of the encoding is not known here.
     pub(super) fn of(id: &TypeId) -> Option<KeyShape> {
         match (id.name.as_str(), id.parts.as_deref()) {
-            (name, None) => single(name),
+            (name, None) => Part::called(name).map(KeyShape::One),
             ("list", Some([element])) => Some(KeyShape::List(Box::new(KeyShape::of(element)?))),
             ("option", Some([some])) => Some(KeyShape::Option(Box::new(KeyShape::of(some)?))),
             ("list" | "option", _) => None,
@@ -31,59 +81,12 @@ impl KeyShape {
     /// The columns, named by their places. A list is one column: how many there are, the id does not say.
     pub(super) fn columns(&self) -> Vec<Column> {
         match self {
-            KeyShape::One(kind, _) => vec![Column::new("", *kind)],
+            KeyShape::One(part) => vec![Column::new("", part.kind())],
             KeyShape::Parts(parts) => numbered(parts.iter().map(KeyShape::columns).collect()),
             KeyShape::List(_) => vec![Column::new("", Kind::Text)],
             KeyShape::Option(some) => nullable(some.columns()),
         }
     }
-
-    /// Reads a key into its columns.
-    pub(super) fn read(&self, bytes: &mut &[u8], out: &mut Vec<Value>) -> Result<(), KeyError> {
-        match self {
-            KeyShape::One(_, read) => out.push(read(bytes)?),
-            KeyShape::Parts(parts) => parts.iter().try_for_each(|part| part.read(bytes, out))?,
-            KeyShape::List(element) => {
-                let elements = element.read_list(bytes)?;
-                out.push(Value::Text(crate::rows::json_list(&elements)));
-            }
-            KeyShape::Option(some) => match bool::decode(bytes)? {
-                true => some.read(bytes, out)?,
-                false => out.extend(some.columns().iter().map(|_| Value::Null)),
-            },
-        }
-        Ok(())
-    }
-
-    /// Reads a list of keys like this.
-    pub(super) fn read_list(&self, bytes: &mut &[u8]) -> Result<Vec<Value>, KeyError> {
-        let mut elements = Vec::new();
-        while bool::decode(bytes)? {
-            self.read(bytes, &mut elements)?;
-        }
-        Ok(elements)
-    }
-}
-
-/// A key of one column.
-fn single(name: &str) -> Option<KeyShape> {
-    macro_rules! integers {
-        ($($type:ident),*) => {
-            match name {
-                $( stringify!($type) => Some(KeyShape::One(Kind::Integer, |bytes| {
-                    $type::decode(bytes).map(|number| Value::Integer(number.into()))
-                })), )*
-                "u128" => Some(KeyShape::One(Kind::Text, |bytes| {
-                    u128::decode(bytes).map(|number| Value::Text(number.to_string()))
-                })),
-                "bool" => Some(KeyShape::One(Kind::Boolean, |bytes| bool::decode(bytes).map(Value::Boolean))),
-                "text" => Some(KeyShape::One(Kind::Text, |bytes| String::decode(bytes).map(Value::Text))),
-                "bytes" => Some(KeyShape::One(Kind::Bytes, |bytes| Vec::decode(bytes).map(Value::Bytes))),
-                _ => None,
-            }
-        };
-    }
-    integers!(u8, u16, u32, u64, i8, i16, i32, i64, i128)
 }
 
 /// The columns of a key by its id; of an encoding that is not known here, its bytes.
@@ -92,22 +95,27 @@ pub(crate) fn columns_of(id: &str) -> Vec<Column> {
     shape.map_or_else(|| vec![Column::new("", Kind::Bytes)], |shape| shape.columns())
 }
 
-/// The columns of several parts, named by their places from 1 on, if there is more than one part.
-pub(crate) fn numbered(parts: Vec<Vec<Column>>) -> Vec<Column> {
-    let is_one = parts.len() == 1;
-    let name = |at: usize| if is_one { String::new() } else { (at + 1).to_string() };
-    let parts = parts.into_iter().enumerate();
-    parts.flat_map(|(at, columns)| within(&name(at), columns)).collect()
+/// `None` if the encoding of keys of this id is not known here.
+pub(super) fn key_shape(id: &str) -> Option<KeyShape> {
+    TypeId::parse(id).and_then(|id| KeyShape::of(&id))
 }
 
-/// The columns of a part of that name.
-pub(crate) fn within(name: &str, mut columns: Vec<Column>) -> Vec<Column> {
-    columns.iter_mut().for_each(|column| column.name = super::names::join(name, &column.name));
-    columns
-}
-
-/// The same columns, which may have no value.
-pub(crate) fn nullable(mut columns: Vec<Column>) -> Vec<Column> {
-    columns.iter_mut().for_each(|column| column.nullable = true);
-    columns
+/// The columns of a key with the names that the program gives. A list has as many columns as there are names.
+pub(super) fn named_columns(
+    id: &str,
+    mut columns: Vec<Column>,
+    given: &[String],
+) -> Result<Vec<Column>, SchemaError> {
+    if let Some(KeyShape::List(element)) = key_shape(id) {
+        let kind = element.columns().first().map_or(Kind::Text, |column| column.kind);
+        let column = |name: &String| Column { nullable: true, ..Column::new(name, kind) };
+        return Ok(given.iter().map(column).collect());
+    }
+    if columns.len() != given.len() {
+        return Err(SchemaError::Key { found: given.len(), expected: columns.len() });
+    }
+    for (column, name) in columns.iter_mut().zip(given) {
+        column.name.clone_from(name);
+    }
+    Ok(columns)
 }

@@ -1,328 +1,34 @@
 //! What a view looks like to those that do not know its Rust types: its columns, their kinds, and values.
 //!
 //! A [`ViewSchema`] is made of the types of a view's keys and aggregates, and of the names that the program
-//! gives to columns ([`View::key_columns`], [`View::measure_names`]). A data folder keeps it, so that its sealed days can be
+//! gives to columns ([`View::key_columns`](crate::view::View::key_columns), [`View::measure_names`](crate::view::View::measure_names)). A data folder keeps it, so that its sealed days can be
 //! read without the program: see [`rows`](crate::rows).
 //!
 //! Names and kinds decide nothing about what is in a folder: a program may change them from run to run. What
-//! the encoding is, the ids of the types say ([`Key::id`], [`Aggregate::id`]), and a change of these is refused.
+//! the encoding is, the ids of the types say ([`Key::id`](crate::key::Key::id), [`Aggregate::id`](crate::aggregate::Aggregate::id)), and a change of these is refused.
 
+mod column;
+mod error;
 pub(crate) mod former;
 pub(crate) mod id;
-pub(crate) mod key;
+mod json;
+mod key;
 pub(crate) mod names;
+mod read_key;
 mod reader;
-pub(crate) mod shape;
+mod shape;
 mod state;
 #[cfg(test)]
 mod tests;
 mod value;
+mod view;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use crate::aggregate::Aggregate;
-use crate::key::Key;
-use crate::view::View;
-use names::{Flat, Unique};
-
+pub use column::{Column, Kind, Measure};
+pub(crate) use column::{additive, nullable, numbered, within};
+pub use error::SchemaError;
+pub(crate) use json::{json_list, push_json, push_json_text};
+pub(crate) use key::columns_of;
 pub(crate) use reader::{RowReader, Unread};
 pub use shape::{Presented, Shape};
 pub use value::Value;
-
-/// The kind of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Text in UTF-8.
-    Text,
-    /// An integer of up to 128 bits.
-    Integer,
-    /// An exact decimal number.
-    Decimal,
-    /// True or false.
-    Boolean,
-    /// A day.
-    Date,
-    /// A moment in time.
-    Timestamp,
-    /// Bytes; of a measure, what is kept to compute others: a sketch.
-    Bytes,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Text => "text",
-            Kind::Integer => "integer",
-            Kind::Decimal => "decimal",
-            Kind::Boolean => "boolean",
-            Kind::Date => "date",
-            Kind::Timestamp => "timestamp",
-            Kind::Bytes => "bytes",
-        })
-    }
-}
-
-/// How long the periods are that a view keeps its rows by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Grain {
-    /// Days of the view's zone.
-    #[default]
-    Day,
-}
-
-impl fmt::Display for Grain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Grain::Day => "day",
-        })
-    }
-}
-
-/// A column of a view's key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    /// The name.
-    pub name: String,
-    /// The kind of its values.
-    pub kind: Kind,
-    /// Whether a value may be missing.
-    pub nullable: bool,
-}
-
-impl Column {
-    /// A column whose values are never missing.
-    pub fn new(name: &str, kind: Kind) -> Column {
-        Column { name: name.to_owned(), kind, nullable: false }
-    }
-}
-
-/// A column that a view computes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measure {
-    /// The name.
-    pub name: String,
-    /// The kind of its values.
-    pub kind: Kind,
-    /// Whether a value may be missing.
-    pub nullable: bool,
-    /// Whether the sum over rows means something: that of counts and sums does, that of means, extremes,
-    /// distinct counts and quantiles does not.
-    pub additive: bool,
-}
-
-impl Measure {
-    /// A measure whose values are never missing, and do not add up.
-    pub fn new(name: &str, kind: Kind) -> Measure {
-        Measure { name: name.to_owned(), kind, nullable: false, additive: false }
-    }
-
-    /// The same, whose values may be missing.
-    #[must_use]
-    pub fn nullable(self) -> Measure {
-        Measure { nullable: true, ..self }
-    }
-
-    /// The same, whose values add up.
-    #[must_use]
-    pub fn additive(self) -> Measure {
-        Measure { additive: true, ..self }
-    }
-}
-
-/// What a view looks like as a table. Before the columns of the key is the period, `day`; behind the measures is `sealed`.
-///
-/// ```
-/// use dayfold::aggregate::{Count, Maybe, Mean};
-/// use dayfold::schema::ViewSchema;
-/// use dayfold::view::View;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// type Key = (String, u32);
-/// type Stats = (Count, Maybe<Mean>);
-/// let view = View::new("readings")?.key_columns(["site", "sensor"])?;
-/// let view = view.measure_names([["readings"], ["celsius"]])?;
-/// let schema = ViewSchema::of::<Key, Stats>(&view)?;
-/// assert_eq!(
-///     schema.to_string(),
-///     "site text, sensor integer; readings integer +, celsius decimal?, celsius_sum decimal? +, \
-///      celsius_count integer? +"
-/// );
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ViewSchema {
-    /// The name of the view.
-    pub name: String,
-    /// The IANA zone of its periods.
-    pub zone: String,
-    /// The length of its periods.
-    pub grain: Grain,
-    /// The columns of the key.
-    pub key: Vec<Column>,
-    /// The measures.
-    pub measures: Vec<Measure>,
-    /// How many elements are shown of each vector among the aggregates, in order.
-    #[doc(hidden)]
-    pub lists: Vec<u32>,
-}
-
-impl ViewSchema {
-    /// That of a view with keys and aggregates of these types, and the names that the view has for columns.
-    ///
-    /// # Errors
-    /// [`SchemaError`] if the view has names, and not as many as the types have columns, or if two are the same.
-    pub fn of<K: Key, A: Aggregate>(view: &View) -> Result<ViewSchema, SchemaError> {
-        for id in [K::id(), A::id()] {
-            if id::TypeId::parse(&id).is_none() {
-                return Err(SchemaError::Id { id });
-            }
-        }
-        let mut names = Unique::new();
-        let key = key_columns::<K>(view, &mut names)?;
-        let Flat { mut measures, given, lists } = Flat::of(&A::shape(), view.names_of_measures())?;
-        for (measure, is_given) in measures.iter_mut().zip(given) {
-            let name = names.take(&measure.name);
-            if is_given && name != measure.name {
-                return Err(SchemaError::Twice { name: measure.name.clone() });
-            }
-            measure.name = name;
-        }
-        let (name, zone) = (view.name().to_owned(), view.calendar().name().to_owned());
-        Ok(ViewSchema { name, zone, grain: Grain::Day, key, measures, lists })
-    }
-
-    /// What the ids of a view's types tell of it, where nothing else is known.
-    pub(crate) fn unnamed(name: &str, zone: &str, (key, aggregate): (&str, &str)) -> ViewSchema {
-        let mut names = Unique::new();
-        let key = taken(key::columns_of(key), &mut names);
-        let shape = id::TypeId::parse(aggregate).and_then(|id| state::StateShape::of(&id));
-        let shape = shape.map_or_else(Shape::none, |shape| shape.shape());
-        let Flat { mut measures, lists, .. } = Flat::unnamed(&shape);
-        measures.iter_mut().for_each(|measure| measure.name = names.take(&measure.name));
-        let (name, zone) = (name.to_owned(), zone.to_owned());
-        ViewSchema { name, zone, grain: Grain::Day, key, measures, lists }
-    }
-
-    /// The values of the measures of a state.
-    ///
-    /// # Errors
-    /// [`SchemaError::List`] if a vector has more elements than the view has names for.
-    pub fn present<A: Aggregate>(&self, state: &A) -> Result<Vec<Value>, SchemaError> {
-        let mut out = Presented::new(&self.lists, None);
-        A::present(Some(state), &mut out);
-        self.finish(out)
-    }
-
-    fn finish(&self, out: Presented<'_>) -> Result<Vec<Value>, SchemaError> {
-        match out.is_beyond || out.values.len() != self.measures.len() {
-            true => Err(SchemaError::List { view: self.name.clone() }),
-            false => Ok(out.values),
-        }
-    }
-}
-
-/// The columns of a key, with the names that the program gives or those of the types.
-fn key_columns<K: Key>(view: &View, names: &mut Unique) -> Result<Vec<Column>, SchemaError> {
-    let columns = match view.names_of_key() {
-        None => return Ok(taken(K::columns(), names)),
-        Some(given) => reader::named_columns(&K::id(), K::columns(), given)?,
-    };
-    for column in &columns {
-        // They are different from each other, and not taken.
-        names.take(&column.name);
-    }
-    Ok(columns)
-}
-
-/// Columns with the names that the types give, no two the same.
-fn taken(mut columns: Vec<Column>, names: &mut Unique) -> Vec<Column> {
-    for column in &mut columns {
-        // A key that is one value has no name, and the parts of a tuple have numbers.
-        if column.name.is_empty() || column.name.starts_with(|c: char| c.is_ascii_digit()) {
-            column.name = if column.name.is_empty() {
-                "key".to_owned()
-            } else {
-                names::join("key", &column.name)
-            };
-        }
-        column.name = names.take(&column.name);
-    }
-    columns
-}
-
-impl fmt::Display for ViewSchema {
-    /// The columns of the key and the measures, with their kinds: `?` where a value may be missing, `+` where they add up.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = |is_so: bool, mark: &'static str| if is_so { mark } else { "" };
-        let key = self.key.iter();
-        let key = key.map(|c| format!("{} {}{}", c.name, c.kind, mark(c.nullable, "?")));
-        let measure = |m: &Measure| {
-            let (nullable, additive) = (mark(m.nullable, "?"), mark(m.additive, " +"));
-            format!("{} {}{nullable}{additive}", m.name, m.kind)
-        };
-        let measures: Vec<String> = self.measures.iter().map(measure).collect();
-        write!(f, "{}; {}", key.collect::<Vec<_>>().join(", "), measures.join(", "))
-    }
-}
-
-/// What can be wrong with the columns of a view.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// A type's id is none.
-    #[error(
-        "'{id}' is not an id of a type: expected letters, digits, '_', '-' and '.', and other ids in parentheses"
-    )]
-    Id {
-        /// What the type says.
-        id: String,
-    },
-    /// Not as many names as the key has columns.
-    #[error("{found} names for the columns of a key that has {expected}: name each of them")]
-    Key {
-        /// How many names there are.
-        found: usize,
-        /// How many columns the key has.
-        expected: usize,
-    },
-    /// Not as many lists of names as the aggregate has parts.
-    #[error(
-        "names for {found} parts of an aggregate that has {expected}: give a list of names for each part"
-    )]
-    Parts {
-        /// How many lists of names there are.
-        found: usize,
-        /// How many parts the aggregate has.
-        expected: usize,
-    },
-    /// Not one name for a part of an aggregate, and not as many as are in it.
-    #[error("{found} names for part {part} of an aggregate: expected one name, or {expected}")]
-    Names {
-        /// The part, from 1.
-        part: usize,
-        /// How many names there are.
-        found: usize,
-        /// How many aggregates are in the part.
-        expected: usize,
-    },
-    /// Two columns have one name.
-    #[error("two columns are called '{name}': choose another name for one of them")]
-    Twice {
-        /// The name.
-        name: String,
-    },
-    /// A state has a vector of more elements than there are names.
-    #[error(
-        "view '{view}' has a vector with more elements than the view has names for: name all of them"
-    )]
-    List {
-        /// The view.
-        view: String,
-    },
-}
+pub use view::{Grain, ViewSchema};

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::column::join;
 use super::shape::{Form, Shape};
 use super::{Measure, SchemaError};
 
@@ -16,15 +17,6 @@ pub(crate) fn is_column_name(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && !name.chars().any(char::is_control)
         && !RESERVED.contains(&name)
-}
-
-/// A name, and that of a part of it.
-pub(super) fn join(name: &str, part: &str) -> String {
-    match (name, part) {
-        ("", _) => part.to_owned(),
-        (_, "") => name.to_owned(),
-        _ => format!("{name}_{part}"),
-    }
 }
 
 /// Names that the types give, made different where they are not.

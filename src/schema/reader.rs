@@ -1,9 +1,10 @@
 //! Rows of a view from their encodings, by the ids and the schema that a folder keeps.
 
 use super::id::TypeId;
-use super::key::KeyShape;
+use super::key::{KeyShape, key_shape};
+use super::read_key::{read_key, read_list};
 use super::state::StateShape;
-use super::{Column, Kind, Measure, Presented, SchemaError, Value, ViewSchema};
+use super::{Column, Measure, Presented, Value, ViewSchema};
 
 /// Reads rows of a view whose Rust types are not known.
 #[derive(Clone, Debug)]
@@ -81,44 +82,20 @@ impl RowReader {
                 return Some(());
             }
             Some(KeyShape::List(element)) if is_spread(&self.schema.key) => {
-                let mut elements = element.read_list(&mut rest).ok()?;
+                let mut elements = read_list(element, &mut rest).ok()?;
                 if elements.len() < self.schema.key.len() {
                     elements.resize(self.schema.key.len(), Value::Null);
                 }
                 out.append(&mut elements);
             }
-            Some(shape) => shape.read(&mut rest, out).ok()?,
+            Some(shape) => read_key(shape, &mut rest, out).ok()?,
         }
         rest.is_empty().then_some(())
     }
-}
-
-fn key_shape(id: &str) -> Option<KeyShape> {
-    TypeId::parse(id).and_then(|id| KeyShape::of(&id))
 }
 
 /// Whether the elements of a list have columns of their own, where a shorter list has no values. A list as one
 /// text is never missing.
 fn is_spread(columns: &[Column]) -> bool {
     columns.iter().all(|column| column.nullable)
-}
-
-/// The columns of a key with the names that the program gives. A list has as many columns as there are names.
-pub(super) fn named_columns(
-    id: &str,
-    mut columns: Vec<Column>,
-    given: &[String],
-) -> Result<Vec<Column>, SchemaError> {
-    if let Some(KeyShape::List(element)) = key_shape(id) {
-        let kind = element.columns().first().map_or(Kind::Text, |column| column.kind);
-        let column = |name: &String| Column { nullable: true, ..Column::new(name, kind) };
-        return Ok(given.iter().map(column).collect());
-    }
-    if columns.len() != given.len() {
-        return Err(SchemaError::Key { found: given.len(), expected: columns.len() });
-    }
-    for (column, name) in columns.iter_mut().zip(given) {
-        column.name.clone_from(name);
-    }
-    Ok(columns)
 }

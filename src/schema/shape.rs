@@ -1,6 +1,6 @@
 //! What a state is shown as: which measures there are, and their values.
 
-use super::{Kind, Measure, Value};
+use super::{Measure, Value};
 
 /// The measures of an aggregate, by the parts that it is made of. See
 /// [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
@@ -105,9 +105,4 @@ impl<'a> Presented<'a> {
         self.is_beyond |= shown > 0 && has.is_some_and(|has| has > shown);
         shown
     }
-}
-
-/// A measure whose sum over rows means something.
-pub(crate) fn additive(kind: Kind) -> Measure {
-    Measure::new("", kind).additive()
 }

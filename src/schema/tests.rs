@@ -4,11 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::{
-    Count, Decimal, DecimalSum, Distinct, Max, Maybe, Mean, Min, Quantiles, Semigroup, Sum,
+    Aggregate, Count, Decimal, DecimalSum, Distinct, Max, Maybe, Mean, Min, Quantiles, Semigroup,
+    Sum,
 };
 use crate::batch::codec;
-use crate::key::encoded;
+use crate::key::{Key, encoded};
 use crate::time::Day;
+use crate::view::View;
 
 fn view() -> View {
     View::new("v").unwrap()

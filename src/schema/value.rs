@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::Kind;
 use crate::aggregate::Decimal;
-use crate::schema::Kind;
 use crate::time::{Day, EventTime};
 
 /// A value of a column whose type is known only when the program runs.

@@ -1,0 +1,124 @@
+//! Columns: of keys and of measures, with names and kinds.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Text in UTF-8.
+    Text,
+    /// An integer of up to 128 bits.
+    Integer,
+    /// An exact decimal number.
+    Decimal,
+    /// True or false.
+    Boolean,
+    /// A day.
+    Date,
+    /// A moment in time.
+    Timestamp,
+    /// Bytes; of a measure, what is kept to compute others: a sketch.
+    Bytes,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Text => "text",
+            Kind::Integer => "integer",
+            Kind::Decimal => "decimal",
+            Kind::Boolean => "boolean",
+            Kind::Date => "date",
+            Kind::Timestamp => "timestamp",
+            Kind::Bytes => "bytes",
+        })
+    }
+}
+
+/// A column of a view's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// The name.
+    pub name: String,
+    /// The kind of its values.
+    pub kind: Kind,
+    /// Whether a value may be missing.
+    pub nullable: bool,
+}
+
+impl Column {
+    /// A column whose values are never missing.
+    pub fn new(name: &str, kind: Kind) -> Column {
+        Column { name: name.to_owned(), kind, nullable: false }
+    }
+}
+
+/// A column that a view computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measure {
+    /// The name.
+    pub name: String,
+    /// The kind of its values.
+    pub kind: Kind,
+    /// Whether a value may be missing.
+    pub nullable: bool,
+    /// Whether the sum over rows means something: that of counts and sums does, that of means, extremes,
+    /// distinct counts and quantiles does not.
+    pub additive: bool,
+}
+
+impl Measure {
+    /// A measure whose values are never missing, and do not add up.
+    pub fn new(name: &str, kind: Kind) -> Measure {
+        Measure { name: name.to_owned(), kind, nullable: false, additive: false }
+    }
+
+    /// The same, whose values may be missing.
+    #[must_use]
+    pub fn nullable(self) -> Measure {
+        Measure { nullable: true, ..self }
+    }
+
+    /// The same, whose values add up.
+    #[must_use]
+    pub fn additive(self) -> Measure {
+        Measure { additive: true, ..self }
+    }
+}
+
+/// A measure whose sum over rows means something.
+pub(crate) fn additive(kind: Kind) -> Measure {
+    Measure::new("", kind).additive()
+}
+
+/// The columns of several parts, named by their places from 1 on, if there is more than one part.
+pub(crate) fn numbered(parts: Vec<Vec<Column>>) -> Vec<Column> {
+    let is_one = parts.len() == 1;
+    let name = |at: usize| if is_one { String::new() } else { (at + 1).to_string() };
+    let parts = parts.into_iter().enumerate();
+    parts.flat_map(|(at, columns)| within(&name(at), columns)).collect()
+}
+
+/// The columns of a part of that name.
+pub(crate) fn within(name: &str, mut columns: Vec<Column>) -> Vec<Column> {
+    columns.iter_mut().for_each(|column| column.name = join(name, &column.name));
+    columns
+}
+
+/// The same columns, which may have no value.
+pub(crate) fn nullable(mut columns: Vec<Column>) -> Vec<Column> {
+    columns.iter_mut().for_each(|column| column.nullable = true);
+    columns
+}
+
+/// A name, and that of a part of it.
+pub(super) fn join(name: &str, part: &str) -> String {
+    match (name, part) {
+        ("", _) => part.to_owned(),
+        (_, "") => name.to_owned(),
+        _ => format!("{name}_{part}"),
+    }
+}

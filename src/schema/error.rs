@@ -1,0 +1,57 @@
+//! What can be wrong with the columns of a view.
+
+/// What can be wrong with the columns of a view.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// A type's id is none.
+    #[error(
+        "'{id}' is not an id of a type: expected letters, digits, '_', '-' and '.', and other ids in parentheses"
+    )]
+    Id {
+        /// What the type says.
+        id: String,
+    },
+    /// Not as many names as the key has columns.
+    #[error("{found} names for the columns of a key that has {expected}: name each of them")]
+    Key {
+        /// How many names there are.
+        found: usize,
+        /// How many columns the key has.
+        expected: usize,
+    },
+    /// Not as many lists of names as the aggregate has parts.
+    #[error(
+        "names for {found} parts of an aggregate that has {expected}: give a list of names for each part"
+    )]
+    Parts {
+        /// How many lists of names there are.
+        found: usize,
+        /// How many parts the aggregate has.
+        expected: usize,
+    },
+    /// Not one name for a part of an aggregate, and not as many as are in it.
+    #[error("{found} names for part {part} of an aggregate: expected one name, or {expected}")]
+    Names {
+        /// The part, from 1.
+        part: usize,
+        /// How many names there are.
+        found: usize,
+        /// How many aggregates are in the part.
+        expected: usize,
+    },
+    /// Two columns have one name.
+    #[error("two columns are called '{name}': choose another name for one of them")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A state has a vector of more elements than there are names.
+    #[error(
+        "view '{view}' has a vector with more elements than the view has names for: name all of them"
+    )]
+    List {
+        /// The view.
+        view: String,
+    },
+}

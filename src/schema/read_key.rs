@@ -1,0 +1,56 @@
+//! The values of a key from its encoding, by what its id says.
+
+use super::key::{KeyShape, Part};
+use super::{Value, json_list};
+use crate::key::{Key, KeyError};
+
+/// Reads a key into its columns.
+pub(super) fn read_key(
+    shape: &KeyShape,
+    bytes: &mut &[u8],
+    out: &mut Vec<Value>,
+) -> Result<(), KeyError> {
+    match shape {
+        KeyShape::One(part) => out.push(read_part(*part, bytes)?),
+        KeyShape::Parts(parts) => parts.iter().try_for_each(|part| read_key(part, bytes, out))?,
+        KeyShape::List(element) => {
+            let elements = read_list(element, bytes)?;
+            out.push(Value::Text(json_list(&elements)));
+        }
+        KeyShape::Option(some) => match bool::decode(bytes)? {
+            true => read_key(some, bytes, out)?,
+            false => out.extend(some.columns().iter().map(|_| Value::Null)),
+        },
+    }
+    Ok(())
+}
+
+/// Reads a list of such keys.
+pub(super) fn read_list(element: &KeyShape, bytes: &mut &[u8]) -> Result<Vec<Value>, KeyError> {
+    let mut elements = Vec::new();
+    while bool::decode(bytes)? {
+        read_key(element, bytes, &mut elements)?;
+    }
+    Ok(elements)
+}
+
+fn read_part(part: Part, bytes: &mut &[u8]) -> Result<Value, KeyError> {
+    fn integer<T: Key + Into<i128>>(bytes: &mut &[u8]) -> Result<Value, KeyError> {
+        T::decode(bytes).map(|number| Value::Integer(number.into()))
+    }
+    match part {
+        Part::U8 => integer::<u8>(bytes),
+        Part::U16 => integer::<u16>(bytes),
+        Part::U32 => integer::<u32>(bytes),
+        Part::U64 => integer::<u64>(bytes),
+        Part::I8 => integer::<i8>(bytes),
+        Part::I16 => integer::<i16>(bytes),
+        Part::I32 => integer::<i32>(bytes),
+        Part::I64 => integer::<i64>(bytes),
+        Part::I128 => integer::<i128>(bytes),
+        Part::U128 => u128::decode(bytes).map(|number| Value::Text(number.to_string())),
+        Part::Boolean => bool::decode(bytes).map(Value::Boolean),
+        Part::Text => String::decode(bytes).map(Value::Text),
+        Part::Bytes => Vec::decode(bytes).map(Value::Bytes),
+    }
+}

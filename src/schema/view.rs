@@ -1,0 +1,167 @@
+//! The schema of a view: what it looks like as a table.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::column::join;
+use super::id::TypeId;
+use super::key::{columns_of, named_columns};
+use super::names::{Flat, Unique};
+use super::state::StateShape;
+use super::{Column, Measure, Presented, SchemaError, Shape, Value};
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::view::View;
+
+/// How long the periods are that a view keeps its rows by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Grain {
+    /// Days of the view's zone.
+    #[default]
+    Day,
+}
+
+impl fmt::Display for Grain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Grain::Day => "day",
+        })
+    }
+}
+
+/// What a view looks like as a table. Before the columns of the key is the period, `day`; behind the measures is `sealed`.
+///
+/// ```
+/// use dayfold::aggregate::{Count, Maybe, Mean};
+/// use dayfold::schema::ViewSchema;
+/// use dayfold::view::View;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// type Key = (String, u32);
+/// type Stats = (Count, Maybe<Mean>);
+/// let view = View::new("readings")?.key_columns(["site", "sensor"])?;
+/// let view = view.measure_names([["readings"], ["celsius"]])?;
+/// let schema = ViewSchema::of::<Key, Stats>(&view)?;
+/// assert_eq!(
+///     schema.to_string(),
+///     "site text, sensor integer; readings integer +, celsius decimal?, celsius_sum decimal? +, \
+///      celsius_count integer? +"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ViewSchema {
+    /// The name of the view.
+    pub name: String,
+    /// The IANA zone of its periods.
+    pub zone: String,
+    /// The length of its periods.
+    pub grain: Grain,
+    /// The columns of the key.
+    pub key: Vec<Column>,
+    /// The measures.
+    pub measures: Vec<Measure>,
+    /// How many elements are shown of each vector among the aggregates, in order.
+    #[doc(hidden)]
+    pub lists: Vec<u32>,
+}
+
+impl ViewSchema {
+    /// That of a view with keys and aggregates of these types, and the names that the view has for columns.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if the view has names, and not as many as the types have columns, or if two are the same.
+    pub fn of<K: Key, A: Aggregate>(view: &View) -> Result<ViewSchema, SchemaError> {
+        for id in [K::id(), A::id()] {
+            if TypeId::parse(&id).is_none() {
+                return Err(SchemaError::Id { id });
+            }
+        }
+        let mut names = Unique::new();
+        let key = key_columns::<K>(view, &mut names)?;
+        let Flat { mut measures, given, lists } = Flat::of(&A::shape(), view.names_of_measures())?;
+        for (measure, is_given) in measures.iter_mut().zip(given) {
+            let name = names.take(&measure.name);
+            if is_given && name != measure.name {
+                return Err(SchemaError::Twice { name: measure.name.clone() });
+            }
+            measure.name = name;
+        }
+        let (name, zone) = (view.name().to_owned(), view.calendar().name().to_owned());
+        Ok(ViewSchema { name, zone, grain: Grain::Day, key, measures, lists })
+    }
+
+    /// What the ids of a view's types tell of it, where nothing else is known.
+    pub(crate) fn unnamed(name: &str, zone: &str, (key, aggregate): (&str, &str)) -> ViewSchema {
+        let mut names = Unique::new();
+        let key = taken(columns_of(key), &mut names);
+        let shape = TypeId::parse(aggregate).and_then(|id| StateShape::of(&id));
+        let shape = shape.map_or_else(Shape::none, |shape| shape.shape());
+        let Flat { mut measures, lists, .. } = Flat::unnamed(&shape);
+        measures.iter_mut().for_each(|measure| measure.name = names.take(&measure.name));
+        let (name, zone) = (name.to_owned(), zone.to_owned());
+        ViewSchema { name, zone, grain: Grain::Day, key, measures, lists }
+    }
+
+    /// The values of the measures of a state.
+    ///
+    /// # Errors
+    /// [`SchemaError::List`] if a vector has more elements than the view has names for.
+    pub fn present<A: Aggregate>(&self, state: &A) -> Result<Vec<Value>, SchemaError> {
+        let mut out = Presented::new(&self.lists, None);
+        A::present(Some(state), &mut out);
+        self.finish(out)
+    }
+
+    pub(super) fn finish(&self, out: Presented<'_>) -> Result<Vec<Value>, SchemaError> {
+        match out.is_beyond || out.values.len() != self.measures.len() {
+            true => Err(SchemaError::List { view: self.name.clone() }),
+            false => Ok(out.values),
+        }
+    }
+}
+
+/// The columns of a key, with the names that the program gives or those of the types.
+fn key_columns<K: Key>(view: &View, names: &mut Unique) -> Result<Vec<Column>, SchemaError> {
+    let columns = match view.names_of_key() {
+        None => return Ok(taken(K::columns(), names)),
+        Some(given) => named_columns(&K::id(), K::columns(), given)?,
+    };
+    for column in &columns {
+        // They are different from each other, and not taken.
+        names.take(&column.name);
+    }
+    Ok(columns)
+}
+
+/// Columns with the names that the types give, no two the same.
+fn taken(mut columns: Vec<Column>, names: &mut Unique) -> Vec<Column> {
+    for column in &mut columns {
+        // A key that is one value has no name, and the parts of a tuple have numbers.
+        if column.name.is_empty() || column.name.starts_with(|c: char| c.is_ascii_digit()) {
+            column.name =
+                if column.name.is_empty() { "key".to_owned() } else { join("key", &column.name) };
+        }
+        column.name = names.take(&column.name);
+    }
+    columns
+}
+
+impl fmt::Display for ViewSchema {
+    /// The columns of the key and the measures, with their kinds: `?` where a value may be missing, `+` where they add up.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = |is_so: bool, mark: &'static str| if is_so { mark } else { "" };
+        let key = self.key.iter();
+        let key = key.map(|c| format!("{} {}{}", c.name, c.kind, mark(c.nullable, "?")));
+        let measure = |m: &Measure| {
+            let (nullable, additive) = (mark(m.nullable, "?"), mark(m.additive, " +"));
+            format!("{} {}{nullable}{additive}", m.name, m.kind)
+        };
+        let measures: Vec<String> = self.measures.iter().map(measure).collect();
+        write!(f, "{}; {}", key.collect::<Vec<_>>().join(", "), measures.join(", "))
+    }
+}
