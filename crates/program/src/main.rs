@@ -1,0 +1,3 @@
+//! The program `dayfold`.
+
+fn main() {}
