@@ -6,8 +6,8 @@
 //! - [`Type`], [`Cell`]: what an expression may be, and a value of it
 //! - [`Scope`]: the columns that a text may name, and the zone of dates
 //! - `parse`: from the text to a tree of the parser's; where in the text each part stands
-//! - `compile`, `call`, `cast`: from that tree to a [`node::Node`] with a type
-//! - `node`, `number`, `text`, `time`: evaluation
+//! - `compile`, `functions`, `cast`: from that tree to a [`node::Node`] with a type
+//! - `node`, `call`, `number`, `text`, `time`: evaluation
 //!
 //! **Null** follows SQL: a comparison or a calculation with null is null, `AND` and `OR` have three values, and a condition
 //! that is null does not hold.
@@ -20,6 +20,7 @@ mod cast;
 mod cell;
 mod compile;
 mod error;
+mod functions;
 mod node;
 mod number;
 mod parse;
