@@ -149,7 +149,7 @@ impl Aggregate for Mean {
 mod tests {
     use super::*;
     use crate::aggregate::laws::{check_add, check_laws};
-    use crate::batch::codec;
+    use crate::codec;
 
     fn mean_of(values: &[&str]) -> Mean {
         let mut means = values.iter().map(|text| Mean::of(text.parse().unwrap()));

@@ -214,7 +214,7 @@ mod tests {
 
     use super::laws::check_laws;
     use super::*;
-    use crate::batch::codec;
+    use crate::codec;
 
     fn decimal(text: &str) -> Decimal {
         text.parse().unwrap()

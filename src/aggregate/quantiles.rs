@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::buckets::{Units, bucket, middle, rounded};
 use super::sorted::{self, Entry, Run};
 use super::{Aggregate, Decimal};
-use crate::batch::codec;
+use crate::codec;
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
 /// The most values that are kept exactly.

@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
     use crate::aggregate::laws::{check_add, check_laws};
-    use crate::batch::codec;
+    use crate::codec;
 
     #[test]
     fn laws_of_sums() {

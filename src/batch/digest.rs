@@ -7,8 +7,8 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::codec;
 use crate::aggregate::Aggregate;
+use crate::codec;
 use crate::key::Key;
 
 /// A function of the multiset of rows: the sum modulo 2^128 of XXH3-128 of each row, which is its

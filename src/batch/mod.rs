@@ -50,7 +50,6 @@
 //! truncates can still be read. Sealed files do not change.
 
 mod bytes;
-pub(crate) mod codec;
 mod coverage;
 mod digest;
 mod error;

@@ -9,7 +9,8 @@ use super::format::{
     HEADER_MAGIC, META_BYTES_MAX, ROW_INDEX_BYTES, SECTION_BITS_MAX, SectionEntry, padding, u32_at,
 };
 use super::section::Section;
-use super::{BatchError, BatchMeta, BatchSummary, Bytes, codec};
+use super::{BatchError, BatchMeta, BatchSummary, Bytes};
+use crate::codec;
 use crate::key::PARTITIONS;
 
 /// A batch view without its types. Its name, a meta and a few words are all it adds to the bytes.

@@ -1,8 +1,8 @@
 //! One section of a file: index, order, rows. Borrowed, bounds-checked, decoded row by row.
 
-use super::codec;
 use super::error::Damage;
 use super::format::{ROW_INDEX_BYTES, SectionEntry, u32_at};
+use crate::codec;
 
 /// A section whose checksum has been verified. What its bytes say is still not trusted: a file may
 /// have been written for other types.

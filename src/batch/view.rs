@@ -8,8 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::error::Damage;
 use super::format::{partition_of, partitions_of_section, position_in_section, section_of};
 use super::section::{Row, Section};
-use super::{BatchError, BatchMeta, BatchSummary, Bytes, Coverage, Digest, RawBatch, codec};
+use super::{BatchError, BatchMeta, BatchSummary, Bytes, Coverage, Digest, RawBatch};
 use crate::aggregate::Aggregate;
+use crate::codec;
 use crate::key::{Key, KeyRange, sort_position};
 
 /// An opened batch view. Cloning shares it; a few hundred bytes each, so that years of days stay open.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use super::codec;
 use super::format::{
     self, FORMAT_VERSION, Footer, HEADER_MAGIC, META_BYTES_MAX, SectionEntry, padding,
     position_in_section, section_bits, section_of,
@@ -10,6 +9,7 @@ use super::format::{
 use super::order::{prefix, sort_by_number};
 use super::{BatchMeta, BatchSummary, Digest};
 use crate::aggregate::Aggregate;
+use crate::codec;
 use crate::key::{Key, partition, sort_position};
 
 /// Writes one batch view to a sink: rows ascending, then [`finish`](BatchWriter::finish).

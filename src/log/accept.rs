@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, LogError};
-use super::format::{self, Magic, check_growth};
+use super::format::{self, check_growth};
 use super::layout::{Layout, StreamName};
 use super::record::{Commit, FileState, StreamState};
 use super::stream::{position, replay};
+use crate::journal::Magic;
 use crate::store::{LogPosition, Storage};
 
 /// How often a stream may be replaced while it is being read.

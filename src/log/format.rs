@@ -4,17 +4,15 @@ use std::path::Path;
 
 use super::error::{Damage, LogError};
 use super::record::FileState;
+use crate::journal::{self, HEADER_BYTES, HeaderError, Magic, word_at};
 use crate::moment::Moment;
 
-/// What a file of the log begins with.
-pub(super) type Magic = [u8; 8];
 pub(super) const EVENTS: Magic = *b"DAYFOLDL";
 pub(super) const REFUSED: Magic = *b"DAYFOLDR";
 pub(super) const COMMITS: Magic = *b"DAYFOLDC";
 
 /// Version 1 had no keys of pushes in its commit streams.
 const FORMAT_VERSION: u32 = 2;
-pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const FRAME_HEAD_BYTES: usize = 32;
 /// The greatest payload of a frame.
 pub(super) const FRAME_BYTES_MAX: usize = (64 << 20) - FRAME_HEAD_BYTES;
@@ -22,31 +20,18 @@ pub(super) const FRAME_BYTES_MAX: usize = (64 << 20) - FRAME_HEAD_BYTES;
 const FRAME_BYTES_FULL: usize = 4 << 20;
 
 pub(super) fn put_header(magic: Magic, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&magic);
-    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&out[start..]).to_le_bytes());
+    journal::put_header(magic, FORMAT_VERSION, out);
 }
 
 pub(super) fn check_header(bytes: &[u8], magic: Magic, path: &Path) -> Result<(), LogError> {
-    let corrupt = |what| LogError::corrupt(path, Damage::new(0, what));
-    if !bytes.starts_with(&magic) {
-        return Err(corrupt("it does not begin as a file of its kind"));
-    }
-    let version = word_at(bytes, 8).ok_or_else(|| corrupt("the header is cut short"))?;
-    let crc = word_at(bytes, 12).ok_or_else(|| corrupt("the header is cut short"))?;
-    if crc != crc32fast::hash(&bytes[..12]) {
-        return Err(corrupt("the checksum of the header does not match"));
-    }
-    if version != FORMAT_VERSION {
-        let (path, known) = (path.to_owned(), FORMAT_VERSION);
-        return Err(LogError::Version { path, found: version, known });
-    }
-    Ok(())
-}
-
-pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+    journal::check_header(bytes, magic, FORMAT_VERSION..=FORMAT_VERSION).map_err(
+        |error| match error {
+            HeaderError::Damaged(what) => LogError::corrupt(path, Damage::new(0, what)),
+            HeaderError::Version(found) => {
+                LogError::Version { path: path.to_owned(), found, known: FORMAT_VERSION }
+            }
+        },
+    )
 }
 
 fn long_at(bytes: &[u8], at: usize) -> Option<u64> {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{EventCodec, decode_all};
 use super::error::{Damage, LogError};
-use super::format::{HEADER_BYTES, Head, check_growth, check_header};
+use super::format::{Head, check_growth, check_header};
 use super::record::FileState;
 use super::scan::{LogFile, LogState};
 use crate::batch::Bytes;
+use crate::journal::HEADER_BYTES;
 use crate::moment::Moment;
 use crate::source::Refused;
 use crate::store::Storage;

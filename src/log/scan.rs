@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::accept::{self, Accepted};
 use super::error::LogError;
-use super::format::{EVENTS, Magic, REFUSED};
+use super::format::{EVENTS, REFUSED};
 use super::layout::Layout;
 use super::once::OnceKey;
 use super::partitions::Extent;
 use super::record::{FileState, Ranges, SourceRange};
+use crate::journal::Magic;
 use crate::moment::Moment;
 use crate::store::{LogPosition, LogProof, Storage};
 use crate::time::{Day, EventTime};

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, LogError};
-use super::format::{COMMITS, HEADER_BYTES, check_header, put_header, word_at};
+use super::format::{COMMITS, check_header, put_header};
 use super::layout::{Layout, StreamName, temporary};
 use super::record::{Commit, Record, StreamState};
-use crate::batch::codec;
+use crate::codec;
+use crate::journal::{self, DamagedAt, HEADER_BYTES};
 use crate::store::{Effect, LogPosition, Storage, StorageFile};
 
-const RECORD_HEAD_BYTES: usize = 8;
 /// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
 const RECORD_BYTES_MAX: usize = 1 << 30;
 /// The next stream takes the place of one that is longer than this, and four times its opening.
@@ -34,47 +34,32 @@ pub(super) struct Replayed {
     pub(super) length: u64,
 }
 
-/// The payload of a record that holds, if one begins here.
-fn record_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let length = word_at(bytes, at)? as usize;
-    let crc = word_at(bytes, at + 4)?;
-    // No record is empty: zeros, which some file systems leave after a crash, are no records.
-    if length == 0 || length > RECORD_BYTES_MAX {
-        return None;
-    }
-    let payload = bytes.get(at + RECORD_HEAD_BYTES..)?.get(..length)?;
-    (crc32fast::hash(payload) == crc).then_some(payload)
-}
-
 /// Adds up the records of a stream.
 pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     let corrupt = |offset: usize, what| LogError::corrupt(path, Damage::new(offset as u64, what));
     check_header(bytes, COMMITS, path)?;
     let torn = || corrupt(HEADER_BYTES, "the opening record is damaged");
-    let opening = record_at(bytes, HEADER_BYTES).ok_or_else(torn)?;
+    let opening = journal::record_at(bytes, HEADER_BYTES, RECORD_BYTES_MAX).ok_or_else(torn)?;
     let opened = codec::decode(opening).ok().and_then(Record::into_opening);
     let mut synced = opened.ok_or_else(torn)?;
     // The state with what is not synced.
     let mut state = synced.clone();
     let mut unsynced = Vec::new();
-    let opening = HEADER_BYTES + RECORD_HEAD_BYTES + opening.len();
-    let (mut offset, mut synced_length) = (opening, opening);
-    while offset < bytes.len() {
-        let Some(payload) = record_at(bytes, offset) else {
-            if (offset + 1..bytes.len()).any(|later| is_synced_commit(bytes, later)) {
-                return Err(corrupt(offset, "a record is damaged and others follow it"));
-            }
-            break;
-        };
+    let opening = journal::end_of(HEADER_BYTES, opening);
+    let (mut good, mut synced_length) = (opening, opening);
+    for found in journal::records(bytes, opening, RECORD_BYTES_MAX, is_synced_commit) {
+        let (offset, payload) = found.map_err(|DamagedAt(offset)| {
+            corrupt(offset, "a record is damaged and others follow it")
+        })?;
         let commit = codec::decode::<Record>(payload).ok().and_then(Record::into_commit);
         let Some(commit) = commit else {
             return Err(corrupt(offset, "a record is of no kind that this program knows"));
         };
         state.check(&commit).map_err(|what| corrupt(offset, what))?;
         state.apply(commit.clone());
-        offset += RECORD_HEAD_BYTES + payload.len();
+        good = journal::end_of(offset, payload);
         if commit.synced {
-            synced_length = offset;
+            synced_length = good;
             unsynced.drain(..).for_each(|commit| synced.apply(commit));
             synced.apply(commit);
         } else {
@@ -82,27 +67,22 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
         }
     }
     let (opening, synced_length) = (opening as u64, synced_length as u64);
-    let (good, length) = (offset as u64, bytes.len() as u64);
+    let (good, length) = (good as u64, bytes.len() as u64);
     Ok(Replayed { synced, unsynced, opening, synced_length, good, length })
 }
 
-fn is_synced_commit(bytes: &[u8], at: usize) -> bool {
-    let record = record_at(bytes, at).and_then(|payload| codec::decode::<Record>(payload).ok());
+fn is_synced_commit(payload: &[u8]) -> bool {
+    let record = codec::decode::<Record>(payload).ok();
     record.and_then(Record::into_commit).is_some_and(|commit| commit.synced)
 }
 
 fn put_record(record: &Record, path: &Path, out: &mut Vec<u8>) -> Result<(), LogError> {
-    let start = out.len();
-    out.extend_from_slice(&[0; RECORD_HEAD_BYTES]);
-    codec::encode(record, out).expect("records hold nothing that cannot be encoded");
-    let bytes = out.len() - start - RECORD_HEAD_BYTES;
-    if bytes > RECORD_BYTES_MAX {
-        return Err(LogError::TooLarge { path: path.to_owned(), bytes, limit: RECORD_BYTES_MAX });
-    }
-    let crc = crc32fast::hash(&out[start + RECORD_HEAD_BYTES..]);
-    out[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-    Ok(())
+    let (path, limit) = (path.to_owned(), RECORD_BYTES_MAX);
+    journal::put_record(record, limit, out).map_err(|bytes| LogError::TooLarge {
+        path,
+        bytes,
+        limit,
+    })
 }
 
 /// The bytes of a stream that has an opening only.

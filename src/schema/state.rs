@@ -5,7 +5,7 @@ use super::{Presented, Shape};
 use crate::aggregate::{
     Aggregate, Count, Decimal, DecimalSum, Distinct, Max, Mean, Min, Quantiles, Scalar, Sum,
 };
-use crate::batch::codec;
+use crate::codec;
 use crate::time::Day;
 
 /// Bytes that are not what the id says.

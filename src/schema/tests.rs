@@ -7,7 +7,7 @@ use crate::aggregate::{
     Aggregate, Count, Decimal, DecimalSum, Distinct, Max, Maybe, Mean, Min, Quantiles, Semigroup,
     Sum,
 };
-use crate::batch::codec;
+use crate::codec;
 use crate::key::{Key, encoded};
 use crate::time::Day;
 use crate::view::View;

@@ -1,17 +1,7 @@
-//! The manifest of a part: an append log of records.
+//! The manifest of a part: a [`journal`] of records, with one sync for each append.
 //!
-//! ```text
-//! header  magic "DAYFOLDM" 8, format version u32, crc32 of these u32
-//! frame   length u32, crc32 of the payload u32, payload: bincode(record)
-//! frame   …
-//! ```
-//!
-//! A manifest is made whole, under another name, and renamed: its header is never torn. Records are
-//! appended, one sync each. **The tail rule:** where a frame is cut short or its checksum fails, and no
-//! byte after it begins a frame that holds, this is the tail of an append that a crash cut short. It
-//! was never reported as written, and is cut and synced before anything is appended. Where a good frame
-//! follows, the manifest is damaged, and an error. (So is a good frame that holds no known record.)
-//! Not noticed: damage to the last frame only, which looks like a tail.
+//! **The tail rule** here: a damaged record is a tail if no good record follows it. It is cut before anything is
+//! appended.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,23 +9,22 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::record::{PartState, Record};
 use super::storage::{Storage, StorageFile};
-use crate::batch::codec;
+use crate::codec;
+use crate::journal::{self, DamagedAt, HEADER_BYTES, HeaderError, Magic};
 
-const MAGIC: [u8; 8] = *b"DAYFOLDM";
+const MAGIC: Magic = *b"DAYFOLDM";
 /// Version 2 had no schemas of views, and names of Rust types in the place of ids; manifests of it are read, and written anew
 /// when they are opened. It proved nothing of the log, either.
 const FORMAT_VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 2;
-const HEADER_BYTES: usize = 16;
-const FRAME_HEAD_BYTES: usize = 8;
-/// The greatest payload of a frame.
-pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
+/// The greatest payload of a record.
+pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// What a manifest says, and where its good part ends.
 #[derive(Clone, Debug)]
 pub(super) struct Replayed {
     pub(super) state: PartState,
-    /// The length of header and good frames.
+    /// The length of header and good records.
     pub(super) good: usize,
     /// The length of the file.
     pub(super) length: usize,
@@ -59,75 +48,42 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, StoreError> 
     };
     check_header(bytes, path)?;
     let mut state = PartState::default();
-    let mut offset = HEADER_BYTES;
-    while offset < bytes.len() {
-        let Some(payload) = frame_at(bytes, offset) else {
-            if (offset + 1..bytes.len()).any(|later| frame_at(bytes, later).is_some()) {
-                return Err(corrupt(offset, "a record is damaged and others follow it"));
-            }
-            break;
-        };
+    let mut good = HEADER_BYTES;
+    // Each append was synced before the next one.
+    for found in journal::records(bytes, HEADER_BYTES, RECORD_BYTES_MAX, |_| true) {
+        let (offset, payload) = found.map_err(|DamagedAt(offset)| {
+            corrupt(offset, "a record is damaged and others follow it")
+        })?;
         let record: Record = codec::decode(payload)
             .map_err(|_| corrupt(offset, "a record is of no kind that this program knows"))?;
         state.apply(record).map_err(|what| corrupt(offset, what))?;
-        offset += FRAME_HEAD_BYTES + payload.len();
+        good = journal::end_of(offset, payload);
     }
-    Ok(Replayed { state, good: offset, length: bytes.len() })
+    Ok(Replayed { state, good, length: bytes.len() })
 }
 
 fn check_header(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
-    let corrupt = |what| StoreError::Corrupt { path: path.to_owned(), offset: 0, what };
-    if !bytes.starts_with(&MAGIC) {
-        return Err(corrupt("it does not begin with 'DAYFOLDM'"));
-    }
-    let version = word_at(bytes, 8).ok_or_else(|| corrupt("the header is cut short"))?;
-    let crc = word_at(bytes, 12).ok_or_else(|| corrupt("the header is cut short"))?;
-    if crc != crc32fast::hash(&bytes[..12]) {
-        return Err(corrupt("the checksum of the header does not match"));
-    }
-    if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
-        let (path, known) = (path.to_owned(), FORMAT_VERSION);
-        return Err(StoreError::Version { path, found: version, known });
-    }
-    Ok(())
+    let path = path.to_owned();
+    journal::check_header(bytes, MAGIC, OLDEST_VERSION..=FORMAT_VERSION).map_err(
+        |error| match error {
+            HeaderError::Damaged(what) => StoreError::Corrupt { path, offset: 0, what },
+            HeaderError::Version(found) => {
+                StoreError::Version { path, found, known: FORMAT_VERSION }
+            }
+        },
+    )
 }
 
-fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
-}
-
-/// The payload of a frame that holds, if one begins here.
-fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let length = word_at(bytes, at)? as usize;
-    let crc = word_at(bytes, at + 4)?;
-    // No record is empty: zeros, which some file systems leave after a crash, are no frames.
-    if length == 0 || length > FRAME_BYTES_MAX {
-        return None;
-    }
-    let payload = bytes.get(at + FRAME_HEAD_BYTES..)?.get(..length)?;
-    (crc32fast::hash(payload) == crc).then_some(payload)
-}
-
-fn put_frame(record: &Record, out: &mut Vec<u8>) -> Result<(), StoreError> {
-    let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
-    codec::encode(record, out).expect("records hold nothing that cannot be encoded");
-    let bytes = out.len() - start - FRAME_HEAD_BYTES;
-    if bytes > FRAME_BYTES_MAX {
-        return Err(StoreError::TooLarge { bytes, limit: FRAME_BYTES_MAX });
-    }
-    let crc = crc32fast::hash(&out[start + FRAME_HEAD_BYTES..]);
-    out[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
-    Ok(())
+fn put_record(record: &Record, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    journal::put_record(record, RECORD_BYTES_MAX, out)
+        .map_err(|bytes| StoreError::TooLarge { bytes, limit: RECORD_BYTES_MAX })
 }
 
 /// The bytes of a whole manifest.
 pub(super) fn whole(records: &[Record]) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    records.iter().try_for_each(|record| put_frame(record, &mut bytes))?;
+    let mut bytes = Vec::new();
+    journal::put_header(MAGIC, FORMAT_VERSION, &mut bytes);
+    records.iter().try_for_each(|record| put_record(record, &mut bytes))?;
     Ok(bytes)
 }
 
@@ -189,7 +145,7 @@ impl Manifest {
             return Err(StoreError::Vanished { path: self.path.clone() });
         }
         let mut bytes = Vec::new();
-        records.iter().try_for_each(|record| put_frame(record, &mut bytes))?;
+        records.iter().try_for_each(|record| put_record(record, &mut bytes))?;
         // A failed sync leaves it open what is durable, and a later one would not tell.
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync());
         self.failed = written.is_err();

@@ -20,7 +20,8 @@ use super::manifest;
 use super::record::PartState;
 use super::storage::Storage;
 use super::{Store, StoreConfig};
-use crate::batch::{Coverage, codec};
+use crate::batch::Coverage;
+use crate::codec;
 
 /// What one process says.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::codec as varint;
+use crate::codec as varint;
 use crate::log::days::Days;
 use crate::log::format::{
     COMMITS, EVENTS, FrameBuffer, Head, check_growth, check_header, put_header,
