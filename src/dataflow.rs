@@ -23,7 +23,7 @@ use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
-use crate::serve::{Answer, MeasureFn, Query, serve};
+use crate::serve::{Answer, Query, RankFn, by_measure, serve};
 use crate::speed::{Combiner, Counts, Room, Row, Shared, Speed, combine, speed_view, to_owner};
 use crate::time::{Day, EventTime};
 use crate::view::View;
@@ -119,18 +119,20 @@ pub struct DayView<'scope, K: Key, A: Aggregate> {
     rows: StreamVec<'scope, Moment, Row<K, A>>,
     progress: StreamVec<'scope, Moment, ()>,
     state: Shared<K, A>,
-    measures: Vec<Rc<MeasureFn<A>>>,
+    measures: Vec<Arc<RankFn<A>>>,
 }
 
 impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
     /// one added has place 0. Add them before [`DayView::serve`].
     #[must_use]
-    pub fn measure(
-        mut self,
-        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
-    ) -> Self {
-        self.measures.push(Rc::new(measure));
+    pub fn measure(self, measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static) -> Self {
+        self.ranked_by([by_measure(Arc::new(measure))])
+    }
+
+    /// Adds what keys are ranked by.
+    pub(crate) fn ranked_by(mut self, ranks: impl IntoIterator<Item = Arc<RankFn<A>>>) -> Self {
+        self.measures.extend(ranks);
         self
     }
 
@@ -145,7 +147,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         &self,
         queries: StreamVec<'scope, Moment, Query<K>>,
     ) -> StreamVec<'scope, Moment, Answer<K, A>> {
-        serve(queries, self.progress.clone(), &self.state, Rc::new(self.measures.clone()))
+        serve(queries, self.progress.clone(), &self.state, Arc::new(self.measures.clone()))
     }
 
     /// The view's changes, tick by tick, as a differential collection of `(day, key)` whose diffs are

@@ -91,6 +91,7 @@ pub mod log;
 mod moment;
 mod number;
 pub mod rows;
+pub mod scan;
 pub mod schema;
 pub mod serve;
 pub mod source;

@@ -64,7 +64,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use ask::handle::{AskError, Asked, Measures, ViewHandle, ViewState};
+pub(crate) use ask::subscription::Shared as SharedAnswers;
 pub use ask::subscription::Subscription;
+pub use ask::views::Views;
 pub use error::EngineError;
 pub use ingest::live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use ingest::once::{Once, OnceError};

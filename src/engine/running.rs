@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::ask::views::Views;
 use super::clock::Clock;
 use super::error::{EngineError, Outcome};
 use super::ingest::logging;
@@ -15,6 +16,7 @@ use super::recover::resume::POSITION;
 use crate::archive::Archive;
 use crate::cluster::{Notice, Watch};
 use crate::dataflow::ViewNumbers;
+use crate::scan::ErasedView;
 use crate::source::{Consumed, Place};
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
@@ -391,6 +393,7 @@ impl Shared {
 pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,
+    pub(crate) views: Views,
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) close: Arc<dyn Fn() + Send + Sync>,
@@ -402,6 +405,16 @@ impl Running {
     /// How far the engine is.
     pub fn progress(&self) -> Progress {
         self.shared.progress()
+    }
+
+    /// The views, for those who do not know their types.
+    pub fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// The view of this name, for those who do not know its types.
+    pub fn view(&self, name: &str) -> Option<Arc<dyn ErasedView>> {
+        self.views.get(name).cloned()
     }
 
     /// The data folder, if there is one.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use timely::worker::Worker;
 
+use super::ask::views::Views;
 use super::error::{EngineError, Outcome};
 use super::ingest::live::Queue;
 use super::ingest::logging::Logging;
@@ -84,6 +85,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
     let close: Arc<dyn Fn() + Send + Sync> =
         Arc::new(close(&start.views, start.live.as_ref(), &shared.waits));
+    let views = Views::new(start.views.iter().map(|view| view.erased()));
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -106,7 +108,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
     let (archive, main, interrupting) = (Some(archive), Some(main), AtomicBool::new(false));
-    Ok(Running { shared, archive, main, watch, close, interrupting })
+    Ok(Running { shared, archive, views, main, watch, close, interrupting })
 }
 
 /// Runs a worker; whatever ends it early ends the engine, with the reason.

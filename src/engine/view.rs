@@ -27,8 +27,9 @@ use crate::fold::Enter;
 use crate::key::Key;
 use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
-use crate::schema::{SchemaError, ViewSchema};
-use crate::serve::{MeasureFn, Query};
+use crate::scan::ErasedView;
+use crate::schema::{KeyCodec, SchemaError, ViewSchema};
+use crate::serve::{Query, Rank, RankFn, by_column, by_measure};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
@@ -43,6 +44,9 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
     /// What the view looks like.
     fn schema(&self) -> Result<ViewSchema, SchemaError>;
+
+    /// The view for those who do not know its types.
+    fn erased(&self) -> Arc<dyn ErasedView>;
 
     /// What a folder of version 0.1 may have in the place of ids.
     fn former(&self) -> FormerNames;
@@ -77,7 +81,8 @@ pub(crate) trait EngineView<E>: Send + Sync {
 
 pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     view: View,
-    measures: Vec<Arc<MeasureFn<A>>>,
+    schema: Result<Arc<ViewSchema>, SchemaError>,
+    handle: ViewHandle<K, A>,
     /// How events get into the view.
     enter: Arc<F>,
     mailbox: Arc<Mailbox<K, A>>,
@@ -85,15 +90,37 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
 }
 
+/// What keys are ranked by, with names: the program's own measures, then those of the schema.
+pub(crate) type Ranks<A> = Vec<(String, Arc<RankFn<A>>)>;
+
+fn ranks<A: Aggregate>(measures: &Measures<A>, schema: &Arc<ViewSchema>) -> Ranks<A> {
+    let own = measures.named.iter();
+    let own = own.map(|(name, measure)| (name.clone(), by_measure(Arc::clone(measure))));
+    let columns = schema.measures.iter().enumerate();
+    let columns = columns.filter(|(_, measure)| Rank::is_of(measure.kind));
+    own.chain(columns.map(|(at, measure)| (measure.name.clone(), by_column(schema, at)))).collect()
+}
+
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
     pub(super) fn new(view: View, measures: Measures<A>, enter: F) -> (Self, ViewHandle<K, A>) {
         let mailbox = Arc::new(Mailbox::new());
-        let named = Arc::new(measures.named);
-        let measures = named.iter().map(|(_, measure)| Arc::clone(measure)).collect();
-        let handle =
-            ViewHandle { view: view.clone(), measures: named, mailbox: Arc::clone(&mailbox) };
+        let schema = ViewSchema::of::<K, A>(&view).map(Arc::new);
+        let ids = (&K::id()[..], &A::id()[..]);
+        // An engine with names that do not fit does not start.
+        let unnamed = |_| ViewSchema::unnamed(view.name(), view.calendar().name(), ids).into();
+        let shown = schema.clone().unwrap_or_else(unnamed);
+        let ranks = Arc::new(ranks(&measures, &shown));
+        let handle = ViewHandle {
+            view: view.clone(),
+            measures: Arc::new(measures.named),
+            codec: Arc::new(KeyCodec::new(ids.0, &shown.key)),
+            schema: shown,
+            ranks,
+            mailbox: Arc::clone(&mailbox),
+        };
         let loaded = Mutex::new(HashMap::new());
-        (TypedView { view, measures, enter: Arc::new(enter), mailbox, loaded }, handle)
+        let (enter, own) = (Arc::new(enter), handle.clone());
+        (TypedView { view, schema, handle: own, enter, mailbox, loaded }, handle)
     }
 }
 
@@ -149,7 +176,11 @@ where
     }
 
     fn schema(&self) -> Result<ViewSchema, SchemaError> {
-        ViewSchema::of::<K, A>(&self.view)
+        self.schema.as_deref().cloned().map_err(Clone::clone)
+    }
+
+    fn erased(&self) -> Arc<dyn ErasedView> {
+        Arc::new(self.handle.clone())
     }
 
     fn former(&self) -> FormerNames {
@@ -213,10 +244,7 @@ where
         let read = self.reading(log.map(|(_, codec)| codec.clone()), Rc::clone(&skewed));
         let place = (archive, log.map(|(log, _)| log.clone()));
         let mut view = fold(events, Some(refused), self.view.clone(), place, loaded, read);
-        for measure in &self.measures {
-            let measure = Arc::clone(measure);
-            view = view.measure(move |aggregate| measure(aggregate));
-        }
+        view = view.ranked_by(self.handle.ranks.iter().map(|(_, rank)| Arc::clone(rank)));
         view.progress().probe_with(probe);
         let shared = Rc::clone(view.shared());
         shared.borrow_mut().is_raised = true;

@@ -46,6 +46,11 @@ impl KeyRange {
         KeyRange::starting_with(lower)
     }
 
+    /// Keys whose encodings are in `[lower, upper)`.
+    pub(crate) fn of_encoded(lower: Vec<u8>, upper: Option<Vec<u8>>) -> KeyRange {
+        KeyRange { lower, upper }
+    }
+
     /// Keys whose encoding begins with these bytes.
     pub fn starting_with(lower: Vec<u8>) -> KeyRange {
         // The least byte string above all that begin with `lower`: its last byte below FF, raised.

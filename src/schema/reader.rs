@@ -1,8 +1,7 @@
 //! Rows of a view from their encodings, by the ids and the schema that a folder keeps.
 
 use super::id::TypeId;
-use super::key::{KeyShape, key_shape};
-use super::read_key::{read_key, read_list};
+use super::key_codec::KeyCodec;
 use super::state::StateShape;
 use super::{Column, Measure, Presented, Value, ViewSchema};
 
@@ -10,8 +9,7 @@ use super::{Column, Measure, Presented, Value, ViewSchema};
 #[derive(Clone, Debug)]
 pub(crate) struct RowReader {
     schema: ViewSchema,
-    /// `None` if the encoding is not known: then a key is its bytes.
-    key: Option<KeyShape>,
+    key: KeyCodec,
     /// `None` if the aggregates are not known.
     state: Option<StateShape>,
     /// The measures that are read.
@@ -33,7 +31,8 @@ impl RowReader {
         wanted: impl Fn(&Measure) -> bool,
     ) -> RowReader {
         let state = TypeId::parse(aggregate).and_then(|id| StateShape::of(&id));
-        let mut reader = RowReader { key: key_shape(key), state, wanted: Vec::new(), schema };
+        let key = KeyCodec::new(key, &schema.key);
+        let mut reader = RowReader { key, state, wanted: Vec::new(), schema };
         reader.wanted = reader.schema.measures.iter().map(wanted).collect();
         reader
     }
@@ -56,11 +55,7 @@ impl RowReader {
         state: &[u8],
         out: &mut Vec<Value>,
     ) -> Result<(), Unread> {
-        let before = out.len();
-        self.read_key(key, out).ok_or(Unread::Key)?;
-        if out.len() - before != self.schema.key.len() {
-            return Err(Unread::Key);
-        }
+        self.key.read(key, out).ok_or(Unread::Key)?;
         let Some(shape) = &self.state else { return Ok(()) };
         let mut rest = state;
         let mut presented = Presented::new(&self.schema.lists, Some(&self.wanted));
@@ -73,29 +68,4 @@ impl RowReader {
         out.extend(wanted.map(|(value, _)| value));
         Ok(())
     }
-
-    fn read_key(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
-        let mut rest = key;
-        match &self.key {
-            None => {
-                out.push(Value::Bytes(key.to_vec()));
-                return Some(());
-            }
-            Some(KeyShape::List(element)) if is_spread(&self.schema.key) => {
-                let mut elements = read_list(element, &mut rest).ok()?;
-                if elements.len() < self.schema.key.len() {
-                    elements.resize(self.schema.key.len(), Value::Null);
-                }
-                out.append(&mut elements);
-            }
-            Some(shape) => read_key(shape, &mut rest, out).ok()?,
-        }
-        rest.is_empty().then_some(())
-    }
-}
-
-/// Whether the elements of a list have columns of their own, where a shorter list has no values. A list as one
-/// text is never missing.
-fn is_spread(columns: &[Column]) -> bool {
-    columns.iter().all(|column| column.nullable)
 }

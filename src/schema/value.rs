@@ -12,7 +12,7 @@ use crate::time::{Day, EventTime};
 /// `true` and `false`, numbers without grouping, decimals with as many digits as they have, nothing for
 /// null. Bytes that are printable ASCII stand for themselves; others, quotes and backslashes are written as `\x`
 /// and two hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Value {
     /// No value.

@@ -117,6 +117,18 @@ impl ViewSchema {
         self.finish(out)
     }
 
+    /// The values of those measures that are wanted, and nulls in the places of the others; without a state, what there
+    /// is to show of none.
+    pub(crate) fn present_wanted<A: Aggregate>(
+        &self,
+        state: Option<&A>,
+        wanted: &[bool],
+    ) -> Result<Vec<Value>, SchemaError> {
+        let mut out = Presented::new(&self.lists, Some(wanted));
+        A::present(state, &mut out);
+        self.finish(out)
+    }
+
     pub(super) fn finish(&self, out: Presented<'_>) -> Result<Vec<Value>, SchemaError> {
         match out.is_beyond || out.values.len() != self.measures.len() {
             true => Err(SchemaError::List { view: self.name.clone() }),

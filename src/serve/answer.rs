@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::{Query, Shape};
+use crate::serve::{Query, Rank, RankFn, Shape};
 use crate::speed::Layer;
 use crate::time::Day;
 
@@ -210,14 +210,14 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
     }
 
     /// The items of the whole answer, without those that are zero: differential would not list them.
-    pub(crate) fn finish(self, measures: &[Rc<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+    pub(crate) fn finish(self, measures: &[Arc<RankFn<A>>]) -> Vec<Item<K, A>> {
         let mut items = self.partial(measures);
         items.retain(|item| !item.parts.is_zero());
         items
     }
 
     /// The items of one worker, in the order of the shape. Zeros stay where other workers may have more.
-    pub(crate) fn partial(self, measures: &[Rc<MeasureFn<A>>]) -> Vec<Item<K, A>> {
+    pub(crate) fn partial(self, measures: &[Arc<RankFn<A>>]) -> Vec<Item<K, A>> {
         let items = self.items.into_iter().map(|((day, key), (revision, parts))| Item {
             day,
             key,
@@ -227,12 +227,11 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
         let Shape::Top { n, measure } = self.shape else { return items.collect() };
         // Without the measure there is no ranking: the answer carries the error.
         let Some(measure) = measures.get(measure as usize) else { return Vec::new() };
-        let mut ranked: Vec<(Option<i128>, Item<K, A>)> = items
+        let mut ranked: Vec<(Option<Rank>, Item<K, A>)> = items
             .filter_map(|item| {
                 // All of a key is on one worker, and a key that is zero takes no place of another one.
                 let merged = item.parts.merged().filter(|merged| !merged.is_zero())?;
-                // By value: 1.5 and 1.50 are equal, however they were written.
-                Some((measure(&merged).map(Decimal::billionths), item))
+                Some((measure(&merged), item))
             })
             .collect();
         // Stable: keys with equal values stay in order of key.

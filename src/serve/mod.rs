@@ -7,9 +7,11 @@
 mod answer;
 mod operator;
 mod query;
+mod rank;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
 pub(crate) use operator::serve;
 pub use query::{Keys, Query, Shape};
+pub(crate) use rank::{Rank, RankFn, by_column, by_measure};
 
 pub use crate::store::Revision;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -10,8 +11,8 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Capability, CapabilityTrait};
 
-use super::answer::{Answer, Certificate, Gather, Item, MeasureFn, QueryError};
-use super::{Keys, Query, Shape};
+use super::answer::{Answer, Certificate, Gather, Item, QueryError};
+use super::{Keys, Query, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::ArchiveError;
 use crate::key::{Key, encoded, owner, partition};
@@ -53,10 +54,10 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     queries: StreamVec<'scope, Moment, Query<K>>,
     progress: StreamVec<'scope, Moment, ()>,
     state: &Shared<K, A>,
-    measures: Rc<Vec<Rc<MeasureFn<A>>>>,
+    measures: Arc<Vec<Arc<RankFn<A>>>>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
     let asked = route(queries);
-    let partials = look_up(asked, progress, state, Rc::clone(&measures));
+    let partials = look_up(asked, progress, state, Arc::clone(&measures));
     gather(partials, measures)
 }
 
@@ -93,7 +94,7 @@ fn look_up<'scope, K: Key, A: Aggregate>(
     asked: StreamVec<'scope, Moment, Asked<K>>,
     progress: StreamVec<'scope, Moment, ()>,
     state: &Shared<K, A>,
-    measures: Rc<Vec<Rc<MeasureFn<A>>>>,
+    measures: Arc<Vec<Arc<RankFn<A>>>>,
 ) -> StreamVec<'scope, Moment, Partial<K, A>> {
     let state = Rc::clone(state);
     let server = state.borrow_mut().add_server();
@@ -154,7 +155,7 @@ fn partial<K: Key, A: Aggregate>(
     state: &Speed<K, A>,
     asked: Asked<K>,
     moment: Moment,
-    measures: &[Rc<MeasureFn<A>>],
+    measures: &[Arc<RankFn<A>>],
 ) -> Result<Partial<K, A>, ArchiveError> {
     let Asked { from, number, of, query, .. } = asked;
     let mut gather = Gather::new(&query);
@@ -191,7 +192,7 @@ fn partial<K: Key, A: Aggregate>(
 /// Combines the parts of an answer on the worker that asked.
 fn gather<'scope, K: Key, A: Aggregate>(
     partials: StreamVec<'scope, Moment, Partial<K, A>>,
-    measures: Rc<Vec<Rc<MeasureFn<A>>>>,
+    measures: Arc<Vec<Arc<RankFn<A>>>>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
     let to_asker = Exchange::new(|partial: &Partial<K, A>| partial.from);
     partials.unary::<CapacityContainerBuilder<_>, _, _, _>(to_asker, "Gather", move |_, _| {
@@ -265,7 +266,7 @@ impl<K: Key, A: Aggregate> Open<K, A> {
         self.gather.merge(partial.items);
     }
 
-    fn finish(self, measures: &[Rc<MeasureFn<A>>]) -> (Capability<Moment>, Answer<K, A>) {
+    fn finish(self, measures: &[Arc<RankFn<A>>]) -> (Capability<Moment>, Answer<K, A>) {
         let answer = Answer {
             id: self.id,
             certificate: self.certificate,

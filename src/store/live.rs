@@ -16,7 +16,7 @@ use crate::time::{Day, EventTime};
 ///
 /// A revision is named by its closing. One that was rebuilt since holds the same rows, so the newest
 /// generation of a closing stands for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Revision {
     /// The newest one.

@@ -12,7 +12,9 @@ use crate::engine::ask::mailbox::Mailbox;
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::engine::ask::subscription::Subscription;
 use crate::engine::upkeep::maintenance::{Kind, MaintainError, Maintained, Task};
+use crate::engine::view::Ranks;
 use crate::key::Key;
+use crate::schema::{KeyCodec, ViewSchema};
 use crate::serve::{Answer, MeasureFn, Query, Shape};
 use crate::time::{Day, DayRange};
 use crate::view::View;
@@ -44,6 +46,9 @@ impl<A> Measures<A> {
 pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(crate) view: View,
     pub(crate) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
+    pub(crate) schema: Arc<ViewSchema>,
+    pub(crate) codec: Arc<KeyCodec>,
+    pub(crate) ranks: Arc<Ranks<A>>,
     pub(crate) mailbox: Arc<Mailbox<K, A>>,
 }
 
@@ -52,6 +57,9 @@ impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
         ViewHandle {
             view: self.view.clone(),
             measures: Arc::clone(&self.measures),
+            schema: Arc::clone(&self.schema),
+            codec: Arc::clone(&self.codec),
+            ranks: Arc::clone(&self.ranks),
             mailbox: Arc::clone(&self.mailbox),
         }
     }
@@ -109,6 +117,11 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// happened then.
     pub fn send(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
         self.check(&query)?;
+        self.send_unchecked(query)
+    }
+
+    /// As [`ViewHandle::send`], of a query whose measure is known to be there.
+    pub(crate) fn send_unchecked(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
         let (number, answer) = self.mailbox.send(query)?;
         Ok(Asked { number, answer, mailbox: Arc::clone(&self.mailbox), is_done: false })
     }
@@ -127,7 +140,22 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         every: Duration,
     ) -> Result<Subscription<K, A>, AskError> {
         self.check(&query)?;
+        self.subscribe_unchecked(query, every)
+    }
+
+    /// As [`ViewHandle::subscribe`], to a query whose measure is known to be there.
+    pub(crate) fn subscribe_unchecked(
+        &self,
+        query: Query<K>,
+        every: Duration,
+    ) -> Result<Subscription<K, A>, AskError> {
         Subscription::begin(&self.mailbox, query, every)
+    }
+
+    /// What the view looks like as a table. Where the names of columns do not fit its types, an engine does not start, and
+    /// this has the names that the types give.
+    pub fn schema(&self) -> &ViewSchema {
+        &self.schema
     }
 
     /// A measure that the view does not have would rank keys by nothing.

@@ -6,3 +6,4 @@ pub(super) mod mailbox;
 pub(super) mod slot;
 pub(super) mod standing;
 pub(super) mod subscription;
+pub(super) mod views;

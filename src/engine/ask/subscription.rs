@@ -88,6 +88,20 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
 /// The answers of a subscription, shared: what [`Subscription::shared`] gives.
 pub struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
 
+impl<K: Key, A: Aggregate> Shared<K, A> {
+    /// Waits for the next answer, with a limit at most so long. `None`: the engine has stopped.
+    pub(crate) fn next(
+        &self,
+        limit: Option<Duration>,
+    ) -> Result<Option<Delivered<K, A>>, AskError> {
+        match (self.0.taker.take(limit), limit) {
+            (Ok(Some(taken)), _) => Ok(Some(taken)),
+            (Ok(None), Some(limit)) => Err(AskError::TimedOut { limit }),
+            (Ok(None), None) | (Err(Closed), _) => Ok(None),
+        }
+    }
+}
+
 impl<K: Key, A: Aggregate> Stream for Shared<K, A> {
     type Item = (u64, Arc<Answer<K, A>>);
 

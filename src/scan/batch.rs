@@ -1,0 +1,293 @@
+//! Rows in columns.
+
+use std::sync::Arc;
+
+use super::ScanError;
+use crate::aggregate::Decimal;
+use crate::schema::{Column, Kind, Value};
+use crate::serve::Certificate;
+use crate::time::{Day, EventTime};
+
+/// The most rows of a batch.
+pub const BATCH_ROWS: usize = 4_096;
+
+/// Some rows of an answer, column by column: at most [`BATCH_ROWS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    columns: Arc<[Column]>,
+    data: Vec<Cells>,
+    rows: usize,
+    certificate: Certificate,
+}
+
+/// The values of a column: so many as there are rows, with something in the place of each null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cells {
+    values: Cell,
+    /// Which rows have no value; `None` if all have one.
+    nulls: Option<Vec<bool>>,
+}
+
+/// Values of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cell {
+    /// Texts.
+    Text(Strings),
+    /// Bytes.
+    Bytes(Strings),
+    /// Integers that all have 64 bits.
+    Integer(Vec<i64>),
+    /// Integers of which some need more.
+    LongInteger(Vec<i128>),
+    /// Exact decimal numbers.
+    Decimal(Vec<Decimal>),
+    /// True or false.
+    Boolean(Vec<bool>),
+    /// Days.
+    Date(Vec<Day>),
+    /// Milliseconds since 1970, UTC.
+    Timestamp(Vec<EventTime>),
+}
+
+/// Texts or bytes, one after the other, and where each ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strings {
+    bytes: Vec<u8>,
+    /// One more than there are rows: the first is 0.
+    offsets: Vec<usize>,
+}
+
+/// A value that is still in its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// No value.
+    Null,
+    /// A text.
+    Text(&'a str),
+    /// An integer.
+    Integer(i128),
+    /// An exact decimal number.
+    Decimal(Decimal),
+    /// True or false.
+    Boolean(bool),
+    /// A day.
+    Date(Day),
+    /// Milliseconds since 1970, UTC.
+    Timestamp(EventTime),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+impl ValueRef<'_> {
+    /// The same, on its own.
+    pub fn to_value(self) -> Value {
+        match self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Decimal(number) => Value::Decimal(number),
+            ValueRef::Boolean(is_so) => Value::Boolean(is_so),
+            ValueRef::Date(day) => Value::Date(day),
+            ValueRef::Timestamp(time) => Value::Timestamp(time),
+            ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+impl Strings {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All bytes, without anything between them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each begins, and where the last one ends.
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// The bytes of one.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn get(&self, row: usize) -> &[u8] {
+        &self.bytes[self.offsets[row]..self.offsets[row + 1]]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.offsets.push(self.bytes.len());
+    }
+}
+
+impl Cells {
+    fn new(kind: Kind) -> Cells {
+        let strings = || Strings { bytes: Vec::new(), offsets: vec![0] };
+        let values = match kind {
+            Kind::Text => Cell::Text(strings()),
+            Kind::Bytes => Cell::Bytes(strings()),
+            Kind::Integer => Cell::Integer(Vec::new()),
+            Kind::Decimal => Cell::Decimal(Vec::new()),
+            Kind::Boolean => Cell::Boolean(Vec::new()),
+            Kind::Date => Cell::Date(Vec::new()),
+            Kind::Timestamp => Cell::Timestamp(Vec::new()),
+        };
+        Cells { values, nulls: None }
+    }
+
+    /// The values; where a row has none, there is something else in its place.
+    pub fn values(&self) -> &Cell {
+        &self.values
+    }
+
+    /// Which rows have no value; `None` if all have one.
+    pub fn nulls(&self) -> Option<&[bool]> {
+        self.nulls.as_deref()
+    }
+
+    fn len(&self) -> usize {
+        match &self.values {
+            Cell::Text(strings) | Cell::Bytes(strings) => strings.len(),
+            Cell::Integer(numbers) => numbers.len(),
+            Cell::LongInteger(numbers) => numbers.len(),
+            Cell::Decimal(numbers) => numbers.len(),
+            Cell::Boolean(values) => values.len(),
+            Cell::Date(days) => days.len(),
+            Cell::Timestamp(times) => times.len(),
+        }
+    }
+
+    /// Adds a value; says no if it is of another kind.
+    fn push(&mut self, value: &Value) -> bool {
+        let rows = self.len();
+        match (&mut self.values, value) {
+            (_, Value::Null) => {
+                self.push_nothing();
+                self.nulls.get_or_insert_with(|| vec![false; rows]).push(true);
+                return true;
+            }
+            (Cell::Text(texts), Value::Text(text)) => texts.push(text.as_bytes()),
+            (Cell::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
+            (Cell::Integer(numbers), Value::Integer(number)) => match i64::try_from(*number) {
+                Ok(number) => numbers.push(number),
+                Err(_) => {
+                    let mut long: Vec<i128> = numbers.iter().map(|&n| n.into()).collect();
+                    long.push(*number);
+                    self.values = Cell::LongInteger(long);
+                }
+            },
+            (Cell::LongInteger(numbers), Value::Integer(number)) => numbers.push(*number),
+            (Cell::Decimal(numbers), Value::Decimal(number)) => numbers.push(*number),
+            (Cell::Boolean(values), Value::Boolean(is_so)) => values.push(*is_so),
+            (Cell::Date(days), Value::Date(day)) => days.push(*day),
+            (Cell::Timestamp(times), Value::Timestamp(time)) => times.push(*time),
+            _ => return false,
+        }
+        self.nulls.iter_mut().for_each(|nulls| nulls.push(false));
+        true
+    }
+
+    fn push_nothing(&mut self) {
+        match &mut self.values {
+            Cell::Text(strings) | Cell::Bytes(strings) => strings.push(&[]),
+            Cell::Integer(numbers) => numbers.push(0),
+            Cell::LongInteger(numbers) => numbers.push(0),
+            Cell::Decimal(numbers) => numbers.push(Decimal::default()),
+            Cell::Boolean(values) => values.push(false),
+            Cell::Date(days) => days.push(Day::default()),
+            Cell::Timestamp(times) => times.push(0),
+        }
+    }
+
+    /// The value of a row.
+    ///
+    /// # Panics
+    /// If there are not so many rows.
+    pub fn value(&self, row: usize) -> ValueRef<'_> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls[row]) {
+            return ValueRef::Null;
+        }
+        match &self.values {
+            Cell::Text(texts) => {
+                ValueRef::Text(std::str::from_utf8(texts.get(row)).expect("only texts were put in"))
+            }
+            Cell::Bytes(all) => ValueRef::Bytes(all.get(row)),
+            Cell::Integer(numbers) => ValueRef::Integer(numbers[row].into()),
+            Cell::LongInteger(numbers) => ValueRef::Integer(numbers[row]),
+            Cell::Decimal(numbers) => ValueRef::Decimal(numbers[row]),
+            Cell::Boolean(values) => ValueRef::Boolean(values[row]),
+            Cell::Date(days) => ValueRef::Date(days[row]),
+            Cell::Timestamp(times) => ValueRef::Timestamp(times[row]),
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn new(columns: Arc<[Column]>, certificate: Certificate) -> Batch {
+        let data = columns.iter().map(|column| Cells::new(column.kind)).collect();
+        Batch { columns, data, rows: 0, certificate }
+    }
+
+    /// Adds a row.
+    pub(super) fn push(&mut self, view: &str, row: &[Value]) -> Result<(), ScanError> {
+        debug_assert_eq!(row.len(), self.columns.len(), "a value for each column");
+        for ((cells, column), value) in self.data.iter_mut().zip(self.columns.iter()).zip(row) {
+            if !cells.push(value) {
+                let (view, column, expected) = (view.to_owned(), column.name.clone(), column.kind);
+                return Err(ScanError::Presented { view, column, expected });
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The values of a column.
+    ///
+    /// # Panics
+    /// If there are not so many columns.
+    pub fn cells(&self, column: usize) -> &Cells {
+        &self.data[column]
+    }
+
+    /// A value.
+    ///
+    /// # Panics
+    /// If there are not so many rows or columns.
+    pub fn value(&self, row: usize, column: usize) -> Value {
+        self.value_ref(row, column).to_value()
+    }
+
+    /// A value, without a copy of it.
+    ///
+    /// # Panics
+    /// If there are not so many rows or columns.
+    pub fn value_ref(&self, row: usize, column: usize) -> ValueRef<'_> {
+        self.data[column].value(row)
+    }
+
+    /// What the whole answer is exact as of; the same in all its batches.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+}

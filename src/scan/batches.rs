@@ -1,0 +1,157 @@
+//! The answer to a scan, batch by batch.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::{Batch, Cursor, ScanError};
+use crate::schema::Column;
+use crate::serve::Certificate;
+
+/// How what is not there yet is waited for: by a thread, at most so long, or by a task, which is told.
+pub(crate) enum Wait<'a, 'b> {
+    Thread(Option<Duration>),
+    Task(&'a mut Context<'b>),
+}
+
+/// Where batches come from.
+pub(crate) trait Rows: Send {
+    /// The next batch; `None` after the last one. Pending only for a task, which is told when to look again.
+    fn next(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Option<Batch>, ScanError>>;
+
+    /// What the answer is exact as of, once it is known.
+    fn certificate(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Certificate, ScanError>>;
+
+    /// Behind the last row that was given, if the shape has such a place.
+    fn cursor(&self) -> Option<Cursor>;
+
+    /// After the last batch: whether there are more rows than the limit let through.
+    fn has_more(&self) -> bool;
+}
+
+/// The answer to a scan: batches in the order of its shape, all as of one moment.
+///
+/// It is an iterator, which waits, and a [`Stream`] for tasks of any runtime. Batches are made as they are taken. Dropped,
+/// it cancels what is left of the scan, on all workers of all processes.
+#[must_use = "dropped, it cancels the scan"]
+pub struct Batches {
+    columns: Arc<[Column]>,
+    rows: Box<dyn Rows>,
+    limit: Option<Duration>,
+    is_over: bool,
+}
+
+impl Batches {
+    pub(crate) fn new(columns: Arc<[Column]>, rows: Box<dyn Rows>) -> Batches {
+        Batches { columns, rows, limit: None, is_over: false }
+    }
+
+    /// The same; the iterator waits at most so long for each batch, and then gives [`ScanError::TimedOut`]. It can be
+    /// asked again.
+    pub fn timeout(self, limit: Duration) -> Batches {
+        Batches { limit: Some(limit), ..self }
+    }
+
+    /// The columns of all batches.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Waits until it is known what the answer is exact as of. Batches say it as well, but of an answer without rows
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`ScanError`] as for batches.
+    pub fn certificate(&mut self) -> Result<Certificate, ScanError> {
+        let limit = self.limit;
+        now(self.rows.certificate(Wait::Thread(limit)))
+    }
+
+    /// As [`Batches::certificate`], for a task.
+    pub async fn certificate_async(&mut self) -> Result<Certificate, ScanError> {
+        std::future::poll_fn(|context| self.rows.certificate(Wait::Task(context))).await
+    }
+
+    /// Waits for the next batch at most so long. `None`: there are no more.
+    ///
+    /// # Errors
+    /// [`ScanError::TimedOut`]: waiting again is fine. After any other, there are no more.
+    pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<Batch>, ScanError> {
+        match self.advance(Wait::Thread(Some(limit))) {
+            Poll::Ready(next) => next.transpose(),
+            Poll::Pending => unreachable!("a thread waits"),
+        }
+    }
+
+    /// The next batch, for a task. Dropped before it is done, it loses nothing.
+    pub async fn next_async(&mut self) -> Option<Result<Batch, ScanError>> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Where a scan goes on behind the last row that was given. `None` before the first one, and in shapes that have
+    /// no pages: totals, and the greatest by a measure.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.rows.cursor()
+    }
+
+    /// Where the next page begins: after the last batch, if there are rows beyond the [limit](super::Scan::limit).
+    pub fn next_page(&self) -> Option<Cursor> {
+        if self.is_over && self.rows.has_more() { self.cursor() } else { None }
+    }
+
+    /// Takes all that is left: for answers that are known to be small.
+    ///
+    /// # Errors
+    /// The first [`ScanError`].
+    pub fn collect_rows(self) -> Result<Vec<Vec<crate::schema::Value>>, ScanError> {
+        let mut rows = Vec::new();
+        for batch in self {
+            let batch = batch?;
+            let columns = batch.columns().len();
+            rows.extend(
+                (0..batch.rows()).map(|row| (0..columns).map(|at| batch.value(row, at)).collect()),
+            );
+        }
+        Ok(rows)
+    }
+
+    fn advance(&mut self, wait: Wait<'_, '_>) -> Poll<Option<Result<Batch, ScanError>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(self.rows.next(wait));
+        self.is_over = !matches!(next, Ok(Some(_)) | Err(ScanError::TimedOut { .. }));
+        Poll::Ready(next.transpose())
+    }
+}
+
+/// What a thread waited for.
+fn now<T>(polled: Poll<Result<T, ScanError>>) -> Result<T, ScanError> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => unreachable!("a thread waits"),
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, ScanError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let limit = self.limit;
+        match self.advance(Wait::Thread(limit)) {
+            Poll::Ready(next) => next,
+            Poll::Pending => unreachable!("a thread waits"),
+        }
+    }
+}
+
+impl Stream for Batches {
+    type Item = Result<Batch, ScanError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.advance(Wait::Task(context))
+    }
+}

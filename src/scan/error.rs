@@ -1,0 +1,125 @@
+//! Why a scan has no answer, or no more of it.
+
+use std::time::Duration;
+
+use crate::engine::AskError;
+use crate::schema::Kind;
+
+/// What is wrong with a scan, or came between.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// A column that rows of this shape do not have.
+    #[error("view '{view}' has no column '{name}' in this shape: expected some of {expected}")]
+    Column {
+        /// The view.
+        view: String,
+        /// What was asked for.
+        name: String,
+        /// The columns that there are.
+        expected: String,
+    },
+    /// No columns were asked for.
+    #[error("a scan without columns: name at least one, or leave the choice out for all")]
+    NoColumns,
+    /// A limit of no rows.
+    #[error("a limit of 0 rows: expected at least 1")]
+    Limit,
+    /// Not as many values as the key has columns.
+    #[error("{found} values for the key of view '{view}', which is {columns}: expected {expected}")]
+    Values {
+        /// The view.
+        view: String,
+        /// How many there are.
+        found: usize,
+        /// The columns of the key.
+        columns: String,
+        /// How many are expected.
+        expected: String,
+    },
+    /// A value that a column of the key cannot have.
+    #[error(
+        "'{found}' is no value of column '{column}' of the key of view '{view}': expected {expected}"
+    )]
+    Value {
+        /// The view.
+        view: String,
+        /// The column.
+        column: String,
+        /// The value, as text.
+        found: String,
+        /// What is expected.
+        expected: Kind,
+    },
+    /// The type of the key says nothing of its encoding, so keys cannot be chosen by their values.
+    #[error(
+        "keys of view '{view}' cannot be chosen by values: its type does not say how it is encoded; ask for all keys"
+    )]
+    Keys {
+        /// The view.
+        view: String,
+    },
+    /// A measure by which keys cannot be ranked, or that is not there.
+    #[error("view '{view}' has no measure '{by}' to rank keys by: expected one of {expected}")]
+    Rank {
+        /// The view.
+        view: String,
+        /// What was asked for.
+        by: String,
+        /// What there is.
+        expected: String,
+    },
+    /// A cursor that does not belong here.
+    #[error("a cursor that cannot be used here: {why}")]
+    Cursor {
+        /// Why.
+        why: String,
+    },
+    /// A value that is not what the schema says of its column: the definition of the view is at fault.
+    #[error("view '{view}' shows something that is no {expected} in column '{column}'")]
+    Presented {
+        /// The view.
+        view: String,
+        /// The column.
+        column: String,
+        /// What the schema says.
+        expected: Kind,
+    },
+    /// The engine has not started.
+    #[error("the engine has not started")]
+    NotStarted,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// So much is asked already that this is refused; nothing was done. Ask again later.
+    #[error("too much is asked at once: {why}")]
+    Busy {
+        /// What there is too much of.
+        why: String,
+    },
+    /// Nothing came in time; waiting again is fine.
+    #[error("no rows within {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The moment of the scan or of its snapshot could not be kept any longer. What came before is right, and not all.
+    #[error("{why}: ask again, from behind the last row or as of a new snapshot")]
+    Expired {
+        /// What ended it.
+        why: String,
+    },
+}
+
+impl From<AskError> for ScanError {
+    fn from(error: AskError) -> ScanError {
+        match error {
+            AskError::NotStarted => ScanError::NotStarted,
+            AskError::Stopped => ScanError::Stopped,
+            AskError::TimedOut { limit } => ScanError::TimedOut { limit },
+            AskError::Full { .. }
+            | AskError::TooManySubscribers { .. }
+            | AskError::NoMeasure { .. } => ScanError::Busy { why: error.to_string() },
+        }
+    }
+}

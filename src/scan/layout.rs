@@ -1,0 +1,198 @@
+//! Which columns rows have, and how an item of an answer becomes a row.
+
+use std::sync::Arc;
+
+use super::cursor::Place;
+use super::{Scan, ScanError, Shape};
+use crate::aggregate::Aggregate;
+use crate::key::{Key, encoded};
+use crate::schema::{Column, KeyCodec, Kind, Value, ViewSchema};
+use crate::serve::{Item, Parts};
+
+/// The parts of a value, by layer, as columns call them.
+const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    Day,
+    Key(usize),
+    Measure(usize),
+    Sealed,
+    Revision,
+    HasLayer(usize),
+    LayerMeasure(usize, usize),
+}
+
+/// The columns of a scan's rows, and where their values come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    schema: Arc<ViewSchema>,
+    codec: Arc<KeyCodec>,
+    columns: Arc<[Column]>,
+    shows: Vec<Shows>,
+    /// The measures that are shown of the whole value, and of each of its layers; empty if none is.
+    wanted: [Vec<bool>; 4],
+    shows_key: bool,
+}
+
+impl Layout {
+    /// The columns that a scan asks for.
+    pub(crate) fn new(
+        scan: &Scan,
+        schema: &Arc<ViewSchema>,
+        codec: &Arc<KeyCodec>,
+    ) -> Result<Layout, ScanError> {
+        let all = available(scan, schema);
+        let chosen = match &scan.columns {
+            None => all
+                .into_iter()
+                .filter(|(column, _)| column.kind != Kind::Bytes || is_of_key(column, schema))
+                .collect(),
+            Some(names) if names.is_empty() => return Err(ScanError::NoColumns),
+            Some(names) => {
+                names.iter().map(|name| find(&all, name, schema)).collect::<Result<Vec<_>, _>>()?
+            }
+        };
+        let (columns, shows): (Vec<Column>, Vec<Shows>) = chosen.into_iter().unzip();
+        let mut wanted = [const { Vec::new() }; 4];
+        for shows in &shows {
+            let (of, measure) = match *shows {
+                Shows::Measure(measure) => (0, measure),
+                Shows::LayerMeasure(layer, measure) => (layer + 1, measure),
+                _ => continue,
+            };
+            wanted[of].resize(schema.measures.len(), false);
+            wanted[of][measure] = true;
+        }
+        let shows_key = shows.iter().any(|shows| matches!(shows, Shows::Key(_)));
+        let (schema, codec) = (Arc::clone(schema), Arc::clone(codec));
+        Ok(Layout { schema, codec, columns: columns.into(), shows, wanted, shows_key })
+    }
+
+    pub(crate) fn columns(&self) -> &Arc<[Column]> {
+        &self.columns
+    }
+
+    pub(crate) fn view(&self) -> &str {
+        &self.schema.name
+    }
+
+    /// The row of an item.
+    pub(crate) fn row<K: Key, A: Aggregate>(
+        &self,
+        item: &Item<K, A>,
+        place: &Place,
+    ) -> Result<Vec<Value>, ScanError> {
+        let mut key = Vec::new();
+        if let Some(encoded) = place.key.as_ref().filter(|_| self.shows_key) {
+            let wrong = || self.presented(0, &self.schema.key);
+            self.codec.read(encoded, &mut key).ok_or_else(wrong)?;
+        }
+        let Parts { batch, speed, amendments } = &item.parts;
+        let layers = [batch, speed, amendments].map(Option::as_ref);
+        let mut measures = [const { Vec::new() }; 4];
+        if !self.wanted[0].is_empty() {
+            let mut present = layers.iter().flatten();
+            // Mostly there is one part, and nothing to combine.
+            measures[0] = match (present.next(), present.next()) {
+                (Some(only), None) => self.present(Some(*only), 0)?,
+                _ => self.present(item.parts.merged().as_ref(), 0)?,
+            };
+        }
+        for (at, layer) in layers.iter().enumerate() {
+            measures[at + 1] = self.present(*layer, at + 1)?;
+        }
+        let value = |shows: &Shows| match *shows {
+            Shows::Day => Value::or_null(item.day.map(Value::Date)),
+            Shows::Key(column) => key[column].clone(),
+            Shows::Measure(measure) => measures[0][measure].clone(),
+            Shows::Sealed => Value::Boolean(speed.is_none() && amendments.is_none()),
+            Shows::Revision => Value::or_null(item.revision.map(Value::Date)),
+            Shows::HasLayer(layer) => Value::Boolean(layers[layer].is_some()),
+            // A part that is not there is nothing, not zero.
+            Shows::LayerMeasure(layer, _) if layers[layer].is_none() => Value::Null,
+            Shows::LayerMeasure(layer, measure) => measures[layer + 1][measure].clone(),
+        };
+        Ok(self.shows.iter().map(value).collect())
+    }
+
+    fn present<A: Aggregate>(&self, state: Option<&A>, of: usize) -> Result<Vec<Value>, ScanError> {
+        if self.wanted[of].is_empty() {
+            return Ok(Vec::new());
+        }
+        let wrong = |_| ScanError::Presented {
+            view: self.schema.name.clone(),
+            column: "a vector, which has more elements than names".to_owned(),
+            expected: Kind::Decimal,
+        };
+        self.schema.present_wanted(state, &self.wanted[of]).map_err(wrong)
+    }
+
+    fn presented(&self, at: usize, columns: &[Column]) -> ScanError {
+        let (view, column) = (self.schema.name.clone(), columns.get(at));
+        let expected = column.map_or(Kind::Bytes, |column| column.kind);
+        let column = column.map_or_else(String::new, |column| column.name.clone());
+        ScanError::Presented { view, column, expected }
+    }
+}
+
+/// The place of an item in the order of its shape.
+pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> Place {
+    Place { day: item.day, key: item.key.as_ref().map(encoded) }
+}
+
+/// All columns that rows of this shape have.
+fn available(scan: &Scan, schema: &ViewSchema) -> Vec<(Column, Shows)> {
+    let (by_day, by_key) = match scan.shape {
+        Shape::Rows => (true, true),
+        Shape::ByPeriod => (true, false),
+        Shape::ByKey | Shape::Top { .. } => (false, true),
+        Shape::Total => (false, false),
+    };
+    let mut all = Vec::new();
+    if by_day {
+        all.push((Column::new("day", Kind::Date), Shows::Day));
+    }
+    if by_key {
+        let key = schema.key.iter().cloned().enumerate();
+        all.extend(key.map(|(at, column)| (column, Shows::Key(at))));
+    }
+    let measures = || schema.measures.iter().enumerate();
+    all.extend(measures().map(|(at, measure)| {
+        let (name, kind, nullable) = (measure.name.clone(), measure.kind, measure.nullable);
+        (Column { name, kind, nullable }, Shows::Measure(at))
+    }));
+    all.push((Column::new("sealed", Kind::Boolean), Shows::Sealed));
+    if scan.layers {
+        let revision = Column { nullable: true, ..Column::new("revision", Kind::Date) };
+        all.push((revision, Shows::Revision));
+        for (layer, called) in LAYERS.into_iter().enumerate() {
+            all.push((Column::new(called, Kind::Boolean), Shows::HasLayer(layer)));
+            all.extend(measures().map(|(at, measure)| {
+                let name = format!("{called}.{}", measure.name);
+                let column = Column { nullable: true, ..Column::new(&name, measure.kind) };
+                (column, Shows::LayerMeasure(layer, at))
+            }));
+        }
+    }
+    all
+}
+
+/// Sketches are bytes, and so may a column of the key be.
+fn is_of_key(column: &Column, schema: &ViewSchema) -> bool {
+    schema.key.contains(column)
+}
+
+fn find(
+    all: &[(Column, Shows)],
+    name: &str,
+    schema: &ViewSchema,
+) -> Result<(Column, Shows), ScanError> {
+    let found = all.iter().find(|(column, _)| column.name == name);
+    found.cloned().ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|(column, _)| column.name.as_str()).collect();
+        let (view, expected) = (schema.name.clone(), names.join(", "));
+        ScanError::Column { view, name: name.to_owned(), expected }
+    })
+}

@@ -1,0 +1,159 @@
+//! What is asked of a view whose Rust types are not known.
+
+use super::Cursor;
+use crate::schema::Value;
+use crate::serve::Revision;
+use crate::time::DayRange;
+
+/// A question to a view: *these columns, of these periods and keys, in this shape, so many rows, from behind this one*.
+///
+/// Nothing is checked here: [`ErasedView::scan`](super::ErasedView::scan) says what does not fit the view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scan {
+    pub(super) columns: Option<Vec<String>>,
+    pub(super) periods: DayRange,
+    pub(super) keys: Keys,
+    pub(super) shape: Shape,
+    pub(super) limit: Option<u64>,
+    pub(super) after: Option<Cursor>,
+    pub(super) revision: Revision,
+    pub(super) layers: bool,
+}
+
+/// Which keys a scan is about, as values of the key's columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Keys {
+    /// All of them.
+    #[default]
+    All,
+    /// One key: a value for each column.
+    One(Vec<Value>),
+    /// Keys whose first columns have these values.
+    Prefix(Vec<Value>),
+    /// The same, and the last value is a text, or bytes, of which only the beginning is given.
+    StartingWith(Vec<Value>),
+    /// Keys from `lower` on and below `upper`, in the order of keys: column by column, numbers as numbers, texts by
+    /// their bytes. Either may have fewer values than the key has columns; without any, it is no bound.
+    Range {
+        /// The first keys of the range begin so.
+        lower: Vec<Value>,
+        /// All keys that begin so, and those behind them, are beyond the range.
+        upper: Vec<Value>,
+    },
+}
+
+/// Which rows a scan has, and their order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Shape {
+    /// One row for each period and key; by period, then by key.
+    Rows,
+    /// One row for each period, keys combined; by period.
+    ByPeriod,
+    /// One row for each key, periods combined; by key.
+    ByKey,
+    /// One row, keys and periods combined; none if there is nothing.
+    Total,
+    /// The `n` keys with the greatest value of a measure, periods combined; greatest first, keys with equal values in
+    /// the order of keys, those without a value last.
+    Top {
+        /// How many rows.
+        n: u32,
+        /// The name of a measure of the schema: a number, a date, a timestamp or a boolean. Or that of one of the
+        /// program's own ([`Measures::with`](crate::engine::Measures::with)).
+        by: String,
+    },
+}
+
+impl Scan {
+    /// Everything in one shape: all columns but sketches, all periods and keys, all rows.
+    pub fn new(shape: Shape) -> Scan {
+        Scan {
+            columns: None,
+            periods: DayRange::ALL,
+            keys: Keys::All,
+            shape,
+            limit: None,
+            after: None,
+            revision: Revision::Now,
+            layers: false,
+        }
+    }
+
+    /// Each period and key.
+    pub fn rows() -> Scan {
+        Scan::new(Shape::Rows)
+    }
+
+    /// Each period.
+    pub fn by_period() -> Scan {
+        Scan::new(Shape::ByPeriod)
+    }
+
+    /// Each key.
+    pub fn by_key() -> Scan {
+        Scan::new(Shape::ByKey)
+    }
+
+    /// Everything combined.
+    pub fn total() -> Scan {
+        Scan::new(Shape::Total)
+    }
+
+    /// The `n` keys with the greatest value of a measure.
+    pub fn top(n: u32, by: impl Into<String>) -> Scan {
+        Scan::new(Shape::Top { n, by: by.into() })
+    }
+
+    /// Only these columns, in this order. What is not asked for is not computed. Measures that are sketches
+    /// ([`Kind::Bytes`](crate::schema::Kind::Bytes)) come only so.
+    #[must_use]
+    pub fn columns(self, names: impl IntoIterator<Item = impl Into<String>>) -> Scan {
+        Scan { columns: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Only these periods.
+    #[must_use]
+    pub fn periods(self, periods: DayRange) -> Scan {
+        Scan { periods, ..self }
+    }
+
+    /// Only these keys.
+    #[must_use]
+    pub fn keys(self, keys: Keys) -> Scan {
+        Scan { keys, ..self }
+    }
+
+    /// So many rows at most: no more are read than needed. At least 1.
+    #[must_use]
+    pub fn limit(self, rows: u64) -> Scan {
+        Scan { limit: Some(rows), ..self }
+    }
+
+    /// Only rows behind the one that a cursor stands at.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Scan {
+        Scan { after: Some(cursor), ..self }
+    }
+
+    /// Of sealed days as they were first sealed, or after some closing; nothing that is not sealed. As in
+    /// [`Query::revision`](crate::serve::Query::revision).
+    #[must_use]
+    pub fn revision(self, revision: Revision) -> Scan {
+        Scan { revision, ..self }
+    }
+
+    /// With columns that say what each value is made of, behind all others, or by name: `revision` (the latest sealed
+    /// revision that took part, named by its closing), and for each of `batch`, `speed` and `amendments` whether
+    /// there is such a part, and its measures: `batch.trips`.
+    #[must_use]
+    pub fn layers(self) -> Scan {
+        Scan { layers: true, ..self }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+}

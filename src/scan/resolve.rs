@@ -1,0 +1,146 @@
+//! A scan checked against a view, as a query of it.
+
+use std::sync::Arc;
+
+use super::cursor::{Order, Place};
+use super::layout::Layout;
+use super::{Cursor, Keys, Scan, ScanError, Shape};
+use crate::aggregate::Aggregate;
+use crate::engine::ViewHandle;
+use crate::key::{Key, KeyRange};
+use crate::schema::{Column, KeyCodec, NotAKey, Value};
+use crate::serve::{self, Query};
+
+/// A scan that fits its view.
+pub(crate) struct Resolved<K: Key> {
+    pub(crate) query: Query<K>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) pages: Pages,
+}
+
+/// Which part of the rows is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    /// The view, revision and order of cursors; `None` if the shape has no pages.
+    mark: Option<Cursor>,
+    pub(crate) after: Option<Place>,
+    pub(crate) limit: Option<u64>,
+}
+
+impl Pages {
+    /// The cursor that stands at a row.
+    pub(crate) fn cursor(&self, place: &Place) -> Option<Cursor> {
+        self.mark.as_ref().map(|mark| Cursor { place: place.clone(), ..mark.clone() })
+    }
+}
+
+/// Checks a scan.
+pub(crate) fn resolve<K: Key, A: Aggregate>(
+    scan: &Scan,
+    view: &ViewHandle<K, A>,
+) -> Result<Resolved<K>, ScanError> {
+    let layout = Layout::new(scan, &view.schema, &view.codec)?;
+    if scan.limit == Some(0) {
+        return Err(ScanError::Limit);
+    }
+    let keys = keys(scan, view)?;
+    let shape = match &scan.shape {
+        Shape::Rows => serve::Shape::ByDayAndKey,
+        Shape::ByPeriod => serve::Shape::ByDay,
+        Shape::ByKey => serve::Shape::ByKey,
+        Shape::Total => serve::Shape::Total,
+        Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
+    };
+    let query = Query::new(keys, scan.periods, shape).revision(scan.revision);
+    Ok(Resolved { query, layout: Arc::new(layout), pages: pages(scan, &view.schema.name)? })
+}
+
+fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<u32, ScanError> {
+    let found = view.ranks.iter().position(|(name, _)| name == by);
+    found.map(|at| at as u32).ok_or_else(|| ScanError::Rank {
+        view: view.schema.name.clone(),
+        by: by.to_owned(),
+        expected: view.ranks.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", "),
+    })
+}
+
+fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
+    let order = match scan.shape {
+        Shape::Rows => Some(Order::PeriodAndKey),
+        Shape::ByPeriod => Some(Order::Period),
+        Shape::ByKey => Some(Order::Key),
+        Shape::Total | Shape::Top { .. } => None,
+    };
+    let (revision, place) = (scan.revision, Place::default());
+    let mark = order.map(|order| Cursor { view: view.to_owned(), revision, order, place });
+    let Some(after) = &scan.after else {
+        return Ok(Pages { mark, after: None, limit: scan.limit });
+    };
+    let why = match &mark {
+        None => "a total and the greatest by a measure have no pages",
+        Some(mark) if after.view != mark.view => "it is of another view",
+        Some(mark) if after.revision != mark.revision => "it is of another revision",
+        Some(mark) if after.order != mark.order => "it is of another shape",
+        Some(_) => {
+            let after = Some(after.place.clone());
+            return Ok(Pages { mark, after, limit: scan.limit });
+        }
+    };
+    Err(ScanError::Cursor { why: why.to_owned() })
+}
+
+/// The keys of a scan, by their encodings.
+fn keys<K: Key, A: Aggregate>(
+    scan: &Scan,
+    view: &ViewHandle<K, A>,
+) -> Result<serve::Keys<K>, ScanError> {
+    let columns = &view.schema.key[..];
+    let codec: &KeyCodec = &view.codec;
+    let wrong = |values: &[Value], fault| not_a_key(&view.schema.name, columns, values, fault);
+    let at_most = |values: &[Value], least: usize| {
+        let is_fine = (least..=columns.len()).contains(&values.len());
+        let expected = || format!("{least} to {}", columns.len());
+        if is_fine { Ok(()) } else { Err(count(&view.schema.name, columns, values, expected())) }
+    };
+    let prefix = |values: &[Value], is_open: bool| {
+        at_most(values, usize::from(is_open))?;
+        codec.prefix(values, is_open).map_err(|fault| wrong(values, fault))
+    };
+    let range = match &scan.keys {
+        Keys::All => KeyRange::all(),
+        Keys::One(values) if values.len() != columns.len() => {
+            let expected = columns.len().to_string();
+            return Err(count(&view.schema.name, columns, values, expected));
+        }
+        Keys::One(values) => {
+            let encoded = codec.key(values).map_err(|fault| wrong(values, fault))?;
+            let key = K::decode(&mut &encoded[..]).map_err(|_| wrong(values, NotAKey::Value(0)))?;
+            return Ok(serve::Keys::One(key));
+        }
+        Keys::Prefix(values) => KeyRange::starting_with(prefix(values, false)?),
+        Keys::StartingWith(values) => KeyRange::starting_with(prefix(values, true)?),
+        Keys::Range { lower, upper } => {
+            let upper = (!upper.is_empty()).then(|| prefix(upper, false)).transpose()?;
+            KeyRange::of_encoded(prefix(lower, false)?, upper)
+        }
+    };
+    Ok(serve::Keys::Range(range))
+}
+
+fn count(view: &str, columns: &[Column], values: &[Value], expected: String) -> ScanError {
+    let columns = columns.iter().map(|column| &column.name[..]).collect::<Vec<_>>().join(", ");
+    ScanError::Values { view: view.to_owned(), found: values.len(), columns, expected }
+}
+
+fn not_a_key(view: &str, columns: &[Column], values: &[Value], fault: NotAKey) -> ScanError {
+    let view = view.to_owned();
+    match fault {
+        NotAKey::Unknown => ScanError::Keys { view },
+        NotAKey::Value(at) => ScanError::Value {
+            view,
+            column: columns[at].name.clone(),
+            found: values.get(at).map_or_else(String::new, Value::to_string),
+            expected: columns[at].kind,
+        },
+    }
+}

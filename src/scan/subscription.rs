@@ -1,0 +1,101 @@
+//! Answers to a scan, again and again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::layout::Layout;
+use super::resolve::Pages;
+use super::rows::WholeRows;
+use super::{Batches, ScanError};
+use crate::aggregate::Aggregate;
+use crate::engine::SharedAnswers;
+use crate::key::Key;
+use crate::schema::Column;
+
+/// The latest answer to a scan, whenever it has changed. Made by [`ErasedView::subscribe`](super::ErasedView::subscribe).
+///
+/// All with the same question share an answer; rows are made of it as batches are taken. One answer waits at most, and a
+/// newer one takes its place. The engine's end is told after the last one. Dropped, it is forgotten.
+pub struct ScanSubscription {
+    columns: Arc<[Column]>,
+    answers: Box<dyn Answers>,
+}
+
+/// Answers whose types have been forgotten.
+trait Answers: Send {
+    fn next(&mut self, limit: Option<Duration>) -> Result<Option<Batches>, ScanError>;
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Batches>>;
+}
+
+struct TypedAnswers<K: Key, A: Aggregate> {
+    answers: SharedAnswers<K, A>,
+    layout: Arc<Layout>,
+    pages: Pages,
+}
+
+impl<K: Key, A: Aggregate> TypedAnswers<K, A> {
+    fn batches(&self, answer: Arc<crate::serve::Answer<K, A>>) -> Batches {
+        let rows = WholeRows::new(answer, Arc::clone(&self.layout), self.pages.clone());
+        Batches::new(Arc::clone(self.layout.columns()), Box::new(rows))
+    }
+}
+
+impl<K: Key, A: Aggregate> Answers for TypedAnswers<K, A> {
+    fn next(&mut self, limit: Option<Duration>) -> Result<Option<Batches>, ScanError> {
+        let next = self.answers.next(limit)?;
+        Ok(next.map(|(_, answer)| self.batches(answer)))
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Batches>> {
+        let next = std::task::ready!(Pin::new(&mut self.answers).poll_next(context));
+        Poll::Ready(next.map(|(_, answer)| self.batches(answer)))
+    }
+}
+
+impl ScanSubscription {
+    pub(super) fn new<K: Key, A: Aggregate>(
+        answers: SharedAnswers<K, A>,
+        layout: Arc<Layout>,
+        pages: Pages,
+    ) -> ScanSubscription {
+        let columns = Arc::clone(layout.columns());
+        ScanSubscription { columns, answers: Box::new(TypedAnswers { answers, layout, pages }) }
+    }
+
+    /// The columns of all answers.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Waits for the next answer. `None`: the engine has stopped, and there are no more.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would hide that it waits")]
+    pub fn next(&mut self) -> Option<Batches> {
+        self.answers.next(None).ok().flatten()
+    }
+
+    /// Waits for the next answer at most so long.
+    ///
+    /// # Errors
+    /// [`ScanError::TimedOut`]: nothing has changed, or is not known yet; waiting again is fine.
+    /// [`ScanError::Stopped`]: there are no more.
+    pub fn next_timeout(&mut self, limit: Duration) -> Result<Batches, ScanError> {
+        self.answers.next(Some(limit))?.ok_or(ScanError::Stopped)
+    }
+
+    /// As [`ScanSubscription::next`], for a task of any runtime. Dropped before it is done, it loses nothing.
+    pub async fn next_async(&mut self) -> Option<Batches> {
+        std::future::poll_fn(|context| self.answers.poll_next(context)).await
+    }
+}
+
+impl Stream for ScanSubscription {
+    type Item = Batches;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Batches>> {
+        self.answers.poll_next(context)
+    }
+}

@@ -1,0 +1,286 @@
+//! Keys as the values of their columns, both ways.
+
+use super::key::{KeyShape, Part, key_shape};
+use super::read_key::{read_key, read_list};
+use super::{Column, Value};
+use crate::key::{Key, encode_unterminated};
+
+/// Reads keys into the values of their columns, and writes such values as keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyCodec {
+    /// `None` if the encoding is not known: then a key is its bytes.
+    shape: Option<KeyShape>,
+    columns: usize,
+    /// The elements of a list have columns of their own.
+    is_spread: bool,
+}
+
+/// Why values are no key, or not the beginning of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAKey {
+    /// The value of this column is none that it can have.
+    Value(usize),
+    /// The encoding is not known here, or is not written column by column.
+    Unknown,
+}
+
+/// Values on their way into a key.
+struct Values<'a> {
+    all: &'a [Value],
+    at: usize,
+    /// What is written is the beginning of keys, not a whole one.
+    is_prefix: bool,
+    /// Of the last value, only the beginning is given.
+    is_open: bool,
+}
+
+/// Why no more is written.
+enum Stop {
+    /// All values are.
+    End,
+    Fault(NotAKey),
+}
+
+impl Values<'_> {
+    fn rest(&self) -> &[Value] {
+        &self.all[self.at..]
+    }
+
+    fn wrong(&self) -> Stop {
+        Stop::Fault(NotAKey::Value(self.at.min(self.all.len().saturating_sub(1))))
+    }
+}
+
+impl KeyCodec {
+    /// For keys of this id, with the columns of a schema.
+    pub(crate) fn new(id: &str, columns: &[Column]) -> KeyCodec {
+        let shape = key_shape(id);
+        // A list as one text is never missing.
+        let is_spread = matches!(shape, Some(KeyShape::List(_)))
+            && columns.iter().all(|column| column.nullable);
+        KeyCodec { shape, columns: columns.len(), is_spread }
+    }
+
+    /// Appends the values of an encoded key; `None` if it is none.
+    pub(crate) fn read(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
+        let (mut rest, before) = (key, out.len());
+        match &self.shape {
+            None => {
+                out.push(Value::Bytes(key.to_vec()));
+                rest = &[];
+            }
+            Some(KeyShape::List(element)) if self.is_spread => {
+                let mut elements = read_list(element, &mut rest).ok()?;
+                if elements.len() < self.columns {
+                    elements.resize(self.columns, Value::Null);
+                }
+                out.append(&mut elements);
+            }
+            Some(shape) => read_key(shape, &mut rest, out).ok()?,
+        }
+        (rest.is_empty() && out.len() - before == self.columns).then_some(())
+    }
+
+    /// The encoding of a key, which has a value for each column.
+    pub(crate) fn key(&self, values: &[Value]) -> Result<Vec<u8>, NotAKey> {
+        debug_assert_eq!(values.len(), self.columns, "a value for each column");
+        self.write(Values { all: values, at: 0, is_prefix: false, is_open: false })
+    }
+
+    /// What the encodings of all keys begin with whose first columns have these values. If it is open, the last value is a
+    /// text, or bytes, of which this is the beginning.
+    pub(crate) fn prefix(&self, values: &[Value], is_open: bool) -> Result<Vec<u8>, NotAKey> {
+        self.write(Values { all: values, at: 0, is_prefix: true, is_open })
+    }
+
+    fn write(&self, mut values: Values<'_>) -> Result<Vec<u8>, NotAKey> {
+        let mut out = Vec::new();
+        let shape = match &self.shape {
+            Some(KeyShape::List(element)) if self.is_spread => {
+                write_list(element, &mut values, &mut out)
+            }
+            Some(KeyShape::List(_)) if values.all.is_empty() => Err(Stop::End),
+            Some(shape) => write(shape, &mut values, &mut out),
+            None if values.all.is_empty() => Err(Stop::End),
+            None => Err(Stop::Fault(NotAKey::Unknown)),
+        };
+        match shape {
+            Ok(()) if values.rest().is_empty() => Ok(out),
+            Ok(()) => Err(NotAKey::Value(values.at)),
+            Err(Stop::End) if values.is_prefix => Ok(out),
+            Err(Stop::End) => Err(NotAKey::Value(self.columns.saturating_sub(1))),
+            Err(Stop::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+fn write(shape: &KeyShape, values: &mut Values<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    match shape {
+        KeyShape::One(part) => {
+            let value = values.rest().first().ok_or(Stop::End)?;
+            let is_open = values.is_open && values.rest().len() == 1;
+            if !write_part(*part, value, is_open, out) {
+                return Err(values.wrong());
+            }
+            values.at += 1;
+            Ok(())
+        }
+        KeyShape::Parts(parts) => parts.iter().try_for_each(|part| write(part, values, out)),
+        KeyShape::Option(some) => {
+            let mine = some.columns().len().min(values.rest().len());
+            if mine == 0 {
+                return Err(Stop::End);
+            }
+            let is_none = values.rest()[..mine].iter().all(|value| *value == Value::Null);
+            out.push(u8::from(!is_none));
+            if is_none {
+                values.at += mine;
+                return Ok(());
+            }
+            write(some, values, out)
+        }
+        KeyShape::List(_) => Err(Stop::Fault(NotAKey::Unknown)),
+    }
+}
+
+/// Appends the encoding of a value; says no if the part cannot have it. If it is open, what the encodings of all values
+/// begin with that begin with this one.
+fn write_part(part: Part, value: &Value, is_open: bool, out: &mut Vec<u8>) -> bool {
+    match (part, value) {
+        (Part::Text, Value::Text(text)) => return write_bytes(text.as_bytes(), is_open, out),
+        (Part::Bytes, Value::Bytes(bytes)) => return write_bytes(bytes, is_open, out),
+        _ if is_open => return false,
+        _ => {}
+    }
+    fn integer<T: Key + TryFrom<i128>>(number: i128, out: &mut Vec<u8>) -> bool {
+        encode(T::try_from(number).ok(), out)
+    }
+    match (part, value) {
+        (Part::U8, Value::Integer(number)) => integer::<u8>(*number, out),
+        (Part::U16, Value::Integer(number)) => integer::<u16>(*number, out),
+        (Part::U32, Value::Integer(number)) => integer::<u32>(*number, out),
+        (Part::U64, Value::Integer(number)) => integer::<u64>(*number, out),
+        (Part::U128, Value::Integer(number)) => integer::<u128>(*number, out),
+        (Part::I8, Value::Integer(number)) => integer::<i8>(*number, out),
+        (Part::I16, Value::Integer(number)) => integer::<i16>(*number, out),
+        (Part::I32, Value::Integer(number)) => integer::<i32>(*number, out),
+        (Part::I64, Value::Integer(number)) => integer::<i64>(*number, out),
+        (Part::I128, Value::Integer(number)) => integer::<i128>(*number, out),
+        (Part::U128, Value::Text(digits)) => encode(digits.parse::<u128>().ok(), out),
+        (Part::Boolean, Value::Boolean(is_so)) => encode(Some(*is_so), out),
+        _ => false,
+    }
+}
+
+fn encode<K: Key>(key: Option<K>, out: &mut Vec<u8>) -> bool {
+    key.is_some_and(|key| {
+        key.encode(out);
+        true
+    })
+}
+
+fn write_bytes(bytes: &[u8], is_open: bool, out: &mut Vec<u8>) -> bool {
+    encode_unterminated(bytes, out);
+    if !is_open {
+        out.extend_from_slice(&[0, 0]);
+    }
+    true
+}
+
+/// A list whose elements have columns of their own; one that is shorter has no values behind its end.
+fn write_list(element: &KeyShape, values: &mut Values<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    while let Some(value) = values.rest().first() {
+        if *value == Value::Null {
+            if values.rest().iter().any(|value| *value != Value::Null) {
+                return Err(values.wrong());
+            }
+            values.at = values.all.len();
+            out.push(0);
+            return Ok(());
+        }
+        out.push(1);
+        write(element, values, out)?;
+    }
+    if values.is_prefix {
+        return Err(Stop::End);
+    }
+    out.push(0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, KeyRange, encoded};
+    use crate::schema::Kind;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    fn codec<K: Key>() -> KeyCodec {
+        KeyCodec::new(&K::id(), &K::columns())
+    }
+
+    fn check<K: Key>(key: K, values: &[Value]) {
+        let codec = codec::<K>();
+        assert_eq!(codec.key(values).unwrap(), encoded(&key), "{values:?}");
+        let mut read = Vec::new();
+        codec.read(&encoded(&key), &mut read).unwrap();
+        assert_eq!(read, values);
+        for columns in 0..=values.len() {
+            let prefix = codec.prefix(&values[..columns], false).unwrap();
+            assert!(encoded(&key).starts_with(&prefix), "{values:?} {columns}");
+        }
+    }
+
+    #[test]
+    fn keys_are_their_values_both_ways() {
+        check(7u8, &[Value::Integer(7)]);
+        check(-7i64, &[Value::Integer(-7)]);
+        check(u128::MAX, &[text(&u128::MAX.to_string())]);
+        check(("a\0b".to_owned(), true), &[text("a\0b"), Value::Boolean(true)]);
+        check(vec![0u8, 255], &[Value::Bytes(vec![0, 255])]);
+        check((Some("x".to_owned()), 1u32), &[text("x"), Value::Integer(1)]);
+        check((None::<String>, 1u32), &[Value::Null, Value::Integer(1)]);
+        check((None::<(u8, u8)>, 2u8), &[Value::Null, Value::Null, Value::Integer(2)]);
+    }
+
+    #[test]
+    fn lists_have_as_many_columns_as_the_view_has_names() {
+        let column = |name| Column { nullable: true, ..Column::new(name, Kind::Text) };
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let codec = KeyCodec::new(&Vec::<String>::id(), &[column("a"), column("b")]);
+        assert_eq!(codec.key(&[text("x"), text("y")]).unwrap(), encoded(&list(&["x", "y"])));
+        assert_eq!(codec.key(&[text("x"), Value::Null]).unwrap(), encoded(&list(&["x"])));
+        assert_eq!(codec.key(&[Value::Null, text("x")]), Err(NotAKey::Value(0)));
+        let range = KeyRange::starting_with(codec.prefix(&[text("x")], false).unwrap());
+        assert!(range.contains(&encoded(&list(&["x", "y"]))));
+        assert!(!range.contains(&encoded(&list(&["xy", "y"]))));
+    }
+
+    #[test]
+    fn the_last_text_of_a_prefix_may_be_open() {
+        let codec = codec::<(String, String)>();
+        let range = |values: &[Value], is_open| {
+            KeyRange::starting_with(codec.prefix(values, is_open).unwrap())
+        };
+        let key = encoded(&("EWR".to_owned(), "SFO".to_owned()));
+        assert!(range(&[text("EW")], true).contains(&key));
+        assert!(!range(&[text("EW")], false).contains(&key));
+        assert!(range(&[text("EWR"), text("S")], true).contains(&key));
+        assert!(!range(&[text("EW"), text("")], true).contains(&key));
+    }
+
+    #[test]
+    fn what_is_no_key_is_named() {
+        assert_eq!(codec::<u8>().key(&[Value::Integer(256)]), Err(NotAKey::Value(0)));
+        let codec = codec::<(String, u8)>();
+        assert_eq!(codec.key(&[text("a"), text("b")]), Err(NotAKey::Value(1)));
+        assert_eq!(codec.key(&[Value::Null, Value::Integer(1)]), Err(NotAKey::Value(0)));
+        assert_eq!(codec.prefix(&[text("a"), Value::Integer(1)], true), Err(NotAKey::Value(1)));
+        let unknown = KeyCodec::new("mine", &[Column::new("", Kind::Bytes)]);
+        assert_eq!(unknown.key(&[Value::Bytes(vec![1])]), Err(NotAKey::Unknown));
+        assert_eq!(unknown.prefix(&[], false), Ok(vec![]));
+    }
+}
