@@ -55,6 +55,11 @@ impl Header {
         }
         Ok(Some(Header { names }))
     }
+
+    /// The names of all columns.
+    pub(super) fn into_names(self) -> Vec<Vec<u8>> {
+        self.names
+    }
 }
 
 /// The positions of the columns that are asked for.

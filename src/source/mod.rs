@@ -12,6 +12,7 @@
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`Source`]: a source of one's own, of records of any kind
 //! - [`Partitioned`]: a source with partitions, which all workers read: a topic of a broker
+//! - [`RawRecords`]: records as they stand, for those who make events of them by themselves
 //! - [`RefusedWriter`]: the file of refused rows
 //!
 //! Nothing here reads a clock: the wall clock is given with each read.
@@ -28,6 +29,7 @@ mod json;
 mod own;
 mod partitions;
 mod pending;
+mod raw;
 mod records;
 mod refused;
 mod row;
@@ -49,6 +51,7 @@ pub use partitions::{
     Committed, More, PartitionOptions, Partitioned, Partitions, Share, Start, Taken, Taking,
 };
 pub use pending::Tail;
+pub use raw::{RawRecord, RawRecords};
 pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
 pub(crate) use row::RowBlock;

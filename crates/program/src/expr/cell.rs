@@ -169,49 +169,9 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
-/// A column of a row, read. Texts are places in the text of the row.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Slot {
-    /// No value.
-    #[default]
-    Null,
-    /// True or false.
-    Boolean(bool),
-    /// An integer.
-    Integer(i128),
-    /// A decimal.
-    Decimal(Decimal),
-    /// A text: its beginning and its end.
-    Text(u32, u32),
-    /// A day.
-    Date(Day),
-    /// Milliseconds since 1970, UTC.
-    Timestamp(EventTime),
-}
-
 /// A row, as expressions see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'r> {
-    /// The texts of its columns.
-    pub text: &'r str,
-    /// The columns, in the order of the scope.
-    pub slots: &'r [Slot],
-}
-
-impl<'r> Row<'r> {
-    /// The value of a column.
-    #[inline]
-    pub(crate) fn cell(self, slot: usize) -> Cell<'r> {
-        match self.slots[slot] {
-            Slot::Null => Cell::Null,
-            Slot::Boolean(is_so) => Cell::Boolean(is_so),
-            Slot::Integer(number) => Cell::Integer(number),
-            Slot::Decimal(number) => Cell::Decimal(number),
-            Slot::Text(from, to) => {
-                Cell::Text(Cow::Borrowed(&self.text[from as usize..to as usize]))
-            }
-            Slot::Date(day) => Cell::Date(day),
-            Slot::Timestamp(time) => Cell::Timestamp(time),
-        }
-    }
+    /// The columns that were named, in the order of the scope.
+    pub cells: &'r [Cell<'r>],
 }

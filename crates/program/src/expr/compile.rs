@@ -7,13 +7,13 @@ use sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Ident, InTarget, UnaryOperator, Value as Literal, ValueWithSpan,
 };
 
-use super::Call;
 use super::cell::{Cell, Type};
 use super::error::ExprError;
 use super::node::{Arithmetic, Comparison, Node};
 use super::read::Format;
 use super::scope::Scope;
 use super::text::Like;
+use super::{Argument, Call};
 use super::{Expression, parse, read, time};
 use dayfold::source::{AmbiguousTime, TimeParser};
 
@@ -66,7 +66,8 @@ impl<'a> Compiler<'a> {
         let mut arguments = Vec::new();
         for expr in self.measure_arguments(&name, function)? {
             let typed = self.compile(expr)?;
-            arguments.push((Expression { node: typed.node, kind: typed.kind }, typed.at));
+            let expression = Expression { node: typed.node, kind: typed.kind };
+            arguments.push(Argument { expression, text: expr.to_string(), at: typed.at });
         }
         Ok(Call { name, at, arguments })
     }
@@ -471,7 +472,7 @@ impl<'a> Compiler<'a> {
     /// A text that is written in the expression, as a value of another type.
     fn written(&self, text: &str, kind: Type, at: usize) -> Result<Cell<'static>, ExprError> {
         let format = self.format(kind);
-        let read = super::node::read_text(text, &format)
+        let read = read::read(Cow::Borrowed(text), &format)
             .map_err(|error| ExprError::new(at, error.to_string()))?;
         Ok(read.into_owned())
     }
@@ -493,7 +494,7 @@ pub(crate) fn fold(typed: Typed) -> Compiled {
     if matches!(node, Node::Literal(_)) || !node.is_constant() {
         return Ok(Typed { node, kind, at });
     }
-    let none = super::Row { text: "", slots: &[] };
+    let none = super::Row { cells: &[] };
     let found =
         node.eval(none).map_err(|error| ExprError::new(at, error.to_string()))?.into_owned();
     Ok(Typed { node: Node::Literal(found), kind, at })

@@ -29,7 +29,7 @@ mod scope;
 mod text;
 mod time;
 
-pub use cell::{Cell, Row, Slot, Type};
+pub use cell::{Cell, Row, Type};
 pub use error::{ExprError, RowError};
 pub use read::{Format, read};
 pub use scope::{Column, Scope, nearest};
@@ -122,6 +122,11 @@ impl Expression {
         }
     }
 
+    /// Whether there may be rows for which it has no value. A column that is taken as it stands has one for each.
+    pub fn can_fail(&self) -> bool {
+        self.node.can_fail()
+    }
+
     /// The value of an expression that depends on no column.
     pub fn constant(&self) -> Option<Cell<'_>> {
         match &self.node {
@@ -152,8 +157,19 @@ pub struct Call {
     pub name: String,
     /// Where the name begins in the text.
     pub at: usize,
-    /// The arguments, each with its place.
-    pub arguments: Vec<(Expression, usize)>,
+    /// The arguments.
+    pub arguments: Vec<Argument>,
+}
+
+/// An argument of a measure.
+#[derive(Debug)]
+pub struct Argument {
+    /// What it is.
+    pub expression: Expression,
+    /// Its text, written in one way whatever spaces and brackets the file has.
+    pub text: String,
+    /// Where it begins in the text of the call.
+    pub at: usize,
 }
 
 #[cfg(test)]

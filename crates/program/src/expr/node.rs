@@ -7,7 +7,7 @@ use dayfold::time::Day;
 
 use super::call::Call;
 use super::cast::Cast;
-use super::cell::{Cell, Row, Slot, Type};
+use super::cell::{Cell, Row, Type};
 use super::error::RowError;
 use super::read::{Format, read};
 use super::text::Like;
@@ -120,17 +120,36 @@ impl Node {
         }
     }
 
+    /// Whether there may be rows for which it has no value.
+    pub(crate) fn can_fail(&self) -> bool {
+        let both = |pair: &(Node, Node)| pair.0.can_fail() || pair.1.can_fail();
+        match self {
+            Node::Literal(_) | Node::Column { .. } => false,
+            Node::Not(node) | Node::IsNull(node, _) | Node::Is(node, ..) | Node::Like(node, _) => {
+                node.can_fail()
+            }
+            Node::And(pair) | Node::Or(pair) | Node::Distinct(pair, _) | Node::Compare(_, pair) => {
+                both(pair)
+            }
+            Node::NullIf(pair) | Node::Join(pair) => both(pair),
+            Node::In(node, list) => node.can_fail() || list.iter().any(Node::can_fail),
+            Node::Case(branches, otherwise) => branches.iter().any(both) || otherwise.can_fail(),
+            Node::Coalesce(nodes) | Node::Concat(nodes) => nodes.iter().any(Node::can_fail),
+            _ => true,
+        }
+    }
+
     /// The value for a row.
     pub(crate) fn eval<'r>(&'r self, row: Row<'r>) -> Result<Cell<'r>, RowError> {
         match self {
             Node::Literal(cell) => Ok(cell.as_cell()),
-            Node::Column { slot } => Ok(row.cell(*slot)),
-            Node::Read { slot, format } => match row.slots[*slot] {
-                Slot::Text(from, to) => read_text(&row.text[from as usize..to as usize], format),
-                _ => Ok(row.cell(*slot)),
+            Node::Column { slot } => Ok(row.cells[*slot].as_cell()),
+            Node::Read { slot, format } => match &row.cells[*slot] {
+                Cell::Text(text) => read(Cow::Borrowed(text), format),
+                other => Ok(other.as_cell()),
             },
             Node::ReadText(node, format) => match node.eval(row)? {
-                Cell::Text(text) => Ok(read_text(&text, format)?.into_owned()),
+                Cell::Text(text) => read(text, format),
                 other => Ok(other),
             },
             Node::Not(node) => Ok(truth(node.truth(row)?.map(|is_so| !is_so))),
@@ -284,19 +303,6 @@ impl Node {
             },
         }
     }
-}
-
-/// A text of an expression, read as a type.
-pub(crate) fn read_text<'t>(text: &'t str, format: &Format) -> Result<Cell<'t>, RowError> {
-    let slot = read(text, format, (0, 0))?;
-    Ok(match slot {
-        Slot::Text(..) | Slot::Null => Cell::Text(Cow::Borrowed(text)),
-        Slot::Boolean(is_so) => Cell::Boolean(is_so),
-        Slot::Integer(number) => Cell::Integer(number),
-        Slot::Decimal(number) => Cell::Decimal(number),
-        Slot::Date(day) => Cell::Date(day),
-        Slot::Timestamp(time) => Cell::Timestamp(time),
-    })
 }
 
 fn truth<'r>(found: Option<bool>) -> Cell<'r> {

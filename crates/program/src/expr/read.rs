@@ -1,10 +1,12 @@
 //! Texts read as values.
 
+use std::borrow::Cow;
+
 use dayfold::aggregate::Decimal;
 use dayfold::source::TimeParser;
 use dayfold::time::Day;
 
-use super::cell::{Slot, Type};
+use super::cell::{Cell, Type};
 use super::error::RowError;
 
 /// How the texts of a column are written.
@@ -25,22 +27,19 @@ impl Format {
     }
 }
 
-/// Reads a text, which stands at a place in the text of a row.
+/// Reads a text.
 ///
 /// # Errors
 /// [`RowError::Read`] if it is not of the type.
 #[inline]
-pub fn read(text: &str, format: &Format, at: (u32, u32)) -> Result<Slot, RowError> {
+pub fn read<'t>(text: Cow<'t, str>, format: &Format) -> Result<Cell<'t>, RowError> {
     Ok(match format.kind {
-        Type::Text | Type::Untyped | Type::Null => Slot::Text(at.0, at.1),
-        Type::Integer => Slot::Integer(integer(text)?),
-        Type::Decimal => Slot::Decimal(decimal(text, format.scale)?),
-        Type::Boolean => Slot::Boolean(boolean(text)?),
-        Type::Date => Slot::Date(date(text)?),
-        Type::Timestamp => match format.times.parse(text.as_bytes()) {
-            Ok(time) => Slot::Timestamp(time),
-            Err(_) => return Err(RowError::read(text, TIMESTAMP)),
-        },
+        Type::Text | Type::Untyped | Type::Null => Cell::Text(text),
+        Type::Integer => Cell::Integer(integer(&text)?),
+        Type::Decimal => Cell::Decimal(decimal(&text, format.scale)?),
+        Type::Boolean => Cell::Boolean(boolean(&text)?),
+        Type::Date => Cell::Date(date(&text)?),
+        Type::Timestamp => Cell::Timestamp(timestamp(&text, &format.times)?),
     })
 }
 

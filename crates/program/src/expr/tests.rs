@@ -36,19 +36,19 @@ fn eval(text: &str) -> Result<String, String> {
     let (mut scope, columns) = scope();
     let expression =
         Expression::compile(text, &mut scope).map_err(|error| format!("{}: {error}", error.at))?;
-    let (mut texts, mut slots) = (String::new(), Vec::new());
-    for column in scope.used() {
-        let (_, value) = columns.iter().find(|(known, _)| known == column).unwrap();
-        let from = texts.len() as u32;
-        texts.push_str(value);
-        let format = Format::new(column.kind, TimeParser::new());
-        let slot = match value.is_empty() {
-            true => Ok(Slot::Null),
-            false => read(value, &format, (from, texts.len() as u32)),
-        };
-        slots.push(slot.unwrap());
-    }
-    let row = Row { text: &texts, slots: &slots };
+    let cells: Vec<Cell<'_>> = scope
+        .used()
+        .map(|column| {
+            let (_, value) = columns.iter().find(|(known, _)| known == column).unwrap();
+            let format = Format::new(column.kind, TimeParser::new());
+            if value.is_empty() {
+                Cell::Null
+            } else {
+                read(value.as_str().into(), &format).unwrap()
+            }
+        })
+        .collect();
+    let row = Row { cells: &cells };
     let cell = expression.eval(row).map_err(|error| error.to_string())?;
     Ok(if cell.is_null() { "null".to_owned() } else { cell.to_string() })
 }
@@ -268,7 +268,7 @@ fn calls_of_measures() {
         let kinds: Vec<String> = call
             .arguments
             .iter()
-            .map(|(argument, at)| format!("{}@{at}", argument.kind()))
+            .map(|argument| format!("{}@{}", argument.expression.kind(), argument.at))
             .collect();
         Ok(format!("{}({})", call.name, kinds.join(", ")))
     };

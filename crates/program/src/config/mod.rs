@@ -1,0 +1,201 @@
+//! The file: what it may say, read and checked without looking at any source.
+//!
+//! - [`Document`], [`FileError`]: the text, and what is wrong with it where
+//! - `section`: tables with known keys
+//! - [`Config`]: sources, views, servers, as the file says them; expressions are texts still
+//!
+//! What they mean, the module `plan` finds out.
+
+mod document;
+mod section;
+mod source;
+mod view;
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use document::{Document, FileError};
+pub use section::Text;
+pub use source::{ColumnType, FileFormat, SourceConfig, SourceKind};
+pub use view::ViewConfig;
+
+use section::Section;
+
+/// What a file says.
+#[derive(Debug)]
+pub struct Config {
+    /// The file.
+    pub document: Document,
+    /// Where sealed days and the log are; in memory, if nothing is said.
+    pub data: Option<PathBuf>,
+    /// Workers of each process.
+    pub workers: Option<usize>,
+    /// How many rows may be refused.
+    pub max_refused: Option<MaxRefused>,
+    /// Where events come from, in the order of the file.
+    pub sources: Vec<SourceConfig>,
+    /// What is computed, in the order of the file.
+    pub views: Vec<ViewConfig>,
+    /// Where it is served, if it is.
+    pub serve: Option<Serve>,
+}
+
+/// How many rows may be refused before the program ends with exit code 3.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxRefused {
+    /// So many.
+    Rows(u64),
+    /// So many millionths of all rows.
+    Share(u64),
+}
+
+impl MaxRefused {
+    /// Whether so many of all rows are too many.
+    pub fn is_exceeded(self, refused: u64, rows: u64) -> bool {
+        match self {
+            MaxRefused::Rows(most) => refused > most,
+            MaxRefused::Share(millionths) => {
+                u128::from(refused) * 1_000_000 > u128::from(rows) * u128::from(millionths)
+            }
+        }
+    }
+}
+
+/// Where answers are served.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Serve {
+    /// The address of the page and the API.
+    pub http: Option<Text>,
+    /// Names under which it is asked for, besides localhost.
+    pub hosts: Vec<Text>,
+    /// A file with the token that pushes have to show.
+    pub token_file: Option<Text>,
+}
+
+/// The tables of a file.
+const TABLES: [&str; 6] = ["engine", "sources", "views", "serve", "exports", "sinks"];
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FileError`] if it cannot be read, is no TOML, has a key that is not known, or a value that is of the wrong type.
+    pub fn read(path: &Path) -> Result<Config, FileError> {
+        Config::parse(Document::read(path)?)
+    }
+
+    /// The same, of a text. Paths in it are relative to the folder of the file.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(document: Document) -> Result<Config, FileError> {
+        let parsed = {
+            let table = DeTable::parse(document.text()).map_err(|error| {
+                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                document.error(error.span().map_or(0, |span| span.start), message)
+            })?;
+            let root = Section::new(&document, "", table.get_ref(), table.span(), &TABLES)?;
+            Parsed::of(&root)?
+        };
+        let Parsed { data, workers, max_refused, sources, views, serve } = parsed;
+        Ok(Config { document, data, workers, max_refused, sources, views, serve })
+    }
+
+    /// A path that the file names.
+    pub fn path(&self, named: &str) -> PathBuf {
+        let folder = self.document.path().parent();
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or_else(|| PathBuf::from(named), |folder| folder.join(named))
+    }
+}
+
+struct Parsed {
+    data: Option<PathBuf>,
+    workers: Option<usize>,
+    max_refused: Option<MaxRefused>,
+    sources: Vec<SourceConfig>,
+    views: Vec<ViewConfig>,
+    serve: Option<Serve>,
+}
+
+impl Parsed {
+    fn of(root: &Section<'_>) -> Result<Parsed, FileError> {
+        let engine = root.section("engine", &["data", "workers", "max_refused"])?;
+        let (mut data, mut workers, mut max_refused) = (None, None, None);
+        if let Some(engine) = engine {
+            data = engine.text("data")?.map(|text| PathBuf::from(text.value));
+            workers = match engine.integer("workers")? {
+                None => None,
+                Some(count @ 1..=1_024) => Some(count as usize),
+                Some(count) => {
+                    return Err(
+                        engine.error("workers", format_args!("{count}: expected 1 to 1024"))
+                    );
+                }
+            };
+            max_refused = refused(&engine)?;
+        }
+        let sources = source::read(root)?;
+        let views = view::read(root, &sources)?;
+        for (feature, what) in [("exports", "lake"), ("sinks", "sinks")] {
+            if root.section_is_there(feature) {
+                return Err(root.error(feature, not_built(what)));
+            }
+        }
+        Ok(Parsed { data, workers, max_refused, sources, views, serve: serve(root)? })
+    }
+}
+
+/// What is said of a part of the program that is not built in.
+pub(crate) fn not_built(feature: &str) -> String {
+    format!("this program was built without the feature '{feature}'")
+}
+
+fn refused(engine: &Section<'_>) -> Result<Option<MaxRefused>, FileError> {
+    const EXPECTED: &str = "expected a number of rows, or a share such as \"1%\" or \"0.05%\"";
+    if let Ok(number) = engine.integer("max_refused") {
+        let rows = number.map(|number| u64::try_from(number).map(MaxRefused::Rows));
+        return rows.transpose().map_err(|_| engine.error("max_refused", EXPECTED));
+    }
+    let Ok(Some(text)) = engine.text("max_refused") else {
+        return Err(engine.error("max_refused", EXPECTED));
+    };
+    let share = text
+        .value
+        .strip_suffix('%')
+        .and_then(|share| share.trim().parse::<dayfold::aggregate::Decimal>().ok());
+    let millionths = share.map(|share| share.billionths() / 100_000);
+    match millionths.and_then(|millionths| u64::try_from(millionths).ok()) {
+        Some(millionths) if millionths <= 1_000_000 => Ok(Some(MaxRefused::Share(millionths))),
+        _ => Err(engine.error("max_refused", format_args!("'{}': {EXPECTED}", text.value))),
+    }
+}
+
+fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
+    let Some(serve) = root.section("serve", &["http", "hosts", "token_file", "postgres"])? else {
+        return Ok(None);
+    };
+    if serve.section_is_there("postgres") {
+        return Err(serve.error("postgres", not_built("sql")));
+    }
+    let http = serve.text("http")?;
+    if let Some(address) = &http {
+        use std::net::ToSocketAddrs;
+        let found = address.value.to_socket_addrs();
+        found.map_err(|error| {
+            serve.error(
+                "http",
+                format_args!(
+                    "'{}': {error}: expected an address such as 127.0.0.1:8080",
+                    address.value
+                ),
+            )
+        })?;
+    }
+    let hosts = serve.texts("hosts")?.unwrap_or_default();
+    Ok(Some(Serve { http, hosts, token_file: serve.text("token_file")? }))
+}
+
+#[cfg(test)]
+mod tests;

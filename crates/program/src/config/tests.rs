@@ -1,0 +1,112 @@
+use super::*;
+
+const GOOD: &str = r#"
+[engine]
+data = "d"
+workers = 2
+max_refused = "0.05%"
+
+[sources.flights]
+type = "file"
+path = "flights.csv.gz"
+format = { type = "csv", delimiter = "tab" }
+event_time = "event_time"
+arrival = "ingest_time"
+max_ahead = "1d"
+columns = { price = "decimal(2)" }
+
+[views.by_carrier]
+from = "flights"
+zone = "America/New_York"
+grace = "1h"
+where = "arr_delay IS NOT NULL"
+key = { carrier = "carrier", b = "b" }
+measures = { z = "count()", a = "sum(distance)" }
+
+[serve]
+http = "127.0.0.1:8080"
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Document::new(Path::new("dir/f.toml"), text)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_a_file_says() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!((config.workers, config.max_refused), (Some(2), Some(MaxRefused::Share(500))));
+    assert_eq!(config.path("x.csv"), Path::new("dir/x.csv"));
+    let source = &config.sources[0];
+    assert!(matches!(source.format, FileFormat::Csv { delimiter: b'\t', header: true, .. }));
+    assert_eq!(source.max_ahead, Some(86_400_000));
+    assert_eq!(
+        source.columns[0].1,
+        ColumnType { kind: crate::expr::Type::Decimal, scale: Some(2) }
+    );
+    let view = &config.views[0];
+    assert_eq!((view.grace, view.from[0].value.as_str()), (3_600_000, "flights"));
+    let names: Vec<&str> =
+        view.key.iter().chain(&view.measures).map(|(name, _)| name.value.as_str()).collect();
+    assert_eq!(names, ["carrier", "b", "z", "a"], "in the order of the file");
+    assert_eq!(config.serve.unwrap().http.unwrap().value, "127.0.0.1:8080");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let check = |from: &str, to: &str, expect: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let found = parse(&GOOD.replacen(from, to, 1)).expect_err(to);
+        assert!(found.starts_with("dir/f.toml") && found.contains(expect), "{to}: {found}");
+    };
+    check(
+        "workers = 2",
+        "worker = 2",
+        ":4:1: unknown key 'worker' in [engine]: did you mean 'workers'?",
+    );
+    check("workers = 2", "workers = 0", ":4:11: engine.workers: 0: expected 1 to 1024");
+    check("\"0.05%\"", "\"many\"", ":5:15: engine.max_refused: 'many': expected a number of rows");
+    check(
+        "type = \"file\"",
+        "type = \"fiel\"",
+        ":8:8: sources.flights.type: 'fiel' is not known: expected one of file, kafka, http",
+    );
+    check("type = \"file\"", "type = \"kafka\"", "built without the feature 'kafka'");
+    check("path = \"flights.csv.gz\"", "", ":7:10: [sources.flights] has no 'path'");
+    check(
+        "max_ahead = \"1d\"",
+        "max_ahead = 5",
+        "sources.flights.max_ahead: expected a text, found integer",
+    );
+    check("\"1d\"", "\"1x\"", "'1x' is not a duration");
+    check("decimal(2)", "decimal(12)", "is no type: expected text, integer");
+    check(
+        "from = \"flights\"",
+        "from = \"flight\"",
+        ":17:8: there is no source 'flight': did you mean 'flights'?",
+    );
+    check("America/New_York", "America/NewYork", "is not a time zone");
+    check("grace = \"1h\"", "grain = \"hour\"", "'hour' is not there yet");
+    check(
+        "measures = {",
+        "measure = {",
+        ":22:1: unknown key 'measure' in [views.by_carrier]: did you mean 'measures'?",
+    );
+    check(
+        "[serve]",
+        "[sinks.x]\n[serve]",
+        "sinks: this program was built without the feature 'sinks'",
+    );
+    check("[serve]", "[serve]\npostgres = {}", "without the feature 'sql'");
+    check("127.0.0.1:8080", "8080", "expected an address such as 127.0.0.1:8080");
+    check("[views.by_carrier]", "[views.'by carrier']", "'by carrier' is no name");
+    check("workers = 2", "workers = = 2", ":4:");
+}
+
+#[test]
+fn how_many_rows_may_be_refused() {
+    assert!(MaxRefused::Rows(2).is_exceeded(3, 10) && !MaxRefused::Rows(2).is_exceeded(2, 10));
+    assert!(
+        MaxRefused::Share(10_000).is_exceeded(2, 100)
+            && !MaxRefused::Share(10_000).is_exceeded(1, 100)
+    );
+}

@@ -1,0 +1,88 @@
+//! `[views.NAME]`: what is computed.
+
+use super::document::FileError;
+use super::section::{Section, Text};
+use super::source::{SourceConfig, check_name, zone};
+use crate::expr::nearest;
+
+/// A view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewConfig {
+    /// Its name.
+    pub name: Text,
+    /// The sources whose events it has.
+    pub from: Vec<Text>,
+    /// The zone of its days; UTC, if nothing is said.
+    pub zone: Option<Text>,
+    /// How long it waits behind the end of a day, in milliseconds.
+    pub grace: i64,
+    /// The condition of its events.
+    pub filter: Option<Text>,
+    /// Its key: names and expressions.
+    pub key: Vec<(Text, Text)>,
+    /// Its measures: names and calls.
+    pub measures: Vec<(Text, Text)>,
+}
+
+const KEYS: [&str; 7] = ["from", "zone", "grain", "grace", "where", "key", "measures"];
+
+/// The views of a file.
+pub(super) fn read(
+    root: &Section<'_>,
+    sources: &[SourceConfig],
+) -> Result<Vec<ViewConfig>, FileError> {
+    let sections = root.sections("views", &KEYS)?;
+    if sections.is_empty() {
+        let message = "the file has no [views.NAME]: expected a view, and what it is from, its key and its measures";
+        return Err(root.document.error_of_file(message));
+    }
+    sections.into_iter().map(|(name, section)| view(name, &section, sources)).collect()
+}
+
+fn view(
+    name: Text,
+    section: &Section<'_>,
+    sources: &[SourceConfig],
+) -> Result<ViewConfig, FileError> {
+    check_name(section, &name)?;
+    let names = || sources.iter().map(|source| source.name.value.as_str());
+    let from = section.texts("from")?.unwrap_or_default();
+    if from.is_empty() {
+        section.needed_text("from", &format!("\"{}\"", names().next().unwrap_or_default()))?;
+    }
+    for source in &from {
+        if names().any(|name| name == source.value) {
+            continue;
+        }
+        let message = match nearest(&source.value, names()) {
+            Some(near) => format!("there is no source '{}': did you mean '{near}'?", source.value),
+            None => format!(
+                "there is no source '{}': expected one of {}",
+                source.value,
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        };
+        return Err(source.error(section.document, message));
+    }
+    match section.word("grain", &["hour", "day", "week", "month"])? {
+        None | Some("day") => {}
+        Some(grain) => {
+            return Err(section
+                .error("grain", format_args!("'{grain}' is not there yet: expected \"day\"")));
+        }
+    }
+    let measures = section.named_texts("measures")?.unwrap_or_default();
+    if measures.is_empty() {
+        let message = "a view needs measures: expected measures = { events = \"count()\" }";
+        return Err(section.document.error(section.at(), message));
+    }
+    Ok(ViewConfig {
+        zone: zone(section)?,
+        grace: section.duration("grace")?.unwrap_or(0),
+        filter: section.text("where")?,
+        key: section.named_texts("key")?.unwrap_or_default(),
+        name,
+        from,
+        measures,
+    })
+}

@@ -1,0 +1,153 @@
+//! Records of a file as they stand, for programs that make events of them by themselves.
+
+use super::csv::{CsvOptions, Format};
+use super::error::SourceError;
+use super::header::Header;
+use super::input::Input;
+use super::records::{Found, RECORD_MAX, Records};
+
+/// Reads the records of a file one by one: lines of JSON, or records of CSV behind its header. Nothing is judged but whether a
+/// record can be told from the next: its fields are not looked at.
+///
+/// Of [`CsvOptions`], what names columns and times does not matter here.
+pub struct RawRecords {
+    records: Records,
+    options: CsvOptions,
+    columns: Option<Vec<Vec<u8>>>,
+    /// A record was handed out, and not yet left behind.
+    is_pending: bool,
+}
+
+/// What comes next in [`RawRecords`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RawRecord<'a> {
+    /// A record.
+    Record {
+        /// The physical line on which it begins; the header's is 1.
+        line: u64,
+        /// The record, quotes included, without the end of the line.
+        bytes: &'a [u8],
+    },
+    /// What is no record.
+    Refused {
+        /// The physical line on which it begins.
+        line: u64,
+        /// Why, on one line.
+        reason: &'a str,
+        /// What stands there; the beginning of it, if it is too long.
+        bytes: &'a [u8],
+    },
+    /// The file is followed, and has nothing more at present.
+    Later,
+    /// There are no more records.
+    End,
+}
+
+impl RawRecords {
+    /// Opens a file and reads its header, if it is CSV that has one.
+    ///
+    /// # Errors
+    /// [`SourceError`]: it cannot be read, or has no header, or one that is too long, not closed, or not UTF-8.
+    pub fn open(input: Input, options: CsvOptions) -> Result<RawRecords, SourceError> {
+        let records = Records::new(input.open()?);
+        if let Err(what) = options.check() {
+            return Err(SourceError::Options { name: records.stream().name().to_owned(), what });
+        }
+        let records = records.written_as(&options);
+        let mut raw = RawRecords { records, options, columns: None, is_pending: false };
+        raw.read_header()?;
+        Ok(raw)
+    }
+
+    fn read_header(&mut self) -> Result<(), SourceError> {
+        let columns = match self.options.format {
+            Format::Csv => match Header::read(&mut self.records, &self.options)? {
+                Some(header) => header.into_names(),
+                None => return Ok(()),
+            },
+            _ if self.records.skip_byte_order_mark()? => Vec::new(),
+            _ => return Ok(()),
+        };
+        // A line of JSON has one field that is looked at: that of the event time.
+        self.records.set_bounds(RECORD_MAX, columns.len().max(1));
+        self.columns = Some(columns);
+        Ok(())
+    }
+
+    /// The names of the columns of CSV. `None` as long as a followed file has no header.
+    pub fn columns(&self) -> Option<&[Vec<u8>]> {
+        self.columns.as_deref()
+    }
+
+    /// The next record. It may block. With `hold_rest`, a last line without its end is [`RawRecord::Later`], until it has one.
+    ///
+    /// # Errors
+    /// [`SourceError`] if the file cannot be read any further.
+    pub fn read(&mut self, hold_rest: bool) -> Result<RawRecord<'_>, SourceError> {
+        if self.columns.is_none() {
+            self.read_header()?;
+        }
+        if self.columns.is_none() {
+            return Ok(RawRecord::Later);
+        }
+        if std::mem::take(&mut self.is_pending) {
+            self.records.accept();
+        }
+        match self.records.find()? {
+            Found::Later => return Ok(RawRecord::Later),
+            Found::End => return Ok(RawRecord::End),
+            Found::Record if hold_rest && !self.records.has_line_end() => {
+                return Ok(RawRecord::Later);
+            }
+            Found::Record => self.is_pending = true,
+        }
+        let (line, bytes) = (self.records.line(), self.records.raw());
+        Ok(match self.records.refusal() {
+            Some(reason) => RawRecord::Refused { line, reason, bytes },
+            None => RawRecord::Record { line, bytes },
+        })
+    }
+
+    /// Bytes taken from the file so far, of compressed data if it is, and its size when it was opened.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.records.stream().position(), self.records.stream().total())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str, options: CsvOptions) -> Vec<String> {
+        let input = Input::reader("test", text.as_bytes());
+        let mut raw = RawRecords::open(input, options).unwrap();
+        let mut found: Vec<String> = vec![format!(
+            "{:?}",
+            raw.columns()
+                .unwrap()
+                .iter()
+                .map(|name| String::from_utf8_lossy(name))
+                .collect::<Vec<_>>()
+        )];
+        loop {
+            found.push(match raw.read(false).unwrap() {
+                RawRecord::Record { line, bytes } => {
+                    format!("{line} {}", String::from_utf8_lossy(bytes))
+                }
+                RawRecord::Refused { line, reason, .. } => format!("{line} refused: {reason}"),
+                _ => return found,
+            });
+        }
+    }
+
+    #[test]
+    fn records_stand_as_they_are() {
+        let csv = read("a,b\n1,\"x\ny\"\n\n2,z", CsvOptions::new("a"));
+        assert_eq!(csv, [r#"["a", "b"]"#, "2 1,\"x\ny\"", "5 2,z"]);
+        let json = CsvOptions { format: Format::JsonLines, ..CsvOptions::new("t") };
+        let json = read("{\"t\": 1}\nno\n{}\n", json);
+        assert_eq!((&json[1][..], &json[3][..]), ("1 {\"t\": 1}", "3 {}"));
+        assert!(json[2].starts_with("2 refused: column 2"), "{}", json[2]);
+    }
+}
