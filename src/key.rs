@@ -303,7 +303,7 @@ impl Key for String {
 }
 
 /// Bytes end with `00 00`; a zero byte inside becomes `00 FF`. Both keep the order.
-fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     encode_unterminated(bytes, out);
     out.extend_from_slice(&[0, 0]);
 }
@@ -323,7 +323,7 @@ pub fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     let error = KeyError { expected: "byte string" };
     let mut out = Vec::new();
     loop {

@@ -67,6 +67,7 @@
 //! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV files, JSON lines, and records of your own source
+//! - [`dynamic`]: views whose columns are known only when the program runs
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
 //! - [`cluster`]: workers and processes, and how they find each other
 //!
@@ -82,6 +83,7 @@ pub mod cluster;
 mod codec;
 mod collection;
 mod dataflow;
+pub mod dynamic;
 pub mod engine;
 pub mod fold;
 pub mod import;

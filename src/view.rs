@@ -1,7 +1,12 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
 
+use std::sync::Arc;
+
+use crate::aggregate::Aggregate;
 pub use crate::closing::Closing;
+use crate::key::Key;
+use crate::schema::RowTypes;
 use crate::schema::names::is_column_name;
 use crate::time::{Calendar, DAY_MS, Day, EventTime, TimeError};
 
@@ -19,6 +24,8 @@ pub struct View {
     definition: String,
     key_columns: Option<Vec<String>>,
     measure_names: Vec<Vec<String>>,
+    /// Of a dynamic view: what its definition says of its rows.
+    described: Option<Arc<RowTypes>>,
 }
 
 /// Whether a view may have this name. It names a folder, on any file system.
@@ -45,6 +52,7 @@ impl View {
             definition: String::new(),
             key_columns: None,
             measure_names: Vec::new(),
+            described: None,
         })
     }
 
@@ -129,6 +137,16 @@ impl View {
     ) -> Result<View, ViewError> {
         self.measure_names = parts.into_iter().map(column_names).collect::<Result<_, _>>()?;
         Ok(self)
+    }
+
+    /// The same view, whose rows are made of what `types` says, in the place of what their Rust types say.
+    pub(crate) fn described_as(self, types: RowTypes) -> View {
+        View { described: Some(Arc::new(types)), ..self }
+    }
+
+    /// What the rows are made of, where the keys and aggregates are of these types.
+    pub(crate) fn row_types<K: Key, A: Aggregate>(&self) -> RowTypes {
+        self.described.as_deref().cloned().unwrap_or_else(RowTypes::of::<K, A>)
     }
 
     /// The names of [`View::key_columns`].

@@ -11,6 +11,7 @@
 //! | [`Sum`] | [`Sum::of`] an integer | the sum | zero, negation |
 //! | [`DecimalSum`] | [`DecimalSum::of`] a [`Decimal`] | the sum, with the largest scale | zero, negation |
 //! | [`Min`], [`Max`] | `Min(value)`, `Max(value)` | the value | |
+//! | [`First`], [`Last`] | [`First::of`], [`Last::of`] a time and a value | the value | |
 //! | [`Mean`] | [`Mean::of`] a [`Decimal`] | rounded to any number of digits | zero, negation |
 //! | [`Distinct`] | [`Distinct::of`] bytes | about how many | |
 //! | [`Quantiles`] | [`Quantiles::of`] a [`Decimal`] | the value at a rank, within 0.1 % | |
@@ -76,6 +77,7 @@ mod extremes;
 pub mod laws;
 mod maybe;
 mod mean;
+mod order;
 mod quantiles;
 mod scalar;
 mod sketch_format;
@@ -96,6 +98,7 @@ pub use distinct::Distinct;
 pub use extremes::{Max, Min};
 pub use maybe::Maybe;
 pub use mean::Mean;
+pub use order::{First, Last};
 pub use quantiles::Quantiles;
 pub use scalar::Scalar;
 pub use sum::{DecimalSum, Sum};
@@ -119,7 +122,7 @@ pub trait Aggregate:
     /// something else by it, is another id.
     ///
     /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, and,
-    /// composed of others, `min(…)` and `max(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)` and `list(…)`. One's own has a name
+    /// composed of others, `min(…)`, `max(…)`, `first(…)` and `last(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)` and `list(…)`. One's own has a name
     /// of letters, digits, `_`, `-` and `.`, with what it depends on in parentheses: `weekdays`, `top(10)`.
     fn id() -> String;
 

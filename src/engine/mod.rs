@@ -258,7 +258,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.add_view(view, measures, InPlace(fold))
     }
 
-    fn add_view<K: Key, A: Aggregate>(
+    /// Adds a view, into which events get in any way.
+    pub(crate) fn add_view<K: Key, A: Aggregate>(
         &mut self,
         view: View,
         measures: Measures<A>,

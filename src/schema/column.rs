@@ -24,6 +24,22 @@ pub enum Kind {
     Bytes,
 }
 
+impl Kind {
+    /// The kind that is printed so.
+    pub(crate) fn named(name: &str) -> Option<Kind> {
+        const ALL: [Kind; 7] = [
+            Kind::Text,
+            Kind::Integer,
+            Kind::Decimal,
+            Kind::Boolean,
+            Kind::Date,
+            Kind::Timestamp,
+            Kind::Bytes,
+        ];
+        ALL.into_iter().find(|kind| kind.to_string() == name)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

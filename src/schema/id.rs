@@ -13,6 +13,10 @@
 
 use std::fmt;
 
+/// What the ids of keys and aggregates of dynamic views begin with. In parentheses are the kinds of the columns, or the
+/// cells.
+pub(crate) const DYNAMIC: &str = "dynamic";
+
 /// An id as a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TypeId {

@@ -1,7 +1,7 @@
 //! Keys by their ids: what they consist of, and their columns.
 
 use super::column::{nullable, numbered};
-use super::id::TypeId;
+use super::id::{DYNAMIC, TypeId};
 use super::{Column, Kind, SchemaError};
 
 /// How the encoding of a key is read, as far as its id says.
@@ -11,6 +11,8 @@ pub(super) enum KeyShape {
     Parts(Vec<KeyShape>),
     List(Box<KeyShape>),
     Option(Box<KeyShape>),
+    /// The columns of a dynamic view.
+    Dynamic(Vec<Kind>),
 }
 
 /// A part of a key that is one value.
@@ -71,6 +73,10 @@ impl KeyShape {
             ("list", Some([element])) => Some(KeyShape::List(Box::new(KeyShape::of(element)?))),
             ("option", Some([some])) => Some(KeyShape::Option(Box::new(KeyShape::of(some)?))),
             ("list" | "option", _) => None,
+            (DYNAMIC, Some(parts)) => {
+                let kinds = parts.iter().map(|part| Kind::named(&part.name));
+                kinds.collect::<Option<_>>().map(KeyShape::Dynamic)
+            }
             // Whatever its name: what is in parentheses is encoded one after the other.
             (_, Some(parts)) => {
                 parts.iter().map(KeyShape::of).collect::<Option<_>>().map(KeyShape::Parts)
@@ -85,6 +91,10 @@ impl KeyShape {
             KeyShape::Parts(parts) => numbered(parts.iter().map(KeyShape::columns).collect()),
             KeyShape::List(_) => vec![Column::new("", Kind::Text)],
             KeyShape::Option(some) => nullable(some.columns()),
+            KeyShape::Dynamic(kinds) => {
+                let columns = kinds.iter().map(|kind| vec![Column::new("", *kind)]);
+                nullable(numbered(columns.collect()))
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod shape;
 mod state;
 #[cfg(test)]
 mod tests;
+mod types;
 mod value;
 mod view;
 
@@ -32,5 +33,6 @@ pub(crate) use key::columns_of;
 pub(crate) use key_codec::{KeyCodec, NotAKey};
 pub(crate) use reader::{RowReader, Unread};
 pub use shape::{Presented, Shape};
+pub(crate) use types::RowTypes;
 pub use value::Value;
 pub use view::{Grain, ViewSchema};

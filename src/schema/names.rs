@@ -111,6 +111,7 @@ impl Flat {
             }
             Form::Parts(parts) => parts.iter().for_each(|part| self.add_each(part, names)),
             Form::List(_) => self.lists.push(0),
+            Form::Dynamic { .. } => self.add(part, ""),
         }
     }
 
@@ -121,6 +122,10 @@ impl Flat {
             Form::Parts(parts) => parts.iter().for_each(|part| self.add(part, before)),
             // Only the program knows how many there are.
             Form::List(_) => self.lists.push(0),
+            Form::Dynamic { measures, parameters } => {
+                self.lists.extend(parameters);
+                self.extend("", measures, false);
+            }
         }
     }
 
@@ -137,6 +142,6 @@ fn aggregates(part: &Shape) -> usize {
     match &part.0 {
         Form::One { .. } => 1,
         Form::Parts(parts) => parts.iter().map(aggregates).sum(),
-        Form::List(_) => 0,
+        Form::List(_) | Form::Dynamic { .. } => 0,
     }
 }

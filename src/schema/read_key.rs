@@ -1,7 +1,8 @@
 //! The values of a key from its encoding, by what its id says.
 
 use super::key::{KeyShape, Part};
-use super::{Value, json_list};
+use super::{Kind, Value, json_list};
+use crate::dynamic::read_values;
 use crate::key::{Key, KeyError};
 
 /// Reads a key into its columns.
@@ -21,6 +22,15 @@ pub(super) fn read_key(
             true => read_key(some, bytes, out)?,
             false => out.extend(some.columns().iter().map(|_| Value::Null)),
         },
+        KeyShape::Dynamic(kinds) => {
+            let before = out.len();
+            read_values(bytes, out)?;
+            let values = &out[before..];
+            let fits = |(value, kind): (&Value, &Kind)| value.kind().is_none_or(|k| k == *kind);
+            if values.len() != kinds.len() || !values.iter().zip(kinds).all(fits) {
+                return Err(KeyError { expected: "dynamic key of these columns" });
+            }
+        }
     }
     Ok(())
 }

@@ -16,6 +16,11 @@ pub(super) enum Form {
     },
     Parts(Vec<Shape>),
     List(Box<Shape>),
+    /// The measures of a dynamic view, and what [`Presented::parameters`] says of them.
+    Dynamic {
+        measures: Vec<Measure>,
+        parameters: Vec<u32>,
+    },
 }
 
 impl Shape {
@@ -45,10 +50,23 @@ impl Shape {
         Shape(Form::List(Box::new(element)))
     }
 
+    /// The measures of a dynamic view, with names, and what its states have to know to be shown as these.
+    pub(crate) fn dynamic(measures: Vec<Measure>, parameters: Vec<u32>) -> Shape {
+        Shape(Form::Dynamic { measures, parameters })
+    }
+
+    /// What the states of a dynamic view have to know to be shown.
+    pub(crate) fn parameters(&self) -> &[u32] {
+        match &self.0 {
+            Form::Dynamic { parameters, .. } => parameters,
+            _ => &[],
+        }
+    }
+
     /// The measures, without lists, of which it is not known how many elements they have.
     pub(crate) fn unnamed(&self) -> Vec<Measure> {
         match &self.0 {
-            Form::One { measures, .. } => measures.clone(),
+            Form::One { measures, .. } | Form::Dynamic { measures, .. } => measures.clone(),
             Form::Parts(parts) => parts.iter().flat_map(Shape::unnamed).collect(),
             Form::List(_) => Vec::new(),
         }
@@ -63,6 +81,10 @@ impl Shape {
             }
             Form::Parts(parts) => Form::Parts(parts.into_iter().map(Shape::nullable).collect()),
             Form::List(element) => Form::List(Box::new(element.nullable())),
+            Form::Dynamic { mut measures, parameters } => {
+                measures.iter_mut().for_each(|measure| measure.nullable = true);
+                Form::Dynamic { measures, parameters }
+            }
         })
     }
 }
@@ -94,6 +116,11 @@ impl<'a> Presented<'a> {
     /// What was put.
     pub(crate) fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    /// What a dynamic view has said of its measures: all that is left of the numbers of lists, for it is the last.
+    pub(crate) fn parameters(&mut self) -> &'a [u32] {
+        std::mem::take(&mut self.lists)
     }
 
     /// The number of elements that are shown of the next list, which has so many.

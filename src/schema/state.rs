@@ -1,11 +1,13 @@
 //! States by their ids: measures from what is written of a state, without its type.
 
-use super::id::TypeId;
+use super::id::{DYNAMIC, TypeId};
 use super::{Presented, Shape};
 use crate::aggregate::{
-    Aggregate, Count, Decimal, DecimalSum, Distinct, Max, Mean, Min, Quantiles, Scalar, Sum,
+    Aggregate, Count, Decimal, DecimalSum, Distinct, First, Last, Max, Mean, Min, Quantiles,
+    Scalar, Sum,
 };
 use crate::codec;
+use crate::dynamic::{CellKind, State};
 use crate::time::Day;
 
 /// Bytes that are not what the id says.
@@ -21,6 +23,8 @@ pub(super) enum StateShape {
     Parts(Vec<StateShape>),
     Maybe(Box<StateShape>),
     List(Box<StateShape>),
+    /// The cells of a dynamic view.
+    Dynamic(Vec<CellKind>),
 }
 
 impl StateShape {
@@ -32,6 +36,10 @@ impl StateShape {
             }
             ("maybe", Some([some])) => Some(StateShape::Maybe(Box::new(StateShape::of(some)?))),
             ("list", Some([element])) => Some(StateShape::List(Box::new(StateShape::of(element)?))),
+            (DYNAMIC, Some(parts)) => {
+                let cells = parts.iter().map(CellKind::of_id).collect::<Option<_>>();
+                cells.map(StateShape::Dynamic)
+            }
             _ => single(&id.to_string()),
         }
     }
@@ -43,6 +51,8 @@ impl StateShape {
             StateShape::Parts(parts) => Shape::parts(parts.iter().map(StateShape::shape)),
             StateShape::Maybe(some) => some.shape().nullable(),
             StateShape::List(element) => Shape::list(element.shape()),
+            // Which measures are made of the cells, the schema of the view says.
+            StateShape::Dynamic(_) => Shape::none(),
         }
     }
 
@@ -67,6 +77,14 @@ impl StateShape {
             },
             (StateShape::Maybe(some), None) => some.read(None, out),
             (StateShape::List(element), bytes) => element.read_list(bytes, out),
+            (StateShape::Dynamic(cells), bytes) => {
+                let state = bytes.map(take::<State>).transpose()?;
+                if state.as_ref().is_some_and(|state| !state.fits(cells)) {
+                    return Err(NotAState);
+                }
+                State::present(state.as_ref(), out);
+                Ok(())
+            }
         }
     }
 
@@ -120,27 +138,28 @@ const KNOWN: [Known; 21] = [
     one::<Mean>,
     one::<Distinct>,
     one::<Quantiles>,
-    extreme::<Decimal>,
-    extreme::<Day>,
-    extreme::<String>,
-    extreme::<Vec<u8>>,
-    extreme::<bool>,
-    extreme::<u8>,
-    extreme::<u16>,
-    extreme::<u32>,
-    extreme::<u64>,
-    extreme::<u128>,
-    extreme::<i8>,
-    extreme::<i16>,
-    extreme::<i32>,
-    extreme::<i64>,
-    extreme::<i128>,
+    of_scalar::<Decimal>,
+    of_scalar::<Day>,
+    of_scalar::<String>,
+    of_scalar::<Vec<u8>>,
+    of_scalar::<bool>,
+    of_scalar::<u8>,
+    of_scalar::<u16>,
+    of_scalar::<u32>,
+    of_scalar::<u64>,
+    of_scalar::<u128>,
+    of_scalar::<i8>,
+    of_scalar::<i16>,
+    of_scalar::<i32>,
+    of_scalar::<i64>,
+    of_scalar::<i128>,
 ];
 
 fn one<A: Aggregate>(id: &str) -> Option<StateShape> {
     (A::id() == id).then(|| StateShape::One(read::<A>, A::shape()))
 }
 
-fn extreme<T: Scalar>(id: &str) -> Option<StateShape> {
-    one::<Min<T>>(id).or_else(|| one::<Max<T>>(id))
+fn of_scalar<T: Scalar>(id: &str) -> Option<StateShape> {
+    let extreme = one::<Min<T>>(id).or_else(|| one::<Max<T>>(id));
+    extreme.or_else(|| one::<First<T>>(id)).or_else(|| one::<Last<T>>(id))
 }

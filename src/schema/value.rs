@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::Kind;
 use crate::aggregate::Decimal;
 use crate::time::{Day, EventTime};
@@ -12,10 +14,14 @@ use crate::time::{Day, EventTime};
 /// `true` and `false`, numbers without grouping, decimals with as many digits as they have, nothing for
 /// null. Bytes that are printable ASCII stand for themselves; others, quotes and backslashes are written as `\x`
 /// and two hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// The order is that of the values of one kind, with null before all of them; decimals are ordered as
+/// [`Decimal`] orders them, so that `1.5` and `1.50` are two values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Value {
     /// No value.
+    #[default]
     Null,
     /// A text; a number beyond 127 bits, in digits.
     Text(String),

@@ -9,7 +9,7 @@ use super::id::TypeId;
 use super::key::{columns_of, named_columns};
 use super::names::{Flat, Unique};
 use super::state::StateShape;
-use super::{Column, Measure, Presented, SchemaError, Shape, Value};
+use super::{Column, Measure, Presented, RowTypes, SchemaError, Shape, Value};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::view::View;
@@ -65,7 +65,8 @@ pub struct ViewSchema {
     pub key: Vec<Column>,
     /// The measures.
     pub measures: Vec<Measure>,
-    /// How many elements are shown of each vector among the aggregates, in order.
+    /// How many elements are shown of each vector among the aggregates, in order; of a dynamic view, how its
+    /// measures are made of the cells of its states.
     #[doc(hidden)]
     pub lists: Vec<u32>,
 }
@@ -76,14 +77,16 @@ impl ViewSchema {
     /// # Errors
     /// [`SchemaError`] if the view has names, and not as many as the types have columns, or if two are the same.
     pub fn of<K: Key, A: Aggregate>(view: &View) -> Result<ViewSchema, SchemaError> {
-        for id in [K::id(), A::id()] {
-            if TypeId::parse(&id).is_none() {
-                return Err(SchemaError::Id { id });
+        let types = view.row_types::<K, A>();
+        for id in [&types.key, &types.aggregate] {
+            if TypeId::parse(id).is_none() {
+                return Err(SchemaError::Id { id: id.clone() });
             }
         }
         let mut names = Unique::new();
-        let key = key_columns::<K>(view, &mut names)?;
-        let Flat { mut measures, given, lists } = Flat::of(&A::shape(), view.names_of_measures())?;
+        let shown = Flat::of(&types.shape, view.names_of_measures())?;
+        let Flat { mut measures, given, lists } = shown;
+        let key = key_columns(view, types, &mut names)?;
         for (measure, is_given) in measures.iter_mut().zip(given) {
             let name = names.take(&measure.name);
             if is_given && name != measure.name {
@@ -138,10 +141,14 @@ impl ViewSchema {
 }
 
 /// The columns of a key, with the names that the program gives or those of the types.
-fn key_columns<K: Key>(view: &View, names: &mut Unique) -> Result<Vec<Column>, SchemaError> {
+fn key_columns(
+    view: &View,
+    types: RowTypes,
+    names: &mut Unique,
+) -> Result<Vec<Column>, SchemaError> {
     let columns = match view.names_of_key() {
-        None => return Ok(taken(K::columns(), names)),
-        Some(given) => named_columns(&K::id(), K::columns(), given)?,
+        None => return Ok(taken(types.columns, names)),
+        Some(given) => named_columns(&types.key, types.columns, given)?,
     };
     for column in &columns {
         // They are different from each other, and not taken.

@@ -145,8 +145,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     pub(crate) fn add(&mut self, time: EventTime, key: impl KeyRef<K>, term: impl Term<A>) {
         if !(EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
             // No calendar can place it; on the last day of one it would be something that nobody said.
-            self.counts.refused += 1;
-            self.refuse(time);
+            self.refuse(&format_args!("no calendar can place its time, {time}"));
             return;
         }
         let day = self.finder.day_of(time);
@@ -179,14 +178,15 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         share.rows.push(Row::new(hash, day, closing, key.into_key(), term.state()));
     }
 
-    /// Says of the first event that is refused what is counted of the others.
+    /// Refuses an event: it is counted, and of the first one the reason is told.
     #[cold]
-    fn refuse(&mut self, time: EventTime) {
+    pub(crate) fn refuse(&mut self, reason: &dyn std::fmt::Display) {
+        self.counts.refused += 1;
         if !std::mem::replace(&mut self.warned, true) {
+            let view = self.view.name();
             tracing::warn!(
-                view = self.view.name(),
-                time,
-                "an event is refused: no calendar can place its time; reported once, and counted as refused"
+                view,
+                "an event is refused: {reason}; reported once, and counted as refused"
             );
         }
     }

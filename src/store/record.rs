@@ -35,11 +35,12 @@ pub struct ViewRecord {
 impl ViewRecord {
     /// That of a view with keys and aggregates of these types.
     pub fn of<K: Key, A: Aggregate>(view: &View) -> ViewRecord {
+        let types = view.row_types::<K, A>();
         ViewRecord {
             name: view.name().to_owned(),
             zone: view.calendar().name().to_owned(),
-            key: K::id(),
-            aggregate: A::id(),
+            key: types.key,
+            aggregate: types.aggregate,
             definition: view.definition().to_owned(),
         }
     }

@@ -1,0 +1,433 @@
+//! The definition of a dynamic view: its columns, its key and its measures.
+
+use std::sync::Arc;
+
+use super::cell::CellKind;
+use super::plan::Plan;
+use super::shown::{How, ONE, Shown, is_number, number};
+use super::{Columns, Key, State, ValueRef, id_of};
+use crate::aggregate::Decimal;
+use crate::engine::Measures;
+use crate::key::KeyRange;
+use crate::schema::id::{DYNAMIC, compose};
+use crate::schema::{Column, Kind, Measure, RowTypes, SchemaError, Shape, Value, ViewSchema};
+use crate::view::{View, ViewError};
+
+/// What a measure makes of a column of the events.
+///
+/// Nulls are left out: a sum, a mean, an extreme or a quantile of no values is null, and a count is 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reduce {
+    /// How many events.
+    Count,
+    /// How many values that are not null.
+    CountOf(String),
+    /// How often a boolean is true.
+    CountIf(String),
+    /// The exact sum of integers or decimals.
+    Sum(String),
+    /// The least value. Of decimals that are equal as numbers, the one of the fewest digits after the point.
+    Min(String),
+    /// The greatest value. Of decimals that are equal as numbers, the one of the most digits after the point.
+    Max(String),
+    /// The mean of integers or decimals, with six digits more than they have, nine at most.
+    Mean(String),
+    /// How many different values: exact up to about 150, see [`Distinct`](crate::aggregate::Distinct).
+    Distinct(String),
+    /// What [`Reduce::Distinct`] is computed from, for others to merge.
+    DistinctSketch(String),
+    /// The value of integers or decimals at a rank, from 0 (the least) to 1: exact up to 1,000 values, see
+    /// [`Quantiles`](crate::aggregate::Quantiles).
+    Quantile(String, Decimal),
+    /// What [`Reduce::Quantile`] is computed from, for others to merge.
+    QuantileSketch(String),
+    /// The value of the earliest event, the least of several at one time.
+    First(String),
+    /// The value of the latest event, the greatest of several at one time.
+    Last(String),
+}
+
+impl Reduce {
+    /// The column whose values it takes.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Reduce::Count => None,
+            Reduce::CountOf(column)
+            | Reduce::CountIf(column)
+            | Reduce::Sum(column)
+            | Reduce::Min(column)
+            | Reduce::Max(column)
+            | Reduce::Mean(column)
+            | Reduce::Distinct(column)
+            | Reduce::DistinctSketch(column)
+            | Reduce::Quantile(column, _)
+            | Reduce::QuantileSketch(column)
+            | Reduce::First(column)
+            | Reduce::Last(column) => Some(column),
+        }
+    }
+
+    /// The cell that it is shown of, what of it, and the measure; of values of this kind.
+    fn made_of(&self, kind: Kind) -> Option<(CellKind, How, Measure)> {
+        let count = || Measure::new("", Kind::Integer);
+        let value = |kind| Measure::new("", kind).nullable();
+        let is_number = matches!(kind, Kind::Integer | Kind::Decimal);
+        Some(match self {
+            Reduce::Count | Reduce::CountOf(_) => (CellKind::Count, How::Whole, count().additive()),
+            Reduce::CountIf(_) if kind == Kind::Boolean => {
+                (CellKind::CountIf, How::Whole, count().additive())
+            }
+            Reduce::Sum(_) if kind == Kind::Integer => {
+                (CellKind::Sum, How::Whole, value(kind).additive())
+            }
+            Reduce::Sum(_) if kind == Kind::Decimal => {
+                (CellKind::DecimalSum, How::Whole, value(kind).additive())
+            }
+            Reduce::Mean(_) if is_number => (CellKind::Mean, How::Whole, value(Kind::Decimal)),
+            Reduce::Quantile(_, of) if is_number => {
+                let of = billionths(*of)?;
+                (CellKind::Quantiles, How::Quantile(of), value(Kind::Decimal))
+            }
+            Reduce::QuantileSketch(_) if is_number => {
+                (CellKind::Quantiles, How::Sketch, value(Kind::Bytes))
+            }
+            Reduce::Min(_) => (CellKind::Min(kind), How::Whole, value(kind)),
+            Reduce::Max(_) => (CellKind::Max(kind), How::Whole, value(kind)),
+            Reduce::First(_) => (CellKind::First(kind), How::Whole, value(kind)),
+            Reduce::Last(_) => (CellKind::Last(kind), How::Whole, value(kind)),
+            Reduce::Distinct(_) => (CellKind::Distinct(kind), How::Whole, count()),
+            Reduce::DistinctSketch(_) => {
+                (CellKind::Distinct(kind), How::Sketch, value(Kind::Bytes))
+            }
+            Reduce::CountIf(_)
+            | Reduce::Sum(_)
+            | Reduce::Mean(_)
+            | Reduce::Quantile(..)
+            | Reduce::QuantileSketch(_) => return None,
+        })
+    }
+
+    /// The kinds of values that it takes.
+    fn expected(&self) -> &'static str {
+        match self {
+            Reduce::CountIf(_) => "booleans",
+            Reduce::Sum(_) | Reduce::Mean(_) | Reduce::Quantile(..) | Reduce::QuantileSketch(_) => {
+                "integers or decimals"
+            }
+            _ => "any",
+        }
+    }
+}
+
+fn billionths(of: Decimal) -> Option<u32> {
+    u32::try_from(of.billionths()).ok().filter(|of| *of <= ONE)
+}
+
+/// The definition of a dynamic view. It makes a [`View`] that knows its columns.
+///
+/// ```
+/// use dayfold::dynamic::{Columns, Reduce, ViewDef};
+/// use dayfold::schema::Kind;
+/// use dayfold::view::View;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let columns = Columns::new([("carrier", Kind::Text), ("arr_delay", Kind::Decimal)])?;
+/// let delay = || "arr_delay".to_owned();
+/// let definition = ViewDef::new(View::new("by-carrier")?, columns)
+///     .key(["carrier"])?
+///     .measure("flights", Reduce::Count)?
+///     .measure("mean_delay", Reduce::Mean(delay()))?
+///     .measure("p99", Reduce::Quantile(delay(), "0.99".parse()?))?;
+/// assert_eq!(
+///     definition.schema()?.to_string(),
+///     "carrier text?; flights integer +, mean_delay decimal?, p99 decimal?"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A data folder knows a dynamic view by the kinds of its key and cells and by which columns they are of, and
+/// refuses another one, as it does for other types of keys and aggregates. Names of measures, their order, and which quantiles
+/// are shown may change from run to run.
+#[derive(Clone, Debug)]
+pub struct ViewDef {
+    view: View,
+    columns: Arc<Columns>,
+    key: Vec<usize>,
+    measures: Vec<(String, Reduce)>,
+}
+
+impl ViewDef {
+    /// A view of events that have these columns, with one row for each day: without a key and without measures.
+    pub fn new(view: View, columns: Columns) -> ViewDef {
+        ViewDef { view, columns: Arc::new(columns), key: Vec::new(), measures: Vec::new() }
+    }
+
+    /// The same view, with a row for each day and value of these columns.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] if there is no such column, or its name cannot be that of a column of a view.
+    pub fn key<N: AsRef<str>>(
+        mut self,
+        columns: impl IntoIterator<Item = N>,
+    ) -> Result<ViewDef, DefinitionError> {
+        for name in columns {
+            let name = name.as_ref();
+            let at = self.position(name)?;
+            self.check_free(name)?;
+            self.key.push(at);
+        }
+        let names: Vec<&str> = self.key.iter().map(|&at| self.columns.name(at)).collect();
+        self.view = self.view.key_columns(names)?;
+        Ok(self)
+    }
+
+    /// The same view, with one measure more.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] if there is no such column, if it has values of another kind, or if the name is taken or
+    /// cannot be that of a column of a view.
+    pub fn measure(mut self, name: &str, reduce: Reduce) -> Result<ViewDef, DefinitionError> {
+        self.check_free(name)?;
+        if !crate::schema::names::is_column_name(name) {
+            return Err(ViewError::Column { name: name.to_owned() }.into());
+        }
+        if let Some(column) = reduce.column() {
+            let kind = self.kind(self.position(column)?);
+            if let Reduce::Quantile(_, of) = &reduce
+                && billionths(*of).is_none()
+            {
+                return Err(DefinitionError::Quantile { of: *of });
+            }
+            if reduce.made_of(kind).is_none() {
+                let (name, column) = (name.to_owned(), column.to_owned());
+                let expected = reduce.expected();
+                return Err(DefinitionError::Kind { name, column, expected, found: kind });
+            }
+        }
+        self.measures.push((name.to_owned(), reduce));
+        Ok(self)
+    }
+
+    /// The view, as it is without its columns.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The columns of its events.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// What it looks like.
+    ///
+    /// # Errors
+    /// [`SchemaError`]; the names have been checked before.
+    pub fn schema(&self) -> Result<ViewSchema, SchemaError> {
+        ViewSchema::of::<Key, State>(&self.described())
+    }
+
+    /// The cell that a measure is made of, in [`State::cells`]; `None` if there is no such measure, or it is the number
+    /// of events.
+    pub fn cell(&self, measure: &str) -> Option<usize> {
+        let (_, shown) = self.cells();
+        let at = self.measures.iter().position(|(name, _)| name == measure)?;
+        shown.get(at)?.cell.checked_sub(1).map(|cell| cell as usize)
+    }
+
+    /// The key of these values, one for each column of the key: what
+    /// [`Query::point`](crate::serve::Query::point) asks for.
+    ///
+    /// # Errors
+    /// [`DefinitionError::Values`] if there are not as many, or they are of other kinds.
+    pub fn key_of(&self, values: &[Value]) -> Result<Key, DefinitionError> {
+        if values.len() != self.key.len() {
+            return Err(self.unfit(values));
+        }
+        Ok(Key::new(self.leading(values)?))
+    }
+
+    /// The keys whose first columns have these values.
+    ///
+    /// # Errors
+    /// [`DefinitionError::Values`] if there are more than the key has columns, or they are of other kinds.
+    pub fn keys_within(&self, values: &[Value]) -> Result<KeyRange, DefinitionError> {
+        Ok(Key::range_within(self.leading(values)?))
+    }
+
+    fn leading<'a>(&self, values: &'a [Value]) -> Result<Vec<ValueRef<'a>>, DefinitionError> {
+        let kinds = self.key.iter().map(|&at| self.kind(at));
+        let fits = |(value, kind): (&Value, Kind)| value.kind().is_none_or(|found| found == kind);
+        if values.len() > self.key.len() || !values.iter().zip(kinds).all(fits) {
+            return Err(self.unfit(values));
+        }
+        Ok(values.iter().map(ValueRef::from).collect())
+    }
+
+    fn unfit(&self, values: &[Value]) -> DefinitionError {
+        let column = |&at: &usize| format!("{} {}", self.columns.name(at), self.kind(at));
+        let columns: Vec<String> = self.key.iter().map(column).collect();
+        let kind = |value: &Value| value.kind().map_or("null".to_owned(), |kind| kind.to_string());
+        let found: Vec<String> = values.iter().map(kind).collect();
+        DefinitionError::Values { expected: columns.join(", "), found: found.join(", ") }
+    }
+
+    fn position(&self, name: &str) -> Result<usize, DefinitionError> {
+        let no_column = || DefinitionError::NoColumn { name: name.to_owned() };
+        self.columns.position(name).ok_or_else(no_column)
+    }
+
+    fn kind(&self, at: usize) -> Kind {
+        self.columns.kind(at).expect("the place of a column")
+    }
+
+    fn check_free(&self, name: &str) -> Result<(), DefinitionError> {
+        let mut taken = self.key.iter().map(|&at| self.columns.name(at));
+        let is_taken = taken.any(|key| key == name)
+            || self.measures.iter().any(|(measure, _)| measure == name);
+        match is_taken {
+            true => Err(DefinitionError::Twice { name: name.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// The cells, with the columns that they are of, and what each measure shows of them. Measures share cells.
+    fn cells(&self) -> (Vec<(CellKind, usize)>, Vec<Shown>) {
+        let wanted = |(_, reduce): &(String, Reduce)| {
+            let column = self.columns.position(reduce.column()?)?;
+            let (kind, how, _) = reduce.made_of(self.kind(column))?;
+            Some((kind, column, how))
+        };
+        let wanted: Vec<_> = self.measures.iter().map(wanted).collect();
+        // A mean has the sum of decimals and the number of values in it.
+        let means: Vec<usize> =
+            wanted.iter().flatten().filter(|w| w.0 == CellKind::Mean).map(|w| w.1).collect();
+        let mut cells = Vec::new();
+        let shown = wanted.into_iter().map(|wanted| {
+            let Some((kind, column, how)) = wanted else {
+                return Shown { cell: 0, how: How::Whole };
+            };
+            let (kind, how) = match kind {
+                CellKind::DecimalSum if means.contains(&column) => (CellKind::Mean, How::Sum),
+                CellKind::Count if means.contains(&column) => (CellKind::Mean, How::Count),
+                _ => (kind, how),
+            };
+            let at = cells.iter().position(|cell| *cell == (kind, column));
+            let at = at.unwrap_or_else(|| {
+                cells.push((kind, column));
+                cells.len() - 1
+            });
+            Shown { cell: at as u32 + 1, how }
+        });
+        let shown = shown.collect();
+        (cells, shown)
+    }
+
+    /// How events are folded.
+    pub(super) fn plan(&self) -> Plan {
+        let (cells, _) = self.cells();
+        Plan { columns: Arc::clone(&self.columns), key: self.key.clone(), cells }
+    }
+
+    /// The numbers by which keys can be ranked: those of the measures that are numbers, by their names.
+    pub(super) fn ranked(&self) -> Measures<State> {
+        let (_, shown) = self.cells();
+        let measures = self.shown_as().into_iter().zip(shown);
+        measures.filter(|(measure, _)| is_number(measure)).fold(
+            Measures::none(),
+            |all, (measure, shown)| {
+                all.with(&measure.name, move |state: &State| number(shown.of(Some(state))))
+            },
+        )
+    }
+
+    /// The measures, with their names.
+    fn shown_as(&self) -> Vec<Measure> {
+        let measure = |(name, reduce): &(String, Reduce)| {
+            let kind = reduce.column().and_then(|column| self.columns.position(column));
+            let kind = kind.map_or(Kind::Integer, |at| self.kind(at));
+            let (_, _, measure) = reduce.made_of(kind).expect("the kind was checked");
+            Measure { name: name.clone(), ..measure }
+        };
+        self.measures.iter().map(measure).collect()
+    }
+
+    /// The view, which knows its columns.
+    pub(super) fn described(&self) -> View {
+        let (cells, shown) = self.cells();
+        let columns = self.key.iter().map(|&at| Column {
+            nullable: true,
+            ..Column::new(self.columns.name(at), self.kind(at))
+        });
+        let parameters = shown.into_iter().flat_map(Shown::parameters).collect();
+        let ids: Vec<String> = cells.iter().map(|(kind, _)| kind.id()).collect();
+        let types = RowTypes {
+            key: id_of(self.key.iter().map(|&at| self.kind(at))),
+            aggregate: compose(DYNAMIC, &ids),
+            columns: columns.collect(),
+            shape: Shape::dynamic(self.shown_as(), parameters),
+        };
+        let view = self.view.clone().described_as(types);
+        match view.definition() {
+            "" => view.defined_as(&self.words(&cells)),
+            _ => view,
+        }
+    }
+
+    /// What rows are made of: the columns, which ids do not say.
+    fn words(&self, cells: &[(CellKind, usize)]) -> String {
+        let name = |at: usize| format!("{:?}", self.columns.name(at));
+        let key: Vec<String> = self.key.iter().map(|&at| name(at)).collect();
+        let cell = |&(kind, at): &(CellKind, usize)| format!("{}({})", kind.id(), name(at));
+        let cells: Vec<String> = cells.iter().map(cell).collect();
+        format!("key {}; {}", key.join(", "), cells.join(", "))
+    }
+}
+
+/// What can be wrong with the definition of a dynamic view.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefinitionError {
+    /// There is no such column.
+    #[error("there is no column '{name}' in the events of the view")]
+    NoColumn {
+        /// The name.
+        name: String,
+    },
+    /// Two columns have one name.
+    #[error("two columns are called '{name}': choose another name for one of them")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A measure does not take values of this kind.
+    #[error("measure '{name}' is of {expected}, and column '{column}' is {found}")]
+    Kind {
+        /// The measure.
+        name: String,
+        /// The column.
+        column: String,
+        /// What the measure takes.
+        expected: &'static str,
+        /// The kind of the column.
+        found: Kind,
+    },
+    /// A quantile that is none.
+    #[error("a quantile of {of}: expected 0 to 1")]
+    Quantile {
+        /// What was given.
+        of: Decimal,
+    },
+    /// Values that are no key.
+    #[error("the values of a key are of the kinds {found}: expected {expected}")]
+    Values {
+        /// The columns of the key.
+        expected: String,
+        /// The kinds of the values.
+        found: String,
+    },
+    /// The name of a column, or something else of the view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}

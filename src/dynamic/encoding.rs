@@ -1,0 +1,133 @@
+//! How values are written in keys: in order, and each with a tag that says what it is.
+//!
+//! ```text
+//! key      (value)* 00
+//! value    01 null │ 02 boolean │ 03 integer │ 04 decimal │ 05 date │ 06 timestamp │ 07 text │ 08 bytes
+//! boolean  00 false │ 01 true
+//! text, bytes   the bytes, 00 as 00 FF, then 00 00
+//! integer, date (days since 1970), timestamp (milliseconds since 1970), decimal (billionths)
+//!          80+n, then n bytes of a number ≥ 0, the highest first; 7F−n, then n bytes of a number < 0; n is the least
+//! ```
+//!
+//! Nothing in it depends on how long others are, so the order of the bytes is that of the values, column by column,
+//! and the first columns of a key are a prefix of it. A value has one encoding, and other bytes are refused.
+
+use std::borrow::Cow;
+
+use super::ValueRef;
+use crate::aggregate::Decimal;
+use crate::key::{KeyError, decode_bytes, encode_bytes};
+use crate::time::Day;
+
+/// Behind the last column.
+pub(super) const END: u8 = 0;
+const NULL: u8 = 1;
+const BOOLEAN: u8 = 2;
+const INTEGER: u8 = 3;
+const DECIMAL: u8 = 4;
+const DATE: u8 = 5;
+const TIMESTAMP: u8 = 6;
+const TEXT: u8 = 7;
+const BYTES: u8 = 8;
+
+/// Appends a value. Decimals that are equal as numbers have one encoding, whatever their scales are.
+pub(super) fn put(value: &ValueRef<'_>, out: &mut Vec<u8>) {
+    match value {
+        ValueRef::Null => out.push(NULL),
+        ValueRef::Boolean(is_so) => out.extend([BOOLEAN, u8::from(*is_so)]),
+        ValueRef::Integer(number) => put_number(INTEGER, *number, out),
+        ValueRef::Decimal(number) => put_number(DECIMAL, number.billionths(), out),
+        ValueRef::Date(day) => put_number(DATE, day.0.into(), out),
+        ValueRef::Timestamp(time) => put_number(TIMESTAMP, (*time).into(), out),
+        ValueRef::Text(text) => {
+            out.push(TEXT);
+            encode_bytes(text.as_bytes(), out);
+        }
+        ValueRef::Bytes(bytes) => {
+            out.push(BYTES);
+            encode_bytes(bytes, out);
+        }
+    }
+}
+
+/// Appends the beginning of all texts, or of all bytes, that begin with these. (The text has no end yet.)
+pub(super) fn put_prefix(prefix: &ValueRef<'_>, out: &mut Vec<u8>) {
+    put(prefix, out);
+    if matches!(prefix, ValueRef::Text(_) | ValueRef::Bytes(_)) {
+        out.truncate(out.len() - 2);
+    }
+}
+
+/// Reads a value from the front of `bytes`; `None` at the end of a key.
+pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<ValueRef<'static>>, KeyError> {
+    let tag = take_byte(bytes)?;
+    Ok(Some(match tag {
+        END => return Ok(None),
+        NULL => ValueRef::Null,
+        BOOLEAN => match take_byte(bytes)? {
+            0 => ValueRef::Boolean(false),
+            1 => ValueRef::Boolean(true),
+            _ => return Err(ERROR),
+        },
+        INTEGER => ValueRef::Integer(take_number(bytes)?),
+        DECIMAL => ValueRef::Decimal(shortest(take_number(bytes)?)),
+        DATE => ValueRef::Date(Day(narrow(take_number(bytes)?)?)),
+        TIMESTAMP => ValueRef::Timestamp(narrow(take_number(bytes)?)?),
+        TEXT => {
+            let text = String::from_utf8(decode_bytes(bytes)?).map_err(|_| ERROR)?;
+            ValueRef::Text(Cow::Owned(text))
+        }
+        BYTES => ValueRef::Bytes(Cow::Owned(decode_bytes(bytes)?)),
+        _ => return Err(ERROR),
+    }))
+}
+
+const ERROR: KeyError = KeyError { expected: "dynamic key" };
+
+fn take_byte(bytes: &mut &[u8]) -> Result<u8, KeyError> {
+    let (&byte, rest) = bytes.split_first().ok_or(ERROR)?;
+    *bytes = rest;
+    Ok(byte)
+}
+
+fn narrow<T: TryFrom<i128>>(number: i128) -> Result<T, KeyError> {
+    T::try_from(number).map_err(|_| ERROR)
+}
+
+/// The number, with as many digits after the point as it needs.
+fn shortest(billionths: i128) -> Decimal {
+    let (mut rest, mut scale) = (billionths, 9);
+    while scale > 0 && rest % 10 == 0 {
+        rest /= 10;
+        scale -= 1;
+    }
+    Decimal::from_billionths(billionths, scale)
+}
+
+const WIDTH: usize = size_of::<i128>();
+
+fn put_number(tag: u8, number: i128, out: &mut Vec<u8>) {
+    let is_negative = number < 0;
+    let size = if is_negative { !number } else { number };
+    let bytes = WIDTH - size.leading_zeros() as usize / 8;
+    let length = if is_negative { 0x7F - bytes as u8 } else { 0x80 + bytes as u8 };
+    out.extend([tag, length]);
+    out.extend(&number.to_be_bytes()[WIDTH - bytes..]);
+}
+
+fn take_number(bytes: &mut &[u8]) -> Result<i128, KeyError> {
+    let length = take_byte(bytes)?;
+    let is_negative = length < 0x80;
+    let count = usize::from(if is_negative { 0x7F - length } else { length - 0x80 });
+    let (digits, rest) = bytes.split_at_checked(count).ok_or(ERROR)?;
+    *bytes = rest;
+    let filler = if is_negative { 0xFF } else { 0 };
+    // A byte that says no more than the sign is left out.
+    if count > WIDTH || digits.first() == Some(&filler) {
+        return Err(ERROR);
+    }
+    let mut number = [filler; WIDTH];
+    number[WIDTH - count..].copy_from_slice(digits);
+    let number = i128::from_be_bytes(number);
+    if (number < 0) == is_negative { Ok(number) } else { Err(ERROR) }
+}

@@ -1,0 +1,44 @@
+//! Dynamic views of an engine.
+
+use super::plan::Filling;
+use super::{Event, Key, Row, State, ViewDef};
+use crate::cluster::Cluster;
+use crate::engine::{EngineError, Running, ViewHandle};
+use crate::time::EventTime;
+
+/// An engine of events that need no Rust type of their own.
+pub type Engine = crate::Engine<Event>;
+
+/// How an event fills a row: its event time, or `None` if the view does not want it.
+pub(super) type Fill<E> =
+    dyn for<'e> Fn(&'e E, &mut Row<'e>) -> Option<EventTime> + Send + Sync + 'static;
+
+impl<E: Send + Sync + 'static> crate::Engine<E> {
+    /// Adds a view whose columns are known only when the program runs: `fill` sets for each event the values of the
+    /// definition's [`Columns`](super::Columns) and says its event time, or `None` if the view does not want it.
+    ///
+    /// An event whose group is there allocates nothing, unless a value of its own does. An event whose row is
+    /// [wrong](Row) is refused and counted. The measures that are numbers rank keys by their names.
+    pub fn dynamic_view(
+        &mut self,
+        definition: ViewDef,
+        fill: impl for<'e> Fn(&'e E, &mut Row<'e>) -> Option<EventTime> + Send + Sync + 'static,
+    ) -> ViewHandle<Key, State> {
+        // In a box, so that all dynamic views of an engine are compiled once.
+        self.filled_view(definition, Box::new(fill))
+    }
+
+    fn filled_view(&mut self, definition: ViewDef, fill: Box<Fill<E>>) -> ViewHandle<Key, State> {
+        let plan = definition.plan();
+        self.add_view(definition.described(), definition.ranked(), Filling::new(plan, fill))
+    }
+}
+
+/// Starts an engine, as [`Engine::start`](crate::Engine::start) does. It is compiled in this crate: a program whose views
+/// are all dynamic builds faster with it.
+///
+/// # Errors
+/// As [`Engine::start`](crate::Engine::start).
+pub fn start(engine: Engine, cluster: Cluster) -> Result<Running, EngineError> {
+    engine.start(cluster)
+}

@@ -1,0 +1,303 @@
+//! An event that is a list of values.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Row, ValueRef};
+use crate::aggregate::Decimal;
+use crate::time::{Day, EventTime};
+
+/// An event whose columns are known only when the program runs: its event time, and a value for each column.
+///
+/// The values lie one after the other in a few bytes, which is also how a log keeps them. An event of up to 47
+/// such bytes takes no heap, a larger one takes one allocation: a number takes 9 bytes or, if it is large, 17, a text or
+/// bytes 2 and as many as it has.
+///
+/// ```
+/// use dayfold::dynamic::{Event, ValueRef};
+///
+/// let event = Event::new(1_000, ["UA".into(), ValueRef::Integer(-7), ValueRef::Null]);
+/// assert_eq!(event.time(), 1_000);
+/// let values: Vec<ValueRef> = event.values().collect();
+/// assert_eq!(values, ["UA".into(), ValueRef::Integer(-7), ValueRef::Null]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    time: EventTime,
+    values: Packed,
+}
+
+impl Event {
+    /// An event of these values, in the order of the columns.
+    pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = ValueRef<'a>>) -> Event {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        // Taken, so that values may be made of other events on the way.
+        let mut bytes = SCRATCH.take();
+        bytes.clear();
+        values.into_iter().for_each(|value| put(&value, &mut bytes));
+        let values = Packed::new(&bytes);
+        SCRATCH.set(bytes);
+        Event { time, values }
+    }
+
+    /// When it happened.
+    pub fn time(&self) -> EventTime {
+        self.time
+    }
+
+    /// The values, in the order of the columns.
+    pub fn values(&self) -> impl Iterator<Item = ValueRef<'_>> {
+        let mut rest = self.values.bytes();
+        std::iter::from_fn(move || take(&mut rest).expect("the values of an event were checked"))
+    }
+
+    /// Fills a row of a view that has the same columns, for
+    /// [`Engine::dynamic_view`](crate::Engine::dynamic_view); it wants every event.
+    pub fn fill<'e>(&'e self, row: &mut Row<'e>) -> Option<EventTime> {
+        self.values().enumerate().for_each(|(at, value)| row.set(at, value));
+        Some(self.time)
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event at {}: ", self.time)?;
+        f.debug_list().entries(self.values()).finish()
+    }
+}
+
+const INLINE: usize = 47;
+
+/// Bytes that are kept where they are if they are few.
+#[derive(Clone)]
+enum Packed {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Heap(Box<[u8]>),
+}
+
+impl Packed {
+    fn new(bytes: &[u8]) -> Packed {
+        if bytes.len() > INLINE {
+            return Packed::Heap(bytes.into());
+        }
+        let mut inline = [0; INLINE];
+        inline[..bytes.len()].copy_from_slice(bytes);
+        Packed::Inline { len: bytes.len() as u8, bytes: inline }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Packed::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Packed::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Packed {
+    fn eq(&self, other: &Packed) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Packed {}
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+/// Of 8 bytes.
+const SHORT: u8 = 3;
+/// Of 16 bytes.
+const LONG: u8 = 4;
+/// Of 8 bytes, with no digits after the point; those of more digits follow.
+const SHORT_DECIMAL: u8 = 16;
+const LONG_DECIMAL: u8 = 32;
+const DATE: u8 = 5;
+const TIMESTAMP: u8 = 6;
+const TEXT: u8 = 7;
+const BYTES: u8 = 8;
+
+fn put(value: &ValueRef<'_>, out: &mut Vec<u8>) {
+    match value {
+        ValueRef::Null => out.push(NULL),
+        ValueRef::Boolean(is_so) => out.push(if *is_so { TRUE } else { FALSE }),
+        ValueRef::Integer(number) => put_number([SHORT, LONG], *number, out),
+        ValueRef::Decimal(number) => {
+            let tags = [SHORT_DECIMAL, LONG_DECIMAL].map(|tag| tag + number.scale());
+            put_number(tags, number.billionths(), out);
+        }
+        ValueRef::Date(day) => {
+            out.push(DATE);
+            out.extend(day.0.to_le_bytes());
+        }
+        ValueRef::Timestamp(time) => {
+            out.push(TIMESTAMP);
+            out.extend(time.to_le_bytes());
+        }
+        ValueRef::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
+        ValueRef::Bytes(bytes) => put_bytes(BYTES, bytes, out),
+    }
+}
+
+fn put_number([short, long]: [u8; 2], number: i128, out: &mut Vec<u8>) {
+    match i64::try_from(number) {
+        Ok(number) => {
+            out.push(short);
+            out.extend(number.to_le_bytes());
+        }
+        Err(_) => {
+            out.push(long);
+            out.extend(number.to_le_bytes());
+        }
+    }
+}
+
+fn put_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    // Most are short; a byte of 255 says that eight bytes follow.
+    match u8::try_from(bytes.len()) {
+        Ok(len) if len < u8::MAX => out.push(len),
+        _ => {
+            out.push(u8::MAX);
+            out.extend((bytes.len() as u64).to_le_bytes());
+        }
+    }
+    out.extend(bytes);
+}
+
+/// Bytes that are no values.
+#[derive(Debug)]
+struct NoValues;
+
+/// Reads a value; `None` behind the last one.
+#[inline]
+fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<ValueRef<'a>>, NoValues> {
+    let Some((&tag, behind)) = rest.split_first() else { return Ok(None) };
+    *rest = behind;
+    Ok(Some(match tag {
+        NULL => ValueRef::Null,
+        FALSE => ValueRef::Boolean(false),
+        TRUE => ValueRef::Boolean(true),
+        SHORT => ValueRef::Integer(i64::from_le_bytes(array(rest)?).into()),
+        LONG => ValueRef::Integer(i128::from_le_bytes(array(rest)?)),
+        DATE => ValueRef::Date(Day(i32::from_le_bytes(array(rest)?))),
+        TIMESTAMP => ValueRef::Timestamp(i64::from_le_bytes(array(rest)?)),
+        TEXT => {
+            let text = std::str::from_utf8(bytes(rest)?).map_err(|_| NoValues)?;
+            ValueRef::Text(Cow::Borrowed(text))
+        }
+        BYTES => ValueRef::Bytes(Cow::Borrowed(bytes(rest)?)),
+        SHORT_DECIMAL..=25 => {
+            let billionths = i64::from_le_bytes(array(rest)?).into();
+            ValueRef::Decimal(Decimal::from_billionths(billionths, tag - SHORT_DECIMAL))
+        }
+        LONG_DECIMAL..=41 => {
+            let billionths = i128::from_le_bytes(array(rest)?);
+            ValueRef::Decimal(Decimal::from_billionths(billionths, tag - LONG_DECIMAL))
+        }
+        _ => return Err(NoValues),
+    }))
+}
+
+#[inline]
+fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], NoValues> {
+    let (array, behind) = rest.split_first_chunk().ok_or(NoValues)?;
+    *rest = behind;
+    Ok(*array)
+}
+
+#[inline]
+fn bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], NoValues> {
+    let [short] = array(rest)?;
+    let len = match short {
+        u8::MAX => usize::try_from(u64::from_le_bytes(array(rest)?)).map_err(|_| NoValues)?,
+        short => usize::from(short),
+    };
+    let (bytes, behind) = rest.split_at_checked(len).ok_or(NoValues)?;
+    *rest = behind;
+    Ok(bytes)
+}
+
+impl Serialize for Packed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Packed, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = Packed;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the values of an event")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Packed, E> {
+                let mut rest = bytes;
+                loop {
+                    match take(&mut rest) {
+                        Ok(Some(_)) => {}
+                        Ok(None) => return Ok(Packed::new(bytes)),
+                        Err(NoValues) => return Err(E::custom("these bytes are no values")),
+                    }
+                }
+            }
+            // Formats without a type for bytes, such as JSON.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Packed, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = list.next_element()? {
+                    bytes.push(byte);
+                }
+                self.visit_bytes(&bytes)
+            }
+        }
+        deserializer.deserialize_bytes(Values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+    use crate::dynamic::tests::values;
+
+    #[test]
+    fn a_short_event_takes_no_heap() {
+        let event = Event::new(0, ["x".repeat(45).as_str().into()]);
+        assert!(matches!(event.values, Packed::Inline { .. }));
+        assert!(size_of::<Event>() <= 64);
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_comes_back_from_its_bytes(
+            time: i64, values in prop::collection::vec(values(), 0..6), long in 0usize..600,
+        ) {
+            let mut values = values;
+            values.push("é".repeat(long / 2).into());
+            let event = Event::new(time, values.iter().cloned());
+            prop_assert_eq!(event.values().collect::<Vec<_>>(), values);
+            let mut bytes = Vec::new();
+            codec::encode(&event, &mut bytes).unwrap();
+            prop_assert_eq!(codec::decode::<Event>(&bytes).unwrap(), event);
+        }
+
+        #[test]
+        fn any_bytes_are_an_event_or_an_error(
+            bytes in prop::collection::vec(prop_oneof![0u8..48, any::<u8>()], 0..24),
+        ) {
+            let mut written = vec![0, bytes.len() as u8];
+            written.extend(bytes);
+            if let Ok(event) = codec::decode::<Event>(&written) {
+                prop_assert!(event.values().count() > 0 || written.len() == 2);
+            }
+        }
+    }
+}

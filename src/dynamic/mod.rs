@@ -1,0 +1,79 @@
+//! Views whose columns are known only when the program runs.
+//!
+//! A program that is written for its events has Rust types for keys and aggregates. One that reads its views from a
+//! file, or from the command line, has a [`ViewDef`]: events are rows of named, typed [`Columns`], of which some
+//! are the key and others go into measures. Its [`Key`]s and [`State`]s are of one Rust type each, whatever is in
+//! them, and compiled once, in this crate; what is in them, the definition fixes, and a data folder keeps its
+//! ids and its schema.
+//!
+//! ```
+//! use dayfold::dynamic::{Columns, Event, Reduce, ViewDef};
+//! use dayfold::schema::{Kind, Value};
+//! use dayfold::serve::Query;
+//! use dayfold::time::DayRange;
+//! use dayfold::view::View;
+//! use dayfold::{Cluster, dynamic, engine::LiveOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let columns = Columns::new([("site", Kind::Text), ("celsius", Kind::Decimal)])?;
+//! let definition = ViewDef::new(View::new("by-site")?, columns)
+//!     .key(["site"])?
+//!     .measure("readings", Reduce::Count)?
+//!     .measure("warmest", Reduce::Max("celsius".to_owned()))?;
+//!
+//! let mut engine = dynamic::Engine::new();
+//! let by_site = engine.dynamic_view(definition.clone(), Event::fill);
+//! let pusher = engine.live(LiveOptions::new(Event::time));
+//! let running = dynamic::start(engine, Cluster::workers(1))?;
+//!
+//! let reading = |site: &str, celsius: &str| {
+//!     Ok::<_, Box<dyn std::error::Error>>(Event::new(
+//!         0,
+//!         [site.into(), celsius.parse::<dayfold::aggregate::Decimal>()?.into()],
+//!     ))
+//! };
+//! let pushed = pusher.push(vec![reading("roof", "-3.5")?, reading("roof", "12")?])?;
+//! pushed.receipt.wait_visible(std::time::Duration::from_secs(10))?;
+//!
+//! let roof = definition.key_of(&[Value::Text("roof".to_owned())])?;
+//! let state = by_site.ask(Query::point(roof, DayRange::ALL))?.value().unwrap();
+//! let shown = definition.schema()?.present(&state)?;
+//! assert_eq!(shown.iter().map(Value::to_string).collect::<Vec<_>>(), ["2", "12"]);
+//! drop(pusher);
+//! running.finish()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Events of any type can have dynamic views: [`Engine::dynamic_view`](crate::Engine::dynamic_view) takes a function
+//! that fills a [`Row`]. [`Event`] is one that needs no Rust type either.
+
+mod cell;
+mod columns;
+mod define;
+mod encoding;
+mod engine;
+mod event;
+mod key;
+mod plan;
+mod row;
+mod shown;
+mod state;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use cell::Cell;
+pub use columns::Columns;
+pub use define::{DefinitionError, Reduce, ViewDef};
+pub use engine::{Engine, start};
+pub use event::Event;
+pub use key::Key;
+pub use row::{Row, RowError};
+pub use state::State;
+pub use value::ValueRef;
+
+pub(crate) use cell::CellKind;
+use key::id_of;
+pub(crate) use key::read_values;
+use plan::Plan;

@@ -1,0 +1,145 @@
+//! An event as a dynamic view takes it in: a value for each of the view's columns.
+
+use super::{Columns, ValueRef};
+use crate::aggregate::Decimal;
+use crate::schema::Kind;
+
+/// Integers are of 64 bits and a sign: so a sum of them cannot overflow.
+const INTEGER_MOST: u128 = u64::MAX as u128;
+/// In billionths, as [`Decimal`] says it of integers and parsed numbers.
+const DECIMAL_MOST: u128 = 1 << 95;
+
+/// The values of one event for the [`Columns`] of a view. Those that are not set are null.
+///
+/// A row may be wrong: a value of another kind than its column, or a number beyond what sums hold, an integer
+/// beyond 64 bits and a sign or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer, is
+/// counted in the certificates of answers, and the first one is told to `tracing`.
+#[derive(Debug)]
+pub struct Row<'a> {
+    columns: &'a Columns,
+    values: Vec<ValueRef<'a>>,
+    error: Option<RowError>,
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowError {
+    /// A value of another kind.
+    #[error("column '{column}' is {expected}, and the value is {found}")]
+    Kind {
+        /// The column.
+        column: String,
+        /// Its kind.
+        expected: Kind,
+        /// The kind of the value.
+        found: Kind,
+    },
+    /// A number that is too large for sums.
+    #[error(
+        "column '{column}': the number is too large, expected an integer of 64 bits or a decimal below 3.9e19"
+    )]
+    TooLarge {
+        /// The column.
+        column: String,
+    },
+    /// There is no such column.
+    #[error("a value for column {at} of a view that has {columns}")]
+    NoColumn {
+        /// The place, from 0.
+        at: usize,
+        /// How many columns there are.
+        columns: usize,
+    },
+}
+
+impl<'a> Row<'a> {
+    /// A row without values, which takes the memory of another one.
+    pub(super) fn new(columns: &'a Columns, Spare(spare): Spare) -> Row<'a> {
+        // Nothing is in it whose lifetime could matter; it is collected in place.
+        let mut values: Vec<ValueRef<'a>> = spare.into_iter().collect();
+        values.resize(columns.len(), ValueRef::Null);
+        Row { columns, values, error: None }
+    }
+
+    /// The memory of the row, for another one.
+    pub(super) fn into_spare(mut self) -> Spare {
+        self.values.clear();
+        Spare(self.values.into_iter().map(|_| ValueRef::Null).collect())
+    }
+
+    /// Sets the value of a column, by its place. An integer becomes a decimal where the column has these.
+    #[inline]
+    pub fn set(&mut self, at: usize, value: impl Into<ValueRef<'a>>) {
+        let Some(kind) = self.columns.kind(at) else {
+            return self.refuse(RowError::NoColumn { at, columns: self.columns.len() });
+        };
+        match fitting(kind, value.into()) {
+            Ok(value) => self.values[at] = value,
+            Err(wrong) => self.refuse(wrong.of(self.columns, at)),
+        }
+    }
+
+    /// The value of a column that is there.
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> &ValueRef<'a> {
+        &self.values[at]
+    }
+
+    /// What is wrong with it, if something is.
+    pub fn error(&self) -> Option<&RowError> {
+        self.error.as_ref()
+    }
+
+    #[cold]
+    fn refuse(&mut self, error: RowError) {
+        self.error.get_or_insert(error);
+    }
+}
+
+/// The memory of a row that nothing is in.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<ValueRef<'static>>);
+
+/// What is wrong with a value.
+enum Wrong {
+    Kind(Kind),
+    TooLarge,
+}
+
+impl Wrong {
+    fn of(self, columns: &Columns, at: usize) -> RowError {
+        let column = columns.name(at).to_owned();
+        match self {
+            Wrong::Kind(found) => {
+                RowError::Kind { column, expected: columns.kind(at).unwrap_or(found), found }
+            }
+            Wrong::TooLarge => RowError::TooLarge { column },
+        }
+    }
+}
+
+/// The value as a column of this kind has it.
+#[inline]
+fn fitting(kind: Kind, value: ValueRef<'_>) -> Result<ValueRef<'_>, Wrong> {
+    let value = match (kind, value) {
+        (Kind::Decimal, ValueRef::Integer(number)) => match i64::try_from(number) {
+            Ok(number) => ValueRef::Decimal(Decimal::from(number)),
+            Err(_) => match u64::try_from(number) {
+                Ok(number) => ValueRef::Decimal(Decimal::from(number)),
+                Err(_) => return Err(Wrong::TooLarge),
+            },
+        },
+        (_, value) => value,
+    };
+    match (&value, value.kind()) {
+        (ValueRef::Integer(number), _) if number.unsigned_abs() > INTEGER_MOST => {
+            Err(Wrong::TooLarge)
+        }
+        (ValueRef::Decimal(number), _) if number.billionths().unsigned_abs() >= DECIMAL_MOST => {
+            Err(Wrong::TooLarge)
+        }
+        (_, Some(found)) if found != kind => Err(Wrong::Kind(found)),
+        _ => Ok(value),
+    }
+}

@@ -1,0 +1,116 @@
+//! How a measure is made of a state.
+
+use super::{Cell, State};
+use crate::aggregate::{Decimal, Distinct, Maybe};
+use crate::schema::{Kind, Measure, Value};
+
+/// What a measure shows of a state: which cell, and what of it. A view's schema keeps it as three numbers, so that
+/// whoever reads a folder shows the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// 0: the number of events; else the place of a cell, from 1.
+    pub(super) cell: u32,
+    pub(super) how: How,
+}
+
+/// What is shown of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// What it is.
+    Whole,
+    /// Of a mean: the sum.
+    Sum,
+    /// Of a mean: the number of values.
+    Count,
+    /// The quantile of so many billionths.
+    Quantile(u32),
+    /// What others can merge with theirs.
+    Sketch,
+}
+
+/// One, in billionths.
+pub(super) const ONE: u32 = 1_000_000_000;
+
+impl Shown {
+    pub(super) fn parameters(self) -> [u32; 3] {
+        let (how, of) = match self.how {
+            How::Whole => (0, 0),
+            How::Sum => (1, 0),
+            How::Count => (2, 0),
+            How::Quantile(of) => (3, of),
+            How::Sketch => (4, 0),
+        };
+        [self.cell, how, of]
+    }
+
+    /// Of measures that are not known, the values are null.
+    pub(super) fn read(parameters: &[u32]) -> impl Iterator<Item = Shown> {
+        parameters.as_chunks().0.iter().map(|&[cell, how, of]| {
+            let how = match how {
+                0 => How::Whole,
+                1 => How::Sum,
+                2 => How::Count,
+                3 => How::Quantile(of),
+                _ => How::Sketch,
+            };
+            Shown { cell, how }
+        })
+    }
+
+    /// The value for a state.
+    pub(super) fn of(self, state: Option<&State>) -> Value {
+        let Some(state) = state else { return Value::Null };
+        match self.cell.checked_sub(1) {
+            None => Value::Integer(state.rows().into()),
+            Some(at) => {
+                let cell = state.cells().get(at as usize);
+                Value::or_null(cell.and_then(|cell| self.how.of(cell)))
+            }
+        }
+    }
+}
+
+impl How {
+    fn of(self, cell: &Cell) -> Option<Value> {
+        Some(match (cell, self) {
+            (Cell::Count(count), _) => Value::Integer(count.0.into()),
+            (Cell::Sum(Maybe(sum)), _) => Value::Integer((*sum)?.value()),
+            (Cell::DecimalSum(Maybe(sum)), _) => Value::Decimal((*sum)?.value()),
+            (Cell::Mean(Maybe(mean)), How::Sum) => Value::Decimal((*mean)?.sum()),
+            (Cell::Mean(Maybe(mean)), How::Count) => {
+                Value::Integer(mean.map_or(0, |mean| mean.count().into()))
+            }
+            (Cell::Mean(Maybe(mean)), _) => Value::Decimal((*mean)?.rounded()?),
+            (Cell::Min(Maybe(min)), _) => min.as_ref()?.0.clone(),
+            (Cell::Max(Maybe(max)), _) => max.as_ref()?.0.clone(),
+            (Cell::First(Maybe(first)), _) => first.as_ref()?.value.clone(),
+            (Cell::Last(Maybe(last)), _) => last.as_ref()?.value.clone(),
+            (Cell::Distinct(Maybe(distinct)), How::Sketch) => {
+                Value::Bytes(distinct.as_ref()?.to_sketch_bytes())
+            }
+            (Cell::Distinct(Maybe(distinct)), _) => {
+                Value::Integer(distinct.as_ref().map_or(0, Distinct::rounded).into())
+            }
+            (Cell::Quantiles(Maybe(quantiles)), How::Quantile(of)) => {
+                Value::Decimal(quantiles.as_ref()?.quantile(of.into(), ONE.into())?)
+            }
+            (Cell::Quantiles(Maybe(quantiles)), _) => Value::Bytes(quantiles.as_ref()?.to_bytes()),
+        })
+    }
+}
+
+/// The number that a value is, to rank keys by.
+pub(super) fn number(value: Value) -> Option<Decimal> {
+    match value {
+        Value::Decimal(number) => Some(number),
+        Value::Integer(number) => {
+            Some(Decimal::from_billionths(number.checked_mul(ONE.into())?, 0))
+        }
+        _ => None,
+    }
+}
+
+/// Whether keys can be ranked by a measure.
+pub(super) fn is_number(measure: &Measure) -> bool {
+    matches!(measure.kind, Kind::Integer | Kind::Decimal)
+}

@@ -1,0 +1,93 @@
+//! States whose cells are known only when the program runs.
+
+use differential_dataflow::difference::{IsZero, Semigroup};
+use serde::{Deserialize, Serialize};
+
+use super::cell::{Cell, CellKind};
+use super::shown::Shown;
+use super::{Plan, Row};
+use crate::aggregate::{Aggregate, Count};
+use crate::schema::id::DYNAMIC;
+use crate::schema::{Presented, Shape};
+use crate::time::EventTime;
+
+/// What a dynamic view keeps for a day and key: how many events, and the cells that its
+/// [`ViewDef`](super::ViewDef) declares. Only a view makes one, so all states of a view have cells of the same
+/// kinds, at the same places, and unlike cells never meet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct State {
+    rows: Count,
+    cells: Box<[Cell]>,
+}
+
+impl State {
+    /// The state of one event.
+    pub(super) fn of(plan: &Plan, time: EventTime, row: &Row<'_>) -> State {
+        let cells = plan.cells.iter().map(|(kind, _)| kind.empty()).collect();
+        let mut state = State { rows: Count(0), cells };
+        state.add(plan, time, row);
+        state
+    }
+
+    /// Adds an event in place.
+    pub(super) fn add(&mut self, plan: &Plan, time: EventTime, row: &Row<'_>) {
+        self.rows.plus_equals(&Count::one());
+        for (cell, &(kind, column)) in self.cells.iter_mut().zip(&plan.cells) {
+            cell.add(kind, time, row.get(column));
+        }
+    }
+
+    /// How many events it is of.
+    pub fn rows(&self) -> i64 {
+        self.rows.0
+    }
+
+    /// The cells, as [`ViewDef::cell`](super::ViewDef::cell) counts them.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Whether what was read are cells of these kinds.
+    pub(crate) fn fits(&self, kinds: &[CellKind]) -> bool {
+        let mut cells = self.cells.iter().zip(kinds);
+        self.cells.len() == kinds.len() && cells.all(|(cell, kind)| kind.fits(cell))
+    }
+}
+
+impl IsZero for State {
+    fn is_zero(&self) -> bool {
+        self.rows.0 == 0
+    }
+}
+
+impl Semigroup for State {
+    fn plus_equals(&mut self, rhs: &State) {
+        assert_eq!(self.cells.len(), rhs.cells.len(), "the states of a view have the same cells");
+        self.rows.plus_equals(&rhs.rows);
+        self.cells.iter_mut().zip(&rhs.cells).for_each(|(cell, other)| cell.plus_equals(other));
+    }
+}
+
+impl Aggregate for State {
+    /// Of states of any cells. A dynamic view has an id that says which ones there are:
+    /// `dynamic(sum,max(text))`.
+    fn id() -> String {
+        DYNAMIC.to_owned()
+    }
+
+    /// None: the measures are those of the view.
+    fn shape() -> Shape {
+        Shape::none()
+    }
+
+    /// Puts the measures of the view, as its schema says of what they are made.
+    fn present(state: Option<&State>, out: &mut Presented<'_>) {
+        for shown in Shown::read(out.parameters()) {
+            out.put(|| shown.of(state));
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        size_of_val::<[Cell]>(&self.cells) + self.cells.iter().map(Cell::heap_bytes).sum::<usize>()
+    }
+}
