@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::cell::CellKind;
 use super::plan::Plan;
-use super::shown::{How, ONE, Shown, is_number, number};
+use super::shown::{How, ONE, Shown};
 use super::{Columns, Key, State, ValueRef, id_of};
 use crate::aggregate::Decimal;
-use crate::engine::Measures;
 use crate::key::KeyRange;
 use crate::schema::id::{DYNAMIC, compose};
 use crate::schema::{Column, Kind, Measure, RowTypes, SchemaError, Shape, Value, ViewSchema};
@@ -328,18 +327,6 @@ impl ViewDef {
     pub(super) fn plan(&self) -> Plan {
         let (cells, _) = self.cells();
         Plan { columns: Arc::clone(&self.columns), key: self.key.clone(), cells }
-    }
-
-    /// The numbers by which keys can be ranked: those of the measures that are numbers, by their names.
-    pub(super) fn ranked(&self) -> Measures<State> {
-        let (_, shown) = self.cells();
-        let measures = self.shown_as().into_iter().zip(shown);
-        measures.filter(|(measure, _)| is_number(measure)).fold(
-            Measures::none(),
-            |all, (measure, shown)| {
-                all.with(&measure.name, move |state: &State| number(shown.of(Some(state))))
-            },
-        )
     }
 
     /// The measures, with their names.

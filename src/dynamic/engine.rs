@@ -3,7 +3,7 @@
 use super::plan::Filling;
 use super::{Event, Key, Row, State, ViewDef};
 use crate::cluster::Cluster;
-use crate::engine::{EngineError, Running, ViewHandle};
+use crate::engine::{EngineError, Measures, Running, ViewHandle};
 use crate::time::EventTime;
 
 /// An engine of events that need no Rust type of their own.
@@ -18,7 +18,7 @@ impl<E: Send + Sync + 'static> crate::Engine<E> {
     /// definition's [`Columns`](super::Columns) and says its event time, or `None` if the view does not want it.
     ///
     /// An event whose group is there allocates nothing, unless a value of its own does. An event whose row is
-    /// [wrong](Row) is refused and counted. The measures that are numbers rank keys by their names.
+    /// [wrong](Row) is refused and counted.
     pub fn dynamic_view(
         &mut self,
         definition: ViewDef,
@@ -30,7 +30,7 @@ impl<E: Send + Sync + 'static> crate::Engine<E> {
 
     fn filled_view(&mut self, definition: ViewDef, fill: Box<Fill<E>>) -> ViewHandle<Key, State> {
         let plan = definition.plan();
-        self.add_view(definition.described(), definition.ranked(), Filling::new(plan, fill))
+        self.add_view(definition.described(), Measures::none(), Filling::new(plan, fill))
     }
 }
 

@@ -33,7 +33,8 @@ impl Key {
     /// The key of these values.
     pub fn new<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> Key {
         let mut bytes = Vec::new();
-        put_key(values.into_iter().by_ref(), &mut bytes);
+        values.into_iter().for_each(|value| encoding::put(&value, &mut bytes));
+        put_end(&mut bytes);
         Key(bytes.into())
     }
 
@@ -73,9 +74,16 @@ impl Key {
     }
 }
 
-/// Appends the encoding of a key.
-pub(super) fn put_key<'a>(values: impl Iterator<Item = ValueRef<'a>>, out: &mut Vec<u8>) {
-    values.for_each(|value| encoding::put(&value, out));
+/// Appends a value of a key; if it is open, what all keys have there whose text, or bytes, begin with it.
+pub(crate) fn put_value(value: &Value, is_open: bool, out: &mut Vec<u8>) {
+    match is_open {
+        true => encoding::put_prefix(&value.into(), out),
+        false => encoding::put(&value.into(), out),
+    }
+}
+
+/// Appends the end of a key.
+pub(crate) fn put_end(out: &mut Vec<u8>) {
     out.push(encoding::END);
 }
 

@@ -75,5 +75,5 @@ pub use value::ValueRef;
 
 pub(crate) use cell::CellKind;
 use key::id_of;
-pub(crate) use key::read_values;
+pub(crate) use key::{put_end, put_value, read_values};
 use plan::Plan;

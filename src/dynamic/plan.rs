@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::cell::CellKind;
 use super::engine::Fill;
 use super::row::Spare;
-use super::{Columns, Key, Row, State, encoding};
+use super::{Columns, Key, Row, State, encoding, put_end};
 use crate::fold::{Enter, Term};
 use crate::key::KeyRef;
 use crate::speed::Combiner;
@@ -28,7 +28,7 @@ impl Plan {
     /// Appends the encoding of a row's key.
     fn put_key(&self, row: &Row<'_>, out: &mut Vec<u8>) {
         self.key.iter().for_each(|&at| encoding::put(row.get(at), out));
-        out.push(encoding::END);
+        put_end(out);
     }
 }
 

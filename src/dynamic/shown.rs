@@ -1,8 +1,8 @@
 //! How a measure is made of a state.
 
 use super::{Cell, State};
-use crate::aggregate::{Decimal, Distinct, Maybe};
-use crate::schema::{Kind, Measure, Value};
+use crate::aggregate::{Distinct, Maybe};
+use crate::schema::Value;
 
 /// What a measure shows of a state: which cell, and what of it. A view's schema keeps it as three numbers, so that
 /// whoever reads a folder shows the same.
@@ -97,20 +97,4 @@ impl How {
             (Cell::Quantiles(Maybe(quantiles)), _) => Value::Bytes(quantiles.as_ref()?.to_bytes()),
         })
     }
-}
-
-/// The number that a value is, to rank keys by.
-pub(super) fn number(value: Value) -> Option<Decimal> {
-    match value {
-        Value::Decimal(number) => Some(number),
-        Value::Integer(number) => {
-            Some(Decimal::from_billionths(number.checked_mul(ONE.into())?, 0))
-        }
-        _ => None,
-    }
-}
-
-/// Whether keys can be ranked by a measure.
-pub(super) fn is_number(measure: &Measure) -> bool {
-    matches!(measure.kind, Kind::Integer | Kind::Decimal)
 }

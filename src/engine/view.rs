@@ -105,7 +105,8 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
     pub(super) fn new(view: View, measures: Measures<A>, enter: F) -> (Self, ViewHandle<K, A>) {
         let mailbox = Arc::new(Mailbox::new());
         let schema = ViewSchema::of::<K, A>(&view).map(Arc::new);
-        let ids = (&K::id()[..], &A::id()[..]);
+        let types = view.row_types::<K, A>();
+        let ids = (&types.key[..], &types.aggregate[..]);
         // An engine with names that do not fit does not start.
         let unnamed = |_| ViewSchema::unnamed(view.name(), view.calendar().name(), ids).into();
         let shown = schema.clone().unwrap_or_else(unnamed);

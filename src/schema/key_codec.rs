@@ -2,7 +2,8 @@
 
 use super::key::{KeyShape, Part, key_shape};
 use super::read_key::{read_key, read_list};
-use super::{Column, Value};
+use super::{Column, Kind, Value};
+use crate::dynamic::{put_end, put_value};
 use crate::key::{Key, encode_unterminated};
 
 /// Reads keys into the values of their columns, and writes such values as keys.
@@ -140,7 +141,31 @@ fn write(shape: &KeyShape, values: &mut Values<'_>, out: &mut Vec<u8>) -> Result
             write(some, values, out)
         }
         KeyShape::List(_) => Err(Stop::Fault(NotAKey::Unknown)),
+        KeyShape::Dynamic(kinds) => write_dynamic(kinds, values, out),
     }
+}
+
+/// The columns of a dynamic view.
+fn write_dynamic(kinds: &[Kind], values: &mut Values<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+    for kind in kinds {
+        let value = values.rest().first().ok_or(Stop::End)?;
+        let is_open = values.is_open && values.rest().len() == 1;
+        let fits = match value.kind() {
+            None => !is_open,
+            Some(found) => {
+                found == *kind && (!is_open || matches!(found, Kind::Text | Kind::Bytes))
+            }
+        };
+        if !fits {
+            return Err(values.wrong());
+        }
+        put_value(value, is_open, out);
+        values.at += 1;
+    }
+    if !values.is_open {
+        put_end(out);
+    }
+    Ok(())
 }
 
 /// Appends the encoding of a value; says no if the part cannot have it. If it is open, what the encodings of all values
@@ -211,8 +236,8 @@ fn write_list(element: &KeyShape, values: &mut Values<'_>, out: &mut Vec<u8>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynamic;
     use crate::key::{Key, KeyRange, encoded};
-    use crate::schema::Kind;
 
     fn text(text: &str) -> Value {
         Value::Text(text.to_owned())
@@ -270,6 +295,29 @@ mod tests {
         assert!(!range(&[text("EW")], false).contains(&key));
         assert!(range(&[text("EWR"), text("S")], true).contains(&key));
         assert!(!range(&[text("EW"), text("")], true).contains(&key));
+    }
+
+    #[test]
+    fn keys_of_dynamic_views_are_written_column_by_column() {
+        let (columns, number) =
+            ([Column::new("a", Kind::Text), Column::new("b", Kind::Decimal)], "1.5");
+        let codec = KeyCodec::new("dynamic(text,decimal)", &columns);
+        let values = [text("x\0"), Value::Decimal(number.parse().unwrap())];
+        let key = dynamic::Key::new(values.iter().map(Into::into));
+        assert_eq!(codec.key(&values).unwrap(), key.as_bytes());
+        let nulls = [Value::Null, Value::Null];
+        let null = dynamic::Key::new(nulls.iter().map(Into::into));
+        assert_eq!(codec.key(&nulls).unwrap(), null.as_bytes());
+        let mut read = Vec::new();
+        codec.read(key.as_bytes(), &mut read).unwrap();
+        assert_eq!(read, values);
+        let within = KeyRange::starting_with(codec.prefix(&values[..1], false).unwrap());
+        assert!(within.contains(key.as_bytes()) && !within.contains(null.as_bytes()));
+        let open = KeyRange::starting_with(codec.prefix(&[text("x")], true).unwrap());
+        assert!(open.contains(key.as_bytes()));
+        assert_eq!(codec.prefix(&values, false).unwrap(), key.as_bytes());
+        assert_eq!(codec.key(&[text("x"), text("1.5")]), Err(NotAKey::Value(1)));
+        assert_eq!(codec.prefix(&values, true), Err(NotAKey::Value(1)));
     }
 
     #[test]
