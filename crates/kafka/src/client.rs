@@ -1,0 +1,160 @@
+//! The client: its settings, and what it tells beside records.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::error::KafkaError;
+
+/// What is set unless the program says otherwise.
+const DEFAULTS: [(&str, &str); 10] = [
+    ("client.id", "dayfold"),
+    // What comes of aborted transactions is never seen.
+    ("isolation.level", "read_committed"),
+    // Records that come are handed out at once; a fetch waits for them at the broker.
+    ("fetch.wait.max.ms", "100"),
+    ("fetch.error.backoff.ms", "100"),
+    ("reconnect.backoff.max.ms", "2000"),
+    // What is fetched ahead, for all partitions of a worker together, in KiB: memory is bounded by it.
+    ("queued.max.messages.kbytes", "32768"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    // Nobody is removed from a group: there is none.
+    ("max.poll.interval.ms", "86400000"),
+    ("check.crcs", "true"),
+    // The client wants one before it takes an assignment. Nobody joins it, and nothing is read of it.
+    ("group.id", "dayfold"),
+];
+
+/// What the reading rests on, whatever the program says.
+const FIXED: [(&str, &str); 5] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // Never a silent reset.
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+    ("statistics.interval.ms", "500"),
+];
+
+/// Gives a token for SASL's OAUTHBEARER.
+pub(crate) type Oauth = dyn Fn() -> Result<Token, String> + Send + Sync;
+
+/// A token for SASL's OAUTHBEARER.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub token: String,
+    /// Whose it is.
+    pub principal: String,
+    /// When it expires: milliseconds UTC.
+    pub expires: i64,
+}
+
+/// How the brokers are, and the partitions there.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Whether the statistics have come since they were taken last.
+    pub(crate) is_new: bool,
+    /// Whether a broker is connected.
+    pub(crate) is_up: bool,
+    /// What the client has said last of what is wrong.
+    pub(crate) error: Option<String>,
+    /// By partition.
+    pub(crate) partitions: HashMap<i32, Ends>,
+}
+
+/// How far a partition goes, as the client sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// Behind the last record that can be read: below transactions that are open.
+    pub(crate) stable: i64,
+    /// What will be fetched next, and where the last end was told: both behind what only brokers see.
+    pub(crate) next: i64,
+    pub(crate) eof: i64,
+}
+
+pub(crate) struct Context<const OAUTH: bool> {
+    told: Arc<Mutex<Told>>,
+    oauth: Option<Arc<Oauth>>,
+}
+
+pub(crate) type Client<const OAUTH: bool> = BaseConsumer<Context<OAUTH>>;
+
+/// Makes a client, and what it tells.
+pub(crate) fn connect<const OAUTH: bool>(
+    settings: &[(String, String)],
+    oauth: Option<Arc<Oauth>>,
+) -> Result<(Client<OAUTH>, Arc<Mutex<Told>>), KafkaError> {
+    let mut config = ClientConfig::new();
+    let ours = settings.iter().map(|(key, value)| (&**key, &**value));
+    for (key, value) in DEFAULTS.into_iter().chain(ours).chain(FIXED) {
+        config.set(key, value);
+    }
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    let told = Arc::new(Mutex::new(Told { is_up: true, ..Told::default() }));
+    let context = Context { told: Arc::clone(&told), oauth };
+    let client = config.create_with_context(context);
+    let client = client.map_err(|error| KafkaError::Settings { reason: error.to_string() })?;
+    Ok((client, told))
+}
+
+pub(crate) fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<const OAUTH: bool> ConsumerContext for Context<OAUTH> {}
+
+impl<const OAUTH: bool> ClientContext for Context<OAUTH> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = OAUTH;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "the client"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(facility, message, "the client");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "the client"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut told = lock(&self.told);
+        let mut brokers = statistics.brokers.values();
+        told.is_up = brokers.any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        told.is_new = true;
+        if told.is_up {
+            told.error = None;
+        }
+        let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions);
+        told.partitions = partitions
+            .map(|(id, of)| {
+                (id, Ends { stable: of.ls_offset, next: of.next_offset, eof: of.eof_offset })
+            })
+            .collect();
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        // Said of each partition whenever all is read.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        tracing::warn!(%error, reason, "the client");
+        lock(&self.told).error = Some(reason.to_owned());
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let oauth = self.oauth.as_ref().ok_or("no function gives tokens: call Kafka::oauth")?;
+        let Token { token, principal, expires } = oauth()?;
+        Ok(OAuthToken { token, principal_name: principal, lifetime_ms: expires })
+    }
+}

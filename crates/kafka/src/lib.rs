@@ -1,0 +1,27 @@
+//! Topics of Apache Kafka's protocol as a source of Dayfold, each record exactly once: also those of Azure Event Hubs,
+//! Redpanda, MSK and others that speak it.
+//!
+//! [`Kafka`] says which topic is read and what its records are; give it to
+//! [`Engine::partitioned`](dayfold::Engine::partitioned). Partitions are spread over all workers of all
+//! processes. There is no consumer group: the positions are in the engine's log, committed together with the events. Records of
+//! aborted transactions are never seen.
+//!
+//! - [`Record`]: a record, with its key, headers, partition, offset and [`Timestamp`]
+//! - [`Time`]: which time is that of the event
+//! - [`Lost`]: what to do when the broker does not have any more what comes next
+//! - [`KafkaError`]: why a topic cannot be read any further
+//!
+//! `docs/kafka.md` in the repository is the guide.
+
+mod client;
+mod error;
+mod position;
+mod reader;
+mod record;
+mod source;
+
+pub use client::Token;
+pub use error::KafkaError;
+pub use position::{From, Lost};
+pub use record::{Record, Timestamp};
+pub use source::{Kafka, Time, Tombstones};

@@ -1,0 +1,190 @@
+//! Where a partition goes on, and whether it is still the one that was read: pure decisions.
+
+use dayfold::source::{Committed, Start};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::KafkaError;
+use crate::record::Record;
+
+/// What the log keeps beside a position: which record was read last, so that a topic that was made anew is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) offset: u64,
+    pub(crate) digest: u64,
+}
+
+/// The length of an encoded one: a version, and two numbers.
+const LAST_BYTES: usize = 17;
+
+impl Last {
+    pub(crate) fn of(record: &Record<'_>) -> Last {
+        let mut digest = Xxh3::new();
+        digest.update(&record.timestamp().millis().unwrap_or(i64::MIN).to_le_bytes());
+        for part in [record.key(), record.payload()] {
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            digest.update(&length.to_le_bytes());
+            digest.update(part.unwrap_or_default());
+        }
+        Last { offset: record.offset(), digest: digest.digest() }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(LAST_BYTES);
+        bytes.push(1);
+        bytes.extend_from_slice(&self.offset.to_le_bytes());
+        bytes.extend_from_slice(&self.digest.to_le_bytes());
+        bytes
+    }
+
+    /// What such bytes say; `None` if none was kept, or by a program that we do not know.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Last> {
+        let (1, rest) = bytes.split_first()? else { return None };
+        let (offset, rest) = rest.split_first_chunk()?;
+        let digest = rest.try_into().ok()?;
+        Some(Last { offset: u64::from_le_bytes(*offset), digest: u64::from_le_bytes(digest) })
+    }
+}
+
+/// What the broker has of a partition: `[first, end)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+}
+
+/// What to do when records are lost or others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The engine stops, and says what it has found.
+    #[default]
+    Stop,
+    /// Reading begins anew at the first record that the broker has. What was read before still counts.
+    BeginAnew,
+}
+
+/// Where a partition begins if the log has nothing of it and it is there when the engine starts. One that is found later is
+/// always read from its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum From {
+    /// At the first record that the broker has.
+    #[default]
+    Beginning,
+    /// Behind the last one.
+    End,
+}
+
+/// How a partition is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) start: Start,
+    /// The record that has to be found the same first; reading begins at it.
+    pub(crate) check: Option<Last>,
+}
+
+impl Opening {
+    /// Where the client begins to read.
+    pub(crate) fn offset(&self) -> u64 {
+        self.check.map_or(self.start.next, |last| last.offset)
+    }
+
+    /// Reading begins anew at the first record.
+    pub(crate) fn anew(epoch: u32, held: Held) -> Opening {
+        Opening { start: Start { epoch: epoch + 1, next: held.first }, check: None }
+    }
+}
+
+/// Decides where a partition is opened.
+pub(crate) fn open(
+    (topic, partition): (&str, i32),
+    committed: Option<&Committed>,
+    held: Held,
+    from: From,
+    lost: Lost,
+) -> Result<Opening, KafkaError> {
+    let Some(committed) = committed else {
+        let next = match from {
+            From::Beginning => held.first,
+            From::End => held.end,
+        };
+        return Ok(Opening { start: Start { epoch: 0, next }, check: None });
+    };
+    let Held { first, end } = held;
+    let (topic, committed_at) = (topic.to_owned(), committed.next);
+    let error = if committed_at < first {
+        KafkaError::Gone { topic, partition, committed: committed_at, first }
+    } else if committed_at > end {
+        KafkaError::Truncated { topic, partition, committed: committed_at, end, first }
+    } else {
+        let start = Start { epoch: committed.epoch, next: committed_at };
+        let check = Last::decode(&committed.mark).filter(|last| last.offset >= first);
+        return Ok(Opening { start, check });
+    };
+    match lost {
+        Lost::Stop => Err(error),
+        Lost::BeginAnew => {
+            tracing::warn!(%error, "accepted: reading begins anew");
+            Ok(Opening::anew(committed.epoch, held))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELD: Held = Held { first: 10, end: 90 };
+
+    fn committed(next: u64) -> Committed {
+        let mark = Last { offset: next - 2, digest: 7 }.encode();
+        Committed { epoch: 3, next, mark }
+    }
+
+    fn opened(next: u64, lost: Lost) -> Result<Opening, KafkaError> {
+        open(("t", 1), Some(&committed(next)), HELD, From::End, lost)
+    }
+
+    #[test]
+    fn a_partition_goes_on_where_the_log_is_and_first_looks_at_the_last_record() {
+        let opening = opened(50, Lost::Stop).unwrap();
+        assert_eq!(opening.start, Start { epoch: 3, next: 50 });
+        assert_eq!((opening.check, opening.offset()), (Some(Last { offset: 48, digest: 7 }), 48));
+        // The last record is gone, and nothing behind it.
+        let opening = opened(11, Lost::Stop).unwrap();
+        assert_eq!((opening.check, opening.offset()), (None, 11));
+        assert_eq!(opened(10, Lost::Stop).unwrap().start.next, 10);
+        assert_eq!(opened(90, Lost::Stop).unwrap().start.next, 90);
+    }
+
+    #[test]
+    fn what_is_gone_or_truncated_is_named_with_both_offsets() {
+        let gone = opened(9, Lost::Stop).unwrap_err().to_string();
+        assert!(gone.contains("'t', partition 1") && gone.contains("at offset 9"), "{gone}");
+        assert!(gone.contains("is 10") && gone.contains("BeginAnew"), "{gone}");
+        let short = opened(91, Lost::Stop).unwrap_err().to_string();
+        assert!(short.contains("at offset 91") && short.contains("ends at 90"), "{short}");
+        for next in [9, 91] {
+            let opening = opened(next, Lost::BeginAnew).unwrap();
+            assert_eq!(opening, Opening { start: Start { epoch: 4, next: 10 }, check: None });
+        }
+    }
+
+    #[test]
+    fn a_new_partition_begins_where_it_is_told() {
+        for (from, next) in [(From::Beginning, 10), (From::End, 90)] {
+            let opening = open(("t", 1), None, HELD, from, Lost::Stop).unwrap();
+            assert_eq!(opening, Opening { start: Start { epoch: 0, next }, check: None });
+        }
+    }
+
+    #[test]
+    fn marks_are_kept() {
+        let last = Last { offset: u64::MAX - 1, digest: 8 };
+        assert_eq!(Last::decode(&last.encode()), Some(last));
+        for end in 0..LAST_BYTES {
+            assert_eq!(Last::decode(&last.encode()[..end]), None);
+        }
+        assert_eq!(Last::decode(&[2; LAST_BYTES]), None, "of a later version");
+    }
+}

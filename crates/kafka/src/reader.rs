@@ -1,0 +1,409 @@
+//! The share of a worker, being read.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dayfold::source::{Committed, More, Partitions, Share, Start, Taken, Taking};
+use dayfold::time::EventTime;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::client::{Client, Told, connect, lock};
+use crate::error::KafkaError;
+use crate::position::{From, Held, Last, Lost, Opening, open};
+use crate::record::{Record, Timestamp};
+use crate::source::{Plan, Time, Tombstones};
+
+/// How often is looked for partitions that are new.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// The same while the broker does not answer, or partitions are not open yet.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often positions are committed for Kafka's own tools.
+const TELL_GROUP: Duration = Duration::from_secs(2);
+
+pub(crate) struct Reader<E, const OAUTH: bool> {
+    plan: Arc<Plan<E>>,
+    share: Share,
+    client: Arc<Client<OAUTH>>,
+    told: Arc<Mutex<Told>>,
+    /// By index.
+    open: Vec<Open>,
+    by_id: HashMap<i32, usize>,
+    /// Those whose last record has to be found first.
+    opening: HashMap<i32, (Opening, Held)>,
+    /// Whether all partitions that there were at the start are open or opening.
+    all_found: bool,
+    looked: Option<Instant>,
+    told_group: Instant,
+    trouble: Option<String>,
+}
+
+/// A partition that is read.
+struct Open {
+    id: i32,
+    epoch: u32,
+    /// The offset of the next record.
+    next: u64,
+    last: Option<Last>,
+    /// Behind what only brokers see, once all records before it are taken.
+    behind: Option<u64>,
+    is_at_end: bool,
+    end: Option<u64>,
+    /// Where the partition ended when it was opened.
+    ended: u64,
+}
+
+impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
+    pub(crate) fn new(plan: &Arc<Plan<E>>, share: &Share) -> Result<Self, KafkaError> {
+        let (client, told) = connect(&plan.settings, plan.oauth.clone())?;
+        Ok(Reader {
+            plan: Arc::clone(plan),
+            share: share.clone(),
+            client: Arc::new(client),
+            told,
+            open: Vec::new(),
+            by_id: HashMap::new(),
+            opening: HashMap::new(),
+            all_found: false,
+            looked: None,
+            told_group: Instant::now(),
+            trouble: Some("it is not connected yet".to_owned()),
+        })
+    }
+
+    /// Looks for partitions, when it is time.
+    fn look(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
+        let every = if self.all_found && self.trouble.is_none() { REFRESH } else { RETRY };
+        if self.looked.is_some_and(|looked| looked.elapsed() < every) {
+            return Ok(());
+        }
+        match self.find(into) {
+            Ok(()) => self.all_found = true,
+            Err(Found::Trouble(trouble)) => self.trouble = Some(trouble),
+            Err(Found::Failed(error)) => return Err(error),
+        }
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+
+    fn find(&mut self, into: &mut Taking<E>) -> Result<(), Found> {
+        let topic = &self.plan.topic;
+        let metadata = self.client.fetch_metadata(Some(topic), ANSWER)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        if let Some(error) = found.and_then(|found| found.error()) {
+            let code = RDKafkaErrorCode::from(error);
+            return Err(Found::Trouble(format!("topic '{topic}': {code}")));
+        }
+        let partitions = found.map_or(&[][..], |found| found.partitions());
+        if partitions.is_empty() {
+            return Err(Found::Trouble(format!("there is no topic '{topic}'")));
+        }
+        let mine = partitions.iter().map(|partition| partition.id()).filter(|id| {
+            let number = usize::try_from(*id);
+            let is_mine = number.is_ok_and(|number| self.share.has(number));
+            is_mine && !self.by_id.contains_key(id) && !self.opening.contains_key(id)
+        });
+        for id in mine.collect::<Vec<_>>() {
+            self.begin(id, into)?;
+        }
+        self.trouble = None;
+        Ok(())
+    }
+
+    /// Begins to read a partition.
+    fn begin(&mut self, id: i32, into: &mut Taking<E>) -> Result<(), Found> {
+        let topic = &self.plan.topic;
+        let held = held(&self.client, topic, id)?;
+        let committed = self.share.committed(&id.to_string());
+        // One that is found later was made meanwhile: all of it is new.
+        let from = if self.all_found { From::Beginning } else { self.plan.from };
+        let opening = open((topic, id), committed.as_ref(), held, from, self.plan.lost)?;
+        self.assign(id, opening.offset())?;
+        if opening.check.is_some() {
+            self.opening.insert(id, (opening, held));
+        } else {
+            self.add(id, opening.start, held, None, into);
+        }
+        Ok(())
+    }
+
+    fn assign(&self, id: i32, offset: u64) -> Result<(), KafkaError> {
+        let failed = |error: ClientError| KafkaError::Client { reason: error.to_string() };
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        list.add_partition_offset(&self.plan.topic, id, offset).map_err(failed)?;
+        self.client.incremental_assign(&list).map_err(failed)
+    }
+
+    fn add(&mut self, id: i32, start: Start, held: Held, last: Option<Last>, into: &mut Taking<E>) {
+        let Start { epoch, next } = start;
+        let index = into.add(&id.to_string(), start);
+        assert_eq!(index, self.open.len(), "partitions have one index here and there");
+        tracing::info!(topic = self.plan.topic, partition = id, epoch, offset = next, "reads");
+        let (behind, is_at_end, end) = (None, next >= held.end, Some(held.end));
+        let ended = held.end;
+        self.open.push(Open { id, epoch, next, last, behind, is_at_end, end, ended });
+        self.by_id.insert(id, index);
+    }
+
+    /// The first thing that was found in a partition that is being opened: a record, or its end.
+    fn found(
+        &mut self,
+        id: i32,
+        record: Option<&Record<'_>>,
+        into: &mut Taking<E>,
+    ) -> Result<(), KafkaError> {
+        let Some((opening, held)) = self.opening.remove(&id) else { return Ok(()) };
+        let (Start { epoch, next }, check) = (opening.start, opening.check);
+        let found = record.map(Last::of);
+        let is_other = check.zip(found).is_some_and(|(last, found)| {
+            last.offset == found.offset && last.digest != found.digest
+        });
+        if !is_other {
+            self.add(id, opening.start, held, check, into);
+            return Ok(());
+        }
+        let offset = check.map_or(0, |last| last.offset);
+        let topic = self.plan.topic.clone();
+        let first = held.first;
+        let error = KafkaError::Anew { topic, partition: id, offset, committed: next, first };
+        if self.plan.lost == Lost::Stop {
+            return Err(error);
+        }
+        tracing::warn!(%error, "accepted: reading begins anew");
+        let opening = Opening::anew(epoch, held);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.plan.topic, id);
+        let unassigned = self.client.incremental_unassign(&list);
+        unassigned.map_err(|error| KafkaError::Client { reason: error.to_string() })?;
+        self.assign(id, opening.offset())?;
+        self.add(id, opening.start, held, None, into);
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        into: &mut Taking<E>,
+    ) -> Result<(), KafkaError> {
+        let record = Record { message };
+        if !self.opening.is_empty() {
+            self.found(message.partition(), Some(&record), into)?;
+        }
+        let Some(&index) = self.by_id.get(&message.partition()) else { return Ok(()) };
+        let open = &mut self.open[index];
+        // The one that was looked at once more.
+        if record.offset() < open.next {
+            return Ok(());
+        }
+        open.next = record.offset() + 1;
+        (open.last, open.behind, open.is_at_end) = (Some(Last::of(&record)), None, false);
+        let (next, raw) = (open.next, record.bytes());
+        match self.plan.event(&record) {
+            Ok((time, event)) => {
+                let arrival = match record.timestamp() {
+                    Timestamp::Appended(arrival) => Some(arrival),
+                    Timestamp::Created(_) | Timestamp::Missing => None,
+                };
+                into.event(index, Taken { time, arrival, next, raw }, event);
+            }
+            Err(reason) => into.refused(index, reason, raw, next),
+        }
+        Ok(())
+    }
+
+    /// What the client says instead of a record.
+    fn failed(&mut self, error: ClientError, into: &mut Taking<E>) -> Result<(), KafkaError> {
+        match error {
+            ClientError::PartitionEOF(id) => {
+                self.found(id, None, into)?;
+                if let Some(&index) = self.by_id.get(&id) {
+                    self.open[index].is_at_end = true;
+                }
+            }
+            ClientError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::LogTruncation,
+            ) => return Err(self.lost(&error)),
+            ClientError::MessageConsumptionFatal(_) => {
+                return Err(KafkaError::Client { reason: error.to_string() });
+            }
+            // It goes on by itself: a broker is away, or moved.
+            error => self.trouble = Some(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Which partition has lost its place.
+    fn lost(&self, error: &ClientError) -> KafkaError {
+        for partition in &self.open {
+            let Ok(held) = held(&self.client, &self.plan.topic, partition.id) else { continue };
+            let (epoch, next, mark) = (partition.epoch, partition.next, Vec::new());
+            let committed = Committed { epoch, next, mark };
+            let place = (&*self.plan.topic, partition.id);
+            if let Err(lost) = open(place, Some(&committed), held, From::Beginning, Lost::Stop) {
+                return lost;
+            }
+        }
+        KafkaError::Client { reason: error.to_string() }
+    }
+
+    /// Passes on what the client has told beside records. `drained`: no record was waiting.
+    fn tell(&mut self, drained: bool, into: &mut Taking<E>) {
+        let told = {
+            let mut told = lock(&self.told);
+            let is_new = std::mem::take(&mut told.is_new);
+            is_new.then(|| (told.is_up, told.error.clone(), std::mem::take(&mut told.partitions)))
+        };
+        for (index, open) in self.open.iter_mut().enumerate() {
+            if let Some(behind) = open.behind.filter(|_| drained && open.is_at_end) {
+                open.next = open.next.max(behind);
+                open.behind = None;
+                into.passed(index, open.next);
+            }
+        }
+        if let Some((is_up, error, partitions)) = told {
+            if !is_up && !self.open.is_empty() {
+                let error = error.unwrap_or_else(|| "no broker is connected".to_owned());
+                self.trouble = Some(error);
+            } else if self.all_found {
+                self.trouble = None;
+            }
+            for open in &mut self.open {
+                let Some(ends) = partitions.get(&open.id) else { continue };
+                open.end = u64::try_from(ends.stable).ok().or(open.end);
+                let eof = u64::try_from(ends.eof).ok().filter(|_| ends.eof == ends.next);
+                open.behind = eof.filter(|eof| *eof > open.next);
+            }
+        }
+        let is_away = self.trouble.is_some();
+        for (index, open) in self.open.iter().enumerate() {
+            into.end(index, open.end, open.is_at_end && !is_away);
+        }
+        if self.all_found && self.opening.is_empty() {
+            into.ready();
+        }
+    }
+
+    /// Commits the positions to a group, for Kafka's own tools.
+    fn tell_group(&mut self) {
+        if self.plan.group.is_none() || self.told_group.elapsed() < TELL_GROUP {
+            return;
+        }
+        self.told_group = Instant::now();
+        let mut list = TopicPartitionList::new();
+        for open in &self.open {
+            let offset = Offset::Offset(i64::try_from(open.next).unwrap_or(i64::MAX));
+            let added = list.add_partition_offset(&self.plan.topic, open.id, offset);
+            added.unwrap_or_else(|error| tracing::warn!(%error, "a position is not told"));
+        }
+        if list.count() > 0
+            && let Err(error) = self.client.commit(&list, CommitMode::Async)
+        {
+            tracing::warn!(%error, "the group is not told the positions; the log has them");
+        }
+    }
+
+    /// Whether all there was at the start is taken.
+    fn has_ended(&self) -> bool {
+        let mut open = self.open.iter();
+        self.all_found
+            && self.opening.is_empty()
+            && open.all(|open| open.is_at_end || open.next >= open.ended)
+    }
+}
+
+impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
+    fn take(&mut self, into: &mut Taking<E>, wait: Duration) -> io::Result<More> {
+        self.look(into).map_err(io::Error::other)?;
+        let client = Arc::clone(&self.client);
+        let (mut waits, mut drained) = (wait, true);
+        while !into.is_full() {
+            let Some(polled) = client.poll(waits) else { break };
+            match polled {
+                Ok(message) => {
+                    drained = false;
+                    self.record(&message, into)
+                }
+                Err(error) => self.failed(error, into),
+            }
+            .map_err(io::Error::other)?;
+            waits = Duration::ZERO;
+        }
+        self.tell(drained && waits == wait, into);
+        self.tell_group();
+        let is_over = self.plan.until_end && self.has_ended();
+        Ok(if is_over { More::Ended } else { More::Later })
+    }
+
+    fn mark(&self, partition: usize) -> Vec<u8> {
+        let last = self.open.get(partition).and_then(|open| open.last);
+        last.map_or_else(Vec::new, Last::encode)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+}
+
+/// What the broker has of a partition.
+fn held<const OAUTH: bool>(
+    client: &Client<OAUTH>,
+    topic: &str,
+    id: i32,
+) -> Result<Held, ClientError> {
+    let (first, end) = client.fetch_watermarks(topic, id, ANSWER)?;
+    let number = |offset| u64::try_from(offset).unwrap_or_default();
+    Ok(Held { first: number(first), end: number(end) })
+}
+
+/// Why partitions are not found.
+enum Found {
+    /// It is tried again.
+    Trouble(String),
+    Failed(KafkaError),
+}
+
+impl std::convert::From<KafkaError> for Found {
+    fn from(error: KafkaError) -> Found {
+        Found::Failed(error)
+    }
+}
+
+impl std::convert::From<ClientError> for Found {
+    fn from(error: ClientError) -> Found {
+        Found::Trouble(error.to_string())
+    }
+}
+
+impl<E> Plan<E> {
+    /// Makes an event of a record, with its time.
+    fn event(&self, record: &Record<'_>) -> Result<(EventTime, E), String> {
+        if record.payload().is_none() && self.tombstones == Tombstones::Refuse {
+            return Err("a record without a value (a tombstone)".to_owned());
+        }
+        let event = (self.read)(record)?;
+        let time = match &self.time {
+            Time::Record => record.timestamp().millis().ok_or("the record has no timestamp")?,
+            Time::Header(name, parser) => {
+                let value = record.header(name).flatten();
+                let value = value.ok_or_else(|| format!("the record has no header '{name}'"))?;
+                let time = parser.parse(value);
+                time.map_err(|reason| format!("the time in the header '{name}': {reason}"))?
+            }
+            Time::Event(time) => time(&event),
+        };
+        Ok((time, event))
+    }
+}

@@ -1,0 +1,258 @@
+//! A topic as a source: how a program says what is to be read.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use dayfold::source::{PartitionOptions, Partitioned, Partitions, Share, TimeParser};
+use dayfold::time::EventTime;
+
+use crate::client::{Oauth, Token};
+use crate::error::KafkaError;
+use crate::position::{From, Lost};
+use crate::reader::Reader;
+use crate::record::Record;
+
+/// Which time of a record is the time of its event.
+#[non_exhaustive]
+pub enum Time<E> {
+    /// The record's timestamp. The topic says whether that is when its producer has made it (`CreateTime`) or when it
+    /// has come to the broker (`LogAppendTime`): [`Record::timestamp`] tells the two apart.
+    Record,
+    /// A header of this name, as text.
+    Header(String, TimeParser),
+    /// What the event itself says, of its payload.
+    Event(Box<dyn Fn(&E) -> EventTime + Send + Sync>),
+}
+
+impl<E> fmt::Debug for Time<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Time::Record => "Record",
+            Time::Header(..) => "Header",
+            Time::Event(_) => "Event",
+        })
+    }
+}
+
+/// What becomes of records without a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tombstones {
+    /// They are refused: counted, and kept aside.
+    #[default]
+    Refuse,
+    /// The program's function gets them, with [`Record::payload`] as `None`.
+    Read,
+}
+
+/// What is to be read of a topic.
+pub(crate) struct Plan<E> {
+    pub(crate) name: String,
+    pub(crate) topic: String,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) oauth: Option<Arc<Oauth>>,
+    pub(crate) time: Time<E>,
+    pub(crate) tombstones: Tombstones,
+    pub(crate) from: From,
+    pub(crate) lost: Lost,
+    pub(crate) until_end: bool,
+    pub(crate) group: Option<String>,
+    pub(crate) options: PartitionOptions,
+    pub(crate) read: Box<Read<E>>,
+}
+
+/// Makes an event of a record, or says why it is none.
+pub(crate) type Read<E> = dyn Fn(&Record<'_>) -> Result<E, String> + Send + Sync;
+
+/// A topic of a broker that speaks Kafka's protocol, as a source for
+/// [`Engine::partitioned`](dayfold::Engine::partitioned).
+///
+/// ```no_run
+/// use dayfold::Engine;
+/// use dayfold_kafka::{Kafka, Time};
+///
+/// # fn main() {
+/// type Order = (i64, String);
+///
+/// let orders = Kafka::new("localhost:9092", "orders", |record| {
+///     let key = record.key().ok_or("an order without a key")?;
+///     let at = record.timestamp().millis().ok_or("an order without a time")?;
+///     Ok((at, String::from_utf8_lossy(key).into_owned()))
+/// })
+/// .set("security.protocol", "ssl")
+/// .time(Time::Event(Box::new(|order: &Order| order.0)));
+/// let engine = Engine::<Order>::new().partitioned(orders);
+/// # }
+/// ```
+pub struct Kafka<E> {
+    /// Shared with the readers of all workers.
+    plan: Arc<Plan<E>>,
+}
+
+impl<E> Kafka<E> {
+    /// A topic of these brokers (`host:port`, several with commas). `read` makes an event of a record, or says
+    /// why it is refused. The time of an event is its record's timestamp unless [`Kafka::time`] says otherwise.
+    pub fn new(
+        brokers: &str,
+        topic: &str,
+        read: impl Fn(&Record<'_>) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Kafka<E> {
+        let plan = Plan {
+            name: topic.to_owned(),
+            topic: topic.to_owned(),
+            settings: vec![("bootstrap.servers".to_owned(), brokers.to_owned())],
+            oauth: None,
+            time: Time::Record,
+            tombstones: Tombstones::default(),
+            from: From::default(),
+            lost: Lost::default(),
+            until_end: false,
+            group: None,
+            options: PartitionOptions::default(),
+            read: Box::new(read),
+        };
+        Kafka { plan: Arc::new(plan) }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Plan<E>)) -> Self {
+        change(Arc::get_mut(&mut self.plan).expect("readers share it only when the engine has it"));
+        self
+    }
+
+    /// The name under which the log keeps the positions: the topic's, unless said otherwise. Another name is another source,
+    /// which is read from its beginning.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.with(|plan| name.clone_into(&mut plan.name))
+    }
+
+    /// A setting of the client, librdkafka: `security.protocol`, `ssl.ca.location`, `sasl.mechanism`…
+    /// (`enable.auto.commit`, `enable.auto.offset.store`, `auto.offset.reset`, `enable.partition.eof` and
+    /// `statistics.interval.ms` are ours.)
+    #[must_use]
+    pub fn set(self, key: &str, value: &str) -> Self {
+        self.with(|plan| plan.settings.push((key.to_owned(), value.to_owned())))
+    }
+
+    /// The settings for a connection string of Azure Event Hubs.
+    ///
+    /// # Errors
+    /// [`KafkaError::ConnectionString`] if it is none.
+    pub fn event_hubs(self, connection: &str) -> Result<Self, KafkaError> {
+        let part = |name: &'static str| {
+            let mut parts = connection.split(';');
+            let part = parts.find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+            part.filter(|part| !part.is_empty())
+                .ok_or(KafkaError::ConnectionString { missing: name })
+        };
+        let host = part("Endpoint")?.trim_start_matches("sb://").trim_end_matches('/');
+        part("SharedAccessKeyName").or_else(|_| part("SharedAccessSignature"))?;
+        let password = connection.trim();
+        Ok(self
+            .set("bootstrap.servers", &format!("{host}:9093"))
+            .set("security.protocol", "sasl_ssl")
+            .set("sasl.mechanism", "PLAIN")
+            .set("sasl.username", "$ConnectionString")
+            .set("sasl.password", password))
+    }
+
+    /// Gives tokens for SASL's OAUTHBEARER, from the client's own thread whenever one is about to expire.
+    #[must_use]
+    pub fn oauth(self, token: impl Fn() -> Result<Token, String> + Send + Sync + 'static) -> Self {
+        self.with(|plan| plan.oauth = Some(Arc::new(token)))
+    }
+
+    /// Which time is the time of an event.
+    #[must_use]
+    pub fn time(self, time: Time<E>) -> Self {
+        self.with(|plan| plan.time = time)
+    }
+
+    /// What becomes of records without a value.
+    #[must_use]
+    pub fn tombstones(self, tombstones: Tombstones) -> Self {
+        self.with(|plan| plan.tombstones = tombstones)
+    }
+
+    /// Where a partition begins of which the log has nothing.
+    #[must_use]
+    pub fn from(self, from: From) -> Self {
+        self.with(|plan| plan.from = from)
+    }
+
+    /// What to do when the broker does not have any more what comes next, or has something else.
+    #[must_use]
+    pub fn lost(self, lost: Lost) -> Self {
+        self.with(|plan| plan.lost = lost)
+    }
+
+    /// The source ends where its partitions end when it is opened. Else it goes on for ever.
+    #[must_use]
+    pub fn until_end(self) -> Self {
+        self.with(|plan| plan.until_end = true)
+    }
+
+    /// Also commits positions to this consumer group every few seconds, so that Kafka's own tools show the lag. Nobody
+    /// reads them here: the log has the positions, and these are of what was taken, perhaps not logged yet.
+    #[must_use]
+    pub fn group(self, group: &str) -> Self {
+        self.with(|plan| plan.group = Some(group.to_owned())).set("group.id", group)
+    }
+
+    /// How events are judged, and when a partition is quiet.
+    #[must_use]
+    pub fn options(self, options: PartitionOptions) -> Self {
+        self.with(|plan| plan.options = options)
+    }
+}
+
+impl<E> fmt::Debug for Kafka<E> {
+    // Not the settings: there are passwords among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka").field("topic", &self.plan.topic).finish_non_exhaustive()
+    }
+}
+
+impl<E: Send + Sync + 'static> Partitioned<E> for Kafka<E> {
+    fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    fn open(&self, share: &Share) -> io::Result<Box<dyn Partitions<E>>> {
+        let opened: Result<Box<dyn Partitions<E>>, KafkaError> = match self.plan.oauth {
+            Some(_) => {
+                Reader::<E, true>::new(&self.plan, share).map(|reader| Box::new(reader) as _)
+            }
+            None => Reader::<E, false>::new(&self.plan, share).map(|reader| Box::new(reader) as _),
+        };
+        opened.map_err(io::Error::other)
+    }
+
+    fn options(&self) -> PartitionOptions {
+        self.plan.options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_strings_of_event_hubs() {
+        let kafka = || Kafka::<()>::new("", "t", |_| Ok(()));
+        let text =
+            "Endpoint=sb://n.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=a=b";
+        let kafka_of = kafka().event_hubs(text).unwrap();
+        let value = |key: &str| {
+            let mut settings = kafka_of.plan.settings.iter().rev();
+            settings.find(|(name, _)| name == key).map(|(_, value)| value.clone())
+        };
+        assert_eq!(value("bootstrap.servers").unwrap(), "n.servicebus.windows.net:9093");
+        assert_eq!(value("sasl.password").unwrap(), text);
+        assert_eq!(value("sasl.username").unwrap(), "$ConnectionString");
+        assert!(!format!("{kafka_of:?}").contains("a=b"), "no secrets in messages");
+        let error = kafka().event_hubs("SharedAccessKeyName=k").unwrap_err();
+        assert!(error.to_string().contains("no 'Endpoint'"), "{error}");
+    }
+}
