@@ -1,0 +1,83 @@
+//! Compares a day in the lake with the day in the folder.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use dayfold::time::Day;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::LakeError;
+use crate::columns::Builders;
+use crate::folder::View;
+use crate::store::Place;
+use crate::table::{Exported, Table};
+
+/// Rows that are compared at once.
+const BATCH_ROWS: usize = 4_096;
+
+/// What is wrong with a day in the lake, if anything is.
+pub(crate) async fn compare(
+    place: &Place,
+    view: &View<'_>,
+    table: &Table,
+    day: Day,
+    exported: &Exported,
+) -> Result<Option<String>, LakeError> {
+    let Some(found) = place.head(&exported.path).await? else {
+        return Ok(Some("the file is gone".to_owned()));
+    };
+    if found.size != exported.bytes {
+        let (is, was) = (found.size, exported.bytes);
+        return Ok(Some(format!("the file has {is} bytes, and had {was} when it was written")));
+    }
+    let Some(bytes) = place.get(&exported.path).await? else {
+        return Ok(Some("the file is gone".to_owned()));
+    };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build());
+    let mut batches = match reader {
+        Ok(batches) => batches,
+        Err(error) => return Ok(Some(format!("the file cannot be read: {error}"))),
+    };
+
+    let skipped = view.columns().len() - table.columns().len();
+    let mut builders = Builders::new(table.columns().to_vec());
+    let mut wrong = None;
+    let mut rows = 0;
+    view.each(day, |row| {
+        builders.push(&row[skipped..])?;
+        rows += 1;
+        if builders.rows() == BATCH_ROWS && wrong.is_none() {
+            wrong = difference(&builders.take()?, batches.next(), rows);
+        }
+        Ok(())
+    })?;
+    if wrong.is_none() && builders.rows() > 0 {
+        wrong = difference(&builders.take()?, batches.next(), rows);
+    }
+    if wrong.is_none() && batches.next().is_some() {
+        wrong = Some("the file has more rows than the day".to_owned());
+    }
+    Ok(wrong)
+}
+
+/// What is different between rows of the folder and those of the file, if anything is.
+fn difference(
+    expected: &RecordBatch,
+    found: Option<Result<RecordBatch, arrow_schema::ArrowError>>,
+    rows: usize,
+) -> Option<String> {
+    let found = match found {
+        Some(Ok(found)) => found,
+        Some(Err(error)) => return Some(format!("the file cannot be read: {error}")),
+        None => return Some("the file has fewer rows than the day".to_owned()),
+    };
+    let is_same = expected.num_rows() == found.num_rows()
+        && expected.num_columns() == found.num_columns()
+        && expected
+            .columns()
+            .iter()
+            .zip(found.columns())
+            .all(|(a, b)| Arc::as_ref(a) == Arc::as_ref(b));
+    (!is_same).then(|| format!("rows before row {rows} are different"))
+}

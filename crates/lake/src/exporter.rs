@@ -1,0 +1,261 @@
+//! Keeps a lake in step with a data folder, on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use dayfold::time::Day;
+
+use crate::folder::Looked;
+use crate::lake::Lake;
+use crate::table::Table;
+use crate::{Export, LakeError, random};
+
+/// How often an [`Exporter`] looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExporterOptions {
+    /// How long it waits between two looks at the folder: a second, unless said otherwise.
+    pub every: Duration,
+    /// After a failure it waits `every`, then twice as long each time, up to this: a minute, unless said otherwise.
+    pub longest_wait: Duration,
+}
+
+impl Default for ExporterOptions {
+    fn default() -> ExporterOptions {
+        ExporterOptions { every: Duration::from_secs(1), longest_wait: Duration::from_secs(60) }
+    }
+}
+
+impl ExporterOptions {
+    /// The same, with so much time between two looks.
+    #[must_use]
+    pub fn every(self, every: Duration) -> ExporterOptions {
+        ExporterOptions { every, ..self }
+    }
+
+    /// The same, which waits at most so long after failures.
+    #[must_use]
+    pub fn longest_wait(self, longest_wait: Duration) -> ExporterOptions {
+        ExporterOptions { longest_wait, ..self }
+    }
+}
+
+/// How far the export of a view is.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ExportStatus {
+    /// Days that are in the lake as they are in the folder, when it was last looked at.
+    pub exported: u64,
+    /// Days that are sealed and not in the lake yet, or amended since. Known once the lake can be reached.
+    pub waiting: u64,
+    /// The last day that was sealed when everything was in the lake.
+    pub through: Option<Day>,
+    /// Rows and bytes that this exporter has written.
+    pub rows: u64,
+    /// See `rows`.
+    pub bytes: u64,
+    /// How often in a row it has failed; 0 while all is well.
+    pub failures: u32,
+    /// Why it failed last, if it has not succeeded since.
+    pub error: Option<String>,
+    /// When everything was in the lake.
+    pub in_step: Option<Instant>,
+}
+
+/// Exports the sealed days of views as they are sealed, on a thread of its own. It reads sealed files, which never change, so it
+/// holds nothing up; a store that cannot be reached is tried again, and days wait in the folder meanwhile.
+pub struct Exporter {
+    shared: Arc<Shared>,
+    end: SyncSender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    views: Mutex<BTreeMap<String, ExportStatus>>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ExportStatus>> {
+        self.views.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Exporter {
+    /// Begins to export views of a folder.
+    ///
+    /// # Errors
+    /// [`LakeError::Temporary`] if no thread can be started.
+    pub fn start(
+        lake: Lake,
+        folder: impl Into<PathBuf>,
+        views: impl IntoIterator<Item = String>,
+        options: ExporterOptions,
+    ) -> Result<Exporter, LakeError> {
+        let views = views.into_iter().map(|view| (view, ExportStatus::default())).collect();
+        let shared = Arc::new(Shared { views: Mutex::new(views) });
+        let (end, ended) = sync_channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut work = Work {
+            lake,
+            folder: folder.into(),
+            options,
+            shared: Arc::clone(&shared),
+            tables: BTreeMap::new(),
+            seen: None,
+        };
+        let thread = std::thread::Builder::new().name("dayfold:export".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(work.run(&ended)))?;
+        Ok(Exporter { shared, end, thread: Some(thread) })
+    }
+
+    /// How far the export of each view is, by name.
+    pub fn status(&self) -> BTreeMap<String, ExportStatus> {
+        self.shared.lock().clone()
+    }
+
+    /// Ends the thread, after what it is just writing. What is not exported yet is left to the next one.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // One that has ended already, or has been told, needs no word.
+        let _ = self.end.try_send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Work {
+    lake: Lake,
+    folder: PathBuf,
+    options: ExporterOptions,
+    shared: Arc<Shared>,
+    /// Tables that are open. One that has failed is opened anew.
+    tables: BTreeMap<String, Table>,
+    /// The manifests as they were when everything was in step.
+    seen: Option<Vec<(PathBuf, u64, Option<SystemTime>)>>,
+}
+
+impl Work {
+    async fn run(&mut self, ended: &Receiver<()>) {
+        let mut failures = 0;
+        loop {
+            let is_well = self.look().await;
+            failures = if is_well { 0 } else { failures + 1 };
+            match ended.recv_timeout(self.wait(failures)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// How long to wait after so many failures in a row.
+    fn wait(&self, failures: u32) -> Duration {
+        let ExporterOptions { every, longest_wait } = self.options;
+        if failures == 0 {
+            return every;
+        }
+        let doubled = every.saturating_mul(1 << (failures - 1).min(16)).min(longest_wait);
+        // Not all exporters at once, when a store is back.
+        doubled.mul_f64(0.5 + random::share() / 2.0)
+    }
+
+    /// Exports what is there now. Says whether all is well.
+    async fn look(&mut self) -> bool {
+        let manifests = manifests(&self.folder);
+        if self.seen.as_ref() == Some(&manifests) {
+            return true;
+        }
+        let names: Vec<String> = self.shared.lock().keys().cloned().collect();
+        let looked = Looked::at(&self.folder);
+        let (mut is_well, mut is_in_step) = (true, true);
+        for name in names {
+            let done = match &looked {
+                Ok(looked) => self.export(looked, &name).await,
+                Err(error) => Err(error.to_string()),
+            };
+            let mut views = self.shared.lock();
+            let status = views.entry(name.clone()).or_default();
+            match done {
+                Ok((done, through)) => {
+                    status.exported = done.unchanged + done.written;
+                    status.waiting = done.unsettled;
+                    (status.rows, status.bytes) =
+                        (status.rows + done.rows, status.bytes + done.bytes);
+                    (status.failures, status.error) = (0, None);
+                    if done.unsettled == 0 {
+                        (status.through, status.in_step) = (through, Some(Instant::now()));
+                    }
+                    is_in_step &= done.unsettled == 0;
+                }
+                Err(error) => {
+                    tracing::warn!(view = name, error, "cannot export");
+                    status.failures += 1;
+                    status.error = Some(error);
+                    is_well = false;
+                }
+            }
+        }
+        self.seen = (is_well && is_in_step).then_some(manifests);
+        is_well
+    }
+
+    async fn export(
+        &mut self,
+        looked: &Looked,
+        name: &str,
+    ) -> Result<(Export, Option<Day>), String> {
+        let done = self.try_export(looked, name).await;
+        done.map_err(|error| {
+            self.tables.remove(name);
+            error.to_string()
+        })
+    }
+
+    async fn try_export(
+        &mut self,
+        looked: &Looked,
+        name: &str,
+    ) -> Result<(Export, Option<Day>), LakeError> {
+        let view = self.lake.view_of(looked, name)?;
+        let mut table = match self.tables.remove(name) {
+            Some(table) => table,
+            None => self.lake.table(&view).await?,
+        };
+        let days = view.days();
+        let is_there = |(day, sealed): &(&Day, &crate::folder::Sealed)| {
+            table.days().get(day).is_some_and(|exported| exported.version == sealed.version)
+        };
+        let waiting = days.len() - days.iter().filter(is_there).count();
+        self.shared.lock().entry(name.to_owned()).or_default().waiting = waiting as u64;
+        let done = self.lake.bring_in_step(&view, &mut table).await?;
+        self.tables.insert(name.to_owned(), table);
+        Ok((done, view.through()))
+    }
+}
+
+/// The manifests of a folder, with their lengths and when they were written: while these are the same, nothing has been sealed.
+fn manifests(folder: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let path = entry.path().join("manifest");
+        let about = std::fs::metadata(&path).ok()?;
+        Some((path, about.len(), about.modified().ok()))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    found
+}

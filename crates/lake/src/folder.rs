@@ -1,0 +1,177 @@
+//! What a data folder has to export: the sealed days of a view, and which version of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dayfold::rows::{RowOptions, RowsError, SealedRows};
+use dayfold::schema::{Column, Value};
+use dayfold::store::{self, Disk, FolderReport, LiveBatch, ViewReport};
+use dayfold::time::{Day, DayRange};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::LakeError;
+
+/// A sealed day, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// Names the rows: the closing of the newest revision, and a hash of the files that they come from.
+    pub(crate) version: String,
+    /// How many rows there are at most: files may hold rows that newer revisions replace.
+    pub(crate) rows: u64,
+}
+
+/// A data folder, as it was when it was looked at. A program may be writing it.
+pub(crate) struct Looked {
+    report: FolderReport,
+}
+
+/// A view of it.
+pub(crate) struct View<'a> {
+    report: &'a ViewReport,
+    parts: usize,
+    options: RowOptions,
+}
+
+impl Looked {
+    pub(crate) fn at(folder: &Path) -> Result<Looked, LakeError> {
+        Ok(Looked { report: store::inspect(&Disk, folder)? })
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.report.views.iter().map(|view| view.record.name.as_str()).collect()
+    }
+
+    pub(crate) fn view(&self, name: &str, sketches: bool) -> Result<View<'_>, LakeError> {
+        let report = self.report.views.iter().find(|view| view.record.name == name);
+        let report = report.ok_or_else(|| LakeError::NoView {
+            view: name.to_owned(),
+            known: self.names().join(", "),
+        })?;
+        let options = RowOptions::default().sketches(sketches);
+        Ok(View { report, parts: self.report.parts.len(), options })
+    }
+}
+
+impl View<'_> {
+    /// What a table says of the view.
+    pub(crate) fn about(&self) -> BTreeMap<String, String> {
+        let record = &self.report.record;
+        let about = [
+            (crate::iceberg::VIEW, record.name.clone()),
+            ("dayfold.zone", record.zone.clone()),
+            ("dayfold.key", record.key.clone()),
+            ("dayfold.aggregate", record.aggregate.clone()),
+        ];
+        about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What holds of the sealed days now.
+    pub(crate) fn certificate(&self) -> BTreeMap<String, String> {
+        let through = self.report.closed_through.map(|day| day.to_string());
+        let through = through.unwrap_or_else(|| "none".to_owned());
+        let edition = self.report.redefined.to_string();
+        [("dayfold.sealed-through", through), ("dayfold.edition", edition)]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The columns of its rows: the day, those of the key, the measures, and whether the row is sealed.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        self.rows_of(DayRange::ALL).columns()
+    }
+
+    /// How many columns the rows of a day are sorted by.
+    pub(crate) fn keys(&self) -> usize {
+        self.report.schema.as_ref().map_or(0, |schema| schema.key.len())
+    }
+
+    /// The last day that is sealed.
+    pub(crate) fn through(&self) -> Option<Day> {
+        self.report.closed_through
+    }
+
+    /// The sealed days that have rows.
+    pub(crate) fn days(&self) -> BTreeMap<Day, Sealed> {
+        let counts = |batch: &&LiveBatch| !batch.coverage.is_empty();
+        let live: Vec<&LiveBatch> = self.report.revisions.iter().filter(counts).collect();
+        let days = live.chunk_by(|a, b| a.day == b.day);
+        days.map(|files| (files[0].day, self.sealed(files))).collect()
+    }
+
+    fn sealed(&self, files: &[&LiveBatch]) -> Sealed {
+        let mut hash = Xxh3::new();
+        let mut files: Vec<&&LiveBatch> = files.iter().collect();
+        files.sort_by_key(|file| (file.process, file.path.clone()));
+        for file in &files {
+            hash.update(&(file.process as u64).to_le_bytes());
+            hash.update(file.path.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update(&file.digest.0.to_le_bytes());
+            for partition in file.coverage.iter() {
+                hash.update(&(partition as u16).to_le_bytes());
+            }
+        }
+        let revision = files.iter().map(|file| file.revision()).max();
+        let generation = files.iter().map(|file| file.generation).max().unwrap_or(0);
+        let closing = revision.map_or_else(String::new, |revision| match revision.floor() {
+            None => format!("r{}", files.iter().map(|file| file.closing).max().unwrap_or(Day::MIN)),
+            Some(floor) => format!("r{}-f{floor}", files[0].closing),
+        });
+        let edition = self.report.redefined;
+        let version = format!("{closing}-g{generation}-e{edition}-{:016x}", hash.digest());
+        Sealed { version, rows: files.iter().map(|file| file.rows).sum() }
+    }
+
+    /// Whether every process has committed what it has of a day. A process that has prepared files commits them after the first
+    /// one has: until then, these files are there and nothing names them.
+    pub(crate) fn is_settled(&self, day: Day) -> Result<bool, LakeError> {
+        if self.parts == 1 {
+            return Ok(true);
+        }
+        let of_day = self.report.revisions.iter().filter(|batch| batch.day == day);
+        let named: BTreeSet<&PathBuf> = of_day.clone().map(|batch| &batch.path).collect();
+        let folders = self.report.revisions.iter().filter_map(|batch| {
+            let view = batch.path.parent()?.parent()?;
+            Some(view.join(day.to_string()))
+        });
+        let folders: BTreeSet<PathBuf> = folders.collect();
+        for folder in folders {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for entry in entries {
+                let path = entry?.path();
+                let is_batch = path.extension().is_some_and(|extension| extension == "batch");
+                if is_batch && !named.contains(&path) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn rows_of(&self, days: DayRange) -> SealedRows<'_> {
+        SealedRows::new(&Disk, self.report, self.options.days(days))
+    }
+
+    /// Visits the rows of a day, in the order of keys.
+    pub(crate) fn each(
+        &self,
+        day: Day,
+        mut visit: impl FnMut(&[Value]) -> Result<(), LakeError>,
+    ) -> Result<(), LakeError> {
+        let mut failed = None;
+        let read = self.rows_of(DayRange::only(day)).each(&mut |row| {
+            visit(row).map_err(|error| {
+                failed = Some(error);
+                std::io::Error::other("see the error of the visit")
+            })
+        });
+        match (read, failed) {
+            (Err(RowsError::Write(_)), Some(error)) => Err(error),
+            (read, _) => Ok(read?),
+        }
+    }
+}

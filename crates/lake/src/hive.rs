@@ -1,0 +1,121 @@
+//! A view in Hive's layout: one Parquet file for each day, in a folder that says which.
+//!
+//! ```text
+//! URL/VIEW/day=<day>/part-0.parquet       the rows of the day; the file has no column for it
+//!          _dayfold/days.json             what of each day was exported; readers skip names with an underscore
+//! ```
+//!
+//! A file is replaced whole, so a reader of one day has the old rows or the new ones. A reader of several days may see some of them
+//! before and others after an amendment: whoever needs one moment reads Iceberg.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dayfold::time::Day;
+use serde::{Deserialize, Serialize};
+
+use crate::LakeError;
+use crate::columns::TableColumn;
+use crate::store::Place;
+use crate::table::{Commit, Exported};
+
+const STATE: &str = "_dayfold/days.json";
+const FORMAT: u32 = 1;
+
+/// A table that is open.
+pub(crate) struct Hive {
+    place: Place,
+    columns: Vec<TableColumn>,
+    about: BTreeMap<String, String>,
+    days: BTreeMap<Day, Exported>,
+}
+
+/// What the lake says of a table.
+#[derive(Serialize, Deserialize)]
+struct State {
+    format: u32,
+    /// The view, and what it was when it was last exported.
+    about: BTreeMap<String, String>,
+    days: BTreeMap<String, Exported>,
+}
+
+impl Hive {
+    /// Opens the table at a place.
+    pub(crate) async fn open(
+        place: Place,
+        columns: Vec<TableColumn>,
+        about: BTreeMap<String, String>,
+    ) -> Result<Hive, LakeError> {
+        let mut table = Hive { place, columns, about, days: BTreeMap::new() };
+        let wrong = |what: String| LakeError::Table { path: table.place.url_of(STATE), what };
+        let state = match table.place.get(STATE).await? {
+            Some(bytes) => Some(
+                serde_json::from_slice::<State>(&bytes)
+                    .map_err(|error| wrong(error.to_string()))?,
+            ),
+            None => None,
+        };
+        if let Some(state) = state {
+            if state.format != FORMAT {
+                return Err(wrong(format!("its format is {}, expected {FORMAT}", state.format)));
+            }
+            for (day, exported) in state.days {
+                let day = day.parse().map_err(|_| wrong(format!("'{day}' is no day")))?;
+                table.days.insert(day, exported);
+            }
+        }
+        table.find_unknown().await?;
+        Ok(table)
+    }
+
+    /// Days that the store has and nothing is known of: a program was killed before it could say so, or the state is lost.
+    async fn find_unknown(&mut self) -> Result<(), LakeError> {
+        let found = self.place.list("").await?;
+        let day =
+            |name: &str| name.strip_prefix("day=")?.strip_suffix("/part-0.parquet")?.parse().ok();
+        let found: BTreeSet<Day> = found.iter().filter_map(|(name, _)| day(name)).collect();
+        for day in found {
+            self.days.entry(day).or_insert_with(|| Exported {
+                version: String::new(),
+                path: Hive::path(day),
+                bytes: 0,
+                rows: 0,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    pub(crate) fn days(&self) -> &BTreeMap<Day, Exported> {
+        &self.days
+    }
+
+    pub(crate) fn path(day: Day) -> String {
+        format!("day={day}/part-0.parquet")
+    }
+
+    /// Notes files that are in their places, and removes days.
+    pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
+        for day in &commit.removed {
+            self.place.delete(&Hive::path(*day)).await?;
+            self.days.remove(day);
+        }
+        for file in &commit.added {
+            let exported = Exported {
+                version: file.version.clone(),
+                path: file.path.clone(),
+                bytes: file.bytes,
+                rows: file.rows,
+            };
+            self.days.insert(file.day, exported);
+        }
+        let mut about = self.about.clone();
+        about.extend(commit.certificate.clone());
+        let days = self.days.iter().map(|(day, exported)| (day.to_string(), exported.clone()));
+        let state = State { format: FORMAT, about, days: days.collect() };
+        let bytes = serde_json::to_vec(&state).expect("texts and numbers are JSON");
+        self.place.put(STATE, bytes).await
+    }
+}

@@ -1,0 +1,428 @@
+//! Manifests and lists of manifests: Avro files with the schemas of Iceberg's table specification, version 2.
+
+use std::sync::LazyLock;
+
+use apache_avro::schema::UnionSchema;
+use apache_avro::types::Value as Avro;
+use apache_avro::{Codec, DeflateSettings, Reader, Schema, Writer};
+use dayfold::schema::Value;
+use dayfold::time::Day;
+
+use crate::LakeError;
+use crate::columns::TableColumn;
+use crate::file::Bounds;
+
+/// What a manifest says of one of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Existing,
+    Added,
+    Deleted,
+}
+
+/// A data file, as a manifest has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) status: Status,
+    /// The snapshot that gave it its status.
+    pub(super) snapshot: i64,
+    /// The sequence number of the snapshot that added it.
+    pub(super) sequence: i64,
+    pub(super) day: Day,
+    pub(super) path: String,
+    pub(super) rows: i64,
+    pub(super) bytes: i64,
+    pub(super) nulls: Vec<(i32, i64)>,
+    pub(super) least: Vec<(i32, Vec<u8>)>,
+    pub(super) greatest: Vec<(i32, Vec<u8>)>,
+}
+
+/// A manifest, as a list has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Manifest {
+    pub(super) path: String,
+    pub(super) bytes: i64,
+    /// The sequence number of the snapshot that wrote it, and the least of its files.
+    pub(super) sequence: i64,
+    pub(super) least_sequence: i64,
+    pub(super) snapshot: i64,
+    /// Files and rows that are added, existing, and deleted.
+    pub(super) files: [i32; 3],
+    pub(super) rows: [i64; 3],
+    /// The first and the last day of its files.
+    pub(super) days: (Day, Day),
+}
+
+const ENTRY: &str = r#"{"type":"record","name":"manifest_entry","fields":[
+{"name":"status","type":"int","field-id":0},
+{"name":"snapshot_id","type":["null","long"],"default":null,"field-id":1},
+{"name":"sequence_number","type":["null","long"],"default":null,"field-id":3},
+{"name":"file_sequence_number","type":["null","long"],"default":null,"field-id":4},
+{"name":"data_file","field-id":2,"type":{"type":"record","name":"r2","fields":[
+{"name":"content","type":"int","field-id":134},
+{"name":"file_path","type":"string","field-id":100},
+{"name":"file_format","type":"string","field-id":101},
+{"name":"partition","field-id":102,"type":{"type":"record","name":"r102","fields":[
+{"name":"day","type":["null",{"type":"int","logicalType":"date"}],"default":null,"field-id":1000}]}},
+{"name":"record_count","type":"long","field-id":103},
+{"name":"file_size_in_bytes","type":"long","field-id":104},
+{"name":"value_counts","default":null,"field-id":109,"type":["null",{"type":"array","items":
+{"type":"record","name":"k119_v120","fields":[{"name":"key","type":"int","field-id":119},
+{"name":"value","type":"long","field-id":120}]}}]},
+{"name":"null_value_counts","default":null,"field-id":110,"type":["null",{"type":"array","items":
+{"type":"record","name":"k121_v122","fields":[{"name":"key","type":"int","field-id":121},
+{"name":"value","type":"long","field-id":122}]}}]},
+{"name":"lower_bounds","default":null,"field-id":125,"type":["null",{"type":"array","items":
+{"type":"record","name":"k126_v127","fields":[{"name":"key","type":"int","field-id":126},
+{"name":"value","type":"bytes","field-id":127}]}}]},
+{"name":"upper_bounds","default":null,"field-id":128,"type":["null",{"type":"array","items":
+{"type":"record","name":"k129_v130","fields":[{"name":"key","type":"int","field-id":129},
+{"name":"value","type":"bytes","field-id":130}]}}]}
+]}}]}"#;
+
+const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
+{"name":"manifest_path","type":"string","field-id":500},
+{"name":"manifest_length","type":"long","field-id":501},
+{"name":"partition_spec_id","type":"int","field-id":502},
+{"name":"content","type":"int","field-id":517},
+{"name":"sequence_number","type":"long","field-id":515},
+{"name":"min_sequence_number","type":"long","field-id":516},
+{"name":"added_snapshot_id","type":"long","field-id":503},
+{"name":"added_files_count","type":"int","field-id":504},
+{"name":"existing_files_count","type":"int","field-id":505},
+{"name":"deleted_files_count","type":"int","field-id":506},
+{"name":"added_rows_count","type":"long","field-id":512},
+{"name":"existing_rows_count","type":"long","field-id":513},
+{"name":"deleted_rows_count","type":"long","field-id":514},
+{"name":"partitions","default":null,"field-id":507,"type":["null",{"type":"array","element-id":508,"items":
+{"type":"record","name":"r508","fields":[
+{"name":"contains_null","type":"boolean","field-id":509},
+{"name":"contains_nan","type":["null","boolean"],"default":null,"field-id":518},
+{"name":"lower_bound","type":["null","bytes"],"default":null,"field-id":510},
+{"name":"upper_bound","type":["null","bytes"],"default":null,"field-id":511}]}}]}
+]}"#;
+
+static ENTRY_SCHEMA: LazyLock<Schema> =
+    LazyLock::new(|| with_maps(Schema::parse_str(ENTRY).expect("a schema that was written here")));
+static LIST_SCHEMA: LazyLock<Schema> =
+    LazyLock::new(|| Schema::parse_str(LIST).expect("a schema that was written here"));
+
+/// The schema with its lists of pairs marked as maps. The parser drops this mark, since Avro itself does not know it; readers of
+/// Iceberg need it.
+fn with_maps(schema: Schema) -> Schema {
+    match schema {
+        Schema::Record(mut record) => {
+            for field in &mut record.fields {
+                field.schema = with_maps(std::mem::replace(&mut field.schema, Schema::Null));
+            }
+            Schema::Record(record)
+        }
+        Schema::Union(union) => {
+            let variants = union.variants().iter().cloned().map(with_maps).collect();
+            Schema::Union(UnionSchema::new(variants).expect("the same alternatives"))
+        }
+        Schema::Array(mut array) => {
+            array.attributes.insert("logicalType".to_owned(), "map".into());
+            Schema::Array(array)
+        }
+        other => other,
+    }
+}
+
+/// What blocks are compressed with. It is always named: some readers take a file without a codec for one that they cannot read.
+fn codec() -> Codec {
+    Codec::Deflate(DeflateSettings::default())
+}
+
+/// The bytes of a manifest. `schema` and `spec` are what the table's metadata has of them, in JSON.
+pub(super) fn write_manifest(
+    entries: &[Entry],
+    (schema_id, schema, spec): (i32, &str, &str),
+) -> Result<Vec<u8>, LakeError> {
+    let mut writer = Writer::with_codec(&ENTRY_SCHEMA, Vec::new(), codec())?;
+    let about = [
+        ("schema", schema.to_owned()),
+        ("schema-id", schema_id.to_string()),
+        ("partition-spec", spec.to_owned()),
+        ("partition-spec-id", "0".to_owned()),
+        ("format-version", "2".to_owned()),
+        ("content", "data".to_owned()),
+    ];
+    for (key, value) in about {
+        writer.add_user_metadata(key.to_owned(), value)?;
+    }
+    for entry in entries {
+        writer.append_value(entry.to_avro())?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// The files of a manifest; `path` is its name in errors.
+pub(super) fn read_manifest(path: &str, bytes: &[u8]) -> Result<Vec<Entry>, LakeError> {
+    let wrong = || LakeError::Table {
+        path: path.to_owned(),
+        what: "an entry of the manifest is not as expected".to_owned(),
+    };
+    let entries = Reader::new(bytes)?;
+    entries.map(|entry| Entry::of_avro(&entry?).ok_or_else(wrong)).collect()
+}
+
+/// The bytes of a list of manifests.
+pub(super) fn write_list(
+    manifests: &[Manifest],
+    (snapshot, parent, sequence): (i64, Option<i64>, i64),
+) -> Result<Vec<u8>, LakeError> {
+    let mut writer = Writer::with_codec(&LIST_SCHEMA, Vec::new(), codec())?;
+    let parent = parent.map_or_else(|| "null".to_owned(), |parent| parent.to_string());
+    let about = [
+        ("snapshot-id", snapshot.to_string()),
+        ("parent-snapshot-id", parent),
+        ("sequence-number", sequence.to_string()),
+        ("format-version", "2".to_owned()),
+    ];
+    for (key, value) in about {
+        writer.add_user_metadata(key.to_owned(), value)?;
+    }
+    for manifest in manifests {
+        writer.append_value(manifest.to_avro())?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+/// The manifests of a list; `path` is its name in errors.
+pub(super) fn read_list(path: &str, bytes: &[u8]) -> Result<Vec<Manifest>, LakeError> {
+    let wrong = || LakeError::Table {
+        path: path.to_owned(),
+        what: "an entry of the list of manifests is not as expected".to_owned(),
+    };
+    Reader::new(bytes)?.map(|entry| Manifest::of_avro(&entry?).ok_or_else(wrong)).collect()
+}
+
+impl Entry {
+    fn to_avro(&self) -> Avro {
+        let status = match self.status {
+            Status::Existing => 0,
+            Status::Added => 1,
+            Status::Deleted => 2,
+        };
+        let counts = |counts: &[(i32, i64)]| {
+            some(map(counts.iter().map(|(id, count)| (*id, Avro::Long(*count)))))
+        };
+        let bounds = |bounds: &[(i32, Vec<u8>)]| {
+            some(map(bounds.iter().map(|(id, bytes)| (*id, Avro::Bytes(bytes.clone())))))
+        };
+        let values: Vec<(i32, i64)> = self.nulls.iter().map(|(id, _)| (*id, self.rows)).collect();
+        let partition = record([("day", some(Avro::Date(self.day.0)))]);
+        let file = record([
+            ("content", Avro::Int(0)),
+            ("file_path", Avro::String(self.path.clone())),
+            ("file_format", Avro::String("PARQUET".to_owned())),
+            ("partition", partition),
+            ("record_count", Avro::Long(self.rows)),
+            ("file_size_in_bytes", Avro::Long(self.bytes)),
+            ("value_counts", counts(&values)),
+            ("null_value_counts", counts(&self.nulls)),
+            ("lower_bounds", bounds(&self.least)),
+            ("upper_bounds", bounds(&self.greatest)),
+        ]);
+        record([
+            ("status", Avro::Int(status)),
+            ("snapshot_id", some(Avro::Long(self.snapshot))),
+            ("sequence_number", some(Avro::Long(self.sequence))),
+            ("file_sequence_number", some(Avro::Long(self.sequence))),
+            ("data_file", file),
+        ])
+    }
+
+    fn of_avro(value: &Avro) -> Option<Entry> {
+        let status = match int(field(value, "status")?)? {
+            0 => Status::Existing,
+            1 => Status::Added,
+            2 => Status::Deleted,
+            _ => return None,
+        };
+        let file = field(value, "data_file")?;
+        let Avro::Date(day) = field(field(file, "partition")?, "day")? else { return None };
+        let longs = |name| entries_of(field(file, name)?, long);
+        let texts = |name| entries_of(field(file, name)?, bytes);
+        Some(Entry {
+            status,
+            snapshot: long(field(value, "snapshot_id")?)?,
+            sequence: long(field(value, "sequence_number")?)?,
+            day: Day(*day),
+            path: text(field(file, "file_path")?)?,
+            rows: long(field(file, "record_count")?)?,
+            bytes: long(field(file, "file_size_in_bytes")?)?,
+            nulls: longs("null_value_counts")?,
+            least: texts("lower_bounds")?,
+            greatest: texts("upper_bounds")?,
+        })
+    }
+}
+
+impl Manifest {
+    /// What a list says of a manifest with these files.
+    pub(super) fn of(
+        path: String,
+        bytes: usize,
+        snapshot: (i64, i64),
+        entries: &[Entry],
+    ) -> Manifest {
+        let count = |status| entries.iter().filter(move |entry| entry.status == status);
+        let statuses = [Status::Added, Status::Existing, Status::Deleted];
+        let days = entries.iter().map(|entry| entry.day);
+        let alive = entries.iter().filter(|entry| entry.status != Status::Deleted);
+        Manifest {
+            path,
+            bytes: bytes as i64,
+            sequence: snapshot.1,
+            least_sequence: alive.map(|entry| entry.sequence).min().unwrap_or(snapshot.1),
+            snapshot: snapshot.0,
+            files: statuses.map(|status| count(status).count() as i32),
+            rows: statuses.map(|status| count(status).map(|entry| entry.rows).sum()),
+            days: (days.clone().min().unwrap_or(Day::MIN), days.max().unwrap_or(Day::MIN)),
+        }
+    }
+
+    fn to_avro(&self) -> Avro {
+        let bound = |day: Day| some(Avro::Bytes(day.0.to_le_bytes().to_vec()));
+        let summary = record([
+            ("contains_null", Avro::Boolean(false)),
+            ("contains_nan", some(Avro::Boolean(false))),
+            ("lower_bound", bound(self.days.0)),
+            ("upper_bound", bound(self.days.1)),
+        ]);
+        record([
+            ("manifest_path", Avro::String(self.path.clone())),
+            ("manifest_length", Avro::Long(self.bytes)),
+            ("partition_spec_id", Avro::Int(0)),
+            ("content", Avro::Int(0)),
+            ("sequence_number", Avro::Long(self.sequence)),
+            ("min_sequence_number", Avro::Long(self.least_sequence)),
+            ("added_snapshot_id", Avro::Long(self.snapshot)),
+            ("added_files_count", Avro::Int(self.files[0])),
+            ("existing_files_count", Avro::Int(self.files[1])),
+            ("deleted_files_count", Avro::Int(self.files[2])),
+            ("added_rows_count", Avro::Long(self.rows[0])),
+            ("existing_rows_count", Avro::Long(self.rows[1])),
+            ("deleted_rows_count", Avro::Long(self.rows[2])),
+            ("partitions", some(Avro::Array(vec![summary]))),
+        ])
+    }
+
+    fn of_avro(value: &Avro) -> Option<Manifest> {
+        let count = |name| int(field(value, name)?);
+        let rows = |name| long(field(value, name)?);
+        let Avro::Array(summaries) = field(value, "partitions")? else { return None };
+        let day = |name| {
+            let bound = bytes(field(summaries.first()?, name)?)?;
+            Some(Day(i32::from_le_bytes(bound.try_into().ok()?)))
+        };
+        Some(Manifest {
+            path: text(field(value, "manifest_path")?)?,
+            bytes: rows("manifest_length")?,
+            sequence: rows("sequence_number")?,
+            least_sequence: rows("min_sequence_number")?,
+            snapshot: rows("added_snapshot_id")?,
+            files: [
+                count("added_files_count")?,
+                count("existing_files_count")?,
+                count("deleted_files_count")?,
+            ],
+            rows: [
+                rows("added_rows_count")?,
+                rows("existing_rows_count")?,
+                rows("deleted_rows_count")?,
+            ],
+            days: (day("lower_bound")?, day("upper_bound")?),
+        })
+    }
+}
+
+/// Texts and bytes beyond this length are no bounds: a cut upper bound would be none.
+const BOUND_BYTES: usize = 128;
+
+/// The number of nulls, and the bounds of the columns that readers look for, as Iceberg writes single values.
+pub(super) fn statistics(columns: &[TableColumn], bounds: &[Bounds], entry: &mut Entry) {
+    for (column, bounds) in columns.iter().zip(bounds) {
+        entry.nulls.push((column.id, bounds.nulls as i64));
+        let both =
+            bounds.least.as_ref().and_then(single).zip(bounds.greatest.as_ref().and_then(single));
+        if let Some((least, greatest)) = both
+            && least.len().max(greatest.len()) <= BOUND_BYTES
+        {
+            entry.least.push((column.id, least));
+            entry.greatest.push((column.id, greatest));
+        }
+    }
+}
+
+/// A value as Iceberg writes one: integers little-endian, decimals as the least number of bytes, big-endian.
+fn single(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Text(text) => Some(text.as_bytes().to_vec()),
+        Value::Integer(number) => Some(i64::try_from(*number).ok()?.to_le_bytes().to_vec()),
+        Value::Decimal(number) => {
+            let bytes = number.billionths().to_be_bytes();
+            let sign = if number.billionths() < 0 { 0xFF } else { 0 };
+            // A leading byte says nothing if the next one has the same sign.
+            let needless = |pair: &[u8]| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0;
+            let from = bytes.windows(2).take_while(|pair| needless(pair)).count();
+            Some(bytes[from..].to_vec())
+        }
+        Value::Boolean(is_so) => Some(vec![u8::from(*is_so)]),
+        Value::Date(day) => Some(day.0.to_le_bytes().to_vec()),
+        Value::Timestamp(time) => Some(time.checked_mul(1_000)?.to_le_bytes().to_vec()),
+        _ => None,
+    }
+}
+
+fn record<const N: usize>(fields: [(&str, Avro); N]) -> Avro {
+    Avro::Record(fields.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// The second of two alternatives, of which the first is null.
+fn some(value: Avro) -> Avro {
+    Avro::Union(1, Box::new(value))
+}
+
+/// Maps with integers as keys are lists of pairs.
+fn map(pairs: impl Iterator<Item = (i32, Avro)>) -> Avro {
+    Avro::Array(
+        pairs.map(|(key, value)| record([("key", Avro::Int(key)), ("value", value)])).collect(),
+    )
+}
+
+/// A field of a record; of alternatives, the one that is there.
+fn field<'a>(value: &'a Avro, name: &str) -> Option<&'a Avro> {
+    let Avro::Record(fields) = value else { return None };
+    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
+    Some(match value {
+        Avro::Union(_, value) => value,
+        value => value,
+    })
+}
+
+fn entries_of<T>(value: &Avro, read: impl Fn(&Avro) -> Option<T>) -> Option<Vec<(i32, T)>> {
+    let Avro::Array(pairs) = value else { return None };
+    pairs
+        .iter()
+        .map(|pair| Some((int(field(pair, "key")?)?, read(field(pair, "value")?)?)))
+        .collect()
+}
+
+fn int(value: &Avro) -> Option<i32> {
+    if let Avro::Int(number) = value { Some(*number) } else { None }
+}
+
+fn long(value: &Avro) -> Option<i64> {
+    if let Avro::Long(number) = value { Some(*number) } else { None }
+}
+
+fn text(value: &Avro) -> Option<String> {
+    if let Avro::String(text) = value { Some(text.clone()) } else { None }
+}
+
+fn bytes(value: &Avro) -> Option<Vec<u8>> {
+    if let Avro::Bytes(bytes) = value { Some(bytes.clone()) } else { None }
+}

@@ -1,0 +1,411 @@
+//! A view as an Iceberg table, version 2 of the format: a file for each day, in snapshots of one commit each.
+//!
+//! ```text
+//! URL/VIEW/metadata/v<N>.metadata.json       the table, and its snapshots; N + 1 is made only where there is none
+//!                   version-hint.text        N, for readers without a catalogue
+//!                   snap-<id>.avro           the manifests of a snapshot
+//!                   <id>-m<n>.avro           a manifest: data files
+//!          data/day=<day>/<version>.parquet  the rows of a day
+//! ```
+//!
+//! **A commit** writes manifests, their list, and then the next `vN.metadata.json`, which makes them count. A reader has the table as it
+//! was before or as it is after: of a day, the old file or the new one.
+
+mod avro;
+mod metadata;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dayfold::time::Day;
+
+use crate::columns::TableColumn;
+use crate::store::Place;
+use crate::table::{Commit, Exported, NewFile};
+use crate::{LakeError, random};
+use avro::{Entry, Manifest, Status};
+use metadata::{Metadata, Snapshot};
+
+/// Beyond so many manifests they are merged into one: a reader opens each of them.
+const MANIFESTS: usize = 32;
+/// How often a commit is tried again if somebody else has made one in between.
+const ATTEMPTS: usize = 5;
+/// Objects that no snapshot names are removed when they are older: a younger one may be on its way into a commit.
+const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
+
+/// A table that is open.
+pub(crate) struct Iceberg {
+    place: Place,
+    columns: Vec<TableColumn>,
+    properties: BTreeMap<String, String>,
+    snapshots: usize,
+    /// The number of the metadata file, 0 before the first one.
+    version: u64,
+    metadata: Option<Metadata>,
+    manifests: Vec<(Manifest, Vec<Entry>)>,
+    days: BTreeMap<Day, Exported>,
+}
+
+impl Iceberg {
+    /// Opens the table at a place, or begins one with the first commit.
+    pub(crate) async fn open(
+        place: Place,
+        columns: Vec<TableColumn>,
+        properties: BTreeMap<String, String>,
+        snapshots: usize,
+    ) -> Result<Iceberg, LakeError> {
+        let mut table = Iceberg {
+            place,
+            columns,
+            properties,
+            snapshots,
+            version: 0,
+            metadata: None,
+            manifests: Vec::new(),
+            days: BTreeMap::new(),
+        };
+        table.load().await?;
+        Ok(table)
+    }
+
+    pub(crate) fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    pub(crate) fn days(&self) -> &BTreeMap<Day, Exported> {
+        &self.days
+    }
+
+    /// Where a version of a day goes.
+    pub(crate) fn path(day: Day, version: &str) -> String {
+        format!("data/day={day}/{version}.parquet")
+    }
+
+    /// Reads the newest state of the table.
+    async fn load(&mut self) -> Result<(), LakeError> {
+        let names = self.place.list("metadata").await?;
+        let version =
+            |name: &str| name.strip_prefix('v')?.strip_suffix(".metadata.json")?.parse().ok();
+        self.version = names.iter().filter_map(|(name, _)| version(name)).max().unwrap_or(0);
+        (self.metadata, self.manifests) = (None, Vec::new());
+        self.days.clear();
+        if self.version == 0 {
+            return Ok(());
+        }
+        let path = metadata_path(self.version);
+        let bytes = self.read(&path).await?;
+        let mut metadata: Metadata =
+            serde_json::from_slice(&bytes).map_err(|error| self.wrong(&path, error))?;
+        let view = self.properties.get(VIEW);
+        if metadata.format_version != 2 || metadata.properties.get(VIEW) != view {
+            return Err(self.wrong(&path, "it belongs to another view, or to another program"));
+        }
+        metadata.fit(&mut self.columns)?;
+        if let Some(snapshot) = metadata.snapshot() {
+            let path = self.within(&snapshot.manifest_list)?;
+            for manifest in avro::read_list(&path, &self.read(&path).await?)? {
+                let path = self.within(&manifest.path)?;
+                let entries = avro::read_manifest(&path, &self.read(&path).await?)?;
+                self.manifests.push((manifest, entries));
+            }
+        }
+        self.metadata = Some(metadata);
+        self.note_days()
+    }
+
+    fn note_days(&mut self) -> Result<(), LakeError> {
+        self.days.clear();
+        for entry in self.manifests.iter().flat_map(|(_, entries)| entries) {
+            if entry.status == Status::Deleted {
+                continue;
+            }
+            let path = self.within(&entry.path)?;
+            let version = path.rsplit('/').next().and_then(|name| name.strip_suffix(".parquet"));
+            let version = version.unwrap_or_default().to_owned();
+            let exported =
+                Exported { version, path, bytes: entry.bytes as u64, rows: entry.rows as u64 };
+            if self.days.insert(entry.day, exported).is_some() {
+                let what = format!("{} has two files", entry.day);
+                return Err(self.wrong(&metadata_path(self.version), what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes files the rows of their days, and removes days.
+    pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
+        for _ in 0..ATTEMPTS {
+            if self.try_commit(commit).await? {
+                return self.expire().await;
+            }
+            // Somebody else was first: what they have written is where this one begins.
+            self.load().await?;
+        }
+        Err(LakeError::Conflict { table: self.place.url().to_owned() })
+    }
+
+    async fn try_commit(&mut self, commit: &Commit) -> Result<bool, LakeError> {
+        let mut metadata = match &self.metadata {
+            Some(metadata) => metadata.clone(),
+            None => Metadata::new(
+                self.place.url(),
+                random::uuid(),
+                &self.columns,
+                self.properties.clone(),
+                now_ms(),
+            ),
+        };
+        metadata.properties.extend(self.properties.clone());
+        let parent = metadata.snapshot().map(|snapshot| snapshot.snapshot_id);
+        let (snapshot, sequence) = (random::positive(), metadata.last_sequence_number + 1);
+        let changed = self.manifests_after(commit, (snapshot, sequence));
+        let manifests = self.write_manifests(changed, &metadata, (snapshot, sequence)).await?;
+
+        let list_path = format!("metadata/snap-{snapshot}.avro");
+        let listed: Vec<Manifest> =
+            manifests.iter().map(|(manifest, _)| manifest.clone()).collect();
+        let list = avro::write_list(&listed, (snapshot, parent, sequence))?;
+        self.place.put(&list_path, list).await?;
+        let now = now_ms().max(metadata.last_updated_ms + 1);
+        let outdated = match self.version {
+            0 => Vec::new(),
+            version => metadata.replaces(self.place.url_of(&metadata_path(version))),
+        };
+        let mut summary = summary(commit, &manifests, &self.days);
+        summary.extend(commit.certificate.clone());
+        metadata.add(Snapshot {
+            snapshot_id: snapshot,
+            parent_snapshot_id: parent,
+            sequence_number: sequence,
+            timestamp_ms: now,
+            manifest_list: self.place.url_of(&list_path),
+            summary,
+            schema_id: metadata.current_schema_id,
+        });
+        // Nothing may count before what it names is durable.
+        self.place.settle()?;
+        if !self.write_metadata(&metadata).await? {
+            return Ok(false);
+        }
+        for path in outdated {
+            self.place.delete(&self.within(&path)?).await?;
+        }
+        (self.metadata, self.manifests) = (Some(metadata), manifests);
+        self.note_days()?;
+        Ok(true)
+    }
+
+    /// Writes the next metadata file. Says whether it could: if there is one already, nothing has changed.
+    async fn write_metadata(&mut self, metadata: &Metadata) -> Result<bool, LakeError> {
+        let next = self.version + 1;
+        let bytes = serde_json::to_vec_pretty(metadata).expect("texts and numbers are JSON");
+        if !self.place.create(&metadata_path(next), bytes).await? {
+            return Ok(false);
+        }
+        self.version = next;
+        self.place.put("metadata/version-hint.text", next.to_string().into_bytes()).await?;
+        Ok(true)
+    }
+
+    /// The manifests behind a commit: untouched ones as they are, the others to be written.
+    fn manifests_after(
+        &self,
+        commit: &Commit,
+        (snapshot, sequence): (i64, i64),
+    ) -> Vec<(Option<Manifest>, Vec<Entry>)> {
+        let gone: BTreeSet<Day> = commit
+            .added
+            .iter()
+            .map(|file| file.day)
+            .chain(commit.removed.iter().copied())
+            .collect();
+        let is_merged = self.manifests.len() >= MANIFESTS;
+        let mut after = Vec::new();
+        let mut merged = Vec::new();
+        for (manifest, entries) in &self.manifests {
+            let alive = || entries.iter().filter(|entry| entry.status != Status::Deleted);
+            if alive().next().is_none() {
+                // All that it had was deleted before.
+                continue;
+            }
+            if !is_merged && !alive().any(|entry| gone.contains(&entry.day)) {
+                after.push((Some(manifest.clone()), entries.clone()));
+                continue;
+            }
+            let entries = alive().map(|entry| match gone.contains(&entry.day) {
+                true => Entry { status: Status::Deleted, snapshot, ..entry.clone() },
+                false => Entry { status: Status::Existing, ..entry.clone() },
+            });
+            match is_merged {
+                true => merged.extend(entries),
+                false => after.push((None, entries.collect())),
+            }
+        }
+        let added = commit.added.iter().map(|file| self.added(file, (snapshot, sequence)));
+        merged.extend(added);
+        if !merged.is_empty() {
+            after.push((None, merged));
+        }
+        after
+    }
+
+    fn added(&self, file: &NewFile, (snapshot, sequence): (i64, i64)) -> Entry {
+        let mut entry = Entry {
+            status: Status::Added,
+            snapshot,
+            sequence,
+            day: file.day,
+            path: self.place.url_of(&file.path),
+            rows: file.rows as i64,
+            bytes: file.bytes as i64,
+            nulls: Vec::new(),
+            least: Vec::new(),
+            greatest: Vec::new(),
+        };
+        avro::statistics(&self.columns, &file.bounds, &mut entry);
+        entry
+    }
+
+    async fn write_manifests(
+        &self,
+        changed: Vec<(Option<Manifest>, Vec<Entry>)>,
+        metadata: &Metadata,
+        snapshot: (i64, i64),
+    ) -> Result<Vec<(Manifest, Vec<Entry>)>, LakeError> {
+        let json = |value: serde_json::Result<String>| value.expect("texts and numbers are JSON");
+        let schema = json(serde_json::to_string(&metadata.schema()));
+        let fields = metadata.partition_specs.first().map(|spec| &spec.fields);
+        let spec = json(serde_json::to_string(&fields));
+        let mut manifests = Vec::new();
+        for (number, (manifest, entries)) in changed.into_iter().enumerate() {
+            if let Some(manifest) = manifest {
+                manifests.push((manifest, entries));
+                continue;
+            }
+            let about = (metadata.current_schema_id, schema.as_str(), spec.as_str());
+            let bytes = avro::write_manifest(&entries, about)?;
+            let path = format!("metadata/{}-m{number}.avro", snapshot.0);
+            let manifest = Manifest::of(self.place.url_of(&path), bytes.len(), snapshot, &entries);
+            self.place.put(&path, bytes).await?;
+            manifests.push((manifest, entries));
+        }
+        Ok(manifests)
+    }
+
+    /// Forgets old snapshots, when there are twice as many as are to be kept, and removes what no other one names.
+    async fn expire(&mut self) -> Result<(), LakeError> {
+        let Some(metadata) = &self.metadata else { return Ok(()) };
+        if metadata.snapshots.len() < self.snapshots.saturating_mul(2).max(2) {
+            return Ok(());
+        }
+        let mut metadata = metadata.clone();
+        metadata.expire(self.snapshots);
+        metadata.last_updated_ms += 1;
+        metadata.replaces(self.place.url_of(&metadata_path(self.version)));
+        if !self.write_metadata(&metadata).await? {
+            // Somebody else writes; the next commit sees what they have.
+            return Ok(());
+        }
+        let named = self.named(&metadata).await?;
+        self.metadata = Some(metadata);
+        for folder in ["metadata", "data"] {
+            for (name, age) in self.place.list_with_age(folder).await? {
+                let path = format!("{folder}/{name}");
+                let is_avro_or_data = folder == "data" || name.ends_with(".avro");
+                if is_avro_or_data && !named.contains(&path) && age > ORPHAN_AGE {
+                    self.place.delete(&path).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the snapshots of a table name.
+    async fn named(&self, metadata: &Metadata) -> Result<HashSet<String>, LakeError> {
+        let mut named = HashSet::new();
+        for snapshot in &metadata.snapshots {
+            let list = self.within(&snapshot.manifest_list)?;
+            for manifest in avro::read_list(&list, &self.read(&list).await?)? {
+                let path = self.within(&manifest.path)?;
+                if named.contains(&path) {
+                    continue;
+                }
+                let entries = avro::read_manifest(&path, &self.read(&path).await?)?;
+                named.insert(path);
+                for entry in entries.iter().filter(|entry| entry.status != Status::Deleted) {
+                    named.insert(self.within(&entry.path)?);
+                }
+            }
+            named.insert(list);
+        }
+        Ok(named)
+    }
+
+    async fn read(&self, path: &str) -> Result<bytes::Bytes, LakeError> {
+        self.place.get(path).await?.ok_or_else(|| self.wrong(path, "it is gone"))
+    }
+
+    /// The name of an object within the table.
+    fn within(&self, url: &str) -> Result<String, LakeError> {
+        let path = url.strip_prefix(self.place.url()).and_then(|path| path.strip_prefix('/'));
+        let path = path.ok_or_else(|| {
+            self.wrong(
+                url,
+                format!("expected a name below {}: was the table moved?", self.place.url()),
+            )
+        })?;
+        Ok(self.place.decoded(path))
+    }
+
+    fn wrong(&self, path: &str, what: impl ToString) -> LakeError {
+        LakeError::Table { path: self.place.url_of(path), what: what.to_string() }
+    }
+}
+
+/// The property of a table that says whose it is.
+pub(crate) const VIEW: &str = "dayfold.view";
+
+fn metadata_path(version: u64) -> String {
+    format!("metadata/v{version}.metadata.json")
+}
+
+/// What a snapshot did, as readers of its summary expect it.
+fn summary(
+    commit: &Commit,
+    manifests: &[(Manifest, Vec<Entry>)],
+    before: &BTreeMap<Day, Exported>,
+) -> BTreeMap<String, String> {
+    let added = &commit.added;
+    let replaced = added.iter().map(|file| &file.day).chain(&commit.removed);
+    let gone: Vec<&Exported> = replaced.filter_map(|day| before.get(day)).collect();
+    let operation = match (added.is_empty(), gone.is_empty()) {
+        (_, true) => "append",
+        (true, false) => "delete",
+        (false, false) => "overwrite",
+    };
+    let entries = manifests.iter().flat_map(|(_, entries)| entries);
+    let alive = || entries.clone().filter(|entry| entry.status != Status::Deleted);
+    let days: BTreeSet<Day> =
+        added.iter().map(|file| file.day).chain(commit.removed.iter().copied()).collect();
+    let numbers = [
+        ("added-data-files", added.len() as u64),
+        ("added-records", added.iter().map(|file| file.rows).sum()),
+        ("added-files-size", added.iter().map(|file| file.bytes).sum()),
+        ("deleted-data-files", gone.len() as u64),
+        ("deleted-records", gone.iter().map(|file| file.rows).sum()),
+        ("removed-files-size", gone.iter().map(|file| file.bytes).sum()),
+        ("changed-partition-count", days.len() as u64),
+        ("total-data-files", alive().count() as u64),
+        ("total-records", alive().map(|entry| entry.rows as u64).sum()),
+        ("total-files-size", alive().map(|entry| entry.bytes as u64).sum()),
+    ];
+    let mut summary: BTreeMap<String, String> =
+        numbers.iter().map(|(name, number)| ((*name).to_owned(), number.to_string())).collect();
+    summary.insert("operation".to_owned(), operation.to_owned());
+    summary
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

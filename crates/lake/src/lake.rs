@@ -1,0 +1,273 @@
+//! Brings the tables of a lake in step with the sealed days of a data folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use dayfold::time::Day;
+use object_store::ObjectStore;
+
+use crate::columns::TableColumn;
+use crate::file::{FileWriter, Written};
+use crate::folder::{Looked, Sealed, View};
+use crate::hive::Hive;
+use crate::iceberg::Iceberg;
+use crate::store::Place;
+use crate::table::{Commit, NewFile, Table};
+use crate::{LakeError, audit};
+
+/// Days of one commit at most: a commit of a snapshot is work of its own, and what is not committed is sent again after a kill.
+const COMMIT_DAYS: usize = 64;
+/// And about so many bytes.
+const COMMIT_BYTES: u64 = 256 << 20;
+
+/// How the files of a view make up a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// An Iceberg table, version 2. Readers have all days as of one moment.
+    #[default]
+    Iceberg,
+    /// A folder for each day with one file in it, for readers that know no tables.
+    Hive,
+}
+
+/// Where views are exported to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LakeOptions {
+    /// How the files of a view make up a table.
+    pub layout: Layout,
+    /// Whether sketches are exported beside the numbers that they stand for, so that engines can merge them. Yes, unless said otherwise.
+    pub sketches: bool,
+    /// So many snapshots of an Iceberg table are kept: 100, unless said otherwise.
+    pub snapshots: usize,
+}
+
+impl Default for LakeOptions {
+    fn default() -> LakeOptions {
+        LakeOptions { layout: Layout::default(), sketches: true, snapshots: 100 }
+    }
+}
+
+impl LakeOptions {
+    /// The same, with another layout.
+    #[must_use]
+    pub fn layout(self, layout: Layout) -> LakeOptions {
+        LakeOptions { layout, ..self }
+    }
+
+    /// The same, with sketches or without.
+    #[must_use]
+    pub fn sketches(self, sketches: bool) -> LakeOptions {
+        LakeOptions { sketches, ..self }
+    }
+
+    /// The same, which keeps so many snapshots.
+    #[must_use]
+    pub fn snapshots(self, snapshots: usize) -> LakeOptions {
+        LakeOptions { snapshots, ..self }
+    }
+}
+
+/// Tables of views below a URL. One program at a time may write a table; readers are never in the way.
+pub struct Lake {
+    place: Place,
+    options: LakeOptions,
+}
+
+/// What an export has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Export {
+    /// Days that were written, amended ones included.
+    pub written: u64,
+    /// Days that were removed, since the view has none of them any longer.
+    pub removed: u64,
+    /// Days that were in the lake as they are.
+    pub unchanged: u64,
+    /// Days that a process is just committing: they are left for the next export.
+    pub unsettled: u64,
+    /// Rows of the days that were written.
+    pub rows: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+/// What an audit has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Days that were compared, row by row.
+    pub compared: u64,
+    /// Days whose files are gone, damaged or different, with what is wrong.
+    pub wrong: Vec<(Day, String)>,
+}
+
+impl Lake {
+    /// Opens the lake below a URL: `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the features
+    /// of these stores. Credentials come from the variables that the tools of each store read, such as `AWS_ACCESS_KEY_ID`.
+    ///
+    /// # Errors
+    /// [`LakeError::Url`] if the URL cannot be used. Whether the store can be reached is not tried.
+    pub fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
+        Ok(Lake { place: Place::open(url)?, options })
+    }
+
+    /// Exports the sealed days of a view that the lake does not have, or has as they were before they were amended. What is
+    /// there already is not written again, so an export that was killed goes on where it was.
+    ///
+    /// Another program may be writing the folder meanwhile. Memory: that of a row group of one file, and of 8 MiB.
+    ///
+    /// # Errors
+    /// [`LakeError`]; what was committed before it is in the lake.
+    pub async fn export(&self, folder: &Path, view: &str) -> Result<Export, LakeError> {
+        let looked = Looked::at(folder)?;
+        let view = self.view_of(&looked, view)?;
+        let mut table = self.table(&view).await?;
+        self.bring_in_step(&view, &mut table).await
+    }
+
+    /// Compares what is in the lake with the folder, row by row, and returns what is wrong. Days that the lake does not have yet
+    /// are not wrong. With `mend`, what is wrong is written again.
+    ///
+    /// # Errors
+    /// [`LakeError`] if the folder or the table cannot be read.
+    pub async fn audit(&self, folder: &Path, view: &str, mend: bool) -> Result<Audit, LakeError> {
+        let looked = Looked::at(folder)?;
+        let view = self.view_of(&looked, view)?;
+        let mut table = self.table(&view).await?;
+        let place = self.place_of(&view);
+        let mut audit = Audit::default();
+        let mut wrong = BTreeMap::new();
+        for (day, sealed) in view.days() {
+            let Some(exported) = table.days().get(&day).filter(|e| e.version == sealed.version)
+            else {
+                continue;
+            };
+            audit.compared += 1;
+            if let Some(what) = audit::compare(&place, &view, &table, day, exported).await? {
+                audit.wrong.push((day, what));
+                wrong.insert(day, sealed);
+            }
+        }
+        if mend && !wrong.is_empty() {
+            let mut done = Export::default();
+            self.write(&view, &mut table, wrong, &mut done).await?;
+        }
+        Ok(audit)
+    }
+
+    /// Opens a lake in a store of one's own. `url` is its name for readers.
+    pub fn with_store(store: Arc<dyn ObjectStore>, url: &str, options: LakeOptions) -> Lake {
+        Lake { place: Place::of(store, url), options }
+    }
+
+    pub(crate) fn view_of<'a>(
+        &self,
+        looked: &'a Looked,
+        view: &str,
+    ) -> Result<View<'a>, LakeError> {
+        looked.view(view, self.options.sketches)
+    }
+
+    fn place_of(&self, view: &View<'_>) -> Place {
+        self.place.within(view.about().get(crate::iceberg::VIEW).map_or("", String::as_str))
+    }
+
+    pub(crate) async fn table(&self, view: &View<'_>) -> Result<Table, LakeError> {
+        let place = self.place_of(view);
+        let columns = TableColumn::numbered(&view.columns());
+        Ok(match self.options.layout {
+            Layout::Hive => {
+                Table::Hive(Hive::open(place, columns[1..].to_vec(), view.about()).await?)
+            }
+            Layout::Iceberg => Table::Iceberg(Box::new(
+                Iceberg::open(place, columns, view.about(), self.options.snapshots).await?,
+            )),
+        })
+    }
+
+    /// Brings a table in step with its view.
+    pub(crate) async fn bring_in_step(
+        &self,
+        view: &View<'_>,
+        table: &mut Table,
+    ) -> Result<Export, LakeError> {
+        let mut done = Export::default();
+        let days = view.days();
+        let mut changed = BTreeMap::new();
+        for (day, sealed) in &days {
+            if table.days().get(day).is_some_and(|exported| exported.version == sealed.version) {
+                done.unchanged += 1;
+            } else if view.is_settled(*day)? {
+                changed.insert(*day, sealed.clone());
+            } else {
+                done.unsettled += 1;
+            }
+        }
+        // What the view has sealed, and has no rows of any more. A view that is computed anew is further back for a while.
+        let is_gone = |day: &&Day| !days.contains_key(day) && view.through() >= Some(**day);
+        let gone: Vec<Day> = table.days().keys().filter(is_gone).copied().collect();
+        if !gone.is_empty() {
+            done.removed = gone.len() as u64;
+            let commit =
+                Commit { removed: gone, certificate: view.certificate(), ..Commit::default() };
+            table.commit(&commit).await?;
+        }
+        self.write(view, table, changed, &mut done).await?;
+        Ok(done)
+    }
+
+    /// Writes days, so many to a commit.
+    async fn write(
+        &self,
+        view: &View<'_>,
+        table: &mut Table,
+        days: BTreeMap<Day, Sealed>,
+        done: &mut Export,
+    ) -> Result<(), LakeError> {
+        let place = self.place_of(view);
+        let mut commit = Commit { certificate: view.certificate(), ..Commit::default() };
+        let mut bytes = 0;
+        for (day, sealed) in days {
+            let mut written = write_day(view, table, day, &sealed)?;
+            let path = table.path(day, &sealed.version);
+            place.send(&path, &mut written).await?;
+            let Written { bytes: size, rows, bounds, .. } = written;
+            (done.written, done.rows, done.bytes) =
+                (done.written + 1, done.rows + rows, done.bytes + size);
+            bytes += size;
+            let version = sealed.version;
+            commit.added.push(NewFile { day, version, path, bytes: size, rows, bounds });
+            if commit.added.len() == COMMIT_DAYS || bytes > COMMIT_BYTES {
+                place.settle()?;
+                table.commit(&commit).await?;
+                (bytes, commit.added) = (0, Vec::new());
+            }
+        }
+        if !commit.added.is_empty() {
+            place.settle()?;
+            table.commit(&commit).await?;
+        }
+        // What the commits themselves have written.
+        place.settle()
+    }
+}
+
+/// The rows of a day as a file, here.
+fn write_day(
+    view: &View<'_>,
+    table: &Table,
+    day: Day,
+    sealed: &Sealed,
+) -> Result<Written, LakeError> {
+    let columns = table.columns();
+    // Without the day, where the folder says it.
+    let skipped = view.columns().len() - columns.len();
+    let about = [("dayfold.day", day.to_string()), ("dayfold.version", sealed.version.clone())];
+    let keys = view.keys() + 1 - skipped;
+    let mut file = FileWriter::new(columns, keys, sealed.rows, &about)?;
+    view.each(day, |row| file.push(&row[skipped..]))?;
+    file.finish()
+}
