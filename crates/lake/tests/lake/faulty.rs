@@ -1,0 +1,169 @@
+//! A store that fails at random, and may have done what it says that it has not: exports are tried again until they succeed, and
+//! whoever reads meanwhile finds of each day one version, whole.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use dayfold_lake::{Lake, Layout};
+use futures_util::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use crate::folder::{Folder, Reading};
+use crate::read::Reader;
+use crate::{LAYOUTS, block_on, options};
+
+/// Fails a third of the operations, half of these after they were done.
+#[derive(Debug)]
+struct Faulty {
+    inner: LocalFileSystem,
+    state: Mutex<u64>,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Well,
+    NotDone,
+    DoneAndFailed,
+}
+
+impl Faulty {
+    fn fate(&self) -> Fate {
+        let mut state = self.state.lock().expect("a lock");
+        // xorshift64: the same schedule for the same seed.
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        match *state % 6 {
+            0 => Fate::NotDone,
+            1 => Fate::DoneAndFailed,
+            _ => Fate::Well,
+        }
+    }
+
+    fn failed<T>() -> Result<T> {
+        Err(Error::Generic { store: "faulty", source: "the connection was lost".into() })
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        match self.fate() {
+            Fate::NotDone => Faulty::failed(),
+            Fate::Well => self.inner.put_opts(location, payload, options).await,
+            Fate::DoneAndFailed => {
+                self.inner.put_opts(location, payload, options).await?;
+                Faulty::failed()
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.fate() {
+            Fate::Well => self.inner.get_opts(location, options).await,
+            _ => Faulty::failed(),
+        }
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[test]
+fn exports_to_a_store_that_fails_end_right() {
+    let runs: [&[Reading]; 4] = [
+        &[(0, "a", Some("1")), (1, "b", Some("2")), (2, "b", None)],
+        &[(1, "a", Some("5")), (2, "c", Some("0.5"))],
+        &[(0, "a", Some("-1")), (7, "a", Some("1"))],
+        &[(1, "b", None), (7, "z", Some("3"))],
+    ];
+    let mut failed = 0;
+    for (layout, seed) in
+        LAYOUTS.into_iter().flat_map(|layout| (1..=12).map(move |at| (layout, at)))
+    {
+        let mut folder = Folder::new();
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        let mut failures = 0;
+        let mut versions: Vec<Vec<crate::folder::Row>> = vec![Vec::new()];
+        for run in runs {
+            folder.run(run);
+            versions.push(folder.expected());
+            let seed = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed + 100 * failures);
+            let inner = LocalFileSystem::new_with_prefix(lake.path()).expect("a folder");
+            let store = Arc::new(Faulty { inner, state: Mutex::new(seed) });
+            let exporting = Lake::with_store(store, &url, options(layout));
+            while let Err(error) = block_on(exporting.export(folder.path(), "readings")) {
+                assert!(error.to_string().contains("connection was lost"), "{error}");
+                failures += 1;
+                assert!(failures < 10_000, "it never ends");
+                check(&reader.rows(), &versions, (layout, seed));
+            }
+            assert_eq!(reader.rows(), folder.expected(), "{layout:?}, seed {seed}");
+        }
+        failed += failures;
+    }
+    assert!(failed > 100, "a third of all operations should have failed, and {failed} have");
+}
+
+/// Each day that is there is as it was behind one of the runs.
+fn check(found: &[crate::folder::Row], versions: &[Vec<crate::folder::Row>], about: (Layout, u64)) {
+    let of_day = |rows: &[crate::folder::Row], day: i32| -> Vec<crate::folder::Row> {
+        rows.iter().filter(|row| row.0 == day).cloned().collect()
+    };
+    for day in found.iter().map(|row| row.0) {
+        let rows = of_day(found, day);
+        assert!(
+            versions.iter().any(|version| of_day(version, day) == rows),
+            "{about:?}: day {day} is {rows:?}"
+        );
+    }
+}

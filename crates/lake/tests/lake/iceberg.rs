@@ -1,0 +1,96 @@
+//! What the snapshots of a table say, and when they go.
+
+use std::time::{Duration, SystemTime};
+
+use dayfold_lake::{Lake, LakeError, Layout};
+
+use crate::folder::Folder;
+use crate::read::Reader;
+use crate::{block_on, options};
+
+#[test]
+fn snapshots_say_what_they_did() {
+    let mut folder = Folder::new();
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+    folder.run(&[(0, "a", Some("1")), (1, "b", Some("2"))]);
+    block_on(exporting.export(folder.path(), "readings")).expect("an export");
+    folder.run(&[(1, "c", Some("2")), (1, "a", Some("1"))]);
+    block_on(exporting.export(folder.path(), "readings")).expect("an export");
+
+    let reader = Reader::new(lake.path().join("readings"), Layout::Iceberg);
+    let metadata = reader.metadata().expect("a table");
+    let snapshots = metadata["snapshots"].as_array().expect("a list");
+    let said = |at: usize, name: &str| snapshots[at]["summary"][name].as_str().map(str::to_owned);
+    assert_eq!(said(0, "operation").as_deref(), Some("append"));
+    assert_eq!(said(0, "total-records").as_deref(), Some("2"));
+    assert_eq!(said(1, "operation").as_deref(), Some("overwrite"));
+    assert_eq!(said(1, "deleted-data-files").as_deref(), Some("1"));
+    assert_eq!(said(1, "total-data-files").as_deref(), Some("2"));
+    assert_eq!(said(1, "total-records").as_deref(), Some("4"));
+    // Pushed days close with the wall clock.
+    let through = said(1, "dayfold.sealed-through").expect("a day");
+    assert!(through.parse::<dayfold::time::Day>().is_ok_and(|day| day.0 > 1), "{through}");
+    assert_eq!(metadata["last-sequence-number"], 2);
+    let hint = std::fs::read_to_string(lake.path().join("readings/metadata/version-hint.text"));
+    assert_eq!(hint.expect("a hint"), "2");
+}
+
+#[test]
+fn old_snapshots_go_and_what_only_they_name() {
+    let mut folder = Folder::new();
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    let two = options(Layout::Iceberg).snapshots(2);
+    let exporting = Lake::open(&url, two).expect("a lake");
+    let reader = Reader::new(lake.path().join("readings"), Layout::Iceberg);
+    for _ in 0..3 {
+        folder.run(&[(0, "a", Some("1")), (1, "b", Some("2"))]);
+        block_on(exporting.export(folder.path(), "readings")).expect("an export");
+    }
+    // What is younger than an hour may be on its way into a commit.
+    let data = || parquet_files(lake.path());
+    assert_eq!(data().len(), 6);
+    let old = SystemTime::now() - Duration::from_secs(7_200);
+    for path in data() {
+        let file = std::fs::File::options().write(true).open(path).expect("a file");
+        file.set_modified(old).expect("a time");
+    }
+    folder.run(&[(0, "a", Some("1"))]);
+    block_on(exporting.export(folder.path(), "readings")).expect("an export");
+    // Two snapshots of the four are left: the last one replaced one of the two days.
+    let metadata = reader.metadata().expect("a table");
+    assert_eq!(metadata["snapshots"].as_array().map(Vec::len), Some(2));
+    assert_eq!(data().len(), 3);
+    assert_eq!(reader.rows(), folder.expected());
+}
+
+fn parquet_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(parquet_files(&path));
+        } else if path.extension().is_some_and(|of| of == "parquet") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_table_of_another_program_is_left_alone() {
+    let mut folder = Folder::new();
+    folder.run(&[(0, "a", Some("1"))]);
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+    block_on(exporting.export(folder.path(), "readings")).expect("an export");
+    let path = lake.path().join("readings/metadata/v1.metadata.json");
+    let text = std::fs::read_to_string(&path).expect("metadata");
+    std::fs::write(&path, text.replace("dayfold.view", "else.view")).expect("a file");
+    let error = block_on(exporting.export(folder.path(), "readings")).expect_err("not ours");
+    assert!(matches!(error, LakeError::Table { .. }), "{error}");
+    assert!(error.to_string().contains("belongs to another view"), "{error}");
+}

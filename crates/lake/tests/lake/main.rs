@@ -1,0 +1,135 @@
+//! Exports of data folders, as readers find them.
+
+mod faulty;
+mod folder;
+mod iceberg;
+mod read;
+
+use dayfold_lake::{Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
+use folder::Folder;
+use read::Reader;
+
+fn options(layout: Layout) -> LakeOptions {
+    LakeOptions::default().layout(layout)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+const LAYOUTS: [Layout; 2] = [Layout::Iceberg, Layout::Hive];
+
+#[test]
+fn oracle_what_readers_find() {
+    for layout in LAYOUTS {
+        let mut folder = Folder::new();
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        // Keys that need care, an event without a number, and a second run that amends.
+        folder.run(&[
+            (0, "a", Some("1.5")),
+            (0, "é,\"", None),
+            (1, "a", Some("-2")),
+            (1, "", Some("7")),
+        ]);
+        let exporting = Lake::open(&url, options(layout)).expect("a lake");
+        let done = block_on(exporting.export(folder.path(), "readings")).expect("an export");
+        assert_eq!((done.written, done.unchanged, done.rows), (2, 0, 4), "{layout:?}");
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        assert_eq!(reader.rows(), folder.expected(), "{layout:?}");
+
+        let again = block_on(exporting.export(folder.path(), "readings")).expect("an export");
+        assert_eq!(
+            (again.written, again.unchanged),
+            (0, 2),
+            "{layout:?}: nothing is written twice"
+        );
+
+        folder.run(&[(1, "a", Some("3.25")), (3, "b", Some("4"))]);
+        let after = block_on(exporting.export(folder.path(), "readings")).expect("an export");
+        assert_eq!(
+            (after.written, after.unchanged),
+            (2, 1),
+            "{layout:?}: a new day and an amended one"
+        );
+        assert_eq!(reader.rows(), folder.expected(), "{layout:?}");
+
+        let audit = block_on(exporting.audit(folder.path(), "readings", false)).expect("an audit");
+        assert_eq!((audit.compared, audit.wrong), (3, Vec::new()), "{layout:?}");
+    }
+}
+
+#[test]
+fn damage_in_the_lake_is_found_and_mended() {
+    for layout in LAYOUTS {
+        let mut folder = Folder::new();
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        folder.run(&[(0, "a", Some("1")), (1, "a", Some("2")), (2, "a", Some("3"))]);
+        let exporting = Lake::open(&url, options(layout)).expect("a lake");
+        block_on(exporting.export(folder.path(), "readings")).expect("an export");
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        let files = reader.files();
+        std::fs::remove_file(&files[0]).expect("a file");
+        let mut bytes = std::fs::read(&files[1]).expect("a file");
+        let middle = bytes.len() / 4;
+        bytes[middle] ^= 0xFF;
+        std::fs::write(&files[1], bytes).expect("a file");
+
+        let audit = block_on(exporting.audit(folder.path(), "readings", true)).expect("an audit");
+        assert_eq!((audit.compared, audit.wrong.len()), (3, 2), "{layout:?}: {:?}", audit.wrong);
+        let audit = block_on(exporting.audit(folder.path(), "readings", false)).expect("an audit");
+        assert_eq!((audit.compared, audit.wrong), (3, Vec::new()), "{layout:?}: mended");
+        assert_eq!(reader.rows(), folder.expected());
+    }
+}
+
+#[test]
+fn an_exporter_follows_the_folder() {
+    let mut folder = Folder::new();
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    folder.run(&[(0, "a", Some("1"))]);
+    let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+    let every = ExporterOptions::default().every(std::time::Duration::from_millis(5));
+    let exporter = Exporter::start(exporting, folder.path(), ["readings".to_owned()], every);
+    let exporter = exporter.expect("a thread");
+    let wait_for = |days: u64| {
+        while exporter.status()["readings"].exported < days {
+            assert_eq!(exporter.status()["readings"].error, None);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    wait_for(1);
+    folder.run(&[(0, "b", Some("2")), (5, "b", Some("3"))]);
+    wait_for(2);
+    let status = exporter.status().remove("readings").expect("the view");
+    assert_eq!((status.waiting, status.failures), (0, 0));
+    // Pushed days close with the wall clock.
+    assert!(status.through > Some(dayfold::time::Day(5)), "{:?}", status.through);
+    exporter.stop();
+    let reader = Reader::new(lake.path().join("readings"), Layout::Iceberg);
+    assert_eq!(reader.rows(), folder.expected());
+}
+
+#[test]
+fn what_cannot_be_used_is_said() {
+    let refused = |url: &str| match Lake::open(url, LakeOptions::default()) {
+        Err(error @ LakeError::Url { .. }) => error.to_string(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("{url} was opened"),
+    };
+    assert!(refused("nowhere").contains("expected file:///folder"));
+    assert!(refused("ftp://host/x").contains("unknown scheme 'ftp'"));
+    let secret = refused("s3://key:secret@bucket/x");
+    assert!(secret.contains("variables") && !secret.contains("secret@"), "{secret}");
+
+    let mut folder = Folder::new();
+    folder.run(&[(0, "a", Some("1"))]);
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    let exporting = Lake::open(&url, LakeOptions::default()).expect("a lake");
+    let error = block_on(exporting.export(folder.path(), "reading")).expect_err("no such view");
+    assert_eq!(error.to_string(), "the folder has no view 'reading': it has readings");
+}
