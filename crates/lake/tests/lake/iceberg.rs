@@ -1,5 +1,6 @@
 //! What the snapshots of a table say, and when they go.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use dayfold_lake::{Lake, LakeError, Layout};
@@ -93,4 +94,41 @@ fn the_table_of_another_program_is_left_alone() {
     let error = block_on(exporting.export(folder.path(), "readings")).expect_err("not ours");
     assert!(matches!(error, LakeError::Table { .. }), "{error}");
     assert!(error.to_string().contains("belongs to another view"), "{error}");
+}
+
+#[test]
+fn a_reader_never_sees_a_mixed_day() {
+    const AMENDMENTS: usize = 20;
+    let mut folder = Folder::new();
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    let table = lake.path().join("readings");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let reader = Reader::new(table.clone(), Layout::Iceberg);
+            let mut looks = 0_u64;
+            while !is_over.load(Ordering::Acquire) {
+                let rows = reader.rows();
+                // Each run adds an event to each of three keys of each of two days.
+                let counts: Vec<i64> = rows.iter().map(|row| row.2).collect();
+                assert!(counts.is_empty() || counts.len() == 6, "{rows:?}");
+                assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "{rows:?}");
+                looks += 1;
+            }
+            looks
+        });
+        let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+        for _ in 0..AMENDMENTS {
+            let keys = ["a", "b", "c"];
+            let readings: Vec<_> =
+                [0, 1].into_iter().flat_map(|day| keys.map(|key| (day, key, Some("1")))).collect();
+            folder.run(&readings);
+            block_on(exporting.export(folder.path(), "readings")).expect("an export");
+        }
+        is_over.store(true, Ordering::Release);
+        let looks = reading.join().expect("no mixed day");
+        assert!(looks > 0);
+        println!("{looks} looks during {AMENDMENTS} amendments");
+    });
 }

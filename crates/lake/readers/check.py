@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Reads an exported table with somebody else's engine and compares it with the right answers.
+
+    check.py READER TABLE ANSWERS.csv [S3_ENDPOINT]
+
+READER is duckdb-hive, duckdb-iceberg, pyiceberg, polars-hive, polars-iceberg, spark-hive or spark-iceberg. TABLE is the folder or URL
+of the view by-carrier; ANSWERS.csv has a line for each day and carrier. Ends with 1 if anything is different.
+"""
+
+import csv
+import os
+import sys
+from decimal import Decimal
+
+# Columns of the table, and those of the answers that they equal.
+COLUMNS = {
+    "day": "day",
+    "carrier": "key",
+    "flights": "events",
+    "mean_delay_count": "delay_count",
+    "mean_delay_sum": "delay_sum",
+    "least_delay": "delay_min",
+    "worst_delay": "delay_max",
+    "delay_p50": "delay_p50",
+    "delay_p99": "delay_p99",
+    "aircraft": "distinct_tailnum",
+    "miles": "distance_sum",
+}
+SELECT = "SELECT " + ", ".join(COLUMNS) + " FROM {} WHERE sealed"
+
+
+def main():
+    reader, table, answers, *endpoint = sys.argv[1:]
+    read = {
+        "duckdb-hive": duckdb_hive,
+        "duckdb-iceberg": duckdb_iceberg,
+        "pyiceberg": with_pyiceberg,
+        "polars-hive": polars_hive,
+        "polars-iceberg": polars_iceberg,
+        "spark-hive": spark_hive,
+        "spark-iceberg": spark_iceberg,
+    }[reader]
+    found = sorted(map(normal, read(table, *endpoint)))
+    with open(answers) as file:
+        expected = sorted(normal([row[name] for name in COLUMNS.values()]) for row in csv.DictReader(file))
+    if found != expected:
+        unlike = [pair for pair in zip(found, expected) if pair[0] != pair[1]][:5]
+        sys.exit(f"{reader}: {len(found)} rows, expected {len(expected)}; the first that differ: {unlike}")
+    print(f"{reader}: {len(found)} rows, all as they should be")
+
+
+def normal(row):
+    """A row as numbers and texts that compare."""
+    day, key, *numbers = row
+    flights, count, total, *others = (None if n in (None, "") else Decimal(str(n)).normalize() for n in numbers)
+    # The answers count 0 delays where there are none, and their sum is 0; in the view both are missing, like their mean.
+    return (str(day), key, flights, count or Decimal(0), total or Decimal(0), *others)
+
+
+def duckdb_hive(table, endpoint=None):
+    import duckdb
+
+    con = duckdb.connect()
+    files = f"read_parquet('{table}/*/*.parquet', hive_partitioning = true)"
+    return con.execute(SELECT.format(files)).fetchall()
+
+
+def duckdb_iceberg(table, endpoint=None):
+    import duckdb
+    import duckdb_extensions
+
+    duckdb_extensions.import_extension("avro")
+    duckdb_extensions.import_extension("iceberg")
+    con = duckdb.connect()
+    con.execute("LOAD avro; LOAD iceberg")
+    return con.execute(SELECT.format(f"iceberg_scan('{newest(table)}')")).fetchall()
+
+
+def with_pyiceberg(table, endpoint=None):
+    from pyiceberg.table import StaticTable
+
+    properties = {"s3.endpoint": endpoint, "s3.path-style-access": "true"} if endpoint else {}
+    path = f"{table}/metadata/v{hint(table, endpoint)}.metadata.json"
+    static = StaticTable.from_metadata(path, properties)
+    # A filter on the partition and one on the key: pruning by our statistics must lose nothing.
+    half = static.scan(row_filter="day < '2013-07-01'").to_arrow()
+    other = static.scan(row_filter="day >= '2013-07-01'").to_arrow()
+    one = static.scan(row_filter="carrier = 'UA'").to_arrow().num_rows
+    rows = [tuple(row[name] for name in COLUMNS) for row in half.to_pylist() + other.to_pylist()]
+    assert one == sum(row[1] == "UA" for row in rows), "a filter on the key lost rows"
+    return rows
+
+
+def polars_hive(table, endpoint=None):
+    import polars
+
+    frame = polars.scan_parquet(f"{table}/*/*.parquet", hive_partitioning=True)
+    return frame.filter(polars.col("sealed")).select(list(COLUMNS)).collect().rows()
+
+
+def polars_iceberg(table, endpoint=None):
+    import polars
+
+    return polars.scan_iceberg(newest(table)).select(list(COLUMNS)).collect().rows()
+
+
+def session(*settings):
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.shuffle.partitions", "4")
+    for name, value in settings:
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def spark_hive(table, endpoint=None):
+    spark = session()
+    spark.read.parquet(table).createOrReplaceTempView("flights")
+    merged(spark, "flights")
+    return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]
+
+
+def spark_iceberg(table, endpoint=None):
+    catalog = "spark.sql.catalog.lake"
+    spark = session(
+        ("spark.jars", os.environ["ICEBERG_JAR"]),
+        (catalog, "org.apache.iceberg.spark.SparkCatalog"),
+        (f"{catalog}.type", "hadoop"),
+        (f"{catalog}.warehouse", os.path.dirname(table)),
+    )
+    # The catalogue has databases, the lake has none: a path names the table.
+    spark.read.format("iceberg").load(table).createOrReplaceTempView("flights")
+    merged(spark, "flights")
+    return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]
+
+
+def merged(spark, table):
+    """The aircraft of a month, from the sketches of its days, are as many as there are: within 6 %."""
+    query = f"""SELECT carrier, hll_sketch_estimate(hll_union_agg(aircraft_sketch, true)) AS aircraft FROM {table}
+        WHERE day >= DATE'2013-07-01' AND day < DATE'2013-08-01' GROUP BY carrier"""
+    found = {row["carrier"]: row["aircraft"] for row in spark.sql(query).collect()}
+    truth = aircraft_of_july()
+    assert found.keys() == truth.keys(), f"carriers {found.keys() ^ truth.keys()}"
+    for carrier, number in found.items():
+        assert abs(number - truth[carrier]) <= 0.06 * truth[carrier], f"{carrier}: {number}, {truth[carrier]} are right"
+    print(f"merged sketches of July: {len(found)} carriers, all within 6 %")
+
+
+def aircraft_of_july():
+    """Counted from the raw flights, whose days are those of New York."""
+    import gzip
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    tails = {}
+    zone = ZoneInfo("America/New_York")
+    with gzip.open(os.environ["FLIGHTS"], "rt") as file:
+        for row in csv.DictReader(file):
+            if row["event_time"].isdigit():
+                time = datetime.fromtimestamp(int(row["event_time"]), zone)
+            else:
+                time = datetime.fromisoformat(row["event_time"].replace("Z", "+00:00")).astimezone(zone)
+            if (time.year, time.month) == (2013, 7):
+                tails.setdefault(row["carrier"], set())
+                if row["tailnum"]:
+                    tails[row["carrier"]].add(row["tailnum"])
+    return {carrier: len(of) for carrier, of in tails.items()}
+
+
+def newest(table):
+    return f"{table}/metadata/v{hint(table)}.metadata.json"
+
+
+def hint(table, endpoint=None):
+    """The number of the newest metadata file."""
+    if table.startswith("s3://"):
+        import boto3
+
+        bucket, key = table.removeprefix("s3://").split("/", 1)
+        found = boto3.client("s3", endpoint_url=endpoint).get_object(
+            Bucket=bucket, Key=f"{key}/metadata/version-hint.text"
+        )
+        return found["Body"].read().decode().strip()
+    with open(f"{table.removeprefix('file://')}/metadata/version-hint.text") as file:
+        return file.read().strip()
+
+
+if __name__ == "__main__":
+    main()
