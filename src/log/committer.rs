@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::codec::{EventCodec, encode_some};
 use super::days::{DAYS_AT_ONCE, Days};
+use super::entry::Entry;
 use super::error::LogError;
 use super::files::Files;
 use super::format::{self, FRAME_BYTES_MAX, FrameBuffer, FrameError};
 use super::layout::{Layout, StreamName};
 use super::record::{Commit, FileState, StreamState};
 use super::stream::StreamWriter;
-use super::writer::Entry;
 use crate::journal::{HEADER_BYTES, Magic};
 use crate::store::{Effect, LogPosition, Storage};
 use crate::time::Day;

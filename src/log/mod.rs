@@ -64,6 +64,7 @@ mod accept;
 mod codec;
 mod committer;
 mod days;
+mod entry;
 mod error;
 mod files;
 mod format;
@@ -81,6 +82,7 @@ mod writer;
 use std::time::Duration;
 
 pub(crate) use codec::EventCodec;
+pub(crate) use entry::Entry;
 pub use error::LogError;
 pub use frames::{Frame, Frames, Verified, refused_rows, verify};
 pub(crate) use once::{ONCE_KEPT_MS, OnceKey};
@@ -92,7 +94,7 @@ pub use record::SourceRange;
 pub(crate) use record::merged;
 pub(crate) use repair::{Repaired, repair};
 pub use scan::{LogFile, LogState, StreamInfo, scan};
-pub(crate) use writer::{Entry, LogHandle, LogWriter};
+pub(crate) use writer::{LogHandle, LogWriter};
 
 /// When appended events are durable, and what a crash can lose.
 ///

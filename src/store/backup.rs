@@ -16,10 +16,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::Disk;
 use super::error::StoreError;
 use super::inspect::{FolderReport, inspect};
 use super::layout::{TEMPORARY, parse_part};
-use super::{Disk, Storage};
+use super::storage::Storage;
 
 /// So often a copy is begun, if runs keep beginning meanwhile.
 const ATTEMPTS: usize = 5;

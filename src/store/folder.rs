@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 use super::error::StoreError;
 use super::layout::{Layout, TEMPORARY, parse_part};
 use super::manifest::{self, Replayed};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::batch_file::open_raw;
+use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
 use super::folder::Folder;
 use super::layout::Layout;
@@ -10,7 +12,7 @@ use super::open::run_state;
 use super::proof::LogPosition;
 use super::record::{FormerNames, Run, ViewRecord};
 use super::storage::Storage;
-use super::{RunState, StoreConfig, open_raw, zones};
+use super::{live, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::Day;
@@ -122,7 +124,8 @@ pub fn inspect(
         let data: Vec<_> =
             current.iter().filter_map(|(_, state)| zones::kept(state, &name)).collect();
         let current = current.into_iter();
-        let revisions = current.flat_map(|(process, state)| state.batches(&layout, &name, process));
+        let revisions =
+            current.flat_map(|(process, state)| live::batches(state, &layout, &name, process));
         let revisions: Vec<_> = revisions.collect();
         let days = || revisions.iter().map(|batch| batch.day);
         let oldest = data.iter().max_by_key(|data| data.changed(&definition.zone, days()).len());

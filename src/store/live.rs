@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::record::{BatchEntry, batch_file_name};
+use super::record::{BatchEntry, PartState, batch_file_name};
 use crate::batch::{Coverage, Digest, RawBatch};
 use crate::closing::Closing;
 use crate::time::{Day, EventTime};
@@ -155,6 +155,17 @@ pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     }
     batches.sort_by_key(|b| (b.day, b.revision(), b.generation, b.process, b.worker));
     batches
+}
+
+/// The files of a view in a part, those that were forgotten left out.
+pub(super) fn batches(
+    part: &PartState,
+    layout: &Layout,
+    view: &str,
+    process: u32,
+) -> impl Iterator<Item = LiveBatch> {
+    let entries = part.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
+    entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
 }
 
 #[cfg(test)]

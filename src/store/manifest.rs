@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::record::{PartState, Record};
 use super::storage::{Storage, StorageFile};
+use super::whole::write_whole;
 use crate::codec;
 use crate::journal::{self, DamagedAt, HEADER_BYTES, HeaderError, Magic};
 
@@ -104,7 +105,7 @@ impl Manifest {
         records: &[Record],
     ) -> Result<Manifest, StoreError> {
         let bytes = whole(records)?;
-        super::write_whole(storage, path, |file| file.write_all(&bytes))?;
+        write_whole(storage, path, |file| file.write_all(&bytes))?;
         Manifest::append_to(storage, path)
     }
 

@@ -6,16 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
 use super::manifest;
+use super::opened::{State, Store};
 use super::proof::LogPosition;
 use super::record::{PartState, Record, Run};
 use super::recovery;
 use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
-use super::{RunState, State, Store, StoreConfig, zones};
+use super::{live, zones};
 use crate::view::is_name;
 
 /// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
@@ -316,8 +318,9 @@ impl Store {
         records.extend(state.to_be_proven());
         // What was read just now has the sealed days, which are not kept in memory.
         let part = folder.parts.get(&process).map_or(&state.own, |replayed| &replayed.state);
-        let days =
-            |view: &str| part.batches(&self.layout, view, process).map(|batch| batch.day).collect();
+        let days = |view: &str| {
+            live::batches(part, &self.layout, view, process).map(|batch| batch.day).collect()
+        };
         records.extend(zones::records(&self.config, part, days));
         records.push(Record::State(self.next_run));
         recovery::append(&mut manifest, &mut state.own, records)?;

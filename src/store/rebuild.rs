@@ -2,8 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::Store;
 use super::error::StoreError;
+use super::opened::Store;
 use super::record::{BatchEntry, PartState, Record};
 use crate::aggregate::Aggregate;
 use crate::batch::Coverage;

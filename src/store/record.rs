@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
-use super::live::LiveBatch;
 use super::proof::{LogProof, Proofs, Written};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
@@ -359,17 +357,6 @@ impl PartState {
     /// How often the definition of a view has been changed, as far as this part knows.
     pub(super) fn edition(&self, view: &str) -> u32 {
         self.views.get(view).map_or(0, |known| known.edition)
-    }
-
-    /// The files of a view, those that were forgotten left out.
-    pub(super) fn batches(
-        &self,
-        layout: &Layout,
-        view: &str,
-        process: u32,
-    ) -> impl Iterator<Item = LiveBatch> {
-        let entries = self.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
-        entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
     }
 
     /// The fewest records that add up to this state.

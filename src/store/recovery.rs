@@ -8,7 +8,7 @@
 use std::io;
 use std::path::Path;
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 use super::error::StoreError;
 use super::folder::{Agreed, Folder, mismatch};
 use super::layout::{Layout, TEMPORARY};

@@ -14,12 +14,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::config::StoreConfig;
 use super::error::StoreError;
 use super::layout::Layout;
 use super::manifest;
+use super::opened::Store;
 use super::record::PartState;
 use super::storage::Storage;
-use super::{Store, StoreConfig};
 use crate::batch::Coverage;
 use crate::codec;
 
@@ -133,31 +134,36 @@ pub(super) fn check_needs(
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// See [`Store::all_parts`].
-pub(super) fn all_parts(store: &Store) -> Result<Vec<(u32, PathBuf)>, StoreError> {
-    let others = {
-        let state = store.read();
-        state.heard.as_ref().map(|_| state.others.clone())
-    };
-    // Nobody was asked, so all of them are here.
-    for (part, known) in others.into_iter().flatten() {
-        let is_member = (part as usize) < store.config.processes;
-        // A copy knows nothing of this run. What the group no longer has stays as it is.
-        let is_it = |state: PartState| match is_member {
-            true => state.run.is_some_and(|run| run.number >= store.run()),
-            false => state.run == known.run,
+impl Store {
+    /// The folders of all parts that the folder has ever had, by process, as other processes write them now.
+    ///
+    /// # Errors
+    /// [`StoreError::Elsewhere`] if one is not here, or only as a copy of it.
+    pub(crate) fn all_parts(&self) -> Result<Vec<(u32, PathBuf)>, StoreError> {
+        let others = {
+            let state = self.read();
+            state.heard.as_ref().map(|_| state.others.clone())
         };
-        let mut tries = 0..BEGINS_WITHIN.as_millis() / LOOK_EVERY.as_millis();
-        loop {
-            let here = manifest::read(&*store.storage, &store.layout.manifest(part))?;
-            match here.map(|found| is_it(found.state)) {
-                Some(true) => break,
-                Some(false) if is_member && tries.next().is_some() => {
-                    std::thread::sleep(LOOK_EVERY);
+        // Nobody was asked, so all of them are here.
+        for (part, known) in others.into_iter().flatten() {
+            let is_member = (part as usize) < self.config.processes;
+            // A copy knows nothing of this run. What the group no longer has stays as it is.
+            let is_it = |state: PartState| match is_member {
+                true => state.run.is_some_and(|run| run.number >= self.run()),
+                false => state.run == known.run,
+            };
+            let mut tries = 0..BEGINS_WITHIN.as_millis() / LOOK_EVERY.as_millis();
+            loop {
+                let here = manifest::read(&*self.storage, &self.layout.manifest(part))?;
+                match here.map(|found| is_it(found.state)) {
+                    Some(true) => break,
+                    Some(false) if is_member && tries.next().is_some() => {
+                        std::thread::sleep(LOOK_EVERY);
+                    }
+                    _ => return Err(StoreError::Elsewhere { part: self.layout.part(part) }),
                 }
-                _ => return Err(StoreError::Elsewhere { part: store.layout.part(part) }),
             }
         }
+        Ok(self.part_paths().into_iter().map(|(part, path)| (part as u32, path)).collect())
     }
-    Ok(store.part_paths().into_iter().map(|(part, path)| (part as u32, path)).collect())
 }

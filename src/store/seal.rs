@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 
 use super::error::StoreError;
 use super::live::LiveBatch;
+use super::opened::Store;
 use super::proof::{LogProof, Share, Written};
 use super::record::{BatchEntry, Place, Record, batch_file_name};
-use super::{Store, write_whole};
+use super::whole::write_whole;
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchWriter, Coverage};
 use crate::closing::Closing;

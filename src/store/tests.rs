@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -13,6 +13,7 @@ use super::*;
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
+use crate::time::Day;
 
 mod crash;
 mod former;

@@ -1,6 +1,6 @@
 //! The zone data that the days of a view were made with, as the folder keeps them.
 
-use super::StoreConfig;
+use super::config::StoreConfig;
 use super::record::{PartState, Record};
 use crate::time::Day;
 use crate::zones::{RELEASE, ZoneData};

@@ -1,9 +1,9 @@
 //! Two runs side by side.
 
-use super::files::File;
+use super::file::{File, file_name};
 use super::pictures;
 use super::report::{Report, SHARES};
-use super::text::{align, count, duration};
+use super::text::{align, count, duration, sentence};
 
 /// Two runs: this one, and one that it is held against.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl<'a> Against<'a> {
             let Some(other) = self.other.recording(recording.name()) else { continue };
             let title = format!(
                 "{}: {} against {}",
-                pictures::sentence(recording.name()),
+                sentence(recording.name()),
                 self.name,
                 self.other_name
             );
@@ -93,7 +93,7 @@ impl<'a> Against<'a> {
                 (self.other_name.to_owned(), other.all()),
             ];
             if lines.iter().all(|(_, latencies)| latencies.count() > 0) {
-                let name = format!("{}-against.svg", pictures::file_name(recording.name()));
+                let name = format!("{}-against.svg", file_name(recording.name()));
                 files.push(File::new(&name, pictures::distribution(&title, "", &lines)));
             }
         }

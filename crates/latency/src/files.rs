@@ -2,25 +2,10 @@
 
 use std::fmt::Write;
 
+use super::file::File;
 use super::histogram::Latencies;
 use super::pictures;
 use super::report::{Report, SHARES};
-
-/// A file of a report. Whoever wants it writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct File {
-    /// Its name.
-    pub name: String,
-    /// What is in it.
-    pub bytes: Vec<u8>,
-}
-
-impl File {
-    pub(super) fn new(name: &str, bytes: impl Into<Vec<u8>>) -> File {
-        File { name: name.to_owned(), bytes: bytes.into() }
-    }
-}
 
 impl Report {
     /// The name of the file that holds the whole report: [`Report::from_bytes`] reads it.

@@ -43,6 +43,7 @@
 mod against;
 mod chart;
 mod conditions;
+mod file;
 mod files;
 mod histogram;
 mod pace;
@@ -51,7 +52,9 @@ mod pictures;
 mod recorder;
 mod report;
 mod schedule;
+mod step;
 mod sweep;
+mod sweep_picture;
 mod text;
 mod watch;
 
@@ -60,13 +63,14 @@ mod tests;
 
 pub use against::Against;
 pub use conditions::{Conditions, Span, SpanId};
-pub use files::File;
+pub use file::File;
 pub use histogram::Latencies;
 pub use pace::{Pace, Pacer};
 pub use pauses::Pauses;
 pub use recorder::{Recorder, Recording};
 pub use report::{Report, ReportError};
 pub use schedule::Schedule;
-pub use sweep::{Step, Sweep};
+pub use step::Step;
+pub use sweep::Sweep;
 pub use text::duration;
 pub use watch::Watch;

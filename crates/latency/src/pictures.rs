@@ -1,20 +1,14 @@
 //! The pictures of a run.
 
-use super::chart::{Axis, COLOURS, Chart, RED};
-use super::files::File;
+use super::chart::{Axis, COLOURS, Chart};
+use super::file::{File, file_name};
 use super::histogram::Latencies;
 use super::recorder::Recording;
 use super::report::Report;
-use super::sweep::Step;
-use super::text::{count, duration, round_count, round_duration};
+use super::text::{count, duration, round_duration, sentence};
 
 /// Seconds in a nanosecond.
 const SECOND: f64 = 1e9;
-
-/// A name as a part of the name of a file.
-pub(super) fn file_name(name: &str) -> String {
-    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
-}
 
 /// All pictures of a report.
 pub(super) fn of(report: &Report) -> Vec<File> {
@@ -148,43 +142,4 @@ pub(super) fn distribution(title: &str, warning: &str, lines: &[(String, &Latenc
         chart.warn(warning);
     }
     chart.finish()
-}
-
-/// Latency against rate.
-pub(super) fn sweep(quantity: &str, bound: u64, steps: &[Step], highest: Option<u64>) -> String {
-    let figures = || steps.iter().flat_map(|step| step.latencies).filter(|l| *l < u64::MAX);
-    let rates = || steps.iter().map(|step| step.rate as f64);
-    let low = figures().min().unwrap_or(1).min(bound).max(1) as f64;
-    let high = figures().max().unwrap_or(1).max(bound) as f64;
-    let x = Axis::log(rates().fold(f64::MAX, f64::min), rates().fold(1.0, f64::max));
-    let title = format!("{} against rate", sentence(quantity));
-    let subtitle = match highest {
-        Some(rate) => {
-            format!("p99 stays under {} up to {} events a second", duration(bound), count(rate))
-        }
-        None => format!("p99 stays under {} at no rate that was tried", duration(bound)),
-    };
-    let mut chart = Chart::new(&title, &subtitle, x, Axis::log(low, high));
-    chart.axes(
-        ("events a second (hollow: the rate was not kept)", &round_count),
-        ("latency", &round_duration),
-    );
-    chart.bound(bound as f64, &format!("bound {}", round_duration(bound as f64)));
-    let shares = [("p99.9", COLOURS[1]), ("p99", COLOURS[5]), ("p50", COLOURS[0])];
-    for (number, (name, colour)) in shares.into_iter().enumerate() {
-        let place = shares.len() - 1 - number;
-        let point = |step: &Step| (step.rate as f64, step.latencies[place] as f64);
-        chart.line(name, colour, "", &steps.iter().map(point).collect::<Vec<_>>());
-        for step in steps {
-            chart.dot(if step.kept { colour } else { RED }, step.kept, point(step));
-        }
-    }
-    chart.finish()
-}
-
-/// A name at the beginning of a title.
-pub(super) fn sentence(name: &str) -> String {
-    let mut letters = name.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    first.unwrap_or_default() + letters.as_str()
 }

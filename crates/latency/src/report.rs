@@ -4,6 +4,7 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Span;
+use super::file::file_name;
 use super::histogram::Latencies;
 use super::pace::Pace;
 use super::recorder::Recording;
@@ -56,7 +57,7 @@ impl Row<'_> {
             None => self.quantity.to_owned(),
             Some(condition) => format!("{}-{condition}", self.quantity),
         };
-        super::pictures::file_name(&name)
+        file_name(&name)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The highest rate at which latency stays under a bound.
 
-use super::files::File;
-use super::pictures;
+use super::file::File;
 use super::report::Report;
+use super::step::Step;
+use super::sweep_picture;
 use super::text::{align, count, duration};
 
 /// Two rates are near enough when the greater one is at most this much more than the other.
@@ -19,20 +20,6 @@ pub struct Sweep {
     bound: u64,
     steps: Vec<Step>,
     next: u64,
-}
-
-/// One run of a sweep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Step {
-    /// Events a second.
-    pub rate: u64,
-    /// The 50th, 99th and 99.9th percentile, in nanoseconds.
-    pub latencies: [u64; 3],
-    /// Whether the system kept the rate and the 99th percentile stayed under the bound.
-    pub held: bool,
-    /// Whether the system kept the rate.
-    pub kept: bool,
 }
 
 impl Sweep {
@@ -119,7 +106,8 @@ impl Sweep {
             let Step { rate, latencies: [p50, p99, p999], held, kept } = step;
             csv.push_str(&format!("{rate},{p50},{p99},{p999},{kept},{held}\n"));
         }
-        let picture = pictures::sweep(&self.quantity, self.bound, &self.steps(), self.highest());
+        let picture =
+            sweep_picture::sweep(&self.quantity, self.bound, &self.steps(), self.highest());
         vec![
             File::new("sweep.txt", self.table()),
             File::new("sweep.csv", csv),

@@ -64,6 +64,13 @@ pub(super) fn align(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A name at the beginning of a title.
+pub(super) fn sentence(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::content::Content;
+use super::failure::{Failure, Operation};
 use super::names::Names;
 use super::random::{Extent, Random};
-use super::{Failure, Operation};
 
 #[derive(Debug)]
 pub(super) struct Machine {

@@ -30,6 +30,7 @@
 //! ```
 
 mod content;
+mod failure;
 mod machine;
 mod names;
 mod random;
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::storage::{FolderLock, Storage, StorageFile};
 use crate::batch::Bytes;
+pub use failure::{Failure, Operation};
 use machine::Machine;
 use names::{Names, Node};
 
@@ -56,44 +58,6 @@ use names::{Names, Node};
 #[derive(Clone, Debug)]
 pub struct Faulty {
     machine: Arc<Mutex<Machine>>,
-}
-
-/// An operation that changes something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Operation {
-    /// [`Storage::create_dirs`], where a folder is missing.
-    CreateDirs,
-    /// [`Storage::create`].
-    Create,
-    /// A write to a file.
-    Write,
-    /// [`StorageFile::sync`].
-    Sync,
-    /// [`StorageFile::truncate`].
-    Truncate,
-    /// [`Storage::rename`].
-    Rename,
-    /// [`Storage::remove`].
-    Remove,
-    /// [`Storage::sync_dir`].
-    SyncDir,
-}
-
-/// How an operation fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Failure {
-    /// It did not happen. After a sync that failed so, no later sync makes durable what was to be synced.
-    NotDone,
-    /// It happened, and is reported as failed. (A folder that was made may not be durable.)
-    DoneButReported,
-    /// A part of it happened: of bytes, the first ones; of what was to be synced, some; of folders, the
-    /// upper ones. What is done in one step happened or not.
-    Partly,
-    /// The disk is full: a part of what was to be written is. From here on all that takes space fails,
-    /// until [`Faulty::free_space`].
-    DiskFull,
 }
 
 impl Faulty {

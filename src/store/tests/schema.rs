@@ -4,6 +4,7 @@ use super::*;
 use crate::aggregate::Count;
 use crate::rows::{RowOptions, SealedRows};
 use crate::schema::Value;
+use crate::schema::ViewSchema;
 use crate::view::View;
 
 fn config(columns: [&str; 2], definition: &str) -> StoreConfig {

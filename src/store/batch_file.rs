@@ -1,0 +1,46 @@
+//! Opening the file of a batch view, and comparing it with what the manifest says of it.
+
+use std::io;
+use std::path::Path;
+
+use super::error::StoreError;
+use super::live::LiveBatch;
+use super::storage::Storage;
+use crate::batch::{Bytes, RawBatch};
+
+/// The bytes of a sealed file.
+pub(super) fn map_batch(storage: &dyn Storage, path: &Path) -> Result<Bytes, StoreError> {
+    storage.map(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => {
+            StoreError::NoBatch { path: path.to_owned(), source }
+        }
+        _ => StoreError::harmless("open", path)(source),
+    })
+}
+
+/// Opens a file and compares it with what the manifest says of it.
+pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
+    let path = &batch.path;
+    let bytes = map_batch(storage, path)?;
+    let raw = RawBatch::open(bytes, &path.display().to_string())?;
+    match difference(&raw, batch) {
+        Some((field, found, expected)) => {
+            Err(StoreError::WrongBatch { path: path.clone(), field, found, expected })
+        }
+        None => Ok(raw),
+    }
+}
+
+/// What differs between a file and what the manifest says of it: both sides, as texts.
+fn difference(raw: &RawBatch, batch: &LiveBatch) -> Option<(&'static str, String, String)> {
+    let (meta, summary) = (raw.meta(), raw.summary());
+    let found = (&meta.view, meta.day, meta.closing, meta.coverage);
+    let expected = (&batch.view, batch.day, batch.closing, batch.file_coverage);
+    if found != expected {
+        return Some(("revision", format!("{found:?}"), format!("{expected:?}")));
+    }
+    let found = (summary.rows, summary.bytes, summary.digest);
+    let expected = (batch.rows, batch.bytes, batch.digest);
+    let differ = found != expected;
+    differ.then(|| ("rows, length and digest", format!("{found:?}"), format!("{expected:?}")))
+}

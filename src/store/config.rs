@@ -1,0 +1,50 @@
+//! What a program says about itself when it opens a folder, and how it finds it.
+
+use std::collections::BTreeMap;
+
+use super::record::{FormerNames, ViewRecord};
+use crate::schema::ViewSchema;
+
+/// What a program says about itself when it opens a folder.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The index of this process.
+    pub process: usize,
+    /// The number of processes of the group.
+    pub processes: usize,
+    /// The views of the program.
+    pub views: Vec<ViewRecord>,
+    /// Whether the program appends every accepted event to a log before it is acknowledged. A folder
+    /// keeps to what its first run said: a log that began later, or paused, would not hold all events of
+    /// what is sealed.
+    pub logged: bool,
+    /// Names of views that may be defined otherwise than in the folder: what is sealed of such a view is
+    /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
+    /// definition has not changed, nothing happens.
+    pub rebuild: Vec<String>,
+    /// What the views look like. The folder keeps it for those who do not know their types; it may be another in each run.
+    pub schemas: Vec<ViewSchema>,
+    /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
+    /// from now on.
+    #[doc(hidden)]
+    pub former: BTreeMap<String, FormerNames>,
+}
+
+impl StoreConfig {
+    /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
+    pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
+        let (logged, rebuild, schemas, former) = Default::default();
+        StoreConfig { process, processes, views, logged, rebuild, schemas, former }
+    }
+}
+
+/// How the last run left the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// No run has begun.
+    Fresh,
+    /// Every process of the last run said that it was complete.
+    Complete,
+    /// The last run was cut short.
+    Incomplete,
+}

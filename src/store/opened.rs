@@ -1,0 +1,324 @@
+//! A data folder that is open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use super::batch_file::{map_batch, open_raw};
+use super::config::{RunState, StoreConfig};
+use super::error::StoreError;
+use super::layout::Layout;
+use super::live::{self, LiveBatch, SealedFile};
+use super::manifest::{self, Manifest};
+use super::proof::{LogProof, Proofs};
+use super::record::{BatchEntry, PartState, Place, Record, Run};
+use super::storage::{FolderLock, Storage};
+use crate::aggregate::Aggregate;
+use crate::batch::{BatchView, RawBatch};
+use crate::closing::Closing;
+use crate::key::Key;
+use crate::time::{Day, DayRange};
+
+/// An open data folder. Shared by the threads of a process; dropping it unlocks the folder.
+///
+/// Writing files holds no lock; appending to the manifest does not stop readers.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) layout: Layout,
+    pub(super) config: StoreConfig,
+    pub(super) last: RunState,
+    /// The run that [`Store::begin`] begins.
+    pub(super) next_run: Run,
+    /// Taken before `state`, where both are.
+    pub(super) manifest: Mutex<Manifest>,
+    pub(super) state: RwLock<State>,
+    /// A folder of a day could not be made in this run, but may be there.
+    pub(super) days_in_doubt: AtomicBool,
+    /// Each with its file.
+    pub(super) locks: Vec<(PathBuf, FolderLock)>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) own: PartState,
+    /// As they were when this part was opened, or began.
+    pub(super) others: BTreeMap<u32, PartState>,
+    /// The parts that there are in this process's folder, whoever sees to them.
+    pub(super) here: BTreeSet<u32>,
+    /// What other processes say of the parts that they see to, if they were asked.
+    pub(super) heard: Option<BTreeMap<u32, PartState>>,
+    /// By view.
+    pub(super) prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
+    /// Up to which closing each local worker has prepared each view.
+    pub(super) prepared_through: BTreeMap<(String, u32), Closing>,
+    /// What is to be proven of the logs with the next record.
+    pub(super) to_prove: Proofs,
+}
+
+impl State {
+    /// What of that is not proven yet, as a record.
+    pub(super) fn to_be_proven(&self) -> Option<Record> {
+        let proofs = self.to_prove.beyond(&self.own.proofs);
+        (!proofs.is_empty()).then_some(Record::Proven(proofs))
+    }
+}
+
+impl Store {
+    /// How the last run left the folder, as it was when this part was opened.
+    pub fn state(&self) -> RunState {
+        self.last
+    }
+
+    /// The number of the run that [`Store::begin`] begins, the same in all processes of the group. Runs of
+    /// a folder are numbered upwards from 1; a run that was cut short keeps its number.
+    pub(crate) fn run(&self) -> u64 {
+        self.next_run.number
+    }
+
+    /// Whether events of this folder are logged.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.config.logged
+    }
+
+    /// Whether any view is closed through some day.
+    pub(crate) fn is_sealed(&self) -> bool {
+        !self.read().own.sealed.is_empty()
+    }
+
+    /// Up to which day a view is closed, the day included: what this process has committed or, when it
+    /// opened the folder, was found committed by any process of the last run and rolled forward.
+    ///
+    /// A commit goes to every process's manifest. After [`Store::begin`] all agree, so this is both the
+    /// least and the greatest; during a run, another process may be one commit behind or ahead.
+    pub fn closed_through(&self, view: &str) -> Option<Day> {
+        self.sealed_through(view).map(Closing::last_closed)
+    }
+
+    /// As [`Store::closed_through`]: the last closing that is sealed, which may be one of late events.
+    pub(crate) fn sealed_through(&self, view: &str) -> Option<Closing> {
+        self.read().own.through(view)
+    }
+
+    /// The batch views that count, of all parts: of each day and partition those of the newest revision
+    /// that covers it, by closing and then generation. By day, then closing and generation.
+    ///
+    /// This reads the manifests: memory holds no list of files. During a run, the part of another
+    /// process may be one commit behind or ahead.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
+    pub fn live(&self, view: &str) -> Result<Vec<LiveBatch>, StoreError> {
+        Ok(live::live(self.batches(view, |_| true)?))
+    }
+
+    /// The batch views that counted when only some closings were sealed, of the days of a range: as [`Store::live`], of
+    /// what `holds` says. This reads the manifests once; it is for the rare query that asks for the past.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub(crate) fn sealed(
+        &self,
+        view: &str,
+        days: DayRange,
+        holds: impl Fn(Day, Closing) -> bool,
+    ) -> Result<Vec<LiveBatch>, StoreError> {
+        let mut batches = self.batches(view, |day| days.contains(day))?;
+        batches.retain(|batch| holds(batch.day, batch.revision()));
+        Ok(live::live(batches))
+    }
+
+    /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing and
+    /// generation.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub fn revisions(&self, view: &str, day: Day) -> Result<Vec<LiveBatch>, StoreError> {
+        let mut batches = self.batches(view, |found| found == day)?;
+        batches.sort_by_key(|b| (b.revision(), b.generation, b.process, b.worker));
+        Ok(batches)
+    }
+
+    pub(super) fn batches(
+        &self,
+        view: &str,
+        wanted: impl Fn(Day) -> bool,
+    ) -> Result<Vec<LiveBatch>, StoreError> {
+        // Nothing is appended to our own while it is read.
+        let _manifest = self.manifest();
+        let (mut parts, edition) = {
+            let state = self.read();
+            (state.here.clone(), state.own.edition(view))
+        };
+        parts.insert(self.config.process as u32);
+        let mut batches = Vec::new();
+        for process in parts {
+            let path = self.layout.manifest(process);
+            let Some(part) = manifest::read(&*self.storage, &path)? else {
+                return Err(StoreError::MissingPart { path });
+            };
+            // One whose process has not opened it yet may have the view as it was defined before.
+            if part.state.edition(view) != edition {
+                continue;
+            }
+            let sealed = live::batches(&part.state, &self.layout, view, process);
+            batches.extend(sealed.filter(|batch| wanted(batch.day)));
+        }
+        Ok(batches)
+    }
+
+    /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Batch`] if it is damaged, [`StoreError::WrongBatch`] if it is not the one that the
+    /// manifest names, [`StoreError::Io`] if it cannot be read.
+    #[doc(hidden)]
+    pub fn open_batch<K: Key, A: Aggregate>(
+        &self,
+        batch: &LiveBatch,
+    ) -> Result<BatchView<K, A>, StoreError> {
+        Ok(BatchView::from_raw(Arc::new(open_raw(&*self.storage, batch)?)))
+    }
+
+    /// Opens a batch view again that was open before.
+    pub(crate) fn reopen<K: Key, A: Aggregate>(
+        &self,
+        file: &SealedFile<'_>,
+    ) -> Result<BatchView<K, A>, StoreError> {
+        let path = file.path(&self.layout);
+        let bytes = map_batch(&*self.storage, &path)?;
+        let raw = RawBatch::open(bytes, &path.display().to_string())?;
+        match file.difference(&raw) {
+            Some((field, found, expected)) => {
+                Err(StoreError::WrongBatch { path, field, found, expected })
+            }
+            None => Ok(BatchView::from_raw(Arc::new(raw))),
+        }
+    }
+
+    /// The last value of a fact of this process's part.
+    pub fn fact(&self, name: &str) -> Option<Vec<u8>> {
+        self.read().own.facts.get(name).cloned()
+    }
+
+    /// The last values of a fact in all parts that have it, by process; the parts of other processes
+    /// are as they were when the run began.
+    #[cfg(test)]
+    pub(crate) fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
+        let state = self.read();
+        let own = (self.config.process as u32, &state.own);
+        let parts = state.others.iter().map(|(&process, part)| (process, part)).chain([own]);
+        let found = parts
+            .filter_map(|(process, part)| Some((process as usize, part.facts.get(name)?.clone())));
+        let mut facts: Vec<_> = found.collect();
+        facts.sort_by_key(|&(process, _)| process);
+        facts
+    }
+
+    /// Remembers a small named value in this process's part; the last one counts.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if
+    /// it may not have been.
+    pub fn set_fact(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let fact = Record::Fact { name: name.to_owned(), bytes };
+        self.append(&mut self.manifest(), Some(fact))
+    }
+
+    /// The storage that the folder is in.
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The index of this process, which is the number of its part.
+    pub(crate) fn process(&self) -> u32 {
+        self.config.process as u32
+    }
+
+    /// The folder of this process's part.
+    pub(crate) fn part_path(&self) -> PathBuf {
+        self.layout.part(self.config.process as u32)
+    }
+
+    /// The folders of the parts in this process's folder, by process, as they were when the run began.
+    pub(crate) fn part_paths(&self) -> Vec<(usize, PathBuf)> {
+        let mut parts = self.read().here.clone();
+        parts.insert(self.config.process as u32);
+        parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()
+    }
+
+    /// The folders of the parts that this process sees to, by process: its own and, if it is the first,
+    /// those of processes that the group no longer has.
+    pub(crate) fn held_parts(&self) -> Vec<(u32, PathBuf)> {
+        let (process, processes) = (self.config.process, self.config.processes);
+        let is_held = |part: usize| part == process || (process == 0 && part >= processes);
+        let parts = self.part_paths().into_iter().filter(|(part, _)| is_held(*part));
+        parts.map(|(part, path)| (part as u32, path)).collect()
+    }
+
+    /// Where this process's refused rows go. The folder on the way to it may not exist yet.
+    pub fn rejected_path(&self) -> PathBuf {
+        self.layout.rejected(self.config.process as u32)
+    }
+
+    /// Appends records, and before them what is to be proven of the logs, with one sync.
+    pub(super) fn append(
+        &self,
+        manifest: &mut Manifest,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<(), StoreError> {
+        self.check_locks()?;
+        let proven = self.read().to_be_proven();
+        let records: Vec<Record> = proven.into_iter().chain(records).collect();
+        // Synced before `state` is locked: readers do not wait for the disk.
+        manifest.append(&records)?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            state.own.apply(record).expect("our own records follow each other");
+        }
+        state.own.forget_batches();
+        let State { own, to_prove, .. } = &mut *state;
+        to_prove.forget(&own.proofs);
+        Ok(())
+    }
+
+    /// A lock whose file was removed keeps nobody out.
+    pub(super) fn check_locks(&self) -> Result<(), StoreError> {
+        match self.locks.iter().find(|(_, lock)| !lock.holds()) {
+            Some((path, _)) => Err(StoreError::Vanished { path: path.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says up to where logs are durable. In memory only: it is proven by what is written next to the
+    /// manifest, together with that.
+    pub(crate) fn note_logs(&self, proofs: impl IntoIterator<Item = LogProof>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        proofs.into_iter().for_each(|proof| state.to_prove.add(proof));
+    }
+
+    /// Proves what was noted, if it is not proven yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it may not have been recorded.
+    pub(crate) fn prove_logs(&self) -> Result<(), StoreError> {
+        self.append(&mut self.manifest(), None)
+    }
+
+    pub(super) fn check_view(&self, view: &str) -> Result<(), StoreError> {
+        if self.read().own.views.contains_key(view) {
+            return Ok(());
+        }
+        Err(StoreError::UnknownView { view: view.to_owned() })
+    }
+
+    /// A panic while it was held ends the process; what a lock guards is changed in one step.
+    pub(super) fn manifest(&self) -> MutexGuard<'_, Manifest> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,31 @@
+//! Files that are there whole or not at all.
+
+use std::io;
+use std::path::Path;
+
+use super::error::StoreError;
+use super::layout;
+use super::storage::{Storage, StorageFile};
+
+/// Writes a file so that it is there whole or not at all: under another name, synced, renamed.
+pub(super) fn write_whole<T>(
+    storage: &dyn Storage,
+    path: &Path,
+    write: impl FnOnce(&mut dyn StorageFile) -> io::Result<T>,
+) -> Result<T, StoreError> {
+    let temporary = layout::temporary(path);
+    let written = storage.create(&temporary).and_then(|mut file| {
+        let value = write(&mut *file)?;
+        file.sync()?;
+        Ok(value)
+    });
+    let value = written.map_err(|error| {
+        // At worst it stays until the next opening.
+        let _ = storage.remove(&temporary);
+        StoreError::harmless("write", path)(error)
+    })?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let renamed = storage.rename(&temporary, path).and_then(|()| storage.sync_dir(dir));
+    renamed.map_err(StoreError::perhaps("rename to", path))?;
+    Ok(value)
+}
