@@ -320,3 +320,29 @@ fn what_does_not_fit_the_view_is_refused_with_what_was_expected() {
     running.finish().unwrap();
     assert_eq!(view.scan(&Scan::rows(), None).err(), Some(ScanError::Stopped));
 }
+
+/// The total is of the same answer as the rows, and has all that the scan is about.
+#[test]
+fn oracle_a_total_row_combines_everything() {
+    let scene = Scene::new(2);
+    let total = |keys: fn(&Key) -> bool| scene.expected(false, false, keys).remove(0);
+    let at_oslo = Keys::One(vec![text("Oslo"), integer(4)]);
+    for (scan, rows, keys) in [
+        (Scan::by_period(), 5, (|_| true) as fn(&Key) -> bool),
+        (Scan::by_period().keys(at_oslo), 5, |key| *key == ("Oslo".to_owned(), 4)),
+        (Scan::top(3, "cents"), 3, |_| true),
+        (Scan::by_key().keys(Keys::Prefix(vec![text("Rome")])).limit(2), 2, |key| key.0 == "Rome"),
+    ] {
+        let by_key = !matches!(scan.shape(), Shape::ByPeriod);
+        let lead = if by_key { &["shop", "desk"][..] } else { &["day"] };
+        let names = lead.iter().chain(&["sales", "cents"]);
+        let alone = scene.rows(&scan.clone().columns(names.clone().copied()));
+        let mut found = scene.rows(&scan.total_row().columns(names.copied()));
+        let last = found.pop().unwrap();
+        assert!(found.len() <= rows && found == alone, "the rows are those without it");
+        assert!(last[..lead.len()].iter().all(|value| *value == Value::Null));
+        assert_eq!(last[lead.len()..], total(keys));
+    }
+    let nobody = Scan::top(3, "cents").keys(Keys::Prefix(vec![text("Nobody")])).total_row();
+    assert_eq!(scene.rows(&nobody.columns(["shop", "sales"])), [[Value::Null, Value::Null]]);
+}

@@ -63,6 +63,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use ask::handle::Named;
 pub use ask::handle::{AskError, Asked, Measures, ViewHandle, ViewState};
 pub(crate) use ask::subscription::Shared as SharedAnswers;
 pub use ask::subscription::Subscription;

@@ -1,8 +1,10 @@
 //! Rows as CSV, as JSON, and as a table for people.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::schema::{Column, Kind, Value, push_json, push_json_text};
+use crate::scan::Batch;
+use crate::schema::{Column, Kind, Value, ValueRef, push_json, push_json_text};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,47 +18,112 @@ pub enum Format {
     /// An array with an object for each row. Integers beyond ±2⁵³ and decimals are strings, since a reader may keep
     /// numbers as doubles.
     Json,
+    /// The same objects, one on each line, without anything around them.
+    JsonLines,
 }
 
 /// A table is as wide as so many first rows need.
-const LOOKED_AT: usize = 1_000;
+const LOOKED_AT: u64 = 1_000;
 
-pub(super) struct Writer<'a> {
+/// Writes rows. What begins and ends, and each row, is written as it comes; only a table waits for its first rows.
+///
+/// ```
+/// use dayfold::rows::{Format, Writer};
+/// use dayfold::schema::{Column, Kind, Value};
+///
+/// let columns = [Column::new("page", Kind::Text), Column::new("visits", Kind::Integer)];
+/// let mut writer = Writer::new(Format::JsonLines, &columns, Vec::new());
+/// writer.begin()?;
+/// writer.row(&[Value::Text("/home".to_owned()), Value::Integer(2)])?;
+/// writer.end()?;
+/// assert_eq!(writer.get_mut(), b"{\"page\":\"/home\",\"visits\":2}\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Writer<W> {
     format: Format,
     columns: Vec<Column>,
-    out: &'a mut dyn Write,
-    rows: usize,
+    out: W,
+    rows: u64,
+    /// A line in the making.
+    text: String,
     /// Rows of a table whose widths are not known yet.
     waiting: Vec<Vec<String>>,
     widths: Vec<usize>,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) fn new(format: Format, columns: &[Column], out: &'a mut dyn Write) -> Writer<'a> {
+impl<W: Write> Writer<W> {
+    /// Nothing is written yet.
+    pub fn new(format: Format, columns: &[Column], out: W) -> Writer<W> {
         let widths = columns.iter().map(|column| column.name.chars().count()).collect();
         let columns = columns.to_vec();
-        Writer { format, columns, out, rows: 0, waiting: Vec::new(), widths }
+        let (text, waiting) = (String::new(), Vec::new());
+        Writer { format, columns, out, rows: 0, text, waiting, widths }
     }
 
-    pub(super) fn begin(&mut self) -> io::Result<()> {
+    /// Writes what is before the rows.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn begin(&mut self) -> io::Result<()> {
         match self.format {
-            Format::Table => Ok(()),
+            Format::Table | Format::JsonLines => Ok(()),
             Format::Csv => {
-                let names: Vec<Value> =
-                    self.columns.iter().map(|column| Value::Text(column.name.clone())).collect();
-                self.csv(&names)
+                let columns = std::mem::take(&mut self.columns);
+                let written = self.csv(columns.iter().map(|column| ValueRef::Text(&column.name)));
+                self.columns = columns;
+                written
             }
             Format::Json => self.out.write_all(b"["),
         }
     }
 
-    pub(super) fn row(&mut self, row: &[Value]) -> io::Result<()> {
+    /// Writes a row: a value for each column.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn row(&mut self, row: &[Value]) -> io::Result<()> {
+        self.values(row.iter().map(Value::by_ref))
+    }
+
+    /// Writes the rows of a batch, which has the same columns.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn batch(&mut self, batch: &Batch) -> io::Result<()> {
+        let columns = batch.columns().len();
+        (0..batch.rows()).try_for_each(|row| {
+            self.values((0..columns).map(|column| batch.value_ref(row, column)))
+        })
+    }
+
+    /// Writes what is behind the rows, and flushes.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn end(&mut self) -> io::Result<()> {
+        match self.format {
+            Format::Csv | Format::JsonLines => {}
+            Format::Json if self.rows == 0 => self.out.write_all(b"]\n")?,
+            Format::Json => self.out.write_all(b"\n]\n")?,
+            Format::Table if self.rows < LOOKED_AT => self.lines()?,
+            Format::Table => {}
+        }
+        self.out.flush()
+    }
+
+    /// What is written to.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    fn values<'a>(&mut self, row: impl Iterator<Item = ValueRef<'a>>) -> io::Result<()> {
         self.rows += 1;
         match self.format {
             Format::Csv => self.csv(row),
-            Format::Json => self.json(row),
+            Format::Json | Format::JsonLines => self.json(row),
             Format::Table => {
-                let cells: Vec<String> = row.iter().map(in_table).collect();
+                let cells: Vec<String> = row.map(in_table).collect();
                 if self.rows > LOOKED_AT {
                     return self.line(&cells);
                 }
@@ -69,44 +136,44 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn end(&mut self) -> io::Result<()> {
-        match self.format {
-            Format::Csv => {}
-            Format::Json if self.rows == 0 => self.out.write_all(b"]\n")?,
-            Format::Json => self.out.write_all(b"\n]\n")?,
-            Format::Table if self.rows < LOOKED_AT => self.lines()?,
-            Format::Table => {}
-        }
-        self.out.flush()
-    }
-
-    fn csv(&mut self, row: &[Value]) -> io::Result<()> {
-        for (at, value) in row.iter().enumerate() {
+    fn csv<'a>(&mut self, row: impl Iterator<Item = ValueRef<'a>>) -> io::Result<()> {
+        let text = &mut self.text;
+        text.clear();
+        for (at, value) in row.enumerate() {
             if at > 0 {
-                self.out.write_all(b",")?;
+                text.push(',');
             }
-            let cell = value.to_string();
-            let is_quoted =
-                cell.contains([',', '"', '\n', '\r']) || (cell.is_empty() && *value != Value::Null);
-            match is_quoted {
-                true => write!(self.out, "\"{}\"", cell.replace('"', "\"\""))?,
-                false => self.out.write_all(cell.as_bytes())?,
+            let begin = text.len();
+            write!(text, "{value}").expect("memory takes every text");
+            let cell = &text[begin..];
+            let is_empty_text = cell.is_empty() && value != ValueRef::Null;
+            if is_empty_text || cell.contains([',', '"', '\n', '\r']) {
+                let quoted = format!("\"{}\"", cell.replace('"', "\"\""));
+                text.truncate(begin);
+                text.push_str(&quoted);
             }
         }
-        self.out.write_all(b"\n")
+        text.push('\n');
+        self.out.write_all(text.as_bytes())
     }
 
-    fn json(&mut self, row: &[Value]) -> io::Result<()> {
-        let mut text = String::from(if self.rows == 1 { "\n{" } else { ",\n{" });
+    fn json<'a>(&mut self, row: impl Iterator<Item = ValueRef<'a>>) -> io::Result<()> {
+        let text = &mut self.text;
+        text.clear();
+        text.push_str(match (self.format, self.rows) {
+            (Format::JsonLines, _) => "{",
+            (_, 1) => "\n{",
+            _ => ",\n{",
+        });
         for (at, (column, value)) in self.columns.iter().zip(row).enumerate() {
             if at > 0 {
                 text.push(',');
             }
-            push_json_text(&column.name, &mut text);
+            push_json_text(&column.name, text);
             text.push(':');
-            push_json(value, &mut text);
+            push_json(value, text);
         }
-        text.push('}');
+        text.push_str(if self.format == Format::JsonLines { "}\n" } else { "}" });
         self.out.write_all(text.as_bytes())
     }
 
@@ -132,10 +199,10 @@ impl<'a> Writer<'a> {
 }
 
 /// A cell of a table: one line, whatever it holds.
-fn in_table(value: &Value) -> String {
+fn in_table(value: ValueRef<'_>) -> String {
     match value {
-        Value::Null => "-".to_owned(),
-        Value::Text(text) => {
+        ValueRef::Null => "-".to_owned(),
+        ValueRef::Text(text) => {
             text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
         }
         _ => value.to_string(),

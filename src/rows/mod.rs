@@ -46,7 +46,8 @@ use crate::schema::{Column, Kind, RowReader, Unread, Value, ViewSchema};
 use crate::store::{Storage, StoreError, ViewReport};
 use crate::time::{Day, DayRange};
 
-pub use format::Format;
+pub use crate::schema::push_json;
+pub use format::{Format, Writer};
 
 /// Which rows are read, and what of them.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +167,7 @@ impl<'a> SealedRows<'a> {
     /// # Errors
     /// As [`SealedRows::each`].
     pub fn write(&self, format: Format, out: &mut dyn Write) -> Result<(), RowsError> {
-        let mut writer = format::Writer::new(format, &self.columns(), out);
+        let mut writer = Writer::new(format, &self.columns(), out);
         writer.begin().map_err(RowsError::Write)?;
         let read = self.each(&mut |row| writer.row(row));
         // What came before something that cannot be read is shown all the same.

@@ -1,6 +1,5 @@
 //! Formats, and rows of folders that are whole, amended or damaged.
 
-use super::format::Writer;
 use super::*;
 
 fn columns() -> Vec<Column> {
@@ -52,6 +51,10 @@ fn json_keeps_numbers_exact() {
 "#;
     assert_eq!(written(Format::Json, &rows()), expected);
     assert_eq!(written(Format::Json, &[]), "[]\n");
+    let lines = expected.lines().filter(|line| line.starts_with('{'));
+    let lines: String = lines.map(|line| format!("{}\n", line.trim_end_matches(','))).collect();
+    assert_eq!(written(Format::JsonLines, &rows()), lines);
+    assert_eq!(written(Format::JsonLines, &[]), "");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ScanError;
 use crate::aggregate::Decimal;
-use crate::schema::{Column, Kind, Value};
+use crate::schema::{Column, Kind, Value, ValueRef};
 use crate::serve::Certificate;
 use crate::time::{Day, EventTime};
 
@@ -56,44 +56,6 @@ pub struct Strings {
     bytes: Vec<u8>,
     /// One more than there are rows: the first is 0.
     offsets: Vec<usize>,
-}
-
-/// A value that is still in its batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ValueRef<'a> {
-    /// No value.
-    Null,
-    /// A text.
-    Text(&'a str),
-    /// An integer.
-    Integer(i128),
-    /// An exact decimal number.
-    Decimal(Decimal),
-    /// True or false.
-    Boolean(bool),
-    /// A day.
-    Date(Day),
-    /// Milliseconds since 1970, UTC.
-    Timestamp(EventTime),
-    /// Bytes.
-    Bytes(&'a [u8]),
-}
-
-impl ValueRef<'_> {
-    /// The same, on its own.
-    pub fn to_value(self) -> Value {
-        match self {
-            ValueRef::Null => Value::Null,
-            ValueRef::Text(text) => Value::Text(text.to_owned()),
-            ValueRef::Integer(number) => Value::Integer(number),
-            ValueRef::Decimal(number) => Value::Decimal(number),
-            ValueRef::Boolean(is_so) => Value::Boolean(is_so),
-            ValueRef::Date(day) => Value::Date(day),
-            ValueRef::Timestamp(time) => Value::Timestamp(time),
-            ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
-        }
-    }
 }
 
 impl Strings {

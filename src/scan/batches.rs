@@ -42,17 +42,29 @@ pub struct Batches {
     rows: Box<dyn Rows>,
     limit: Option<Duration>,
     is_over: bool,
+    version: u64,
 }
 
 impl Batches {
     pub(crate) fn new(columns: Arc<[Column]>, rows: Box<dyn Rows>) -> Batches {
-        Batches { columns, rows, limit: None, is_over: false }
+        Batches { columns, rows, limit: None, is_over: false, version: 0 }
+    }
+
+    /// The same, as an answer of a subscription.
+    pub(super) fn numbered(self, version: u64) -> Batches {
+        Batches { version, ..self }
     }
 
     /// The same; the iterator waits at most so long for each batch, and then gives [`ScanError::TimedOut`]. It can be
     /// asked again.
     pub fn timeout(self, limit: Duration) -> Batches {
         Batches { limit: Some(limit), ..self }
+    }
+
+    /// Of a [subscription](super::ErasedView::subscribe): the number of the answer, which rises whenever it has changed, and is
+    /// the same for all who ask the same.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The columns of all batches.

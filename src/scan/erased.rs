@@ -5,13 +5,13 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use super::batches::{Rows, Wait};
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, RowsOf, resolve};
 use super::rows::WholeRows;
 use super::{Batch, Batches, Cursor, ErasedView, Scan, ScanError, ScanSubscription, Snapshot};
 use crate::aggregate::Aggregate;
 use crate::engine::{AskError, Asked, ViewHandle, ViewState};
 use crate::key::Key;
-use crate::schema::ViewSchema;
+use crate::schema::{Kind, Measure, ViewSchema};
 use crate::serve::Certificate;
 use crate::view::View;
 
@@ -28,29 +28,41 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         ViewHandle::status(self)
     }
 
+    fn shown(&self) -> Vec<Measure> {
+        let own =
+            self.measures.iter().map(|(name, _)| Measure::new(name, Kind::Decimal).nullable());
+        match self.measures.is_empty() {
+            false => own.collect(),
+            true => {
+                let all = self.schema.measures.iter();
+                all.filter(|measure| measure.kind != Kind::Bytes).cloned().collect()
+            }
+        }
+    }
+
     fn ranked_by(&self) -> Vec<&str> {
         self.ranks.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError> {
         let _ = at;
-        let resolved = resolve(scan, self)?;
-        let asked = self.send_unchecked(resolved.query.clone())?;
-        let columns = Arc::clone(resolved.layout.columns());
-        Ok(Batches::new(columns, Box::new(AskedRows { asked, resolved, rows: None })))
+        let Resolved { query, rows: of } = resolve(scan, self)?;
+        let asked = self.send_unchecked(query)?;
+        let columns = Arc::clone(of.layout.columns());
+        Ok(Batches::new(columns, Box::new(AskedRows { asked, of, rows: None })))
     }
 
     fn subscribe(&self, scan: &Scan, every: Duration) -> Result<ScanSubscription, ScanError> {
-        let Resolved { query, layout, pages } = resolve(scan, self)?;
+        let Resolved { query, rows } = resolve(scan, self)?;
         let answers = self.subscribe_unchecked(query, every)?.shared();
-        Ok(ScanSubscription::new(answers, layout, pages))
+        Ok(ScanSubscription::new(answers, rows))
     }
 }
 
 /// The rows of an answer that is waited for as a whole.
 struct AskedRows<K: Key, A: Aggregate> {
     asked: Asked<K, A>,
-    resolved: Resolved<K>,
+    of: RowsOf<A>,
     rows: Option<WholeRows<K, A>>,
 }
 
@@ -67,9 +79,7 @@ impl<K: Key, A: Aggregate> AskedRows<K, A> {
                     ready!(std::future::Future::poll(std::pin::Pin::new(&mut self.asked), context))
                 }
             };
-            let Resolved { layout, pages, .. } = &self.resolved;
-            let answer = Arc::new(answer?);
-            self.rows = Some(WholeRows::new(answer, Arc::clone(layout), pages.clone()));
+            self.rows = Some(WholeRows::new(Arc::new(answer?), self.of.clone()));
         }
         Poll::Ready(self.rows.as_mut().ok_or(ScanError::Stopped))
     }

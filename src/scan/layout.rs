@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::cursor::Place;
 use super::{Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
+use crate::engine::Named;
 use crate::key::{Key, encoded};
-use crate::schema::{Column, KeyCodec, Kind, Value, ViewSchema};
+use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema};
 use crate::serve::{Item, Parts};
 
 /// The parts of a value, by layer, as columns call them.
@@ -42,8 +43,9 @@ impl Layout {
         scan: &Scan,
         schema: &Arc<ViewSchema>,
         codec: &Arc<KeyCodec>,
+        measures: &[Measure],
     ) -> Result<Layout, ScanError> {
-        let all = available(scan, schema);
+        let all = available(scan, schema, measures);
         let chosen = match &scan.columns {
             None => all
                 .into_iter()
@@ -62,7 +64,7 @@ impl Layout {
                 Shows::LayerMeasure(layer, measure) => (layer + 1, measure),
                 _ => continue,
             };
-            wanted[of].resize(schema.measures.len(), false);
+            wanted[of].resize(measures.len(), false);
             wanted[of][measure] = true;
         }
         let shows_key = shows.iter().any(|shows| matches!(shows, Shows::Key(_)));
@@ -83,10 +85,13 @@ impl Layout {
         &self,
         item: &Item<K, A>,
         place: &Place,
+        own: Option<&Named<A>>,
     ) -> Result<Vec<Value>, ScanError> {
-        let mut key = Vec::new();
+        // Where keys are combined there is none.
+        let mut key = vec![Value::Null; self.schema.key.len()];
         if let Some(encoded) = place.key.as_ref().filter(|_| self.shows_key) {
             let wrong = || self.presented(0, &self.schema.key);
+            key.clear();
             self.codec.read(encoded, &mut key).ok_or_else(wrong)?;
         }
         let Parts { batch, speed, amendments } = &item.parts;
@@ -96,12 +101,12 @@ impl Layout {
             let mut present = layers.iter().flatten();
             // Mostly there is one part, and nothing to combine.
             measures[0] = match (present.next(), present.next()) {
-                (Some(only), None) => self.present(Some(*only), 0)?,
-                _ => self.present(item.parts.merged().as_ref(), 0)?,
+                (Some(only), None) => self.present(Some(*only), 0, own)?,
+                _ => self.present(item.parts.merged().as_ref(), 0, own)?,
             };
         }
         for (at, layer) in layers.iter().enumerate() {
-            measures[at + 1] = self.present(*layer, at + 1)?;
+            measures[at + 1] = self.present(*layer, at + 1, own)?;
         }
         let value = |shows: &Shows| match *shows {
             Shows::Day => Value::or_null(item.day.map(Value::Date)),
@@ -117,9 +122,22 @@ impl Layout {
         Ok(self.shows.iter().map(value).collect())
     }
 
-    fn present<A: Aggregate>(&self, state: Option<&A>, of: usize) -> Result<Vec<Value>, ScanError> {
+    fn present<A: Aggregate>(
+        &self,
+        state: Option<&A>,
+        of: usize,
+        own: Option<&Named<A>>,
+    ) -> Result<Vec<Value>, ScanError> {
         if self.wanted[of].is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(own) = own {
+            let value = |((_, measure), is_wanted): (&(String, _), &bool)| {
+                let measure: &Arc<crate::serve::MeasureFn<A>> = measure;
+                let state = state.filter(|_| *is_wanted)?;
+                measure(state).map(Value::Decimal)
+            };
+            return Ok(own.iter().zip(&self.wanted[of]).map(value).map(Value::or_null).collect());
         }
         let wrong = |_| ScanError::Presented {
             view: self.schema.name.clone(),
@@ -143,7 +161,7 @@ pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> Place {
 }
 
 /// All columns that rows of this shape have.
-fn available(scan: &Scan, schema: &ViewSchema) -> Vec<(Column, Shows)> {
+fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Column, Shows)> {
     let (by_day, by_key) = match scan.shape {
         Shape::Rows => (true, true),
         Shape::ByPeriod => (true, false),
@@ -158,7 +176,7 @@ fn available(scan: &Scan, schema: &ViewSchema) -> Vec<(Column, Shows)> {
         let key = schema.key.iter().cloned().enumerate();
         all.extend(key.map(|(at, column)| (column, Shows::Key(at))));
     }
-    let measures = || schema.measures.iter().enumerate();
+    let measures = || measures.iter().enumerate();
     all.extend(measures().map(|(at, measure)| {
         let (name, kind, nullable) = (measure.name.clone(), measure.kind, measure.nullable);
         (Column { name, kind, nullable }, Shows::Measure(at))

@@ -65,7 +65,7 @@ mod subscription;
 
 use std::time::Duration;
 
-pub use batch::{BATCH_ROWS, Batch, Cell, Cells, Strings, ValueRef};
+pub use batch::{BATCH_ROWS, Batch, Cell, Cells, Strings};
 pub use batches::Batches;
 pub use cursor::Cursor;
 pub use error::ScanError;
@@ -73,8 +73,10 @@ pub use question::{Keys, Scan, Shape};
 pub use snapshot::Snapshot;
 pub use subscription::ScanSubscription;
 
+pub use crate::schema::ValueRef;
+
 use crate::engine::ViewState;
-use crate::schema::ViewSchema;
+use crate::schema::{Measure, ViewSchema};
 use crate::view::View;
 
 /// A view of an engine whose key and aggregate are not known.
@@ -91,6 +93,10 @@ pub trait ErasedView: Send + Sync {
     /// How the view is in this process: its first and last day, up to which day it is sealed, how much is
     /// not, and what went wrong. It asks nobody.
     fn status(&self) -> ViewState;
+
+    /// The measures that people are shown: the program's own ([`Measures::with`](crate::engine::Measures::with)), or, if there are
+    /// none, those of the schema that are not sketches.
+    fn shown(&self) -> Vec<Measure>;
 
     /// The measures by which keys can be ranked ([`Shape::Top`]).
     fn ranked_by(&self) -> Vec<&str>;

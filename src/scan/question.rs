@@ -18,6 +18,8 @@ pub struct Scan {
     pub(super) after: Option<Cursor>,
     pub(super) revision: Revision,
     pub(super) layers: bool,
+    pub(super) shown: bool,
+    pub(super) total_row: bool,
 }
 
 /// Which keys a scan is about, as values of the key's columns.
@@ -78,6 +80,8 @@ impl Scan {
             after: None,
             revision: Revision::Now,
             layers: false,
+            shown: false,
+            total_row: false,
         }
     }
 
@@ -150,6 +154,21 @@ impl Scan {
     #[must_use]
     pub fn layers(self) -> Scan {
         Scan { layers: true, ..self }
+    }
+
+    /// With the program's own measures ([`Measures::with`](crate::engine::Measures::with)) in the place of those of the
+    /// schema, if it has any: [`ErasedView::shown`](super::ErasedView::shown) lists them. They are decimals, and
+    /// columns are named by them.
+    #[must_use]
+    pub fn shown(self) -> Scan {
+        Scan { shown: true, ..self }
+    }
+
+    /// With one more row behind all others, also if there are none: all that the scan is about combined, whatever the limit,
+    /// and whichever row it goes on behind. Its day and the columns of its key are null.
+    #[must_use]
+    pub fn total_row(self) -> Scan {
+        Scan { total_row: true, ..self }
     }
 
     /// The shape.

@@ -4,18 +4,30 @@ use std::sync::Arc;
 
 use super::cursor::{Order, Place};
 use super::layout::Layout;
-use super::{Cursor, Keys, Scan, ScanError, Shape};
+use super::{Cursor, ErasedView, Keys, Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
-use crate::engine::ViewHandle;
+use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value};
-use crate::serve::{self, Query};
+use crate::serve::{self, Query, RankFn};
 
 /// A scan that fits its view.
-pub(crate) struct Resolved<K: Key> {
+pub(crate) struct Resolved<K: Key, A> {
     pub(crate) query: Query<K>,
+    pub(crate) rows: RowsOf<A>,
+}
+
+/// How rows are made of the items of an answer.
+#[derive(Clone)]
+pub(crate) struct RowsOf<A> {
     pub(crate) layout: Arc<Layout>,
     pub(crate) pages: Pages,
+    /// The program's own measures, if they are shown.
+    pub(crate) own: Option<Arc<Named<A>>>,
+    /// Whether all items combined are a row, too.
+    pub(crate) has_total: bool,
+    /// Only so many items are rows, the greatest first, and all are in the answer.
+    pub(crate) top: Option<(u32, Arc<RankFn<A>>)>,
 }
 
 /// Which part of the rows is wanted.
@@ -38,21 +50,29 @@ impl Pages {
 pub(crate) fn resolve<K: Key, A: Aggregate>(
     scan: &Scan,
     view: &ViewHandle<K, A>,
-) -> Result<Resolved<K>, ScanError> {
-    let layout = Layout::new(scan, &view.schema, &view.codec)?;
+) -> Result<Resolved<K, A>, ScanError> {
+    let own = Some(&view.measures).filter(|own| scan.shown && !own.is_empty()).cloned();
+    let measures = if scan.shown { view.shown() } else { view.schema.measures.clone() };
+    let layout = Arc::new(Layout::new(scan, &view.schema, &view.codec, &measures)?);
     if scan.limit == Some(0) {
         return Err(ScanError::Limit);
     }
-    let keys = keys(scan, view)?;
+    let (keys, has_total, mut top) = (keys(scan, view)?, scan.total_row, None);
     let shape = match &scan.shape {
         Shape::Rows => serve::Shape::ByDayAndKey,
         Shape::ByPeriod => serve::Shape::ByDay,
         Shape::ByKey => serve::Shape::ByKey,
         Shape::Total => serve::Shape::Total,
+        // All keys are in the total, and only so many are rows.
+        Shape::Top { n, by } if has_total => {
+            top = Some((*n, Arc::clone(&view.ranks[rank(by, view)? as usize].1)));
+            serve::Shape::ByKey
+        }
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
     let query = Query::new(keys, scan.periods, shape).revision(scan.revision);
-    Ok(Resolved { query, layout: Arc::new(layout), pages: pages(scan, &view.schema.name)? })
+    let pages = pages(scan, &view.schema.name)?;
+    Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }
 
 fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<u32, ScanError> {

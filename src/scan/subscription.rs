@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::layout::Layout;
-use super::resolve::Pages;
+use super::resolve::RowsOf;
 use super::rows::WholeRows;
 use super::{Batches, ScanError};
 use crate::aggregate::Aggregate;
 use crate::engine::SharedAnswers;
 use crate::key::Key;
 use crate::schema::Column;
+use crate::serve::Answer;
 
 /// The latest answer to a scan, whenever it has changed. Made by [`ErasedView::subscribe`](super::ErasedView::subscribe).
 ///
@@ -33,37 +33,35 @@ trait Answers: Send {
 
 struct TypedAnswers<K: Key, A: Aggregate> {
     answers: SharedAnswers<K, A>,
-    layout: Arc<Layout>,
-    pages: Pages,
+    of: RowsOf<A>,
 }
 
 impl<K: Key, A: Aggregate> TypedAnswers<K, A> {
-    fn batches(&self, answer: Arc<crate::serve::Answer<K, A>>) -> Batches {
-        let rows = WholeRows::new(answer, Arc::clone(&self.layout), self.pages.clone());
-        Batches::new(Arc::clone(self.layout.columns()), Box::new(rows))
+    fn batches(&self, (version, answer): (u64, Arc<Answer<K, A>>)) -> Batches {
+        let rows = WholeRows::new(answer, self.of.clone());
+        Batches::new(Arc::clone(self.of.layout.columns()), Box::new(rows)).numbered(version)
     }
 }
 
 impl<K: Key, A: Aggregate> Answers for TypedAnswers<K, A> {
     fn next(&mut self, limit: Option<Duration>) -> Result<Option<Batches>, ScanError> {
         let next = self.answers.next(limit)?;
-        Ok(next.map(|(_, answer)| self.batches(answer)))
+        Ok(next.map(|answer| self.batches(answer)))
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Batches>> {
         let next = std::task::ready!(Pin::new(&mut self.answers).poll_next(context));
-        Poll::Ready(next.map(|(_, answer)| self.batches(answer)))
+        Poll::Ready(next.map(|answer| self.batches(answer)))
     }
 }
 
 impl ScanSubscription {
     pub(super) fn new<K: Key, A: Aggregate>(
         answers: SharedAnswers<K, A>,
-        layout: Arc<Layout>,
-        pages: Pages,
+        of: RowsOf<A>,
     ) -> ScanSubscription {
-        let columns = Arc::clone(layout.columns());
-        ScanSubscription { columns, answers: Box::new(TypedAnswers { answers, layout, pages }) }
+        let columns = Arc::clone(of.layout.columns());
+        ScanSubscription { columns, answers: Box::new(TypedAnswers { answers, of }) }
     }
 
     /// The columns of all answers.

@@ -1,6 +1,8 @@
 //! Values as JSON.
 
-use super::Value;
+use std::fmt::Write;
+
+use super::{Value, ValueRef};
 
 /// The text of a JSON array of these.
 pub(crate) fn json_list(values: &[Value]) -> String {
@@ -9,7 +11,7 @@ pub(crate) fn json_list(values: &[Value]) -> String {
         if at > 0 {
             text.push(',');
         }
-        push_json(value, &mut text);
+        push_json(value.by_ref(), &mut text);
     }
     text.push(']');
     text
@@ -18,21 +20,22 @@ pub(crate) fn json_list(values: &[Value]) -> String {
 /// Doubles hold every integer up to here.
 const EXACT: u128 = 1 << 53;
 
-/// Integers beyond ±2⁵³ and decimals are strings, since a reader may keep numbers as doubles.
-pub(crate) fn push_json(value: &Value, text: &mut String) {
-    let is_number = match value {
-        Value::Null => return text.push_str("null"),
-        Value::Boolean(_) => true,
-        Value::Integer(number) => number.unsigned_abs() <= EXACT,
-        Value::Decimal(number) => {
+/// Appends a value as JSON. Integers beyond ±2⁵³ and decimals are strings, since a reader may keep numbers as doubles.
+pub fn push_json(value: ValueRef<'_>, text: &mut String) {
+    let is_bare = match value {
+        ValueRef::Null => return text.push_str("null"),
+        ValueRef::Text(value) => return push_json_text(value, text),
+        ValueRef::Boolean(_) => true,
+        ValueRef::Integer(number) => number.unsigned_abs() <= EXACT,
+        ValueRef::Decimal(number) => {
             number.scale() == 0 && number.billionths().unsigned_abs() <= EXACT * 1_000_000_000
         }
-        Value::Text(_) | Value::Date(_) | Value::Timestamp(_) | Value::Bytes(_) => false,
+        ValueRef::Date(_) | ValueRef::Timestamp(_) => false,
+        // Bytes have a text with backslashes.
+        ValueRef::Bytes(_) => return push_json_text(&value.to_string(), text),
     };
-    match is_number {
-        true => text.push_str(&value.to_string()),
-        false => push_json_text(&value.to_string(), text),
-    }
+    let quote = if is_bare { "" } else { "\"" };
+    write!(text, "{quote}{value}{quote}").expect("memory takes every text");
 }
 
 pub(crate) fn push_json_text(value: &str, text: &mut String) {

@@ -54,6 +54,20 @@ impl Value {
         }
     }
 
+    /// The same, without a copy of it.
+    pub fn by_ref(&self) -> ValueRef<'_> {
+        match self {
+            Value::Null => ValueRef::Null,
+            Value::Text(text) => ValueRef::Text(text),
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Decimal(number) => ValueRef::Decimal(*number),
+            Value::Boolean(is_so) => ValueRef::Boolean(*is_so),
+            Value::Date(day) => ValueRef::Date(*day),
+            Value::Timestamp(time) => ValueRef::Timestamp(*time),
+            Value::Bytes(bytes) => ValueRef::Bytes(bytes),
+        }
+    }
+
     /// The value, or null.
     pub fn or_null(value: Option<Value>) -> Value {
         value.unwrap_or(Value::Null)
@@ -62,19 +76,63 @@ impl Value {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.by_ref().fmt(f)
+    }
+}
+
+/// A value that lies somewhere else, say in a [`Batch`](crate::scan::Batch). Its text is that of the [`Value`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// No value.
+    Null,
+    /// A text.
+    Text(&'a str),
+    /// An integer.
+    Integer(i128),
+    /// An exact decimal number.
+    Decimal(Decimal),
+    /// True or false.
+    Boolean(bool),
+    /// A day.
+    Date(Day),
+    /// Milliseconds since 1970, UTC.
+    Timestamp(EventTime),
+    /// Bytes.
+    Bytes(&'a [u8]),
+}
+
+impl ValueRef<'_> {
+    /// The same, on its own.
+    pub fn to_value(self) -> Value {
         match self {
-            Value::Null => Ok(()),
-            Value::Text(text) => f.write_str(text),
-            Value::Integer(number) => number.fmt(f),
-            Value::Decimal(number) => number.fmt(f),
-            Value::Boolean(is_so) => is_so.fmt(f),
-            Value::Date(day) => day.fmt(f),
-            Value::Timestamp(time) => match jiff::Timestamp::from_millisecond(*time) {
+            ValueRef::Null => Value::Null,
+            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Decimal(number) => Value::Decimal(number),
+            ValueRef::Boolean(is_so) => Value::Boolean(is_so),
+            ValueRef::Date(day) => Value::Date(day),
+            ValueRef::Timestamp(time) => Value::Timestamp(time),
+            ValueRef::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+impl fmt::Display for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueRef::Null => Ok(()),
+            ValueRef::Text(text) => f.write_str(text),
+            ValueRef::Integer(number) => number.fmt(f),
+            ValueRef::Decimal(number) => number.fmt(f),
+            ValueRef::Boolean(is_so) => is_so.fmt(f),
+            ValueRef::Date(day) => day.fmt(f),
+            ValueRef::Timestamp(time) => match jiff::Timestamp::from_millisecond(*time) {
                 Ok(time) => write!(f, "{time:.3}"),
                 // Beyond the years that can be written.
                 Err(_) => time.fmt(f),
             },
-            Value::Bytes(bytes) => bytes.iter().try_for_each(|&byte| match byte {
+            ValueRef::Bytes(bytes) => bytes.iter().try_for_each(|&byte| match byte {
                 b'\\' | b'"' | b'\'' => write!(f, "\\x{byte:02X}"),
                 b' '..=b'~' => write!(f, "{}", char::from(byte)),
                 _ => write!(f, "\\x{byte:02X}"),

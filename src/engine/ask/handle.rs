@@ -19,9 +19,12 @@ use crate::serve::{Answer, MeasureFn, Query, Shape};
 use crate::time::{Day, DayRange};
 use crate::view::View;
 
+/// Numbers of an aggregate, and what they are called.
+pub(crate) type Named<A> = Vec<(String, Arc<MeasureFn<A>>)>;
+
 /// The named numbers of a view's aggregate, by which keys can be ranked.
 pub struct Measures<A> {
-    pub(crate) named: Vec<(String, Arc<MeasureFn<A>>)>,
+    pub(crate) named: Named<A>,
 }
 
 impl<A> Measures<A> {
@@ -45,7 +48,7 @@ impl<A> Measures<A> {
 /// Asks queries of a view of an engine, from any thread. Clones ask the same view.
 pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(crate) view: View,
-    pub(crate) measures: Arc<Vec<(String, Arc<MeasureFn<A>>)>>,
+    pub(crate) measures: Arc<Named<A>>,
     pub(crate) schema: Arc<ViewSchema>,
     pub(crate) codec: Arc<KeyCodec>,
     pub(crate) ranks: Arc<Ranks<A>>,
