@@ -181,14 +181,18 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             return Err(error);
         }
         tracing::warn!(%error, "accepted: reading begins anew");
-        let opening = Opening::anew(epoch, held);
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.plan.topic, id);
-        let unassigned = self.client.incremental_unassign(&list);
-        unassigned.map_err(|error| KafkaError::Client { reason: error.to_string() })?;
-        self.assign(id, opening.offset())?;
-        self.add(id, opening.start, held, None, into);
-        Ok(())
+        self.add(id, Opening::anew(epoch, held).start, held, None, into);
+        self.connect_anew()
+    }
+
+    /// Takes another client, in which no record waits that comes from behind the place where reading begins anew.
+    fn connect_anew(&mut self) -> Result<(), KafkaError> {
+        let (client, told) = connect(&self.plan.settings, self.plan.oauth.clone())?;
+        (self.client, self.told) = (Arc::new(client), told);
+        self.open.iter_mut().for_each(|open| open.is_at_end = false);
+        let open = self.open.iter().map(|open| (open.id, open.next));
+        let opening = self.opening.iter().map(|(id, (opening, _))| (*id, opening.offset()));
+        open.chain(opening).try_for_each(|(id, offset)| self.assign(id, offset))
     }
 
     fn record(
@@ -198,7 +202,11 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     ) -> Result<(), KafkaError> {
         let record = Record { message };
         if !self.opening.is_empty() {
+            let client = Arc::clone(&self.client);
             self.found(message.partition(), Some(&record), into)?;
+            if !Arc::ptr_eq(&client, &self.client) {
+                return Ok(());
+            }
         }
         let Some(&index) = self.by_id.get(&message.partition()) else { return Ok(()) };
         let open = &mut self.open[index];
@@ -340,6 +348,9 @@ impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
             }
             .map_err(io::Error::other)?;
             waits = Duration::ZERO;
+            if !Arc::ptr_eq(&client, &self.client) {
+                break;
+            }
         }
         self.tell(drained && waits == wait, into);
         self.tell_group();
