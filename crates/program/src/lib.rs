@@ -2,6 +2,16 @@
 //!
 //! - [`expr`]: the expressions of the file
 //! - [`config`]: the file
+//! - [`plan`]: what the file means, checked against its sources
+//! - [`commands`]: what the program does beside running
+//! - [`run`]: the file, running
+//! - [`ProgramError`]: why the program ends, and its exit codes
 
+pub mod commands;
 pub mod config;
+mod error;
 pub mod expr;
+pub mod plan;
+pub mod run;
+
+pub use error::ProgramError;

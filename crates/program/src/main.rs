@@ -1,3 +1,192 @@
 //! The program `dayfold`.
 
-fn main() {}
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use dayfold::Cluster;
+use dayfold::cluster::Secret;
+use dayfold::time::parse_duration;
+use dayfold_program::commands::{self, Output};
+use dayfold_program::run::{RunOptions, run};
+use dayfold_program::{ProgramError, config::Config, plan::Plan};
+
+/// Exact daily statistics over event streams, written down in a file.
+///
+/// Exit codes: 0 well, 1 it failed while running, 2 wrong arguments, file or input, 3 more rows were refused than
+/// max_refused allows.
+#[derive(Parser)]
+#[command(version, disable_help_subcommand = true)]
+struct Options {
+    /// Says what happens inside on standard error, as lines of JSON.
+    #[arg(long, global = true, env = "DAYFOLD_JSON")]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes a commented dayfold.toml, with a small data file, that runs as it is.
+    Init {
+        /// The folder; it is made if it is not there.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Checks a file, and prints the columns of each view. Writes nothing.
+    Check {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+    },
+    /// Prints the first rows as the views see them, and those that are refused with their reasons. Writes nothing.
+    Sample {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+        /// How many rows of each source.
+        #[arg(long, default_value_t = 10, env = "DAYFOLD_ROWS")]
+        rows: usize,
+    },
+    /// Runs a file.
+    #[command(disable_help_flag = true)]
+    Run(Run),
+    /// Asks a program that runs, or the folder of one that does not.
+    Query {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+        /// SELECT columns FROM view WHERE … ORDER BY … LIMIT …
+        sql: String,
+        /// How rows are printed.
+        #[arg(long, value_enum, default_value = "table", env = "DAYFOLD_FORMAT")]
+        format: Output,
+    },
+    /// Shows what is in a data folder, without the file that made it.
+    Inspect {
+        /// The data folder.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// The file.
+    #[arg(env = "DAYFOLD_FILE")]
+    file: PathBuf,
+    /// Prints this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// Ends when all sources that have an end have ended, and all their periods are sealed.
+    #[arg(long, env = "DAYFOLD_ONCE")]
+    once: bool,
+    /// Gives up the sealed days of a view, and computes them again from the log. May be given several times.
+    #[arg(long, value_name = "VIEW")]
+    rebuild: Vec<String>,
+    /// Workers of each process; otherwise what the file says, or 1.
+    #[arg(short = 'w', long, value_name = "NUM", env = "DAYFOLD_WORKERS")]
+    workers: Option<usize>,
+    /// Processes in all. Start the same command once for each, with its own -p.
+    #[arg(short = 'n', long, value_name = "NUM", default_value_t = 1, env = "DAYFOLD_PROCESSES")]
+    processes: usize,
+    /// Which of the processes this one is, from 0.
+    #[arg(short = 'p', long, value_name = "INDEX", default_value_t = 0, env = "DAYFOLD_PROCESS")]
+    process: usize,
+    /// A file with one host:port for each process. Without one, ports from 2101 on the loopback interface.
+    #[arg(short = 'h', long = "hosts", value_name = "FILE", env = "DAYFOLD_HOSTS")]
+    hosts: Option<PathBuf>,
+    /// How long to wait for the other processes to start: 90s, 5m, 1h.
+    #[arg(long, value_name = "DURATION", default_value = "1m", env = "DAYFOLD_WAIT")]
+    wait: String,
+    /// A file with a secret that all processes share.
+    #[arg(long, value_name = "FILE", env = "DAYFOLD_SECRET_FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    init_tracing(options.json);
+    let Err(error) = execute(options.command) else { return ExitCode::SUCCESS };
+    if let ProgramError::Io(error) = &error
+        && error.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        // Who has seen enough closes the pipe.
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(std::io::stderr(), "error: {}", error.in_full());
+    ExitCode::from(error.exit_code())
+}
+
+fn execute(command: Command) -> Result<(), ProgramError> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Init { folder } => commands::init(&folder, &mut out),
+        Command::Check { file } => {
+            let plan = Plan::new(Config::read(&file)?)?;
+            Ok(out.write_all(plan.describe().as_bytes())?)
+        }
+        Command::Sample { file, rows } => {
+            commands::sample(&Plan::new(Config::read(&file)?)?, rows, &mut out)
+        }
+        Command::Run(options) => {
+            drop(out);
+            execute_run(&options)
+        }
+        Command::Query { file, sql, format } => commands::query(&file, &sql, format, &mut out),
+        Command::Inspect { folder } => commands::inspect(&folder, &mut out),
+    }
+}
+
+fn execute_run(options: &Run) -> Result<(), ProgramError> {
+    let input = |error: &dyn std::fmt::Display| ProgramError::Input(error.to_string());
+    let workers = match options.workers {
+        Some(workers) => workers,
+        None => Config::read(&options.file)?.workers.unwrap_or(1),
+    };
+    let hosts = options.hosts.as_deref();
+    let cluster = Cluster::from_options(workers, options.processes, options.process, hosts);
+    let wait =
+        parse_duration(&options.wait).map_err(|error| input(&format_args!("--wait: {error}")))?;
+    let mut cluster =
+        cluster.map_err(|error| input(&error))?.patience(Duration::from_millis(wait.max(0) as u64));
+    if let Some(path) = &options.secret_file {
+        cluster = cluster.secret(Secret::from_file(path).map_err(|error| input(&error))?);
+    }
+    let stop = interrupted();
+    run(
+        &options.file,
+        RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone() },
+        &stop,
+    )
+}
+
+/// Set when somebody presses Ctrl-C, or the system asks the program to end. The second time it ends at once.
+fn interrupted() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let hooked = signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag));
+        if let Err(error) =
+            hooked.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+        {
+            tracing::warn!(%error, "Ctrl-C will end the program without flushing");
+        }
+    }
+    flag
+}
+
+/// Shows what happens inside on standard error, for `RUST_LOG` (warnings, unless it says otherwise).
+fn init_tracing(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match json {
+        true => subscriber.json().init(),
+        false => {
+            subscriber.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false).init()
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! - `section`: tables with known keys
 //! - [`Config`]: sources, views, servers, as the file says them; expressions are texts still
 //!
-//! What they mean, the module `plan` finds out.
+//! What they mean, the module [`plan`](crate::plan) finds out.
 
 mod document;
 mod section;

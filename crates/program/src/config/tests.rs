@@ -44,7 +44,7 @@ fn what_a_file_says() {
         ColumnType { kind: crate::expr::Type::Decimal, scale: Some(2) }
     );
     let view = &config.views[0];
-    assert_eq!((view.grace, view.from[0].value.as_str()), (3_600_000, "flights"));
+    assert_eq!((view.grace, view.from[0].value.as_str()), (Some(3_600_000), "flights"));
     let names: Vec<&str> =
         view.key.iter().chain(&view.measures).map(|(name, _)| name.value.as_str()).collect();
     assert_eq!(names, ["carrier", "b", "z", "a"], "in the order of the file");

@@ -14,8 +14,8 @@ pub struct ViewConfig {
     pub from: Vec<Text>,
     /// The zone of its days; UTC, if nothing is said.
     pub zone: Option<Text>,
-    /// How long it waits behind the end of a day, in milliseconds.
-    pub grace: i64,
+    /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
+    pub grace: Option<i64>,
     /// The condition of its events.
     pub filter: Option<Text>,
     /// Its key: names and expressions.
@@ -78,7 +78,7 @@ fn view(
     }
     Ok(ViewConfig {
         zone: zone(section)?,
-        grace: section.duration("grace")?.unwrap_or(0),
+        grace: section.duration("grace")?,
         filter: section.text("where")?,
         key: section.named_texts("key")?.unwrap_or_default(),
         name,

@@ -44,6 +44,20 @@ impl Type {
         }
     }
 
+    /// That of a name, as it is shown.
+    pub fn of_name(name: &str) -> Option<Type> {
+        let all = [
+            Type::Boolean,
+            Type::Integer,
+            Type::Decimal,
+            Type::Text,
+            Type::Date,
+            Type::Timestamp,
+            Type::Untyped,
+        ];
+        all.into_iter().find(|kind| kind.to_string() == name)
+    }
+
     /// Whether it is a number.
     pub fn is_number(self) -> bool {
         matches!(self, Type::Integer | Type::Decimal)

@@ -51,6 +51,15 @@ impl Scope {
         self.used.iter().map(|&column| &self.columns[column])
     }
 
+    /// Counts every column as named, behind those that were.
+    pub fn use_all(&mut self) {
+        for column in 0..self.columns.len() {
+            if !self.used.contains(&column) {
+                self.used.push(column);
+            }
+        }
+    }
+
     /// The slot of a column, and its type.
     pub(crate) fn find(
         &mut self,

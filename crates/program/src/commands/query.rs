@@ -1,0 +1,142 @@
+//! `dayfold query`: rows of a view.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::ValueEnum;
+use dayfold::rows::{RowOptions, SealedRows};
+use dayfold::schema::Value;
+use dayfold::store::{self, Disk};
+
+use super::select::Select;
+use crate::config::Config;
+use crate::error::ProgramError;
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns under their names.
+    Table,
+    /// CSV with a header.
+    Csv,
+    /// A line of JSON for each row.
+    Json,
+}
+
+/// Prints the rows that a question asks for.
+///
+/// # Errors
+/// [`ProgramError::Input`] if the question is none that can be answered, [`ProgramError::Failed`] if the folder is damaged.
+pub fn query(
+    file: &Path,
+    sql: &str,
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<(), ProgramError> {
+    let config = Config::read(file)?;
+    let select = Select::parse(sql).map_err(ProgramError::Input)?;
+    let Some(folder) = &config.data else {
+        let message =
+            "the file has no [engine] data: nothing of it is left when the program does not run";
+        return Err(ProgramError::Input(message.to_owned()));
+    };
+    let (columns, rows) = sealed(folder, &select)?;
+    write(&columns, &rows, output, out)
+}
+
+type Rows = (Vec<String>, Vec<Vec<Value>>);
+
+/// The answer from the sealed days of a folder.
+fn sealed(folder: &Path, select: &Select) -> Result<Rows, ProgramError> {
+    if !folder.join("part-0").is_dir() {
+        return Err(ProgramError::Input(format!(
+            "{} is no data folder: run the file first",
+            folder.display()
+        )));
+    }
+    let failed = |error: &dyn std::fmt::Display| ProgramError::Failed(error.to_string());
+    let report = store::inspect(&Disk, folder).map_err(|error| failed(&error))?;
+    let names: Vec<&str> = report.views.iter().map(|view| view.record.name.as_str()).collect();
+    let view = report.views.iter().find(|view| view.record.name == select.view);
+    let view = view.ok_or_else(|| ProgramError::Input(select.no_view(&names)))?;
+    let rows = SealedRows::new(&Disk, view, RowOptions::default());
+    let mut answer = select.on(&rows.columns()).map_err(ProgramError::Input)?;
+    rows.each(&mut |row| answer.see(row)).map_err(|error| failed(&error))?;
+    answer.finish().map_err(ProgramError::Input)
+}
+
+fn write(
+    columns: &[String],
+    rows: &[Vec<Value>],
+    output: Output,
+    out: &mut dyn Write,
+) -> Result<(), ProgramError> {
+    match output {
+        Output::Csv => {
+            write_csv(columns.iter().map(String::as_str), out)?;
+            for row in rows {
+                let cells: Vec<String> = row.iter().map(Value::to_string).collect();
+                write_csv(cells.iter().map(String::as_str), out)?;
+            }
+        }
+        Output::Json => {
+            for row in rows {
+                let object: serde_json::Map<String, serde_json::Value> = columns
+                    .iter()
+                    .zip(row)
+                    .map(|(name, value)| (name.clone(), json(value)))
+                    .collect();
+                writeln!(out, "{}", serde_json::Value::Object(object))?;
+            }
+        }
+        Output::Table => write_table(columns, rows, out)?,
+    }
+    Ok(())
+}
+
+fn write_csv<'a>(cells: impl Iterator<Item = &'a str>, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
+            line.push(b',');
+        }
+        dayfold::source::push_cell(&mut line, cell.as_bytes());
+    }
+    line.push(b'\n');
+    out.write_all(&line)
+}
+
+/// A number that a double holds exactly is a number of JSON; another one is a text, so that no reader rounds it.
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Boolean(is_so) => (*is_so).into(),
+        Value::Integer(number) if number.unsigned_abs() <= 1 << 53 => (*number as i64).into(),
+        other => other.to_string().into(),
+    }
+}
+
+fn write_table(
+    columns: &[String],
+    rows: &[Vec<Value>],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let texts: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(Value::to_string).collect()).collect();
+    let width = |at: usize| {
+        let cells = texts.iter().map(|row| row[at].chars().count());
+        cells.chain([columns[at].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let is_number =
+        |at: usize| rows.iter().any(|row| matches!(row[at], Value::Integer(_) | Value::Decimal(_)));
+    let line = |cells: &[String]| {
+        let cells = cells.iter().enumerate().map(|(at, cell)| match is_number(at) {
+            true => format!("{cell:>width$}", width = widths[at]),
+            false => format!("{cell:<width$}", width = widths[at]),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    writeln!(out, "{}", line(columns))?;
+    texts.iter().try_for_each(|row| writeln!(out, "{}", line(row)))
+}

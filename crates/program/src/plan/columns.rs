@@ -1,0 +1,295 @@
+//! The columns of a source: their names, and their types, stated or found in the first rows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dayfold::aggregate::Decimal;
+use dayfold::source::{
+    AmbiguousTime, ColumnNames, CsvOptions, Format as RowFormat, Input, RawRecord, RawRecords,
+    TimeParser,
+};
+use dayfold::time::Calendar;
+
+use super::record::{Record, Splitter};
+use crate::config::{ColumnType, Config, FileError, FileFormat, SourceConfig, SourceKind, Text};
+use crate::expr::{Column, Format, Scope, Type, nearest};
+
+/// So many rows tell the types of columns of which none is stated.
+pub(crate) const SAMPLED: usize = 10_000;
+
+/// What is known of a source before it is read.
+#[derive(Debug)]
+pub(crate) struct SourceColumns {
+    /// The columns, in the order of the header.
+    pub(crate) columns: Vec<(String, ColumnType)>,
+    /// Whether rows may have others.
+    pub(crate) is_open: bool,
+    /// The files that there are.
+    pub(crate) files: Vec<PathBuf>,
+    /// How times are written.
+    pub(crate) times: TimeParser,
+    /// The zone of times without an offset.
+    pub(crate) zone: Calendar,
+}
+
+impl SourceColumns {
+    /// Looks at the first rows of a source.
+    pub(crate) fn of(config: &Config, source: &SourceConfig) -> Result<SourceColumns, FileError> {
+        let zone = match &source.zone {
+            Some(zone) => Calendar::new(&zone.value)
+                .map_err(|error| zone.error(&config.document, error.to_string()))?,
+            None => Calendar::utc(),
+        };
+        let times = TimeParser::new().local(&zone, AmbiguousTime::Earlier, AmbiguousTime::Later);
+        let mut found =
+            SourceColumns { columns: Vec::new(), is_open: true, files: Vec::new(), times, zone };
+        if let SourceKind::File { path, .. } = &source.kind {
+            found.files = files(config, path)?;
+            let first = found.files[0].clone();
+            found
+                .sample(&first, source)
+                .map_err(|message| path.error(&config.document, message))?;
+        } else if let FileFormat::Csv { names, .. } = &source.format {
+            found.columns = names.iter().map(|name| (name.clone(), untyped())).collect();
+        }
+        for (name, kind) in &source.columns {
+            found.state(config, name, *kind)?;
+        }
+        Ok(found)
+    }
+
+    /// Names and types in the first rows of a file.
+    fn sample(&mut self, path: &Path, source: &SourceConfig) -> Result<(), String> {
+        let mut records = RawRecords::open(Input::file(path), options(&source.format))
+            .map_err(|error| error.to_string())?;
+        let mut names = Vec::new();
+        for name in records.columns().unwrap_or_default() {
+            let name = std::str::from_utf8(name)
+                .map_err(|_| "the names of the columns are not UTF-8".to_owned())?;
+            if names.iter().any(|known| known == name) && !name.is_empty() {
+                return Err(format!("the header has the column '{name}' twice"));
+            }
+            names.push(name.to_owned());
+        }
+        self.is_open = matches!(source.format, FileFormat::Json);
+        let splitter = Splitter::new(&source.format);
+        let mut guesses: BTreeMap<String, Guess> = BTreeMap::new();
+        for _ in 0..SAMPLED {
+            let RawRecord::Record { bytes, .. } =
+                records.read(false).map_err(|error| error.to_string())?
+            else {
+                break;
+            };
+            let Ok(record) = splitter.split(bytes) else { continue };
+            match &record {
+                Record::Fields(fields) => {
+                    for (name, field) in
+                        names.iter().zip(fields).filter(|(_, field)| !field.is_empty())
+                    {
+                        guesses.entry(name.clone()).or_default().see(field, false);
+                    }
+                }
+                Record::Object(_) => record.walk(&mut |name, text, is_text| {
+                    guesses.entry(name.to_owned()).or_default().see(text, is_text);
+                }),
+            }
+        }
+        let kind = |name: &String| guesses.get(name).map_or(Type::Untyped, Guess::kind);
+        match self.is_open {
+            false => {
+                self.columns = names
+                    .iter()
+                    .map(|name| (name.clone(), ColumnType { kind: kind(name), scale: None }))
+                    .collect()
+            }
+            true => {
+                self.columns = guesses
+                    .keys()
+                    .map(|name| (name.clone(), ColumnType { kind: kind(name), scale: None }))
+                    .collect()
+            }
+        }
+        Ok(())
+    }
+
+    /// A type that the file states.
+    fn state(&mut self, config: &Config, name: &Text, kind: ColumnType) -> Result<(), FileError> {
+        match self.columns.iter_mut().find(|(column, _)| *column == name.value) {
+            Some((_, known)) => *known = kind,
+            None if self.is_open => self.columns.push((name.value.clone(), kind)),
+            None => {
+                let names = self.columns.iter().map(|(name, _)| name.as_str());
+                let near = nearest(&name.value, names)
+                    .map_or(String::new(), |near| format!(": did you mean '{near}'?"));
+                return Err(name.error(
+                    &config.document,
+                    format!("the source has no column '{}'{near}", name.value),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the types that were found when the source was first read, but for those that the file states.
+    pub(crate) fn keep(&mut self, known: &super::Layout, source: &SourceConfig) {
+        for (name, kind) in &known.columns {
+            let is_stated = source.columns.iter().any(|(stated, _)| stated.value == *name);
+            let kind = Type::of_name(kind).filter(|_| !is_stated);
+            if let (Some(kind), Some((_, column))) =
+                (kind, self.columns.iter_mut().find(|(column, _)| column == name))
+            {
+                column.kind = kind;
+            }
+        }
+    }
+
+    /// What expressions may name.
+    pub(crate) fn scope(&self) -> Scope {
+        let columns = self
+            .columns
+            .iter()
+            .map(|(name, kind)| Column { name: name.clone(), kind: kind.kind })
+            .collect();
+        if self.is_open {
+            Scope::open(columns, self.zone.clone())
+        } else {
+            Scope::new(columns, self.zone.clone())
+        }
+    }
+
+    /// How the values of a column are read.
+    pub(crate) fn format(&self, name: &str) -> Format {
+        let kind = self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
+        let kind = kind.unwrap_or_else(untyped);
+        Format { kind: kind.kind, scale: kind.scale, times: self.times.clone() }
+    }
+}
+
+fn untyped() -> ColumnType {
+    ColumnType { kind: Type::Untyped, scale: None }
+}
+
+/// How the library reads rows of a format.
+pub(crate) fn options(format: &FileFormat) -> CsvOptions {
+    let options = CsvOptions::new("");
+    match format {
+        FileFormat::Json => CsvOptions { format: RowFormat::JsonLines, ..options },
+        FileFormat::Csv { delimiter, header, names, comment, ragged } => CsvOptions {
+            delimiter: *delimiter,
+            names: match (header, names.is_empty()) {
+                (true, _) => ColumnNames::Header,
+                (false, true) => ColumnNames::Numbers,
+                (false, false) => ColumnNames::Given(names.clone()),
+            },
+            comment: *comment,
+            ragged: *ragged,
+            ..options
+        },
+    }
+}
+
+/// The files that a path names, in the order of their names.
+pub(crate) fn files(config: &Config, path: &Text) -> Result<Vec<PathBuf>, FileError> {
+    let error = |message: String| path.error(&config.document, message);
+    let whole = config.path(&path.value);
+    if !path.value.contains(['*', '?', '[']) {
+        return match whole.try_exists() {
+            Ok(true) => Ok(vec![whole]),
+            Ok(false) => Err(error(format!("there is no file '{}'", whole.display()))),
+            Err(problem) => Err(error(format!("'{}': {problem}", whole.display()))),
+        };
+    }
+    let pattern = whole.to_str().ok_or_else(|| error("the path is not UTF-8".to_owned()))?;
+    let found = glob::glob(pattern)
+        .map_err(|problem| error(format!("'{}' is no pattern: {problem}", path.value)))?;
+    let mut files: Vec<PathBuf> =
+        found.filter_map(Result::ok).filter(|path| path.is_file()).collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(error(format!("no file is named like '{}'", whole.display()))),
+        false => Ok(files),
+    }
+}
+
+/// What the values of a column have been so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Guess {
+    seen: u64,
+    /// Whether all of them were of the type, in the order of [`ORDER`].
+    fails: [bool; 5],
+}
+
+/// The narrowest type comes first.
+const ORDER: [Type; 5] = [Type::Integer, Type::Decimal, Type::Boolean, Type::Date, Type::Timestamp];
+
+impl Guess {
+    fn see(&mut self, text: &str, is_text: bool) {
+        self.seen += 1;
+        for (fails, kind) in self.fails.iter_mut().zip(ORDER) {
+            *fails = *fails || !is_of(text, kind, is_text);
+        }
+    }
+
+    fn kind(&self) -> Type {
+        let found = ORDER.iter().zip(self.fails).find(|(_, fails)| !fails);
+        found.map_or(Type::Text, |(kind, _)| *kind)
+    }
+}
+
+/// Whether a value is written so that nothing is lost if it is read as a type: `007` is a text. What JSON has in quotes is
+/// no number and no boolean.
+fn is_of(text: &str, kind: Type, is_text: bool) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = !is_text
+        && (digits == "0"
+            || digits.starts_with("0.")
+            || digits.starts_with(|c: char| matches!(c, '1'..='9')));
+    match kind {
+        Type::Integer => {
+            is_plain && digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        Type::Decimal => is_plain && Decimal::parse_rounded(text.as_bytes()).is_ok(),
+        Type::Boolean => {
+            !is_text && (text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false"))
+        }
+        Type::Date => text.parse::<dayfold::time::Day>().is_ok(),
+        Type::Timestamp => {
+            let is_dated = text.len() >= 19 && text.as_bytes()[4] == b'-' && text.is_ascii();
+            let utc = || {
+                TimeParser::new().local(
+                    &Calendar::utc(),
+                    AmbiguousTime::Earlier,
+                    AmbiguousTime::Later,
+                )
+            };
+            is_dated && utc().parse(text.as_bytes()).is_ok()
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_columns() {
+        let check = |texts: &[&str], is_text: bool, expect: Type| {
+            let mut guess = Guess::default();
+            texts.iter().for_each(|text| guess.see(text, is_text));
+            assert_eq!(guess.kind(), expect, "{texts:?}");
+        };
+        check(&["1", "-12", "0"], false, Type::Integer);
+        check(&["1", "2.50"], false, Type::Decimal);
+        check(&["1e5"], false, Type::Decimal);
+        check(&["007", "1"], false, Type::Text);
+        check(&["-0"], false, Type::Integer);
+        check(&["1", "x"], false, Type::Text);
+        check(&["true", "FALSE"], false, Type::Boolean);
+        check(&["1"], true, Type::Text);
+        check(&["2024-05-01"], true, Type::Date);
+        check(&["2024-05-01", "2024-05-01T10:00:00Z"], true, Type::Text);
+        check(&["2024-05-01 10:00:00", "2024-05-01T10:00:00+02:00"], true, Type::Timestamp);
+        check(&["99999999999999999999"], false, Type::Text);
+    }
+}

@@ -1,0 +1,109 @@
+//! Which columns the events have that are in the log of a data folder.
+//!
+//! An event says the number of its layout, and then the values of its columns. Sources and views change from run to run, and the
+//! log keeps events of all runs: so the folder keeps every layout, in `layouts.json`, and a view finds the columns that it
+//! needs by their names.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "layouts.json";
+
+/// The columns of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The source that they are of.
+    pub source: String,
+    /// Names and types, in the order of values.
+    pub columns: Vec<(String, String)>,
+    /// Whether the record itself follows, as it stands in the source.
+    pub has_record: bool,
+}
+
+/// All layouts that events of a folder may have; an event says which by its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layouts {
+    layouts: Vec<Layout>,
+    /// How many of them the folder has already.
+    written: usize,
+}
+
+impl Layouts {
+    /// Those of a data folder; none, if it has no such file.
+    pub(crate) fn read(folder: &Path) -> Result<Layouts, String> {
+        let path = folder.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Layouts::default());
+            }
+            read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+        };
+        let layouts: Vec<Layout> = serde_json::from_slice(&bytes).map_err(|error| {
+            format!("{}: {error}: the log of the folder cannot be read without it, restore it from a copy", path.display())
+        })?;
+        Ok(Layouts { written: layouts.len(), layouts })
+    }
+
+    /// The place of a layout, which is added if it is a new one.
+    pub(crate) fn position(&mut self, layout: Layout) -> usize {
+        let known = self.layouts.iter().position(|known| *known == layout);
+        known.unwrap_or_else(|| {
+            self.layouts.push(layout);
+            self.layouts.len() - 1
+        })
+    }
+
+    /// The newest layout of a source that an earlier run has used.
+    pub(crate) fn latest(&self, source: &str) -> Option<&Layout> {
+        self.layouts[..self.written].iter().rev().find(|layout| layout.source == source)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Layout> {
+        self.layouts.iter()
+    }
+
+    /// Writes new layouts, before any event has them: whole or not at all.
+    pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
+        if self.written == self.layouts.len() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(folder)?;
+        let (path, temporary): (PathBuf, PathBuf) =
+            (folder.join(FILE), folder.join("layouts.json.new"));
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&serde_json::to_vec_pretty(&self.layouts)?)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        std::fs::File::open(folder)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_keep_their_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = |name: &str| Layout {
+            source: "s".to_owned(),
+            columns: vec![(name.to_owned(), "text".to_owned())],
+            has_record: false,
+        };
+        let mut layouts = Layouts::read(folder.path()).unwrap();
+        assert_eq!(
+            [layout("a"), layout("b"), layout("a")].map(|layout| layouts.position(layout)),
+            [0, 1, 0]
+        );
+        assert_eq!(layouts.latest("s"), None, "nothing is written yet");
+        layouts.write(folder.path()).unwrap();
+        let mut again = Layouts::read(folder.path()).unwrap();
+        assert_eq!(again.latest("s"), Some(&layout("b")));
+        assert_eq!([layout("b"), layout("c")].map(|layout| again.position(layout)), [1, 2]);
+        std::fs::write(folder.path().join(FILE), "no").unwrap();
+        assert!(Layouts::read(folder.path()).unwrap_err().contains("restore it from a copy"));
+    }
+}

@@ -1,0 +1,192 @@
+//! What a file means: its expressions compiled against the columns of its sources, before anything is read or written.
+//!
+//! - `columns`: what columns a source has, and of which types
+//! - `record`: records of CSV and JSON, split
+//! - `source`: records become events of the library: `[layout, values of columns…]`
+//! - `measure`, `view`: what views make of them
+//! - `layouts`: which columns events have that are in the log of a data folder
+
+mod columns;
+mod layouts;
+mod measure;
+mod record;
+mod source;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dayfold::source::{CsvOptions, TimeParser};
+use dayfold::time::EventTime;
+
+pub(crate) use columns::options as csv_options;
+pub use layouts::{Layout, Layouts};
+
+use crate::config::{Config, FileError, SourceConfig};
+use crate::expr::{Row, Scope};
+use columns::SourceColumns;
+pub(crate) use source::SourcePlan;
+use source::{Reader, Times};
+use view::{Taking, ViewPlan};
+
+/// A file that was checked.
+pub struct Plan {
+    /// What the file says.
+    pub config: Config,
+    pub(crate) sources: Vec<Arc<SourcePlan>>,
+    pub(crate) views: Vec<ViewPlan>,
+    /// The columns of events, of this run and of earlier ones.
+    pub(crate) layouts: Layouts,
+}
+
+impl Plan {
+    /// Checks a file: looks at the first rows of its sources, and compiles its expressions.
+    ///
+    /// # Errors
+    /// [`FileError`], with the place in the file.
+    pub fn new(config: Config) -> Result<Plan, FileError> {
+        let mut layouts = match &config.data {
+            Some(folder) => {
+                Layouts::read(folder).map_err(|error| config.document.error_of_file(error))?
+            }
+            None => Layouts::default(),
+        };
+        let mut columns = Vec::new();
+        for source in &config.sources {
+            let mut found = SourceColumns::of(&config, source)?;
+            // Types that were found once stay, whatever a longer file begins with.
+            if let Some(known) = layouts.latest(&source.name.value) {
+                found.keep(known, source);
+            }
+            columns.push(found);
+        }
+        let mut scopes: Vec<Scope> = columns.iter().map(SourceColumns::scope).collect();
+        let views = config.views.iter().map(|view| ViewPlan::new(&config, view, &mut scopes));
+        let views = views.collect::<Result<Vec<_>, _>>()?;
+        let is_kept = config.data.is_some();
+        let mut sources = Vec::new();
+        for (index, (columns, mut scope)) in columns.into_iter().zip(scopes).enumerate() {
+            let source = &config.sources[index];
+            let times = Times::new(&config, source, &columns)?;
+            if is_kept && !columns.is_open {
+                scope.use_all();
+            }
+            let reader = Reader::new(source, &columns, &scope);
+            let keeps_record = is_kept && columns.is_open;
+            let layout = Layout {
+                source: source.name.value.clone(),
+                columns: scope
+                    .used()
+                    .map(|column| (column.name.clone(), column.kind.to_string()))
+                    .collect(),
+                has_record: keeps_record,
+            };
+            let derived = views.iter().filter_map(|view: &ViewPlan| {
+                let derived = view.derived.get(&index)?;
+                Some((view.config.name.value.clone(), Arc::clone(derived)))
+            });
+            let derived = derived.collect();
+            let layout = layouts.position(layout);
+            let config = source.clone();
+            sources.push(Arc::new(SourcePlan {
+                config,
+                columns,
+                times,
+                reader,
+                layout,
+                keeps_record,
+                derived,
+            }));
+        }
+        Ok(Plan { config, sources, views, layouts })
+    }
+
+    /// How a view takes events: those of this run, and those of earlier ones.
+    pub(crate) fn taking(&self, view: &ViewPlan) -> Taking {
+        let layout = |layout: &Layout| {
+            let index =
+                self.config.sources.iter().position(|source| source.name.value == layout.source)?;
+            let derived = view.derived.get(&index)?;
+            let slots = &self.sources[index].reader.slots;
+            // Each value of an event goes to the slot of its column, if that is read by anything now.
+            let slot =
+                |(name, _): &(String, String)| slots.iter().position(|slot| slot.name == *name);
+            Some((Arc::clone(derived), layout.columns.iter().map(slot).collect(), slots.len()))
+        };
+        Taking::new(self.layouts.iter().map(layout).collect())
+    }
+
+    /// Each view's columns, as people read them.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for view in &self.views {
+            let schema = &view.schema;
+            text.push_str(&format!(
+                "view {}: by {} in {}\n",
+                schema.name, schema.grain, schema.zone
+            ));
+            let mut line =
+                |name: &str, kind: &dyn std::fmt::Display, is_nullable: bool, what: &str| {
+                    let nullable = if is_nullable { " or null" } else { "" };
+                    text.push_str(
+                        format!("  {name:<24} {:<20} {what}", format!("{kind}{nullable}"))
+                            .trim_end(),
+                    );
+                    text.push('\n');
+                };
+            line("day", &"date", false, "period");
+            for column in &schema.key {
+                line(&column.name, &column.kind, column.nullable, "key");
+            }
+            for measure in &schema.measures {
+                let adds = if measure.additive { "measure, adds up" } else { "measure" };
+                line(&measure.name, &measure.kind, measure.nullable, adds);
+            }
+            line("sealed", &"boolean", false, "");
+        }
+        text
+    }
+}
+
+impl SourcePlan {
+    /// The files that it reads, in their order.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.columns.files
+    }
+
+    /// How the library itself reads the source, if that can be: a file whose times are columns as they stand.
+    pub(crate) fn plain(&self) -> Option<CsvOptions> {
+        let (time, arrival) = self.times.columns()?;
+        let [_] = self.files() else { return None };
+        let times: TimeParser = self.time_parser();
+        Some(CsvOptions {
+            time: time.to_owned(),
+            arrival: arrival.map(str::to_owned),
+            ahead_limit: self.config.max_ahead.unwrap_or(DAY_MS),
+            behind_limit: self.config.max_behind.unwrap_or(i64::MAX),
+            times,
+            ..csv_options(&self.config.format)
+        })
+    }
+}
+
+const DAY_MS: EventTime = 86_400_000;
+
+/// The columns of a record as the views see them: for people who look at a sample.
+pub(crate) fn shown(source: &SourcePlan, record: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let cells = source.reader.cells(record)?;
+    let row = Row { cells: &cells };
+    for (view, derived) in &source.derived {
+        derived.check(row).map_err(|reason| format!("view '{view}': {reason}"))?;
+    }
+    let named = source.reader.slots.iter().zip(&cells);
+    Ok(named.map(|(slot, cell)| (slot.name.clone(), cell.to_string())).collect())
+}
+
+/// How a source is called in messages.
+pub(crate) fn name_of(source: &SourceConfig) -> &str {
+    &source.name.value
+}
+
+#[cfg(test)]
+mod tests;

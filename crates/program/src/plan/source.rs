@@ -1,0 +1,250 @@
+//! How the records of a source become events.
+
+use std::borrow::Cow;
+
+use dayfold::dynamic::{Event, ValueRef};
+use dayfold::source::TimeParser;
+use dayfold::time::EventTime;
+
+use super::columns::SourceColumns;
+use super::record::{Record, Splitter};
+use super::view::Derived;
+use crate::config::{Config, FileError, FileFormat, SourceConfig, Text};
+use crate::expr::{Cell, ExprError, Expression, Format, Row, RowError, Scope, Type, read};
+
+/// A column that is read: where it is in a record, and how it is written.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    /// Its place among the fields of CSV.
+    position: Option<usize>,
+    format: Format,
+}
+
+/// Reads some columns of a source's records.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    splitter: Splitter,
+    /// How many fields a record of CSV has; one that is ragged may have fewer.
+    fields: Option<(usize, bool)>,
+    pub(crate) slots: Vec<Slot>,
+}
+
+impl Reader {
+    /// Reads the columns that a scope's expressions have named.
+    pub(crate) fn new(config: &SourceConfig, columns: &SourceColumns, scope: &Scope) -> Reader {
+        let fields = match &config.format {
+            FileFormat::Csv { ragged, .. } => Some((columns.columns.len(), *ragged)),
+            FileFormat::Json => None,
+        };
+        let slot = |column: &crate::expr::Column| Slot {
+            name: column.name.clone(),
+            position: columns.columns.iter().position(|(name, _)| *name == column.name),
+            format: columns.format(&column.name),
+        };
+        Reader {
+            splitter: Splitter::new(&config.format),
+            fields,
+            slots: scope.used().map(slot).collect(),
+        }
+    }
+
+    /// The columns of a record. An empty field of CSV is null.
+    pub(crate) fn cells<'r>(&self, record: &'r [u8]) -> Result<Vec<Cell<'r>>, String> {
+        match self.splitter.split(record)? {
+            Record::Fields(fields) => self.of_fields(fields),
+            Record::Object(object) => {
+                let cell = |slot: &Slot| {
+                    Ok(match object.text(&slot.name)? {
+                        None => Cell::Null,
+                        Some(text) => slot.read(text)?,
+                    })
+                };
+                self.slots.iter().map(cell).collect()
+            }
+        }
+    }
+
+    fn of_fields<'r>(&self, mut fields: Vec<Cow<'r, str>>) -> Result<Vec<Cell<'r>>, String> {
+        if let Some((expected, is_ragged)) = self.fields
+            && fields.len() != expected
+        {
+            let behind = fields.get(expected..).unwrap_or_default();
+            let is_fine = is_ragged && behind.iter().all(|field| field.is_empty());
+            if !is_fine {
+                return Err(format!("{} fields where there are {expected} columns", fields.len()));
+            }
+        }
+        let cell = |slot: &Slot| match slot.position.and_then(|position| fields.get_mut(position)) {
+            None => Ok(Cell::Null),
+            Some(field) if field.is_empty() => Ok(Cell::Null),
+            // Each column has one slot.
+            Some(field) => slot.read(std::mem::take(field)),
+        };
+        self.slots.iter().map(cell).collect()
+    }
+}
+
+impl Slot {
+    fn read<'t>(&self, text: Cow<'t, str>) -> Result<Cell<'t>, String> {
+        let cell = read(text, &self.format).and_then(fitting);
+        cell.map_err(|error| format!("column '{}': {error}", self.name))
+    }
+}
+
+/// A number that views can keep: an integer of 64 bits and a sign, a decimal below 3.9e19.
+pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
+    let fits = match &cell {
+        Cell::Integer(number) => number.unsigned_abs() <= u128::from(u64::MAX),
+        Cell::Decimal(number) => number.billionths().unsigned_abs() < 1 << 95,
+        _ => true,
+    };
+    if fits { Ok(cell) } else { Err(RowError::Overflow { operation: "a number of a view" }) }
+}
+
+/// When the record of a source happened, and when it came.
+#[derive(Debug)]
+pub(crate) struct Times {
+    reader: Reader,
+    event_time: Expression,
+    arrival: Option<Expression>,
+}
+
+impl Times {
+    pub(crate) fn new(
+        config: &Config,
+        source: &SourceConfig,
+        columns: &SourceColumns,
+    ) -> Result<Times, FileError> {
+        let mut scope = columns.scope();
+        let event_time = time(config, &source.event_time, &mut scope)?;
+        let arrival =
+            source.arrival.as_ref().map(|text| time(config, text, &mut scope)).transpose()?;
+        let mut reader = Reader::new(source, columns, &scope);
+        // A column that is a time as it stands is read as one, whatever else it is: numbers count since 1970.
+        for slot in [Some(&event_time), arrival.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(Expression::column)
+        {
+            reader.slots[slot].format = Format::new(Type::Timestamp, columns.times.clone());
+        }
+        Ok(Times { reader, event_time, arrival })
+    }
+
+    /// The time of a record, and its arrival if it has one.
+    pub(crate) fn of(&self, record: &[u8]) -> Result<(EventTime, Option<EventTime>), String> {
+        let cells = self.reader.cells(record)?;
+        let row = Row { cells: &cells };
+        let at = |expression: &Expression, what: &str| match expression.eval(row) {
+            Ok(Cell::Timestamp(time)) => Ok(Some(time)),
+            Ok(_) => Ok(None),
+            Err(error) => Err(format!("{what}: {error}")),
+        };
+        let arrival = match &self.arrival {
+            Some(expression) => at(expression, "arrival")?,
+            None => None,
+        };
+        let time =
+            at(&self.event_time, "event_time")?.ok_or("event_time: empty; expected a time")?;
+        Ok((time, arrival))
+    }
+
+    /// The columns of the event time and of the arrival, if both are columns as they stand.
+    pub(crate) fn columns(&self) -> Option<(&str, Option<&str>)> {
+        let name = |expression: &Expression| {
+            expression.column().map(|slot| self.reader.slots[slot].name.as_str())
+        };
+        let arrival = match &self.arrival {
+            Some(expression) => Some(name(expression)?),
+            None => None,
+        };
+        Some((name(&self.event_time)?, arrival))
+    }
+}
+
+/// The expression of a time: a column as it stands, a timestamp or a date.
+fn time(config: &Config, text: &Text, scope: &mut Scope) -> Result<Expression, FileError> {
+    let fail = |error: ExprError| text.error_at(&config.document, error.at, error.message);
+    let found = Expression::compile(&text.value, scope).map_err(fail)?;
+    if found.column().is_some() || found.kind() == Type::Timestamp {
+        return Ok(found);
+    }
+    let hint = if found.kind().is_number() {
+        ": use timestamp_seconds(…) or timestamp_millis(…)"
+    } else {
+        ""
+    };
+    let expected =
+        |error: ExprError| fail(ExprError { message: format!("{}{hint}", error.message), ..error });
+    found.read_as(Type::Timestamp, 0, scope).map_err(expected)
+}
+
+/// A source, ready to be read.
+#[derive(Debug)]
+pub(crate) struct SourcePlan {
+    pub(crate) config: SourceConfig,
+    pub(crate) columns: SourceColumns,
+    pub(crate) times: Times,
+    pub(crate) reader: Reader,
+    /// The number under which events of its columns are known.
+    pub(crate) layout: usize,
+    /// Whether events keep the record as well: views that are added later may need other fields of JSON.
+    pub(crate) keeps_record: bool,
+    /// What its views make of its events, with their names.
+    pub(crate) derived: Vec<(String, std::sync::Arc<Derived>)>,
+}
+
+impl SourcePlan {
+    /// The event of a record, of which the time is known; or why it is refused.
+    ///
+    /// # Errors
+    /// The reason, on one line: a column is not of its type, or an expression of a view has no value.
+    pub(crate) fn event(&self, time: EventTime, record: &[u8]) -> Result<Event, String> {
+        let cells = self.reader.cells(record)?;
+        for (view, derived) in &self.derived {
+            derived
+                .check(Row { cells: &cells })
+                .map_err(|reason| format!("view '{view}': {reason}"))?;
+        }
+        let layout = ValueRef::Integer(self.layout as i128);
+        let record = self.keeps_record.then(|| String::from_utf8_lossy(record));
+        let values = std::iter::once(layout)
+            .chain(cells.into_iter().map(value))
+            .chain(record.map(ValueRef::Text));
+        Ok(Event::new(time, values))
+    }
+
+    /// How times are written, where the library reads them.
+    pub(crate) fn time_parser(&self) -> TimeParser {
+        self.columns.times.clone()
+    }
+}
+
+/// A value as the library takes it.
+#[inline]
+pub(crate) fn value(cell: Cell<'_>) -> ValueRef<'_> {
+    match cell {
+        Cell::Null => ValueRef::Null,
+        Cell::Boolean(is_so) => ValueRef::Boolean(is_so),
+        Cell::Integer(number) => ValueRef::Integer(number),
+        Cell::Decimal(number) => ValueRef::Decimal(number),
+        Cell::Text(text) => ValueRef::Text(text),
+        Cell::Date(day) => ValueRef::Date(day),
+        Cell::Timestamp(time) => ValueRef::Timestamp(time),
+    }
+}
+
+/// The value of an event, as expressions take it.
+#[inline]
+pub(crate) fn cell(value: ValueRef<'_>) -> Cell<'_> {
+    match value {
+        ValueRef::Boolean(is_so) => Cell::Boolean(is_so),
+        ValueRef::Integer(number) => Cell::Integer(number),
+        ValueRef::Decimal(number) => Cell::Decimal(number),
+        ValueRef::Text(text) => Cell::Text(text),
+        ValueRef::Date(day) => Cell::Date(day),
+        ValueRef::Timestamp(time) => Cell::Timestamp(time),
+        _ => Cell::Null,
+    }
+}

@@ -1,0 +1,253 @@
+//! Views: what they make of the events of each of their sources, and how the library knows them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dayfold::dynamic::{Columns, Event, Reduce, Row as Filling, ViewDef};
+use dayfold::schema::{Kind, ViewSchema};
+use dayfold::time::{Calendar, EventTime};
+use dayfold::view::View;
+
+use super::measure;
+use super::source::{cell, fitting, value};
+use crate::config::{Config, FileError, Text, ViewConfig};
+use crate::expr::{Cell, ExprError, Expression, Row, RowError, Scope, Type};
+
+/// What a view makes of a row of one source.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    filter: Option<Expression>,
+    /// The columns of the view's events: those of the key, then those of the measures. With what they are called.
+    inputs: Vec<(String, Expression)>,
+    /// Whether there may be rows for which one of them has no value.
+    can_fail: bool,
+}
+
+impl Derived {
+    /// Whether every expression has a value for a row, that is: whether the view can take it, or does not want it.
+    pub(crate) fn check(&self, row: Row<'_>) -> Result<(), String> {
+        if !self.can_fail {
+            return Ok(());
+        }
+        let wants = self.filter.as_ref().map_or(Ok(true), |filter| filter.holds(row));
+        if !wants.map_err(|error| format!("where: {error}"))? {
+            return Ok(());
+        }
+        for (name, expression) in self.inputs.iter().filter(|(_, expression)| expression.can_fail())
+        {
+            expression
+                .eval(row)
+                .and_then(fitting)
+                .map_err(|error: RowError| format!("{name}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Fills what the view takes in; `false` if it does not want the row, or has no value for it: such a row of an earlier
+    /// run, which was good for the views of that run, is left out.
+    fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut Filling<'e>) -> bool {
+        let row = Row { cells };
+        let wants = self.filter.as_ref().is_none_or(|filter| filter.holds(row).unwrap_or(false));
+        if !wants {
+            return false;
+        }
+        for (at, (_, expression)) in self.inputs.iter().enumerate() {
+            match (expression.column(), expression.can_fail()) {
+                (Some(slot), false) => filling.set(at, value(cells[slot].clone())),
+                _ => match expression.eval(row).and_then(fitting) {
+                    Ok(found) => filling.set(at, value(found.into_owned())),
+                    Err(_) => return false,
+                },
+            }
+        }
+        true
+    }
+}
+
+/// A view, ready to be computed.
+pub(crate) struct ViewPlan {
+    pub(crate) config: ViewConfig,
+    pub(crate) definition: ViewDef,
+    pub(crate) schema: ViewSchema,
+    /// What it makes of the rows of each of its sources, by the source's place in the file.
+    pub(crate) derived: BTreeMap<usize, Arc<Derived>>,
+}
+
+impl ViewPlan {
+    /// Compiles a view against the columns of its sources.
+    pub(crate) fn new(
+        config: &Config,
+        view: &ViewConfig,
+        scopes: &mut [Scope],
+    ) -> Result<ViewPlan, FileError> {
+        let document = &config.document;
+        let zone = view.zone.as_ref().map_or("UTC", |zone| &zone.value);
+        let calendar =
+            Calendar::new(zone).map_err(|error| view.name.error(document, error.to_string()))?;
+        let mut derived: BTreeMap<usize, Arc<Derived>> = BTreeMap::new();
+        let mut definition = None;
+        for from in &view.from {
+            let source = config.sources.iter().position(|source| source.name.value == from.value);
+            let source = source.ok_or_else(|| from.error(document, "there is no such source"))?;
+            let scope = &mut scopes[source];
+            let source_zone = scope.zone().clone();
+            scope.set_zone(calendar.clone());
+            let compiled = compile(config, view, scope);
+            scope.set_zone(source_zone);
+            let (made, measures) = compiled?;
+            let kinds: Vec<(String, Kind)> = made
+                .inputs
+                .iter()
+                .map(|(name, expression)| (name.clone(), expression.kind().kind()))
+                .collect();
+            let (first, _) = definition.get_or_insert_with(|| (kinds.clone(), measures));
+            if let Some(((name, expected), (_, found))) =
+                first.iter().zip(&kinds).find(|(first, other)| first != other)
+            {
+                let message = format!(
+                    "{name} is {expected} from '{}', and {found} from '{}'",
+                    view.from[0].value, from.value
+                );
+                return Err(from.error(document, message));
+            }
+            derived.insert(source, Arc::new(made));
+        }
+        let (kinds, measures) =
+            definition.ok_or_else(|| view.name.error(document, "a view is from a source"))?;
+        let definition = define(config, view, zone, kinds, measures)?;
+        let schema =
+            definition.schema().map_err(|error| view.name.error(document, error.to_string()))?;
+        Ok(ViewPlan { config: view.clone(), definition, schema, derived })
+    }
+}
+
+type Measures = Vec<(Text, Text, Reduce)>;
+
+/// The condition, the key and the measures of a view, for the rows of one source.
+fn compile(
+    config: &Config,
+    view: &ViewConfig,
+    scope: &mut Scope,
+) -> Result<(Derived, Measures), FileError> {
+    let document = &config.document;
+    let compiled = |text: &Text, kind: Option<Type>, scope: &mut Scope| {
+        let found = match kind {
+            Some(kind) => Expression::compile_as(&text.value, kind, scope),
+            None => Expression::compile(&text.value, scope),
+        };
+        found.map_err(|error: ExprError| text.error_at(document, error.at, error.message))
+    };
+    let filter =
+        view.filter.as_ref().map(|text| compiled(text, Some(Type::Boolean), scope)).transpose()?;
+    let mut inputs = Vec::new();
+    for (name, text) in &view.key {
+        let found = compiled(text, None, scope)?;
+        let found = match found.kind() {
+            // It is as it is written.
+            Type::Untyped | Type::Null => compiled(text, Some(Type::Text), scope)?,
+            _ => found,
+        };
+        inputs.push((name.value.clone(), found));
+    }
+    let mut measures = Vec::new();
+    for (name, text) in &view.measures {
+        let measure::Compiled { reduce, input } = measure::compile(document, text, scope)?;
+        if let Some((column, expression)) = input
+            && !inputs.iter().any(|(known, _)| *known == column)
+        {
+            inputs.push((column, expression));
+        }
+        measures.push((name.clone(), text.clone(), reduce));
+    }
+    let mut all = filter.iter().chain(inputs.iter().map(|(_, expression)| expression));
+    let can_fail = all.any(Expression::can_fail);
+    Ok((Derived { filter, inputs, can_fail }, measures))
+}
+
+/// The view, as the library knows it.
+fn define(
+    config: &Config,
+    view: &ViewConfig,
+    zone: &str,
+    kinds: Vec<(String, Kind)>,
+    measures: Measures,
+) -> Result<ViewDef, FileError> {
+    let document = &config.document;
+    let of_view = |error: &dyn std::fmt::Display| view.name.error(document, error.to_string());
+    let mut known = View::new(&view.name.value)
+        .and_then(|view| view.zone(zone))
+        .map_err(|error| of_view(&error))?;
+    if let Some(grace) = view.grace {
+        known = known.grace_ms(grace).map_err(|error| of_view(&error))?;
+    }
+    let known = known.defined_as(&words(config, view));
+    let columns = Columns::new(kinds).map_err(|error| of_view(&error))?;
+    let keys: Vec<&str> = view.key.iter().map(|(name, _)| name.value.as_str()).collect();
+    let mut definition = ViewDef::new(known, columns);
+    if let Some((first, _)) = view.key.first() {
+        definition =
+            definition.key(keys).map_err(|error| first.error(document, error.to_string()))?;
+    }
+    for (name, _, reduce) in measures {
+        definition = definition
+            .measure(&name.value, reduce)
+            .map_err(|error| name.error(document, error.to_string()))?;
+    }
+    Ok(definition)
+}
+
+/// What decides on the content of the view's days, beside the types and the zone: a data folder keeps it, and refuses another.
+fn words(config: &Config, view: &ViewConfig) -> String {
+    let mut words = String::new();
+    for from in &view.from {
+        let source = config.sources.iter().find(|source| source.name.value == from.value);
+        let time = source.map_or("", |source| source.event_time.value.trim());
+        words.push_str(&format!("from {} at {time} ", from.value));
+    }
+    if let Some(filter) = &view.filter {
+        words.push_str(&format!("where {} ", filter.value.trim()));
+    }
+    let key: Vec<String> = view
+        .key
+        .iter()
+        .map(|(name, text)| format!("{} = {}", name.value, text.value.trim()))
+        .collect();
+    words.push_str(&format!("key {}", key.join(", ")));
+    words
+}
+
+type Known = (Arc<Derived>, Vec<Option<usize>>, usize);
+
+/// Takes events of any layout into a view.
+pub(crate) struct Taking {
+    /// By layout: what the view makes of it, which value of an event goes to which slot, and how many slots there are.
+    layouts: Vec<Option<Known>>,
+}
+
+impl Taking {
+    /// A view that takes events of these layouts.
+    pub(crate) fn new(layouts: Vec<Option<Known>>) -> Taking {
+        Taking { layouts }
+    }
+
+    /// Fills a row with an event; `None` if the view does not want it.
+    pub(crate) fn take<'e>(
+        &self,
+        event: &'e Event,
+        filling: &mut Filling<'e>,
+    ) -> Option<EventTime> {
+        let mut values = event.values();
+        let layout = match values.next() {
+            Some(dayfold::dynamic::ValueRef::Integer(layout)) => usize::try_from(layout).ok()?,
+            _ => return None,
+        };
+        let (derived, slots, count) = self.layouts.get(layout)?.as_ref()?;
+        let mut cells: Vec<Cell<'e>> = vec![Cell::Null; *count];
+        for (slot, value) in slots.iter().zip(values) {
+            if let Some(slot) = slot {
+                cells[*slot] = cell(value);
+            }
+        }
+        derived.fill(&cells, filling).then(|| event.time())
+    }
+}

@@ -1,0 +1,137 @@
+//! A file that was checked, running.
+//!
+//! - `engine`: the library's engine of a plan
+//! - `files`: a source of many files
+//! - `refused`: the rows that are not counted
+//! - `addresses`: where a running program can be asked
+
+#[allow(dead_code, reason = "the server comes with the erased views of HTTP")]
+mod addresses;
+mod engine;
+mod files;
+mod refused;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dayfold::Cluster;
+use dayfold::engine::{EngineError, Running};
+
+use refused::Refusals;
+
+use crate::config::{Config, MaxRefused};
+use crate::error::ProgramError;
+use crate::plan::Plan;
+
+/// How a file is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Ends when all sources that have an end have ended, and everything is sealed.
+    pub once: bool,
+    /// The workers of all processes.
+    pub cluster: Cluster,
+    /// Views whose sealed days are given up, and computed again from the log.
+    pub rebuild: Vec<String>,
+}
+
+/// Runs a file until its sources end, or somebody ends it.
+///
+/// # Errors
+/// [`ProgramError`], with the exit code.
+pub fn run(path: &Path, options: RunOptions, stop: &Arc<AtomicBool>) -> Result<(), ProgramError> {
+    let plan = Plan::new(Config::read(path)?)?;
+    if let Some(unknown) = options
+        .rebuild
+        .iter()
+        .find(|name| !plan.views.iter().any(|view| view.config.name.value == **name))
+    {
+        return Err(ProgramError::Input(format!(
+            "--rebuild {unknown}: the file has no view of that name"
+        )));
+    }
+    let (process, once) = (options.cluster.process(), options.once);
+    let refusals = Refusals::new(plan.config.data.as_deref(), process);
+    let built = engine::build(&plan, &options, &refusals)?;
+    if let Some(folder) = &plan.config.data {
+        plan.layouts
+            .write(folder)
+            .map_err(|error| ProgramError::Failed(format!("{}: {error}", folder.display())))?;
+    }
+    let running = start(built.engine, options.cluster, stop)?;
+    let outcome = watch(&running, &plan, once && process == 0, &refusals, stop);
+    if let Err(error) = &outcome {
+        running.fail(&error.to_string());
+    }
+    drop(built.pusher);
+    let stopped = running.finish();
+    refusals.finish()?;
+    outcome?;
+    stopped?;
+    Ok(())
+}
+
+/// Starts the engine; while it looks for other processes, whoever ends the program ends the wait.
+fn start(
+    engine: dayfold::dynamic::Engine,
+    cluster: Cluster,
+    stop: &Arc<AtomicBool>,
+) -> Result<Running, ProgramError> {
+    let (sender, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(dayfold::dynamic::start(engine, cluster))));
+    loop {
+        match started.recv_timeout(Duration::from_millis(50)) {
+            Ok(started) => return Ok(started?),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                return Err(EngineError::Interrupted.into());
+            }
+            Err(_) => return Err(ProgramError::Failed("the engine did not start".to_owned())),
+        }
+    }
+}
+
+/// Waits until everything is sealed, or somebody ends the program.
+fn watch(
+    running: &Running,
+    plan: &Plan,
+    ends: bool,
+    refusals: &Refusals,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), ProgramError> {
+    let most = plan.config.max_refused;
+    loop {
+        let is_sealed = running.wait_sealed(Duration::from_millis(50))?;
+        refusals.flush()?;
+        let progress = running.progress();
+        let is_over = is_sealed || stop.load(Ordering::Relaxed);
+        // A share says little before there are many rows.
+        let is_judged =
+            is_over || matches!(most, Some(MaxRefused::Rows(_))) || progress.rows >= 100_000;
+        if is_judged && most.is_some_and(|most| most.is_exceeded(progress.refused, progress.rows)) {
+            return Err(ProgramError::TooManyRefused {
+                refused: progress.refused,
+                rows: progress.rows,
+                reasons: refusals.commonest(),
+            });
+        }
+        if stop.load(Ordering::Relaxed) || (is_sealed && ends) {
+            break;
+        }
+        if is_sealed {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if running.wait_stopped(Duration::ZERO) {
+            return Ok(());
+        }
+    }
+    let progress = running.progress();
+    if progress.refused > 0 {
+        for line in refusals.commonest() {
+            tracing::warn!("{line}");
+        }
+    }
+    tracing::info!(rows = progress.rows, refused = progress.refused, "the run ends");
+    Ok(())
+}
