@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::block::{RowBlock, Rows};
 use super::csv::{Consumed, CsvSource, Progress, Read, ReadLimit};
 use super::error::SourceError;
 use super::pending::Tail;
-use super::row::RowBlock;
+use super::row::Refused;
 use crate::time::EventTime;
 
 /// A block is full with so many bytes of memory, whatever the limit of rows.
@@ -31,6 +32,8 @@ pub(crate) trait Blocks {
     fn hold_rest(&mut self, hold: bool);
     /// The greatest event time handed out since it was opened.
     fn latest(&self) -> EventTime;
+    /// Has so many threads do what can be done of each part alone.
+    fn share(&mut self, threads: usize);
     /// Whether what was read once is there at once when it is read again, and does not come later.
     fn has_its_past(&self) -> bool;
 }
@@ -66,6 +69,10 @@ impl Blocks for CsvSource {
 
     fn latest(&self) -> EventTime {
         CsvSource::latest(self)
+    }
+
+    fn share(&mut self, threads: usize) {
+        CsvSource::share(self, threads);
     }
 
     fn has_its_past(&self) -> bool {
@@ -182,6 +189,16 @@ impl State {
 
     /// What is handed out of a block that `stop` has ended.
     pub(super) fn end(
+        &mut self,
+        rows: Rows,
+        refused: Vec<Refused>,
+        stop: Result<Stop, SourceError>,
+    ) -> Result<Read, SourceError> {
+        self.end_block(RowBlock::of(rows, refused), stop)
+    }
+
+    /// The same for a block.
+    pub(super) fn end_block(
         &mut self,
         block: RowBlock,
         stop: Result<Stop, SourceError>,

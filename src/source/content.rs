@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::error::SourceError;
 use super::input::Stream;
 
+/// Consumed bytes are hashed so many at once, at most.
+const HASHED_AT_ONCE: usize = 32 << 10;
+
 /// The bytes of a stream, which are consumed from its beginning on.
 pub(super) struct Content {
     stream: Stream,
@@ -19,6 +22,8 @@ pub(super) struct Content {
     filled: usize,
     /// Whether the stream has ended.
     ended: bool,
+    /// Why nothing more can be read: that is due when everything before it was consumed.
+    failed: Option<SourceError>,
     hasher: Xxh3,
     /// The position of `buffer[0]` in the content.
     offset: u64,
@@ -34,6 +39,7 @@ impl Content {
             consumed: 0,
             filled: 0,
             ended: false,
+            failed: None,
             hasher: Xxh3::new(),
             offset: 0,
         }
@@ -81,6 +87,14 @@ impl Content {
     pub(super) fn consume(&mut self, count: usize) {
         assert!(count <= self.unread().len(), "only what was read is consumed");
         self.consumed += count;
+        if self.consumed - self.hashed >= HASHED_AT_ONCE {
+            self.hash();
+        }
+    }
+
+    fn hash(&mut self) {
+        self.hasher.update(&self.buffer[self.hashed..self.consumed]);
+        self.hashed = self.consumed;
     }
 
     /// Consumes content up to the position `until`, or the end. Returns the first bytes, `keep` at most.
@@ -98,8 +112,24 @@ impl Content {
         Ok(kept)
     }
 
+    /// Reads until so many bytes are unread, or there are no more for now; or else only once. What fails is told when
+    /// [`Content::fill`] comes to it.
+    pub(super) fn read_ahead(&mut self, count: usize, once: bool) {
+        while self.failed.is_none() && self.unread().len() < count {
+            match self.fill() {
+                Ok(true) if once => break,
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
     /// Reads more bytes; `false` at the end, for now if the stream is followed.
     pub(super) fn fill(&mut self) -> Result<bool, SourceError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         if self.ended {
             return Ok(false);
         }
@@ -116,7 +146,7 @@ impl Content {
     }
 
     fn forget_consumed(&mut self) {
-        self.hasher.update(&self.buffer[self.hashed..self.consumed]);
+        self.hash();
         self.buffer.copy_within(self.consumed..self.filled, 0);
         self.offset += self.consumed as u64;
         self.filled -= self.consumed;

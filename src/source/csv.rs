@@ -1,116 +1,24 @@
 //! The CSV reader: blocks of rows, the source's clock, and where to go on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::{Ahead, AheadOptions, NextRecord};
+use super::block::{RowBlock, Rows};
 use super::blocks::{BLOCK_BYTES, State, Stop};
-use super::clock::{AHEAD_LIMIT_MS, Advance, Reading, advance, check_behind};
+use super::chunk::Parser;
+use super::clock::{Advance, Reading, advance, check_behind};
 use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
+use super::judge::Judge;
+use super::options::{CsvOptions, Format};
 use super::pending::Tail;
 use super::records::{Found, RECORD_MAX, Records, content};
-use super::row::{Refused, RowBlock};
-use super::time::TimeParser;
+use super::row::Refused;
 use crate::time::EventTime;
-
-/// Columns may be selected repeatedly: so many bytes of one row at most.
-pub(super) const SELECTED_BYTES: usize = 64 << 20;
-
-/// Which columns of a CSV source are read, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CsvOptions {
-    /// The column of the event time.
-    pub time: String,
-    /// The column that is the source's clock; without one, the largest event time is.
-    pub arrival: Option<String>,
-    /// The selected columns, in the order of [`Row::field`](super::Row::field); they may repeat.
-    pub fields: Vec<String>,
-    /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
-    pub ahead_limit: i64,
-    /// An event may be so many milliseconds behind the source's clock; one that is older is refused. Any age is accepted,
-    /// unless said otherwise.
-    pub behind_limit: i64,
-    /// How the rows are written.
-    pub format: Format,
-    /// How times are written, in both columns.
-    pub times: TimeParser,
-    /// The byte between fields of CSV: a comma, unless it says otherwise.
-    pub delimiter: u8,
-    /// Where the columns of CSV have their names from: the header, unless it says otherwise.
-    pub names: ColumnNames,
-    /// Lines that begin with this byte are skipped, also before the header. Without it, no line is a comment.
-    pub comment: Option<u8>,
-    /// Accepts rows of CSV with fewer fields than there are columns, whose other ones are empty then, and with
-    /// more, if these are empty.
-    pub ragged: bool,
-    /// A record of CSV that opens a quote in its first line has to close it within so many lines; otherwise this
-    /// line is refused. 1,000, unless it says otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
-    pub quoted_lines_max: u64,
-}
-
-/// Where the columns of CSV have their names from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ColumnNames {
-    /// From the first record.
-    #[default]
-    Header,
-    /// There is no header. They are numbers, from 1; the first record says how many columns there are.
-    Numbers,
-    /// There is no header. These are the names.
-    Given(Vec<String>),
-}
-
-/// How the rows of a source are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// RFC 4180, with a header.
-    #[default]
-    Csv,
-    /// JSON lines: an object on each line, whose fields take the place of columns.
-    ///
-    /// A string is its contents, a number its text as it is written, `true` and `false` are these words, `null`
-    /// and a field that is missing are empty, an array or object is its JSON text. A name is that of a
-    /// field; where there is none such, its dots lead into objects (`user.id`). A line that is no JSON, no
-    /// object, not UTF-8, or has a field twice in an object that is looked at, is refused with its column.
-    JsonLines,
-}
-
-impl CsvOptions {
-    /// Event times in the column `time`, no arrival, no fields, and one day ahead at most.
-    pub fn new(time: impl Into<String>) -> CsvOptions {
-        CsvOptions {
-            time: time.into(),
-            arrival: None,
-            fields: Vec::new(),
-            ahead_limit: AHEAD_LIMIT_MS,
-            behind_limit: i64::MAX,
-            format: Format::Csv,
-            times: TimeParser::new(),
-            delimiter: b',',
-            names: ColumnNames::Header,
-            comment: None,
-            ragged: false,
-            quoted_lines_max: 1_000,
-        }
-    }
-
-    /// Whether they can be meant. Returns what cannot.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let reserved = |byte: u8| matches!(byte, b'"' | b'\r' | b'\n');
-        if reserved(self.delimiter) {
-            return Err("a quote or the end of a line cannot be the delimiter".to_owned());
-        }
-        match self.comment {
-            Some(byte) if reserved(byte) || byte == self.delimiter => {
-                Err("a quote, the delimiter or the end of a line cannot begin a comment".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Where one call of [`CsvSource::read`] stops.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +109,10 @@ pub struct CsvSource {
     records: Records,
     options: CsvOptions,
     /// None as long as a followed file has no header.
-    columns: Option<Columns>,
+    judge: Option<Arc<Judge>>,
+    /// What is read ahead of the records, if the judge is there.
+    ahead: Option<Ahead>,
+    ahead_options: AheadOptions,
     clock: EventTime,
     /// The greatest event time of the rows.
     latest: EventTime,
@@ -245,7 +156,9 @@ impl CsvSource {
         Ok(CsvSource {
             records,
             options,
-            columns: None,
+            judge: None,
+            ahead: None,
+            ahead_options: AheadOptions::with_threads(0),
             clock,
             latest: EventTime::MIN,
             holds_rest: false,
@@ -273,7 +186,21 @@ impl CsvSource {
     /// The rows have these columns.
     fn set_columns(&mut self, columns: Columns) {
         self.records.set_bounds(RECORD_MAX, columns.count);
-        self.columns = Some(columns);
+        self.judge = Some(Arc::new(Judge::new(self.options.clone(), columns)));
+        self.read_ahead_with(self.ahead_options);
+    }
+
+    /// Has so many threads cut the rows. Which rows there are does not depend on it.
+    pub(crate) fn share(&mut self, threads: usize) {
+        self.read_ahead_with(AheadOptions::with_threads(threads));
+    }
+
+    fn read_ahead_with(&mut self, options: AheadOptions) {
+        self.ahead_options = options;
+        self.ahead = self.judge.as_ref().map(|judge| {
+            let parser = Parser::new(&self.options, Arc::clone(judge));
+            Ahead::new(parser, self.options.format, options)
+        });
     }
 
     /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
@@ -342,8 +269,7 @@ impl CsvSource {
         self.records.skip_to(consumed.bytes, 0)?;
         let found = self.consumed();
         // A followed file without its header has nothing of what was consumed.
-        if (found.bytes, found.digest) != (consumed.bytes, consumed.digest)
-            || self.columns.is_none()
+        if (found.bytes, found.digest) != (consumed.bytes, consumed.digest) || self.judge.is_none()
         {
             let (expected, found) = (text(&consumed), text(&found));
             return Err(SourceError::Changed { name, expected, found });
@@ -415,20 +341,97 @@ impl CsvSource {
     /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
     pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
         self.state.check(self.records.stream().name())?;
-        let mut block = RowBlock::new(self.options.fields.len());
-        let stop = self.fill(&mut block, limit);
-        self.state.end(block, stop)
+        if let Some((block, stop)) = self.hand_out(limit) {
+            return self.state.end_block(block, Ok(stop));
+        }
+        let (mut rows, mut refused) = (Rows::new(self.options.fields.len()), Vec::new());
+        let stop = self.read_records(&mut rows, &mut refused, limit);
+        self.state.end(rows, refused, stop)
     }
 
-    /// Appends rows to `block` until something stops it.
-    fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
+    /// A block of what was read ahead; `None` if the records are to be read.
+    fn hand_out(&mut self, limit: ReadLimit) -> Option<(RowBlock, Stop)> {
+        let ahead = self.ahead.as_mut().filter(|_| self.records.is_between())?;
+        if limit.bytes < u64::MAX {
+            // The content may have ended within what was read ahead.
+            ahead.forget();
+            return None;
+        }
+        let mut block = Taken::default();
+        loop {
+            let line = self.records.line();
+            let current = ahead.chunk(self.records.content(), line)?;
+            let first = current.next;
+            let mut stop = Stop::Full;
+            while block.may_grow(limit) {
+                match current.peek() {
+                    NextRecord::End => break,
+                    NextRecord::Refused(refused) => {
+                        block.refuse(refused.clone());
+                        self.refused += 1;
+                    }
+                    NextRecord::Row(row, reading) => {
+                        let clock = self.clock;
+                        match step(&self.options, clock, row.time(), reading, limit.now) {
+                            Ok(step) if step.clock >= limit.clock => {
+                                stop = Stop::Clock(step.clock);
+                                break;
+                            }
+                            Ok(step) => {
+                                block.bytes += row.memory();
+                                self.latest = self.latest.max(row.time());
+                                self.clock = step.clock;
+                                self.rows += 1;
+                                let line = row.line();
+                                if step.fell_back && !self.warned {
+                                    self.warned = true;
+                                    warn_of_arrival(self.records.stream().name(), line);
+                                }
+                            }
+                            Err(reason) => {
+                                block.refuse(Refused::new(row, reason));
+                                block.except.push(current.next);
+                                self.refused += 1;
+                            }
+                        }
+                    }
+                }
+                current.pass();
+                block.records += 1;
+            }
+            let (bytes, line) = current.settle();
+            self.records.pass(bytes, line);
+            let (rows, range) = (Arc::clone(&current.rows), first..current.next);
+            ahead.consumed(bytes);
+            if block.records > 0 || matches!(stop, Stop::Clock(_)) {
+                let Taken { except, refused, .. } = block;
+                return Some((RowBlock::part(&rows, range, &except, refused), stop));
+            }
+        }
+    }
+
+    /// Appends rows until something stops it, one record after the other.
+    fn read_records(
+        &mut self,
+        block: &mut Rows,
+        refused: &mut Vec<Refused>,
+        limit: ReadLimit,
+    ) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
         self.records.stop_at(limit.bytes);
-        if self.columns.is_none() {
+        if self.judge.is_none() {
             self.read_header()?;
         }
-        let Some(columns) = self.columns.clone() else { return Ok(Stop::Later) };
-        while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
+        let Some(judge) = self.judge.clone() else { return Ok(Stop::Later) };
+        let one_by_one = match &self.ahead {
+            Some(ahead) if limit.bytes == u64::MAX => ahead.one_by_one(),
+            _ => u64::MAX,
+        };
+        while rows == 0
+            || (rows < limit.rows
+                && self.records.position() < one_by_one
+                && block.memory() + refused_bytes < BLOCK_BYTES)
+        {
             // A block may have ended before or after the blank lines that are skipped here.
             if self.records.position() >= limit.bytes {
                 return Ok(Stop::Bytes);
@@ -446,13 +449,17 @@ impl CsvSource {
             if self.holds_rest && limit.bytes == u64::MAX && !self.records.has_line_end() {
                 return Ok(Stop::Rest);
             }
-            match self.judge(&columns, limit.now) {
+            let judged = self.judge(&judge).and_then(|(time, reading)| {
+                let step = step(&self.options, self.clock, time, reading, limit.now)?;
+                Ok((time, step))
+            });
+            match judged {
                 Ok((_, step)) if step.clock >= limit.clock => return Ok(Stop::Clock(step.clock)),
-                Ok((time, step)) => self.take(&columns, block, time, step),
+                Ok((time, step)) => self.take(&judge.columns, block, time, step),
                 Err(reason) => {
                     let row = self.records.raw().to_vec();
                     refused_bytes += row.len() + reason.len();
-                    block.refused.push(Refused { line: self.records.line(), reason, row });
+                    refused.push(Refused { line: self.records.line(), reason, row });
                     self.refused += 1;
                 }
             }
@@ -462,71 +469,72 @@ impl CsvSource {
         Ok(Stop::Full)
     }
 
-    /// The event time of the pending record and where it takes the clock, or why it is refused.
-    fn judge(&self, columns: &Columns, now: EventTime) -> Result<(EventTime, Advance), String> {
-        let records = &self.records;
-        if let Some(reason) = records.refusal() {
-            return Err(reason.to_owned());
-        }
-        let (fields, expected) = (records.fields(), columns.count);
-        let fits = fields == expected
-            || self.options.ragged && (fields < expected || records.is_empty_behind(expected));
-        if !fits {
-            let place = match self.options.names {
-                ColumnNames::Header => "the header has",
-                ColumnNames::Numbers => "the first row has",
-                ColumnNames::Given(_) => "the columns are",
-            };
-            return Err(format!("{fields} fields where {place} {expected}"));
-        }
-        let selected = columns.selected.iter().map(|i| records.field(*i).len());
-        if selected.sum::<usize>() > SELECTED_BYTES {
-            return Err(format!("selected fields of more than {SELECTED_BYTES} bytes"));
-        }
-        let times = &self.options.times;
-        let time = times
-            .parse(records.field(columns.time))
-            .map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
-        let reading = self.arrival(columns)?;
-        let step = advance(self.clock, time, reading, now, self.options.ahead_limit)?;
-        check_behind(time, step.clock, self.options.behind_limit)?;
-        Ok((time, step))
-    }
-
-    /// What the pending record says about the clock. An arrival that is there and is no time is more
-    /// likely a damaged row than one without arrival.
-    fn arrival(&self, columns: &Columns) -> Result<Reading, String> {
-        let (Some(column), Some(name)) = (columns.arrival, &self.options.arrival) else {
-            return Ok(Reading::Event);
-        };
-        match self.records.field(column) {
-            [] => Ok(Reading::Arrival(None)),
-            cell => (self.options.times)
-                .parse(cell)
-                .map(|arrival| Reading::Arrival(Some(arrival)))
-                .map_err(|refusal| format!("'{name}': {refusal}")),
+    /// The event time of the pending record and what it says about the clock, or why it is no row.
+    fn judge(&self, judge: &Judge) -> Result<(EventTime, Reading), String> {
+        match self.records.refusal() {
+            Some(reason) => Err(reason.to_owned()),
+            None => judge.judge(&self.records),
         }
     }
 
     /// Takes the pending record into the block, and moves the clock.
-    fn take(&mut self, columns: &Columns, block: &mut RowBlock, time: EventTime, step: Advance) {
+    fn take(&mut self, columns: &Columns, block: &mut Rows, time: EventTime, step: Advance) {
         self.latest = self.latest.max(time);
         let records = &self.records;
         let fields = columns.selected.iter().map(|i| records.field(*i));
         block.push(records.line(), time, records.raw(), fields);
         if step.fell_back && !self.warned {
             self.warned = true;
-            tracing::warn!(
-                source = records.stream().name(),
-                line = records.line(),
-                "an arrival is empty or smaller than the one before, which counts instead; \
-                 reported once"
-            );
+            warn_of_arrival(records.stream().name(), records.line());
         }
         assert!(self.clock <= step.clock, "a source's clock never goes back");
         self.clock = step.clock;
         self.rows += 1;
     }
+}
+
+/// A block that is being made of what was read ahead.
+#[derive(Default)]
+struct Taken {
+    records: usize,
+    /// Bytes of memory, about.
+    bytes: usize,
+    refused: Vec<Refused>,
+    /// Rows that do not fit where they stand.
+    except: Vec<usize>,
+}
+
+impl Taken {
+    fn may_grow(&self, limit: ReadLimit) -> bool {
+        self.records == 0 || (self.records < limit.rows && self.bytes < BLOCK_BYTES)
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        self.bytes += refused.row.len() + refused.reason.len();
+        self.refused.push(refused);
+    }
+}
+
+/// Where a row takes the clock, or why it does not fit there.
+fn step(
+    options: &CsvOptions,
+    clock: EventTime,
+    time: EventTime,
+    reading: Reading,
+    now: EventTime,
+) -> Result<Advance, String> {
+    let step = advance(clock, time, reading, now, options.ahead_limit)?;
+    check_behind(time, step.clock, options.behind_limit)?;
+    Ok(step)
+}
+
+#[cold]
+fn warn_of_arrival(source: &str, line: u64) {
+    tracing::warn!(
+        source,
+        line,
+        "an arrival is empty or smaller than the one before, which counts instead; reported once"
+    );
 }
 
 impl fmt::Debug for CsvSource {

@@ -1,7 +1,7 @@
 //! The first record: names of columns, and where the ones asked for are.
 
-use super::csv::{ColumnNames, CsvOptions};
 use super::error::{SourceError, printable};
+use super::options::{ColumnNames, CsvOptions};
 use super::records::{Found, Records};
 
 /// Within so many bytes of the content the header has to end.

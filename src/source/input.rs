@@ -246,6 +246,16 @@ impl Stream {
         matches!(self.decoder, Decoder::Followed(_))
     }
 
+    #[cfg(test)]
+    pub(super) fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
+    /// Whether a read may wait for whoever writes what is read.
+    pub(super) fn may_wait(&self) -> bool {
+        self.total.is_none() && !self.is_followed()
+    }
+
     /// Bytes of the file, compressed if it is, that have been taken.
     pub(super) fn position(&self) -> u64 {
         match &self.decoder {

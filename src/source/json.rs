@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::csv::{CsvOptions, SELECTED_BYTES};
+use super::options::{CsvOptions, SELECTED_BYTES};
 
 /// The names of what is asked for: the event time, the arrival if there is one, the selected fields.
 pub(super) struct Fields(Vec<String>);
@@ -16,6 +16,11 @@ impl Fields {
     pub(super) fn new(options: &CsvOptions) -> Fields {
         let names = std::iter::once(&options.time).chain(&options.arrival).chain(&options.fields);
         Fields(names.cloned().collect())
+    }
+
+    /// In the order of a row's fields.
+    pub(super) fn names(&self) -> &[String] {
+        &self.0
     }
 
     /// How many there are.
@@ -117,7 +122,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 /// A string, borrowed unless it has escapes.
-struct Text<'a>(Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Text<'a>, D::Error> {

@@ -17,7 +17,10 @@
 //!
 //! Nothing here reads a clock: the wall clock is given with each read.
 
+mod ahead;
+mod block;
 mod blocks;
+mod chunk;
 mod clock;
 mod content;
 mod csv;
@@ -26,6 +29,8 @@ mod follow;
 mod header;
 mod input;
 mod json;
+mod judge;
+mod options;
 mod own;
 mod partitions;
 mod pending;
@@ -38,12 +43,14 @@ mod time;
 mod unpack;
 mod utf16;
 
+pub(crate) use block::RowBlock;
 pub(crate) use blocks::{Blocks, OwnPlace, Place};
 pub(crate) use clock::AHEAD_LIMIT_MS;
-pub use csv::{ColumnNames, Consumed, CsvOptions, CsvSource, Format};
+pub use csv::{Consumed, CsvSource};
 pub(crate) use csv::{Progress, Read, ReadLimit};
 pub use error::SourceError;
 pub use input::Input;
+pub use options::{ColumnNames, CsvOptions, Format};
 pub(crate) use own::Own;
 pub use own::{Next, Source};
 pub(crate) use partitions::Watermark;
@@ -54,6 +61,5 @@ pub use pending::Tail;
 pub use raw::{RawRecord, RawRecords};
 pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
-pub(crate) use row::RowBlock;
 pub use row::{Refused, Row};
 pub use time::{AmbiguousTime, TimeFormatError, TimeParser, TimeRefusal, parse_time};

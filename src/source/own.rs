@@ -5,12 +5,13 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::block::Rows;
 use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, Place, State, Stop};
 use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
 use super::csv::{Progress, Read, ReadLimit};
 use super::error::SourceError;
 use super::records::RECORD_MAX;
-use super::row::{Refused, RowBlock};
+use super::row::Refused;
 use crate::time::EventTime;
 
 /// A source of one's own: a table, a file of any format, a topic of a broker.
@@ -139,7 +140,12 @@ impl<S: Source> Own<S> {
     }
 
     /// Appends rows to `block` until something stops it.
-    fn fill(&mut self, block: &mut RowBlock, limit: ReadLimit) -> Result<Stop, SourceError> {
+    fn fill(
+        &mut self,
+        block: &mut Rows,
+        refused: &mut Vec<Refused>,
+        limit: ReadLimit,
+    ) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
         let (ahead_limit, behind_limit) = (self.source.ahead_limit(), self.source.behind_limit());
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
@@ -188,7 +194,7 @@ impl<S: Source> Own<S> {
                 }
                 Err(reason) => {
                     refused_bytes += bytes.len() + reason.len();
-                    block.refused.push(Refused { line: number, reason, row: bytes.to_vec() });
+                    refused.push(Refused { line: number, reason, row: bytes.to_vec() });
                     self.refused += 1;
                 }
             }
@@ -207,9 +213,9 @@ impl<S: Source> Blocks for Own<S> {
 
     fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
         self.state.check(&self.name)?;
-        let mut block = RowBlock::new(0);
-        let stop = self.fill(&mut block, limit);
-        self.state.end(block, stop)
+        let (mut rows, mut refused) = (Rows::new(0), Vec::new());
+        let stop = self.fill(&mut rows, &mut refused, limit);
+        self.state.end(rows, refused, stop)
     }
 
     fn place(&self) -> Place {
@@ -233,6 +239,8 @@ impl<S: Source> Blocks for Own<S> {
 
     // A record is whole.
     fn hold_rest(&mut self, _hold: bool) {}
+
+    fn share(&mut self, _threads: usize) {}
 
     fn latest(&self) -> EventTime {
         EventTime::MIN

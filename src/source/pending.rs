@@ -34,8 +34,9 @@ pub(super) struct Partial {
     pub(super) length: usize,
     /// Line feeds among them.
     pub(super) lines: u64,
-    /// Bytes up to the first of these.
+    /// Bytes up to the first of these, and up to the last.
     pub(super) first_line: Option<usize>,
+    pub(super) last_line: usize,
     /// Why its first line will be refused, if only the end of it is still to be found.
     pub(super) refusal: Option<String>,
     pub(super) is_comment: bool,
@@ -47,11 +48,11 @@ pub(super) struct Partial {
 /// from there on.
 #[derive(Clone, Copy)]
 pub(super) struct OpenQuote {
-    /// Where it was found to be wrong.
+    /// Where it was found to be wrong; or the last of these line feeds, behind which the quote may have closed.
     pub(super) to: u64,
     /// Line feeds of the content before that.
     pub(super) lines: u64,
-    /// Whether the quote was closed there, and something followed that may not; if not, it is still open.
+    /// Whether the quote was closed there, and something followed that may not; if not, it is open.
     pub(super) stray: bool,
 }
 

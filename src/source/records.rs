@@ -15,10 +15,11 @@
 //! read at most three times: on that way, in its own line, and in the record that it belongs to.
 
 use super::content::Content;
-use super::csv::CsvOptions;
 use super::error::SourceError;
 use super::input::Stream;
 use super::json::Fields;
+use super::judge::Cells;
+use super::options::{CsvOptions, Format};
 use super::pending::{Follows, OpenQuote, Partial, Pending, Skipped, Tail};
 use super::scan::{Scanned, Scanner};
 
@@ -95,7 +96,7 @@ impl Records {
         self.scanner = Scanner::new(options.delimiter);
         self.comment = options.comment;
         self.quoted_lines_max = options.quoted_lines_max.max(1);
-        if options.format == super::csv::Format::JsonLines {
+        if options.format == Format::JsonLines {
             self.json = Some(Fields::new(options));
         }
         self
@@ -329,6 +330,7 @@ impl Records {
                 self.scanner.jump_into_quotes();
             }
         }
+        partial.last_line = partial.length;
         (partial.lines >= self.quoted_lines_max).then_some(false)
     }
 
@@ -401,7 +403,7 @@ impl Records {
     /// Refuses the first line of a partial record, in which a quote stays open, and remembers how far it was read.
     fn refuse_first_line(&mut self, partial: Partial, stray: bool) -> Pending {
         let length = partial.first_line.expect("its first line has ended");
-        let to = self.position() + partial.length as u64;
+        let to = self.position() + if stray { partial.length } else { partial.last_line } as u64;
         if self.open_quote.is_none_or(|known| known.to < to) {
             self.open_quote = Some(OpenQuote { to, lines: self.line + partial.lines, stray });
         }
@@ -514,19 +516,29 @@ impl Records {
         self.pending().fields
     }
 
+    /// Whether nothing is known of what follows: it was not read, or only its bytes were.
+    pub(super) fn is_between(&self) -> bool {
+        self.pending.is_none() && self.partial.is_none() && self.tail == Tail::Line
+    }
+
+    /// The content, of which somebody else reads ahead.
+    pub(super) fn content(&mut self) -> &mut Content {
+        assert!(self.is_between(), "nobody reads on within a record");
+        &mut self.content
+    }
+
+    /// Consumes whole lines that somebody else has read; the next one is `line`.
+    pub(super) fn pass(&mut self, bytes: usize, line: u64) {
+        self.content().consume(bytes);
+        self.line = line;
+    }
+
     /// The `i`-th field of the pending record, quotes resolved; an empty one, if there are fewer.
     pub(super) fn field(&self, i: usize) -> &[u8] {
         let Scanner { text, ends, .. } = &self.scanner;
         let start = if i == 0 { Some(0) } else { ends.get(i - 1).copied() };
         let range = start.zip(ends.get(i).copied());
         range.map_or(&[], |(start, end)| &text[start..end])
-    }
-
-    /// Whether fields behind the first `count` are all empty.
-    pub(super) fn is_empty_behind(&self, count: usize) -> bool {
-        let Scanner { text, ends, .. } = &self.scanner;
-        let end = count.checked_sub(1).map_or(Some(0), |last| ends.get(last).copied());
-        end.is_none_or(|end| end == text.len())
     }
 
     /// Why the pending record is no row, whatever its fields are.
@@ -563,11 +575,27 @@ impl Records {
     }
 }
 
+impl Cells for Records {
+    fn count(&self) -> usize {
+        self.fields()
+    }
+
+    fn is_empty_behind(&self, count: usize) -> bool {
+        let Scanner { text, ends, .. } = &self.scanner;
+        let end = count.checked_sub(1).map_or(Some(0), |last| ends.get(last).copied());
+        end.is_none_or(|end| end == text.len())
+    }
+
+    fn cell(&self, i: usize) -> &[u8] {
+        self.field(i)
+    }
+}
+
 /// Why a line is refused at the end of which a quote is open.
 const OPEN: &str = "a quote stays open: none that follows closes the field";
 
 /// Why a line is refused in which a quote closes too early.
-const STRAY: &str =
+pub(super) const STRAY: &str =
     "a quoted field goes on behind its closing quote; expected a delimiter or the end of the line";
 
 /// So many bytes, and their digest, as errors say it.

@@ -3,6 +3,8 @@
 //! It is fed with pieces of any size, and stops at each line feed within quotes, so that whoever feeds it can
 //! bound a record.
 
+use memchr::{memchr, memchr2};
+
 /// Where the machine stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -44,6 +46,8 @@ pub(super) struct Scanner {
     pub(super) ends_max: usize,
     /// How many fields there are.
     pub(super) fields: usize,
+    /// Where the field begins that is being read.
+    field_start: usize,
 }
 
 impl Scanner {
@@ -56,6 +60,7 @@ impl Scanner {
             ends: Vec::new(),
             ends_max: usize::MAX,
             fields: 0,
+            field_start: 0,
         }
     }
 
@@ -65,7 +70,7 @@ impl Scanner {
         self.state = State::Start;
         self.text.clear();
         self.ends.clear();
-        self.fields = 0;
+        (self.fields, self.field_start) = (0, 0);
     }
 
     /// Only the end of the line is of interest in what follows.
@@ -81,7 +86,7 @@ impl Scanner {
     /// Reads on in the record, and says how far.
     pub(super) fn scan(&mut self, input: &[u8]) -> (usize, Scanned) {
         if self.by_line {
-            return match input.iter().position(|byte| *byte == b'\n') {
+            return match memchr(b'\n', input) {
                 Some(end) => (end + 1, Scanned::Record),
                 None => (input.len(), Scanned::All),
             };
@@ -107,7 +112,7 @@ impl Scanner {
             return None;
         }
         let rest = &input[*at..];
-        let end = rest.iter().position(|byte| *byte == self.delimiter || *byte == b'\n');
+        let end = memchr2(self.delimiter, b'\n', rest);
         let Some(end) = end else {
             self.state = State::Plain;
             self.text.extend_from_slice(rest);
@@ -121,7 +126,7 @@ impl Scanner {
             return None;
         }
         // The CR of a CRLF, which may have come with an earlier piece.
-        if self.text.len() > self.field_start() && self.text.ends_with(b"\r") {
+        if self.text.len() > self.field_start && self.text.ends_with(b"\r") {
             self.text.pop();
         }
         self.end_field();
@@ -130,7 +135,7 @@ impl Scanner {
 
     fn quoted(&mut self, input: &[u8], at: &mut usize) -> Option<Scanned> {
         let rest = &input[*at..];
-        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\n'));
+        let end = memchr2(b'"', b'\n', rest);
         let Some(end) = end else {
             self.text.extend_from_slice(rest);
             *at = input.len();
@@ -191,16 +196,11 @@ impl Scanner {
         }
     }
 
-    /// Where the field begins that is being read; those whose ends are not kept count as one.
-    fn field_start(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
-    }
-
     fn end_field(&mut self) {
         if self.ends.len() < self.ends_max {
             self.ends.push(self.text.len());
         }
-        self.fields += 1;
+        (self.fields, self.field_start) = (self.fields + 1, self.text.len());
         self.state = State::Start;
     }
 }

@@ -121,7 +121,10 @@ impl Reader {
             drop(archive);
             match source {
                 Ok(mut source) => {
-                    source.iter_mut().for_each(|source| source.hold_rest(hold_rest));
+                    if let Some(source) = &mut source {
+                        source.hold_rest(hold_rest);
+                        source.share(reading.threads);
+                    }
                     if send(Found::Opened) {
                         read_all(source, &reading, &known, send);
                     }

@@ -1,6 +1,7 @@
 //! CSV as other programs write it: delimiters, comments, names, and rows of other lengths.
 
 use super::*;
+use crate::source::ColumnNames;
 
 #[test]
 fn delimiters() {

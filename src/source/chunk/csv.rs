@@ -1,0 +1,172 @@
+//! Chunks of RFC 4180. What [`Scanner`](crate::source::scan::Scanner) says byte by byte, this says from one delimiter,
+//! quote or line feed to the next.
+
+use memchr::{memchr2_iter, memchr3_iter};
+
+use super::{Fields, Sheet, without_end};
+use crate::source::options::CsvOptions;
+use crate::source::records::STRAY;
+
+/// How the rows are written.
+pub(super) struct Dialect {
+    delimiter: u8,
+    comment: Option<u8>,
+    quoted_lines_max: u64,
+}
+
+impl Dialect {
+    pub(super) fn new(options: &CsvOptions) -> Dialect {
+        let quoted_lines_max = options.quoted_lines_max.max(1);
+        Dialect { delimiter: options.delimiter, comment: options.comment, quoted_lines_max }
+    }
+}
+
+/// Cuts a chunk up to where it is clear.
+pub(super) fn cut(dialect: &Dialect, bytes: &[u8], has_quotes: bool, sheet: &mut Sheet<'_>) {
+    let fields = Fields::new(sheet.judge.columns.count);
+    let escaped = Vec::new();
+    let mut cutter = Cutter { dialect, bytes, fields, escaped };
+    match has_quotes {
+        true => cutter.cut(memchr3_iter(dialect.delimiter, b'\n', b'"', bytes), sheet),
+        false => cutter.cut(memchr2_iter(dialect.delimiter, b'\n', bytes), sheet),
+    }
+}
+
+struct Cutter<'a> {
+    dialect: &'a Dialect,
+    bytes: &'a [u8],
+    fields: Fields,
+    /// Those of the fields in which quotes are doubled.
+    escaped: Vec<usize>,
+}
+
+/// What begins at a place.
+enum Found {
+    /// A record, with its line feed, and how many there are in it.
+    Record { line_feed: usize, lines: u64 },
+    /// A line in which a quote closes too early.
+    Stray { line_feed: usize },
+    /// What is not to be decided here: a quote stays open, or closes too early behind the first line.
+    Unclear,
+}
+
+impl Cutter<'_> {
+    /// Cuts records; `hits` are the places of all delimiters, line feeds and quotes.
+    fn cut(&mut self, mut hits: impl Iterator<Item = usize>, sheet: &mut Sheet<'_>) {
+        let (bytes, mut start) = (self.bytes, 0);
+        while start < bytes.len() {
+            let is_comment = self.dialect.comment == Some(bytes[start]);
+            let found =
+                if is_comment { self.line(None, &mut hits) } else { self.fields(start, &mut hits) };
+            let (line_feed, lines) = match found {
+                Found::Record { line_feed, lines } => (line_feed, lines),
+                Found::Stray { line_feed } => (line_feed, 1),
+                Found::Unclear => return,
+            };
+            let raw = without_end(bytes, start, line_feed);
+            match found {
+                Found::Stray { .. } if !is_comment => sheet.refuse(bytes, raw, STRAY.to_owned()),
+                Found::Record { .. } if !raw.range().is_empty() => {
+                    self.unescape(sheet);
+                    sheet.take(bytes, raw, &self.fields);
+                }
+                _ => {}
+            }
+            start = line_feed + 1;
+            sheet.pass(start, lines);
+        }
+    }
+
+    /// A line of which only the end is of interest.
+    fn line(&self, from: Option<usize>, hits: &mut impl Iterator<Item = usize>) -> Found {
+        match from.into_iter().chain(hits).find(|at| self.bytes[*at] == b'\n') {
+            Some(line_feed) => Found::Stray { line_feed },
+            None => Found::Unclear,
+        }
+    }
+
+    /// Finds the fields of the record that begins at `start`.
+    #[inline]
+    fn fields(&mut self, start: usize, hits: &mut impl Iterator<Item = usize>) -> Found {
+        let (bytes, mut field, mut lines) = (self.bytes, start, 1);
+        self.fields.clear();
+        self.escaped.clear();
+        while let Some(at) = hits.next() {
+            match bytes[at] {
+                b'\n' => {
+                    let has_return = at > field && bytes[at - 1] == b'\r';
+                    self.fields.push(field, at - usize::from(has_return));
+                    return Found::Record { line_feed: at, lines };
+                }
+                // Within a field, a quote is data.
+                b'"' if at > field => {}
+                b'"' => match self.quoted(at, &mut lines, hits) {
+                    Ok(end) if bytes[end] == b'\n' => {
+                        return Found::Record { line_feed: end, lines };
+                    }
+                    Ok(end) => field = end + 1,
+                    Err(found) => return found,
+                },
+                _ => {
+                    self.fields.push(field, at);
+                    field = at + 1;
+                }
+            }
+        }
+        Found::Unclear
+    }
+
+    /// Finds a quoted field, and the delimiter or line feed behind it.
+    fn quoted(
+        &mut self,
+        open: usize,
+        lines: &mut u64,
+        hits: &mut impl Iterator<Item = usize>,
+    ) -> Result<usize, Found> {
+        let (bytes, mut is_escaped) = (self.bytes, false);
+        let close = loop {
+            let at = hits.next().ok_or(Found::Unclear)?;
+            match bytes[at] {
+                b'\n' => {
+                    if *lines >= self.dialect.quoted_lines_max {
+                        return Err(Found::Unclear);
+                    }
+                    *lines += 1;
+                }
+                b'"' if bytes.get(at + 1) == Some(&b'"') => {
+                    is_escaped = true;
+                    hits.next();
+                }
+                b'"' => break at,
+                _ => {}
+            }
+        };
+        let end = hits.next().ok_or(Found::Unclear)?;
+        match (&bytes[close + 1..end], bytes[end]) {
+            ([], byte) if byte != b'"' => {}
+            (b"\r", b'\n') => {}
+            _ if *lines > 1 => return Err(Found::Unclear),
+            _ => return Err(self.line(Some(end), hits)),
+        }
+        if is_escaped {
+            self.escaped.push(self.fields.count);
+        }
+        self.fields.push(open + 1, close);
+        Ok(end)
+    }
+
+    /// Puts fields with doubled quotes behind the chunk, without these.
+    fn unescape(&mut self, sheet: &mut Sheet<'_>) {
+        for field in self.escaped.drain(..) {
+            let Some(span) = self.fields.spans.get_mut(field) else { continue };
+            let start = sheet.extra.len();
+            let mut is_second = false;
+            sheet.extra.extend(self.bytes[span.range()].iter().filter(|byte| {
+                is_second = **byte == b'"' && !is_second;
+                **byte != b'"' || is_second
+            }));
+            let at = |place| self.bytes.len() + place;
+            *span = super::Span::new(at(start), at(sheet.extra.len()));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Threads that cut chunks. Whoever gives them a chunk takes the result when its turn has come.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use super::{Chunk, Parsed, Parser};
+
+/// Threads that cut the chunks of one source; none of them, if it has no threads: then whoever takes a result does.
+pub(in crate::source) struct Pool {
+    parser: Arc<Parser>,
+    tasks: Option<mpsc::Sender<Task>>,
+}
+
+type Task = (Chunk, mpsc::SyncSender<Parsed>);
+
+/// A chunk that was given to be cut.
+pub(in crate::source) enum Flight {
+    Away(mpsc::Receiver<Parsed>),
+    Here(Chunk),
+}
+
+impl Pool {
+    pub(in crate::source) fn new(parser: Parser, threads: usize) -> Pool {
+        let parser = Arc::new(parser);
+        let (sender, tasks) = mpsc::channel::<Task>();
+        let tasks = Arc::new(Mutex::new(tasks));
+        let mut started = 0;
+        for _ in 0..threads {
+            let (parser, tasks) = (Arc::clone(&parser), Arc::clone(&tasks));
+            let work = move || {
+                loop {
+                    let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok((chunk, to)) = task else { return };
+                    // If nobody takes it, it was given up.
+                    let _ = to.send(parser.parse(chunk));
+                }
+            };
+            let thread = std::thread::Builder::new().name("dayfold:cut".to_owned());
+            // Fewer threads do the same.
+            started += usize::from(thread.spawn(work).is_ok());
+        }
+        Pool { parser, tasks: (started > 0).then_some(sender) }
+    }
+
+    /// Gives a chunk to be cut.
+    pub(in crate::source) fn give(&self, chunk: Chunk) -> Flight {
+        let Some(tasks) = &self.tasks else { return Flight::Here(chunk) };
+        let (to, result) = mpsc::sync_channel(1);
+        match tasks.send((chunk, to)) {
+            Ok(()) => Flight::Away(result),
+            Err(mpsc::SendError((chunk, _))) => Flight::Here(chunk),
+        }
+    }
+
+    /// Takes what became of a chunk; waits for it.
+    pub(in crate::source) fn take(&self, flight: Flight) -> Parsed {
+        match flight {
+            Flight::Here(chunk) => self.parser.parse(chunk),
+            Flight::Away(result) => {
+                result.recv().expect("a thread that cuts chunks does not panic")
+            }
+        }
+    }
+}
