@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ahead::{Ahead, AheadOptions, NextRecord};
+use super::ahead::{Ahead, AheadOptions, Current, NextRecord};
 use super::block::{RowBlock, Rows};
 use super::blocks::{BLOCK_BYTES, State, Stop};
 use super::chunk::Parser;
@@ -351,7 +351,16 @@ impl CsvSource {
 
     /// A block of what was read ahead; `None` if the records are to be read.
     fn hand_out(&mut self, limit: ReadLimit) -> Option<(RowBlock, Stop)> {
-        let ahead = self.ahead.as_mut().filter(|_| self.records.is_between())?;
+        let mut ahead = self.ahead.take()?;
+        let found = self.hand_out_of(&mut ahead, limit);
+        self.ahead = Some(ahead);
+        found
+    }
+
+    fn hand_out_of(&mut self, ahead: &mut Ahead, limit: ReadLimit) -> Option<(RowBlock, Stop)> {
+        if !self.records.is_between() {
+            return None;
+        }
         if limit.bytes < u64::MAX {
             // The content may have ended within what was read ahead.
             ahead.forget();
@@ -362,43 +371,7 @@ impl CsvSource {
             let line = self.records.line();
             let current = ahead.chunk(self.records.content(), line)?;
             let first = current.next;
-            let mut stop = Stop::Full;
-            while block.may_grow(limit) {
-                match current.peek() {
-                    NextRecord::End => break,
-                    NextRecord::Refused(refused) => {
-                        block.refuse(refused.clone());
-                        self.refused += 1;
-                    }
-                    NextRecord::Row(row, reading) => {
-                        let clock = self.clock;
-                        match step(&self.options, clock, row.time(), reading, limit.now) {
-                            Ok(step) if step.clock >= limit.clock => {
-                                stop = Stop::Clock(step.clock);
-                                break;
-                            }
-                            Ok(step) => {
-                                block.bytes += row.memory();
-                                self.latest = self.latest.max(row.time());
-                                self.clock = step.clock;
-                                self.rows += 1;
-                                let line = row.line();
-                                if step.fell_back && !self.warned {
-                                    self.warned = true;
-                                    warn_of_arrival(self.records.stream().name(), line);
-                                }
-                            }
-                            Err(reason) => {
-                                block.refuse(Refused::new(row, reason));
-                                block.except.push(current.next);
-                                self.refused += 1;
-                            }
-                        }
-                    }
-                }
-                current.pass();
-                block.records += 1;
-            }
+            let stop = self.take_next(current, &mut block, limit);
             let (bytes, line) = current.settle();
             self.records.pass(bytes, line);
             let (rows, range) = (Arc::clone(&current.rows), first..current.next);
@@ -408,6 +381,36 @@ impl CsvSource {
                 return Some((RowBlock::part(&rows, range, &except, refused), stop));
             }
         }
+    }
+
+    /// Takes what comes next in a chunk, and says what ends the block.
+    fn take_next(&mut self, current: &mut Current, block: &mut Taken, limit: ReadLimit) -> Stop {
+        while block.may_grow(limit) {
+            match current.peek() {
+                NextRecord::End => break,
+                NextRecord::Refused(refused) => {
+                    block.refuse(refused.clone());
+                    self.refused += 1;
+                }
+                NextRecord::Row(row, reading) => {
+                    match step(&self.options, self.clock, row.time(), reading, limit.now) {
+                        Ok(step) if step.clock >= limit.clock => return Stop::Clock(step.clock),
+                        Ok(step) => {
+                            block.bytes += row.memory();
+                            self.move_clock(row.line(), row.time(), step);
+                        }
+                        Err(reason) => {
+                            block.refuse(Refused::new(row, reason));
+                            block.except.push(current.next);
+                            self.refused += 1;
+                        }
+                    }
+                }
+            }
+            current.pass();
+            block.records += 1;
+        }
+        Stop::Full
     }
 
     /// Appends rows until something stops it, one record after the other.
@@ -479,13 +482,23 @@ impl CsvSource {
 
     /// Takes the pending record into the block, and moves the clock.
     fn take(&mut self, columns: &Columns, block: &mut Rows, time: EventTime, step: Advance) {
-        self.latest = self.latest.max(time);
         let records = &self.records;
         let fields = columns.selected.iter().map(|i| records.field(*i));
         block.push(records.line(), time, records.raw(), fields);
+        self.move_clock(records.line(), time, step);
+    }
+
+    /// Moves the clock with an accepted row.
+    fn move_clock(&mut self, line: u64, time: EventTime, step: Advance) {
+        self.latest = self.latest.max(time);
         if step.fell_back && !self.warned {
             self.warned = true;
-            warn_of_arrival(records.stream().name(), records.line());
+            tracing::warn!(
+                source = self.records.stream().name(),
+                line,
+                "an arrival is empty or smaller than the one before, which counts instead; \
+                 reported once"
+            );
         }
         assert!(self.clock <= step.clock, "a source's clock never goes back");
         self.clock = step.clock;
@@ -526,15 +539,6 @@ fn step(
     let step = advance(clock, time, reading, now, options.ahead_limit)?;
     check_behind(time, step.clock, options.behind_limit)?;
     Ok(step)
-}
-
-#[cold]
-fn warn_of_arrival(source: &str, line: u64) {
-    tracing::warn!(
-        source,
-        line,
-        "an arrival is empty or smaller than the one before, which counts instead; reported once"
-    );
 }
 
 impl fmt::Debug for CsvSource {
