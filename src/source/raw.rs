@@ -1,9 +1,9 @@
 //! Records of a file as they stand, for programs that make events of them by themselves.
 
-use super::csv::{CsvOptions, Format};
 use super::error::SourceError;
 use super::header::Header;
 use super::input::Input;
+use super::options::{CsvOptions, Format};
 use super::records::{Found, RECORD_MAX, Records};
 
 /// Reads the records of a file one by one: lines of JSON, or records of CSV behind its header. Nothing is judged but whether a
