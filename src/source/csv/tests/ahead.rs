@@ -42,7 +42,7 @@ fn one_by_one(content: &[u8], options: CsvOptions) -> Option<All> {
 fn ahead(content: &[u8], options: CsvOptions, read: usize, with: AheadOptions, rows: usize) -> All {
     let reader = Chunked { bytes: io::Cursor::new(content.to_vec()), size: read };
     let mut stream = Input::reader("test", reader).open().unwrap();
-    if read % 2 == 0 {
+    if read.is_multiple_of(2) {
         // As a file, of which whole chunks are read at once.
         stream.set_total(content.len() as u64);
     }
