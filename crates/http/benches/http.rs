@@ -86,7 +86,7 @@ impl Program {
         let options = LiveOptions { disorder, ..LiveOptions::new(|event: &Event| event.0) };
         let pusher = engine.live(options);
         let running = engine.start(Cluster::workers(1)).unwrap();
-        let server = Server::new("bench").observe(running.observer()).view(view.clone(), ["key"]);
+        let server = Server::new("bench").observe(running.observer()).views(&running.views());
         let serving = server.serve("127.0.0.1:0").unwrap();
         Program { running, serving, view, pusher }
     }

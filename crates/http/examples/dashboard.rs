@@ -104,7 +104,7 @@ fn run(options: &Options) -> Result<(), EngineError> {
     let pusher = Some(pusher).filter(|_| !options.once);
     // Other processes show a page only if they are told where.
     let serving = match options.workers.is_first() || options.port.is_some() {
-        true => Some(serve(options, &running, &views, pusher)?),
+        true => Some(serve(options, &running, pusher)?),
         false => None,
     };
     if let Some(serving) = &serving {
@@ -174,16 +174,13 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), E
 fn serve(
     options: &Options,
     running: &Running,
-    views: &Views,
     pusher: Option<Pusher<Flight>>,
 ) -> Result<Serving, EngineError> {
     let server = || {
         let mut server = Server::new("flights")
             .observe(running.observer())
             .process(options.workers.process(), options.workers.processes())
-            .view(views.by_carrier.clone(), ["carrier"])
-            .view(views.by_route.clone(), ["origin", "dest"])
-            .view(views.by_origin.clone(), ["origin"]);
+            .views(&running.views());
         if let Some(token) = &options.token {
             server = server.token(token);
         }

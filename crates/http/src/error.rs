@@ -54,6 +54,16 @@ impl ApiError {
         ApiError::new(status, "panicked", "the request could not be answered")
     }
 
+    /// 500: the program or the view is at fault.
+    pub(crate) fn internal(code: &'static str, message: String) -> ApiError {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
+    }
+
+    /// 410: a moment that is not kept any longer.
+    pub(crate) fn expired(message: String) -> ApiError {
+        ApiError::new(StatusCode::GONE, "expired", message)
+    }
+
     /// The same error with one more field.
     pub(crate) fn with(mut self, name: &'static str, value: Value) -> ApiError {
         self.more = Some((name, value));

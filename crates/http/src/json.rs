@@ -1,31 +1,27 @@
 //! Answers as JSON text. They are written as they are found: no tree is built of them.
 
 use dayfold::Moment;
-use dayfold::aggregate::{Aggregate, Decimal};
-use dayfold::serve::{Certificate, MeasureFn, Parts};
+use dayfold::rows::push_json;
+use dayfold::scan::ValueRef;
+use dayfold::serve::Certificate;
 use dayfold::time::{Day, EventTime};
-
-/// Integers beyond ±2⁵³ are strings, since a reader may keep numbers as doubles.
-const EXACT: u64 = 1 << 53;
-/// Units of a [`Decimal`] in one.
-const UNITS_PER_ONE: i128 = 1_000_000_000;
 
 /// JSON text in the making.
 #[derive(Default)]
-pub(crate) struct Text(Vec<u8>);
+pub(crate) struct Text(String);
 
 impl Text {
     pub(crate) fn raw(&mut self, text: &str) -> &mut Text {
-        self.0.extend_from_slice(text.as_bytes());
+        self.0.push_str(text);
         self
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.0.into_bytes()
     }
 
     pub(crate) fn string(&mut self, text: &str) -> &mut Text {
-        serde_json::to_writer(&mut self.0, text).expect("a text is written into memory");
+        push_json(ValueRef::Text(text), &mut self.0);
         self
     }
 
@@ -37,8 +33,7 @@ impl Text {
     }
 
     pub(crate) fn integer(&mut self, number: u64) -> &mut Text {
-        let text = number.to_string();
-        if number <= EXACT { self.raw(&text) } else { self.raw("\"").raw(&text).raw("\"") }
+        self.value(ValueRef::Integer(number.into()))
     }
 
     /// Values separated by commas, in brackets.
@@ -63,55 +58,34 @@ impl Text {
         })
     }
 
-    fn decimal(&mut self, number: Option<Decimal>) -> &mut Text {
-        let Some(number) = number else { return self.raw("null") };
-        let whole = number.billionths() / UNITS_PER_ONE;
-        match number.scale() == 0 && whole.unsigned_abs() <= u128::from(EXACT) {
-            true => self.raw(&number.to_string()),
-            false => self.raw("\"").raw(&number.to_string()).raw("\""),
-        }
+    /// A value as all of Dayfold writes it: integers beyond ±2⁵³ and decimals are strings, since a reader may keep
+    /// numbers as doubles.
+    pub(crate) fn value(&mut self, value: ValueRef<'_>) -> &mut Text {
+        push_json(value, &mut self.0);
+        self
     }
 
-    fn values<'a, A: 'a>(
-        &mut self,
-        aggregate: Option<&A>,
-        measures: impl Iterator<Item = (&'a str, &'a MeasureFn<A>)>,
-    ) -> &mut Text {
-        let Some(aggregate) = aggregate else { return self.raw("null") };
-        self.raw("{");
-        for (place, (name, measure)) in measures.enumerate() {
-            if place > 0 {
-                self.raw(",");
-            }
-            self.string(name).raw(":").decimal(measure(aggregate));
+    /// The text of a value, or null.
+    pub(crate) fn text_of(&mut self, value: ValueRef<'_>) -> &mut Text {
+        match value {
+            ValueRef::Null => self.raw("null"),
+            ValueRef::Text(text) => self.string(text),
+            other => self.string(&other.to_string()),
         }
-        self.raw("}")
-    }
-
-    /// The value and its parts, as fields.
-    pub(crate) fn parts<'a, A: Aggregate, M>(
-        &mut self,
-        parts: Option<&Parts<A>>,
-        measures: impl Fn() -> M,
-    ) -> &mut Text
-    where
-        M: Iterator<Item = (&'a str, &'a MeasureFn<A>)>,
-    {
-        let merged = parts.and_then(Parts::merged);
-        let part = |of: fn(&Parts<A>) -> &Option<A>| parts.and_then(|parts| of(parts).as_ref());
-        self.raw("\"value\":").values(merged.as_ref(), measures());
-        self.raw(",\"batch\":").values(part(|parts| &parts.batch), measures());
-        self.raw(",\"speed\":").values(part(|parts| &parts.speed), measures());
-        self.raw(",\"amendments\":").values(part(|parts| &parts.amendments), measures())
     }
 
     /// What an answer is exact as of, as fields.
     pub(crate) fn certificate(&mut self, certificate: &Certificate) {
+        self.certificate_fields(certificate).raw(",");
+    }
+
+    /// The same, without a comma behind it.
+    pub(crate) fn certificate_fields(&mut self, certificate: &Certificate) -> &mut Text {
         let Moment { floor, tick } = certificate.as_of;
         self.raw("\"as_of\":{\"floor\":").moment(known(floor)).raw(",\"tick\":").integer(tick);
         self.raw("},\"late\":").integer(certificate.late);
         self.raw(",\"refused\":").integer(certificate.refused);
-        self.raw(",\"sealed_through\":").day(certificate.sealed_through).raw(",");
+        self.raw(",\"sealed_through\":").day(certificate.sealed_through)
     }
 
     fn moment(&mut self, time: Option<EventTime>) -> &mut Text {
@@ -139,25 +113,14 @@ mod tests {
 
     #[test]
     fn numbers_that_a_double_would_change_are_strings() {
-        let decimal = |number: Decimal| {
-            let mut made = Text::default();
-            made.decimal(Some(number));
-            String::from_utf8(made.into_bytes()).unwrap()
-        };
-        let last = EXACT as i64;
-        for exact in [0, -7, last, -last] {
-            assert_eq!(decimal(Decimal::from(exact)), exact.to_string());
-        }
-        for inexact in [last + 1, -last - 1, i64::MAX] {
-            assert_eq!(decimal(Decimal::from(inexact)), format!("\"{inexact}\""));
-        }
-        for fraction in ["1.5", "2.0"] {
-            assert_eq!(decimal(fraction.parse().unwrap()), format!("\"{fraction}\""));
-        }
+        let last = 1u64 << 53;
         let mut ticks = Text::default();
-        ticks.list([EXACT, EXACT + 1], |text, number| {
+        ticks.list([last, last + 1], |text, number| {
             text.integer(number);
         });
         assert_eq!(ticks.into_bytes(), b"[9007199254740992,\"9007199254740993\"]");
+        let mut keys = Text::default();
+        keys.text_of(ValueRef::Integer(7)).text_of(ValueRef::Null).text_of(ValueRef::Text("\""));
+        assert_eq!(keys.into_bytes(), br#""7"null"\"""#);
     }
 }

@@ -1,6 +1,6 @@
 //! Views over HTTP: JSON for programs, server-sent events for what changes, and a page for people.
 //!
-//! A [`Server`] is given the views of an engine, under the names of their key columns, and is put on a
+//! A [`Server`] is given the views of an engine, which say what they look like, and is put on a
 //! thread of its own with [`Server::serve`], or into a program's own axum with [`Server::router`]. It is
 //! bound to the loopback interface unless it is told another address. `docs/http.md` in the repository
 //! lists what can be asked; a running server describes it at `/api/openapi.json`.
@@ -17,8 +17,8 @@
 //! type Visit = (EventTime, String);
 //!
 //! let mut engine = Engine::<Visit>::new();
-//! let visits = Measures::none().with("visits", |count: &Count| Some(count.0.into()));
-//! let per_page = engine.view(View::new("per-page")?, visits, |(time, page)| {
+//! let view = View::new("per-page")?.key_columns(["page"])?.measure_names([["visits"]])?;
+//! engine.view(view, Measures::none(), |(time, page)| {
 //!     Some((*time, page.clone(), Count::one()))
 //! });
 //! let pusher = engine.live(LiveOptions::new(|visit: &Visit| visit.0));
@@ -26,7 +26,7 @@
 //!
 //! let server = Server::new("visits")
 //!     .observe(running.observer())
-//!     .view(per_page, ["page"])
+//!     .views(&running.views())
 //!     .events(pusher, |json| {
 //!         let page = json["page"].as_str().ok_or("page: expected a text")?;
 //!         let time = json["time"].as_i64().ok_or("time: expected milliseconds UTC")?;
@@ -40,19 +40,22 @@
 //! # }
 //! ```
 
+mod accept;
+mod answer;
+mod ask;
 mod body;
 mod connection;
 mod error;
 mod events;
 mod guard;
 mod json;
-mod keys;
 mod live;
 mod metrics;
 mod page;
 mod parameters;
 mod places;
 mod routes;
+mod rows;
 mod serving;
 mod status;
 mod views;
@@ -62,15 +65,14 @@ use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use keys::{KeyTextError, TextColumn, TextKey};
 pub use serving::{ServeError, Serving};
 
-use dayfold::aggregate::Aggregate;
-use dayfold::engine::{Observer, Pusher, ViewHandle};
+use dayfold::engine::{Observer, Pusher, Views};
+use dayfold::scan::ErasedView;
 use events::{Sink, TypedSink};
 use places::Threads;
 use routes::App;
-use views::{Served, TypedView};
+use views::ServedView;
 
 /// What a server bears. Each limit holds for one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub struct Limits {
     pub subscribers: usize,
     /// Queries that wait for the engine; one more is answered with 503. Default: 256.
     pub waiting: usize,
+    /// Answers with all rows of a view that are being sent; one more is answered with 503. Default: 64.
+    pub streams: usize,
     /// Pushes that wait for the engine; one more is answered with 503. Default: 256.
     pub pushes: usize,
     /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
@@ -110,6 +114,7 @@ impl Default for Limits {
             connections: 4_096,
             subscribers: 2_048,
             waiting: 256,
+            streams: 64,
             pushes: 256,
             patience: Duration::from_secs(10),
             read_head: Duration::from_secs(30),
@@ -123,7 +128,7 @@ impl Default for Limits {
 /// A server to be: what it serves, and within which limits.
 pub struct Server {
     name: String,
-    views: Vec<Arc<dyn Served>>,
+    views: Vec<Arc<ServedView>>,
     events: Option<Arc<dyn Sink>>,
     observer: Option<Observer>,
     token: Option<String>,
@@ -163,19 +168,18 @@ impl Server {
         self
     }
 
-    /// Serves a view. `columns` are the names of its key's columns; one that is missing is called
-    /// `key`, and those that are too many are not used.
+    /// Serves a view, under its name and those of its columns.
     #[must_use]
-    pub fn view<K: TextKey, A: Aggregate>(
-        mut self,
-        handle: ViewHandle<K, A>,
-        columns: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        let mut columns: Vec<String> = columns.into_iter().map(Into::into).collect();
-        columns.resize(K::COLUMNS, "key".to_owned());
+    pub fn view(mut self, view: Arc<dyn ErasedView>) -> Self {
         let threads = Arc::clone(&self.threads);
-        self.views.push(Arc::new(TypedView::new(handle, columns, threads)));
+        self.views.push(Arc::new(ServedView::new(view, threads)));
         self
+    }
+
+    /// Serves all views of an engine: see [`Running::views`](dayfold::engine::Running::views).
+    #[must_use]
+    pub fn views(self, views: &Views) -> Self {
+        views.iter().cloned().fold(self, Server::view)
     }
 
     /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.

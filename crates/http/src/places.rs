@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::Limits;
 use crate::error::ApiError;
@@ -12,7 +12,7 @@ use crate::error::ApiError;
 /// Threads that make events of bodies.
 const READERS: usize = 4;
 
-/// Threads that write large answers.
+/// Threads that write answers, and each batch of rows.
 const WRITERS: usize = 4;
 
 /// Threads that wait for pushes with a key.
@@ -40,6 +40,7 @@ impl Default for Threads {
 pub(crate) struct Places {
     questions: Semaphore,
     pushes: Semaphore,
+    streams: Arc<Semaphore>,
     pub(crate) bodies: Arc<Bodies>,
 }
 
@@ -48,6 +49,7 @@ impl Places {
         Places {
             questions: Semaphore::new(limits.waiting),
             pushes: Semaphore::new(limits.pushes),
+            streams: Arc::new(Semaphore::new(limits.streams)),
             bodies: Arc::new(Bodies { bytes: limits.bodies, taken: AtomicUsize::new(0) }),
         }
     }
@@ -66,6 +68,18 @@ impl Places {
     /// 503 if too many wait.
     pub(crate) fn push(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         self.pushes.try_acquire().map_err(|_| busy("as many pushes as may wait"))
+    }
+
+    /// A place among those that all rows of a view are sent to.
+    ///
+    /// # Errors
+    /// 503 if there are too many.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let message = "as many answers without a limit as may be sent at once are being sent: try again, or ask \
+                           page by page (limit)";
+            ApiError::unavailable("busy", message)
+        })
     }
 }
 

@@ -13,15 +13,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch;
 
+use crate::ask::Ask;
 use crate::error::ApiError;
 use crate::events::Sink;
 use crate::json::Text;
 use crate::metrics::Metrics;
 use crate::parameters::Parameters;
-use crate::places::Places;
-use crate::views::{Ask, Served};
-use crate::{Limits, Server, events, guard, live, metrics, page, status};
+use crate::places::{Places, Threads};
+use crate::views::ServedView;
+use crate::{Limits, Server, events, guard, live, metrics, page, rows, status};
 use dayfold::engine::Observer;
+use dayfold::scan::Snapshot;
 use dayfold::time::Day;
 
 /// How many keys `/top` and `/keys` list, unless they are asked for others, and at most.
@@ -37,7 +39,8 @@ type Spans = Vec<Option<(Day, Day)>>;
 /// Everything that requests share.
 pub(crate) struct App {
     pub(crate) name: String,
-    pub(crate) views: Vec<Arc<dyn Served>>,
+    pub(crate) views: Vec<Arc<ServedView>>,
+    pub(crate) threads: Arc<Threads>,
     pub(crate) events: Option<Arc<dyn Sink>>,
     pub(crate) observer: Option<Observer>,
     pub(crate) token: Option<String>,
@@ -61,6 +64,7 @@ impl App {
             spans: tokio::sync::Mutex::default(),
             name: server.name,
             views: server.views,
+            threads: server.threads,
             events: server.events,
             observer: server.observer,
             token: server.token,
@@ -76,7 +80,7 @@ impl App {
     }
 
     /// The view of a name.
-    fn view(&self, name: &str) -> Result<Arc<dyn Served>, ApiError> {
+    pub(crate) fn view(&self, name: &str) -> Result<Arc<ServedView>, ApiError> {
         let found = self.views.iter().find(|view| view.name() == name);
         found.cloned().ok_or_else(|| {
             let names = self.views.iter().map(|view| view.name());
@@ -108,10 +112,15 @@ impl App {
     /// Asks a view.
     ///
     /// # Errors
-    /// As [`Served::ask`], and 503 if too many wait.
-    async fn ask(&self, view: Arc<dyn Served>, ask: Ask) -> Result<Vec<u8>, ApiError> {
+    /// As [`ServedView::ask`], and 503 if too many wait.
+    async fn ask(
+        &self,
+        view: Arc<ServedView>,
+        ask: Ask,
+        at: Option<Arc<Snapshot>>,
+    ) -> Result<Vec<u8>, ApiError> {
         let before = Instant::now();
-        let json = self.waiting(view.ask(ask)).await?;
+        let json = self.waiting(view.ask(ask, at, self.limits.patience)).await?;
         self.metrics.asked(before.elapsed());
         Ok(json)
     }
@@ -125,7 +134,7 @@ impl App {
         {
             return Ok(spans.clone());
         }
-        let asked = self.views.iter().map(|view| view.span());
+        let asked = self.views.iter().map(|view| view.span(self.limits.patience));
         let found = futures_util::future::try_join_all(asked).await?;
         *spans = Some((Instant::now(), found.clone()));
         Ok(found)
@@ -140,6 +149,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     page::routes(Router::new())
         .route("/api/views", get(views))
         .route("/api/views/{view}/live", get(live::live))
+        .route("/api/views/{view}/rows", get(rows::rows))
         .route("/api/views/{view}/{of}", get(answer))
         .route("/api/events", post(events::post))
         .route("/api/status", get(status::status))
@@ -168,11 +178,11 @@ async fn nothing(uri: Uri) -> ApiError {
     nothing_at(&uri)
 }
 
-fn nothing_at(uri: &Uri) -> ApiError {
+pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
     let there_is = [
         "/",
         "/api/views",
-        "/api/views/{view}/{value|series|top|total|keys|live}",
+        "/api/views/{view}/{value|series|top|total|keys|rows|live}",
         "/api/events",
         "/api/status",
         "/api/openapi.json",
@@ -195,11 +205,13 @@ async fn views(State(app): Shared) -> Result<Response, ApiError> {
     let mut text = Text::default();
     text.raw("{\"views\":");
     text.list(app.views.iter().zip(spans), |text, (view, span)| {
-        let names: Vec<String> = view.measures().into_iter().map(str::to_owned).collect();
+        let schema = view.schema();
+        let key: Vec<String> = schema.key.iter().map(|column| column.name.clone()).collect();
         text.raw("{\"name\":").string(view.name());
-        text.raw(",\"key\":").strings(view.key_columns());
-        text.raw(",\"measures\":").strings(&names);
-        text.raw(",\"zone\":").string(view.zone());
+        text.raw(",\"key\":").strings(&key);
+        text.raw(",\"measures\":").strings(view.measures());
+        text.raw(",\"zone\":").string(&schema.zone).raw(",\"schema\":");
+        view.write_schema(text);
         text.raw(",\"first_day\":").day(span.map(|(first, _)| first));
         text.raw(",\"last_day\":").day(span.map(|(_, last)| last));
         let numbers = progress.views.iter().zip(&progress.view_names);
@@ -222,7 +234,7 @@ async fn answer(
     let Ok(Path((view, of))) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
     let ask = ask_of(&of, query.as_deref(), &[])?;
-    Ok(json(app.ask(view, ask).await?))
+    Ok(json(app.ask(view, ask, None).await?))
 }
 
 /// The view and the query of a live answer, and how often it may come.
@@ -231,7 +243,7 @@ pub(crate) fn live_ask(
     path: Result<Path<String>, PathRejection>,
     query: Option<&str>,
     uri: Uri,
-) -> Result<(Arc<dyn Served>, Ask, Duration), ApiError> {
+) -> Result<(Arc<ServedView>, Ask, Duration), ApiError> {
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
     let known = ["of", "every", "key", "from", "to", "by", "n"];
@@ -291,7 +303,7 @@ fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<Ask, ApiErr
             Ok(Ask::Keys { prefix: given.all("prefix"), limit })
         }
         _ => {
-            let there_is = ["value", "series", "top", "total", "keys", "live"];
+            let there_is = ["value", "series", "top", "total", "keys", "rows", "live"];
             let message = format!("there is no '{of}' of a view");
             Err(ApiError::missing("no_such_path", message, there_is))
         }

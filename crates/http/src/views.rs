@@ -1,4 +1,4 @@
-//! The views that are served: their key and aggregate are forgotten.
+//! The views that are served.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,361 +6,208 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use futures_util::future::BoxFuture;
+use dayfold::scan::{Batches, ErasedView, Scan, ScanError, Snapshot, ValueRef};
+use dayfold::schema::{Kind as SchemaKind, ViewSchema};
+use dayfold::time::Day;
 use futures_util::{Stream, StreamExt};
 
+use crate::answer::{self, Answer};
+use crate::ask::{Ask, refusal};
 use crate::error::ApiError;
 use crate::json::Text;
-use crate::keys::{KeyTextError, TextKey};
 use crate::live;
-use crate::parameters::Days;
 use crate::places::Threads;
 use crate::written::Texts;
-use dayfold::aggregate::{Aggregate, Decimal};
-use dayfold::engine::{AskError, ViewHandle};
-use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Keys, MeasureFn, Parts, Query, Shape};
-use dayfold::time::{Day, DayRange};
-
-/// What is asked of a view.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ask {
-    /// One key, or all of them.
-    Value { key: Option<Vec<String>>, days: Days },
-    /// The same, day by day.
-    Series { key: Option<Vec<String>>, days: Days },
-    /// The `n` keys with the greatest value of the measure of this name.
-    Top { by: String, n: u32, days: Days },
-    /// Keys that begin with `prefix`, at most `limit`.
-    Keys { prefix: Vec<String>, limit: u32 },
-}
-
-/// JSON on its way.
-pub(crate) type Asking = BoxFuture<'static, Result<Vec<u8>, ApiError>>;
 
 /// An event of a live answer whenever it has changed, until the engine stops. All who ask the same share its bytes.
 pub(crate) type Changing = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// An answer with more items is written on a thread of its own: other requests do not wait for it.
-const WRITTEN_AT_ONCE: usize = 1_000;
-
-/// A view whose key and aggregate have been forgotten.
-pub(crate) trait Served: Send + Sync {
-    fn name(&self) -> &str;
-    fn zone(&self) -> &str;
-    fn key_columns(&self) -> &[String];
-    fn measures(&self) -> Vec<&str>;
-
-    /// Asks at once; the future waits for the answer.
-    ///
-    /// # Errors
-    /// 400 for a key or measure that is none of the view; 503 if there is no answer.
-    fn ask(self: Arc<Self>, ask: Ask) -> Asking;
-
-    /// Asks again whenever the answer has changed, once in `every` at most. It is written as an event of
-    /// `text/event-stream`.
-    ///
-    /// # Errors
-    /// 400 for a key or measure that is none of the view; 503 if there will be no answer.
-    fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError>;
-
-    /// How many of these have been written.
-    fn live_written(&self) -> u64;
-
-    /// The first and the last day with events.
-    ///
-    /// # Errors
-    /// 503 if there is no answer.
-    fn span(&self) -> BoxFuture<'static, Result<Option<(Day, Day)>, ApiError>>;
-}
-
-/// A view and the names of its key's columns.
-pub(crate) struct TypedView<K: TextKey, A: Aggregate> {
-    handle: ViewHandle<K, A>,
-    columns: Vec<String>,
+/// A view, and the live answers of it that are written.
+pub(crate) struct ServedView {
+    view: Arc<dyn ErasedView>,
+    /// The names of the measures that are shown.
+    measures: Vec<String>,
     threads: Arc<Threads>,
     texts: Texts<Ask>,
     live_written: AtomicU64,
 }
 
-impl<K: TextKey, A: Aggregate> TypedView<K, A> {
-    pub(crate) fn new(
-        handle: ViewHandle<K, A>,
-        columns: Vec<String>,
-        threads: Arc<Threads>,
-    ) -> TypedView<K, A> {
-        TypedView {
-            handle,
-            columns,
+impl ServedView {
+    pub(crate) fn new(view: Arc<dyn ErasedView>, threads: Arc<Threads>) -> ServedView {
+        ServedView {
+            measures: view.shown().into_iter().map(|measure| measure.name).collect(),
+            view,
             threads,
             texts: Texts::default(),
             live_written: AtomicU64::new(0),
         }
     }
 
-    /// The query of a request.
-    ///
-    /// # Errors
-    /// 400 for a key or measure that is none of the view.
-    fn query(&self, ask: &Ask) -> Result<Query<K>, ApiError> {
-        Ok(match ask {
-            Ask::Value { key, days } => {
-                Query::new(self.keys(key.as_deref())?, days.range(), Shape::Total)
-            }
-            Ask::Series { key, days } => {
-                Query::new(self.keys(key.as_deref())?, days.range(), Shape::ByDay)
-            }
-            // All keys: what they are together is of the same moment as the greatest of them.
-            Ask::Top { by, days, .. } => {
-                self.measure(by)?;
-                Query::keys(KeyRange::all(), days.range())
-            }
-            Ask::Keys { prefix, .. } => Query::keys(self.range(prefix)?, DayRange::ALL),
-        })
+    pub(crate) fn name(&self) -> &str {
+        self.view.name()
     }
 
-    fn measure(&self, by: &str) -> Result<&MeasureFn<A>, ApiError> {
-        let found = self.handle.measures().find(|(name, _)| *name == by);
-        found.map(|(_, measure)| measure).ok_or_else(|| {
-            let message = format!(
-                "view '{}' has no measure '{by}': expected one of {}",
-                self.name(),
-                self.measures().join(", ")
-            );
-            ApiError::parameter("by", message)
-        })
+    pub(crate) fn schema(&self) -> &ViewSchema {
+        self.view.schema()
     }
 
-    /// Keys that begin so.
-    fn range(&self, prefix: &[String]) -> Result<KeyRange, ApiError> {
-        if prefix.len() > K::COLUMNS {
-            let columns = self.columns.join(", ");
-            let message = format!(
-                "a key of view '{}' is {columns}: expected the parameter prefix {} times at most",
-                self.name(),
-                K::COLUMNS
-            );
-            return Err(ApiError::parameter("prefix", message));
-        }
-        K::range(prefix).map_err(|error| self.wrong("prefix", error))
+    pub(crate) fn measures(&self) -> &[String] {
+        &self.measures
     }
 
-    /// The answer of a request as JSON.
-    ///
-    /// # Errors
-    /// 400 for a measure that is none of the view.
-    fn write(&self, ask: &Ask, answer: &Answer<K, A>) -> Result<Vec<u8>, ApiError> {
-        let text = match ask {
-            Ask::Value { key, days } => self.value(key.as_deref(), *days, answer),
-            Ask::Series { key, days } => self.series(key.as_deref(), *days, answer),
-            Ask::Top { by, n, days } => self.top((by, self.measure(by)?), *n, *days, answer),
-            Ask::Keys { prefix, limit } => self.names(prefix, *limit, answer),
+    /// What the view looks like: its key, the measures that are shown, and the columns of its rows.
+    pub(crate) fn write_schema(&self, text: &mut Text) {
+        let schema = self.schema();
+        let column = |text: &mut Text, (name, kind, nullable): (&str, SchemaKind, bool)| {
+            text.raw("{\"name\":").string(name).raw(",\"kind\":").string(&kind.to_string());
+            text.raw(",\"nullable\":").raw(if nullable { "true" } else { "false" });
         };
-        Ok(text.into_bytes())
+        let close = |text: &mut Text| {
+            text.raw("}");
+        };
+        text.raw("{\"grain\":").string(&schema.grain.to_string()).raw(",\"key\":");
+        text.list(&schema.key, |text, one| {
+            column(text, (&one.name, one.kind, one.nullable));
+            close(text);
+        });
+        text.raw(",\"measures\":").list(self.view.shown(), |text, one| {
+            column(text, (&one.name, one.kind, one.nullable));
+            text.raw(",\"additive\":").raw(if one.additive { "true" } else { "false" });
+            close(text);
+        });
+        let key = schema.key.iter().map(|one| (&one.name[..], one.kind, one.nullable));
+        let measures = schema.measures.iter().map(|one| (&one.name[..], one.kind, one.nullable));
+        let first = std::iter::once(("day", SchemaKind::Date, false));
+        let last = std::iter::once(("sealed", SchemaKind::Boolean, false));
+        text.raw(",\"table\":").list(first.chain(key).chain(measures).chain(last), |text, one| {
+            column(text, one);
+            close(text);
+        });
+        close(text);
     }
 
-    /// As [`TypedView::write`], on a thread of its own if it is much.
-    async fn written(
+    /// How many live answers have been written.
+    pub(crate) fn live_written(&self) -> u64 {
+        self.live_written.load(Ordering::Relaxed)
+    }
+
+    /// Asks, and does not wait: batches are waited for at most so long.
+    ///
+    /// # Errors
+    /// 400 for what does not fit the view; 503 if there is no answer.
+    pub(crate) fn scan(
+        &self,
+        scan: &Scan,
+        at: Option<&Snapshot>,
+        patience: Duration,
+    ) -> Result<Batches, ScanError> {
+        Ok(self.view.scan(scan, at)?.timeout(patience))
+    }
+
+    fn scan_of(&self, ask: &Ask) -> Result<Scan, ApiError> {
+        let schema = self.schema();
+        ask.scan(schema, answer::columns(ask.leading(schema), &self.measures))
+    }
+
+    /// Asks, and waits for the answer as JSON.
+    ///
+    /// # Errors
+    /// 400 for a key or measure that is none of the view; 503 if there is no answer.
+    pub(crate) async fn ask(
         self: Arc<Self>,
         ask: Ask,
-        answer: Arc<Answer<K, A>>,
+        at: Option<Arc<Snapshot>>,
+        patience: Duration,
     ) -> Result<Vec<u8>, ApiError> {
-        if answer.items.len() <= WRITTEN_AT_ONCE {
-            return self.write(&ask, &answer);
+        let refused = |error| refusal(&error, ask.keys_parameter());
+        let mut batches =
+            self.scan(&self.scan_of(&ask)?, at.as_deref(), patience).map_err(refused)?;
+        // It waits without a thread.
+        batches.certificate_async().await.map_err(refused)?;
+        self.written(ask, batches).await
+    }
+
+    /// The JSON of an answer that is there, written on a thread of its own if it may be much.
+    async fn written(self: Arc<Self>, ask: Ask, batches: Batches) -> Result<Vec<u8>, ApiError> {
+        if matches!(ask, Ask::Value { .. }) {
+            return self.write(&ask, batches);
         }
         let thread = Arc::clone(&self.threads.writers).acquire_owned().await;
         let written = tokio::task::spawn_blocking(move || {
             let _thread = thread;
-            self.write(&ask, &answer)
+            self.write(&ask, batches)
         });
         written.await.unwrap_or_else(|_| Err(ApiError::panicked()))
     }
 
-    /// A live answer as an event.
-    async fn event(self: Arc<Self>, ask: Ask, answer: Arc<Answer<K, A>>) -> Option<Bytes> {
-        self.live_written.fetch_add(1, Ordering::Relaxed);
-        // What could be wrong with the question has been looked at.
-        let json = self.written(ask, answer).await.ok()?;
-        Some(live::event("answer", &json))
-    }
-
-    /// The keys that a request is about.
-    fn keys(&self, texts: Option<&[String]>) -> Result<Keys<K>, ApiError> {
-        let Some(texts) = texts else { return Ok(Keys::Range(KeyRange::all())) };
-        if texts.len() != K::COLUMNS {
-            let columns = self.columns.join(", ");
-            let message = format!(
-                "a key of view '{}' is {columns}: expected the parameter key {} times, found {}",
-                self.name(),
-                K::COLUMNS,
-                texts.len()
-            );
-            return Err(ApiError::parameter("key", message));
+    fn write(&self, ask: &Ask, mut batches: Batches) -> Result<Vec<u8>, ApiError> {
+        let refused = |error| refusal(&error, ask.keys_parameter());
+        let certificate = batches.certificate().map_err(refused)?;
+        let mut all = Vec::new();
+        while let Some(batch) = Iterator::next(&mut batches) {
+            all.push(batch.map_err(refused)?);
         }
-        K::of_texts(texts).map(Keys::One).map_err(|error| self.wrong("key", error))
+        let answer = Answer {
+            view: self.name(),
+            measures: &self.measures,
+            leading: ask.leading(self.schema()).len(),
+            certificate,
+            batches: all,
+            has_more: batches.next_page().is_some(),
+        };
+        Ok(answer.write(ask).into_bytes())
     }
 
-    fn wrong(&self, parameter: &str, (place, error): (usize, KeyTextError)) -> ApiError {
-        let column = self.columns.get(place).map_or("", String::as_str);
-        ApiError::parameter(parameter, format!("{parameter} ({column}): {error}"))
-    }
-
-    /// Opens an answer: what was asked, and what it is exact as of.
-    fn begin(&self, answer: &Answer<K, A>, asked: impl Fn(&mut Text)) -> Text {
-        let mut text = Text::default();
-        text.raw("{\"view\":").string(self.name()).raw(",");
-        asked(&mut text);
-        text.certificate(&answer.certificate);
-        text
-    }
-
-    fn value(&self, key: Option<&[String]>, days: Days, answer: &Answer<K, A>) -> Text {
-        let mut text = self.begin(answer, |text| {
-            if let Some(key) = key {
-                text.raw("\"key\":").strings(key).raw(",");
-            }
-            write_days(text, days);
-        });
-        text.parts(answer.items.first().map(|item| &item.parts), || self.handle.measures());
-        text.raw("}");
-        text
-    }
-
-    fn series(&self, key: Option<&[String]>, days: Days, answer: &Answer<K, A>) -> Text {
-        let mut text = self.begin(answer, |text| {
-            text.raw("\"key\":");
-            match key {
-                Some(key) => text.strings(key),
-                None => text.raw("null"),
-            };
-            write_days(text.raw(","), days);
-        });
-        let whole = whole(answer);
-        text.parts(Some(&whole), || self.handle.measures()).raw(",\"days\":");
-        text.list(&answer.items, |text, item| {
-            text.raw("{\"day\":").day(item.day).raw(",\"source\":\"");
-            let source = match (&item.parts.batch, &item.parts.speed, &item.parts.amendments) {
-                (Some(_), None, None) => "batch",
-                (Some(_), _, _) => "both",
-                (None, _, _) => "speed",
-            };
-            text.raw(source).raw("\",\"revision\":").day(item.revision).raw(",");
-            text.parts(Some(&item.parts), || self.handle.measures()).raw("}");
-        });
-        text.raw("}");
-        text
-    }
-
-    fn top(
-        &self,
-        (by, measure): (&str, &MeasureFn<A>),
-        n: u32,
-        days: Days,
-        answer: &Answer<K, A>,
-    ) -> Text {
-        let mut text = self.begin(answer, |text| {
-            text.raw("\"by\":").string(by).raw(",\"n\":").integer(u64::from(n)).raw(",");
-            write_days(text, days);
-        });
-        text.parts(Some(&whole(answer)), || self.handle.measures()).raw(",\"rows\":");
-        let value = |parts: &Parts<A>| parts.merged().and_then(|merged| measure(&merged));
-        let mut ranked: Vec<(Option<Decimal>, usize)> =
-            answer.items.iter().enumerate().map(|(at, item)| (value(&item.parts), at)).collect();
-        // Stable: keys with equal values stay in order of key.
-        ranked.sort_by_key(|(value, _)| std::cmp::Reverse(*value));
-        ranked.truncate(n as usize);
-        text.list(ranked, |text, (_, at)| {
-            let item = &answer.items[at];
-            let key = item.key.as_ref().map_or_else(Vec::new, TextKey::to_texts);
-            text.raw("{\"key\":").strings(&key).raw(",");
-            text.parts(Some(&item.parts), || self.handle.measures()).raw("}");
-        });
-        text.raw("}");
-        text
-    }
-
-    fn names(&self, prefix: &[String], limit: u32, answer: &Answer<K, A>) -> Text {
-        let mut text = self.begin(answer, |text| {
-            text.raw("\"prefix\":").strings(prefix).raw(",");
-        });
-        text.parts(Some(&whole(answer)), || self.handle.measures()).raw(",\"keys\":");
-        let keys = answer.items.iter().filter_map(|item| item.key.as_ref()).take(limit as usize);
-        text.list(keys, |text, key| {
-            text.strings(&key.to_texts());
-        });
-        let more = answer.items.len() > limit as usize;
-        text.raw(",\"more\":").raw(if more { "true" } else { "false" });
-        text.raw("}");
-        text
-    }
-}
-
-impl<K: TextKey, A: Aggregate> Served for TypedView<K, A> {
-    fn name(&self) -> &str {
-        self.handle.view().name()
-    }
-
-    fn zone(&self) -> &str {
-        self.handle.view().calendar().name()
-    }
-
-    fn key_columns(&self) -> &[String] {
-        &self.columns
-    }
-
-    fn measures(&self) -> Vec<&str> {
-        self.handle.measures().map(|(name, _): (&str, &MeasureFn<A>)| name).collect()
-    }
-
-    fn ask(self: Arc<Self>, ask: Ask) -> Asking {
-        let asked = self.query(&ask).map(|query| self.handle.ask_async(query));
-        Box::pin(async move {
-            let answer = asked?.await.map_err(no_answer)?;
-            self.written(ask, Arc::new(answer)).await
-        })
-    }
-
-    fn subscribe(self: Arc<Self>, ask: Ask, every: Duration) -> Result<Changing, ApiError> {
-        let answers = self.handle.subscribe(self.query(&ask)?, every).map_err(no_answer)?;
+    /// Asks again whenever the answer has changed, once in `every` at most. It is written as an event of
+    /// `text/event-stream`.
+    ///
+    /// # Errors
+    /// 400 for a key or measure that is none of the view; 503 if there will be no answer.
+    pub(crate) fn subscribe(
+        self: Arc<Self>,
+        ask: Ask,
+        every: Duration,
+    ) -> Result<Changing, ApiError> {
+        let answers = self.view.subscribe(&self.scan_of(&ask)?, every);
+        let answers = answers.map_err(|error| match error {
+            ScanError::Busy { .. } => ApiError::too_many_subscribers(error.to_string()),
+            error => refusal(&error, ask.keys_parameter()),
+        })?;
         let latest = self.texts.of(ask.clone());
-        let texts = answers.shared().then(move |(version, answer)| {
+        let texts = answers.then(move |batches| {
             let (latest, view, ask) = (Arc::clone(&latest), Arc::clone(&self), ask.clone());
-            async move { latest.text(version, view.event(ask, answer)).await }
+            let version = batches.version();
+            async move { latest.text(version, view.event(ask, batches)).await }
         });
         Ok(Box::pin(texts.filter_map(std::future::ready)))
     }
 
-    fn live_written(&self) -> u64 {
-        self.live_written.load(Ordering::Relaxed)
+    /// A live answer as an event.
+    async fn event(self: Arc<Self>, ask: Ask, batches: Batches) -> Option<Bytes> {
+        self.live_written.fetch_add(1, Ordering::Relaxed);
+        // What could be wrong with the question has been looked at.
+        let json = self.written(ask, batches).await.ok()?;
+        Some(live::event("answer", &json))
     }
 
-    fn span(&self) -> BoxFuture<'static, Result<Option<(Day, Day)>, ApiError>> {
-        let all = Keys::Range(KeyRange::all());
-        let asked = self.handle.ask_async(Query::new(all, DayRange::ALL, Shape::ByDay));
-        Box::pin(async move {
-            let answer = asked.await.map_err(no_answer)?;
-            let first = answer.items.first().and_then(|item| item.day);
-            Ok(first.zip(answer.items.last().and_then(|item| item.day)))
-        })
+    /// The first and the last day with events.
+    ///
+    /// # Errors
+    /// 503 if there is no answer.
+    pub(crate) async fn span(&self, patience: Duration) -> Result<Option<(Day, Day)>, ApiError> {
+        let refused = |error| refusal(&error, "key");
+        let scan = Scan::by_period().columns(["day"]);
+        let mut batches = self.scan(&scan, None, patience).map_err(refused)?;
+        let mut span = None;
+        while let Some(batch) = batches.next_async().await {
+            let batch = batch.map_err(refused)?;
+            let day = |row| match batch.value_ref(row, 0) {
+                ValueRef::Date(day) => Some(day),
+                _ => None,
+            };
+            let (Some(first), Some(last)) = (day(0), day(batch.rows() - 1)) else { continue };
+            span = Some((span.map_or(first, |(first, _)| first), last));
+        }
+        Ok(span)
     }
-}
-
-fn no_answer(error: AskError) -> ApiError {
-    match error {
-        AskError::Stopped => ApiError::unavailable("stopped", error.to_string()),
-        AskError::Full { .. } => ApiError::unavailable("busy", error.to_string()),
-        AskError::TooManySubscribers { .. } => ApiError::too_many_subscribers(error.to_string()),
-        _ => ApiError::unavailable("no_answer", error.to_string()),
-    }
-}
-
-fn write_days(text: &mut Text, days: Days) {
-    text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
-}
-
-/// All items of an answer combined.
-fn whole<K: TextKey, A: Aggregate>(answer: &Answer<K, A>) -> Parts<A> {
-    let mut whole = Parts::empty();
-    answer.items.iter().for_each(|item| whole.combine(&item.parts));
-    whole
 }

@@ -4,6 +4,7 @@
 
 mod limits;
 mod once;
+mod rows;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -53,7 +54,11 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     let stats = |cents: i64| (Count::one(), Sum::of(cents), Mean::of(cents.into()));
     let (hold, is_held) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
     let (gate, reached) = (Arc::clone(&hold), Arc::clone(&is_held));
-    let by_shop = engine.view(View::new("by-shop").unwrap(), measures(), move |sale: &Sale| {
+    let view = |name: &str, key: &[&str]| {
+        let view = View::new(name).unwrap().key_columns(key.iter().copied()).unwrap();
+        view.measure_names([["sales"], ["cents"], ["mean"]]).unwrap()
+    };
+    engine.view(view("by-shop", &["shop"]), measures(), move |sale: &Sale| {
         if sale.1 == "hold" {
             reached.store(true, Ordering::SeqCst);
             drop(gate.lock());
@@ -61,7 +66,7 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
         assert!(sale.1 != "none", "there is no such shop");
         Some((sale.0, sale.1.clone(), stats(sale.3)))
     });
-    let by_till = engine.view(View::new("by-till").unwrap(), measures(), move |sale: &Sale| {
+    engine.view(view("by-till", &["shop", "till"]), measures(), move |sale: &Sale| {
         Some((sale.0, (sale.1.clone(), sale.2), stats(sale.3)))
     });
     let behind_limit = 10_000 * DAY;
@@ -71,17 +76,16 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     while running.observer().state() == EngineState::Recovering {
         std::thread::yield_now();
     }
-    let server = Server::new("sales")
-        .observe(running.observer())
-        .view(by_shop, ["shop"])
-        .view(by_till, ["shop", "till"])
-        .events(pusher.clone(), |json| {
+    let server = Server::new("sales").observe(running.observer()).views(&running.views()).events(
+        pusher.clone(),
+        |json| {
             let shop = json["shop"].as_str().ok_or("shop: expected a text")?.to_owned();
             let number = |name: &str| {
                 json[name].as_i64().ok_or_else(|| format!("{name}: expected an integer"))
             };
             Ok((number("time")?, shop, number("till")? as u32, number("cents")?))
-        });
+        },
+    );
     let serving = change(server).serve(address).unwrap();
     Served { running, serving, pusher, clock, hold, is_held }
 }
@@ -193,6 +197,13 @@ fn values_are_those_that_were_pushed() {
     let (_, body) = served.get("/api/views");
     assert_eq!(body["views"][1]["key"], json!(["shop", "till"]));
     assert_eq!(body["views"][1]["measures"], json!(["sales", "cents", "mean"]));
+    let schema = &body["views"][1]["schema"];
+    assert_eq!(schema["key"][1], json!({ "name": "till", "kind": "integer", "nullable": false }));
+    assert_eq!(
+        (&schema["grain"], &schema["measures"][2]["kind"]),
+        (&json!("day"), &json!("decimal"))
+    );
+    assert_eq!(schema["table"].as_array().unwrap().len(), 1 + 2 + 5 + 1);
     assert_eq!(
         (&body["views"][0]["first_day"], &body["views"][0]["last_day"]),
         (&json!("2024-04-30"), &json!("2024-05-01"))

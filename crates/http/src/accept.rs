@@ -1,0 +1,117 @@
+//! In which form a client wants rows.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+
+use crate::error::ApiError;
+
+/// A form of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Json,
+    Csv,
+    /// JSON, a row on each line.
+    Lines,
+}
+
+impl Kind {
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Kind::Json => "application/json",
+            Kind::Csv => "text/csv; charset=utf-8",
+            Kind::Lines => "application/x-ndjson",
+        }
+    }
+}
+
+/// The names of the forms, as `format` has them.
+const FORMATS: [(&str, Kind); 3] =
+    [("json", Kind::Json), ("csv", Kind::Csv), ("ndjson", Kind::Lines)];
+
+/// Media types by which they are asked for.
+const TYPES: [(&str, Kind); 5] = [
+    ("application/json", Kind::Json),
+    ("text/csv", Kind::Csv),
+    ("application/x-ndjson", Kind::Lines),
+    ("application/ndjson", Kind::Lines),
+    ("application/jsonl", Kind::Lines),
+];
+
+/// The form that is named, or else the one that `Accept` prefers; JSON if nothing is said.
+///
+/// # Errors
+/// 400 for an unknown name, 406 if none of the forms is accepted.
+pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<Kind, ApiError> {
+    if let Some(format) = format {
+        let found = FORMATS.iter().find(|(name, _)| *name == format);
+        return found.map(|(_, kind)| *kind).ok_or_else(|| {
+            let message = format!("format={format}: expected json, csv or ndjson");
+            ApiError::parameter("format", message)
+        });
+    }
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let accepted: Vec<&str> = accepted.filter_map(|value| value.to_str().ok()).collect();
+    if accepted.is_empty() {
+        return Ok(Kind::Json);
+    }
+    preferred(&accepted.join(",")).ok_or_else(|| {
+        let message =
+            "rows come as application/json, text/csv or application/x-ndjson: accept one of them";
+        let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+        ApiError::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", message)
+            .with("available", json!(types))
+    })
+}
+
+/// The form that the value of an `Accept` header prefers.
+fn preferred(accept: &str) -> Option<Kind> {
+    let mut best: Option<(u16, Kind)> = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or("").to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let quality = quality.map_or(Some(1.0), |text| text.parse::<f32>().ok());
+        // In thousandths, as the header has them.
+        let quality = quality.map_or(0, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16);
+        let kind = match &name[..] {
+            "*/*" | "application/*" => Some(Kind::Json),
+            "text/*" => Some(Kind::Csv),
+            _ => TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind),
+        };
+        let Some(kind) = kind else { continue };
+        // Of several with the same preference the first one is taken.
+        if quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((quality, kind));
+        }
+    }
+    best.map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_that_is_preferred() {
+        for (accept, kind) in [
+            ("*/*", Some(Kind::Json)),
+            ("text/csv", Some(Kind::Csv)),
+            ("Text/CSV; charset=utf-8", Some(Kind::Csv)),
+            ("text/html, text/csv;q=0.5, application/x-ndjson;q=0.9", Some(Kind::Lines)),
+            ("text/csv, application/json", Some(Kind::Csv)),
+            (
+                "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8",
+                Some(Kind::Json),
+            ),
+            ("text/csv;q=0, application/json;q=0.001", Some(Kind::Json)),
+            ("text/*", Some(Kind::Csv)),
+            ("application/jsonl", Some(Kind::Lines)),
+            ("text/html", None),
+            ("text/csv;q=0", None),
+            ("text/csv;q=x", None),
+            ("", None),
+        ] {
+            assert_eq!(preferred(accept), kind, "{accept}");
+        }
+    }
+}

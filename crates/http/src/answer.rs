@@ -1,0 +1,210 @@
+//! Answers as JSON, from the rows of a scan.
+
+use dayfold::scan::{Batch, ValueRef};
+use dayfold::serve::Certificate;
+
+use crate::ask::Ask;
+use crate::json::Text;
+use crate::parameters::Days;
+
+/// The parts of an answer, by the layer that they are from.
+const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
+
+/// The names of all columns that an answer is written from: those that tell rows apart, then those of the parts.
+pub(crate) fn columns<'a>(
+    leading: Vec<&'a str>,
+    measures: &'a [String],
+) -> impl Iterator<Item = String> + 'a {
+    let layers = LAYERS.into_iter().flat_map(move |layer| {
+        let of_layer = measures.iter().map(move |measure| format!("{layer}.{measure}"));
+        std::iter::once(layer.to_owned()).chain(of_layer)
+    });
+    let leading = leading.into_iter().map(str::to_owned);
+    leading.chain(measures.iter().cloned()).chain(["revision".to_owned()]).chain(layers)
+}
+
+/// An answer that is there.
+pub(crate) struct Answer<'a> {
+    pub(crate) view: &'a str,
+    /// The measures that are shown.
+    pub(crate) measures: &'a [String],
+    /// How many columns tell rows apart.
+    pub(crate) leading: usize,
+    pub(crate) certificate: Certificate,
+    pub(crate) batches: Vec<Batch>,
+    /// Whether there are more rows than the limit let through.
+    pub(crate) has_more: bool,
+}
+
+/// A row of it.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    answer: &'a Answer<'a>,
+    batch: &'a Batch,
+    at: usize,
+}
+
+impl<'a> Row<'a> {
+    fn value(&self, column: usize) -> ValueRef<'a> {
+        self.batch.value_ref(self.at, column)
+    }
+
+    /// The columns in front, as a list.
+    fn key(&self, text: &mut Text) {
+        text.list(0..self.answer.leading, |text, column| {
+            text.text_of(self.value(column));
+        });
+    }
+
+    fn revision(&self) -> ValueRef<'a> {
+        self.value(self.answer.leading + self.answer.measures.len())
+    }
+
+    /// Where a layer's columns begin: whether there is such a part, and then its measures.
+    fn layer(&self, layer: usize) -> usize {
+        self.answer.leading
+            + self.answer.measures.len()
+            + 1
+            + layer * (1 + self.answer.measures.len())
+    }
+
+    fn has(&self, layer: usize) -> bool {
+        self.value(self.layer(layer)) == ValueRef::Boolean(true)
+    }
+
+    fn values(&self, text: &mut Text, first: usize) {
+        text.raw("{");
+        for (place, name) in self.answer.measures.iter().enumerate() {
+            if place > 0 {
+                text.raw(",");
+            }
+            text.string(name).raw(":").value(self.value(first + place));
+        }
+        text.raw("}");
+    }
+}
+
+impl Answer<'_> {
+    /// The JSON of what was asked.
+    pub(crate) fn write(&self, ask: &Ask) -> Text {
+        match ask {
+            Ask::Value { key, days } => self.value(key.as_deref(), *days),
+            Ask::Series { key, days } => self.series(key.as_deref(), *days),
+            Ask::Top { by, n, days } => self.top(by, *n, *days),
+            Ask::Keys { prefix, .. } => self.keys(prefix),
+        }
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let rows = |batch| (0..Batch::rows(batch)).map(move |at| Row { answer: self, batch, at });
+        self.batches.iter().flat_map(rows).collect()
+    }
+
+    /// The rows, and the last one, in which all are combined.
+    fn rows_and_total(&self) -> (Vec<Row<'_>>, Option<Row<'_>>) {
+        let mut rows = self.rows();
+        let total = rows.pop();
+        (rows, total)
+    }
+
+    /// Opens an answer: what was asked, and what it is exact as of.
+    fn begin(&self, asked: impl Fn(&mut Text)) -> Text {
+        let mut text = Text::default();
+        text.raw("{\"view\":").string(self.view).raw(",");
+        asked(&mut text);
+        text.certificate(&self.certificate);
+        text
+    }
+
+    /// The value and its parts, as fields.
+    fn parts(&self, text: &mut Text, row: Option<Row<'_>>) {
+        let row = row.filter(|row| (0..LAYERS.len()).any(|layer| row.has(layer)));
+        text.raw("\"value\":");
+        match row {
+            Some(row) => row.values(text, self.leading),
+            None => {
+                text.raw("null");
+            }
+        }
+        for (layer, name) in LAYERS.into_iter().enumerate() {
+            text.raw(",\"").raw(name).raw("\":");
+            match row.filter(|row| row.has(layer)) {
+                Some(row) => row.values(text, row.layer(layer) + 1),
+                None => {
+                    text.raw("null");
+                }
+            }
+        }
+    }
+
+    fn value(&self, key: Option<&[String]>, days: Days) -> Text {
+        let mut text = self.begin(|text| {
+            if let Some(key) = key {
+                text.raw("\"key\":").strings(key).raw(",");
+            }
+            write_days(text, days);
+        });
+        self.parts(&mut text, self.rows().first().copied());
+        text.raw("}");
+        text
+    }
+
+    fn series(&self, key: Option<&[String]>, days: Days) -> Text {
+        let mut text = self.begin(|text| {
+            text.raw("\"key\":");
+            match key {
+                Some(key) => text.strings(key),
+                None => text.raw("null"),
+            };
+            write_days(text.raw(","), days);
+        });
+        let (rows, total) = self.rows_and_total();
+        self.parts(&mut text, total);
+        text.raw(",\"days\":").list(rows, |text, row| {
+            text.raw("{\"day\":").text_of(row.value(0)).raw(",\"source\":\"");
+            let source = match [0, 1, 2].map(|layer| row.has(layer)) {
+                [true, false, false] => "batch",
+                [true, ..] => "both",
+                [false, ..] => "speed",
+            };
+            text.raw(source).raw("\",\"revision\":").text_of(row.revision()).raw(",");
+            self.parts(text, Some(row));
+            text.raw("}");
+        });
+        text.raw("}");
+        text
+    }
+
+    fn top(&self, by: &str, n: u32, days: Days) -> Text {
+        let mut text = self.begin(|text| {
+            text.raw("\"by\":").string(by).raw(",\"n\":").integer(u64::from(n)).raw(",");
+            write_days(text, days);
+        });
+        let (rows, total) = self.rows_and_total();
+        self.parts(&mut text, total);
+        text.raw(",\"rows\":").list(rows, |text, row| {
+            text.raw("{\"key\":");
+            row.key(text);
+            text.raw(",");
+            self.parts(text, Some(row));
+            text.raw("}");
+        });
+        text.raw("}");
+        text
+    }
+
+    fn keys(&self, prefix: &[String]) -> Text {
+        let mut text = self.begin(|text| {
+            text.raw("\"prefix\":").strings(prefix).raw(",");
+        });
+        let (rows, total) = self.rows_and_total();
+        self.parts(&mut text, total);
+        text.raw(",\"keys\":").list(rows, |text, row| row.key(text));
+        text.raw(",\"more\":").raw(if self.has_more { "true" } else { "false" }).raw("}");
+        text
+    }
+}
+
+pub(crate) fn write_days(text: &mut Text, days: Days) {
+    text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
+}

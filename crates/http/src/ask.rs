@@ -1,0 +1,186 @@
+//! What a request asks, as a scan of a view.
+
+use dayfold::scan::{Keys, Scan, ScanError};
+use dayfold::schema::{Column, Kind, Value, ViewSchema};
+
+use crate::error::ApiError;
+use crate::parameters::Days;
+
+/// What is asked of a view.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ask {
+    /// One key, or all of them.
+    Value { key: Option<Vec<String>>, days: Days },
+    /// The same, day by day.
+    Series { key: Option<Vec<String>>, days: Days },
+    /// The `n` keys with the greatest value of the measure of this name.
+    Top { by: String, n: u32, days: Days },
+    /// Keys that begin with `prefix`, at most `limit`.
+    Keys { prefix: Vec<String>, limit: u32 },
+}
+
+impl Ask {
+    /// The scan that answers: one row for each item of the answer, and one more for all of them together where there
+    /// are several. Columns are those of `columns`.
+    ///
+    /// # Errors
+    /// 400 for a key that is none of the view.
+    pub(crate) fn scan(
+        &self,
+        schema: &ViewSchema,
+        columns: impl Iterator<Item = String>,
+    ) -> Result<Scan, ApiError> {
+        let one = |key: &Option<Vec<String>>| match key {
+            Some(texts) => one_key(schema, texts),
+            None => Ok(Keys::All),
+        };
+        let scan = match self {
+            Ask::Value { key, days } => Scan::total().keys(one(key)?).periods(days.range()),
+            Ask::Series { key, days } => {
+                Scan::by_period().keys(one(key)?).periods(days.range()).total_row()
+            }
+            Ask::Top { by, n, days } => Scan::top(*n, by).periods(days.range()).total_row(),
+            Ask::Keys { prefix, limit } => {
+                Scan::by_key().keys(key_prefix(schema, prefix)?).limit((*limit).into()).total_row()
+            }
+        };
+        Ok(scan.shown().layers().columns(columns))
+    }
+
+    /// The columns that tell the rows of the answer apart.
+    pub(crate) fn leading<'a>(&self, schema: &'a ViewSchema) -> Vec<&'a str> {
+        match self {
+            Ask::Value { .. } => Vec::new(),
+            Ask::Series { .. } => vec!["day"],
+            Ask::Top { .. } | Ask::Keys { .. } => {
+                schema.key.iter().map(|column| &column.name[..]).collect()
+            }
+        }
+    }
+
+    /// The parameter that says which keys.
+    pub(crate) fn keys_parameter(&self) -> &'static str {
+        match self {
+            Ask::Keys { .. } => "prefix",
+            _ => "key",
+        }
+    }
+}
+
+/// A key of so many texts as it has columns.
+///
+/// # Errors
+/// 400 if it is none.
+pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<Keys, ApiError> {
+    if texts.len() != schema.key.len() {
+        let message = format!(
+            "a key of view '{}' is {}: expected the parameter key {} times, found {}",
+            schema.name,
+            columns_text(schema),
+            schema.key.len(),
+            texts.len()
+        );
+        return Err(ApiError::parameter("key", message));
+    }
+    values(schema, "key", texts).map(Keys::One)
+}
+
+/// Keys whose first columns are these; of the last one only the beginning may be given, if it is a text.
+///
+/// # Errors
+/// 400 if there are none.
+pub(crate) fn key_prefix(schema: &ViewSchema, texts: &[String]) -> Result<Keys, ApiError> {
+    if texts.len() > schema.key.len() {
+        let message = format!(
+            "a key of view '{}' is {}: expected the parameter prefix {} times at most",
+            schema.name,
+            columns_text(schema),
+            schema.key.len()
+        );
+        return Err(ApiError::parameter("prefix", message));
+    }
+    let values = values(schema, "prefix", texts)?;
+    Ok(match values.last() {
+        None => Keys::All,
+        Some(Value::Text(_)) => Keys::StartingWith(values),
+        Some(_) => Keys::Prefix(values),
+    })
+}
+
+fn columns_text(schema: &ViewSchema) -> String {
+    schema.key.iter().map(|column| &column.name[..]).collect::<Vec<_>>().join(", ")
+}
+
+fn values(schema: &ViewSchema, parameter: &str, texts: &[String]) -> Result<Vec<Value>, ApiError> {
+    let value = |(column, text): (&Column, &String)| {
+        value_of(column, text).map_err(|why| {
+            ApiError::parameter(parameter, format!("{parameter} ({}): {why}", column.name))
+        })
+    };
+    schema.key.iter().zip(texts).map(value).collect()
+}
+
+/// In a column that may be null: null.
+const NULL: &str = "\\N";
+
+/// The value of a column. Where it may be null, `\N` is null, and a text that begins with a backslash has one more in front.
+fn value_of(column: &Column, text: &str) -> Result<Value, String> {
+    let text = match (column.nullable, column.kind) {
+        (true, _) if text == NULL => return Ok(Value::Null),
+        (true, Kind::Text) => match text.strip_prefix('\\') {
+            Some(rest) if rest.starts_with('\\') => rest,
+            Some(_) => {
+                return Err(format!(
+                    "'{text}': expected {NULL} for null, or two backslashes for one"
+                ));
+            }
+            None => text,
+        },
+        _ => text,
+    };
+    Value::of_text(column.kind, text).map_err(|error| error.to_string())
+}
+
+/// What a scan refuses, as an answer. `keys` is the parameter that says which keys.
+pub(crate) fn refusal(error: &ScanError, keys: &str) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ScanError::Column { .. } | ScanError::NoColumns => ApiError::parameter("columns", message),
+        ScanError::Limit => ApiError::parameter("limit", message),
+        ScanError::Rank { .. } => ApiError::parameter("by", message),
+        ScanError::Cursor { .. } => ApiError::parameter("after", message),
+        ScanError::Values { .. } | ScanError::Value { .. } | ScanError::Keys { .. } => {
+            ApiError::parameter(keys, message)
+        }
+        ScanError::Presented { .. } => ApiError::internal("not_presented", message),
+        ScanError::Stopped | ScanError::NotStarted => ApiError::unavailable("stopped", message),
+        ScanError::Busy { .. } => ApiError::unavailable("busy", message),
+        ScanError::Expired { .. } => ApiError::expired(message),
+        _ => ApiError::unavailable("no_answer", message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_has_a_text_of_its_own_where_it_may_be() {
+        let column = |nullable| Column { nullable, ..Column::new("c", Kind::Text) };
+        let text = |text: &str| Ok(Value::Text(text.to_owned()));
+        for (written, nullable, other) in [
+            ("", text(""), text("")),
+            ("a\\", text("a\\"), text("a\\")),
+            ("\\N", Ok(Value::Null), text("\\N")),
+            ("\\\\N", text("\\N"), text("\\\\N")),
+        ] {
+            assert_eq!(value_of(&column(true), written), nullable, "{written}");
+            assert_eq!(value_of(&column(false), written), other, "{written}");
+        }
+        assert!(value_of(&column(true), "\\x").is_err());
+        let number = Column { nullable: true, ..Column::new("c", Kind::Integer) };
+        assert_eq!(value_of(&number, "\\N"), Ok(Value::Null));
+        assert_eq!(value_of(&number, "-7"), Ok(Value::Integer(-7)));
+        assert!(value_of(&number, "").unwrap_err().contains("expected a whole number"));
+    }
+}
