@@ -309,7 +309,7 @@ pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends what the encodings of all texts begin with that begin with these bytes.
-pub fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
     // Hardly a text has a zero byte, and to look for one is quicker than to copy byte by byte.
     if !bytes.contains(&0) {
         out.extend_from_slice(bytes);

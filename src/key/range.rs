@@ -52,7 +52,7 @@ impl KeyRange {
     }
 
     /// Keys whose encoding begins with these bytes.
-    pub fn starting_with(lower: Vec<u8>) -> KeyRange {
+    pub(crate) fn starting_with(lower: Vec<u8>) -> KeyRange {
         // The least byte string above all that begin with `lower`: its last byte below FF, raised.
         let mut upper = lower.clone();
         while upper.last() == Some(&0xFF) {

@@ -108,7 +108,7 @@ pub struct Parts<A: Aggregate> {
 
 impl<A: Aggregate> Parts<A> {
     /// No part at all.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Parts { batch: None, speed: None, amendments: None }
     }
 
@@ -139,7 +139,7 @@ impl<A: Aggregate> Parts<A> {
     }
 
     /// Combines each part with the other's.
-    pub fn combine(&mut self, other: &Parts<A>) {
+    pub(crate) fn combine(&mut self, other: &Parts<A>) {
         let pairs = [
             (&mut self.batch, &other.batch),
             (&mut self.speed, &other.speed),

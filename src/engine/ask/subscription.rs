@@ -80,13 +80,13 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
 
     /// The answers as all subscriptions with the same query share them: nobody has a copy. Each comes with a
     /// number that grows, which is the same for all of them.
-    pub fn shared(self) -> Shared<K, A> {
+    pub(crate) fn shared(self) -> Shared<K, A> {
         Shared(self)
     }
 }
 
 /// The answers of a subscription, shared: what [`Subscription::shared`] gives.
-pub struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
+pub(crate) struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
 
 impl<K: Key, A: Aggregate> Shared<K, A> {
     /// Waits for the next answer, with a limit at most so long. `None`: the engine has stopped.
