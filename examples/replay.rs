@@ -14,6 +14,8 @@ mod options;
 mod output;
 #[path = "replay/refused.rs"]
 mod refused;
+#[path = "replay/table.rs"]
+mod table;
 
 use std::io::Write;
 use std::path::Path;
@@ -24,65 +26,41 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::{TOO_MANY_REFUSED, failed, input, say};
-use dayfold::Engine;
-use dayfold::aggregate::{
-    Count, Decimal, DecimalError, Distinct, Max, Maybe, Mean, Min, Quantiles,
-};
-use dayfold::engine::{EngineError, Measures, Resume, Running, ViewHandle};
+use dayfold::aggregate::{Decimal, DecimalError};
+use dayfold::dynamic::{Engine, Event, Key, State, ValueRef};
+use dayfold::engine::{EngineError, Resume, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::{Answer, Keys, Query, Shape};
 use dayfold::source::{CsvSource, Input, Refused, Row};
 use dayfold::store::{RunState, StoreError};
-use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::time::DayRange;
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
 use output::{Target, push_cell};
 use refused::RefusedRows;
-use serde::{Deserialize, Serialize};
+use table::Table;
 
-/// The key columns of a row, as they are.
-type Key = Vec<Vec<u8>>;
-/// Events; the numbers of each value column, if there are any; the values of each distinct column.
-type Stats = (Count, Vec<Maybe<Numbers>>, Vec<Maybe<Distinct>>);
-type Numbers = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
-
-/// What a row says. With `--data`, this is what the log keeps.
-#[derive(Serialize, Deserialize)]
-struct Event {
-    time: EventTime,
-    key: Key,
-    values: Vec<Option<Decimal>>,
-    /// Empty cells are not counted.
-    distinct: Vec<Vec<u8>>,
-}
-
-impl Event {
-    /// Reads the selected fields, which are those of the key, the values and the distinct columns.
-    fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, String> {
-        let (keys, numbers) = (options.key.len(), options.value.len());
-        let number = |(at, name): (usize, &String)| {
-            values
-                .read(row.field(keys + at), options.bad_value_is_null())
-                .map_err(|error| format!("'{name}': {error}"))
-        };
-        let distinct = keys + numbers..keys + numbers + options.distinct.len();
-        Ok(Event {
-            time: row.time(),
-            key: (0..keys).map(|at| row.field(at).to_vec()).collect(),
-            values: options.value.iter().enumerate().map(number).collect::<Result<_, _>>()?,
-            distinct: distinct.map(|at| row.field(at).to_vec()).collect(),
+/// Reads the selected fields of a row, which are those of the key, the values and the distinct columns, as the view
+/// has them. With `--data`, the event is what the log keeps.
+fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, String> {
+    let (keys, numbers) = (options.key.len(), options.value.len());
+    let mut wrong = None;
+    let number = |(at, name): (usize, &String)| {
+        let read = values.read(row.field(keys + at), options.bad_value_is_null());
+        let read = read.map_err(|error| format!("'{name}': {error}"));
+        read.unwrap_or_else(|error| {
+            wrong.get_or_insert(error);
+            None
         })
-    }
-
-    fn stats(&self) -> Stats {
-        let numbers = |value: &Option<Decimal>| {
-            Maybe(value.map(|v| (Mean::of(v), Min(v), Max(v), Quantiles::of(v))))
-        };
-        let one = |cell: &Vec<u8>| Maybe((!cell.is_empty()).then(|| Distinct::of(cell)));
-        let distinct = self.distinct.iter().map(one);
-        (Count::one(), self.values.iter().map(numbers).collect(), distinct.collect())
-    }
+    };
+    // Empty cells are not counted.
+    let distinct = (keys + numbers..keys + numbers + options.distinct.len())
+        .map(|at| Some(row.field(at)).filter(|cell| !cell.is_empty()).into());
+    let numbers = options.value.iter().enumerate().map(number).map(ValueRef::from);
+    let key = (0..keys).map(|at| row.field(at).into());
+    let event = Event::new(row.time(), key.chain(numbers).chain(distinct));
+    wrong.map_or(Ok(event), Err)
 }
 
 /// The name under which the data folder keeps that of the file.
@@ -145,7 +123,8 @@ fn run(options: Options) -> Result<(), EngineError> {
     let interrupted = common::interrupted();
     let session = Arc::new(Mutex::new(Session::default()));
     let values = Arc::new(Values::default());
-    let (engine, view) = build(&options, &session, &values)?;
+    let table = options.table()?;
+    let (engine, view) = build(&options, &table, &session, &values)?;
     let started = Instant::now();
     let running = common::start(engine, options.workers.cluster()?, &interrupted)
         .map_err(|error| explain(error, &options))?;
@@ -158,6 +137,7 @@ fn run(options: Options) -> Result<(), EngineError> {
     }
     let work = Work {
         options: &options,
+        table: &table,
         view,
         running: &running,
         interrupted: &interrupted,
@@ -176,13 +156,14 @@ fn run(options: Options) -> Result<(), EngineError> {
 /// The engine: a source, one view of it, a folder.
 fn build(
     options: &Arc<Options>,
+    table: &Table,
     session: &Arc<Mutex<Session>>,
     values: &Arc<Values>,
-) -> Result<(Engine<Event>, ViewHandle<Key, Stats>), EngineError> {
+) -> Result<(Engine, ViewHandle<Key, State>), EngineError> {
     let mut engine = Engine::new();
     if let Some(folder) = &options.data {
         // What a machine that stops takes from the log can be read from the file again.
-        engine = engine.data(folder).log(Durability::System, |event: &Event| event.time);
+        engine = engine.data(folder).log(Durability::System, Event::time);
         if options.accept_lost_log {
             engine = engine.accept_lost_log();
         }
@@ -190,9 +171,7 @@ fn build(
             engine = engine.accept_floor_ahead();
         }
     }
-    let view = engine.view(options.view()?, Measures::none(), |event: &Event| {
-        Some((event.time, event.key.clone(), event.stats()))
-    });
+    let view = engine.dynamic_view(table.definition.clone(), Event::fill);
     let (opening, to_open) = (Arc::clone(options), Arc::clone(session));
     let (parsing, values) = (Arc::clone(options), Arc::clone(values));
     let engine = engine.csv(
@@ -202,7 +181,7 @@ fn build(
             *lock(&to_open) = opened;
             Ok(Some(source))
         },
-        move |row| Event::parse(row, &parsing, &values),
+        move |row| parse(row, &parsing, &values),
     );
     let (strict, keeping) = (options.strict, Arc::clone(session));
     let engine = engine.refused(move |refused| keep(refused, strict, &mut lock(&keeping)));
@@ -288,6 +267,13 @@ fn explain(error: EngineError, options: &Options) -> EngineError {
                  {option}{asked}: use the same options, or another folder"
             ))
         }
+        EngineError::Store(StoreError::ViewMismatch { field: "key" | "aggregate", .. }) => {
+            let folder = options.data.as_deref().unwrap_or(Path::new("")).display();
+            input(format_args!(
+                "an earlier version of replay has made the data folder {folder}, and this one does not read it: \
+                 name another folder, into which the whole file is read again, or use that version"
+            ))
+        }
         error => error,
     }
 }
@@ -295,7 +281,8 @@ fn explain(error: EngineError, options: &Options) -> EngineError {
 /// The part of process 0.
 struct Work<'a> {
     options: &'a Options,
-    view: ViewHandle<Key, Stats>,
+    table: &'a Table,
+    view: ViewHandle<Key, State>,
     running: &'a Running,
     interrupted: &'a AtomicBool,
     values: &'a Values,
@@ -344,7 +331,7 @@ impl Work<'_> {
             return Ok(());
         }
         let accepted = days.items.iter().filter_map(|item| item.parts.merged());
-        let accepted: i64 = accepted.map(|(Count(events), ..)| events).sum();
+        let accepted: i64 = accepted.map(|state| state.rows()).sum();
         let refused = session.refused.count;
         session.refused.commonest().iter().for_each(say);
         let rows = refused + accepted.unsigned_abs();
@@ -378,11 +365,12 @@ impl Work<'_> {
     }
 
     /// Writes every day and key, unless the user wants to stop.
-    fn write(&self, days: &Answer<Key, Stats>) -> Result<(), EngineError> {
+    fn write(&self, days: &Answer<Key, State>) -> Result<(), EngineError> {
         let target = Target::new(self.options.out.as_ref());
         let cannot = |error| failed(format_args!("cannot write {}: {error}", target.name()));
         let mut out = target.create().map_err(cannot)?;
-        let scales = self.scales(days);
+        let states = days.items.iter().filter_map(|item| item.parts.merged());
+        let scales = self.table.scales(states);
         let mut line = Vec::new();
         for (at, name) in self.options.header().iter().enumerate() {
             if at > 0 {
@@ -398,9 +386,9 @@ impl Work<'_> {
             }
             // A day at a time, so that memory holds no more.
             for item in self.ask(Query::rows(KeyRange::all(), DayRange::only(day)))?.items {
-                let (Some(key), Some(stats)) = (&item.key, item.parts.merged()) else { continue };
+                let (Some(key), Some(state)) = (&item.key, item.parts.merged()) else { continue };
                 line.clear();
-                push_row(&mut line, day, key, &stats, &scales);
+                self.table.push_row(&mut line, day, key, &state, &scales);
                 out.write_all(&line).map_err(cannot)?;
             }
         }
@@ -410,7 +398,7 @@ impl Work<'_> {
         out.publish().map_err(cannot)
     }
 
-    fn ask(&self, query: Query<Key>) -> Result<Answer<Key, Stats>, EngineError> {
+    fn ask(&self, query: Query<Key>) -> Result<Answer<Key, State>, EngineError> {
         self.view.ask(query).map_err(failed)
     }
 
@@ -424,54 +412,4 @@ impl Work<'_> {
         }
         self.running.is_interrupted()
     }
-
-    /// For each value column, the largest number of digits after the point among its values.
-    fn scales(&self, days: &Answer<Key, Stats>) -> Vec<u8> {
-        let mut scales = vec![0; self.options.value.len()];
-        for (_, values, _) in days.items.iter().filter_map(|item| item.parts.merged()) {
-            for (scale, Maybe(numbers)) in scales.iter_mut().zip(&values) {
-                *scale =
-                    numbers.as_ref().map_or(*scale, |(mean, ..)| mean.sum().scale().max(*scale));
-            }
-        }
-        scales
-    }
-}
-
-/// Appends a row of the output, in the order of [`Options::header`].
-fn push_row(line: &mut Vec<u8>, day: Day, key: &Key, stats: &Stats, scales: &[u8]) {
-    let (Count(events), values, distinct) = stats;
-    line.extend_from_slice(day.to_string().as_bytes());
-    for column in key {
-        line.push(b',');
-        push_cell(line, column);
-    }
-    line.extend_from_slice(format!(",{events}").as_bytes());
-    for (Maybe(numbers), &scale) in values.iter().zip(scales) {
-        line.extend_from_slice(cells(numbers.as_ref(), scale).as_bytes());
-    }
-    for Maybe(distinct) in distinct {
-        let count = distinct.as_ref().map_or(0, Distinct::rounded);
-        line.extend_from_slice(format!(",{count}").as_bytes());
-    }
-    line.push(b'\n');
-}
-
-/// Count, sum, least, greatest, mean, median and 99th percentile, each after a comma.
-fn cells(numbers: Option<&Numbers>, scale: u8) -> String {
-    let Some((mean, Min(least), Max(greatest), quantiles)) = numbers else {
-        return format!(",0,{},,,,,", Decimal::default().to_scale_string(scale));
-    };
-    let text = |value: Decimal| value.to_scale_string(scale);
-    let quantile = |percent| quantiles.quantile(percent, 100).map_or(String::new(), text);
-    format!(
-        ",{},{},{},{},{},{},{}",
-        mean.count(),
-        text(mean.sum()),
-        text(*least),
-        text(*greatest),
-        mean.to_string_with(u32::from(scale) + 6),
-        quantile(50),
-        quantile(99),
-    )
 }

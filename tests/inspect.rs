@@ -3,6 +3,8 @@
 
 #[path = "common/example.rs"]
 mod example;
+#[path = "common/former.rs"]
+mod former;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -180,18 +182,7 @@ fn former_folder() -> (tempfile::TempDir, PathBuf) {
 fn a_folder_of_version_0_1_is_shown_and_goes_on() {
     let (_place, data) = former_folder();
     inspect(&data, &[], 0, &["key Vec<Vec<u8>>", "all of it is whole"]);
-    let columns = "--key site --key plot --value temperature --distinct badge";
-    let ran = Command::new(program("replay"))
-        .args([&data.join("sensors.csv"), Path::new("--data"), &data])
-        .args(["--time", "when"])
-        .args(columns.split(' '))
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{ran:?}");
-    let (out, said) =
-        (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
-    assert!(said.contains("nothing was left to read"), "{said}");
-    assert!(out.contains("\n2024-03-01,north,1,3,3,4.25,"), "{out}");
+    assert_eq!(former::go_on(&data, 1), (0, vec!["4.25".to_owned(), String::new()]));
     let ids = [
         "key list(bytes)",
         "aggregate tuple(count, list(maybe(tuple(mean, min(decimal), max(decimal), quantiles))), \
@@ -199,6 +190,27 @@ fn a_folder_of_version_0_1_is_shown_and_goes_on() {
         "all of it is whole",
     ];
     inspect(&data, &[], 0, &ids);
+}
+
+/// Its views are other ones today.
+#[test]
+fn replay_refuses_a_folder_of_its_earlier_versions_and_says_how_to_go_on() {
+    let (_place, data) = former_folder();
+    let before = contents(&data);
+    let columns = "--key site --key plot --value temperature --distinct badge";
+    let ran = Command::new(program("replay"))
+        .args([&data.join("sensors.csv"), Path::new("--data"), &data])
+        .args(["--time", "when"])
+        .args(columns.split(' '))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(2), &b""[..]), "{said}");
+    assert!(
+        said.contains("name another folder, into which the whole file is read again"),
+        "{said}"
+    );
+    assert!(contents(&data) == before, "it has changed the folder");
 }
 
 /// Standard output of `rows`.
@@ -227,15 +239,8 @@ fn rows_are_printed_without_the_program() {
     let events = "day,key,count,sealed\n2024-03-01,\"[\"\"north\"\",\"\"1\"\"]\",3,true\n";
     let found = rows(&data, "replay --format csv");
     assert!(found.starts_with(events), "a folder of version 0.1 has ids and no names: {found}");
-    for workers in ["3", "2"] {
-        let columns = "--key site --key plot --value temperature --distinct badge";
-        let ran = Command::new(program("replay"))
-            .args([&data.join("sensors.csv"), Path::new("--data"), &data])
-            .args(["--time", "when", "-w", workers])
-            .args(columns.split(' '))
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{ran:?}");
+    for workers in [3, 2] {
+        former::go_on(&data, workers);
         assert_eq!(rows(&data, "replay --format csv"), SENSORS);
     }
     let before = contents(&data);

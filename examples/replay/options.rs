@@ -12,6 +12,7 @@ use dayfold::time::{Calendar, parse_duration};
 use dayfold::view::View;
 
 use crate::common::{Workers, input};
+use crate::table::{Names, Table};
 
 /// Counts a CSV file by day and key: events, and for each value column its count, sum, extremes, mean
 /// and quantiles, and for each distinct column how many different values there are.
@@ -189,7 +190,7 @@ impl Options {
     }
 
     /// Checks what can be checked without the input, and defines the view.
-    pub(crate) fn view(&self) -> Result<View, EngineError> {
+    pub(crate) fn table(&self) -> Result<Table, EngineError> {
         if self.accept_lost_log && self.is_stdin() {
             return Err(input(
                 "--accept-lost-log reads everything again, and standard input cannot be: name a FILE",
@@ -222,9 +223,11 @@ impl Options {
             parse_duration(&self.grace).map_err(|error| input(format_args!("--grace: {error}")))?;
         let zone_error = |error| input(format_args!("--zone: {error}"));
         self.times()?;
-        let view = self.named(View::new("replay").map_err(input)?);
+        let view = View::new("replay").map_err(input)?;
         let view = view.zone(&self.zone).map_err(zone_error)?.grace_ms(grace).map_err(input)?;
-        Ok(view.defined_as(&self.definition()))
+        let view = view.defined_as(&self.definition());
+        let names = Names { key: &self.key, value: &self.value, distinct: &self.distinct };
+        Table::new(&view, &names).map_err(input)
     }
 
     /// The columns of the output, in its order.
@@ -237,15 +240,6 @@ impl Options {
         names.extend(self.value.iter().flat_map(of_value));
         names.extend(self.distinct.iter().map(|column| format!("{column}_distinct")));
         names
-    }
-
-    /// The view with the names of its columns, for those who look into the data folder. Some names of a file cannot be
-    /// names of a table, such as empty ones: then the folder has none.
-    fn named(&self, view: View) -> View {
-        let distinct = self.distinct.iter().map(|column| format!("{column}_distinct")).collect();
-        let named = view.clone().key_columns(&self.key);
-        let measures = [vec!["events".to_owned()], self.value.clone(), distinct];
-        named.and_then(|view| view.measure_names(measures)).unwrap_or(view)
     }
 
     /// What sealed days are made of, for the data folder: all options that decide on their content,

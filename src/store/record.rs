@@ -57,9 +57,10 @@ impl ViewRecord {
     pub(crate) fn fields(&self) -> [(&'static str, &str); 4] {
         [
             ("zone", &self.zone),
+            // Before the ids: where both differ, the words say more.
+            ("definition", &self.definition),
             ("key", &self.key),
             ("aggregate", &self.aggregate),
-            ("definition", &self.definition),
         ]
     }
 
