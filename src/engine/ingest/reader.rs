@@ -23,6 +23,9 @@ const SOURCE: usize = 0;
 /// Rows of a block: large enough that dealing costs little, small enough that workers share a day.
 const BLOCK_ROWS: usize = 4_096;
 
+/// Threads that cut rows, at most.
+const CUTTERS_MAX: usize = 8;
+
 /// What the reading thread may be ahead of the dealing worker.
 const FOUND_AHEAD: usize = 8;
 
@@ -123,7 +126,7 @@ impl Reader {
                 Ok(mut source) => {
                     if let Some(source) = &mut source {
                         source.hold_rest(hold_rest);
-                        source.share(reading.threads);
+                        source.share(cutters(reading.threads));
                     }
                     if send(Found::Opened) {
                         read_all(source, &reading, &known, send);
@@ -266,6 +269,12 @@ impl Reader {
         }
         self.unkept += refused.len() as u64;
     }
+}
+
+/// How many threads cut rows beside so many workers: more would wait for the one that reads.
+fn cutters(workers: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    workers.min(processors).min(CUTTERS_MAX)
 }
 
 /// Reads a source to its end, if there is one. Blocks stop where a day of some view ends, so that which
