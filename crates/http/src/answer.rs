@@ -1,9 +1,10 @@
 //! Answers as JSON, from the rows of a scan.
 
 use dayfold::scan::{Batch, ValueRef};
+use dayfold::schema::ViewSchema;
 use dayfold::serve::Certificate;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, key_values};
 use crate::json::Text;
 use crate::parameters::Days;
 
@@ -25,7 +26,7 @@ pub(crate) fn columns<'a>(
 
 /// An answer that is there.
 pub(crate) struct Answer<'a> {
-    pub(crate) view: &'a str,
+    pub(crate) schema: &'a ViewSchema,
     /// The measures that are shown.
     pub(crate) measures: &'a [String],
     /// How many columns tell rows apart.
@@ -110,10 +111,17 @@ impl Answer<'_> {
     /// Opens an answer: what was asked, and what it is exact as of.
     fn begin(&self, asked: impl Fn(&mut Text)) -> Text {
         let mut text = Text::default();
-        text.raw("{\"view\":").string(self.view).raw(",");
+        text.raw("{\"view\":").string(&self.schema.name).raw(",");
         asked(&mut text);
         text.certificate(&self.certificate);
         text
+    }
+
+    /// The key that was asked for, as answers have keys.
+    fn asked_key<'t>(&self, text: &'t mut Text, key: &[String]) -> &'t mut Text {
+        text.list(key_values(self.schema, key), |text, value| {
+            text.text_of(value.by_ref());
+        })
     }
 
     /// The value and its parts, as fields.
@@ -140,7 +148,8 @@ impl Answer<'_> {
     fn value(&self, key: Option<&[String]>, days: Days) -> Text {
         let mut text = self.begin(|text| {
             if let Some(key) = key {
-                text.raw("\"key\":").strings(key).raw(",");
+                self.asked_key(text.raw("\"key\":"), key);
+                text.raw(",");
             }
             write_days(text, days);
         });
@@ -153,7 +162,7 @@ impl Answer<'_> {
         let mut text = self.begin(|text| {
             text.raw("\"key\":");
             match key {
-                Some(key) => text.strings(key),
+                Some(key) => self.asked_key(text, key),
                 None => text.raw("null"),
             };
             write_days(text.raw(","), days);

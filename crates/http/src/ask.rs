@@ -85,6 +85,11 @@ pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<Keys, Api
     values(schema, "key", texts).map(Keys::One)
 }
 
+/// The values of a key that has been checked.
+pub(crate) fn key_values(schema: &ViewSchema, texts: &[String]) -> Vec<Value> {
+    values(schema, "key", texts).unwrap_or_default()
+}
+
 /// Keys whose first columns are these; of the last one only the beginning may be given, if it is a text.
 ///
 /// # Errors

@@ -148,7 +148,7 @@ impl ServedView {
             all.push(batch.map_err(refused)?);
         }
         let answer = Answer {
-            view: self.name(),
+            schema: self.schema(),
             measures: &self.measures,
             leading: ask.leading(self.schema()).len(),
             certificate,

@@ -26,6 +26,14 @@ export function address(view, endpoint, parameters = {}) {
   return `/api/views/${encodeURIComponent(view)}/${endpoint}${text ? "?" + text : ""}`;
 }
 
+/** A key as the server is asked for it: where a column may be null, null is `\\N`, and a text behind a backslash has one more. */
+export function wired(view, key) {
+  return key && key.map((part, at) => {
+    if (!view.schema.key[at]?.nullable) return part;
+    return part === null ? "\\N" : part.replace(/^\\/, "\\\\");
+  });
+}
+
 /** Runs `job` when asked to, one at a time and at most once per `every` ms; asked meanwhile, once more. */
 export function paced(every, job) {
   let running = false, again = false, last = 0;

@@ -1,6 +1,6 @@
 // The page: what is chosen is in the address, what is shown comes from the server, and when nobody
 // answers the page says so and goes on asking.
-import { Refusal, address, ask, paced } from "/assets/api.js";
+import { Refusal, address, ask, paced, wired } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
 import { dayNumber, dayText, label, title } from "/assets/format.js";
 import { Keys } from "/assets/keys.js";
@@ -28,7 +28,7 @@ let turn = 0;
 function read() {
   const query = new URLSearchParams(location.search);
   const found = query.getAll("k").map((text) => { try { return JSON.parse(text); } catch { return null; } });
-  const keys = found.filter((key) => Array.isArray(key) && key.every((part) => typeof part === "string"));
+  const keys = found.filter((key) => Array.isArray(key) && key.every((part) => part === null || typeof part === "string"));
   const [from, to] = [query.get("from") ?? "", query.get("to") ?? ""];
   const range = from || to ? "dates" : query.get("days") ?? "all";
   chosen = { view: query.get("view"), measure: query.get("measure"), keys, range, from, to, n: query.get("n") ?? "10" };
@@ -121,7 +121,7 @@ async function asking(job) {
 const series = paced(300, () => asking(async (isMine) => {
   if (!view()) return;
   const asked = chosen.keys.length ? chosen.keys : [null];
-  const found = await Promise.all(asked.map((key) => ask(address(chosen.view, "series", { key, ...range() }))));
+  const found = await Promise.all(asked.map((key) => ask(address(chosen.view, "series", { key: wired(view(), key), ...range() }))));
   if (!isMine()) return;
   lines = found;
   draw();
@@ -162,7 +162,7 @@ function restart() {
   top();
   // With several keys all keys are watched.
   const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
-  const endpoint = { of: key ? "value" : "total", key, ...range(), every: "250ms" };
+  const endpoint = { of: key ? "value" : "total", key: wired(view(), key), ...range(), every: "250ms" };
   stream = new EventSource(address(chosen.view, "live", endpoint));
   const mine = turn;
   stream.addEventListener("open", () => { if (mine === turn) back(); });

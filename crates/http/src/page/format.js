@@ -31,7 +31,8 @@ export function column(values, places = 2) {
 
 /** A number for the chart; null where there is none. */
 export function float(value) {
-  return value === null || value === undefined ? null : Number(value);
+  const number = value === null || value === undefined ? NaN : Number(value);
+  return Number.isFinite(number) ? number : null;
 }
 
 export function micros(us) {
@@ -54,8 +55,14 @@ export function bytes(count) {
   return count < 2 ** 30 ? `${Math.round(count / 2 ** 20)} MiB` : `${(count / 2 ** 30).toFixed(1)} GiB`;
 }
 
+/** A column of a key: a text, or null where the view knows such. */
+export function partText(part) {
+  if (part === null) return "(none)";
+  return part === "" ? "(empty)" : part;
+}
+
 export function keyText(key) {
-  return key.map((part) => (part === "" ? "(empty)" : part)).join(" → ");
+  return key.map(partText).join(" → ");
 }
 
 /** The name of a measure, as people read it. */

@@ -1,6 +1,6 @@
 // The numbers that are not drawn: totals and their layers, the days, the top, the engine.
 import { COLOURS } from "/assets/chart.js";
-import { PARTS, bytes, column, float, keyText, label, micros, show, span } from "/assets/format.js";
+import { PARTS, bytes, column, float, keyText, label, micros, partText, show, span } from "/assets/format.js";
 
 const by = (id) => document.getElementById(id);
 
@@ -106,14 +106,14 @@ export function top(view, answer, keys, pick, rank) {
     found.key.forEach((part, i) => {
       const place = element("td");
       if (i === 0) {
-        const button = element("button", part === "" ? "(empty)" : part);
+        const button = element("button", partText(part));
         button.type = "button";
         button.dataset.focus = `k ${keyText(found.key)}`;
         button.setAttribute("aria-pressed", String(keys.has(found.key)));
         button.setAttribute("aria-label", `${keyText(found.key)}: show in the chart`);
         button.addEventListener("click", () => pick(found.key));
         place.append(button);
-      } else place.textContent = part === "" ? "(empty)" : part;
+      } else place.textContent = partText(part);
       row.append(place);
     });
     const share = element("td", "", "share"), bar = element("progress");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod kinds;
 mod limits;
 mod once;
 mod rows;
@@ -583,21 +584,5 @@ fn readers_never_see_two_moments() {
     let (_, body) = served.get("/api/views/by-till/total");
     assert_eq!(body["value"]["sales"], 2 * pushes);
     assert_ne!(body["sealed_through"], Value::Null, "days have closed meanwhile");
-    served.end();
-}
-
-#[test]
-fn every_path_is_described() {
-    let served = served(|server| server);
-    let (status, document) = served.get("/api/openapi.json");
-    assert_eq!(status, 200);
-    for path in document["paths"].as_object().unwrap().keys() {
-        // That one goes on for as long as somebody listens.
-        if path.ends_with("/live") {
-            continue;
-        }
-        let (status, body) = served.get(&path.replace("{view}", "by-shop"));
-        assert!(status != 404 || path == "/api/events", "{path}: {body}");
-    }
     served.end();
 }

@@ -173,3 +173,19 @@ fn answers_that_are_sent_for_long_are_bounded() {
     }
     served.end();
 }
+
+#[test]
+fn every_path_is_described() {
+    let served = served(|server| server);
+    let (status, document) = served.get("/api/openapi.json");
+    assert_eq!(status, 200);
+    for path in document["paths"].as_object().unwrap().keys() {
+        // That one goes on for as long as somebody listens.
+        if path.ends_with("/live") {
+            continue;
+        }
+        let (status, body) = served.get(&path.replace("{view}", "by-shop"));
+        assert!(status != 404 || path == "/api/events", "{path}: {body}");
+    }
+    served.end();
+}
