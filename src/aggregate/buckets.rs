@@ -1,5 +1,7 @@
 //! Logarithmic buckets of values, and values in a compact form.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::decimal::step;
@@ -48,9 +50,23 @@ pub(super) fn rounded(units: i128, scale: u8) -> i128 {
 
 /// A value in units of 10⁻⁹, in 96 bits: an `i128` would have every run aligned to 16 bytes.
 ///
-/// The derived order is that of the numbers: the highest digits come first, with the sign bit turned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The order is that of the numbers: the highest digits come first, with the sign bit turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Units([u32; 3]);
+
+impl Ord for Units {
+    #[inline]
+    fn cmp(&self, other: &Units) -> Ordering {
+        self.turned().cmp(&other.turned())
+    }
+}
+
+impl PartialOrd for Units {
+    #[inline]
+    fn partial_cmp(&self, other: &Units) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Units {
     const SIGN: i128 = 1 << 95;
@@ -62,9 +78,14 @@ impl Units {
     }
 
     #[inline]
+    fn turned(self) -> u128 {
+        let [high, middle, low] = self.0.map(u128::from);
+        high << 64 | middle << 32 | low
+    }
+
+    #[inline]
     pub(super) fn get(self) -> i128 {
-        let [high, middle, low] = self.0.map(i128::from);
-        (high << 64 | middle << 32 | low) - Units::SIGN
+        self.turned() as i128 - Units::SIGN
     }
 }
 

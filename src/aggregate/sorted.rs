@@ -1,6 +1,10 @@
 //! Sorted vectors without duplicates, which distinct counts and quantiles are kept in.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An entry of a sorted vector: entries of one key are joined into one.
 pub(super) trait Entry: Copy {
@@ -63,70 +67,137 @@ pub(super) fn is_sorted<E: Entry>(entries: &[E]) -> bool {
     entries.is_sorted_by(|left, right| left.key() < right.key())
 }
 
-/// Adds one entry: a binary search, and a move of what follows if the key is new.
-pub(super) fn insert<E: Entry>(entries: &mut Vec<E>, entry: E) {
-    match entries.binary_search_by_key(&entry.key(), Entry::key) {
-        Ok(found) => entries[found].join(&entry),
-        Err(place) => entries.insert(place, entry),
+/// Entries, of each key one, in order: so they are compared, printed and written. In memory the latest ones wait at the
+/// end, in the order in which they came, until there is no more room: then all are put in order, and entries of
+/// one key are joined. To add an entry is to append it, and what is to be put in order at once is a good part of all.
+///
+/// Nothing changes behind a shared reference: what looks at entries that are not in order looks at a copy that is.
+///
+/// Room is taken for at most twice the entries that there were when it was taken, and what was to be added at once.
+#[derive(Clone)]
+pub(super) struct Sorted<E>(Vec<E>);
+
+impl<E: Entry> Sorted<E> {
+    /// Two entries, and no room for more.
+    pub(super) fn pair(one: E, other: E) -> Sorted<E> {
+        let mut entries = Vec::with_capacity(2);
+        entries.extend([one, other]);
+        Sorted(entries)
+    }
+
+    /// Entries as they were read, in whatever order.
+    pub(super) fn of(entries: Vec<E>) -> Sorted<E> {
+        Sorted(entries)
+    }
+
+    /// All entries, in whatever order, and some keys perhaps more than once.
+    #[inline]
+    pub(super) fn as_added(&self) -> &[E] {
+        &self.0
+    }
+
+    /// Each key once, in order.
+    pub(super) fn in_order(&self) -> Cow<'_, [E]> {
+        if is_sorted(&self.0) {
+            return Cow::Borrowed(&self.0);
+        }
+        let mut sorted = self.clone();
+        sorted.settle();
+        Cow::Owned(sorted.0)
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, entry: E) {
+        if self.0.len() == self.0.capacity() {
+            self.make_room(1);
+        }
+        self.0.push(entry);
+    }
+
+    #[inline]
+    pub(super) fn add_all(&mut self, entries: &[E]) {
+        if entries.len() > self.0.capacity() - self.0.len() {
+            self.make_room(entries.len());
+        }
+        self.0.extend_from_slice(entries);
+    }
+
+    /// Puts the entries in order, joined by their keys.
+    pub(super) fn settle(&mut self) {
+        if !is_sorted(&self.0) {
+            // What is in order already, all but the latest, is found by a stable sort and only merged.
+            self.0.sort_by_key(Entry::key);
+            self.0.dedup_by(|later, earlier| {
+                let same = later.key() == earlier.key();
+                if same {
+                    earlier.join(later);
+                }
+                same
+            });
+        }
+    }
+
+    /// Makes room for so many more, first of all by joining what is there. So that this comes once for many entries, a
+    /// quarter of the room is free afterwards.
+    #[cold]
+    fn make_room(&mut self, more: usize) {
+        self.settle();
+        let (len, room) = (self.0.len(), self.0.capacity());
+        if len + more > room || len > room / 4 * 3 {
+            self.0.reserve_exact(more.max(len).max(2));
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<E>()
     }
 }
 
-/// How much longer than the other one a vector must be for single insertions to beat a merge.
-const MUCH_LONGER: usize = 16;
-
-/// Adds sorted entries: linear in both, and in place.
-pub(super) fn merge<E: Entry>(entries: &mut Vec<E>, others: &[E]) {
-    if others.len() * MUCH_LONGER < entries.len() {
-        for other in others {
-            insert(entries, *other);
-        }
-        return;
+impl<E: Entry + PartialEq> PartialEq for Sorted<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.in_order() == other.in_order()
     }
-    let new = join_known(entries, others);
-    let Some(filler) = others.last().filter(|_| new > 0) else { return };
-    let mut left = entries.len();
-    let mut right = others.len();
-    // Room for the new keys is made at the end, then both are merged backwards: the place written to
-    // never falls behind the entries of the left that are still to be read. Once all new keys have their
-    // place, what is left of the left has it, too.
-    let mut place = left + new;
-    entries.resize(place, *filler);
-    while place > left {
-        place -= 1;
-        let other = others[right - 1];
-        if left > 0 && entries[left - 1].key() >= other.key() {
-            left -= 1;
-            entries[place] = entries[left];
-            right -= usize::from(entries[place].key() == other.key());
-        } else {
-            right -= 1;
-            entries[place] = other;
-        }
-    }
-    debug_assert!(is_sorted(entries));
 }
 
-/// Joins those of `others` whose keys are there; returns how many are not.
-fn join_known<E: Entry>(entries: &mut [E], others: &[E]) -> usize {
-    let (mut at, mut new) = (0, 0);
-    for other in others {
-        let key = other.key();
-        while entries.get(at).is_some_and(|entry| entry.key() < key) {
-            at += 1;
-        }
-        match entries.get_mut(at) {
-            Some(entry) if entry.key() == key => entry.join(other),
-            _ => new += 1,
-        }
+impl<E: Entry + Eq> Eq for Sorted<E> {}
+
+impl<E: Entry + Ord> PartialOrd for Sorted<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
-    new
+}
+
+impl<E: Entry + Ord> Ord for Sorted<E> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.in_order().cmp(&other.in_order())
+    }
+}
+
+impl<E: Entry + fmt::Debug> fmt::Debug for Sorted<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.in_order().fmt(f)
+    }
+}
+
+/// As the vector of the entries in order.
+impl<E: Entry + Serialize> Serialize for Sorted<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.in_order().serialize(serializer)
+    }
+}
+
+/// As they are: whoever reads them has to check that they are in order.
+impl<'de, E: Entry + Deserialize<'de>> Deserialize<'de> for Sorted<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Sorted)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use proptest::collection::btree_map;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -144,20 +215,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn oracle_merge_is_that_of_maps(
-            left in btree_map(-40..40i32, 1..1u64 << 40, 0..60),
-            right in btree_map(-40..40i32, 1..1u64 << 40, 0..60),
+        fn oracle_what_is_added_in_any_way_is_a_map(
+            steps in vec((vec((-40..40i32, 1..1u64 << 40), 0..60), any::<bool>(), any::<bool>()), 0..12),
         ) {
-            let mut merged = runs(&left);
-            merge(&mut merged, &runs(&right));
-            let mut inserted = runs(&left);
-            let mut expect = left;
-            for (key, count) in right {
-                insert(&mut inserted, Run::new(key, count));
-                *expect.entry(key).or_default() += count;
+            let mut sorted = Sorted::pair(Run::new(0, 1), Run::new(0, 2));
+            let (mut expect, mut most) = (BTreeMap::from([(0, 3)]), 2);
+            for (entries, at_once, look) in steps {
+                let added: Vec<_> = entries.iter().map(|&(key, count)| Run::new(key, count)).collect();
+                if at_once {
+                    most = most.max(added.len());
+                    sorted.add_all(&added);
+                } else {
+                    added.iter().for_each(|entry| sorted.add(*entry));
+                }
+                for (key, count) in entries {
+                    *expect.entry(key).or_default() += count;
+                }
+                if look {
+                    sorted.settle();
+                }
+                let in_order = Sorted::of(runs(&expect));
+                prop_assert_eq!(&*sorted.in_order(), in_order.as_added());
+                prop_assert_eq!(&sorted, &in_order);
+                prop_assert_eq!(sorted.cmp(&in_order), Ordering::Equal);
+                prop_assert_eq!(format!("{sorted:?}"), format!("{in_order:?}"));
+                prop_assert_eq!(bincode::serialize(&sorted).unwrap(), bincode::serialize(&in_order).unwrap());
+                prop_assert!(sorted.heap_bytes() <= 12 * (2 * expect.len() + most));
             }
-            prop_assert_eq!(&merged, &runs(&expect));
-            prop_assert_eq!(&inserted, &merged);
         }
     }
 }
