@@ -344,6 +344,19 @@ pub(crate) fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     }
 }
 
+/// The length of the encoded bytes that these begin with.
+pub(crate) fn text_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0)? + 2;
+        match bytes.get(at - 1)? {
+            0 => return Some(at),
+            0xFF => {}
+            _ => return None,
+        }
+    }
+}
+
 fn take<const N: usize>(bytes: &mut &[u8], expected: &'static str) -> Result<[u8; N], KeyError> {
     let (head, rest) = bytes.split_first_chunk::<N>().ok_or(KeyError { expected })?;
     *bytes = rest;

@@ -38,8 +38,8 @@ struct Tick {
 
 fn tick() -> impl Strategy<Value = Tick> {
     let hours = prop_oneof![6 => Just(0i64), 3 => 1..9i64, 1 => 20..90i64];
-    let event = (prop_oneof![8 => -12..3i64, 1 => -200..0i64], 0..6u64, -50..50i64);
-    (hours, prop::collection::vec(event, 0..12), any::<bool>(), 0..4usize)
+    let event = (prop_oneof![8 => -12..3i64, 1 => -200..0i64], 0..24u64, -50..50i64);
+    (hours, prop_oneof![4 => prop::collection::vec(event.clone(), 0..12), 1 => prop::collection::vec(event, 40..80)], any::<bool>(), 0..4usize)
         .prop_map(|(hours, events, higher, steps)| Tick { hours, events, higher, steps })
 }
 
@@ -78,6 +78,11 @@ fn queries(number: u64, day: Day) -> Vec<Query<u64>> {
         Query::point(number % 6, around),
         Query::series((number + 1) % 6, DayRange::ALL),
         Query::total(around),
+        Query::new(
+            dayfold::serve::Keys::Range(KeyRange::all()),
+            DayRange::ALL,
+            dayfold::serve::Shape::ByDay,
+        ),
         Query::top(3, 0, DayRange::ALL),
         Query::keys(KeyRange::between(&1u64, &4u64), around),
         Query::rows(KeyRange::all(), DayRange::ALL),
@@ -266,7 +271,7 @@ fn check(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bo
         }
     }
     let asked = if lag { ticks.len().div_ceil(2) } else { ticks.len() };
-    assert_eq!(outcome.answers.len(), 7 * asked + 1);
+    assert_eq!(outcome.answers.len(), 8 * asked + 1);
     check_changes(view, &outcome);
 }
 

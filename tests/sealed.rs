@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Query, Revision};
+use dayfold::serve::{Answer, Keys, Query, Revision, Shape};
 use dayfold::store::{LiveBatch, Memory, Storage, Store, StoreConfig, ViewRecord};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
@@ -21,10 +21,12 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 
 type Stats = (Count, Sum);
 type Event = (EventTime, u64, i64);
+/// The first column has totals of its own.
+type Key = (u8, u64);
 /// Day, closing, key and value of an event.
 type Fate = (Day, Day, u64, i64);
 /// Whether all was sealed when the query was asked, the query and its answer.
-type Asked = (bool, Query<u64>, Answer<u64, Stats>);
+type Asked = (bool, Query<Key>, Answer<Key, Stats>);
 /// A tick: hours by which the watermark moves, and events with their times relative to it.
 type Tick = (i64, Vec<(i64, u64, i64)>);
 
@@ -39,13 +41,25 @@ struct Run {
 fn a_run() -> impl Strategy<Value = Run> {
     let hours = prop_oneof![2 => 0..9i64, 1 => 20..60i64];
     let event = (prop_oneof![2 => -12..1i64, 1 => -120..0i64], 0..40u64, -50..50i64);
-    let tick = (hours, prop::collection::vec(event, 0..8));
+    let tick = (
+        hours,
+        prop_oneof![3 => prop::collection::vec(event.clone(), 0..8), 1 => prop::collection::vec(event, 40..120)],
+    );
     (1..4usize, prop::collection::vec(tick, 1..8))
         .prop_map(|(workers, ticks)| Run { workers, ticks })
 }
 
+fn key(number: u64) -> Key {
+    ((number % 3) as u8, number)
+}
+
+/// The keys whose first column is 1.
+fn of_first(days: DayRange, shape: Shape) -> Query<Key> {
+    Query::new(Keys::Range(KeyRange::within(&1u8)), days, shape)
+}
+
 /// What is asked: of all rows, of one key and of a few days, as first sealed, after closings, and now.
-fn queries(days: &[Day]) -> Vec<Query<u64>> {
+fn queries(days: &[Day]) -> Vec<Query<Key>> {
     let at = days.iter().map(|&day| Revision::At(day));
     let revisions = at.chain([Revision::First, Revision::Now]);
     let middle = days[days.len() / 2];
@@ -53,18 +67,20 @@ fn queries(days: &[Day]) -> Vec<Query<u64>> {
     let kinds = revisions.flat_map(|revision| {
         [
             Query::rows(KeyRange::all(), DayRange::ALL).revision(revision),
-            Query::rows(KeyRange::between(&3u64, &20u64), around).revision(revision),
-            Query::series(7, DayRange::ALL).revision(revision),
+            Query::rows(KeyRange::between(&key(3), &key(20)), around).revision(revision),
+            Query::series(key(7), DayRange::ALL).revision(revision),
             Query::total(around).revision(revision),
+            of_first(DayRange::ALL, Shape::Total).revision(revision),
+            of_first(DayRange::ALL, Shape::ByDay).revision(revision),
+            Query::new(Keys::Range(KeyRange::all()), around, Shape::ByDay).revision(revision),
         ]
     });
     kinds.enumerate().map(|(at, query)| query.id(at as u64)).collect()
 }
 
 /// The answer from scratch.
-fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64>, Stats)> {
-    use dayfold::serve::{Keys, Shape};
-    let mut groups: BTreeMap<(Option<Day>, Option<u64>), Stats> = BTreeMap::new();
+fn recompute(query: &Query<Key>, fates: &[Fate]) -> Vec<(Option<Day>, Option<Key>, Stats)> {
+    let mut groups: BTreeMap<(Option<Day>, Option<Key>), Stats> = BTreeMap::new();
     for &(day, closing, key, value) in fates {
         let holds = match query.revision {
             Revision::First => closing == day,
@@ -72,8 +88,8 @@ fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64
             _ => true,
         };
         let wanted = match &query.keys {
-            Keys::One(one) => *one == key,
-            Keys::Range(range) => range.contains(&dayfold::key::encoded(&key)),
+            Keys::One(one) => *one == self::key(key),
+            Keys::Range(range) => range.contains(&dayfold::key::encoded(&self::key(key))),
         };
         if !holds || !wanted || !query.days.contains(day) {
             continue;
@@ -81,7 +97,7 @@ fn recompute(query: &Query<u64>, fates: &[Fate]) -> Vec<(Option<Day>, Option<u64
         let place = match query.shape {
             Shape::Total => (None, None),
             Shape::ByDay => (Some(day), None),
-            _ => (Some(day), Some(key)),
+            _ => (Some(day), Some(self::key(key))),
         };
         let more = (Count::one(), Sum::of(value));
         groups.entry(place).and_modify(|sum| sum.plus_equals(&more)).or_insert(more);
@@ -128,12 +144,12 @@ fn run(
             let folded = events
                 .to_stream(scope)
                 .fold_days(view.clone(), &archive, |&(time, key, value): &Event| {
-                    Some((time, key, (Count::one(), Sum::of(value))))
+                    Some((time, self::key(key), (Count::one(), Sum::of(value))))
                 })
                 .unwrap();
             let (out, asked) = (Arc::clone(&out), asked.clone());
             let answers = folded.serve(asking.to_stream(scope));
-            let found = move |answer: &Answer<u64, Stats>| {
+            let found = move |answer: &Answer<Key, Stats>| {
                 let query = asked[answer.id as usize % 1_000].clone();
                 out.lock().unwrap().push((answer.id >= 1_000, query, answer.clone()));
             };
@@ -201,7 +217,7 @@ fn check(answers: &[Asked], fates: &[Fate], what: &str) {
 
 fn open(memory: &Memory) -> Arc<Store> {
     let [name, zone, key, aggregate, definition] =
-        ["sealed", "UTC", "u64", "stats", ""].map(str::to_owned);
+        ["sealed", "UTC", "tuple(u8,u64)", "stats", ""].map(str::to_owned);
     let views = vec![ViewRecord { name, zone, key, aggregate, definition }];
     let store = Store::open(Arc::new(memory.clone()), "/data", StoreConfig::new(0, 1, views));
     let store = store.unwrap();
@@ -219,7 +235,7 @@ fn rebuild(memory: &Memory, store: &Store, day: Day, which: usize) {
         !all.iter().any(|of| again(of) && of.generation > batch.generation)
     });
     let Some(batch) = revisions.get(which % revisions.len().max(1)) else { return };
-    let opened = store.open_batch::<u64, Stats>(batch).unwrap();
+    let opened = store.open_batch::<Key, Stats>(batch).unwrap();
     let rows: Vec<_> = opened.scan(&batch.file_coverage).collect::<Result<_, _>>().unwrap();
     let (closing, worker, coverage) = (batch.revision(), batch.worker, batch.file_coverage);
     let entry = store.write_rebuilt("sealed", day, closing, worker, coverage, batch.rows, rows);

@@ -8,9 +8,7 @@ use std::thread;
 
 use super::{ArchiveError, Place, Shelf};
 use crate::aggregate::Aggregate;
-use crate::batch::{
-    BatchError, BatchMeta, BatchView, BatchWriter, Bytes, Coverage, sort_by_number,
-};
+use crate::batch::{BatchError, BatchMeta, BatchView, Bytes, Coverage, sort_by_number, write_rows};
 use crate::closing::Closing;
 use crate::key::{Key, encoded, hash_at, sort_position};
 use crate::speed::{Frozen, Table};
@@ -90,11 +88,8 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 let (view, closing) = (self.view.clone(), closing.day);
                 let meta = BatchMeta { view, day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
-                let mut writer = BatchWriter::new(Vec::new(), meta, expected).map_err(error)?;
-                for (hash, key, aggregate) in rows {
-                    writer.push(hash, &key, &aggregate).map_err(error)?;
-                }
-                let (bytes, _) = writer.finish().map_err(error)?;
+                let written = write_rows(Vec::new(), meta, expected, rows);
+                let (bytes, _) = written.map_err(error)?;
                 (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
             }
             Place::Folder(store) => {

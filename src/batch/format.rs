@@ -7,7 +7,9 @@ use crate::time::Day;
 
 pub(super) const HEADER_MAGIC: [u8; 8] = *b"DAYFOLDB";
 pub(super) const FOOTER_MAGIC: [u8; 4] = *b"DYFE";
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
+/// Without totals. It is still read.
+pub(super) const VERSION_WITHOUT_TOTALS: u32 = 1;
 
 /// Bytes of the header before the meta.
 pub(super) const HEADER_FIXED: usize = 16;
@@ -23,6 +25,8 @@ pub(super) const META_BYTES_MAX: usize = 1 << 16;
 pub(super) const SECTION_BITS_MAX: u32 = 8;
 /// Sections are not made smaller than about this many rows.
 const SECTION_ROWS_MIN: u64 = 64;
+/// Where the number of levels begins in the word that says how many sections there are.
+const LEVELS_SHIFT: u32 = 16;
 /// Header, sections and directory begin at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
 /// Bytes of a row's entries in index and order.
@@ -132,6 +136,8 @@ impl SectionEntry {
 pub(super) struct Footer {
     pub(super) directory: u64,
     pub(super) section_bits: u32,
+    /// How many lengths of prefixes have totals: 0, or the number of leading columns of the longest, and 1.
+    pub(super) levels: u32,
     pub(super) header: u32,
     pub(super) rows: u64,
     pub(super) digest: Digest,
@@ -142,7 +148,8 @@ impl Footer {
     pub(super) fn to_checked_bytes(self) -> [u8; FOOTER_CHECKED] {
         let mut out = [0; FOOTER_CHECKED];
         out[0..8].copy_from_slice(&self.directory.to_le_bytes());
-        out[8..12].copy_from_slice(&self.section_bits.to_le_bytes());
+        out[8..12]
+            .copy_from_slice(&(self.section_bits | self.levels << LEVELS_SHIFT).to_le_bytes());
         out[12..16].copy_from_slice(&self.header.to_le_bytes());
         out[16..24].copy_from_slice(&self.rows.to_le_bytes());
         out[24..40].copy_from_slice(&self.digest.0.to_le_bytes());
@@ -154,7 +161,8 @@ impl Footer {
         digest.copy_from_slice(&bytes[24..40]);
         Footer {
             directory: u64_at(bytes, 0),
-            section_bits: u32_at(bytes, 8),
+            section_bits: u32_at(bytes, 8) & ((1 << LEVELS_SHIFT) - 1),
+            levels: u32_at(bytes, 8) >> LEVELS_SHIFT,
             header: u32_at(bytes, 12),
             rows: u64_at(bytes, 16),
             digest: Digest(u128::from_le_bytes(digest)),

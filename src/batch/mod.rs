@@ -21,9 +21,11 @@
 //!            └ zeros up to a multiple of 8
 //! …
 //! section 2^s − 1
-//! directory  2^s × { u64 offset, u64 length, u32 rows, u32 crc32 }
+//! totals     the form of a section; in the place of keys, their first columns
+//! directory  (2^s + 1) × { u64 offset, u64 length, u32 rows, u32 crc32 }
 //! footer     ┌ offset of the directory ──── u64 ┐
-//!            │ s ────────────────────────── u32 │
+//!            │ s ────────────────────────── u16 │
+//!            │ levels of totals ─────────── u16 │
 //!            │ length of the header ─────── u32 │
 //!            │ rows ─────────────────────── u64 │
 //!            │ digest ───────────────────── u128│
@@ -40,6 +42,11 @@
 //! * **Order.** Key ranges and prefixes are found by binary search in each section.
 //! * **Rows.** A row ends where the next one begins, the last one with the section. The hash itself is
 //!   not stored: it is XXH3-64 of the encoded key.
+//! * **Totals.** Of level 0 there is one total, of all rows; of level 1 one for each value of the first column of
+//!   the key; and so on, as far as the [id](crate::Key::id) of the key says where its columns end, short of whole keys.
+//!   All together they are no more than an eighth of the rows: longer prefixes are left out first. A total is ⊕ of all
+//!   rows of the file, so it counts only where the whole file does. Files of version 1 have none, and no entry for
+//!   them in the directory.
 //! * **Aggregates** are written by bincode 1.3 with variable-length integers.
 //!
 //! # What is checked, and when
@@ -58,6 +65,7 @@ mod merge;
 mod order;
 mod raw;
 mod section;
+mod totals;
 mod view;
 mod walk;
 mod writer;
@@ -70,6 +78,7 @@ pub use format::{BatchMeta, BatchSummary};
 pub(crate) use merge::in_key_order;
 pub(crate) use order::sort_by_number;
 pub(crate) use raw::RawBatch;
+pub(crate) use totals::{Prefix, Total, write_rows};
 pub use view::{BatchView, Scan};
 pub(crate) use walk::Spot;
 pub use writer::BatchWriter;

@@ -1,14 +1,16 @@
 //! An opened file, whatever its types: what was checked at opening, and its sections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::error::Damage;
 use super::format::{
     ENTRY_BYTES, FOOTER_BYTES, FOOTER_CHECKED, FOOTER_MAGIC, FORMAT_VERSION, Footer, HEADER_FIXED,
-    HEADER_MAGIC, META_BYTES_MAX, ROW_INDEX_BYTES, SECTION_BITS_MAX, SectionEntry, padding, u32_at,
+    HEADER_MAGIC, META_BYTES_MAX, ROW_INDEX_BYTES, SECTION_BITS_MAX, SectionEntry,
+    VERSION_WITHOUT_TOTALS, padding, u32_at,
 };
 use super::section::Section;
+use super::totals::LEVELS_MAX;
 use super::{BatchError, BatchMeta, BatchSummary, Bytes};
 use crate::codec;
 use crate::key::PARTITIONS;
@@ -22,16 +24,22 @@ pub(crate) struct RawBatch {
     footer: Footer,
     /// Sections whose checksum has been verified.
     verified: [AtomicU64; PARTITIONS / 64],
+    /// Whether the directory has an entry for totals behind those of the sections.
+    has_totals: bool,
+    /// Whether the checksum of the totals has been verified.
+    totals_verified: AtomicBool,
 }
 
 impl RawBatch {
     /// Checks header, directory and footer.
     pub(crate) fn open(bytes: Bytes, name: &str) -> Result<RawBatch, BatchError> {
         let name: Arc<str> = name.into();
-        check_kind(&bytes, &name)?;
-        let (meta, footer) = check_frame(&bytes).map_err(|damage| damage.of(&name))?;
+        let has_totals = check_kind(&bytes, &name)? > VERSION_WITHOUT_TOTALS;
+        let frame = check_frame(&bytes, has_totals);
+        let (meta, footer) = frame.map_err(|damage| damage.of(&name))?;
         let verified = std::array::from_fn(|_| AtomicU64::new(0));
-        let raw = RawBatch { bytes, name, meta, footer, verified };
+        let totals_verified = AtomicBool::new(false);
+        let raw = RawBatch { bytes, name, meta, footer, verified, has_totals, totals_verified };
         raw.check_directory().map_err(|damage| damage.of(&raw.name))?;
         Ok(raw)
     }
@@ -86,12 +94,28 @@ impl RawBatch {
         Ok(Section::new(bytes, &entry))
     }
 
+    /// How many lengths of prefixes have totals.
+    pub(super) fn levels(&self) -> usize {
+        self.footer.levels as usize
+    }
+
+    /// The totals, which have the form of a section, once their checksum has been verified.
+    pub(super) fn totals(&self) -> Result<Section<'_>, Damage> {
+        let entry = self.entry(self.sections());
+        let bytes = &self.bytes[entry.offset as usize..(entry.offset + entry.length) as usize];
+        if !self.totals_verified.load(Ordering::Relaxed) {
+            check_section(bytes, &entry)?;
+            self.totals_verified.store(true, Ordering::Relaxed);
+        }
+        Ok(Section::new(bytes, &entry))
+    }
+
     /// How many sections have been read since the file was opened.
     pub(super) fn touched(&self) -> usize {
         self.verified.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
-    /// The section, its checksum verified again, and the zeros behind it.
+    /// The section, its checksum verified again, and the zeros behind it. The one behind the last is that of the totals.
     pub(super) fn section_afresh(&self, number: usize) -> Result<Section<'_>, Damage> {
         let entry = self.entry(number);
         let end = (entry.offset + entry.length) as usize;
@@ -105,7 +129,7 @@ impl RawBatch {
 
     /// Verifies all checksums. What the rows mean takes their types to check.
     pub(crate) fn verify(&self) -> Result<(), BatchError> {
-        for number in 0..self.sections() {
+        for number in 0..self.sections() + usize::from(self.has_totals) {
             self.section_afresh(number).map_err(|damage| self.error(damage))?;
         }
         Ok(())
@@ -115,7 +139,7 @@ impl RawBatch {
     fn check_directory(&self) -> Result<(), Damage> {
         let directory = self.footer.directory as usize;
         let (mut offset, mut rows) = (u64::from(self.footer.header), 0u64);
-        for section in 0..self.sections() {
+        for section in 0..self.sections() + usize::from(self.has_totals) {
             let at = directory + section * ENTRY_BYTES;
             let entry = self.entry(section);
             let index = u64::from(entry.rows) * ROW_INDEX_BYTES as u64;
@@ -127,7 +151,9 @@ impl RawBatch {
                 .filter(|&end| end <= directory as u64)
                 .map(|end| end + padding(end as usize) as u64)
                 .ok_or(Damage::new("a section reaches beyond the directory", at))?;
-            rows += u64::from(entry.rows);
+            if section < self.sections() {
+                rows += u64::from(entry.rows);
+            }
         }
         if offset != directory as u64 {
             return Err(Damage::new("the sections do not reach the directory", directory));
@@ -147,8 +173,8 @@ fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
     }
 }
 
-/// Is this ours, and of our version?
-fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<(), BatchError> {
+/// Is this ours, and of which version?
+fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<u32, BatchError> {
     let file = || Arc::clone(name);
     if !bytes.starts_with(&HEADER_MAGIC) {
         // An end of ours without a beginning of ours is damage.
@@ -161,13 +187,13 @@ fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<(), BatchError> {
         return Err(Damage::new("the file is cut short", bytes.len()).of(name));
     }
     match u32_at(bytes, 8) {
-        FORMAT_VERSION => Ok(()),
+        version @ VERSION_WITHOUT_TOTALS..=FORMAT_VERSION => Ok(version),
         found => Err(BatchError::Version { file: file(), found, known: FORMAT_VERSION }),
     }
 }
 
 /// Header and footer, and the checksum over both and the directory.
-fn check_frame(bytes: &[u8]) -> Result<(BatchMeta, Footer), Damage> {
+fn check_frame(bytes: &[u8], has_totals: bool) -> Result<(BatchMeta, Footer), Damage> {
     let end = bytes.len() - FOOTER_BYTES;
     let (footers, _) = bytes[end..].as_chunks::<FOOTER_BYTES>();
     let footer_bytes = &footers[0];
@@ -176,10 +202,12 @@ fn check_frame(bytes: &[u8]) -> Result<(BatchMeta, Footer), Damage> {
     }
     let footer = Footer::from_bytes(footer_bytes);
     let header = footer.header as usize;
-    if footer.section_bits > SECTION_BITS_MAX {
+    let levels = if has_totals { LEVELS_MAX } else { 0 };
+    if footer.section_bits > SECTION_BITS_MAX || footer.levels as usize > levels {
         return Err(Damage::new("the footer names too many sections", end));
     }
-    let directory_bytes = (1usize << footer.section_bits) * ENTRY_BYTES;
+    let entries = (1usize << footer.section_bits) + usize::from(has_totals);
+    let directory_bytes = entries * ENTRY_BYTES;
     let directory = end.checked_sub(directory_bytes).filter(|&at| at as u64 == footer.directory);
     let directory =
         directory.ok_or(Damage::new("the footer does not follow the directory", end))?;

@@ -23,7 +23,7 @@ impl IsZero for N {
 
 impl Semigroup for N {
     fn plus_equals(&mut self, other: &N) {
-        self.0 += other.0;
+        self.0 = self.0.wrapping_add(other.0);
     }
 }
 
@@ -49,11 +49,8 @@ fn write<K: Key>(
     coverage: Coverage,
     expected: u64,
 ) -> (Vec<u8>, BatchSummary) {
-    let mut writer = BatchWriter::new(Vec::new(), meta(coverage), expected).unwrap();
-    for (hash, key, n) in rows {
-        writer.push(*hash, key, n).unwrap();
-    }
-    let (bytes, summary) = writer.finish().unwrap();
+    let rows = rows.iter().cloned();
+    let (bytes, summary) = write_rows(Vec::new(), meta(coverage), expected, rows).unwrap();
     assert_eq!(summary.bytes, bytes.len() as u64);
     (bytes, summary)
 }
@@ -89,7 +86,85 @@ fn check<K: Key>(map: &BTreeMap<K, i64>, expected: u64, ranges: &[KeyRange], par
             range.contains(&encoded(key)) && part.contains(partition(key.hash64()))
         });
         assert_eq!(found, expect, "{range:?}");
+        check_total(map, &view, range);
     }
+}
+
+/// A total, if the file has one, is that of the rows; and none counts where not all of the file does.
+fn check_total<K: Key>(map: &BTreeMap<K, i64>, view: &BatchView<K, N>, range: &KeyRange) {
+    let Some(prefix) = Prefix::of::<K>(range) else { return };
+    let within = map.iter().filter(|(key, _)| range.contains(&encoded(*key)));
+    let expect = within.map(|(_, n)| *n).reduce(i64::wrapping_add).map(N);
+    match view.total(prefix, &Coverage::ALL).unwrap() {
+        Total::Kept(total) => assert_eq!(total, expect, "{range:?}"),
+        Total::NotKept => {}
+    }
+    assert_eq!(view.total(prefix, &Coverage::of_owner(1, 2)).unwrap(), Total::NotKept);
+}
+
+#[test]
+fn totals_are_kept_of_leading_columns_as_long_as_they_are_few() {
+    let total = |map: &BTreeMap<(u8, u16, u8), i64>, range: KeyRange| {
+        let view = open::<(u8, u16, u8)>(
+            write(&in_file_order(map, Coverage::ALL), Coverage::ALL, map.len() as u64).0,
+        );
+        view.verify().unwrap();
+        view.total(Prefix::of::<(u8, u16, u8)>(&range).unwrap(), &Coverage::ALL).unwrap()
+    };
+    let map: BTreeMap<_, _> =
+        (0..400u64).map(|n| (((n % 2) as u8, (n % 40) as u16, (n / 40) as u8), n as i64)).collect();
+    let sum = |is_in: fn(&(u8, u16, u8)) -> bool| {
+        Total::Kept(Some(N(map.iter().filter(|(key, _)| is_in(key)).map(|(_, n)| n).sum())))
+    };
+    assert_eq!(total(&map, KeyRange::all()), sum(|_| true));
+    assert_eq!(total(&map, KeyRange::within(&1u8)), sum(|key| key.0 == 1));
+    assert_eq!(total(&map, KeyRange::within(&(1u8, 3u16))), sum(|key| key.1 == 3));
+    assert_eq!(total(&map, KeyRange::within(&(1u8, 4u16))), Total::Kept(None));
+    assert_eq!(total(&map, KeyRange::within(&(1u8, 3u16, 0u8))), Total::NotKept, "a row");
+    // With 200 rows, 43 totals are too many, and 3 are not.
+    let fewer: BTreeMap<_, _> = map.iter().step_by(2).map(|(key, n)| (*key, *n)).collect();
+    assert_eq!(total(&fewer, KeyRange::within(&(1u8, 3u16))), Total::NotKept);
+    assert_ne!(total(&fewer, KeyRange::within(&1u8)), Total::NotKept);
+    let few: BTreeMap<_, _> = map.iter().take(7).map(|(key, n)| (*key, *n)).collect();
+    assert_eq!(total(&few, KeyRange::all()), Total::NotKept);
+}
+
+/// A file as version 1 wrote it: no entry for totals in the directory.
+#[test]
+fn files_without_totals_are_read() {
+    let map: BTreeMap<u64, i64> = (0..100).map(|n| (n, n as i64)).collect();
+    let (mut bytes, _) = write(&in_file_order(&map, Coverage::ALL), Coverage::ALL, 0);
+    let entry = bytes.len() - format::FOOTER_BYTES - format::ENTRY_BYTES;
+    bytes.drain(entry..entry + format::ENTRY_BYTES);
+    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+    mend(&mut bytes);
+    let view = open::<u64>(bytes);
+    view.verify().unwrap();
+    assert_eq!(view.scan(&Coverage::ALL).count(), 100);
+    let all = KeyRange::all();
+    let prefix = Prefix::of::<u64>(&all).unwrap();
+    assert_eq!(view.total(prefix, &Coverage::ALL).unwrap(), Total::NotKept);
+}
+
+/// Totals that the rows do not give are found by who verifies.
+#[test]
+fn wrong_totals_under_good_checksums_are_found() {
+    let map: BTreeMap<u64, i64> = (0..100).map(|n| (n, n as i64)).collect();
+    let (mut bytes, _) = write(&in_file_order(&map, Coverage::ALL), Coverage::ALL, 100);
+    let footer = *bytes[bytes.len() - format::FOOTER_BYTES..]
+        .as_chunks::<{ format::FOOTER_BYTES }>()
+        .0
+        .first()
+        .unwrap();
+    let directory = format::Footer::from_bytes(&footer).directory as usize;
+    // The last byte before the directory that is not zero is the end of the total.
+    let last = bytes[..directory].iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[last] ^= 2;
+    let view = open::<u64>(bytes.clone());
+    assert!(view.total(Prefix::of::<u64>(&KeyRange::all()).unwrap(), &Coverage::ALL).is_err());
+    mend(&mut bytes);
+    let error = open::<u64>(bytes).verify().unwrap_err();
+    assert!(error.to_string().contains("the rows do not give the totals"), "{error}");
 }
 
 fn coverages() -> impl Strategy<Value = Coverage> {
@@ -205,6 +280,12 @@ fn damaged<K: Key + Debug>(bytes: Vec<u8>, map: &BTreeMap<K, i64>) -> Result<(),
     if let Ok(rows) = view.scan(&Coverage::ALL).collect::<Result<Vec<_>, _>>() {
         prop_assert_eq!(rows, in_file_order(map, Coverage::ALL));
     }
+    let all = KeyRange::all();
+    if let Some(prefix) = Prefix::of::<K>(&all)
+        && let Ok(Total::Kept(total)) = view.total(prefix, &Coverage::ALL)
+    {
+        prop_assert_eq!(total, map.values().copied().reduce(i64::wrapping_add).map(N));
+    }
     let mut count = 0;
     let range = KeyRange::prefix("a");
     if view.range(&range, &Coverage::ALL, |_, _, _| count += 1).is_ok() {
@@ -245,6 +326,7 @@ fn use_all<K: Key>(bytes: Vec<u8>, map: &BTreeMap<(String, String), i64>) {
         let _ = view.get(key.hash64(), &encoded(key));
     }
     let _ = view.scan(&Coverage::ALL).count();
+    let _ = view.total(Prefix::of::<K>(&KeyRange::all()).unwrap(), &Coverage::ALL);
     let _ = view.range(&KeyRange::prefix("a"), &Coverage::of_owner(0, 2), |_, _, _| {});
 }
 
@@ -312,7 +394,7 @@ fn other_versions_and_other_files_are_named() {
     let error = BatchView::<u64, N>::open_named(bytes.clone().into(), "x.batch").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "x.batch has format version 9, and this program reads 1: use the one that wrote it"
+        "x.batch has format version 9, and this program reads 2: use the one that wrote it"
     );
     let error = BatchView::<u64, N>::open(b"PNG".to_vec().into()).unwrap_err();
     assert!(matches!(error, BatchError::NotABatch { .. }));

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::error::Damage;
 use super::format::{partition_of, partitions_of_section, position_in_section, section_of};
 use super::section::{Row, Section};
+use super::totals::{Prefix, Total, Totals};
 use super::{BatchError, BatchMeta, BatchSummary, Bytes, Coverage, Digest, RawBatch};
 use crate::aggregate::Aggregate;
 use crate::codec;
@@ -156,8 +157,31 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         Ok(())
     }
 
+    /// The total of the keys with a prefix, if the file keeps totals of such prefixes. `coverage` is what counts of the
+    /// file: a total is of all its rows, so it says nothing where only a part of them counts.
+    pub(crate) fn total(
+        &self,
+        prefix: Prefix<'_>,
+        coverage: &Coverage,
+    ) -> Result<Total<A>, BatchError> {
+        let is_whole = self.meta().coverage.difference(*coverage).is_empty();
+        if !is_whole || prefix.columns >= self.raw.levels() {
+            return Ok(Total::NotKept);
+        }
+        let find = || {
+            let totals = self.raw.totals()?;
+            let rank = totals.seek_key(prefix.bytes)?;
+            if rank == totals.len() {
+                return Ok(None);
+            }
+            let row = totals.row(totals.in_key_order(rank)?)?;
+            if row.key == prefix.bytes { aggregate_of(&row).map(Some) } else { Ok(None) }
+        };
+        find().map(Total::Kept).map_err(|damage| self.raw.error(damage))
+    }
+
     /// Reads and checks everything: checksums, order, that each key is where it belongs and decodes,
-    /// and that the rows give the digest.
+    /// and that the rows give the digest and the totals.
     ///
     /// # Errors
     /// [`BatchError::Corrupt`] for the first damage.
@@ -166,11 +190,43 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         for number in 0..self.raw.sections() {
             digest += self.verify_section(number).map_err(|damage| self.raw.error(damage))?;
         }
-        if digest == self.raw.summary().digest {
+        if digest != self.raw.summary().digest {
+            let end = self.raw.summary().bytes as usize;
+            return Err(self.raw.error(Damage::new("the rows do not give the digest", end)));
+        }
+        self.raw.verify()?;
+        self.verify_totals().map_err(|damage| self.raw.error(damage))
+    }
+
+    /// Adds the rows up again.
+    fn verify_totals(&self) -> Result<(), Damage> {
+        if self.raw.levels() == 0 {
             return Ok(());
         }
-        let end = self.raw.summary().bytes as usize;
-        Err(self.raw.error(Damage::new("the rows do not give the digest", end)))
+        let section = self.raw.totals()?;
+        let mut totals = Totals::<A>::of_levels::<K>(self.raw.levels(), usize::MAX);
+        for number in 0..self.raw.sections() {
+            let rows = self.raw.section(number)?;
+            for at in 0..rows.len() {
+                let row = rows.row(at)?;
+                totals.add(row.key, &aggregate_of(&row)?);
+            }
+        }
+        let (levels, totals) = totals.into_sorted();
+        let damage = |row: Option<Row<'_>>| {
+            let end = self.raw.summary().bytes as usize;
+            Damage::new("the rows do not give the totals", row.map_or(end, |row| row.offset))
+        };
+        if (levels, totals.len()) != (self.raw.levels(), section.len()) {
+            return Err(damage(None));
+        }
+        for (rank, (prefix, total)) in totals.iter().enumerate() {
+            let row = section.row(section.in_key_order(rank)?)?;
+            if *row.key != **prefix || aggregate_of::<A>(&row)? != *total {
+                return Err(damage(Some(row)));
+            }
+        }
+        Ok(())
     }
 
     fn verify_section(&self, number: usize) -> Result<Digest, Damage> {

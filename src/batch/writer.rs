@@ -7,6 +7,7 @@ use super::format::{
     position_in_section, section_bits, section_of,
 };
 use super::order::{prefix, sort_by_number};
+use super::totals::Totals;
 use super::{BatchMeta, BatchSummary, Digest};
 use crate::aggregate::Aggregate;
 use crate::codec;
@@ -110,7 +111,7 @@ impl<W: Write> BatchWriter<W> {
         assert_eq!(self.directory.len(), number, "{key:?} is out of order");
 
         let start = self.section.rows.len();
-        let (key_range, body) = self.section.put_row(key, aggregate)?;
+        let (key_range, body) = self.section.put_row(|out| key.encode(out), aggregate)?;
         let rows = &self.section.rows;
         if rows.len() > u32::MAX as usize || self.section.keys.len() == u32::MAX as usize {
             let message = "a section of a batch view is larger than 4 GiB: expect more rows";
@@ -131,18 +132,56 @@ impl<W: Write> BatchWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left, directory and footer, and gives the sink back.
+    /// The encoded key of the row that was appended last.
+    pub(super) fn last_key(&self) -> &[u8] {
+        let last = self.section.keys.last();
+        last.map_or(&[], |&(from, to)| &self.section.rows[from as usize..to as usize])
+    }
+
+    /// Writes what is left, directory and footer, and gives the sink back. Without totals.
     ///
     /// # Errors
     /// Those of the sink.
     pub fn finish(mut self) -> io::Result<(W, BatchSummary)> {
+        self.end_rows()?;
+        self.end_section()?;
+        self.end(0)
+    }
+
+    /// As [`BatchWriter::finish`], with totals of the rows.
+    pub(super) fn finish_with<A: Aggregate>(
+        mut self,
+        totals: Totals<A>,
+    ) -> io::Result<(W, BatchSummary)> {
+        self.end_rows()?;
+        let (mut levels, totals) = totals.finish(self.rows);
+        for (prefix, total) in totals {
+            let start = self.section.rows.len();
+            let (key, _) = self.section.put_row(|out| out.extend_from_slice(&prefix), &total)?;
+            self.section.index_row(0, start, key);
+        }
+        // Rows say the same.
+        if self.section.rows.len() > u32::MAX as usize {
+            self.section.clear();
+            levels = 0;
+        }
+        self.end_section()?;
+        self.end(levels as u32)
+    }
+
+    fn end_rows(&mut self) -> io::Result<()> {
         while self.directory.len() < 1 << self.bits {
             self.end_section()?;
         }
+        Ok(())
+    }
+
+    fn end(mut self, levels: u32) -> io::Result<(W, BatchSummary)> {
         let directory: Vec<u8> = self.directory.iter().flat_map(|entry| entry.to_bytes()).collect();
         let footer = Footer {
             directory: self.offset as u64,
             section_bits: self.bits,
+            levels,
             header: self.header as u32,
             rows: self.rows,
             digest: self.digest,
@@ -194,16 +233,16 @@ impl<W: Write> BatchWriter<W> {
 
 impl Section {
     /// Appends a row; returns where its key is, and where key and aggregate begin.
-    fn put_row<K: Key, A: Aggregate>(
+    fn put_row<A: Aggregate>(
         &mut self,
-        key: &K,
+        encode_key: impl FnOnce(&mut Vec<u8>),
         aggregate: &A,
     ) -> io::Result<(std::ops::Range<usize>, usize)> {
         // The length comes first and is not known yet, so the key is encoded behind where it would
         // be with a length of one byte, and moved in the rare case of a longer one.
         let start = self.rows.len();
         self.rows.push(0);
-        key.encode(&mut self.rows);
+        encode_key(&mut self.rows);
         let key_bytes = self.rows.len() - start - 1;
         let body = match u8::try_from(key_bytes) {
             Ok(short) if short < 0x80 => {

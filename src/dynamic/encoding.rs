@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use super::ValueRef;
 use crate::aggregate::Decimal;
-use crate::key::{KeyError, decode_bytes, encode_bytes};
+use crate::key::{KeyError, decode_bytes, encode_bytes, text_length};
 use crate::time::Day;
 
 /// Behind the last column.
@@ -80,6 +80,22 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<ValueRef<'static>>, KeyEr
         BYTES => ValueRef::Bytes(Cow::Owned(decode_bytes(bytes)?)),
         _ => return Err(ERROR),
     }))
+}
+
+/// How long the value is that these bytes begin with; `None` at the end of a key, and if they are no value.
+pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
+    let (tag, rest) = bytes.split_first()?;
+    let length = match *tag {
+        NULL => 0,
+        BOOLEAN => 1,
+        INTEGER | DECIMAL | DATE | TIMESTAMP => {
+            let digits = *rest.first()?;
+            1 + usize::from(if digits < 0x80 { 0x7F - digits } else { digits - 0x80 })
+        }
+        TEXT | BYTES => text_length(rest)?,
+        _ => return None,
+    };
+    (length <= rest.len()).then_some(1 + length)
 }
 
 const ERROR: KeyError = KeyError { expected: "dynamic key" };

@@ -74,6 +74,7 @@ pub use state::State;
 pub use value::ValueRef;
 
 pub(crate) use cell::CellKind;
+pub(crate) use encoding::value_length;
 use key::id_of;
 pub(crate) use key::{put_end, put_value, read_values};
 use plan::Plan;

@@ -185,12 +185,13 @@ impl<K: Key, A: Aggregate> Gather<K, A> {
         self.shape
     }
 
-    pub(crate) fn add(&mut self, day: Day, key: &K, layer: Layer, aggregate: &A) {
+    /// Adds a value; in shapes without keys, that of one key or of several.
+    pub(crate) fn add(&mut self, day: Day, key: Option<&K>, layer: Layer, aggregate: &A) {
         let (day, key) = match self.shape {
             Shape::Total => (None, None),
             Shape::ByDay => (Some(day), None),
-            Shape::ByKey | Shape::Top { .. } => (None, Some(key)),
-            Shape::ByDayAndKey => (Some(day), Some(key)),
+            Shape::ByKey | Shape::Top { .. } => (None, key),
+            Shape::ByDayAndKey => (Some(day), key),
         };
         let place = self.items.entry((day, key.cloned()));
         let (revision, parts) = place.or_insert_with(|| (None, Parts::empty()));

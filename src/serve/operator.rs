@@ -15,6 +15,7 @@ use super::answer::{Answer, Certificate, Gather, Item, QueryError};
 use super::{Keys, Query, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::ArchiveError;
+use crate::batch::Prefix;
 use crate::key::{Key, encoded, owner, partition};
 use crate::moment::Moment;
 use crate::speed::{Counts, Shared, Speed, Wanted};
@@ -165,7 +166,10 @@ fn partial<K: Key, A: Aggregate>(
             bytes = encoded(key);
             Wanted::One(key.hash64(), key, &bytes)
         }
-        Keys::Range(range) => Wanted::Range(range),
+        Keys::Range(range) => {
+            let is_total = matches!(query.shape, Shape::Total | Shape::ByDay);
+            Wanted::Range(range, is_total.then(|| Prefix::of::<K>(range)).flatten())
+        }
     };
     state.visit(
         &wanted,

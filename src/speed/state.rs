@@ -15,6 +15,7 @@ use super::seal::EVERYTHING;
 use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Shelf};
+use crate::batch::{Prefix, Total};
 use crate::closing::Closing;
 use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
@@ -42,8 +43,8 @@ pub(crate) enum Layer {
 pub(crate) enum Wanted<'a, K> {
     /// One key: its hash, itself, and its encoding.
     One(u64, &'a K, &'a [u8]),
-    /// All keys of this worker in a range.
-    Range(&'a KeyRange),
+    /// All keys of this worker in a range. Where no key is to be told, those of a prefix may come as one total.
+    Range(&'a KeyRange, Option<Prefix<'a>>),
 }
 
 /// A closed table, with its day and closing.
@@ -506,26 +507,32 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         days: DayRange,
         revision: Revision,
         moment: Moment,
-        visit: &mut dyn FnMut(Day, &K, Layer, &A),
+        visit: &mut dyn FnMut(Day, Option<&K>, Layer, &A),
     ) -> Result<(), ArchiveError> {
         if days.is_empty() {
             return Ok(());
         }
         let partition = match wanted {
             Wanted::One(hash, ..) => Some(crate::key::partition(*hash)),
-            Wanted::Range(_) => None,
+            Wanted::Range(..) => None,
         };
         let mut visit_sealed = |part: LivePart<K, A>| {
             let (day, layer) = (part.day, Layer::Batch(part.closing.day));
             match wanted {
                 Wanted::One(hash, key, bytes) => {
                     if let Some(aggregate) = part.view.get(*hash, bytes)? {
-                        visit(day, key, layer, &aggregate);
+                        visit(day, Some(key), layer, &aggregate);
                     }
                 }
-                Wanted::Range(range) => {
+                Wanted::Range(range, prefix) => {
+                    if let Some(prefix) = prefix
+                        && let Total::Kept(total) = part.view.total(*prefix, &part.coverage)?
+                    {
+                        total.iter().for_each(|total| visit(day, None, layer, total));
+                        return Ok(());
+                    }
                     part.view.range(range, &part.coverage, |_, key, aggregate| {
-                        visit(day, &key, layer, &aggregate);
+                        visit(day, Some(&key), layer, &aggregate);
                     })?;
                 }
             }
@@ -542,13 +549,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             match wanted {
                 Wanted::One(hash, key, _) => {
                     if let Some(aggregate) = table.get(*hash, key) {
-                        visit(day, key, layer, aggregate);
+                        visit(day, Some(key), layer, aggregate);
                     }
                 }
-                Wanted::Range(range) => {
+                Wanted::Range(range, _) => {
                     for (key, aggregate) in table.iter() {
                         if in_range(range, key) {
-                            visit(day, key, layer, aggregate);
+                            visit(day, Some(key), layer, aggregate);
                         }
                     }
                 }
@@ -558,12 +565,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             let mut visit_row = |row: &Row<K, A>| {
                 if days.contains(row.day) {
                     let layer = speed_layer(row.day, row.closing().day);
-                    visit(row.day, &row.key, layer, &row.aggregate);
+                    visit(row.day, Some(&row.key), layer, &row.aggregate);
                 }
             };
             match wanted {
                 Wanted::One(hash, key, _) => delta.visit(*hash, key, visit_row),
-                Wanted::Range(range) => {
+                Wanted::Range(range, _) => {
                     delta.rows().filter(|row| in_range(range, &row.key)).for_each(&mut visit_row);
                 }
             }

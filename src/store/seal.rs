@@ -13,13 +13,13 @@ use super::proof::{LogProof, Share, Written};
 use super::record::{BatchEntry, Place, Record, batch_file_name};
 use super::whole::write_whole;
 use crate::aggregate::Aggregate;
-use crate::batch::{BatchMeta, BatchWriter, Coverage};
+use crate::batch::{BatchMeta, Coverage, write_rows};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::Day;
 
 impl Store {
-    /// Writes one batch view, in any thread. `rows` ascend as [`BatchWriter::push`] asks.
+    /// Writes one batch view, in any thread. `rows` ascend as [`BatchWriter::push`](crate::batch::BatchWriter::push) asks.
     ///
     /// Guarantee: after `Ok` the file survives a crash. It does not count before a commit.
     ///
@@ -28,7 +28,7 @@ impl Store {
     /// [`StoreError::Io`] from the system.
     ///
     /// # Panics
-    /// As [`BatchWriter::push`] does, if rows are out of order or not covered.
+    /// As [`BatchWriter::push`](crate::batch::BatchWriter::push) does, if rows are out of order or not covered.
     // The name of a revision, then its rows: a struct for them would only repeat `BatchEntry`.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn write_batch<K: Key, A: Aggregate>(
@@ -63,11 +63,7 @@ impl Store {
         let meta = BatchMeta { view: view.to_owned(), day, closing: closing.day, coverage };
         let summary = write_whole(&*self.storage, &dir.join(&file), |sink| {
             let buffered = io::BufWriter::with_capacity(1 << 16, sink);
-            let mut writer = BatchWriter::new(buffered, meta, expected_rows)?;
-            for (hash, key, aggregate) in rows {
-                writer.push(hash, &key, &aggregate)?;
-            }
-            let (mut buffered, summary) = writer.finish()?;
+            let (mut buffered, summary) = write_rows(buffered, meta, expected_rows, rows)?;
             io::Write::flush(&mut buffered)?;
             Ok(summary)
         })?;

@@ -1,0 +1,137 @@
+//! Totals of a file by leading columns of the key: of all keys, of those with the same first column, and so on.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use super::{BatchMeta, BatchSummary, BatchWriter};
+use crate::aggregate::Aggregate;
+use crate::key::{Key, KeyRange};
+use crate::schema::Leading;
+
+/// All totals of a file are not more than one for so many rows: so they neither slow a seal down nor double a file.
+const ROWS_PER_TOTAL: usize = 8;
+
+/// More leading columns than any key that is asked by prefix has.
+pub(super) const LEVELS_MAX: usize = 16;
+
+/// Which keys of a view a total is of: those that begin with the same columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix<'a> {
+    /// How many columns.
+    pub(super) columns: usize,
+    /// Their encoding.
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Prefix<'a> {
+    /// `None` if the range is not of all keys that begin with some columns.
+    pub(crate) fn of<K: Key>(range: &'a KeyRange) -> Option<Prefix<'a>> {
+        let bytes = range.lower();
+        if range.is_all() {
+            return Some(Prefix { columns: 0, bytes });
+        }
+        let columns = Leading::of::<K>().columns_of(bytes)?;
+        (KeyRange::starting_with(bytes.to_vec()) == *range).then_some(Prefix { columns, bytes })
+    }
+}
+
+/// What a file says of a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Total<A> {
+    /// The total of its keys; `None` if there are none.
+    Kept(Option<A>),
+    /// It keeps none of prefixes of this length, or not of what counts of it: rows say it.
+    NotKept,
+}
+
+/// Totals while they are added up.
+pub(super) struct Totals<A> {
+    leading: Leading,
+    /// By number of leading columns.
+    levels: Vec<HashMap<Box<[u8]>, A>>,
+    /// How many there may be in all.
+    most: usize,
+    count: usize,
+}
+
+impl<A: Aggregate> Totals<A> {
+    /// Those of a file of about so many rows.
+    pub(super) fn new<K: Key>(expected_rows: u64) -> Totals<A> {
+        let most = usize::try_from(expected_rows).unwrap_or(usize::MAX) / ROWS_PER_TOTAL;
+        Totals::of_levels::<K>(LEVELS_MAX, most)
+    }
+
+    pub(super) fn of_levels<K: Key>(levels: usize, most: usize) -> Totals<A> {
+        let levels = (0..levels).map(|_| HashMap::new()).collect();
+        let mut totals = Totals { leading: Leading::of::<K>(), levels, most, count: 0 };
+        totals.keep(most);
+        totals
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, key: &[u8], aggregate: &A) {
+        let mut end = 0;
+        for columns in 0..self.levels.len() {
+            if columns > 0 {
+                match self.leading.next(key, columns - 1, end) {
+                    Some(next) => end = next,
+                    None => {
+                        self.drop_from(columns);
+                        return;
+                    }
+                }
+            }
+            let level = &mut self.levels[columns];
+            match level.get_mut(&key[..end]) {
+                Some(total) => total.plus_equals(aggregate),
+                None => {
+                    level.insert(key[..end].into(), aggregate.clone());
+                    self.count += 1;
+                }
+            }
+        }
+        if self.count > self.most {
+            self.keep(self.most);
+        }
+    }
+
+    /// Gives the longest prefixes up, as long as there are more than so many totals.
+    fn keep(&mut self, most: usize) {
+        while self.count > most || (most == 0 && !self.levels.is_empty()) {
+            self.drop_from(self.levels.len() - 1);
+        }
+    }
+
+    fn drop_from(&mut self, columns: usize) {
+        self.count -= self.levels.drain(columns..).map(|level| level.len()).sum::<usize>();
+    }
+
+    /// How many lengths of prefixes are kept of a file of so many rows, and the totals in order of prefix.
+    pub(super) fn finish(mut self, rows: u64) -> (usize, Vec<(Box<[u8]>, A)>) {
+        self.keep(usize::try_from(rows).unwrap_or(usize::MAX) / ROWS_PER_TOTAL);
+        self.into_sorted()
+    }
+
+    pub(super) fn into_sorted(self) -> (usize, Vec<(Box<[u8]>, A)>) {
+        let levels = self.levels.len();
+        let mut totals: Vec<_> = self.levels.into_iter().flatten().collect();
+        totals.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        (levels, totals)
+    }
+}
+
+/// Writes rows and their totals; see [`BatchWriter`].
+pub(crate) fn write_rows<W: Write, K: Key, A: Aggregate>(
+    sink: W,
+    meta: BatchMeta,
+    expected_rows: u64,
+    rows: impl IntoIterator<Item = (u64, K, A)>,
+) -> io::Result<(W, BatchSummary)> {
+    let mut writer = BatchWriter::new(sink, meta, expected_rows)?;
+    let mut totals = Totals::new::<K>(expected_rows);
+    for (hash, key, aggregate) in rows {
+        writer.push(hash, &key, &aggregate)?;
+        totals.add(writer.last_key(), &aggregate);
+    }
+    writer.finish_with(totals)
+}
