@@ -1,7 +1,7 @@
 //! The program `dayfold`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,6 +25,9 @@ struct Options {
     /// Says what happens inside on standard error, as lines of JSON.
     #[arg(long, global = true, env = "DAYFOLD_JSON")]
     json: bool,
+    /// The data folder, in the place of the one that the file names.
+    #[arg(long, global = true, value_name = "DIR", env = "DAYFOLD_DATA")]
+    data: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -110,7 +113,7 @@ struct Run {
 fn main() -> ExitCode {
     let options = Options::parse();
     init_tracing(options.json);
-    let Err(error) = execute(options.command) else { return ExitCode::SUCCESS };
+    let Err(error) = execute(options.command, options.data) else { return ExitCode::SUCCESS };
     if let ProgramError::Io(error) = &error
         && error.kind() == std::io::ErrorKind::BrokenPipe
     {
@@ -121,32 +124,33 @@ fn main() -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-fn execute(command: Command) -> Result<(), ProgramError> {
+fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> {
     let mut out = std::io::stdout().lock();
+    let read =
+        |file: &Path| Ok::<Config, ProgramError>(Config::read(file)?.with_data(data.clone()));
     match command {
         Command::Init { folder } => commands::init(&folder, &mut out),
         Command::Check { file } => {
-            let plan = Plan::new(Config::read(&file)?)?;
+            let plan = Plan::new(read(&file)?)?;
             Ok(out.write_all(plan.describe().as_bytes())?)
         }
         Command::Sample { file, rows } => {
-            commands::sample(&Plan::new(Config::read(&file)?)?, rows, &mut out)
+            commands::sample(&Plan::new(read(&file)?)?, rows, &mut out)
         }
         Command::Run(options) => {
             drop(out);
-            execute_run(&options)
+            execute_run(&options, read(&options.file)?)
         }
-        Command::Query { file, sql, format } => commands::query(&file, &sql, format, &mut out),
+        Command::Query { file, sql, format } => {
+            commands::query(&read(&file)?, &sql, format, &mut out)
+        }
         Command::Inspect { folder } => commands::inspect(&folder, &mut out),
     }
 }
 
-fn execute_run(options: &Run) -> Result<(), ProgramError> {
+fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
     let input = |error: &dyn std::fmt::Display| ProgramError::Input(error.to_string());
-    let workers = match options.workers {
-        Some(workers) => workers,
-        None => Config::read(&options.file)?.workers.unwrap_or(1),
-    };
+    let workers = options.workers.or(config.workers).unwrap_or(1);
     let hosts = options.hosts.as_deref();
     let cluster = Cluster::from_options(workers, options.processes, options.process, hosts);
     let wait =
@@ -158,7 +162,7 @@ fn execute_run(options: &Run) -> Result<(), ProgramError> {
     }
     let stop = interrupted();
     run(
-        &options.file,
+        config,
         RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone() },
         &stop,
     )

@@ -28,12 +28,11 @@ pub enum Output {
 /// # Errors
 /// [`ProgramError::Input`] if the question is none that can be answered, [`ProgramError::Failed`] if the folder is damaged.
 pub fn query(
-    file: &Path,
+    config: &Config,
     sql: &str,
     output: Output,
     out: &mut dyn Write,
 ) -> Result<(), ProgramError> {
-    let config = Config::read(file)?;
     let select = Select::parse(sql).map_err(ProgramError::Input)?;
     let Some(folder) = &config.data else {
         let message =

@@ -99,7 +99,17 @@ impl Config {
             Parsed::of(&root)?
         };
         let Parsed { data, workers, max_refused, sources, views, serve } = parsed;
-        Ok(Config { document, data, workers, max_refused, sources, views, serve })
+        let mut config =
+            Config { document, data: None, workers, max_refused, sources, views, serve };
+        config.data = data.map(|folder| config.path(&folder));
+        Ok(config)
+    }
+
+    /// The same, with another data folder.
+    #[must_use]
+    pub fn with_data(self, folder: Option<PathBuf>) -> Config {
+        let data = folder.or(self.data);
+        Config { data, ..self }
     }
 
     /// A path that the file names.
@@ -111,7 +121,7 @@ impl Config {
 }
 
 struct Parsed {
-    data: Option<PathBuf>,
+    data: Option<String>,
     workers: Option<usize>,
     max_refused: Option<MaxRefused>,
     sources: Vec<SourceConfig>,
@@ -124,7 +134,7 @@ impl Parsed {
         let engine = root.section("engine", &["data", "workers", "max_refused"])?;
         let (mut data, mut workers, mut max_refused) = (None, None, None);
         if let Some(engine) = engine {
-            data = engine.text("data")?.map(|text| PathBuf::from(text.value));
+            data = engine.text("data")?.map(|text| text.value);
             workers = match engine.integer("workers")? {
                 None => None,
                 Some(count @ 1..=1_024) => Some(count as usize),

@@ -35,6 +35,7 @@ fn parse(text: &str) -> Result<Config, String> {
 fn what_a_file_says() {
     let config = parse(GOOD).unwrap();
     assert_eq!((config.workers, config.max_refused), (Some(2), Some(MaxRefused::Share(500))));
+    assert_eq!(config.data.as_deref(), Some(Path::new("dir/d")));
     assert_eq!(config.path("x.csv"), Path::new("dir/x.csv"));
     let source = &config.sources[0];
     assert!(matches!(source.format, FileFormat::Csv { delimiter: b'\t', header: true, .. }));

@@ -11,7 +11,6 @@ mod engine;
 mod files;
 mod refused;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,8 +39,12 @@ pub struct RunOptions {
 ///
 /// # Errors
 /// [`ProgramError`], with the exit code.
-pub fn run(path: &Path, options: RunOptions, stop: &Arc<AtomicBool>) -> Result<(), ProgramError> {
-    let plan = Plan::new(Config::read(path)?)?;
+pub fn run(
+    config: Config,
+    options: RunOptions,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), ProgramError> {
+    let plan = Plan::new(config)?;
     if let Some(unknown) = options
         .rebuild
         .iter()
