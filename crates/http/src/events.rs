@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::future::BoxFuture;
@@ -15,7 +16,7 @@ use crate::body::{Received, receive};
 use crate::error::ApiError;
 use crate::guard::{check_may_push, check_token};
 use crate::places::Threads;
-use crate::routes::{self, Shared};
+use crate::routes::{self, App, Shared};
 use dayfold::engine::{EngineState, Observer, OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
@@ -29,11 +30,29 @@ pub(crate) trait Sink: Send + Sync {
     fn push(
         self: Arc<Self>,
         body: Bytes,
-        in_lines: bool,
+        media: Media,
         key: Option<String>,
         limit: Duration,
     ) -> Accepting;
+
+    /// Whether it reads events that are written so.
+    fn reads(&self, media: Media) -> bool;
 }
+
+/// How the events of a request are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Media {
+    /// One event in JSON: `application/json`.
+    Json,
+    /// An event on each line: `application/x-ndjson`.
+    JsonLines,
+    /// CSV with a header: `text/csv`.
+    Csv,
+}
+
+/// Events of a body, each with the number of its line; or what is wrong with a line.
+pub type Lines<E> = Result<Vec<(usize, E)>, (usize, String)>;
 
 /// What became of a request.
 pub(crate) struct Accepted {
@@ -48,28 +67,48 @@ pub(crate) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 
 pub(crate) struct TypedSink<E, F> {
     pusher: Pusher<E>,
-    of_json: F,
+    read: F,
+    reads_csv: bool,
     threads: Arc<Threads>,
+}
+
+/// Reads bodies of JSON with a function of one event.
+pub(crate) fn of_json<E>(
+    of_json: impl Fn(&Value) -> Result<E, String>,
+) -> impl Fn(&[u8], Media) -> Lines<E> {
+    move |body, media| {
+        let event = |(line, json): (usize, Value)| match of_json(&json) {
+            Ok(event) => Ok((line, event)),
+            Err(reason) => Err((line, reason)),
+        };
+        read(body, media == Media::JsonLines)?.into_iter().map(event).collect()
+    }
 }
 
 impl<E, F> TypedSink<E, F>
 where
     E: Send + 'static,
-    F: Fn(&Value) -> Result<E, String>,
+    F: Fn(&[u8], Media) -> Lines<E>,
 {
-    pub(crate) fn new(pusher: Pusher<E>, of_json: F, threads: Arc<Threads>) -> TypedSink<E, F> {
-        TypedSink { pusher, of_json, threads }
+    pub(crate) fn new(
+        pusher: Pusher<E>,
+        read: F,
+        reads_csv: bool,
+        threads: Arc<Threads>,
+    ) -> TypedSink<E, F> {
+        TypedSink { pusher, read, reads_csv, threads }
     }
 
-    fn events(&self, body: &[u8], in_lines: bool) -> Result<Vec<(usize, E)>, ApiError> {
-        let event = |(line, json): (usize, Value)| {
-            let event = (self.of_json)(&json).map_err(|reason| bad_line(line, &reason))?;
-            match self.pusher.check(&event) {
-                Ok(()) => Ok((line, event)),
-                Err(refusal) => Err(bad_line(line, &refusal.to_string())),
-            }
-        };
-        read(body, in_lines)?.into_iter().map(event).collect()
+    fn events(&self, body: &[u8], media: Media) -> Result<Vec<(usize, E)>, ApiError> {
+        let bad = |(line, reason): (usize, String)| bad_line(line, &reason);
+        let events = (self.read)(body, media).map_err(bad)?;
+        if events.is_empty() {
+            return Err(bad_line(1, "expected at least one event"));
+        }
+        for (line, event) in &events {
+            self.pusher.check(event).map_err(|refusal| bad_line(*line, &refusal.to_string()))?;
+        }
+        Ok(events)
     }
 
     async fn enter(&self, events: Vec<E>, limit: Duration) -> Result<Accepted, ApiError> {
@@ -104,24 +143,24 @@ where
 impl<E, F> Sink for TypedSink<E, F>
 where
     E: Send + Sync + 'static,
-    F: Fn(&Value) -> Result<E, String> + Send + Sync + 'static,
+    F: Fn(&[u8], Media) -> Lines<E> + Send + Sync + 'static,
 {
     fn push(
         self: Arc<Self>,
         body: Bytes,
-        in_lines: bool,
+        media: Media,
         key: Option<String>,
         limit: Duration,
     ) -> Accepting {
         Box::pin(async move {
             let until = Instant::now() + limit;
-            // A large body takes a while to read, and `of_json` is the program's.
+            // A large body takes a while to read, and `read` is the program's.
             let thread = timeout_at(until, Arc::clone(&self.threads.readers).acquire_owned()).await;
             let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let reader = Arc::clone(&self);
             let read = tokio::task::spawn_blocking(move || {
                 let _thread = thread;
-                reader.events(&body, in_lines)
+                reader.events(&body, media)
             });
             let events = read.await.unwrap_or_else(|_| Err(ApiError::panicked()))?;
             let (lines, events): (Vec<usize>, Vec<E>) = events.into_iter().unzip();
@@ -140,6 +179,10 @@ where
             let once = once.map_err(|error| once_error(&error, &lines))?;
             Ok(Accepted { events: once.events, durable: true, repeated: once.repeated })
         })
+    }
+
+    fn reads(&self, media: Media) -> bool {
+        media != Media::Csv || self.reads_csv
     }
 }
 
@@ -189,35 +232,69 @@ pub(crate) async fn post(
         let message = "this server takes no events";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_events", message));
     };
-    let key = idempotency_key(&headers)?;
-    let in_lines = in_lines(&headers)?;
+    take(&app, sink, &headers, request).await
+}
+
+/// `POST /api/sources/{name}/events`.
+pub(crate) async fn post_to(
+    State(app): Shared,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, ApiError> {
+    check_may_push(&app)?;
+    check_token(app.token.as_deref(), &headers)?;
+    let name = name.map_or_else(|_| String::new(), |Path(name)| name);
+    let found = app.sources.iter().find(|(known, _)| *known == name);
+    let Some((_, sink)) = found else {
+        let names = app.sources.iter().map(|(known, _)| known.as_str());
+        let message = format!("there is no source '{name}' that takes events");
+        return Err(ApiError::missing("no_such_source", message, names));
+    };
+    take(&app, Arc::clone(sink), &headers, request).await
+}
+
+/// Takes the events of a request.
+async fn take(
+    app: &Arc<App>,
+    sink: Arc<dyn Sink>,
+    headers: &HeaderMap,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let key = idempotency_key(headers)?;
+    let media = media(headers, &*sink)?;
     // Its bytes are counted until the request is answered: the events are somewhere until then.
-    let Received { bytes, reserved: _reserved } = receive(&app, request).await?;
+    let Received { bytes, reserved: _reserved } = receive(app, request).await?;
     if app.observer.as_ref().map(Observer::state) == Some(EngineState::Recovering) {
         let message = "what was before the program started is not all in yet; nothing of the \
                        request has entered";
         return Err(ApiError::unavailable("recovering", message));
     }
     let (_place, limit) = (app.places.push()?, app.limits.patience);
-    let Accepted { events, durable, repeated } = sink.push(bytes, in_lines, key, limit).await?;
+    let Accepted { events, durable, repeated } = sink.push(bytes, media, key, limit).await?;
     app.metrics.accepted(if repeated { 0 } else { events as usize });
     let answer = json!({ "accepted": events, "durable": durable, "repeated": repeated });
     Ok(routes::json(answer.to_string().into_bytes()))
 }
 
-/// Whether there is an event on each line.
-fn in_lines(headers: &HeaderMap) -> Result<bool, ApiError> {
+/// How the events are written.
+fn media(headers: &HeaderMap, sink: &dyn Sink) -> Result<Media, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim();
     let is = |name: &str| kind.eq_ignore_ascii_case(name);
     if is("application/json") {
-        return Ok(false);
+        return Ok(Media::Json);
     }
     if is("application/x-ndjson") || is("application/jsonl") {
-        return Ok(true);
+        return Ok(Media::JsonLines);
     }
-    let message = "expected the content type application/json for one event, or \
-                   application/x-ndjson for one on each line";
+    if is("text/csv") && sink.reads(Media::Csv) {
+        return Ok(Media::Csv);
+    }
+    let csv = if sink.reads(Media::Csv) { ", or text/csv with a header" } else { "" };
+    let message = format!(
+        "expected the content type application/json for one event, or application/x-ndjson for one on each line{csv}"
+    );
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     Err(ApiError::new(status, "unsupported_media_type", message))
 }
@@ -235,23 +312,17 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// The JSON values of a body, each with the number of its line.
-fn read(body: &[u8], in_lines: bool) -> Result<Vec<(usize, Value)>, ApiError> {
+fn read(body: &[u8], in_lines: bool) -> Lines<Value> {
     let value = |line: usize, text: &[u8]| {
         let value = serde_json::from_slice::<Value>(text);
         value.map(|value| (line, value)).map_err(|error| {
-            bad_line(line, &format!("expected an event in JSON, found something else ({error})"))
+            (line, format!("expected an event in JSON, found something else ({error})"))
         })
     };
-    let values: Vec<(usize, Value)> = match in_lines {
-        false => vec![value(1, body)?],
-        true => {
-            let lines = body.split(|byte| *byte == b'\n').enumerate();
-            let lines = lines.filter(|(_, text)| !text.trim_ascii().is_empty());
-            lines.map(|(at, text)| value(at + 1, text)).collect::<Result<_, _>>()?
-        }
-    };
-    if values.is_empty() {
-        return Err(bad_line(1, "expected at least one event"));
+    if !in_lines {
+        return Ok(vec![value(1, body)?]);
     }
-    Ok(values)
+    let lines = body.split(|byte| *byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, text)| !text.trim_ascii().is_empty());
+    lines.map(|(at, text)| value(at + 1, text)).collect()
 }

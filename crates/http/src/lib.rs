@@ -65,6 +65,7 @@ use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use events::{Lines, Media};
 pub use serving::{ServeError, Serving};
 
 use dayfold::engine::{Observer, Pusher, Views};
@@ -130,6 +131,7 @@ pub struct Server {
     name: String,
     views: Vec<Arc<ServedView>>,
     events: Option<Arc<dyn Sink>>,
+    sources: Vec<(String, Arc<dyn Sink>)>,
     observer: Option<Observer>,
     token: Option<String>,
     hosts: Vec<String>,
@@ -145,6 +147,7 @@ impl Server {
             name: name.to_owned(),
             views: Vec::new(),
             events: None,
+            sources: Vec::new(),
             observer: None,
             token: None,
             hosts: Vec::new(),
@@ -190,7 +193,24 @@ impl Server {
         of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,
     ) -> Self {
         let threads = Arc::clone(&self.threads);
-        self.events = Some(Arc::new(TypedSink::new(pusher, of_json, threads)));
+        let read = events::of_json(of_json);
+        self.events = Some(Arc::new(TypedSink::new(pusher, read, false, threads)));
+        self
+    }
+
+    /// Accepts events of a source at `/api/sources/NAME/events`: `read` makes events of the body of a request, in JSON, in lines of
+    /// JSON or in CSV with a header, each with the number of its line; or says which line is wrong, and what was expected.
+    /// With a header `Idempotency-Key` they count once.
+    #[must_use]
+    pub fn source<E: Send + Sync + 'static>(
+        mut self,
+        name: &str,
+        pusher: Pusher<E>,
+        read: impl Fn(&[u8], Media) -> Lines<E> + Send + Sync + 'static,
+    ) -> Self {
+        let threads = Arc::clone(&self.threads);
+        let sink: Arc<dyn Sink> = Arc::new(TypedSink::new(pusher, read, true, threads));
+        self.sources.push((name.to_owned(), sink));
         self
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct App {
     pub(crate) views: Vec<Arc<ServedView>>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) events: Option<Arc<dyn Sink>>,
+    pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
     pub(crate) observer: Option<Observer>,
     pub(crate) token: Option<String>,
     pub(crate) hosts: Vec<String>,
@@ -66,6 +67,7 @@ impl App {
             views: server.views,
             threads: server.threads,
             events: server.events,
+            sources: server.sources,
             observer: server.observer,
             token: server.token,
             hosts: server.hosts,
@@ -152,6 +154,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/views/{view}/rows", get(rows::rows))
         .route("/api/views/{view}/{of}", get(answer))
         .route("/api/events", post(events::post))
+        .route("/api/sources/{name}/events", post(events::post_to))
         .route("/api/status", get(status::status))
         .route("/api/openapi.json", get(openapi))
         .route("/metrics", get(metrics::metrics))
