@@ -115,6 +115,7 @@ def weblogs():
 def tpch():
     ask = run(HERE / "tpch.toml", "tpch", "-w", 2)
     types = ", ".join(f"'l_{name}': 'DECIMAL(15, 2)'" for name in ("quantity", "extendedprice", "discount", "tax"))
+    types += ", 'l_returnflag': 'VARCHAR', 'l_linestatus': 'VARCHAR'"
     table = f"read_csv('{HERE}/made/lineitem.csv.gz', delim = '|', types = {{{types}}})"
     sums = "sum_qty, sum_base_price, sum_disc_price, sum_charge, sum_discount, count_order"
     groups = {}

@@ -161,11 +161,7 @@ fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
         cluster = cluster.secret(Secret::from_file(path).map_err(|error| input(&error))?);
     }
     let stop = interrupted();
-    run(
-        config,
-        RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone() },
-        &stop,
-    )
+    run(config, RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone() }, &stop)
 }
 
 /// Set when somebody presses Ctrl-C, or the system asks the program to end. The second time it ends at once.

@@ -170,6 +170,12 @@ fn format(section: &Section<'_>, kind: &SourceKind) -> Result<FileFormat, FileEr
         comment: None,
         ragged: false,
     };
+    if *kind == SourceKind::Http && section.section_is_there("format") {
+        return Err(section.error(
+            "format",
+            "each request says with its content type how its events are written: leave it out",
+        ));
+    }
     let Some(format) = section.section("format", &KEYS)? else {
         // The name tells, as it does elsewhere.
         let is_json = match kind {

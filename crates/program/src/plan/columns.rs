@@ -49,8 +49,6 @@ impl SourceColumns {
             found
                 .sample(&first, source)
                 .map_err(|message| path.error(&config.document, message))?;
-        } else if let FileFormat::Csv { names, .. } = &source.format {
-            found.columns = names.iter().map(|name| (name.clone(), untyped())).collect();
         }
         for (name, kind) in &source.columns {
             found.state(config, name, *kind)?;

@@ -47,6 +47,23 @@ impl Splitter {
     }
 }
 
+/// A record of CSV with commas as an object of JSON: all values are texts, and what is empty is missing.
+///
+/// # Errors
+/// If it has not as many fields as there are names, or is not UTF-8.
+pub(crate) fn object_of(names: &[String], record: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(record);
+    let text = text.map_err(|error| format!("byte {}: expected UTF-8", error.valid_up_to() + 1))?;
+    let fields = fields(text, b',');
+    if fields.len() != names.len() {
+        return Err(format!("{} fields where the header has {}", fields.len(), names.len()));
+    }
+    let there = names.iter().zip(fields).filter(|(_, field)| !field.is_empty());
+    let object: serde_json::Map<String, serde_json::Value> =
+        there.map(|(name, field)| (name.clone(), field.into_owned().into())).collect();
+    Ok(serde_json::Value::Object(object).to_string())
+}
+
 /// The fields of a record of CSV, as RFC 4180 has them. The library has cut the record, so quotes are closed.
 fn fields(text: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     let mut fields = Vec::with_capacity(16);
@@ -222,6 +239,14 @@ mod tests {
         check("\"a,b\",c", &["a,b", "c"]);
         check("\"a\"\"b\",\"\"", &["a\"b", ""]);
         check("a\"b,\"x\ny\"", &["a\"b", "x\ny"]);
+    }
+
+    #[test]
+    fn records_of_csv_as_json() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(object_of(&names, b"1.50,\"x,y\"").unwrap(), r#"{"a":"1.50","b":"x,y"}"#);
+        assert_eq!(object_of(&names, b"1,").unwrap(), r#"{"a":"1"}"#);
+        assert_eq!(object_of(&names, b"1").unwrap_err(), "1 fields where the header has 2");
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! - `engine`: the library's engine of a plan
 //! - `files`: a source of many files
 //! - `refused`: the rows that are not counted
+//! - `serve`: the page, the API, and what is pushed
 //! - `addresses`: where a running program can be asked
 
-#[allow(dead_code, reason = "the server comes with the erased views of HTTP")]
 mod addresses;
 mod engine;
 mod files;
 mod refused;
+mod serve;
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,11 +64,19 @@ pub fn run(
             .write(folder)
             .map_err(|error| ProgramError::Failed(format!("{}: {error}", folder.display())))?;
     }
+    let processes = (process, options.cluster.processes());
     let running = start(built.engine, options.cluster, stop)?;
+    let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes);
+    let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
+    if let Some(served) = &served {
+        let _ = writeln!(std::io::stderr(), "http://{}", served.address);
+    }
     let outcome = watch(&running, &plan, once && process == 0, &refusals, stop);
     if let Err(error) = &outcome {
         running.fail(&error.to_string());
     }
+    // What was asked is answered while the engine can.
+    drop(served);
     drop(built.pusher);
     let stopped = running.finish();
     refusals.finish()?;

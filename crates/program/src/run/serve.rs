@@ -1,0 +1,137 @@
+//! The page and the API of a running program, and what programs push to it.
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dayfold::dynamic::Event;
+use dayfold::engine::{Pusher, Running};
+use dayfold::source::{Input, RawRecord, RawRecords};
+use dayfold_http::{Lines, Media, Server, Serving};
+use serde_json::value::RawValue;
+
+use super::addresses::{Addresses, Left};
+use crate::config::{Config, FileFormat, SourceKind, Text};
+use crate::error::ProgramError;
+use crate::plan::{Plan, SourcePlan, csv_options};
+
+/// What is served, until it is dropped.
+pub(crate) struct Served {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    _serving: Serving,
+    _left: Option<Left>,
+}
+
+/// Serves the views of a running engine, if the file says where. The address is left in the data folder.
+pub(crate) fn serve(
+    plan: &Plan,
+    running: &Running,
+    pusher: Option<&Pusher<Event>>,
+    (process, processes): (usize, usize),
+) -> Result<Option<Served>, ProgramError> {
+    let Some((serve, http)) =
+        plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let name = plan.config.document.path().file_stem().unwrap_or_default().to_string_lossy();
+    let server = Server::new(&name).observe(running.observer()).process(process, processes);
+    let mut server = server.views(&running.views());
+    for host in &serve.hosts {
+        server = server.host(&host.value);
+    }
+    if let Some(file) = &serve.token_file {
+        server = server.token(&token(&plan.config, file)?);
+    }
+    let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
+    for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {
+        let (name, source) = (source.config.name.value.clone(), Arc::clone(source));
+        server =
+            server.source(&name, pusher.clone(), move |body, media| events(&source, body, media));
+    }
+    let serving = server
+        .serve(http.value.as_str())
+        .map_err(|error| http.error(&plan.config.document, error.to_string()))?;
+    let address = serving.address();
+    let addresses = Addresses { pid: std::process::id(), http: Some(format!("http://{address}")) };
+    let left = match plan.config.data.as_deref().filter(|_| process == 0) {
+        Some(folder) => Some(addresses.leave(folder)?),
+        None => None,
+    };
+    Ok(Some(Served { address, _serving: serving, _left: left }))
+}
+
+/// The token in a file, without the end of its line.
+fn token(config: &Config, file: &Text) -> Result<String, ProgramError> {
+    let path = config.path(&file.value);
+    let wrong = |message: String| ProgramError::File(file.error(&config.document, message));
+    let token = std::fs::read_to_string(&path)
+        .map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    match token.trim() {
+        "" => Err(wrong(format!("{}: it is empty, expected a token", path.display()))),
+        token => Ok(token.to_owned()),
+    }
+}
+
+/// The events of a request, each with its line.
+fn events(source: &SourcePlan, body: &[u8], media: Media) -> Lines<Event> {
+    let event = |line: usize, record: &[u8]| {
+        let found = source.times.of(record).and_then(|(time, _)| source.event(time, record));
+        found.map(|event| (line, event)).map_err(|reason| (line, reason))
+    };
+    match media {
+        Media::Csv => of_csv(source, body)?
+            .iter()
+            .map(|(line, record)| event(*line, record.as_bytes()))
+            .collect(),
+        // One event, or a list of them.
+        Media::Json if body.trim_ascii_start().starts_with(b"[") => {
+            let list: Vec<&RawValue> =
+                serde_json::from_slice(body).map_err(|error| (error.line(), error.to_string()))?;
+            list.iter().map(|record| event(1, record.get().as_bytes())).collect()
+        }
+        Media::Json => Ok(vec![event(1, body)?]),
+        _ => {
+            let lines = body.split(|byte| *byte == b'\n').enumerate();
+            let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+            lines.map(|(index, line)| event(index + 1, line)).collect()
+        }
+    }
+}
+
+/// Records of CSV with a header, as the objects that they would be in JSON: a field that is empty is missing.
+fn of_csv(source: &SourcePlan, body: &[u8]) -> Result<Vec<(usize, String)>, (usize, String)> {
+    let wrong = |error: dayfold::source::SourceError| (1, error.to_string());
+    let csv = FileFormat::Csv {
+        delimiter: b',',
+        header: true,
+        names: Vec::new(),
+        comment: None,
+        ragged: false,
+    };
+    let input = Input::reader(source.config.name.value.clone(), Cursor::new(body.to_vec()));
+    let mut records = RawRecords::open(input, csv_options(&csv)).map_err(wrong)?;
+    let names: Vec<String> = records
+        .columns()
+        .unwrap_or_default()
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    let mut objects = Vec::new();
+    loop {
+        match records.read(false).map_err(wrong)? {
+            RawRecord::Record { line, bytes } => {
+                let line = usize::try_from(line).unwrap_or(usize::MAX);
+                objects.push((
+                    line,
+                    crate::plan::object_of(&names, bytes).map_err(|reason| (line, reason))?,
+                ));
+            }
+            RawRecord::Refused { line, reason, .. } => {
+                return Err((line as usize, reason.to_owned()));
+            }
+            _ => return Ok(objects),
+        }
+    }
+}

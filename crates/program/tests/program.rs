@@ -1,0 +1,303 @@
+//! The program from outside: files, arguments, exit codes, what it prints, and what is left when it is killed.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn dayfold() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_dayfold"))
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    dayfold().args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// What it prints, if it ends well.
+#[track_caller]
+fn good(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it says, if it ends with this code.
+#[track_caller]
+fn bad(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = run(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+    errors
+}
+
+const FILE: &str = r#"
+[engine]
+data = "data"
+
+[sources.visits]
+type = "file"
+path = "visits*.csv"
+event_time = "parse_timestamp(day || ' ' || at, '%Y-%m-%d %H:%M', 'Europe/Vienna')"
+columns = { day = "text", at = "text" }
+
+[views.by_page]
+from = "visits"
+zone = "Europe/Vienna"
+key = { page = "lower(page)" }
+measures = { visits = "count()", ms = "sum(ms)" }
+"#;
+
+/// A folder with a file and two files of rows.
+fn folder(file: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f.toml"), file).unwrap();
+    let first = "day,at,page,ms\n2024-05-01,00:30,/A,1.5\n2024-05-01,23:30,/a,2\n";
+    fs::write(folder.path().join("visits-1.csv"), first).unwrap();
+    let second = "day,at,page,ms\n2024-05-02,12:00,/b,\n2024-05-02,12:00,/b,0.25\n";
+    fs::write(folder.path().join("visits-2.csv"), second).unwrap();
+    folder
+}
+
+const ALL: [&str; 5] = ["query", "f.toml", "SELECT * FROM by_page", "--format", "csv"];
+const ROWS: &str =
+    "day,page,visits,ms,sealed\n2024-05-01,/a,2,3.5,true\n2024-05-02,/b,2,0.25,true\n";
+
+#[test]
+fn a_new_file_runs_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    good(folder.path(), &["init", "new"]);
+    let new = folder.path().join("new");
+    let checked = good(&new, &["check", "dayfold.toml"]);
+    assert!(checked.contains("view by_page: by day in Europe/Vienna"));
+    let sample = good(&new, &["sample", "dayfold.toml", "--rows", "1"]);
+    assert!(sample.contains("line 2: 2024-05-01T"));
+    assert!(!new.join("dayfold-data").exists(), "nothing is written before it runs");
+    // The port of the file may be taken on this machine.
+    let file = fs::read_to_string(new.join("dayfold.toml")).unwrap();
+    fs::write(new.join("dayfold.toml"), file.replace(":8080", ":0")).unwrap();
+    good(&new, &["run", "dayfold.toml", "--once"]);
+    let sql = "SELECT visits FROM by_status";
+    let sum = good(&new, &["query", "dayfold.toml", sql, "--format", "csv"]);
+    let sum: u64 = sum.lines().skip(1).map(|line| line.parse::<u64>().unwrap()).sum();
+    assert_eq!(sum, 120);
+    assert!(good(&new, &["inspect", "dayfold-data"]).contains("view by_status"));
+    assert!(bad(folder.path(), &["init", "new"], 2).contains("it is there already"));
+}
+
+#[test]
+fn many_files_are_one_source_and_a_new_one_is_read_on() {
+    let folder = folder(FILE);
+    for _ in 0..2 {
+        good(folder.path(), &["run", "f.toml", "--once"]);
+        assert_eq!(good(folder.path(), &ALL), ROWS);
+    }
+    let third = "day,at,page,ms\n2024-05-02,13:00,/b,1\n2024-05-03,00:00,/c,1\n";
+    fs::write(folder.path().join("visits-3.csv"), third).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once", "-w", "2"]);
+    let rows = "day,page,visits,ms,sealed\n2024-05-01,/a,2,3.5,true\n2024-05-02,/b,3,1.25,true\n\
+                2024-05-03,/c,1,1,true\n";
+    assert_eq!(good(folder.path(), &ALL), rows);
+    fs::write(folder.path().join("visits-0.csv"), "day,at,page,ms\n").unwrap();
+    let said = bad(folder.path(), &["run", "f.toml", "--once"], 2);
+    assert!(said.contains("another has come before it"), "{said}");
+}
+
+#[test]
+fn questions() {
+    let folder = folder(FILE);
+    assert!(bad(folder.path(), &ALL, 2).contains("run the file first"));
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    let sql = "SELECT page, visits * 2 AS twice FROM by_page WHERE day > '2024-05-01'";
+    assert_eq!(ask(sql), "page,twice\n/b,4\n");
+    let sql = "SELECT day FROM by_page ORDER BY day DESC LIMIT 1";
+    assert_eq!(ask(sql), "day\n2024-05-02\n");
+    let sql = "SELECT page, visits FROM by_page LIMIT 1";
+    let table = good(folder.path(), &["query", "f.toml", sql]);
+    assert_eq!(table, "page  visits\n/a         2\n");
+    let json = good(folder.path(), &["query", "f.toml", sql, "--format", "json"]);
+    assert_eq!(json, "{\"page\":\"/a\",\"visits\":2}\n");
+    let fails = |sql: &str, expect: &str| {
+        let said = bad(folder.path(), &["query", "f.toml", sql], 2);
+        assert!(said.contains(expect), "{sql}: {said}");
+    };
+    fails("SELECT * FROM by_pag", "did you mean 'by_page'?");
+    fails("SELECT pag FROM by_page", "did you mean 'page'?");
+    fails("SELECT sum(visits) FROM by_page GROUP BY page", "without the feature 'sql'");
+    fails("DROP TABLE by_page", "expected one SELECT");
+}
+
+#[test]
+fn what_is_wrong_is_exit_code_2_and_nothing_is_written() {
+    let check = |from: &str, to: &str, expect: &str| {
+        let folder = folder(&FILE.replacen(from, to, 1));
+        for command in ["check", "run"] {
+            let said = bad(folder.path(), &[command, "f.toml"], 2);
+            assert!(said.contains(expect), "{to}: {said}");
+        }
+        assert!(!folder.path().join("data").exists());
+    };
+    let near = "f.toml:14:23: there is no column 'pag': did you mean 'page'?";
+    check("lower(page)", "lower(pag)", near);
+    let near = "f.toml:14:1: unknown key 'keys' in [views.by_page]: did you mean 'key'?";
+    check("key =", "keys =", near);
+    check("sum(ms)", "sum(page)", "sum is of numbers, and this is text");
+    check("visits*.csv", "nothing*.csv", "no file is named like");
+    check("type = \"file\"", "type = \"kafka\"", "without the feature 'kafka'");
+    let folder = folder(FILE);
+    assert!(bad(folder.path(), &["run", "no.toml"], 2).contains("no.toml: No such file"));
+    bad(folder.path(), &["run"], 2);
+    bad(folder.path(), &["walk"], 2);
+}
+
+#[test]
+fn too_many_refused_rows_are_exit_code_3() {
+    let with_limit = FILE.replacen("data = \"data\"", "data = \"data\"\nmax_refused = 1", 1);
+    let typed = with_limit.replacen("at = \"text\"", "at = \"text\", ms = \"decimal\"", 1);
+    let folder = folder(&typed);
+    let rows = "day,at,page,ms\n2024-05-01,00:30,/a,1.5\n2024-05-01,00:30,/a,soon\n";
+    fs::write(folder.path().join("visits-1.csv"), rows).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let refused = fs::read_to_string(folder.path().join("data/refused.csv")).unwrap();
+    assert!(refused.contains("column 'ms': 'soon' is not a number"), "{refused}");
+    let second = format!("{rows}2024-05-01,24:30,/a,1\n");
+    fs::write(folder.path().join("visits-2.csv"), second).unwrap();
+    let said = bad(folder.path(), &["run", "f.toml", "--once", "--data", "second"], 3);
+    assert!(said.contains("3 of 5 rows were refused, more than max_refused allows"), "{said}");
+}
+
+#[test]
+fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
+    let folder = folder(FILE);
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let changed = FILE.replacen("lower(page)", "upper(page)", 1);
+    fs::write(folder.path().join("f.toml"), &changed).unwrap();
+    assert!(bad(folder.path(), &["run", "f.toml", "--once"], 2).contains("upper(page)"));
+    good(folder.path(), &["run", "f.toml", "--once", "--rebuild", "by_page"]);
+    assert_eq!(good(folder.path(), &ALL), ROWS.replace("/a", "/A").replace("/b", "/B"));
+    // A view that is added gets its past, of a column that no view had needed.
+    let added = "\n[views.by_minute]\nfrom = \"visits\"\nmeasures = { visits = \"count()\" }\n\
+                 key = { minute = \"split_part(at, ':', 2)\" }\n";
+    fs::write(folder.path().join("f.toml"), changed + added).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let sql = "SELECT minute, visits FROM by_minute ORDER BY minute, day";
+    let found = good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    // Half past twelve at night in Vienna is the day before in UTC.
+    assert_eq!(found, "minute,visits\n00,2\n30,1\n30,1\n");
+    let said = bad(folder.path(), &["run", "f.toml", "--rebuild", "none"], 2);
+    assert!(said.contains("no view of that name"), "{said}");
+}
+
+/// A program that serves, and its address.
+struct Serving(Child, String);
+
+impl Serving {
+    /// Starts it, and waits until it answers.
+    fn start(folder: &Path) -> Serving {
+        let mut command = dayfold();
+        command.args(["run", "f.toml"]).current_dir(folder).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.ok().filter(|line| line.starts_with("http://")));
+        std::thread::spawn(move || lines.for_each(drop));
+        let serving = Serving(child, address.expect("it says its address"));
+        let until = Instant::now() + Duration::from_secs(60);
+        while ureq::get(format!("{}/readyz", serving.1)).call().is_err() {
+            assert!(Instant::now() < until, "it is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        serving
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut answer = ureq::get(format!("{}{path}", self.1)).call().unwrap();
+        answer.body_mut().read_to_string().unwrap()
+    }
+
+    fn push(&self, kind: &str, body: &str) -> (u16, String) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let url = format!("{}/api/sources/visits/events", self.1);
+        let post = ureq::Agent::new_with_config(config).post(url);
+        let mut answer = post.header("content-type", kind).send(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const PUSHED: &str = r#"
+[engine]
+data = "data"
+
+[sources.visits]
+type = "http"
+event_time = "at"
+columns = { ms = "decimal(3)" }
+
+[views.by_page]
+from = "visits"
+key = { page = "page" }
+measures = { visits = "count()", ms = "sum(ms)" }
+
+[serve]
+http = "127.0.0.1:0"
+"#;
+
+#[test]
+fn events_are_pushed_and_a_killed_run_goes_on() {
+    let folder = folder(PUSHED);
+    let serving = Serving::start(folder.path());
+    let left = fs::read_to_string(folder.path().join("data/addresses.json")).unwrap();
+    assert!(left.contains(&serving.1), "{left}");
+    let accepted = |kind: &str, body: &str| {
+        let (status, text) = serving.push(kind, body);
+        assert_eq!(status, 200, "{text}");
+    };
+    let (json, lines, csv) = ("application/json", "application/x-ndjson", "text/csv");
+    accepted(json, r#"{"at": "2024-05-01T10:00:00Z", "page": "/a", "ms": 0.1}"#);
+    accepted(json, r#"[{"at": 1714557600000, "page": "/a", "ms": "0.2"}]"#);
+    accepted(
+        lines,
+        "{\"at\": \"2024-05-01T11:00:00Z\", \"page\": \"/b\"}\n{\"at\": \"2024-05-01T12:00:00Z\", \"ms\": 1}\n",
+    );
+    accepted(csv, "page,at,ms\n\"/a\",2024-05-01T10:00:00Z,12345.678\n");
+    let refused = |kind: &str, body: &str, expect: &str| {
+        let (status, text) = serving.push(kind, body);
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains(expect), "{text}");
+    };
+    refused(json, r#"{"page": "/a"}"#, "event_time: empty");
+    let bad = "page,at,ms\n/a,2024-05-01T10:00:00Z,1\n/a,2024-05-01T10:00:00Z,0.0001\n";
+    refused(csv, bad, "line 3: column 'ms'");
+    assert_eq!(serving.push("application/xml", "<a/>").0, 415);
+    let total = "/api/views/by_page/value?from=2024-05-01&to=2024-05-02";
+    let before = serving.get(total);
+    assert!(before.contains("12346.978"), "{before}");
+    // It is killed, and starts again: what was accepted is there.
+    drop(serving);
+    let serving = Serving::start(folder.path());
+    let after = serving.get(total);
+    assert!(after.contains("12346.978"), "{after}");
+}
+
+#[test]
+fn options_are_read_from_the_environment() {
+    let folder = folder(FILE);
+    let data = folder.path().join("other");
+    let run = |command: &mut Command| {
+        let command = command.current_dir(folder.path()).env("DAYFOLD_DATA", &data);
+        let output = command.env("DAYFOLD_FILE", "f.toml").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(dayfold().arg("run").env("DAYFOLD_ONCE", "true").env("DAYFOLD_WORKERS", "2"));
+    assert!(data.join("part-0").is_dir());
+    assert_eq!(run(dayfold().args(ALL)), ROWS);
+}
