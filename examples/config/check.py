@@ -216,7 +216,7 @@ class Expressions:
 
     def time(self):
         field = self.random.choice(["year", "quarter", "month", "week", "day", "dow", "isodow", "doy", "isoyear"])
-        return self.random.choice([f"extract({field} FROM day)", f"extract({self.random.choice(['hour', 'minute', 'second'])} FROM at)",
+        return self.random.choice([f"extract({field} FROM day)", f"extract({self.random.choice(['hour', 'minute', 'second'])} FROM moment)",
                                    f"(day - DATE '2024-01-01')", f"(day + {self.random.randrange(-400, 400)})"])
 
 
@@ -233,7 +233,7 @@ def expressions(seed, count=120):
     text = lambda: "".join(values.choice("abAB, é") for _ in range(values.randrange(1, 9)))
     with open(folder / "rows.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "at", "day", "i", "j", "d", "e", "t", "u"])
+        writer.writerow(["id", "moment", "day", "i", "j", "d", "e", "t", "u"])
         for row in range(400):
             at = datetime.datetime(2024, 5, 1) + datetime.timedelta(seconds=values.randrange(20 * 86_400))
             writer.writerow([row, at.isoformat() + "Z", at.date(), maybe(values.randrange(-9, 9)), maybe(values.randrange(-10**6, 10**6)),
@@ -246,7 +246,7 @@ max_refused = 0
 [sources.rows]
 type = "file"
 path = "rows.csv"
-event_time = "at"
+event_time = "moment"
 columns = {{ id = "integer", day = "date", i = "integer", j = "integer", d = "decimal(2)", e = "decimal(3)", t = "text", u = "text" }}
 [views.all]
 from = "rows"
@@ -260,7 +260,8 @@ id = "id"
     found = sorted(list(csv.reader(io.StringIO(ask(f"SELECT id, {names} FROM all"))))[1:], key=lambda row: int(row[0]))
     with duckdb.connect() as connection:
         connection.sql("SET TimeZone = 'UTC'")
-        types = "id: 'INT', at: 'TIMESTAMP', day: 'DATE', i: 'INT', j: 'INT', d: 'DECIMAL(9, 2)', e: 'DECIMAL(9, 3)', t: 'VARCHAR', u: 'VARCHAR'"
+        types = {"id": "INT", "moment": "TIMESTAMP", "day": "DATE", "i": "INT", "j": "INT", "d": "DECIMAL(9, 2)", "e": "DECIMAL(9, 3)", "t": "VARCHAR", "u": "VARCHAR"}
+        types = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
         connection.sql(f"CREATE TABLE rows AS SELECT * FROM read_csv('{folder / 'rows.csv'}', header = true, columns = {{{types}}})")
         compared = 0
         for index, text in enumerate(texts):

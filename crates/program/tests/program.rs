@@ -1,5 +1,7 @@
 //! The program from outside: files, arguments, exit codes, what it prints, and what is left when it is killed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -277,9 +279,12 @@ fn events_are_pushed_and_a_killed_run_goes_on() {
     let bad = "page,at,ms\n/a,2024-05-01T10:00:00Z,1\n/a,2024-05-01T10:00:00Z,0.0001\n";
     refused(csv, bad, "line 3: column 'ms'");
     assert_eq!(serving.push("application/xml", "<a/>").0, 415);
-    let total = "/api/views/by_page/value?from=2024-05-01&to=2024-05-02";
+    let total = "/api/views/by_page/total?from=2024-05-01&to=2024-05-02";
     let before = serving.get(total);
     assert!(before.contains("12346.978"), "{before}");
+    // What is asked on the command line is asked of it: nothing of these days is sealed yet.
+    let found = good(folder.path(), &ALL);
+    assert!(found.contains("2024-05-01,/a,3,12345.978,false"), "{found}");
     // It is killed, and starts again: what was accepted is there.
     drop(serving);
     let serving = Serving::start(folder.path());

@@ -1,16 +1,22 @@
 //! `dayfold query`: rows of a view.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 
 use clap::ValueEnum;
 use dayfold::rows::{RowOptions, SealedRows};
-use dayfold::schema::Value;
+use dayfold::schema::{Column, Kind, Value};
+use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords};
 use dayfold::store::{self, Disk};
+use serde::Deserialize;
 
 use super::select::Select;
 use crate::config::Config;
 use crate::error::ProgramError;
+use crate::expr::Type;
+use crate::plan::fields;
+use crate::run::Addresses;
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,11 +45,95 @@ pub fn query(
             "the file has no [engine] data: nothing of it is left when the program does not run";
         return Err(ProgramError::Input(message.to_owned()));
     };
-    let (columns, rows) = sealed(folder, &select)?;
+    let (columns, rows) = match running(folder, &select)? {
+        Some(answer) => answer,
+        None => sealed(folder, &select)?,
+    };
     write(&columns, &rows, output, out)
 }
 
 type Rows = (Vec<String>, Vec<Vec<Value>>);
+
+/// The answer of the program that has the folder open, if one has, and answers.
+fn running(folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError> {
+    let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
+        return Ok(None);
+    };
+    let failed =
+        |error: &dyn std::fmt::Display| ProgramError::Failed(format!("{address}: {error}"));
+    let mut answer = match ureq::get(format!("{address}/api/views")).call() {
+        // It has been killed: what it left is in the folder.
+        Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => return Ok(None),
+        answer => answer.map_err(|error| failed(&error))?,
+    };
+    let views = answer.body_mut().read_to_string().map_err(|error| failed(&error))?;
+    let Listed { views } = serde_json::from_str(&views).map_err(|error| failed(&error))?;
+    let names: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+    let view = views.iter().find(|view| view.name == select.view);
+    let columns = &view.ok_or_else(|| ProgramError::Input(select.no_view(&names)))?.schema.table;
+    let columns: Vec<Column> = columns
+        .iter()
+        .map(|column| Column {
+            name: column.name.clone(),
+            kind: kind(&column.kind),
+            nullable: column.nullable,
+        })
+        .collect();
+    let mut answering = select.on(&columns).map_err(ProgramError::Input)?;
+    let url = format!("{address}/api/views/{}/rows", select.view);
+    let answer =
+        ureq::get(url).header("accept", "text/csv").call().map_err(|error| failed(&error))?;
+    let input = Input::reader(select.view.clone(), answer.into_body().into_reader());
+    let mut records =
+        RawRecords::open(input, CsvOptions::new("day")).map_err(|error| failed(&error))?;
+    loop {
+        let record = match records.read(false).map_err(|error| failed(&error))? {
+            RawRecord::Record { bytes, .. } => String::from_utf8_lossy(bytes),
+            RawRecord::Refused { reason, .. } => return Err(failed(&reason)),
+            _ => break,
+        };
+        let cells = fields(&record, b',');
+        let value =
+            |(cell, column): (&Cow<'_, str>, &Column)| match cell.is_empty() && column.nullable {
+                true => Some(Value::Null),
+                false => Value::of_text(column.kind, cell).ok(),
+            };
+        let row: Option<Vec<Value>> = cells.iter().zip(&columns).map(value).collect();
+        let row = row.ok_or_else(|| failed(&format_args!("'{record}' is no row of the view")))?;
+        if answering.see(&row).is_err() {
+            break;
+        }
+    }
+    answering.finish().map(Some).map_err(ProgramError::Input)
+}
+
+/// What a running program says of its views.
+#[derive(Deserialize)]
+struct Listed {
+    views: Vec<ListedView>,
+}
+
+#[derive(Deserialize)]
+struct ListedView {
+    name: String,
+    schema: ListedSchema,
+}
+
+#[derive(Deserialize)]
+struct ListedSchema {
+    table: Vec<ListedColumn>,
+}
+
+#[derive(Deserialize)]
+struct ListedColumn {
+    name: String,
+    kind: String,
+    nullable: bool,
+}
+
+fn kind(name: &str) -> Kind {
+    Type::of_name(name).map_or(Kind::Bytes, Type::kind)
+}
 
 /// The answer from the sealed days of a folder.
 fn sealed(folder: &Path, select: &Select) -> Result<Rows, ProgramError> {

@@ -21,7 +21,7 @@ use dayfold::time::EventTime;
 
 pub(crate) use columns::options as csv_options;
 pub use layouts::{Layout, Layouts};
-pub(crate) use record::object_of;
+pub(crate) use record::{fields, object_of};
 
 use crate::config::{Config, FileError, SourceConfig};
 use crate::expr::{Row, Scope};

@@ -65,7 +65,7 @@ pub(crate) fn object_of(names: &[String], record: &[u8]) -> Result<String, Strin
 }
 
 /// The fields of a record of CSV, as RFC 4180 has them. The library has cut the record, so quotes are closed.
-fn fields(text: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
+pub(crate) fn fields(text: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     let mut fields = Vec::with_capacity(16);
     let mut rest = text;
     loop {

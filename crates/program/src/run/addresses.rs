@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const FILE: &str = "addresses.json";
 
 /// The addresses of a running program.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addresses {
     /// The process.
     pub(crate) pid: u32,
@@ -17,6 +17,12 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
+    /// Those of the program that has a folder open; none, if it says none.
+    pub(crate) fn read(folder: &Path) -> Option<Addresses> {
+        let bytes = std::fs::read(folder.join(FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
     /// Leaves them in a folder, until what is returned is dropped.
     pub(crate) fn leave(&self, folder: &Path) -> std::io::Result<Left> {
         let (path, temporary) = (folder.join(FILE), folder.join("addresses.json.new"));

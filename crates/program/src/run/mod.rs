@@ -20,6 +20,7 @@ use std::time::Duration;
 use dayfold::Cluster;
 use dayfold::engine::{EngineError, Running};
 
+pub(crate) use addresses::Addresses;
 use refused::Refusals;
 
 use crate::config::{Config, MaxRefused};
