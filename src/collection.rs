@@ -13,9 +13,10 @@ use timely::dataflow::operators::generic::Operator;
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError};
 use crate::dataflow::{DayView, fold};
-use crate::fold::State;
+
 use crate::key::{Key, Made};
 use crate::moment::Moment;
+use crate::speed::StateOfOne;
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
@@ -117,7 +118,7 @@ where
         Ok(fold(changes, None, view, (archive, None), loaded, move |changes, combiner| {
             for (data, _, times) in changes.drain(..) {
                 if let Some((time, key, aggregate)) = event(&data) {
-                    combiner.add(time, Made(key), State(aggregate.multiply(&times)));
+                    combiner.add(time, Made(key), StateOfOne(aggregate.multiply(&times)));
                 }
             }
         }))

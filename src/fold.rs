@@ -2,7 +2,7 @@
 
 use crate::aggregate::{Aggregate, Semigroup, laws};
 use crate::key::{Key, KeyRef, Made, check_key_ref};
-use crate::speed::Combiner;
+use crate::speed::{Combiner, StateOfOne, Term};
 use crate::time::EventTime;
 
 /// What a view makes of events, in place: an event whose group has a row in this tick is added to the state there, and
@@ -101,28 +101,6 @@ where
     );
 }
 
-/// What an event adds to the state of its group.
-pub(crate) trait Term<A> {
-    /// The state of the event alone.
-    fn state(self) -> A;
-    /// Adds the event to a state.
-    fn add_to(self, state: &mut A);
-}
-
-/// A state that the event has been made into.
-pub(crate) struct State<A>(pub(crate) A);
-
-impl<A: Aggregate> Term<A> for State<A> {
-    #[inline]
-    fn state(self) -> A {
-        self.0
-    }
-    #[inline]
-    fn add_to(self, state: &mut A) {
-        state.plus_equals(&self.0);
-    }
-}
-
 /// An event, and what makes a state of it.
 struct Event<'a, E, F>(&'a F, &'a E);
 
@@ -155,7 +133,7 @@ where
     #[inline]
     fn enter(&self, event: &E, combiner: &mut Combiner<K, A>) -> Option<EventTime> {
         let (time, key, aggregate) = (self.0)(event)?;
-        combiner.add(time, Made(key), State(aggregate));
+        combiner.add(time, Made(key), StateOfOne(aggregate));
         Some(time)
     }
 }

@@ -276,7 +276,7 @@ impl Key for Vec<u8> {
     }
     #[inline]
     fn hash64(&self) -> u64 {
-        borrowed::hash_bytes(self)
+        hash_bytes(self)
     }
     fn heap_bytes(&self) -> usize {
         self.capacity()
@@ -295,7 +295,7 @@ impl Key for String {
     }
     #[inline]
     fn hash64(&self) -> u64 {
-        borrowed::hash_bytes(self.as_bytes())
+        hash_bytes(self.as_bytes())
     }
     fn heap_bytes(&self) -> usize {
         self.capacity()
@@ -320,6 +320,20 @@ pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
         if byte == 0 {
             out.push(0xFF);
         }
+    }
+}
+
+/// XXH3-64 of the encoding of bytes. Nearly all texts are short and have no zero: the end is put behind a copy on the
+/// stack.
+#[inline]
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut short = [0; 64];
+    match short.get_mut(..bytes.len() + 2) {
+        Some(encoding) if !bytes.contains(&0) => {
+            encoding[..bytes.len()].copy_from_slice(bytes);
+            xxh3_64(encoding)
+        }
+        _ => hash_encoded(|out| encode_bytes(bytes, out)),
     }
 }
 

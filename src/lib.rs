@@ -106,11 +106,12 @@ mod zones;
 pub use archive::Archive;
 pub use cluster::Cluster;
 pub use collection::FoldChanges;
-pub use dataflow::{DayView, FoldDays, ViewNumbers, ViewStatus};
+pub use dataflow::{DayView, FoldDays, ViewStatus};
 pub use engine::Engine;
 pub use fold::Fold;
 pub use key::Key;
 pub use moment::Moment;
+pub use speed::ViewNumbers;
 
 /// The examples of the README are compiled and run with the doc tests.
 #[cfg(doctest)]

@@ -4,6 +4,8 @@
 //! table, goes on, and swaps the file for it when the revision is live.
 
 mod audit;
+mod error;
+mod load;
 mod rebuild;
 mod recompute;
 mod seal;
@@ -14,18 +16,15 @@ use std::sync::{Arc, mpsc};
 
 pub(crate) use audit::{AuditJob, Audited, damaged};
 pub use audit::{Fault, Finding, KeyDifference};
+pub use error::ArchiveError;
+pub(crate) use load::Loaded;
 pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use shelf::Shelf;
 
-use crate::aggregate::Aggregate;
-use crate::batch::{BatchError, Coverage};
 use crate::closing::Closing;
-use crate::key::Key;
-use crate::log::LogError;
-use crate::store::{Share, Store, StoreError};
-use crate::time::Day;
+use crate::store::{Share, Store};
 
 /// Where the sealed days of all views of a program are kept. Clones share it.
 #[derive(Clone, Debug)]
@@ -65,20 +64,6 @@ impl Archive {
             Place::Memory => None,
             Place::Folder(store) => Some(store),
         }
-    }
-
-    /// The live revisions of a worker's partitions, and the last closing that is sealed.
-    pub(crate) fn load<K: Key, A: Aggregate>(
-        &self,
-        view: &str,
-        worker: usize,
-        peers: usize,
-    ) -> Result<Loaded<K, A>, ArchiveError> {
-        self.shelves.fetch_add(1, Ordering::Relaxed);
-        let mut shelf = Shelf::new(self, view, Coverage::of_owner(worker, peers));
-        let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
-        seal::load(store, view, &mut shelf)?;
-        Ok((shelf, store.sealed_through(view)))
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -138,9 +123,6 @@ pub(crate) struct Lane {
 
 type Job = Box<dyn FnOnce(&Place) + Send>;
 
-/// The live revisions of a worker's partitions, and the last closing that is sealed.
-pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Closing>);
-
 impl Lane {
     /// Runs `job` after those before it.
     pub(crate) fn spawn(&self, job: impl FnOnce(&Place) + Send + 'static) {
@@ -173,47 +155,4 @@ pub(crate) fn commit(
         Place::Memory => Ok(()),
         Place::Folder(store) => Ok(store.commit(view, through, shares)?),
     }
-}
-
-/// What can go wrong when a day is sealed or a sealed day is read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveError {
-    /// The data folder could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A sealed day is damaged.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// The log has failed: what it does not hold durably cannot be sealed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The thread that seals has ended without a word: it panicked.
-    #[error("the thread that seals days has panicked")]
-    Panicked,
-    /// There is no log to compute sealed days from. Nothing was changed.
-    #[error("there is no log: sealed days can be computed again only from one")]
-    NoLog,
-    /// The archive is in memory, and has no sealed days that could be imported.
-    #[error("the archive is in memory: sealed days can be imported only from a data folder")]
-    NoFolder,
-    /// The engine was stopped while days were computed. Those before are done.
-    #[error("the engine was stopped")]
-    Stopped,
-    /// An aggregate refuses to be encoded.
-    #[error("an aggregate cannot be encoded: {what}")]
-    Encode {
-        /// What its serialization said.
-        what: String,
-    },
-    /// A sealed day in memory could not be written.
-    #[error("day {day} of view '{view}' could not be sealed in memory")]
-    Memory {
-        /// The view.
-        view: String,
-        /// The day.
-        day: Day,
-        /// What the writer said.
-        source: std::io::Error,
-    },
 }

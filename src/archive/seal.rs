@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::{ArchiveError, Place, Shelf};
+use super::{ArchiveError, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, BatchMeta, BatchView, Bytes, Coverage, sort_by_number, write_rows};
 use crate::closing::Closing;
@@ -182,21 +182,6 @@ fn merged<K: Key, A: Aggregate>(
     });
     rows.retain(|(.., aggregate)| !aggregate.is_zero());
     Ok(rows)
-}
-
-/// Puts the live revisions of a worker's partitions on its shelf. All are opened once, so that one that
-/// is missing or damaged is found at the start.
-pub(super) fn load<K: Key, A: Aggregate>(
-    store: &Store,
-    view: &str,
-    shelf: &mut Shelf<K, A>,
-) -> Result<(), ArchiveError> {
-    for live in store.live(view)? {
-        if let Some(part) = LivePart::open(store, &live, shelf.mine())? {
-            shelf.put(part);
-        }
-    }
-    Ok(())
 }
 
 impl<K: Key, A: Aggregate> LivePart<K, A> {

@@ -1,5 +1,6 @@
 //! Named, typed columns of events.
 
+use super::error::DefinitionError;
 use crate::schema::{Column, Kind};
 
 /// The columns of the rows that a view's events are presented as: names and kinds, each name once. Any value may
@@ -22,12 +23,12 @@ impl Columns {
     /// [`DefinitionError::Twice`](super::DefinitionError::Twice) if two have one name.
     pub fn new<N: Into<String>>(
         columns: impl IntoIterator<Item = (N, Kind)>,
-    ) -> Result<Columns, super::DefinitionError> {
+    ) -> Result<Columns, DefinitionError> {
         let mut of: Vec<Column> = Vec::new();
         for (name, kind) in columns {
             let name = name.into();
             if of.iter().any(|column| column.name == name) {
-                return Err(super::DefinitionError::Twice { name });
+                return Err(DefinitionError::Twice { name });
             }
             of.push(Column { name, kind, nullable: true });
         }

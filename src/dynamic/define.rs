@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cell::CellKind;
+use super::error::DefinitionError;
 use super::plan::Plan;
 use super::shown::{How, ONE, Shown};
 use super::{Columns, Key, State, ValueRef, id_of};
@@ -370,51 +371,4 @@ impl ViewDef {
         let cells: Vec<String> = cells.iter().map(cell).collect();
         format!("key {}; {}", key.join(", "), cells.join(", "))
     }
-}
-
-/// What can be wrong with the definition of a dynamic view.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DefinitionError {
-    /// There is no such column.
-    #[error("there is no column '{name}' in the events of the view")]
-    NoColumn {
-        /// The name.
-        name: String,
-    },
-    /// Two columns have one name.
-    #[error("two columns are called '{name}': choose another name for one of them")]
-    Twice {
-        /// The name.
-        name: String,
-    },
-    /// A measure does not take values of this kind.
-    #[error("measure '{name}' is of {expected}, and column '{column}' is {found}")]
-    Kind {
-        /// The measure.
-        name: String,
-        /// The column.
-        column: String,
-        /// What the measure takes.
-        expected: &'static str,
-        /// The kind of the column.
-        found: Kind,
-    },
-    /// A quantile that is none.
-    #[error("a quantile of {of}: expected 0 to 1")]
-    Quantile {
-        /// What was given.
-        of: Decimal,
-    },
-    /// Values that are no key.
-    #[error("the values of a key are of the kinds {found}: expected {expected}")]
-    Values {
-        /// The columns of the key.
-        expected: String,
-        /// The kinds of the values.
-        found: String,
-    },
-    /// The name of a column, or something else of the view.
-    #[error(transparent)]
-    View(#[from] ViewError),
 }

@@ -1,6 +1,6 @@
 //! Dynamic views of an engine.
 
-use super::plan::Filling;
+use super::filling::{Fill, Filling};
 use super::{Event, Key, Row, State, ViewDef};
 use crate::cluster::Cluster;
 use crate::engine::{EngineError, Measures, Running, ViewHandle};
@@ -8,10 +8,6 @@ use crate::time::EventTime;
 
 /// An engine of events that need no Rust type of their own.
 pub type Engine = crate::Engine<Event>;
-
-/// How an event fills a row: its event time, or `None` if the view does not want it.
-pub(super) type Fill<E> =
-    dyn for<'e> Fn(&'e E, &mut Row<'e>) -> Option<EventTime> + Send + Sync + 'static;
 
 impl<E: Send + Sync + 'static> crate::Engine<E> {
     /// Adds a view whose columns are known only when the program runs: `fill` sets for each event the values of the

@@ -1,6 +1,6 @@
 //! How a measure is made of a state.
 
-use super::{Cell, State};
+use super::cell::Cell;
 use crate::aggregate::{Distinct, Maybe};
 use crate::schema::Value;
 
@@ -57,13 +57,13 @@ impl Shown {
         })
     }
 
-    /// The value for a state.
-    pub(super) fn of(self, state: Option<&State>) -> Value {
-        let Some(state) = state else { return Value::Null };
+    /// The value for a state of so many events with these cells.
+    pub(super) fn of(self, state: Option<(i64, &[Cell])>) -> Value {
+        let Some((rows, cells)) = state else { return Value::Null };
         match self.cell.checked_sub(1) {
-            None => Value::Integer(state.rows().into()),
+            None => Value::Integer(rows.into()),
             Some(at) => {
-                let cell = state.cells().get(at as usize);
+                let cell = cells.get(at as usize);
                 Value::or_null(cell.and_then(|cell| self.how.of(cell)))
             }
         }

@@ -4,8 +4,9 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, CellKind};
+use super::plan::Plan;
+use super::row::Row;
 use super::shown::Shown;
-use super::{Plan, Row};
 use crate::aggregate::{Aggregate, Count};
 use crate::schema::id::DYNAMIC;
 use crate::schema::{Presented, Shape};
@@ -82,6 +83,7 @@ impl Aggregate for State {
 
     /// Puts the measures of the view, as its schema says of what they are made.
     fn present(state: Option<&State>, out: &mut Presented<'_>) {
+        let state = state.map(|state| (state.rows(), state.cells()));
         for shown in Shown::read(out.parameters()) {
             out.put(|| shown.of(state));
         }

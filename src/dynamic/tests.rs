@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::plan::Filling;
+use super::filling::Filling;
 use super::*;
 use crate::aggregate::laws::check_laws_of;
 use crate::aggregate::{Decimal, Semigroup};
@@ -250,5 +250,5 @@ fn wrong_values_make_a_row_wrong() {
 fn keys_of_scratch_stand_for_keys() {
     let encoded = [vec![ValueRef::Null, "a".into()], vec![1i64.into(), "".into()]];
     let keys = encoded.map(Key::new);
-    check_key_ref(&keys.each_ref().map(|key| plan::Encoded(key.as_bytes())));
+    check_key_ref(&keys.each_ref().map(|key| filling::Encoded(key.as_bytes())));
 }

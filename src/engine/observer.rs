@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::error::Outcome;
 use super::running::Shared;
-use crate::dataflow::ViewNumbers;
+use crate::speed::ViewNumbers;
 use crate::time::EventTime;
 
 /// How far an engine is. Numbers of this process, unless they say otherwise.

@@ -1,8 +1,6 @@
 //! Keys as events have them: borrowed, and made on insertion only.
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::{Key, encode_bytes, hash_encoded};
+use super::{Key, encode_bytes, hash_bytes, hash_encoded};
 
 /// A key that is borrowed from an event, to find a row by; see [`Fold`](crate::Fold).
 ///
@@ -130,20 +128,6 @@ impl KeyRef<Vec<u8>> for &[u8] {
     #[inline]
     fn into_key(self) -> Vec<u8> {
         self.to_vec()
-    }
-}
-
-/// XXH3-64 of the encoding of bytes. Nearly all texts are short and have no zero: the end is put behind a copy on the
-/// stack.
-#[inline]
-pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
-    let mut short = [0; 64];
-    match short.get_mut(..bytes.len() + 2) {
-        Some(encoding) if !bytes.contains(&0) => {
-            encoding[..bytes.len()].copy_from_slice(bytes);
-            xxh3_64(encoding)
-        }
-        _ => hash_encoded(|out| encode_bytes(bytes, out)),
     }
 }
 

@@ -11,9 +11,9 @@ use timely::progress::operate::FrontierInterest;
 
 use super::delta::Row;
 use super::exchange::{Addressed, to_each};
+use super::term::Term;
 use crate::aggregate::Aggregate;
 use crate::closing::Closing;
-use crate::fold::Term;
 use crate::key::{Key, KeyRef, PARTITIONS, owner, partition};
 use crate::moment::Moment;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};

@@ -11,16 +11,21 @@
 mod combine;
 mod delta;
 mod exchange;
+mod numbers;
 mod operator;
+mod report;
 mod room;
 mod seal;
 mod state;
 mod table;
+mod term;
 
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use delta::Row;
 pub(crate) use exchange::to_owner;
+pub use numbers::ViewNumbers;
 pub(crate) use operator::speed_view;
 pub(crate) use room::Room;
 pub(crate) use state::{Frozen, Layer, Shared, Speed, Wanted};
 pub(crate) use table::Table;
+pub(crate) use term::{StateOfOne, Term};

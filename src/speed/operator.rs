@@ -1,6 +1,5 @@
 //! The operator that maintains the speed view and hands closed days to the seal.
 
-use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -12,28 +11,14 @@ use timely::scheduling::Activator;
 use super::combine::Counts;
 use super::delta::Row;
 use super::exchange::{Addressed, addressed, to_each, to_owner};
+use super::report::Report;
 use super::seal::Seal;
 use super::state::Shared;
 use crate::aggregate::Aggregate;
 use crate::archive::Archive;
-use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
-use crate::store::LogPosition;
-
-/// What a worker tells all others: its part of every closing through `through` is prepared.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
-    pub(super) worker: u64,
-    pub(super) through: Closing,
-    /// The highest closing that it had events of.
-    pub(super) highest: Option<Closing>,
-    /// Up to where its log is durable; `None` if it has entered nothing, or there is no log.
-    pub(super) log: Option<LogPosition>,
-    /// How many files it has written since its last report, by closing.
-    pub(super) files: Vec<(Closing, u64)>,
-}
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
 ///

@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, TryRecvError};
 
 use timely::scheduling::SyncActivator;
 
-use super::operator::Report;
+use super::report::{EVERYTHING, Report};
 use super::state::{Prepared, Shared};
 use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
@@ -30,9 +30,6 @@ use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::store::Share;
 use crate::time::Day;
-
-/// What closes when the events end.
-pub(super) const EVERYTHING: Closing = Closing::of(Day::MAX);
 
 type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
 

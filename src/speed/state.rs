@@ -9,15 +9,14 @@ use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::delta::{Delta, Row};
-use super::operator::Report;
+use super::numbers::ViewNumbers;
+use super::report::{EVERYTHING, Report};
 use super::room::{Fill, Late, LateTables, Room};
-use super::seal::EVERYTHING;
 use super::table::{Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Shelf};
 use crate::batch::{Prefix, Total};
 use crate::closing::Closing;
-use crate::dataflow::ViewNumbers;
 use crate::key::{Key, KeyRange, encoded};
 use crate::moment::Moment;
 use crate::store::{LogPosition, Revision};

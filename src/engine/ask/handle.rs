@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::aggregate::{Aggregate, Decimal};
-use crate::dataflow::ViewNumbers;
 use crate::engine::ask::mailbox::Mailbox;
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::engine::ask::subscription::Subscription;
@@ -16,6 +15,7 @@ use crate::engine::view::Ranks;
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
 use crate::serve::{Answer, MeasureFn, Query, Shape};
+use crate::speed::ViewNumbers;
 use crate::time::{Day, DayRange};
 use crate::view::View;
 

@@ -7,13 +7,13 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crate::aggregate::Aggregate;
-use crate::dataflow::ViewNumbers;
 use crate::engine::ask::handle::{AskError, ViewError, ViewState};
 use crate::engine::ask::slot::{Giver, Taker, slot};
 use crate::engine::ask::subscription::Delivered;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task};
 use crate::key::Key;
 use crate::serve::{Answer, Query};
+use crate::speed::ViewNumbers;
 use crate::time::Day;
 
 /// How much may wait for a view in this process.

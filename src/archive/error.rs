@@ -1,0 +1,49 @@
+//! What can go wrong with sealed days.
+
+use crate::batch::BatchError;
+use crate::log::LogError;
+use crate::store::StoreError;
+use crate::time::Day;
+
+/// What can go wrong when a day is sealed or a sealed day is read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The data folder could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sealed day is damaged.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The log has failed: what it does not hold durably cannot be sealed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The thread that seals has ended without a word: it panicked.
+    #[error("the thread that seals days has panicked")]
+    Panicked,
+    /// There is no log to compute sealed days from. Nothing was changed.
+    #[error("there is no log: sealed days can be computed again only from one")]
+    NoLog,
+    /// The archive is in memory, and has no sealed days that could be imported.
+    #[error("the archive is in memory: sealed days can be imported only from a data folder")]
+    NoFolder,
+    /// The engine was stopped while days were computed. Those before are done.
+    #[error("the engine was stopped")]
+    Stopped,
+    /// An aggregate refuses to be encoded.
+    #[error("an aggregate cannot be encoded: {what}")]
+    Encode {
+        /// What its serialization said.
+        what: String,
+    },
+    /// A sealed day in memory could not be written.
+    #[error("day {day} of view '{view}' could not be sealed in memory")]
+    Memory {
+        /// The view.
+        view: String,
+        /// The day.
+        day: Day,
+        /// What the writer said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,44 @@
+//! What is sealed when a program starts.
+
+use std::sync::atomic::Ordering;
+
+use super::{Archive, ArchiveError, LivePart, Place, Shelf};
+use crate::aggregate::Aggregate;
+use crate::batch::Coverage;
+use crate::closing::Closing;
+use crate::key::Key;
+use crate::store::Store;
+
+impl Archive {
+    /// The live revisions of a worker's partitions, and the last closing that is sealed.
+    pub(crate) fn load<K: Key, A: Aggregate>(
+        &self,
+        view: &str,
+        worker: usize,
+        peers: usize,
+    ) -> Result<Loaded<K, A>, ArchiveError> {
+        self.shelves.fetch_add(1, Ordering::Relaxed);
+        let mut shelf = Shelf::new(self, view, Coverage::of_owner(worker, peers));
+        let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
+        load(store, view, &mut shelf)?;
+        Ok((shelf, store.sealed_through(view)))
+    }
+}
+
+/// The live revisions of a worker's partitions, and the last closing that is sealed.
+pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Closing>);
+
+/// Puts the live revisions of a worker's partitions on its shelf. All are opened once, so that one that
+/// is missing or damaged is found at the start.
+fn load<K: Key, A: Aggregate>(
+    store: &Store,
+    view: &str,
+    shelf: &mut Shelf<K, A>,
+) -> Result<(), ArchiveError> {
+    for live in store.live(view)? {
+        if let Some(part) = LivePart::open(store, &live, shelf.mine())? {
+            shelf.put(part);
+        }
+    }
+    Ok(())
+}
