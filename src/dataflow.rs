@@ -25,8 +25,9 @@ use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query, RankFn, by_measure, serve};
 use crate::speed::{
-    Combiner, Counts, Room, Row, Shared, Speed, ViewNumbers, combine, speed_view, to_owner,
+    Combiner, Counts, Room, Shared, Speed, ViewNumbers, combine, speed_view, to_owner,
 };
+use crate::table::Row;
 use crate::time::{Day, EventTime};
 use crate::view::View;
 

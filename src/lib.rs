@@ -99,6 +99,7 @@ pub mod serve;
 pub mod source;
 mod speed;
 pub mod store;
+mod table;
 pub mod time;
 pub mod view;
 mod zones;

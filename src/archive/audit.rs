@@ -11,8 +11,8 @@ use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::closing::Closing;
 use crate::key::{Key, KeyRange};
-use crate::speed::Table;
 use crate::store::{self, LiveBatch, Store, StoreError};
+use crate::table::Table;
 use crate::time::{Day, DayRange};
 
 /// Keys that differ are listed up to so many for each finding; the rest is counted.

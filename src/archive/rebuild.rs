@@ -8,8 +8,8 @@ use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::speed::Table;
 use crate::store::Store;
+use crate::table::Table;
 use crate::time::{Day, DayRange};
 
 /// Days of one view to be rebuilt, in the partitions of one worker.

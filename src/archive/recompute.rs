@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
 use crate::closing::Closing;
 use crate::key::{Key, partition};
-use crate::speed::{Row, Table};
+use crate::table::{Row, Table};
 use crate::time::{Day, DayRange};
 
 /// The log as a view sees it: every event through the view's own function, and combined by the same

@@ -11,8 +11,8 @@ use crate::aggregate::Aggregate;
 use crate::batch::{BatchError, BatchMeta, BatchView, Bytes, Coverage, sort_by_number, write_rows};
 use crate::closing::Closing;
 use crate::key::{Key, encoded, hash_at, sort_position};
-use crate::speed::{Frozen, Table};
 use crate::store::{BatchEntry, LiveBatch, Store};
+use crate::table::{Frozen, Table};
 use crate::time::Day;
 
 /// After so many rows, some 10 µs, a lane lets others run. Workers have more urgent things to do, and where

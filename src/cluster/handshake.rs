@@ -52,7 +52,7 @@ pub(super) fn connect(
         mesh.answer(&mut door);
         mesh.is_over.store(true, Ordering::Relaxed);
     });
-    let Found { mut peers, failure } =
+    let FoundPeers { mut peers, failure } =
         mesh.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(failure) = failure {
         return Err(failure);
@@ -76,18 +76,18 @@ struct Mesh<'a> {
     secret: Option<&'a Secret>,
     deadline: Instant,
     is_over: AtomicBool,
-    found: Mutex<Found>,
+    found: Mutex<FoundPeers>,
 }
 
 #[derive(Default)]
-struct Found {
+struct FoundPeers {
     peers: Vec<Connected>,
     /// The first reason why there will be no cluster.
     failure: Option<ClusterError>,
 }
 
 impl Mesh<'_> {
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn found(&self) -> MutexGuard<'_, FoundPeers> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

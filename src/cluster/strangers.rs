@@ -40,10 +40,10 @@ impl fmt::Display for Why {
 
 /// All that were closed. Their number is not bounded; what is kept of them is.
 #[derive(Debug, Default)]
-pub(super) struct Strangers(BTreeMap<Why, Kind>);
+pub(super) struct Strangers(BTreeMap<Why, Counted>);
 
 #[derive(Debug, Default)]
-struct Kind {
+struct Counted {
     connections: u64,
     addresses: BTreeMap<IpAddr, u64>,
     /// When it was warned of, and how many have come since.

@@ -371,7 +371,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    fn feed(&mut self, open: Box<reader::Open>, parse: Arc<reader::Parse<E>>) {
+    fn feed(&mut self, open: Box<reader::OpenSource>, parse: Arc<reader::Parse<E>>) {
         if self.feeding.is_some() {
             self.mistaken(
                 "an engine reads one source, and was given two: call Engine::csv or Engine::source once",

@@ -16,7 +16,7 @@ use super::recover::resume::POSITION;
 use crate::archive::Archive;
 use crate::cluster::{Notice, Watch};
 use crate::scan::ErasedView;
-use crate::source::{Consumed, Place};
+use crate::source::{Consumed, SourcePosition};
 use crate::speed::ViewNumbers;
 use crate::store::{Store, StoreError};
 use crate::time::EventTime;
@@ -83,7 +83,7 @@ struct State {
     requested: Option<Outcome>,
     workers: Vec<std::thread::Thread>,
     progress: Progress,
-    place: Option<Place>,
+    place: Option<SourcePosition>,
     /// Whether parts of the source have entered, and others before them have not.
     has_holes: bool,
 }
@@ -310,7 +310,7 @@ impl Shared {
     }
 
     /// All of the source before this has entered.
-    pub(crate) fn set_place(&self, place: Place) {
+    pub(crate) fn set_place(&self, place: SourcePosition) {
         self.lock().place = Some(place);
     }
 
@@ -425,8 +425,8 @@ impl Running {
     /// What was read of a [`CsvSource`](crate::source::CsvSource), once it has ended, on the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
         match self.shared.lock().place {
-            Some(Place::Text(consumed)) => Some(consumed),
-            Some(Place::Own(_)) | None => None,
+            Some(SourcePosition::Text(consumed)) => Some(consumed),
+            Some(SourcePosition::Own(_)) | None => None,
         }
     }
 

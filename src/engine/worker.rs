@@ -27,7 +27,7 @@ use super::ingest::floors::Floors;
 use super::ingest::owner::Owner;
 use super::ingest::partitions::ShareReader;
 use super::ingest::reader::{Feeding, Reader, in_full, outcome_of};
-use super::recover::replay::Read as Replayed;
+use super::recover::replay::FromLog;
 use super::running::Held;
 use super::start::Start;
 use super::upkeep::tasks::Tasks;
@@ -61,7 +61,7 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     shares: Vec<ShareReader<E>>,
     log: Option<LogWriter<E>>,
     /// What is left of this worker's share of the log.
-    replay: Option<mpsc::Receiver<Replayed<E>>>,
+    replay: Option<mpsc::Receiver<FromLog<E>>>,
     events: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Batch<E>>>>>,
     counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
     views: Vec<Box<dyn WorkerView>>,

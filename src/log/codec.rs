@@ -61,14 +61,14 @@ fn utc_run<E>(events: &[E], time: impl Fn(&E) -> EventTime) -> (Day, usize) {
 type Encode<E> = fn(&[E], usize, &mut Vec<u8>) -> bincode::Result<usize>;
 type Decode<E> = fn(u32, &[u8]) -> Option<Vec<E>>;
 type Time<E> = dyn Fn(&E) -> EventTime + Send + Sync;
-type Run<E> = dyn Fn(&[E]) -> (Day, usize) + Send + Sync;
+type SameDay<E> = dyn Fn(&[E]) -> (Day, usize) + Send + Sync;
 
 /// How events become bytes in the log, and to which UTC day they belong.
 pub(crate) struct EventCodec<E> {
     encode: Encode<E>,
     decode: Decode<E>,
     time: Arc<Time<E>>,
-    run: Arc<Run<E>>,
+    run: Arc<SameDay<E>>,
 }
 
 impl<E: Serialize + DeserializeOwned> EventCodec<E> {

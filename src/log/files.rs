@@ -12,7 +12,7 @@ use crate::store::{Effect, Storage, StorageFile};
 const OPEN_MAX: usize = 64;
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
     /// Something was written since the last sync.
@@ -23,7 +23,7 @@ struct Open {
 pub(super) struct Files {
     storage: Arc<dyn Storage>,
     /// The most recently written is the last.
-    open: Vec<Open>,
+    open: Vec<OpenFile>,
     /// Folders with names that are not durable yet.
     folders: BTreeSet<PathBuf>,
 }
@@ -45,7 +45,7 @@ impl Files {
         open.file.write_all(bytes).map_err(LogError::write("append to", &open.path, Effect::None))
     }
 
-    fn open(&mut self, path: PathBuf, new: bool) -> Result<Open, LogError> {
+    fn open(&mut self, path: PathBuf, new: bool) -> Result<OpenFile, LogError> {
         if self.open.len() >= OPEN_MAX {
             // Nobody would learn of a failure to write it back once it is closed.
             sync(&mut self.open.remove(0))?;
@@ -56,7 +56,7 @@ impl Files {
         } else {
             self.storage.append(&path).map_err(LogError::write("open", &path, Effect::None))?
         };
-        Ok(Open { path, file, dirty: false })
+        Ok(OpenFile { path, file, dirty: false })
     }
 
     fn make_folder(&mut self, path: &Path) -> Result<(), LogError> {
@@ -83,7 +83,7 @@ impl Files {
     }
 }
 
-fn sync(open: &mut Open) -> Result<(), LogError> {
+fn sync(open: &mut OpenFile) -> Result<(), LogError> {
     if open.dirty {
         open.file.sync().map_err(LogError::write("sync", &open.path, Effect::None))?;
         open.dirty = false;

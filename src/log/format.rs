@@ -119,13 +119,13 @@ pub(super) fn check_growth(
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
     /// Where the last frame begins, if more may be added to it.
-    open: Option<Open>,
+    open: Option<OpenFrame>,
     /// What the closed frames add to their file.
     added: FileState,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct OpenFrame {
     start: usize,
     moment: Moment,
     count: u32,
@@ -151,8 +151,9 @@ impl FrameBuffer {
         encode: impl Fn(&[T], usize, &mut Vec<u8>) -> bincode::Result<usize>,
     ) -> Result<(), FrameError> {
         while !values.is_empty() {
-            let full = |open: &Open, bytes: &[u8]| bytes.len() - open.start >= FRAME_BYTES_FULL;
-            let same = |open: &Open| open.moment == moment && open.count < u32::MAX;
+            let full =
+                |open: &OpenFrame, bytes: &[u8]| bytes.len() - open.start >= FRAME_BYTES_FULL;
+            let same = |open: &OpenFrame| open.moment == moment && open.count < u32::MAX;
             if self.open.is_some_and(|open| !same(&open) || full(&open, &self.bytes)) {
                 self.close();
             }
@@ -160,7 +161,7 @@ impl FrameBuffer {
             let open = self.open.get_or_insert_with(|| {
                 let start = bytes.len();
                 bytes.resize(start + FRAME_HEAD_BYTES, 0);
-                Open { start, moment, count: 0 }
+                OpenFrame { start, moment, count: 0 }
             });
             // A count has 32 bits, and values may take no bytes.
             let some = &values[..values.len().min((u32::MAX - open.count) as usize)];
@@ -177,7 +178,7 @@ impl FrameBuffer {
     }
 
     fn close(&mut self) {
-        let Some(Open { start, moment, count }) = self.open.take() else { return };
+        let Some(OpenFrame { start, moment, count }) = self.open.take() else { return };
         let (head, payload) = self.bytes[start..].split_at_mut(FRAME_HEAD_BYTES);
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&count.to_le_bytes());

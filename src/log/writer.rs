@@ -42,7 +42,7 @@ struct Progress {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterState {
     durability: Durability,
     folder: PathBuf,
     progress: Mutex<Progress>,
@@ -52,7 +52,7 @@ struct Shared {
     done: Condvar,
 }
 
-impl Shared {
+impl WriterState {
     /// Nothing that panics happens under this lock.
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,7 +79,7 @@ impl Shared {
 /// Dropping it commits and syncs everything appended, unless the log has failed, and ends the
 /// thread.
 pub(crate) struct LogWriter<E> {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     entries: Sender<Entry<E>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -101,7 +101,7 @@ impl<E: Send + Sync + 'static> LogWriter<E> {
         on_progress: impl Fn() + Send + 'static,
     ) -> LogWriter<E> {
         let layout = Layout::new(&part);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WriterState {
             durability,
             folder: layout.log().to_owned(),
             progress: Mutex::default(),
@@ -111,7 +111,7 @@ impl<E: Send + Sync + 'static> LogWriter<E> {
         let (entries, waiting) = mpsc::channel();
         let state = StreamState::new(run, worker, definition);
         let committer = Committer::new(storage, layout, codec, state);
-        let run = Run { shared: Arc::clone(&shared), waiting, committer, on_progress };
+        let run = WriterThread { shared: Arc::clone(&shared), waiting, committer, on_progress };
         let named = thread::Builder::new().name(format!("dayfold:log-{worker}"));
         let thread = match named.spawn(move || run.run()) {
             Ok(thread) => Some(thread),
@@ -174,7 +174,7 @@ impl<E> fmt::Debug for LogWriter<E> {
 /// How far a log has come. Entries are numbered from 1.
 #[derive(Clone, Debug)]
 pub(crate) struct LogHandle {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
 }
 
 impl LogHandle {
@@ -241,8 +241,8 @@ impl LogHandle {
 }
 
 /// The thread of a log.
-struct Run<E, F: Fn()> {
-    shared: Arc<Shared>,
+struct WriterThread<E, F: Fn()> {
+    shared: Arc<WriterState>,
     waiting: Receiver<Entry<E>>,
     committer: Committer<E>,
     on_progress: F,
@@ -257,7 +257,7 @@ struct Work {
     closing: bool,
 }
 
-impl<E, F: Fn()> Run<E, F> {
+impl<E, F: Fn()> WriterThread<E, F> {
     fn run(mut self) {
         // The program's own encoding may panic; nobody is to wait for a thread that has ended.
         let result = panic::catch_unwind(AssertUnwindSafe(|| self.work()));

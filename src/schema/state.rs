@@ -14,12 +14,12 @@ use crate::time::Day;
 #[derive(Debug)]
 pub(super) struct NotAState;
 
-type Read = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState>;
+type ReadFn = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState>;
 
 /// How what is written of a state is read, as far as its id says. As serde writes them, parts lie one after the other.
 #[derive(Clone, Debug)]
 pub(super) enum StateShape {
-    One(Read, Shape),
+    One(ReadFn, Shape),
     Parts(Vec<StateShape>),
     Maybe(Box<StateShape>),
     List(Box<StateShape>),

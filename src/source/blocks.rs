@@ -18,10 +18,10 @@ pub(super) const BLOCK_BYTES: usize = 8 << 20;
 pub(crate) trait Blocks {
     /// The name in messages.
     fn name(&self) -> &str;
-    /// See [`CsvSource::read`]; [`ReadLimit::bytes`] is a limit of [`Place::at`].
+    /// See [`CsvSource::read`]; [`ReadLimit::bytes`] is a limit of [`SourcePosition::at`].
     fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError>;
     /// Behind what was handed out.
-    fn place(&self) -> Place;
+    fn place(&self) -> SourcePosition;
     /// The clock with the last row handed out.
     fn clock(&self) -> EventTime;
     /// How far it has come since it was opened.
@@ -47,8 +47,8 @@ impl Blocks for CsvSource {
         CsvSource::read(self, limit)
     }
 
-    fn place(&self) -> Place {
-        Place::Text(self.consumed())
+    fn place(&self) -> SourcePosition {
+        SourcePosition::Text(self.consumed())
     }
 
     fn clock(&self) -> EventTime {
@@ -82,7 +82,7 @@ impl Blocks for CsvSource {
 
 /// How far a source was handed out: what the log keeps of it, to go on behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SourcePosition {
     /// In rows of text.
     Text(Consumed),
     /// In a source of somebody's own.
@@ -103,55 +103,55 @@ pub(crate) struct OwnPlace {
 /// What the encoded place of a source of one's own begins with; no text has so many bytes.
 const OWN: u64 = u64::MAX;
 
-impl Place {
+impl SourcePosition {
     /// What orders the places of a source: bytes of text, or records.
     pub(crate) fn at(&self) -> u64 {
         match self {
-            Place::Text(consumed) => consumed.bytes,
-            Place::Own(own) => own.records,
+            SourcePosition::Text(consumed) => consumed.bytes,
+            SourcePosition::Own(own) => own.records,
         }
     }
 
     /// Whether what stands there may go on in the middle of a line.
     pub(crate) fn is_unfinished(&self) -> bool {
-        matches!(self, Place::Text(consumed) if consumed.tail != Tail::Line)
+        matches!(self, SourcePosition::Text(consumed) if consumed.tail != Tail::Line)
     }
 
     /// The clock with the last row.
     pub(crate) fn clock(&self) -> EventTime {
         match self {
-            Place::Text(consumed) => consumed.clock,
-            Place::Own(own) => own.clock,
+            SourcePosition::Text(consumed) => consumed.clock,
+            SourcePosition::Own(own) => own.clock,
         }
     }
 
     /// The bytes that the log keeps.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Place::Text(consumed) => bincode::serialize(consumed),
-            Place::Own(own) => bincode::serialize(&(OWN, own)),
+            SourcePosition::Text(consumed) => bincode::serialize(consumed),
+            SourcePosition::Own(own) => bincode::serialize(&(OWN, own)),
         }
         .expect("a place holds nothing that cannot be encoded")
     }
 
     /// # Errors
     /// If the bytes are not those of a place.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Place, bincode::Error> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SourcePosition, bincode::Error> {
         if bytes.starts_with(&OWN.to_le_bytes()) {
             let (_, own): (u64, OwnPlace) = bincode::deserialize(bytes)?;
-            return Ok(Place::Own(own));
+            return Ok(SourcePosition::Own(own));
         }
-        bincode::deserialize(bytes).map(Place::Text)
+        bincode::deserialize(bytes).map(SourcePosition::Text)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Text(Consumed { bytes, digest, .. }) => {
+            SourcePosition::Text(Consumed { bytes, digest, .. }) => {
                 write!(f, "{bytes} bytes with XXH3-128 {digest:032x}")
             }
-            Place::Own(OwnPlace { records, position, .. }) => {
+            SourcePosition::Own(OwnPlace { records, position, .. }) => {
                 write!(f, "{records} records up to the position ")?;
                 position.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
@@ -170,19 +170,19 @@ pub(super) enum Stop {
 }
 
 /// An error is due after the rows before it, and once.
-pub(super) enum State {
+pub(super) enum ReadState {
     Good,
     Failing(SourceError),
     Failed,
 }
 
-impl State {
+impl ReadState {
     /// Whether there is anything to read.
     pub(super) fn check(&mut self, name: &str) -> Result<(), SourceError> {
-        match std::mem::replace(self, State::Failed) {
-            State::Good => *self = State::Good,
-            State::Failing(error) => return Err(error),
-            State::Failed => return Err(SourceError::Failed { name: name.to_owned() }),
+        match std::mem::replace(self, ReadState::Failed) {
+            ReadState::Good => *self = ReadState::Good,
+            ReadState::Failing(error) => return Err(error),
+            ReadState::Failed => return Err(SourceError::Failed { name: name.to_owned() }),
         }
         Ok(())
     }
@@ -206,11 +206,11 @@ impl State {
         let nothing = block.is_empty() && block.refused.is_empty();
         match stop {
             Err(error) if nothing => {
-                *self = State::Failed;
+                *self = ReadState::Failed;
                 Err(error)
             }
             Err(error) => {
-                *self = State::Failing(error);
+                *self = ReadState::Failing(error);
                 Ok(Read::Rows(block))
             }
             Ok(Stop::Clock(clock)) if nothing => Ok(Read::AtClock { clock }),
@@ -231,13 +231,13 @@ mod tests {
     fn places_are_kept_and_told_apart() {
         let text = Consumed { bytes: 7, digest: 8, line: 9, clock: -1, tail: Tail::Open };
         let own = OwnPlace { records: 7, clock: -1, position: vec![1, 0xAB] };
-        for place in [Place::Text(text), Place::Own(own.clone())] {
-            assert_eq!(Place::decode(&place.encode()).unwrap(), place);
+        for place in [SourcePosition::Text(text), SourcePosition::Own(own.clone())] {
+            assert_eq!(SourcePosition::decode(&place.encode()).unwrap(), place);
             assert_eq!((place.at(), place.clock()), (7, -1));
             let cut = &place.encode()[..10];
-            assert!(Place::decode(cut).is_err());
+            assert!(SourcePosition::decode(cut).is_err());
         }
-        assert_eq!(bincode::serialize(&text).unwrap(), Place::Text(text).encode());
-        assert_eq!(Place::Own(own).to_string(), "7 records up to the position 01ab");
+        assert_eq!(bincode::serialize(&text).unwrap(), SourcePosition::Text(text).encode());
+        assert_eq!(SourcePosition::Own(own).to_string(), "7 records up to the position 01ab");
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ahead::{Ahead, AheadOptions, Current, NextRecord};
 use super::block::{RowBlock, Rows};
-use super::blocks::{BLOCK_BYTES, State, Stop};
+use super::blocks::{BLOCK_BYTES, ReadState, Stop};
 use super::chunk::Parser;
 use super::clock::{Advance, Reading, advance, check_behind};
 use super::error::SourceError;
@@ -16,7 +16,7 @@ use super::input::{Input, Stream};
 use super::judge::Judge;
 use super::options::{CsvOptions, Format};
 use super::pending::Tail;
-use super::records::{Found, RECORD_MAX, Records, content};
+use super::records::{FoundRecord, RECORD_MAX, Records, content};
 use super::row::Refused;
 use crate::time::EventTime;
 
@@ -123,7 +123,7 @@ pub struct CsvSource {
     pace: Option<f64>,
     /// Whether an arrival that fell back was reported.
     warned: bool,
-    state: State,
+    state: ReadState,
 }
 
 impl CsvSource {
@@ -166,7 +166,7 @@ impl CsvSource {
             refused: 0,
             pace: None,
             warned: false,
-            state: State::Good,
+            state: ReadState::Good,
         })
     }
 
@@ -444,9 +444,9 @@ impl CsvSource {
                 return Ok(Stop::Bytes);
             }
             match found {
-                Found::Record => {}
-                Found::Later => return Ok(Stop::Later),
-                Found::End => return Ok(Stop::End),
+                FoundRecord::Record => {}
+                FoundRecord::Later => return Ok(Stop::Later),
+                FoundRecord::End => return Ok(Stop::End),
             }
             // Of a part that was handed out before, the end of the file then is a stop.
             if self.holds_rest && limit.bytes == u64::MAX && !self.records.has_line_end() {

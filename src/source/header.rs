@@ -2,7 +2,7 @@
 
 use super::error::{SourceError, printable};
 use super::options::{ColumnNames, CsvOptions};
-use super::records::{Found, Records};
+use super::records::{FoundRecord, Records};
 
 /// Within so many bytes of the content the header has to end.
 pub(crate) const HEADER_MAX: usize = 1 << 20;
@@ -29,9 +29,9 @@ impl Header {
         let name = records.stream().name().to_owned();
         records.expect_header(HEADER_MAX);
         match records.find()? {
-            Found::Record => {}
-            Found::Later => return Ok(None),
-            Found::End => return Err(SourceError::NoHeader { name }),
+            FoundRecord::Record => {}
+            FoundRecord::Later => return Ok(None),
+            FoundRecord::End => return Err(SourceError::NoHeader { name }),
         }
         if records.is_too_long() {
             return Err(SourceError::HeaderTooLong { name, limit: HEADER_MAX });

@@ -14,10 +14,10 @@ use super::utf16::Utf16;
 /// between and behind them) and whether it is UTF-16, which is read as UTF-8.
 pub struct Input {
     name: String,
-    kind: Kind,
+    kind: InputKind,
 }
 
-enum Kind {
+enum InputKind {
     File(PathBuf),
     Follow(PathBuf),
     Stdin,
@@ -28,7 +28,7 @@ impl Input {
     /// A file.
     pub fn file(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
-        Input { name: path.display().to_string(), kind: Kind::File(path) }
+        Input { name: path.display().to_string(), kind: InputKind::File(path) }
     }
 
     /// A plain file that grows: at its end, the engine waits for more.
@@ -39,12 +39,12 @@ impl Input {
     /// read long before is compared when the source is opened again, and not meanwhile.
     pub fn follow(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
-        Input { name: path.display().to_string(), kind: Kind::Follow(path) }
+        Input { name: path.display().to_string(), kind: InputKind::Follow(path) }
     }
 
     /// Standard input.
     pub fn stdin() -> Input {
-        Input { name: "standard input".to_owned(), kind: Kind::Stdin }
+        Input { name: "standard input".to_owned(), kind: InputKind::Stdin }
     }
 
     /// What a command line names: `-` is standard input, all else a file.
@@ -54,7 +54,7 @@ impl Input {
 
     /// Any reader, under a name for messages.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Input {
-        Input { name: name.into(), kind: Kind::Reader(Box::new(reader)) }
+        Input { name: name.into(), kind: InputKind::Reader(Box::new(reader)) }
     }
 
     /// The name in messages.
@@ -66,11 +66,11 @@ impl Input {
     pub(super) fn open(self) -> Result<Stream, SourceError> {
         let Input { name, kind } = self;
         let (mut reader, total): (Box<dyn Read + Send>, _) = match kind {
-            Kind::File(path) => match open_file(&path) {
+            InputKind::File(path) => match open_file(&path) {
                 Ok((file, total)) => (Box::new(file), total),
                 Err(source) => return Err(SourceError::Io { name, source }),
             },
-            Kind::Follow(path) => {
+            InputKind::Follow(path) => {
                 let mut begins = Vec::new();
                 // What cannot be read now is told when it is opened.
                 let _ = File::open(&path).map(|file| file.take(8).read_to_end(&mut begins));
@@ -83,8 +83,8 @@ impl Input {
                 let decoder = Decoder::Followed(followed);
                 return Ok(Stream { name, total: None, decoder, text: Text::default() });
             }
-            Kind::Stdin => (Box::new(io::stdin()), None),
-            Kind::Reader(reader) => (reader, None),
+            InputKind::Stdin => (Box::new(io::stdin()), None),
+            InputKind::Reader(reader) => (reader, None),
         };
         let begins = match beginning(&mut reader) {
             Ok(begins) => begins,

@@ -44,7 +44,7 @@ mod unpack;
 mod utf16;
 
 pub(crate) use block::RowBlock;
-pub(crate) use blocks::{Blocks, OwnPlace, Place};
+pub(crate) use blocks::{Blocks, OwnPlace, SourcePosition};
 pub(crate) use clock::AHEAD_LIMIT_MS;
 pub use csv::{Consumed, CsvSource};
 pub(crate) use csv::{Progress, Read, ReadLimit};

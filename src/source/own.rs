@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::block::Rows;
-use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, Place, State, Stop};
+use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, ReadState, SourcePosition, Stop};
 use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
 use super::csv::{Progress, Read, ReadLimit};
 use super::error::SourceError;
@@ -102,7 +102,7 @@ pub(crate) struct Own<S: Source> {
     pending: Option<Pending>,
     rows: u64,
     refused: u64,
-    state: State,
+    state: ReadState,
 }
 
 struct Pending {
@@ -126,10 +126,10 @@ impl<S: Source> Own<S> {
             pending: None,
             rows: 0,
             refused: 0,
-            state: State::Good,
+            state: ReadState::Good,
         };
         let opened = own.place();
-        match place.map(|place| Place::Own(place.clone())) {
+        match place.map(|place| SourcePosition::Own(place.clone())) {
             Some(place) if place != opened => Err(SourceError::Changed {
                 name: own.name,
                 expected: place.to_string(),
@@ -218,10 +218,10 @@ impl<S: Source> Blocks for Own<S> {
         self.state.end(rows, refused, stop)
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> SourcePosition {
         let position = bincode::serialize(&self.position);
         let position = position.expect("a position can be encoded with bincode");
-        Place::Own(OwnPlace { records: self.records, clock: self.clock, position })
+        SourcePosition::Own(OwnPlace { records: self.records, clock: self.clock, position })
     }
 
     fn clock(&self) -> EventTime {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     fn at(own: &Own<Script>) -> (u64, EventTime, usize) {
-        let Place::Own(place) = own.place() else { panic!("it is a source of one's own") };
+        let SourcePosition::Own(place) = own.place() else { panic!("it is a source of one's own") };
         (place.records, place.clock, bincode::deserialize(&place.position).unwrap())
     }
 
@@ -355,7 +355,7 @@ mod tests {
             "{expect:?}"
         );
         for (done, place) in places.iter().enumerate() {
-            let Place::Own(place) = place else { panic!("it is a source of one's own") };
+            let SourcePosition::Own(place) = place else { panic!("it is a source of one's own") };
             let mut source = script(lines);
             source.at = bincode::deserialize(&place.position).unwrap();
             let mut own = Own::new(source, Some(place)).unwrap();

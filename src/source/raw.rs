@@ -4,7 +4,7 @@ use super::error::SourceError;
 use super::header::Header;
 use super::input::Input;
 use super::options::{CsvOptions, Format};
-use super::records::{Found, RECORD_MAX, Records};
+use super::records::{FoundRecord, RECORD_MAX, Records};
 
 /// Reads the records of a file one by one: lines of JSON, or records of CSV behind its header. Nothing is judged but whether a
 /// record can be told from the next: its fields are not looked at.
@@ -95,12 +95,12 @@ impl RawRecords {
             self.records.accept();
         }
         match self.records.find()? {
-            Found::Later => return Ok(RawRecord::Later),
-            Found::End => return Ok(RawRecord::End),
-            Found::Record if hold_rest && !self.records.has_line_end() => {
+            FoundRecord::Later => return Ok(RawRecord::Later),
+            FoundRecord::End => return Ok(RawRecord::End),
+            FoundRecord::Record if hold_rest && !self.records.has_line_end() => {
                 return Ok(RawRecord::Later);
             }
-            Found::Record => self.is_pending = true,
+            FoundRecord::Record => self.is_pending = true,
         }
         let (line, bytes) = (self.records.line(), self.records.raw());
         Ok(match self.records.refusal() {

@@ -56,7 +56,7 @@ pub(super) struct Records {
 
 /// What [`Records::find`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundRecord {
     /// A record, which is pending.
     Record,
     /// Nothing yet: the file is followed, and what is there has no whole record.
@@ -194,7 +194,7 @@ impl Records {
     /// Finds the next record, which is pending until [`Records::accept`]. There is one to be
     /// found only before [`Records::stop_at`]. In a followed file a record has the end of its line, but
     /// for one that ends at the stop.
-    pub(super) fn find(&mut self) -> Result<Found, SourceError> {
+    pub(super) fn find(&mut self) -> Result<FoundRecord, SourceError> {
         while self.pending.is_none() {
             if self.partial.is_none()
                 && let Some(nothing) = self.begin()?
@@ -203,33 +203,33 @@ impl Records {
             }
             self.pending = self.read_record()?;
             match &self.pending {
-                None => return Ok(Found::Later),
+                None => return Ok(FoundRecord::Later),
                 Some(pending) if pending.is_comment => self.accept(),
                 Some(_) => {}
             }
         }
-        Ok(Found::Record)
+        Ok(FoundRecord::Record)
     }
 
     /// Begins a record behind blank lines, unless there is none.
-    fn begin(&mut self) -> Result<Option<Found>, SourceError> {
+    fn begin(&mut self) -> Result<Option<FoundRecord>, SourceError> {
         let followed = self.stream().is_followed();
         if self.position() < self.stop {
             match self.goes_on()? {
                 Some(true) => {}
                 Some(false) => return Err(self.longer_record()),
-                None => return Ok(Some(Found::Later)),
+                None => return Ok(Some(FoundRecord::Later)),
             }
         }
         self.skip_blank_lines()?;
         if self.position() >= self.stop {
-            return Ok(Some(Found::End));
+            return Ok(Some(FoundRecord::End));
         }
         let comment = self.comment;
         let is_comment = match self.content.ahead(2)? {
-            [] if followed => return Ok(Some(Found::Later)),
-            [] => return Ok(Some(Found::End)),
-            [b'\r'] if followed => return Ok(Some(Found::Later)),
+            [] if followed => return Ok(Some(FoundRecord::Later)),
+            [] => return Ok(Some(FoundRecord::End)),
+            [b'\r'] if followed => return Ok(Some(FoundRecord::Later)),
             ahead => comment.is_some() && ahead.first().copied() == comment,
         };
         self.partial = Some(self.begin_at_first_byte(is_comment));

@@ -7,7 +7,7 @@ use memchr::{memchr, memchr2};
 
 /// Where the machine stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// Before the first byte of a field.
     Start,
     /// In a field without quotes, where a quote is data.
@@ -38,7 +38,7 @@ pub(super) struct Scanner {
     delimiter: u8,
     /// A record is a line, whatever its quotes.
     by_line: bool,
-    state: State,
+    state: ScanState,
     /// The fields' text, one after the other.
     pub(super) text: Vec<u8>,
     /// Where each field ends in it; only of so many of them as can be asked for.
@@ -55,7 +55,7 @@ impl Scanner {
         Scanner {
             delimiter,
             by_line: false,
-            state: State::Start,
+            state: ScanState::Start,
             text: Vec::new(),
             ends: Vec::new(),
             ends_max: usize::MAX,
@@ -67,7 +67,7 @@ impl Scanner {
     /// Begins a record, which is the next line if it is found `by_line`.
     pub(super) fn begin(&mut self, by_line: bool) {
         self.by_line = by_line;
-        self.state = State::Start;
+        self.state = ScanState::Start;
         self.text.clear();
         self.ends.clear();
         (self.fields, self.field_start) = (0, 0);
@@ -80,7 +80,7 @@ impl Scanner {
 
     /// As if it had read the record on to a place where a quote is open. The fields are lost.
     pub(super) fn jump_into_quotes(&mut self) {
-        self.state = State::Quoted;
+        self.state = ScanState::Quoted;
     }
 
     /// Reads on in the record, and says how far.
@@ -94,9 +94,9 @@ impl Scanner {
         let mut at = 0;
         while at < input.len() {
             let stop = match self.state {
-                State::Start | State::Plain => self.plain(input, &mut at),
-                State::Quoted => self.quoted(input, &mut at),
-                State::Quote | State::Return => self.behind_quote(input, &mut at),
+                ScanState::Start | ScanState::Plain => self.plain(input, &mut at),
+                ScanState::Quoted => self.quoted(input, &mut at),
+                ScanState::Quote | ScanState::Return => self.behind_quote(input, &mut at),
             };
             if let Some(stop) = stop {
                 return (at, stop);
@@ -106,15 +106,15 @@ impl Scanner {
     }
 
     fn plain(&mut self, input: &[u8], at: &mut usize) -> Option<Scanned> {
-        if self.state == State::Start && input[*at] == b'"' {
-            self.state = State::Quoted;
+        if self.state == ScanState::Start && input[*at] == b'"' {
+            self.state = ScanState::Quoted;
             *at += 1;
             return None;
         }
         let rest = &input[*at..];
         let end = memchr2(self.delimiter, b'\n', rest);
         let Some(end) = end else {
-            self.state = State::Plain;
+            self.state = ScanState::Plain;
             self.text.extend_from_slice(rest);
             *at = input.len();
             return None;
@@ -144,7 +144,7 @@ impl Scanner {
         *at += end + 1;
         if rest[end] == b'"' {
             self.text.extend_from_slice(&rest[..end]);
-            self.state = State::Quote;
+            self.state = ScanState::Quote;
             return None;
         }
         self.text.extend_from_slice(&rest[..=end]);
@@ -159,17 +159,17 @@ impl Scanner {
                 self.end_field();
                 Some(Scanned::Record)
             }
-            (State::Quote, b'"') => {
+            (ScanState::Quote, b'"') => {
                 self.text.push(b'"');
-                self.state = State::Quoted;
+                self.state = ScanState::Quoted;
                 None
             }
-            (State::Quote, byte) if byte == self.delimiter => {
+            (ScanState::Quote, byte) if byte == self.delimiter => {
                 self.end_field();
                 None
             }
-            (State::Quote, b'\r') => {
-                self.state = State::Return;
+            (ScanState::Quote, b'\r') => {
+                self.state = ScanState::Return;
                 None
             }
             _ => Some(Scanned::Stray),
@@ -178,7 +178,7 @@ impl Scanner {
 
     /// Whether the record is good if the content ends here.
     pub(super) fn may_end(&self) -> bool {
-        matches!(self.state, State::Start | State::Plain | State::Quote)
+        matches!(self.state, ScanState::Start | ScanState::Plain | ScanState::Quote)
     }
 
     /// The content ends here. Returns what is wrong with a record that does.
@@ -187,12 +187,12 @@ impl Scanner {
             return Ok(());
         }
         match self.state {
-            State::Start | State::Plain | State::Quote => {
+            ScanState::Start | ScanState::Plain | ScanState::Quote => {
                 self.end_field();
                 Ok(())
             }
-            State::Quoted => Err(Scanned::QuotedLine),
-            State::Return => Err(Scanned::Stray),
+            ScanState::Quoted => Err(Scanned::QuotedLine),
+            ScanState::Return => Err(Scanned::Stray),
         }
     }
 
@@ -201,6 +201,6 @@ impl Scanner {
             self.ends.push(self.text.len());
         }
         (self.fields, self.field_start) = (self.fields + 1, self.text.len());
-        self.state = State::Start;
+        self.state = ScanState::Start;
     }
 }

@@ -9,13 +9,13 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 use timely::progress::operate::FrontierInterest;
 
-use super::delta::Row;
 use super::exchange::{Addressed, to_each};
 use super::term::Term;
 use crate::aggregate::Aggregate;
 use crate::closing::Closing;
 use crate::key::{Key, KeyRef, PARTITIONS, owner, partition};
 use crate::moment::Moment;
+use crate::table::Row;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use crate::view::{View, late_or_not};
 

@@ -3,43 +3,12 @@
 use std::cell::OnceCell;
 
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
-use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::time::{Day, EventTime};
-
-/// What travels from combine to the speed view: the events of one tick, worker, day, closing and key,
-/// combined.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub(crate) struct Row<K: Key, A: Aggregate> {
-    pub(crate) hash: u64,
-    pub(crate) day: Day,
-    /// The day of the closing, and the floor of it; apart, so that a row is smaller.
-    closing: Day,
-    floor: EventTime,
-    pub(crate) key: K,
-    pub(crate) aggregate: A,
-}
-
-impl<K: Key, A: Aggregate> Row<K, A> {
-    #[inline]
-    pub(crate) fn new(hash: u64, day: Day, closing: Closing, key: K, aggregate: A) -> Self {
-        let floor = closing.floor().unwrap_or(EventTime::MAX);
-        Row { hash, day, closing: closing.day, floor, key, aggregate }
-    }
-
-    #[inline]
-    pub(crate) fn closing(&self) -> Closing {
-        match self.floor {
-            EventTime::MAX => Closing::of(self.closing),
-            floor => Closing::late(self.closing, floor),
-        }
-    }
-}
+use crate::table::Row;
+use crate::time::Day;
 
 /// Below this many rows, reading them all is as quick as finding one by an index.
 const INDEX_FROM: usize = 64;

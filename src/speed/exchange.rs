@@ -7,10 +7,10 @@ use timely::dataflow::channels::pact::{DistributorPact, Exchange, Parallelizatio
 use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::progress::Stamp;
 
-use super::delta::Row;
 use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
+use crate::table::Row;
 
 /// Sends each container of rows to the worker that owns the partitions of them all.
 ///

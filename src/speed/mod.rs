@@ -17,15 +17,14 @@ mod report;
 mod room;
 mod seal;
 mod state;
-mod table;
 mod term;
 
+use crate::table;
+
 pub(crate) use combine::{Combiner, Counts, combine};
-pub(crate) use delta::Row;
 pub(crate) use exchange::to_owner;
 pub use numbers::ViewNumbers;
 pub(crate) use operator::speed_view;
 pub(crate) use room::Room;
-pub(crate) use state::{Frozen, Layer, Shared, Speed, Wanted};
-pub(crate) use table::Table;
+pub(crate) use state::{Layer, Shared, Speed, Wanted};
 pub(crate) use term::{StateOfOne, Term};

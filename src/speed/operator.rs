@@ -9,7 +9,6 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
 use super::combine::Counts;
-use super::delta::Row;
 use super::exchange::{Addressed, addressed, to_each, to_owner};
 use super::report::Report;
 use super::seal::Seal;
@@ -19,6 +18,7 @@ use crate::archive::Archive;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
+use crate::table::Row;
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
 ///

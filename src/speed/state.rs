@@ -8,11 +8,11 @@ use std::sync::Arc;
 use timely::scheduling::Activator;
 
 use super::combine::Counts;
-use super::delta::{Delta, Row};
+use super::delta::Delta;
 use super::numbers::ViewNumbers;
 use super::report::{EVERYTHING, Report};
 use super::room::{Fill, Late, LateTables, Room};
-use super::table::{Size, Table};
+use super::table::{Frozen, Row, Size, Table};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Shelf};
 use crate::batch::{Prefix, Total};
@@ -45,9 +45,6 @@ pub(crate) enum Wanted<'a, K> {
     /// All keys of this worker in a range. Where no key is to be told, those of a prefix may come as one total.
     Range(&'a KeyRange, Option<Prefix<'a>>),
 }
-
-/// A closed table, with its day and closing.
-pub(crate) type Frozen<K, A> = ((Day, Closing), Arc<Table<K, A>>);
 
 /// What a worker has said of its part of closings.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::folder::{self, Agreed, Folder};
 use super::layout::Layout;
 use super::manifest;
-use super::opened::{State, Store};
+use super::opened::{PartsState, Store};
 use super::proof::LogPosition;
 use super::record::{PartState, Record, Run};
 use super::recovery;
@@ -240,7 +240,7 @@ impl Looked {
             last,
             next_run,
             manifest: Mutex::new(manifest),
-            state: RwLock::new(State {
+            state: RwLock::new(PartsState {
                 own,
                 others,
                 here,
@@ -388,7 +388,7 @@ impl Store {
         self.append(&mut manifest, Some(Record::State(run)))
     }
 
-    pub(super) fn has_begun(&self, state: &State) -> bool {
+    pub(super) fn has_begun(&self, state: &PartsState) -> bool {
         state.own.run.is_some_and(|run| run.number >= self.next_run.number)
     }
 }

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::live::{self, LiveBatch, SealedFile};
 use super::manifest::{self, Manifest};
 use super::proof::{LogProof, Proofs};
-use super::record::{BatchEntry, PartState, Place, Record, Run};
+use super::record::{BatchEntry, FileKey, PartState, Record, Run};
 use super::storage::{FolderLock, Storage};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, RawBatch};
@@ -33,7 +33,7 @@ pub struct Store {
     pub(super) next_run: Run,
     /// Taken before `state`, where both are.
     pub(super) manifest: Mutex<Manifest>,
-    pub(super) state: RwLock<State>,
+    pub(super) state: RwLock<PartsState>,
     /// A folder of a day could not be made in this run, but may be there.
     pub(super) days_in_doubt: AtomicBool,
     /// Each with its file.
@@ -41,7 +41,7 @@ pub struct Store {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct PartsState {
     pub(super) own: PartState,
     /// As they were when this part was opened, or began.
     pub(super) others: BTreeMap<u32, PartState>,
@@ -50,14 +50,14 @@ pub(super) struct State {
     /// What other processes say of the parts that they see to, if they were asked.
     pub(super) heard: Option<BTreeMap<u32, PartState>>,
     /// By view.
-    pub(super) prepared: BTreeMap<String, BTreeMap<Place, BatchEntry>>,
+    pub(super) prepared: BTreeMap<String, BTreeMap<FileKey, BatchEntry>>,
     /// Up to which closing each local worker has prepared each view.
     pub(super) prepared_through: BTreeMap<(String, u32), Closing>,
     /// What is to be proven of the logs with the next record.
     pub(super) to_prove: Proofs,
 }
 
-impl State {
+impl PartsState {
     /// What of that is not proven yet, as a record.
     pub(super) fn to_be_proven(&self) -> Option<Record> {
         let proofs = self.to_prove.beyond(&self.own.proofs);
@@ -278,7 +278,7 @@ impl Store {
             state.own.apply(record).expect("our own records follow each other");
         }
         state.own.forget_batches();
-        let State { own, to_prove, .. } = &mut *state;
+        let PartsState { own, to_prove, .. } = &mut *state;
         to_prove.forget(&own.proofs);
         Ok(())
     }
@@ -318,7 +318,7 @@ impl Store {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, PartsState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

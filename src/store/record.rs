@@ -138,7 +138,7 @@ pub struct BatchEntry {
 
 impl BatchEntry {
     /// Tells the files of one part and view apart, in the order in which they supersede each other.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> FileKey {
         (self.day, self.closing(), self.generation, self.worker)
     }
 
@@ -160,7 +160,7 @@ impl BatchEntry {
 }
 
 /// Day, closing, generation and worker.
-pub(super) type Place = (Day, Closing, u32, u32);
+pub(super) type FileKey = (Day, Closing, u32, u32);
 
 /// Which folder a part belongs to, and by which rules keys are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +238,7 @@ impl Record {
 pub(super) struct Sealed {
     pub(super) through: Closing,
     /// After [`PartState::forget_batches`], only those that were rebuilt.
-    pub(super) batches: BTreeMap<Place, BatchEntry>,
+    pub(super) batches: BTreeMap<FileKey, BatchEntry>,
 }
 
 /// What the records of one part add up to.

@@ -174,7 +174,7 @@ fn prepared(
 fn entry_of(
     storage: &dyn Storage,
     path: &Path,
-    found: Found<'_>,
+    found: FileNames<'_>,
     closing: Closing,
     worker: u32,
 ) -> Result<Option<BatchEntry>, StoreError> {
@@ -244,7 +244,7 @@ fn discard(storage: &dyn Storage, path: &Path) -> io::Result<()> {
 
 /// The names on the way to a file below `views`.
 #[derive(Clone, Copy)]
-struct Found<'a> {
+struct FileNames<'a> {
     view: &'a str,
     day: &'a str,
     file: &'a str,
@@ -254,7 +254,7 @@ fn each_file(
     storage: &dyn Storage,
     layout: &Layout,
     process: u32,
-    visit: &mut dyn FnMut(Found<'_>, &Path) -> Result<(), StoreError>,
+    visit: &mut dyn FnMut(FileNames<'_>, &Path) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let views = layout.views(process);
     for view in list(storage, &views)? {
@@ -262,7 +262,7 @@ fn each_file(
         for day in list(storage, &days)? {
             let files = days.join(&day);
             for file in list(storage, &files)? {
-                let found = Found { view: &view, day: &day, file: &file };
+                let found = FileNames { view: &view, day: &day, file: &file };
                 visit(found, &files.join(&file))?;
             }
         }

@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::live::LiveBatch;
 use super::opened::Store;
 use super::proof::{LogProof, Share, Written};
-use super::record::{BatchEntry, Place, Record, batch_file_name};
+use super::record::{BatchEntry, FileKey, Record, batch_file_name};
 use super::whole::write_whole;
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, Coverage, write_rows};
@@ -51,7 +51,7 @@ impl Store {
     pub(super) fn write<K: Key, A: Aggregate>(
         &self,
         view: &str,
-        (day, closing, generation, worker): Place,
+        (day, closing, generation, worker): FileKey,
         coverage: Coverage,
         expected_rows: u64,
         rows: impl IntoIterator<Item = (u64, K, A)>,

@@ -11,8 +11,9 @@ use crate::closing::Closing;
 use crate::fold::Enter;
 use crate::key::Key;
 use crate::log::{self, EventCodec, Frames, LogFile};
-use crate::speed::{Combiner, Row};
+use crate::speed::Combiner;
 use crate::store::Store;
+use crate::table::Row;
 use crate::time::DayRange;
 use crate::view::View;
 

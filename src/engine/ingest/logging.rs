@@ -9,11 +9,11 @@ use crate::cluster::Met;
 use crate::engine::error::EngineError;
 use crate::engine::ingest::owner::{Owner, owner_of};
 use crate::engine::recover::gather::Gathered;
-use crate::engine::recover::replay::{Plan, Read};
+use crate::engine::recover::replay::{FromLog, Plan};
 use crate::engine::recover::resume::Known;
 use crate::engine::running::Shared;
 use crate::log::{self, Durability, EventCodec, Extents, LogError, LogWriter, OnceKey};
-use crate::source::Place;
+use crate::source::SourcePosition;
 use crate::store::{LogProof, Store};
 use crate::time::EventTime;
 use crate::view::View;
@@ -122,7 +122,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 
     /// Starts to read a worker's share of what is to be replayed.
-    pub(crate) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<Read<E>> {
+    pub(crate) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<FromLog<E>> {
         self.plan.read(worker, self.codec.clone(), shared)
     }
 }
@@ -157,7 +157,7 @@ fn first_floor(
     views: &[View],
     is_read: bool,
 ) -> EventTime {
-    let read = || known.prefix.as_ref().map(Place::clock);
+    let read = || known.prefix.as_ref().map(SourcePosition::clock);
     let reached = if is_read { read() } else { state_floor };
     let floors = views.iter().filter_map(|view| Some(view.floor_at(reached?)));
     floors.max().unwrap_or(EventTime::MIN)

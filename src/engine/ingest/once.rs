@@ -125,14 +125,14 @@ pub(crate) enum Reply {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     last: u64,
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, UnansweredPush>,
     unsent: VecDeque<Request>,
     /// Of all that are open.
     events: usize,
 }
 
 #[derive(Debug)]
-struct Open {
+struct UnansweredPush {
     pushed: EventTime,
     events: usize,
     slot: Arc<OnceLock<Reply>>,
@@ -148,7 +148,7 @@ impl Requests {
         self.last += 1;
         request.id = self.last;
         let (events, slot) = (request.count as usize, Arc::default());
-        self.open.insert(self.last, Open { pushed, events, slot: Arc::clone(&slot) });
+        self.open.insert(self.last, UnansweredPush { pushed, events, slot: Arc::clone(&slot) });
         self.events += events;
         self.unsent.push_back(request);
         slot

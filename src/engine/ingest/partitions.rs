@@ -46,7 +46,7 @@ pub(crate) struct Read<E> {
 }
 
 /// What the reading thread tells its worker.
-pub(crate) enum Found<E> {
+pub(crate) enum FromShare<E> {
     Read(Read<E>),
     Ended,
     Failed(EngineError),
@@ -56,7 +56,7 @@ pub(crate) enum Found<E> {
 pub(crate) struct ShareReader<E> {
     /// Its number among the sources that floors are counted of.
     pub(crate) source: usize,
-    pub(crate) found: mpsc::Receiver<Found<E>>,
+    pub(crate) found: mpsc::Receiver<FromShare<E>>,
     /// The watermark at which the floor moves next.
     pub(crate) next: EventTime,
     /// Whether it was told that the share is quiet.
@@ -89,7 +89,7 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
             let name = share.source.clone();
             if let Err(source) = read_share(&*partitioned, share, &reading, &send) {
                 let error = SourceError::Io { name, source };
-                send(Found::Failed(error.into()));
+                send(FromShare::Failed(error.into()));
             }
         };
         std::thread::Builder::new()
@@ -106,7 +106,7 @@ fn read_share<E: Send + Sync + 'static>(
     partitioned: &dyn Partitioned<E>,
     share: Share,
     shared: &Shared,
-    send: &impl Fn(Found<E>) -> bool,
+    send: &impl Fn(FromShare<E>) -> bool,
 ) -> std::io::Result<()> {
     let mut partitions = partitioned.open(&share)?;
     let mut taking = Taking::new(share, partitioned.options(), shared.clock.now());
@@ -122,13 +122,13 @@ fn read_share<E: Send + Sync + 'static>(
         publish(&taking, partitions.trouble(), !has_more, shared);
         if !extents.is_empty() || moves(told, watermark, &shared.views) {
             told = Some(watermark);
-            if !send(Found::Read(Read { events, refused, extents, watermark })) {
+            if !send(FromShare::Read(Read { events, refused, extents, watermark })) {
                 return Ok(());
             }
         }
         more?;
         if !has_more {
-            send(Found::Ended);
+            send(FromShare::Ended);
             return Ok(());
         }
     }

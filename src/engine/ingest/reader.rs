@@ -12,7 +12,7 @@ use crate::engine::ingest::pacer::Pacer;
 use crate::engine::recover::resume::{Known, is_before, range};
 use crate::engine::running::Shared;
 use crate::log::SourceRange;
-use crate::source::{Blocks, Place, Read, ReadLimit, Refused, Row, RowBlock, SourceError};
+use crate::source::{Blocks, Read, ReadLimit, Refused, Row, RowBlock, SourceError, SourcePosition};
 use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
@@ -40,36 +40,36 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What an opened source is, if there is one.
 pub(crate) type Opened = Result<Option<Box<dyn Blocks>>, EngineError>;
-pub(crate) type Open = dyn FnOnce(Option<&Store>, &Known) -> Opened + Send;
+pub(crate) type OpenSource = dyn FnOnce(Option<&Store>, &Known) -> Opened + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 pub(crate) type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
 
 /// What an engine was given to read.
 pub(crate) struct Feeding<E> {
-    pub(crate) open: Box<Open>,
+    pub(crate) open: Box<OpenSource>,
     pub(crate) parse: Arc<Parse<E>>,
     pub(crate) refused: Option<Box<Keep>>,
 }
 
 /// What the reading thread found, in the order of the source.
-enum Found {
+enum FromReader {
     /// It is open, or there is none.
     Opened,
     /// Rows, the range that they take up, and what of the source has been handed out with them.
-    Rows(RowBlock, SourceRange, Place),
+    Rows(RowBlock, SourceRange, SourcePosition),
     /// The log has what follows: the rows of it that were refused, and how the source stands behind it.
-    Known(Vec<Refused>, Place),
+    Known(Vec<Refused>, SourcePosition),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
     /// The last line, which has no end: it may be half of what will stand there.
     Rest(RowBlock),
-    End(Option<Place>),
+    End(Option<SourcePosition>),
     Failed(EngineError),
 }
 
 /// Deals what a thread of its own reads: reading may block, a worker must not.
 pub(crate) struct Reader {
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<FromReader>,
     keep: Option<Box<Keep>>,
     shared: Arc<Shared>,
     peers: usize,
@@ -79,9 +79,9 @@ pub(crate) struct Reader {
     early: BTreeMap<u64, Vec<Refused>>,
     /// How the source stands behind each block that is not acknowledged; behind a last line without its end, nobody
     /// goes on.
-    places: VecDeque<Option<Place>>,
+    places: VecDeque<Option<SourcePosition>>,
     /// How it stands at its end.
-    last: Option<Place>,
+    last: Option<SourcePosition>,
     /// Whether a last line without its end was dealt.
     rest: bool,
     /// Refused rows that nobody keeps.
@@ -101,7 +101,7 @@ enum Stage {
 impl Reader {
     /// Starts to open and to read.
     pub(crate) fn new(
-        open: Box<Open>,
+        open: Box<OpenSource>,
         archive: Archive,
         known: Arc<Known>,
         keep: Option<Box<Keep>>,
@@ -128,11 +128,11 @@ impl Reader {
                         source.hold_rest(hold_rest);
                         source.share(cutters(reading.threads));
                     }
-                    if send(Found::Opened) {
+                    if send(FromReader::Opened) {
                         read_all(source, &reading, &known, send);
                     }
                 }
-                Err(error) => drop(send(Found::Failed(error))),
+                Err(error) => drop(send(FromReader::Failed(error))),
             }
         };
         std::thread::Builder::new()
@@ -168,32 +168,32 @@ impl Reader {
             _ => return Ok(false),
         }
         match self.found.try_recv() {
-            Ok(Found::Opened) => {
+            Ok(FromReader::Opened) => {
                 self.stage = Stage::Reading;
                 feed.broadcast(&Deal::Begin);
             }
-            Ok(Found::Rows(block, range, place)) => {
+            Ok(FromReader::Rows(block, range, place)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
                 feed.deal(to, Deal::Rows { number: self.dealt, block, range });
                 self.dealt += 1;
                 self.places.push_back(Some(place));
             }
-            Ok(Found::Known(refused, place)) => {
+            Ok(FromReader::Known(refused, place)) => {
                 // As if a worker had entered it, so that refused rows are kept in the order of the source.
                 self.early.insert(self.dealt, refused);
                 self.dealt += 1;
                 self.places.push_back(Some(place));
                 self.collect(Vec::new())?;
             }
-            Ok(Found::Rest(block)) => {
+            Ok(FromReader::Rest(block)) => {
                 feed.deal(READER, Deal::Rest { number: self.dealt, block });
                 self.dealt += 1;
                 self.places.push_back(None);
                 self.rest = true;
             }
-            Ok(Found::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
-            Ok(Found::Failed(error)) => self.stage = Stage::Ending(Err(error)),
-            Ok(Found::End(place)) => {
+            Ok(FromReader::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
+            Ok(FromReader::Failed(error)) => self.stage = Stage::Ending(Err(error)),
+            Ok(FromReader::End(place)) => {
                 self.last = place;
                 self.stage = Stage::Ending(Ok(()));
             }
@@ -284,10 +284,10 @@ fn read_all(
     source: Option<Box<dyn Blocks>>,
     shared: &Shared,
     known: &Known,
-    send: impl Fn(Found) -> bool,
+    send: impl Fn(FromReader) -> bool,
 ) {
     let Some(source) = source else {
-        send(Found::End(None));
+        send(FromReader::End(None));
         return;
     };
     let mut reading = Reading::new(source, shared, known);
@@ -296,7 +296,7 @@ fn read_all(
     loop {
         let found = reading.next().unwrap_or_else(|error| {
             held.clear();
-            Some(Found::Failed(error.into()))
+            Some(FromReader::Failed(error.into()))
         });
         let (clock, floor) = (reading.source.clock(), reading.watermark);
         shared.set_read(reading.source.progress(), clock, floor);
@@ -307,7 +307,7 @@ fn read_all(
             }
             continue;
         };
-        let last = matches!(found, Found::End(_) | Found::Failed(_));
+        let last = matches!(found, FromReader::End(_) | FromReader::Failed(_));
         if last {
             shared.end_read();
         }
@@ -350,7 +350,7 @@ enum Rest {
 
 impl<'a> Reading<'a> {
     fn new(source: Box<dyn Blocks>, shared: &'a Shared, known: &'a Known) -> Reading<'a> {
-        let from = known.prefix.as_ref().map_or(0, Place::at);
+        let from = known.prefix.as_ref().map_or(0, SourcePosition::at);
         let refusal = known.refused_in_prefix;
         let pacer = Pacer::new(source.pace());
         let (watermark, rest) = (shared.floor, Rest::None);
@@ -364,7 +364,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads on. `None`: there was nothing to tell of what was read.
-    fn next(&mut self) -> Result<Option<Found>, SourceError> {
+    fn next(&mut self) -> Result<Option<FromReader>, SourceError> {
         if self.rest == Rest::Found {
             return Ok(Some(self.rest()?));
         }
@@ -384,7 +384,7 @@ impl<'a> Reading<'a> {
                 let place = self.source.place();
                 let range = range(SOURCE, self.from, &place);
                 self.from = place.at();
-                Some(Found::Rows(block, range, place))
+                Some(FromReader::Rows(block, range, place))
             }
             Read::AtClock { clock } if clock >= due => {
                 self.pacer.wait(clock);
@@ -393,7 +393,7 @@ impl<'a> Reading<'a> {
             Read::AtClock { clock } => {
                 self.watermark = clock;
                 let floors = views.iter().map(|view| view.floor_at(clock));
-                Some(Found::Floor(floors.max().unwrap_or(EventTime::MIN)))
+                Some(FromReader::Floor(floors.max().unwrap_or(EventTime::MIN)))
             }
             Read::AtBytes => self.pass_known()?,
             // Those of the log were whole rows, and are not there.
@@ -408,7 +408,7 @@ impl<'a> Reading<'a> {
                 None
             }
             Read::Rest => self.before_rest(),
-            Read::End if self.rest == Rest::Told => Some(Found::End(None)),
+            Read::End if self.rest == Rest::Told => Some(FromReader::End(None)),
             Read::End => match part {
                 Some(part) => return Err(self.changed(&part.to)),
                 None => Some(self.end()),
@@ -417,7 +417,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Closes what has events before a last line without its end; first, what is left of the content before it.
-    fn before_rest(&mut self) -> Option<Found> {
+    fn before_rest(&mut self) -> Option<FromReader> {
         let place = self.source.place();
         if place.at() != self.from {
             return Some(self.blank(place));
@@ -428,43 +428,43 @@ impl<'a> Reading<'a> {
             view.upper(view.closing(view.calendar().day_of(latest), self.watermark).day)
         };
         let floor = self.shared.views.iter().map(closing).max()?;
-        (latest > EventTime::MIN).then_some(Found::Floor(floor))
+        (latest > EventTime::MIN).then_some(FromReader::Floor(floor))
     }
 
     /// The last line without its end.
-    fn rest(&mut self) -> Result<Found, SourceError> {
+    fn rest(&mut self) -> Result<FromReader, SourceError> {
         self.rest = Rest::Told;
         self.source.hold_rest(false);
         let now = self.shared.clock.now();
         let limit = ReadLimit { rows: 1, clock: EventTime::MAX, bytes: u64::MAX, now };
         Ok(match self.source.read(limit)? {
-            Read::Rows(block) => Found::Rest(block),
-            _ => Found::End(None),
+            Read::Rows(block) => FromReader::Rest(block),
+            _ => FromReader::End(None),
         })
     }
 
     /// The end; before it, what is left of the content: a header without rows, or blank lines.
-    fn end(&mut self) -> Found {
+    fn end(&mut self) -> FromReader {
         let place = self.source.place();
         if place.at() == self.from {
-            return Found::End(Some(place));
+            return FromReader::End(Some(place));
         }
         // A header without the end of its line may be half of one, and is read again.
         if place.is_unfinished() {
-            return Found::End(None);
+            return FromReader::End(None);
         }
         self.blank(place)
     }
 
     /// Content without rows: a header, or blank lines.
-    fn blank(&mut self, place: Place) -> Found {
+    fn blank(&mut self, place: SourcePosition) -> FromReader {
         let range = range(SOURCE, self.from, &place);
         self.from = place.at();
-        Found::Rows(RowBlock::default(), range, place)
+        FromReader::Rows(RowBlock::default(), range, place)
     }
 
     /// Passes the beginning or the end of a part that the log has.
-    fn pass_known(&mut self) -> Result<Option<Found>, SourceError> {
+    fn pass_known(&mut self) -> Result<Option<FromReader>, SourceError> {
         let part = &self.known.committed[self.part];
         if self.from < part.from {
             self.from = part.from;
@@ -479,11 +479,11 @@ impl<'a> Reading<'a> {
         self.refusal += count;
         self.part += 1;
         self.from = place.at();
-        Ok(Some(Found::Known(refused[..count].to_vec(), place)))
+        Ok(Some(FromReader::Known(refused[..count].to_vec(), place)))
     }
 
     /// The source is not any more what the log has of it.
-    fn changed(&self, expected: &Place) -> SourceError {
+    fn changed(&self, expected: &SourcePosition) -> SourceError {
         SourceError::Changed {
             name: self.source.name().to_owned(),
             expected: expected.to_string(),
@@ -544,15 +544,17 @@ mod tests {
         let told = std::cell::RefCell::new(Vec::new());
         read_all(Some(Box::new(open(content))), &shared, &known, |found| {
             told.borrow_mut().push(match found {
-                Found::Rows(block, range, _) => {
+                FromReader::Rows(block, range, _) => {
                     format!("{} rows, {} to {}", block.len(), range.from, range.to)
                 }
-                Found::Known(refused, consumed) => {
+                FromReader::Known(refused, consumed) => {
                     format!("{} refused, known to {}", refused.len(), consumed.at())
                 }
-                Found::Failed(error) => error.to_string(),
-                Found::End(_) => "end".to_owned(),
-                Found::Opened | Found::Floor(_) | Found::Rest(_) => panic!("neither is found here"),
+                FromReader::Failed(error) => error.to_string(),
+                FromReader::End(_) => "end".to_owned(),
+                FromReader::Opened | FromReader::Floor(_) | FromReader::Rest(_) => {
+                    panic!("neither is found here")
+                }
             });
             true
         });

@@ -106,7 +106,7 @@ impl Receipt {
 
     fn waiting(
         &self,
-        is_done: fn(&Receipt, &State) -> Option<Result<(), WaitError>>,
+        is_done: fn(&Receipt, &WaitState) -> Option<Result<(), WaitError>>,
     ) -> impl Future<Output = Result<(), WaitError>> + Send + use<> {
         let mut waiting = Waiting { receipt: self.clone(), told: None, place: None };
         async move { std::future::poll_fn(|context| waiting.poll(is_done, context)).await }
@@ -142,18 +142,18 @@ impl Receipt {
         self.waits.wait(limit, |state| self.both_in(state))
     }
 
-    fn both_in(&self, state: &State) -> Option<Result<(), WaitError>> {
+    fn both_in(&self, state: &WaitState) -> Option<Result<(), WaitError>> {
         match self.durable_in(state) {
             Some(Ok(())) if !self.visible_in(state) => None,
             durable => durable,
         }
     }
 
-    fn visible_in(&self, state: &State) -> bool {
+    fn visible_in(&self, state: &WaitState) -> bool {
         self.ticket.get().is_some_and(|entered| state.shows(entered.moment))
     }
 
-    fn durable_in(&self, state: &State) -> Option<Result<(), WaitError>> {
+    fn durable_in(&self, state: &WaitState) -> Option<Result<(), WaitError>> {
         if !state.promises {
             return Some(Err(WaitError::NotPromised));
         }
@@ -201,7 +201,7 @@ struct Waiting {
 impl Waiting {
     fn poll(
         &mut self,
-        is_done: fn(&Receipt, &State) -> Option<Result<(), WaitError>>,
+        is_done: fn(&Receipt, &WaitState) -> Option<Result<(), WaitError>>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), WaitError>> {
         let waits = &self.receipt.waits;
@@ -231,14 +231,14 @@ impl Drop for Waiting {
 /// What the workers of a process tell those who wait.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
-    state: Mutex<State>,
+    state: Mutex<WaitState>,
     changed: Condvar,
     /// How many threads and tasks wait, or look: workers tell nothing if nobody does.
     waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WaitState {
     /// Whether durability is promised at all.
     promises: bool,
     /// How far each worker sees that all have come; `None`: it has not said yet, `Some(None)`: to the end.
@@ -249,14 +249,14 @@ struct State {
     tasks: Wakers,
 }
 
-impl State {
+impl WaitState {
     /// One that sleeps has told nothing, if nobody had waited.
     fn wake_workers(&self) {
         self.threads.iter().for_each(std::thread::Thread::unpark);
     }
 }
 
-impl State {
+impl WaitState {
     /// Whether a query that is asked now sees what has entered at `moment`.
     fn shows(&self, moment: Moment) -> bool {
         // Any worker of the process may take a query up, as of what it sees itself.
@@ -331,14 +331,14 @@ impl Waits {
         self.notify(state);
     }
 
-    fn notify(&self, mut state: MutexGuard<'_, State>) {
+    fn notify(&self, mut state: MutexGuard<'_, WaitState>) {
         let tasks = state.tasks.take();
         drop(state);
         self.changed.notify_all();
         tasks.into_values().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WaitState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -357,7 +357,7 @@ impl Waits {
     fn wait<T>(
         &self,
         limit: Duration,
-        mut is_done: impl FnMut(&State) -> Option<Result<T, WaitError>>,
+        mut is_done: impl FnMut(&WaitState) -> Option<Result<T, WaitError>>,
     ) -> Result<T, WaitError> {
         let started = Instant::now();
         self.waiting.fetch_add(1, Ordering::AcqRel);

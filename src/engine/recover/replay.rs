@@ -81,7 +81,7 @@ impl Plan {
         worker: usize,
         codec: EventCodec<E>,
         shared: &Arc<Shared>,
-    ) -> mpsc::Receiver<Read<E>> {
+    ) -> mpsc::Receiver<FromLog<E>> {
         let (sender, receiver) = mpsc::sync_channel(BATCHES_AHEAD);
         let (plan, shared) = (Arc::clone(self), Arc::clone(shared));
         let thread = std::thread::current();
@@ -93,7 +93,7 @@ impl Plan {
             };
             let result = plan.read_share(worker, &codec, &shared, &send);
             // If nobody listens any more, the engine is stopping.
-            let _ = send(result.map_or_else(Read::Failed, |()| Read::Done));
+            let _ = send(result.map_or_else(FromLog::Failed, |()| FromLog::Done));
         };
         std::thread::Builder::new()
             .name(format!("replay:{worker}"))
@@ -107,7 +107,7 @@ impl Plan {
         worker: usize,
         codec: &EventCodec<E>,
         shared: &Shared,
-        send: &impl Fn(Read<E>) -> bool,
+        send: &impl Fn(FromLog<E>) -> bool,
     ) -> Result<(), LogError> {
         let threads = shared.threads;
         let mine = self.files.iter().enumerate();
@@ -116,7 +116,7 @@ impl Plan {
         for (_, file) in mine {
             // Whatever is older has been read, here: those who have the rest say so themselves.
             if passed.replace(file.day) != Some(file.day)
-                && !send(Read::Passed(i64::from(file.day.0).saturating_mul(DAY_MS)))
+                && !send(FromLog::Passed(i64::from(file.day.0).saturating_mul(DAY_MS)))
             {
                 return Ok(());
             }
@@ -133,7 +133,7 @@ impl Plan {
         file: &LogFile,
         codec: &EventCodec<E>,
         shared: &Shared,
-        send: &impl Fn(Read<E>) -> bool,
+        send: &impl Fn(FromLog<E>) -> bool,
     ) -> Result<bool, LogError> {
         let mut frames = Frames::open(&*self.storage, file)?;
         let mut floor = EventTime::MIN;
@@ -143,7 +143,7 @@ impl Plan {
             shared.replayed.fetch_add(events.len() as u64, Ordering::Relaxed);
             let graces = Arc::clone(&self.graces[file.stream]);
             let replayed = Some(Replayed { floor, graces });
-            events.is_empty() || send(Read::Events(Batch { events: Arc::new(events), replayed }))
+            events.is_empty() || send(FromLog::Events(Batch { events: Arc::new(events), replayed }))
         };
         let last_days = self.last_days(file);
         let wanted = |moment: Moment| self.is_needed(file, &last_days, moment.floor);
@@ -160,7 +160,7 @@ impl Plan {
 }
 
 /// What a worker is told of its share of the log.
-pub(crate) enum Read<E> {
+pub(crate) enum FromLog<E> {
     /// Events, as they entered.
     Events(Batch<E>),
     /// All events before this have been handed over.

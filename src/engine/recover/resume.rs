@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::error::EngineError;
 use crate::log::SourceRange;
-use crate::source::{Consumed, OwnPlace, Place, Refused, SourceError, Tail};
+use crate::source::{Consumed, OwnPlace, Refused, SourceError, SourcePosition, Tail};
 use crate::store::Store;
 
 /// What is known of a source when it is opened: what earlier runs have committed of it.
@@ -28,7 +28,7 @@ impl<'a, P> Resume<'a, P> {
     pub(crate) fn new(
         store: Option<&'a Store>,
         known: &'a Known,
-        position: impl FnOnce(&Place) -> Result<P, SourceError>,
+        position: impl FnOnce(&SourcePosition) -> Result<P, SourceError>,
     ) -> Result<Resume<'a, P>, SourceError> {
         let prefix = known.prefix.as_ref().map(position).transpose()?;
         Ok(Resume { store, known, prefix })
@@ -67,7 +67,7 @@ impl<'a, P> Resume<'a, P> {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Without a hole from the beginning up to here.
-    pub(crate) prefix: Option<Place>,
+    pub(crate) prefix: Option<SourcePosition>,
     /// What is committed behind a hole, in order.
     pub(crate) committed: Vec<Committed>,
     /// All committed refusals, in the order of the source.
@@ -79,10 +79,10 @@ pub(crate) struct Known {
 /// A committed part of a source behind a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Committed {
-    /// Where it begins, as [`Place::at`] has it.
+    /// Where it begins, as [`SourcePosition::at`] has it.
     pub(crate) from: u64,
     /// How the source stood at its end.
-    pub(crate) to: Place,
+    pub(crate) to: SourcePosition,
 }
 
 /// The name under which a folder without a log remembers how far its source was read.
@@ -102,7 +102,7 @@ impl Known {
             }
             _ => return Ok(Known::default()),
         };
-        let prefix = Place::decode(&position).map_err(|error| EngineError::Failed {
+        let prefix = SourcePosition::decode(&position).map_err(|error| EngineError::Failed {
             message: format!("the data folder's position of the source cannot be read: {error}"),
         })?;
         Ok(Known { prefix: Some(prefix), ..Known::default() })
@@ -111,8 +111,8 @@ impl Known {
     /// Where the part without holes ends in a source of one's own.
     pub(crate) fn own(&self) -> Option<&OwnPlace> {
         match &self.prefix {
-            Some(Place::Own(own)) => Some(own),
-            Some(Place::Text(_)) | None => None,
+            Some(SourcePosition::Own(own)) => Some(own),
+            Some(SourcePosition::Text(_)) | None => None,
         }
     }
 
@@ -126,7 +126,7 @@ impl Known {
         let mut ranges: Vec<&SourceRange> = ranges.iter().collect();
         ranges.sort_by_key(|range| (range.from, range.to));
         for range in ranges {
-            let to = Place::decode(&range.mark)
+            let to = SourcePosition::decode(&range.mark)
                 .map_err(|error| format!("the log's mark of a source cannot be read: {error}"))?;
             if range.from <= end {
                 if range.to >= end {
@@ -146,46 +146,46 @@ impl Known {
 }
 
 /// How far a [`CsvSource`](crate::source::CsvSource) was read.
-pub(crate) fn of_text(place: &Place) -> Result<Consumed, SourceError> {
+pub(crate) fn of_text(place: &SourcePosition) -> Result<Consumed, SourceError> {
     match place {
-        Place::Text(consumed) => Ok(*consumed),
-        Place::Own(_) => Err(of_another_kind(place, "rows of text")),
+        SourcePosition::Text(consumed) => Ok(*consumed),
+        SourcePosition::Own(_) => Err(of_another_kind(place, "rows of text")),
     }
 }
 
 /// The position at which a source of one's own goes on.
-pub(crate) fn of_own<P: DeserializeOwned>(place: &Place) -> Result<P, SourceError> {
+pub(crate) fn of_own<P: DeserializeOwned>(place: &SourcePosition) -> Result<P, SourceError> {
     let position = match place {
-        Place::Own(own) => {
+        SourcePosition::Own(own) => {
             bincode::options().with_fixint_encoding().deserialize(&own.position).ok()
         }
-        Place::Text(_) => None,
+        SourcePosition::Text(_) => None,
     };
     let what = || format!("a source with positions of the type {}", std::any::type_name::<P>());
     position.ok_or_else(|| of_another_kind(place, &what()))
 }
 
 /// The log has another source than the program.
-fn of_another_kind(place: &Place, found: &str) -> SourceError {
+fn of_another_kind(place: &SourcePosition, found: &str) -> SourceError {
     let name = "the source".to_owned();
     SourceError::Changed { name, expected: place.to_string(), found: found.to_owned() }
 }
 
 /// Whether a refused row is in what was consumed.
-pub(crate) fn is_before(refused: &Refused, place: &Place) -> bool {
+pub(crate) fn is_before(refused: &Refused, place: &SourcePosition) -> bool {
     match place {
-        Place::Text(consumed) => match consumed.tail {
+        SourcePosition::Text(consumed) => match consumed.tail {
             // The next record begins on this line.
             Tail::Line => refused.line < consumed.line,
             // The last record goes up to the end of the file, on this line.
             Tail::Open | Tail::Unfinished => refused.line <= consumed.line,
         },
-        Place::Own(own) => refused.line <= own.records,
+        SourcePosition::Own(own) => refused.line <= own.records,
     }
 }
 
 /// The range that a block takes up, for the log.
-pub(crate) fn range(source: usize, from: u64, to: &Place) -> SourceRange {
+pub(crate) fn range(source: usize, from: u64, to: &SourcePosition) -> SourceRange {
     SourceRange { source: source as u32, from, to: to.at(), mark: to.encode() }
 }
 
@@ -193,9 +193,9 @@ pub(crate) fn range(source: usize, from: u64, to: &Place) -> SourceRange {
 mod tests {
     use super::*;
 
-    fn consumed(bytes: u64, line: u64) -> Place {
+    fn consumed(bytes: u64, line: u64) -> SourcePosition {
         let digest = u128::from(bytes);
-        Place::Text(Consumed { bytes, digest, line, clock: 0, tail: Tail::Line })
+        SourcePosition::Text(Consumed { bytes, digest, line, clock: 0, tail: Tail::Line })
     }
 
     fn refusal(line: u64) -> Refused {
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_source_of_another_kind_is_refused() {
         let position = bincode::serialize(&(7u64, 8u64)).unwrap();
-        let own = Place::Own(OwnPlace { records: 3, clock: 0, position });
+        let own = SourcePosition::Own(OwnPlace { records: 3, clock: 0, position });
         let known = Known::new(&[range(0, 0, &own)], [3, 4].map(refusal).to_vec()).unwrap();
         assert_eq!(known.refused_in_prefix, 1, "the third record");
         let resume = Resume::new(None, &known, of_own::<(u64, u64)>).unwrap();

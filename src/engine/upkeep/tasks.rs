@@ -14,12 +14,12 @@ pub(crate) struct Tasks {
     /// How many were asked for here.
     asked: u64,
     /// Those that were asked for here, by number.
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, UnfinishedTask>,
     /// Who asked for those that are under way here.
     from: HashMap<u64, usize>,
 }
 
-struct Open {
+struct UnfinishedTask {
     /// Workers that are not done.
     missing: usize,
     result: Result<Maintained, MaintainError>,
@@ -39,7 +39,7 @@ impl Tasks {
                 let id = self.asked * self.peers as u64 + self.worker as u64;
                 self.asked += 1;
                 let (missing, result) = (self.peers, Ok(Maintained::default()));
-                self.open.insert(id, Open { missing, result, reply });
+                self.open.insert(id, UnfinishedTask { missing, result, reply });
                 feed.broadcast(&Deal::Task { id, from: self.worker, view, task });
             }
             while let Some((id, result)) = asking.step_task() {
@@ -70,7 +70,7 @@ impl Tasks {
             (_, Err(_)) => {}
         }
         if open.missing == 0
-            && let Some(Open { mut result, reply, .. }) = self.open.remove(&id)
+            && let Some(UnfinishedTask { mut result, reply, .. }) = self.open.remove(&id)
         {
             if let Ok(whole) = &mut result {
                 whole.findings.sort_by_key(|finding| finding.day);

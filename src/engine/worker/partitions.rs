@@ -7,7 +7,7 @@ use super::{Turning, log_entry};
 use crate::engine::error::{EngineError, Outcome};
 use crate::engine::ingest::batch::Batch;
 use crate::engine::ingest::feed::Deal;
-use crate::engine::ingest::partitions::{Found, Read, ShareReader};
+use crate::engine::ingest::partitions::{FromShare, Read, ShareReader};
 use crate::engine::ingest::reader::outcome_of;
 use crate::engine::start::Start;
 use crate::log::Entry;
@@ -36,13 +36,13 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         for index in 0..self.shares.len() {
             while rows < limit && !self.shares[index].has_ended {
                 match self.shares[index].found.try_recv() {
-                    Ok(Found::Read(read)) => {
+                    Ok(FromShare::Read(read)) => {
                         let watermark = read.watermark;
                         rows += self.enter_read(read);
                         self.watch_share(index, watermark);
                     }
-                    Ok(Found::Ended) => self.end_share(index),
-                    Ok(Found::Failed(error)) => {
+                    Ok(FromShare::Ended) => self.end_share(index),
+                    Ok(FromShare::Failed(error)) => {
                         self.feed.ask_to_stop(outcome_of(&error));
                         self.shares[index].has_ended = true;
                     }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use super::{Replayed, TICKS_IN_FLIGHT, Turning};
+use super::{FromLog, TICKS_IN_FLIGHT, Turning};
 use crate::engine::error::Outcome;
 use crate::engine::ingest::reader::in_full;
 use crate::view::View;
@@ -20,23 +20,23 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let (mut entered, mut floor) = (0, None);
         while self.in_flight.len() < TICKS_IN_FLIGHT && entered < self.start.tick_rows {
             match replay.try_recv() {
-                Ok(Replayed::Events(batch)) => {
+                Ok(FromLog::Events(batch)) => {
                     entered += batch.events.len();
                     self.events.iter_mut().for_each(|events| events.send(batch.clone()));
                 }
-                Ok(Replayed::Passed(time)) => {
+                Ok(FromLog::Passed(time)) => {
                     let skew = views.iter().map(View::skew).max().unwrap_or(0);
                     // Less than the floor of this run, which says that a worker has replayed its share.
                     let below = self.start.shared.floor.saturating_sub(1);
                     floor = Some(time.saturating_sub(skew).min(below));
                     break;
                 }
-                Ok(Replayed::Done) => {
+                Ok(FromLog::Done) => {
                     self.replay = None;
                     floor = Some(self.start.shared.floor);
                     break;
                 }
-                Ok(Replayed::Failed(error)) => {
+                Ok(FromLog::Failed(error)) => {
                     self.replay = None;
                     self.feed.ask_to_stop(Outcome::Failed(in_full(&error)));
                     return true;

@@ -41,7 +41,7 @@ struct Cutter<'a> {
 }
 
 /// What begins at a place.
-enum Found {
+enum CutRecord {
     /// A record, with its line feed, and how many there are in it.
     Record { line_feed: usize, lines: u64 },
     /// A line in which a quote closes too early.
@@ -59,14 +59,16 @@ impl Cutter<'_> {
             let found =
                 if is_comment { self.line(None, &mut hits) } else { self.fields(start, &mut hits) };
             let (line_feed, lines) = match found {
-                Found::Record { line_feed, lines } => (line_feed, lines),
-                Found::Stray { line_feed } => (line_feed, 1),
-                Found::Unclear => return,
+                CutRecord::Record { line_feed, lines } => (line_feed, lines),
+                CutRecord::Stray { line_feed } => (line_feed, 1),
+                CutRecord::Unclear => return,
             };
             let raw = without_end(bytes, start, line_feed);
             match found {
-                Found::Stray { .. } if !is_comment => sheet.refuse(bytes, raw, STRAY.to_owned()),
-                Found::Record { .. } if !raw.range().is_empty() => {
+                CutRecord::Stray { .. } if !is_comment => {
+                    sheet.refuse(bytes, raw, STRAY.to_owned())
+                }
+                CutRecord::Record { .. } if !raw.range().is_empty() => {
                     self.unescape(sheet);
                     sheet.take(bytes, raw, &self.fields);
                 }
@@ -78,16 +80,16 @@ impl Cutter<'_> {
     }
 
     /// A line of which only the end is of interest.
-    fn line(&self, from: Option<usize>, hits: &mut impl Iterator<Item = usize>) -> Found {
+    fn line(&self, from: Option<usize>, hits: &mut impl Iterator<Item = usize>) -> CutRecord {
         match from.into_iter().chain(hits).find(|at| self.bytes[*at] == b'\n') {
-            Some(line_feed) => Found::Stray { line_feed },
-            None => Found::Unclear,
+            Some(line_feed) => CutRecord::Stray { line_feed },
+            None => CutRecord::Unclear,
         }
     }
 
     /// Finds the fields of the record that begins at `start`.
     #[inline]
-    fn fields(&mut self, start: usize, hits: &mut impl Iterator<Item = usize>) -> Found {
+    fn fields(&mut self, start: usize, hits: &mut impl Iterator<Item = usize>) -> CutRecord {
         let (bytes, mut field, mut lines) = (self.bytes, start, 1);
         self.fields.clear();
         self.escaped.clear();
@@ -96,13 +98,13 @@ impl Cutter<'_> {
                 b'\n' => {
                     let has_return = at > field && bytes[at - 1] == b'\r';
                     self.fields.push(field, at - usize::from(has_return));
-                    return Found::Record { line_feed: at, lines };
+                    return CutRecord::Record { line_feed: at, lines };
                 }
                 // Within a field, a quote is data.
                 b'"' if at > field => {}
                 b'"' => match self.quoted(at, &mut lines, hits) {
                     Ok(end) if bytes[end] == b'\n' => {
-                        return Found::Record { line_feed: end, lines };
+                        return CutRecord::Record { line_feed: end, lines };
                     }
                     Ok(end) => field = end + 1,
                     Err(found) => return found,
@@ -113,7 +115,7 @@ impl Cutter<'_> {
                 }
             }
         }
-        Found::Unclear
+        CutRecord::Unclear
     }
 
     /// Finds a quoted field, and the delimiter or line feed behind it.
@@ -122,14 +124,14 @@ impl Cutter<'_> {
         open: usize,
         lines: &mut u64,
         hits: &mut impl Iterator<Item = usize>,
-    ) -> Result<usize, Found> {
+    ) -> Result<usize, CutRecord> {
         let (bytes, mut is_escaped) = (self.bytes, false);
         let close = loop {
-            let at = hits.next().ok_or(Found::Unclear)?;
+            let at = hits.next().ok_or(CutRecord::Unclear)?;
             match bytes[at] {
                 b'\n' => {
                     if *lines >= self.dialect.quoted_lines_max {
-                        return Err(Found::Unclear);
+                        return Err(CutRecord::Unclear);
                     }
                     *lines += 1;
                 }
@@ -141,11 +143,11 @@ impl Cutter<'_> {
                 _ => {}
             }
         };
-        let end = hits.next().ok_or(Found::Unclear)?;
+        let end = hits.next().ok_or(CutRecord::Unclear)?;
         match (&bytes[close + 1..end], bytes[end]) {
             ([], byte) if byte != b'"' => {}
             (b"\r", b'\n') => {}
-            _ if *lines > 1 => return Err(Found::Unclear),
+            _ if *lines > 1 => return Err(CutRecord::Unclear),
             _ => return Err(self.line(Some(end), hits)),
         }
         if is_escaped {

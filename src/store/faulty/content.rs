@@ -10,11 +10,11 @@ pub(super) struct Content {
     live: Arc<Vec<u8>>,
     durable: Vec<u8>,
     /// What leads from the durable bytes to the live ones, in order. The first one is not durable.
-    changes: Vec<(Change, State)>,
+    changes: Vec<(Change, ChangeState)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ChangeState {
     Waiting,
     /// A sync of it has failed: no later one makes it durable, as systems forget what they could not
     /// write, but may have written it all the same.
@@ -65,15 +65,18 @@ impl Content {
 
     fn change(&mut self, change: Change) {
         change.apply(Arc::make_mut(&mut self.live));
-        self.changes.push((change, State::Waiting));
+        self.changes.push((change, ChangeState::Waiting));
     }
 
     pub(super) fn sync(&mut self, extent: Extent, random: &mut Random) {
-        for (_, state) in self.changes.iter_mut().filter(|(_, state)| *state == State::Waiting) {
+        for (_, state) in
+            self.changes.iter_mut().filter(|(_, state)| *state == ChangeState::Waiting)
+        {
             let is_done = extent.in_one_step(random);
-            *state = if is_done { State::Durable } else { State::GivenUp };
+            *state = if is_done { ChangeState::Durable } else { ChangeState::GivenUp };
         }
-        let durable = self.changes.iter().take_while(|(_, state)| *state == State::Durable).count();
+        let durable =
+            self.changes.iter().take_while(|(_, state)| *state == ChangeState::Durable).count();
         for (change, _) in self.changes.drain(..durable) {
             change.apply(&mut self.durable);
         }
@@ -83,7 +86,7 @@ impl Content {
     pub(super) fn after_power_loss(&self, share: usize, random: &mut Random) -> Content {
         let mut found = self.durable.clone();
         for (change, state) in &self.changes {
-            if *state == State::Durable || random.quarters(share) {
+            if *state == ChangeState::Durable || random.quarters(share) {
                 change.apply(&mut found);
             } else if let (1.., Change::Write { at, bytes }) = (share, change) {
                 damage(&mut found, *at, bytes, random);

@@ -85,7 +85,7 @@ fn records(content: &[u8], bounds: Bounds, size: usize, buffer: usize) -> Record
 
 fn rest(records: &mut Records) -> Vec<Record> {
     let mut found = Vec::new();
-    while records.find().unwrap() == Found::Record {
+    while records.find().unwrap() == FoundRecord::Record {
         let fields = (0..records.fields()).map(|i| records.field(i).to_vec()).collect();
         let fields = records.refusal().is_none().then_some(fields);
         found.push((records.line(), records.raw().to_vec(), fields));
@@ -130,7 +130,7 @@ proptest! {
         let at = at.min(expect.len());
         let mut whole = records(&content, bounds, size, 3);
         for _ in 0..at {
-            prop_assert_eq!(whole.find().unwrap(), Found::Record);
+            prop_assert_eq!(whole.find().unwrap(), FoundRecord::Record);
             whole.accept();
         }
         let (position, digest) = (whole.position(), whole.digest());

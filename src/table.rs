@@ -1,12 +1,19 @@
 //! A hash table of one unsealed day and closing.
 
+mod row;
+
 use std::ops::{Add, Sub};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::aggregate::Aggregate;
+use crate::closing::Closing;
 use crate::key::{Key, PARTITIONS, partition};
+use crate::time::Day;
+
+pub(crate) use row::Row;
 
 /// A table grows into one table for each partition beyond this many keys: a small one is compact, and
 /// a large one never stops to move all its keys at once.
@@ -123,6 +130,9 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         parts.map(move |(at, part)| (is_split.then_some(at), part.iter().collect()))
     }
 }
+
+/// A closed table, with its day and closing.
+pub(crate) type Frozen<K, A> = ((Day, Closing), Arc<Table<K, A>>);
 
 #[cfg(test)]
 mod tests {
