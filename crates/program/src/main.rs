@@ -34,6 +34,21 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Plays a year of flights back, and shows them on a page.
+    Demo {
+        /// How fast, in days per second, or `max`.
+        #[arg(long, value_name = "DAYS_PER_S", default_value = "1", env = "DAYFOLD_PACE")]
+        pace: String,
+        /// The port of the page; otherwise the first free one from 8080.
+        #[arg(long, env = "DAYFOLD_PORT")]
+        port: Option<u16>,
+        /// Ends when the flights do, and prints a summary.
+        #[arg(long, env = "DAYFOLD_ONCE")]
+        once: bool,
+        /// The flights.
+        #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
+        flights: PathBuf,
+    },
     /// Writes a commented dayfold.toml, with a small data file, that runs as it is.
     Init {
         /// The folder; it is made if it is not there.
@@ -129,6 +144,16 @@ fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> 
     let read =
         |file: &Path| Ok::<Config, ProgramError>(Config::read(file)?.with_data(data.clone()));
     match command {
+        Command::Demo { pace, port, once, flights } => {
+            let demo = commands::Demo {
+                flights,
+                pace: days_per_second(&pace)?,
+                port,
+                data: data.unwrap_or_else(|| PathBuf::from("dayfold-demo-data")),
+                once,
+            };
+            commands::demo(&demo, &interrupted(), &mut out)
+        }
         Command::Init { folder } => commands::init(&folder, &mut out),
         Command::Check { file } => {
             let plan = Plan::new(read(&file)?)?;
@@ -161,7 +186,23 @@ fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
         cluster = cluster.secret(Secret::from_file(path).map_err(|error| input(&error))?);
     }
     let stop = interrupted();
-    run(config, RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone() }, &stop)
+    run(
+        config,
+        RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone(), pace: None },
+        &stop,
+    )
+}
+
+/// A pace; `None` is as fast as it goes.
+fn days_per_second(text: &str) -> Result<Option<f64>, ProgramError> {
+    if text == "max" {
+        return Ok(None);
+    }
+    let days = text.parse().ok().filter(|days: &f64| days.is_finite() && *days > 0.0);
+    let expected = || {
+        ProgramError::Input(format!("--pace {text}: expected days per second above 0, or 'max'"))
+    };
+    days.ok_or_else(expected).map(Some)
 }
 
 /// Set when somebody presses Ctrl-C, or the system asks the program to end. The second time it ends at once.

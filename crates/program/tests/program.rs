@@ -293,6 +293,21 @@ fn events_are_pushed_and_a_killed_run_goes_on() {
 }
 
 #[test]
+fn the_demo_has_all_flights() {
+    let folder = tempfile::tempdir().unwrap();
+    let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/flights-2013.csv.gz");
+    let arguments =
+        ["demo", "--once", "--pace", "max", "--data", "d", "--port", "0", "--flights", flights];
+    let all = "328521 flights, 344477462 miles, sealed through 2014-01-01";
+    let printed = good(folder.path(), &arguments);
+    assert_eq!(printed, format!("by-carrier: {all}\nby-route: {all}\nby-origin: {all}\n"));
+    assert!(
+        bad(folder.path(), &["demo", "--pace", "fast"], 2).contains("expected days per second")
+    );
+    assert!(bad(folder.path(), &["demo"], 2).contains("give --flights FILE"));
+}
+
+#[test]
 fn options_are_read_from_the_environment() {
     let folder = folder(FILE);
     let data = folder.path().join("other");

@@ -48,7 +48,7 @@ pub(crate) fn build(
     let pusher = pushed.then(|| engine.live(LiveOptions::new(Event::time)));
     let mut files = plan.sources.iter().filter(|source| !is_pushed(source));
     if let Some(source) = files.next() {
-        engine = read(engine, source, refusals);
+        engine = read(engine, source, refusals, options.pace);
     }
     if let Some(second) = files.next() {
         let message = format!("a second source that is read from files: {}", not_built("sources"));
@@ -60,7 +60,12 @@ pub(crate) fn build(
 }
 
 /// Reads a source: by the library's own reader if it can, else file by file.
-fn read(engine: Engine, source: &Arc<SourcePlan>, refusals: &Refusals) -> Engine {
+fn read(
+    engine: Engine,
+    source: &Arc<SourcePlan>,
+    refusals: &Refusals,
+    pace: Option<f64>,
+) -> Engine {
     let (parsing, opening, refusals) = (Arc::clone(source), Arc::clone(source), refusals.clone());
     let parse = move |row: &dayfold::source::Row<'_>| parsing.event(row.time(), row.raw());
     let Some(options) = source.plain() else {
@@ -76,9 +81,13 @@ fn read(engine: Engine, source: &Arc<SourcePlan>, refusals: &Refusals) -> Engine
         let path = &opening.files()[0];
         let follow = matches!(opening.config.kind, SourceKind::File { follow: true, .. });
         let input = if follow { Input::follow(path) } else { Input::file(path) };
-        Ok(Some(match resume.consumed() {
+        let source = match resume.consumed() {
             Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
             None => CsvSource::open(input, options)?,
+        };
+        Ok(Some(match pace {
+            Some(pace) => source.paced(pace),
+            None => source,
         }))
     };
     engine.csv(open, parse)

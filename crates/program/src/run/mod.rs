@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub cluster: Cluster,
     /// Views whose sealed days are given up, and computed again from the log.
     pub rebuild: Vec<String>,
+    /// How many milliseconds of a file's clock are played back in one of the wall clock; `None` is as fast as it goes.
+    pub pace: Option<f64>,
 }
 
 /// Runs a file until its sources end, or somebody ends it.
@@ -46,6 +48,19 @@ pub fn run(
     config: Config,
     options: RunOptions,
     stop: &Arc<AtomicBool>,
+) -> Result<(), ProgramError> {
+    run_then(config, options, stop, &mut |_| Ok(()))
+}
+
+/// The same, and does something with the engine at the end, while it still answers.
+///
+/// # Errors
+/// As [`run`], and what `last` says.
+pub(crate) fn run_then(
+    config: Config,
+    options: RunOptions,
+    stop: &Arc<AtomicBool>,
+    last: &mut dyn FnMut(&Running) -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
     let plan = Plan::new(config)?;
     if let Some(unknown) = options
@@ -72,7 +87,8 @@ pub fn run(
     if let Some(served) = &served {
         let _ = writeln!(std::io::stderr(), "http://{}", served.address);
     }
-    let outcome = watch(&running, &plan, once && process == 0, &refusals, stop);
+    let outcome =
+        watch(&running, &plan, once && process == 0, &refusals, stop).and_then(|()| last(&running));
     if let Err(error) = &outcome {
         running.fail(&error.to_string());
     }
