@@ -6,7 +6,7 @@
 //! - [`Type`], [`Cell`]: what an expression may be, and a value of it
 //! - [`Scope`]: the columns that a text may name, and the zone of dates
 //! - `parse`: from the text to a tree of the parser's; where in the text each part stands
-//! - `compile`, `functions`, `cast`: from that tree to a [`node::Node`] with a type
+//! - `compile`, `functions`, `cast`: from that tree to a `node::Node` with a type
 //! - `node`, `call`, `number`, `text`, `time`: evaluation
 //!
 //! **Null** follows SQL: a comparison or a calculation with null is null, `AND` and `OR` have three values, and a condition
