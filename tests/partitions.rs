@@ -109,8 +109,8 @@ impl Partitions<Event> for Reading {
                     into.refused(index, "no", n.to_string().as_bytes(), *next);
                 } else if is_record(n) {
                     let time = time(*partition, n);
-                    let taken = Taken { time, arrival: None, next: *next, raw: b"" };
-                    into.event(index, taken, (time, n % 7, value(*partition, n)));
+                    let taken = Taken { arrival: None, next: *next, raw: b"" };
+                    into.event(index, taken, time, (time, n % 7, value(*partition, n)));
                 } else {
                     into.passed(index, *next);
                 }

@@ -195,8 +195,6 @@ pub struct Taking<E> {
 /// A record of a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {
-    /// When it happened.
-    pub time: EventTime,
     /// When it came, if the source knows.
     pub arrival: Option<EventTime>,
     /// The number of the record behind it.
@@ -260,23 +258,49 @@ impl<E> Taking<E> {
         self.events.len() + self.refused.len() >= TAKEN_AT_ONCE || self.bytes >= BYTES_AT_ONCE
     }
 
-    /// A record that is an event. One that is too far ahead or too old is refused.
-    pub fn event(&mut self, partition: usize, record: Taken<'_>, event: E) {
-        let Taken { time, arrival, next, raw } = record;
+    /// A record that is an event, which happened at this time. One that is too far ahead or too old is refused.
+    pub fn event(&mut self, partition: usize, record: Taken<'_>, time: EventTime, event: E) {
+        self.events(partition, record, std::iter::once((time, event)));
+    }
+
+    /// A record that is several events. If one of them is too far ahead or too old, all are refused.
+    pub fn events(
+        &mut self,
+        partition: usize,
+        record: Taken<'_>,
+        events: impl IntoIterator<Item = (EventTime, E)>,
+    ) {
+        let Taken { arrival, next, raw } = record;
+        let before = self.events.len();
+        for (time, event) in events {
+            match self.judge(partition, time, arrival) {
+                Ok(clock) => {
+                    self.events.push(event);
+                    self.partitions[partition].clock = clock;
+                }
+                Err(reason) => {
+                    self.events.truncate(before);
+                    self.refused(partition, reason, raw, next);
+                    return;
+                }
+            }
+        }
+        self.heard(partition, next, raw.len());
+    }
+
+    /// The clock with an event of this time, or the reason to refuse it.
+    fn judge(
+        &self,
+        partition: usize,
+        time: EventTime,
+        arrival: Option<EventTime>,
+    ) -> Result<EventTime, String> {
         let PartitionOptions { ahead_limit, behind_limit, .. } = self.options;
         let clock = self.partitions[partition].clock;
         let reading = arrival.map_or(Reading::Event, |at| Reading::Arrival(Some(at)));
-        let judged = advance(clock, time, reading, self.now, ahead_limit);
-        let judged =
-            judged.and_then(|step| check_behind(time, step.clock, behind_limit).map(|()| step));
-        match judged {
-            Ok(step) => {
-                self.events.push(event);
-                self.partitions[partition].clock = step.clock;
-                self.heard(partition, next, raw.len());
-            }
-            Err(reason) => self.refused(partition, reason, raw, next),
-        }
+        let step = advance(clock, time, reading, self.now, ahead_limit)?;
+        check_behind(time, step.clock, behind_limit)?;
+        Ok(step.clock)
     }
 
     /// A record that is no event: it is counted, and kept aside with its reason, the partition and its number there.

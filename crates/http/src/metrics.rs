@@ -158,6 +158,22 @@ fn of_engine(observer: &Observer, text: &mut Text) {
             "dayfold_source_watermark_timestamp_seconds{{source=\"{name}\"}} {seconds}"
         ));
     }
+    let partitions = || progress.sources.iter().map(|source| (label(&source.name), source));
+    text.begin("source_position", "gauge", "The number of the next record of a partition.");
+    for (name, source) in partitions() {
+        let Some(position) = source.position else { continue };
+        text.line(format_args!("dayfold_source_position{{source=\"{name}\"}} {position}"));
+    }
+    text.begin("source_records_behind", "gauge", "How far a partition is behind its end.");
+    for (name, source) in partitions() {
+        let Some(behind) = source.lag else { continue };
+        text.line(format_args!("dayfold_source_records_behind{{source=\"{name}\"}} {behind}"));
+    }
+    text.begin("source_troubled", "gauge", "1 if something keeps a source from being read on.");
+    for (name, source) in partitions() {
+        let is_troubled = u8::from(source.trouble.is_some());
+        text.line(format_args!("dayfold_source_troubled{{source=\"{name}\"}} {is_troubled}"));
+    }
     let numbers = || progress.view_names.iter().map(|name| label(name)).zip(&progress.views);
     text.begin("late_total", "counter", "Events that came after their day had closed.");
     numbers().for_each(|(view, numbers)| {

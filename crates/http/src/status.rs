@@ -78,6 +78,10 @@ fn of_engine(observer: &Observer, status: &mut Value) {
             "watermark": time(source.watermark),
             "lag_ms": lag.map(|(watermark, clock)| clock.saturating_sub(watermark).max(0)),
             "ended": source.ended,
+            "position": source.position,
+            "records_behind": source.lag,
+            "quiet": source.quiet,
+            "trouble": source.trouble,
         })
     });
     status["sources"] = sources.collect();

@@ -46,6 +46,9 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
     looked: Option<Instant>,
     told_group: Instant,
     trouble: Option<String>,
+    /// Of one record.
+    events: Vec<E>,
+    times: Vec<EventTime>,
 }
 
 /// A partition that is read.
@@ -78,6 +81,8 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             looked: None,
             told_group: Instant::now(),
             trouble: Some("it is not connected yet".to_owned()),
+            events: Vec::new(),
+            times: Vec::new(),
         })
     }
 
@@ -217,13 +222,17 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         open.next = record.offset() + 1;
         (open.last, open.behind, open.is_at_end) = (Some(Last::of(&record)), None, false);
         let (next, raw) = (open.next, record.bytes());
-        match self.plan.event(&record) {
-            Ok((time, event)) => {
-                let arrival = match record.timestamp() {
-                    Timestamp::Appended(arrival) => Some(arrival),
-                    Timestamp::Created(_) | Timestamp::Missing => None,
-                };
-                into.event(index, Taken { time, arrival, next, raw }, event);
+        let arrival = match record.timestamp() {
+            Timestamp::Appended(arrival) => Some(arrival),
+            Timestamp::Created(_) | Timestamp::Missing => None,
+        };
+        self.events.clear();
+        self.times.clear();
+        match self.plan.events(&record, &mut self.events, &mut self.times) {
+            Ok(()) if self.events.is_empty() => into.passed(index, next),
+            Ok(()) => {
+                let events = self.times.drain(..).zip(self.events.drain(..));
+                into.events(index, Taken { arrival, next, raw }, events);
             }
             Err(reason) => into.refused(index, reason, raw, next),
         }
@@ -399,22 +408,35 @@ impl std::convert::From<ClientError> for Found {
 }
 
 impl<E> Plan<E> {
-    /// Makes an event of a record, with its time.
-    fn event(&self, record: &Record<'_>) -> Result<(EventTime, E), String> {
-        if record.payload().is_none() && self.tombstones == Tombstones::Refuse {
-            return Err("a record without a value (a tombstone)".to_owned());
-        }
-        let event = (self.read)(record)?;
-        let time = match &self.time {
-            Time::Record => record.timestamp().millis().ok_or("the record has no timestamp")?,
-            Time::Header(name, parser) => {
-                let value = record.header(name).flatten();
-                let value = value.ok_or_else(|| format!("the record has no header '{name}'"))?;
-                let time = parser.parse(value);
-                time.map_err(|reason| format!("the time in the header '{name}': {reason}"))?
+    /// Adds the events of a record, and their times.
+    fn events(
+        &self,
+        record: &Record<'_>,
+        events: &mut Vec<E>,
+        times: &mut Vec<EventTime>,
+    ) -> Result<(), String> {
+        match self.tombstones {
+            _ if record.payload().is_some() => {}
+            Tombstones::Refuse => {
+                return Err("a record without a value (a tombstone)".to_owned());
             }
-            Time::Event(time) => time(&event),
-        };
-        Ok((time, event))
+            Tombstones::Pass => return Ok(()),
+            Tombstones::Read => {}
+        }
+        (self.read)(record, events)?;
+        for event in events.iter() {
+            times.push(match &self.time {
+                Time::Record => record.timestamp().millis().ok_or("the record has no timestamp")?,
+                Time::Header(name, parser) => {
+                    let value = record.header(name).flatten();
+                    let value =
+                        value.ok_or_else(|| format!("the record has no header '{name}'"))?;
+                    let time = parser.parse(value);
+                    time.map_err(|reason| format!("the time in the header '{name}': {reason}"))?
+                }
+                Time::Event(time) => time(event),
+            });
+        }
+        Ok(())
     }
 }

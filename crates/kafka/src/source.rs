@@ -44,6 +44,8 @@ pub enum Tombstones {
     Refuse,
     /// The program's function gets them, with [`Record::payload`] as `None`.
     Read,
+    /// They are passed over, and not counted: those that follow Debezium's deletions, say.
+    Pass,
 }
 
 /// What is to be read of a topic.
@@ -62,8 +64,8 @@ pub(crate) struct Plan<E> {
     pub(crate) read: Box<Read<E>>,
 }
 
-/// Makes an event of a record, or says why it is none.
-pub(crate) type Read<E> = dyn Fn(&Record<'_>) -> Result<E, String> + Send + Sync;
+/// Adds the events of a record, or says why it is none.
+pub(crate) type Read<E> = dyn Fn(&Record<'_>, &mut Vec<E>) -> Result<(), String> + Send + Sync;
 
 /// A topic of a broker that speaks Kafka's protocol, as a source for
 /// [`Engine::partitioned`](dayfold::Engine::partitioned).
@@ -97,6 +99,19 @@ impl<E> Kafka<E> {
         brokers: &str,
         topic: &str,
         read: impl Fn(&Record<'_>) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Kafka<E> {
+        Kafka::several(brokers, topic, move |record, events| {
+            events.push(read(record)?);
+            Ok(())
+        })
+    }
+
+    /// As [`Kafka::new`], for records that are several events, or none. Those of a record enter together, or are
+    /// refused together.
+    pub fn several(
+        brokers: &str,
+        topic: &str,
+        read: impl Fn(&Record<'_>, &mut Vec<E>) -> Result<(), String> + Send + Sync + 'static,
     ) -> Kafka<E> {
         let plan = Plan {
             name: topic.to_owned(),

@@ -143,6 +143,9 @@ const SOURCES = { replay: "data that is read", live: "events that are pushed" };
 /** How far a source is: one that is read by its own clock, one that is pushed into by the wall's. */
 function reached(source) {
   if (source.ended) return "ended";
+  if (source.trouble) return `waits: ${source.trouble}`;
+  if (source.records_behind > 0) return `${show(source.records_behind)} records behind`;
+  if (source.records_behind === 0) return source.quiet ? "read to its end, quiet" : "read to its end";
   if (source.watermark === null) return "nothing yet";
   if (source.name === "replay") return `up to ${source.watermark.slice(0, 10)}`;
   return source.lag_ms < 1000 ? "up to date" : `${span(source.lag_ms)} behind`;
