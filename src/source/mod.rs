@@ -23,6 +23,7 @@ mod blocks;
 mod chunk;
 mod clock;
 mod content;
+mod counted;
 mod csv;
 mod error;
 mod follow;

@@ -7,7 +7,7 @@ use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::input::Counted;
+use super::counted::Counted;
 
 /// What a decoder of xz may use, in KiB: four times what `xz -9` asks for.
 const XZ_MEMORY_KIB: u32 = 256 << 10;

@@ -5,48 +5,9 @@ use jiff::fmt::strtime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ZonedDateTime};
 
+use super::ambiguous::AmbiguousTime;
 use super::{Local, TimeParser, TimeRefusal, in_range};
 use crate::time::EventTime;
-
-/// What a local time means that came twice, when clocks went back, or not at all, when they went forward.
-///
-/// In a gap, the earlier instant is found with the offset behind it, and the later one with the offset before it: where
-/// 02:00 was followed by 03:00, 02:30 is 01:30 or 03:30.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum AmbiguousTime {
-    /// The earlier instant.
-    Earlier,
-    /// The later instant.
-    Later,
-    /// Nothing: it is refused.
-    #[default]
-    Refuse,
-}
-
-/// A text that is no format of times.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{format}' is not a format of times: {reason}; expected conversions of strptime such as '%Y-%m-%d %H:%M:%S'"
-)]
-pub struct TimeFormatError {
-    /// What was given.
-    pub format: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// Whether times can be written, and so read, in a format, and say which day they are of.
-pub(super) fn check_format(format: &str) -> Result<(), TimeFormatError> {
-    let error = |reason: String| TimeFormatError { format: format.to_owned(), reason };
-    // Written in it and read again, any time tells what the format can hold.
-    let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
-    let text = strtime::format(format, &sample).map_err(|cause| error(cause.to_string()))?;
-    let read = strtime::parse(format, &text).map_err(|cause| error(cause.to_string()))?;
-    if read.timestamp().is_none() && read.to_date().is_err() {
-        return Err(error("it has no date".to_owned()));
-    }
-    Ok(())
-}
 
 impl TimeParser {
     pub(super) fn parse_format(&self, format: &str, cell: &[u8]) -> Result<EventTime, TimeRefusal> {

@@ -1,11 +1,14 @@
 //! The times that a cell may hold: RFC 3339 and what is near it, numbers since 1970, or a format of one's own.
 
+mod ambiguous;
+mod format;
 mod local;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
-pub use local::{AmbiguousTime, TimeFormatError};
+pub use ambiguous::AmbiguousTime;
+pub use format::TimeFormatError;
 
 use crate::number::Written;
 use crate::time::{Calendar, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
@@ -139,7 +142,7 @@ impl TimeParser {
     /// # Errors
     /// [`TimeFormatError`] if it is no such format.
     pub fn format(self, format: &str) -> Result<TimeParser, TimeFormatError> {
-        local::check_format(format)?;
+        format::check_format(format)?;
         Ok(TimeParser { format: Some(format.to_owned()), ..self })
     }
 

@@ -1,0 +1,30 @@
+//! Formats of times of one's own.
+
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+
+/// A text that is no format of times.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{format}' is not a format of times: {reason}; expected conversions of strptime such as '%Y-%m-%d %H:%M:%S'"
+)]
+pub struct TimeFormatError {
+    /// What was given.
+    pub format: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Whether times can be written, and so read, in a format, and say which day they are of.
+pub(super) fn check_format(format: &str) -> Result<(), TimeFormatError> {
+    let error = |reason: String| TimeFormatError { format: format.to_owned(), reason };
+    // Written in it and read again, any time tells what the format can hold.
+    let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    let text = strtime::format(format, &sample).map_err(|cause| error(cause.to_string()))?;
+    let read = strtime::parse(format, &text).map_err(|cause| error(cause.to_string()))?;
+    if read.timestamp().is_none() && read.to_date().is_err() {
+        return Err(error("it has no date".to_owned()));
+    }
+    Ok(())
+}
