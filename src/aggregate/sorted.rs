@@ -73,7 +73,7 @@ pub(super) fn is_sorted<E: Entry>(entries: &[E]) -> bool {
 ///
 /// Nothing changes behind a shared reference: what looks at entries that are not in order looks at a copy that is.
 ///
-/// Room is taken for at most twice the entries that there were when it was taken, and what was to be added at once.
+/// Room is taken for half as many again as there are, or for what is to be added at once.
 #[derive(Clone)]
 pub(super) struct Sorted<E>(Vec<E>);
 
@@ -144,7 +144,7 @@ impl<E: Entry> Sorted<E> {
         self.settle();
         let (len, room) = (self.0.len(), self.0.capacity());
         if len + more > room || len > room / 4 * 3 {
-            self.0.reserve_exact(more.max(len).max(2));
+            self.0.reserve_exact(more.max(len / 2).max(2));
         }
     }
 

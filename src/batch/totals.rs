@@ -44,6 +44,9 @@ pub(crate) enum Total<A> {
     NotKept,
 }
 
+/// How many lengths of prefixes have totals, and these in order of prefix.
+type Listed<A> = (usize, Vec<(Box<[u8]>, A)>);
+
 /// Totals while they are added up.
 pub(super) struct Totals<A> {
     leading: Leading,
@@ -106,13 +109,13 @@ impl<A: Aggregate> Totals<A> {
         self.count -= self.levels.drain(columns..).map(|level| level.len()).sum::<usize>();
     }
 
-    /// How many lengths of prefixes are kept of a file of so many rows, and the totals in order of prefix.
-    pub(super) fn finish(mut self, rows: u64) -> (usize, Vec<(Box<[u8]>, A)>) {
+    /// What is kept of a file of so many rows.
+    pub(super) fn finish(mut self, rows: u64) -> Listed<A> {
         self.keep(usize::try_from(rows).unwrap_or(usize::MAX) / ROWS_PER_TOTAL);
         self.into_sorted()
     }
 
-    pub(super) fn into_sorted(self) -> (usize, Vec<(Box<[u8]>, A)>) {
+    pub(super) fn into_sorted(self) -> Listed<A> {
         let levels = self.levels.len();
         let mut totals: Vec<_> = self.levels.into_iter().flatten().collect();
         totals.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));

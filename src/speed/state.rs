@@ -46,6 +46,9 @@ pub(crate) enum Wanted<'a, K> {
     Range(&'a KeyRange, Option<Prefix<'a>>),
 }
 
+/// Takes what is visited; the total of several keys comes without one.
+pub(crate) type Visit<'a, K, A> = dyn FnMut(Day, Option<&K>, Layer, &A) + 'a;
+
 /// What a worker has said of its part of closings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prepared {
@@ -503,7 +506,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         days: DayRange,
         revision: Revision,
         moment: Moment,
-        visit: &mut dyn FnMut(Day, Option<&K>, Layer, &A),
+        visit: &mut Visit<'_, K, A>,
     ) -> Result<(), ArchiveError> {
         if days.is_empty() {
             return Ok(());
