@@ -8,7 +8,7 @@
 //!
 //! - [`Record`]: a record, with its key, headers, partition, offset and [`Timestamp`]
 //! - [`Time`]: which time is that of the event
-//! - [`format`]: what is in a record: JSON, CSV, Avro, Protobuf, Debezium's envelope
+//! - [`mod@format`]: what is in a record: JSON, CSV, Avro, Protobuf, Debezium's envelope
 //! - [`Lost`]: what to do when the broker does not have any more what comes next
 //! - [`KafkaError`]: why a topic cannot be read any further
 //!
