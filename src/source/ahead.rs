@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use memchr::{memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
 use super::block::Rows;
 use super::chunk::pool::{Flight, Pool};
@@ -197,9 +197,10 @@ impl Ahead {
     fn give(&mut self, content: &mut Content) {
         while self.away.len() < self.most {
             let wanted = self.taken + self.options.chunk;
-            // Whoever feeds a pipe may take long for the rest of a chunk.
+            // Whoever feeds a pipe may take long for the rest of a chunk, or for the next line: what is there comes first.
             let is_waiting = content.stream().may_wait();
-            if !(is_waiting && self.taken > 0) {
+            let has_lines = || self.taken > 0 || memchr(b'\n', content.unread()).is_some();
+            if !(is_waiting && has_lines()) {
                 content.read_ahead(wanted, is_waiting);
             }
             let unread = content.unread();
