@@ -492,11 +492,12 @@ fn in_use(args: &str, unsealed: &str) {
         .unwrap();
     child.stdin.as_mut().unwrap().write_all(ROWS.as_bytes()).unwrap();
     let data = place.path().join("d");
-    // The last row waits for those behind it, but it has moved the clock to the eleventh.
+    // The last row moves the clock to the eleventh, and enters behind that.
     let started = Instant::now();
     let is_sealed = || {
         let ran = Command::new(program("inspect")).arg(&data).output().unwrap();
-        String::from_utf8_lossy(&ran.stdout).contains("closed through 1970-01-04")
+        let words = String::from_utf8_lossy(&ran.stdout).into_owned();
+        words.contains("closed through 1970-01-04") && words.contains("6 events in")
     };
     while !is_sealed() {
         if started.elapsed() > Duration::from_secs(60) {
@@ -509,7 +510,7 @@ fn in_use(args: &str, unsealed: &str) {
         "the last run was cut short, or is going on",
         "run 1, not complete",
         "closed through 1970-01-04",
-        "log 5 events",
+        "log 6 events",
         unsealed,
         "all of it is whole",
     ];
@@ -521,8 +522,8 @@ fn in_use(args: &str, unsealed: &str) {
 
 #[test]
 fn a_folder_in_use() {
-    // The fifth of January, of UTC, is open, and has one event.
-    in_use("--grace 6d", "replay 1970-01-04 4 1 0");
-    // In New York it begins on the fourth, which is sealed.
-    in_use("--zone America/New_York --grace 138h", "replay 1970-01-04 4 0 1");
+    // The fifth and the eleventh of January, of UTC, are open, and have one event each.
+    in_use("--grace 6d", "replay 1970-01-04 4 2 0");
+    // In New York the fifth begins on the fourth, which is sealed.
+    in_use("--zone America/New_York --grace 138h", "replay 1970-01-04 4 1 1");
 }
