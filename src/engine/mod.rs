@@ -51,6 +51,7 @@ mod mistakes;
 mod observer;
 mod recover;
 mod running;
+mod shared;
 mod start;
 mod upkeep;
 mod view;
@@ -96,7 +97,7 @@ use ingest::reader::{self, Feeding, Keep};
 use ingest::receipt::Waits;
 use recover::joining::{self, LostLog};
 use recover::resume::{self, Known};
-use running::Shared;
+use shared::Shared;
 use start::Start;
 use view::{EngineView, TypedView};
 

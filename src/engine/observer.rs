@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use hdrhistogram::Histogram;
 
 use super::error::Outcome;
-use super::running::Shared;
+use super::shared::Shared;
 use crate::speed::ViewNumbers;
 use crate::time::EventTime;
 

@@ -28,7 +28,7 @@ use super::ingest::owner::Owner;
 use super::ingest::partitions::ShareReader;
 use super::ingest::reader::{Feeding, Reader, in_full, outcome_of};
 use super::recover::replay::FromLog;
-use super::running::Held;
+use super::shared::Held;
 use super::start::Start;
 use super::upkeep::tasks::Tasks;
 use super::view::EngineView;

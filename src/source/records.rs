@@ -14,11 +14,12 @@
 //! so at its first line feed in there a later line takes the known way to its end ([`OpenQuote`]). Each byte is
 //! read at most three times: on that way, in its own line, and in the record that it belongs to.
 
+mod found;
+
 use super::content::Content;
 use super::error::SourceError;
 use super::input::Stream;
 use super::json::Fields;
-use super::judge::Cells;
 use super::options::{CsvOptions, Format};
 use super::pending::{Follows, OpenQuote, Partial, Pending, Skipped, Tail};
 use super::scan::{Scanned, Scanner};
@@ -494,28 +495,6 @@ impl Records {
         }
     }
 
-    fn pending(&self) -> &Pending {
-        self.pending.as_ref().expect("asked for a record that was not found")
-    }
-
-    /// Whether the pending record has the end of its line, and cannot grow.
-    pub(super) fn has_line_end(&self) -> bool {
-        self.pending().tail == Tail::Line
-    }
-
-    /// The pending record's bytes, without the end of the line; the first of them, if it is too long.
-    pub(super) fn raw(&self) -> &[u8] {
-        match &self.skipped {
-            Some(line) => &line.kept,
-            None => &self.content.unread()[..self.pending().raw],
-        }
-    }
-
-    /// The number of the pending record's fields.
-    pub(super) fn fields(&self) -> usize {
-        self.pending().fields
-    }
-
     /// Whether nothing is known of what follows: it was not read, or only its bytes were.
     pub(super) fn is_between(&self) -> bool {
         self.pending.is_none() && self.partial.is_none() && self.tail == Tail::Line
@@ -533,33 +512,6 @@ impl Records {
         self.line = line;
     }
 
-    /// The `i`-th field of the pending record, quotes resolved; an empty one, if there are fewer.
-    pub(super) fn field(&self, i: usize) -> &[u8] {
-        let Scanner { text, ends, .. } = &self.scanner;
-        let start = if i == 0 { Some(0) } else { ends.get(i - 1).copied() };
-        let range = start.zip(ends.get(i).copied());
-        range.map_or(&[], |(start, end)| &text[start..end])
-    }
-
-    /// Why the pending record is no row, whatever its fields are.
-    pub(super) fn refusal(&self) -> Option<&str> {
-        self.pending().refusal.as_deref()
-    }
-
-    /// Whether the pending record is a header that is too long.
-    pub(super) fn is_too_long(&self) -> bool {
-        self.pending().is_too_long
-    }
-
-    /// Consumes the pending record.
-    pub(super) fn accept(&mut self) {
-        let pending = self.pending.take().expect("accepts a record that was found");
-        self.content.consume(pending.length);
-        self.line += pending.lines;
-        self.tail = pending.tail;
-        self.skipped = None;
-    }
-
     fn skip_blank_lines(&mut self) -> Result<(), SourceError> {
         while self.position() < self.stop {
             let blank = match self.content.ahead(2)? {
@@ -572,22 +524,6 @@ impl Records {
             self.tail = Tail::Line;
         }
         Ok(())
-    }
-}
-
-impl Cells for Records {
-    fn count(&self) -> usize {
-        self.fields()
-    }
-
-    fn is_empty_behind(&self, count: usize) -> bool {
-        let Scanner { text, ends, .. } = &self.scanner;
-        let end = count.checked_sub(1).map_or(Some(0), |last| ends.get(last).copied());
-        end.is_none_or(|end| end == text.len())
-    }
-
-    fn cell(&self, i: usize) -> &[u8] {
-        self.field(i)
     }
 }
 

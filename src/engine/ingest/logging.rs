@@ -11,7 +11,7 @@ use crate::engine::ingest::owner::{Owner, owner_of};
 use crate::engine::recover::gather::Gathered;
 use crate::engine::recover::replay::{FromLog, Plan};
 use crate::engine::recover::resume::Known;
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::log::{self, Durability, EventCodec, Extents, LogError, LogWriter, OnceKey};
 use crate::source::SourcePosition;
 use crate::store::{LogProof, Store};

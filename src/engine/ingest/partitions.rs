@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::engine::observer::SourceNumbers;
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::engine::{Engine, EngineError};
 use crate::log::{Extent, Extents};
 use crate::source::{More, Partitioned, Refused, Share, SourceError, Taking, Watermark};

@@ -10,7 +10,7 @@ use crate::engine::error::{EngineError, Outcome};
 use crate::engine::ingest::feed::{Ack, Deal, Feed, READER};
 use crate::engine::ingest::pacer::Pacer;
 use crate::engine::recover::resume::{Known, is_before, range};
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::log::SourceRange;
 use crate::source::{Blocks, Read, ReadLimit, Refused, Row, RowBlock, SourceError, SourcePosition};
 use crate::store::Store;

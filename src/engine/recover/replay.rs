@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 
 use crate::closing::Closing;
 use crate::engine::ingest::batch::{Batch, Replayed};
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
 use crate::moment::Moment;
 use crate::store::Storage;

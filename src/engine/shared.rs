@@ -1,0 +1,418 @@
+//! What the threads of an engine share in one process: its progress, and how it ends.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::clock::Clock;
+use super::error::Outcome;
+use super::ingest::receipt::Waits;
+use super::observer::{Progress, SourceNumbers};
+use crate::cluster::Notice;
+use crate::source::SourcePosition;
+use crate::speed::ViewNumbers;
+use crate::store::Store;
+use crate::time::EventTime;
+use crate::view::View;
+
+/// What a worker says when timely has lost a connection, and does not know which.
+pub(crate) const CONNECTION_LOST: &str = "another process of the cluster is gone";
+
+/// How long to wait for the name of a process whose connection has ended.
+const NAMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// The names of sources in [`Progress::sources`].
+const REPLAY: &str = "replay";
+const LIVE: &str = "live";
+
+/// State shared by the threads of an engine in one process.
+pub(crate) struct Shared {
+    pub(crate) views: Vec<View>,
+    pub(crate) threads: usize,
+    pub(crate) floor: EventTime,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Workers of this process whose views have nothing left to seal.
+    finished: AtomicUsize,
+    /// Workers of this process where all is sealed but a last line without its end.
+    rested: AtomicUsize,
+    /// Checked at every turn of a worker: cheaper than the lock.
+    pub(crate) failed: AtomicBool,
+    /// This process ends for a reason that the others do not know.
+    parted: AtomicBool,
+    pub(crate) stop_requested: AtomicBool,
+    /// The user wants the sources to end; to be told to all workers.
+    pub(crate) interrupt_requested: AtomicBool,
+    interrupted: AtomicBool,
+    pub(crate) refused: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) replayed: AtomicU64,
+    pub(crate) to_replay: u64,
+    /// Whether a worker of this process sees that all, of all processes, have replayed their share of the log.
+    pub(crate) recovered: AtomicBool,
+    pub(crate) clock: Clock,
+    pub(crate) waits: Arc<Waits>,
+    /// The highest tick in which a worker of this process entered events.
+    pub(crate) wanted: AtomicU64,
+    /// Why a worker of this process cannot go on. All are about to stop, for this reason or another one that came first.
+    pub(crate) failing: OnceLock<String>,
+    /// What came of beginning the run in the data folder; `None` is well.
+    begun: OnceLock<Option<String>>,
+    /// Microseconds from a tick's entering to its being complete.
+    freshness: Mutex<Histogram<u64>>,
+}
+
+/// What the first worker of a process holds.
+pub(crate) struct Held {
+    pub(crate) views: Vec<ViewNumbers>,
+    pub(crate) floor: EventTime,
+    pub(crate) ticks: usize,
+    pub(crate) log_waiting: usize,
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
+    requested: Option<Outcome>,
+    workers: Vec<std::thread::Thread>,
+    progress: Progress,
+    place: Option<SourcePosition>,
+    /// Whether parts of the source have entered, and others before them have not.
+    has_holes: bool,
+}
+
+impl State {
+    /// Whichever source tells first, they stay in the order of their numbers: the one that is read, then the
+    /// live one.
+    fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
+        let sources = &mut self.progress.sources;
+        match sources.iter_mut().find(|source| source.name == name) {
+            Some(source) => (source.watermark, source.clock) = (watermark, clock),
+            None => {
+                let at = if name == REPLAY { 0 } else { sources.len() };
+                let numbers = SourceNumbers::new(name.to_owned());
+                sources.insert(at, SourceNumbers { watermark, clock, ..numbers });
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        views: Vec<View>,
+        threads: usize,
+        floor: EventTime,
+        to_replay: u64,
+        clock: Clock,
+        waits: Arc<Waits>,
+    ) -> Shared {
+        Shared {
+            views,
+            threads,
+            floor,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            finished: AtomicUsize::new(0),
+            rested: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            parted: AtomicBool::new(false),
+            stop_requested: AtomicBool::new(false),
+            interrupt_requested: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            replayed: AtomicU64::new(0),
+            to_replay,
+            clock,
+            recovered: AtomicBool::new(false),
+            waits,
+            wanted: AtomicU64::new(0),
+            failing: OnceLock::new(),
+            begun: OnceLock::new(),
+            freshness: Mutex::new(
+                Histogram::new_with_bounds(1, 3_600_000_000, 3)
+                    .expect("three digits up to an hour are valid bounds"),
+            ),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let mut progress = self.lock().progress.clone();
+        progress.refused = self.refused.load(Ordering::Relaxed);
+        progress.events = self.events.load(Ordering::Relaxed);
+        progress.replayed = self.replayed.load(Ordering::Relaxed);
+        progress.to_replay = self.to_replay;
+        progress.recovered = self.recovered.load(Ordering::Acquire);
+        progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
+        progress.log = self.waits.log_numbers();
+        progress
+    }
+
+    pub(crate) fn fresh(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.freshness.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A tick was complete so long after it had entered.
+    pub(crate) fn completed(&self, took: Duration) {
+        self.fresh().saturating_record(took.as_micros() as u64);
+    }
+
+    /// Says in the data folder that the run has begun: once in each process, whichever worker comes
+    /// first; the others wait for it.
+    pub(crate) fn begin(&self, store: Option<&Arc<Store>>) -> Result<(), String> {
+        let begin = || store.and_then(|store| store.begin().err()).map(|error| error.to_string());
+        self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
+    }
+
+    /// What came of that: `None` if it was not tried yet, or why it failed.
+    pub(crate) fn begun(&self) -> Option<&Option<String>> {
+        self.begun.get()
+    }
+
+    /// Whether the engine has stopped, for whatever reason.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    /// Whether the views of all workers of this process have nothing left to seal, ever.
+    pub(crate) fn is_all_sealed(&self) -> bool {
+        self.finished.load(Ordering::Acquire) == self.threads
+    }
+
+    /// Whether all that can be sealed is: all, or all but a last line without its end.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_all_sealed() || self.rested.load(Ordering::Acquire) == self.threads
+    }
+
+    /// Waits at most so long until that is so, or the engine has stopped. Says whether it is so, or why the engine stopped.
+    pub(crate) fn wait_settled(&self, limit: Duration) -> Result<bool, Outcome> {
+        let waits = |state: &mut State| state.outcome.is_none() && !self.is_settled();
+        let wait = self.changed.wait_timeout_while(self.lock(), limit, waits);
+        let (state, _) = wait.unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &state.outcome {
+            None | Some(Outcome::Done) => Ok(self.is_settled()),
+            Some(outcome) => Err(outcome.clone()),
+        }
+    }
+
+    /// Waits at most so long until the engine has stopped. Says whether it has.
+    pub(crate) fn wait_stopped(&self, limit: Duration) -> bool {
+        let wait = self.changed.wait_timeout_while(self.lock(), limit, |s| s.outcome.is_none());
+        wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.outcome.is_some()
+    }
+
+    /// Up to where the source was read, and whether parts of it have entered while others before them have not.
+    pub(crate) fn place(&self) -> (Option<SourcePosition>, bool) {
+        let state = self.lock();
+        (state.place.clone(), state.has_holes)
+    }
+
+    /// Whether this process ends for a reason that the others do not know.
+    pub(crate) fn has_parted(&self) -> bool {
+        self.parted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn register(&self, worker: std::thread::Thread) {
+        self.lock().workers.push(worker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.lock().workers.iter().for_each(std::thread::Thread::unpark);
+    }
+
+    /// Asks the workers to stop with this outcome, unless another one was asked for before.
+    pub(crate) fn request(&self, outcome: Outcome) {
+        self.lock().requested.get_or_insert(outcome);
+        self.stop_requested.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn requested(&self) -> Option<Outcome> {
+        self.lock().requested.clone()
+    }
+
+    /// Ends this process's sources where they are.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.lock().outcome.clone()
+    }
+
+    /// Tells those who wait why the engine stops, before its threads have ended: what is being written may take a while.
+    pub(crate) fn stopping(&self, outcome: &Outcome) {
+        self.lock().outcome.get_or_insert_with(|| outcome.clone());
+        self.changed.notify_all();
+    }
+
+    /// Records why the engine stopped; the first reason stays, but for a failure on the way to an orderly end.
+    pub(crate) fn stopped(&self, outcome: Outcome) {
+        let failed = !outcome.is_orderly();
+        let mut state = self.lock();
+        if state.outcome.as_ref().is_none_or(|first| failed && first.is_orderly()) {
+            state.outcome = Some(outcome);
+        }
+        drop(state);
+        // Only now: who sees the flag reports a failure of its own, and the first reason stays.
+        if failed {
+            self.failed.store(true, Ordering::Release);
+            self.waits.stop();
+        }
+        self.changed.notify_all();
+        self.wake();
+    }
+
+    /// Records that this process fails by itself. If a connection has ended, whose it was is known in a
+    /// moment, and is the better reason.
+    pub(crate) fn parted(&self, message: String) {
+        let mut state = self.lock();
+        if message == CONNECTION_LOST {
+            let is_open = |state: &mut State| state.outcome.is_none();
+            let waited = self.changed.wait_timeout_while(state, NAMED_WITHIN, is_open);
+            state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        let is_first = state.outcome.is_none();
+        drop(state);
+        if is_first {
+            self.parted.store(true, Ordering::Release);
+        }
+        self.stopped(Outcome::Failed(message));
+    }
+
+    /// What the watch has noticed of a peer.
+    pub(crate) fn noticed(&self, peer: usize, address: &str, notice: &Notice) {
+        match notice {
+            Notice::Lost => {
+                let message = format!(
+                    "process {peer} at {address} is gone: start all processes again, and they go on \
+                     from what is in the data folder"
+                );
+                // The others notice it as well: this process leaves them in order.
+                self.stopped(Outcome::Failed(message));
+            }
+            Notice::Silent(silence) => {
+                let silence = silence.as_secs();
+                tracing::warn!(
+                    "process {peer} at {address} has said nothing for {silence} s; all wait for it"
+                );
+            }
+            Notice::Back => tracing::warn!("process {peer} at {address} is back"),
+        }
+    }
+
+    pub(crate) fn worker_rested(&self) {
+        self.rested.fetch_add(1, Ordering::AcqRel);
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn worker_finished(&self) {
+        self.finished.fetch_add(1, Ordering::AcqRel);
+        // The lock orders this with a waiter that has just looked.
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn set_read(
+        &self,
+        read: crate::source::Progress,
+        clock: EventTime,
+        floor: EventTime,
+    ) {
+        let mut state = self.lock();
+        // A source whose clock has passed a floor has told so.
+        let watermark = clock.max(floor);
+        state.set_source(REPLAY, watermark, watermark);
+        state.progress.rows = read.rows + read.refused;
+        state.progress.bytes_read = read.bytes_read;
+        state.progress.bytes_total = read.bytes_total;
+    }
+
+    /// All of the source before this has entered.
+    pub(crate) fn set_place(&self, place: SourcePosition) {
+        self.lock().place = Some(place);
+    }
+
+    /// Parts of the source have entered, and others before them have not.
+    pub(crate) fn leave_holes(&self) {
+        self.lock().has_holes = true;
+    }
+
+    pub(crate) fn set_live(&self, watermark: Option<EventTime>) {
+        let now = self.clock.now();
+        match watermark {
+            Some(watermark) => self.lock().set_source(LIVE, watermark, now),
+            None => self.end_source(LIVE),
+        }
+    }
+
+    /// Notes that the source that is read has ended.
+    pub(crate) fn end_read(&self) {
+        self.end_source(REPLAY);
+    }
+
+    fn end_source(&self, name: &str) {
+        let mut state = self.lock();
+        let sources = &mut state.progress.sources;
+        sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
+    }
+
+    /// How far partitions are, in the order of their names, before a live source.
+    pub(crate) fn set_partitions(&self, numbers: Vec<SourceNumbers>) {
+        let sources = &mut self.lock().progress.sources;
+        for numbers in numbers {
+            match sources.iter_mut().find(|source| source.name == numbers.name) {
+                Some(source) => *source = numbers,
+                None => {
+                    let is_behind = |source: &SourceNumbers| {
+                        source.name == LIVE || source.name > numbers.name && source.name != REPLAY
+                    };
+                    let at = sources.iter().position(is_behind).unwrap_or(sources.len());
+                    sources.insert(at, numbers);
+                }
+            }
+        }
+    }
+
+    /// A source of which nothing was known has partitions now.
+    pub(crate) fn forget_source(&self, name: &str) {
+        self.lock().progress.sources.retain(|source| source.name != name);
+    }
+
+    /// What the first worker of this process holds.
+    pub(crate) fn set_held(&self, held: Held) {
+        let progress = &mut self.lock().progress;
+        let Held { views, floor, ticks, log_waiting } = held;
+        (progress.views, progress.floor) = (views, floor);
+        (progress.ticks, progress.log_waiting) = (ticks, log_waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_in_order_whichever_tells_first() {
+        for order in [[REPLAY, LIVE], [LIVE, REPLAY]] {
+            let mut state = State::default();
+            for name in order.into_iter().chain(order) {
+                state.set_source(name, EventTime::MIN, EventTime::MIN);
+            }
+            let names: Vec<&str> =
+                state.progress.sources.iter().map(|source| source.name.as_str()).collect();
+            assert_eq!(names, [REPLAY, LIVE]);
+        }
+    }
+}
