@@ -23,7 +23,7 @@ use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
-use crate::serve::{Answer, Query, RankFn, by_measure, serve};
+use crate::serve::{Answer, Call, Piece, Query, RankFn, by_measure, serve, serve_calls};
 use crate::speed::{
     Combiner, Counts, Room, Shared, Speed, ViewNumbers, combine, speed_view, to_owner,
 };
@@ -129,13 +129,11 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
     /// one added has place 0. Add them before [`DayView::serve`].
     #[must_use]
-    pub fn measure(self, measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static) -> Self {
-        self.ranked_by([by_measure(Arc::new(measure))])
-    }
-
-    /// Adds what keys are ranked by.
-    pub(crate) fn ranked_by(mut self, ranks: impl IntoIterator<Item = Arc<RankFn<A>>>) -> Self {
-        self.measures.extend(ranks);
+    pub fn measure(
+        mut self,
+        measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
+    ) -> Self {
+        self.measures.push(by_measure(Arc::new(measure)));
         self
     }
 
@@ -151,6 +149,15 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         queries: StreamVec<'scope, Moment, Query<K>>,
     ) -> StreamVec<'scope, Moment, Answer<K, A>> {
         serve(queries, self.progress.clone(), &self.state, Arc::new(self.measures.clone()))
+    }
+
+    /// As [`DayView::serve`], of an engine: answers come in pieces.
+    pub(crate) fn serve_calls(
+        &self,
+        calls: StreamVec<'scope, Moment, Call<K>>,
+        ranks: Arc<Vec<Arc<RankFn<A>>>>,
+    ) -> StreamVec<'scope, Moment, Piece<K, A>> {
+        serve_calls(calls, self.progress.clone(), &self.state, ranks)
     }
 
     /// The view's changes, tick by tick, as a differential collection of `(day, key)` whose diffs are

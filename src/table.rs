@@ -42,11 +42,48 @@ impl Sub for Size {
     }
 }
 
+/// Some rows of a table. Whoever reads them elsewhere shares them; what is added then is added to a copy.
+#[derive(Clone, Debug)]
+enum Part<K, A> {
+    Own(HashTable<(K, A)>),
+    Shared(Arc<HashTable<(K, A)>>),
+}
+
+impl<K: Clone, A: Clone> Part<K, A> {
+    #[inline]
+    fn rows(&self) -> &HashTable<(K, A)> {
+        match self {
+            Part::Own(rows) => rows,
+            Part::Shared(rows) => rows,
+        }
+    }
+
+    /// The rows, to be changed here and nowhere else.
+    #[inline]
+    fn own(&mut self) -> &mut HashTable<(K, A)> {
+        if let Part::Shared(rows) = self {
+            let rows = std::mem::take(rows);
+            *self = Part::Own(Arc::unwrap_or_clone(rows));
+        }
+        match self {
+            Part::Own(rows) => rows,
+            Part::Shared(_) => unreachable!("it was made its own"),
+        }
+    }
+
+    fn share(&mut self) -> Self {
+        if let Part::Own(rows) = self {
+            *self = Part::Shared(Arc::new(std::mem::take(rows)));
+        }
+        self.clone()
+    }
+}
+
 /// Aggregates by key. The hash of a key is computed once, by the worker that combined it.
 #[derive(Debug)]
 pub(crate) struct Table<K, A> {
     /// One table, or one for each partition.
-    parts: Vec<HashTable<(K, A)>>,
+    parts: Vec<Part<K, A>>,
     len: usize,
     /// Places in `parts`, free ones included.
     slots: usize,
@@ -56,7 +93,14 @@ pub(crate) struct Table<K, A> {
 
 impl<K: Key, A: Aggregate> Table<K, A> {
     pub(crate) fn new() -> Self {
-        Table { parts: vec![HashTable::new()], len: 0, slots: 0, heap: 0 }
+        Table { parts: vec![Part::Own(HashTable::new())], len: 0, slots: 0, heap: 0 }
+    }
+
+    /// The table as it is now, to be read elsewhere. Nothing is copied until more is added, and then only the parts
+    /// to which something is.
+    pub(crate) fn share(&mut self) -> Table<K, A> {
+        let parts = self.parts.iter_mut().map(Part::share).collect();
+        Table { parts, ..*self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -78,7 +122,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     #[inline]
     pub(crate) fn add(&mut self, hash: u64, key: K, aggregate: A) {
         let part = self.part(hash);
-        let part = &mut self.parts[part];
+        let part = self.parts[part].own();
         let slots = part.capacity();
         match part.entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
             Entry::Occupied(mut row) => {
@@ -105,21 +149,21 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         const PART: usize = SPLIT_AT / PARTITIONS * 7 / 4;
         let mut parts: Vec<HashTable<(K, A)>> = Vec::new();
         parts.resize_with(PARTITIONS, || HashTable::with_capacity(PART));
-        for (key, aggregate) in self.parts.drain(..).flatten() {
+        for (key, aggregate) in self.parts.iter_mut().flat_map(|part| part.own().drain()) {
             let hash = key.hash64();
             parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());
         }
         self.slots = parts.iter().map(HashTable::capacity).sum();
-        self.parts = parts;
+        self.parts = parts.into_iter().map(Part::Own).collect();
     }
 
     #[inline]
     pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&A> {
-        self.parts[self.part(hash)].find(hash, |row| row.0 == *key).map(|row| &row.1)
+        self.parts[self.part(hash)].rows().find(hash, |row| row.0 == *key).map(|row| &row.1)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, A)> {
-        self.parts.iter().flatten()
+        self.parts.iter().flat_map(Part::rows)
     }
 
     /// The rows in parts that follow each other in the order of sealed files: all at once, or partition
@@ -127,7 +171,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Option<usize>, Vec<&(K, A)>)> {
         let is_split = self.parts.len() > 1;
         let parts = self.parts.iter().enumerate();
-        parts.map(move |(at, part)| (is_split.then_some(at), part.iter().collect()))
+        parts.map(move |(at, part)| (is_split.then_some(at), part.rows().iter().collect()))
     }
 }
 
@@ -140,6 +184,25 @@ mod tests {
     use crate::aggregate::Count;
 
     #[test]
+    fn what_is_shared_stays_as_it_was() {
+        for keys in [100u64, 20_000] {
+            let mut table = Table::<u64, Count>::new();
+            (0..keys).for_each(|key| table.add(key.hash64(), key, Count(1)));
+            let (shared, again) = (table.share(), table.share());
+            for key in 0..2 * keys {
+                table.add(key.hash64(), key, Count(1));
+            }
+            let sum =
+                |table: &Table<u64, Count>| table.iter().map(|(_, count)| count.0).sum::<i64>();
+            assert_eq!((shared.len(), sum(&shared)), (keys as usize, keys as i64));
+            assert_eq!((again.len(), sum(&again)), (keys as usize, keys as i64));
+            assert_eq!((table.len(), sum(&table)), (2 * keys as usize, 3 * keys as i64));
+            let slots: usize = table.parts.iter().map(|part| part.rows().capacity()).sum();
+            assert_eq!(table.size().bytes, slots * 17);
+        }
+    }
+
+    #[test]
     fn differential_table_and_map_agree_across_the_split() {
         let mut table = Table::<u64, Count>::new();
         let mut map = std::collections::HashMap::new();
@@ -149,7 +212,7 @@ mod tests {
             *map.entry(key).or_insert(0) += 1;
         }
         assert_eq!(table.len(), map.len());
-        let slots: usize = table.parts.iter().map(HashTable::capacity).sum();
+        let slots: usize = table.parts.iter().map(|part| part.rows().capacity()).sum();
         assert_eq!(table.size(), Size { groups: map.len(), bytes: slots * 17 });
         assert_eq!(table.iter().count(), map.len());
         for (key, count) in map {

@@ -85,7 +85,7 @@ fn tasks_and_threads_ask_the_same() {
         let mut asked = handle.send(point(1)).unwrap();
         assert_eq!(asked.wait_timeout(LONG).unwrap().value(), expected);
         assert_eq!(asked.try_take().err(), Some(AskError::Stopped), "an answer is given once");
-        let asked = handle.send(point(3)).unwrap();
+        let mut asked = handle.send(point(3)).unwrap();
         while !asked.is_ready() {
             std::thread::yield_now();
         }

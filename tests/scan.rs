@@ -346,3 +346,80 @@ fn oracle_a_total_row_combines_everything() {
     let nobody = Scan::top(3, "cents").keys(Keys::Prefix(vec![text("Nobody")])).total_row();
     assert_eq!(scene.rows(&nobody.columns(["shop", "sales"])), [[Value::Null, Value::Null]]);
 }
+
+#[test]
+fn scans_of_a_snapshot_are_of_one_moment_whatever_comes_and_is_sealed() {
+    for workers in 1..=2 {
+        let mut scene = Scene::new(workers);
+        let snapshot = scene.running.views().snapshot(LONG).unwrap();
+        let expected = [(true, true), (true, false), (false, true), (false, false)]
+            .map(|(by_day, by_key)| scene.expected(by_day, by_key, |_| true));
+        scene.push((0..DAYS).flat_map(|day| (0..700).map(move |number| event(day, number + 7))));
+        let ask = |scan: Scan| {
+            let batches = scene.view.scan(&columns(scan), Some(&snapshot)).unwrap();
+            batches.timeout(LONG).collect_rows().unwrap()
+        };
+        let all = || [Scan::rows(), Scan::by_period(), Scan::by_key(), Scan::total()].map(ask);
+        assert_eq!(all(), expected);
+        let mut batches = scene.view.scan(&Scan::total(), Some(&snapshot)).unwrap();
+        assert_eq!(batches.certificate().unwrap().as_of, snapshot.moment());
+        drop(batches);
+        // What is asked without it sees what has come.
+        assert_ne!(scene.rows(&columns(Scan::total())), expected[3]);
+        // A snapshot that is not kept any longer says so.
+        let brief = scene.running.views().snapshot(Duration::ZERO).unwrap();
+        let expired = scene.view.scan(&Scan::rows(), Some(&brief)).unwrap().collect_rows();
+        assert!(matches!(expired, Err(ScanError::Expired { .. })), "{expired:?}");
+        let Scene { running, pusher, .. } = scene;
+        drop(pusher);
+        let views = running.views();
+        running.finish().unwrap();
+        assert_eq!(views.snapshot(LONG).err(), Some(ScanError::Stopped));
+    }
+}
+
+#[test]
+fn large_answers_are_streamed_in_order_and_cancelled_when_nobody_takes_them() {
+    const KEYS: u64 = 60_000;
+    let mut engine = Engine::<(i64, u64)>::new().clock(|| DAY_MS / 2);
+    let view = View::new("large").unwrap();
+    engine
+        .view(view, Measures::none(), |&(time, key): &(i64, u64)| Some((time, key, Count::one())));
+    let pusher = engine.live(LiveOptions::new(|event: &(i64, u64)| event.0));
+    let running = engine.start(Cluster::workers(2)).unwrap();
+    let view = running.view("large").unwrap();
+    let mut push = |keys: std::ops::Range<u64>| {
+        let events = keys.map(|key| (0, key.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
+    };
+    push(0..KEYS);
+    let mut expected: Vec<u64> =
+        (0..KEYS).map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+    expected.sort_unstable();
+    let scan = Scan::by_key().columns(["key"]);
+    // Begun before more comes, read after it: nothing of that is in it, and nothing waited for it.
+    let slow = view.scan(&scan, None).unwrap().timeout(LONG);
+    let mut certified = view.scan(&scan, None).unwrap();
+    certified.certificate().unwrap();
+    for _ in 0..20 {
+        // Abandoned with one batch taken, or none.
+        let mut begun = view.scan(&scan, None).unwrap();
+        drop(begun.next().unwrap().unwrap());
+        drop(view.scan(&scan, None).unwrap());
+    }
+    push(KEYS..KEYS + 1_000);
+    for batches in [slow, certified] {
+        let mut found = Vec::new();
+        for batch in batches {
+            let batch = batch.unwrap();
+            found.extend((0..batch.rows()).map(|row| match batch.value(row, 0) {
+                Value::Integer(key) => key as u64,
+                other => panic!("{other:?}"),
+            }));
+        }
+        assert!(found.is_sorted() && found.len() >= KEYS as usize);
+        found.retain(|key| expected.binary_search(key).is_ok());
+        assert_eq!(found, expected);
+    }
+    running.finish().unwrap();
+}

@@ -6,6 +6,7 @@
 mod audit;
 mod error;
 mod load;
+mod pool;
 mod rebuild;
 mod recompute;
 mod seal;
@@ -18,10 +19,11 @@ pub(crate) use audit::{AuditJob, Audited, damaged};
 pub use audit::{Fault, Finding, KeyDifference};
 pub use error::ArchiveError;
 pub(crate) use load::Loaded;
+pub(crate) use pool::{Held, Pool, Step};
 pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
 pub(crate) use seal::{LivePart, SealJob};
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{Past, Sealed, Shelf};
 
 use crate::closing::Closing;
 use crate::store::{Share, Store};
@@ -32,6 +34,8 @@ pub struct Archive {
     place: Place,
     /// How many shelves share the files that may be open.
     shelves: Arc<AtomicUsize>,
+    /// What reads for questions.
+    pool: Pool,
 }
 
 /// The place itself, as the archive's threads use it.
@@ -47,7 +51,7 @@ impl Archive {
     /// An archive in memory, for programs that need no folder. As in a folder, superseded revisions are
     /// kept: a day that is amended again and again takes its size each time.
     pub fn in_memory() -> Archive {
-        Archive { place: Place::Memory, shelves: Arc::default() }
+        Archive { place: Place::Memory, shelves: Arc::default(), pool: Pool::new() }
     }
 
     /// An archive in an opened data folder.
@@ -55,7 +59,7 @@ impl Archive {
     /// The caller has called [`Store::begin`] before events enter, and calls [`Store::complete`] once
     /// every view is finished; an [`Engine`](crate::Engine) does both.
     pub fn folder(store: Arc<Store>) -> Archive {
-        Archive { place: Place::Folder(store), shelves: Arc::default() }
+        Archive { place: Place::Folder(store), shelves: Arc::default(), pool: Pool::new() }
     }
 
     /// The data folder, if there is one.
@@ -68,6 +72,11 @@ impl Archive {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The threads that read for questions.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(crate) fn shelves(&self) -> usize {

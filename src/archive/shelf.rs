@@ -2,18 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::store::{Revision, SealedFile};
+use crate::store::{Revision, SealedFile, Store};
 use crate::time::{Day, DayRange};
 
 /// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
 /// days. Queries over more days than that open files again, 10 to 20 µs for each.
 const OPEN_FILES: usize = 400;
+
+/// Files in which a worker itself looks for a key, some microseconds for each: a year of days.
+const READ_AT_ONCE: usize = 400;
 
 /// Files that all shelves of an archive may keep open: half the maps that Linux allows a process.
 const OPEN_FILES_IN_ALL: usize = 32_768;
@@ -26,7 +30,7 @@ const OPEN_FILES_IN_ALL: usize = 32_768;
 /// [store]: crate::store::Store
 pub(crate) struct Shelf<K, A> {
     archive: Archive,
-    view: String,
+    view: Arc<str>,
     /// The worker's partitions.
     mine: Coverage,
     /// By day and closing. Days mostly come in order, so that this grows at its end.
@@ -56,7 +60,7 @@ const CLOSED: u32 = u32::MAX;
 
 /// Who wrote a file, in which generation, for which partitions, and for which of them it counts here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Source {
+pub(crate) struct Source {
     generation: u32,
     process: u32,
     worker: u32,
@@ -70,6 +74,112 @@ impl Source {
         let Source { generation, process, worker, counts: coverage, .. } = self;
         let File { day, closing, .. } = *file;
         LivePart { day, closing, generation, coverage, process, worker, view }
+    }
+}
+
+/// A live revision that is read elsewhere than on its worker: nothing there changes, whatever becomes of the shelf.
+#[derive(Clone, Debug)]
+pub(crate) enum Sealed<K, A> {
+    /// An open file.
+    Open(LivePart<K, A>),
+    /// One that is opened when it is needed.
+    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source },
+}
+
+/// A file that is not open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    day: Day,
+    closing: Closing,
+    check: u64,
+}
+
+impl Closed {
+    fn open<K: Key, A: Aggregate>(
+        self,
+        store: &Store,
+        view: &str,
+        source: Source,
+    ) -> Result<BatchView<K, A>, ArchiveError> {
+        Ok(store.reopen(&SealedFile {
+            view,
+            day: self.day,
+            closing: self.closing,
+            generation: source.generation,
+            process: source.process,
+            worker: source.worker,
+            coverage: source.written,
+            check: self.check,
+        })?)
+    }
+}
+
+impl<K: Key, A: Aggregate> Sealed<K, A> {
+    pub(crate) fn day(&self) -> Day {
+        match self {
+            Sealed::Open(part) => part.day,
+            Sealed::Closed { file, .. } => file.day,
+        }
+    }
+
+    /// The partitions for which it counts.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        match self {
+            Sealed::Open(part) => &part.coverage,
+            Sealed::Closed { source, .. } => &source.counts,
+        }
+    }
+
+    /// How many rows it has, if that is known without opening it.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        match self {
+            Sealed::Open(part) => Some(part.view.rows()),
+            Sealed::Closed { .. } => None,
+        }
+    }
+
+    /// The file, opened if need be.
+    pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
+        match self {
+            Sealed::Open(part) => Ok(part.clone()),
+            Sealed::Closed { store, view, file, source } => {
+                let opened = file.open(store, view, *source)?;
+                let (day, closing) = (file.day, file.closing);
+                let Source { generation, process, worker, counts: coverage, .. } = *source;
+                Ok(LivePart { day, closing, generation, coverage, process, worker, view: opened })
+            }
+        }
+    }
+}
+
+/// Another revision than the live one.
+#[derive(Clone, Debug)]
+pub(crate) enum Past<K, A> {
+    /// Its parts.
+    Kept(Vec<LivePart<K, A>>),
+    /// What finds them.
+    Folder {
+        store: Arc<Store>,
+        view: Arc<str>,
+        revision: Revision,
+        days: DayRange,
+        wanted: Coverage,
+    },
+}
+
+impl<K: Key, A: Aggregate> Past<K, A> {
+    /// The parts. In a folder, files are looked up in the manifests, and opened for this one time.
+    pub(crate) fn open(self) -> Result<Vec<Sealed<K, A>>, ArchiveError> {
+        match self {
+            Past::Kept(parts) => Ok(parts.into_iter().map(Sealed::Open).collect()),
+            Past::Folder { store, view, revision, days, wanted } => {
+                let holds = |day, closing| revision.holds(day, closing);
+                let live = store.sealed(&view, days, holds)?;
+                let parts = live.iter().map(|live| LivePart::open(&store, live, wanted));
+                let parts = parts.filter_map(Result::transpose);
+                parts.map(|part| Ok(Sealed::Open(part?))).collect()
+            }
+        }
     }
 }
 
@@ -90,7 +200,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         let open = Open { slots: Vec::new(), free: Vec::new(), hand: 0 };
         Shelf {
             archive: archive.clone(),
-            view: view.to_owned(),
+            view: view.into(),
             mine,
             superseded: Vec::new(),
             files: Vec::new(),
@@ -217,26 +327,89 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// As [`Shelf::visit`], of another revision than the live one: files are looked up in the manifests
-    /// of the folder, and opened for this one time.
-    pub(crate) fn visit_revision(
+    /// The live revisions of `days`, to be read later and elsewhere; where `partition` is given, only what counts for it.
+    pub(crate) fn list(&self, days: DayRange, partition: Option<usize>) -> Vec<Sealed<K, A>> {
+        let from = self.files.partition_point(|file| file.day < days.lower);
+        let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
+        let counts =
+            |at: &usize| partition.is_none_or(|partition| self.coverage(*at).contains(partition));
+        let sealed = |at: usize| {
+            let file = &self.files[at];
+            let source = self.sources[file.source as usize];
+            if let Some(view) = self.open.borrow().get(file.slot.get()) {
+                return Sealed::Open(source.part(file, view.clone()));
+            }
+            let Place::Folder(store) = self.archive.place() else {
+                unreachable!("without a folder all files stay open");
+            };
+            let file = Closed { day: file.day, closing: file.closing, check: file.check };
+            Sealed::Closed { store: Arc::clone(store), view: Arc::clone(&self.view), file, source }
+        };
+        (from..from + wanted.count()).filter(counts).map(sealed).collect()
+    }
+
+    /// The live revisions of `days` that count for a partition, if few enough of them and all are open.
+    pub(crate) fn open_ones(
+        &self,
+        days: DayRange,
+        partition: usize,
+    ) -> Option<Vec<LivePart<K, A>>> {
+        let from = self.files.partition_point(|file| file.day < days.lower);
+        let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
+        let counts = |(at, _): &(usize, &File)| self.coverage(*at).contains(partition);
+        let open = self.open.borrow();
+        let part = |(_, file): (usize, &File)| {
+            let source = self.sources[file.source as usize];
+            open.get(file.slot.get()).map(|view| source.part(file, view.clone()))
+        };
+        let wanted = (from..).zip(wanted).filter(counts);
+        wanted
+            .take(READ_AT_ONCE + 1)
+            .map(part)
+            .collect::<Option<Vec<_>>>()
+            .filter(|parts| parts.len() <= READ_AT_ONCE)
+    }
+
+    /// Keeps files open that were opened elsewhere, if they are still live.
+    pub(crate) fn keep_opened(&self, opened: Vec<LivePart<K, A>>) {
+        for part in opened {
+            let from = self.files.partition_point(|file| file.day < part.day);
+            let of_day = self.files[from..].iter().take_while(|file| file.day == part.day);
+            let is_it = |file: &File| {
+                let source = &self.sources[file.source as usize];
+                file.slot.get() == CLOSED
+                    && file.closing == part.closing
+                    && (source.generation, source.process, source.worker)
+                        == (part.generation, part.process, part.worker)
+            };
+            if let Some((at, _)) = (from..).zip(of_day).find(|(_, file)| is_it(file)) {
+                self.keep_open(at, part.view);
+            }
+        }
+    }
+
+    /// Another revision than the live one. In a folder it is looked up in the manifests, later and elsewhere.
+    pub(crate) fn past(
         &self,
         revision: Revision,
         days: DayRange,
         partition: Option<usize>,
-        mut visit: impl FnMut(LivePart<K, A>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
-        let Place::Folder(store) = self.archive.place() else {
-            return self.kept(revision, days)?.into_values().try_for_each(visit);
-        };
-        let wanted = partition.map_or(self.mine, |partition| Coverage::from_iter([partition]));
-        let holds = |day, closing| revision.holds(day, closing);
-        for live in store.sealed(&self.view, days, holds)? {
-            if let Some(part) = LivePart::open(store, &live, wanted)? {
-                visit(part)?;
-            }
-        }
-        Ok(())
+    ) -> Result<Past<K, A>, ArchiveError> {
+        Ok(match self.archive.place() {
+            Place::Memory => Past::Kept(self.kept(revision, days)?.into_values().collect()),
+            Place::Folder(store) => Past::Folder {
+                store: Arc::clone(store),
+                view: Arc::clone(&self.view),
+                revision,
+                days,
+                wanted: partition.map_or(self.mine, |partition| Coverage::from_iter([partition])),
+            },
+        })
+    }
+
+    /// The archive.
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// Of each day the newest part of a revision. Without a folder, all were made by this worker, for all
@@ -283,17 +456,9 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         let Place::Folder(store) = self.archive.place() else {
             unreachable!("without a folder all files stay open");
         };
-        let source = &self.sources[file.source as usize];
-        let view: BatchView<K, A> = store.reopen(&SealedFile {
-            view: &self.view,
-            day: file.day,
-            closing: file.closing,
-            generation: source.generation,
-            process: source.process,
-            worker: source.worker,
-            coverage: source.written,
-            check: file.check,
-        })?;
+        let source = self.sources[file.source as usize];
+        let closed = Closed { day: file.day, closing: file.closing, check: file.check };
+        let view: BatchView<K, A> = closed.open(store, &self.view, source)?;
         self.keep_open(at, view.clone());
         Ok(view)
     }
@@ -385,7 +550,10 @@ mod tests {
         };
         match revision {
             Revision::Now => shelf.visit(DayRange::ALL, None, visit),
-            _ => shelf.visit_revision(revision, DayRange::ALL, None, visit),
+            _ => {
+                let past = shelf.past(revision, DayRange::ALL, None).unwrap().open().unwrap();
+                past.iter().map(|sealed| sealed.open().unwrap()).try_for_each(visit)
+            }
         }
         .unwrap();
         found

@@ -68,6 +68,7 @@ mod section;
 mod totals;
 mod view;
 mod walk;
+mod window;
 mod writer;
 
 pub use bytes::Bytes;
@@ -81,6 +82,7 @@ pub(crate) use raw::RawBatch;
 pub(crate) use totals::{Prefix, Total, write_rows};
 pub use view::{BatchView, Scan};
 pub(crate) use walk::Spot;
+pub(crate) use window::Takes;
 pub use writer::BatchWriter;
 
 #[cfg(test)]

@@ -66,6 +66,9 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use ask::handle::Named;
 pub use ask::handle::{AskError, Asked, Measures, ViewHandle, ViewState};
+pub(crate) use ask::mailbox::{Mailbox, Pieces, Said};
+pub(crate) use ask::slot::{Closed, Taker};
+pub(crate) use ask::snapshots::Kept as KeptSnapshot;
 pub(crate) use ask::subscription::Shared as SharedAnswers;
 pub use ask::subscription::Subscription;
 pub use ask::views::Views;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::ask::snapshots::Desk;
 use super::clock::Clock;
 use super::error::Outcome;
 use super::ingest::receipt::Waits;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) failing: OnceLock<String>,
     /// What came of beginning the run in the data folder; `None` is well.
     begun: OnceLock<Option<String>>,
+    /// Where snapshots are asked for.
+    pub(crate) desk: Desk,
     /// Microseconds from a tick's entering to its being complete.
     freshness: Mutex<Histogram<u64>>,
 }
@@ -131,6 +134,7 @@ impl Shared {
             wanted: AtomicU64::new(0),
             failing: OnceLock::new(),
             begun: OnceLock::new(),
+            desk: Desk::default(),
             freshness: Mutex::new(
                 Histogram::new_with_bounds(1, 3_600_000_000, 3)
                     .expect("three digits up to an hour are valid bounds"),

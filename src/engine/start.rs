@@ -84,9 +84,13 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     let watch =
         joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
-    let close: Arc<dyn Fn() + Send + Sync> =
-        Arc::new(close(&start.views, start.live.as_ref(), &shared.waits));
-    let views = Views::new(start.views.iter().map(|view| view.erased()));
+    let (close, at_desk) =
+        (close(&start.views, start.live.as_ref(), &shared.waits), Arc::clone(&shared));
+    let close: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        close();
+        at_desk.desk.close();
+    });
+    let views = Views::new(start.views.iter().map(|view| view.erased()), &shared);
     let guards = timely::execute::execute_from(
         joined.builders,
         joined.guard,
@@ -130,6 +134,7 @@ fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
     }
     start.shared.stopped(outcome);
     start.views.iter().for_each(|view| view.close());
+    start.shared.desk.close();
     start.live.iter().for_each(|queue| queue.close());
 }
 

@@ -1,20 +1,17 @@
 //! A view of an engine, from its definition to its graph on a worker.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
-use super::ask::asking::{Asking, Replies, Reply, Skewed, WorkerView};
+use super::ask::asking::{Asking, Skewed, WorkerView};
 use super::ask::handle::{Measures, ViewHandle};
 use super::ask::mailbox::{AskLimits, Mailbox};
-use super::ask::standing::Standing;
+use super::ask::reply::{Replies, reply};
 use super::ingest::batch::Batch;
 use super::ingest::log_rows::ViewLog;
 use super::upkeep::maintenance::Maintenance;
@@ -29,7 +26,7 @@ use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
 use crate::scan::ErasedView;
 use crate::schema::{KeyCodec, SchemaError, ViewSchema};
-use crate::serve::{Query, Rank, RankFn, by_column, by_measure};
+use crate::serve::{Call, Rank, RankFn, by_column, by_measure};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
@@ -90,15 +87,21 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
 }
 
-/// What keys are ranked by, with names: the program's own measures, then those of the schema.
-pub(crate) type Ranks<A> = Vec<(String, Arc<RankFn<A>>)>;
+/// What keys are ranked by.
+pub(crate) type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
 
-fn ranks<A: Aggregate>(measures: &Measures<A>, schema: &Arc<ViewSchema>) -> Ranks<A> {
+/// What keys are ranked by, with names: the program's own measures, then those of the schema.
+fn ranks<A: Aggregate>(
+    measures: &Measures<A>,
+    schema: &Arc<ViewSchema>,
+) -> (Vec<String>, Ranks<A>) {
     let own = measures.named.iter();
     let own = own.map(|(name, measure)| (name.clone(), by_measure(Arc::clone(measure))));
     let columns = schema.measures.iter().enumerate();
     let columns = columns.filter(|(_, measure)| Rank::is_of(measure.kind));
-    own.chain(columns.map(|(at, measure)| (measure.name.clone(), by_column(schema, at)))).collect()
+    let columns = columns.map(|(at, measure)| (measure.name.clone(), by_column(schema, at)));
+    let (names, ranks): (_, Vec<_>) = own.chain(columns).unzip();
+    (names, Arc::new(ranks))
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
@@ -244,34 +247,17 @@ where
         let skewed = Rc::new(Cell::new(None));
         let read = self.reading(log.map(|(_, codec)| codec.clone()), Rc::clone(&skewed));
         let place = (archive, log.map(|(log, _)| log.clone()));
-        let mut view = fold(events, Some(refused), self.view.clone(), place, loaded, read);
-        view = view.ranked_by(self.handle.ranks.iter().map(|(_, rank)| Arc::clone(rank)));
+        let view = fold(events, Some(refused), self.view.clone(), place, loaded, read);
+        let ranks = self.handle.ranked();
         view.progress().probe_with(probe);
         let shared = Rc::clone(view.shared());
         shared.borrow_mut().is_raised = true;
         let status = view.status();
 
-        let (input, queries) = scope.new_input::<Vec<Query<K>>>();
-        let replies: Replies<K, A> = Rc::default();
-        let standing: Rc<RefCell<Standing<K, A>>> = Rc::default();
-        let (answered, subscribed) = (Rc::clone(&replies), Rc::clone(&standing));
-        view.serve(queries).sink(Pipeline, "Reply", move |(input, _frontier)| {
-            input.for_each(|_, answers| {
-                for mut answer in answers.drain(..) {
-                    match answered.borrow_mut().remove(&answer.id) {
-                        // Whoever asked may have given up; the answer is nobody's then.
-                        Some(Reply::One { id, giver }) => {
-                            answer.id = id;
-                            giver.give(answer);
-                        }
-                        Some(Reply::Group(group)) => {
-                            subscribed.borrow_mut().answered(group, answer, Instant::now());
-                        }
-                        None => {}
-                    }
-                }
-            });
-        });
+        let (input, calls) = scope.new_input::<Vec<Call<K>>>();
+        let replies = Replies::new(&self.mailbox, archive.pool());
+        self.mailbox.read_with(archive.pool());
+        reply(view.serve_calls(calls, Arc::clone(&ranks)), &replies);
         let mailbox = Arc::clone(&self.mailbox);
         let maintenance = log.zip(archive.store()).map(|((_, codec), store)| {
             let rows = Arc::new(self.log_rows(codec, store));
@@ -285,9 +271,9 @@ where
             input,
             mailbox,
             replies,
-            standing,
             worker,
             number,
+            ranks,
             sealed,
             status,
             skewed,

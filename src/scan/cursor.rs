@@ -6,8 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::ScanError;
-use crate::serve::Revision;
-use crate::time::Day;
+use crate::serve::{Place, Revision};
 
 /// The place of a row in the order of a scan's shape. Its text is opaque; it says of which view, revision and shape it
 /// is, and a scan of another one refuses it.
@@ -28,13 +27,6 @@ pub(super) enum Order {
     PeriodAndKey,
     Period,
     Key,
-}
-
-/// The place of a row: its day, and its encoded key, as far as the shape tells them apart. In order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Place {
-    pub(crate) day: Option<Day>,
-    pub(crate) key: Option<Vec<u8>>,
 }
 
 /// Changes if the text means something else.
@@ -75,6 +67,7 @@ fn parse(text: &str) -> Option<Cursor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Day;
 
     #[test]
     fn a_cursor_comes_back_from_its_text_and_nothing_else_does() {

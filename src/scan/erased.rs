@@ -7,13 +7,17 @@ use std::time::Duration;
 use super::batches::{Rows, Wait};
 use super::resolve::{Resolved, RowsOf, resolve};
 use super::rows::WholeRows;
+use super::streamed::{Asked, StreamedRows};
 use super::{Batch, Batches, Cursor, ErasedView, Scan, ScanError, ScanSubscription, Snapshot};
 use crate::aggregate::Aggregate;
-use crate::engine::{AskError, Asked, ViewHandle, ViewState};
+use crate::engine::{AskError, KeptSnapshot, ViewHandle, ViewState};
 use crate::key::Key;
 use crate::schema::{Kind, Measure, ViewSchema};
-use crate::serve::Certificate;
+use crate::serve::{self, Certificate, Merge, Question};
 use crate::view::View;
+
+/// How many pieces of an answer each worker sends before any of them is taken.
+const CREDIT: u64 = 2;
 
 impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
     fn schema(&self) -> &ViewSchema {
@@ -41,15 +45,34 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
     }
 
     fn ranked_by(&self) -> Vec<&str> {
-        self.ranks.iter().map(|(name, _)| name.as_str()).collect()
+        self.ranks.0.iter().map(String::as_str).collect()
     }
 
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError> {
-        let _ = at;
         let Resolved { query, rows: of } = resolve(scan, self)?;
-        let asked = self.send_unchecked(query)?;
         let columns = Arc::clone(of.layout.columns());
-        Ok(Batches::new(columns, Box::new(AskedRows { asked, of, rows: None })))
+        let snapshot = at.map(|snapshot| Arc::clone(snapshot.kept()));
+        let id = snapshot.as_ref().map(|snapshot| snapshot.id);
+        if of.has_total {
+            // All of the answer is in the total.
+            let asked = self.ask_whole(Question { snapshot: id, ..Question::whole(query) })?;
+            let rows = AskedRows { asked, of, rows: None, _snapshot: snapshot };
+            return Ok(Batches::new(columns, Box::new(rows)));
+        }
+        let shape = query.shape;
+        let is_ranked = matches!(shape, serve::Shape::Top { .. });
+        let question = Question {
+            query,
+            after: of.pages.after.clone(),
+            // One more tells whether there are more. The greatest ones are cut when all workers' are there.
+            limit: of.pages.limit.filter(|_| !is_ranked).map(|limit| limit.saturating_add(1)),
+            snapshot: id,
+            credit: CREDIT,
+        };
+        let (number, pieces) = self.mailbox.send(question)?;
+        let asked = Asked { mailbox: Arc::clone(&self.mailbox), number, pieces, is_over: false };
+        let rows = StreamedRows::new(asked, Merge::new(shape, self.ranked()), of, snapshot);
+        Ok(Batches::new(columns, Box::new(rows)))
     }
 
     fn subscribe(&self, scan: &Scan, every: Duration) -> Result<ScanSubscription, ScanError> {
@@ -61,9 +84,11 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
 
 /// The rows of an answer that is waited for as a whole.
 struct AskedRows<K: Key, A: Aggregate> {
-    asked: Asked<K, A>,
+    asked: crate::engine::Asked<K, A>,
     of: RowsOf<A>,
     rows: Option<WholeRows<K, A>>,
+    /// It stays as long as it is read.
+    _snapshot: Option<Arc<KeptSnapshot>>,
 }
 
 impl<K: Key, A: Aggregate> AskedRows<K, A> {

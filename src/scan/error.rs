@@ -116,8 +116,10 @@ impl From<AskError> for ScanError {
         match error {
             AskError::NotStarted => ScanError::NotStarted,
             AskError::Stopped => ScanError::Stopped,
+            AskError::Expired => ScanError::Expired { why: "the snapshot has expired".to_owned() },
             AskError::TimedOut { limit } => ScanError::TimedOut { limit },
             AskError::Full { .. }
+            | AskError::FullOfRows { .. }
             | AskError::TooManySubscribers { .. }
             | AskError::NoMeasure { .. } => ScanError::Busy { why: error.to_string() },
         }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::cursor::Place;
 use super::{Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
 use crate::engine::Named;
 use crate::key::{Key, encoded};
 use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema};
-use crate::serve::{Item, Parts};
+use crate::serve::{Item, Parts, Place};
 
 /// The parts of a value, by layer, as columns call them.
 const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];

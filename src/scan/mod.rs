@@ -61,6 +61,7 @@ mod question;
 mod resolve;
 mod rows;
 mod snapshot;
+mod streamed;
 mod subscription;
 
 use std::time::Duration;

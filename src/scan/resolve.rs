@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::cursor::{Order, Place};
+use super::cursor::Order;
 use super::layout::Layout;
 use super::{Cursor, ErasedView, Keys, Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
 use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value};
-use crate::serve::{self, Query, RankFn};
+use crate::serve::{self, Place, Query, RankFn};
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -65,7 +65,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         Shape::Total => serve::Shape::Total,
         // All keys are in the total, and only so many are rows.
         Shape::Top { n, by } if has_total => {
-            top = Some((*n, Arc::clone(&view.ranks[rank(by, view)? as usize].1)));
+            top = Some((*n, Arc::clone(&view.ranks.1[rank(by, view)? as usize])));
             serve::Shape::ByKey
         }
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
@@ -76,11 +76,11 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
 }
 
 fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<u32, ScanError> {
-    let found = view.ranks.iter().position(|(name, _)| name == by);
+    let found = view.ranks.0.iter().position(|name| name == by);
     found.map(|at| at as u32).ok_or_else(|| ScanError::Rank {
         view: view.schema.name.clone(),
         by: by.to_owned(),
-        expected: view.ranks.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>().join(", "),
+        expected: view.ranks.0.join(", "),
     })
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::batches::{Rows, Wait};
-use super::cursor::Place;
 use super::layout::place_of;
 use super::resolve::RowsOf;
 use super::{BATCH_ROWS, Batch, Cursor, ScanError};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
-use crate::serve::{Answer, Certificate, Item, Parts, RankFn};
+use crate::serve::{Answer, Certificate, Item, Parts, Place, RankFn};
 
 /// The rows of a whole answer, which others may share.
 pub(super) struct WholeRows<K: Key, A: Aggregate> {

@@ -1,15 +1,11 @@
 //! Answers and their certificates.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::{Query, Rank, RankFn, Shape};
+use crate::serve::Shape;
 use crate::speed::Layer;
 use crate::time::Day;
 
@@ -94,6 +90,17 @@ pub struct Item<K: Key, A: Aggregate> {
     pub parts: Parts<A>,
 }
 
+impl<K: Key, A: Aggregate> Item<K, A> {
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let Parts { batch, speed, amendments } = &self.parts;
+        let parts = [batch, speed, amendments].into_iter().flatten();
+        size_of::<Self>()
+            + self.key.as_ref().map_or(0, Key::heap_bytes)
+            + parts.map(Aggregate::heap_bytes).sum::<usize>()
+    }
+}
+
 /// A value, told apart by where it came from: `batch ⊕ speed ⊕ amendments` is the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -122,7 +129,7 @@ impl<A: Aggregate> Parts<A> {
     }
 
     /// Whether all parts together are zero. Only where there are several does this combine them.
-    fn is_zero(&self) -> bool {
+    pub(super) fn is_zero(&self) -> bool {
         let mut parts = [&self.batch, &self.speed, &self.amendments].into_iter().flatten();
         match (parts.next(), parts.next()) {
             (Some(part), None) => part.is_zero(),
@@ -130,7 +137,7 @@ impl<A: Aggregate> Parts<A> {
         }
     }
 
-    fn add(&mut self, layer: Layer, aggregate: &A) {
+    pub(super) fn add(&mut self, layer: Layer, aggregate: &A) {
         match layer {
             Layer::Batch(_) => add(&mut self.batch, aggregate),
             Layer::Speed => add(&mut self.speed, aggregate),
@@ -162,82 +169,3 @@ fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
 
 /// A named number of an aggregate, to rank keys by and to show.
 pub type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;
-
-/// Gathers the items of an answer, on one worker or from many.
-pub(crate) struct Gather<K: Key, A: Aggregate> {
-    shape: Shape,
-    items: BTreeMap<Place<K>, (Option<Day>, Parts<A>)>,
-}
-
-/// The day and key of an item, as far as the shape tells them apart.
-type Place<K> = (Option<Day>, Option<K>);
-
-impl<K: Key, A: Aggregate> Gather<K, A> {
-    pub(crate) fn new(query: &Query<K>) -> Self {
-        Gather { shape: query.shape, items: BTreeMap::new() }
-    }
-
-    pub(crate) fn with_shape(shape: Shape) -> Self {
-        Gather { shape, items: BTreeMap::new() }
-    }
-
-    pub(crate) fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// Adds a value; in shapes without keys, that of one key or of several.
-    pub(crate) fn add(&mut self, day: Day, key: Option<&K>, layer: Layer, aggregate: &A) {
-        let (day, key) = match self.shape {
-            Shape::Total => (None, None),
-            Shape::ByDay => (Some(day), None),
-            Shape::ByKey | Shape::Top { .. } => (None, key),
-            Shape::ByDayAndKey => (Some(day), key),
-        };
-        let place = self.items.entry((day, key.cloned()));
-        let (revision, parts) = place.or_insert_with(|| (None, Parts::empty()));
-        if let Layer::Batch(closing) = layer {
-            *revision = (*revision).max(Some(closing));
-        }
-        parts.add(layer, aggregate);
-    }
-
-    pub(crate) fn merge(&mut self, items: Vec<Item<K, A>>) {
-        for item in items {
-            let place = self.items.entry((item.day, item.key));
-            let (revision, parts) = place.or_insert_with(|| (None, Parts::empty()));
-            *revision = (*revision).max(item.revision);
-            parts.combine(&item.parts);
-        }
-    }
-
-    /// The items of the whole answer, without those that are zero: differential would not list them.
-    pub(crate) fn finish(self, measures: &[Arc<RankFn<A>>]) -> Vec<Item<K, A>> {
-        let mut items = self.partial(measures);
-        items.retain(|item| !item.parts.is_zero());
-        items
-    }
-
-    /// The items of one worker, in the order of the shape. Zeros stay where other workers may have more.
-    pub(crate) fn partial(self, measures: &[Arc<RankFn<A>>]) -> Vec<Item<K, A>> {
-        let items = self.items.into_iter().map(|((day, key), (revision, parts))| Item {
-            day,
-            key,
-            revision,
-            parts,
-        });
-        let Shape::Top { n, measure } = self.shape else { return items.collect() };
-        // Without the measure there is no ranking: the answer carries the error.
-        let Some(measure) = measures.get(measure as usize) else { return Vec::new() };
-        let mut ranked: Vec<(Option<Rank>, Item<K, A>)> = items
-            .filter_map(|item| {
-                // All of a key is on one worker, and a key that is zero takes no place of another one.
-                let merged = item.parts.merged().filter(|merged| !merged.is_zero())?;
-                Some((measure(&merged), item))
-            })
-            .collect();
-        // Stable: keys with equal values stay in order of key.
-        ranked.sort_by_key(|(value, _)| Reverse(*value));
-        ranked.truncate(n as usize);
-        ranked.into_iter().map(|(_, item)| item).collect()
-    }
-}

@@ -5,12 +5,20 @@
 //! made them, on the worker that asked.
 
 mod answer;
+mod call;
+mod job;
+mod look_up;
+mod lookup;
+mod merge;
 mod operator;
 mod query;
 mod rank;
+mod window;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
-pub(crate) use operator::serve;
+pub(crate) use call::{Call, Cut, Piece, Place, Question};
+pub(crate) use merge::{Merge, Next};
+pub(crate) use operator::{serve, serve_calls, to_asker};
 pub use query::{Keys, Query, Shape};
 pub(crate) use rank::{Rank, RankFn, by_column, by_measure};
 

@@ -8,6 +8,7 @@
 //! A closed table is frozen, still readable, and handed to the [seal](crate::archive); once its
 //! revision is live on all workers, the file takes the table's place in one step.
 
+mod captured;
 mod combine;
 mod delta;
 mod exchange;
@@ -21,10 +22,11 @@ mod term;
 
 use crate::table;
 
+pub(crate) use captured::{Captured, Lease};
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use exchange::to_owner;
 pub use numbers::ViewNumbers;
 pub(crate) use operator::speed_view;
 pub(crate) use room::Room;
-pub(crate) use state::{Layer, Shared, Speed, Wanted};
+pub(crate) use state::{Layer, Shared, Speed, speed_layer};
 pub(crate) use term::{StateOfOne, Term};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use timely::scheduling::Activator;
 
+use super::captured::Captured;
 use super::combine::Counts;
 use super::delta::Delta;
 use super::numbers::ViewNumbers;
@@ -14,10 +15,9 @@ use super::report::{EVERYTHING, Report};
 use super::room::{Fill, Late, LateTables, Room};
 use super::table::{Frozen, Row, Size, Table};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, LivePart, Shelf};
-use crate::batch::{Prefix, Total};
+use crate::archive::{ArchiveError, LivePart, Pool, Shelf};
 use crate::closing::Closing;
-use crate::key::{Key, KeyRange, encoded};
+use crate::key::Key;
 use crate::moment::Moment;
 use crate::store::{LogPosition, Revision};
 use crate::time::{Day, DayRange};
@@ -36,18 +36,6 @@ pub(crate) enum Layer {
     /// A speed view: late events of a day that was closed when they came.
     Amendment,
 }
-
-/// Which keys to visit.
-#[derive(Clone, Debug)]
-pub(crate) enum Wanted<'a, K> {
-    /// One key: its hash, itself, and its encoding.
-    One(u64, &'a K, &'a [u8]),
-    /// All keys of this worker in a range. Where no key is to be told, those of a prefix may come as one total.
-    Range(&'a KeyRange, Option<Prefix<'a>>),
-}
-
-/// Takes what is visited; the total of several keys comes without one.
-pub(crate) type Visit<'a, K, A> = dyn FnMut(Day, Option<&K>, Layer, &A) + 'a;
 
 /// What a worker has said of its part of closings.
 #[derive(Clone, Debug, Default)]
@@ -498,83 +486,93 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         counts
     }
 
-    /// Visits what this worker holds of the wanted keys and days as of `moment`, each event in exactly
-    /// one of the visited aggregates. Of another revision than the newest, only what is sealed.
-    pub(crate) fn visit(
-        &self,
-        wanted: &Wanted<'_, K>,
+    /// What this worker holds of these days as of `moment`, each event in exactly one part of it; where `partition` is
+    /// given, at least what is of it. Of another revision than the newest, only what is sealed.
+    pub(crate) fn capture(
+        &mut self,
         days: DayRange,
+        partition: Option<usize>,
         revision: Revision,
         moment: Moment,
-        visit: &mut Visit<'_, K, A>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Captured<K, A>, ArchiveError> {
+        let (sealed_through, counts) = (self.sealed_through(), self.counts(moment));
+        let (past, sealed, tables) = (None, Vec::new(), Vec::new());
+        let mut captured = Captured { moment, sealed, past, tables, sealed_through, counts };
         if days.is_empty() {
-            return Ok(());
+            return Ok(captured);
         }
-        let partition = match wanted {
-            Wanted::One(hash, ..) => Some(crate::key::partition(*hash)),
-            Wanted::Range(..) => None,
-        };
-        let mut visit_sealed = |part: LivePart<K, A>| {
-            let (day, layer) = (part.day, Layer::Batch(part.closing.day));
-            match wanted {
-                Wanted::One(hash, key, bytes) => {
-                    if let Some(aggregate) = part.view.get(*hash, bytes)? {
-                        visit(day, Some(key), layer, &aggregate);
-                    }
-                }
-                Wanted::Range(range, prefix) => {
-                    if let Some(prefix) = prefix
-                        && let Total::Kept(total) = part.view.total(*prefix, &part.coverage)?
-                    {
-                        total.iter().for_each(|total| visit(day, None, layer, total));
-                        return Ok(());
-                    }
-                    part.view.range(range, &part.coverage, |_, key, aggregate| {
-                        visit(day, Some(&key), layer, &aggregate);
-                    })?;
-                }
-            }
-            Ok::<_, ArchiveError>(())
-        };
         if revision != Revision::Now {
-            return self.sealed.visit_revision(revision, days, partition, visit_sealed);
+            captured.past = Some(self.sealed.past(revision, days, partition)?);
+            return Ok(captured);
         }
-        self.sealed.visit(days, partition, &mut visit_sealed)?;
+        captured.sealed = self.sealed.list(days, partition);
+        let place = of_days(days.lower, days.upper);
+        let frozen = self.frozen.range(place.clone());
+        captured.tables = frozen.map(|(place, table)| (*place, Arc::clone(table))).collect();
+        let tables = self.tables.range_mut(place);
+        captured.tables.extend(tables.map(|(place, table)| (*place, Arc::new(table.share()))));
+        captured.tables.extend(self.waiting(days, moment));
+        Ok(captured)
+    }
+
+    /// What is not folded yet, of these days and up to `moment`, as tables. Mostly nothing is left of it: it waits only for
+    /// other streams of queries.
+    fn waiting(&self, days: DayRange, moment: Moment) -> Vec<Frozen<K, A>> {
+        let mut tables: BTreeMap<(Day, Closing), Table<K, A>> = BTreeMap::new();
+        for delta in self.deltas.iter().take_while(|delta| delta.moment <= moment) {
+            for row in delta.rows().filter(|row| days.contains(row.day)) {
+                let table = tables.entry((row.day, row.closing())).or_insert_with(Table::new);
+                table.add(row.hash, row.key.clone(), row.aggregate.clone());
+            }
+        }
+        tables.into_iter().map(|(place, table)| (place, Arc::new(table))).collect()
+    }
+
+    /// Visits what this worker holds of one key as of `moment`, each event in exactly one of the visited aggregates: for
+    /// those that look at little. Says no, and has visited nothing, if files have to be opened first.
+    pub(crate) fn visit_key(
+        &self,
+        (hash, key, bytes): (u64, &K, &[u8]),
+        days: DayRange,
+        moment: Moment,
+        visit: &mut dyn FnMut(Day, Layer, &A),
+    ) -> Result<bool, ArchiveError> {
+        if days.is_empty() {
+            return Ok(true);
+        }
+        let Some(sealed) = self.sealed.open_ones(days, crate::key::partition(hash)) else {
+            return Ok(false);
+        };
+        for part in sealed {
+            if let Some(aggregate) = part.view.get(hash, bytes)? {
+                visit(part.day, Layer::Batch(part.closing.day), &aggregate);
+            }
+        }
         let place = of_days(days.lower, days.upper);
         let frozen = self.frozen.range(place.clone()).map(|(place, table)| (place, table.as_ref()));
         for (&(day, closing), table) in frozen.chain(self.tables.range(place)) {
-            let layer = speed_layer(day, closing.day);
-            match wanted {
-                Wanted::One(hash, key, _) => {
-                    if let Some(aggregate) = table.get(*hash, key) {
-                        visit(day, Some(key), layer, aggregate);
-                    }
-                }
-                Wanted::Range(range, _) => {
-                    for (key, aggregate) in table.iter() {
-                        if in_range(range, key) {
-                            visit(day, Some(key), layer, aggregate);
-                        }
-                    }
-                }
+            if let Some(aggregate) = table.get(hash, key) {
+                visit(day, speed_layer(day, closing.day), aggregate);
             }
         }
         for delta in self.deltas.iter().take_while(|delta| delta.moment <= moment) {
-            let mut visit_row = |row: &Row<K, A>| {
+            delta.visit(hash, key, |row| {
                 if days.contains(row.day) {
-                    let layer = speed_layer(row.day, row.closing().day);
-                    visit(row.day, Some(&row.key), layer, &row.aggregate);
+                    visit(row.day, speed_layer(row.day, row.closing().day), &row.aggregate);
                 }
-            };
-            match wanted {
-                Wanted::One(hash, key, _) => delta.visit(*hash, key, visit_row),
-                Wanted::Range(range, _) => {
-                    delta.rows().filter(|row| in_range(range, &row.key)).for_each(&mut visit_row);
-                }
-            }
+            });
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Keeps files open that were opened elsewhere.
+    pub(crate) fn keep_opened(&self, opened: Vec<LivePart<K, A>>) {
+        self.sealed.keep_opened(opened);
+    }
+
+    /// The threads that read for questions.
+    pub(crate) fn pool(&self) -> &Pool {
+        self.sealed.archive().pool()
     }
 }
 
@@ -584,10 +582,7 @@ fn of_days(lower: Day, upper: Day) -> std::ops::Range<(Day, Closing)> {
     (lower, least)..(upper, least)
 }
 
-fn speed_layer(day: Day, closing: Day) -> Layer {
+/// The layer of what is not sealed.
+pub(crate) fn speed_layer(day: Day, closing: Day) -> Layer {
     if day == closing { Layer::Speed } else { Layer::Amendment }
-}
-
-fn in_range<K: Key>(range: &KeyRange, key: &K) -> bool {
-    range.is_all() || range.contains(&encoded(key))
 }

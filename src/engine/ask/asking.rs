@@ -1,7 +1,6 @@
 //! A view on one worker, as the engine's loop sees it: queries go in at complete moments.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,14 +10,16 @@ use timely::dataflow::InputHandle;
 
 use crate::aggregate::Aggregate;
 use crate::dataflow::ViewStatus;
-use crate::engine::ask::mailbox::{AskedTask, Mail, Mailbox, Request};
-use crate::engine::ask::slot::Giver;
-use crate::engine::ask::standing::{Seen, Standing};
+use crate::engine::ask::mailbox::{AskedTask, Mail, Mailbox, Request, Said};
+use crate::engine::ask::reply::{Replies, Reply};
+use crate::engine::ask::snapshots::Keep;
+use crate::engine::ask::standing::Seen;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance, Task};
+use crate::engine::view::Ranks;
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::{Answer, Query};
-use crate::time::{Day, EventTime};
+use crate::serve::{Call, Merge, Question};
+use crate::time::{Day, DayRange, EventTime};
 
 /// What the loop knows when it lets queries in.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub(crate) trait WorkerView {
     /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
     /// what was before the program started is not all in yet. Returns whether there were any.
     fn ask_at(&mut self, complete: Complete) -> bool;
+    /// Keeps what there is at the moment of the query input, or lets go of it.
+    fn keep(&mut self, snapshot: Keep);
     /// When a subscriber may next be served.
     fn next_due(&self) -> Option<Instant>;
     fn status(&self) -> &ViewStatus;
@@ -54,26 +57,19 @@ pub(crate) trait WorkerView {
     fn close(&mut self, complete: Option<Complete>);
 }
 
-/// Who waits for the answer to a query that was sent.
-pub(crate) enum Reply<K: Key, A: Aggregate> {
-    /// Who asked it, with a number of its own.
-    One { id: u64, giver: Giver<Answer<K, A>> },
-    /// The subscribers of a query.
-    Group(u64),
-}
+/// Numbers of questions that subscribers ask are above those that come through the mailbox.
+const GROUPS: u64 = 1 << 63;
 
-/// By the number that the query was given here.
-pub(crate) type Replies<K, A> = Rc<RefCell<HashMap<u64, Reply<K, A>>>>;
-
-type QueryInput<K> = InputHandle<Moment, CapacityContainerBuilder<Vec<Query<K>>>>;
+type QueryInput<K> = InputHandle<Moment, CapacityContainerBuilder<Vec<Call<K>>>>;
 
 pub(crate) struct Asking<K: Key, A: Aggregate> {
     pub(crate) input: Option<QueryInput<K>>,
     pub(crate) mailbox: Arc<Mailbox<K, A>>,
-    pub(crate) replies: Replies<K, A>,
-    pub(crate) standing: Rc<RefCell<Standing<K, A>>>,
+    pub(crate) replies: Rc<Replies<K, A>>,
     pub(crate) worker: usize,
+    /// How many questions subscribers have asked.
     pub(crate) number: u64,
+    pub(crate) ranks: Ranks<A>,
     /// What was sealed when this worker last looked.
     pub(crate) sealed: Option<Day>,
     pub(crate) status: ViewStatus,
@@ -98,18 +94,28 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
         if !complete.recovered {
             return false;
         }
-        let Some(Mail { requests, joining, left }) = self.mailbox.take(last) else { return false };
-        let (mut replies, mut number) = (self.replies.borrow_mut(), self.number);
-        let mut send = |query: Query<K>, reply| {
-            number += 1;
-            replies.insert(number, reply);
-            input.send(query.id(number));
-        };
-        for Request { query, reply: giver } in requests.into_values() {
-            let id = query.id;
-            send(query, Reply::One { id, giver });
+        let Some(mail) = self.mailbox.take(self.worker, last) else { return false };
+        let Mail { requests, joining, left, said } = mail;
+        let mut asked = !requests.is_empty();
+        for (number, Request { question, reply }) in requests {
+            self.replies.insert(number, Reply::One(reply, 0));
+            input.send(Call::Ask(number, question));
         }
-        let mut standing = self.standing.borrow_mut();
+        for (number, said) in said {
+            // Of an answer that is there, nothing more is said.
+            match said {
+                Said::More(of) if self.replies.is_open(number) => {
+                    input.send(Call::More(number, of));
+                }
+                Said::Cancel if self.replies.remove(number) => input.send(Call::Cancel(number)),
+                Said::More(_) | Said::Cancel => {}
+            }
+        }
+        self.replies.take_finished();
+        if last {
+            self.replies.end();
+        }
+        let mut standing = self.replies.standing.borrow_mut();
         if !joining.is_empty() || !left.is_empty() || !standing.is_empty() {
             let now = Instant::now();
             joining.into_values().for_each(|joining| standing.join(joining, now));
@@ -119,10 +125,15 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
                 true => standing.look_last(seen),
                 false => standing.look(seen, complete.entered, now),
             };
-            asking.into_iter().for_each(|(group, query)| send(query, Reply::Group(group)));
+            for (group, query) in asking {
+                self.number += 1;
+                asked = true;
+                let merge = Merge::new(query.shape, Arc::clone(&self.ranks));
+                self.replies.insert(GROUPS + self.number, Reply::Group(group, merge));
+                input.send(Call::Ask(GROUPS + self.number, Question::whole(query)));
+            }
         }
-        let asked = number > self.number;
-        self.number = number;
+        drop(standing);
         input.flush();
         asked
     }
@@ -153,8 +164,19 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
         self.take_up(complete, false)
     }
 
+    fn keep(&mut self, snapshot: Keep) {
+        let Some(input) = &mut self.input else { return };
+        input.send(match snapshot {
+            Keep::Hold { id, limit } => {
+                Call::Hold(id, DayRange::ALL, limit.as_millis().try_into().unwrap_or(u64::MAX))
+            }
+            Keep::Release { id } => Call::Release(id),
+        });
+        input.flush();
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        self.standing.borrow().next_due()
+        self.replies.standing.borrow().next_due()
     }
 
     fn publish(&self) {

@@ -4,17 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, Decimal};
-use crate::engine::ask::mailbox::Mailbox;
+use crate::engine::ask::mailbox::{Mailbox, Pieces, Said};
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::engine::ask::subscription::Subscription;
 use crate::engine::upkeep::maintenance::{Kind, MaintainError, Maintained, Task};
 use crate::engine::view::Ranks;
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
-use crate::serve::{Answer, MeasureFn, Query, Shape};
+use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, Question, RankFn, Shape};
 use crate::speed::ViewNumbers;
 use crate::time::{Day, DayRange};
 use crate::view::View;
@@ -51,7 +51,7 @@ pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(crate) measures: Arc<Named<A>>,
     pub(crate) schema: Arc<ViewSchema>,
     pub(crate) codec: Arc<KeyCodec>,
-    pub(crate) ranks: Arc<Ranks<A>>,
+    pub(crate) ranks: Arc<(Vec<String>, Ranks<A>)>,
     pub(crate) mailbox: Arc<Mailbox<K, A>>,
 }
 
@@ -125,8 +125,20 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 
     /// As [`ViewHandle::send`], of a query whose measure is known to be there.
     pub(crate) fn send_unchecked(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
-        let (number, answer) = self.mailbox.send(query)?;
-        Ok(Asked { number, answer, mailbox: Arc::clone(&self.mailbox), is_done: false })
+        self.ask_whole(Question::whole(query))
+    }
+
+    /// Asks for all of an answer at once.
+    pub(crate) fn ask_whole(&self, question: Question<K>) -> Result<Asked<K, A>, AskError> {
+        let (id, shape) = (question.query.id, question.query.shape);
+        let (number, pieces) = self.mailbox.send(question)?;
+        let merge = Some(Merge::new(shape, self.ranked()));
+        Ok(Asked { id, number, pieces, merge, mailbox: Arc::clone(&self.mailbox) })
+    }
+
+    /// What keys are ranked by.
+    pub(crate) fn ranked(&self) -> Arc<Vec<Arc<RankFn<A>>>> {
+        Arc::clone(&self.ranks.1)
     }
 
     /// Subscribes to a query: the first answer at once, then the latest one whenever its items, their parts or
@@ -237,13 +249,15 @@ pub struct ViewState {
 }
 
 /// A query that was asked. It is a future of its answer, for any runtime; threads wait for it instead. Dropped
-/// before a worker has taken it up, the query is forgotten.
+/// before it has its answer, the query is cancelled on all workers.
 #[must_use = "dropped, it cancels the query"]
 pub struct Asked<K: Key, A: Aggregate> {
+    id: u64,
     number: u64,
-    answer: Taker<Answer<K, A>>,
+    pieces: Taker<Pieces<K, A>>,
+    /// What has come of the answer, until it was given.
+    merge: Option<Merge<K, A>>,
     mailbox: Arc<Mailbox<K, A>>,
-    is_done: bool,
 }
 
 impl<K: Key, A: Aggregate> Asked<K, A> {
@@ -252,7 +266,7 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
     /// # Errors
     /// [`AskError::Stopped`].
     pub fn wait(mut self) -> Result<Answer<K, A>, AskError> {
-        self.take(|answer| answer.take(None))?.ok_or(AskError::Stopped)
+        self.take(|pieces| pieces.take(None))?.ok_or(AskError::Stopped)
     }
 
     /// Waits for the answer at most so long.
@@ -260,12 +274,20 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
     /// # Errors
     /// [`AskError::TimedOut`]: waiting again is fine. [`AskError::Stopped`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
-        self.take(|answer| answer.take(Some(limit)))?.ok_or(AskError::TimedOut { limit })
+        let began = Instant::now();
+        let taken = self.take(|pieces| pieces.take(Some(limit.saturating_sub(began.elapsed()))));
+        taken?.ok_or(AskError::TimedOut { limit })
     }
 
     /// Whether waiting would be over at once.
-    pub fn is_ready(&self) -> bool {
-        self.answer.is_ready()
+    pub fn is_ready(&mut self) -> bool {
+        let Some(merge) = &mut self.merge else { return true };
+        match self.pieces.try_take() {
+            Ok(Some(pieces)) => pieces.into_iter().for_each(|piece| merge.add(piece)),
+            Ok(None) => {}
+            Err(Closed) => return true,
+        }
+        merge.is_complete()
     }
 
     /// The answer if it is there. It is given once, whichever way it is taken; then the engine counts as
@@ -277,30 +299,62 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         self.take(Taker::try_take)
     }
 
+    /// Takes pieces until the answer is whole, or none comes.
     fn take(
         &mut self,
-        take: impl FnOnce(&Taker<Answer<K, A>>) -> Result<Option<Answer<K, A>>, Closed>,
+        take: impl Fn(&Taker<Pieces<K, A>>) -> Result<Option<Pieces<K, A>>, Closed>,
     ) -> Result<Option<Answer<K, A>>, AskError> {
-        let taken = if self.is_done { Err(Closed) } else { take(&self.answer) };
-        self.is_done |= !matches!(taken, Ok(None));
-        taken.map_err(|Closed| AskError::Stopped)
+        let Some(merge) = &mut self.merge else { return Err(AskError::Stopped) };
+        while !merge.is_complete() {
+            match take(&self.pieces) {
+                Ok(Some(pieces)) => pieces.into_iter().for_each(|piece| merge.add(piece)),
+                Ok(None) => return Ok(None),
+                Err(Closed) => {
+                    self.merge = None;
+                    return Err(AskError::Stopped);
+                }
+            }
+        }
+        self.finish().map(Some)
+    }
+
+    fn finish(&mut self) -> Result<Answer<K, A>, AskError> {
+        let merge = self.merge.take().ok_or(AskError::Stopped)?;
+        merge.finish(self.id).map_err(|cut| match cut {
+            Cut::Expired => AskError::Expired,
+            Cut::Stopped => AskError::Stopped,
+        })
     }
 }
+
+// Nothing of it is pinned.
+impl<K: Key, A: Aggregate> Unpin for Asked<K, A> {}
 
 impl<K: Key, A: Aggregate> Future for Asked<K, A> {
     type Output = Result<Answer<K, A>, AskError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let taken = std::task::ready!(self.answer.poll_take(context));
-        self.is_done = true;
-        Poll::Ready(taken.map_err(|Closed| AskError::Stopped))
+        loop {
+            let this = &mut *self;
+            let Some(merge) = &mut this.merge else { return Poll::Ready(Err(AskError::Stopped)) };
+            if merge.is_complete() {
+                return Poll::Ready(this.finish());
+            }
+            match std::task::ready!(this.pieces.poll_take(context)) {
+                Ok(pieces) => pieces.into_iter().for_each(|piece| merge.add(piece)),
+                Err(Closed) => {
+                    this.merge = None;
+                    return Poll::Ready(Err(AskError::Stopped));
+                }
+            }
+        }
     }
 }
 
 impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.mailbox.cancel(self.number);
+        if self.merge.is_some() {
+            self.mailbox.say(self.number, Said::Cancel);
         }
     }
 }
@@ -331,6 +385,15 @@ pub enum AskError {
     #[error("{limit} queries are waiting already")]
     Full {
         /// How many may wait.
+        limit: usize,
+    },
+    /// The snapshot that it was asked of is not kept any longer.
+    #[error("the snapshot has expired: ask again as of a new one")]
+    Expired,
+    /// Rows that nobody has taken yet take too much memory. Ask again later.
+    #[error("answers of more than {limit} bytes wait to be taken already")]
+    FullOfRows {
+        /// How many bytes may wait.
         limit: usize,
     },
     /// Too many subscriptions.

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 
 use crate::aggregate::Aggregate;
+use crate::archive::Pool;
 use crate::engine::ask::handle::{AskError, ViewError, ViewState};
 use crate::engine::ask::slot::{Giver, Taker, slot};
 use crate::engine::ask::subscription::Delivered;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task};
 use crate::key::Key;
-use crate::serve::{Answer, Query};
+use crate::serve::{Piece, Query, Question};
 use crate::speed::ViewNumbers;
 use crate::time::Day;
 
@@ -36,8 +37,20 @@ pub(crate) type AskedTask = (Task, mpsc::SyncSender<Result<Maintained, MaintainE
 
 /// A query that waits to be taken up.
 pub(crate) struct Request<K: Key, A: Aggregate> {
-    pub(crate) query: Query<K>,
-    pub(crate) reply: Giver<Answer<K, A>>,
+    pub(crate) question: Question<K>,
+    pub(crate) reply: Giver<Pieces<K, A>>,
+}
+
+/// Pieces of an answer that nobody has taken yet.
+pub(crate) type Pieces<K, A> = VecDeque<Piece<K, A>>;
+
+/// What is said of a question that was taken up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Said {
+    /// One more piece is wanted of this worker.
+    More(u64),
+    /// No more are.
+    Cancel,
 }
 
 /// A subscription that begins.
@@ -53,7 +66,11 @@ pub(crate) struct Mail<K: Key, A: Aggregate> {
     pub(crate) requests: BTreeMap<u64, Request<K, A>>,
     pub(crate) joining: BTreeMap<u64, Joining<K, A>>,
     pub(crate) left: Vec<u64>,
+    pub(crate) said: Vec<(u64, Said)>,
 }
+
+/// Bytes of rows that may wait to be taken in this process. If there are more, nothing more is asked.
+const BYTES_WAITING: usize = 128 << 20;
 
 pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     inner: Mutex<Inner<K, A>>,
@@ -61,6 +78,8 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     sealed: Condvar,
     /// How often a worker of this process has seen sealed days go live.
     sealings: AtomicU64,
+    /// The threads that read for questions, once there are workers.
+    pool: OnceLock<Pool>,
 }
 
 struct Inner<K: Key, A: Aggregate> {
@@ -71,6 +90,8 @@ struct Inner<K: Key, A: Aggregate> {
     joining: BTreeMap<u64, Joining<K, A>>,
     /// Subscriptions that the worker knows and nobody wants any more.
     left: Vec<u64>,
+    /// What was said of questions that the worker knows.
+    said: Vec<(u64, Said)>,
     /// All that are wanted.
     subscribers: usize,
     tasks: VecDeque<AskedTask>,
@@ -102,10 +123,14 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
         self.limits.ok_or(AskError::NotStarted)
     }
 
-    /// Whether the calling thread takes up what is here. The first worker that comes by does.
-    fn is_taken_up_here(&mut self) -> bool {
-        let this = std::thread::current();
-        self.worker.get_or_insert_with(|| this.clone()).id() == this.id()
+    /// Whether this worker takes up what is here: the first one of this process does, of all views, so that what is
+    /// said to several of them at once comes before what is asked of them later.
+    fn is_taken_up_by(&mut self, worker: usize) -> bool {
+        let is_first = self.numbers.keys().next().is_none_or(|first| *first == worker);
+        if is_first && self.worker.is_none() {
+            self.worker = Some(std::thread::current());
+        }
+        is_first
     }
 }
 
@@ -116,6 +141,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             requests: BTreeMap::new(),
             joining: BTreeMap::new(),
             left: Vec::new(),
+            said: Vec::new(),
             subscribers: 0,
             tasks: VecDeque::new(),
             numbers: BTreeMap::new(),
@@ -125,31 +151,54 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             closed: false,
         };
         let (inner, sealed) = (Mutex::new(inner), Condvar::new());
-        Mailbox { inner, sealed, sealings: AtomicU64::new(0) }
+        Mailbox { inner, sealed, sealings: AtomicU64::new(0), pool: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Puts a query in; returns its number and where its answer will be.
-    pub(crate) fn send(&self, query: Query<K>) -> Result<(u64, Taker<Answer<K, A>>), AskError> {
+    /// The threads that read for questions.
+    pub(crate) fn read_with(&self, pool: &Pool) {
+        self.pool.get_or_init(|| pool.clone());
+    }
+
+    /// Puts a question in; returns its number and where the pieces of its answer will be.
+    pub(crate) fn send(
+        &self,
+        question: Question<K>,
+    ) -> Result<(u64, Taker<Pieces<K, A>>), AskError> {
         let (reply, answer) = slot();
         let mut inner = self.lock();
         let limit = inner.limits()?.waiting;
         if inner.requests.len() >= limit {
             return Err(AskError::Full { limit });
         }
+        if self.pool.get().is_some_and(|pool| pool.bytes() > BYTES_WAITING) {
+            return Err(AskError::FullOfRows { limit: BYTES_WAITING });
+        }
         let number = inner.next_number();
-        inner.requests.insert(number, Request { query, reply });
+        inner.requests.insert(number, Request { question, reply });
         inner.wake();
         Ok((number, answer))
     }
 
-    /// Takes a query out again, if no worker has taken it up.
-    pub(crate) fn cancel(&self, number: u64) {
-        let request = self.lock().requests.remove(&number);
-        drop(request);
+    /// Says something of a question. One that no worker has taken up is cancelled by taking it out again.
+    pub(crate) fn say(&self, number: u64, said: Said) {
+        let mut inner = self.lock();
+        let is_waiting = inner.requests.contains_key(&number);
+        match said {
+            Said::Cancel if is_waiting => {
+                let request = inner.requests.remove(&number);
+                drop(inner);
+                drop(request);
+            }
+            _ if inner.closed => {}
+            _ => {
+                inner.said.push((number, said));
+                inner.wake();
+            }
+        }
     }
 
     /// Begins a subscription; returns its number and where the latest answer will be.
@@ -202,9 +251,9 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     }
 
     /// All that is here, if the calling thread is the worker that takes it up; `last` if it will not come again.
-    pub(crate) fn take(&self, last: bool) -> Option<Mail<K, A>> {
+    pub(crate) fn take(&self, worker: usize, last: bool) -> Option<Mail<K, A>> {
         let mut inner = self.lock();
-        if !inner.is_taken_up_here() {
+        if !inner.is_taken_up_by(worker) {
             return None;
         }
         inner.closed |= last;
@@ -212,6 +261,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             requests: std::mem::take(&mut inner.requests),
             joining: std::mem::take(&mut inner.joining),
             left: std::mem::take(&mut inner.left),
+            said: std::mem::take(&mut inner.said),
         })
     }
 
@@ -231,6 +281,11 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
     /// Expects a worker of this process.
     pub(crate) fn expect(&self, worker: usize) {
         self.lock().numbers.insert(worker, ViewNumbers::default());
+    }
+
+    /// Has the worker look at what there is.
+    pub(crate) fn wake(&self) {
+        self.lock().wake();
     }
 
     /// Says that sealed days have gone live on a worker.

@@ -3,7 +3,9 @@
 pub(super) mod asking;
 pub(super) mod handle;
 pub(super) mod mailbox;
+pub(super) mod reply;
 pub(super) mod slot;
+pub(super) mod snapshots;
 pub(super) mod standing;
 pub(super) mod subscription;
 pub(super) mod views;

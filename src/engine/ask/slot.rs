@@ -2,6 +2,7 @@
 //!
 //! What is given takes the place of what has not been taken: the worker never waits, and nothing piles up.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -74,6 +75,13 @@ impl<T> Giver<T> {
     }
 }
 
+impl<T> Giver<VecDeque<T>> {
+    /// Puts a value behind those that were not taken.
+    pub(crate) fn push(&self, value: T) {
+        self.slot.change(|state| state.value.get_or_insert_default().push_back(value));
+    }
+}
+
 impl<T> Drop for Giver<T> {
     fn drop(&mut self) {
         self.slot.change(|state| state.closed = true);
@@ -91,12 +99,6 @@ pub(crate) struct Taker<T> {
 }
 
 impl<T> Taker<T> {
-    /// Whether taking would not wait.
-    pub(crate) fn is_ready(&self) -> bool {
-        let state = self.slot.lock();
-        state.value.is_some() || state.closed
-    }
-
     /// What is there, if anything is.
     pub(crate) fn try_take(&self) -> Result<Option<T>, Closed> {
         taken(&mut self.slot.lock())
@@ -168,7 +170,6 @@ mod tests {
         assert_eq!(taker.take(Some(Duration::ZERO)), Ok(None));
         giver.give(1);
         giver.give(2);
-        assert!(taker.is_ready());
         drop(giver);
         assert_eq!(taker.take(None), Ok(Some(2)));
         assert_eq!(taker.take(None), Err(Closed));

@@ -192,10 +192,21 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
 
     /// Takes an answer in.
     pub(crate) fn answered(&mut self, id: u64, answer: Answer<K, A>, now: Instant) {
+        let differs = self.latest(id).is_none_or(|latest| differs(&latest, &answer));
+        self.settled(id, answer, differs, now);
+    }
+
+    /// The latest answer of a group.
+    pub(crate) fn latest(&self, id: u64) -> Option<Arc<Answer<K, A>>> {
+        self.groups.get(&id)?.latest.clone()
+    }
+
+    /// Takes in an answer that was compared with the latest one.
+    pub(crate) fn settled(&mut self, id: u64, answer: Answer<K, A>, differs: bool, now: Instant) {
         // All who wanted it may have gone.
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.is_under_way = false;
-        if group.latest.as_ref().is_none_or(|latest| differs(latest, &answer)) {
+        if differs {
             self.versions += 1;
             group.version = self.versions;
         }
@@ -241,7 +252,7 @@ impl<K: Key, A: Aggregate> Group<K, A> {
 }
 
 /// Whether an answer says something else than the last one: its moment alone does not count.
-fn differs<K: Key, A: Aggregate>(last: &Answer<K, A>, answer: &Answer<K, A>) -> bool {
+pub(crate) fn differs<K: Key, A: Aggregate>(last: &Answer<K, A>, answer: &Answer<K, A>) -> bool {
     last.certificate.sealed_through != answer.certificate.sealed_through
         || last.items != answer.items
 }

@@ -1,19 +1,28 @@
 //! The views of a running engine, without their types.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::scan::ErasedView;
+use super::slot::Closed;
+use super::snapshots::{Kept, SNAPSHOT_MAX};
+use crate::engine::running::Shared;
+use crate::moment::Moment;
+use crate::scan::{ErasedView, ScanError, Snapshot};
 
 /// The views of a running engine, to be read by whoever knows nothing of their types. Clones read the same ones; they do
 /// not keep the engine from being finished.
 #[derive(Clone)]
 pub struct Views {
     all: Arc<[Arc<dyn ErasedView>]>,
+    shared: Arc<Shared>,
 }
 
 impl Views {
-    pub(crate) fn new(all: impl IntoIterator<Item = Arc<dyn ErasedView>>) -> Views {
-        Views { all: all.into_iter().collect() }
+    pub(crate) fn new(
+        all: impl IntoIterator<Item = Arc<dyn ErasedView>>,
+        shared: &Arc<Shared>,
+    ) -> Views {
+        Views { all: all.into_iter().collect(), shared: Arc::clone(shared) }
     }
 
     /// All of them, in the order in which they were added.
@@ -24,5 +33,37 @@ impl Views {
     /// The view of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn ErasedView>> {
         self.all.iter().find(|view| view.name() == name)
+    }
+
+    /// One moment for any number of scans of these views, on all workers and processes: the latest that is complete. It
+    /// is kept until the last clone of the snapshot is dropped, `keep` at most and never longer than five minutes; then
+    /// scans of it end with [`ScanError::Expired`]. Neither what comes nor the sealing of days waits for it: what it costs is
+    /// memory, of tables that have changed since, and of days that were sealed.
+    ///
+    /// # Errors
+    /// [`ScanError::Stopped`]. It waits until what was before the program started is all in.
+    pub fn snapshot(&self, keep: Duration) -> Result<Snapshot, ScanError> {
+        let (kept, moment) = self.order(keep)?;
+        match moment.take(None) {
+            Ok(Some(moment)) => Ok(Snapshot::new(kept, moment)),
+            Ok(None) | Err(Closed) => Err(ScanError::Stopped),
+        }
+    }
+
+    /// As [`Views::snapshot`], for a task of any runtime.
+    ///
+    /// # Errors
+    /// [`ScanError::Stopped`].
+    pub async fn snapshot_async(&self, keep: Duration) -> Result<Snapshot, ScanError> {
+        let (kept, moment) = self.order(keep)?;
+        let taken = std::future::poll_fn(|context| moment.poll_take(context)).await;
+        taken.map(|moment| Snapshot::new(kept, moment)).map_err(|Closed| ScanError::Stopped)
+    }
+
+    fn order(&self, keep: Duration) -> Result<(Arc<Kept>, super::slot::Taker<Moment>), ScanError> {
+        let keep = keep.min(SNAPSHOT_MAX);
+        let ordered = self.shared.desk.order(&self.shared, keep);
+        let (id, moment) = ordered.ok_or(ScanError::Stopped)?;
+        Ok((Arc::new(Kept { id, shared: Arc::clone(&self.shared) }), moment))
     }
 }

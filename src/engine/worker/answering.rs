@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Turning;
 use crate::engine::ask::asking::{Complete, WorkerView};
+use crate::engine::ask::snapshots::Keep;
 use crate::moment::Moment;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
@@ -11,7 +12,25 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
     pub(super) fn answer(&mut self) -> bool {
         let Some(complete) = self.complete() else { return false };
         let ask = |asked, view: &mut Box<dyn WorkerView>| view.ask_at(complete) | asked;
-        self.views.iter_mut().fold(false, ask)
+        let asked = self.views.iter_mut().fold(false, ask);
+        self.take_snapshots(complete) | asked
+    }
+
+    /// Has all views keep what they have at this moment, for those who want a snapshot. Every view's queries are at
+    /// the same moment here, and what is asked of a snapshot comes behind this.
+    fn take_snapshots(&mut self, complete: Complete) -> bool {
+        if !complete.recovered || !self.worker.index().is_multiple_of(self.start.shared.threads) {
+            return false;
+        }
+        let orders = self.start.shared.desk.take();
+        let is_asked = !orders.wanted.is_empty();
+        let mut tell = |keep| self.views.iter_mut().for_each(|view| view.keep(keep));
+        orders.released.into_iter().for_each(|id| tell(Keep::Release { id }));
+        for (id, limit, giver) in orders.wanted {
+            tell(Keep::Hold { id, limit });
+            giver.give(complete.moment);
+        }
+        is_asked
     }
 
     /// Answers while events go into the views and days into files. Says whether that is over: then no query is
@@ -27,6 +46,9 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             } else {
                 view.ask_at(complete);
             }
+        }
+        if !is_over {
+            self.take_snapshots(complete);
         }
         is_over
     }

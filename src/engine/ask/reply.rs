@@ -1,0 +1,138 @@
+//! Where the pieces of answers go: to whoever asked, in this process.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::generic::Operator;
+
+use super::mailbox::{Mailbox, Pieces};
+use super::slot::Giver;
+use super::standing::{Standing, differs};
+use crate::aggregate::Aggregate;
+use crate::archive::Pool;
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::serve::{Answer, Merge, Piece, to_asker};
+
+/// Answers of subscriptions with more items are put together on a thread of the pool.
+const AT_ONCE: usize = 256;
+
+/// Who waits for an answer.
+pub(crate) enum Reply<K: Key, A: Aggregate> {
+    /// Who asked, and how many workers have said all they have.
+    One(Giver<Pieces<K, A>>, u64),
+    /// The subscribers of a query, and what has come.
+    Group(u64, Merge<K, A>),
+}
+
+/// An answer that was put together elsewhere, of a group, and whether it differs from the one before.
+type Finished<K, A> = (u64, Answer<K, A>, bool);
+
+/// Who waits, by the number of the question.
+pub(crate) struct Replies<K: Key, A: Aggregate> {
+    open: RefCell<HashMap<u64, Reply<K, A>>>,
+    pub(crate) standing: RefCell<Standing<K, A>>,
+    finished: Arc<Mutex<Vec<Finished<K, A>>>>,
+    mailbox: Arc<Mailbox<K, A>>,
+    pool: Pool,
+    /// Nobody will look at what was finished elsewhere.
+    is_last: Cell<bool>,
+}
+
+impl<K: Key, A: Aggregate> Replies<K, A> {
+    pub(crate) fn new(mailbox: &Arc<Mailbox<K, A>>, pool: &Pool) -> Rc<Self> {
+        Rc::new(Replies {
+            open: RefCell::default(),
+            standing: RefCell::default(),
+            finished: Arc::default(),
+            mailbox: Arc::clone(mailbox),
+            pool: pool.clone(),
+            is_last: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn insert(&self, number: u64, reply: Reply<K, A>) {
+        self.open.borrow_mut().insert(number, reply);
+    }
+
+    /// Forgets who waits for an answer; says whether anybody did.
+    pub(crate) fn remove(&self, number: u64) -> bool {
+        self.open.borrow_mut().remove(&number).is_some()
+    }
+
+    pub(crate) fn is_open(&self, number: u64) -> bool {
+        self.open.borrow().contains_key(&number)
+    }
+
+    /// From now on, everything is finished here.
+    pub(crate) fn end(&self) {
+        self.is_last.set(true);
+    }
+
+    /// Gives subscribers the answers that were put together elsewhere.
+    pub(crate) fn take_finished(&self) {
+        let mut finished = self.finished.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let finished = std::mem::take(&mut *finished);
+        for (group, answer, differs) in finished {
+            self.standing.borrow_mut().settled(group, answer, differs, Instant::now());
+        }
+    }
+
+    /// Takes in a piece.
+    fn add(&self, piece: Piece<K, A>) {
+        let (number, of, is_last) = (piece.number, piece.of, piece.is_last);
+        let mut open = self.open.borrow_mut();
+        // Whoever asked may have given up; the piece is nobody's then.
+        let is_over = match open.get_mut(&number) {
+            None => return,
+            Some(Reply::One(giver, over)) => {
+                *over += u64::from(is_last);
+                giver.push(piece);
+                *over == of
+            }
+            Some(Reply::Group(_, merge)) => {
+                merge.add(piece);
+                merge.is_complete()
+            }
+        };
+        if is_over && let Some(Reply::Group(group, merge)) = open.remove(&number) {
+            drop(open);
+            self.finish(group, merge);
+        }
+    }
+
+    fn finish(&self, group: u64, merge: Merge<K, A>) {
+        if merge.len() <= AT_ONCE || self.is_last.get() {
+            // One that takes all at once is not cut.
+            if let Ok(answer) = merge.finish(0) {
+                self.standing.borrow_mut().answered(group, answer, Instant::now());
+            }
+            return;
+        }
+        let latest = self.standing.borrow().latest(group);
+        let (finished, mailbox) = (Arc::clone(&self.finished), Arc::clone(&self.mailbox));
+        self.pool.run(move || {
+            let Ok(answer) = merge.finish(0) else { return };
+            let differs = latest.is_none_or(|latest| differs(&latest, &answer));
+            let mut finished = finished.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            finished.push((group, answer, differs));
+            drop(finished);
+            mailbox.wake();
+        });
+    }
+}
+
+/// Gives pieces to those who asked.
+pub(crate) fn reply<K: Key, A: Aggregate>(
+    pieces: StreamVec<'_, Moment, Piece<K, A>>,
+    replies: &Rc<Replies<K, A>>,
+) {
+    let replies = Rc::clone(replies);
+    pieces.sink(to_asker(), "Reply", move |(input, _frontier)| {
+        input.for_each(|_, pieces| pieces.drain(..).for_each(|piece| replies.add(piece)));
+    });
+}

@@ -1,0 +1,109 @@
+//! Snapshots on their way from other threads to the worker that takes them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::slot::{Giver, Taker, slot};
+use crate::engine::running::Shared;
+use crate::moment::Moment;
+
+/// How long a snapshot is kept at most.
+pub(crate) const SNAPSHOT_MAX: Duration = Duration::from_secs(300);
+
+/// Numbers of snapshots, different for all engines of this process.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// What is said to every view about a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keep {
+    /// Keep what there is now, for so long.
+    Hold { id: u64, limit: Duration },
+    /// It is not wanted any more.
+    Release { id: u64 },
+}
+
+/// What the worker finds.
+#[derive(Default)]
+pub(crate) struct Orders {
+    pub(crate) wanted: Vec<(u64, Duration, Giver<Moment>)>,
+    pub(crate) released: Vec<u64>,
+    closed: bool,
+}
+
+/// Where snapshots are asked for.
+#[derive(Default)]
+pub(crate) struct Desk {
+    orders: Mutex<Orders>,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Asks for a snapshot; returns its number and where its moment will be. Nothing if the engine has stopped.
+    pub(crate) fn order(&self, shared: &Shared, limit: Duration) -> Option<(u64, Taker<Moment>)> {
+        let (giver, taker) = slot();
+        // Processes of a cluster have numbers of their own.
+        let process = u64::from(std::process::id()) << 32;
+        let id = process + NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut orders = self.lock();
+        if orders.closed {
+            return None;
+        }
+        orders.wanted.push((id, limit, giver));
+        drop(orders);
+        shared.wake();
+        Some((id, taker))
+    }
+
+    pub(crate) fn release(&self, id: u64, shared: &Shared) {
+        let mut orders = self.lock();
+        if orders.closed {
+            return;
+        }
+        // One that nobody has taken yet is forgotten.
+        let before = orders.wanted.len();
+        orders.wanted.retain(|(other, ..)| *other != id);
+        if orders.wanted.len() == before {
+            orders.released.push(id);
+            drop(orders);
+            shared.wake();
+        }
+    }
+
+    /// What there is to do.
+    pub(crate) fn take(&self) -> Orders {
+        let mut orders = self.lock();
+        let closed = orders.closed;
+        Orders { closed, ..std::mem::replace(&mut *orders, Orders { closed, ..Orders::default() }) }
+    }
+
+    /// Whoever waits learns that nothing comes.
+    pub(crate) fn close(&self) {
+        let mut orders = self.lock();
+        orders.closed = true;
+        let wanted = std::mem::take(&mut orders.wanted);
+        drop(orders);
+        drop(wanted);
+    }
+}
+
+/// A snapshot that is held on all workers. The last one who has it lets go of it.
+pub(crate) struct Kept {
+    pub(crate) id: u64,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.shared.desk.release(self.id, &self.shared);
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,96 @@
+//! What travels between the worker that asks and those that look up.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Item, Query};
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::speed::Counts;
+use crate::time::{Day, DayRange};
+
+/// The place of a row: its day, and its encoded key, as far as the shape tells them apart. In order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) day: Option<Day>,
+    pub(crate) key: Option<Vec<u8>>,
+}
+
+/// A query, and which part of its answer is wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) struct Question<K: Key> {
+    pub(crate) query: Query<K>,
+    /// Only items behind this place.
+    pub(crate) after: Option<Place>,
+    /// So many items at most, of each worker.
+    pub(crate) limit: Option<u64>,
+    /// As of a moment that all workers hold.
+    pub(crate) snapshot: Option<u64>,
+    /// How many pieces each worker may send before more are asked for.
+    pub(crate) credit: u64,
+}
+
+impl<K: Key> Question<K> {
+    /// All of an answer, as soon as it is there.
+    pub(crate) fn whole(query: Query<K>) -> Question<K> {
+        Question { query, after: None, limit: None, snapshot: None, credit: u64::MAX }
+    }
+}
+
+/// What a worker says to those that look up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) enum Call<K: Key> {
+    /// A question, with a number of the asking worker's.
+    Ask(u64, Question<K>),
+    /// There is room for one more piece of this answer, of this worker.
+    More(u64, u64),
+    /// Nobody wants this answer any more.
+    Cancel(u64),
+    /// Keep what there is at this moment, for so many milliseconds.
+    Hold(u64, DayRange, u64),
+    /// It is not wanted any more.
+    Release(u64),
+}
+
+/// A call on its way to one of the workers that it is for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(super) struct Asked<K: Key> {
+    /// The worker that it goes to.
+    pub(super) to: u64,
+    /// The worker that asked.
+    pub(super) from: u64,
+    /// How many workers it goes to.
+    pub(super) of: u64,
+    pub(super) call: Call<K>,
+}
+
+/// Some of one worker's part of an answer, in the order of the shape.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) struct Piece<K: Key, A: Aggregate> {
+    /// The worker that asked, and its number for the question.
+    pub(crate) from: u64,
+    pub(crate) number: u64,
+    /// The worker that answers, and of how many.
+    pub(crate) by: u64,
+    pub(crate) of: u64,
+    pub(crate) as_of: Moment,
+    pub(crate) sealed_through: Option<Day>,
+    pub(crate) counts: Counts,
+    pub(crate) items: Vec<Item<K, A>>,
+    /// Whether this was all of this worker.
+    pub(crate) is_last: bool,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Why an answer is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cut {
+    /// Its moment was kept for as long as it may be.
+    Expired,
+    /// Nobody asks for more of it any more.
+    Stopped,
+}

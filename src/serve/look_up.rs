@@ -1,0 +1,370 @@
+//! The operator that looks questions up: at once if that is little, on threads of a pool otherwise.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+use timely::progress::frontier::MutableAntichain;
+
+use super::call::{Asked, Call, Cut, Piece, Question};
+use super::job::{Control, Id, Job, Out, Outbox};
+use super::lookup::Lookup;
+use super::{Item, Keys, Parts, RankFn, Shape};
+use crate::aggregate::Aggregate;
+use crate::archive::{ArchiveError, Pool};
+use crate::key::{Key, encoded, partition};
+use crate::moment::Moment;
+use crate::speed::{Captured, Layer, Lease, Shared, Speed};
+use crate::store::Revision;
+
+/// How long one activation may look up: others want the worker, too. What is left is for the next one.
+const SLICE: Duration = Duration::from_micros(200);
+
+/// As many rows are read at once, on the worker: to have it done elsewhere would take longer.
+const ROWS_AT_ONCE: u64 = 256;
+
+/// How long an answer may take, its asker included.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How often leases are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A question that is being looked up elsewhere.
+struct Running {
+    capability: Capability<Moment>,
+    control: Arc<Control>,
+    lease: Arc<Lease>,
+}
+
+/// What is kept of a moment, for questions as of it.
+struct Kept<K: Key, A: Aggregate> {
+    captured: Arc<Captured<K, A>>,
+    lease: Arc<Lease>,
+}
+
+/// What the operator knows.
+struct LookUp<K: Key, A: Aggregate> {
+    worker: u64,
+    state: Shared<K, A>,
+    server: usize,
+    ranks: Arc<Vec<Arc<RankFn<A>>>>,
+    /// In the order in which they came, and so in order of moment for each asker.
+    waiting: VecDeque<(Capability<Moment>, Asked<K>)>,
+    running: HashMap<Id, Running>,
+    kept: HashMap<u64, Kept<K, A>>,
+    out: Arc<Outbox<K, A>>,
+    pool: Pool,
+    looked: Instant,
+}
+
+/// Answers questions from what this worker holds, once its speed view has all of the question's moment.
+pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
+    asked: StreamVec<'scope, Moment, Asked<K>>,
+    progress: StreamVec<'scope, Moment, ()>,
+    state: &Shared<K, A>,
+    ranks: Arc<Vec<Arc<RankFn<A>>>>,
+) -> StreamVec<'scope, Moment, Piece<K, A>> {
+    let state = std::rc::Rc::clone(state);
+    let worker = asked.scope().index() as u64;
+    let scope = asked.scope();
+    let to_owner = Exchange::new(|asked: &Asked<K>| asked.to);
+    asked.binary_frontier(progress, to_owner, Pipeline, "Look up", move |_, info| {
+        let wake = scope.worker().sync_activator_for(info.address.to_vec());
+        let again = scope.activator_for(info.address);
+        let wake = std::sync::Mutex::new(wake);
+        let out = Outbox::new(move || {
+            let wake = wake.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            // The worker may be gone; then nobody waits.
+            let _ = wake.activate();
+        });
+        let server = state.borrow_mut().add_server();
+        let pool = state.borrow().pool().clone();
+        let (waiting, running, kept) = (VecDeque::new(), HashMap::new(), HashMap::new());
+        let (out, looked) = (Arc::new(out), Instant::now());
+        let mut this =
+            LookUp { worker, state, server, ranks, waiting, running, kept, out, pool, looked };
+        move |(asked, asked_frontier), (progress, progress_frontier), output| {
+            progress.for_each(|_, _| {});
+            asked.for_each(|capability, data| {
+                if let Some(capability) = capability.retain_least(output.output_index()) {
+                    data.drain(..).for_each(|asked| this.take(&capability, asked));
+                }
+            });
+            let asked_from = asked_frontier.frontier().first().copied();
+            let complete = progress_frontier.frontier().first().copied();
+            this.release(asked_from, complete);
+            this.watch(asked_from.is_none());
+            if this.state.borrow().error.is_some() {
+                // Nothing is answered from a view that stopped; the engine reports why.
+                return;
+            }
+            let mut give = |capability: &Capability<Moment>, piece: Piece<K, A>| {
+                output.session(capability).give(piece);
+            };
+            this.collect(&mut give);
+            if this.answer(progress_frontier, &mut give) {
+                again.activate();
+            }
+            // What was held for the questions that have just been answered can go.
+            this.release(asked_from, complete);
+        }
+    })
+}
+
+type Give<'a, K, A> = dyn FnMut(&Capability<Moment>, Piece<K, A>) + 'a;
+
+impl<K: Key, A: Aggregate> LookUp<K, A> {
+    /// Takes in a call. What is said of a question that is known does not wait for its moment.
+    fn take(&mut self, capability: &Capability<Moment>, asked: Asked<K>) {
+        let id = |number| (asked.from, number);
+        match &asked.call {
+            Call::Ask(..) | Call::Hold(..) => {
+                self.waiting.push_back((capability.clone(), asked));
+            }
+            Call::More(number, _) => {
+                if let Some(running) = self.running.get(&id(*number)) {
+                    running.control.more();
+                }
+            }
+            Call::Cancel(number) => {
+                let is_it = |waiting: &Asked<K>| {
+                    matches!(&waiting.call, Call::Ask(other, _) if *other == *number)
+                        && waiting.from == asked.from
+                };
+                self.waiting.retain(|(_, waiting)| !is_it(waiting));
+                if let Some(running) = self.running.get(&id(*number)) {
+                    running.control.cancel();
+                }
+            }
+            Call::Release(snapshot) => {
+                self.kept.remove(snapshot);
+                let is_it = |call: &Call<K>| matches!(call, Call::Hold(id, ..) if id == snapshot);
+                self.waiting.retain(|(_, waiting)| !is_it(&waiting.call));
+            }
+        }
+    }
+
+    /// Says up to which moment tables may be: no question to come, and none that waits, is before it.
+    fn release(&mut self, asked_from: Option<Moment>, complete: Option<Moment>) {
+        let mut state = self.state.borrow_mut();
+        let held = self.waiting.iter().map(|(capability, _)| *capability.time());
+        state.set_since(self.server, held.chain(asked_from).min());
+        if state.fold(complete)
+            && let Some(sealing) = &state.sealing
+        {
+            sealing.activate();
+        }
+    }
+
+    /// Ends what has lasted too long; and, when nobody will ask again, what waits to be asked for more.
+    fn watch(&mut self, is_over: bool) {
+        if is_over {
+            self.kept.clear();
+            self.running.values().for_each(|running| running.control.stop());
+        }
+        if self.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        self.kept.retain(|_, kept| !kept.lease.is_over());
+        let over = self.running.values().filter(|running| running.lease.is_over());
+        over.for_each(|running| running.control.look());
+    }
+
+    /// Sends on what has come out of jobs.
+    fn collect(&mut self, give: &mut Give<'_, K, A>) {
+        for out in self.out.take() {
+            match out {
+                Out::Piece(piece) => {
+                    let id = (piece.from, piece.number);
+                    let is_last = piece.is_last;
+                    if let Some(running) = self.running.get(&id) {
+                        give(&running.capability, piece);
+                    }
+                    if is_last {
+                        self.running.remove(&id);
+                    }
+                }
+                Out::Gone(id) => drop(self.running.remove(&id)),
+                Out::Opened(parts) => self.state.borrow().keep_opened(parts),
+                Out::Failed(error) => self.state.borrow_mut().fail(error),
+            }
+        }
+    }
+
+    /// Looks up what has become complete, for one slice of time. Says whether there is more.
+    fn answer(&mut self, progress: &MutableAntichain<Moment>, give: &mut Give<'_, K, A>) -> bool {
+        let began = Instant::now();
+        let mut at = 0;
+        while at < self.waiting.len() {
+            if progress.less_equal(self.waiting[at].0.time()) {
+                at += 1;
+                continue;
+            }
+            if began.elapsed() > SLICE {
+                return true;
+            }
+            let Some((capability, asked)) = self.waiting.remove(at) else { break };
+            let moment = *capability.time();
+            let answered = match &asked.call {
+                Call::Ask(number, question) => {
+                    self.ask(&capability, (asked.from, *number, asked.of), question, give)
+                }
+                Call::Hold(snapshot, days, ms) => {
+                    let mut state = self.state.borrow_mut();
+                    let captured = state.capture(*days, None, Revision::Now, moment);
+                    drop(state);
+                    let lease = Lease::new(Duration::from_millis(*ms));
+                    captured.map(|captured| {
+                        let captured = Arc::new(captured);
+                        self.kept.insert(*snapshot, Kept { captured, lease });
+                    })
+                }
+                Call::More(..) | Call::Cancel(_) | Call::Release(_) => Ok(()),
+            };
+            if let Err(error) = answered {
+                self.state.borrow_mut().fail(error);
+                return false;
+            }
+        }
+        false
+    }
+
+    fn ask(
+        &mut self,
+        capability: &Capability<Moment>,
+        (from, number, of): (u64, u64, u64),
+        question: &Question<K>,
+        give: &mut Give<'_, K, A>,
+    ) -> Result<(), ArchiveError> {
+        let mut state = self.state.borrow_mut();
+        state.answered += 1;
+        let moment = *capability.time();
+        let mut blank = Piece {
+            from,
+            number,
+            by: self.worker,
+            of,
+            as_of: moment,
+            sealed_through: state.sealed_through(),
+            counts: state.counts(moment),
+            items: Vec::new(),
+            is_last: true,
+            cut: None,
+        };
+        if let Some(items) = one_key(&state, question, moment, &self.ranks)? {
+            give(capability, Piece { items, ..blank });
+            return Ok(());
+        }
+        let query = &question.query;
+        let (captured, lease) = match question.snapshot {
+            Some(snapshot) => match self.kept.get(&snapshot) {
+                Some(kept) if !kept.lease.is_over() => {
+                    (Arc::clone(&kept.captured), Arc::clone(&kept.lease))
+                }
+                _ => {
+                    give(capability, Piece { cut: Some(Cut::Expired), ..blank });
+                    return Ok(());
+                }
+            },
+            None => {
+                let partition = match &query.keys {
+                    Keys::One(key) => Some(partition(key.hash64())),
+                    Keys::Range(_) => None,
+                };
+                let captured = state.capture(query.days, partition, query.revision, moment)?;
+                // Nothing waits for who takes all at once.
+                let is_whole = question.credit == u64::MAX;
+                (Arc::new(captured), Lease::new(if is_whole { Duration::MAX } else { LEASE }))
+            }
+        };
+        drop(state);
+        (blank.as_of, blank.sealed_through) = (captured.moment, captured.sealed_through);
+        blank.counts = captured.counts;
+        blank.is_last = false;
+        let is_little = captured.rows(query.days).is_some_and(|rows| rows <= ROWS_AT_ONCE);
+        if is_little {
+            let mut lookup = Lookup::new(question, &captured, &self.ranks)?;
+            let mut all = Vec::new();
+            while let Some(items) = lookup.step(&|| true)? {
+                all.extend(items);
+            }
+            give(capability, Piece { items: all, is_last: true, ..blank });
+            return Ok(());
+        }
+        let control = Control::new(question.credit, self.pool.clone());
+        let job = Job {
+            id: (from, number),
+            blank,
+            begin: Some((question.clone(), captured, Arc::clone(&self.ranks))),
+            lookup: None,
+            lease: Arc::clone(&lease),
+            control: Arc::clone(&control),
+            out: Arc::clone(&self.out),
+            pool: self.pool.clone(),
+            ready: VecDeque::new(),
+            held: None,
+            is_read: false,
+            is_told: false,
+        };
+        self.pool.submit(Box::new(job));
+        let capability = capability.clone();
+        self.running.insert((from, number), Running { capability, control, lease });
+        Ok(())
+    }
+}
+
+impl<K: Key, A: Aggregate> Drop for LookUp<K, A> {
+    fn drop(&mut self) {
+        self.running.values().for_each(|running| running.control.cancel());
+    }
+}
+
+/// The answer for one key, as it is now, if that is little to read.
+fn one_key<K: Key, A: Aggregate>(
+    state: &Speed<K, A>,
+    question: &Question<K>,
+    moment: Moment,
+    ranks: &[Arc<RankFn<A>>],
+) -> Result<Option<Vec<Item<K, A>>>, ArchiveError> {
+    let query = &question.query;
+    let Keys::One(key) = &query.keys else { return Ok(None) };
+    if query.revision != Revision::Now
+        || question.snapshot.is_some()
+        || question.after.is_some()
+        || question.limit.is_some()
+    {
+        return Ok(None);
+    }
+    let by_day = matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey);
+    let by_key = !matches!(query.shape, Shape::Total | Shape::ByDay);
+    let mut items = std::collections::BTreeMap::new();
+    let mut visit = |day, layer, aggregate: &A| {
+        let place = by_day.then_some(day);
+        let item = items.entry(place).or_insert_with(|| Item {
+            day: place,
+            key: by_key.then(|| key.clone()),
+            revision: None,
+            parts: Parts::empty(),
+        });
+        if let Layer::Batch(closing) = layer {
+            item.revision = item.revision.max(Some(closing));
+        }
+        item.parts.add(layer, aggregate);
+    };
+    let bytes = encoded(key);
+    let wanted = (key.hash64(), key, &bytes[..]);
+    if !state.visit_key(wanted, query.days, moment, &mut visit)? {
+        return Ok(None);
+    }
+    let mut items: Vec<Item<K, A>> = items.into_values().collect();
+    if let Shape::Top { n, measure } = query.shape {
+        let is_ranked = n > 0 && ranks.get(measure as usize).is_some();
+        items.retain(|item| is_ranked && !item.parts.is_zero());
+    }
+    Ok(Some(items))
+}

@@ -1,0 +1,333 @@
+//! A look-up: one worker's part of an answer, step by step.
+//!
+//! A step reads one source (a file, a table) into one value, or one *window* of keys of all sources. What is held between
+//! steps is a window at most, and the place where the next one begins: never the answer. Files are read from that place
+//! on; tables are gone through once for each window, so that large ones have larger windows.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::window::{Chosen, Window};
+use super::{Item, Keys, Parts, Question, Rank, RankFn, Shape};
+use crate::aggregate::Aggregate;
+use crate::archive::{ArchiveError, LivePart, Sealed};
+use crate::key::{Key, KeyRange, encoded};
+use crate::speed::{Captured, Layer, speed_layer};
+use crate::table::Frozen;
+use crate::time::Day;
+
+/// About how many keys a window has.
+const WINDOW: usize = 8_192;
+
+/// No table is gone through more often than so.
+const WINDOWS_OF_A_TABLE: usize = 64;
+
+/// How many samples there are of a window, by which its end is chosen.
+const SAMPLES: usize = 16;
+
+/// About how long a step takes.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Files that a look-up keeps open.
+const OPEN_MAX: usize = 400;
+
+/// What is read together: a day, or everything.
+struct Group<K: Key, A: Aggregate> {
+    day: Option<Day>,
+    sealed: Vec<Sealed<K, A>>,
+    tables: Vec<Frozen<K, A>>,
+    /// Of shapes without keys: the source to be read next, and what was read.
+    at: usize,
+    found: Option<(Option<Day>, Parts<A>)>,
+    /// Of shapes by key: where the next window begins.
+    from: Vec<u8>,
+    /// Where windows end, if they were chosen.
+    ends: Option<VecDeque<Vec<u8>>>,
+}
+
+/// Reads what a worker has of an answer.
+pub(super) struct Lookup<K: Key, A: Aggregate> {
+    chosen: Chosen<K>,
+    shape: Shape,
+    groups: VecDeque<Group<K, A>>,
+    /// How many items are still wanted.
+    left: u64,
+    rank: Option<Arc<RankFn<A>>>,
+    ranked: Vec<(Option<Rank>, Item<K, A>)>,
+    /// Files that were opened here.
+    opened: Vec<LivePart<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> Lookup<K, A> {
+    pub(super) fn new(
+        question: &Question<K>,
+        captured: &Captured<K, A>,
+        ranks: &[Arc<RankFn<A>>],
+    ) -> Result<Self, ArchiveError> {
+        let query = &question.query;
+        let (chosen, partition) = match &query.keys {
+            Keys::One(key) => {
+                let hash = key.hash64();
+                let chosen = Chosen::One { hash, key: key.clone(), bytes: encoded(key) };
+                (chosen, Some(crate::key::partition(hash)))
+            }
+            Keys::Range(range) => (Chosen::Range(range.clone()), None),
+        };
+        let sealed = match &captured.past {
+            Some(past) => past.clone().open()?,
+            None => captured.sealed.clone(),
+        };
+        let is_wanted = |sealed: &Sealed<K, A>| {
+            query.days.contains(sealed.day())
+                && partition.is_none_or(|partition| sealed.coverage().contains(partition))
+        };
+        let sealed: Vec<_> = sealed.into_iter().filter(is_wanted).collect();
+        let tables = captured.tables.iter().filter(|((day, _), _)| query.days.contains(*day));
+        let tables: Vec<_> = tables.cloned().collect();
+        let lower = match &chosen {
+            Chosen::Range(range) => range.lower().to_vec(),
+            Chosen::One { .. } => Vec::new(),
+        };
+        let mut groups = groups(query.shape, sealed, tables, &lower);
+        if let Some(after) = &question.after {
+            let is_behind = |group: &Group<K, A>| match (query.shape, group.day, after.day) {
+                (Shape::ByDay, Some(day), Some(after)) => day > after,
+                (Shape::ByDayAndKey, Some(day), Some(after)) => day >= after,
+                _ => true,
+            };
+            groups.retain(is_behind);
+            // Behind a key is whatever is not below it with a zero appended: no encoding begins with another one.
+            if let (Some(group), Some(key)) = (groups.front_mut(), &after.key)
+                && group.day == after.day
+            {
+                let behind = [&key[..], &[0]].concat();
+                group.from = behind.max(std::mem::take(&mut group.from));
+            }
+        }
+        let rank = match query.shape {
+            Shape::Top { measure, .. } => ranks.get(measure as usize).cloned(),
+            _ => None,
+        };
+        if matches!(query.shape, Shape::Top { .. }) && rank.is_none() {
+            // Without the measure there is no ranking: the answer carries the error.
+            groups.clear();
+        }
+        let (shape, left) = (query.shape, question.limit.unwrap_or(u64::MAX));
+        let (ranked, opened) = (Vec::new(), Vec::new());
+        Ok(Lookup { chosen, shape, groups, left, rank, ranked, opened })
+    }
+
+    /// Reads on for a while; `goes_on` says whether anybody still wants it. `None` when nothing is left.
+    pub(super) fn step(
+        &mut self,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Item<K, A>>>, ArchiveError> {
+        if self.left == 0 {
+            self.groups.clear();
+        }
+        let Some(mut group) = self.groups.pop_front() else {
+            let ranked = self.best();
+            return Ok((!ranked.is_empty()).then_some(ranked));
+        };
+        let by_key = matches!(self.shape, Shape::ByKey | Shape::ByDayAndKey | Shape::Top { .. });
+        let (items, is_done) = match by_key {
+            true => self.read_window(&mut group, goes_on)?,
+            false => self.read_source(&mut group, goes_on)?,
+        };
+        if !is_done {
+            self.groups.push_front(group);
+        }
+        let Some(rank) = &self.rank else {
+            self.left = self.left.saturating_sub(items.len() as u64);
+            return Ok(Some(items));
+        };
+        let of = |item: Item<K, A>| (item.parts.merged().and_then(|merged| rank(&merged)), item);
+        self.ranked.extend(items.into_iter().map(of));
+        if let Shape::Top { n, .. } = self.shape
+            && self.ranked.len() > 2 * (n as usize).max(WINDOW)
+        {
+            self.keep_best(n as usize);
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    /// The files that were opened.
+    pub(super) fn take_opened(&mut self) -> Vec<LivePart<K, A>> {
+        std::mem::take(&mut self.opened)
+    }
+
+    fn keep_best(&mut self, n: usize) {
+        // Stable: keys with equal values stay in order of key.
+        self.ranked.sort_by_key(|(value, _)| Reverse(*value));
+        self.ranked.truncate(n);
+    }
+
+    fn best(&mut self) -> Vec<Item<K, A>> {
+        if let Shape::Top { n, .. } = self.shape {
+            self.keep_best(n as usize);
+        }
+        std::mem::take(&mut self.ranked).into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// Reads files and tables into a single value.
+    fn read_source(
+        &mut self,
+        group: &mut Group<K, A>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Item<K, A>>, bool), ArchiveError> {
+        let began = Instant::now();
+        let mut sum = super::window::Total { found: group.found.take(), goes_on, seen: 0 };
+        while began.elapsed() < STEP {
+            let at = group.at;
+            group.at += 1;
+            if at < group.sealed.len() {
+                let part = open(&mut self.opened, &mut group.sealed[at])?;
+                sum.add_file(&part, &self.chosen)?;
+            } else if let Some((place, table)) = group.tables.get(at - group.sealed.len()) {
+                sum.add_table(speed_layer(place.0, place.1.day), table, &self.chosen);
+            } else {
+                break;
+            }
+        }
+        group.found = sum.found;
+        if group.at < group.sealed.len() + group.tables.len() {
+            return Ok((Vec::new(), false));
+        }
+        let item = |(revision, parts)| Item { day: group.day, key: None, revision, parts };
+        Ok((group.found.take().map(item).into_iter().collect(), true))
+    }
+
+    /// Reads the next keys.
+    fn read_window(
+        &mut self,
+        group: &mut Group<K, A>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Item<K, A>>, bool), ArchiveError> {
+        let is_page = self.left <= WINDOW as u64;
+        if group.ends.is_none() && !is_page && matches!(self.chosen, Chosen::Range(_)) {
+            group.ends = Some(self.choose_ends(group)?);
+        }
+        // Windows that were chosen have about the right size; one that is far beyond it is cut.
+        let most = if is_page {
+            self.left as usize
+        } else {
+            4 * WINDOW.max(largest(group) / WINDOWS_OF_A_TABLE)
+        };
+        let end = group.ends.as_mut().and_then(VecDeque::pop_front);
+        let to = end.as_deref().or(match &self.chosen {
+            Chosen::Range(range) => range.upper(),
+            Chosen::One { .. } => None,
+        });
+        let mut window = Window::new(&group.from, to, most, goes_on);
+        for at in 0..group.sealed.len() {
+            let part = open(&mut self.opened, &mut group.sealed[at])?;
+            window.add_file(&part, &self.chosen)?;
+        }
+        for (place, table) in &group.tables {
+            window.add_table(speed_layer(place.0, place.1.day), table, &self.chosen);
+        }
+        let (rows, is_cut) = window.finish();
+        let mut is_done = end.is_none() && !is_cut;
+        if is_cut && let Some((last, _)) = rows.last_key_value() {
+            // The rest of this window comes with the next one.
+            group.from = [&encoded(last)[..], &[0]].concat();
+            if let (Some(end), Some(ends)) = (end, &mut group.ends) {
+                ends.push_front(end);
+            }
+        } else if let Some(end) = end {
+            group.from = end;
+        }
+        is_done |= matches!(self.chosen, Chosen::One { .. });
+        // All of a key is on this worker: what is zero together is nothing.
+        let item = |(key, (revision, parts)): (K, (Option<Day>, Parts<A>))| {
+            (!parts.is_zero()).then_some(Item { day: group.day, key: Some(key), revision, parts })
+        };
+        Ok((rows.into_iter().filter_map(item).collect(), is_done))
+    }
+
+    /// Where windows end: by samples of the keys.
+    fn choose_ends(&mut self, group: &mut Group<K, A>) -> Result<VecDeque<Vec<u8>>, ArchiveError> {
+        let Chosen::Range(range) = &self.chosen else { return Ok(VecDeque::new()) };
+        let range: KeyRange = range.clone();
+        let mut rows: u64 = group.tables.iter().map(|(_, table)| table.len() as u64).sum();
+        for at in 0..group.sealed.len() {
+            rows += open(&mut self.opened, &mut group.sealed[at])?.view.rows();
+        }
+        let size = WINDOW.max(largest(group) / WINDOWS_OF_A_TABLE);
+        if rows <= 2 * size as u64 {
+            return Ok(VecDeque::new());
+        }
+        let (every, mut samples) = (size / SAMPLES, Vec::new());
+        for at in 0..group.sealed.len() {
+            let part = open(&mut self.opened, &mut group.sealed[at])?;
+            part.view.sample(&group.from, every, &part.coverage, &mut samples)?;
+        }
+        for (_, table) in &group.tables {
+            // In the order of hashes: any of them are as good.
+            samples.extend(table.iter().step_by(every).map(|(key, _)| encoded(key)));
+        }
+        samples
+            .retain(|key| *key > group.from && range.upper().is_none_or(|upper| &key[..] < upper));
+        samples.sort_unstable();
+        let mut ends: Vec<Vec<u8>> = samples.into_iter().step_by(SAMPLES).skip(1).collect();
+        ends.dedup();
+        Ok(ends.into())
+    }
+}
+
+/// An open file; it stays open if not too many are.
+fn open<K: Key, A: Aggregate>(
+    opened: &mut Vec<LivePart<K, A>>,
+    sealed: &mut Sealed<K, A>,
+) -> Result<LivePart<K, A>, ArchiveError> {
+    let part = sealed.open()?;
+    if matches!(sealed, Sealed::Closed { .. }) && opened.len() < OPEN_MAX {
+        opened.push(part.clone());
+        *sealed = Sealed::Open(part.clone());
+    }
+    Ok(part)
+}
+
+/// How many rows the largest table has.
+fn largest<K: Key, A: Aggregate>(group: &Group<K, A>) -> usize {
+    group.tables.iter().map(|(_, table)| table.len()).max().unwrap_or(0)
+}
+
+/// What is read together, in the order of the shape.
+fn groups<K: Key, A: Aggregate>(
+    shape: Shape,
+    sealed: Vec<Sealed<K, A>>,
+    tables: Vec<Frozen<K, A>>,
+    lower: &[u8],
+) -> VecDeque<Group<K, A>> {
+    let group = |day| Group {
+        day,
+        sealed: Vec::new(),
+        tables: Vec::new(),
+        at: 0,
+        found: None,
+        from: lower.to_vec(),
+        ends: None,
+    };
+    if !matches!(shape, Shape::ByDay | Shape::ByDayAndKey) {
+        return VecDeque::from([Group { sealed, tables, ..group(None) }]);
+    }
+    let days: BTreeSet<Day> =
+        sealed.iter().map(Sealed::day).chain(tables.iter().map(|((day, _), _)| *day)).collect();
+    let mut groups: BTreeMap<Day, Group<K, A>> =
+        days.into_iter().map(|day| (day, group(Some(day)))).collect();
+    for part in sealed {
+        groups.entry(part.day()).and_modify(|group| group.sealed.push(part));
+    }
+    for (place, table) in tables {
+        groups.entry(place.0).and_modify(|group| group.tables.push((place, table)));
+    }
+    groups.into_values().collect()
+}
+
+/// The layer of a file's rows.
+pub(super) fn batch_layer<K, A>(part: &LivePart<K, A>) -> Layer {
+    Layer::Batch(part.closing.day)
+}

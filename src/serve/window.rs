@@ -1,0 +1,253 @@
+//! Some keys of several files and tables, each with all of its parts; or all keys in one value.
+
+use std::collections::BTreeMap;
+
+use super::Parts;
+use super::lookup::batch_layer;
+use crate::aggregate::Aggregate;
+use crate::archive::LivePart;
+use crate::batch::{BatchError, Prefix, Takes, Total as FileTotal};
+use crate::key::{Key, KeyRange, encoded};
+use crate::speed::Layer;
+use crate::table::Table;
+use crate::time::Day;
+
+/// How often a reader looks whether anybody still wants it, in rows.
+const LOOK_EVERY: usize = 1_024;
+
+/// The keys of a look-up.
+pub(super) enum Chosen<K> {
+    One { hash: u64, key: K, bytes: Vec<u8> },
+    Range(KeyRange),
+}
+
+/// The latest revision of a batch view that took part, and the value by layer.
+type Found<A> = (Option<Day>, Parts<A>);
+
+fn add<A: Aggregate>(found: &mut Found<A>, layer: Layer, aggregate: &A) {
+    if let Layer::Batch(closing) = layer {
+        found.0 = found.0.max(Some(closing));
+    }
+    found.1.add(layer, aggregate);
+}
+
+/// The least keys of an interval, up to so many, each with all that was added of it.
+pub(super) struct Window<'a, K: Key, A: Aggregate> {
+    from: &'a [u8],
+    to: Option<&'a [u8]>,
+    most: usize,
+    rows: BTreeMap<K, Found<A>>,
+    /// Once there were too many: the greatest key that is left, which only becomes less. So none comes back that was
+    /// left out, and those that are there are whole.
+    greatest: Option<(K, Vec<u8>)>,
+    layer: Layer,
+    seen: usize,
+    goes_on: &'a dyn Fn() -> bool,
+}
+
+impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
+    /// Of encoded keys in `[from, to)`, the least ones, `most` at most.
+    pub(super) fn new(
+        from: &'a [u8],
+        to: Option<&'a [u8]>,
+        most: usize,
+        goes_on: &'a dyn Fn() -> bool,
+    ) -> Self {
+        let (rows, layer) = (BTreeMap::new(), Layer::Speed);
+        Window { from, to, most: most.max(1), rows, greatest: None, layer, seen: 0, goes_on }
+    }
+
+    /// The keys, and whether there are more in the interval.
+    pub(super) fn finish(self) -> (BTreeMap<K, Found<A>>, bool) {
+        (self.rows, self.greatest.is_some())
+    }
+
+    pub(super) fn add_file(
+        &mut self,
+        part: &LivePart<K, A>,
+        chosen: &Chosen<K>,
+    ) -> Result<(), BatchError> {
+        self.layer = batch_layer(part);
+        match chosen {
+            Chosen::One { hash, key, bytes } => {
+                if bytes.as_slice() >= self.from
+                    && let Some(aggregate) = part.view.get(*hash, bytes)?
+                {
+                    self.add(key, &aggregate);
+                }
+            }
+            Chosen::Range(_) => {
+                let from = self.from;
+                part.view.read_from(from, &part.coverage, self)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_table(&mut self, layer: Layer, table: &Table<K, A>, chosen: &Chosen<K>) {
+        self.layer = layer;
+        match chosen {
+            Chosen::One { hash, key, bytes } => {
+                if bytes.as_slice() >= self.from
+                    && let Some(aggregate) = table.get(*hash, key)
+                {
+                    self.add(key, aggregate);
+                }
+            }
+            Chosen::Range(_) => {
+                let is_all = self.from.is_empty() && self.to.is_none();
+                let mut bytes = Vec::new();
+                for (key, aggregate) in table.iter() {
+                    if !self.is_wanted_at_all() {
+                        return;
+                    }
+                    if self.greatest.as_ref().is_some_and(|(greatest, _)| key > greatest) {
+                        continue;
+                    }
+                    if !is_all {
+                        bytes.clear();
+                        key.encode(&mut bytes);
+                        if bytes.as_slice() < self.from
+                            || self.to.is_some_and(|to| &bytes[..] >= to)
+                        {
+                            continue;
+                        }
+                    }
+                    self.add(key, aggregate);
+                }
+            }
+        }
+    }
+
+    fn is_wanted_at_all(&mut self) -> bool {
+        self.seen += 1;
+        !self.seen.is_multiple_of(LOOK_EVERY) || (self.goes_on)()
+    }
+
+    fn add(&mut self, key: &K, aggregate: &A) {
+        if let Some(found) = self.rows.get_mut(key) {
+            add(found, self.layer, aggregate);
+            return;
+        }
+        let mut found = (None, Parts::empty());
+        add(&mut found, self.layer, aggregate);
+        self.rows.insert(key.clone(), found);
+        if self.rows.len() > self.most {
+            self.rows.pop_last();
+            let greatest = self.rows.last_key_value().map(|(key, _)| key.clone());
+            self.greatest = greatest.map(|key| (key.clone(), encoded(&key)));
+        }
+    }
+}
+
+impl<K: Key, A: Aggregate> Takes<K, A> for Window<'_, K, A> {
+    fn wants(&self, key: &[u8]) -> bool {
+        self.to.is_none_or(|to| key < to)
+            && self.greatest.as_ref().is_none_or(|(_, greatest)| key <= &greatest[..])
+    }
+
+    fn take(&mut self, key: K, aggregate: A) -> bool {
+        self.add(&key, &aggregate);
+        self.is_wanted_at_all()
+    }
+}
+
+/// All keys in one value.
+pub(super) struct Total<'a, A: Aggregate> {
+    pub(super) found: Option<Found<A>>,
+    pub(super) goes_on: &'a dyn Fn() -> bool,
+    pub(super) seen: usize,
+}
+
+impl<A: Aggregate> Total<'_, A> {
+    fn add(&mut self, layer: Layer, aggregate: &A) -> bool {
+        let found = self.found.get_or_insert_with(|| (None, Parts::empty()));
+        add(found, layer, aggregate);
+        self.seen += 1;
+        !self.seen.is_multiple_of(LOOK_EVERY) || (self.goes_on)()
+    }
+
+    /// Reads a file. This is the one place where a file is read for a shape without keys.
+    pub(super) fn add_file<K: Key>(
+        &mut self,
+        part: &LivePart<K, A>,
+        chosen: &Chosen<K>,
+    ) -> Result<(), BatchError> {
+        let layer = batch_layer(part);
+        // Where no key is to be told, those of a prefix may come as one total.
+        if let Chosen::Range(range) = chosen
+            && let Some(prefix) = Prefix::of::<K>(range)
+            && let FileTotal::Kept(total) = part.view.total(prefix, &part.coverage)?
+        {
+            total.iter().for_each(|total| _ = self.add(layer, total));
+            return Ok(());
+        }
+        match chosen {
+            Chosen::One { hash, bytes, .. } => {
+                if let Some(aggregate) = part.view.get(*hash, bytes)? {
+                    self.add(layer, &aggregate);
+                }
+            }
+            Chosen::Range(range) if range.is_all() => {
+                for row in part.view.scan(&part.coverage) {
+                    let (_, _, aggregate) = row?;
+                    if !self.add(layer, &aggregate) {
+                        break;
+                    }
+                }
+            }
+            Chosen::Range(range) => {
+                let mut takes = Within { range, layer, total: self };
+                part.view.read_from(range.lower(), &part.coverage, &mut takes)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_table<K: Key>(
+        &mut self,
+        layer: Layer,
+        table: &Table<K, A>,
+        chosen: &Chosen<K>,
+    ) {
+        match chosen {
+            Chosen::One { hash, key, .. } => {
+                if let Some(aggregate) = table.get(*hash, key) {
+                    self.add(layer, aggregate);
+                }
+            }
+            Chosen::Range(range) => {
+                let mut bytes = Vec::new();
+                for (key, aggregate) in table.iter() {
+                    if !range.is_all() {
+                        bytes.clear();
+                        key.encode(&mut bytes);
+                        if !range.contains(&bytes) {
+                            continue;
+                        }
+                    }
+                    if !self.add(layer, aggregate) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The rows of a range in one value.
+struct Within<'a, 'b, A: Aggregate> {
+    range: &'a KeyRange,
+    layer: Layer,
+    total: &'a mut Total<'b, A>,
+}
+
+impl<K: Key, A: Aggregate> Takes<K, A> for Within<'_, '_, A> {
+    fn wants(&self, key: &[u8]) -> bool {
+        self.range.upper().is_none_or(|upper| key < upper)
+    }
+
+    fn take(&mut self, _: K, aggregate: A) -> bool {
+        self.total.add(self.layer, &aggregate)
+    }
+}

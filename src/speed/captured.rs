@@ -1,0 +1,60 @@
+//! What a worker holds of a view as of one moment, to be read elsewhere: by threads of a pool, while the worker goes on.
+//!
+//! Sealed days are files, which do not change. Tables are shared: what comes later is added to copies of those of their
+//! parts that it belongs to. So nothing waits for a reader, neither what comes nor the sealing of days; what a reader
+//! costs is the memory of what it keeps from being freed. It has a *lease*, which ends after some time: then the reader is
+//! told that its moment has expired.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::combine::Counts;
+use super::table::Frozen;
+use crate::aggregate::Aggregate;
+use crate::archive::{Past, Sealed};
+use crate::key::Key;
+use crate::moment::Moment;
+use crate::time::{Day, DayRange};
+
+/// The right to read what was at a moment, for so long.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    began: Instant,
+    limit: Duration,
+}
+
+impl Lease {
+    pub(crate) fn new(limit: Duration) -> Arc<Lease> {
+        Arc::new(Lease { began: Instant::now(), limit })
+    }
+
+    /// Whether the reader has to stop.
+    pub(crate) fn is_over(&self) -> bool {
+        self.began.elapsed() > self.limit
+    }
+}
+
+/// A view on one worker as of a moment.
+pub(crate) struct Captured<K: Key, A: Aggregate> {
+    pub(crate) moment: Moment,
+    pub(crate) sealed: Vec<Sealed<K, A>>,
+    /// Another revision of sealed days, in the place of the live one.
+    pub(crate) past: Option<Past<K, A>>,
+    /// What is not sealed, by day and closing.
+    pub(crate) tables: Vec<Frozen<K, A>>,
+    pub(crate) sealed_through: Option<Day>,
+    pub(crate) counts: Counts,
+}
+
+impl<K: Key, A: Aggregate> Captured<K, A> {
+    /// How many rows there are of these days at most; `None` if that is not known, or files have to be opened.
+    pub(crate) fn rows(&self, days: DayRange) -> Option<u64> {
+        if self.past.is_some() {
+            return None;
+        }
+        let sealed = self.sealed.iter().filter(|sealed| days.contains(sealed.day()));
+        let sealed = sealed.map(Sealed::rows).sum::<Option<u64>>()?;
+        let tables = self.tables.iter().filter(|((day, _), _)| days.contains(*day));
+        Some(sealed + tables.map(|(_, table)| table.len() as u64).sum::<u64>())
+    }
+}
