@@ -81,11 +81,15 @@ impl Text {
 
     /// The same, without a comma behind it.
     pub(crate) fn certificate_fields(&mut self, certificate: &Certificate) -> &mut Text {
-        let Moment { floor, tick } = certificate.as_of;
-        self.raw("\"as_of\":{\"floor\":").moment(known(floor)).raw(",\"tick\":").integer(tick);
-        self.raw("},\"late\":").integer(certificate.late);
+        self.as_of(certificate.as_of).raw(",\"late\":").integer(certificate.late);
         self.raw(",\"refused\":").integer(certificate.refused);
         self.raw(",\"sealed_through\":").day(certificate.sealed_through)
+    }
+
+    /// A moment, as a field.
+    pub(crate) fn as_of(&mut self, Moment { floor, tick }: Moment) -> &mut Text {
+        self.raw("\"as_of\":{\"floor\":").moment(known(floor)).raw(",\"tick\":").integer(tick);
+        self.raw("}")
     }
 
     fn moment(&mut self, time: Option<EventTime>) -> &mut Text {

@@ -57,6 +57,7 @@ mod places;
 mod routes;
 mod rows;
 mod serving;
+mod snapshots;
 mod status;
 mod views;
 mod written;
@@ -92,6 +93,10 @@ pub struct Limits {
     pub waiting: usize,
     /// Answers with all rows of a view that are being sent; one more is answered with 503. Default: 64.
     pub streams: usize,
+    /// Snapshots that clients hold; one more is answered with 503. Default: 64.
+    pub snapshots: usize,
+    /// How long a snapshot is kept. Default: 60 s.
+    pub keep: Duration,
     /// Pushes that wait for the engine; one more is answered with 503. Default: 256.
     pub pushes: usize,
     /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
@@ -116,6 +121,8 @@ impl Default for Limits {
             subscribers: 2_048,
             waiting: 256,
             streams: 64,
+            snapshots: 64,
+            keep: Duration::from_secs(60),
             pushes: 256,
             patience: Duration::from_secs(10),
             read_head: Duration::from_secs(30),
@@ -130,6 +137,7 @@ impl Default for Limits {
 pub struct Server {
     name: String,
     views: Vec<Arc<ServedView>>,
+    snapshots: Option<Views>,
     events: Option<Arc<dyn Sink>>,
     sources: Vec<(String, Arc<dyn Sink>)>,
     observer: Option<Observer>,
@@ -146,6 +154,7 @@ impl Server {
         Server {
             name: name.to_owned(),
             views: Vec::new(),
+            snapshots: None,
             events: None,
             sources: Vec::new(),
             observer: None,
@@ -179,10 +188,11 @@ impl Server {
         self
     }
 
-    /// Serves all views of an engine: see [`Running::views`](dayfold::engine::Running::views).
+    /// Serves all views of an engine, and snapshots of it: see [`Running::views`](dayfold::engine::Running::views).
     #[must_use]
     pub fn views(self, views: &Views) -> Self {
-        views.iter().cloned().fold(self, Server::view)
+        let server = Server { snapshots: Some(views.clone()), ..self };
+        views.iter().cloned().fold(server, Server::view)
     }
 
     /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::ask::Ask;
@@ -20,6 +20,7 @@ use crate::json::Text;
 use crate::metrics::Metrics;
 use crate::parameters::Parameters;
 use crate::places::{Places, Threads};
+use crate::snapshots::{self, Snapshots};
 use crate::views::ServedView;
 use crate::{Limits, Server, events, guard, live, metrics, page, rows, status};
 use dayfold::engine::Observer;
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) views: Vec<Arc<ServedView>>,
     pub(crate) threads: Arc<Threads>,
+    pub(crate) snapshots: Snapshots,
     pub(crate) events: Option<Arc<dyn Sink>>,
     pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
     pub(crate) observer: Option<Observer>,
@@ -66,6 +68,7 @@ impl App {
             name: server.name,
             views: server.views,
             threads: server.threads,
+            snapshots: Snapshots::new(server.snapshots, &server.limits),
             events: server.events,
             sources: server.sources,
             observer: server.observer,
@@ -119,7 +122,7 @@ impl App {
         &self,
         view: Arc<ServedView>,
         ask: Ask,
-        at: Option<Arc<Snapshot>>,
+        at: Option<Snapshot>,
     ) -> Result<Vec<u8>, ApiError> {
         let before = Instant::now();
         let json = self.waiting(view.ask(ask, at, self.limits.patience)).await?;
@@ -153,6 +156,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/views/{view}/live", get(live::live))
         .route("/api/views/{view}/rows", get(rows::rows))
         .route("/api/views/{view}/{of}", get(answer))
+        .route("/api/snapshots", post(snapshots::take))
+        .route("/api/snapshots/{snapshot}", delete(snapshots::release))
         .route("/api/events", post(events::post))
         .route("/api/sources/{name}/events", post(events::post_to))
         .route("/api/status", get(status::status))
@@ -186,6 +191,7 @@ pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
         "/",
         "/api/views",
         "/api/views/{view}/{value|series|top|total|keys|rows|live}",
+        "/api/snapshots",
         "/api/events",
         "/api/status",
         "/api/openapi.json",
@@ -236,8 +242,12 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let Ok(Path((view, of))) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
-    let ask = ask_of(&of, query.as_deref(), &[])?;
-    Ok(json(app.ask(view, ask, None).await?))
+    let ask = ask_of(&of, query.as_deref(), &["snapshot"])?;
+    // Each of them is one that it takes.
+    let all = ["key", "from", "to", "by", "n", "prefix", "limit", "snapshot"];
+    let given = Parameters::read(query.as_deref(), &all)?;
+    let at = app.snapshots.named(given.get("snapshot"))?;
+    Ok(json(app.ask(view, ask, at).await?))
 }
 
 /// The view and the query of a live answer, and how often it may come.

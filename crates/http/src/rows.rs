@@ -56,12 +56,13 @@ pub(crate) async fn rows(
 ) -> Result<Response, ApiError> {
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
-    let known = ["from", "to", "key", "prefix", "columns", "limit", "after", "format"];
+    let known = ["from", "to", "key", "prefix", "columns", "limit", "after", "format", "snapshot"];
     let given = Parameters::read(query.as_deref(), &known)?;
+    let snapshot = app.snapshots.named(given.get("snapshot"))?;
     let question = question(&view, &given, &headers)?;
     let place = if question.is_page { None } else { Some(app.places.stream()?) };
     let refused = |error| refusal(&error, question.keys);
-    let batches = view.scan(&question.scan, None, app.limits.patience);
+    let batches = view.scan(&question.scan, snapshot.as_ref(), app.limits.patience);
     let mut batches = batches.map_err(refused)?;
     let certificate =
         app.waiting(async { batches.certificate_async().await.map_err(refused) }).await?;

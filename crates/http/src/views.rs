@@ -116,12 +116,12 @@ impl ServedView {
     pub(crate) async fn ask(
         self: Arc<Self>,
         ask: Ask,
-        at: Option<Arc<Snapshot>>,
+        at: Option<Snapshot>,
         patience: Duration,
     ) -> Result<Vec<u8>, ApiError> {
         let refused = |error| refusal(&error, ask.keys_parameter());
         let mut batches =
-            self.scan(&self.scan_of(&ask)?, at.as_deref(), patience).map_err(refused)?;
+            self.scan(&self.scan_of(&ask)?, at.as_ref(), patience).map_err(refused)?;
         // It waits without a thread.
         batches.certificate_async().await.map_err(refused)?;
         self.written(ask, batches).await

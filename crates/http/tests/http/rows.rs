@@ -174,6 +174,42 @@ fn answers_that_are_sent_for_long_are_bounded() {
     served.end();
 }
 
+/// Whatever comes meanwhile, requests of one snapshot are of one moment, over all views and shapes.
+#[test]
+fn requests_of_a_snapshot_are_of_one_moment() {
+    let served = limited(|limits| limits.snapshots = 2);
+    served.push(&[(MAY, "north", 1, 5), (MAY, "south", 2, 7)]);
+    let address = served.serving.address();
+    let take = || answer(agent().post(format!("http://{address}/api/snapshots")).send("").unwrap());
+    let (status, taken) = take();
+    assert_eq!(status, 200, "{taken}");
+    let name = taken["snapshot"].as_str().unwrap().to_owned();
+    served.push(&[(MAY, "north", 1, 100), (MAY - DAY, "east", 9, 1)]);
+    for (question, cents) in [
+        ("by-shop/total?", 12),
+        ("by-shop/value?key=north&", 5),
+        ("by-till/series?", 12),
+        ("by-till/top?by=cents&n=5&", 12),
+        ("by-till/keys?", 12),
+    ] {
+        let (_, body) = served.get(&format!("/api/views/{question}snapshot={name}"));
+        assert_eq!((&body["value"]["cents"], &body["as_of"]), (&json!(cents), &taken["as_of"]), "{body}");
+    }
+    let rows = format!("/api/views/by-till/rows?format=csv&columns=till,cents&snapshot={name}");
+    let (_, headers, text) = get_with(&served, &format!("{rows}&limit=1"), None);
+    assert_eq!(text, "till,cents\n1,5\n");
+    let next = headers["dayfold-next"].to_str().unwrap();
+    assert_eq!(get_with(&served, &format!("{rows}&after={next}"), None).2, "till,cents\n2,7\n");
+    assert_eq!(served.get("/api/views/by-shop/total").1["value"]["cents"], 113);
+    assert_eq!(take().0, 200);
+    assert_eq!(take().0, 503, "there are no more than two");
+    let release = agent().delete(format!("http://{address}/api/snapshots/{name}")).call().unwrap();
+    assert_eq!(release.status(), 204);
+    served.refused(&format!("/api/views/by-shop/total?snapshot={name}"), 410, "expired");
+    assert_eq!(take().0, 200, "it has given back its place");
+    served.end();
+}
+
 #[test]
 fn every_path_is_described() {
     let served = served(|server| server);
@@ -185,7 +221,7 @@ fn every_path_is_described() {
             continue;
         }
         let (status, body) = served.get(&path.replace("{view}", "by-shop"));
-        assert!(status != 404 || path == "/api/events", "{path}: {body}");
+        assert!(status != 404 || path == "/api/events" || path.starts_with("/api/snapshots"), "{path}: {body}");
     }
     served.end();
 }

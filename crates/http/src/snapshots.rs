@@ -1,0 +1,112 @@
+//! One moment for several requests: a client takes a snapshot, asks as of it, and drops it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use dayfold::engine::Views;
+use dayfold::scan::Snapshot;
+
+use crate::Limits;
+use crate::ask::refusal;
+use crate::error::ApiError;
+use crate::json::Text;
+use crate::routes::{self, Shared, nothing_at};
+
+/// The snapshots that clients hold, by name.
+pub(crate) struct Snapshots {
+    views: Option<Views>,
+    most: usize,
+    keep: Duration,
+    held: Mutex<HashMap<String, (Snapshot, Instant)>>,
+    /// Names cannot be guessed from one another, and differ from those of a server before.
+    names: RandomState,
+    taken: AtomicU64,
+}
+
+impl Snapshots {
+    pub(crate) fn new(views: Option<Views>, limits: &Limits) -> Snapshots {
+        Snapshots {
+            views,
+            most: limits.snapshots,
+            keep: limits.keep,
+            held: Mutex::default(),
+            names: RandomState::new(),
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// The snapshot of this name, if one is named.
+    ///
+    /// # Errors
+    /// 410 if it is not held.
+    pub(crate) fn named(&self, name: Option<&str>) -> Result<Option<Snapshot>, ApiError> {
+        let Some(name) = name else { return Ok(None) };
+        let found = self.held().get(name).map(|(snapshot, _)| snapshot.clone());
+        found.map(Some).ok_or_else(|| {
+            let message =
+                format!("there is no snapshot '{name}', or not any longer: take a new one");
+            ApiError::expired(message)
+        })
+    }
+
+    /// Those that are held; what is over is dropped.
+    fn held(&self) -> MutexGuard<'_, HashMap<String, (Snapshot, Instant)>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        held.retain(|_, (_, until)| *until > now);
+        held
+    }
+
+    fn has_room(&self) -> Result<(), ApiError> {
+        if self.held().len() < self.most {
+            return Ok(());
+        }
+        let message = format!("{} snapshots are held already: drop one, or try again", self.most);
+        Err(ApiError::unavailable("busy", message))
+    }
+
+    async fn take(&self) -> Result<(String, Snapshot), ApiError> {
+        self.has_room()?;
+        let Some(views) = &self.views else {
+            let message = "this server was given single views: there is no moment of all of them";
+            return Err(ApiError::new(StatusCode::NOT_FOUND, "no_snapshots", message));
+        };
+        let until = Instant::now() + self.keep;
+        let snapshot = views.snapshot_async(self.keep).await;
+        let snapshot = snapshot.map_err(|error| refusal(&error, "snapshot"))?;
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{:016x}", self.names.hash_one(number));
+        // Others may have taken theirs meanwhile.
+        self.has_room()?;
+        self.held().insert(name.clone(), (snapshot.clone(), until));
+        Ok((name, snapshot))
+    }
+}
+
+/// `POST /api/snapshots`.
+pub(crate) async fn take(State(app): Shared) -> Result<Response, ApiError> {
+    let (name, snapshot) = app.waiting(app.snapshots.take()).await?;
+    let mut text = Text::default();
+    text.raw("{\"snapshot\":").string(&name).raw(",").as_of(snapshot.moment());
+    text.raw(",\"keeps_ms\":").integer(app.snapshots.keep.as_millis() as u64).raw("}");
+    Ok(routes::json(text.into_bytes()))
+}
+
+/// `DELETE /api/snapshots/{snapshot}`.
+pub(crate) async fn release(
+    State(app): Shared,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Ok(Path(name)) = path else { return Err(nothing_at(&uri)) };
+    app.snapshots.named(Some(&name))?;
+    app.snapshots.held().remove(&name);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
