@@ -193,7 +193,11 @@ fn requests_of_a_snapshot_are_of_one_moment() {
         ("by-till/keys?", 12),
     ] {
         let (_, body) = served.get(&format!("/api/views/{question}snapshot={name}"));
-        assert_eq!((&body["value"]["cents"], &body["as_of"]), (&json!(cents), &taken["as_of"]), "{body}");
+        assert_eq!(
+            (&body["value"]["cents"], &body["as_of"]),
+            (&json!(cents), &taken["as_of"]),
+            "{body}"
+        );
     }
     let rows = format!("/api/views/by-till/rows?format=csv&columns=till,cents&snapshot={name}");
     let (_, headers, text) = get_with(&served, &format!("{rows}&limit=1"), None);
@@ -221,7 +225,10 @@ fn every_path_is_described() {
             continue;
         }
         let (status, body) = served.get(&path.replace("{view}", "by-shop"));
-        assert!(status != 404 || path == "/api/events" || path.starts_with("/api/snapshots"), "{path}: {body}");
+        assert!(
+            status != 404 || path == "/api/events" || path.starts_with("/api/snapshots"),
+            "{path}: {body}"
+        );
     }
     served.end();
 }
