@@ -388,7 +388,7 @@ fn large_answers_are_streamed_in_order_and_cancelled_when_nobody_takes_them() {
     let pusher = engine.live(LiveOptions::new(|event: &(i64, u64)| event.0));
     let running = engine.start(Cluster::workers(2)).unwrap();
     let view = running.view("large").unwrap();
-    let mut push = |keys: std::ops::Range<u64>| {
+    let push = |keys: std::ops::Range<u64>| {
         let events = keys.map(|key| (0, key.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
         pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::slot::{Giver, Taker, slot};
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::moment::Moment;
 
 /// How long a snapshot is kept at most.

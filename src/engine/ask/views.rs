@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::slot::Closed;
 use super::snapshots::{Kept, SNAPSHOT_MAX};
-use crate::engine::running::Shared;
+use crate::engine::shared::Shared;
 use crate::moment::Moment;
 use crate::scan::{ErasedView, ScanError, Snapshot};
 
