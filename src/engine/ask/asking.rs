@@ -113,7 +113,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
         }
         self.replies.take_finished();
         if last {
-            self.replies.end();
+            self.replies.end().into_iter().for_each(|number| input.send(Call::Cancel(number)));
         }
         let mut standing = self.replies.standing.borrow_mut();
         if !joining.is_empty() || !left.is_empty() || !standing.is_empty() {

@@ -68,9 +68,13 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
         self.open.borrow().contains_key(&number)
     }
 
-    /// From now on, everything is finished here.
-    pub(crate) fn end(&self) {
+    /// Subscribers are about to be given their last answers, which are finished here. Forgets what was asked for them
+    /// before, and returns its numbers: look-ups run side by side, and an earlier answer must neither use up the turn
+    /// of the last one nor come after it.
+    pub(crate) fn end(&self) -> Vec<u64> {
         self.is_last.set(true);
+        let is_of_group = |_: &u64, reply: &mut Reply<K, A>| matches!(reply, Reply::Group(..));
+        self.open.borrow_mut().extract_if(is_of_group).map(|(number, _)| number).collect()
     }
 
     /// Gives subscribers the answers that were put together elsewhere.
@@ -135,4 +139,59 @@ pub(crate) fn reply<K: Key, A: Aggregate>(
     pieces.sink(to_asker(), "Reply", move |(input, _frontier)| {
         input.for_each(|_, pieces| pieces.drain(..).for_each(|piece| replies.add(piece)));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::aggregate::Count;
+    use crate::engine::ask::mailbox::Joining;
+    use crate::engine::ask::slot::slot;
+    use crate::engine::ask::standing::Seen;
+    use crate::serve::{Item, Parts, Query, Shape};
+    use crate::speed::Counts;
+    use crate::time::DayRange;
+
+    fn piece(number: u64, count: i64) -> Piece<u64, Count> {
+        let parts = Parts { batch: None, speed: Some(Count(count)), amendments: None };
+        Piece {
+            from: 0,
+            number,
+            by: 0,
+            of: 1,
+            as_of: Moment::new(0, number),
+            sealed_through: None,
+            counts: Counts::default(),
+            items: vec![Item { day: None, key: None, revision: None, parts }],
+            is_last: true,
+            cut: None,
+        }
+    }
+
+    /// However an earlier question and the last one are answered, the last answer is delivered.
+    #[test]
+    fn no_earlier_answer_takes_the_place_of_the_last_one() {
+        for order in [[1, 2], [2, 1]] {
+            let replies = Replies::<u64, Count>::new(&Arc::new(Mailbox::new()), &Pool::new());
+            let ((giver, taker), now) = (slot(), Instant::now());
+            let (query, every) = (Query::total(DayRange::ALL), Duration::ZERO);
+            replies.standing.borrow_mut().join(Joining { number: 1, query, every, giver }, now);
+            let seen = |tick| Seen { moment: Moment::new(0, tick), sealings: 0 };
+            let merge = || Merge::new(Shape::Total, Arc::default());
+            let asked = replies.standing.borrow_mut().look(seen(1), None, now);
+            replies.insert(1, Reply::Group(asked[0].0, merge()));
+
+            assert_eq!(replies.end(), [1], "it is under way");
+            let asked = replies.standing.borrow_mut().look_last(seen(2));
+            replies.insert(2, Reply::Group(asked[0].0, merge()));
+            let mut last = None;
+            for number in order {
+                replies.add(piece(number, number as i64));
+                last = taker.try_take().unwrap().or(last);
+            }
+            assert_eq!(last.and_then(|(_, answer)| answer.value()), Some(Count(2)), "{order:?}");
+        }
+    }
 }
