@@ -122,3 +122,26 @@ impl From<Outcome> for EngineError {
         }
     }
 }
+
+/// What other workers do when the reader fails.
+pub(crate) fn outcome_of(error: &EngineError) -> Outcome {
+    match error {
+        EngineError::Interrupted => Outcome::Interrupted,
+        EngineError::Source(_) | EngineError::Input { .. } => Outcome::Input(in_full(error)),
+        error => Outcome::Failed(in_full(error)),
+    }
+}
+
+/// An error with its causes, as far as it does not name them itself: only text reaches other processes.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let because = error.to_string();
+        if !text.contains(&because) {
+            text = format!("{text}: {because}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -49,9 +49,13 @@ mod error;
 mod ingest;
 mod mistakes;
 mod observer;
+mod partitioned;
+mod progress;
 mod recover;
+mod restless;
 mod running;
 mod shared;
+mod spawn;
 mod start;
 mod upkeep;
 mod view;
@@ -59,16 +63,17 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use ask::error::AskError;
 pub(crate) use ask::handle::Named;
-pub use ask::handle::{AskError, Asked, Measures, ViewHandle, ViewState};
+pub use ask::handle::{Asked, Measures, ViewHandle};
+pub(crate) use ask::kept::Kept as KeptSnapshot;
+pub use ask::mailbox::ViewState;
 pub(crate) use ask::mailbox::{Mailbox, Pieces, Said};
 pub(crate) use ask::slot::{Closed, Taker};
-pub(crate) use ask::snapshots::Kept as KeptSnapshot;
 pub(crate) use ask::subscription::Shared as SharedAnswers;
 pub use ask::subscription::Subscription;
 pub use ask::views::Views;
@@ -76,7 +81,8 @@ pub use error::EngineError;
 pub use ingest::live::{EventRefusal, LiveOptions, PushError, PushRefusal, Pushed, Pusher};
 pub use ingest::once::{Once, OnceError};
 pub use ingest::receipt::{Receipt, WaitError};
-pub use observer::{EngineState, LogNumbers, Observer, Progress, SourceNumbers};
+pub use observer::{EngineState, Observer};
+pub use progress::{LogNumbers, Progress, SourceNumbers};
 pub use recover::resume::Resume;
 pub use running::{Running, Stopped};
 pub use upkeep::maintenance::{MaintainError, Maintained};
@@ -103,10 +109,6 @@ use recover::resume::{self, Known};
 use shared::Shared;
 use start::Start;
 use view::{EngineView, TypedView};
-
-/// How long those who wait, workers and whoever asks them, look again and again before they sleep. To be woken
-/// takes longer than most of what is waited for. Between looks they let others have the processor.
-const RESTLESS: Duration = Duration::from_micros(50);
 
 /// Views over one source of events, ready to be started.
 pub struct Engine<E> {
@@ -446,7 +448,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
     /// together. Nothing has been read or written then, but for what was never committed and is removed.
     pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
-        let close = start::close(&self.views, self.live.as_ref(), &self.waits);
+        let close = spawn::close(&self.views, self.live.as_ref(), &self.waits);
         // Who has asked or pushed meanwhile, in another thread, is told.
         self.try_start(cluster).inspect_err(|_| close())
     }
@@ -537,7 +539,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             keep,
             tick_rows: self.tick_rows,
         };
-        start::spawn(joined, start)
+        spawn::spawn(joined, start)
     }
 
     /// Opens the sealed days of this process's workers.

@@ -10,7 +10,7 @@ use super::ask::snapshots::Desk;
 use super::clock::Clock;
 use super::error::Outcome;
 use super::ingest::receipt::Waits;
-use super::observer::{Progress, SourceNumbers};
+use super::progress::{Progress, SourceNumbers};
 use crate::cluster::Notice;
 use crate::source::SourcePosition;
 use crate::speed::ViewNumbers;

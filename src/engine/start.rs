@@ -1,26 +1,15 @@
-//! The start of an engine's threads, and their end: what ends a worker early ends the engine, with a reason.
+//! What the workers of a process start from.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use timely::worker::Worker;
-
-use super::ask::views::Views;
-use super::error::{EngineError, Outcome};
 use super::ingest::live::Queue;
 use super::ingest::logging::Logging;
 use super::ingest::partitions::Partitioning;
 use super::ingest::reader::{Feeding, Keep, Parse};
-use super::ingest::receipt::Waits;
 use super::recover::resume::Known;
-use super::running::Running;
-use super::shared::{CONNECTION_LOST, Shared};
+use super::shared::Shared;
 use super::view::EngineView;
-use super::worker::Turning;
 use crate::archive::Archive;
-use crate::cluster::Joined;
 use crate::log::Extents;
 
 /// Everything that the workers of a process start from.
@@ -58,93 +47,4 @@ impl<E> Start<E> {
     pub(super) fn sources(&self, processes: usize) -> usize {
         self.share_source(self.partitioned.len(), 0, processes)
     }
-}
-
-/// Tells whoever asks or pushes, or waits for something, that nothing more will come.
-pub(super) fn close<E: Send + Sync + 'static>(
-    views: &[Arc<dyn EngineView<E>>],
-    live: Option<&Arc<Queue<E>>>,
-    waits: &Arc<Waits>,
-) -> impl Fn() + Send + Sync + use<E> {
-    let (views, live, waits) = (views.to_vec(), live.cloned(), Arc::clone(waits));
-    move || {
-        views.iter().for_each(|view| view.close());
-        live.iter().for_each(|queue| queue.close());
-        waits.stop();
-    }
-}
-
-/// Starts the workers of this process.
-pub(super) fn spawn<E: Send + Sync + 'static>(
-    mut joined: Joined,
-    start: Start<E>,
-) -> Result<Running, EngineError> {
-    let start = Arc::new(start);
-    let watching = Arc::clone(&start.shared);
-    let watch =
-        joined.watch(move |peer, address, notice| watching.noticed(peer, address, &notice))?;
-    let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
-    let (close, at_desk) =
-        (close(&start.views, start.live.as_ref(), &shared.waits), Arc::clone(&shared));
-    let close: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
-        close();
-        at_desk.desk.close();
-    });
-    let views = Views::new(start.views.iter().map(|view| view.erased()), &shared);
-    let guards = timely::execute::execute_from(
-        joined.builders,
-        joined.guard,
-        timely::WorkerConfig::default(),
-        move |worker| guarded(worker, &start),
-    );
-    let guards = guards.map_err(|message| EngineError::Failed { message })?;
-    let (watched, closing) = (Arc::clone(&shared), Arc::clone(&close));
-    let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
-        // Joining waits for the communication threads too, which panic if a peer is gone.
-        let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let results = guards.join();
-            results.into_iter().all(|result| result.is_ok())
-        }));
-        if !joined.unwrap_or(false) {
-            watched.parted("a worker or a connection ended".to_owned());
-        }
-        // Another process may have stopped all: whoever waits here for something is told.
-        closing();
-    });
-    let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
-    let (archive, main, interrupting) = (Some(archive), Some(main), AtomicBool::new(false));
-    Ok(Running { shared, archive, views, main, watch, close, interrupting })
-}
-
-/// Runs a worker; whatever ends it early ends the engine, with the reason.
-fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
-    let outcome = match result {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let message = panic_message(&*panic);
-            start.shared.parted(message.clone());
-            Outcome::Failed(message)
-        }
-    };
-    if !outcome.is_orderly() {
-        for dataflow in worker.installed_dataflows() {
-            worker.drop_dataflow(dataflow);
-        }
-    }
-    start.shared.stopped(outcome);
-    start.views.iter().for_each(|view| view.close());
-    start.shared.desk.close();
-    start.live.iter().for_each(|queue| queue.close());
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    let text = text.unwrap_or_else(|| "unknown panic".to_owned());
-    // Timely notices a lost peer in this way only, and does not say which one.
-    if text.contains("MergeQueue poisoned") {
-        return CONNECTION_LOST.to_owned();
-    }
-    format!("a worker stopped: {text}")
 }

@@ -9,7 +9,7 @@ use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::ask::asking::{Asking, Skewed, WorkerView};
-use super::ask::handle::{Measures, ViewHandle};
+use super::ask::handle::{Measures, Ranks, ViewHandle};
 use super::ask::mailbox::{AskLimits, Mailbox};
 use super::ask::reply::{Replies, reply};
 use super::ingest::batch::Batch;
@@ -26,7 +26,7 @@ use crate::log::{EventCodec, LogHandle};
 use crate::moment::Moment;
 use crate::scan::ErasedView;
 use crate::schema::{KeyCodec, SchemaError, ViewSchema};
-use crate::serve::{Call, Rank, RankFn, by_column, by_measure};
+use crate::serve::{Call, Rank, by_column, by_measure};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
@@ -86,9 +86,6 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     /// The sealed days of each local worker, until it takes them.
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
 }
-
-/// What keys are ranked by.
-pub(crate) type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
 
 /// What keys are ranked by, with names: the program's own measures, then those of the schema.
 fn ranks<A: Aggregate>(

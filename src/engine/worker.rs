@@ -20,13 +20,14 @@ use timely::worker::Worker;
 
 use super::ask::asking::WorkerView;
 use super::clock::TickClock;
-use super::error::Outcome;
+use super::error::{Outcome, in_full, outcome_of};
 use super::ingest::batch::Batch;
-use super::ingest::feed::{Ack, Deal, Feed, READER};
+use super::ingest::deal::{Control, Data};
+use super::ingest::feed::{Ack, Feed, READER};
 use super::ingest::floors::Floors;
 use super::ingest::owner::Owner;
 use super::ingest::partitions::ShareReader;
-use super::ingest::reader::{Feeding, Reader, in_full, outcome_of};
+use super::ingest::reader::{Feeding, Reader};
 use super::recover::replay::FromLog;
 use super::shared::Held;
 use super::start::Start;
@@ -38,7 +39,6 @@ use crate::source::{Refused, RowBlock};
 use crate::speed::{Counts, Room};
 use crate::time::{Day, EventTime};
 use crate::view::View;
-use resting::IDLE_ADVANCE;
 
 /// Ticks of a worker that may be under way. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
@@ -48,6 +48,9 @@ const CLOSED_AHEAD: usize = 8;
 
 /// How often the numbers for [`Running::progress`] are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+
+/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
+const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
 /// What may wait to be written to a worker's log, in bytes, before the worker takes in more.
 const LOG_WAITING: usize = 64 << 20;
@@ -122,7 +125,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
         start.shared.register(std::thread::current());
         let reader = open(index, peers, start, &mut feed);
-        let shares = partitions::open(index, peers, start);
+        let shares = open_shares(index, peers, start);
         let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index));
         let mut clock = TickClock::new(start.log.as_ref().map_or(0, |log| log.tick));
         // No day closes before all that was in the log is back.
@@ -280,46 +283,36 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         while rows < self.start.tick_rows {
             let Some(deal) = self.feed.inbox.borrow_mut().pop_front() else { break };
             match deal {
-                Deal::Rows { number, block, range } => {
+                Data::Rows { number, block, range } => {
                     rows += self.enter_block(number, block, Some(range));
                 }
                 // No part of a tick that is logged.
-                Deal::Rest { .. } if rows > 0 => {
+                Data::Rest { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
                     break;
                 }
-                Deal::Rest { number, block } => {
+                Data::Rest { number, block } => {
                     rows += self.enter_block(number, block, None);
                     break;
                 }
-                Deal::Rested { tick } => self.rested = Some(Moment::new(self.now.floor, tick)),
+                Data::Rested { tick } => self.rested = Some(Moment::new(self.now.floor, tick)),
                 // The tick so far belongs under the old floor.
-                Deal::Floor { .. } | Deal::Quiet { .. } | Deal::End { .. } if rows > 0 => {
+                Data::Floor { .. } | Data::Quiet { .. } | Data::End { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
                     break;
                 }
-                Deal::Floor { source, floor } => {
+                Data::Floor { source, floor } => {
                     let floor = self.floors.allow(source, floor);
                     self.raise_floor(floor);
                 }
-                Deal::Quiet { source, floor } => {
+                Data::Quiet { source, floor } => {
                     let floor = self.floors.quiet(source, floor);
                     self.raise_floor(floor);
                 }
-                Deal::End { source } => match self.ended(source) {
+                Data::End { source } => match self.ended(source) {
                     None => (self.events, self.counts) = (None, None),
                     floor => self.raise_floor(floor),
                 },
-                Deal::Begin
-                | Deal::Interrupt
-                | Deal::Room { .. }
-                | Deal::Raise { .. }
-                | Deal::Task { .. }
-                | Deal::TaskDone { .. }
-                | Deal::Once { .. }
-                | Deal::OnceDone { .. }
-                | Deal::AskToStop(_)
-                | Deal::Stop { .. } => unreachable!("the feed keeps these apart"),
             }
         }
         rows += self.enter_live(self.start.tick_rows.saturating_sub(rows));
@@ -461,7 +454,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             self.feed.stop.set(Some(Outcome::Failed(failed)));
         }
         if shared.interrupt_requested.swap(false, Ordering::AcqRel) {
-            self.feed.broadcast(&Deal::Interrupt);
+            self.feed.broadcast(Control::Interrupt);
         }
         if self.feed.interrupt.take() {
             shared.interrupt();
@@ -540,7 +533,7 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     }
     let mut feeding = start.feeding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Some(Feeding { open, refused, .. }) = feeding.take() else {
-        feed.broadcast(&Deal::Begin);
+        feed.broadcast(Control::Begin);
         return None;
     };
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
@@ -548,4 +541,18 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     // Without a log, nothing would be left of open days.
     let hold_rest = start.log.is_some() && start.live.is_none();
     Some(Reader::new(open, archive, known, refused, shared, peers, hold_rest))
+}
+
+/// Starts to read the shares of a worker.
+fn open_shares<E: Send + Sync + 'static>(
+    worker: usize,
+    peers: usize,
+    start: &Start<E>,
+) -> Vec<ShareReader<E>> {
+    let processes = peers / start.shared.threads;
+    let share = |(index, source)| {
+        let number = start.share_source(index, worker, processes);
+        ShareReader::new(number, source, &start.extents, &start.shared, (worker, peers))
+    };
+    start.partitioned.iter().enumerate().map(share).collect()
 }

@@ -10,12 +10,12 @@ use timely::dataflow::InputHandle;
 
 use crate::aggregate::Aggregate;
 use crate::dataflow::ViewStatus;
+use crate::engine::ask::handle::Ranks;
 use crate::engine::ask::mailbox::{AskedTask, Mail, Mailbox, Request, Said};
 use crate::engine::ask::reply::{Replies, Reply};
 use crate::engine::ask::snapshots::Keep;
 use crate::engine::ask::standing::Seen;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance, Task};
-use crate::engine::view::Ranks;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Call, Merge, Question};

@@ -7,15 +7,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, Decimal};
-use crate::engine::ask::mailbox::{Mailbox, Pieces, Said};
+use crate::engine::ask::error::AskError;
+use crate::engine::ask::mailbox::{Mailbox, Pieces, Said, ViewState};
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::engine::ask::subscription::Subscription;
 use crate::engine::upkeep::maintenance::{Kind, MaintainError, Maintained, Task};
-use crate::engine::view::Ranks;
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
 use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, Question, RankFn, Shape};
-use crate::speed::ViewNumbers;
 use crate::time::{Day, DayRange};
 use crate::view::View;
 
@@ -234,20 +233,6 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     }
 }
 
-/// What went wrong with a view.
-pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
-
-/// How a view of an engine is, in this process.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ViewState {
-    /// Those of all workers together. Days are sealed that all have sealed; days are counted by the worker that has
-    /// most of them. Other processes have other keys, and may have other days.
-    pub numbers: ViewNumbers,
-    /// Why the view has stopped, and with it the engine.
-    pub error: Option<Arc<dyn std::error::Error + Send + Sync>>,
-}
-
 /// A query that was asked. It is a future of its answer, for any runtime; threads wait for it instead. Dropped
 /// before it has its answer, the query is cancelled on all workers.
 #[must_use = "dropped, it cancels the query"]
@@ -359,53 +344,5 @@ impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
     }
 }
 
-/// Why a query has no answer, or a subscription does not begin or go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AskError {
-    /// [`Engine::start`](crate::engine::Engine::start) has not been called yet, so nobody would answer.
-    #[error("the engine has not started")]
-    NotStarted,
-    /// The engine has stopped, or it stopped before it could answer.
-    #[error("the engine has stopped")]
-    Stopped,
-    /// The view has no measure of this number to rank keys by; [`ViewHandle::measure`] finds one by its name.
-    #[error(
-        "view '{view}' has no measure {measure}: it has {measures}, and the first one is number 0"
-    )]
-    NoMeasure {
-        /// The view.
-        view: String,
-        /// The number that the query has.
-        measure: u32,
-        /// How many measures the view has.
-        measures: usize,
-    },
-    /// Too many queries wait. Ask again later.
-    #[error("{limit} queries are waiting already")]
-    Full {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The snapshot that it was asked of is not kept any longer.
-    #[error("the snapshot has expired: ask again as of a new one")]
-    Expired,
-    /// Rows that nobody has taken yet take too much memory. Ask again later.
-    #[error("answers of more than {limit} bytes wait to be taken already")]
-    FullOfRows {
-        /// How many bytes may wait.
-        limit: usize,
-    },
-    /// Too many subscriptions.
-    #[error("there are {limit} subscriptions already")]
-    TooManySubscribers {
-        /// How many there may be.
-        limit: usize,
-    },
-    /// The answer did not come in time.
-    #[error("no answer within {limit:?}")]
-    TimedOut {
-        /// How long was waited.
-        limit: Duration,
-    },
-}
+/// What keys are ranked by.
+pub(crate) type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;

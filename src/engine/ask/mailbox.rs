@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::Thread;
 use std::time::Duration;
 
 use crate::aggregate::Aggregate;
 use crate::archive::Pool;
-use crate::engine::ask::handle::{AskError, ViewError, ViewState};
+use crate::engine::ask::error::{AskError, ViewError};
 use crate::engine::ask::slot::{Giver, Taker, slot};
-use crate::engine::ask::subscription::Delivered;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task};
 use crate::key::Key;
-use crate::serve::{Piece, Query, Question};
+use crate::serve::{Answer, Piece, Query, Question};
 use crate::speed::ViewNumbers;
 use crate::time::Day;
 
@@ -350,3 +349,17 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         drop(gone);
     }
 }
+
+/// How a view of an engine is, in this process.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ViewState {
+    /// Those of all workers together. Days are sealed that all have sealed; days are counted by the worker that has
+    /// most of them. Other processes have other keys, and may have other days.
+    pub numbers: ViewNumbers,
+    /// Why the view has stopped, and with it the engine.
+    pub error: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// An answer that all with the same query share, and a number that rises whenever it has changed.
+pub(crate) type Delivered<K, A> = (u64, Arc<Answer<K, A>>);

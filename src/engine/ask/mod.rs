@@ -1,7 +1,9 @@
 //! How questions are asked and answered: look-ups, handles, subscriptions.
 
 pub(super) mod asking;
+pub(super) mod error;
 pub(super) mod handle;
+pub(super) mod kept;
 pub(super) mod mailbox;
 pub(super) mod reply;
 pub(super) mod slot;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::engine::RESTLESS;
+use crate::engine::restless::RESTLESS;
 
 /// A new, empty slot.
 pub(crate) fn slot<T>() -> (Giver<T>, Taker<T>) {

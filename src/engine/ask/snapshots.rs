@@ -1,11 +1,10 @@
 //! Snapshots on their way from other threads to the worker that takes them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::slot::{Giver, Taker, slot};
-use crate::engine::shared::Shared;
 use crate::moment::Moment;
 
 /// How long a snapshot is kept at most.
@@ -43,7 +42,8 @@ impl Desk {
     }
 
     /// Asks for a snapshot; returns its number and where its moment will be. Nothing if the engine has stopped.
-    pub(crate) fn order(&self, shared: &Shared, limit: Duration) -> Option<(u64, Taker<Moment>)> {
+    /// Whoever asks wakes the worker.
+    pub(crate) fn order(&self, limit: Duration) -> Option<(u64, Taker<Moment>)> {
         let (giver, taker) = slot();
         // Processes of a cluster have numbers of their own.
         let process = u64::from(std::process::id()) << 32;
@@ -53,24 +53,23 @@ impl Desk {
             return None;
         }
         orders.wanted.push((id, limit, giver));
-        drop(orders);
-        shared.wake();
         Some((id, taker))
     }
 
-    pub(crate) fn release(&self, id: u64, shared: &Shared) {
+    /// Whether there is something to do for the worker.
+    pub(crate) fn release(&self, id: u64) -> bool {
         let mut orders = self.lock();
         if orders.closed {
-            return;
+            return false;
         }
         // One that nobody has taken yet is forgotten.
         let before = orders.wanted.len();
         orders.wanted.retain(|(other, ..)| *other != id);
-        if orders.wanted.len() == before {
+        let is_taken = orders.wanted.len() == before;
+        if is_taken {
             orders.released.push(id);
-            drop(orders);
-            shared.wake();
         }
+        is_taken
     }
 
     /// What there is to do.
@@ -87,23 +86,5 @@ impl Desk {
         let wanted = std::mem::take(&mut orders.wanted);
         drop(orders);
         drop(wanted);
-    }
-}
-
-/// A snapshot that is held on all workers. The last one who has it lets go of it.
-pub(crate) struct Kept {
-    pub(crate) id: u64,
-    pub(crate) shared: Arc<Shared>,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.shared.desk.release(self.id, &self.shared);
-    }
-}
-
-impl std::fmt::Debug for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kept").field("id", &self.id).finish_non_exhaustive()
     }
 }

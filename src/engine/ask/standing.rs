@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aggregate::Aggregate;
-use crate::engine::ask::mailbox::Joining;
+use crate::engine::ask::mailbox::{Delivered, Joining};
 use crate::engine::ask::slot::Giver;
-use crate::engine::ask::subscription::Delivered;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};

@@ -8,14 +8,11 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::aggregate::Aggregate;
-use crate::engine::ask::handle::AskError;
-use crate::engine::ask::mailbox::Mailbox;
+use crate::engine::ask::error::AskError;
+use crate::engine::ask::mailbox::{Delivered, Mailbox};
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::key::Key;
 use crate::serve::{Answer, Query};
-
-/// An answer that all with the same query share, and a number that rises whenever it has changed.
-pub(crate) type Delivered<K, A> = (u64, Arc<Answer<K, A>>);
 
 /// The latest answer of a query, whenever it has changed: its items, its parts, or the day up to which it is
 /// sealed. Made by [`ViewHandle::subscribe`](crate::engine::ViewHandle::subscribe).

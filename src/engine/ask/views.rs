@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kept::Kept;
 use super::slot::Closed;
-use super::snapshots::{Kept, SNAPSHOT_MAX};
+use super::snapshots::SNAPSHOT_MAX;
 use crate::engine::shared::Shared;
 use crate::moment::Moment;
 use crate::scan::{ErasedView, ScanError, Snapshot};
@@ -62,8 +63,9 @@ impl Views {
 
     fn order(&self, keep: Duration) -> Result<(Arc<Kept>, super::slot::Taker<Moment>), ScanError> {
         let keep = keep.min(SNAPSHOT_MAX);
-        let ordered = self.shared.desk.order(&self.shared, keep);
+        let ordered = self.shared.desk.order(keep);
         let (id, moment) = ordered.ok_or(ScanError::Stopped)?;
+        self.shared.wake();
         Ok((Arc::new(Kept { id, shared: Arc::clone(&self.shared) }), moment))
     }
 }

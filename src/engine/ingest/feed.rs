@@ -18,51 +18,11 @@ use timely::dataflow::{InputHandle, Scope, StreamVec};
 use timely::worker::Worker;
 
 use crate::engine::error::Outcome;
-use crate::engine::ingest::once::{Reply, Request};
-use crate::engine::upkeep::maintenance::{Maintained, Task};
-use crate::log::SourceRange;
-use crate::source::{Refused, RowBlock};
+use crate::engine::ingest::deal::{Control, Data, Deal, Keyed, Upkeep};
+use crate::engine::ingest::request::{Reply, Request};
+use crate::source::Refused;
 use crate::speed::Room;
 use crate::time::EventTime;
-
-/// A message to one worker.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Deal {
-    /// The source is open: the run begins.
-    Begin,
-    /// Rows to parse and enter, and the range of the source that they take up.
-    Rows { number: u64, block: RowBlock, range: SourceRange },
-    /// A last line without its end: it counts in the answers of this run, and is not logged.
-    Rest { number: u64, block: RowBlock },
-    /// The source has ended with such a line, which entered in this tick at the latest. What it holds stays open,
-    /// and is read again by the next run.
-    Rested { tick: u64 },
-    /// The events of a source before this came before the days up to the floor closed.
-    Floor { source: usize, floor: EventTime },
-    /// A source is quiet, and holds nothing back until it sends a floor; where all are quiet, days up to this one close.
-    Quiet { source: usize, floor: EventTime },
-    /// A source has ended.
-    End { source: usize },
-    /// An audit or a rebuild of a view, asked for by a worker.
-    Task { id: u64, from: usize, view: usize, task: Task },
-    /// What came of one worker's part of it.
-    TaskDone { id: u64, worker: usize, result: Result<Maintained, String> },
-    /// A push with a key, to the worker that the key belongs to.
-    Once { from: usize, request: Request },
-    /// The answer, to the worker that passed it on.
-    OnceDone { id: u64, reply: Reply },
-    /// A worker says how much more it can take.
-    Room { worker: usize, room: Room },
-    /// The floor is to be this high, so that late events can be sealed.
-    Raise { floor: EventTime },
-    /// End all sources where they are.
-    Interrupt,
-    /// Somebody asks the reading worker to stop all workers. It alone does, and for the first reason
-    /// that reaches it, so that every process ends for the same.
-    AskToStop(Outcome),
-    /// Stop, for this reason. Who is to leave seals nothing more: the log has what is open.
-    Stop { outcome: Outcome, leave: bool },
-}
 
 /// A worker has entered a block; these rows of it were refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,11 +37,11 @@ pub(crate) struct Feed {
     deals: Option<Sender<Deal>>,
     acks: Option<Sender<Ack>>,
     /// What was dealt to this worker, in order.
-    pub(crate) inbox: Rc<RefCell<VecDeque<Deal>>>,
+    pub(crate) inbox: Rc<RefCell<VecDeque<Data>>>,
     /// What workers have entered of what this worker dealt.
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
     /// Audits and rebuilds to begin or that have ended: they overtake what waits in the inbox.
-    pub(crate) tasks: Rc<RefCell<Vec<Deal>>>,
+    pub(crate) tasks: Rc<RefCell<Vec<Upkeep>>>,
     /// Pushes with a key of this worker, and who passed them on. No floor that would make them late has been
     /// dealt: their process holds it back.
     pub(crate) once: Rc<RefCell<VecDeque<(usize, Request)>>>,
@@ -113,9 +73,9 @@ impl Feed {
     /// Builds the feed's dataflow; every worker must, in the same order as its other dataflows.
     pub(crate) fn new(worker: &mut Worker) -> Feed {
         let peers = worker.peers();
-        let inbox: Rc<RefCell<VecDeque<Deal>>> = Rc::default();
+        let inbox: Rc<RefCell<VecDeque<Data>>> = Rc::default();
         let acked: Rc<RefCell<Vec<Ack>>> = Rc::default();
-        let tasks: Rc<RefCell<Vec<Deal>>> = Rc::default();
+        let tasks: Rc<RefCell<Vec<Upkeep>>> = Rc::default();
         let once: Rc<RefCell<VecDeque<(usize, Request)>>> = Rc::default();
         let replies: Rc<RefCell<Vec<(u64, Reply)>>> = Rc::default();
         let stop: Rc<Cell<Option<Outcome>>> = Rc::default();
@@ -130,24 +90,29 @@ impl Feed {
             let (to_rooms, to_raise) = (Rc::clone(&rooms), Rc::clone(&raise));
             let (to_interrupt, to_begin) = (Rc::clone(&interrupt), Rc::clone(&begin));
             let (to_asked, to_tasks) = (Rc::clone(&asked_to_stop), Rc::clone(&tasks));
-            let deals = channel(scope, "Deal", move |deal| match deal {
-                Deal::Begin => to_begin.set(true),
-                Deal::Interrupt => to_interrupt.set(true),
-                Deal::Stop { outcome, leave } => {
+            let control = move |control| match control {
+                Control::Begin => to_begin.set(true),
+                Control::Interrupt => to_interrupt.set(true),
+                Control::Stop { outcome, leave } => {
                     to_leave.set(leave);
                     to_stop.set(Some(outcome));
                 }
-                Deal::AskToStop(outcome) => {
+                Control::AskToStop(outcome) => {
                     to_asked.borrow_mut().get_or_insert(outcome);
                 }
-                deal @ (Deal::Task { .. } | Deal::TaskDone { .. }) => {
-                    to_tasks.borrow_mut().push(deal);
+                Control::Room { worker, room } => to_rooms.borrow_mut()[worker] = room,
+                Control::Raise { floor } => to_raise.set(to_raise.get().max(Some(floor))),
+            };
+            let deals = channel(scope, "Deal", move |deal| match deal {
+                Deal::Data(data) => to_inbox.borrow_mut().push_back(data),
+                Deal::Control(message) => control(message),
+                Deal::Keyed(Keyed::Push { from, request }) => {
+                    to_once.borrow_mut().push_back((from, request));
                 }
-                Deal::Room { worker, room } => to_rooms.borrow_mut()[worker] = room,
-                Deal::Raise { floor } => to_raise.set(to_raise.get().max(Some(floor))),
-                Deal::Once { from, request } => to_once.borrow_mut().push_back((from, request)),
-                Deal::OnceDone { id, reply } => to_replies.borrow_mut().push((id, reply)),
-                deal => to_inbox.borrow_mut().push_back(deal),
+                Deal::Keyed(Keyed::Answer { id, reply }) => {
+                    to_replies.borrow_mut().push((id, reply));
+                }
+                Deal::Upkeep(task) => to_tasks.borrow_mut().push(task),
             });
             let to_acked = Rc::clone(&acked);
             let acks = channel(scope, "Ack", move |ack| to_acked.borrow_mut().push(ack));
@@ -174,14 +139,15 @@ impl Feed {
         }
     }
 
-    pub(crate) fn deal(&mut self, to: usize, deal: Deal) {
+    pub(crate) fn deal(&mut self, to: usize, deal: impl Into<Deal>) {
         if let Some(deals) = &mut self.deals {
-            deals.send((to as u64, deal));
+            deals.send((to as u64, deal.into()));
             deals.flush();
         }
     }
 
-    pub(crate) fn broadcast(&mut self, deal: &Deal) {
+    pub(crate) fn broadcast(&mut self, deal: impl Into<Deal>) {
+        let deal = deal.into();
         for to in 0..self.peers {
             self.deal(to, deal.clone());
         }
@@ -189,7 +155,7 @@ impl Feed {
 
     /// Asks for all workers of all processes to stop.
     pub(crate) fn ask_to_stop(&mut self, outcome: Outcome) {
-        self.deal(READER, Deal::AskToStop(outcome));
+        self.deal(READER, Control::AskToStop(outcome));
     }
 
     /// Stops all workers if this one was asked to; they leave open days to the log if `leave`.
@@ -198,7 +164,7 @@ impl Feed {
         if let Some(outcome) = asked
             && !std::mem::replace(&mut self.stopping, true)
         {
-            self.broadcast(&Deal::Stop { outcome, leave });
+            self.broadcast(Control::Stop { outcome, leave });
         }
     }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::clock::Clock;
-use crate::engine::ingest::once::{Reply, Request, Requests};
 use crate::engine::ingest::receipt::{Receipt, Ticket, Waits};
+use crate::engine::ingest::request::{Reply, Request, Requests};
 use crate::engine::ingest::wakers::Wakers;
 use crate::log::EventCodec;
 use crate::time::EventTime;

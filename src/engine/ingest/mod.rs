@@ -1,6 +1,7 @@
 //! How events come in: from a source or by pushes, to the workers, into the log and the views.
 
 pub(super) mod batch;
+pub(super) mod deal;
 pub(super) mod feed;
 pub(super) mod floors;
 pub(super) mod live;
@@ -12,4 +13,5 @@ pub(super) mod pacer;
 pub(super) mod partitions;
 pub(super) mod reader;
 pub(super) mod receipt;
+pub(super) mod request;
 pub(super) mod wakers;

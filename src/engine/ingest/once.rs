@@ -5,23 +5,16 @@
 //!
 //! [`Owner`]: crate::engine::ingest::owner::Owner
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::ingest::live::{EventRefusal, Pusher};
 use crate::engine::ingest::receipt::WaitError;
-use crate::moment::Moment;
-use crate::time::EventTime;
+use crate::engine::ingest::request::{Reply, Request};
 
 /// The greatest length of a key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
-
-/// Requests of a process that may be under way before another one waits.
-const REQUESTS_OPEN: usize = 1_024;
 
 /// What came of a push with a key: its events are in, once, visible in this process, and durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,82 +88,6 @@ pub enum OnceError<E> {
         /// Why there is none.
         error: WaitError,
     },
-}
-
-/// A push on its way to the worker that its key belongs to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Request {
-    /// By the process that was asked.
-    pub(crate) id: u64,
-    pub(crate) key: String,
-    pub(crate) digest: u128,
-    /// How many events there are.
-    pub(crate) count: u32,
-    /// By the log's codec.
-    pub(crate) events: Vec<u8>,
-}
-
-/// What that worker answers.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) enum Reply {
-    /// The events are durable. They entered at this moment; `None`: in an earlier run.
-    In { repeated: bool, events: u64, moment: Option<Moment> },
-    /// The key came with other events.
-    Reused,
-    /// The bytes are no events.
-    Unreadable,
-}
-
-/// The requests of a process that have no answer.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    last: u64,
-    open: BTreeMap<u64, UnansweredPush>,
-    unsent: VecDeque<Request>,
-    /// Of all that are open.
-    events: usize,
-}
-
-#[derive(Debug)]
-struct UnansweredPush {
-    pushed: EventTime,
-    events: usize,
-    slot: Arc<OnceLock<Reply>>,
-}
-
-impl Requests {
-    /// Whether another one has to wait; `limit` is in events.
-    fn is_full(&self, limit: usize) -> bool {
-        self.open.len() >= REQUESTS_OPEN || self.events >= limit.max(1)
-    }
-
-    fn add(&mut self, pushed: EventTime, mut request: Request) -> Arc<OnceLock<Reply>> {
-        self.last += 1;
-        request.id = self.last;
-        let (events, slot) = (request.count as usize, Arc::default());
-        self.open.insert(self.last, UnansweredPush { pushed, events, slot: Arc::clone(&slot) });
-        self.events += events;
-        self.unsent.push_back(request);
-        slot
-    }
-
-    /// When the oldest one came that has no answer: its events may not have entered.
-    pub(crate) fn oldest(&self) -> Option<EventTime> {
-        self.open.values().map(|open| open.pushed).min()
-    }
-
-    /// The next one to pass on.
-    pub(crate) fn take(&mut self) -> Option<Request> {
-        self.unsent.pop_front()
-    }
-
-    /// Notes the answer to one.
-    pub(crate) fn answer(&mut self, id: u64, reply: Reply) {
-        if let Some(open) = self.open.remove(&id) {
-            self.events -= open.events;
-            open.slot.set(reply).expect("a request is answered once");
-        }
-    }
 }
 
 impl<E> Pusher<E> {

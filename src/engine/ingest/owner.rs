@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::engine::ingest::feed::{Deal, Feed};
-use crate::engine::ingest::once::{Reply, Request};
+use crate::engine::ingest::deal::Keyed;
+use crate::engine::ingest::feed::Feed;
+use crate::engine::ingest::request::{Reply, Request};
 use crate::log::{Entry, EventCodec, LogWriter, ONCE_KEPT_MS, OnceKey};
 use crate::moment::Moment;
 use crate::time::EventTime;
@@ -119,7 +120,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
         let later = self.due.split_off(&(log.handle().durable() + 1));
         let durable = std::mem::replace(&mut self.due, later);
         for (from, id, reply) in durable.into_values().flatten() {
-            feed.deal(from, Deal::OnceDone { id, reply });
+            feed.deal(from, Keyed::Answer { id, reply });
         }
     }
 }

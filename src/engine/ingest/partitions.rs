@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::engine::observer::SourceNumbers;
+use crate::engine::error::EngineError;
+use crate::engine::progress::SourceNumbers;
 use crate::engine::shared::Shared;
-use crate::engine::{Engine, EngineError};
 use crate::log::{Extent, Extents};
 use crate::source::{More, Partitioned, Refused, Share, SourceError, Taking, Watermark};
 use crate::time::EventTime;
@@ -20,21 +20,6 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What a program says of a source with partitions.
 pub(crate) type Partitioning<E> = Arc<dyn Partitioned<E>>;
-
-impl<E: Send + Sync + 'static> Engine<E> {
-    /// Reads events from a source with partitions, on all workers of all processes: each reads some of the partitions.
-    /// There may be several such sources, and a live one as well.
-    ///
-    /// With a log, the position of each partition is committed together with the events that were read up to there, and
-    /// the next run goes on there: each record counts once. A data folder without a log cannot be used with such a
-    /// source. Refused records come to [`Engine::refused`] on the worker that reads their partition; those that a
-    /// crash has kept from the log come again.
-    #[must_use]
-    pub fn partitioned(mut self, source: impl Partitioned<E>) -> Self {
-        self.partitioned.push(Arc::new(source));
-        self
-    }
-}
 
 /// What a worker enters of its share at once.
 pub(crate) struct Read<E> {

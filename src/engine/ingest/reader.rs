@@ -6,8 +6,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::archive::Archive;
-use crate::engine::error::{EngineError, Outcome};
-use crate::engine::ingest::feed::{Ack, Deal, Feed, READER};
+use crate::engine::error::EngineError;
+use crate::engine::ingest::deal::{Control, Data};
+use crate::engine::ingest::feed::{Ack, Feed, READER};
 use crate::engine::ingest::pacer::Pacer;
 use crate::engine::recover::resume::{Known, is_before, range};
 use crate::engine::shared::Shared;
@@ -170,11 +171,11 @@ impl Reader {
         match self.found.try_recv() {
             Ok(FromReader::Opened) => {
                 self.stage = Stage::Reading;
-                feed.broadcast(&Deal::Begin);
+                feed.broadcast(Control::Begin);
             }
             Ok(FromReader::Rows(block, range, place)) => {
                 let to = (self.dealt % self.peers as u64) as usize;
-                feed.deal(to, Deal::Rows { number: self.dealt, block, range });
+                feed.deal(to, Data::Rows { number: self.dealt, block, range });
                 self.dealt += 1;
                 self.places.push_back(Some(place));
             }
@@ -186,12 +187,12 @@ impl Reader {
                 self.collect(Vec::new())?;
             }
             Ok(FromReader::Rest(block)) => {
-                feed.deal(READER, Deal::Rest { number: self.dealt, block });
+                feed.deal(READER, Data::Rest { number: self.dealt, block });
                 self.dealt += 1;
                 self.places.push_back(None);
                 self.rest = true;
             }
-            Ok(FromReader::Floor(floor)) => feed.broadcast(&Deal::Floor { source: SOURCE, floor }),
+            Ok(FromReader::Floor(floor)) => feed.broadcast(Data::Floor { source: SOURCE, floor }),
             Ok(FromReader::Failed(error)) => self.stage = Stage::Ending(Err(error)),
             Ok(FromReader::End(place)) => {
                 self.last = place;
@@ -200,7 +201,7 @@ impl Reader {
             // Interrupted: what the thread still finds, if it is not waiting for input, is not taken.
             Err(_) if self.shared.is_interrupted() => {
                 if matches!(self.stage, Stage::Opening) {
-                    feed.broadcast(&Deal::Begin);
+                    feed.broadcast(Control::Begin);
                 }
                 self.stage = Stage::Ending(Ok(()));
             }
@@ -237,8 +238,8 @@ impl Reader {
             self.last.take().into_iter().for_each(|place| self.shared.set_place(place));
             // It has entered: it was acknowledged.
             let tick = self.shared.wanted.load(Ordering::Acquire);
-            let end = if self.rest { Deal::Rested { tick } } else { Deal::End { source: SOURCE } };
-            feed.broadcast(&end);
+            let end = if self.rest { Data::Rested { tick } } else { Data::End { source: SOURCE } };
+            feed.broadcast(end);
         }
         Ok(true)
     }
@@ -490,29 +491,6 @@ impl<'a> Reading<'a> {
             found: self.source.place().to_string(),
         }
     }
-}
-
-/// What other workers do when the reader fails.
-pub(crate) fn outcome_of(error: &EngineError) -> Outcome {
-    match error {
-        EngineError::Interrupted => Outcome::Interrupted,
-        EngineError::Source(_) | EngineError::Input { .. } => Outcome::Input(in_full(error)),
-        error => Outcome::Failed(in_full(error)),
-    }
-}
-
-/// An error with its causes, as far as it does not name them itself: only text reaches other processes.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let because = error.to_string();
-        if !text.contains(&because) {
-            text = format!("{text}: {because}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::engine::RESTLESS;
-use crate::engine::ingest::once::Reply;
+use crate::engine::ingest::request::Reply;
 use crate::engine::ingest::wakers::Wakers;
-use crate::engine::observer::LogNumbers;
+use crate::engine::progress::LogNumbers;
+use crate::engine::restless::RESTLESS;
 use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
 use crate::serve::Certificate;

@@ -149,7 +149,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             Ok(true) => Some((running.id, Ok(running.done))),
             Err(error) => {
                 self.state.borrow_mut().replace(Vec::new());
-                Some((running.id, Err(crate::engine::ingest::reader::in_full(&error))))
+                Some((running.id, Err(crate::engine::error::in_full(&error))))
             }
         }
     }

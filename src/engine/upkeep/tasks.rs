@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::mpsc;
 
 use crate::engine::ask::asking::WorkerView;
-use crate::engine::ingest::feed::{Deal, Feed};
+use crate::engine::ingest::deal::Upkeep;
+use crate::engine::ingest::feed::Feed;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained};
 
 /// What one worker knows of the audits and rebuilds that are under way.
@@ -40,23 +41,22 @@ impl Tasks {
                 self.asked += 1;
                 let (missing, result) = (self.peers, Ok(Maintained::default()));
                 self.open.insert(id, UnfinishedTask { missing, result, reply });
-                feed.broadcast(&Deal::Task { id, from: self.worker, view, task });
+                feed.broadcast(Upkeep::Begin { id, from: self.worker, view, task });
             }
             while let Some((id, result)) = asking.step_task() {
                 if let Some(from) = self.from.remove(&id) {
-                    feed.deal(from, Deal::TaskDone { id, worker: self.worker, result });
+                    feed.deal(from, Upkeep::Done { id, worker: self.worker, result });
                 }
             }
         }
         let received = std::mem::take(&mut *feed.tasks.borrow_mut());
         for deal in received {
             match deal {
-                Deal::Task { id, from, view, task } => {
+                Upkeep::Begin { id, from, view, task } => {
                     self.from.insert(id, from);
                     views[view].begin_task(id, task);
                 }
-                Deal::TaskDone { id, worker, result } => self.add(id, worker, result),
-                _ => unreachable!("the feed keeps these apart"),
+                Upkeep::Done { id, worker, result } => self.add(id, worker, result),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Turning, log_entry};
 use crate::engine::ingest::batch::Batch;
-use crate::engine::ingest::feed::Deal;
+use crate::engine::ingest::deal::Data;
 use crate::engine::ingest::live;
 use crate::engine::ingest::receipt::Entered;
 use crate::log::Entry;
@@ -19,13 +19,13 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let Some(watermark) = queue.watermark() else {
             self.live = None;
             self.start.shared.set_live(None);
-            self.feed.broadcast(&Deal::End { source });
+            self.feed.broadcast(Data::End { source });
             return;
         };
         if watermark >= next {
             let views = &self.start.shared.views;
             if let Some(floor) = views.iter().map(|view| view.floor_at(watermark)).max() {
-                self.feed.broadcast(&Deal::Floor { source, floor });
+                self.feed.broadcast(Data::Floor { source, floor });
             }
             let next = views.iter().map(|view| view.next_floor(watermark)).min();
             self.live = Some((source, next.unwrap_or(EventTime::MAX)));

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::ingest::batch::Batch;
-use super::super::ingest::feed::Deal;
+use super::super::ingest::deal::Keyed;
 use super::super::ingest::owner::owner_of;
 use super::Turning;
 
@@ -36,7 +36,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let (from, peers) = (self.worker.index(), self.worker.peers());
         let mut passed = false;
         while let Some(request) = queue.take_request() {
-            self.feed.deal(owner_of(&request.key, peers), Deal::Once { from, request });
+            self.feed.deal(owner_of(&request.key, peers), Keyed::Push { from, request });
             passed = true;
         }
         owner.answer(log, &mut self.feed);

@@ -4,30 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, mpsc};
 
 use super::{Turning, log_entry};
-use crate::engine::error::{EngineError, Outcome};
+use crate::engine::error::{EngineError, Outcome, outcome_of};
 use crate::engine::ingest::batch::Batch;
-use crate::engine::ingest::feed::Deal;
-use crate::engine::ingest::partitions::{FromShare, Read, ShareReader};
-use crate::engine::ingest::reader::outcome_of;
-use crate::engine::start::Start;
+use crate::engine::ingest::deal::Data;
+use crate::engine::ingest::partitions::{FromShare, Read};
 use crate::log::Entry;
 use crate::source::Watermark;
 use crate::speed::Counts;
 use crate::time::EventTime;
-
-/// Starts to read the shares of a worker.
-pub(super) fn open<E: Send + Sync + 'static>(
-    worker: usize,
-    peers: usize,
-    start: &Start<E>,
-) -> Vec<ShareReader<E>> {
-    let processes = peers / start.shared.threads;
-    let share = |(index, source)| {
-        let number = start.share_source(index, worker, processes);
-        ShareReader::new(number, source, &start.extents, &start.shared, (worker, peers))
-    };
-    start.partitioned.iter().enumerate().map(share).collect()
-}
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
     /// Enters what was read of the shares, up to about `limit` events.
@@ -121,13 +105,13 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
                 let next = views.iter().map(|view| view.next_floor(time)).min();
                 share.next = next.unwrap_or(EventTime::MAX);
                 let floor = floor_at(time).unwrap_or(EventTime::MIN);
-                self.feed.broadcast(&Deal::Floor { source, floor });
+                self.feed.broadcast(Data::Floor { source, floor });
             }
             Watermark::Held(_) => {}
             Watermark::Quiet(time) => {
                 share.is_quiet = true;
                 let floor = time.and_then(floor_at).unwrap_or(EventTime::MIN);
-                self.feed.broadcast(&Deal::Quiet { source, floor });
+                self.feed.broadcast(Data::Quiet { source, floor });
             }
         }
     }
@@ -136,6 +120,6 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let share = &mut self.shares[index];
         share.has_ended = true;
         let source = share.source;
-        self.feed.broadcast(&Deal::End { source });
+        self.feed.broadcast(Data::End { source });
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 
 use super::{FromLog, TICKS_IN_FLIGHT, Turning};
-use crate::engine::error::Outcome;
-use crate::engine::ingest::reader::in_full;
+use crate::engine::error::{Outcome, in_full};
+
 use crate::view::View;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {

@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Turning;
-use crate::engine::RESTLESS;
+use super::{IDLE_ADVANCE, Turning};
+use crate::engine::restless::RESTLESS;
 
-/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
-pub(super) const IDLE_ADVANCE: Duration = Duration::from_millis(10);
-
-/// The same once nothing has happened for [`QUIET_AFTER`]. Only the first tick after that, and only of
+/// As [`IDLE_ADVANCE`], once nothing has happened for [`QUIET_AFTER`]. Only the first tick after that, and only of
 /// another process, may wait for it: within a process, workers wake each other.
 const QUIET_ADVANCE: Duration = Duration::from_millis(50);
 

@@ -1,7 +1,7 @@
 //! When a worker takes nothing more in because a bound of a view is near, and has late events sealed.
 
 use super::Turning;
-use crate::engine::ingest::feed::Deal;
+use crate::engine::ingest::deal::Control;
 use crate::speed::Room;
 
 /// The number of the source that is read, if there is one.
@@ -14,7 +14,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         let room = self.views.iter().map(|view| view.status().room()).max().unwrap_or_default();
         if room != self.room {
             self.room = room;
-            self.feed.broadcast(&Deal::Room { worker: self.worker.index(), room });
+            self.feed.broadcast(Control::Room { worker: self.worker.index(), room });
             tracing::debug!(
                 worker = self.worker.index(),
                 ?room,
@@ -36,7 +36,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             && self.raised <= floor
         {
             self.raised = floor.saturating_add(1);
-            self.feed.broadcast(&Deal::Raise { floor: self.raised });
+            self.feed.broadcast(Control::Raise { floor: self.raised });
         }
         let raise = self.feed.raise.take();
         self.raise_floor(raise);

@@ -1,0 +1,58 @@
+//! Why a question has no answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What went wrong with a view.
+pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why a query has no answer, or a subscription does not begin or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// [`Engine::start`](crate::engine::Engine::start) has not been called yet, so nobody would answer.
+    #[error("the engine has not started")]
+    NotStarted,
+    /// The engine has stopped, or it stopped before it could answer.
+    #[error("the engine has stopped")]
+    Stopped,
+    /// The view has no measure of this number to rank keys by; [`ViewHandle::measure`](crate::engine::ViewHandle::measure) finds one by its name.
+    #[error(
+        "view '{view}' has no measure {measure}: it has {measures}, and the first one is number 0"
+    )]
+    NoMeasure {
+        /// The view.
+        view: String,
+        /// The number that the query has.
+        measure: u32,
+        /// How many measures the view has.
+        measures: usize,
+    },
+    /// Too many queries wait. Ask again later.
+    #[error("{limit} queries are waiting already")]
+    Full {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The snapshot that it was asked of is not kept any longer.
+    #[error("the snapshot has expired: ask again as of a new one")]
+    Expired,
+    /// Rows that nobody has taken yet take too much memory. Ask again later.
+    #[error("answers of more than {limit} bytes wait to be taken already")]
+    FullOfRows {
+        /// How many bytes may wait.
+        limit: usize,
+    },
+    /// Too many subscriptions.
+    #[error("there are {limit} subscriptions already")]
+    TooManySubscribers {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The answer did not come in time.
+    #[error("no answer within {limit:?}")]
+    TimedOut {
+        /// How long was waited.
+        limit: Duration,
+    },
+}
