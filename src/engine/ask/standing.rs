@@ -77,6 +77,8 @@ struct Member<K: Key, A: Aggregate> {
     is_due: bool,
     /// When it will be, if it is not.
     next: Instant,
+    /// It came while an answer was under way, which may lack what was visible then: the next one is its first.
+    has_just_come: bool,
 }
 
 impl<K: Key, A: Aggregate> Default for Standing<K, A> {
@@ -121,7 +123,8 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             is_under_way: false,
         });
         let every = every.min(EVERY_MAX);
-        let member = Member { giver, every, version: 0, is_due: true, next: now };
+        let has_just_come = members.is_under_way;
+        let member = Member { giver, every, version: 0, is_due: true, next: now, has_just_come };
         members.members.insert(number, member);
         self.members.insert(number, group);
         self.due.insert(group);
@@ -182,7 +185,9 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     pub(crate) fn look_last(&mut self, seen: Seen) -> Vec<(u64, Query<K>)> {
         let mut asking = Vec::new();
         for (id, group) in &mut self.groups {
-            group.members.values_mut().for_each(|member| member.is_due = true);
+            for member in group.members.values_mut() {
+                (member.is_due, member.has_just_come) = (true, false);
+            }
             group.ask(seen);
             asking.push((*id, group.query.clone()));
         }
@@ -212,6 +217,9 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         // It is as of a later moment in any case.
         group.latest = Some(Arc::new(answer));
         self.deliver(id, now);
+        let members =
+            self.groups.get_mut(&id).into_iter().flat_map(|group| group.members.values_mut());
+        members.for_each(|member| member.has_just_come = false);
         self.looked = None;
     }
 
@@ -229,7 +237,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
                 }
                 continue;
             }
-            if member.version == group.version {
+            if member.version == group.version || member.has_just_come {
                 is_due = true;
                 continue;
             }
@@ -389,6 +397,28 @@ mod tests {
         assert!(
             standing.groups.is_empty() && standing.by_query.is_empty() && standing.due.is_empty()
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_under_way_is_not_the_first_of_a_newcomer() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        let first = join(&mut standing, 1, 7, 0);
+        let asked = standing.look(seen(0, 1, 0), Some(0), now);
+        let newcomer = join(&mut standing, 2, 7, 0);
+        standing.answered(asked[0].0, answer(1), now);
+        assert_eq!((taken(&first), taken(&newcomer)), (Some(Count(1)), None));
+        // Nothing has entered since: it has all.
+        assert!(standing.look(seen(0, 2, 0), Some(0), now).is_empty());
+        assert_eq!(taken(&newcomer), Some(Count(1)));
+
+        // Something has.
+        let asked = standing.look(seen(0, 4, 0), Some(3), now);
+        let newcomer = join(&mut standing, 3, 7, 0);
+        standing.answered(asked[0].0, answer(3), now);
+        assert_eq!(taken(&newcomer), None);
+        let asked = standing.look(seen(0, 6, 0), Some(5), now);
+        standing.answered(asked[0].0, answer(5), now);
+        assert_eq!(taken(&newcomer), Some(Count(5)));
     }
 
     #[test]
