@@ -2,16 +2,57 @@
 
 export class Refusal extends Error {}
 
+/** The snapshot of a question is not kept any more. */
+class Expired extends Error {}
+
 /** One answer. Throws `Refusal` with the server's sentence, or any other error if nobody answers. */
-export async function ask(path, signal) {
-  const response = await fetch(path, { signal, headers: { accept: "application/json" }, cache: "no-store" });
+export async function ask(path, signal, method = "GET") {
+  const response = await fetch(path, { method, signal, headers: { accept: "application/json" }, cache: "no-store" });
+  if (response.status === 204) return null;
   const body = await response.json();
   if (!response.ok) {
     const message = body?.error?.message ?? `${response.status}`;
+    if (response.status === 410) throw new Expired(message);
     if (response.status < 500) throw new Refusal(message);
-    throw new Error(message);
+    throw Object.assign(new Error(message), { code: body?.error?.code });
   }
   return body;
+}
+
+const SNAPSHOTS = "/api/snapshots";
+/** Whether the server has snapshots: one that was given single views has no moment of all of them. */
+let hasSnapshots = true;
+
+async function taken(tries = 20) {
+  try {
+    return (await ask(SNAPSHOTS, undefined, "POST")).snapshot;
+  } catch (error) {
+    // Others hold as many as there may be: theirs go soon.
+    if (error.code !== "busy" || tries === 0) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return taken(tries - 1);
+  }
+}
+
+/** Runs `job` with the name of a snapshot: all that is asked with it is of one moment. */
+export async function atOneMoment(job, tries = 2) {
+  let snapshot = null;
+  if (hasSnapshots) {
+    try { snapshot = await taken(); } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      hasSnapshots = false;
+    }
+  }
+  try {
+    return await job(snapshot);
+  } catch (error) {
+    // The server was started anew, or this page slept.
+    if (!(error instanceof Expired) || tries === 0) throw error;
+    return atOneMoment(job, tries - 1);
+  } finally {
+    // Nobody waits for that; the server forgets it by itself after a while.
+    if (snapshot) ask(`${SNAPSHOTS}/${snapshot}`, undefined, "DELETE").catch(() => {});
+  }
 }
 
 /** The address of an endpoint of a view. Empty parameters are left out; lists are repeated. */

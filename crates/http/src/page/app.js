@@ -1,6 +1,6 @@
 // The page: what is chosen is in the address, what is shown comes from the server, and when nobody
 // answers the page says so and goes on asking.
-import { Refusal, address, ask, paced, wired } from "/assets/api.js";
+import { Refusal, address, ask, atOneMoment, paced, wired } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
 import { dayNumber, dayText, label, title } from "/assets/format.js";
 import { Keys } from "/assets/keys.js";
@@ -14,7 +14,7 @@ const keys = new Keys((chosen) => change({ keys: chosen }));
 let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10" };
 let views = [];
 let stream = null;
-/** One answer for each line of the chart. All that is said of what is chosen is from them, and drawn together. */
+/** One answer for each line of the chart. All that is said of what is chosen is from them and the top table's, drawn together. */
 let lines = [];
 /** Whether the server refuses what is chosen: it is not asked again before something else is chosen. */
 let refused = false;
@@ -118,13 +118,20 @@ async function asking(job) {
   }
 }
 
-const series = paced(300, () => asking(async (isMine) => {
+/** Asks for all that is shown of what is chosen, as of one moment, and draws it together: numbers, lines and tables agree. */
+const refresh = paced(400, () => asking(async (isMine) => {
   if (!view()) return;
   const asked = chosen.keys.length ? chosen.keys : [null];
-  const found = await Promise.all(asked.map((key) => ask(address(chosen.view, "series", { key: wired(view(), key), ...range() }))));
+  const [top, ...found] = await atOneMoment((snapshot) => {
+    const what = { ...range(), snapshot };
+    const ranked = chosen.measure && ask(address(chosen.view, "top", { by: chosen.measure, n: chosen.n, ...what }));
+    const series = asked.map((key) => ask(address(chosen.view, "series", { key: wired(view(), key), ...what })));
+    return Promise.all([ranked, ...series]);
+  });
   if (!isMine()) return;
   lines = found;
   draw();
+  if (top) tables.top(view(), top, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
 }));
 
 function draw() {
@@ -145,12 +152,6 @@ function sealed() {
   by("sealed-through").title = through ? `Days through ${through} are closed. An event of them that still comes is late: it counts at once, and their day is sealed again.` : "";
 }
 
-const top = paced(700, () => asking(async (isMine) => {
-  if (!view() || !chosen.measure) return;
-  const answer = await ask(address(chosen.view, "top", { by: chosen.measure, n: chosen.n, ...range() }));
-  if (isMine()) tables.top(view(), answer, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
-}));
-
 /** One stream for what is chosen; each of its answers says that what is shown may have moved. */
 function restart() {
   turn += 1;
@@ -158,8 +159,7 @@ function restart() {
   stream?.close();
   stream = null;
   if (document.hidden || !view()) return;
-  series();
-  top();
+  refresh();
   // With several keys all keys are watched.
   const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
   const endpoint = { of: key ? "value" : "total", key: wired(view(), key), ...range(), every: "250ms" };
@@ -168,8 +168,7 @@ function restart() {
   stream.addEventListener("open", () => { if (mine === turn) back(); });
   stream.addEventListener("answer", () => {
     if (mine !== turn) return;
-    series();
-    top();
+    refresh();
   });
   // A browser that goes on by itself would not tell since when nobody is there. The next look begins anew: to do
   // so at once would ask without a pause for what is refused.

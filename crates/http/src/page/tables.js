@@ -21,6 +21,11 @@ function keyed(key, at) {
   return made;
 }
 
+/** The moments that answers are of: one, if all are of the same. */
+function moments(answers) {
+  return [...new Set(answers.map(({ as_of }) => `${as_of.floor} ${as_of.tick}`))].join(", ");
+}
+
 /** `answers`: one, or one for each of several keys, which are told apart. */
 export function totals(view, answers, chosen) {
   const several = answers.length > 1;
@@ -48,6 +53,7 @@ export function totals(view, answers, chosen) {
     }
     return line;
   }));
+  by("totals").dataset.moment = moments(answers);
   const { floor, tick } = answers[0].as_of;
   by("as-of").title = `as of tick ${tick}` + (floor ? `, with floor ${floor}` : "") + ": answer = batch ⊕ speed ⊕ amendments";
 }
@@ -97,6 +103,7 @@ export function top(view, answer, keys, pick, rank) {
     heads.push(head);
   }
   by("top-head").replaceChildren(...heads);
+  by("top").dataset.moment = moments([answer]);
   by("top-title").textContent = `Top by ${label(answer.by)}`;
   const shown = Object.fromEntries(view.measures.map((measure) => [measure, column(answer.rows.map((row) => row.value?.[measure]))]));
   const most = Math.max(...answer.rows.map((row) => float(row.value?.[answer.by]) ?? 0), 0);

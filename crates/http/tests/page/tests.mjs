@@ -73,6 +73,35 @@ async function sealLineMoves({ today, on, picture }) {
   await picture(page, "today-1280");
 }
 
+/** While flights come, the numbers, the lines of two keys and the tables are of one moment, and so they add up. */
+async function allIsOfOneMoment({ today, on }) {
+  const both = new URLSearchParams([["view", "by-origin"], ["measure", "flights"], ["k", '["EWR"]'], ["k", '["JFK"]']]);
+  const page = await on(today, { path: `/?${both}` });
+  await page.locator("#top-body tr").nth(2).waitFor();
+  if (!(await page.locator("#days").evaluate((days) => days.open))) await page.locator("#days summary").click();
+  const seen = new Set();
+  for (let looks = 0; looks < 600 && seen.size < 8; looks += 1) {
+    const shown = await page.evaluate(() => {
+      const cells = (body) => [...document.getElementById(body).rows].map((row) => [...row.cells].map((cell) => cell.textContent));
+      const totals = document.querySelectorAll('#totals [data-measure="flights"] dd b');
+      const moments = ["totals", "top"].map((id) => document.getElementById(id).dataset.moment);
+      return { moments, totals: [...totals].map((total) => total.textContent), top: cells("top-body"), days: cells("days-body") };
+    });
+    const [moment, ofTop] = shown.moments;
+    assert.doesNotMatch(moment, /,/, "both lines are of one moment");
+    assert.equal(ofTop, moment, "the top table is of the moment of the numbers");
+    ["EWR", "JFK"].forEach((key, at) => {
+      const total = number(shown.totals[at]);
+      assert.equal(number(shown.top.find((row) => row[1] === key)[3]), total, `the top table has the total of ${key}`);
+      const days = shown.days.filter((row) => row[1] === key).map((row) => number(row[2]));
+      assert.equal(days.reduce((all, one) => all + one, 0), total, `the days add up to the total of ${key}`);
+    });
+    seen.add(moment);
+    await page.waitForTimeout(20);
+  }
+  assert.ok(seen.size >= 8, `what is shown moves: ${[...seen]}`);
+}
+
 async function filtersWork({ past, on }) {
   const page = await on(past);
   await page.selectOption("#measure", "miles");
@@ -315,6 +344,7 @@ export const tests = [
   ["filters work, and are in the address", filtersWork],
   ["the keyboard is enough", keyboardWorks],
   ["late answers about keys are not offered", lateKeysAreNotOffered],
+  ["numbers, lines and tables are of one moment", allIsOfOneMoment],
   ["the top table ranks and chooses", topTableWorks],
   ["composite keys", compositeKeysWork],
   ["several keys", severalKeys],
