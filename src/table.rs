@@ -1,5 +1,6 @@
 //! A hash table of one unsealed day and closing.
 
+mod part;
 mod row;
 
 use std::ops::{Add, Sub};
@@ -13,6 +14,7 @@ use crate::closing::Closing;
 use crate::key::{Key, PARTITIONS, partition};
 use crate::time::Day;
 
+use part::Part;
 pub(crate) use row::Row;
 
 /// A table grows into one table for each partition beyond this many keys: a small one is compact, and
@@ -39,43 +41,6 @@ impl Sub for Size {
     type Output = Size;
     fn sub(self, other: Size) -> Size {
         Size { groups: self.groups - other.groups, bytes: self.bytes - other.bytes }
-    }
-}
-
-/// Some rows of a table. Whoever reads them elsewhere shares them; what is added then is added to a copy.
-#[derive(Clone, Debug)]
-enum Part<K, A> {
-    Own(HashTable<(K, A)>),
-    Shared(Arc<HashTable<(K, A)>>),
-}
-
-impl<K: Clone, A: Clone> Part<K, A> {
-    #[inline]
-    fn rows(&self) -> &HashTable<(K, A)> {
-        match self {
-            Part::Own(rows) => rows,
-            Part::Shared(rows) => rows,
-        }
-    }
-
-    /// The rows, to be changed here and nowhere else.
-    #[inline]
-    fn own(&mut self) -> &mut HashTable<(K, A)> {
-        if let Part::Shared(rows) = self {
-            let rows = std::mem::take(rows);
-            *self = Part::Own(Arc::unwrap_or_clone(rows));
-        }
-        match self {
-            Part::Own(rows) => rows,
-            Part::Shared(_) => unreachable!("it was made its own"),
-        }
-    }
-
-    fn share(&mut self) -> Self {
-        if let Part::Own(rows) = self {
-            *self = Part::Shared(Arc::new(std::mem::take(rows)));
-        }
-        self.clone()
     }
 }
 
@@ -164,6 +129,28 @@ impl<K: Key, A: Aggregate> Table<K, A> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, A)> {
         self.parts.iter().flat_map(Part::rows)
+    }
+
+    /// Puts the rows of a part in the order of their keys, for whoever reads intervals of them. Says no if there is no
+    /// such part.
+    pub(crate) fn put_in_order(&self, part: usize) -> bool {
+        let part = self.parts.get(part);
+        part.into_iter().for_each(Part::put_in_order);
+        part.is_some()
+    }
+
+    /// Visits the rows whose encoded keys are in `[from, to)`, part by part, until `visit` wants no more.
+    pub(crate) fn visit_interval(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&K, &A) -> bool,
+    ) {
+        for part in &self.parts {
+            if !part.visit_interval(from, to, visit) {
+                return;
+            }
+        }
     }
 
     /// The rows in parts that follow each other in the order of sealed files: all at once, or partition

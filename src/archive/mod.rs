@@ -111,14 +111,14 @@ impl Archive {
     }
 }
 
-/// Lets workers have the processor before this thread, where both want it: a worker that is kept from going on
-/// keeps the others waiting. A lane gets a tenth of a processor at least, and what is closed and not sealed is
-/// bounded.
+/// Lets workers have the processor before this thread, a lane or one that reads for questions, where both want it: a
+/// worker that is kept from going on keeps the others waiting. A lane gets a tenth of a processor at least, and what is
+/// closed and not sealed is bounded.
 fn give_way() {
     // Elsewhere this would be the priority of the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        tracing::debug!(%error, "a lane keeps the priority of workers");
+        tracing::debug!(%error, "a thread keeps the priority of workers");
     }
 }
 

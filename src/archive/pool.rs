@@ -97,7 +97,10 @@ impl Pool {
         if state.idle == 0 && state.threads < (cores / 2).clamp(1, THREADS_MAX) {
             let running = Arc::clone(shared);
             let name = "dayfold:read".to_owned();
-            let spawned = std::thread::Builder::new().name(name).spawn(move || running.run());
+            let spawned = std::thread::Builder::new().name(name).spawn(move || {
+                super::give_way();
+                running.run();
+            });
             match spawned {
                 Ok(_) => state.threads += 1,
                 // Those that there are do it.

@@ -2,7 +2,7 @@
 //!
 //! A step reads one source (a file, a table) into one value, or one *window* of keys of all sources. What is held between
 //! steps is a window at most, and the place where the next one begins: never the answer. Files are read from that place
-//! on; tables are gone through once for each window, so that large ones have larger windows.
+//! on. A table is gone through where there is one window only; for several, its rows are put in order first, part by part.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,9 +20,6 @@ use crate::time::Day;
 
 /// About how many keys a window has.
 const WINDOW: usize = 8_192;
-
-/// No table is gone through more often than so.
-const WINDOWS_OF_A_TABLE: usize = 64;
 
 /// How many samples there are of a window, by which its end is chosen.
 const SAMPLES: usize = 16;
@@ -45,6 +42,26 @@ struct Group<K: Key, A: Aggregate> {
     from: Vec<u8>,
     /// Where windows end, if they were chosen.
     ends: Option<VecDeque<Vec<u8>>>,
+    /// If there are several windows: the table and the part of it whose rows are to be put in order next.
+    order: Option<(usize, usize)>,
+}
+
+impl<K: Key, A: Aggregate> Group<K, A> {
+    /// Puts rows of tables in order for a while, if that is needed. Says whether that is done.
+    fn put_in_order(&mut self) -> bool {
+        let began = Instant::now();
+        let Some((at, part)) = &mut self.order else { return true };
+        while let Some((_, table)) = self.tables.get(*at) {
+            if began.elapsed() > STEP {
+                return false;
+            }
+            match table.put_in_order(*part) {
+                true => *part += 1,
+                false => (*at, *part) = (*at + 1, 0),
+            }
+        }
+        true
+    }
 }
 
 /// Reads what a worker has of an answer.
@@ -207,14 +224,15 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
     ) -> Result<(Vec<Item<K, A>>, bool), ArchiveError> {
         let is_page = self.left <= WINDOW as u64;
         if group.ends.is_none() && !is_page && matches!(self.chosen, Chosen::Range(_)) {
-            group.ends = Some(self.choose_ends(group)?);
+            let ends = self.choose_ends(group)?;
+            group.order = (!ends.is_empty()).then_some((0, 0));
+            group.ends = Some(ends);
+        }
+        if !group.put_in_order() {
+            return Ok((Vec::new(), false));
         }
         // Windows that were chosen have about the right size; one that is far beyond it is cut.
-        let most = if is_page {
-            self.left as usize
-        } else {
-            4 * WINDOW.max(largest(group) / WINDOWS_OF_A_TABLE)
-        };
+        let most = if is_page { self.left as usize } else { 4 * WINDOW };
         let end = group.ends.as_mut().and_then(VecDeque::pop_front);
         let to = end.as_deref().or(match &self.chosen {
             Chosen::Range(range) => range.upper(),
@@ -226,7 +244,8 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             window.add_file(&part, &self.chosen)?;
         }
         for (place, table) in &group.tables {
-            window.add_table(speed_layer(place.0, place.1.day), table, &self.chosen);
+            let layer = speed_layer(place.0, place.1.day);
+            window.add_table(layer, table, &self.chosen, group.order.is_some());
         }
         let (rows, is_cut) = window.finish();
         let mut is_done = end.is_none() && !is_cut;
@@ -255,11 +274,10 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         for at in 0..group.sealed.len() {
             rows += open(&mut self.opened, &mut group.sealed[at])?.view.rows();
         }
-        let size = WINDOW.max(largest(group) / WINDOWS_OF_A_TABLE);
-        if rows <= 2 * size as u64 {
+        if rows <= 2 * WINDOW as u64 {
             return Ok(VecDeque::new());
         }
-        let (every, mut samples) = (size / SAMPLES, Vec::new());
+        let (every, mut samples) = (WINDOW / SAMPLES, Vec::new());
         for at in 0..group.sealed.len() {
             let part = open(&mut self.opened, &mut group.sealed[at])?;
             part.view.sample(&group.from, every, &part.coverage, &mut samples)?;
@@ -290,11 +308,6 @@ fn open<K: Key, A: Aggregate>(
     Ok(part)
 }
 
-/// How many rows the largest table has.
-fn largest<K: Key, A: Aggregate>(group: &Group<K, A>) -> usize {
-    group.tables.iter().map(|(_, table)| table.len()).max().unwrap_or(0)
-}
-
 /// What is read together, in the order of the shape.
 fn groups<K: Key, A: Aggregate>(
     shape: Shape,
@@ -310,6 +323,7 @@ fn groups<K: Key, A: Aggregate>(
         found: None,
         from: lower.to_vec(),
         ends: None,
+        order: None,
     };
     if !matches!(shape, Shape::ByDay | Shape::ByDayAndKey) {
         return VecDeque::from([Group { sealed, tables, ..group(None) }]);

@@ -84,7 +84,14 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
         Ok(())
     }
 
-    pub(super) fn add_table(&mut self, layer: Layer, table: &Table<K, A>, chosen: &Chosen<K>) {
+    /// Adds the rows of a table: by going through it, or by the order of its rows, which somebody has found.
+    pub(super) fn add_table(
+        &mut self,
+        layer: Layer,
+        table: &Table<K, A>,
+        chosen: &Chosen<K>,
+        is_in_order: bool,
+    ) {
         self.layer = layer;
         match chosen {
             Chosen::One { hash, key, bytes } => {
@@ -93,6 +100,15 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                 {
                     self.add(key, aggregate);
                 }
+            }
+            Chosen::Range(_) if is_in_order => {
+                let (from, to) = (self.from, self.to);
+                table.visit_interval(from, to, &mut |key, aggregate| {
+                    if self.greatest.as_ref().is_none_or(|(greatest, _)| key <= greatest) {
+                        self.add(key, aggregate);
+                    }
+                    self.is_wanted_at_all()
+                });
             }
             Chosen::Range(_) => {
                 let is_all = self.from.is_empty() && self.to.is_none();

@@ -346,7 +346,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
         ready.sort_by_key(|&(day, closing)| (closing, day));
         let freeze = |place: (Day, Closing)| {
-            let table = Arc::new(self.tables.remove(&place)?);
+            // Shared, so that readers need to find the order of its rows once.
+            let table = Arc::new(self.tables.remove(&place)?.share());
             self.late.remove(place.1, table.size());
             self.frozen.insert(place, Arc::clone(&table));
             Some((place, table))
@@ -525,7 +526,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
                 table.add(row.hash, row.key.clone(), row.aggregate.clone());
             }
         }
-        tables.into_iter().map(|(place, table)| (place, Arc::new(table))).collect()
+        tables.into_iter().map(|(place, mut table)| (place, Arc::new(table.share()))).collect()
     }
 
     /// Visits what this worker holds of one key as of `moment`, each event in exactly one of the visited aggregates: for
