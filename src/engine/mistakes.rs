@@ -47,12 +47,11 @@ impl<E: Send + Sync + 'static> Engine<E> {
         if names.is_empty() {
             return None;
         }
-        if self.feeding.is_some() {
-            return Some(
-                "an engine reads one file (Engine::file, Engine::csv, Engine::source) or sources with partitions \
-                 (Engine::partitioned), not both: read the file in an engine of its own"
-                    .to_owned(),
-            );
+        // The log has them as 'source/partition', and the name of a partition may be a path.
+        if let Some(name) = names.iter().find(|name| name.contains('/')) {
+            return Some(format!(
+                "the name of a source has no slash, and '{name}' has: give it another"
+            ));
         }
         (self.data.is_some() && self.log.is_none()).then(|| {
             "the positions of partitions are kept in the log: give the engine Engine::log as well as Engine::data"

@@ -100,8 +100,8 @@ use crate::view::View;
 use ask::mailbox::AskLimits;
 use clock::Clock;
 use ingest::live::Queue;
-use ingest::logging::{self, LogConfig, Logging};
-use ingest::partitions::Partitioning;
+use ingest::logging::{self, LogConfig, Logging, Reads};
+use ingest::partitions::{self, Partitioning};
 use ingest::reader::{self, Feeding, Keep};
 use ingest::receipt::Waits;
 use recover::joining::{self, LostLog};
@@ -380,7 +380,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
     fn feed(&mut self, open: Box<reader::OpenSource>, parse: Arc<reader::Parse<E>>) {
         if self.feeding.is_some() {
             self.mistaken(
-                "an engine reads one source, and was given two: call Engine::csv or Engine::source once",
+                "an engine deals the rows of one source to all workers, and was given two: call Engine::file, Engine::csv or \
+                 Engine::source once, and give others to Engine::partitioned (source::Files reads files)",
             );
         }
         self.feeding = Some(Feeding { open, parse, refused: None });
@@ -462,10 +463,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
                 return Err(EngineError::Schema { view: view.view().name().to_owned(), error });
             }
         }
-        if let Some(feeding) = &mut self.feeding {
-            feeding.refused = self.refused.take();
-        }
-        let keep = Mutex::new(self.refused.take());
+        let keep = partitions::share_keep(self.refused.take(), self.feeding.as_mut());
         self.views.iter().for_each(|view| view.open(self.asking));
         if let (Some(queue), Some(log)) = (&self.live, &self.log)
             && log.durability.is_promise()
@@ -499,8 +497,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
             self.load(&archive, &cluster)?;
         }
         let is_read = self.feeding.is_some();
+        let reads = Reads { one: is_read, partitions: !self.partitioned.is_empty() };
         let log = log
-            .map(|(log, store)| Logging::recover(log, store, &views, is_read, &mut met))
+            .map(|(log, store)| Logging::recover(log, store, &views, reads, &mut met))
             .transpose()?;
         let known = match (&log, &store) {
             (Some(log), _) => Arc::clone(&log.known),
@@ -525,6 +524,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.waits.open(threads, log.as_ref().map(Logging::durability));
         let clock = self.clock.clone();
         let shared = Shared::new(views, threads, floor, to_replay, clock, Arc::clone(&self.waits));
+        shared.set_former(partitions::compare(&extents, &self.partitioned));
         let start = Start {
             shared: Arc::new(shared),
             views: self.views,

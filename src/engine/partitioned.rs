@@ -7,7 +7,8 @@ use crate::source::Partitioned;
 
 impl<E: Send + Sync + 'static> Engine<E> {
     /// Reads events from a source with partitions, on all workers of all processes: each reads some of the partitions.
-    /// There may be several such sources, and a live one as well.
+    /// There may be any number of such sources, and one that is dealt to all workers ([`Engine::file`]) and a live one as well.
+    /// The log knows them by their names: between runs, sources may be added, left out and given in another order.
     ///
     /// With a log, the position of each partition is committed together with the events that were read up to there, and
     /// the next run goes on there: each record counts once. A data folder without a log cannot be used with such a

@@ -36,6 +36,8 @@ pub struct Progress {
     pub floor: EventTime,
     /// The sources that this process reads, the live one last.
     pub sources: Vec<SourceNumbers>,
+    /// Sources that the log has positions of, and that the engine does not read.
+    pub former_sources: Vec<String>,
     /// How far the logs of this process are, if there are any.
     pub log: Option<LogNumbers>,
 }
@@ -58,6 +60,8 @@ pub struct SourceNumbers {
     pub lag: Option<u64>,
     /// Of a partition: whether it is read to its end and has brought nothing for a while, so that it holds no days open.
     pub quiet: bool,
+    /// Of a partition: whether it waits for others, which it is too far ahead of.
+    pub paused: bool,
     /// Of a partition: what keeps it from being read on, if anything does.
     pub trouble: Option<String>,
 }
@@ -65,9 +69,9 @@ pub struct SourceNumbers {
 impl SourceNumbers {
     pub(crate) fn new(name: String) -> SourceNumbers {
         let (watermark, clock) = (EventTime::MIN, EventTime::MIN);
-        let (ended, quiet) = (false, false);
+        let (ended, quiet, paused) = (false, false, false);
         let (position, lag, trouble) = (None, None, None);
-        SourceNumbers { name, watermark, clock, ended, position, lag, quiet, trouble }
+        SourceNumbers { name, watermark, clock, ended, position, lag, quiet, paused, trouble }
     }
 }
 

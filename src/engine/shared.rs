@@ -1,6 +1,7 @@
 //! What the threads of an engine share in one process: its progress, and how it ends.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -32,7 +33,10 @@ const LIVE: &str = "live";
 pub(crate) struct Shared {
     pub(crate) views: Vec<View>,
     pub(crate) threads: usize,
+    /// Under which the engine begins.
     pub(crate) floor: EventTime,
+    /// Up to which days close now.
+    pub(crate) closing: AtomicI64,
     state: Mutex<State>,
     changed: Condvar,
     /// Workers of this process whose views have nothing left to seal.
@@ -81,12 +85,27 @@ struct State {
     requested: Option<Outcome>,
     workers: Vec<std::thread::Thread>,
     progress: Progress,
+    /// By source and worker.
+    partitions: BTreeMap<(String, usize), Vec<SourceNumbers>>,
     place: Option<SourcePosition>,
     /// Whether parts of the source have entered, and others before them have not.
     has_holes: bool,
 }
 
 impl State {
+    /// With all sources: the one that is read, then partitions in the order of their names, then the live one.
+    fn progress(&self) -> Progress {
+        let mut progress = self.progress.clone();
+        let mut partitions: Vec<SourceNumbers> =
+            self.partitions.values().flatten().cloned().collect();
+        partitions.sort_by(|one, other| one.name.cmp(&other.name));
+        // Several workers may have no partition of a source.
+        partitions.dedup_by(|later, one| later.name == one.name && later.position.is_none());
+        let at = usize::from(progress.sources.first().is_some_and(|source| source.name == REPLAY));
+        progress.sources.splice(at..at, partitions);
+        progress
+    }
+
     /// Whichever source tells first, they stay in the order of their numbers: the one that is read, then the
     /// live one.
     fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
@@ -115,6 +134,7 @@ impl Shared {
             views,
             threads,
             floor,
+            closing: AtomicI64::new(floor),
             state: Mutex::default(),
             changed: Condvar::new(),
             finished: AtomicUsize::new(0),
@@ -147,7 +167,7 @@ impl Shared {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let mut progress = self.lock().progress.clone();
+        let mut progress = self.lock().progress();
         progress.refused = self.refused.load(Ordering::Relaxed);
         progress.events = self.events.load(Ordering::Relaxed);
         progress.replayed = self.replayed.load(Ordering::Relaxed);
@@ -372,26 +392,14 @@ impl Shared {
         sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
     }
 
-    /// How far partitions are, in the order of their names, before a live source.
-    pub(crate) fn set_partitions(&self, numbers: Vec<SourceNumbers>) {
-        let sources = &mut self.lock().progress.sources;
-        for numbers in numbers {
-            match sources.iter_mut().find(|source| source.name == numbers.name) {
-                Some(source) => *source = numbers,
-                None => {
-                    let is_behind = |source: &SourceNumbers| {
-                        source.name == LIVE || source.name > numbers.name && source.name != REPLAY
-                    };
-                    let at = sources.iter().position(is_behind).unwrap_or(sources.len());
-                    sources.insert(at, numbers);
-                }
-            }
-        }
+    /// The log has positions of these sources, and nobody reads them.
+    pub(crate) fn set_former(&self, sources: Vec<String>) {
+        self.lock().progress.former_sources = sources;
     }
 
-    /// A source of which nothing was known has partitions now.
-    pub(crate) fn forget_source(&self, name: &str) {
-        self.lock().progress.sources.retain(|source| source.name != name);
+    /// How far the partitions of a worker's share of a source are.
+    pub(crate) fn set_partitions(&self, source: &str, worker: usize, numbers: Vec<SourceNumbers>) {
+        self.lock().partitions.insert((source.to_owned(), worker), numbers);
     }
 
     /// What the first worker of this process holds.

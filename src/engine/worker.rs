@@ -358,6 +358,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     fn raise_floor(&mut self, floor: Option<EventTime>) {
         if let Some(floor) = floor.filter(|floor| *floor > self.now.floor) {
             tracing::debug!(worker = self.worker.index(), floor, "days up to this floor close");
+            self.start.shared.closing.fetch_max(floor, Ordering::AcqRel);
             let tick = self.clock.next();
             self.advance_to(Moment::new(floor, tick));
         }
@@ -539,7 +540,8 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
     let known = Arc::clone(&start.known);
     // Without a log, nothing would be left of open days.
-    let hold_rest = start.log.is_some() && start.live.is_none();
+    let alone = start.live.is_none() && start.partitioned.is_empty();
+    let hold_rest = start.log.is_some() && alone;
     Some(Reader::new(open, archive, known, refused, shared, peers, hold_rest))
 }
 

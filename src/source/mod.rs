@@ -12,6 +12,7 @@
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`Source`]: a source of one's own, of records of any kind
 //! - [`Partitioned`]: a source with partitions, which all workers read: a topic of a broker
+//! - [`Files`]: files of a folder or a pattern, each of which is a partition
 //! - [`RawRecords`]: records as they stand, for those who make events of them by themselves
 //! - [`RefusedWriter`]: the file of refused rows
 //!
@@ -26,6 +27,7 @@ mod content;
 mod counted;
 mod csv;
 mod error;
+mod files;
 mod follow;
 mod header;
 mod input;
@@ -50,6 +52,7 @@ pub(crate) use clock::AHEAD_LIMIT_MS;
 pub use csv::{Consumed, CsvSource};
 pub(crate) use csv::{Progress, Read, ReadLimit};
 pub use error::SourceError;
+pub use files::{Changed, Files};
 pub use input::Input;
 pub use options::{ColumnNames, CsvOptions, Format};
 pub(crate) use own::Own;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
 use super::row::Refused;
@@ -90,12 +91,21 @@ pub struct PartitionOptions {
     /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
     /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
     pub quiet_after: Option<Duration>,
+    /// A partition whose clock is further ahead than this of what holds days open is paused until the others follow, so that
+    /// the days between them do not fill the memory. `None`: none is paused. Seven days, unless said otherwise.
+    pub max_ahead: Option<Duration>,
 }
 
 impl Default for PartitionOptions {
     fn default() -> Self {
         let quiet_after = Some(Duration::from_secs(30));
-        PartitionOptions { ahead_limit: AHEAD_LIMIT_MS, behind_limit: i64::MAX, quiet_after }
+        let max_ahead = Some(Duration::from_secs(7 * 86_400));
+        PartitionOptions {
+            ahead_limit: AHEAD_LIMIT_MS,
+            behind_limit: i64::MAX,
+            quiet_after,
+            max_ahead,
+        }
     }
 }
 
@@ -112,6 +122,11 @@ impl Share {
     /// Whether the partition of this number belongs to the share.
     pub fn has(&self, partition: usize) -> bool {
         partition % self.workers == self.worker
+    }
+
+    /// Whether the partition of this name belongs to the share, for partitions that have no numbers.
+    pub fn has_named(&self, partition: &str) -> bool {
+        xxh3_64(partition.as_bytes()) % self.workers as u64 == self.worker as u64
     }
 
     /// The number of the worker, over all processes.
@@ -183,6 +198,8 @@ pub struct Taking<E> {
     options: PartitionOptions,
     share: Share,
     pub(crate) now: EventTime,
+    /// A partition whose clock is beyond this is paused.
+    reach: EventTime,
     pub(crate) partitions: Vec<Partition>,
     /// Whether the partitions of the share are known.
     is_ready: bool,
@@ -215,6 +232,11 @@ pub(crate) struct Partition {
     /// The end, as far as it is known; nothing before it is left if `is_at_end`.
     pub(crate) end: Option<u64>,
     pub(crate) is_at_end: bool,
+    /// Nothing more will come.
+    pub(crate) has_ended: bool,
+    pub(crate) is_paused: bool,
+    /// What keeps this one from being read on.
+    pub(crate) trouble: Option<String>,
     /// When the last record came, on the wall clock.
     pub(crate) heard: EventTime,
 }
@@ -223,7 +245,8 @@ impl<E> Taking<E> {
     pub(crate) fn new(share: Share, options: PartitionOptions, now: EventTime) -> Taking<E> {
         let (partitions, events, refused) = (Vec::new(), Vec::new(), Vec::new());
         let (is_ready, bytes) = (false, 0);
-        Taking { options, share, now, partitions, is_ready, events, refused, bytes }
+        let reach = EventTime::MAX;
+        Taking { options, share, now, reach, partitions, is_ready, events, refused, bytes }
     }
 
     /// Which share this is.
@@ -243,9 +266,27 @@ impl<E> Taking<E> {
         let clock = known.and_then(Mark::of).unwrap_or_default().clock;
         let Start { epoch, next } = start;
         let (heard, from) = (self.now, next);
-        let (end, is_at_end) = (None, false);
-        self.partitions.push(Partition { name, epoch, from, next, clock, end, is_at_end, heard });
+        self.partitions.push(Partition {
+            name,
+            epoch,
+            from,
+            next,
+            clock,
+            end: None,
+            is_at_end: false,
+            has_ended: false,
+            is_paused: false,
+            trouble: None,
+            heard,
+        });
         self.partitions.len() - 1
+    }
+
+    /// The reading of a partition begins somewhere else, in another epoch.
+    pub(crate) fn anew(&mut self, partition: usize, start: Start) {
+        let partition = &mut self.partitions[partition];
+        debug_assert_eq!(partition.from, partition.next, "what was taken before has its extent");
+        (partition.epoch, partition.from, partition.next) = (start.epoch, start.next, start.next);
     }
 
     /// The wall clock when this began to be filled.
@@ -324,13 +365,79 @@ impl<E> Taking<E> {
         (partition.end, partition.is_at_end) = (end.or(partition.end), is_at_end);
     }
 
+    /// Whether something was taken of the partition that the worker has not got.
+    pub(crate) fn has_untold(&self, partition: usize) -> bool {
+        self.partitions[partition].next > self.partitions[partition].from
+    }
+
+    /// The source knows that nothing earlier than this is to come in the partition, as it does of one that is idle or whose next record it
+    /// has seen: days before may close. What comes earlier all the same is late.
+    pub fn idle(&mut self, partition: usize, watermark: EventTime) {
+        let partition = &mut self.partitions[partition];
+        partition.clock = partition.clock.max(watermark);
+    }
+
+    /// Nothing more will come in the partition: it holds no days open. If something comes all the same, it counts.
+    pub fn ended(&mut self, partition: usize) {
+        let partition = &mut self.partitions[partition];
+        (partition.is_at_end, partition.has_ended) = (true, true);
+    }
+
+    /// Whether nothing more should be taken of the partition at present: it is too far ahead of the others
+    /// ([`PartitionOptions::max_ahead`]). It has to be asked each time; the partition that holds days open is never paused.
+    pub fn is_paused(&mut self, partition: usize) -> bool {
+        let partition = &mut self.partitions[partition];
+        partition.is_paused = partition.clock > self.reach;
+        partition.is_paused
+    }
+
+    /// What keeps this partition from being read on, if anything does: shown to people.
+    pub fn trouble(&mut self, partition: usize, trouble: Option<String>) {
+        self.partitions[partition].trouble = trouble;
+    }
+
+    /// Up to where the clock of a partition may go before it is paused, if days up to `floor` have closed and the first one to hold
+    /// days open is before `next`.
+    pub(crate) fn set_reach(&mut self, floor: EventTime, next: EventTime) {
+        let Some(max_ahead) = self.options.max_ahead else { return };
+        // Before any day has closed, others may not have told anything yet.
+        let is_known = floor > EventTime::MIN + 1;
+        let clocks = self.partitions.iter().map(|partition| partition.clock);
+        let first = || clocks.filter(|clock| *clock != EventTime::MIN).min();
+        let from = if is_known { Some(next) } else { first() };
+        self.reach =
+            from.map_or(EventTime::MAX, |from| from.saturating_add(milliseconds(max_ahead)));
+    }
+
+    /// Rows that are judged already, with the clock behind them.
+    pub(crate) fn rows(
+        &mut self,
+        partition: usize,
+        clock: EventTime,
+        next: u64,
+        bytes: usize,
+        events: impl IntoIterator<Item = E>,
+    ) {
+        self.events.extend(events);
+        self.idle(partition, clock);
+        self.heard(partition, next, bytes);
+    }
+
+    /// A refused row of them.
+    pub(crate) fn refused_row(&mut self, partition: usize, mut refused: Refused) {
+        let name = &self.partitions[partition].name;
+        refused.reason = format!("{name}, {}: {}", refused.line, refused.reason);
+        self.bytes += refused.row.len() + refused.reason.len();
+        self.refused.push(refused);
+    }
+
     fn heard(&mut self, partition: usize, next: u64, bytes: usize) {
         self.bytes += bytes;
         let now = self.now;
         let partition = &mut self.partitions[partition];
         debug_assert!(next > partition.next, "the numbers of a partition rise");
         (partition.next, partition.heard) = (next, now);
-        partition.is_at_end = false;
+        (partition.is_at_end, partition.has_ended) = (false, false);
     }
 
     /// What was taken of the partitions since this was called last, with what the source says of each.
@@ -354,7 +461,7 @@ impl<E> Taking<E> {
     }
 
     /// Up to where this share allows days to close.
-    pub(crate) fn watermark(&self) -> Watermark {
+    pub(crate) fn allows(&self) -> Watermark {
         if !self.is_ready {
             return Watermark::Held(EventTime::MIN);
         }
@@ -367,6 +474,9 @@ impl<E> Taking<E> {
     }
 
     pub(crate) fn is_quiet(&self, partition: &Partition) -> bool {
+        if partition.has_ended {
+            return true;
+        }
         let quiet = |after| self.now.saturating_sub(partition.heard) >= milliseconds(after);
         partition.is_at_end && self.options.quiet_after.is_some_and(quiet)
     }

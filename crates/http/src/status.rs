@@ -81,10 +81,12 @@ fn of_engine(observer: &Observer, status: &mut Value) {
             "position": source.position,
             "records_behind": source.lag,
             "quiet": source.quiet,
+            "paused": source.paused,
             "trouble": source.trouble,
         })
     });
     status["sources"] = sources.collect();
+    status["former_sources"] = json!(progress.former_sources);
     let views = progress.view_names.iter().zip(&progress.views).map(|(name, view)| {
         json!({
             "name": name,

@@ -13,13 +13,22 @@ use crate::engine::recover::replay::{FromLog, Plan};
 use crate::engine::recover::resume::Known;
 use crate::engine::shared::Shared;
 use crate::log::{self, Durability, EventCodec, Extents, LogError, LogWriter, OnceKey};
-use crate::source::SourcePosition;
+use crate::source::{Refused, SourcePosition};
 use crate::store::{LogProof, Store};
 use crate::time::EventTime;
 use crate::view::View;
 
 /// The number of the source that is read; see [`SourceRange`](crate::log::SourceRange).
 const SOURCE: u32 = 0;
+
+/// What an engine reads by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reads {
+    /// The source whose rows are dealt to all workers.
+    pub(crate) one: bool,
+    /// Sources with partitions.
+    pub(crate) partitions: bool,
+}
 
 /// What a program says of its log.
 pub(crate) struct LogConfig<E> {
@@ -54,7 +63,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
         config: LogConfig<E>,
         store: &Arc<Store>,
         views: &[View],
-        is_read: bool,
+        reads: Reads,
         met: &mut Met,
     ) -> Result<Logging<E>, EngineError> {
         let (run, storage) = (store.run(), store.storage());
@@ -65,11 +74,14 @@ impl<E: Send + Sync + 'static> Logging<E> {
         store.note_logs(proofs);
         ranges.retain(|range| range.source == SOURCE);
         let once = Mutex::new(once);
+        let extents = log::joined(extents).map_err(|message| EngineError::Failed { message })?;
+        // Those of partitions came again, or are told; they are no rows of the one source.
+        let mut refused = refused;
+        refused.retain(|row| !is_of_partition(row, &extents));
         let known =
             Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
-        let extents = log::joined(extents).map_err(|message| EngineError::Failed { message })?;
         let tick = tick_max.unwrap_or(0);
-        let floor = first_floor(&known, floor_max, views, is_read);
+        let floor = first_floor(&known, floor_max, views, reads);
         let sealed = |view: &View| store.sealed_through(view.name());
         let views: Vec<(View, Option<Closing>)> =
             views.iter().map(|view| (view.clone(), sealed(view))).collect();
@@ -127,6 +139,12 @@ impl<E: Send + Sync + 'static> Logging<E> {
     }
 }
 
+/// Whether a refused row is one of a partition: its reason says so.
+fn is_of_partition(row: &Refused, extents: &Extents) -> bool {
+    let named = row.reason.split_once(&format!(", {}: ", row.line));
+    named.is_some_and(|(name, _)| extents.contains_key(name))
+}
+
 /// Cuts what was never committed off the logs that this process holds.
 pub(crate) fn repair(store: &Store) -> Result<(), LogError> {
     for (_, part) in store.held_parts() {
@@ -155,10 +173,15 @@ fn first_floor(
     known: &Known,
     state_floor: Option<EventTime>,
     views: &[View],
-    is_read: bool,
+    reads: Reads,
 ) -> EventTime {
-    let read = || known.prefix.as_ref().map(SourcePosition::clock);
-    let reached = if is_read { read() } else { state_floor };
+    let read = known.prefix.as_ref().map(SourcePosition::clock);
+    let reached = match reads {
+        Reads { one: false, .. } => state_floor,
+        Reads { partitions: false, .. } => read,
+        // Partitions may have held back what the other source allowed.
+        Reads { .. } => read.zip(state_floor).map(|(read, floor)| read.min(floor)),
+    };
     let floors = views.iter().filter_map(|view| Some(view.floor_at(reached?)));
     floors.max().unwrap_or(EventTime::MIN)
 }

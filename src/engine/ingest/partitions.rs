@@ -1,10 +1,12 @@
 //! Sources with partitions: each worker reads a share of them, in a thread of its own, and enters what it reads.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::engine::error::EngineError;
+use crate::engine::ingest::reader::{Feeding, Keep};
 use crate::engine::progress::SourceNumbers;
 use crate::engine::shared::Shared;
 use crate::log::{Extent, Extents};
@@ -15,11 +17,62 @@ use crate::view::View;
 /// Batches that the reading thread may be ahead of its worker.
 const BATCHES_AHEAD: usize = 4;
 
+/// So many partitions of a share are told, and more only if they are not read to their end.
+const PARTITIONS_TOLD: usize = 100;
+
 /// How long the thread waits for a record before it looks whether the engine stops.
 const POLL: Duration = Duration::from_millis(20);
 
 /// What a program says of a source with partitions.
 pub(crate) type Partitioning<E> = Arc<dyn Partitioned<E>>;
+
+/// Has the source that is dealt to all workers, if there is one, and partitions keep refused rows in the same place.
+pub(crate) fn share_keep<E>(
+    keep: Option<Box<Keep>>,
+    feeding: Option<&mut Feeding<E>>,
+) -> Mutex<Option<Box<Keep>>> {
+    let (keep, feeding) = match (keep, feeding) {
+        (Some(keep), Some(feeding)) => (keep, feeding),
+        (keep, _) => return Mutex::new(keep),
+    };
+    let shared = Arc::new(Mutex::new(keep));
+    let one = || {
+        let shared = Arc::clone(&shared);
+        let keep = move |row: &Refused| {
+            let mut keep = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            keep(row)
+        };
+        Box::new(keep) as Box<Keep>
+    };
+    feeding.refused = Some(one());
+    Mutex::new(Some(one()))
+}
+
+/// Compares the sources with those that the log has positions of, and says what is new or not read any more. Returns
+/// the names of the latter.
+pub(crate) fn compare<E: 'static>(extents: &Extents, sources: &[Partitioning<E>]) -> Vec<String> {
+    let is_of = |name: &str, source: &Partitioning<E>| {
+        name.strip_prefix(source.name()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    for source in sources {
+        if !extents.is_empty() && !extents.keys().any(|name| is_of(name, source)) {
+            tracing::info!(
+                source = source.name(),
+                "a source is new: it is read from its beginning"
+            );
+        }
+    }
+    let is_former = |name: &&String| !sources.iter().any(|source| is_of(name, source));
+    let former = extents.keys().filter(is_former).filter_map(|name| Some(name.split_once('/')?.0));
+    let former: BTreeSet<&str> = former.collect();
+    for source in &former {
+        tracing::warn!(
+            source,
+            "the log has positions of a source that this engine does not read: what was read of it counts, and they are kept"
+        );
+    }
+    former.into_iter().map(str::to_owned).collect()
+}
 
 /// What a worker enters of its share at once.
 pub(crate) struct Read<E> {
@@ -98,10 +151,13 @@ fn read_share<E: Send + Sync + 'static>(
     let mut told = None;
     loop {
         taking.now = shared.clock.now();
+        let floor = shared.closing.load(Ordering::Acquire);
+        let next = shared.views.iter().map(|view| view.next_floor(floor)).max();
+        taking.set_reach(floor, next.unwrap_or(EventTime::MAX));
         let more = partitions.take(&mut taking, POLL);
         let is_stopping = shared.is_interrupted() || shared.failed.load(Ordering::Acquire);
         let extents = taking.extents(|partition| partitions.mark(partition));
-        let watermark = taking.watermark();
+        let watermark = taking.allows();
         let (events, refused) = taking.drain();
         let has_more = matches!(more, Ok(More::Later)) && !is_stopping;
         publish(&taking, partitions.trouble(), !has_more, shared);
@@ -134,19 +190,26 @@ fn publish<E>(taking: &Taking<E>, trouble: Option<String>, ended: bool, shared: 
         name: partition.name.clone(),
         watermark: partition.clock,
         clock: partition.clock,
-        ended,
+        ended: ended || partition.has_ended,
         position: Some(partition.next),
         lag: partition.end.map(|end| end.saturating_sub(partition.next)),
-        quiet: taking.is_quiet(partition),
-        trouble: trouble.clone(),
+        quiet: !partition.has_ended && taking.is_quiet(partition),
+        paused: partition.is_paused,
+        trouble: partition.trouble.clone().or_else(|| trouble.clone()),
     });
     let mut numbers: Vec<SourceNumbers> = numbers.collect();
-    // Before any is known, the trouble is told all the same.
+    // Thousands of files that are read to their end would hide those that are not.
+    let mut finished = numbers.len().saturating_sub(PARTITIONS_TOLD);
+    numbers.retain(|numbers| {
+        let leaves = finished > 0 && numbers.ended && numbers.trouble.is_none();
+        finished -= usize::from(leaves);
+        !leaves
+    });
+    let share = taking.share();
     if numbers.is_empty() && trouble.is_some() {
-        let name = taking.share().source.clone();
+        // Before any is known, the trouble is told all the same.
+        let name = share.source.clone();
         numbers.push(SourceNumbers { trouble, ended, ..SourceNumbers::new(name) });
-    } else if !numbers.is_empty() {
-        shared.forget_source(&taking.share().source);
     }
-    shared.set_partitions(numbers);
+    shared.set_partitions(&share.source, share.worker, numbers);
 }

@@ -1,0 +1,323 @@
+//! A worker's share of the files, being read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::find::find;
+use super::one::{Coming, File, Stamp};
+use super::{Changed, LOOK, Plan};
+use crate::source::error::SourceError;
+use crate::source::partitions::{More, Partitions, Share, Start, Taking};
+use crate::source::row::Refused;
+use crate::time::EventTime;
+
+/// So many files are open at once.
+const OPEN_MAX: usize = 64;
+
+pub(super) struct Reading<E> {
+    plan: Arc<Plan<E>>,
+    share: Share,
+    /// In order of their paths when they were found; indices stay.
+    files: Vec<File>,
+    by_name: BTreeMap<String, usize>,
+    /// The file that a partition is.
+    of_partition: Vec<usize>,
+    /// Files with rows to read, by the clock with the next of them.
+    waiting: BTreeSet<(EventTime, usize)>,
+    /// Files that are open and at their end, and may grow.
+    following: BTreeSet<usize>,
+    open: usize,
+    looked: Option<Instant>,
+    trouble: Option<String>,
+}
+
+impl<E: Send + Sync + 'static> Reading<E> {
+    pub(super) fn new(plan: &Arc<Plan<E>>, share: &Share) -> Reading<E> {
+        Reading {
+            plan: Arc::clone(plan),
+            share: share.clone(),
+            files: Vec::new(),
+            by_name: BTreeMap::new(),
+            of_partition: Vec::new(),
+            waiting: BTreeSet::new(),
+            following: BTreeSet::new(),
+            open: 0,
+            looked: None,
+            trouble: None,
+        }
+    }
+
+    /// Looks for files that are new, and for those that have changed.
+    fn look(&mut self, into: &mut Taking<E>) -> Result<(), Failure> {
+        let is_due = self.looked.is_none_or(|at| self.plan.watches && at.elapsed() >= LOOK);
+        if !is_due {
+            return Ok(());
+        }
+        let (paths, trouble) = find(&self.plan.pattern)?;
+        self.trouble = trouble;
+        if paths.is_empty() {
+            let none = format!("no file is named '{}'", self.plan.pattern);
+            if !self.plan.watches {
+                return Err(io::Error::new(io::ErrorKind::NotFound, none).into());
+            }
+            self.trouble.get_or_insert(none);
+        }
+        for path in paths {
+            let name = path.to_str().unwrap_or_default();
+            match self.by_name.get(name) {
+                Some(&at) => self.look_again(at, into)?,
+                None if self.share.has_named(name) => {
+                    let at = self.files.len();
+                    self.by_name.insert(name.to_owned(), at);
+                    let committed = self.share.committed(name);
+                    self.files.push(File::new(path, committed.as_ref())?);
+                    self.look_again(at, into)?;
+                }
+                None => {}
+            }
+        }
+        self.looked = Some(Instant::now());
+        into.ready();
+        Ok(())
+    }
+
+    /// Begins with a file that is new or was touched.
+    fn look_again(&mut self, at: usize, into: &mut Taking<E>) -> Result<(), Failure> {
+        let file = &self.files[at];
+        if file.is_open() || matches!(file.coming, Coming::Rows(_)) {
+            return Ok(());
+        }
+        // One that is gone meanwhile is nothing to read.
+        let Ok(stamp) = Stamp::of(&file.path) else { return Ok(()) };
+        if stamp == file.stamp && (file.is_finished || matches!(file.coming, Coming::CutOff(_))) {
+            return Ok(());
+        }
+        // The first row alone: a file is opened again when it is its turn.
+        self.peek(at, 1, into)?;
+        self.close(at);
+        Ok(())
+    }
+
+    /// Reads what comes next in a file, and puts it where it belongs.
+    fn peek(&mut self, at: usize, rows: usize, into: &mut Taking<E>) -> Result<(), Failure> {
+        let was_open = self.files[at].is_open();
+        if !was_open {
+            self.make_room();
+        }
+        let (plan, now) = (Arc::clone(&self.plan), into.now());
+        let looked = self.files[at].look(&plan.rows, plan.watches, now, rows);
+        self.count_open(was_open, at);
+        match looked {
+            Err(error) if is_changed(&error) => self.has_changed(at, error, into)?,
+            looked => looked?,
+        }
+        self.settle(at, into);
+        Ok(())
+    }
+
+    /// What is there under the name of a file is not what was read.
+    fn has_changed(
+        &mut self,
+        at: usize,
+        error: SourceError,
+        into: &mut Taking<E>,
+    ) -> Result<(), Failure> {
+        self.close(at);
+        let file = &mut self.files[at];
+        // Whoever removes a file that was read has not changed it.
+        if matches!(error, SourceError::NotAppended { .. }) && !file.path.exists() {
+            tracing::info!(file = file.name(), "a file is gone");
+            file.coming = Coming::Nothing;
+            return Ok(());
+        }
+        if self.plan.changed == Changed::Stop {
+            return Err(Failure::changed(file, &error));
+        }
+        // What was taken of it before belongs to the old epoch, and has to be told first.
+        if file.index.is_some_and(|index| into.has_untold(index)) {
+            file.coming = Coming::Nothing;
+            self.following.insert(at);
+            return Ok(());
+        }
+        tracing::warn!(%error, "accepted: the file is read from its beginning");
+        file.begin_anew();
+        let start = Start { epoch: file.epoch, next: 0 };
+        file.index.iter().for_each(|index| into.anew(*index, start));
+        let looked = file.look(&self.plan.rows, self.plan.watches, into.now(), 1);
+        self.count_open(false, at);
+        Ok(looked?)
+    }
+
+    fn count_open(&mut self, was_open: bool, at: usize) {
+        let is_open = self.files[at].is_open();
+        self.open = self.open + usize::from(is_open) - usize::from(was_open);
+    }
+
+    fn close(&mut self, at: usize) {
+        let was_open = self.files[at].is_open();
+        self.files[at].close();
+        self.count_open(was_open, at);
+        self.following.remove(&at);
+    }
+
+    /// Tells of a file what is known of it now.
+    fn settle(&mut self, at: usize, into: &mut Taking<E>) {
+        let file = &mut self.files[at];
+        let index = file.index.unwrap_or_else(|| {
+            self.of_partition.push(at);
+            into.add(file.name(), Start { epoch: file.epoch, next: file.position() })
+        });
+        file.index = Some(index);
+        let mut trouble = None;
+        match file.coming {
+            Coming::Rows(clock) => {
+                into.idle(index, clock);
+                self.waiting.insert((clock, at));
+                into.end(index, file.end(), false);
+            }
+            Coming::Nothing => {
+                into.end(index, file.end(), true);
+                // What may grow is quiet after a while; all else has ended.
+                if file.is_open() && self.plan.watches {
+                    self.following.insert(at);
+                } else if !self.following.contains(&at) {
+                    into.ended(index);
+                }
+            }
+            Coming::CutOff(byte) => {
+                trouble = Some(format!(
+                    "the compressed data is cut off at byte {byte}; it waits for the rest"
+                ));
+                into.end(index, None, true);
+            }
+        }
+        into.trouble(index, trouble);
+    }
+
+    /// Closes a file if too many are open: one that is at its end, or the one whose turn comes last.
+    fn make_room(&mut self) {
+        while self.open >= OPEN_MAX {
+            let following = self.following.first().copied();
+            let waiting = self.waiting.iter().rev().map(|(_, at)| *at);
+            let last = || waiting.into_iter().find(|at| self.files[*at].is_open());
+            let Some(at) = following.or_else(last) else { return };
+            self.close(at);
+        }
+    }
+
+    /// Takes the block of the file whose turn it is. Returns whether there was one.
+    fn take_next(&mut self, into: &mut Taking<E>) -> Result<bool, Failure> {
+        let Some(&(clock, at)) = self.waiting.first() else { return Ok(false) };
+        let index = self.files[at].index.expect("a file that waits was added");
+        if into.is_paused(index) {
+            // All others come later still.
+            for index in self.waiting.iter().filter_map(|(_, at)| self.files[*at].index) {
+                into.is_paused(index);
+            }
+            return Ok(false);
+        }
+        self.waiting.remove(&(clock, at));
+        if !self.files[at].is_open() {
+            self.peek(at, File::block_rows(), into)?;
+            // It may have changed its place.
+            if self.waiting.first().is_none_or(|(_, first)| *first != at) {
+                return Ok(true);
+            }
+            self.waiting.pop_first();
+        }
+        self.hand_over(at, index, into);
+        self.peek(at, File::block_rows(), into)?;
+        Ok(true)
+    }
+
+    fn hand_over(&mut self, at: usize, index: usize, into: &mut Taking<E>) {
+        let Some((mut block, clock)) = self.files[at].take() else { return };
+        let mut bytes = 0;
+        let mut events = Vec::with_capacity(block.len());
+        let mut refused = std::mem::take(&mut block.refused);
+        for row in block.iter() {
+            match (self.plan.parse)(&row) {
+                Ok(event) => {
+                    bytes += row.raw().len();
+                    events.push(event);
+                }
+                Err(reason) => refused.push(Refused::new(row, reason)),
+            }
+        }
+        refused.sort_by_key(|refused| refused.line);
+        refused.into_iter().for_each(|refused| into.refused_row(index, refused));
+        into.rows(index, clock, self.files[at].position(), bytes, events);
+    }
+
+    /// Looks whether files that are open have grown.
+    fn follow(&mut self, into: &mut Taking<E>) -> Result<(), Failure> {
+        for at in std::mem::take(&mut self.following) {
+            self.peek(at, File::block_rows(), into)?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Send + Sync + 'static> Partitions<E> for Reading<E> {
+    fn take(&mut self, into: &mut Taking<E>, wait: Duration) -> io::Result<More> {
+        self.look(into)?;
+        self.follow(into)?;
+        let mut has_taken = false;
+        while !into.is_full() && self.take_next(into)? {
+            has_taken = true;
+        }
+        if !has_taken && self.waiting.is_empty() && !self.plan.watches {
+            return Ok(More::Ended);
+        }
+        if !has_taken {
+            std::thread::sleep(wait);
+        }
+        Ok(More::Later)
+    }
+
+    fn mark(&self, partition: usize) -> Vec<u8> {
+        self.files[self.of_partition[partition]].mark()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+}
+
+/// Whether a file is not any more the one that was read.
+fn is_changed(error: &SourceError) -> bool {
+    matches!(error, SourceError::Changed { .. } | SourceError::NotAppended { .. })
+}
+
+/// Why the reading ends.
+struct Failure(io::Error);
+
+impl Failure {
+    fn changed(file: &File, error: &SourceError) -> Failure {
+        let (name, position) = (file.name(), file.position());
+        Failure(io::Error::other(format!(
+            "{error}; '{name}' counts up to byte {position}: put its former content back, give the new content another name, or \
+             accept with Files::changed(Changed::ReadAnew) that it is read from its beginning and what was read still counts"
+        )))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure(error)
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Failure {
+        Failure(io::Error::other(error))
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> io::Error {
+        failure.0
+    }
+}
