@@ -282,8 +282,9 @@ impl<E> Taking<E> {
         self.partitions.len() - 1
     }
 
-    /// The reading of a partition begins somewhere else, in another epoch.
-    pub(crate) fn anew(&mut self, partition: usize, start: Start) {
+    /// The reading of a partition begins somewhere else, in another epoch: what is there now is not what was read. To be called before anything
+    /// of the partition is taken in a turn.
+    pub fn anew(&mut self, partition: usize, start: Start) {
         let partition = &mut self.partitions[partition];
         debug_assert_eq!(partition.from, partition.next, "what was taken before has its extent");
         (partition.epoch, partition.from, partition.next) = (start.epoch, start.next, start.next);

@@ -1,6 +1,9 @@
 """One node of Apache Kafka (KRaft) on the loopback interface, with its data in a folder: started, killed, stopped.
 
     broker.py LIB COMMAND…    starts a node with the jars in LIB, runs COMMAND with its address in KAFKA_BROKERS, and stops it
+
+It then also listens with TLS ($KAFKA_SSL) and with SASL over TLS ($KAFKA_SASL), under certificates of an authority of its own
+($KAFKA_CA), which openssl makes. The user alice has the password secret.
 """
 
 import os
@@ -20,10 +23,30 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def make_certificates(folder):
+    """An authority, and a key with its certificate for 127.0.0.1, as Kafka wants them: one file."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new_key = ["-newkey", "rsa:2048", "-nodes"]
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=test authority")
+    openssl("req", *new_key, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=127.0.0.1")
+    with open(os.path.join(folder, "names"), "w") as names:
+        names.write("subjectAltName=IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "node.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
+            "-extfile", "names", "-out", "node.crt")
+    with open(os.path.join(folder, "node.pem"), "w") as both:
+        for part in ("node.key", "node.crt"):
+            with open(os.path.join(folder, part)) as file:
+                both.write(file.read())
+    return os.path.join(folder, "ca.pem"), os.path.join(folder, "node.pem")
+
+
 class Broker:
-    def __init__(self, lib, folder):
+    def __init__(self, lib, folder, secured=False):
         self.lib, self.folder = lib, folder
         self.port, controller = free_port(), free_port()
+        self.ssl = self.sasl = self.authority = None
         self.address = f"127.0.0.1:{self.port}"
         self.config = os.path.join(folder, "node.properties")
         self.process = None
@@ -44,10 +67,35 @@ class Broker:
             # Small ones, so that there are several.
             "log.segment.bytes": 16 << 20,
         }
+        users = []
+        if secured:
+            settings |= self.secure(settings["listeners"])
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                users += ["--add-scram", f"{mechanism}=[name=alice,password=secret]"]
         with open(self.config, "w") as file:
             file.writelines(f"{key}={value}\n" for key, value in settings.items())
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self.config)
+        self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self.config, *users)
+
+    def secure(self, listeners):
+        """More settings: TLS, and SASL over it."""
+        self.ssl, self.sasl = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.authority, key = make_certificates(self.folder)
+        common = "org.apache.kafka.common.security"
+        logins = {
+            "plain": f'{common}.plain.PlainLoginModule required user_alice="secret";',
+            "scram-sha-256": f"{common}.scram.ScramLoginModule required;",
+            "scram-sha-512": f"{common}.scram.ScramLoginModule required;",
+            # Tokens without a signature: what is tested is who gives them, not who checks them.
+            "oauthbearer": f'{common}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="node";',
+        }
+        return {
+            "listeners": f"{listeners},SSL://{self.ssl},SASL_SSL://{self.sasl}",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": key,
+            "sasl.enabled.mechanisms": ",".join(name.upper() for name in logins),
+        } | {f"listener.name.sasl_ssl.{name}.sasl.jaas.config": login for name, login in logins.items()}
 
     def java(self, *arguments, heap="512m"):
         return ["java", f"-Xmx{heap}", "-cp", os.path.join(self.lib, "*"), *arguments]
@@ -94,10 +142,11 @@ class Broker:
 def main():
     lib, command = sys.argv[1], sys.argv[2:]
     with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(lib, folder)
+        broker = Broker(lib, folder, secured=True)
         broker.start()
         try:
             environment = dict(os.environ, KAFKA_BROKERS=broker.address, KAFKA_LIB=lib)
+            environment |= {"KAFKA_SSL": broker.ssl, "KAFKA_SASL": broker.sasl, "KAFKA_CA": broker.authority}
             status = subprocess.run(command, env=environment).returncode
         finally:
             broker.stop()

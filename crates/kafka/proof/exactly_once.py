@@ -212,6 +212,17 @@ def compare(program, expect, records, limit):
     sys.exit(1)
 
 
+def wait_for_trouble(program):
+    """Waits until the status says of a partition that its broker is away, at most a minute."""
+    end = time.time() + 60
+    while time.time() < end:
+        # Name, position, lag, whether it is quiet, and what is wrong.
+        if any(len(line.split(" ", 4)) == 5 and line.split(" ", 4)[4] for line in program.ask("status")[:-1]):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the broker is away, and the status does not say so")
+
+
 def disturb(what, program, broker, chance):
     """One of the things that can happen. Returns whether the program has to be started again."""
     if what == "process":
@@ -220,6 +231,7 @@ def disturb(what, program, broker, chance):
         program.kill([0, 1])
     elif what == "broker":
         broker.kill()
+        wait_for_trouble(program)
         time.sleep(chance.uniform(0.2, 3))
         broker.start()
     elif what == "stop a process":

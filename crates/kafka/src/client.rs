@@ -104,8 +104,8 @@ pub(crate) fn connect<const OAUTH: bool>(
     Ok((client, told))
 }
 
-pub(crate) fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<const OAUTH: bool> ConsumerContext for Context<OAUTH> {}
@@ -149,7 +149,13 @@ impl<const OAUTH: bool> ClientContext for Context<OAUTH> {
             return;
         }
         tracing::warn!(%error, reason, "the client");
-        lock(&self.told).error = Some(reason.to_owned());
+        let mut told = lock(&self.told);
+        // That all are away says less than why the last one is.
+        if told.error.is_none()
+            || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown)
+        {
+            told.error = Some(reason.to_owned());
+        }
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

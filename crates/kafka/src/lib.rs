@@ -21,6 +21,7 @@ mod position;
 mod reader;
 mod record;
 mod source;
+mod watch;
 
 pub use client::Token;
 pub use error::KafkaError;

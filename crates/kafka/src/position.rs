@@ -13,9 +13,6 @@ pub(crate) struct Last {
     pub(crate) digest: u64,
 }
 
-/// The length of an encoded one: a version, and two numbers.
-const LAST_BYTES: usize = 17;
-
 impl Last {
     pub(crate) fn of(record: &Record<'_>) -> Last {
         let mut digest = Xxh3::new();
@@ -28,20 +25,46 @@ impl Last {
         Last { offset: record.offset(), digest: digest.digest() }
     }
 
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(LAST_BYTES);
-        bytes.push(1);
+    fn push(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.offset.to_le_bytes());
         bytes.extend_from_slice(&self.digest.to_le_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Last> {
+        let (offset, rest) = bytes.split_first_chunk()?;
+        let (digest, rest) = rest.split_first_chunk()?;
+        *bytes = rest;
+        Some(Last { offset: u64::from_le_bytes(*offset), digest: u64::from_le_bytes(*digest) })
+    }
+}
+
+/// What the log keeps beside a position: the record that was read last, and one from before that, which was last found to be still the same
+/// (see [`crate::watch`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) last: Last,
+    pub(crate) anchor: Last,
+}
+
+impl Mark {
+    /// A version, and both.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut bytes = vec![2];
+        self.last.push(&mut bytes);
+        self.anchor.push(&mut bytes);
         bytes
     }
 
-    /// What such bytes say; `None` if none was kept, or by a program that we do not know.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Last> {
-        let (1, rest) = bytes.split_first()? else { return None };
-        let (offset, rest) = rest.split_first_chunk()?;
-        let digest = rest.try_into().ok()?;
-        Some(Last { offset: u64::from_le_bytes(*offset), digest: u64::from_le_bytes(digest) })
+    /// What such bytes say; `None` if none was kept, or by a program that we do not know. Version 1 has the last record alone.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Mark> {
+        let (version, mut rest) = bytes.split_first()?;
+        let last = Last::take(&mut rest)?;
+        let anchor = match version {
+            1 => last,
+            2 => Last::take(&mut rest)?,
+            _ => return None,
+        };
+        rest.is_empty().then_some(Mark { last, anchor })
     }
 }
 
@@ -81,6 +104,8 @@ pub(crate) struct Opening {
     pub(crate) start: Start,
     /// The record that has to be found the same first; reading begins at it.
     pub(crate) check: Option<Last>,
+    /// See [`Mark::anchor`].
+    pub(crate) anchor: Option<Last>,
 }
 
 impl Opening {
@@ -91,7 +116,7 @@ impl Opening {
 
     /// Reading begins anew at the first record.
     pub(crate) fn anew(epoch: u32, held: Held) -> Opening {
-        Opening { start: Start { epoch: epoch + 1, next: held.first }, check: None }
+        Opening { start: Start { epoch: epoch + 1, next: held.first }, check: None, anchor: None }
     }
 }
 
@@ -108,7 +133,7 @@ pub(crate) fn open(
             From::Beginning => held.first,
             From::End => held.end,
         };
-        return Ok(Opening { start: Start { epoch: 0, next }, check: None });
+        return Ok(Opening { start: Start { epoch: 0, next }, check: None, anchor: None });
     };
     let Held { first, end } = held;
     let (topic, committed_at) = (topic.to_owned(), committed.next);
@@ -118,8 +143,9 @@ pub(crate) fn open(
         KafkaError::Truncated { topic, partition, committed: committed_at, end, first }
     } else {
         let start = Start { epoch: committed.epoch, next: committed_at };
-        let check = Last::decode(&committed.mark).filter(|last| last.offset >= first);
-        return Ok(Opening { start, check });
+        let mark = Mark::decode(&committed.mark);
+        let check = mark.map(|mark| mark.last).filter(|last| last.offset >= first);
+        return Ok(Opening { start, check, anchor: mark.map(|mark| mark.anchor) });
     };
     match lost {
         Lost::Stop => Err(error),
@@ -137,7 +163,8 @@ mod tests {
     const HELD: Held = Held { first: 10, end: 90 };
 
     fn committed(next: u64) -> Committed {
-        let mark = Last { offset: next - 2, digest: 7 }.encode();
+        let last = Last { offset: next - 2, digest: 7 };
+        let mark = Mark { last, anchor: Last { offset: next - 9, digest: 8 } }.encode();
         Committed { epoch: 3, next, mark }
     }
 
@@ -150,6 +177,7 @@ mod tests {
         let opening = opened(50, Lost::Stop).unwrap();
         assert_eq!(opening.start, Start { epoch: 3, next: 50 });
         assert_eq!((opening.check, opening.offset()), (Some(Last { offset: 48, digest: 7 }), 48));
+        assert_eq!(opening.anchor, Some(Last { offset: 41, digest: 8 }));
         // The last record is gone, and nothing behind it.
         let opening = opened(11, Lost::Stop).unwrap();
         assert_eq!((opening.check, opening.offset()), (None, 11));
@@ -166,7 +194,7 @@ mod tests {
         assert!(short.contains("at offset 91") && short.contains("ends at 90"), "{short}");
         for next in [9, 91] {
             let opening = opened(next, Lost::BeginAnew).unwrap();
-            assert_eq!(opening, Opening { start: Start { epoch: 4, next: 10 }, check: None });
+            assert_eq!(opening, Opening::anew(3, HELD));
         }
     }
 
@@ -174,17 +202,27 @@ mod tests {
     fn a_new_partition_begins_where_it_is_told() {
         for (from, next) in [(From::Beginning, 10), (From::End, 90)] {
             let opening = open(("t", 1), None, HELD, from, Lost::Stop).unwrap();
-            assert_eq!(opening, Opening { start: Start { epoch: 0, next }, check: None });
+            assert_eq!(
+                opening,
+                Opening { start: Start { epoch: 0, next }, check: None, anchor: None }
+            );
         }
     }
 
     #[test]
     fn marks_are_kept() {
-        let last = Last { offset: u64::MAX - 1, digest: 8 };
-        assert_eq!(Last::decode(&last.encode()), Some(last));
-        for end in 0..LAST_BYTES {
-            assert_eq!(Last::decode(&last.encode()[..end]), None);
+        let (last, anchor) =
+            (Last { offset: u64::MAX - 1, digest: 8 }, Last { offset: 3, digest: 9 });
+        let mark = Mark { last, anchor };
+        let bytes = mark.encode();
+        assert_eq!(Mark::decode(&bytes), Some(mark));
+        for end in 0..bytes.len() {
+            assert_eq!(Mark::decode(&bytes[..end]), None);
         }
-        assert_eq!(Last::decode(&[2; LAST_BYTES]), None, "of a later version");
+        assert_eq!(
+            Mark::decode(&[&[1], &bytes[1..17]].concat()),
+            Some(Mark { last, anchor: last })
+        );
+        assert_eq!(Mark::decode(&[&[3], &bytes[1..]].concat()), None, "of a later version");
     }
 }

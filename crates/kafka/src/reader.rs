@@ -15,9 +15,10 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::client::{Client, Told, connect, lock};
 use crate::error::KafkaError;
-use crate::position::{From, Held, Last, Lost, Opening, open};
+use crate::position::{From, Held, Last, Lost, Mark, Opening, open};
 use crate::record::{Record, Timestamp};
 use crate::source::{Plan, Time, Tombstones};
+use crate::watch::{Place, Watched, watch};
 
 /// How often is looked for partitions that are new.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const REFRESH: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// How long an answer is waited for.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 /// How often positions are committed for Kafka's own tools.
 const TELL_GROUP: Duration = Duration::from_secs(2);
@@ -36,6 +37,7 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
     share: Share,
     client: Arc<Client<OAUTH>>,
     told: Arc<Mutex<Told>>,
+    watched: Arc<Mutex<Watched>>,
     /// By index.
     open: Vec<Open>,
     by_id: HashMap<i32, usize>,
@@ -64,16 +66,23 @@ struct Open {
     end: Option<u64>,
     /// Where the partition ended when it was opened.
     ended: u64,
+    /// Whether the client fetches nothing of it, since it is far ahead of others.
+    is_paused: bool,
 }
 
 impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     pub(crate) fn new(plan: &Arc<Plan<E>>, share: &Share) -> Result<Self, KafkaError> {
         let (client, told) = connect(&plan.settings, plan.oauth.clone())?;
+        let watched = Arc::default();
+        let (topic, settings, oauth) =
+            (plan.topic.clone(), plan.settings.clone(), plan.oauth.clone());
+        watch::<OAUTH>(Place { topic, settings, oauth }, &watched);
         Ok(Reader {
             plan: Arc::clone(plan),
             share: share.clone(),
             client: Arc::new(client),
             told,
+            watched,
             open: Vec::new(),
             by_id: HashMap::new(),
             opening: HashMap::new(),
@@ -94,7 +103,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
         match self.find(into) {
             Ok(()) => self.all_found = true,
-            Err(Found::Trouble(trouble)) => self.trouble = Some(trouble),
+            Err(Found::Trouble(trouble)) => self.trouble = Some(self.why(trouble)),
             Err(Found::Failed(error)) => return Err(error),
         }
         self.looked = Some(Instant::now());
@@ -137,7 +146,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         if opening.check.is_some() {
             self.opening.insert(id, (opening, held));
         } else {
-            self.add(id, opening.start, held, None, into);
+            self.add(id, opening, held, None, into);
         }
         Ok(())
     }
@@ -150,14 +159,26 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         self.client.incremental_assign(&list).map_err(failed)
     }
 
-    fn add(&mut self, id: i32, start: Start, held: Held, last: Option<Last>, into: &mut Taking<E>) {
+    fn add(
+        &mut self,
+        id: i32,
+        opening: Opening,
+        held: Held,
+        last: Option<Last>,
+        into: &mut Taking<E>,
+    ) {
+        let Opening { start, anchor, .. } = opening;
         let Start { epoch, next } = start;
+        // One whose last record is gone has nothing to be compared with.
+        let mark = last.zip(anchor).map(|(last, anchor)| Mark { last, anchor });
+        lock(&self.watched).open(id, mark, next);
         let index = into.add(&id.to_string(), start);
         assert_eq!(index, self.open.len(), "partitions have one index here and there");
         tracing::info!(topic = self.plan.topic, partition = id, epoch, offset = next, "reads");
         let (behind, is_at_end, end) = (None, next >= held.end, Some(held.end));
         let ended = held.end;
-        self.open.push(Open { id, epoch, next, last, behind, is_at_end, end, ended });
+        let is_paused = false;
+        self.open.push(Open { id, epoch, next, last, behind, is_at_end, end, ended, is_paused });
         self.by_id.insert(id, index);
     }
 
@@ -175,7 +196,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             last.offset == found.offset && last.digest != found.digest
         });
         if !is_other {
-            self.add(id, opening.start, held, check, into);
+            self.add(id, opening, held, check, into);
             return Ok(());
         }
         let offset = check.map_or(0, |last| last.offset);
@@ -186,7 +207,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             return Err(error);
         }
         tracing::warn!(%error, "accepted: reading begins anew");
-        self.add(id, Opening::anew(epoch, held).start, held, None, into);
+        self.add(id, Opening::anew(epoch, held), held, None, into);
         self.connect_anew()
     }
 
@@ -194,7 +215,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     fn connect_anew(&mut self) -> Result<(), KafkaError> {
         let (client, told) = connect(&self.plan.settings, self.plan.oauth.clone())?;
         (self.client, self.told) = (Arc::new(client), told);
-        self.open.iter_mut().for_each(|open| open.is_at_end = false);
+        self.open.iter_mut().for_each(|open| (open.is_at_end, open.is_paused) = (false, false));
         let open = self.open.iter().map(|open| (open.id, open.next));
         let opening = self.opening.iter().map(|(id, (opening, _))| (*id, opening.offset()));
         open.chain(opening).try_for_each(|(id, offset)| self.assign(id, offset))
@@ -220,7 +241,8 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             return Ok(());
         }
         open.next = record.offset() + 1;
-        (open.last, open.behind, open.is_at_end) = (Some(Last::of(&record)), None, false);
+        let last = Last::of(&record);
+        (open.last, open.behind, open.is_at_end) = (Some(last), None, false);
         let (next, raw) = (open.next, record.bytes());
         let arrival = match record.timestamp() {
             Timestamp::Appended(arrival) => Some(arrival),
@@ -257,9 +279,18 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
                 return Err(KafkaError::Client { reason: error.to_string() });
             }
             // It goes on by itself: a broker is away, or moved.
-            error => self.trouble = Some(error.to_string()),
+            error => self.trouble = Some(self.why(error.to_string())),
         }
         Ok(())
+    }
+
+    /// What is wrong, with what the client has said of it: that a password is wrong, say, and not only that no broker is there.
+    fn why(&self, trouble: String) -> String {
+        let told = lock(&self.told);
+        match &told.error {
+            Some(error) if !trouble.contains(error.as_str()) => format!("{trouble}: {error}"),
+            _ => trouble,
+        }
     }
 
     /// Which partition has lost its place.
@@ -274,6 +305,43 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             }
         }
         KafkaError::Client { reason: error.to_string() }
+    }
+
+    /// Whether the topic was found to be another one than the one that is read.
+    fn look_at_watch(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
+        let found = lock(&self.watched).take_found();
+        let Some((id, held, error)) = found else { return Ok(()) };
+        let Some(&index) = self.by_id.get(&id).filter(|_| self.plan.lost == Lost::BeginAnew) else {
+            return Err(error);
+        };
+        tracing::warn!(%error, "accepted: reading begins anew");
+        let open = &mut self.open[index];
+        let start = Opening::anew(open.epoch, held).start;
+        (open.epoch, open.next) = (start.epoch, start.next);
+        (open.last, open.behind) = (None, None);
+        lock(&self.watched).open(id, None, open.next);
+        into.anew(index, start);
+        self.connect_anew()
+    }
+
+    /// Has the client fetch nothing of partitions that are far ahead of others.
+    fn pause(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
+        let failed = |error: ClientError| KafkaError::Client { reason: error.to_string() };
+        let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (index, open) in self.open.iter_mut().enumerate() {
+            let is_paused = into.is_paused(index);
+            if std::mem::replace(&mut open.is_paused, is_paused) != is_paused {
+                let list = if is_paused { &mut pause } else { &mut resume };
+                list.add_partition(&self.plan.topic, open.id);
+            }
+        }
+        if pause.count() > 0 {
+            self.client.pause(&pause).map_err(failed)?;
+        }
+        if resume.count() > 0 {
+            self.client.resume(&resume).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Passes on what the client has told beside records. `drained`: no record was waiting.
@@ -313,6 +381,13 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
     }
 
+    fn tell_watch(&self) {
+        let mut watched = lock(&self.watched);
+        for open in &self.open {
+            open.last.into_iter().for_each(|last| watched.read(open.id, last));
+        }
+    }
+
     /// Commits the positions to a group, for Kafka's own tools.
     fn tell_group(&mut self) {
         if self.plan.group.is_none() || self.told_group.elapsed() < TELL_GROUP {
@@ -343,7 +418,9 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
 
 impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
     fn take(&mut self, into: &mut Taking<E>, wait: Duration) -> io::Result<More> {
+        self.look_at_watch(into).map_err(io::Error::other)?;
         self.look(into).map_err(io::Error::other)?;
+        self.pause(into).map_err(io::Error::other)?;
         let client = Arc::clone(&self.client);
         let (mut waits, mut drained) = (wait, true);
         while !into.is_full() {
@@ -362,14 +439,16 @@ impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
             }
         }
         self.tell(drained && waits == wait, into);
+        self.tell_watch();
         self.tell_group();
         let is_over = self.plan.until_end && self.has_ended();
         Ok(if is_over { More::Ended } else { More::Later })
     }
 
     fn mark(&self, partition: usize) -> Vec<u8> {
-        let last = self.open.get(partition).and_then(|open| open.last);
-        last.map_or_else(Vec::new, Last::encode)
+        let open = self.open.get(partition);
+        let last = open.and_then(|open| Some((open.id, open.last?)));
+        last.map_or_else(Vec::new, |(id, last)| lock(&self.watched).mark(id, last).encode())
     }
 
     fn trouble(&self) -> Option<String> {
@@ -378,7 +457,7 @@ impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
 }
 
 /// What the broker has of a partition.
-fn held<const OAUTH: bool>(
+pub(crate) fn held<const OAUTH: bool>(
     client: &Client<OAUTH>,
     topic: &str,
     id: i32,

@@ -14,7 +14,7 @@ use dayfold::source::TimeParser;
 use dayfold::time::DayRange;
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
-use dayfold_kafka::{Kafka, Lost, Record, Time, Timestamp, Tombstones};
+use dayfold_kafka::{Kafka, Lost, Record, Time, Timestamp, Token, Tombstones};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -236,6 +236,112 @@ fn a_topic_made_anew_stops_it_or_is_read_as_well() {
         program.expect(0, 25, 45 + anew);
         program.running.finish().unwrap();
     }
+}
+
+/// A topic that is deleted and made anew under a running engine, and has more records then than were read before.
+#[test]
+fn a_topic_made_anew_while_it_is_read_stops_it() {
+    let Some(topic) = Topic::new("again", 1) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    topic.write(0, 0..10);
+    let program = start(folder.path(), 1, topic.kafka());
+    program.expect(0, 10, 45);
+    topic.delete();
+    topic.create(1);
+    topic.write(0, 100..130);
+    let error = program.error();
+    assert!(error.contains(&format!("topic '{}', partition 0", topic.name)), "{error}");
+    assert!(error.contains("is another one now") && error.contains("BeginAnew"), "{error}");
+    // Whatever of it was read meanwhile, the next run notices it as well.
+    let error = start(folder.path(), 2, topic.kafka()).error();
+    assert!(error.contains("was made anew") && error.contains("BeginAnew"), "{error}");
+    // All that is there now counts beside what was read before, which may be some of it already.
+    let program = start(folder.path(), 1, topic.kafka().lost(Lost::BeginAnew));
+    let anew: i128 = (100..130).sum();
+    let begun = Instant::now();
+    while program.count(0).0 < 40 || program.running.progress().sources[0].lag != Some(0) {
+        assert!(begun.elapsed() < LIMIT, "{:?}", program.count(0));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(program.count(0).1 >= 45 + anew);
+    program.running.finish().unwrap();
+}
+
+/// TLS, and SASL in all its forms, with an authority of the test's own.
+#[test]
+fn secured_listeners() {
+    let Some(topic) = Topic::new("secured", 2) else { return };
+    topic.write(0, 0..10);
+    topic.write(1, 0..20);
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let (tls, sasl, authority) =
+        (variable("KAFKA_SSL"), variable("KAFKA_SASL"), variable("KAFKA_CA"));
+    let at = |brokers: &str, settings: &[(&str, &str)]| {
+        let kafka = Kafka::new(brokers, &topic.name, read).set("ssl.ca.location", &authority);
+        settings.iter().fold(kafka, |kafka, (key, value)| kafka.set(key, value))
+    };
+    let by = |mechanism: &str, password: &str| {
+        let settings = [
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", mechanism),
+            ("sasl.username", "alice"),
+            ("sasl.password", password),
+        ];
+        at(&sasl, &settings)
+    };
+    let oauth = || {
+        let kafka = by("OAUTHBEARER", "");
+        kafka.oauth(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + 600);
+            let token = format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()));
+            let expires = (now as i64 + 600) * 1_000;
+            Ok(Token { token, principal: "alice".to_owned(), expires })
+        })
+    };
+    let ways = [
+        ("TLS", at(&tls, &[("security.protocol", "ssl")])),
+        ("PLAIN", by("PLAIN", "secret")),
+        ("SCRAM-SHA-256", by("SCRAM-SHA-256", "secret")),
+        ("SCRAM-SHA-512", by("SCRAM-SHA-512", "secret")),
+        ("OAUTHBEARER", oauth()),
+    ];
+    for (way, kafka) in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let program = start(folder.path(), 2, kafka.until_end());
+        assert!(program.running.wait_sealed(LIMIT).unwrap(), "{way}");
+        assert_eq!((program.count(0), program.count(1)), ((10, 45), (20, 190)), "{way}");
+        program.running.finish().unwrap();
+    }
+    // Who is not let in waits, and says why.
+    let unknown = Kafka::new(&tls, &topic.name, read).set("security.protocol", "ssl");
+    for (kafka, expect) in [(by("PLAIN", "wrong"), "uthentication"), (unknown, "certificate")] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = start(folder.path(), 1, kafka);
+        let begun = Instant::now();
+        loop {
+            let sources = program.running.progress().sources;
+            let trouble: String = sources.into_iter().filter_map(|of| of.trouble).collect();
+            if trouble.contains(expect) {
+                break;
+            }
+            assert!(begun.elapsed() < LIMIT, "expected '{expect}' in '{trouble}'");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        program.running.finish().unwrap();
+    }
+}
+
+/// Base 64 for addresses, without padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let three = |chunk: &[u8]| {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - chunk.len()));
+        let digit = move |at: usize| DIGITS[(bits >> (18 - 6 * at)) as usize & 63] as char;
+        (0..=chunk.len()).map(digit).collect::<String>()
+    };
+    bytes.chunks(3).map(three).collect()
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! Whether a topic is still the one that was read, looked at while it is read: by a thread of its own, with a client of its own.
+//!
+//! The client passes on neither ids of topics nor epochs. So a record that was read some time ago, the *anchor*, is read once
+//! more now and then, and compared. While it is found the same, the anchor moves to the record that was read last. It is in the log
+//! as well: a run that was killed before it had noticed anything notices it when it goes on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use crate::client::{Client, Oauth, connect, lock};
+use crate::error::KafkaError;
+use crate::position::{Held, Last, Mark};
+use crate::reader::{ANSWER, held};
+use crate::record::Record;
+
+/// How often is looked.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How often the thread looks whether it is still wanted.
+const WANTED: Duration = Duration::from_millis(200);
+
+/// What the reader and the watch know of the partitions of a share.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    partitions: HashMap<i32, Partition>,
+    /// What was found to be wrong.
+    found: Option<(i32, Held, KafkaError)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Partition {
+    anchor: Last,
+    last: Last,
+    next: u64,
+}
+
+impl Watched {
+    /// A partition is read, and the log has these records of it, if it has any.
+    pub(crate) fn open(&mut self, id: i32, mark: Option<Mark>, next: u64) {
+        self.partitions.remove(&id);
+        if let Some(Mark { last, anchor }) = mark {
+            self.partitions.insert(id, Partition { anchor, last, next });
+        }
+    }
+
+    /// A record was read.
+    pub(crate) fn read(&mut self, id: i32, last: Last) {
+        let next = last.offset + 1;
+        let partition = Partition { anchor: last, last, next };
+        let partition = self.partitions.entry(id).or_insert(partition);
+        (partition.last, partition.next) = (last, next);
+    }
+
+    /// For the log.
+    pub(crate) fn mark(&self, id: i32, last: Last) -> Mark {
+        let anchor = self.partitions.get(&id).map_or(last, |partition| partition.anchor);
+        Mark { last, anchor }
+    }
+
+    /// What was found to be wrong, if anything was.
+    pub(crate) fn take_found(&mut self) -> Option<(i32, Held, KafkaError)> {
+        self.found.take()
+    }
+}
+
+/// Where the topic is.
+pub(crate) struct Place {
+    pub(crate) topic: String,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) oauth: Option<Arc<Oauth>>,
+}
+
+/// Starts to watch, until `watched` is dropped.
+pub(crate) fn watch<const OAUTH: bool>(place: Place, watched: &Arc<Mutex<Watched>>) {
+    let watched = Arc::downgrade(watched);
+    let watching = move || {
+        let mut client = None;
+        let mut looked = Instant::now();
+        while let Some(watched) = watched.upgrade() {
+            if looked.elapsed() >= EVERY {
+                look::<OAUTH>(&place, &watched, &mut client);
+                looked = Instant::now();
+            }
+            drop(watched);
+            std::thread::sleep(WANTED);
+        }
+    };
+    let thread = std::thread::Builder::new().name("dayfold:watch".to_owned()).spawn(watching);
+    thread.expect("the system gives a thread to the watch");
+}
+
+fn look<const OAUTH: bool>(
+    place: &Place,
+    watched: &Mutex<Watched>,
+    client: &mut Option<Client<OAUTH>>,
+) {
+    let partitions: Vec<_> =
+        lock(watched).partitions.iter().map(|(id, partition)| (*id, *partition)).collect();
+    if client.is_none() && !partitions.is_empty() {
+        // The reader has the same settings, and tells what is wrong with them.
+        *client = connect(&place.settings, place.oauth.clone()).ok().map(|(client, _)| client);
+    }
+    let Some(client) = client else { return };
+    for (id, partition) in partitions {
+        match compare(client, &place.topic, id, &partition) {
+            Ok(Compared::Same) => {
+                let mut watched = lock(watched);
+                if let Some(now) = watched.partitions.get_mut(&id)
+                    && now.anchor == partition.anchor
+                {
+                    now.anchor = partition.last;
+                }
+            }
+            Ok(Compared::Unknown) => {}
+            Ok(Compared::Other(held)) => {
+                let error = wrong(&place.topic, id, &partition, held);
+                lock(watched).found = Some((id, held, error));
+            }
+            // Next time: the reader waits as well, and says so.
+            Err(error) => tracing::debug!(%error, "the topic is not looked at"),
+        }
+    }
+}
+
+enum Compared {
+    Same,
+    /// The record is not there any more, and may have been removed as it was to be.
+    Unknown,
+    Other(Held),
+}
+
+fn compare<const OAUTH: bool>(
+    client: &Client<OAUTH>,
+    topic: &str,
+    id: i32,
+    partition: &Partition,
+) -> Result<Compared, ClientError> {
+    let held = held(client, topic, id)?;
+    if partition.next > held.end {
+        return Ok(Compared::Other(held));
+    }
+    let anchor = partition.anchor;
+    if anchor.offset < held.first {
+        return Ok(if partition.last.offset < held.first {
+            Compared::Unknown
+        } else {
+            Compared::Same
+        });
+    }
+    let found = read_at(client, topic, id, anchor.offset)?;
+    Ok(match found {
+        Some(found) if found.offset == anchor.offset && found.digest != anchor.digest => {
+            Compared::Other(held)
+        }
+        Some(found) if found.offset == anchor.offset => Compared::Same,
+        // Compaction has removed it.
+        _ => Compared::Unknown,
+    })
+}
+
+/// The first record at an offset or behind it.
+fn read_at<const OAUTH: bool>(
+    client: &Client<OAUTH>,
+    topic: &str,
+    id: i32,
+    offset: u64,
+) -> Result<Option<Last>, ClientError> {
+    let mut list = TopicPartitionList::new();
+    let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+    list.add_partition_offset(topic, id, offset)?;
+    client.assign(&list)?;
+    let begun = Instant::now();
+    let found = loop {
+        let left = ANSWER.saturating_sub(begun.elapsed());
+        match client.poll(left) {
+            Some(Ok(message)) if message.partition() == id => {
+                break Some(Last::of(&Record { message: &message }));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(ClientError::PartitionEOF(_))) | None => break None,
+            Some(Err(error)) => return Err(error),
+        }
+    };
+    client.unassign()?;
+    Ok(found)
+}
+
+fn wrong(topic: &str, id: i32, of: &Partition, held: Held) -> KafkaError {
+    let topic = topic.to_owned();
+    if of.next > held.end {
+        let (committed, first, end) = (of.next, held.first, held.end);
+        return KafkaError::Truncated { topic, partition: id, committed, end, first };
+    }
+    let (offset, committed, first) = (of.anchor.offset, of.next, held.first);
+    KafkaError::Anew { topic, partition: id, offset, committed, first }
+}
