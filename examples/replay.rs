@@ -81,7 +81,10 @@ impl Values {
         }
         match Decimal::parse_rounded(cell) {
             Ok(number) => {
-                self.rounded.fetch_add(u64::from(!number.is_exact), Ordering::Relaxed);
+                // All workers count here: only what there is to count.
+                if !number.is_exact {
+                    self.rounded.fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(Some(number.value))
             }
             Err(_) if bad_is_null => {
@@ -278,6 +281,26 @@ fn explain(error: EngineError, options: &Options) -> EngineError {
     }
 }
 
+/// So many events, at most, are in the days whose rows are asked for at once, or one day: memory holds no more rows.
+const EVENTS_AT_ONCE: i64 = 1 << 16;
+
+/// The days of an answer, as spans to ask for at once.
+fn spans(days: &Answer<Key, State>) -> Vec<DayRange> {
+    let (mut spans, mut events) = (Vec::<DayRange>::new(), 0);
+    for item in &days.items {
+        let (Some(day), Some(state)) = (item.day, item.parts.merged()) else { continue };
+        events += state.rows();
+        match spans.last_mut() {
+            Some(span) if events <= EVENTS_AT_ONCE => span.upper = day.next(),
+            _ => {
+                spans.push(DayRange::only(day));
+                events = state.rows();
+            }
+        }
+    }
+    spans
+}
+
 /// The part of process 0.
 struct Work<'a> {
     options: &'a Options,
@@ -380,13 +403,13 @@ impl Work<'_> {
         }
         line.push(b'\n');
         out.write_all(&line).map_err(cannot)?;
-        for day in days.items.iter().filter_map(|item| item.day) {
+        for days in spans(days) {
             if self.is_interrupted() {
                 return Ok(());
             }
-            // A day at a time, so that memory holds no more.
-            for item in self.ask(Query::rows(KeyRange::all(), DayRange::only(day)))?.items {
-                let (Some(key), Some(state)) = (&item.key, item.parts.merged()) else { continue };
+            for item in self.ask(Query::rows(KeyRange::all(), days))?.items {
+                let (Some(day), Some(key)) = (item.day, &item.key) else { continue };
+                let Some(state) = item.parts.merged() else { continue };
                 line.clear();
                 self.table.push_row(&mut line, day, key, &state, &scales);
                 out.write_all(&line).map_err(cannot)?;

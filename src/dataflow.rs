@@ -93,9 +93,8 @@ fn fold_stream<'scope, E: Clone + 'static, K: Key, A: Aggregate>(
 ) -> Result<DayView<'scope, K, A>, ArchiveError> {
     let loaded = archive.load(view.name(), events.scope().index(), events.scope().peers())?;
     Ok(fold(events, None, view, (archive, None), loaded, move |events: &mut Vec<E>, combiner| {
-        for event in events.drain(..) {
-            enter.enter(&event, combiner);
-        }
+        enter.enter(events.iter(), combiner, |_, _| {});
+        events.clear();
     }))
 }
 

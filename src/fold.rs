@@ -117,8 +117,14 @@ impl<E, F: Fold<E>> Term<F::State> for Event<'_, E, F> {
 
 /// How events get into the rows of a tick: the same way when they come in and when the log is read again.
 pub(crate) trait Enter<E, K: Key, A: Aggregate>: 'static {
-    /// Enters an event, and returns its event time if the view wants it.
-    fn enter(&self, event: &E, combiner: &mut Combiner<K, A>) -> Option<EventTime>;
+    /// Enters events. Of each that the view wants, `took` is told the event time.
+    fn enter<'e>(
+        &self,
+        events: impl Iterator<Item = &'e E>,
+        combiner: &mut Combiner<K, A>,
+        took: impl FnMut(&'e E, EventTime),
+    ) where
+        E: 'e;
 }
 
 /// The simple form: a function that makes key and state of every event.
@@ -131,10 +137,19 @@ where
     F: Fn(&E) -> Option<(EventTime, K, A)> + 'static,
 {
     #[inline]
-    fn enter(&self, event: &E, combiner: &mut Combiner<K, A>) -> Option<EventTime> {
-        let (time, key, aggregate) = (self.0)(event)?;
-        combiner.add(time, Made(key), StateOfOne(aggregate));
-        Some(time)
+    fn enter<'e>(
+        &self,
+        events: impl Iterator<Item = &'e E>,
+        combiner: &mut Combiner<K, A>,
+        mut took: impl FnMut(&'e E, EventTime),
+    ) where
+        E: 'e,
+    {
+        for event in events {
+            let Some((time, key, aggregate)) = (self.0)(event) else { continue };
+            combiner.add(time, Made(key), StateOfOne(aggregate));
+            took(event, time);
+        }
     }
 }
 
@@ -143,10 +158,19 @@ pub(crate) struct InPlace<F>(pub(crate) F);
 
 impl<E, F: Fold<E>> Enter<E, F::Key, F::State> for InPlace<F> {
     #[inline]
-    fn enter(&self, event: &E, combiner: &mut Combiner<F::Key, F::State>) -> Option<EventTime> {
-        let (time, key) = self.0.group(event)?;
-        combiner.add(time, key, Event(&self.0, event));
-        Some(time)
+    fn enter<'e>(
+        &self,
+        events: impl Iterator<Item = &'e E>,
+        combiner: &mut Combiner<F::Key, F::State>,
+        mut took: impl FnMut(&'e E, EventTime),
+    ) where
+        E: 'e,
+    {
+        for event in events {
+            let Some((time, key)) = self.0.group(event) else { continue };
+            combiner.add(time, key, Event(&self.0, event));
+            took(event, time);
+        }
     }
 }
 

@@ -74,11 +74,18 @@ impl Units {
     #[inline]
     pub(super) fn new(units: i128) -> Units {
         let turned = units.clamp(-Units::SIGN, Units::SIGN - 1) + Units::SIGN;
+        Units::of_turned(turned as u128)
+    }
+
+    /// The value whose number without a sign this is.
+    #[inline]
+    pub(super) fn of_turned(turned: u128) -> Units {
         Units([(turned >> 64) as u32, (turned >> 32) as u32, turned as u32])
     }
 
+    /// As a number without a sign, below 2⁹⁶, in the same order.
     #[inline]
-    fn turned(self) -> u128 {
+    pub(super) fn turned(self) -> u128 {
         let [high, middle, low] = self.0.map(u128::from);
         high << 64 | middle << 32 | low
     }

@@ -4,7 +4,7 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Units, bucket, middle, rounded};
-use super::sorted::{self, Run, Sorted};
+use super::sorted::{self, Run, Sorted, Times};
 use super::{Aggregate, Decimal};
 use crate::codec;
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
@@ -30,7 +30,7 @@ const MOST_EXACT: u64 = 1_000;
 /// # State
 /// A function of the multiset of values: their number decides on the form, each value alone decides on
 /// its bucket, and the least, the greatest and the largest scale are what they are. A state takes no
-/// heap for one value, 20 bytes for each different one up to 1,000, then 12 bytes for each bucket in
+/// heap for one value, 16 bytes for each different one up to 1,000, then 12 bytes for each bucket in
 /// use, of which values within a factor of two of each other have at most 1,024.
 ///
 /// ```
@@ -56,7 +56,7 @@ pub struct Quantiles {
 enum Form {
     One(Units),
     /// 2 to [`MOST_EXACT`] values.
-    Exact(Sorted<Run<Units>>),
+    Exact(Sorted<Times>),
     /// More than [`MOST_EXACT`] values.
     Buckets(Box<Buckets>),
 }
@@ -87,7 +87,7 @@ impl Quantiles {
         if self.count <= MOST_EXACT {
             self.form.add_exactly(units);
         } else {
-            self.form.make_buckets().add(&Run::new(units, 1));
+            self.form.make_buckets().add(Times::once(units));
         }
     }
 
@@ -115,7 +115,10 @@ impl Quantiles {
         let rank = product.div_ceil(u128::from(denominator)).clamp(1, u128::from(self.count));
         let units = match &self.form {
             Form::One(value) => value.get(),
-            Form::Exact(runs) => key_at(&runs.in_order(), rank)?.get(),
+            Form::Exact(values) => {
+                let each = values.in_order();
+                at_rank(each.iter().map(|times| (times.value(), times.count())), rank)?.get()
+            }
             Form::Buckets(buckets) => buckets.value_at(rank, self.count, self.scale)?,
         };
         Some(Decimal::from_billionths(units, self.scale))
@@ -130,21 +133,22 @@ impl Quantiles {
 }
 
 impl Buckets {
-    fn of_runs(runs: &[Run<Units>]) -> Option<Buckets> {
-        let (first, rest) = runs.split_first()?;
-        let in_bucket = Run::new(bucket(first.key.get()), first.count());
-        let runs = Sorted::of(vec![in_bucket]);
-        let mut buckets = Buckets { least: first.key, greatest: first.key, runs };
-        rest.iter().for_each(|run| buckets.add(run));
+    fn of_values(values: &[Times]) -> Option<Buckets> {
+        let (first, rest) = values.split_first()?;
+        let value = first.value();
+        let runs = Sorted::of(vec![Run::new(bucket(value.get()), first.count())]);
+        let mut buckets = Buckets { least: value, greatest: value, runs };
+        rest.iter().for_each(|times| buckets.add(*times));
         Some(buckets)
     }
 
     /// Adds a value that occurs so often: each goes into its bucket, as if it had come to a state that was already in
     /// buckets.
     #[inline]
-    fn add(&mut self, run: &Run<Units>) {
-        self.stretch(run.key, run.key);
-        self.runs.add(Run::new(bucket(run.key.get()), run.count()));
+    fn add(&mut self, times: Times) {
+        let value = times.value();
+        self.stretch(value, value);
+        self.runs.add(Run::new(bucket(value.get()), times.count()));
     }
 
     fn value_at(&self, rank: u128, count: u64, scale: u8) -> Option<i128> {
@@ -155,7 +159,9 @@ impl Buckets {
         if rank >= u128::from(count) {
             return Some(greatest);
         }
-        let middle = rounded(middle(key_at(&self.runs.in_order(), rank)?), scale);
+        let runs = self.runs.in_order();
+        let bucket = at_rank(runs.iter().map(|run| (run.key, run.count())), rank)?;
+        let middle = rounded(middle(bucket), scale);
         Some(middle.max(least).min(greatest))
     }
 
@@ -165,14 +171,14 @@ impl Buckets {
     }
 }
 
-/// The key of the value at a rank from 1 on.
-fn key_at<K: Copy>(runs: &[Run<K>], rank: u128) -> Option<K> {
+/// The value at a rank from 1 on, of values in order that occur so often each.
+fn at_rank<V>(values: impl IntoIterator<Item = (V, u64)>, rank: u128) -> Option<V> {
     let mut before = 0;
-    let holds = |run: &&Run<K>| {
-        before += u128::from(run.count());
+    let holds = |(_, count): &(V, u64)| {
+        before += u128::from(*count);
         rank <= before
     };
-    runs.iter().find(holds).map(|run| run.key)
+    values.into_iter().find(holds).map(|(value, _)| value)
 }
 
 impl IsZero for Quantiles {
@@ -199,10 +205,10 @@ impl Form {
     /// Adds a value, up to [`MOST_EXACT`] in all.
     #[inline]
     fn add_exactly(&mut self, value: Units) {
-        let more = Run::new(value, 1);
+        let more = Times::once(value);
         match self {
-            Form::One(one) => *self = Form::Exact(Sorted::pair(Run::new(*one, 1), more)),
-            Form::Exact(runs) => runs.add(more),
+            Form::One(one) => *self = Form::Exact(Sorted::pair(Times::once(*one), more)),
+            Form::Exact(values) => values.add(more),
             Form::Buckets(_) => unreachable!("up to {MOST_EXACT} values are kept exactly"),
         }
     }
@@ -212,11 +218,11 @@ impl Form {
         match (&mut *self, other) {
             (_, Form::One(value)) => self.add_exactly(*value),
             (Form::One(value), Form::Exact(others)) => {
-                let mut runs = others.clone();
-                runs.add(Run::new(*value, 1));
-                *self = Form::Exact(runs);
+                let mut values = others.clone();
+                values.add(Times::once(*value));
+                *self = Form::Exact(values);
             }
-            (Form::Exact(runs), Form::Exact(others)) => runs.add_all(others.as_added()),
+            (Form::Exact(values), Form::Exact(others)) => values.add_all(others.as_added()),
             _ => unreachable!("up to {MOST_EXACT} values are kept exactly"),
         }
     }
@@ -225,8 +231,10 @@ impl Form {
     fn add_in_buckets(&mut self, other: &Form) {
         let buckets = self.make_buckets();
         match other {
-            Form::One(value) => buckets.add(&Run::new(*value, 1)),
-            Form::Exact(runs) => runs.as_added().iter().for_each(|run| buckets.add(run)),
+            Form::One(value) => buckets.add(Times::once(*value)),
+            Form::Exact(values) => {
+                values.as_added().iter().for_each(|times| buckets.add(*times));
+            }
             Form::Buckets(others) => {
                 buckets.stretch(others.least, others.greatest);
                 buckets.runs.add_all(others.runs.as_added());
@@ -237,8 +245,8 @@ impl Form {
     #[inline]
     fn make_buckets(&mut self) -> &mut Buckets {
         let made = match self {
-            Form::One(value) => Buckets::of_runs(&[Run::new(*value, 1)]),
-            Form::Exact(runs) => Buckets::of_runs(runs.as_added()),
+            Form::One(value) => Buckets::of_values(&[Times::once(*value)]),
+            Form::Exact(values) => Buckets::of_values(values.as_added()),
             Form::Buckets(_) => None,
         };
         if let Some(buckets) = made {
@@ -272,7 +280,7 @@ impl Aggregate for Quantiles {
     fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::One(_) => 0,
-            Form::Exact(runs) => runs.heap_bytes(),
+            Form::Exact(values) => values.heap_bytes(),
             Form::Buckets(buckets) => size_of::<Buckets>() + buckets.runs.heap_bytes(),
         }
     }
@@ -292,13 +300,17 @@ impl TryFrom<Unchecked> for Quantiles {
         let Unchecked { count, scale, form } = read;
         let genuine = match &form {
             Form::One(_) => count == 1,
-            Form::Exact(runs) => {
-                (2..=MOST_EXACT).contains(&count) && are_runs(runs.as_added(), count)
+            Form::Exact(values) => {
+                let counts = values.as_added().iter().map(|times| times.count());
+                (2..=MOST_EXACT).contains(&count)
+                    && sorted::is_sorted(values.as_added())
+                    && add_up(counts, count)
             }
             Form::Buckets(buckets) => {
                 let Buckets { least, greatest, runs } = &**buckets;
                 count > MOST_EXACT
-                    && are_runs(runs.as_added(), count)
+                    && sorted::is_sorted(runs.as_added())
+                    && add_up(runs.as_added().iter().map(Run::count), count)
                     && least <= greatest
                     && runs.as_added().first().map(|run| run.key) == Some(bucket(least.get()))
                     && runs.as_added().last().map(|run| run.key) == Some(bucket(greatest.get()))
@@ -312,9 +324,10 @@ impl TryFrom<Unchecked> for Quantiles {
     }
 }
 
-fn are_runs<K: Ord + Copy>(runs: &[Run<K>], count: u64) -> bool {
-    let total = runs.iter().try_fold(0u64, |sum, run| sum.checked_add(run.count()));
-    sorted::is_sorted(runs) && runs.iter().all(|run| run.count() > 0) && total == Some(count)
+/// Whether there is something of each, and so much of all.
+fn add_up(mut counts: impl Iterator<Item = u64>, expected: u64) -> bool {
+    let sum = counts.try_fold(0u64, |sum, count| sum.checked_add(count).filter(|_| count > 0));
+    sum == Some(expected)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::buckets::Units;
+
 /// An entry of a sorted vector: entries of one key are joined into one.
 pub(super) trait Entry: Copy {
     /// What entries are sorted by.
@@ -67,14 +69,75 @@ pub(super) fn is_sorted<E: Entry>(entries: &[E]) -> bool {
     entries.is_sorted_by(|left, right| left.key() < right.key())
 }
 
+/// A value and how often it occurs, up to as often as a `u32` counts, in one number: the value first, so that two are
+/// compared in one step. Putting lists of them in order is a good part of what quantiles cost.
+///
+/// It is written as a [`Run`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "Run<Units>", try_from = "Run<Units>")]
+pub(super) struct Times(u128);
+
+impl Times {
+    #[inline]
+    pub(super) fn once(value: Units) -> Times {
+        Times(value.turned() << 32 | 1)
+    }
+
+    #[inline]
+    pub(super) fn value(self) -> Units {
+        Units::of_turned(self.0 >> 32)
+    }
+
+    #[inline]
+    pub(super) fn count(self) -> u64 {
+        u64::from(self.0 as u32)
+    }
+}
+
+impl Entry for Times {
+    type Key = u128;
+    #[inline]
+    fn key(&self) -> u128 {
+        self.0 >> 32
+    }
+    #[inline]
+    fn join(&mut self, other: &Times) {
+        // Fewer values than a u32 counts are kept so; wrapping keeps the laws without a panic.
+        let count = (self.0 as u32).wrapping_add(other.0 as u32);
+        self.0 = self.0 >> 32 << 32 | u128::from(count);
+    }
+}
+
+impl From<Times> for Run<Units> {
+    fn from(times: Times) -> Run<Units> {
+        Run::new(times.value(), times.count())
+    }
+}
+
+impl TryFrom<Run<Units>> for Times {
+    type Error = &'static str;
+    fn try_from(run: Run<Units>) -> Result<Times, &'static str> {
+        match run.high {
+            0 => Ok(Times(run.key.turned() << 32 | u128::from(run.low))),
+            _ => Err("a value occurs more often than values are kept exactly"),
+        }
+    }
+}
+
+impl fmt::Debug for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Run::from(*self).fmt(f)
+    }
+}
+
 /// Entries, of each key one, in order: so they are compared, printed and written. In memory the latest ones wait at the
 /// end, in the order in which they came, until there is no more room: then all are put in order, and entries of
 /// one key are joined. To add an entry is to append it, and what is to be put in order at once is a good part of all.
 ///
 /// Nothing changes behind a shared reference: what looks at entries that are not in order looks at a copy that is.
 ///
-/// Room is taken for half as many again as there are, or for what is to be added at once.
-#[derive(Clone)]
+/// Room is taken for three quarters as many again as there are, or for what is to be added at once. A copy is in order:
+/// what is sealed is copied, and then written and added to totals.
 pub(super) struct Sorted<E>(Vec<E>);
 
 impl<E: Entry> Sorted<E> {
@@ -98,12 +161,10 @@ impl<E: Entry> Sorted<E> {
 
     /// Each key once, in order.
     pub(super) fn in_order(&self) -> Cow<'_, [E]> {
-        if is_sorted(&self.0) {
-            return Cow::Borrowed(&self.0);
+        match is_sorted(&self.0) {
+            true => Cow::Borrowed(&self.0),
+            false => Cow::Owned(self.clone().0),
         }
-        let mut sorted = self.clone();
-        sorted.settle();
-        Cow::Owned(sorted.0)
     }
 
     #[inline]
@@ -144,12 +205,20 @@ impl<E: Entry> Sorted<E> {
         self.settle();
         let (len, room) = (self.0.len(), self.0.capacity());
         if len + more > room || len > room / 4 * 3 {
-            self.0.reserve_exact(more.max(len / 2).max(2));
+            self.0.reserve_exact(more.max(len / 4 * 3).max(2));
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.capacity() * size_of::<E>()
+    }
+}
+
+impl<E: Entry> Clone for Sorted<E> {
+    fn clone(&self) -> Self {
+        let mut copy = Sorted(self.0.clone());
+        copy.settle();
+        copy
     }
 }
 

@@ -145,7 +145,9 @@ impl Cell {
             }
             Cell::Sum(sum) => plus(sum, integer(value)),
             Cell::DecimalSum(sum) => plus(sum, DecimalSum::of(decimal(value))),
-            Cell::Mean(mean) => plus(mean, Mean::of(decimal(value))),
+            Cell::Mean(mean) => {
+                mean.add(|mean| mean.add(decimal(value)), || Mean::of(decimal(value)));
+            }
             Cell::Min(Maybe(min)) => match min {
                 Some(Min(least)) if value.cmp_value(least).is_ge() => {}
                 _ => *min = Some(Min(value.to_value())),
@@ -162,8 +164,13 @@ impl Cell {
                 Some(l) if time.cmp(&l.time).then_with(|| value.cmp_value(&l.value)).is_le() => {}
                 _ => *last = Some(Last::of(time, value.to_value())),
             },
-            Cell::Distinct(distinct) => plus(distinct, distinct_of(value)),
-            Cell::Quantiles(quantiles) => plus(quantiles, Quantiles::of(decimal(value))),
+            Cell::Distinct(distinct) => with_bytes(value, |bytes| {
+                distinct.add(|distinct| distinct.add(bytes), || Distinct::of(bytes));
+            }),
+            Cell::Quantiles(quantiles) => {
+                let value = decimal(value);
+                quantiles.add(|quantiles| quantiles.add(value), || Quantiles::of(value));
+            }
         }
     }
 
@@ -238,21 +245,21 @@ fn decimal(value: &ValueRef<'_>) -> Decimal {
     }
 }
 
-/// Texts and bytes count as they are, without a length, and others as numbers: 64 bits or, of decimals and what is
-/// larger, 128, the lowest byte first. Decimals that are equal as numbers are one value.
-fn distinct_of(value: &ValueRef<'_>) -> Distinct {
-    let short = |number: i64| Distinct::of(&number.to_le_bytes());
+/// What a distinct count has of a value. Texts and bytes count as they are, without a length, and others as numbers: 64
+/// bits or, of decimals and what is larger, 128, the lowest byte first. Decimals that are equal as numbers are one value.
+#[inline]
+fn with_bytes(value: &ValueRef<'_>, count: impl FnOnce(&[u8])) {
     match value {
-        ValueRef::Text(text) => Distinct::of(text.as_bytes()),
-        ValueRef::Bytes(bytes) => Distinct::of(bytes),
+        ValueRef::Text(text) => count(text.as_bytes()),
+        ValueRef::Bytes(bytes) => count(bytes),
         ValueRef::Integer(number) => match i64::try_from(*number) {
-            Ok(number) => short(number),
-            Err(_) => Distinct::of(&number.to_le_bytes()),
+            Ok(number) => count(&number.to_le_bytes()),
+            Err(_) => count(&number.to_le_bytes()),
         },
-        ValueRef::Decimal(number) => Distinct::of(&number.billionths().to_le_bytes()),
-        ValueRef::Date(day) => short(day.0.into()),
-        ValueRef::Timestamp(time) => short(*time),
-        ValueRef::Boolean(is_so) => short((*is_so).into()),
-        ValueRef::Null => Distinct::of(&[]),
+        ValueRef::Decimal(number) => count(&number.billionths().to_le_bytes()),
+        ValueRef::Date(day) => count(&i64::from(day.0).to_le_bytes()),
+        ValueRef::Timestamp(time) => count(&time.to_le_bytes()),
+        ValueRef::Boolean(is_so) => count(&i64::from(*is_so).to_le_bytes()),
+        ValueRef::Null => count(&[]),
     }
 }

@@ -1,7 +1,6 @@
 //! An event that is a list of values.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{Error, SeqAccess, Visitor};
@@ -34,16 +33,9 @@ pub struct Event {
 impl Event {
     /// An event of these values, in the order of the columns.
     pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = ValueRef<'a>>) -> Event {
-        thread_local! {
-            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
-        // Taken, so that values may be made of other events on the way.
-        let mut bytes = SCRATCH.take();
-        bytes.clear();
-        values.into_iter().for_each(|value| put(&value, &mut bytes));
-        let values = Packed::new(&bytes);
-        SCRATCH.set(bytes);
-        Event { time, values }
+        let mut packing = Packing { inline: [0; INLINE], len: 0, heap: Vec::new() };
+        values.into_iter().for_each(|value| put(&value, &mut packing));
+        Event { time, values: packing.end() }
     }
 
     /// When it happened.
@@ -99,6 +91,42 @@ impl Packed {
     }
 }
 
+/// Bytes while they are put together: where they stay, as long as they are few.
+struct Packing {
+    inline: [u8; INLINE],
+    len: usize,
+    /// All of them, if they are not few.
+    heap: Vec<u8>,
+}
+
+impl Packing {
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) {
+        match self.inline.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) if self.heap.is_empty() => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            _ => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    fn end(self) -> Packed {
+        match self.heap.is_empty() {
+            true => Packed::Inline { len: self.len as u8, bytes: self.inline },
+            false => Packed::Heap(self.heap.into()),
+        }
+    }
+}
+
 impl PartialEq for Packed {
     fn eq(&self, other: &Packed) -> bool {
         self.bytes() == other.bytes()
@@ -122,49 +150,47 @@ const TIMESTAMP: u8 = 6;
 const TEXT: u8 = 7;
 const BYTES: u8 = 8;
 
-fn put(value: &ValueRef<'_>, out: &mut Vec<u8>) {
+#[inline]
+fn put(value: &ValueRef<'_>, out: &mut Packing) {
     match value {
-        ValueRef::Null => out.push(NULL),
-        ValueRef::Boolean(is_so) => out.push(if *is_so { TRUE } else { FALSE }),
+        ValueRef::Null => out.extend(&[NULL]),
+        ValueRef::Boolean(is_so) => out.extend(&[if *is_so { TRUE } else { FALSE }]),
         ValueRef::Integer(number) => put_number([SHORT, LONG], *number, out),
         ValueRef::Decimal(number) => {
             let tags = [SHORT_DECIMAL, LONG_DECIMAL].map(|tag| tag + number.scale());
             put_number(tags, number.billionths(), out);
         }
-        ValueRef::Date(day) => {
-            out.push(DATE);
-            out.extend(day.0.to_le_bytes());
-        }
-        ValueRef::Timestamp(time) => {
-            out.push(TIMESTAMP);
-            out.extend(time.to_le_bytes());
-        }
+        ValueRef::Date(day) => out.extend(&tagged::<5>(DATE, &day.0.to_le_bytes())),
+        ValueRef::Timestamp(time) => out.extend(&tagged::<9>(TIMESTAMP, &time.to_le_bytes())),
         ValueRef::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
         ValueRef::Bytes(bytes) => put_bytes(BYTES, bytes, out),
     }
 }
 
-fn put_number([short, long]: [u8; 2], number: i128, out: &mut Vec<u8>) {
+/// The bytes of a value behind its tag: one more than there are.
+#[inline]
+fn tagged<const N: usize>(tag: u8, bytes: &[u8]) -> [u8; N] {
+    let mut all = [tag; N];
+    all[1..].copy_from_slice(bytes);
+    all
+}
+
+#[inline]
+fn put_number([short, long]: [u8; 2], number: i128, out: &mut Packing) {
     match i64::try_from(number) {
-        Ok(number) => {
-            out.push(short);
-            out.extend(number.to_le_bytes());
-        }
-        Err(_) => {
-            out.push(long);
-            out.extend(number.to_le_bytes());
-        }
+        Ok(number) => out.extend(&tagged::<9>(short, &number.to_le_bytes())),
+        Err(_) => out.extend(&tagged::<17>(long, &number.to_le_bytes())),
     }
 }
 
-fn put_bytes(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(tag);
+#[inline]
+fn put_bytes(tag: u8, bytes: &[u8], out: &mut Packing) {
     // Most are short; a byte of 255 says that eight bytes follow.
     match u8::try_from(bytes.len()) {
-        Ok(len) if len < u8::MAX => out.push(len),
+        Ok(len) if len < u8::MAX => out.extend(&[tag, len]),
         _ => {
-            out.push(u8::MAX);
-            out.extend((bytes.len() as u64).to_le_bytes());
+            out.extend(&[tag, u8::MAX]);
+            out.extend(&(bytes.len() as u64).to_le_bytes());
         }
     }
     out.extend(bytes);

@@ -1,11 +1,8 @@
-//! How an event gets into a dynamic view: what is done for each one.
-
-use std::cell::RefCell;
+//! How events get into a dynamic view: what is done for each one.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::Plan;
-use super::row::Spare;
 use super::{Key, Row, State};
 use crate::fold::Enter;
 use crate::key::KeyRef;
@@ -22,45 +19,27 @@ pub(super) struct Filling<E> {
     fill: Box<Fill<E>>,
 }
 
-/// What is used for one event after the other.
-#[derive(Default)]
-struct Scratch {
-    row: Spare,
-    key: Vec<u8>,
-}
-
 impl<E> Filling<E> {
     pub(super) fn new(plan: Plan, fill: Box<Fill<E>>) -> Filling<E> {
         Filling { plan, fill }
     }
 
-    /// Reads an event, if the view wants it: its event time, its row and the encoding of its key.
-    pub(super) fn read<T>(
-        &self,
-        event: &E,
-        take: impl FnOnce(&Plan, EventTime, &Row<'_>, &[u8]) -> T,
-    ) -> Option<T> {
-        thread_local! {
-            static SCRATCH: RefCell<Scratch> = RefCell::default();
-        }
-        // Taken, so that `fill` may do what it likes.
-        let Scratch { row, mut key } = SCRATCH.take();
-        let mut row = Row::new(&self.plan.columns, row);
-        let taken = (self.fill)(event, &mut row).map(|time| {
-            key.clear();
-            self.plan.put_key(&row, &mut key);
-            take(&self.plan, time, &row, &key)
-        });
-        SCRATCH.set(Scratch { row: row.into_spare(), key });
-        taken
-    }
-
     /// The key and the state of an event alone.
     #[cfg(test)]
     pub(super) fn whole(&self, event: &E) -> Option<(EventTime, Key, State)> {
-        self.read(event, |plan, time, row, key| {
-            (time, Key::of_encoded(key), State::of(plan, time, row))
-        })
+        let mut row = Row::new(&self.plan.columns);
+        let time = (self.fill)(event, &mut row)?;
+        let mut key = Vec::new();
+        self.plan.put_key(&row, &mut key);
+        Some((time, Key::of_encoded(&key), State::of(&self.plan, time, &row)))
+    }
+
+    /// Adds an event that the view wants to a state.
+    #[cfg(test)]
+    pub(super) fn add(&self, event: &E, state: &mut State) {
+        let mut row = Row::new(&self.plan.columns);
+        let time = (self.fill)(event, &mut row).expect("the view wants the event");
+        state.add(&self.plan, time, &row);
     }
 }
 
@@ -98,13 +77,26 @@ impl Term<State> for One<'_, '_> {
 }
 
 impl<E: 'static> Enter<E, Key, State> for Filling<E> {
-    fn enter(&self, event: &E, combiner: &mut Combiner<Key, State>) -> Option<EventTime> {
-        self.read(event, |plan, time, row, key| {
+    fn enter<'e>(
+        &self,
+        events: impl Iterator<Item = &'e E>,
+        combiner: &mut Combiner<Key, State>,
+        mut took: impl FnMut(&'e E, EventTime),
+    ) {
+        // The row and the encoding of its key, for one event after the other.
+        let (mut row, mut key) = (Row::new(&self.plan.columns), Vec::new());
+        for event in events {
+            row.clear();
+            let Some(time) = (self.fill)(event, &mut row) else { continue };
             match row.error() {
-                None => combiner.add(time, Encoded(key), One(plan, time, row)),
+                None => {
+                    key.clear();
+                    self.plan.put_key(&row, &mut key);
+                    combiner.add(time, Encoded(&key), One(&self.plan, time, &row));
+                }
                 Some(error) => combiner.refuse(error),
             }
-            time
-        })
+            took(event, time);
+        }
     }
 }

@@ -54,18 +54,16 @@ pub enum RowError {
 }
 
 impl<'a> Row<'a> {
-    /// A row without values, which takes the memory of another one.
-    pub(super) fn new(columns: &'a Columns, Spare(spare): Spare) -> Row<'a> {
-        // Nothing is in it whose lifetime could matter; it is collected in place.
-        let mut values: Vec<ValueRef<'a>> = spare.into_iter().collect();
-        values.resize(columns.len(), ValueRef::Null);
-        Row { columns, values, error: None }
+    /// A row without values.
+    pub(super) fn new(columns: &'a Columns) -> Row<'a> {
+        Row { columns, values: vec![ValueRef::Null; columns.len()], error: None }
     }
 
-    /// The memory of the row, for another one.
-    pub(super) fn into_spare(mut self) -> Spare {
-        self.values.clear();
-        Spare(self.values.into_iter().map(|_| ValueRef::Null).collect())
+    /// Takes all values out, so that another event fills it.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.values.iter_mut().for_each(|value| *value = ValueRef::Null);
+        self.error = None;
     }
 
     /// Sets the value of a column, by its place. An integer becomes a decimal where the column has these.
@@ -96,10 +94,6 @@ impl<'a> Row<'a> {
         self.error.get_or_insert(error);
     }
 }
-
-/// The memory of a row that nothing is in.
-#[derive(Debug, Default)]
-pub(super) struct Spare(Vec<ValueRef<'static>>);
 
 /// What is wrong with a value.
 enum Wrong {

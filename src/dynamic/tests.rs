@@ -137,7 +137,7 @@ proptest! {
         let filling = filling(&definition);
         let mut added = filling.whole(&events[0]).unwrap().2;
         for event in &events[1..] {
-            filling.read(event, |plan, time, row, _| added.add(plan, time, row)).unwrap();
+            filling.add(event, &mut added);
         }
         prop_assert_eq!(added, state_of(&filling, &events));
     }
@@ -230,7 +230,7 @@ fn measures_share_cells_and_names_are_free() {
 fn wrong_values_make_a_row_wrong() {
     let columns = Columns::new(KINDS).unwrap();
     let says = |at: usize, value: ValueRef<'static>| {
-        let mut row = Row::new(&columns, Default::default());
+        let mut row = Row::new(&columns);
         row.set(at, value);
         row.error().map(RowError::to_string)
     };

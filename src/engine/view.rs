@@ -148,14 +148,13 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
                 if let Some(replayed) = replayed {
                     combiner.begin_replay(replayed.floor, replayed.graces.get(&name).copied());
                 }
-                for e in events.iter() {
-                    let Some(time) = enter.enter(e, combiner) else { continue };
+                enter.enter(events.iter(), combiner, |event, time| {
                     if let Some(codec) = &codec
-                        && codec.time(e).abs_diff(time) > skew
+                        && codec.time(event).abs_diff(time) > skew
                     {
-                        skewed.set(Some((time, codec.time(e))));
+                        skewed.set(Some((time, codec.time(event))));
                     }
-                }
+                });
             }
         }
     }

@@ -77,10 +77,9 @@ where
             let mut frames = Frames::open(storage, file)?;
             while let Some(frame) = frames.next(|_| true)? {
                 combiner.begin_replay(frame.moment.floor, grace);
-                for event in frame.decode(&self.codec)? {
-                    events += 1;
-                    self.enter.enter(&event, &mut combiner);
-                }
+                let decoded = frame.decode(&self.codec)?;
+                events += decoded.len() as u64;
+                self.enter.enter(decoded.iter(), &mut combiner, |_, _| {});
                 combiner.take().0.for_each(&mut *take);
                 pace.rest(&self.stopping);
                 if self.stopping.load(Ordering::Relaxed) {
