@@ -79,11 +79,12 @@ pub use format::{BatchMeta, BatchSummary};
 pub(crate) use merge::in_key_order;
 pub(crate) use order::sort_by_number;
 pub(crate) use raw::RawBatch;
-pub(crate) use totals::{Prefix, Total, write_rows};
+pub(crate) use totals::{Prefix, Total};
 pub use view::{BatchView, Scan};
 pub(crate) use walk::Spot;
 pub(crate) use window::Takes;
 pub use writer::BatchWriter;
+pub(crate) use writer::write_rows;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,7 @@
 //! Totals of a file by leading columns of the key: of all keys, of those with the same first column, and so on.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 
-use super::{BatchMeta, BatchSummary, BatchWriter};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, KeyRange};
 use crate::schema::Leading;
@@ -121,20 +119,4 @@ impl<A: Aggregate> Totals<A> {
         totals.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         (levels, totals)
     }
-}
-
-/// Writes rows and their totals; see [`BatchWriter`].
-pub(crate) fn write_rows<W: Write, K: Key, A: Aggregate>(
-    sink: W,
-    meta: BatchMeta,
-    expected_rows: u64,
-    rows: impl IntoIterator<Item = (u64, K, A)>,
-) -> io::Result<(W, BatchSummary)> {
-    let mut writer = BatchWriter::new(sink, meta, expected_rows)?;
-    let mut totals = Totals::new::<K>(expected_rows);
-    for (hash, key, aggregate) in rows {
-        writer.push(hash, &key, &aggregate)?;
-        totals.add(writer.last_key(), &aggregate);
-    }
-    writer.finish_with(totals)
 }

@@ -289,3 +289,19 @@ impl Section {
         self.order_bytes.clear();
     }
 }
+
+/// Writes rows and their totals.
+pub(crate) fn write_rows<W: Write, K: Key, A: Aggregate>(
+    sink: W,
+    meta: BatchMeta,
+    expected_rows: u64,
+    rows: impl IntoIterator<Item = (u64, K, A)>,
+) -> io::Result<(W, BatchSummary)> {
+    let mut writer = BatchWriter::new(sink, meta, expected_rows)?;
+    let mut totals = Totals::new::<K>(expected_rows);
+    for (hash, key, aggregate) in rows {
+        writer.push(hash, &key, &aggregate)?;
+        totals.add(writer.last_key(), &aggregate);
+    }
+    writer.finish_with(totals)
+}

@@ -14,7 +14,7 @@ use super::{Item, Keys, Parts, Question, Rank, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Sealed};
 use crate::key::{Key, KeyRange, encoded};
-use crate::speed::{Captured, Layer, speed_layer};
+use crate::speed::{Captured, speed_layer};
 use crate::table::Frozen;
 use crate::time::Day;
 
@@ -339,9 +339,4 @@ fn groups<K: Key, A: Aggregate>(
         groups.entry(place.0).and_modify(|group| group.tables.push((place, table)));
     }
     groups.into_values().collect()
-}
-
-/// The layer of a file's rows.
-pub(super) fn batch_layer<K, A>(part: &LivePart<K, A>) -> Layer {
-    Layer::Batch(part.closing.day)
 }

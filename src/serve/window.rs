@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::Parts;
-use super::lookup::batch_layer;
 use crate::aggregate::Aggregate;
 use crate::archive::LivePart;
 use crate::batch::{BatchError, Prefix, Takes, Total as FileTotal};
@@ -266,4 +265,9 @@ impl<K: Key, A: Aggregate> Takes<K, A> for Within<'_, '_, A> {
     fn take(&mut self, _: K, aggregate: A) -> bool {
         self.total.add(self.layer, &aggregate)
     }
+}
+
+/// The layer of a file's rows.
+pub(super) fn batch_layer<K, A>(part: &LivePart<K, A>) -> Layer {
+    Layer::Batch(part.closing.day)
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::block::Rows;
 use super::chunk::pool::{Flight, Pool};
 use super::chunk::{Chunk, Parsed, Parser, RefusedAt};
 use super::clock::Reading;
 use super::content::Content;
 use super::options::Format;
+use super::row::Rows;
 use super::row::{Refused, Row};
 
 /// Bytes of a chunk, about.

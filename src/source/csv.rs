@@ -3,11 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::ahead::{Ahead, AheadOptions, Current, NextRecord};
-use super::block::{RowBlock, Rows};
-use super::blocks::{BLOCK_BYTES, ReadState, Stop};
+use super::block::RowBlock;
 use super::chunk::Parser;
 use super::clock::{Advance, Reading, advance, check_behind};
 use super::error::SourceError;
@@ -15,74 +12,12 @@ use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
 use super::judge::Judge;
 use super::options::{CsvOptions, Format};
-use super::pending::Tail;
+use super::position::Consumed;
+use super::reading::{BLOCK_BYTES, Progress, Read, ReadLimit, ReadState, Stop};
 use super::records::{FoundRecord, RECORD_MAX, Records, content};
 use super::row::Refused;
+use super::row::Rows;
 use crate::time::EventTime;
-
-/// Where one call of [`CsvSource::read`] stops.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadLimit {
-    /// Rows of a block, refused ones included; at least one is read.
-    pub rows: usize,
-    /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
-    pub clock: EventTime,
-    /// It stops where so many bytes of content have been handed out: the end of an earlier block, as
-    /// [`CsvSource::consumed`] told it. [`u64::MAX`] is no limit.
-    pub bytes: u64,
-    /// The wall clock; it decides only which events are too far ahead.
-    pub now: EventTime,
-}
-
-/// What one call of [`CsvSource::read`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Read {
-    /// The next rows or refusals, at least one of either.
-    Rows(RowBlock),
-    /// The next row would take the clock to the limit or beyond. It will be the first of the next
-    /// block; nothing was consumed.
-    AtClock {
-        /// Where that row will take the clock.
-        clock: EventTime,
-    },
-    /// The limit of bytes is reached; nothing was consumed.
-    AtBytes,
-    /// The file is followed, and has no whole row that was not read. Ask again a little later.
-    Later,
-    /// What is left is a last line without its end, and is held; nothing was consumed.
-    Rest,
-    /// There are no more rows.
-    End,
-}
-
-/// How far a reader has come since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// Accepted rows.
-    pub rows: u64,
-    /// Refused rows.
-    pub refused: u64,
-    /// Bytes taken from the file (of compressed data, if it is), with what is read ahead.
-    pub bytes_read: u64,
-    /// The size of the file when it was opened; `None` for anything but a file.
-    pub bytes_total: Option<u64>,
-}
-
-/// What of a source was handed out: all that is needed to go on behind it, when the file has grown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Consumed {
-    /// Bytes of decompressed content, the header included.
-    pub bytes: u64,
-    /// XXH3-128 (seed 0) of these.
-    pub digest: u128,
-    /// The physical line that they end on.
-    pub line: u64,
-    /// The clock with the last row of them.
-    pub clock: EventTime,
-    /// How they end.
-    pub tail: Tail,
-}
 
 /// Reads the rows of a CSV file, or of one in another [`Format`], in order.
 ///

@@ -37,7 +37,9 @@ mod options;
 mod own;
 mod partitions;
 mod pending;
+mod position;
 mod raw;
+mod reading;
 mod records;
 mod refused;
 mod row;
@@ -47,10 +49,9 @@ mod unpack;
 mod utf16;
 
 pub(crate) use block::RowBlock;
-pub(crate) use blocks::{Blocks, OwnPlace, SourcePosition};
+pub(crate) use blocks::Blocks;
 pub(crate) use clock::AHEAD_LIMIT_MS;
-pub use csv::{Consumed, CsvSource};
-pub(crate) use csv::{Progress, Read, ReadLimit};
+pub use csv::CsvSource;
 pub use error::SourceError;
 pub use files::{Changed, Files};
 pub use input::Input;
@@ -62,7 +63,10 @@ pub use partitions::{
     Committed, More, PartitionOptions, Partitioned, Partitions, Share, Start, Taken, Taking,
 };
 pub use pending::Tail;
+pub use position::Consumed;
+pub(crate) use position::{OwnPlace, SourcePosition};
 pub use raw::{RawRecord, RawRecords};
+pub(crate) use reading::{Progress, Read, ReadLimit};
 pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
 pub use row::{Refused, Row};

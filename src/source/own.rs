@@ -5,13 +5,14 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::block::Rows;
-use super::blocks::{BLOCK_BYTES, Blocks, OwnPlace, ReadState, SourcePosition, Stop};
+use super::blocks::Blocks;
 use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
-use super::csv::{Progress, Read, ReadLimit};
 use super::error::SourceError;
+use super::position::{OwnPlace, SourcePosition};
+use super::reading::{BLOCK_BYTES, Progress, Read, ReadLimit, ReadState, Stop};
 use super::records::RECORD_MAX;
 use super::row::Refused;
+use super::row::Rows;
 use crate::time::EventTime;
 
 /// A source of one's own: a table, a file of any format, a topic of a broker.

@@ -1,8 +1,9 @@
-//! A row as the function that makes an event of it sees it, and a row that is not counted.
+//! Rows in columns, one of them as the function that makes an event of it sees it, and one that is not counted.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::block::Rows;
 use crate::time::EventTime;
 
 /// One row of a source, or one record of a source of one's own.
@@ -112,5 +113,157 @@ pub(super) mod packed {
             }
             Ok(bytes)
         }
+    }
+}
+
+/// A place in [`Rows`]' bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    /// The caller bounds the bytes of rows far below what `u32` can count.
+    pub(super) fn new(start: usize, end: usize) -> Span {
+        let place = |at| u32::try_from(at).expect("the reader bounds the bytes of a block");
+        Span { start: place(start), end: place(end) }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Rows of one source, in its order: a dozen allocations whatever their number.
+///
+/// Each row has the event time that the reader found, the places of the selected fields, and that of the whole row, for
+/// the case that a worker has to refuse it. Fields that stand in the source as they are, are not copied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Rows {
+    /// Selected fields of each row.
+    width: u32,
+    /// The rows as they stand in the source; behind them, fields with doubled quotes or escapes, without these.
+    #[serde(with = "packed")]
+    pub(super) bytes: Vec<u8>,
+    raw: Vec<Span>,
+    /// `width` for each row.
+    fields: Vec<Span>,
+    lines: Vec<u64>,
+    times: Vec<EventTime>,
+}
+
+impl Rows {
+    /// No rows yet, of `width` selected fields.
+    pub(super) fn new(width: usize) -> Rows {
+        let width = u32::try_from(width).expect("fewer selected fields than u32 can count");
+        Rows { width, ..Rows::default() }
+    }
+
+    /// Room for so many rows.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.raw.reserve(rows);
+        self.fields.reserve(rows * self.width as usize);
+        self.lines.reserve(rows);
+        self.times.reserve(rows);
+    }
+
+    /// Appends a row, and copies it.
+    pub(super) fn push<'a>(
+        &mut self,
+        line: u64,
+        time: EventTime,
+        raw: &[u8],
+        fields: impl Iterator<Item = &'a [u8]>,
+    ) {
+        for field in fields {
+            let field = self.copy(field);
+            self.fields.push(field);
+        }
+        let raw = self.copy(raw);
+        self.push_row(line, time, raw);
+    }
+
+    /// Appends a row of bytes that [`Rows::set_bytes`] will give.
+    pub(super) fn push_spans(
+        &mut self,
+        line: u64,
+        time: EventTime,
+        raw: Span,
+        fields: impl Iterator<Item = Span>,
+    ) {
+        self.fields.extend(fields);
+        self.push_row(line, time, raw);
+    }
+
+    fn push_row(&mut self, line: u64, time: EventTime, raw: Span) {
+        self.raw.push(raw);
+        self.lines.push(line);
+        self.times.push(time);
+        assert_eq!(self.fields.len(), self.len() * self.width as usize, "fields of a row");
+    }
+
+    /// The bytes that the rows are places in.
+    pub(super) fn set_bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span::new(start, self.bytes.len())
+    }
+
+    /// Adds so many lines before the first row.
+    pub(super) fn move_lines(&mut self, lines: u64) {
+        self.lines.iter_mut().for_each(|line| *line += lines);
+    }
+
+    /// The number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Bytes of memory that a block of these rows takes, about.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.len() + 8 * self.fields.len() + 24 * self.len()
+    }
+
+    /// Bytes of memory that the row at `index` takes, about.
+    pub(super) fn memory_of(&self, index: usize) -> usize {
+        self.raw[index].range().len() + 8 * self.width as usize + 24
+    }
+
+    /// Where the row at `index` begins.
+    pub(super) fn start(&self, index: usize) -> usize {
+        self.raw[index].start as usize
+    }
+
+    pub(super) fn line(&self, index: usize) -> u64 {
+        self.lines[index]
+    }
+
+    pub(super) fn time(&self, index: usize) -> EventTime {
+        self.times[index]
+    }
+
+    /// The `i`-th selected field of the row at `index`.
+    #[inline]
+    pub(super) fn field(&self, index: usize, i: usize) -> &[u8] {
+        let width = self.width as usize;
+        assert!(i < width, "field {i} of {width} selected ones");
+        &self.bytes[self.fields[index * width + i].range()]
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width as usize
+    }
+
+    pub(super) fn raw(&self, index: usize) -> &[u8] {
+        &self.bytes[self.raw[index].range()]
+    }
+
+    pub(super) fn row(&self, index: usize) -> Row<'_> {
+        Row { rows: self, index }
     }
 }

@@ -3,9 +3,10 @@
 
 use memchr::{memchr2_iter, memchr3_iter};
 
-use super::{Fields, Sheet, without_end};
+use super::sheet::{Fields, Sheet, without_end};
 use crate::source::options::CsvOptions;
 use crate::source::records::STRAY;
+use crate::source::row::Span;
 
 /// How the rows are written.
 pub(super) struct Dialect {
@@ -168,7 +169,7 @@ impl Cutter<'_> {
                 **byte != b'"' || is_second
             }));
             let at = |place| self.bytes.len() + place;
-            *span = super::Span::new(at(start), at(sheet.extra.len()));
+            *span = Span::new(at(start), at(sheet.extra.len()));
         }
     }
 }

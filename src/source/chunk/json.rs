@@ -3,7 +3,7 @@
 
 use memchr::memchr;
 
-use super::{Fields, Sheet, without_end};
+use super::sheet::{Fields, Sheet, without_end};
 use crate::source::json::{self, Text};
 use crate::source::options::{CsvOptions, SELECTED_BYTES};
 

@@ -1,6 +1,7 @@
 //! Going on with a source: behind what was consumed, and through parts that are known already.
 
 use super::*;
+use crate::source::Tail;
 
 /// Reads all of `before`, then resumes in `after`: what follows, or the error.
 fn resume(before: &[u8], after: &[u8]) -> Result<Vec<String>, SourceError> {
