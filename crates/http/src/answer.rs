@@ -1,5 +1,6 @@
 //! Answers as JSON, from the rows of a scan.
 
+use axum::body::Bytes;
 use dayfold::scan::{Batch, ValueRef};
 use dayfold::schema::ViewSchema;
 use dayfold::serve::Certificate;
@@ -216,4 +217,9 @@ impl Answer<'_> {
 
 pub(crate) fn write_days(text: &mut Text, days: Days) {
     text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
+}
+
+/// An event of `text/event-stream`. JSON as it is written here has no ends of lines.
+pub(crate) fn event(name: &str, data: &[u8]) -> Bytes {
+    [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"].concat().into()
 }

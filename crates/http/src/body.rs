@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use crate::app::App;
 use crate::error::ApiError;
 use crate::places::Reserved;
-use crate::routes::App;
 
 /// A body that does not say how long it is takes its bytes in pieces of so many.
 const PIECE: usize = 64 << 10;

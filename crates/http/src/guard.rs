@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::app::App;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
-use crate::routes::App;
+use crate::server::host_name;
 
 /// What a page of this server may load: only from here.
 const POLICY: &str =
@@ -74,15 +75,6 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     // What is no text is no name of ours.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
-}
-
-/// A host without its port.
-pub(crate) fn host_name(host: &str) -> String {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.split(':').next().unwrap_or(""),
-    };
-    name.to_ascii_lowercase()
 }
 
 /// Whether a host is always ours. Any name may be made to lead to any address, but for `localhost`; an address

@@ -12,11 +12,10 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
+use crate::answer::event;
+use crate::app::{App, Shared};
 use crate::error::ApiError;
-use crate::routes::{App, Shared, live_ask};
-
-/// How often an answer comes at most, unless the request says so.
-pub(crate) const EVERY: Duration = Duration::from_millis(100);
+use crate::question::live_ask;
 
 /// How often somebody who hears nothing is told that the server lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -50,11 +49,6 @@ pub(crate) async fn live(
     });
     let kind = HeaderValue::from_static("text/event-stream");
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(kept_alive)).into_response())
-}
-
-/// An event of `text/event-stream`. JSON as it is written here has no ends of lines.
-pub(crate) fn event(name: &str, data: &[u8]) -> Bytes {
-    [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"].concat().into()
 }
 
 /// A subscriber's place; given back when it goes.

@@ -1,68 +1,21 @@
 //! Numbers for Prometheus, in its text format.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 
+use crate::app::{App, Shared};
 use crate::json::known;
-use crate::routes::{App, Shared};
 use crate::status::memory;
 use dayfold::engine::Observer;
 
 /// Upper bounds of the buckets of latencies, in microseconds.
 const BOUNDS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000, 10_000_000];
-
-/// What the server counts itself.
-pub(crate) struct Metrics {
-    /// Microseconds from asking the engine to its answer.
-    queries: Mutex<Histogram<u64>>,
-    /// Responses by the first digit of their status.
-    responses: [AtomicU64; 6],
-    accepted: AtomicU64,
-    /// Live answers that have been sent, to each who listens.
-    delivered: AtomicU64,
-}
-
-impl Metrics {
-    pub(crate) fn new() -> Metrics {
-        let queries = Histogram::new_with_bounds(1, 3_600_000_000, 3);
-        let queries = Mutex::new(queries.expect("three digits up to an hour are valid bounds"));
-        Metrics {
-            queries,
-            responses: Default::default(),
-            accepted: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn asked(&self, took: Duration) {
-        self.queries().saturating_record(took.as_micros() as u64);
-    }
-
-    pub(crate) fn queries(&self) -> MutexGuard<'_, Histogram<u64>> {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn responded(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).min(5);
-        self.responses[class].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn delivered(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn accepted(&self, events: usize) {
-        self.accepted.fetch_add(events as u64, Ordering::Relaxed);
-    }
-}
 
 /// The text in the making.
 #[derive(Default)]

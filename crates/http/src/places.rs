@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::Limits;
 use crate::error::ApiError;
+use crate::limits::Limits;
 
 /// Threads that make events of bodies.
 const READERS: usize = 4;

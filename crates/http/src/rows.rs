@@ -18,12 +18,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::accept::{self, Kind};
 use crate::answer::write_days;
+use crate::app::{Shared, nothing_at};
 use crate::ask::{key_prefix, one_key, refusal};
 use crate::error::ApiError;
 use crate::json::Text;
 use crate::parameters::{Days, Parameters};
 use crate::places::Threads;
-use crate::routes::{Shared, nothing_at};
 use crate::views::ServedView;
 
 /// How many rows a page has at most.

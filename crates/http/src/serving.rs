@@ -13,9 +13,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::app::App;
+use crate::connection;
 use crate::places::THREADS;
-use crate::routes::{App, router};
-use crate::{Server, connection};
+use crate::routes::router;
+use crate::server::Server;
 
 /// How long a server that stops waits for those who do not take their answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -194,4 +196,24 @@ async fn refuse(mut stream: TcpStream) {
     );
     // Who is gone already needs no answer.
     let _ = tokio::time::timeout(LEAVE_WITHIN, stream.write_all(text.as_bytes())).await;
+}
+
+impl Server {
+    /// Binds an address and serves it on a thread of its own, until [`Serving::stop`].
+    ///
+    /// # Errors
+    /// [`ServeError`] if the address is none, is in use, or the system gives no thread.
+    pub fn serve(self, address: impl ToSocketAddrs) -> Result<Serving, ServeError> {
+        serve(self, address)
+    }
+
+    /// The routes, for a program that has an axum server. Its own layers decide about connections; all
+    /// else is as with [`Server::serve`] on an interface that is not the loopback one: names have to be told
+    /// with [`Server::host`], and events need a [`Server::token`]. Live answers go on until the engine stops.
+    pub fn router(self) -> axum::Router {
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        // Nobody stops it: the program stops its own server.
+        std::mem::forget(stop);
+        router(App::new(self, stopping, false))
+    }
 }

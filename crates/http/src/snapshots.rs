@@ -6,24 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use dayfold::engine::Views;
 use dayfold::scan::Snapshot;
 
-use crate::Limits;
 use crate::ask::refusal;
 use crate::error::ApiError;
-use crate::json::Text;
-use crate::routes::{self, Shared, nothing_at};
+use crate::limits::Limits;
 
 /// The snapshots that clients hold, by name.
 pub(crate) struct Snapshots {
     views: Option<Views>,
     most: usize,
-    keep: Duration,
+    pub(crate) keep: Duration,
     held: Mutex<HashMap<String, (Snapshot, Instant)>>,
     /// Names cannot be guessed from one another, and differ from those of a server before.
     names: RandomState,
@@ -64,6 +59,11 @@ impl Snapshots {
         held
     }
 
+    /// Drops one.
+    pub(crate) fn release(&self, name: &str) {
+        self.held().remove(name);
+    }
+
     fn has_room(&self) -> Result<(), ApiError> {
         if self.held().len() < self.most {
             return Ok(());
@@ -72,7 +72,8 @@ impl Snapshots {
         Err(ApiError::unavailable("busy", message))
     }
 
-    async fn take(&self) -> Result<(String, Snapshot), ApiError> {
+    /// Takes one, under a new name.
+    pub(crate) async fn take(&self) -> Result<(String, Snapshot), ApiError> {
         self.has_room()?;
         let Some(views) = &self.views else {
             let message = "this server was given single views: there is no moment of all of them";
@@ -88,25 +89,4 @@ impl Snapshots {
         self.held().insert(name.clone(), (snapshot.clone(), until));
         Ok((name, snapshot))
     }
-}
-
-/// `POST /api/snapshots`.
-pub(crate) async fn take(State(app): Shared) -> Result<Response, ApiError> {
-    let (name, snapshot) = app.waiting(app.snapshots.take()).await?;
-    let mut text = Text::default();
-    text.raw("{\"snapshot\":").string(&name).raw(",").as_of(snapshot.moment());
-    text.raw(",\"keeps_ms\":").integer(app.snapshots.keep.as_millis() as u64).raw("}");
-    Ok(routes::json(text.into_bytes()))
-}
-
-/// `DELETE /api/snapshots/{snapshot}`.
-pub(crate) async fn release(
-    State(app): Shared,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Result<Response, ApiError> {
-    let Ok(Path(name)) = path else { return Err(nothing_at(&uri)) };
-    app.snapshots.named(Some(&name))?;
-    app.snapshots.held().remove(&name);
-    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use crate::app::{self, App, Shared};
 use crate::error::ApiError;
 use crate::json::{known, written};
-use crate::routes::{self, App, Shared};
 use dayfold::engine::{EngineState, Observer};
 use dayfold::time::{EventTime, zone_data_release};
 
@@ -19,7 +19,7 @@ pub(crate) async fn status(State(app): Shared) -> Response {
     if let Some(observer) = &app.observer {
         of_engine(observer, &mut status);
     }
-    routes::json(status.to_string().into_bytes())
+    app::json(status.to_string().into_bytes())
 }
 
 /// `GET /readyz`.

@@ -15,7 +15,6 @@ use crate::answer::{self, Answer};
 use crate::ask::{Ask, refusal};
 use crate::error::ApiError;
 use crate::json::Text;
-use crate::live;
 use crate::places::Threads;
 use crate::written::Texts;
 
@@ -187,7 +186,7 @@ impl ServedView {
         self.live_written.fetch_add(1, Ordering::Relaxed);
         // What could be wrong with the question has been looked at.
         let json = self.written(ask, batches).await.ok()?;
-        Some(live::event("answer", &json))
+        Some(answer::event("answer", &json))
     }
 
     /// The first and the last day with events.

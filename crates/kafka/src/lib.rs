@@ -17,6 +17,7 @@
 mod client;
 mod error;
 pub mod format;
+mod plan;
 mod position;
 mod reader;
 mod record;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use client::Token;
 pub use error::KafkaError;
+pub use plan::{Time, Tombstones};
 pub use position::{From, Lost};
 pub use record::{Record, Timestamp};
-pub use source::{Kafka, Time, Tombstones};
+pub use source::Kafka;

@@ -15,19 +15,16 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::client::{Client, Told, connect, lock};
 use crate::error::KafkaError;
+use crate::plan::Plan;
 use crate::position::{From, Held, Last, Lost, Mark, Opening, open};
 use crate::record::{Record, Timestamp};
-use crate::source::{Plan, Time, Tombstones};
-use crate::watch::{Place, Watched, watch};
+use crate::watch::{ANSWER, Place, Watched, held, watch};
 
 /// How often is looked for partitions that are new.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// The same while the broker does not answer, or partitions are not open yet.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// How long an answer is waited for.
-pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 /// How often positions are committed for Kafka's own tools.
 const TELL_GROUP: Duration = Duration::from_secs(2);
@@ -456,17 +453,6 @@ impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
     }
 }
 
-/// What the broker has of a partition.
-pub(crate) fn held<const OAUTH: bool>(
-    client: &Client<OAUTH>,
-    topic: &str,
-    id: i32,
-) -> Result<Held, ClientError> {
-    let (first, end) = client.fetch_watermarks(topic, id, ANSWER)?;
-    let number = |offset| u64::try_from(offset).unwrap_or_default();
-    Ok(Held { first: number(first), end: number(end) })
-}
-
 /// Why partitions are not found.
 enum Found {
     /// It is tried again.
@@ -483,39 +469,5 @@ impl std::convert::From<KafkaError> for Found {
 impl std::convert::From<ClientError> for Found {
     fn from(error: ClientError) -> Found {
         Found::Trouble(error.to_string())
-    }
-}
-
-impl<E> Plan<E> {
-    /// Adds the events of a record, and their times.
-    fn events(
-        &self,
-        record: &Record<'_>,
-        events: &mut Vec<E>,
-        times: &mut Vec<EventTime>,
-    ) -> Result<(), String> {
-        match self.tombstones {
-            _ if record.payload().is_some() => {}
-            Tombstones::Refuse => {
-                return Err("a record without a value (a tombstone)".to_owned());
-            }
-            Tombstones::Pass => return Ok(()),
-            Tombstones::Read => {}
-        }
-        (self.read)(record, events)?;
-        for event in events.iter() {
-            times.push(match &self.time {
-                Time::Record => record.timestamp().millis().ok_or("the record has no timestamp")?,
-                Time::Header(name, parser) => {
-                    let value = record.header(name).flatten();
-                    let value =
-                        value.ok_or_else(|| format!("the record has no header '{name}'"))?;
-                    let time = parser.parse(value);
-                    time.map_err(|reason| format!("the time in the header '{name}': {reason}"))?
-                }
-                Time::Event(time) => time(event),
-            });
-        }
-        Ok(())
     }
 }

@@ -15,7 +15,6 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::client::{Client, Oauth, connect, lock};
 use crate::error::KafkaError;
 use crate::position::{Held, Last, Mark};
-use crate::reader::{ANSWER, held};
 use crate::record::Record;
 
 /// How often is looked.
@@ -198,4 +197,18 @@ fn wrong(topic: &str, id: i32, of: &Partition, held: Held) -> KafkaError {
     }
     let (offset, committed, first) = (of.anchor.offset, of.next, held.first);
     KafkaError::Anew { topic, partition: id, offset, committed, first }
+}
+
+/// How long an answer is waited for.
+pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+
+/// What the broker has of a partition.
+pub(crate) fn held<const OAUTH: bool>(
+    client: &Client<OAUTH>,
+    topic: &str,
+    id: i32,
+) -> Result<Held, ClientError> {
+    let (first, end) = client.fetch_watermarks(topic, id, ANSWER)?;
+    let number = |offset| u64::try_from(offset).unwrap_or_default();
+    Ok(Held { first: number(first), end: number(end) })
 }

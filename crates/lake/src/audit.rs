@@ -8,9 +8,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::LakeError;
 use crate::columns::Builders;
+use crate::commit::Exported;
 use crate::folder::View;
 use crate::store::Place;
-use crate::table::{Exported, Table};
+use crate::table::Table;
 
 /// Rows that are compared at once.
 const BATCH_ROWS: usize = 4_096;

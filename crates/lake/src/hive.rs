@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
 use crate::columns::TableColumn;
+use crate::commit::{Commit, Exported};
 use crate::store::Place;
-use crate::table::{Commit, Exported};
 
 const STATE: &str = "_dayfold/days.json";
 const FORMAT: u32 = 1;

@@ -8,12 +8,13 @@ use dayfold::time::Day;
 use object_store::ObjectStore;
 
 use crate::columns::TableColumn;
+use crate::commit::{Commit, NewFile};
 use crate::file::{FileWriter, Written};
 use crate::folder::{Looked, Sealed, View};
 use crate::hive::Hive;
 use crate::iceberg::Iceberg;
 use crate::store::Place;
-use crate::table::{Commit, NewFile, Table};
+use crate::table::Table;
 use crate::{LakeError, audit};
 
 /// Days of one commit at most: a commit of a snapshot is work of its own, and what is not committed is sent again after a kill.

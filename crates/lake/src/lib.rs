@@ -8,6 +8,7 @@
 
 mod audit;
 mod columns;
+mod commit;
 mod error;
 mod exporter;
 mod file;

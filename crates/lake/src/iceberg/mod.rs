@@ -20,8 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dayfold::time::Day;
 
 use crate::columns::TableColumn;
+use crate::commit::{Commit, Exported, NewFile};
 use crate::store::Place;
-use crate::table::{Commit, Exported, NewFile};
 use crate::{LakeError, random};
 use avro::{Entry, Manifest, Status};
 use metadata::{Metadata, Snapshot};

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use dayfold::source::TimeParser;
 use regex::Regex;
 
-use super::cell::{Cell, Row};
+use super::cell::Cell;
 use super::error::RowError;
-use super::node::Node;
 use super::number;
 use super::text::{self, JsonStep};
 use super::time::{Field, Zone};
@@ -41,16 +40,13 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// The value for these arguments; null if one is null.
+    /// The value for so many arguments, which `argument` evaluates; null if one is null.
     pub(crate) fn apply<'r>(
         &'r self,
-        nodes: &'r [Node],
-        row: Row<'r>,
+        count: usize,
+        argument: impl Fn(usize) -> Result<Cell<'r>, RowError>,
     ) -> Result<Cell<'r>, RowError> {
-        let first = match nodes.first() {
-            Some(node) => node.eval(row)?,
-            None => Cell::Null,
-        };
+        let first = if count == 0 { Cell::Null } else { argument(0)? };
         if first.is_null() {
             return Ok(Cell::Null);
         }
@@ -72,7 +68,7 @@ impl Call {
             (Call::Ceil, Cell::Decimal(number)) => Ok(Cell::Integer(number::ceil(number))),
             (Call::Extract(field, zone), cell) => field.extract(&cell, zone),
             (Call::Timestamp(thousandths), cell) => timestamp(&cell, *thousandths),
-            (call, Cell::Text(text)) => call.of_text(text, &nodes[1..], row),
+            (call, Cell::Text(text)) => call.of_text(text, count - 1, |index| argument(index + 1)),
             (_, other) => Ok(other),
         }
     }
@@ -80,13 +76,13 @@ impl Call {
     fn of_text<'r>(
         &'r self,
         text: Cow<'r, str>,
-        rest: &'r [Node],
-        row: Row<'r>,
+        count: usize,
+        argument: impl Fn(usize) -> Result<Cell<'r>, RowError>,
     ) -> Result<Cell<'r>, RowError> {
         let mut arguments = [Cell::Null, Cell::Null];
-        for (argument, node) in arguments.iter_mut().zip(rest) {
-            *argument = node.eval(row)?;
-            if argument.is_null() {
+        for (index, value) in arguments.iter_mut().enumerate().take(count) {
+            *value = argument(index)?;
+            if value.is_null() {
                 return Ok(Cell::Null);
             }
         }
@@ -100,7 +96,7 @@ impl Call {
                 if *right { text.trim_end_matches(&chars[..]) } else { text }
             })),
             Call::Substr => {
-                let (from, length) = (given(0)?, (rest.len() > 1).then(|| given(1)).transpose()?);
+                let (from, length) = (given(0)?, (count > 1).then(|| given(1)).transpose()?);
                 Cell::Text(text::part(text, |text| text::substr(text, from, length)))
             }
             Call::SplitPart => {

@@ -9,12 +9,12 @@ use sqlparser::ast::{
 
 use super::cell::{Cell, Type};
 use super::error::ExprError;
+use super::expression::{Argument, Call, Expression};
 use super::node::{Arithmetic, Comparison, Node};
 use super::read::Format;
 use super::scope::Scope;
 use super::text::Like;
-use super::{Argument, Call};
-use super::{Expression, parse, read, time};
+use super::{parse, read, time};
 use dayfold::source::{AmbiguousTime, TimeParser};
 
 /// Trees are no deeper than this, so that no thread's stack is too small for them.

@@ -17,9 +17,11 @@
 
 mod call;
 mod cast;
+mod casting;
 mod cell;
 mod compile;
 mod error;
+mod expression;
 mod functions;
 mod node;
 mod number;
@@ -31,18 +33,11 @@ mod time;
 
 pub use cell::{Cell, Row, Type};
 pub use error::{ExprError, RowError};
+pub use expression::{Argument, Call, Expression};
 pub use read::{Format, read};
 pub use scope::{Column, Scope, nearest};
 
 use compile::Compiler;
-use node::Node;
-
-/// A compiled expression.
-#[derive(Debug)]
-pub struct Expression {
-    node: Node,
-    kind: Type,
-}
 
 impl Expression {
     /// Compiles a text.
@@ -76,11 +71,6 @@ impl Expression {
         with_stack(|| Compiler::new(text, scope).measure(text))
     }
 
-    /// What its values are.
-    pub fn kind(&self) -> Type {
-        self.kind
-    }
-
     /// The same expression, read as a type, if that needs no more than reading a column's text.
     ///
     /// # Errors
@@ -94,45 +84,6 @@ impl Expression {
         let typed = compile::Typed { node: self.node, kind: self.kind, at };
         let typed = Compiler::new("", scope).coerce(typed, kind, "here")?;
         Ok(Expression { node: typed.node, kind })
-    }
-
-    /// The value for a row.
-    ///
-    /// # Errors
-    /// [`RowError`] if there is none: an overflow, a division by zero, a text that is not of the type that it is read as.
-    #[inline]
-    pub fn eval<'r>(&'r self, row: Row<'r>) -> Result<Cell<'r>, RowError> {
-        self.node.eval(row)
-    }
-
-    /// Whether a condition holds; null does not.
-    ///
-    /// # Errors
-    /// As [`Expression::eval`].
-    #[inline]
-    pub fn holds(&self, row: Row<'_>) -> Result<bool, RowError> {
-        Ok(matches!(self.node.eval(row)?, Cell::Boolean(true)))
-    }
-
-    /// The column that the expression is, as it stands; `None` if it computes something.
-    pub fn column(&self) -> Option<usize> {
-        match self.node {
-            Node::Column { slot } | Node::Read { slot, .. } => Some(slot),
-            _ => None,
-        }
-    }
-
-    /// Whether there may be rows for which it has no value. A column that is taken as it stands has one for each.
-    pub fn can_fail(&self) -> bool {
-        self.node.can_fail()
-    }
-
-    /// The value of an expression that depends on no column.
-    pub fn constant(&self) -> Option<Cell<'_>> {
-        match &self.node {
-            Node::Literal(literal) => Some(literal.as_cell()),
-            _ => None,
-        }
     }
 }
 
@@ -148,28 +99,6 @@ fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, ExprError> + Send) -> Re
             .map_err(|error| ExprError::new(0, format!("no thread to compile it: {error}")))?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-/// The call of a measure.
-#[derive(Debug)]
-pub struct Call {
-    /// The name, in lower case.
-    pub name: String,
-    /// Where the name begins in the text.
-    pub at: usize,
-    /// The arguments.
-    pub arguments: Vec<Argument>,
-}
-
-/// An argument of a measure.
-#[derive(Debug)]
-pub struct Argument {
-    /// What it is.
-    pub expression: Expression,
-    /// Its text, written in one way whatever spaces and brackets the file has.
-    pub text: String,
-    /// Where it begins in the text of the call.
-    pub at: usize,
 }
 
 #[cfg(test)]

@@ -273,7 +273,7 @@ impl Node {
                 Ok(Cell::Text(joined))
             }
             Node::Cast(node, cast) => cast.apply(node.eval(row)?),
-            Node::Call(call, nodes) => call.apply(nodes, row),
+            Node::Call(call, nodes) => call.apply(nodes.len(), |index| nodes[index].eval(row)),
             other => unreachable!("{other:?} is evaluated by eval"),
         }
     }

@@ -1,0 +1,164 @@
+//! Everything that requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use dayfold::engine::Observer;
+use dayfold::scan::Snapshot;
+use dayfold::time::Day;
+use tokio::sync::watch;
+
+use crate::ask::Ask;
+use crate::counters::Metrics;
+use crate::error::ApiError;
+use crate::limits::Limits;
+use crate::places::{Places, Threads};
+use crate::server::Server;
+use crate::sink::Sink;
+use crate::snapshots::Snapshots;
+use crate::views::ServedView;
+
+/// Days are found by a query over everything, which many pages need not ask each for itself.
+const SPANS_KEPT: Duration = Duration::from_millis(200);
+
+/// The first and the last day of each view.
+type Spans = Vec<Option<(Day, Day)>>;
+
+/// Everything that requests share.
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) views: Vec<Arc<ServedView>>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) events: Option<Arc<dyn Sink>>,
+    pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) token: Option<String>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) is_loopback: bool,
+    pub(crate) limits: Limits,
+    pub(crate) process: (usize, usize),
+    pub(crate) started: Instant,
+    pub(crate) metrics: Metrics,
+    pub(crate) subscribers: AtomicUsize,
+    pub(crate) places: Places,
+    spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
+    /// Set when the server is to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    pub(crate) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
+        Arc::new(App {
+            places: Places::new(&server.limits),
+            spans: tokio::sync::Mutex::default(),
+            name: server.name,
+            views: server.views,
+            threads: server.threads,
+            snapshots: Snapshots::new(server.snapshots, &server.limits),
+            events: server.events,
+            sources: server.sources,
+            observer: server.observer,
+            token: server.token,
+            hosts: server.hosts,
+            is_loopback: loopback,
+            limits: server.limits,
+            process: server.process,
+            started: Instant::now(),
+            metrics: Metrics::new(),
+            subscribers: AtomicUsize::new(0),
+            stopping,
+        })
+    }
+
+    /// The view of a name.
+    pub(crate) fn view(&self, name: &str) -> Result<Arc<ServedView>, ApiError> {
+        let found = self.views.iter().find(|view| view.name() == name);
+        found.cloned().ok_or_else(|| {
+            let names = self.views.iter().map(|view| view.name());
+            ApiError::missing("no_such_view", format!("there is no view '{name}'"), names)
+        })
+    }
+
+    /// Whether somebody may push: on the loopback interface, or with a token.
+    pub(crate) fn may_push(&self) -> bool {
+        self.is_loopback || self.token.is_some()
+    }
+
+    /// Waits for the engine, if not too many do already, and for so long.
+    ///
+    /// # Errors
+    /// 503 if too many wait or the time is over, or what `work` says.
+    pub(crate) async fn waiting<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let _place = self.places.question()?;
+        let patience = self.limits.patience;
+        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+            let message = format!("no answer within {patience:?}: try again");
+            Err(ApiError::unavailable("no_answer", message))
+        })
+    }
+
+    /// Asks a view.
+    ///
+    /// # Errors
+    /// As [`ServedView::ask`], and 503 if too many wait.
+    pub(crate) async fn ask(
+        &self,
+        view: Arc<ServedView>,
+        ask: Ask,
+        at: Option<Snapshot>,
+    ) -> Result<Vec<u8>, ApiError> {
+        let before = Instant::now();
+        let json = self.waiting(view.ask(ask, at, self.limits.patience)).await?;
+        self.metrics.asked(before.elapsed());
+        Ok(json)
+    }
+
+    /// The first and last days of all views, asked for again when they are older than [`SPANS_KEPT`].
+    pub(crate) async fn spans(&self) -> Result<Spans, ApiError> {
+        // Whoever comes meanwhile waits for the same answers.
+        let mut spans = self.spans.lock().await;
+        if let Some((asked, spans)) = &*spans
+            && asked.elapsed() < SPANS_KEPT
+        {
+            return Ok(spans.clone());
+        }
+        let asked = self.views.iter().map(|view| view.span(self.limits.patience));
+        let found = futures_util::future::try_join_all(asked).await?;
+        *spans = Some((Instant::now(), found.clone()));
+        Ok(found)
+    }
+}
+
+/// What handlers are given.
+pub(crate) type Shared = State<Arc<App>>;
+
+/// JSON as it is.
+pub(crate) fn json(body: Vec<u8>) -> Response {
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ([kind], Body::from(body)).into_response()
+}
+
+pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
+    let there_is = [
+        "/",
+        "/api/views",
+        "/api/views/{view}/{value|series|top|total|keys|rows|live}",
+        "/api/snapshots",
+        "/api/events",
+        "/api/status",
+        "/api/openapi.json",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    ];
+    ApiError::missing("no_such_path", format!("there is nothing at '{}'", uri.path()), there_is)
+}

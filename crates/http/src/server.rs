@@ -1,0 +1,136 @@
+//! A server in the making: what it serves, and within which limits.
+
+use std::sync::Arc;
+
+use dayfold::engine::{Observer, Pusher, Views};
+use dayfold::scan::ErasedView;
+
+use crate::limits::Limits;
+use crate::places::Threads;
+use crate::sink::{Lines, Media, Sink, TypedSink};
+use crate::views::ServedView;
+
+/// A server to be: what it serves, and within which limits.
+pub struct Server {
+    pub(crate) name: String,
+    pub(crate) views: Vec<Arc<ServedView>>,
+    pub(crate) snapshots: Option<Views>,
+    pub(crate) events: Option<Arc<dyn Sink>>,
+    pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) token: Option<String>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) process: (usize, usize),
+    pub(crate) threads: Arc<Threads>,
+}
+
+impl Server {
+    /// A server that serves nothing yet. Its name is shown on the page.
+    pub fn new(name: &str) -> Server {
+        Server {
+            name: name.to_owned(),
+            views: Vec::new(),
+            snapshots: None,
+            events: None,
+            sources: Vec::new(),
+            observer: None,
+            token: None,
+            hosts: Vec::new(),
+            limits: Limits::default(),
+            process: (0, 1),
+            threads: Arc::default(),
+        }
+    }
+
+    /// Tells of the engine that the views belong to: without it, status and metrics know the server only.
+    #[must_use]
+    pub fn observe(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Says which process of how many this is.
+    #[must_use]
+    pub fn process(mut self, process: usize, processes: usize) -> Self {
+        self.process = (process, processes);
+        self
+    }
+
+    /// Serves a view, under its name and those of its columns.
+    #[must_use]
+    pub fn view(mut self, view: Arc<dyn ErasedView>) -> Self {
+        let threads = Arc::clone(&self.threads);
+        self.views.push(Arc::new(ServedView::new(view, threads)));
+        self
+    }
+
+    /// Serves all views of an engine, and snapshots of it: see [`Running::views`](dayfold::engine::Running::views).
+    #[must_use]
+    pub fn views(self, views: &Views) -> Self {
+        let server = Server { snapshots: Some(views.clone()), ..self };
+        views.iter().cloned().fold(server, Server::view)
+    }
+
+    /// Accepts events: `of_json` makes one of its JSON form, or says what was expected.
+    #[must_use]
+    pub fn events<E: Send + Sync + 'static>(
+        mut self,
+        pusher: Pusher<E>,
+        of_json: impl Fn(&serde_json::Value) -> Result<E, String> + Send + Sync + 'static,
+    ) -> Self {
+        let threads = Arc::clone(&self.threads);
+        let read = crate::sink::of_json(of_json);
+        self.events = Some(Arc::new(TypedSink::new(pusher, read, false, threads)));
+        self
+    }
+
+    /// Accepts events of a source at `/api/sources/NAME/events`: `read` makes events of the body of a request, in JSON, in lines of
+    /// JSON or in CSV with a header, each with the number of its line; or says which line is wrong, and what was expected.
+    /// With a header `Idempotency-Key` they count once.
+    #[must_use]
+    pub fn source<E: Send + Sync + 'static>(
+        mut self,
+        name: &str,
+        pusher: Pusher<E>,
+        read: impl Fn(&[u8], Media) -> Lines<E> + Send + Sync + 'static,
+    ) -> Self {
+        let threads = Arc::clone(&self.threads);
+        let sink: Arc<dyn Sink> = Arc::new(TypedSink::new(pusher, read, true, threads));
+        self.sources.push((name.to_owned(), sink));
+        self
+    }
+
+    /// Accepts events only from those who show this token (`Authorization: Bearer …`). An empty one is none.
+    /// Without a token, events are only accepted on the loopback interface.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned()).filter(|token| !token.is_empty());
+        self
+    }
+
+    /// Answers requests for the host of this name, too. No other names but `localhost` are answered, so that
+    /// no page from elsewhere can reach the server under a name of its own. Addresses are: on the loopback interface
+    /// those of that interface, on another one all.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        self.hosts.push(host_name(host));
+        self
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// A host without its port.
+pub(crate) fn host_name(host: &str) -> String {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
+    };
+    name.to_ascii_lowercase()
+}

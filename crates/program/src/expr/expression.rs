@@ -1,0 +1,80 @@
+//! Compiled expressions, as rows are evaluated with them.
+
+use super::cell::{Cell, Row, Type};
+use super::error::RowError;
+use super::node::Node;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Expression {
+    pub(super) node: Node,
+    pub(super) kind: Type,
+}
+
+impl Expression {
+    /// What its values are.
+    pub fn kind(&self) -> Type {
+        self.kind
+    }
+
+    /// The value for a row.
+    ///
+    /// # Errors
+    /// [`RowError`] if there is none: an overflow, a division by zero, a text that is not of the type that it is read as.
+    #[inline]
+    pub fn eval<'r>(&'r self, row: Row<'r>) -> Result<Cell<'r>, RowError> {
+        self.node.eval(row)
+    }
+
+    /// Whether a condition holds; null does not.
+    ///
+    /// # Errors
+    /// As [`Expression::eval`].
+    #[inline]
+    pub fn holds(&self, row: Row<'_>) -> Result<bool, RowError> {
+        Ok(matches!(self.node.eval(row)?, Cell::Boolean(true)))
+    }
+
+    /// The column that the expression is, as it stands; `None` if it computes something.
+    pub fn column(&self) -> Option<usize> {
+        match self.node {
+            Node::Column { slot } | Node::Read { slot, .. } => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// Whether there may be rows for which it has no value. A column that is taken as it stands has one for each.
+    pub fn can_fail(&self) -> bool {
+        self.node.can_fail()
+    }
+
+    /// The value of an expression that depends on no column.
+    pub fn constant(&self) -> Option<Cell<'_>> {
+        match &self.node {
+            Node::Literal(literal) => Some(literal.as_cell()),
+            _ => None,
+        }
+    }
+}
+
+/// The call of a measure.
+#[derive(Debug)]
+pub struct Call {
+    /// The name, in lower case.
+    pub name: String,
+    /// Where the name begins in the text.
+    pub at: usize,
+    /// The arguments.
+    pub arguments: Vec<Argument>,
+}
+
+/// An argument of a measure.
+#[derive(Debug)]
+pub struct Argument {
+    /// What it is.
+    pub expression: Expression,
+    /// Its text, written in one way whatever spaces and brackets the file has.
+    pub text: String,
+    /// Where it begins in the text of the call.
+    pub at: usize,
+}
