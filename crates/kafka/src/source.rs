@@ -4,10 +4,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use dayfold::source::{PartitionOptions, Partitioned, Partitions, Share, TimeParser};
-use dayfold::time::EventTime;
+use dayfold::source::{PartitionOptions, Partitioned, Partitions, Share};
 
-use crate::client::{Oauth, Token};
+use crate::client::Token;
 use crate::error::KafkaError;
 use crate::plan::{Plan, Time, Tombstones};
 use crate::position::{From, Lost};

@@ -2,23 +2,19 @@
 
 mod find;
 mod one;
+mod plan;
 mod reading;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::options::CsvOptions;
 use super::partitions::{PartitionOptions, Partitioned, Partitions, Share};
 use super::row::Row;
+pub use plan::Changed;
+use plan::Plan;
 use reading::Reading;
-
-/// How often is looked for files that are new, and for finished ones that have grown.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// Makes an event of a row.
-type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 
 /// Files of CSV or JSON lines, each of which is a partition: one file, the files of a folder, or what a pattern matches
 /// (`logs/*.jsonl.gz`).
@@ -51,28 +47,6 @@ type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 /// [`SourceNumbers::trouble`](crate::engine::SourceNumbers::trouble) says.
 pub struct Files<E> {
     plan: Arc<Plan<E>>,
-}
-
-/// What a program says of its files.
-struct Plan<E> {
-    name: String,
-    pattern: String,
-    rows: CsvOptions,
-    parse: Box<Parse<E>>,
-    watches: bool,
-    changed: Changed,
-    options: PartitionOptions,
-}
-
-/// What to do with a file whose content is another one than the one that was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Changed {
-    /// The engine stops, and says what it has found.
-    #[default]
-    Stop,
-    /// The file is read from its beginning. What was read of it before still counts.
-    ReadAnew,
 }
 
 impl<E: Send + Sync + 'static> Files<E> {

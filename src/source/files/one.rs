@@ -8,11 +8,13 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use crate::source::block::RowBlock;
-use crate::source::csv::{Consumed, CsvSource, Read, ReadLimit};
+use crate::source::csv::CsvSource;
 use crate::source::error::SourceError;
 use crate::source::input::Input;
 use crate::source::options::CsvOptions;
 use crate::source::partitions::Committed;
+use crate::source::position::Consumed;
+use crate::source::reading::{Read, ReadLimit};
 use crate::source::unpack::Packing;
 use crate::source::utf16::Utf16;
 use crate::time::EventTime;

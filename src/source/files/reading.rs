@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::find::find;
 use super::one::{Coming, File, Stamp};
-use super::{Changed, LOOK, Plan};
+use super::plan::{Changed, LOOK, Plan};
 use crate::source::error::SourceError;
 use crate::source::partitions::{More, Partitions, Share, Start, Taking};
 use crate::source::row::Refused;
