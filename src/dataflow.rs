@@ -25,7 +25,7 @@ use crate::log::LogHandle;
 use crate::moment::Moment;
 use crate::serve::{Answer, Call, Piece, Query, RankFn, by_measure, serve, serve_calls};
 use crate::speed::{
-    Combiner, Counts, Room, Shared, Speed, ViewNumbers, combine, speed_view, to_owner,
+    Combiner, Counts, Room, SharedSpeed, Speed, ViewNumbers, combine, speed_view, to_owner,
 };
 use crate::table::Row;
 use crate::time::{Day, EventTime};
@@ -120,7 +120,7 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
 pub struct DayView<'scope, K: Key, A: Aggregate> {
     rows: StreamVec<'scope, Moment, Row<K, A>>,
     progress: StreamVec<'scope, Moment, ()>,
-    state: Shared<K, A>,
+    state: SharedSpeed<K, A>,
     measures: Vec<Arc<RankFn<A>>>,
 }
 
@@ -191,7 +191,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     }
 
     /// What this worker holds of the view.
-    pub(crate) fn shared(&self) -> &Shared<K, A> {
+    pub(crate) fn shared(&self) -> &SharedSpeed<K, A> {
         &self.state
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
         for file in &state.files {
             let graces = &state.streams[file.stream].definition;
             let grace = graces.iter().find(|(of, _)| of == name).map(|(_, grace)| *grace);
-            let place = Place { calendar: &calendar, grace, through: view.sealed_through };
+            let place = Closings { calendar: &calendar, grace, through: view.sealed_through };
             place.count(file, &mut counts).map_err(|error| Damage::new("log", &error))?;
         }
         table.row([
@@ -56,14 +56,14 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
 }
 
 /// What decides on the closing of an event, besides the event.
-struct Place<'a> {
+struct Closings<'a> {
     calendar: &'a Calendar,
     /// Of the view, in the run that logged it; `None` if that run did not have the view.
     grace: Option<i64>,
     through: Option<Closing>,
 }
 
-impl Place<'_> {
+impl Closings<'_> {
     fn count(&self, file: &LogFile, counts: &mut Counts) -> Result<(), LogError> {
         let all = match self.fate((file.day, file.last_day), file.floor_max) {
             // Under lesser floors, closings are not later.

@@ -24,18 +24,18 @@ pub(crate) struct Pool {
 }
 
 struct Owner {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct PoolShared {
+    state: Mutex<PoolState>,
     work: Condvar,
     /// Bytes of rows that jobs have made and nobody has taken, about.
     bytes: AtomicUsize,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     jobs: VecDeque<Box<dyn Step>>,
     threads: usize,
     /// Threads that have nothing to do.
@@ -49,8 +49,8 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolShared {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -84,7 +84,7 @@ impl Pool {
     /// A pool without threads: they come with the first jobs.
     pub(crate) fn new() -> Pool {
         let (state, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { state, work, bytes: AtomicUsize::new(0) });
+        let shared = Arc::new(PoolShared { state, work, bytes: AtomicUsize::new(0) });
         Pool { owner: Arc::new(Owner { shared }) }
     }
 
@@ -136,7 +136,7 @@ impl Pool {
 
 /// Bytes that are counted.
 pub(crate) struct Held {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     bytes: usize,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Shelf<K, A> {
     days: usize,
     /// What files have in common, by place: as many as there were workers, times ways to share keys.
     sources: Vec<Source>,
-    open: RefCell<Open<K, A>>,
+    open: RefCell<OpenFiles<K, A>>,
     /// What newer revisions have taken the place of. Without a folder only: there they are found in the
     /// manifests.
     superseded: Vec<LivePart<K, A>>,
@@ -187,7 +187,7 @@ impl<K: Key, A: Aggregate> Past<K, A> {
 type Name = (Day, Closing, u32);
 
 /// The open files: when there are too many, the one that was opened first makes room.
-struct Open<K, A> {
+struct OpenFiles<K, A> {
     slots: Vec<Option<(Name, BatchView<K, A>)>>,
     free: Vec<u32>,
     /// The slot to be taken next when all are in use.
@@ -197,7 +197,7 @@ struct Open<K, A> {
 impl<K: Key, A: Aggregate> Shelf<K, A> {
     /// An empty shelf for these partitions.
     pub(crate) fn new(archive: &Archive, view: &str, mine: Coverage) -> Self {
-        let open = Open { slots: Vec::new(), free: Vec::new(), hand: 0 };
+        let open = OpenFiles { slots: Vec::new(), free: Vec::new(), hand: 0 };
         Shelf {
             archive: archive.clone(),
             view: view.into(),
@@ -484,7 +484,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
     }
 }
 
-impl<K, A> Open<K, A> {
+impl<K, A> OpenFiles<K, A> {
     fn get(&self, slot: u32) -> Option<&BatchView<K, A>> {
         self.slots.get(slot as usize)?.as_ref().map(|(_, view)| view)
     }

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::Damage;
 use super::format::{partition_of, position_in_section, section_of};
-use super::section::{Row, Section};
+use super::section::{EncodedRow, Section};
 use super::view::touches;
 use super::{BatchError, Coverage, RawBatch};
 use crate::key::sort_position;
@@ -23,11 +23,11 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// The next row that counts.
-    fn next(&mut self) -> Result<Option<Row<'a>>, BatchError> {
+    fn next(&mut self) -> Result<Option<EncodedRow<'a>>, BatchError> {
         self.find().map_err(|damage| self.file.error(damage))
     }
 
-    fn find(&mut self) -> Result<Option<Row<'a>>, Damage> {
+    fn find(&mut self) -> Result<Option<EncodedRow<'a>>, Damage> {
         let bits = self.file.bits();
         while self.rank < self.section.len() {
             let at = self.section.in_key_order(self.rank)?;

@@ -17,7 +17,7 @@ pub(super) struct Section<'a> {
 
 /// A row as it lies in the file.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(super) struct EncodedRow<'a> {
     /// Where the row is in the file, for messages.
     pub(super) offset: usize,
     /// The encoded key.
@@ -54,7 +54,7 @@ impl<'a> Section<'a> {
 
     /// The row in file order.
     #[inline]
-    pub(super) fn row(&self, row: usize) -> Result<Row<'a>, Damage> {
+    pub(super) fn row(&self, row: usize) -> Result<EncodedRow<'a>, Damage> {
         let start = u32_at(&self.index[row], 4) as usize;
         let end = self.index.get(row + 1).map_or(self.rows.len(), |next| u32_at(next, 4) as usize);
         let offset = self.rows_at + start;
@@ -66,7 +66,7 @@ impl<'a> Section<'a> {
             .ok()
             .and_then(|length| body.split_at_checked(length))
             .ok_or(damage("a key is longer than its row"))?;
-        Ok(Row { offset, key, aggregate, body })
+        Ok(EncodedRow { offset, key, aggregate, body })
     }
 
     /// The number of the row that is `rank`th in order of keys.

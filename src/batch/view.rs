@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::Damage;
 use super::format::{partition_of, partitions_of_section, position_in_section, section_of};
-use super::section::{Row, Section};
+use super::section::{EncodedRow, Section};
 use super::totals::{Prefix, Total, Totals};
 use super::{BatchError, BatchMeta, BatchSummary, Bytes, Coverage, Digest, RawBatch};
 use crate::aggregate::Aggregate;
@@ -213,7 +213,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
             }
         }
         let (levels, totals) = totals.into_sorted();
-        let damage = |row: Option<Row<'_>>| {
+        let damage = |row: Option<EncodedRow<'_>>| {
             let end = self.raw.summary().bytes as usize;
             Damage::new("the rows do not give the totals", row.map_or(end, |row| row.offset))
         };
@@ -326,7 +326,7 @@ pub(super) fn touches(section: usize, bits: u32, coverage: &Coverage) -> bool {
 
 /// Decodes a row, and checks that its key belongs where it was found.
 pub(super) fn decode<K: Key, A: Aggregate>(
-    row: &Row<'_>,
+    row: &EncodedRow<'_>,
     section: usize,
     position: u32,
     bits: u32,
@@ -343,7 +343,7 @@ pub(super) fn decode<K: Key, A: Aggregate>(
     }
 }
 
-pub(super) fn aggregate_of<A: Aggregate>(row: &Row<'_>) -> Result<A, Damage> {
+pub(super) fn aggregate_of<A: Aggregate>(row: &EncodedRow<'_>) -> Result<A, Damage> {
     codec::decode(row.aggregate)
         .map_err(|_| Damage::new("an aggregate cannot be decoded as the view's type", row.offset))
 }

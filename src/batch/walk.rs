@@ -103,7 +103,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         found.expect("the row was decoded when the spot was found")
     }
 
-    fn row_at(&self, spot: Spot) -> super::section::Row<'_> {
+    fn row_at(&self, spot: Spot) -> super::section::EncodedRow<'_> {
         let row = self.raw().section(spot.section).and_then(|section| section.row(spot.row)).ok();
         row.expect("the row was read when the spot was found")
     }

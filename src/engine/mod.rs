@@ -74,7 +74,7 @@ pub(crate) use ask::kept::Kept as KeptSnapshot;
 pub use ask::mailbox::ViewState;
 pub(crate) use ask::mailbox::{Mailbox, Pieces, Said};
 pub(crate) use ask::slot::{Closed, Taker};
-pub(crate) use ask::subscription::Shared as SharedAnswers;
+pub(crate) use ask::subscription::SharedAnswers;
 pub use ask::subscription::Subscription;
 pub use ask::views::Views;
 pub use error::EngineError;

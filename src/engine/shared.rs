@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) floor: EventTime,
     /// Up to which days close now.
     pub(crate) closing: AtomicI64,
-    state: Mutex<State>,
+    state: Mutex<RunState>,
     changed: Condvar,
     /// Workers of this process whose views have nothing left to seal.
     finished: AtomicUsize,
@@ -80,7 +80,7 @@ pub(crate) struct Held {
 }
 
 #[derive(Default)]
-struct State {
+struct RunState {
     outcome: Option<Outcome>,
     requested: Option<Outcome>,
     workers: Vec<std::thread::Thread>,
@@ -92,7 +92,7 @@ struct State {
     has_holes: bool,
 }
 
-impl State {
+impl RunState {
     /// With all sources: the one that is read, then partitions in the order of their names, then the live one.
     fn progress(&self) -> Progress {
         let mut progress = self.progress.clone();
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -216,7 +216,7 @@ impl Shared {
 
     /// Waits at most so long until that is so, or the engine has stopped. Says whether it is so, or why the engine stopped.
     pub(crate) fn wait_settled(&self, limit: Duration) -> Result<bool, Outcome> {
-        let waits = |state: &mut State| state.outcome.is_none() && !self.is_settled();
+        let waits = |state: &mut RunState| state.outcome.is_none() && !self.is_settled();
         let wait = self.changed.wait_timeout_while(self.lock(), limit, waits);
         let (state, _) = wait.unwrap_or_else(|poisoned| poisoned.into_inner());
         match &state.outcome {
@@ -302,7 +302,7 @@ impl Shared {
     pub(crate) fn parted(&self, message: String) {
         let mut state = self.lock();
         if message == CONNECTION_LOST {
-            let is_open = |state: &mut State| state.outcome.is_none();
+            let is_open = |state: &mut RunState| state.outcome.is_none();
             let waited = self.changed.wait_timeout_while(state, NAMED_WITHIN, is_open);
             state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn sources_are_in_order_whichever_tells_first() {
         for order in [[REPLAY, LIVE], [LIVE, REPLAY]] {
-            let mut state = State::default();
+            let mut state = RunState::default();
             for name in order.into_iter().chain(order) {
                 state.set_source(name, EventTime::MIN, EventTime::MIN);
             }

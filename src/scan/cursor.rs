@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::ScanError;
-use crate::serve::{Place, Revision};
+use crate::serve::{Revision, RowPosition};
 
 /// The place of a row in the order of a scan's shape. Its text is opaque; it says of which view, revision and shape it
 /// is, and a scan of another one refuses it.
@@ -18,7 +18,7 @@ pub struct Cursor {
     pub(super) view: String,
     pub(super) revision: Revision,
     pub(super) order: Order,
-    pub(super) place: Place,
+    pub(super) place: RowPosition,
 }
 
 /// What rows are in order of.
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_from_its_text_and_nothing_else_does() {
-        let place = Place { day: Some(Day(-3)), key: Some(vec![0, 255, 7]) };
+        let place = RowPosition { day: Some(Day(-3)), key: Some(vec![0, 255, 7]) };
         let (view, revision) = ("trips".to_owned(), Revision::At(Day(9)));
         let cursor = Cursor { view, revision, order: Order::PeriodAndKey, place };
         let text = cursor.to_string();

@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::engine::Named;
 use crate::key::{Key, encoded};
 use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema};
-use crate::serve::{Item, Parts, Place};
+use crate::serve::{Item, Parts, RowPosition};
 
 /// The parts of a value, by layer, as columns call them.
 const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
@@ -83,7 +83,7 @@ impl Layout {
     pub(crate) fn row<K: Key, A: Aggregate>(
         &self,
         item: &Item<K, A>,
-        place: &Place,
+        place: &RowPosition,
         own: Option<&Named<A>>,
     ) -> Result<Vec<Value>, ScanError> {
         // Where keys are combined there is none.
@@ -155,8 +155,8 @@ impl Layout {
 }
 
 /// The place of an item in the order of its shape.
-pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> Place {
-    Place { day: item.day, key: item.key.as_ref().map(encoded) }
+pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> RowPosition {
+    RowPosition { day: item.day, key: item.key.as_ref().map(encoded) }
 }
 
 /// All columns that rows of this shape have.

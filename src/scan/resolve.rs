@@ -9,7 +9,7 @@ use crate::aggregate::Aggregate;
 use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value};
-use crate::serve::{self, Place, Query, RankFn};
+use crate::serve::{self, Query, RankFn, RowPosition};
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -35,13 +35,13 @@ pub(crate) struct RowsOf<A> {
 pub(crate) struct Pages {
     /// The view, revision and order of cursors; `None` if the shape has no pages.
     mark: Option<Cursor>,
-    pub(crate) after: Option<Place>,
+    pub(crate) after: Option<RowPosition>,
     pub(crate) limit: Option<u64>,
 }
 
 impl Pages {
     /// The cursor that stands at a row.
-    pub(crate) fn cursor(&self, place: &Place) -> Option<Cursor> {
+    pub(crate) fn cursor(&self, place: &RowPosition) -> Option<Cursor> {
         self.mark.as_ref().map(|mark| Cursor { place: place.clone(), ..mark.clone() })
     }
 }
@@ -91,7 +91,7 @@ fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
         Shape::ByKey => Some(Order::Key),
         Shape::Total | Shape::Top { .. } => None,
     };
-    let (revision, place) = (scan.revision, Place::default());
+    let (revision, place) = (scan.revision, RowPosition::default());
     let mark = order.map(|order| Cursor { view: view.to_owned(), revision, order, place });
     let Some(after) = &scan.after else {
         return Ok(Pages { mark, after: None, limit: scan.limit });

@@ -10,7 +10,7 @@ use super::resolve::RowsOf;
 use super::{BATCH_ROWS, Batch, Cursor, ScanError};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
-use crate::serve::{Answer, Certificate, Item, Parts, Place, RankFn};
+use crate::serve::{Answer, Certificate, Item, Parts, RankFn, RowPosition};
 
 /// The rows of a whole answer, which others may share.
 pub(super) struct WholeRows<K: Key, A: Aggregate> {
@@ -22,7 +22,7 @@ pub(super) struct WholeRows<K: Key, A: Aggregate> {
     at: usize,
     /// How many rows are still to come at most.
     left: u64,
-    last: Option<Place>,
+    last: Option<RowPosition>,
     has_more: bool,
     /// Whether the row of all together is still to come.
     owes_total: bool,
@@ -31,7 +31,7 @@ pub(super) struct WholeRows<K: Key, A: Aggregate> {
 impl<K: Key, A: Aggregate> WholeRows<K, A> {
     pub(super) fn new(answer: Arc<Answer<K, A>>, of: RowsOf<A>) -> Self {
         let is_before =
-            |after: &Place| answer.items.partition_point(|item| place_of(item) <= *after);
+            |after: &RowPosition| answer.items.partition_point(|item| place_of(item) <= *after);
         let at = of.pages.after.as_ref().map_or(0, is_before);
         let left = of.pages.limit.unwrap_or(u64::MAX);
         let order = of.top.as_ref().map(|(n, rank)| greatest(&answer.items, *n, &**rank));
@@ -69,7 +69,7 @@ impl<K: Key, A: Aggregate> WholeRows<K, A> {
             all.revision = all.revision.max(item.revision);
         }
         let mut batch = self.empty();
-        self.push(&mut batch, &all, &Place::default())?;
+        self.push(&mut batch, &all, &RowPosition::default())?;
         Ok(Some(batch))
     }
 
@@ -77,7 +77,12 @@ impl<K: Key, A: Aggregate> WholeRows<K, A> {
         Batch::new(Arc::clone(self.of.layout.columns()), self.answer.certificate)
     }
 
-    fn push(&self, batch: &mut Batch, item: &Item<K, A>, place: &Place) -> Result<(), ScanError> {
+    fn push(
+        &self,
+        batch: &mut Batch,
+        item: &Item<K, A>,
+        place: &RowPosition,
+    ) -> Result<(), ScanError> {
         let layout = &self.of.layout;
         batch.push(layout.view(), &layout.row(item, place, self.of.own.as_deref())?)
     }

@@ -10,7 +10,7 @@ use super::{BATCH_ROWS, Batch, Cursor, ScanError};
 use crate::aggregate::Aggregate;
 use crate::engine::{Closed, KeptSnapshot, Mailbox, Pieces, Said, Taker};
 use crate::key::Key;
-use crate::serve::{Certificate, Cut, Merge, Next, Place};
+use crate::serve::{Certificate, Cut, Merge, Next, RowPosition};
 
 /// A question that was asked. Dropped before it has its answer, it is cancelled on all workers.
 pub(super) struct Asked<K: Key, A: Aggregate> {
@@ -37,7 +37,7 @@ pub(super) struct StreamedRows<K: Key, A: Aggregate> {
     left: u64,
     /// The rows of a batch that is not full.
     begun: Option<Batch>,
-    last: Option<Place>,
+    last: Option<RowPosition>,
     has_more: bool,
     /// It stays as long as it is read.
     _snapshot: Option<Arc<KeptSnapshot>>,

@@ -11,7 +11,7 @@ use crate::time::{Day, DayRange};
 
 /// The place of a row: its day, and its encoded key, as far as the shape tells them apart. In order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct RowPosition {
     pub(crate) day: Option<Day>,
     pub(crate) key: Option<Vec<u8>>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 pub(crate) struct Question<K: Key> {
     pub(crate) query: Query<K>,
     /// Only items behind this place.
-    pub(crate) after: Option<Place>,
+    pub(crate) after: Option<RowPosition>,
     /// So many items at most, of each worker.
     pub(crate) limit: Option<u64>,
     /// As of a moment that all workers hold.

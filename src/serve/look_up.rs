@@ -18,7 +18,7 @@ use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Pool};
 use crate::key::{Key, encoded, partition};
 use crate::moment::Moment;
-use crate::speed::{Captured, Layer, Lease, Shared, Speed};
+use crate::speed::{Captured, Layer, Lease, SharedSpeed, Speed};
 use crate::store::Revision;
 
 /// How long one activation may look up: others want the worker, too. What is left is for the next one.
@@ -49,7 +49,7 @@ struct Kept<K: Key, A: Aggregate> {
 /// What the operator knows.
 struct LookUp<K: Key, A: Aggregate> {
     worker: u64,
-    state: Shared<K, A>,
+    state: SharedSpeed<K, A>,
     server: usize,
     ranks: Arc<Vec<Arc<RankFn<A>>>>,
     /// In the order in which they came, and so in order of moment for each asker.
@@ -65,7 +65,7 @@ struct LookUp<K: Key, A: Aggregate> {
 pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
     asked: StreamVec<'scope, Moment, Asked<K>>,
     progress: StreamVec<'scope, Moment, ()>,
-    state: &Shared<K, A>,
+    state: &SharedSpeed<K, A>,
     ranks: Arc<Vec<Arc<RankFn<A>>>>,
 ) -> StreamVec<'scope, Moment, Piece<K, A>> {
     let state = std::rc::Rc::clone(state);

@@ -16,7 +16,7 @@ mod rank;
 mod window;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
-pub(crate) use call::{Call, Cut, Piece, Place, Question};
+pub(crate) use call::{Call, Cut, Piece, Question, RowPosition};
 pub(crate) use merge::{Merge, Next};
 pub(crate) use operator::{serve, serve_calls, to_asker};
 pub use query::{Keys, Query, Shape};

@@ -16,7 +16,7 @@ use super::{Answer, Keys, Query, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
-use crate::speed::Shared;
+use crate::speed::SharedSpeed;
 
 /// What keys are ranked by.
 type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
@@ -25,7 +25,7 @@ type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
 pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     queries: StreamVec<'scope, Moment, Query<K>>,
     progress: StreamVec<'scope, Moment, ()>,
-    state: &Shared<K, A>,
+    state: &SharedSpeed<K, A>,
     ranks: Ranks<A>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
     let (calls, shapes) = call(queries);
@@ -37,7 +37,7 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
 pub(crate) fn serve_calls<'scope, K: Key, A: Aggregate>(
     calls: StreamVec<'scope, Moment, Call<K>>,
     progress: StreamVec<'scope, Moment, ()>,
-    state: &Shared<K, A>,
+    state: &SharedSpeed<K, A>,
     ranks: Ranks<A>,
 ) -> StreamVec<'scope, Moment, Piece<K, A>> {
     look_up(route(calls), progress, state, ranks)

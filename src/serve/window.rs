@@ -21,9 +21,9 @@ pub(super) enum Chosen<K> {
 }
 
 /// The latest revision of a batch view that took part, and the value by layer.
-type Found<A> = (Option<Day>, Parts<A>);
+type FoundParts<A> = (Option<Day>, Parts<A>);
 
-fn add<A: Aggregate>(found: &mut Found<A>, layer: Layer, aggregate: &A) {
+fn add<A: Aggregate>(found: &mut FoundParts<A>, layer: Layer, aggregate: &A) {
     if let Layer::Batch(closing) = layer {
         found.0 = found.0.max(Some(closing));
     }
@@ -35,7 +35,7 @@ pub(super) struct Window<'a, K: Key, A: Aggregate> {
     from: &'a [u8],
     to: Option<&'a [u8]>,
     most: usize,
-    rows: BTreeMap<K, Found<A>>,
+    rows: BTreeMap<K, FoundParts<A>>,
     /// Once there were too many: the greatest key that is left, which only becomes less. So none comes back that was
     /// left out, and those that are there are whole.
     greatest: Option<(K, Vec<u8>)>,
@@ -57,7 +57,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
     }
 
     /// The keys, and whether there are more in the interval.
-    pub(super) fn finish(self) -> (BTreeMap<K, Found<A>>, bool) {
+    pub(super) fn finish(self) -> (BTreeMap<K, FoundParts<A>>, bool) {
         (self.rows, self.greatest.is_some())
     }
 
@@ -169,7 +169,7 @@ impl<K: Key, A: Aggregate> Takes<K, A> for Window<'_, K, A> {
 
 /// All keys in one value.
 pub(super) struct Total<'a, A: Aggregate> {
-    pub(super) found: Option<Found<A>>,
+    pub(super) found: Option<FoundParts<A>>,
     pub(super) goes_on: &'a dyn Fn() -> bool,
     pub(super) seen: usize,
 }

@@ -28,5 +28,5 @@ pub(crate) use exchange::to_owner;
 pub use numbers::ViewNumbers;
 pub(crate) use operator::speed_view;
 pub(crate) use room::Room;
-pub(crate) use state::{Layer, Shared, Speed, speed_layer};
+pub(crate) use state::{Layer, SharedSpeed, Speed, speed_layer};
 pub(crate) use term::{StateOfOne, Term};

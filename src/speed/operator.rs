@@ -10,9 +10,9 @@ use timely::scheduling::Activator;
 
 use super::combine::Counts;
 use super::exchange::{Addressed, addressed, to_each, to_owner};
-use super::report::Report;
+use super::report::SealReport;
 use super::seal::Seal;
-use super::state::Shared;
+use super::state::SharedSpeed;
 use crate::aggregate::Aggregate;
 use crate::archive::Archive;
 use crate::key::Key;
@@ -26,7 +26,7 @@ use crate::table::Row;
 pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     rows: StreamVec<'scope, Moment, Row<K, A>>,
     counts: StreamVec<'scope, Moment, Addressed<Counts>>,
-    state: &Shared<K, A>,
+    state: &SharedSpeed<K, A>,
     archive: &Archive,
     log: Option<LogHandle>,
 ) -> StreamVec<'scope, Moment, ()> {
@@ -39,7 +39,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     let (_, progress) = builder.new_output();
     let (reports, report_stream) = builder.new_output();
     let mut reports =
-        OutputBuilder::<_, CapacityContainerBuilder<Vec<Addressed<Report>>>>::from(reports);
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<Addressed<SealReport>>>>::from(reports);
 
     let address = builder.operator_info().address;
     let activator = scope.activator_for(std::rc::Rc::clone(&address));
@@ -83,8 +83,8 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
 
 /// Records what all workers have prepared, and wakes the speed view to go on from there.
 fn collect_reports<K: Key, A: Aggregate>(
-    reports: StreamVec<'_, Moment, Addressed<Report>>,
-    state: &Shared<K, A>,
+    reports: StreamVec<'_, Moment, Addressed<SealReport>>,
+    state: &SharedSpeed<K, A>,
     speed_view: Activator,
 ) {
     let state = std::rc::Rc::clone(state);

@@ -8,7 +8,7 @@ use crate::time::Day;
 
 /// What a worker tells all others: its part of every closing through `through` is prepared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub(crate) struct SealReport {
     pub(super) worker: u64,
     pub(super) through: Closing,
     /// The highest closing that it had events of.

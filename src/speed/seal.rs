@@ -20,8 +20,8 @@ use std::sync::mpsc::{self, TryRecvError};
 
 use timely::scheduling::SyncActivator;
 
-use super::report::{EVERYTHING, Report};
-use super::state::{Prepared, Shared};
+use super::report::{EVERYTHING, SealReport};
+use super::state::{Prepared, SharedSpeed};
 use crate::aggregate::Aggregate;
 use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
 use crate::closing::Closing;
@@ -49,7 +49,7 @@ enum Stage<K: Key, A: Aggregate> {
 /// Takes a worker's part of the closings of a view through the stages of a seal.
 pub(super) struct Seal<K: Key, A: Aggregate> {
     worker: usize,
-    state: Shared<K, A>,
+    state: SharedSpeed<K, A>,
     archive: Archive,
     log: Option<LogHandle>,
     lane: Lane,
@@ -66,7 +66,7 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
 impl<K: Key, A: Aggregate> Seal<K, A> {
     pub(super) fn new(
         worker: usize,
-        state: &Shared<K, A>,
+        state: &SharedSpeed<K, A>,
         archive: &Archive,
         log: Option<LogHandle>,
         wake: SyncActivator,
@@ -90,7 +90,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// Goes on as far as possible; returns what to tell the others. After an error the view stops.
-    pub(super) fn step(&mut self, frontier: Option<Moment>) -> Option<Report> {
+    pub(super) fn step(&mut self, frontier: Option<Moment>) -> Option<SealReport> {
         if self.state.borrow().abandoned {
             return None;
         }
@@ -129,7 +129,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     fn next(
         &mut self,
         stage: Stage<K, A>,
-        report: &mut Option<Report>,
+        report: &mut Option<SealReport>,
     ) -> Result<Next<K, A>, ArchiveError> {
         Ok(match stage {
             Stage::Idle => self.begin(report)?,
@@ -181,7 +181,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     }
 
     /// Freezes what has closed since the last time and has it written.
-    fn begin(&mut self, report: &mut Option<Report>) -> Result<Next<K, A>, ArchiveError> {
+    fn begin(&mut self, report: &mut Option<SealReport>) -> Result<Next<K, A>, ArchiveError> {
         let mut state = self.state.borrow_mut();
         if state.rebuilding {
             return Ok(Next::Waiting(Stage::Idle));
@@ -230,7 +230,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
     fn prepare_nothing(
         &mut self,
         through: Closing,
-        report: &mut Option<Report>,
+        report: &mut Option<SealReport>,
     ) -> Result<Next<K, A>, ArchiveError> {
         self.archive.prepare_nothing(self.state.borrow().view.name(), self.worker, through)?;
         // What is closed on all workers is of no interest any more.
@@ -273,11 +273,11 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         workers.iter_mut().map(share).collect()
     }
 
-    fn report(&mut self, through: Closing, files: Vec<(Closing, u64)>) -> Report {
+    fn report(&mut self, through: Closing, files: Vec<(Closing, u64)>) -> SealReport {
         self.reported = Some(through);
         // By now it is durable as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
-        Report { worker: self.worker as u64, through, highest: self.highest, log, files }
+        SealReport { worker: self.worker as u64, through, highest: self.highest, log, files }
     }
 
     /// The closing to commit, if all workers have prepared what this one has.

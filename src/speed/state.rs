@@ -11,7 +11,7 @@ use super::captured::Captured;
 use super::combine::Counts;
 use super::delta::Delta;
 use super::numbers::ViewNumbers;
-use super::report::{EVERYTHING, Report};
+use super::report::{EVERYTHING, SealReport};
 use super::room::{Fill, Late, LateTables, Room};
 use super::table::{Frozen, Row, Size, Table};
 use crate::aggregate::Aggregate;
@@ -24,7 +24,7 @@ use crate::time::{Day, DayRange};
 use crate::view::{LimitError, View};
 
 /// The state of a view on one worker, shared by the operators of that worker that write and read it.
-pub(crate) type Shared<K, A> = Rc<RefCell<Speed<K, A>>>;
+pub(crate) type SharedSpeed<K, A> = Rc<RefCell<Speed<K, A>>>;
 
 /// Which layer a part of an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Adds a report; those of a worker come in their order.
-    pub(super) fn add(&mut self, report: Report) {
+    pub(super) fn add(&mut self, report: SealReport) {
         self.through = self.through.max(Some(report.through));
         self.highest = self.highest.max(report.highest);
         self.log = report.log;

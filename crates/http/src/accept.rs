@@ -7,41 +7,41 @@ use crate::error::ApiError;
 
 /// A form of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RowsFormat {
     Json,
     Csv,
     /// JSON, a row on each line.
     Lines,
 }
 
-impl Kind {
+impl RowsFormat {
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Kind::Json => "application/json",
-            Kind::Csv => "text/csv; charset=utf-8",
-            Kind::Lines => "application/x-ndjson",
+            RowsFormat::Json => "application/json",
+            RowsFormat::Csv => "text/csv; charset=utf-8",
+            RowsFormat::Lines => "application/x-ndjson",
         }
     }
 }
 
 /// The names of the forms, as `format` has them.
-const FORMATS: [(&str, Kind); 3] =
-    [("json", Kind::Json), ("csv", Kind::Csv), ("ndjson", Kind::Lines)];
+const FORMATS: [(&str, RowsFormat); 3] =
+    [("json", RowsFormat::Json), ("csv", RowsFormat::Csv), ("ndjson", RowsFormat::Lines)];
 
 /// Media types by which they are asked for.
-const TYPES: [(&str, Kind); 5] = [
-    ("application/json", Kind::Json),
-    ("text/csv", Kind::Csv),
-    ("application/x-ndjson", Kind::Lines),
-    ("application/ndjson", Kind::Lines),
-    ("application/jsonl", Kind::Lines),
+const TYPES: [(&str, RowsFormat); 5] = [
+    ("application/json", RowsFormat::Json),
+    ("text/csv", RowsFormat::Csv),
+    ("application/x-ndjson", RowsFormat::Lines),
+    ("application/ndjson", RowsFormat::Lines),
+    ("application/jsonl", RowsFormat::Lines),
 ];
 
 /// The form that is named, or else the one that `Accept` prefers; JSON if nothing is said.
 ///
 /// # Errors
 /// 400 for an unknown name, 406 if none of the forms is accepted.
-pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<Kind, ApiError> {
+pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<RowsFormat, ApiError> {
     if let Some(format) = format {
         let found = FORMATS.iter().find(|(name, _)| *name == format);
         return found.map(|(_, kind)| *kind).ok_or_else(|| {
@@ -52,7 +52,7 @@ pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<Kind, Ap
     let accepted = headers.get_all(header::ACCEPT).iter();
     let accepted: Vec<&str> = accepted.filter_map(|value| value.to_str().ok()).collect();
     if accepted.is_empty() {
-        return Ok(Kind::Json);
+        return Ok(RowsFormat::Json);
     }
     preferred(&accepted.join(",")).ok_or_else(|| {
         let message =
@@ -64,8 +64,8 @@ pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<Kind, Ap
 }
 
 /// The form that the value of an `Accept` header prefers.
-fn preferred(accept: &str) -> Option<Kind> {
-    let mut best: Option<(u16, Kind)> = None;
+fn preferred(accept: &str) -> Option<RowsFormat> {
+    let mut best: Option<(u16, RowsFormat)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or("").to_ascii_lowercase();
@@ -74,8 +74,8 @@ fn preferred(accept: &str) -> Option<Kind> {
         // In thousandths, as the header has them.
         let quality = quality.map_or(0, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16);
         let kind = match &name[..] {
-            "*/*" | "application/*" => Some(Kind::Json),
-            "text/*" => Some(Kind::Csv),
+            "*/*" | "application/*" => Some(RowsFormat::Json),
+            "text/*" => Some(RowsFormat::Csv),
             _ => TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind),
         };
         let Some(kind) = kind else { continue };
@@ -94,18 +94,18 @@ mod tests {
     #[test]
     fn the_form_that_is_preferred() {
         for (accept, kind) in [
-            ("*/*", Some(Kind::Json)),
-            ("text/csv", Some(Kind::Csv)),
-            ("Text/CSV; charset=utf-8", Some(Kind::Csv)),
-            ("text/html, text/csv;q=0.5, application/x-ndjson;q=0.9", Some(Kind::Lines)),
-            ("text/csv, application/json", Some(Kind::Csv)),
+            ("*/*", Some(RowsFormat::Json)),
+            ("text/csv", Some(RowsFormat::Csv)),
+            ("Text/CSV; charset=utf-8", Some(RowsFormat::Csv)),
+            ("text/html, text/csv;q=0.5, application/x-ndjson;q=0.9", Some(RowsFormat::Lines)),
+            ("text/csv, application/json", Some(RowsFormat::Csv)),
             (
                 "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8",
-                Some(Kind::Json),
+                Some(RowsFormat::Json),
             ),
-            ("text/csv;q=0, application/json;q=0.001", Some(Kind::Json)),
-            ("text/*", Some(Kind::Csv)),
-            ("application/jsonl", Some(Kind::Lines)),
+            ("text/csv;q=0, application/json;q=0.001", Some(RowsFormat::Json)),
+            ("text/*", Some(RowsFormat::Csv)),
+            ("application/jsonl", Some(RowsFormat::Lines)),
             ("text/html", None),
             ("text/csv;q=0", None),
             ("text/csv;q=x", None),

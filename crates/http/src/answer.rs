@@ -40,13 +40,13 @@ pub(crate) struct Answer<'a> {
 
 /// A row of it.
 #[derive(Clone, Copy)]
-struct Row<'a> {
+struct AnswerRow<'a> {
     answer: &'a Answer<'a>,
     batch: &'a Batch,
     at: usize,
 }
 
-impl<'a> Row<'a> {
+impl<'a> AnswerRow<'a> {
     fn value(&self, column: usize) -> ValueRef<'a> {
         self.batch.value_ref(self.at, column)
     }
@@ -97,13 +97,14 @@ impl Answer<'_> {
         }
     }
 
-    fn rows(&self) -> Vec<Row<'_>> {
-        let rows = |batch| (0..Batch::rows(batch)).map(move |at| Row { answer: self, batch, at });
+    fn rows(&self) -> Vec<AnswerRow<'_>> {
+        let rows =
+            |batch| (0..Batch::rows(batch)).map(move |at| AnswerRow { answer: self, batch, at });
         self.batches.iter().flat_map(rows).collect()
     }
 
     /// The rows, and the last one, in which all are combined.
-    fn rows_and_total(&self) -> (Vec<Row<'_>>, Option<Row<'_>>) {
+    fn rows_and_total(&self) -> (Vec<AnswerRow<'_>>, Option<AnswerRow<'_>>) {
         let mut rows = self.rows();
         let total = rows.pop();
         (rows, total)
@@ -126,7 +127,7 @@ impl Answer<'_> {
     }
 
     /// The value and its parts, as fields.
-    fn parts(&self, text: &mut Text, row: Option<Row<'_>>) {
+    fn parts(&self, text: &mut Text, row: Option<AnswerRow<'_>>) {
         let row = row.filter(|row| (0..LAYERS.len()).any(|layer| row.has(layer)));
         text.raw("\"value\":");
         match row {

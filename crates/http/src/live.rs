@@ -28,7 +28,7 @@ pub(crate) async fn live(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (view, ask, every) = live_ask(&app, path, query.as_deref(), uri)?;
-    let place = Place::take(&app)?;
+    let place = Subscriber::take(&app)?;
     // What is wrong with the question is said with a status, before there is a stream.
     let answers = view.subscribe(ask, every)?;
     let mut stopping = app.stopping.clone();
@@ -52,11 +52,11 @@ pub(crate) async fn live(
 }
 
 /// A subscriber's place; given back when it goes.
-struct Place(Arc<App>);
+struct Subscriber(Arc<App>);
 
-impl Place {
-    fn take(app: &Arc<App>) -> Result<Place, ApiError> {
-        let place = Place(Arc::clone(app));
+impl Subscriber {
+    fn take(app: &Arc<App>) -> Result<Subscriber, ApiError> {
+        let place = Subscriber(Arc::clone(app));
         let limit = app.limits.subscribers;
         if app.subscribers.fetch_add(1, Ordering::AcqRel) < limit {
             return Ok(place);
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         self.0.subscribers.fetch_sub(1, Ordering::AcqRel);
     }

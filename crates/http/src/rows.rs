@@ -16,7 +16,7 @@ use dayfold::scan::{Batches, Cursor, Scan, ScanError};
 use dayfold::serve::Certificate;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::accept::{self, Kind};
+use crate::accept::{self, RowsFormat};
 use crate::answer::write_days;
 use crate::app::{Shared, nothing_at};
 use crate::ask::{key_prefix, one_key, refusal};
@@ -39,7 +39,7 @@ const AS_OF: &str = "dayfold-as-of";
 struct Question {
     scan: Scan,
     days: Days,
-    kind: Kind,
+    kind: RowsFormat,
     /// Whether a page is asked for.
     is_page: bool,
     /// The parameter that says which keys.
@@ -144,9 +144,9 @@ impl Rows {
         batches: Batches,
     ) -> Rows {
         let (is_json, format) = match question.kind {
-            Kind::Json => (true, Format::Json),
-            Kind::Csv => (false, Format::Csv),
-            Kind::Lines => (false, Format::JsonLines),
+            RowsFormat::Json => (true, Format::Json),
+            RowsFormat::Csv => (false, Format::Csv),
+            RowsFormat::Lines => (false, Format::JsonLines),
         };
         let mut head = Text::default();
         if is_json {

@@ -18,7 +18,7 @@ use crate::error::KafkaError;
 use crate::plan::Plan;
 use crate::position::{From, Held, Last, Lost, Mark, Opening, open};
 use crate::record::{Record, Timestamp};
-use crate::watch::{ANSWER, Place, Watched, held, watch};
+use crate::watch::{ANSWER, Watched, WatchedTopic, held, watch};
 
 /// How often is looked for partitions that are new.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
     told: Arc<Mutex<Told>>,
     watched: Arc<Mutex<Watched>>,
     /// By index.
-    open: Vec<Open>,
+    open: Vec<OpenPartition>,
     by_id: HashMap<i32, usize>,
     /// Those whose last record has to be found first.
     opening: HashMap<i32, (Opening, Held)>,
@@ -51,7 +51,7 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
 }
 
 /// A partition that is read.
-struct Open {
+struct OpenPartition {
     id: i32,
     epoch: u32,
     /// The offset of the next record.
@@ -73,7 +73,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         let watched = Arc::default();
         let (topic, settings, oauth) =
             (plan.topic.clone(), plan.settings.clone(), plan.oauth.clone());
-        watch::<OAUTH>(Place { topic, settings, oauth }, &watched);
+        watch::<OAUTH>(WatchedTopic { topic, settings, oauth }, &watched);
         Ok(Reader {
             plan: Arc::clone(plan),
             share: share.clone(),
@@ -100,24 +100,24 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
         match self.find(into) {
             Ok(()) => self.all_found = true,
-            Err(Found::Trouble(trouble)) => self.trouble = Some(self.why(trouble)),
-            Err(Found::Failed(error)) => return Err(error),
+            Err(Failure::Trouble(trouble)) => self.trouble = Some(self.why(trouble)),
+            Err(Failure::Failed(error)) => return Err(error),
         }
         self.looked = Some(Instant::now());
         Ok(())
     }
 
-    fn find(&mut self, into: &mut Taking<E>) -> Result<(), Found> {
+    fn find(&mut self, into: &mut Taking<E>) -> Result<(), Failure> {
         let topic = &self.plan.topic;
         let metadata = self.client.fetch_metadata(Some(topic), ANSWER)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         if let Some(error) = found.and_then(|found| found.error()) {
             let code = RDKafkaErrorCode::from(error);
-            return Err(Found::Trouble(format!("topic '{topic}': {code}")));
+            return Err(Failure::Trouble(format!("topic '{topic}': {code}")));
         }
         let partitions = found.map_or(&[][..], |found| found.partitions());
         if partitions.is_empty() {
-            return Err(Found::Trouble(format!("there is no topic '{topic}'")));
+            return Err(Failure::Trouble(format!("there is no topic '{topic}'")));
         }
         let mine = partitions.iter().map(|partition| partition.id()).filter(|id| {
             let number = usize::try_from(*id);
@@ -132,7 +132,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     }
 
     /// Begins to read a partition.
-    fn begin(&mut self, id: i32, into: &mut Taking<E>) -> Result<(), Found> {
+    fn begin(&mut self, id: i32, into: &mut Taking<E>) -> Result<(), Failure> {
         let topic = &self.plan.topic;
         let held = held(&self.client, topic, id)?;
         let committed = self.share.committed(&id.to_string());
@@ -175,7 +175,17 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         let (behind, is_at_end, end) = (None, next >= held.end, Some(held.end));
         let ended = held.end;
         let is_paused = false;
-        self.open.push(Open { id, epoch, next, last, behind, is_at_end, end, ended, is_paused });
+        self.open.push(OpenPartition {
+            id,
+            epoch,
+            next,
+            last,
+            behind,
+            is_at_end,
+            end,
+            ended,
+            is_paused,
+        });
         self.by_id.insert(id, index);
     }
 
@@ -454,20 +464,20 @@ impl<E: 'static, const OAUTH: bool> Partitions<E> for Reader<E, OAUTH> {
 }
 
 /// Why partitions are not found.
-enum Found {
+enum Failure {
     /// It is tried again.
     Trouble(String),
     Failed(KafkaError),
 }
 
-impl std::convert::From<KafkaError> for Found {
-    fn from(error: KafkaError) -> Found {
-        Found::Failed(error)
+impl std::convert::From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Failure {
+        Failure::Failed(error)
     }
 }
 
-impl std::convert::From<ClientError> for Found {
-    fn from(error: ClientError) -> Found {
-        Found::Trouble(error.to_string())
+impl std::convert::From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        Failure::Trouble(error.to_string())
     }
 }

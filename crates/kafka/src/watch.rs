@@ -68,14 +68,14 @@ impl Watched {
 }
 
 /// Where the topic is.
-pub(crate) struct Place {
+pub(crate) struct WatchedTopic {
     pub(crate) topic: String,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) oauth: Option<Arc<Oauth>>,
 }
 
 /// Starts to watch, until `watched` is dropped.
-pub(crate) fn watch<const OAUTH: bool>(place: Place, watched: &Arc<Mutex<Watched>>) {
+pub(crate) fn watch<const OAUTH: bool>(place: WatchedTopic, watched: &Arc<Mutex<Watched>>) {
     let watched = Arc::downgrade(watched);
     let watching = move || {
         let mut client = None;
@@ -94,7 +94,7 @@ pub(crate) fn watch<const OAUTH: bool>(place: Place, watched: &Arc<Mutex<Watched
 }
 
 fn look<const OAUTH: bool>(
-    place: &Place,
+    place: &WatchedTopic,
     watched: &Mutex<Watched>,
     client: &mut Option<Client<OAUTH>>,
 ) {

@@ -10,7 +10,7 @@ use crate::LakeError;
 use crate::columns::Builders;
 use crate::commit::Exported;
 use crate::folder::View;
-use crate::store::Place;
+use crate::store::Location;
 use crate::table::Table;
 
 /// Rows that are compared at once.
@@ -18,7 +18,7 @@ const BATCH_ROWS: usize = 4_096;
 
 /// What is wrong with a day in the lake, if anything is.
 pub(crate) async fn compare(
-    place: &Place,
+    place: &Location,
     view: &View<'_>,
     table: &Table,
     day: Day,

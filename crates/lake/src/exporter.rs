@@ -69,16 +69,16 @@ pub struct ExportStatus {
 /// Exports the sealed days of views as they are sealed, on a thread of its own. It reads sealed files, which never change, so it
 /// holds nothing up; a store that cannot be reached is tried again, and days wait in the folder meanwhile.
 pub struct Exporter {
-    shared: Arc<Shared>,
+    shared: Arc<ExportedViews>,
     end: SyncSender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct ExportedViews {
     views: Mutex<BTreeMap<String, ExportStatus>>,
 }
 
-impl Shared {
+impl ExportedViews {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ExportStatus>> {
         self.views.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -96,7 +96,7 @@ impl Exporter {
         options: ExporterOptions,
     ) -> Result<Exporter, LakeError> {
         let views = views.into_iter().map(|view| (view, ExportStatus::default())).collect();
-        let shared = Arc::new(Shared { views: Mutex::new(views) });
+        let shared = Arc::new(ExportedViews { views: Mutex::new(views) });
         let (end, ended) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut work = Work {
@@ -142,7 +142,7 @@ struct Work {
     lake: Lake,
     folder: PathBuf,
     options: ExporterOptions,
-    shared: Arc<Shared>,
+    shared: Arc<ExportedViews>,
     /// Tables that are open. One that has failed is opened anew.
     tables: BTreeMap<String, Table>,
     /// The manifests as they were when everything was in step.

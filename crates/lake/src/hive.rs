@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::LakeError;
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported};
-use crate::store::Place;
+use crate::store::Location;
 
 const STATE: &str = "_dayfold/days.json";
 const FORMAT: u32 = 1;
 
 /// A table that is open.
 pub(crate) struct Hive {
-    place: Place,
+    place: Location,
     columns: Vec<TableColumn>,
     about: BTreeMap<String, String>,
     days: BTreeMap<Day, Exported>,
@@ -31,7 +31,7 @@ pub(crate) struct Hive {
 
 /// What the lake says of a table.
 #[derive(Serialize, Deserialize)]
-struct State {
+struct HiveState {
     format: u32,
     /// The view, and what it was when it was last exported.
     about: BTreeMap<String, String>,
@@ -41,7 +41,7 @@ struct State {
 impl Hive {
     /// Opens the table at a place.
     pub(crate) async fn open(
-        place: Place,
+        place: Location,
         columns: Vec<TableColumn>,
         about: BTreeMap<String, String>,
     ) -> Result<Hive, LakeError> {
@@ -49,7 +49,7 @@ impl Hive {
         let wrong = |what: String| LakeError::Table { path: table.place.url_of(STATE), what };
         let state = match table.place.get(STATE).await? {
             Some(bytes) => Some(
-                serde_json::from_slice::<State>(&bytes)
+                serde_json::from_slice::<HiveState>(&bytes)
                     .map_err(|error| wrong(error.to_string()))?,
             ),
             None => None,
@@ -114,7 +114,7 @@ impl Hive {
         let mut about = self.about.clone();
         about.extend(commit.certificate.clone());
         let days = self.days.iter().map(|(day, exported)| (day.to_string(), exported.clone()));
-        let state = State { format: FORMAT, about, days: days.collect() };
+        let state = HiveState { format: FORMAT, about, days: days.collect() };
         let bytes = serde_json::to_vec(&state).expect("texts and numbers are JSON");
         self.place.put(STATE, bytes).await
     }

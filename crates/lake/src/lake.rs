@@ -13,7 +13,7 @@ use crate::file::{FileWriter, Written};
 use crate::folder::{Looked, Sealed, View};
 use crate::hive::Hive;
 use crate::iceberg::Iceberg;
-use crate::store::Place;
+use crate::store::Location;
 use crate::table::Table;
 use crate::{LakeError, audit};
 
@@ -73,7 +73,7 @@ impl LakeOptions {
 
 /// Tables of views below a URL. One program at a time may write a table; readers are never in the way.
 pub struct Lake {
-    place: Place,
+    place: Location,
     options: LakeOptions,
 }
 
@@ -112,7 +112,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Url`] if the URL cannot be used. Whether the store can be reached is not tried.
     pub fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
-        Ok(Lake { place: Place::open(url)?, options })
+        Ok(Lake { place: Location::open(url)?, options })
     }
 
     /// Exports the sealed days of a view that the lake does not have, or has as they were before they were amended. What is
@@ -161,7 +161,7 @@ impl Lake {
 
     /// Opens a lake in a store of one's own. `url` is its name for readers.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: &str, options: LakeOptions) -> Lake {
-        Lake { place: Place::of(store, url), options }
+        Lake { place: Location::of(store, url), options }
     }
 
     pub(crate) fn view_of<'a>(
@@ -172,7 +172,7 @@ impl Lake {
         looked.view(view, self.options.sketches)
     }
 
-    fn place_of(&self, view: &View<'_>) -> Place {
+    fn place_of(&self, view: &View<'_>) -> Location {
         self.place.within(view.about().get(crate::iceberg::VIEW).map_or("", String::as_str))
     }
 

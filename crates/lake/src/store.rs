@@ -21,7 +21,7 @@ const PART: usize = 8 << 20;
 
 /// A place in an object store, or a folder of a disk.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     store: Arc<dyn ObjectStore>,
     root: Path,
     /// As readers name it, without a slash at its end.
@@ -30,9 +30,9 @@ pub(crate) struct Place {
     folder: Option<PathBuf>,
 }
 
-impl Place {
+impl Location {
     /// The place that a URL names. Credentials come from the usual variables of each store's tools.
-    pub(crate) fn open(url: &str) -> Result<Place, LakeError> {
+    pub(crate) fn open(url: &str) -> Result<Location, LakeError> {
         let wrong = |what: String| LakeError::Url { url: shown(url), what };
         let parsed = Url::parse(url).map_err(|error| {
             wrong(format!(
@@ -44,18 +44,18 @@ impl Place {
         }
         let (store, root) = open(&parsed).map_err(wrong)?;
         let folder = parsed.to_file_path().ok().filter(|_| parsed.scheme() == "file");
-        Ok(Place { store, root, url: url.trim_end_matches('/').to_owned(), folder })
+        Ok(Location { store, root, url: url.trim_end_matches('/').to_owned(), folder })
     }
 
     /// A place in a store that is open already.
-    pub(crate) fn of(store: Arc<dyn ObjectStore>, url: &str) -> Place {
+    pub(crate) fn of(store: Arc<dyn ObjectStore>, url: &str) -> Location {
         let url = url.trim_end_matches('/').to_owned();
-        Place { store, root: Path::default(), url, folder: None }
+        Location { store, root: Path::default(), url, folder: None }
     }
 
     /// A place within this one.
-    pub(crate) fn within(&self, folder: &str) -> Place {
-        Place {
+    pub(crate) fn within(&self, folder: &str) -> Location {
+        Location {
             store: Arc::clone(&self.store),
             root: self.root.clone().join(folder),
             url: format!("{}/{}", self.url, encoded(folder)),

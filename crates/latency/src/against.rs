@@ -42,7 +42,7 @@ impl<'a> Against<'a> {
         rows[0].push("max".to_owned());
         let others = self.other.rows();
         for row in self.report.rows() {
-            let same = |other: &&super::report::Row<'_>| {
+            let same = |other: &&super::report::LatencyRow<'_>| {
                 other.quantity == row.quantity && other.condition == row.condition
             };
             let Some(other) = others.iter().find(same) else { continue };

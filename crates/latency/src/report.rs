@@ -43,14 +43,14 @@ pub enum ReportError {
 }
 
 /// One line of the table.
-pub(super) struct Row<'a> {
+pub(super) struct LatencyRow<'a> {
     pub(super) quantity: &'a str,
     /// `None`: the whole run.
     pub(super) condition: Option<&'a str>,
     pub(super) latencies: &'a Latencies,
 }
 
-impl Row<'_> {
+impl LatencyRow<'_> {
     /// The name for files and lines of a picture.
     pub(super) fn name(&self) -> String {
         let name = match self.condition {
@@ -182,11 +182,14 @@ impl Report {
     }
 
     /// All that has histograms, line by line: each quantity, then under which conditions.
-    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+    pub(super) fn rows(&self) -> Vec<LatencyRow<'_>> {
         let mut rows = Vec::new();
         for recording in self.recordings.iter().filter(|recording| recording.all().count() > 0) {
-            let row =
-                |condition, latencies| Row { quantity: recording.name(), condition, latencies };
+            let row = |condition, latencies| LatencyRow {
+                quantity: recording.name(),
+                condition,
+                latencies,
+            };
             rows.push(row(None, recording.all()));
             if recording.conditions().next().is_some() {
                 rows.extend(

@@ -11,7 +11,7 @@ use crate::engine::ask::error::AskError;
 use crate::engine::ask::mailbox::{Mailbox, Pieces, Said, ViewState};
 use crate::engine::ask::slot::{Closed, Taker};
 use crate::engine::ask::subscription::Subscription;
-use crate::engine::upkeep::maintenance::{Kind, MaintainError, Maintained, Task};
+use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task, TaskKind};
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
 use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, Question, RankFn, Shape};
@@ -213,7 +213,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// # Errors
     /// [`MaintainError`]; nothing was changed.
     pub fn audit(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: Kind::Audit, days, share })
+        self.maintain(Task { kind: TaskKind::Audit, days, share })
     }
 
     /// Computes sealed days again from the log, each as a new revision that takes the place of the old one
@@ -223,7 +223,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// # Errors
     /// [`MaintainError`]; days before it were rebuilt.
     pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: Kind::Rebuild, days, share })
+        self.maintain(Task { kind: TaskKind::Rebuild, days, share })
     }
 
     fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {

@@ -11,19 +11,19 @@ use crate::engine::restless::RESTLESS;
 
 /// A new, empty slot.
 pub(crate) fn slot<T>() -> (Giver<T>, Taker<T>) {
-    let state = State { value: None, waker: None, is_asleep: false, closed: false };
+    let state = SlotState { value: None, waker: None, is_asleep: false, closed: false };
     let slot = Arc::new(Slot { state: Mutex::new(state), changed: Condvar::new() });
     (Giver { slot: Arc::clone(&slot) }, Taker { slot })
 }
 
 #[derive(Debug)]
 struct Slot<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<SlotState<T>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct SlotState<T> {
     value: Option<T>,
     /// The task that waits, if one does.
     waker: Option<Waker>,
@@ -33,11 +33,11 @@ struct State<T> {
 }
 
 impl<T> Slot<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn change(&self, change: impl FnOnce(&mut State<T>)) {
+    fn change(&self, change: impl FnOnce(&mut SlotState<T>)) {
         let mut state = self.lock();
         change(&mut state);
         let (waker, is_asleep) = (state.waker.take(), std::mem::take(&mut state.is_asleep));
@@ -152,7 +152,7 @@ impl<T> Taker<T> {
     }
 }
 
-fn taken<T>(state: &mut State<T>) -> Result<Option<T>, Closed> {
+fn taken<T>(state: &mut SlotState<T>) -> Result<Option<T>, Closed> {
     match state.value.take() {
         None if state.closed => Err(Closed),
         value => Ok(value),

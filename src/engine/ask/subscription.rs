@@ -77,15 +77,15 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
 
     /// The answers as all subscriptions with the same query share them: nobody has a copy. Each comes with a
     /// number that grows, which is the same for all of them.
-    pub(crate) fn shared(self) -> Shared<K, A> {
-        Shared(self)
+    pub(crate) fn shared(self) -> SharedAnswers<K, A> {
+        SharedAnswers(self)
     }
 }
 
 /// The answers of a subscription, shared: what [`Subscription::shared`] gives.
-pub(crate) struct Shared<K: Key, A: Aggregate>(Subscription<K, A>);
+pub(crate) struct SharedAnswers<K: Key, A: Aggregate>(Subscription<K, A>);
 
-impl<K: Key, A: Aggregate> Shared<K, A> {
+impl<K: Key, A: Aggregate> SharedAnswers<K, A> {
     /// Waits for the next answer, with a limit at most so long. `None`: the engine has stopped.
     pub(crate) fn next(
         &self,
@@ -99,7 +99,7 @@ impl<K: Key, A: Aggregate> Shared<K, A> {
     }
 }
 
-impl<K: Key, A: Aggregate> Stream for Shared<K, A> {
+impl<K: Key, A: Aggregate> Stream for SharedAnswers<K, A> {
     type Item = (u64, Arc<Answer<K, A>>);
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -75,7 +75,7 @@ pub(crate) fn compare<E: 'static>(extents: &Extents, sources: &[Partitioning<E>]
 }
 
 /// What a worker enters of its share at once.
-pub(crate) struct Read<E> {
+pub(crate) struct ReadBatch<E> {
     pub(crate) events: Vec<E>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) extents: Vec<(String, Extent)>,
@@ -85,7 +85,7 @@ pub(crate) struct Read<E> {
 
 /// What the reading thread tells its worker.
 pub(crate) enum FromShare<E> {
-    Read(Read<E>),
+    Read(ReadBatch<E>),
     Ended,
     Failed(EngineError),
 }
@@ -163,7 +163,7 @@ fn read_share<E: Send + Sync + 'static>(
         publish(&taking, partitions.trouble(), !has_more, shared);
         if !extents.is_empty() || moves(told, watermark, &shared.views) {
             told = Some(watermark);
-            if !send(FromShare::Read(Read { events, refused, extents, watermark })) {
+            if !send(FromShare::Read(ReadBatch { events, refused, extents, watermark })) {
                 return Ok(());
             }
         }

@@ -16,7 +16,7 @@ use crate::archive::{
 use crate::batch::Coverage;
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::speed::Shared;
+use crate::speed::SharedSpeed;
 use crate::time::{Day, DayRange};
 
 /// Days that are computed in one go: so many are held in memory, and so long no day of the view is sealed
@@ -26,14 +26,14 @@ const DAYS_AT_ONCE: usize = 8;
 /// What to do with which sealed days of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Task {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TaskKind,
     pub(crate) days: DayRange,
     /// How much of a processor's time each worker may take for it, from 0 to 1.
     pub(crate) share: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
+pub(crate) enum TaskKind {
     Audit,
     Rebuild,
 }
@@ -87,7 +87,7 @@ pub enum MaintainError {
 
 /// The audits and rebuilds of one view on one worker, one after the other.
 pub(crate) struct Maintenance<K: Key, A: Aggregate> {
-    state: Shared<K, A>,
+    state: SharedSpeed<K, A>,
     archive: Archive,
     log: Arc<dyn LogRows<K, A>>,
     worker: usize,
@@ -114,7 +114,7 @@ enum Job<K: Key, A: Aggregate> {
 
 impl<K: Key, A: Aggregate> Maintenance<K, A> {
     pub(crate) fn new(
-        state: Shared<K, A>,
+        state: SharedSpeed<K, A>,
         archive: Archive,
         log: Arc<dyn LogRows<K, A>>,
         worker: usize,
@@ -173,14 +173,14 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             let Some(done) = done else { return Ok(false) };
             running.done.add(done);
             running.job = None;
-            if running.task.kind == Kind::Rebuild && running.rest.is_some() {
+            if running.task.kind == TaskKind::Rebuild && running.rest.is_some() {
                 // What has closed meanwhile is frozen first, in the next step of the worker.
                 return Ok(false);
             }
         }
         let Some(rest) = running.rest else { return Ok(true) };
         let state = self.state.borrow();
-        if running.task.kind == Kind::Rebuild && state.seal_busy {
+        if running.task.kind == TaskKind::Rebuild && state.seal_busy {
             return Ok(false);
         }
         // All workers have prepared this, so their logs are durable up to there.
@@ -205,7 +205,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         let lane = self.lane.get_or_insert_with(|| self.archive.lane(&format!("maintain:{view}")));
         let wake = std::thread::current();
         match task.kind {
-            Kind::Audit => {
+            TaskKind::Audit => {
                 let job = AuditJob { view, coverage, through, days };
                 let (sender, receiver) = mpsc::channel();
                 lane.spawn(move |place| {
@@ -215,7 +215,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
                 });
                 Job::Audit(receiver)
             }
-            Kind::Rebuild => {
+            TaskKind::Rebuild => {
                 let worker = self.worker;
                 let job = RebuildJob { view, worker, coverage, through, days, sealed };
                 self.state.borrow_mut().rebuilding = true;

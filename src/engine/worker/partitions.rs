@@ -7,7 +7,7 @@ use super::{Turning, log_entry};
 use crate::engine::error::{EngineError, Outcome, outcome_of};
 use crate::engine::ingest::batch::Batch;
 use crate::engine::ingest::deal::Data;
-use crate::engine::ingest::partitions::{FromShare, Read};
+use crate::engine::ingest::partitions::{FromShare, ReadBatch};
 use crate::log::Entry;
 use crate::source::Watermark;
 use crate::speed::Counts;
@@ -43,8 +43,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
     }
 
     /// Enters records with the positions behind them.
-    fn enter_read(&mut self, read: Read<E>) -> usize {
-        let Read { events, refused, extents, .. } = read;
+    fn enter_read(&mut self, read: ReadBatch<E>) -> usize {
+        let ReadBatch { events, refused, extents, .. } = read;
         let rows = events.len() + refused.len();
         if extents.is_empty() {
             return rows;

@@ -21,7 +21,7 @@ use dayfold::time::Day;
 
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported, NewFile};
-use crate::store::Place;
+use crate::store::Location;
 use crate::{LakeError, random};
 use avro::{Entry, Manifest, Status};
 use metadata::{Metadata, Snapshot};
@@ -35,7 +35,7 @@ const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
 
 /// A table that is open.
 pub(crate) struct Iceberg {
-    place: Place,
+    place: Location,
     columns: Vec<TableColumn>,
     properties: BTreeMap<String, String>,
     snapshots: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Iceberg {
 impl Iceberg {
     /// Opens the table at a place, or begins one with the first commit.
     pub(crate) async fn open(
-        place: Place,
+        place: Location,
         columns: Vec<TableColumn>,
         properties: BTreeMap<String, String>,
         snapshots: usize,
