@@ -15,7 +15,9 @@ use dayfold::engine::{EngineError, LiveOptions, Measures, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
-use dayfold::source::{Changed, CsvOptions, Files, Format, PartitionOptions, Row};
+use dayfold::source::{
+    Changed, CsvOptions, Files, Format, Input, Next, PartitionOptions, Row, Source,
+};
 use dayfold::store::{Failure, Faulty};
 use dayfold::time::{DayRange, EventTime};
 use dayfold::view::View;
@@ -428,4 +430,63 @@ fn two_processes_read_the_files_of_a_folder() {
             other.join().unwrap();
         });
     }
+}
+
+/// One event, and then nothing for ever; it knows up to where it is complete.
+struct Idle {
+    read: bool,
+}
+
+impl Source for Idle {
+    type Position = bool;
+
+    fn name(&self) -> &str {
+        "idle"
+    }
+
+    fn read(&mut self) -> std::io::Result<Next<'_>> {
+        Ok(match std::mem::replace(&mut self.read, true) {
+            false => Next::Record { time: 5, arrival: None, bytes: b"" },
+            true => Next::Idle { watermark: 7 * DAY_MS },
+        })
+    }
+
+    fn position(&self) -> bool {
+        self.read
+    }
+}
+
+/// Sources that bring nothing hold no days open: one that is idle up to its watermark, a followed file by the wall clock.
+#[test]
+fn quiet_sources_close_their_days() {
+    let disk = Faulty::new(1);
+    let (idle, _) = engine(&disk);
+    let idle = idle.source(
+        |resume| Ok(Some(Idle { read: resume.consumed().unwrap_or(false) })),
+        |row| Ok((row.time(), 1, 1)),
+    );
+    let running = idle.start(Cluster::workers(2)).unwrap();
+    wait_until("days before the watermark", || running.progress().floor > 6 * DAY_MS);
+    running.finish().unwrap();
+
+    let (folder, disk) = (Folder::new(1), Faulty::new(1));
+    let path = folder.path("csv/grows.csv");
+    fs::write(&path, "at,key,value\n5,1,10\n").unwrap();
+    let now = Arc::new(AtomicI64::new(10 * DAY_MS));
+    let wall = Arc::clone(&now);
+    let (followed, view) = engine(&disk);
+    let mut rows = options(Format::Csv);
+    rows.quiet_after = Some(Duration::from_secs(60));
+    let followed = followed.clock(move || wall.load(Ordering::Relaxed));
+    let followed = followed.file(Input::follow(&path), rows, parse);
+    let running = followed.start(Cluster::workers(2)).unwrap();
+    wait_until("its row", || answer(&view).len() == 1);
+    assert!(running.progress().floor < DAY_MS, "it may bring more of its day");
+    now.fetch_add(DAY_MS, Ordering::Relaxed);
+    wait_until("days before the wall clock", || running.progress().floor > 9 * DAY_MS);
+    // What comes late counts.
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"6,1,10\n").unwrap();
+    wait_until("its late row", || answer(&view)[&(0, 1)] == (2, 20));
+    running.finish().unwrap();
 }

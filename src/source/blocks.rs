@@ -1,5 +1,7 @@
 //! A source as an engine's reading thread sees it: blocks up to a limit, and a place to go on behind.
 
+use std::time::Duration;
+
 use super::csv::CsvSource;
 use super::error::SourceError;
 use super::position::SourcePosition;
@@ -20,6 +22,8 @@ pub(crate) trait Blocks {
     fn progress(&self) -> Progress;
     /// See [`CsvSource::paced`].
     fn pace(&self) -> Option<f64>;
+    /// After so long without rows, days close by the wall clock, less this.
+    fn quiet_after(&self) -> Option<Duration>;
     /// Whether a last line without its end is left for [`Read::Rest`]: it may be half of what will stand there.
     fn hold_rest(&mut self, hold: bool);
     /// The greatest event time handed out since it was opened.
@@ -53,6 +57,10 @@ impl Blocks for CsvSource {
 
     fn pace(&self) -> Option<f64> {
         CsvSource::pace(self)
+    }
+
+    fn quiet_after(&self) -> Option<Duration> {
+        CsvSource::quiet_after(self)
     }
 
     fn hold_rest(&mut self, hold: bool) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ahead::{Ahead, AheadOptions, Current, NextRecord};
 use super::block::RowBlock;
@@ -228,6 +229,11 @@ impl CsvSource {
     /// The pace at which an engine plays it back, if it has one.
     pub(crate) fn pace(&self) -> Option<f64> {
         self.pace
+    }
+
+    /// See [`CsvOptions::quiet_after`].
+    pub(crate) fn quiet_after(&self) -> Option<Duration> {
+        self.options.quiet_after
     }
 
     /// The name of the source in messages.

@@ -1,5 +1,7 @@
 //! Which columns of a text are read, and how it is written.
 
+use std::time::Duration;
+
 use super::clock::AHEAD_LIMIT_MS;
 use super::time::TimeParser;
 
@@ -20,6 +22,9 @@ pub struct CsvOptions {
     /// An event may be so many milliseconds behind the source's clock; one that is older is refused. Any age is accepted,
     /// unless said otherwise.
     pub behind_limit: i64,
+    /// When a file that is followed has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is
+    /// late. `None`, unless said otherwise: days stay open until a row comes. ([`Files`](super::Files) has its own.)
+    pub quiet_after: Option<Duration>,
     /// How the rows are written.
     pub format: Format,
     /// How times are written, in both columns.
@@ -75,6 +80,7 @@ impl CsvOptions {
             fields: Vec::new(),
             ahead_limit: AHEAD_LIMIT_MS,
             behind_limit: i64::MAX,
+            quiet_after: None,
             format: Format::Csv,
             times: TimeParser::new(),
             delimiter: b',',

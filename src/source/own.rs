@@ -1,6 +1,7 @@
 //! Sources of one's own: records of any kind, one after the other, and a position to go on from.
 
 use std::io;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +60,12 @@ pub trait Source {
         i64::MAX
     }
 
+    /// When it has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is late. `None`: they
+    /// stay open until something comes. That is what it says unless it says otherwise.
+    fn quiet_after(&self) -> Option<Duration> {
+        None
+    }
+
     /// How much was read since it was opened, and of how much if that is known: bytes, or what there is to count.
     /// It is shown to people.
     fn progress(&self) -> (u64, Option<u64>) {
@@ -87,6 +94,11 @@ pub enum Next<'a> {
     },
     /// Nothing at present. It is asked again a little later.
     Later,
+    /// Nothing at present, and nothing that comes will have been before this: days before it may close. It is asked again a little later.
+    Idle {
+        /// Up to where the source is complete.
+        watermark: EventTime,
+    },
     /// There are no more records.
     End,
 }
@@ -164,6 +176,11 @@ impl<S: Source> Own<S> {
             let number = self.records + 1;
             let (bytes, judged) = match next {
                 Next::Later => return Ok(Stop::Later),
+                // Days close by it as by a record; the clock that records are judged by, and that the log has, stays.
+                Next::Idle { watermark } if watermark >= limit.clock => {
+                    return Ok(Stop::Clock(watermark));
+                }
+                Next::Idle { .. } => return Ok(Stop::Later),
                 Next::End => return Ok(Stop::End),
                 Next::Refused { reason, bytes } => (bytes, Err(reason)),
                 Next::Record { time, arrival, bytes } => {
@@ -238,6 +255,10 @@ impl<S: Source> Blocks for Own<S> {
         None
     }
 
+    fn quiet_after(&self) -> Option<Duration> {
+        self.source.quiet_after()
+    }
+
     // A record is whole.
     fn hold_rest(&mut self, _hold: bool) {}
 
@@ -276,6 +297,9 @@ mod tests {
             Ok(match *line {
                 "!" => Next::Refused { reason: "no".to_owned(), bytes },
                 "?" => Next::Later,
+                line if line.starts_with('~') => {
+                    Next::Idle { watermark: line[1..].parse::<i64>().unwrap() }
+                }
                 "bad" => return Err(io::Error::other("it is broken")),
                 "long" => Next::Refused { reason: String::new(), bytes: &[0; RECORD_MAX + 1] },
                 line => {
@@ -338,6 +362,17 @@ mod tests {
         assert_eq!((show(own.read(ALL)), at(&own)), ("6:20".to_owned(), (6, 20, 7)));
         assert_eq!(show(own.read(ALL)), "End");
         assert_eq!((own.progress().rows, own.progress().refused), (5, 1));
+    }
+
+    #[test]
+    fn an_idle_source_closes_days() {
+        let mut own = Own::new(script("5 ~8 ~8 ~8 6 ~20"), None).unwrap();
+        let limit = ReadLimit { clock: 8, ..ALL };
+        assert_eq!(show(own.read(limit)), "1:5");
+        assert_eq!(show(own.read(limit)), "AtClock { clock: 8 }");
+        assert_eq!(show(own.read(ReadLimit { clock: 9, ..ALL })), "Later");
+        assert_eq!((show(own.read(ALL)), own.clock()), ("2:6".to_owned(), 6), "of records alone");
+        assert_eq!(show(own.read(ALL)), "End");
     }
 
     #[test]

@@ -329,6 +329,8 @@ struct Reading<'a> {
     shared: &'a Shared,
     known: &'a Known,
     watermark: EventTime,
+    /// When rows came last, on the wall clock.
+    heard: EventTime,
     /// Where the next block begins.
     from: u64,
     /// The next committed part, and the next committed refusal.
@@ -354,8 +356,8 @@ impl<'a> Reading<'a> {
         let from = known.prefix.as_ref().map_or(0, SourcePosition::at);
         let refusal = known.refused_in_prefix;
         let pacer = Pacer::new(source.pace());
-        let (watermark, rest) = (shared.floor, Rest::None);
-        Reading { source, shared, known, watermark, from, part: 0, refusal, rest, pacer }
+        let (watermark, rest, heard) = (shared.floor, Rest::None, shared.clock.now());
+        Reading { source, shared, known, watermark, heard, from, part: 0, refusal, rest, pacer }
     }
 
     /// Whether the log has a part that is still to come. What lies before it is as much as workers had not
@@ -379,7 +381,11 @@ impl<'a> Reading<'a> {
         let due = if part.is_some() { EventTime::MAX } else { self.pacer.due() };
         let now = self.shared.clock.now();
         let limit = ReadLimit { rows: BLOCK_ROWS, clock: clock.min(due), bytes, now };
-        Ok(match self.source.read(limit)? {
+        let read = self.source.read(limit)?;
+        if let Read::Rows(_) = read {
+            self.heard = now;
+        }
+        Ok(match read {
             Read::Rows(_) if inside => None,
             Read::Rows(block) => {
                 let place = self.source.place();
@@ -391,11 +397,7 @@ impl<'a> Reading<'a> {
                 self.pacer.wait(clock);
                 None
             }
-            Read::AtClock { clock } => {
-                self.watermark = clock;
-                let floors = views.iter().map(|view| view.floor_at(clock));
-                Some(FromReader::Floor(floors.max().unwrap_or(EventTime::MIN)))
-            }
+            Read::AtClock { clock } => Some(self.allow(clock)),
             Read::AtBytes => self.pass_known()?,
             // Those of the log were whole rows, and are not there.
             Read::Later
@@ -404,10 +406,13 @@ impl<'a> Reading<'a> {
             {
                 return Err(self.changed(&part.to));
             }
-            Read::Later => {
-                std::thread::sleep(POLL);
-                None
-            }
+            Read::Later => match self.quiet(now) {
+                Some(watermark) if watermark >= clock => Some(self.allow(watermark)),
+                _ => {
+                    std::thread::sleep(POLL);
+                    None
+                }
+            },
             Read::Rest => self.before_rest(),
             Read::End if self.rest == Rest::Told => Some(FromReader::End(None)),
             Read::End => match part {
@@ -415,6 +420,19 @@ impl<'a> Reading<'a> {
                 None => Some(self.end()),
             },
         })
+    }
+
+    /// Days before this may close.
+    fn allow(&mut self, watermark: EventTime) -> FromReader {
+        self.watermark = watermark;
+        let floors = self.shared.views.iter().map(|view| view.floor_at(watermark));
+        FromReader::Floor(floors.max().unwrap_or(EventTime::MIN))
+    }
+
+    /// Up to where days close by the wall clock, if the source has brought nothing for a while.
+    fn quiet(&self, now: EventTime) -> Option<EventTime> {
+        let after = i64::try_from(self.source.quiet_after()?.as_millis()).unwrap_or(i64::MAX);
+        (now.saturating_sub(self.heard) >= after).then(|| now.saturating_sub(after))
     }
 
     /// Closes what has events before a last line without its end; first, what is left of the content before it.

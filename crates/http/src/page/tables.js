@@ -151,7 +151,8 @@ const SOURCES = { replay: "data that is read", live: "events that are pushed" };
 function reached(source) {
   if (source.ended) return "ended";
   if (source.trouble) return `waits: ${source.trouble}`;
-  if (source.records_behind > 0) return `${show(source.records_behind)} records behind`;
+  if (source.paused) return `paused: far ahead of others${source.records_behind > 0 ? `, ${show(source.records_behind)} behind its end` : ""}`;
+  if (source.records_behind > 0) return `${show(source.records_behind)} behind its end`;
   if (source.records_behind === 0) return source.quiet ? "read to its end, quiet" : "read to its end";
   if (source.watermark === null) return "nothing yet";
   if (source.name === "replay") return `up to ${source.watermark.slice(0, 10)}`;
