@@ -89,7 +89,9 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 let meta = BatchMeta { view, day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
                 let written = write_rows(Vec::new(), meta, expected, rows);
-                let (bytes, _) = written.map_err(error)?;
+                let (mut bytes, _) = written.map_err(error)?;
+                // It stays as long as the day does, and grew with room for as much again.
+                bytes.shrink_to_fit();
                 (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
             }
             Place::Folder(store) => {
