@@ -13,9 +13,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/graph/mod.rs"]
 mod graph;
-#[path = "graph/traffic.rs"]
+#[path = "common/graph/traffic.rs"]
 mod traffic;
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 use std::net::TcpListener;

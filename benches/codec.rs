@@ -15,7 +15,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/codecs/mod.rs"]
 mod codecs;
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 use std::time::Instant;

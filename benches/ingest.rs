@@ -13,7 +13,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/graph/mod.rs"]
 mod graph;
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 use std::sync::atomic::AtomicBool;

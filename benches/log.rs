@@ -12,7 +12,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/figures/mod.rs"]
 mod figures;
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 fn main() {

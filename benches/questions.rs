@@ -9,7 +9,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "growth/memory.rs"]
+#[path = "common/growth/memory.rs"]
 #[allow(dead_code, reason = "another benchmark uses the rest")]
 mod memory;
 

@@ -9,8 +9,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/graph/mod.rs"]
 mod graph;
+#[path = "common/months/mod.rs"]
 mod months;
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 use std::ops::Range;

@@ -1,12 +1,12 @@
 //! Rows reach all workers alike, although few keys have most of the events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[path = "../benches/graph/mod.rs"]
+#[path = "../benches/common/graph/mod.rs"]
 mod graph;
-#[path = "../benches/graph/traffic.rs"]
+#[path = "../benches/common/graph/traffic.rs"]
 #[allow(dead_code, reason = "the benchmarks need more of it")]
 mod traffic;
-#[path = "../benches/workload/mod.rs"]
+#[path = "../benches/common/workload/mod.rs"]
 mod workload;
 
 use dayfold::Archive;

@@ -11,7 +11,7 @@
 #[allow(dead_code)]
 #[path = "../examples/http_load/client.rs"]
 mod client;
-#[path = "../../../benches/workload/events.rs"]
+#[path = "../../../benches/common/workload/events.rs"]
 mod workload;
 
 use std::sync::Arc;

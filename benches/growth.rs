@@ -11,12 +11,17 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/growth/fold.rs"]
 mod fold;
+#[path = "common/growth/load.rs"]
 mod load;
+#[path = "common/growth/memory.rs"]
 mod memory;
+#[path = "common/growth/sealed.rs"]
 mod sealed;
+#[path = "common/growth/texts.rs"]
 mod texts;
-#[path = "../workload/mod.rs"]
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 use std::process::{Command, ExitCode};

@@ -7,12 +7,17 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/parts/aggregates.rs"]
 mod aggregates;
+#[path = "common/parts/keys.rs"]
 mod keys;
+#[path = "common/parts/log.rs"]
 mod log;
+#[path = "common/parts/sealed.rs"]
 mod sealed;
+#[path = "common/parts/ticks.rs"]
 mod ticks;
-#[path = "../workload/mod.rs"]
+#[path = "common/workload/mod.rs"]
 mod workload;
 
 fn main() {
