@@ -14,6 +14,7 @@ use crate::closing::Closing;
 use crate::key::{Key, PARTITIONS, partition};
 use crate::time::Day;
 
+pub(crate) use part::Outlived;
 use part::Part;
 pub(crate) use row::Row;
 
@@ -54,18 +55,30 @@ pub(crate) struct Table<K, A> {
     slots: usize,
     /// What keys and aggregates hold besides their slots.
     heap: usize,
+    outlived: Outlived,
 }
 
 impl<K: Key, A: Aggregate> Table<K, A> {
     pub(crate) fn new() -> Self {
-        Table { parts: vec![Part::Own(HashTable::new())], len: 0, slots: 0, heap: 0 }
+        Table::counting(&Outlived::default())
+    }
+
+    /// A new table, which counts what readers alone hold of it.
+    pub(crate) fn counting(outlived: &Outlived) -> Self {
+        let (parts, outlived) = (vec![Part::Own(HashTable::new())], outlived.clone());
+        Table { parts, len: 0, slots: 0, heap: 0, outlived }
     }
 
     /// The table as it is now, to be read elsewhere. Nothing is copied until more is added, and then only the parts
     /// to which something is.
     pub(crate) fn share(&mut self) -> Table<K, A> {
         let parts = self.parts.iter_mut().map(Part::share).collect();
-        Table { parts, ..*self }
+        Table { parts, outlived: self.outlived.clone(), ..*self }
+    }
+
+    /// Counts what is shared as held by readers alone: its owner lets go of it.
+    pub(crate) fn leave_to_readers(&self) {
+        self.parts.iter().for_each(|part| part.leave_to_readers(&self.outlived));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,7 +100,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     #[inline]
     pub(crate) fn add(&mut self, hash: u64, key: K, aggregate: A) {
         let part = self.part(hash);
-        let part = self.parts[part].own();
+        let part = self.parts[part].own(&self.outlived);
         let slots = part.capacity();
         match part.entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
             Entry::Occupied(mut row) => {
@@ -114,7 +127,9 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         const PART: usize = SPLIT_AT / PARTITIONS * 7 / 4;
         let mut parts: Vec<HashTable<(K, A)>> = Vec::new();
         parts.resize_with(PARTITIONS, || HashTable::with_capacity(PART));
-        for (key, aggregate) in self.parts.iter_mut().flat_map(|part| part.own().drain()) {
+        for (key, aggregate) in
+            self.parts.iter_mut().flat_map(|part| part.own(&self.outlived).drain())
+        {
             let hash = key.hash64();
             parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());
         }

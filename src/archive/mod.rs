@@ -103,7 +103,7 @@ impl Archive {
         let thread = std::thread::Builder::new()
             .name(format!("seal:{name}"))
             .spawn(move || {
-                give_way();
+                give_way(10);
                 receiver.into_iter().for_each(|job| job(&place));
             })
             .expect("the system gives a thread to the archive");
@@ -114,10 +114,12 @@ impl Archive {
 /// Lets workers have the processor before this thread, a lane or one that reads for questions, where both want it: a
 /// worker that is kept from going on keeps the others waiting. A lane gets a tenth of a processor at least, and what is
 /// closed and not sealed is bounded.
-fn give_way() {
+fn give_way(by: i32) {
     // Elsewhere this would be the priority of the whole process.
+    #[cfg(not(target_os = "linux"))]
+    let _ = by;
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = rustix::process::setpriority_process(None, by) {
         tracing::debug!(%error, "a thread keeps the priority of workers");
     }
 }

@@ -8,6 +8,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use crate::table::Outlived;
+
 /// More threads would not read faster, and leave less to the workers.
 const THREADS_MAX: usize = 4;
 
@@ -32,6 +34,8 @@ struct PoolShared {
     work: Condvar,
     /// Bytes of rows that jobs have made and nobody has taken, about.
     bytes: AtomicUsize,
+    /// Bytes of tables that readers alone hold.
+    outlived: Outlived,
 }
 
 #[derive(Default)]
@@ -84,7 +88,12 @@ impl Pool {
     /// A pool without threads: they come with the first jobs.
     pub(crate) fn new() -> Pool {
         let (state, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(PoolShared { state, work, bytes: AtomicUsize::new(0) });
+        let shared = Arc::new(PoolShared {
+            state,
+            work,
+            bytes: AtomicUsize::new(0),
+            outlived: Outlived::default(),
+        });
         Pool { owner: Arc::new(Owner { shared }) }
     }
 
@@ -98,7 +107,8 @@ impl Pool {
             let running = Arc::clone(shared);
             let name = "dayfold:read".to_owned();
             let spawned = std::thread::Builder::new().name(name).spawn(move || {
-                super::give_way();
+                // Less than a lane does: somebody waits for what is read.
+                super::give_way(5);
                 running.run();
             });
             match spawned {
@@ -127,7 +137,12 @@ impl Pool {
         self.owner.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts such bytes, as long as what is returned is there.
+    /// Bytes of tables that readers alone hold: those who read here, and snapshots.
+    pub(crate) fn outlived(&self) -> &Outlived {
+        &self.owner.shared.outlived
+    }
+
+    /// Counts bytes of rows, as long as what is returned is there.
     pub(crate) fn hold(&self, bytes: usize) -> Held {
         self.owner.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         Held { shared: Arc::clone(&self.owner.shared), bytes }

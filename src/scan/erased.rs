@@ -50,6 +50,9 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
 
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError> {
         let Resolved { query, rows: of } = resolve(scan, self)?;
+        if at.is_some() && query.revision != serve::Revision::Now {
+            return Err(ScanError::Revision { view: self.view().name().to_owned() });
+        }
         let columns = Arc::clone(of.layout.columns());
         let snapshot = at.map(|snapshot| Arc::clone(snapshot.kept()));
         let id = snapshot.as_ref().map(|snapshot| snapshot.id);

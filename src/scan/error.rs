@@ -75,6 +75,15 @@ pub enum ScanError {
         /// Why.
         why: String,
     },
+    /// Another revision than the newest, as of a snapshot.
+    #[error(
+        "view '{view}' as of a snapshot has the newest revision of each day: expected no other one; without a \
+         snapshot, others can be asked for, which do not change"
+    )]
+    Revision {
+        /// The view.
+        view: String,
+    },
     /// A value that is not what the schema says of its column: the definition of the view is at fault.
     #[error("view '{view}' shows something that is no {expected} in column '{column}'")]
     Presented {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Query};
+use super::{Item, Keys, Query};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::speed::Counts;
+use crate::store::Revision;
 use crate::time::{Day, DayRange};
 
 /// The place of a row: its day, and its encoded key, as far as the shape tells them apart. In order.
@@ -32,6 +33,13 @@ pub(crate) struct Question<K: Key> {
 }
 
 impl<K: Key> Question<K> {
+    /// Whether it reads the newest values of many keys, and of no snapshot, for which they are kept already.
+    pub(crate) fn is_of_many_keys_now(&self) -> bool {
+        matches!(self.query.keys, Keys::Range(_))
+            && self.query.revision == Revision::Now
+            && self.snapshot.is_none()
+    }
+
     /// All of an answer, as soon as it is there.
     pub(crate) fn whole(query: Query<K>) -> Question<K> {
         Question { query, after: None, limit: None, snapshot: None, credit: u64::MAX }

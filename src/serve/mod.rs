@@ -5,9 +5,9 @@
 //! made them, on the worker that asked.
 
 mod answer;
+mod answering;
 mod call;
 mod job;
-mod look_up;
 mod lookup;
 mod merge;
 mod operator;

@@ -9,8 +9,8 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
+use super::answering::look_up;
 use super::call::{Asked, Call, Piece, Question};
-use super::look_up::look_up;
 use super::merge::Merge;
 use super::{Answer, Keys, Query, RankFn, Shape};
 use crate::aggregate::Aggregate;

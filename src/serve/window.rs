@@ -268,6 +268,6 @@ impl<K: Key, A: Aggregate> Takes<K, A> for Within<'_, '_, A> {
 }
 
 /// The layer of a file's rows.
-pub(super) fn batch_layer<K, A>(part: &LivePart<K, A>) -> Layer {
+fn batch_layer<K, A>(part: &LivePart<K, A>) -> Layer {
     Layer::Batch(part.closing.day)
 }

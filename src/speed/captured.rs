@@ -2,10 +2,11 @@
 //!
 //! Sealed days are files, which do not change. Tables are shared: what comes later is added to copies of those of their
 //! parts that it belongs to. So nothing waits for a reader, neither what comes nor the sealing of days; what a reader
-//! costs is the memory of what it keeps from being freed. It has a *lease*, which ends after some time: then the reader is
-//! told that its moment has expired.
+//! costs is the memory of what it keeps from being freed. It has a *lease*, which ends after some time, or earlier if all
+//! readers together keep more than they may ([`OUTLIVED_MAX`]): then the reader is told that its moment has expired.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::combine::Counts;
@@ -16,21 +17,35 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::{Day, DayRange};
 
+/// Bytes of tables that readers alone may hold in a process. If they hold more, the oldest lease ends, and so on.
+pub(crate) const OUTLIVED_MAX: usize = 256 << 20;
+
 /// The right to read what was at a moment, for so long.
 #[derive(Debug)]
 pub(crate) struct Lease {
     began: Instant,
     limit: Duration,
+    is_ended: AtomicBool,
 }
 
 impl Lease {
     pub(crate) fn new(limit: Duration) -> Arc<Lease> {
-        Arc::new(Lease { began: Instant::now(), limit })
+        Arc::new(Lease { began: Instant::now(), limit, is_ended: AtomicBool::new(false) })
+    }
+
+    /// When it began, if it may be ended: one without a limit may not.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        (self.limit < Duration::MAX).then_some(self.began)
+    }
+
+    /// Ends it before its time.
+    pub(crate) fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
     }
 
     /// Whether the reader has to stop.
     pub(crate) fn is_over(&self) -> bool {
-        self.began.elapsed() > self.limit
+        self.is_ended.load(Ordering::Relaxed) || self.began.elapsed() > self.limit
     }
 }
 

@@ -22,7 +22,7 @@ mod term;
 
 use crate::table;
 
-pub(crate) use captured::{Captured, Lease};
+pub(crate) use captured::{Captured, Lease, OUTLIVED_MAX};
 pub(crate) use combine::{Combiner, Counts, combine};
 pub(crate) use exchange::to_owner;
 pub use numbers::ViewNumbers;

@@ -228,7 +228,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
                 let same = |row: &&Row<K, A>| (row.day, row.closing()) == place;
                 let run = rows.as_slice().iter().take_while(same).count();
                 let tables = self.tables.len();
-                let table = self.tables.entry(place).or_insert_with(Table::new);
+                let outlived = self.sealed.archive().pool().outlived();
+                let table = self.tables.entry(place).or_insert_with(|| Table::counting(outlived));
                 let before = table.size();
                 for row in rows.by_ref().take(run) {
                     table.add(row.hash, row.key, row.aggregate);
@@ -366,6 +367,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         for part in sealed {
             if let Some(table) = self.frozen.remove(&(part.day, part.closing)) {
                 self.unsealed = self.unsealed - table.size();
+                table.leave_to_readers();
                 tables.push(table);
             }
             self.sealed.put(part);

@@ -1,6 +1,7 @@
 //! Some rows of a table, which readers elsewhere may share.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashTable;
@@ -14,12 +15,51 @@ pub(super) enum Part<K, A> {
     Shared(Arc<SharedRows<K, A>>),
 }
 
+/// Counts the bytes of rows that readers alone hold: newer rows have taken their place. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outlived {
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Outlived {
+    /// Bytes of slots, about; what keys and aggregates hold besides is not counted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) -> Counted {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Counted { outlived: self.clone(), bytes }
+    }
+}
+
+/// Bytes that are counted until this is dropped.
+#[derive(Debug)]
+struct Counted {
+    outlived: Outlived,
+    bytes: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.outlived.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// Rows that do not change.
 #[derive(Debug)]
 pub(super) struct SharedRows<K, A> {
     rows: HashTable<(K, A)>,
     /// Their places in the order of their keys, once somebody has asked for it: all who read the same rows share it.
     order: OnceLock<Box<[u32]>>,
+    /// Once readers alone hold them.
+    outlived: OnceLock<Counted>,
+}
+
+impl<K, A> SharedRows<K, A> {
+    fn count(&self, outlived: &Outlived) {
+        self.outlived.get_or_init(|| outlived.count(self.rows.allocation_size()));
+    }
 }
 
 impl<K: Clone, A: Clone> Part<K, A> {
@@ -33,11 +73,14 @@ impl<K: Clone, A: Clone> Part<K, A> {
 
     /// The rows, to be changed here and nowhere else.
     #[inline]
-    pub(super) fn own(&mut self) -> &mut HashTable<(K, A)> {
+    pub(super) fn own(&mut self, outlived: &Outlived) -> &mut HashTable<(K, A)> {
         if let Part::Shared(shared) = self {
             let rows = match Arc::get_mut(shared) {
                 Some(shared) => std::mem::take(&mut shared.rows),
-                None => shared.rows.clone(),
+                None => {
+                    shared.count(outlived);
+                    shared.rows.clone()
+                }
             };
             *self = Part::Own(rows);
         }
@@ -47,10 +90,18 @@ impl<K: Clone, A: Clone> Part<K, A> {
         }
     }
 
+    /// Counts shared rows as held by readers alone, until those have gone.
+    pub(super) fn leave_to_readers(&self, outlived: &Outlived) {
+        if let Part::Shared(shared) = self {
+            shared.count(outlived);
+        }
+    }
+
     pub(super) fn share(&mut self) -> Self {
         if let Part::Own(rows) = self {
-            let (rows, order) = (std::mem::take(rows), OnceLock::new());
-            *self = Part::Shared(Arc::new(SharedRows { rows, order }));
+            let rows = std::mem::take(rows);
+            let (order, outlived) = (OnceLock::new(), OnceLock::new());
+            *self = Part::Shared(Arc::new(SharedRows { rows, order, outlived }));
         }
         self.clone()
     }
@@ -114,13 +165,13 @@ mod tests {
 
     #[test]
     fn oracle_intervals_have_their_rows_in_order_shared_or_not() {
-        let mut part = Part::Own(HashTable::new());
+        let (mut part, outlived) = (Part::Own(HashTable::new()), Outlived::default());
         let keys: Vec<i64> = (0..500).map(|n| (n * 7_919) % 1_009 - 500).collect();
         for key in &keys {
-            part.own().insert_unique(key.hash64(), (*key, 2 * *key), |row| row.0.hash64());
+            part.own(&outlived).insert_unique(key.hash64(), (*key, 2 * *key), |row| row.0.hash64());
         }
         let shared = part.share();
-        for part in [part.clone(), shared, Part::Own(part.own().clone())] {
+        for part in [part.clone(), shared, Part::Own(part.own(&outlived).clone())] {
             part.put_in_order();
             for (from, to) in
                 [(-600, Some(600)), (-3, Some(4)), (10, None), (7, Some(7)), (9, Some(1))]
@@ -144,5 +195,27 @@ mod tests {
             });
             assert!(!is_whole && left == 0);
         }
+    }
+
+    #[test]
+    fn rows_that_readers_alone_hold_are_counted_as_long_as_they_do() {
+        let (mut part, outlived) = (Part::Own(HashTable::new()), Outlived::default());
+        part.own(&outlived).insert_unique(1u64.hash64(), (1u64, 1), |row| row.0.hash64());
+        let bytes = part.rows().allocation_size();
+        let (first, again) = (part.share(), part.share());
+        assert_eq!(outlived.bytes(), 0, "the table has them, too");
+        part.own(&outlived);
+        assert_eq!(outlived.bytes(), bytes);
+        let second = part.share();
+        part.own(&outlived);
+        assert_eq!(outlived.bytes(), 2 * bytes);
+        drop(first);
+        assert_eq!(outlived.bytes(), 2 * bytes);
+        drop(again);
+        assert_eq!(outlived.bytes(), bytes);
+        drop(second);
+        drop(part.share());
+        part.own(&outlived);
+        assert_eq!(outlived.bytes(), 0, "who has gone counts for nothing");
     }
 }

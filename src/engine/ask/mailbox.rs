@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::aggregate::Aggregate;
 use crate::archive::Pool;
 use crate::engine::ask::error::{AskError, ViewError};
+use crate::engine::ask::rounds::{Copied, Rounds};
 use crate::engine::ask::slot::{Giver, Taker, slot};
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task};
 use crate::key::Key;
@@ -91,6 +92,7 @@ struct Inner<K: Key, A: Aggregate> {
     left: Vec<u64>,
     /// What was said of questions that the worker knows.
     said: Vec<(u64, Said)>,
+    rounds: Rounds,
     /// All that are wanted.
     subscribers: usize,
     tasks: VecDeque<AskedTask>,
@@ -112,6 +114,22 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
 
     fn wake(&self) {
         self.worker.iter().for_each(Thread::unpark);
+    }
+
+    /// The questions that are let in now: those for which much is kept come in rounds.
+    fn take_requests(&mut self, outlived: usize, last: bool) -> BTreeMap<u64, Request<K, A>> {
+        let keeps_much =
+            |_: &u64, request: &mut Request<K, A>| request.question.is_of_many_keys_now();
+        let is_awaited =
+            self.requests.iter_mut().any(|(number, request)| keeps_much(number, request));
+        let rows = self.numbers.values().map(|numbers| numbers.groups).sum();
+        // A table has as many free slots as used ones, about.
+        let copied = Copied { rows, bytes: 2 * rows * size_of::<(K, A)>(), outlived };
+        if last || !is_awaited || self.rounds.begins(copied, Instant::now()) {
+            return std::mem::take(&mut self.requests);
+        }
+        let let_in = |number: &u64, request: &mut Request<K, A>| !keeps_much(number, request);
+        self.requests.extract_if(.., let_in).collect()
     }
 
     /// What may wait, if anything may.
@@ -141,6 +159,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             joining: BTreeMap::new(),
             left: Vec::new(),
             said: Vec::new(),
+            rounds: Rounds::default(),
             subscribers: 0,
             tasks: VecDeque::new(),
             numbers: BTreeMap::new(),
@@ -256,8 +275,9 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             return None;
         }
         inner.closed |= last;
+        let outlived = self.pool.get().map_or(0, |pool| pool.outlived().bytes());
         Some(Mail {
-            requests: std::mem::take(&mut inner.requests),
+            requests: inner.take_requests(outlived, last),
             joining: std::mem::take(&mut inner.joining),
             left: std::mem::take(&mut inner.left),
             said: std::mem::take(&mut inner.said),

@@ -6,6 +6,7 @@ pub(super) mod handle;
 pub(super) mod kept;
 pub(super) mod mailbox;
 pub(super) mod reply;
+pub(super) mod rounds;
 pub(super) mod slot;
 pub(super) mod snapshots;
 pub(super) mod standing;

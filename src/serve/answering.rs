@@ -18,7 +18,7 @@ use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Pool};
 use crate::key::{Key, encoded, partition};
 use crate::moment::Moment;
-use crate::speed::{Captured, Layer, Lease, SharedSpeed, Speed};
+use crate::speed::{Captured, Layer, Lease, OUTLIVED_MAX, SharedSpeed, Speed};
 use crate::store::Revision;
 
 /// How long one activation may look up: others want the worker, too. What is left is for the next one.
@@ -30,8 +30,8 @@ const ROWS_AT_ONCE: u64 = 256;
 /// How long an answer may take, its asker included.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// How often leases are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often leases are looked at. If readers hold too much, one of them ends each time.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A question that is being looked up elsewhere.
 struct Running {
@@ -170,6 +170,14 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             return;
         }
         self.looked = Instant::now();
+        if self.pool.outlived().bytes() > OUTLIVED_MAX {
+            let leases = self.kept.values().map(|kept| &kept.lease);
+            let leases = leases.chain(self.running.values().map(|running| &running.lease));
+            let leases = leases.filter(|lease| !lease.is_over());
+            let oldest = leases.filter_map(|lease| Some((lease.began()?, lease)));
+            let oldest = oldest.min_by_key(|(began, _)| *began);
+            oldest.into_iter().for_each(|(_, lease)| lease.end());
+        }
         self.kept.retain(|_, kept| !kept.lease.is_over());
         let over = self.running.values().filter(|running| running.lease.is_over());
         over.for_each(|running| running.control.look());

@@ -1,0 +1,80 @@
+//! When questions are let in for which much is kept: in rounds, so that they share it.
+//!
+//! A question about many keys is read while events go on, so what it reads is kept from changing, and what changes is
+//! copied ([`Table::share`](crate::table::Table::share)). Questions of one moment share that. Where tables are large, each
+//! moment costs the worker a copy of them; so questions wait for each other, and for what earlier ones keep.
+
+use std::time::{Duration, Instant};
+
+use crate::speed::OUTLIVED_MAX;
+
+/// Fewer rows are copied in no time, and nobody waits for that.
+const MANY_ROWS: usize = 65_536;
+
+/// How long no other round begins, for each row that may have to be copied: about ten times as long as that takes.
+const PAUSE_OF_A_ROW: Duration = Duration::from_nanos(200);
+
+/// How long a round waits for what others keep. Then it begins, and the oldest of them may lose its moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What there is of a view that may have to be copied, in this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copied {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    /// Bytes that readers alone hold.
+    pub(super) outlived: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    last: Option<Instant>,
+    /// Since when somebody waits for the next one.
+    awaited: Option<Instant>,
+}
+
+impl Rounds {
+    /// Whether those that wait are let in now.
+    pub(super) fn begins(&mut self, copied: Copied, now: Instant) -> bool {
+        if copied.rows < MANY_ROWS {
+            self.awaited = None;
+            return true;
+        }
+        let awaited = *self.awaited.get_or_insert(now);
+        let pause = PAUSE_OF_A_ROW.saturating_mul(copied.rows.try_into().unwrap_or(u32::MAX));
+        let is_rested = self.last.is_none_or(|last| now.saturating_duration_since(last) >= pause);
+        let has_room = copied.outlived == 0
+            || copied.outlived.saturating_add(copied.bytes) <= OUTLIVED_MAX
+            || now.saturating_duration_since(awaited) >= PATIENCE;
+        let begins = is_rested && has_room;
+        if begins {
+            (self.last, self.awaited) = (Some(now), None);
+        }
+        begins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_waits_for_the_one_before_it_and_for_room_but_not_for_ever() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let much = Copied { rows: 1_000_000, bytes: 100 << 20, outlived: 0 };
+        let mut rounds = Rounds::default();
+        let little = Copied { rows: 1_000, ..much };
+        assert!(rounds.begins(little, at(0)) && rounds.begins(little, at(0)), "little is copied");
+        assert!(rounds.begins(much, at(0)));
+        assert!(!rounds.begins(much, at(199)), "a million rows, 200 ns each");
+        assert!(rounds.begins(much, at(200)));
+        let full = Copied { outlived: 200 << 20, ..much };
+        assert!(!rounds.begins(full, at(1_000)) && !rounds.begins(full, at(2_999)));
+        assert!(rounds.begins(Copied { outlived: 100 << 20, ..much }, at(2_999)), "there is room");
+        assert!(
+            !rounds.begins(full, at(4_000)) && rounds.begins(full, at(6_000)),
+            "it waits no longer"
+        );
+    }
+}
