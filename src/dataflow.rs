@@ -124,6 +124,12 @@ pub struct DayView<'scope, K: Key, A: Aggregate> {
     measures: Vec<Arc<RankFn<A>>>,
 }
 
+impl<K: Key, A: Aggregate> std::fmt::Debug for DayView<'_, K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DayView").field("measures", &self.measures.len()).finish_non_exhaustive()
+    }
+}
+
 impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// Adds a measure: a number to rank keys by in [`Shape::Top`](crate::serve::Shape::Top). The first
     /// one added has place 0. Add them before [`DayView::serve`].
@@ -205,6 +211,12 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
 #[derive(Clone)]
 pub struct ViewStatus {
     state: Rc<dyn Inspect>,
+}
+
+impl std::fmt::Debug for ViewStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewStatus").field("numbers", &self.numbers()).finish_non_exhaustive()
+    }
 }
 
 impl ViewStatus {

@@ -75,6 +75,8 @@
 //! The crate `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
+
+#![warn(missing_debug_implementations)]
 pub mod aggregate;
 pub mod archive;
 pub mod batch;

@@ -271,6 +271,15 @@ pub struct Scan<'a, K, A> {
     types: PhantomData<fn() -> (K, A)>,
 }
 
+impl<K, A> std::fmt::Debug for Scan<'_, K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan")
+            .field("coverage", &self.coverage)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<K: Key, A: Aggregate> Scan<'_, K, A> {
     fn step(&mut self) -> Result<Option<(u64, K, A)>, Damage> {
         let bits = self.raw.bits();

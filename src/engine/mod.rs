@@ -131,6 +131,15 @@ pub struct Engine<E> {
     floor_ahead: bool,
 }
 
+impl<E> std::fmt::Debug for Engine<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("views", &self.views.len())
+            .field("data", &self.data.as_ref().map(|(_, folder)| folder))
+            .finish_non_exhaustive()
+    }
+}
+
 impl<E: Send + Sync + 'static> Default for Engine<E> {
     fn default() -> Self {
         Engine::new()

@@ -40,6 +40,12 @@ pub struct Observer {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
 impl Observer {
     pub(crate) fn new(shared: Arc<Shared>) -> Observer {
         Observer { shared }

@@ -49,6 +49,12 @@ pub struct Running {
     pub(crate) interrupting: AtomicBool,
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
 impl Running {
     /// How far the engine is.
     pub fn progress(&self) -> Progress {

@@ -89,6 +89,12 @@ pub struct SealedRows<'a> {
     reader: RowReader,
 }
 
+impl std::fmt::Debug for SealedRows<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedRows").field("days", &self.days).finish_non_exhaustive()
+    }
+}
+
 impl<'a> SealedRows<'a> {
     /// Rows of a view of a folder. A folder of version 0.1 has no names of columns, and none of the values of vectors are shown:
     /// it has them when its program has opened it once more.

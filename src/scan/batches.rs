@@ -45,6 +45,15 @@ pub struct Batches {
     version: u64,
 }
 
+impl std::fmt::Debug for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batches")
+            .field("columns", &self.columns)
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Batches {
     pub(crate) fn new(columns: Arc<[Column]>, rows: Box<dyn Rows>) -> Batches {
         Batches { columns, rows, limit: None, is_over: false, version: 0 }

@@ -25,6 +25,12 @@ pub struct ScanSubscription {
     answers: Box<dyn Answers>,
 }
 
+impl std::fmt::Debug for ScanSubscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScanSubscription").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
 /// Answers whose types have been forgotten.
 trait Answers: Send {
     fn next(&mut self, limit: Option<Duration>) -> Result<Option<Batches>, ScanError>;

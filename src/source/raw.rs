@@ -18,6 +18,12 @@ pub struct RawRecords {
     is_pending: bool,
 }
 
+impl std::fmt::Debug for RawRecords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawRecords").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
 /// What comes next in [`RawRecords`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

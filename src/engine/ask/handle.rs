@@ -26,6 +26,14 @@ pub struct Measures<A> {
     pub(crate) named: Named<A>,
 }
 
+impl<A> std::fmt::Debug for Measures<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Measures")
+            .field("named", &self.named.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<A> Measures<A> {
     /// No measures.
     pub fn none() -> Measures<A> {
@@ -52,6 +60,12 @@ pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(crate) codec: Arc<KeyCodec>,
     pub(crate) ranks: Arc<(Vec<String>, Ranks<A>)>,
     pub(crate) mailbox: Arc<Mailbox<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> std::fmt::Debug for ViewHandle<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewHandle").field("view", &self.view).finish_non_exhaustive()
+    }
 }
 
 impl<K: Key, A: Aggregate> Clone for ViewHandle<K, A> {
@@ -243,6 +257,12 @@ pub struct Asked<K: Key, A: Aggregate> {
     /// What has come of the answer, until it was given.
     merge: Option<Merge<K, A>>,
     mailbox: Arc<Mailbox<K, A>>,
+}
+
+impl<K: Key, A: Aggregate> std::fmt::Debug for Asked<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl<K: Key, A: Aggregate> Asked<K, A> {

@@ -26,6 +26,12 @@ pub struct Subscription<K: Key, A: Aggregate> {
     mailbox: Arc<Mailbox<K, A>>,
 }
 
+impl<K: Key, A: Aggregate> std::fmt::Debug for Subscription<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 impl<K: Key, A: Aggregate> Subscription<K, A> {
     pub(crate) fn begin(
         mailbox: &Arc<Mailbox<K, A>>,

@@ -18,6 +18,14 @@ pub struct Views {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Views {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Views")
+            .field("names", &self.iter().map(|view| view.name()).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Views {
     pub(crate) fn new(
         all: impl IntoIterator<Item = Arc<dyn ErasedView>>,

@@ -34,6 +34,17 @@ pub struct LiveOptions<E> {
     pub waiting: usize,
 }
 
+impl<E> std::fmt::Debug for LiveOptions<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveOptions")
+            .field("disorder", &self.disorder)
+            .field("ahead_limit", &self.ahead_limit)
+            .field("behind_limit", &self.behind_limit)
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<E> LiveOptions<E> {
     /// No disorder, a day ahead, any age, and 65,536 events that wait.
     pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
@@ -59,6 +70,12 @@ impl<E> LiveOptions<E> {
 /// ends when the last one is dropped.
 pub struct Pusher<E> {
     pub(crate) queue: Arc<Queue<E>>,
+}
+
+impl<E> std::fmt::Debug for Pusher<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pusher").field("options", &self.queue.options).finish_non_exhaustive()
+    }
 }
 
 impl<E> Pusher<E> {
