@@ -55,11 +55,12 @@ fn read(record: &Record<'_>) -> Result<Event, String> {
 fn record(n: u64, at: i64, into: &mut String) {
     use std::fmt::Write;
     let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let (user, amount) = (mixed >> 54, (mixed >> 20) % 100_000);
+    // Five digits: numbers of JSON do not begin with zeros.
+    let (user, amount) = (mixed >> 54, 10_000 + (mixed >> 20) % 90_000);
     into.clear();
     write!(
         into,
-        r#"{{"at":{at},"user":"u{user:06}","amount":{amount:05},"page":"/shop/{:020}","#,
+        r#"{{"at":{at},"user":"u{user:06}","amount":{amount},"page":"/shop/{:020}","#,
         mixed
     )
     .unwrap();
