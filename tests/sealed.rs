@@ -12,7 +12,7 @@ use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Keys, Query, Revision, Shape};
 use dayfold::store::{LiveBatch, Memory, Storage, Store, StoreConfig, ViewRecord};
-use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::time::{Day, DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
 use proptest::prelude::*;
@@ -218,7 +218,7 @@ fn check(answers: &[Asked], fates: &[Fate], what: &str) {
 fn open(memory: &Memory) -> Arc<Store> {
     let [name, zone, key, aggregate, definition] =
         ["sealed", "UTC", "tuple(u8,u64)", "stats", ""].map(str::to_owned);
-    let views = vec![ViewRecord { name, zone, key, aggregate, definition }];
+    let views = vec![ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition }];
     let store = Store::open(Arc::new(memory.clone()), "/data", StoreConfig::new(0, 1, views));
     let store = store.unwrap();
     store.begin().unwrap();

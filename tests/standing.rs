@@ -19,7 +19,7 @@ use dayfold::log::Durability;
 use dayfold::serve::{Answer, Keys, Query, Shape};
 use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::store::{self, Disk, RunState, Store, StoreConfig, ViewRecord, ViewReport};
-use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::time::{Day, DayRange, EventTime, Grain};
 use dayfold::view::{Limits, View};
 use dayfold::{Archive, Cluster, Engine, FoldDays, Moment};
 use timely::dataflow::operators::{Inspect, Probe};
@@ -167,6 +167,7 @@ fn oracle_sealing_into_a_folder_changes_no_answer() {
     let record = ViewRecord {
         name: "standing".to_owned(),
         zone: "America/New_York".to_owned(),
+        grain: Grain::Day,
         key: String::new(),
         aggregate: String::new(),
         definition: String::new(),

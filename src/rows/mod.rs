@@ -105,7 +105,7 @@ impl<'a> SealedRows<'a> {
     ) -> SealedRows<'a> {
         let (key, aggregate) = view.record.ids();
         let unnamed =
-            || ViewSchema::unnamed(&view.record.name, &view.record.zone, (&key, &aggregate));
+            || ViewSchema::unnamed(&view.record.name, &view.record.zone, view.record.grain, (&key, &aggregate));
         let schema = view.schema.clone().unwrap_or_else(unnamed);
         let reader = RowReader::new(schema, (&key, &aggregate), |measure| {
             options.sketches || measure.kind != Kind::Bytes
@@ -120,7 +120,7 @@ impl<'a> SealedRows<'a> {
 
     /// The columns of each row: the day, those of the key, the measures, and whether the row is sealed, which all are.
     pub fn columns(&self) -> Vec<Column> {
-        let mut columns = vec![Column::new("day", Kind::Date)];
+        let mut columns = vec![self.reader.period()];
         columns.extend_from_slice(self.reader.key_columns());
         let measures = self.reader.measures().into_iter().flatten();
         columns.extend(measures.map(|measure| Column {
@@ -152,7 +152,7 @@ impl<'a> SealedRows<'a> {
             let mut row = Vec::new();
             in_key_order(&opened, |file, key, state| {
                 row.clear();
-                row.push(Value::Date(day));
+                row.push(Value::period(day));
                 self.reader.read(key, state, &mut row).map_err(|what| {
                     let what = match what {
                         Unread::Key => "key",

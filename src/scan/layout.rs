@@ -108,11 +108,11 @@ impl Layout {
             measures[at + 1] = self.present(*layer, at + 1, own)?;
         }
         let value = |shows: &Shows| match *shows {
-            Shows::Day => Value::or_null(item.day.map(Value::Date)),
+            Shows::Day => Value::or_null(item.day.map(Value::period)),
             Shows::Key(column) => key[column].clone(),
             Shows::Measure(measure) => measures[0][measure].clone(),
             Shows::Sealed => Value::Boolean(speed.is_none() && amendments.is_none()),
-            Shows::Revision => Value::or_null(item.revision.map(Value::Date)),
+            Shows::Revision => Value::or_null(item.revision.map(Value::period)),
             Shows::HasLayer(layer) => Value::Boolean(layers[layer].is_some()),
             // A part that is not there is nothing, not zero.
             Shows::LayerMeasure(layer, _) if layers[layer].is_none() => Value::Null,
@@ -169,7 +169,7 @@ fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Col
     };
     let mut all = Vec::new();
     if by_day {
-        all.push((Column::new("day", Kind::Date), Shows::Day));
+        all.push((schema.period(), Shows::Day));
     }
     if by_key {
         let key = schema.key.iter().cloned().enumerate();
@@ -182,7 +182,7 @@ fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Col
     }));
     all.push((Column::new("sealed", Kind::Boolean), Shows::Sealed));
     if scan.layers {
-        let revision = Column { nullable: true, ..Column::new("revision", Kind::Date) };
+        let revision = Column { nullable: true, ..Column::new("revision", schema.period().kind) };
         all.push((revision, Shows::Revision));
         for (layer, called) in LAYERS.into_iter().enumerate() {
             all.push((Column::new(called, Kind::Boolean), Shows::HasLayer(layer)));

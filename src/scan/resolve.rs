@@ -70,7 +70,8 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         }
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
-    let query = Query::new(keys, scan.periods, shape).revision(scan.revision);
+    let periods = view.view.calendar().periods(scan.periods);
+    let query = Query::new(keys, periods, shape).revision(scan.revision);
     let pages = pages(scan, &view.schema.name)?;
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }

@@ -40,4 +40,5 @@ pub use shape::{Presented, Shape};
 pub use text::ValueTextError;
 pub(crate) use types::RowTypes;
 pub use value::{Value, ValueRef};
-pub use view::{Grain, ViewSchema};
+pub use view::ViewSchema;
+pub use crate::time::Grain;

@@ -37,6 +37,11 @@ impl RowReader {
         reader
     }
 
+    /// The column of periods.
+    pub(crate) fn period(&self) -> Column {
+        self.schema.period()
+    }
+
     /// The columns of the key.
     pub(crate) fn key_columns(&self) -> &[Column] {
         &self.schema.key

@@ -9,7 +9,7 @@ use crate::aggregate::{
 };
 use crate::codec;
 use crate::key::{Key, encoded};
-use crate::time::Day;
+use crate::time::{Day, Grain};
 use crate::view::View;
 
 fn view() -> View {
@@ -31,7 +31,7 @@ fn check_state<A: Aggregate>(state: &A) {
     let schema = ViewSchema::of::<bool, A>(&view()).unwrap();
     let expected = schema.present(state).unwrap();
     assert_eq!(row(&view(), &true, state).unwrap()[1..], expected, "{state:?}");
-    let unnamed = ViewSchema::unnamed("v", "UTC", ("bool", &A::id()));
+    let unnamed = ViewSchema::unnamed("v", "UTC", Grain::Day, ("bool", &A::id()));
     assert_eq!(unnamed, schema, "the id says what the type says");
 }
 
@@ -208,7 +208,7 @@ fn a_vector_has_the_elements_that_are_named() {
 
 #[test]
 fn what_is_not_known_is_not_read() {
-    let schema = ViewSchema::unnamed("v", "UTC", ("severity", "tuple(count,load)"));
+    let schema = ViewSchema::unnamed("v", "UTC", Grain::Day, ("severity", "tuple(count,load)"));
     let reader = RowReader::new(schema, ("severity", "tuple(count,load)"), |_| true);
     assert!(reader.measures().is_none());
     let mut row = Vec::new();

@@ -40,6 +40,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The name of a period: a date, or of an hour the timestamp of its first minute.
+    pub fn period(period: Day) -> Value {
+        period.instant().map_or(Value::Date(period), Value::Timestamp)
+    }
+
     /// The kind; null is of any.
     pub fn kind(&self) -> Option<Kind> {
         match self {

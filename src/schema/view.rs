@@ -9,29 +9,14 @@ use super::id::TypeId;
 use super::key::{columns_of, named_columns};
 use super::names::{Flat, Unique};
 use super::state::StateShape;
-use super::{Column, Measure, Presented, RowTypes, SchemaError, Shape, Value};
+use super::{Column, Kind, Measure, Presented, RowTypes, SchemaError, Shape, Value};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
+use crate::time::Grain;
 use crate::view::View;
 
-/// How long the periods are that a view keeps its rows by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Grain {
-    /// Days of the view's zone.
-    #[default]
-    Day,
-}
-
-impl fmt::Display for Grain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Grain::Day => "day",
-        })
-    }
-}
-
-/// What a view looks like as a table. Before the columns of the key is the period, `day`; behind the measures is `sealed`.
+/// What a view looks like as a table. Before the columns of the key is the period, which is called
+/// as its grain, `day` mostly; behind the measures is `sealed`.
 ///
 /// ```
 /// use dayfold::aggregate::{Count, Maybe, Mean};
@@ -95,11 +80,22 @@ impl ViewSchema {
             measure.name = name;
         }
         let (name, zone) = (view.name().to_owned(), view.calendar().name().to_owned());
-        Ok(ViewSchema { name, zone, grain: Grain::Day, key, measures, lists })
+        let grain = view.calendar().grain();
+        // Other names may be those of grains: a view of days may have a column `hour`.
+        let taken = key.iter().map(|c| &c.name).chain(measures.iter().map(|m| &m.name));
+        if let Some(name) = taken.into_iter().find(|name| *name == grain.name()) {
+            return Err(SchemaError::Twice { name: name.clone() });
+        }
+        Ok(ViewSchema { name, zone, grain, key, measures, lists })
     }
 
     /// What the ids of a view's types tell of it, where nothing else is known.
-    pub(crate) fn unnamed(name: &str, zone: &str, (key, aggregate): (&str, &str)) -> ViewSchema {
+    pub(crate) fn unnamed(
+        name: &str,
+        zone: &str,
+        grain: Grain,
+        (key, aggregate): (&str, &str),
+    ) -> ViewSchema {
         let mut names = Unique::new();
         let key = taken(columns_of(key), &mut names);
         let shape = TypeId::parse(aggregate).and_then(|id| StateShape::of(&id));
@@ -107,7 +103,13 @@ impl ViewSchema {
         let Flat { mut measures, lists, .. } = Flat::unnamed(&shape);
         measures.iter_mut().for_each(|measure| measure.name = names.take(&measure.name));
         let (name, zone) = (name.to_owned(), zone.to_owned());
-        ViewSchema { name, zone, grain: Grain::Day, key, measures, lists }
+        ViewSchema { name, zone, grain, key, measures, lists }
+    }
+
+    /// The column of periods: a date, or of hours a timestamp.
+    pub fn period(&self) -> Column {
+        let kind = if self.grain == Grain::Hour { Kind::Timestamp } else { Kind::Date };
+        Column::new(self.grain.name(), kind)
     }
 
     /// The values of the measures of a state.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::record::period_name;
 use crate::time::Day;
 
 /// The paths of a data folder; see the module's picture.
@@ -36,7 +37,7 @@ impl Layout {
     }
 
     pub(super) fn day(&self, process: u32, view: &str, day: Day) -> PathBuf {
-        self.views(process).join(view).join(day.to_string())
+        self.views(process).join(view).join(period_name(day))
     }
 
     pub(super) fn rejected(&self, process: u32) -> PathBuf {

@@ -160,14 +160,14 @@ mod tests {
     use crate::batch::{Coverage, Digest};
     use crate::store::Memory;
     use crate::store::record::{BatchEntry, Definition, Run, ViewRecord, batch_file_name};
-    use crate::time::Day;
+    use crate::time::{Day, Grain};
     use proptest::prelude::*;
 
     fn view() -> Definition {
         let text = |text: &str| text.to_owned();
         let (name, zone, key) = (text("v"), text("UTC"), text("u64"));
         let (aggregate, definition) = (text("count"), String::new());
-        Definition { view: ViewRecord { name, zone, key, aggregate, definition }, edition: 1 }
+        Definition { view: ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition }, edition: 1 }
     }
 
     fn live(through: i32) -> Record {
@@ -188,7 +188,7 @@ mod tests {
     fn records() -> Vec<Record> {
         let run = Run { number: 1, processes: 1, parts: 1, complete: false, logged: false };
         let fact = Record::Fact { name: "moment".to_owned(), bytes: vec![1, 2, 3] };
-        vec![Record::View(view()), Record::State(run), fact, live(10), live(11)]
+        vec![Record::define(view()), Record::State(run), fact, live(10), live(11)]
     }
 
     fn path() -> &'static Path {

@@ -11,7 +11,7 @@ use crate::closing::Closing;
 use crate::key::Key;
 use crate::schema::ViewSchema;
 use crate::schema::former::{Former, id_of, is_former};
-use crate::time::Day;
+use crate::time::{Day, Grain};
 use crate::view::{View, is_name};
 use crate::zones;
 
@@ -20,8 +20,10 @@ use crate::zones;
 pub struct ViewRecord {
     /// The name, 1 to 64 of `a-z`, `0-9`, `-` and `_`; it names a folder.
     pub name: String,
-    /// The IANA zone of its days.
+    /// The IANA zone of its periods.
     pub zone: String,
+    /// How long they are.
+    pub grain: Grain,
     /// The id of its keys: [`Key::id`].
     pub key: String,
     /// The id of its aggregates: [`Aggregate::id`].
@@ -37,6 +39,7 @@ impl ViewRecord {
         ViewRecord {
             name: view.name().to_owned(),
             zone: view.calendar().name().to_owned(),
+            grain: view.calendar().grain(),
             key: types.key,
             aggregate: types.aggregate,
             definition: view.definition().to_owned(),
@@ -54,9 +57,10 @@ impl ViewRecord {
     }
 
     /// Names and texts in which two definitions may differ.
-    pub(crate) fn fields(&self) -> [(&'static str, &str); 4] {
+    pub(crate) fn fields(&self) -> [(&'static str, &str); 5] {
         [
             ("zone", &self.zone),
+            ("grain", self.grain.name()),
             // Before the ids: where both differ, the words say more.
             ("definition", &self.definition),
             ("key", &self.key),
@@ -65,7 +69,7 @@ impl ViewRecord {
     }
 
     /// What the processes of a group have to agree on. Names of one zone are one zone, and its data one release.
-    pub(crate) fn agreed(&self) -> [(&'static str, String); 4] {
+    pub(crate) fn agreed(&self) -> [(&'static str, String); 5] {
         self.fields().map(|(what, value)| match what {
             "zone" => (what, zones::agreed(value)),
             _ => (what, value.to_owned()),
@@ -109,6 +113,25 @@ impl FormerNames {
 pub(super) struct Definition {
     pub(super) view: ViewRecord,
     pub(super) edition: u32,
+}
+
+/// A [`Definition`] as a manifest has it of a view of days, since before there were other grains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DefinitionOfDays {
+    name: String,
+    zone: String,
+    key: String,
+    aggregate: String,
+    definition: String,
+    edition: u32,
+}
+
+impl From<DefinitionOfDays> for Definition {
+    fn from(of: DefinitionOfDays) -> Definition {
+        let DefinitionOfDays { name, zone, key, aggregate, definition, edition } = of;
+        let grain = Grain::Day;
+        Definition { view: ViewRecord { name, zone, grain, key, aggregate, definition }, edition }
+    }
 }
 
 /// One file of a commit.
@@ -188,7 +211,7 @@ pub(super) struct Run {
 pub(super) enum Record {
     Identity(Identity),
     /// The definition of a view. One of a later edition drops what is sealed of the view before.
-    View(Definition),
+    View(DefinitionOfDays),
     /// A commit: these files are live, and the view is closed through the day. All or nothing.
     Live {
         view: String,
@@ -221,9 +244,30 @@ pub(super) enum Record {
         through: Closing,
         batches: Vec<BatchEntry>,
     },
+    /// As `View`, of a view that is not of days. Programs of before there were any do not know it, and refuse the folder.
+    Grained(Definition),
 }
 
 impl Record {
+    /// The definition of a view.
+    pub(super) fn define(of: Definition) -> Record {
+        if of.view.grain != Grain::Day {
+            return Record::Grained(of);
+        }
+        let Definition { view, edition } = of;
+        let ViewRecord { name, zone, key, aggregate, definition, .. } = view;
+        Record::View(DefinitionOfDays { name, zone, key, aggregate, definition, edition })
+    }
+
+    /// Whether it is the definition of a view.
+    pub(super) fn defines(&self, name: &str) -> bool {
+        match self {
+            Record::View(of) => of.name == name,
+            Record::Grained(of) => of.view.name == name,
+            _ => false,
+        }
+    }
+
     /// A commit of everything up to a closing.
     pub(super) fn commit(view: String, through: Closing, batches: Vec<BatchEntry>) -> Record {
         match through.floor() {
@@ -270,24 +314,8 @@ impl PartState {
                 }
                 self.identity = Some(identity);
             }
-            Record::View(definition) => {
-                let name = definition.view.name.clone();
-                if !is_name(&name) {
-                    return Err("the name of a view is not a name");
-                }
-                match self.views.get(&name) {
-                    Some(known) if known.edition < definition.edition => {
-                        self.sealed.remove(&name);
-                        self.schemas.remove(&name);
-                        self.written.remove(&name);
-                    }
-                    Some(known) if *known != definition => {
-                        return Err("the definition of a view changes within an edition");
-                    }
-                    _ => {}
-                }
-                self.views.insert(name, definition);
-            }
+            Record::View(definition) => self.define(definition.into())?,
+            Record::Grained(definition) => self.define(definition)?,
             Record::Live { view, through, batches } => {
                 self.commit(view, Closing::of(through), batches)?;
             }
@@ -314,6 +342,26 @@ impl PartState {
             Record::Written { view, written } => drop(self.written.insert(view, written)),
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
+        Ok(())
+    }
+
+    fn define(&mut self, definition: Definition) -> Result<(), &'static str> {
+        let name = definition.view.name.clone();
+        if !is_name(&name) {
+            return Err("the name of a view is not a name");
+        }
+        match self.views.get(&name) {
+            Some(known) if known.edition < definition.edition => {
+                self.sealed.remove(&name);
+                self.schemas.remove(&name);
+                self.written.remove(&name);
+            }
+            Some(known) if *known != definition => {
+                return Err("the definition of a view changes within an edition");
+            }
+            _ => {}
+        }
+        self.views.insert(name, definition);
         Ok(())
     }
 
@@ -364,7 +412,7 @@ impl PartState {
     pub(super) fn snapshot(&self) -> Vec<Record> {
         let mut records: Vec<Record> =
             self.identity.clone().map(Record::Identity).into_iter().collect();
-        records.extend(self.views.values().cloned().map(Record::View));
+        records.extend(self.views.values().cloned().map(Record::define));
         records.extend(self.schemas.values().cloned().map(Record::Schema));
         for (view, sealed) in &self.sealed {
             let batches: Vec<BatchEntry> = sealed.batches.values().cloned().collect();
@@ -391,9 +439,23 @@ impl PartState {
     }
 }
 
+/// A period in the name of a file: without the colons of hours, which not every file system takes.
+pub(super) fn period_name(period: Day) -> String {
+    period.to_string().replace(':', "")
+}
+
+/// Reads what [`period_name`] wrote.
+fn parse_period_name(name: &str) -> Option<Day> {
+    let hour = |(date, time): (&str, &str)| {
+        Some(format!("{date}T{}:{}:{}", time.get(0..2)?, time.get(2..4)?, time.get(4..)?))
+    };
+    let text = name.split_once('T').map_or(Some(name.to_owned()), hour)?;
+    text.parse().ok()
+}
+
 /// The name of a batch view in its day's folder.
 pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) -> String {
-    let day = closing.day;
+    let day = period_name(closing.day);
     let floor = closing.floor().map_or(String::new(), |floor| format!("-f{floor}"));
     match generation {
         0 => format!("{day}{floor}-w{worker}.batch"),
@@ -407,8 +469,8 @@ pub(super) fn parse_batch_file_name(name: &str) -> Option<(Closing, u32, u32)> {
     let (closing, generation) = revision.split_once("-g").unwrap_or((revision, "0"));
     let (generation, worker) = (generation.parse().ok()?, worker.parse().ok()?);
     let closing = match closing.split_once("-f") {
-        None => Closing::of(closing.parse().ok()?),
-        Some((day, floor)) => Closing::late(day.parse().ok()?, floor.parse().ok()?),
+        None => Closing::of(parse_period_name(closing)?),
+        Some((day, floor)) => Closing::late(parse_period_name(day)?, floor.parse().ok()?),
     };
     let is_ours = batch_file_name(closing, generation, worker) == name;
     is_ours.then_some((closing, generation, worker))
@@ -424,6 +486,7 @@ mod tests {
             ("2013-01-02", 0, "2013-01-02-w12.batch"),
             ("2013-01-02", 3, "2013-01-02-g3-w12.batch"),
             ("-1199-02-15", 3, "-1199-02-15-g3-w12.batch"),
+            ("2013-01-02T05:30:00Z", 3, "2013-01-02T053000Z-g3-w12.batch"),
         ];
         for (day, generation, name) in names {
             let closing = Closing::of(day.parse().unwrap());

@@ -83,12 +83,12 @@ pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartSta
         state.views.get(&view.name).is_none_or(|known| known.edition < *edition)
     };
     let record = |(view, edition): (&ViewRecord, u32)| {
-        Record::View(Definition { view: view.clone(), edition })
+        Record::define(Definition { view: view.clone(), edition })
     };
     let mut records: Vec<Record> = asked.filter(is_new).map(record).collect();
     // With a new edition of a view, what it looked like is gone.
     let has = |name: &str| {
-        records.iter().any(|record| matches!(record, Record::View(d) if d.view.name == name))
+        records.iter().any(|record| record.defines(name))
     };
     let is_shown =
         |schema: &&ViewSchema| has(&schema.name) || state.schemas.get(&schema.name) != Some(schema);

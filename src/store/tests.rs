@@ -13,7 +13,7 @@ use super::*;
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
 use crate::key::{Key, partition, sort_position};
-use crate::time::Day;
+use crate::time::{Day, Grain};
 
 mod crash;
 mod former;

@@ -32,7 +32,7 @@ pub(super) fn records(
             if before.release == RELEASE {
                 continue;
             }
-            let changed = before.changed(&view.zone, days(&view.name));
+            let changed = before.changed(&view.zone, view.grain, days(&view.name));
             if let [first, .., last] | [first @ last] = &changed[..] {
                 tracing::warn!(
                     view = view.name,

@@ -51,7 +51,7 @@ impl Ask {
     pub(crate) fn leading<'a>(&self, schema: &'a ViewSchema) -> Vec<&'a str> {
         match self {
             Ask::Value { .. } => Vec::new(),
-            Ask::Series { .. } => vec!["day"],
+            Ask::Series { .. } => vec![schema.grain.name()],
             Ask::Top { .. } | Ask::Keys { .. } => {
                 schema.key.iter().map(|column| &column.name[..]).collect()
             }

@@ -74,9 +74,10 @@ impl ServedView {
             text.raw(",\"additive\":").raw(if one.additive { "true" } else { "false" });
             close(text);
         });
+        let period = schema.period();
         let key = schema.key.iter().map(|one| (&one.name[..], one.kind, one.nullable));
         let measures = schema.measures.iter().map(|one| (&one.name[..], one.kind, one.nullable));
-        let first = std::iter::once(("day", SchemaKind::Date, false));
+        let first = std::iter::once((&period.name[..], period.kind, false));
         let last = std::iter::once(("sealed", SchemaKind::Boolean, false));
         text.raw(",\"table\":").list(first.chain(key).chain(measures).chain(last), |text, one| {
             column(text, one);
@@ -195,13 +196,14 @@ impl ServedView {
     /// 503 if there is no answer.
     pub(crate) async fn span(&self, patience: Duration) -> Result<Option<(Day, Day)>, ApiError> {
         let refused = |error| refusal(&error, "key");
-        let scan = Scan::by_period().columns(["day"]);
+        let scan = Scan::by_period().columns([self.schema().grain.name()]);
         let mut batches = self.scan(&scan, None, patience).map_err(refused)?;
         let mut span = None;
         while let Some(batch) = batches.next_async().await {
             let batch = batch.map_err(refused)?;
             let day = |row| match batch.value_ref(row, 0) {
                 ValueRef::Date(day) => Some(day),
+                ValueRef::Timestamp(time) => Day::hour_from(time),
                 _ => None,
             };
             let (Some(first), Some(last)) = (day(0), day(batch.rows() - 1)) else { continue };
