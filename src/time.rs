@@ -9,56 +9,22 @@
 //! old day came after the first minute of the new one. [`Calendar::day_of`] is always the local date;
 //! [`Calendar::end_of`] is the first instant after which that date, or an earlier one, cannot come again.
 
+mod base;
 mod grain;
 mod hour;
 
 use std::fmt;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use base::DAY_MS;
+pub use base::{Day, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
+use base::{Span, timestamp};
 pub use grain::Grain;
 
-/// Event time: when it happened, in milliseconds since 1970-01-01T00:00:00Z (negative before).
-pub type EventTime = i64;
-
-/// Milliseconds of a day without a change of clocks.
-pub(crate) const DAY_MS: i64 = 86_400_000;
-
-/// The least event time a calendar can place (year −9998, so that every zone's offset fits).
-pub const EVENT_TIME_MIN: EventTime = -377_673_580_800_000;
-/// The greatest event time a calendar can place (year 9998).
-pub const EVENT_TIME_MAX: EventTime = 253_370_764_800_000;
-
-/// A date of some view's calendar, as days since 1970-01-01.
-///
-/// It also names a period: a week, month, quarter or year by its first day. An hour has a number of its own,
-/// beyond those of all dates ([`Day::instant`]).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct Day(pub i32);
-
 impl Day {
-    /// Before every day.
-    pub const MIN: Day = Day(i32::MIN);
-    /// After every day.
-    pub const MAX: Day = Day(i32::MAX);
-
-    /// The day after this one; [`Day::MAX`] has none and stays.
-    #[must_use]
-    pub fn next(self) -> Day {
-        Day(self.0.saturating_add(1))
-    }
-
-    /// The day before this one; [`Day::MIN`] has none and stays.
-    #[must_use]
-    pub fn previous(self) -> Day {
-        Day(self.0.saturating_sub(1))
-    }
-
     /// The day of a civil date.
     ///
     /// # Errors
@@ -439,19 +405,6 @@ impl PartialEq for Calendar {
 }
 
 impl Eq for Calendar {}
-
-fn timestamp(time: EventTime) -> Timestamp {
-    Timestamp::from_millisecond(time.clamp(EVENT_TIME_MIN - DAY_MS, EVENT_TIME_MAX + DAY_MS))
-        .expect("event times are clamped to what a timestamp can hold")
-}
-
-/// An interval `[lower, upper)` of event time within one day.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    lower: EventTime,
-    upper: EventTime,
-    day: Day,
-}
 
 /// Finds days of event times that mostly fall on the same few days, without zone arithmetic for each.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use dayfold::aggregate::{Count, Max, Semigroup, Sum};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query};
-use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::time::{Day, DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Archive, Fold, FoldDays, Moment};
 use proptest::prelude::*;
@@ -308,9 +308,10 @@ proptest! {
         in_place in any::<bool>(),
         new_york in any::<bool>(),
         grace in prop_oneof![Just(0), Just(HOUR), Just(30 * HOUR)],
+        grain in prop_oneof![2 => Just(Grain::Day), 3 => prop::sample::select(&Grain::ALL[..])],
     ) {
         let zone = if new_york { "America/New_York" } else { "UTC" };
-        let view = View::new("law").unwrap().zone(zone).unwrap().grace_ms(grace).unwrap();
+        let view = View::new("law").unwrap().zone(zone).unwrap().grace_ms(grace).unwrap().grain(grain);
         check(&view, &ticks, workers, (lag, in_place));
     }
 }

@@ -67,8 +67,14 @@ fn measured(days: u64) {
     let view = View::new("memory").unwrap();
     let text = |text: &str| text.to_owned();
     let (name, zone) = (text("memory"), text("UTC"));
-    let record =
-        ViewRecord { name, zone, grain: Grain::Day, key: text("u64"), aggregate: text("stats"), definition: text("") };
+    let record = ViewRecord {
+        name,
+        zone,
+        grain: Grain::Day,
+        key: text("u64"),
+        aggregate: text("stats"),
+        definition: text(""),
+    };
     let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Unsynced), folder.path(), config).unwrap();
     store.begin().unwrap();

@@ -71,7 +71,8 @@ fn a_range_of_dates_has_each_period_that_has_a_day_of_it() {
     assert_eq!(of(Grain::Day), range);
     assert_eq!(Calendar::utc().by(Grain::Hour).periods(DayRange::ALL), DayRange::ALL);
     assert!(DayRange::through(date("2024-02-15"), Day::MAX).contains(date("9998-12-31")));
-    for bad in ["2024-05-01T24:00:00Z", "2024-05-01T10:00Z", "2024-05-01T10:00:30Z", "2024-05-01T"] {
+    for bad in ["2024-05-01T24:00:00Z", "2024-05-01T10:00Z", "2024-05-01T10:00:30Z", "2024-05-01T"]
+    {
         assert!(bad.parse::<Day>().is_err(), "{bad}");
     }
 }

@@ -108,7 +108,10 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         let types = view.row_types::<K, A>();
         let ids = (&types.key[..], &types.aggregate[..]);
         // An engine with names that do not fit does not start.
-        let unnamed = |_| ViewSchema::unnamed(view.name(), view.calendar().name(), view.calendar().grain(), ids).into();
+        let unnamed = |_| {
+            ViewSchema::unnamed(view.name(), view.calendar().name(), view.calendar().grain(), ids)
+                .into()
+        };
         let shown = schema.clone().unwrap_or_else(unnamed);
         let ranks = Arc::new(ranks(&measures, &shown));
         let handle = ViewHandle {

@@ -104,8 +104,14 @@ impl<'a> SealedRows<'a> {
         options: RowOptions,
     ) -> SealedRows<'a> {
         let (key, aggregate) = view.record.ids();
-        let unnamed =
-            || ViewSchema::unnamed(&view.record.name, &view.record.zone, view.record.grain, (&key, &aggregate));
+        let unnamed = || {
+            ViewSchema::unnamed(
+                &view.record.name,
+                &view.record.zone,
+                view.record.grain,
+                (&key, &aggregate),
+            )
+        };
         let schema = view.schema.clone().unwrap_or_else(unnamed);
         let reader = RowReader::new(schema, (&key, &aggregate), |measure| {
             options.sketches || measure.kind != Kind::Bytes

@@ -27,6 +27,7 @@ mod types;
 mod value;
 mod view;
 
+pub use crate::time::Grain;
 pub use column::{Column, Kind, Measure};
 pub(crate) use column::{additive, nullable, numbered, within};
 pub use error::SchemaError;
@@ -41,4 +42,3 @@ pub use text::ValueTextError;
 pub(crate) use types::RowTypes;
 pub use value::{Value, ValueRef};
 pub use view::ViewSchema;
-pub use crate::time::Grain;

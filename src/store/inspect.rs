@@ -128,14 +128,17 @@ pub fn inspect(
             current.flat_map(|(process, state)| live::batches(state, &layout, &name, process));
         let revisions: Vec<_> = revisions.collect();
         let days = || revisions.iter().map(|batch| batch.day);
-        let oldest = data.iter().max_by_key(|data| data.changed(&definition.zone, definition.grain, days()).len());
+        let oldest = data
+            .iter()
+            .max_by_key(|data| data.changed(&definition.zone, definition.grain, days()).len());
         ViewReport {
             redefined: agreed.edition(&name),
             closed_through: agreed.through.get(&name).map(|through| through.last_closed()),
             sealed_through: agreed.through.get(&name).copied(),
             zone_data: oldest.map(|data| data.release.clone()),
-            changed_days: oldest
-                .map_or_else(Vec::new, |data| data.changed(&definition.zone, definition.grain, days())),
+            changed_days: oldest.map_or_else(Vec::new, |data| {
+                data.changed(&definition.zone, definition.grain, days())
+            }),
             revisions: narrow(revisions),
             schema,
             record: definition,

@@ -167,7 +167,10 @@ mod tests {
         let text = |text: &str| text.to_owned();
         let (name, zone, key) = (text("v"), text("UTC"), text("u64"));
         let (aggregate, definition) = (text("count"), String::new());
-        Definition { view: ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition }, edition: 1 }
+        Definition {
+            view: ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition },
+            edition: 1,
+        }
     }
 
     fn live(through: i32) -> Record {

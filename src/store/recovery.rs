@@ -87,9 +87,7 @@ pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartSta
     };
     let mut records: Vec<Record> = asked.filter(is_new).map(record).collect();
     // With a new edition of a view, what it looked like is gone.
-    let has = |name: &str| {
-        records.iter().any(|record| record.defines(name))
-    };
+    let has = |name: &str| records.iter().any(|record| record.defines(name));
     let is_shown =
         |schema: &&ViewSchema| has(&schema.name) || state.schemas.get(&schema.name) != Some(schema);
     let shown: Vec<Record> =

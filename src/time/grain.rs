@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Day;
+use super::base::Day;
 
 /// How long the periods are that a view keeps its rows by.
 ///

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Day, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime, Span, timestamp};
+use super::base::{Day, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime, Span, timestamp};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;

@@ -1,11 +1,12 @@
 //! Tests of days, and of periods against another program.
 
+use jiff::Timestamp;
+
 use super::*;
 
 #[test]
 fn every_date_that_can_be_read_is_written_as_it_was() {
-    for text in
-        ["0000-01-01", "1582-10-15", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"]
+    for text in ["0000-01-01", "1582-10-15", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"]
     {
         assert_eq!(text.parse::<Day>().unwrap().to_string(), text);
     }
@@ -49,8 +50,7 @@ fn ends_of_days() {
 
 #[test]
 fn oracle_day_is_the_local_date() {
-    let zones =
-        ["UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu"];
+    let zones = ["UTC", "America/New_York", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu"];
     for zone in zones {
         let calendar = Calendar::new(zone).unwrap();
         let tz = TimeZone::get(zone).unwrap();
@@ -135,9 +135,7 @@ fn days_print_and_parse() {
         assert_eq!(day(text).to_string(), text);
     }
     assert_eq!(day("1970-01-02"), Day(1));
-    for text in
-        ["2013-02-30", "20130228", "2013-02-28T10:00", "-001199-02-15", "-0000-01-01", ""]
-    {
+    for text in ["2013-02-30", "20130228", "2013-02-28T10:00", "-001199-02-15", "-0000-01-01", ""] {
         assert!(text.parse::<Day>().is_err(), "{text}");
     }
 }

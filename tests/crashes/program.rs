@@ -11,7 +11,7 @@ use dayfold::engine::{LiveOptions, Measures, Pusher, ViewHandle};
 use dayfold::log::Durability;
 use dayfold::source::{Consumed, CsvSource, Input, Refused};
 use dayfold::store::Faulty;
-use dayfold::time::{Day, EventTime};
+use dayfold::time::{Day, EventTime, Grain};
 use dayfold::view::{Limits, View};
 
 use crate::content::{Content, parse};
@@ -31,6 +31,7 @@ pub(crate) type Rows = Vec<(Day, u64, Stats)>;
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     zone: &'static str,
+    grain: Grain,
     pub(crate) grace: i64,
     /// Its event times are so much later than the log's.
     shift: i64,
@@ -49,6 +50,7 @@ impl Spec {
         Spec {
             name,
             zone: random.pick(&["UTC", "America/New_York", "Asia/Kolkata"]),
+            grain: random.pick(&[Grain::Day, Grain::Day, Grain::Hour, Grain::Week, Grain::Month]),
             grace: Spec::grace(random),
             shift: random.pick(&[0, 0, 5 * HOUR, -30 * HOUR]),
             divisor: Some(random.pick(&[1, 1, 7])),
@@ -61,7 +63,17 @@ impl Spec {
     /// Of the days of UTC, without grace.
     pub(crate) fn plain(name: &'static str) -> Spec {
         let (zone, divisor, limit) = ("UTC", Some(1), 40_000);
-        Spec { name, zone, grace: 0, shift: 0, divisor, factor: 1, redefined: false, limit }
+        Spec {
+            name,
+            zone,
+            grain: Grain::Day,
+            grace: 0,
+            shift: 0,
+            divisor,
+            factor: 1,
+            redefined: false,
+            limit,
+        }
     }
 
     /// The view that tells which batches are in.
@@ -87,7 +99,7 @@ impl Spec {
     }
 
     pub(crate) fn view(&self) -> View {
-        let view = View::new(self.name).unwrap().zone(self.zone).unwrap();
+        let view = View::new(self.name).unwrap().zone(self.zone).unwrap().grain(self.grain);
         let view = view.grace_ms(self.grace).unwrap().skew_ms(self.shift.abs()).unwrap();
         let view = view.limits(Limits::new(self.limit, 1_000_000, 1 << 30));
         view.defined_as(&format!("values times {}", self.factor))

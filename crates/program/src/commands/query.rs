@@ -84,8 +84,8 @@ fn running(folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError>
     let answer =
         ureq::get(url).header("accept", "text/csv").call().map_err(|error| failed(&error))?;
     let input = Input::reader(select.view.clone(), answer.into_body().into_reader());
-    let mut records =
-        RawRecords::open(input, CsvOptions::new("day")).map_err(|error| failed(&error))?;
+    let mut records = RawRecords::open(input, CsvOptions::new(&columns[0].name))
+        .map_err(|error| failed(&error))?;
     loop {
         let record = match records.read(false).map_err(|error| failed(&error))? {
             RawRecord::Record { bytes, .. } => String::from_utf8_lossy(bytes),

@@ -86,7 +86,11 @@ fn what_is_wrong_is_said_with_its_place() {
         ":17:8: there is no source 'flight': did you mean 'flights'?",
     );
     check("America/New_York", "America/NewYork", "is not a time zone");
-    check("grace = \"1h\"", "grain = \"hour\"", "'hour' is not there yet");
+    check(
+        "grace = \"1h\"",
+        "grain = \"hours\"",
+        "'hours' is not known: expected one of hour, day, week",
+    );
     check(
         "measures = {",
         "measure = {",

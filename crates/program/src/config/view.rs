@@ -4,6 +4,7 @@ use super::document::FileError;
 use super::section::{Section, Text};
 use super::source::{SourceConfig, check_name, zone};
 use crate::expr::nearest;
+use dayfold::time::Grain;
 
 /// A view.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub struct ViewConfig {
     pub from: Vec<Text>,
     /// The zone of its days; UTC, if nothing is said.
     pub zone: Option<Text>,
+    /// How long its periods are.
+    pub grain: Grain,
     /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
     pub grace: Option<i64>,
     /// The condition of its events.
@@ -64,13 +67,8 @@ fn view(
         };
         return Err(source.error(section.document, message));
     }
-    match section.word("grain", &["hour", "day", "week", "month"])? {
-        None | Some("day") => {}
-        Some(grain) => {
-            return Err(section
-                .error("grain", format_args!("'{grain}' is not there yet: expected \"day\"")));
-        }
-    }
+    let grain = section.word("grain", &Grain::ALL.map(Grain::name))?;
+    let grain = grain.and_then(Grain::named).unwrap_or_default();
     let measures = section.named_texts("measures")?.unwrap_or_default();
     if measures.is_empty() {
         let message = "a view needs measures: expected measures = { events = \"count()\" }";
@@ -78,6 +76,7 @@ fn view(
     }
     Ok(ViewConfig {
         zone: zone(section)?,
+        grain,
         grace: section.duration("grace")?,
         filter: section.text("where")?,
         key: section.named_texts("key")?.unwrap_or_default(),

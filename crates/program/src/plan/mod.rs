@@ -135,7 +135,8 @@ impl Plan {
                     );
                     text.push('\n');
                 };
-            line("day", &"date", false, "period");
+            let period = schema.period();
+            line(&period.name, &period.kind, false, "period");
             for column in &schema.key {
                 line(&column.name, &column.kind, column.nullable, "key");
             }

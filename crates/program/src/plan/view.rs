@@ -175,7 +175,7 @@ fn define(
     let document = &config.document;
     let of_view = |error: &dyn std::fmt::Display| view.name.error(document, error.to_string());
     let mut known = View::new(&view.name.value)
-        .and_then(|view| view.zone(zone))
+        .and_then(|known| known.grain(view.grain).zone(zone))
         .map_err(|error| of_view(&error))?;
     if let Some(grace) = view.grace {
         known = known.grace_ms(grace).map_err(|error| of_view(&error))?;
