@@ -101,7 +101,9 @@ impl Spec {
     pub(crate) fn view(&self) -> View {
         let view = View::new(self.name).unwrap().zone(self.zone).unwrap().grain(self.grain);
         let view = view.grace_ms(self.grace).unwrap().skew_ms(self.shift.abs()).unwrap();
-        let view = view.limits(Limits::new(self.limit, 1_000_000, 1 << 30));
+        // The limit is one of periods: of hours, as many as that many days have.
+        let hours = if self.grain == Grain::Hour { 24 } else { 1 };
+        let view = view.limits(Limits::new(self.limit * hours, 1_000_000, 1 << 30));
         view.defined_as(&format!("values times {}", self.factor))
     }
 
