@@ -50,7 +50,7 @@ const ROOT: &str = "/data";
 
 fn view(name: &str) -> ViewRecord {
     let [zone, key, aggregate, definition] = ["UTC", "u64", "n", "count(*)"].map(str::to_owned);
-    ViewRecord { name: name.to_owned(), zone, key, aggregate, definition }
+    ViewRecord { name: name.to_owned(), zone, grain: Grain::Day, key, aggregate, definition }
 }
 
 fn config(process: usize, processes: usize) -> StoreConfig {
