@@ -5,13 +5,16 @@
 //! - [`plan`]: what the file means, checked against its sources
 //! - [`commands`]: what the program does beside running
 //! - [`run`]: the file, running
+//! - [`RunOptions`]: how it runs
 //! - [`ProgramError`]: why the program ends, and its exit codes
 
 pub mod commands;
 pub mod config;
 mod error;
 pub mod expr;
+mod options;
 pub mod plan;
 pub mod run;
 
 pub use error::ProgramError;
+pub use options::RunOptions;

@@ -11,8 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use dayfold::Cluster;
 use dayfold::cluster::Secret;
 use dayfold::time::parse_duration;
+use dayfold_program::RunOptions;
 use dayfold_program::commands::{self, Output};
-use dayfold_program::run::{RunOptions, run};
+use dayfold_program::run::run;
 use dayfold_program::{ProgramError, config::Config, plan::Plan};
 
 /// Exact daily statistics over event streams, written down in a file.

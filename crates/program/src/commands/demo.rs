@@ -12,7 +12,8 @@ use dayfold::scan::Scan;
 
 use crate::config::{Config, Document};
 use crate::error::ProgramError;
-use crate::run::{RunOptions, run_then};
+use crate::options::RunOptions;
+use crate::run::run_then;
 
 /// Ports that are tried, from this one on.
 const PORTS: std::ops::Range<u16> = 8080..8180;

@@ -11,6 +11,7 @@ mod layouts;
 mod measure;
 mod record;
 mod source;
+mod values;
 mod view;
 
 use std::path::PathBuf;

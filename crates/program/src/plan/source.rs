@@ -8,9 +8,10 @@ use dayfold::time::EventTime;
 
 use super::columns::SourceColumns;
 use super::record::{Record, Splitter};
+use super::values::{fitting, value};
 use super::view::Derived;
 use crate::config::{Config, FileError, FileFormat, SourceConfig, Text};
-use crate::expr::{Cell, ExprError, Expression, Format, Row, RowError, Scope, Type, read};
+use crate::expr::{Cell, ExprError, Expression, Format, Row, Scope, Type, read};
 
 /// A column that is read: where it is in a record, and how it is written.
 #[derive(Debug)]
@@ -90,16 +91,6 @@ impl Slot {
         let cell = read(text, &self.format).and_then(fitting);
         cell.map_err(|error| format!("column '{}': {error}", self.name))
     }
-}
-
-/// A number that views can keep: an integer of 64 bits and a sign, a decimal below 3.9e19.
-pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
-    let fits = match &cell {
-        Cell::Integer(number) => number.unsigned_abs() <= u128::from(u64::MAX),
-        Cell::Decimal(number) => number.billionths().unsigned_abs() < 1 << 95,
-        _ => true,
-    };
-    if fits { Ok(cell) } else { Err(RowError::Overflow { operation: "a number of a view" }) }
 }
 
 /// When the record of a source happened, and when it came.
@@ -218,33 +209,5 @@ impl SourcePlan {
     /// How times are written, where the library reads them.
     pub(crate) fn time_parser(&self) -> TimeParser {
         self.columns.times.clone()
-    }
-}
-
-/// A value as the library takes it.
-#[inline]
-pub(crate) fn value(cell: Cell<'_>) -> ValueRef<'_> {
-    match cell {
-        Cell::Null => ValueRef::Null,
-        Cell::Boolean(is_so) => ValueRef::Boolean(is_so),
-        Cell::Integer(number) => ValueRef::Integer(number),
-        Cell::Decimal(number) => ValueRef::Decimal(number),
-        Cell::Text(text) => ValueRef::Text(text),
-        Cell::Date(day) => ValueRef::Date(day),
-        Cell::Timestamp(time) => ValueRef::Timestamp(time),
-    }
-}
-
-/// The value of an event, as expressions take it.
-#[inline]
-pub(crate) fn cell(value: ValueRef<'_>) -> Cell<'_> {
-    match value {
-        ValueRef::Boolean(is_so) => Cell::Boolean(is_so),
-        ValueRef::Integer(number) => Cell::Integer(number),
-        ValueRef::Decimal(number) => Cell::Decimal(number),
-        ValueRef::Text(text) => Cell::Text(text),
-        ValueRef::Date(day) => Cell::Date(day),
-        ValueRef::Timestamp(time) => Cell::Timestamp(time),
-        _ => Cell::Null,
     }
 }

@@ -9,7 +9,7 @@ use dayfold::time::{Calendar, EventTime};
 use dayfold::view::View;
 
 use super::measure;
-use super::source::{cell, fitting, value};
+use super::values::{cell, fitting, value};
 use crate::config::{Config, FileError, Text, ViewConfig};
 use crate::expr::{Cell, ExprError, Expression, Row, RowError, Scope, Type};
 

@@ -8,11 +8,11 @@ use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume};
 use dayfold::log::Durability;
 use dayfold::source::{CsvSource, Input};
 
-use super::RunOptions;
 use super::files::{Files, Position};
 use super::refused::Refusals;
 use crate::config::{SourceKind, not_built};
 use crate::error::ProgramError;
+use crate::options::RunOptions;
 use crate::plan::{Plan, SourcePlan};
 
 /// An engine, ready to be started.

@@ -1,0 +1,16 @@
+//! What the command line says of a run.
+
+use dayfold::Cluster;
+
+/// How a file is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Ends when all sources that have an end have ended, and everything is sealed.
+    pub once: bool,
+    /// The workers of all processes.
+    pub cluster: Cluster,
+    /// Views whose sealed days are given up, and computed again from the log.
+    pub rebuild: Vec<String>,
+    /// How many milliseconds of a file's clock are played back in one of the wall clock; `None` is as fast as it goes.
+    pub pace: Option<f64>,
+}
