@@ -16,7 +16,7 @@ pub fn sample(plan: &Plan, rows: usize, out: &mut dyn Write) -> Result<(), Progr
     for source in &plan.sources {
         let name = name_of(&source.config);
         let SourceKind::File { .. } = source.config.kind else {
-            writeln!(out, "source {name}: events are pushed to it, there is nothing to show")?;
+            writeln!(out, "source {name}: it has no file, there is nothing to show")?;
             continue;
         };
         let path = &source.files()[0];

@@ -7,6 +7,9 @@
 //! What they mean, the module [`plan`](crate::plan) finds out.
 
 mod document;
+mod export;
+mod format;
+mod kafka;
 mod section;
 mod source;
 mod view;
@@ -16,8 +19,12 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use document::{Document, FileError};
+pub use export::{ExportConfig, TableLayout};
+pub(crate) use format::plain_csv;
+pub use format::{AvroSchema, FileFormat};
+pub use kafka::{Auth, KafkaConfig, Secret};
 pub use section::Text;
-pub use source::{ColumnType, FileFormat, SourceConfig, SourceKind};
+pub use source::{ColumnType, SourceConfig, SourceKind};
 pub use view::ViewConfig;
 
 use section::Section;
@@ -39,6 +46,8 @@ pub struct Config {
     pub views: Vec<ViewConfig>,
     /// Where it is served, if it is.
     pub serve: Option<Serve>,
+    /// Where sealed periods are exported to.
+    pub exports: Vec<ExportConfig>,
 }
 
 /// How many rows may be refused before the program ends with exit code 3.
@@ -98,9 +107,9 @@ impl Config {
             let root = Section::new(&document, "", table.get_ref(), table.span(), &TABLES)?;
             Parsed::of(&root)?
         };
-        let Parsed { data, workers, max_refused, sources, views, serve } = parsed;
+        let Parsed { data, workers, max_refused, sources, views, serve, exports } = parsed;
         let mut config =
-            Config { document, data: None, workers, max_refused, sources, views, serve };
+            Config { document, data: None, workers, max_refused, sources, views, serve, exports };
         config.data = data.map(|folder| config.path(&folder));
         Ok(config)
     }
@@ -127,6 +136,7 @@ struct Parsed {
     sources: Vec<SourceConfig>,
     views: Vec<ViewConfig>,
     serve: Option<Serve>,
+    exports: Vec<ExportConfig>,
 }
 
 impl Parsed {
@@ -148,18 +158,27 @@ impl Parsed {
         }
         let sources = source::read(root)?;
         let views = view::read(root, &sources)?;
-        for (feature, what) in [("exports", "lake"), ("sinks", "sinks")] {
-            if root.section_is_there(feature) {
-                return Err(root.error(feature, not_built(what)));
-            }
+        if root.section_is_there("sinks") {
+            return Err(root.error("sinks", not_built("sinks")));
         }
-        Ok(Parsed { data, workers, max_refused, sources, views, serve: serve(root)? })
+        let exports = export::read(root, &views)?;
+        Ok(Parsed { data, workers, max_refused, sources, views, serve: serve(root)?, exports })
     }
 }
 
 /// What is said of a part of the program that is not built in.
 pub(crate) fn not_built(feature: &str) -> String {
     format!("this program was built without the feature '{feature}'")
+}
+
+/// Whether a part of the program is built in; else what is said of it.
+pub(crate) fn needs(feature: &str) -> Result<(), String> {
+    let is_built = match feature {
+        "kafka" => cfg!(feature = "kafka"),
+        "lake" => cfg!(feature = "lake"),
+        _ => false,
+    };
+    if is_built { Ok(()) } else { Err(not_built(feature)) }
 }
 
 fn refused(engine: &Section<'_>) -> Result<Option<MaxRefused>, FileError> {

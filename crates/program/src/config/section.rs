@@ -118,11 +118,13 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn needed_text(&self, key: &str, example: &str) -> Result<Text, FileError> {
-        let missing = || {
-            let message = format!("[{}] has no '{key}': expected {key} = {example}", self.path);
-            self.document.error(self.span.start, message)
-        };
-        self.text(key)?.ok_or_else(missing)
+        self.text(key)?.ok_or_else(|| self.missing(key, example))
+    }
+
+    /// A key is not there that is needed.
+    pub(crate) fn missing(&self, key: &str, example: &str) -> FileError {
+        let message = format!("[{}] has no '{key}': expected {key} = {example}", self.path);
+        self.document.error(self.span.start, message)
     }
 
     /// One of these words.

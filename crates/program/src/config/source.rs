@@ -1,7 +1,8 @@
 //! `[sources.NAME]`: where events come from.
 
 use super::document::FileError;
-use super::not_built;
+use super::format::{self, FileFormat};
+use super::kafka::{self, KafkaConfig};
 use super::section::{Section, Text};
 use crate::expr::Type;
 
@@ -40,26 +41,8 @@ pub enum SourceKind {
     },
     /// Pushed by programs.
     Http,
-}
-
-/// How rows are written.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FileFormat {
-    /// CSV.
-    Csv {
-        /// The byte between fields.
-        delimiter: u8,
-        /// Whether the first row has the names of the columns.
-        header: bool,
-        /// The names, if there is no header.
-        names: Vec<String>,
-        /// What a line begins with that is skipped.
-        comment: Option<u8>,
-        /// Whether rows may have too few fields.
-        ragged: bool,
-    },
-    /// Lines of JSON.
-    Json,
+    /// In topics of Kafka.
+    Kafka(KafkaConfig),
 }
 
 /// The type of a column, as it is stated.
@@ -109,25 +92,23 @@ fn source(name: Text, section: &Section<'_>) -> Result<SourceConfig, FileError> 
             follow: section.boolean("follow")?,
         },
         Some("http") => SourceKind::Http,
-        Some(_) => return Err(section.error("type", not_built("kafka"))),
+        Some(_) => SourceKind::Kafka(kafka::read(section)?),
         None => {
             section.needed_text("type", "\"file\"")?;
             unreachable!("a missing type is an error")
         }
     };
-    let is_file = matches!(kind, SourceKind::File { .. });
-    for key in ["brokers", "topics", "start", "auth", "idle_partition", "group"] {
-        if section.section_is_there(key) {
-            return Err(section.error(key, "only a source of the type \"kafka\" has it"));
-        }
+    let is_kafka = matches!(kind, SourceKind::Kafka(_));
+    for key in kafka::KEYS.into_iter().filter(|key| !is_kafka && section.section_is_there(key)) {
+        return Err(section.error(key, "only a source of the type \"kafka\" has it"));
     }
-    for key in ["path", "follow", "arrival"] {
-        if !is_file && section.section_is_there(key) {
-            return Err(section.error(key, "a source of the type \"http\" has none"));
-        }
+    let is_file = matches!(kind, SourceKind::File { .. });
+    let of_files = ["path", "follow", "arrival"];
+    for key in of_files.into_iter().filter(|key| !is_file && section.section_is_there(key)) {
+        return Err(section.error(key, "only a source of the type \"file\" has it"));
     }
     Ok(SourceConfig {
-        format: format(section, &kind)?,
+        format: format::read(section, &kind)?,
         event_time: section
             .needed_text("event_time", "\"the column or expression of the event time\"")?,
         arrival: section.text("arrival")?,
@@ -159,70 +140,6 @@ pub(super) fn check_name(section: &Section<'_>, name: &Text) -> Result<(), FileE
             format!("'{}' is no name: expected letters, digits, '_' and '-'", name.value),
         )),
     }
-}
-
-fn format(section: &Section<'_>, kind: &SourceKind) -> Result<FileFormat, FileError> {
-    const KEYS: [&str; 6] = ["type", "delimiter", "header", "names", "comment", "ragged"];
-    let csv = FileFormat::Csv {
-        delimiter: b',',
-        header: true,
-        names: Vec::new(),
-        comment: None,
-        ragged: false,
-    };
-    if *kind == SourceKind::Http && section.section_is_there("format") {
-        return Err(section.error(
-            "format",
-            "each request says with its content type how its events are written: leave it out",
-        ));
-    }
-    let Some(format) = section.section("format", &KEYS)? else {
-        // The name tells, as it does elsewhere.
-        let is_json = match kind {
-            SourceKind::File { path, .. } => {
-                let plain = ["gz", "zst", "xz"]
-                    .iter()
-                    .find_map(|end| path.value.strip_suffix(&format!(".{end}")));
-                let plain = plain.unwrap_or(&path.value);
-                ["json", "jsonl", "ndjson"].iter().any(|end| plain.ends_with(&format!(".{end}")))
-            }
-            SourceKind::Http => true,
-        };
-        return Ok(if is_json { FileFormat::Json } else { csv });
-    };
-    match format.word("type", &["csv", "json", "avro", "protobuf"])? {
-        Some("json") => return Ok(FileFormat::Json),
-        Some("csv") | None => {}
-        Some(_) => return Err(format.error("type", not_built("kafka"))),
-    }
-    let byte = |key: &str| -> Result<Option<u8>, FileError> {
-        let Some(text) = format.text(key)? else { return Ok(None) };
-        match text.value.as_bytes() {
-            b"tab" => Ok(Some(b'\t')),
-            [byte] if byte.is_ascii() => Ok(Some(*byte)),
-            _ => Err(format.error(key, "expected one character, or tab")),
-        }
-    };
-    let names: Vec<String> =
-        format.texts("names")?.unwrap_or_default().into_iter().map(|text| text.value).collect();
-    let header = if format.section_is_there("header") {
-        format.boolean("header")?
-    } else {
-        names.is_empty()
-    };
-    if header && !names.is_empty() {
-        return Err(format.error(
-            "names",
-            "the names are those of the header: leave them out, or say header = false",
-        ));
-    }
-    Ok(FileFormat::Csv {
-        delimiter: byte("delimiter")?.unwrap_or(b','),
-        header,
-        names,
-        comment: byte("comment")?,
-        ragged: format.boolean("ragged")?,
-    })
 }
 
 fn columns(section: &Section<'_>) -> Result<Vec<(Text, ColumnType)>, FileError> {

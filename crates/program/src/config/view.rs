@@ -1,6 +1,6 @@
 //! `[views.NAME]`: what is computed.
 
-use super::document::FileError;
+use super::document::{Document, FileError};
 use super::section::{Section, Text};
 use super::source::{SourceConfig, check_name, zone};
 use crate::expr::nearest;
@@ -84,4 +84,21 @@ fn view(
         from,
         measures,
     })
+}
+
+/// Whether the file has a view of this name.
+pub(super) fn known_view(
+    document: &Document,
+    named: &Text,
+    views: &[ViewConfig],
+) -> Result<(), FileError> {
+    let names = || views.iter().map(|view| view.name.value.as_str());
+    if names().any(|name| name == named.value) {
+        return Ok(());
+    }
+    let hint = match nearest(&named.value, names()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("expected one of {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Err(named.error(document, format!("there is no view '{}': {hint}", named.value)))
 }

@@ -43,17 +43,28 @@ impl SourceColumns {
         let times = TimeParser::new().local(&zone, AmbiguousTime::Earlier, AmbiguousTime::Later);
         let mut found =
             SourceColumns { columns: Vec::new(), is_open: true, files: Vec::new(), times, zone };
-        if let SourceKind::File { path, .. } = &source.kind {
-            found.files = files(config, path)?;
-            let first = found.files[0].clone();
-            found
-                .sample(&first, source)
-                .map_err(|message| path.error(&config.document, message))?;
+        match &source.kind {
+            SourceKind::File { path, .. } => {
+                found.files = files(config, path)?;
+                let first = found.files[0].clone();
+                let sampled = found.sample(&first, source);
+                sampled.map_err(|message| path.error(&config.document, message))?;
+            }
+            SourceKind::Kafka(_) => found.name(&source.format),
+            SourceKind::Http => {}
         }
         for (name, kind) in &source.columns {
             found.state(config, name, *kind)?;
         }
         Ok(found)
+    }
+
+    /// The names of columns, where records have no header.
+    fn name(&mut self, format: &FileFormat) {
+        if let FileFormat::Csv { names, .. } = format {
+            self.columns = names.iter().map(|name| (name.clone(), untyped())).collect();
+            self.is_open = false;
+        }
     }
 
     /// Names and types in the first rows of a file.
@@ -171,7 +182,9 @@ fn untyped() -> ColumnType {
 pub(crate) fn options(format: &FileFormat) -> CsvOptions {
     let options = CsvOptions::new("");
     match format {
-        FileFormat::Json => CsvOptions { format: RowFormat::JsonLines, ..options },
+        FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => {
+            CsvOptions { format: RowFormat::JsonLines, ..options }
+        }
         FileFormat::Csv { delimiter, header, names, comment, ragged } => CsvOptions {
             delimiter: *delimiter,
             names: match (header, names.is_empty()) {

@@ -47,6 +47,8 @@ impl Plan {
     /// # Errors
     /// [`FileError`], with the place in the file.
     pub fn new(config: Config) -> Result<Plan, FileError> {
+        #[cfg(feature = "lake")]
+        crate::run::check_exports(&config)?;
         let mut layouts = match &config.data {
             Some(folder) => {
                 Layouts::read(folder).map_err(|error| config.document.error_of_file(error))?

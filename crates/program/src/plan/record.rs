@@ -29,7 +29,8 @@ impl Splitter {
     pub(crate) fn new(format: &FileFormat) -> Splitter {
         match format {
             FileFormat::Csv { delimiter, .. } => Splitter::Csv(*delimiter),
-            FileFormat::Json => Splitter::Json,
+            // What is no text is decoded to it.
+            FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => Splitter::Json,
         }
     }
 

@@ -36,7 +36,7 @@ impl Reader {
     pub(crate) fn new(config: &SourceConfig, columns: &SourceColumns, scope: &Scope) -> Reader {
         let fields = match &config.format {
             FileFormat::Csv { ragged, .. } => Some((columns.columns.len(), *ragged)),
-            FileFormat::Json => None,
+            _ => None,
         };
         let slot = |column: &crate::expr::Column| Slot {
             name: column.name.clone(),

@@ -29,9 +29,11 @@ pub(crate) fn build(
     refusals: &Refusals,
 ) -> Result<Built, ProgramError> {
     let mut engine = Engine::new();
-    let is_pushed = |source: &&Arc<SourcePlan>| source.config.kind == SourceKind::Http;
+    let of_kind = |is: fn(&SourceKind) -> bool| {
+        plan.sources.iter().filter(move |source| is(&source.config.kind))
+    };
     // With --once nothing is pushed: a source that nobody can push into would hold the end back for ever.
-    let pushed = plan.sources.iter().any(|source| is_pushed(&source)) && !options.once;
+    let pushed = of_kind(|kind| *kind == SourceKind::Http).next().is_some() && !options.once;
     if let Some(folder) = &plan.config.data {
         // What a machine that stops takes from the log of a file can be read again; what was pushed cannot.
         let durability =
@@ -46,7 +48,11 @@ pub(crate) fn build(
         });
     }
     let pusher = pushed.then(|| engine.live(LiveOptions::new(Event::time)));
-    let mut files = plan.sources.iter().filter(|source| !is_pushed(source));
+    #[cfg(feature = "kafka")]
+    for source in of_kind(|kind| matches!(kind, SourceKind::Kafka(_))) {
+        engine = super::kafka::read(engine, &plan.config, source, options.once)?;
+    }
+    let mut files = of_kind(|kind| matches!(kind, SourceKind::File { .. }));
     if let Some(source) = files.next() {
         engine = read(engine, source, refusals, options.pace);
     }

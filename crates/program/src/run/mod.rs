@@ -2,13 +2,19 @@
 //!
 //! - `engine`: the library's engine of a plan
 //! - `files`: a source of many files
+//! - `kafka`: sources that are topics of Kafka
+//! - `exports`: sealed periods, written as Parquet
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
 //! - `addresses`: where a running program can be asked
 
 mod addresses;
 mod engine;
+#[cfg(feature = "lake")]
+mod exports;
 mod files;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod refused;
 mod serve;
 
@@ -21,6 +27,8 @@ use dayfold::Cluster;
 use dayfold::engine::{EngineError, Running};
 
 pub(crate) use addresses::Addresses;
+#[cfg(feature = "lake")]
+pub(crate) use exports::check as check_exports;
 use refused::Refusals;
 
 use crate::config::{Config, MaxRefused};
@@ -75,6 +83,14 @@ pub(crate) fn run_then(
     if let Some(served) = &served {
         let _ = writeln!(std::io::stderr(), "http://{}", served.address);
     }
+    #[cfg(feature = "lake")]
+    let exports = match plan.config.data.as_deref().filter(|_| process == 0) {
+        Some(folder) if !plan.config.exports.is_empty() => {
+            let exports = exports::Exports::start(&plan.config, folder);
+            Some(exports.inspect_err(|error| running.fail(&error.to_string()))?)
+        }
+        _ => None,
+    };
     let outcome =
         watch(&running, &plan, once && process == 0, &refusals, stop).and_then(|()| last(&running));
     if let Err(error) = &outcome {
@@ -87,6 +103,10 @@ pub(crate) fn run_then(
     refusals.finish()?;
     outcome?;
     stopped?;
+    #[cfg(feature = "lake")]
+    if let Some(exports) = exports.filter(|_| once) {
+        exports.complete(stop)?;
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use dayfold_http::{Lines, Media, Server, Serving};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
-use crate::config::{Config, FileFormat, SourceKind, Text};
+use crate::config::{Config, SourceKind, Text, plain_csv};
 use crate::error::ProgramError;
 use crate::plan::{Plan, SourcePlan, csv_options};
 
@@ -103,13 +103,7 @@ fn events(source: &SourcePlan, body: &[u8], media: Media) -> Lines<Event> {
 /// Records of CSV with a header, as the objects that they would be in JSON: a field that is empty is missing.
 fn of_csv(source: &SourcePlan, body: &[u8]) -> Result<Vec<(usize, String)>, (usize, String)> {
     let wrong = |error: dayfold::source::SourceError| (1, error.to_string());
-    let csv = FileFormat::Csv {
-        delimiter: b',',
-        header: true,
-        names: Vec::new(),
-        comment: None,
-        ragged: false,
-    };
+    let csv = plain_csv();
     let input = Input::reader(source.config.name.value.clone(), Cursor::new(body.to_vec()));
     let mut records = RawRecords::open(input, csv_options(&csv)).map_err(wrong)?;
     let names: Vec<String> = records

@@ -1,0 +1,67 @@
+//! `[exports.NAME]`: where sealed periods are written as Parquet.
+
+use super::document::FileError;
+use super::needs;
+use super::section::{Section, Text};
+use super::source::check_name;
+use super::view::{ViewConfig, known_view};
+
+/// Views that are exported.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportConfig {
+    /// Its name.
+    pub name: Text,
+    /// The views, in the order of the file.
+    pub views: Vec<String>,
+    /// Where they are written.
+    pub url: Text,
+    /// How files make up a table.
+    pub table: TableLayout,
+}
+
+/// How the files of a view make up a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableLayout {
+    /// A table of Iceberg.
+    Iceberg,
+    /// A folder for each period.
+    Hive,
+}
+
+/// The exports of a file.
+pub(super) fn read(
+    root: &Section<'_>,
+    views: &[ViewConfig],
+) -> Result<Vec<ExportConfig>, FileError> {
+    let sections = root.sections("exports", &["views", "url", "table"])?;
+    sections.into_iter().map(|(name, section)| export(name, &section, views)).collect()
+}
+
+fn export(
+    name: Text,
+    section: &Section<'_>,
+    views: &[ViewConfig],
+) -> Result<ExportConfig, FileError> {
+    check_name(section, &name)?;
+    needs("lake").map_err(|message| name.error(section.document, message))?;
+    let named = section.texts("views")?.unwrap_or_default();
+    let is_all = match &named[..] {
+        [] => true,
+        [one] => one.value == "all" && views.iter().all(|view| view.name.value != "all"),
+        _ => false,
+    };
+    let named = if is_all {
+        views.iter().map(|view| view.name.value.clone()).collect()
+    } else {
+        for view in &named {
+            known_view(section.document, view, views)?;
+        }
+        named.into_iter().map(|view| view.value).collect()
+    };
+    let table = match section.word("table", &["iceberg", "hive"])? {
+        Some("hive") => TableLayout::Hive,
+        _ => TableLayout::Iceberg,
+    };
+    let url = section.needed_text("url", "\"file:///folder\"")?;
+    Ok(ExportConfig { name, views: named, url, table })
+}

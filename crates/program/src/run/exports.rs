@@ -1,0 +1,116 @@
+//! Sealed periods, written as Parquet: while the program runs, and to the last one when a run ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dayfold_lake::{Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
+
+use crate::config::{Config, ExportConfig, FileError, TableLayout};
+use crate::error::ProgramError;
+
+/// How often the last export of a run is tried again, if its store cannot be reached.
+const TRIES: u32 = 6;
+
+/// The exports of a running program.
+pub(crate) struct Exports {
+    exporters: Vec<Exporter>,
+    targets: Vec<(ExportConfig, String)>,
+    folder: PathBuf,
+}
+
+/// Finds out whether the exports of a file can be, without reaching for their stores.
+///
+/// # Errors
+/// [`FileError`] if there is no data folder, or a URL is none.
+pub(crate) fn check(config: &Config) -> Result<(), FileError> {
+    for export in &config.exports {
+        if config.data.is_none() {
+            let message = "what is exported are sealed days of a data folder: expected data = \"…\" in [engine]";
+            return Err(export.name.error(&config.document, message));
+        }
+        open(export, &url(config, export))
+            .map_err(|error| export.url.error(&config.document, error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The URL; a path without a scheme is a folder, beside the file.
+fn url(config: &Config, export: &ExportConfig) -> String {
+    let said = &export.url.value;
+    if said.contains("://") {
+        return said.clone();
+    }
+    let path = config.path(said);
+    let whole = std::path::absolute(&path).unwrap_or(path);
+    format!("file://{}", whole.display())
+}
+
+fn open(export: &ExportConfig, url: &str) -> Result<Lake, LakeError> {
+    let layout = match export.table {
+        TableLayout::Iceberg => Layout::Iceberg,
+        TableLayout::Hive => Layout::Hive,
+    };
+    Lake::open(url, LakeOptions::default().layout(layout))
+}
+
+impl Exports {
+    /// Begins to export the views of a folder that a program has open.
+    pub(crate) fn start(config: &Config, folder: &Path) -> Result<Exports, ProgramError> {
+        let targets: Vec<(ExportConfig, String)> =
+            config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
+        let exporters = targets.iter().map(|(export, url)| {
+            let lake = open(export, url)?;
+            Exporter::start(lake, folder, export.views.clone(), ExporterOptions::default())
+        });
+        let exporters: Result<Vec<Exporter>, LakeError> = exporters.collect();
+        let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
+        Ok(Exports { exporters, targets, folder: folder.to_owned() })
+    }
+
+    /// Waits until everything that is sealed is written. A store that cannot be reached is tried again for a while.
+    ///
+    /// # Errors
+    /// [`ProgramError::Failed`] with what the store says at last.
+    pub(crate) fn complete(mut self, stop: &AtomicBool) -> Result<(), ProgramError> {
+        // One program at a time writes a table.
+        self.exporters.drain(..).for_each(Exporter::stop);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        for (export, url) in &self.targets {
+            let failed = |error: LakeError| {
+                ProgramError::Failed(format!("exports.{}: {error}", export.name.value))
+            };
+            let lake = open(export, url).map_err(failed)?;
+            for view in &export.views {
+                runtime.block_on(self.complete_view(&lake, view, stop)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn complete_view(
+        &self,
+        lake: &Lake,
+        view: &str,
+        stop: &AtomicBool,
+    ) -> Result<(), LakeError> {
+        let mut failures = 0;
+        while !stop.load(Ordering::Relaxed) {
+            match lake.export(&self.folder, view).await {
+                Ok(done) if done.unsettled == 0 => {
+                    tracing::info!(view, written = done.written, rows = done.rows, "exported");
+                    return Ok(());
+                }
+                // A period is just being committed.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error @ LakeError::Store { .. }) if failures < TRIES => {
+                    failures += 1;
+                    tracing::warn!(view, %error, failures, "cannot export; trying again");
+                    tokio::time::sleep(Duration::from_millis(250 << failures)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
