@@ -1,7 +1,7 @@
 //! `[exports.NAME]`: where sealed periods are written as Parquet.
 
 use super::document::FileError;
-use super::needs;
+use super::features::needs;
 use super::section::{Section, Text};
 use super::source::check_name;
 use super::view::{ViewConfig, known_view};

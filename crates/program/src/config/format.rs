@@ -1,9 +1,9 @@
 //! How the rows of a source are written.
 
 use super::document::FileError;
-use super::needs;
+use super::features::needs;
+use super::kind::SourceKind;
 use super::section::{Section, Text};
-use super::source::SourceKind;
 
 /// How rows are written.
 #[derive(Clone, Debug, PartialEq)]

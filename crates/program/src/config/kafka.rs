@@ -1,7 +1,7 @@
 //! What `[sources.NAME]` says of topics of Kafka.
 
 use super::document::FileError;
-use super::needs;
+use super::features::needs;
 use super::section::{Section, Text};
 
 /// Topics, and how their broker is reached.

@@ -8,8 +8,10 @@
 
 mod document;
 mod export;
+mod features;
 mod format;
 mod kafka;
+mod kind;
 mod section;
 mod source;
 mod view;
@@ -20,11 +22,13 @@ use toml::de::DeTable;
 
 pub use document::{Document, FileError};
 pub use export::{ExportConfig, TableLayout};
+pub(crate) use features::not_built;
 pub(crate) use format::plain_csv;
 pub use format::{AvroSchema, FileFormat};
 pub use kafka::{Auth, KafkaConfig, Secret};
+pub use kind::SourceKind;
 pub use section::Text;
-pub use source::{ColumnType, SourceConfig, SourceKind};
+pub use source::{ColumnType, SourceConfig};
 pub use view::ViewConfig;
 
 use section::Section;
@@ -164,21 +168,6 @@ impl Parsed {
         let exports = export::read(root, &views)?;
         Ok(Parsed { data, workers, max_refused, sources, views, serve: serve(root)?, exports })
     }
-}
-
-/// What is said of a part of the program that is not built in.
-pub(crate) fn not_built(feature: &str) -> String {
-    format!("this program was built without the feature '{feature}'")
-}
-
-/// Whether a part of the program is built in; else what is said of it.
-pub(crate) fn needs(feature: &str) -> Result<(), String> {
-    let is_built = match feature {
-        "kafka" => cfg!(feature = "kafka"),
-        "lake" => cfg!(feature = "lake"),
-        _ => false,
-    };
-    if is_built { Ok(()) } else { Err(not_built(feature)) }
 }
 
 fn refused(engine: &Section<'_>) -> Result<Option<MaxRefused>, FileError> {

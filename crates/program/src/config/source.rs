@@ -2,7 +2,8 @@
 
 use super::document::FileError;
 use super::format::{self, FileFormat};
-use super::kafka::{self, KafkaConfig};
+use super::kafka;
+use super::kind::SourceKind;
 use super::section::{Section, Text};
 use crate::expr::Type;
 
@@ -27,22 +28,6 @@ pub struct SourceConfig {
     pub zone: Option<Text>,
     /// Types of columns that are stated.
     pub columns: Vec<(Text, ColumnType)>,
-}
-
-/// Where the events of a source are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SourceKind {
-    /// In files.
-    File {
-        /// The path, with `*` and `?` for many.
-        path: Text,
-        /// Whether the file grows, and is read on.
-        follow: bool,
-    },
-    /// Pushed by programs.
-    Http,
-    /// In topics of Kafka.
-    Kafka(KafkaConfig),
 }
 
 /// The type of a column, as it is stated.
