@@ -16,5 +16,5 @@ pub enum SourceKind {
     /// Pushed by programs.
     Http,
     /// In topics of Kafka.
-    Kafka(KafkaConfig),
+    Kafka(Box<KafkaConfig>),
 }

@@ -77,19 +77,20 @@ fn source(name: Text, section: &Section<'_>) -> Result<SourceConfig, FileError> 
             follow: section.boolean("follow")?,
         },
         Some("http") => SourceKind::Http,
-        Some(_) => SourceKind::Kafka(kafka::read(section)?),
+        Some(_) => SourceKind::Kafka(Box::new(kafka::read(section)?)),
         None => {
             section.needed_text("type", "\"file\"")?;
             unreachable!("a missing type is an error")
         }
     };
     let is_kafka = matches!(kind, SourceKind::Kafka(_));
-    for key in kafka::KEYS.into_iter().filter(|key| !is_kafka && section.section_is_there(key)) {
+    let given = |key: &&str| section.section_is_there(key);
+    if let Some(key) = kafka::KEYS.into_iter().filter(|_| !is_kafka).find(given) {
         return Err(section.error(key, "only a source of the type \"kafka\" has it"));
     }
     let is_file = matches!(kind, SourceKind::File { .. });
     let of_files = ["path", "follow", "arrival"];
-    for key in of_files.into_iter().filter(|key| !is_file && section.section_is_there(key)) {
+    if let Some(key) = of_files.into_iter().filter(|_| !is_file).find(given) {
         return Err(section.error(key, "only a source of the type \"file\" has it"));
     }
     Ok(SourceConfig {
