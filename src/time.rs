@@ -35,6 +35,25 @@ impl Day {
         Ok(Day::from_date(date))
     }
 
+    /// Reads the name of a period as `Display` writes it: a date, or the first minute of an hour.
+    ///
+    /// # Errors
+    /// [`TimeError::Period`] for anything else.
+    pub fn parse_period(text: &str) -> Result<Day, TimeError> {
+        let error = || TimeError::Period { text: text.to_owned() };
+        let Some((date, time)) = text.split_once('T') else {
+            return text.parse().map_err(|_| error());
+        };
+        let day: Day = date.parse().map_err(|_| error())?;
+        let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok());
+        let parts = number(time.get(0..2)).zip(number(time.get(3..5)));
+        let minute = parts.map(|(hour, minute)| hour * 60 + minute);
+        let at = minute.map(|minute| i64::from(day.0) * DAY_MS + minute * 60_000);
+        // What is written otherwise, or is no time of a day, does not come back the same.
+        let hour = at.and_then(hour::in_minute).filter(|hour| hour.to_string() == text);
+        hour.ok_or_else(error)
+    }
+
     /// The hour that begins in the minute of `time`; `None` before the year 0 and after 4000. Whether an hour of some zone
     /// begins there, a [`Calendar`] knows.
     pub fn hour_from(time: EventTime) -> Option<Day> {
@@ -72,18 +91,8 @@ impl fmt::Display for Day {
 
 impl std::str::FromStr for Day {
     type Err = TimeError;
-    /// Reads what `Display` writes, and nothing else.
+    /// Reads a date as `Display` writes it, and nothing else; [`Day::parse_period`] reads hours as well.
     fn from_str(text: &str) -> Result<Day, TimeError> {
-        let error = || TimeError::Date { text: text.to_owned() };
-        if let Some((date, time)) = text.split_once('T') {
-            let number = |text: Option<&str>| text.and_then(|digits| digits.parse::<i64>().ok());
-            let parts = number(time.get(0..2)).zip(number(time.get(3..5)));
-            let minute = parts.map(|(hour, minute)| hour * 60 + minute);
-            let day = date.parse::<Day>()?;
-            let at = minute.map(|minute| i64::from(day.0) * DAY_MS + minute * 60_000);
-            let hour = at.and_then(hour::in_minute).filter(|hour| hour.to_string() == text);
-            return hour.ok_or_else(error);
-        }
         // Of a year before 0, jiff reads six digits and writes four.
         let date = match text.strip_prefix('-') {
             Some(rest) => format!("-00{rest}").parse::<Date>(),
@@ -91,7 +100,7 @@ impl std::str::FromStr for Day {
         };
         // It also reads dates without hyphens, and drops a time behind them.
         let day = date.ok().map(Day::from_date).filter(|day| day.to_string() == text);
-        day.ok_or_else(error)
+        day.ok_or_else(|| TimeError::Date { text: text.to_owned() })
     }
 }
 
@@ -139,8 +148,14 @@ impl DayRange {
 #[non_exhaustive]
 pub enum TimeError {
     /// Not a date of the calendar.
-    #[error("'{text}' is not a date: expected YYYY-MM-DD, or YYYY-MM-DDTHH:MM:00Z for an hour")]
+    #[error("'{text}' is not a date: expected YYYY-MM-DD")]
     Date {
+        /// What was given.
+        text: String,
+    },
+    /// Not the name of a period.
+    #[error("'{text}' is no period: expected a date, YYYY-MM-DD, or an hour, YYYY-MM-DDTHH:MM:00Z")]
+    Period {
         /// What was given.
         text: String,
     },

@@ -450,7 +450,7 @@ fn parse_period_name(name: &str) -> Option<Day> {
         Some(format!("{date}T{}:{}:{}", time.get(0..2)?, time.get(2..4)?, time.get(4..)?))
     };
     let text = name.split_once('T').map_or(Some(name.to_owned()), hour)?;
-    text.parse().ok()
+    Day::parse_period(&text).ok()
 }
 
 /// The name of a batch view in its day's folder.
@@ -489,7 +489,7 @@ mod tests {
             ("2013-01-02T05:30:00Z", 3, "2013-01-02T053000Z-g3-w12.batch"),
         ];
         for (day, generation, name) in names {
-            let closing = Closing::of(day.parse().unwrap());
+            let closing = Closing::of(Day::parse_period(day).unwrap());
             assert_eq!(batch_file_name(closing, generation, 12), name);
             assert_eq!(parse_batch_file_name(name), Some((closing, generation, 12)));
         }

@@ -38,7 +38,8 @@ pub(crate) fn hash_map(ticks: &[Vec<Event>]) -> (Groups, Duration) {
 pub(crate) fn archive(folder: &Path, view: &str) -> Archive {
     let [name, zone, key, aggregate, definition] =
         [view, "UTC", "u64", "stats", ""].map(str::to_owned);
-    let record = ViewRecord { name, zone, key, aggregate, definition };
+    let record =
+        ViewRecord { name, zone, grain: dayfold::time::Grain::Day, key, aggregate, definition };
     let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Disk), folder, config).expect("the folder is new");
     store.begin().expect("the folder is new");

@@ -55,7 +55,7 @@ impl Parameters {
     /// 400 for what is no day, or a range whose end is before its beginning.
     pub(crate) fn days(&self) -> Result<Days, ApiError> {
         let day = |name: &str| -> Result<Option<Day>, ApiError> {
-            let parse = |text: &str| text.parse::<Day>();
+            let parse = |text: &str| Day::parse_period(text);
             self.get(name)
                 .map(parse)
                 .transpose()
