@@ -82,7 +82,7 @@ impl Scene {
     }
 
     fn refusal(&self, scan: &Scan) -> ScanError {
-        self.view.scan(scan, None).err().expect("it is refused")
+        self.view.scan(scan, None).expect_err("it is refused")
     }
 
     /// What a scan with the columns of its shape, `sales` and `cents` has to give: day and key, if the shape has them.

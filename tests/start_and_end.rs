@@ -54,7 +54,7 @@ fn total() -> Query<u64> {
 
 #[track_caller]
 fn is_refused(engine: Engine<Event>, because: &str) {
-    let error = engine.start(Cluster::workers(1)).err().expect("it cannot work");
+    let error = engine.start(Cluster::workers(1)).expect_err("it cannot work");
     assert!(matches!(error, EngineError::Definition(_)), "{error:?}");
     assert!(error.to_string().contains(because), "{error}");
 }
@@ -97,7 +97,7 @@ fn names_of_columns_have_to_fit_the_types() {
     let view = View::new("v").unwrap().key_columns(["site", "plot"]).unwrap();
     engine.view(view, Measures::none(), |event| Some((event.0, event.1, Count::one())));
     let _pusher = live(&mut engine);
-    let error = engine.start(Cluster::workers(1)).err().unwrap();
+    let error = engine.start(Cluster::workers(1)).expect_err("it cannot work");
     assert!(matches!(error, EngineError::Schema { .. }), "{error:?}");
     let said = "view 'v': 2 names for the columns of a key that has 1";
     assert!(error.to_string().starts_with(said), "{error}");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
 use dayfold::store::{self, Disk, FolderReport, LiveBatch, ViewReport};
-use dayfold::time::{Day, DayRange};
+use dayfold::time::{Day, DayRange, Grain};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::LakeError;
@@ -47,6 +47,10 @@ impl Looked {
             view: name.to_owned(),
             known: self.names().join(", "),
         })?;
+        let grain = report.record.grain;
+        if grain != Grain::Day {
+            return Err(LakeError::Grain { view: name.to_owned(), grain: grain.name() });
+        }
         let options = RowOptions::default().sketches(sketches);
         Ok(View { report, parts: self.report.parts.len(), options })
     }

@@ -5,12 +5,11 @@ pub(crate) fn not_built(feature: &str) -> String {
     format!("this program was built without the feature '{feature}'")
 }
 
+/// The parts that can be left out, and whether they are built in.
+const PARTS: [(&str, bool); 2] =
+    [("kafka", cfg!(feature = "kafka")), ("lake", cfg!(feature = "lake"))];
+
 /// Whether a part of the program is built in; else what is said of it.
 pub(crate) fn needs(feature: &str) -> Result<(), String> {
-    let is_built = match feature {
-        "kafka" => cfg!(feature = "kafka"),
-        "lake" => cfg!(feature = "lake"),
-        _ => false,
-    };
-    if is_built { Ok(()) } else { Err(not_built(feature)) }
+    if PARTS.contains(&(feature, true)) { Ok(()) } else { Err(not_built(feature)) }
 }
