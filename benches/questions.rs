@@ -69,6 +69,7 @@ fn main() {
         println!("  until a tick is visible, no questions: {quiet}");
         println!("  until a tick is visible, {CLIENTS} clients ask for all keys: {asked}");
         println!("    {answers}");
+        assert!(answers.whole.into_inner() > 0, "clients are answered");
         alone = alone.with(&quiet);
         beside = beside.with(&asked);
     }
