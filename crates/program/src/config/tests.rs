@@ -71,7 +71,11 @@ fn what_is_wrong_is_said_with_its_place() {
         "type = \"fiel\"",
         ":8:8: sources.flights.type: 'fiel' is not known: expected one of file, kafka, http",
     );
-    check("type = \"file\"", "type = \"kafka\"", "built without the feature 'kafka'");
+    let of_kafka = match cfg!(feature = "kafka") {
+        true => "has no 'brokers': expected brokers = [\"localhost:9092\"]",
+        false => "built without the feature 'kafka'",
+    };
+    check("type = \"file\"", "type = \"kafka\"", of_kafka);
     check("path = \"flights.csv.gz\"", "", ":7:10: [sources.flights] has no 'path'");
     check(
         "max_ahead = \"1d\"",

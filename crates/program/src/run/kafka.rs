@@ -40,7 +40,7 @@ pub(super) fn read(
             plan.event(time, row)
         };
         let mut topic = Kafka::new(&brokers.join(","), &topic.value, event)
-            .named(&format!("{}/{}", source.config.name.value, topic.value))
+            .named(&format!("{}:{}", source.config.name.value, topic.value))
             .time(Time::Event(Box::new(Event::time)))
             .options(options(source, kafka));
         for (key, value) in &settings {
@@ -181,7 +181,7 @@ mod tests {
         fields.push("t", Value::Timestamp(1_500));
         fields.push("raw", Value::Bytes(vec![0, 255]));
         fields.push("none", Value::Null);
-        let expected = r#"{"a.b":"x \"y\"\n","n":-3,"d":1.5,"t":"1970-01-01T00:00:01.500Z","raw":"00ff","none":null}"#;
+        let expected = r#"{"a.b":"x \"y\"\n","n":-3,"d":1.50,"t":"1970-01-01T00:00:01.500Z","raw":"00ff","none":null}"#;
         assert_eq!(json(&fields), expected);
     }
 }
