@@ -19,21 +19,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-MAVEN = "https://repo1.maven.org/maven2/"
 PEERS = {
-    "flink": (["setuptools<81", "apache-flink==2.1.0"], ["org/apache/flink/flink-sql-connector-kafka/4.0.1-2.0/flink-sql-connector-kafka-4.0.1-2.0.jar"]),
+    "flink": (["setuptools<81", "apache-flink==2.1.0"], ["org.apache.flink:flink-sql-connector-kafka:4.0.1-2.0"]),
     "spark": (["pyspark==4.0.1"], [
-        "org/apache/spark/spark-sql-kafka-0-10_2.13/4.0.1/spark-sql-kafka-0-10_2.13-4.0.1.jar",
+        "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.1",
         # It is used with secured clusters alone, and not every mirror has the one of 4.0.1.
-        "org/apache/spark/spark-token-provider-kafka-0-10_2.13/4.0.0/spark-token-provider-kafka-0-10_2.13-4.0.0.jar",
-        "org/apache/kafka/kafka-clients/3.9.1/kafka-clients-3.9.1.jar",
-        "org/apache/commons/commons-pool2/2.12.1/commons-pool2-2.12.1.jar",
+        "org.apache.spark:spark-token-provider-kafka-0-10_2.13:4.0.0",
+        "org.apache.kafka:kafka-clients:3.9.1",
+        "org.apache.commons:commons-pool2:2.12.1",
     ]),
 }
 DAY_MS = 86_400_000
@@ -119,9 +117,10 @@ def environment(name):
         venv.create(folder, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         for jar in jars:
-            urllib.request.urlretrieve(MAVEN + jar, folder / jar.rsplit("/", 1)[1])
+            copy = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={jar}", f"-DoutputDirectory={folder}"]
+            subprocess.run(copy, check=True)
         (folder / "complete").touch()
-    return python, ",".join(str(folder / jar.rsplit("/", 1)[1]) for jar in jars)
+    return python, ",".join(str(folder / "-".join(jar.split(":")[1:])) + ".jar" for jar in jars)
 
 
 def timed(options_runs, work):
