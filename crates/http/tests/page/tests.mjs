@@ -79,6 +79,8 @@ async function allIsOfOneMoment({ today, on }) {
   const page = await on(today, { path: `/?${both}` });
   await page.locator("#top-body tr").nth(2).waitFor();
   if (!(await page.locator("#days").evaluate((days) => days.open))) await page.locator("#days summary").click();
+  // The browser tells the page that its days were opened only after the click; the page fills them then.
+  await page.locator("#days-body tr").first().waitFor();
   const seen = new Set();
   for (let looks = 0; looks < 600 && seen.size < 8; looks += 1) {
     const shown = await page.evaluate(() => {
