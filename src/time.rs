@@ -10,6 +10,7 @@
 //! [`Calendar::end_of`] is the first instant after which that date, or an earlier one, cannot come again.
 
 mod base;
+mod coarser;
 mod grain;
 mod hour;
 

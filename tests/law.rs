@@ -71,8 +71,10 @@ impl Fold<Event> for InPlace {
 }
 
 /// The queries that are asked in every tick.
-fn queries(number: u64, day: Day) -> Vec<Query<u64>> {
+fn queries(number: u64, day: Day, grain: Grain) -> Vec<Query<u64>> {
     let around = DayRange::new(Day(day.0 - 2), Day(day.0 + 2));
+    let coarser: Vec<Grain> = grain.coarser().collect();
+    let coarser = coarser[number as usize % coarser.len()];
     let queries = vec![
         Query::point(number % 6, DayRange::ALL),
         Query::point(number % 6, around),
@@ -86,6 +88,8 @@ fn queries(number: u64, day: Day) -> Vec<Query<u64>> {
         Query::top(3, 0, DayRange::ALL),
         Query::keys(KeyRange::between(&1u64, &4u64), around),
         Query::rows(KeyRange::all(), DayRange::ALL),
+        Query::series(number % 6, DayRange::ALL).by(coarser),
+        Query::rows(KeyRange::all(), around).by(coarser),
     ];
     let number = |(at, query): (usize, Query<u64>)| query.id(at as u64);
     queries.into_iter().enumerate().map(number).collect()
@@ -108,6 +112,9 @@ fn recompute(
         if !wanted || !query.days.contains(day) {
             continue;
         }
+        // From the event itself, whatever the view keeps it by.
+        let calendar = view.calendar().clone();
+        let day = query.grain.map_or(day, |grain| calendar.by(grain).day_of(time));
         let place = match query.shape {
             Shape::Total => (None, None),
             Shape::ByDay => (Some(day), None),
@@ -202,8 +209,9 @@ fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool
                 }
                 asking.advance_to(Moment::new(past.1, asked as u64 + 1));
                 let day = view.calendar().day_of(past.0);
+                let grain = view.calendar().grain();
                 if number % peers == index {
-                    queries(number as u64, day).into_iter().for_each(|query| {
+                    queries(number as u64, day, grain).into_iter().for_each(|query| {
                         let id = query.id + 1_000 * number as u64;
                         asking.send(query.id(id));
                     });
@@ -252,7 +260,7 @@ fn check(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bo
             let watermark =
                 START + ticks[..=asked as usize].iter().map(|t| t.hours * HOUR).sum::<i64>();
             let day = view.calendar().day_of(watermark);
-            queries(number, day).swap_remove((answer.id % 1_000) as usize)
+            queries(number, day, view.calendar().grain()).swap_remove((answer.id % 1_000) as usize)
         };
         let expect = recompute(&query, view, &seen);
         let items = answer.items.iter();
@@ -271,7 +279,7 @@ fn check(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bo
         }
     }
     let asked = if lag { ticks.len().div_ceil(2) } else { ticks.len() };
-    assert_eq!(outcome.answers.len(), 8 * asked + 1);
+    assert_eq!(outcome.answers.len(), 10 * asked + 1);
     check_changes(view, &outcome);
 }
 

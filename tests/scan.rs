@@ -423,3 +423,75 @@ fn large_answers_are_streamed_in_order_and_cancelled_when_nobody_takes_them() {
     }
     running.finish().unwrap();
 }
+
+#[test]
+fn oracle_scans_by_coarser_grains() {
+    use dayfold::time::{Calendar, Grain};
+    // The five days are from a Thursday to a Monday: two weeks, of which the first is sealed and amended, the second half open.
+    let scene = Scene::new(2);
+    for grain in [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year] {
+        for range in [DayRange::ALL, DayRange::new(Day(1), Day(4))] {
+            let mut sums: BTreeMap<(Day, Key), (i128, i128)> = BTreeMap::new();
+            for (time, shop, desk, cents) in &scene.events {
+                if range.contains(Day((time / DAY_MS) as i32)) {
+                    let period = Calendar::utc().by(grain).day_of(*time);
+                    let sum = sums.entry((period, (shop.clone(), *desk))).or_default();
+                    *sum = (sum.0 + 1, sum.1 + i128::from(*cents));
+                }
+            }
+            let row = |((period, (shop, desk)), (count, cents)): (&(Day, Key), &(i128, i128))| {
+                vec![
+                    Value::Date(*period),
+                    text(shop),
+                    integer(*desk),
+                    integer(*count),
+                    integer(*cents),
+                ]
+            };
+            let expected: Vec<_> = sums.iter().map(row).collect();
+            let names = [grain.name(), "shop", "desk", "sales", "cents"];
+            let scan = Scan::rows().by(grain).periods(range).columns(names);
+            assert_eq!(scene.rows(&scan), expected, "{grain}");
+            // Page by page: each begins behind a row within a period.
+            let (mut pages, mut after) = (Vec::new(), None::<Cursor>);
+            loop {
+                let page = scan.clone().limit(100);
+                let page = after.take().into_iter().fold(page, Scan::after);
+                let mut batches = scene.view.scan(&page, None).unwrap().timeout(LONG);
+                for batch in batches.by_ref() {
+                    let batch = batch.unwrap();
+                    let cells =
+                        |at| (0..names.len()).map(|column| batch.value(at, column)).collect();
+                    pages.extend((0..batch.rows()).map(cells).collect::<Vec<Vec<Value>>>());
+                }
+                match batches.next_page() {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(pages, expected, "{grain}, page by page");
+            // By period alone, with the layers.
+            let names = [grain.name(), "sales", "sealed", "batch", "speed", "amendments"];
+            let rows =
+                scene.rows(&Scan::by_period().by(grain).periods(range).layers().columns(names));
+            let mut periods: BTreeMap<Day, i128> = BTreeMap::new();
+            sums.iter()
+                .for_each(|((period, _), sum)| *periods.entry(*period).or_default() += sum.0);
+            let found: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+            let expected: Vec<_> =
+                periods.iter().map(|(day, sales)| (Value::Date(*day), integer(*sales))).collect();
+            assert_eq!(found, expected, "{grain}");
+            if grain == Grain::Year && range == DayRange::ALL {
+                let layers = [false, true, true, true].map(Value::Boolean);
+                assert_eq!(rows[0][2..], layers, "all layers of the one period");
+            }
+        }
+    }
+    let error = scene.refusal(&Scan::by_period().by(Grain::Hour)).to_string();
+    assert!(error.contains("expected one of day, week, month, quarter, year"), "{error}");
+    let mut batches = scene.view.scan(&Scan::rows().by(Grain::Month).limit(1), None).unwrap();
+    batches.by_ref().for_each(drop);
+    let cursor = batches.next_page().unwrap();
+    assert!(matches!(scene.refusal(&Scan::rows().after(cursor)), ScanError::Cursor { .. }));
+    scene.running.finish().unwrap();
+}

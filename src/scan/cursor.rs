@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScanError;
 use crate::serve::{Revision, RowPosition};
+use crate::time::Grain;
 
 /// The place of a row in the order of a scan's shape. Its text is opaque; it says of which view, revision and shape it
 /// is, and a scan of another one refuses it.
@@ -18,6 +19,8 @@ pub struct Cursor {
     pub(super) view: String,
     pub(super) revision: Revision,
     pub(super) order: Order,
+    /// The grain that was asked by, if it is not that of the view.
+    pub(super) grain: Option<Grain>,
     pub(super) place: RowPosition,
 }
 
@@ -30,7 +33,7 @@ pub(super) enum Order {
 }
 
 /// Changes if the text means something else.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +76,7 @@ mod tests {
     fn a_cursor_comes_back_from_its_text_and_nothing_else_does() {
         let place = RowPosition { day: Some(Day(-3)), key: Some(vec![0, 255, 7]) };
         let (view, revision) = ("trips".to_owned(), Revision::At(Day(9)));
-        let cursor = Cursor { view, revision, order: Order::PeriodAndKey, place };
+        let cursor = Cursor { view, revision, order: Order::PeriodAndKey, grain: None, place };
         let text = cursor.to_string();
         assert_eq!(text.parse::<Cursor>().unwrap(), cursor);
         for at in 0..text.len() {

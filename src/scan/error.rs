@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::AskError;
 use crate::schema::Kind;
+use crate::time::Grain;
 
 /// What is wrong with a scan, or came between.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +70,18 @@ pub enum ScanError {
         /// What there is.
         expected: String,
     },
+    /// Periods that are not made of those of the view.
+    #[error("view '{view}' by {asked}: it is kept by {grain}; expected one of {expected}")]
+    Grain {
+        /// The view.
+        view: String,
+        /// What was asked for.
+        asked: Grain,
+        /// What the view is kept by.
+        grain: Grain,
+        /// What it can be asked by.
+        expected: String,
+    },
     /// A cursor that does not belong here.
     #[error("a cursor that cannot be used here: {why}")]
     Cursor {
@@ -130,7 +143,8 @@ impl From<AskError> for ScanError {
             AskError::Full { .. }
             | AskError::FullOfRows { .. }
             | AskError::TooManySubscribers { .. }
-            | AskError::NoMeasure { .. } => ScanError::Busy { why: error.to_string() },
+            | AskError::NoMeasure { .. }
+            | AskError::Grain { .. } => ScanError::Busy { why: error.to_string() },
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
 use crate::engine::Named;
 use crate::key::{Key, encoded};
-use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema};
+use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema, period_of};
 use crate::serve::{Item, Parts, RowPosition};
 
 /// The parts of a value, by layer, as columns call them.
@@ -169,7 +169,7 @@ fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Col
     };
     let mut all = Vec::new();
     if by_day {
-        all.push((schema.period(), Shows::Day));
+        all.push((period_of(scan.grain.unwrap_or(schema.grain)), Shows::Day));
     }
     if by_key {
         let key = schema.key.iter().cloned().enumerate();

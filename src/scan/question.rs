@@ -3,7 +3,7 @@
 use super::Cursor;
 use crate::schema::Value;
 use crate::serve::Revision;
-use crate::time::DayRange;
+use crate::time::{DayRange, Grain};
 
 /// A question to a view: *these columns, of these periods and keys, in this shape, so many rows, from behind this one*.
 ///
@@ -20,6 +20,7 @@ pub struct Scan {
     pub(super) layers: bool,
     pub(super) shown: bool,
     pub(super) total_row: bool,
+    pub(super) grain: Option<Grain>,
 }
 
 /// Which keys a scan is about, as values of the key's columns.
@@ -82,6 +83,7 @@ impl Scan {
             layers: false,
             shown: false,
             total_row: false,
+            grain: None,
         }
     }
 
@@ -121,6 +123,44 @@ impl Scan {
     #[must_use]
     pub fn periods(self, periods: DayRange) -> Scan {
         Scan { periods, ..self }
+    }
+
+    /// Rows by a coarser grain than the view's: one for each week, month, quarter or year (and key), whatever the view
+    /// keeps. A period has what there is of those periods of the view that are in it and asked for. The column of
+    /// periods has the name of the grain. In shapes without periods it means nothing.
+    ///
+    /// ```
+    /// use dayfold::aggregate::Count;
+    /// use dayfold::engine::{LiveOptions, Measures};
+    /// use dayfold::scan::{ErasedView, Scan};
+    /// use dayfold::time::Grain;
+    /// use dayfold::view::View;
+    /// use dayfold::{Cluster, Engine};
+    /// # use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut engine = Engine::<i64>::new();
+    /// engine.view(View::new("clicks")?.measure_names([["clicks"]])?, Measures::none(), |&time| {
+    ///     Some((time, (), (Count::one(),)))
+    /// });
+    /// let pusher = engine.live(LiveOptions::new(|time: &i64| *time));
+    /// let running = engine.start(Cluster::workers(1))?;
+    /// const DAY: i64 = 86_400_000;
+    /// let pushed = pusher.push(vec![0, DAY, 30 * DAY, 31 * DAY])?;
+    /// pushed.receipt.wait_visible(Duration::from_secs(10))?;
+    ///
+    /// let clicks = running.view("clicks").ok_or("no such view")?;
+    /// let months = Scan::by_period().by(Grain::Month).columns(["month", "clicks"]);
+    /// let rows = clicks.scan(&months, None)?.collect_rows()?;
+    /// let text = |row: &Vec<_>| format!("{} {}", row[0], row[1]);
+    /// assert_eq!(rows.iter().map(text).collect::<Vec<_>>(), ["1970-01-01 3", "1970-02-01 1"]);
+    /// running.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn by(self, grain: Grain) -> Scan {
+        Scan { grain: Some(grain), ..self }
     }
 
     /// Only these keys.

@@ -8,8 +8,9 @@ use super::{Cursor, ErasedView, Keys, Scan, ScanError, Shape};
 use crate::aggregate::Aggregate;
 use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
-use crate::schema::{Column, KeyCodec, NotAKey, Value};
+use crate::schema::{Column, KeyCodec, NotAKey, Value, ViewSchema};
 use crate::serve::{self, Query, RankFn, RowPosition};
+use crate::time::Grain;
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -57,6 +58,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     if scan.limit == Some(0) {
         return Err(ScanError::Limit);
     }
+    grain(scan, &view.schema)?;
     let (keys, has_total, mut top) = (keys(scan, view)?, scan.total_row, None);
     let shape = match &scan.shape {
         Shape::Rows => serve::Shape::ByDayAndKey,
@@ -71,9 +73,22 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
     let periods = view.view.calendar().periods(scan.periods);
-    let query = Query::new(keys, periods, shape).revision(scan.revision);
+    let query =
+        Query { grain: scan.grain, ..Query::new(keys, periods, shape).revision(scan.revision) };
     let pages = pages(scan, &view.schema.name)?;
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
+}
+
+/// Whether the view can be asked by the grain of a scan.
+fn grain(scan: &Scan, schema: &ViewSchema) -> Result<(), ScanError> {
+    let (view, grain) = (schema.name.clone(), schema.grain);
+    match scan.grain {
+        Some(asked) if !grain.is_within(asked) => {
+            let expected: Vec<&str> = grain.coarser().map(Grain::name).collect();
+            Err(ScanError::Grain { view, asked, grain, expected: expected.join(", ") })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<u32, ScanError> {
@@ -93,7 +108,8 @@ fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
         Shape::Total | Shape::Top { .. } => None,
     };
     let (revision, place) = (scan.revision, RowPosition::default());
-    let mark = order.map(|order| Cursor { view: view.to_owned(), revision, order, place });
+    let grain = scan.grain.filter(|_| !matches!(order, Some(Order::Key)));
+    let mark = order.map(|order| Cursor { view: view.to_owned(), revision, order, grain, place });
     let Some(after) = &scan.after else {
         return Ok(Pages { mark, after: None, limit: scan.limit });
     };
@@ -102,6 +118,7 @@ fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
         Some(mark) if after.view != mark.view => "it is of another view",
         Some(mark) if after.revision != mark.revision => "it is of another revision",
         Some(mark) if after.order != mark.order => "it is of another shape",
+        Some(mark) if after.grain != mark.grain => "it is by another grain",
         Some(_) => {
             let after = Some(after.place.clone());
             return Ok(Pages { mark, after, limit: scan.limit });

@@ -42,3 +42,4 @@ pub use text::ValueTextError;
 pub(crate) use types::RowTypes;
 pub use value::{Value, ValueRef};
 pub use view::ViewSchema;
+pub(crate) use view::period_of;

@@ -56,6 +56,12 @@ pub struct ViewSchema {
     pub lists: Vec<u32>,
 }
 
+/// The column of periods of a grain.
+pub(crate) fn period_of(grain: Grain) -> Column {
+    let kind = if grain == Grain::Hour { Kind::Timestamp } else { Kind::Date };
+    Column::new(grain.name(), kind)
+}
+
 impl ViewSchema {
     /// That of a view with keys and aggregates of these types, and the names that the view has for columns.
     ///
@@ -108,8 +114,7 @@ impl ViewSchema {
 
     /// The column of periods: a date, or of hours a timestamp.
     pub fn period(&self) -> Column {
-        let kind = if self.grain == Grain::Hour { Kind::Timestamp } else { Kind::Date };
-        Column::new(self.grain.name(), kind)
+        period_of(self.grain)
     }
 
     /// The values of the measures of a state.

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::Shape;
+use crate::serve::{Query, Shape};
 use crate::speed::Layer;
-use crate::time::Day;
+use crate::time::{Day, Grain};
 
 /// An answer: exact as of one moment over all workers, and saying what it is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,15 +39,28 @@ pub enum QueryError {
         /// How many measures the view has.
         measures: usize,
     },
+    /// Periods that are not made of those of the view.
+    #[error("by {asked}: the view is kept by {grain}, of which a {asked} is not made")]
+    Grain {
+        /// What was asked for.
+        asked: Grain,
+        /// What the view is kept by.
+        grain: Grain,
+    },
 }
 
 impl QueryError {
-    /// What is wrong with a query of this shape to a view of so many measures.
-    pub(crate) fn of(shape: Shape, measures: usize) -> Option<QueryError> {
-        match shape {
-            Shape::Top { measure, .. } if measure as usize >= measures => {
+    /// What is wrong with a query to a view of this grain and so many measures.
+    pub(crate) fn of<K: Key>(
+        query: &Query<K>,
+        grain: Grain,
+        measures: usize,
+    ) -> Option<QueryError> {
+        match (query.shape, query.grain) {
+            (Shape::Top { measure, .. }, _) if measure as usize >= measures => {
                 Some(QueryError::NoMeasure { measure, measures })
             }
+            (_, Some(asked)) if !grain.is_within(asked) => Some(QueryError::Grain { asked, grain }),
             _ => None,
         }
     }
@@ -80,7 +93,7 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Item<K: Key, A: Aggregate> {
-    /// The day, in shapes by day.
+    /// The day, in shapes by day; or the coarser period, if the query asked by one.
     pub day: Option<Day>,
     /// The key, in shapes by key.
     pub key: Option<K>,

@@ -13,7 +13,7 @@ use timely::progress::frontier::MutableAntichain;
 use super::call::{Asked, Call, Cut, Piece, Question};
 use super::job::{Control, Id, Job, Out, Outbox};
 use super::lookup::Lookup;
-use super::{Item, Keys, Parts, RankFn, Shape};
+use super::{Item, Keys, Parts, QueryError, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Pool};
 use crate::key::{Key, encoded, partition};
@@ -351,8 +351,12 @@ fn one_key<K: Key, A: Aggregate>(
     let by_day = matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey);
     let by_key = !matches!(query.shape, Shape::Total | Shape::ByDay);
     let mut items = std::collections::BTreeMap::new();
+    if QueryError::of(query, state.view.calendar().grain(), ranks.len()).is_some() {
+        // The answer carries the error.
+        return Ok(Some(Vec::new()));
+    }
     let mut visit = |day, layer, aggregate: &A| {
-        let place = by_day.then_some(day);
+        let place = by_day.then(|| query.period_of(day, state.view.calendar()));
         let item = items.entry(place).or_insert_with(|| Item {
             day: place,
             key: by_key.then(|| key.clone()),
@@ -370,9 +374,8 @@ fn one_key<K: Key, A: Aggregate>(
         return Ok(None);
     }
     let mut items: Vec<Item<K, A>> = items.into_values().collect();
-    if let Shape::Top { n, measure } = query.shape {
-        let is_ranked = n > 0 && ranks.get(measure as usize).is_some();
-        items.retain(|item| is_ranked && !item.parts.is_zero());
+    if let Shape::Top { n, .. } = query.shape {
+        items.retain(|item| n > 0 && !item.parts.is_zero());
     }
     Ok(Some(items))
 }

@@ -5,18 +5,18 @@
 //! on. A table is gone through where there is one window only; for several, its rows are put in order first, part by part.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::window::{Chosen, Window};
-use super::{Item, Keys, Parts, Question, Rank, RankFn, Shape};
+use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Sealed};
 use crate::key::{Key, KeyRange, encoded};
 use crate::speed::{Captured, speed_layer};
 use crate::table::Frozen;
-use crate::time::Day;
+use crate::time::{Calendar, Day};
 
 /// About how many keys a window has.
 const WINDOW: usize = 8_192;
@@ -30,7 +30,7 @@ const STEP: Duration = Duration::from_millis(1);
 /// Files that a look-up keeps open.
 const OPEN_MAX: usize = 400;
 
-/// What is read together: a day, or everything.
+/// What is read together: a day, a coarser period, or everything.
 struct Group<K: Key, A: Aggregate> {
     day: Option<Day>,
     sealed: Vec<Sealed<K, A>>,
@@ -83,7 +83,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         captured: &Captured<K, A>,
         ranks: &[Arc<RankFn<A>>],
     ) -> Result<Self, ArchiveError> {
-        let query = &question.query;
+        let (query, calendar) = (&question.query, &captured.calendar);
         let (chosen, partition) = match &query.keys {
             Keys::One(key) => {
                 let hash = key.hash64();
@@ -107,7 +107,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             Chosen::Range(range) => range.lower().to_vec(),
             Chosen::One { .. } => Vec::new(),
         };
-        let mut groups = groups(query.shape, sealed, tables, &lower);
+        let mut groups = groups(query, calendar, sealed, tables, &lower);
         if let Some(after) = &question.after {
             let is_behind = |group: &Group<K, A>| match (query.shape, group.day, after.day) {
                 (Shape::ByDay, Some(day), Some(after)) => day > after,
@@ -123,14 +123,14 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
                 group.from = behind.max(std::mem::take(&mut group.from));
             }
         }
+        if QueryError::of(query, calendar.grain(), ranks.len()).is_some() {
+            // The answer carries the error.
+            groups.clear();
+        }
         let rank = match query.shape {
             Shape::Top { measure, .. } => ranks.get(measure as usize).cloned(),
             _ => None,
         };
-        if matches!(query.shape, Shape::Top { .. }) && rank.is_none() {
-            // Without the measure there is no ranking: the answer carries the error.
-            groups.clear();
-        }
         let (shape, left) = (query.shape, question.limit.unwrap_or(u64::MAX));
         let (ranked, opened) = (Vec::new(), Vec::new());
         Ok(Lookup { chosen, shape, groups, left, rank, ranked, opened })
@@ -310,7 +310,8 @@ fn open<K: Key, A: Aggregate>(
 
 /// What is read together, in the order of the shape.
 fn groups<K: Key, A: Aggregate>(
-    shape: Shape,
+    query: &Query<K>,
+    calendar: &Calendar,
     sealed: Vec<Sealed<K, A>>,
     tables: Vec<Frozen<K, A>>,
     lower: &[u8],
@@ -325,18 +326,17 @@ fn groups<K: Key, A: Aggregate>(
         ends: None,
         order: None,
     };
-    if !matches!(shape, Shape::ByDay | Shape::ByDayAndKey) {
+    if !matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey) {
         return VecDeque::from([Group { sealed, tables, ..group(None) }]);
     }
-    let days: BTreeSet<Day> =
-        sealed.iter().map(Sealed::day).chain(tables.iter().map(|((day, _), _)| *day)).collect();
-    let mut groups: BTreeMap<Day, Group<K, A>> =
-        days.into_iter().map(|day| (day, group(Some(day)))).collect();
+    let mut groups = BTreeMap::new();
     for part in sealed {
-        groups.entry(part.day()).and_modify(|group| group.sealed.push(part));
+        let period = query.period_of(part.day(), calendar);
+        groups.entry(period).or_insert_with(|| group(Some(period))).sealed.push(part);
     }
     for (place, table) in tables {
-        groups.entry(place.0).and_modify(|group| group.tables.push((place, table)));
+        let period = query.period_of(place.0, calendar);
+        groups.entry(period).or_insert_with(|| group(Some(period))).tables.push((place, table));
     }
     groups.into_values().collect()
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Answer, Certificate, Cut, Item, Piece, QueryError, RankFn, Shape};
+use super::{Answer, Certificate, Cut, Item, Piece, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
@@ -188,7 +188,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         ranked.into_iter().map(|(_, item)| item).collect()
     }
 
-    /// The whole answer, of which all pieces have come.
+    /// The whole answer, of which all pieces have come, to a query that can be answered.
     pub(crate) fn finish(mut self, id: u64) -> Result<Answer<K, A>, Cut> {
         let mut items = Vec::new();
         loop {
@@ -199,8 +199,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
                 Next::Waiting => unreachable!("all pieces have come"),
             }
         }
-        let error = QueryError::of(self.shape, self.ranks.len());
         let certificate = self.certificate.expect("every worker has said something");
-        Ok(Answer { id, certificate, items, error })
+        Ok(Answer { id, certificate, items, error: None })
     }
 }

@@ -12,11 +12,12 @@ use timely::dataflow::operators::generic::Operator;
 use super::answering::look_up;
 use super::call::{Asked, Call, Piece, Question};
 use super::merge::Merge;
-use super::{Answer, Keys, Query, RankFn, Shape};
+use super::{Answer, Keys, Query, QueryError, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
 use crate::speed::SharedSpeed;
+use crate::time::Grain;
 
 /// What keys are ranked by.
 type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
@@ -28,9 +29,10 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     state: &SharedSpeed<K, A>,
     ranks: Ranks<A>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
-    let (calls, shapes) = call(queries);
+    let grain = state.borrow().view.calendar().grain();
+    let (calls, asking) = call(queries, grain, ranks.len());
     let pieces = serve_calls(calls, progress, state, Arc::clone(&ranks));
-    gather(pieces, shapes, ranks)
+    gather(pieces, asking, ranks)
 }
 
 /// Joins calls with a view: the pieces of answers, which are for the workers that they name.
@@ -49,12 +51,21 @@ pub(crate) fn to_asker<K: Key, A: Aggregate>()
     Exchange::new(|piece: &Piece<K, A>| piece.from)
 }
 
-/// The queries that a worker has asked and not answered: their ids and shapes, by number.
-type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, (u64, Shape)>>>;
+/// A query that is asked and not answered.
+struct Unanswered {
+    id: u64,
+    shape: Shape,
+    error: Option<QueryError>,
+}
 
-/// Numbers queries.
+/// Those of a worker, by number.
+type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
+
+/// Numbers queries to a view of this grain and so many measures.
 fn call<K: Key>(
     queries: StreamVec<'_, Moment, Query<K>>,
+    grain: Grain,
+    measures: usize,
 ) -> (StreamVec<'_, Moment, Call<K>>, Asking) {
     let asking = Asking::default();
     let noted = std::rc::Rc::clone(&asking);
@@ -67,7 +78,9 @@ fn call<K: Key>(
                     let mut session = output.session(&capability);
                     for query in data.drain(..) {
                         number += 1;
-                        noted.borrow_mut().insert(number, (query.id, query.shape));
+                        let error = QueryError::of(&query, grain, measures);
+                        let unanswered = Unanswered { id: query.id, shape: query.shape, error };
+                        noted.borrow_mut().insert(number, unanswered);
                         session.give(Call::Ask(number, Question::whole(query)));
                     }
                 });
@@ -119,7 +132,7 @@ fn gather<'scope, K: Key, A: Aggregate>(
                 let Some(held) = capability.retain_least(output.output_index()) else { return };
                 for piece in data.drain(..) {
                     let number = piece.number;
-                    let shape = asking.borrow().get(&number).map(|(_, shape)| *shape);
+                    let shape = asking.borrow().get(&number).map(|asked| asked.shape);
                     let Some(shape) = shape else { continue };
                     let begin = || (held.clone(), Merge::new(shape, Arc::clone(&ranks)));
                     let (_, merge) = open.entry(number).or_insert_with(begin);
@@ -127,12 +140,13 @@ fn gather<'scope, K: Key, A: Aggregate>(
                     if !merge.is_complete() {
                         continue;
                     }
-                    let id = asking.borrow_mut().remove(&number).map_or(0, |(id, _)| id);
+                    let asked = asking.borrow_mut().remove(&number);
+                    let (id, error) = asked.map_or((0, None), |asked| (asked.id, asked.error));
                     // In a dataflow, answers wait for nobody: none is cut.
                     if let Some((capability, merge)) = open.remove(&number)
                         && let Ok(answer) = merge.finish(id)
                     {
-                        output.session(&capability).give(answer);
+                        output.session(&capability).give(Answer { error, ..answer });
                     }
                 }
             });

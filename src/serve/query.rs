@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{Key, KeyRange};
 use crate::store::Revision;
-use crate::time::DayRange;
+use crate::time::{Calendar, Day, DayRange, Grain};
 
 /// A query: which keys, which days, and in which shape the answer comes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Query<K: Key> {
     /// and amendments. It is the rare query, and slow: each worker reads the manifests of the folder and
     /// opens the files it needs, and does nothing else meanwhile.
     pub revision: Revision,
+    /// In shapes by day: by which grain. `None` is that of the view. A coarser period has what there is of those periods
+    /// of the view that are in it and among `days`. In other shapes it means nothing.
+    pub grain: Option<Grain>,
 }
 
 /// Which keys a query is about.
@@ -40,7 +43,7 @@ pub enum Keys<K: Key> {
 pub enum Shape {
     /// One value: keys and days combined. At most one item, without day and key.
     Total,
-    /// One value for each day, keys combined. In order of day.
+    /// One value for each day, keys combined. In order of day. [`Query::by`] asks for coarser periods.
     ByDay,
     /// One value for each key, days combined. In order of key.
     ByKey,
@@ -62,7 +65,7 @@ pub enum Shape {
 impl<K: Key> Query<K> {
     /// Any query.
     pub fn new(keys: Keys<K>, days: DayRange, shape: Shape) -> Query<K> {
-        Query { id: 0, keys, days, shape, revision: Revision::Now }
+        Query { id: 0, keys, days, shape, revision: Revision::Now, grain: None }
     }
 
     /// The value of one key over `days`.
@@ -96,6 +99,11 @@ impl<K: Key> Query<K> {
         Query::new(Keys::Range(range), days, Shape::ByDayAndKey)
     }
 
+    /// The period that the answer shows a day in, which can be asked for.
+    pub(super) fn period_of(&self, day: Day, calendar: &Calendar) -> Day {
+        self.grain.and_then(|grain| calendar.coarser(day, grain)).unwrap_or(day)
+    }
+
     /// The same query of sealed days as they were first sealed, or after some closing.
     ///
     /// The answer holds of each day what a recomputation over the events of these closings would give, for
@@ -104,6 +112,17 @@ impl<K: Key> Query<K> {
     #[must_use]
     pub fn revision(mut self, revision: Revision) -> Query<K> {
         self.revision = revision;
+        self
+    }
+
+    /// The same query by a coarser grain than the view's, in shapes by day: one value for each week, month, quarter or
+    /// year, whatever the view keeps.
+    ///
+    /// Periods that are not made of those of the view ([`Grain::is_within`]) are an error:
+    /// [`DayView::serve`](crate::DayView::serve) answers with it, the handle of an engine refuses such a query.
+    #[must_use]
+    pub fn by(mut self, grain: Grain) -> Query<K> {
+        self.grain = Some(grain);
         self
     }
 

@@ -15,7 +15,7 @@ use crate::aggregate::Aggregate;
 use crate::archive::{Past, Sealed};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::time::{Day, DayRange};
+use crate::time::{Calendar, Day, DayRange};
 
 /// Bytes of tables that readers alone may hold in a process. If they hold more, the oldest lease ends, and so on.
 pub(crate) const OUTLIVED_MAX: usize = 256 << 20;
@@ -52,6 +52,7 @@ impl Lease {
 /// A view on one worker as of a moment.
 pub(crate) struct Captured<K: Key, A: Aggregate> {
     pub(crate) moment: Moment,
+    pub(crate) calendar: Calendar,
     pub(crate) sealed: Vec<Sealed<K, A>>,
     /// Another revision of sealed days, in the place of the live one.
     pub(crate) past: Option<Past<K, A>>,

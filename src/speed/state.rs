@@ -500,7 +500,9 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     ) -> Result<Captured<K, A>, ArchiveError> {
         let (sealed_through, counts) = (self.sealed_through(), self.counts(moment));
         let (past, sealed, tables) = (None, Vec::new(), Vec::new());
-        let mut captured = Captured { moment, sealed, past, tables, sealed_through, counts };
+        let calendar = self.view.calendar().clone();
+        let mut captured =
+            Captured { moment, calendar, sealed, past, tables, sealed_through, counts };
         if days.is_empty() {
             return Ok(captured);
         }

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use dayfold::scan::{Batch, ValueRef};
 use dayfold::schema::ViewSchema;
 use dayfold::serve::Certificate;
+use dayfold::time::Grain;
 
 use crate::ask::{Ask, key_values};
 use crate::json::Text;
@@ -91,7 +92,7 @@ impl Answer<'_> {
     pub(crate) fn write(&self, ask: &Ask) -> Text {
         match ask {
             Ask::Value { key, days } => self.value(key.as_deref(), *days),
-            Ask::Series { key, days } => self.series(key.as_deref(), *days),
+            Ask::Series { key, days, by } => self.series(key.as_deref(), *days, *by),
             Ask::Top { by, n, days } => self.top(by, *n, *days),
             Ask::Keys { prefix, .. } => self.keys(prefix),
         }
@@ -160,14 +161,18 @@ impl Answer<'_> {
         text
     }
 
-    fn series(&self, key: Option<&[String]>, days: Days) -> Text {
+    fn series(&self, key: Option<&[String]>, days: Days, by: Option<Grain>) -> Text {
         let mut text = self.begin(|text| {
             text.raw("\"key\":");
             match key {
                 Some(key) => self.asked_key(text, key),
                 None => text.raw("null"),
             };
-            write_days(text.raw(","), days);
+            text.raw(",");
+            if let Some(by) = by {
+                text.raw("\"by\":").string(by.name()).raw(",");
+            }
+            write_days(text, days);
         });
         let (rows, total) = self.rows_and_total();
         self.parts(&mut text, total);

@@ -2,6 +2,7 @@
 
 use dayfold::scan::{Keys, Scan, ScanError};
 use dayfold::schema::{Column, Kind, Value, ViewSchema};
+use dayfold::time::Grain;
 
 use crate::error::ApiError;
 use crate::parameters::Days;
@@ -11,8 +12,8 @@ use crate::parameters::Days;
 pub(crate) enum Ask {
     /// One key, or all of them.
     Value { key: Option<Vec<String>>, days: Days },
-    /// The same, day by day.
-    Series { key: Option<Vec<String>>, days: Days },
+    /// The same, period by period; `by` is their grain, if it is not that of the view.
+    Series { key: Option<Vec<String>>, days: Days, by: Option<Grain> },
     /// The `n` keys with the greatest value of the measure of this name.
     Top { by: String, n: u32, days: Days },
     /// Keys that begin with `prefix`, at most `limit`.
@@ -36,8 +37,9 @@ impl Ask {
         };
         let scan = match self {
             Ask::Value { key, days } => Scan::total().keys(one(key)?).periods(days.range()),
-            Ask::Series { key, days } => {
-                Scan::by_period().keys(one(key)?).periods(days.range()).total_row()
+            Ask::Series { key, days, by } => {
+                let series = Scan::by_period().keys(one(key)?).periods(days.range()).total_row();
+                by_grain(series, *by)
             }
             Ask::Top { by, n, days } => Scan::top(*n, by).periods(days.range()).total_row(),
             Ask::Keys { prefix, limit } => {
@@ -51,7 +53,7 @@ impl Ask {
     pub(crate) fn leading<'a>(&self, schema: &'a ViewSchema) -> Vec<&'a str> {
         match self {
             Ask::Value { .. } => Vec::new(),
-            Ask::Series { .. } => vec![schema.grain.name()],
+            Ask::Series { by, .. } => vec![by.unwrap_or(schema.grain).name()],
             Ask::Top { .. } | Ask::Keys { .. } => {
                 schema.key.iter().map(|column| &column.name[..]).collect()
             }
@@ -64,6 +66,14 @@ impl Ask {
             Ask::Keys { .. } => "prefix",
             _ => "key",
         }
+    }
+}
+
+/// The same scan by a grain, if one is given.
+pub(crate) fn by_grain(scan: Scan, grain: Option<Grain>) -> Scan {
+    match grain {
+        Some(grain) => scan.by(grain),
+        None => scan,
     }
 }
 
@@ -152,7 +162,7 @@ pub(crate) fn refusal(error: &ScanError, keys: &str) -> ApiError {
     match error {
         ScanError::Column { .. } | ScanError::NoColumns => ApiError::parameter("columns", message),
         ScanError::Limit => ApiError::parameter("limit", message),
-        ScanError::Rank { .. } => ApiError::parameter("by", message),
+        ScanError::Rank { .. } | ScanError::Grain { .. } => ApiError::parameter("by", message),
         ScanError::Cursor { .. } => ApiError::parameter("after", message),
         ScanError::Values { .. } | ScanError::Value { .. } | ScanError::Keys { .. } => {
             ApiError::parameter(keys, message)

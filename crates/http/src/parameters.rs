@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::ApiError;
-use dayfold::time::{Day, DayRange};
+use dayfold::time::{Day, DayRange, Grain};
 
 /// The parameters of a request, each checked to be one of those that are known.
 pub(crate) struct Parameters {
@@ -69,6 +69,19 @@ impl Parameters {
             }
             _ => Ok(days),
         }
+    }
+
+    /// The grain that periods are asked by, if one is given.
+    ///
+    /// # Errors
+    /// 400 for what is none.
+    pub(crate) fn grain(&self) -> Result<Option<Grain>, ApiError> {
+        let Some(by) = self.get("by") else { return Ok(None) };
+        let wrong = || {
+            let expected = Grain::ALL.map(Grain::name).join(", ");
+            ApiError::parameter("by", format!("by={by}: expected one of {expected}"))
+        };
+        Grain::named(by).ok_or_else(wrong).map(Some)
     }
 
     /// A whole number within bounds.

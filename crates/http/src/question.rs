@@ -39,6 +39,7 @@ pub(crate) fn live_ask(
     for name in ["key", "by", "n"] {
         let takes = match name {
             "key" => of != "total" && of != "top",
+            "by" => of == "top" || of == "series",
             _ => of == "top",
         };
         if given.get(name).is_some() && !takes {
@@ -65,9 +66,9 @@ pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<
         }
         "total" => Ok(Ask::Value { key: None, days: read(&["from", "to"])?.days()? }),
         "series" => {
-            let given = read(&["key", "from", "to"])?;
+            let given = read(&["key", "from", "to", "by"])?;
             let key = Some(given.all("key")).filter(|key| !key.is_empty());
-            Ok(Ask::Series { key, days: given.days()? })
+            Ok(Ask::Series { key, days: given.days()?, by: given.grain()? })
         }
         "top" => {
             let given = read(&["by", "n", "from", "to"])?;

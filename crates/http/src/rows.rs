@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::accept::{self, RowsFormat};
 use crate::answer::write_days;
 use crate::app::{Shared, nothing_at};
-use crate::ask::{key_prefix, one_key, refusal};
+use crate::ask::{by_grain, key_prefix, one_key, refusal};
 use crate::error::ApiError;
 use crate::json::Text;
 use crate::parameters::{Days, Parameters};
@@ -56,7 +56,8 @@ pub(crate) async fn rows(
 ) -> Result<Response, ApiError> {
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
-    let known = ["from", "to", "key", "prefix", "columns", "limit", "after", "format", "snapshot"];
+    let known =
+        ["from", "to", "key", "prefix", "by", "columns", "limit", "after", "format", "snapshot"];
     let given = Parameters::read(query.as_deref(), &known)?;
     let snapshot = app.snapshots.named(given.get("snapshot"))?;
     let question = question(&view, &given, &headers)?;
@@ -98,7 +99,8 @@ fn question(
         false => (one_key(view.schema(), &key)?, "key"),
     };
     let days = given.days()?;
-    let mut scan = Scan::rows().periods(days.range()).keys(keys);
+    let scan = Scan::rows().periods(days.range()).keys(keys);
+    let mut scan = by_grain(scan, given.grain()?);
     if let Some(columns) = given.get("columns") {
         scan = scan.columns(columns.split(','));
     }

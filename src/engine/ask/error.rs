@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::time::Grain;
+
 /// What went wrong with a view.
 pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -27,6 +29,16 @@ pub enum AskError {
         measure: u32,
         /// How many measures the view has.
         measures: usize,
+    },
+    /// Periods that are not made of those of the view.
+    #[error("view '{view}' by {asked}: it is kept by {grain}, of which a {asked} is not made")]
+    Grain {
+        /// The view.
+        view: String,
+        /// What was asked for.
+        asked: Grain,
+        /// What the view is kept by.
+        grain: Grain,
     },
     /// Too many queries wait. Ask again later.
     #[error("{limit} queries are waiting already")]

@@ -14,7 +14,7 @@ use crate::engine::ask::subscription::Subscription;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task, TaskKind};
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
-use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, Question, RankFn, Shape};
+use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, QueryError, Question, RankFn};
 use crate::time::{Day, DayRange};
 use crate::view::View;
 
@@ -129,8 +129,8 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// Asks and does not wait: the answer is taken, waited for or awaited later.
     ///
     /// # Errors
-    /// [`AskError::Full`], [`AskError::NoMeasure`], [`AskError::NotStarted`], [`AskError::Stopped`]; nothing has
-    /// happened then.
+    /// [`AskError::Full`], [`AskError::NoMeasure`], [`AskError::Grain`], [`AskError::NotStarted`],
+    /// [`AskError::Stopped`]; nothing has happened then.
     pub fn send(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
         self.check(&query)?;
         self.send_unchecked(query)
@@ -160,7 +160,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// Subscribers of equal queries share the asking, and nothing is asked while nothing enters.
     ///
     /// # Errors
-    /// [`AskError::TooManySubscribers`], [`AskError::NoMeasure`], [`AskError::NotStarted`],
+    /// [`AskError::TooManySubscribers`], [`AskError::NoMeasure`], [`AskError::Grain`], [`AskError::NotStarted`],
     /// [`AskError::Stopped`]; nothing has happened then.
     pub fn subscribe(
         &self,
@@ -188,12 +188,16 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 
     /// A measure that the view does not have would rank keys by nothing.
     fn check(&self, query: &Query<K>) -> Result<(), AskError> {
-        let measures = self.measures.len();
-        match query.shape {
-            Shape::Top { measure, .. } if measure as usize >= measures => {
-                Err(AskError::NoMeasure { view: self.view.name().to_owned(), measure, measures })
+        let view = || self.view.name().to_owned();
+        let grain = self.view.calendar().grain();
+        match QueryError::of(query, grain, self.measures.len()) {
+            Some(QueryError::NoMeasure { measure, measures }) => {
+                Err(AskError::NoMeasure { view: view(), measure, measures })
             }
-            _ => Ok(()),
+            Some(QueryError::Grain { asked, grain }) => {
+                Err(AskError::Grain { view: view(), asked, grain })
+            }
+            None => Ok(()),
         }
     }
 

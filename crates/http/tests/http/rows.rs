@@ -138,7 +138,8 @@ fn what_rows_cannot_be_is_refused_with_what_was_expected() {
     bad("prefix=a&prefix=1&prefix=2", "prefix", "2 times at most");
     bad("prefix=a&key=a&key=1", "prefix", "one of them");
     bad("from=2024-05-02&to=2024-05-01", "from", "from <= to");
-    bad("by=sales", "by", "columns");
+    bad("n=3", "n", "columns");
+    bad("by=sales", "by", "quarter");
     let (_, body) = served.get(&format!("{path}?limit=1"));
     let cursor = body["next"].as_str().unwrap();
     let error =
@@ -230,5 +231,31 @@ fn every_path_is_described() {
             "{path}: {body}"
         );
     }
+    served.end();
+}
+
+#[test]
+fn series_and_rows_come_by_a_coarser_grain() {
+    let served = sold();
+    let (status, body) = served.get("/api/views/by-shop/series?by=quarter");
+    assert_eq!((status, &body["by"]), (200, &json!("quarter")), "{body}");
+    assert_eq!((&body["days"][0]["day"], &body["days"][1]), (&json!("2024-04-01"), &Value::Null));
+    assert_eq!(body["days"][0]["value"]["sales"], json!(5));
+    let (_, body) = served.get("/api/views/by-shop/series?by=month&key=north");
+    let days: Vec<_> = body["days"].as_array().unwrap().iter().map(|day| &day["day"]).collect();
+    assert_eq!(days, ["2024-04-01", "2024-05-01"]);
+    let (_, body) = served.get("/api/views/by-shop/series?by=month&from=2024-05-01");
+    assert_eq!(body["days"].as_array().unwrap().len(), 1);
+    let rows =
+        "/api/views/by-till/rows?format=csv&by=year&key=north&key=1&columns=year,shop,sales,cents";
+    let (_, _, text) = get_with(&served, rows, None);
+    let wanted = "year,shop,sales,cents\n2024-01-01,north,2,701\n";
+    assert_eq!(text, wanted);
+    for by in ["hour", "decade", ""] {
+        let error =
+            served.refused(&format!("/api/views/by-shop/series?by={by}"), 400, "bad_parameter");
+        assert!(error["message"].as_str().unwrap().contains("day, week, month"), "{error}");
+    }
+    served.refused("/api/views/by-shop/live?of=total&by=month", 400, "bad_parameter");
     served.end();
 }
