@@ -141,7 +141,7 @@ impl Scan {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut engine = Engine::<i64>::new();
     /// engine.view(View::new("clicks")?.measure_names([["clicks"]])?, Measures::none(), |&time| {
-    ///     Some((time, (), (Count::one(),)))
+    ///     Some((time, 0u8, (Count::one(),)))
     /// });
     /// let pusher = engine.live(LiveOptions::new(|time: &i64| *time));
     /// let running = engine.start(Cluster::workers(1))?;
