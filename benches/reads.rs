@@ -90,7 +90,7 @@ fn main() {
 fn through_the_dataflow(days: i32) {
     let value = |day: i32, key: u64| (key >> 32) + day as u64;
     let folder = TempDir::new().unwrap();
-    let archive = workload::archive(folder.path(), "bench");
+    let archive = workload::archive::<State>(folder.path(), "bench");
     let outcome = timely::execute_directly(move |worker| {
         let mut graph = Graph::build(worker, &archive);
         for day in 0..days {

@@ -20,7 +20,7 @@ use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quanti
 use dayfold::engine::{EngineError, Measures, Running, ViewHandle};
 use dayfold::key::{Key, KeyRange};
 use dayfold::log::Durability;
-use dayfold::serve::{Answer, Query};
+use dayfold::serve::{Answer, MeasureId, Query};
 use dayfold::source::{CsvOptions, CsvSource, Input, RefusedWriter, Row};
 use dayfold::store::Store;
 use dayfold::time::{Day, DayRange, EventTime, parse_duration};
@@ -156,9 +156,9 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
         let view = View::new(name).and_then(|view| view.zone(&options.zone)).map_err(input)?;
         let view = view.key_columns(columns.iter().copied()).map_err(input)?;
         let view = view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)?;
-        view.grace_ms(grace).map_err(input)
+        Ok(view.grace(grace))
     };
-    let measures = || Measures::none().with("flights", |stats: &Stats| Some(stats.0.0.into()));
+    let measures = || Measures::none().measure("flights", |stats: &Stats| Some(stats.0.0.into()));
     // What a machine that stops takes from the log can be read from the file again.
     let mut engine =
         Engine::new().data(&options.data).log(Durability::System, |flight: &Flight| flight.time);
@@ -181,11 +181,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
     let (opening, keeping) = (Arc::clone(&rejected), rejected);
     let engine = engine.csv(
         move |resume| {
-            let csv = CsvOptions {
-                arrival: Some("ingest_time".to_owned()),
-                fields: COLUMNS.map(str::to_owned).to_vec(),
-                ..CsvOptions::new("event_time")
-            };
+            let csv = CsvOptions::new("event_time").arrival("ingest_time").fields(COLUMNS);
             let source = match resume.consumed() {
                 None => CsvSource::open(Input::file(file), csv)?,
                 Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
@@ -297,14 +293,25 @@ fn report(views: &Views, options: &Options) -> Result<(), EngineError> {
     let days =
         ask(&views.by_origin, Query::new(all(), DayRange::ALL, dayfold::serve::Shape::ByDay))?;
     let mut out = std::io::stdout().lock();
-    table(&mut out, "carrier", &ask(&views.by_carrier, Query::top(8, 0, DayRange::ALL))?, |k| {
-        k.clone()
-    })?;
+    table(
+        &mut out,
+        "carrier",
+        &ask(&views.by_carrier, Query::top(8, MeasureId::FIRST, DayRange::ALL))?,
+        |k| k.clone(),
+    )?;
     let route = |(origin, dest): &(String, String)| format!("{origin}-{dest}");
-    table(&mut out, "route", &ask(&views.by_route, Query::top(8, 0, DayRange::ALL))?, route)?;
-    table(&mut out, "origin", &ask(&views.by_origin, Query::top(8, 0, DayRange::ALL))?, |k| {
-        k.clone()
-    })?;
+    table(
+        &mut out,
+        "route",
+        &ask(&views.by_route, Query::top(8, MeasureId::FIRST, DayRange::ALL))?,
+        route,
+    )?;
+    table(
+        &mut out,
+        "origin",
+        &ask(&views.by_origin, Query::top(8, MeasureId::FIRST, DayRange::ALL))?,
+        |k| k.clone(),
+    )?;
     let total = ask(&views.by_carrier, Query::total(DayRange::ALL))?;
     let flights = total.value().map_or(0, |stats| stats.0.0);
     let first = days.items.first().and_then(|item| item.day).unwrap_or_default();

@@ -117,9 +117,8 @@ fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Progra
     let every = Durability::Every(Duration::from_millis(10));
     let engine = engine.data(folder).log(every, |flight: &Flight| flight.time).csv(
         move |resume| {
-            let fields = ["carrier", "origin", "arr_delay"].map(str::to_owned).to_vec();
-            let arrival = Some("ingest_time".to_owned());
-            let csv = CsvOptions { fields, arrival, ..CsvOptions::new("event_time") };
+            let csv = CsvOptions::new("event_time").arrival("ingest_time");
+            let csv = csv.fields(["carrier", "origin", "arr_delay"]);
             let source = match resume.consumed() {
                 // Which rows are in the log already, the log knows.
                 Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use common::{TOO_MANY_REFUSED, failed, input, say};
 use dayfold::aggregate::{Decimal, DecimalError};
-use dayfold::dynamic::{Engine, Event, Key, State, ValueRef};
+use dayfold::dynamic::{Engine, Event, Key, RowValue, State};
 use dayfold::engine::{EngineError, Resume, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
@@ -57,7 +57,7 @@ fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, Str
     // Empty cells are not counted.
     let distinct = (keys + numbers..keys + numbers + options.distinct.len())
         .map(|at| Some(row.field(at)).filter(|cell| !cell.is_empty()).into());
-    let numbers = options.value.iter().enumerate().map(number).map(ValueRef::from);
+    let numbers = options.value.iter().enumerate().map(number).map(RowValue::from);
     let key = (0..keys).map(|at| row.field(at).into());
     let event = Event::new(row.time(), key.chain(numbers).chain(distinct));
     wrong.map_or(Ok(event), Err)

@@ -27,7 +27,7 @@ use crate::serve::{Answer, Call, Piece, Query, RankFn, by_measure, serve, serve_
 use crate::speed::{
     Combiner, Counts, Room, SharedSpeed, Speed, ViewNumbers, combine, speed_view, to_owner,
 };
-use crate::table::Row;
+use crate::table::TableRow;
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
@@ -118,7 +118,7 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
 
 /// A view inside a dataflow: something to query, and to build on.
 pub struct DayView<'scope, K: Key, A: Aggregate> {
-    rows: StreamVec<'scope, Moment, Row<K, A>>,
+    rows: StreamVec<'scope, Moment, TableRow<K, A>>,
     progress: StreamVec<'scope, Moment, ()>,
     state: SharedSpeed<K, A>,
     measures: Vec<Arc<RankFn<A>>>,
@@ -345,6 +345,7 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
 
 #[cfg(test)]
 mod tests {
+    use crate::serve::MeasureId;
     use std::sync::{Arc, Mutex};
 
     use timely::dataflow::InputHandle;
@@ -396,15 +397,15 @@ mod tests {
     #[test]
     fn regression_measures_are_shared_by_all_streams_of_queries() {
         let events = vec![(0, 1, "1"), (0, 2, "3"), (0, 3, "2")];
-        let top = |id| Query::top(2, 0, DayRange::ALL).id(id);
+        let top = |id| Query::top(2, MeasureId::FIRST, DayRange::ALL).id(id);
         let expect = |id| vec![(id, vec![2, 3], None, 0)];
         assert_eq!(answers(events, [top(1), top(2)]), [expect(1), expect(2)]);
     }
 
     #[test]
     fn regression_a_measure_that_is_not_there_is_an_error() {
-        let queries = [7, 0].map(|place| Query::top(2, place, DayRange::ALL));
-        let error = QueryError::NoMeasure { measure: 7, measures: 1 };
+        let queries = [7, 0].map(|place| Query::top(2, MeasureId::at(place), DayRange::ALL));
+        let error = QueryError::NoMeasure { measure: MeasureId::at(7), measures: 1 };
         assert!(error.to_string().contains("has no measure 7: it has 1"), "{error}");
         let [wrong, right] = answers(vec![(0, 1, "1")], queries);
         assert_eq!(wrong, [(0, vec![], Some(error), 0)]);
@@ -414,7 +415,7 @@ mod tests {
     #[test]
     fn regression_keys_with_equal_values_are_in_order_of_key_however_they_were_written() {
         let events = vec![(0, 1, "1.5"), (0, 2, "1.50"), (0, 3, "1.500"), (0, 4, "1.5")];
-        let top = |n| Query::top(n, 0, DayRange::ALL);
+        let top = |n| Query::top(n, MeasureId::FIRST, DayRange::ALL);
         let [two, all] = answers(events, [top(2), top(9)]);
         assert_eq!((&two[0].1[..], &all[0].1[..]), (&[1, 2][..], &[1, 2, 3, 4][..]));
     }

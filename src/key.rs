@@ -67,7 +67,7 @@ pub(crate) const PARTITIONS: usize = 256;
 ///         match u8::decode(bytes)? {
 ///             1 => Ok(Severity::Low),
 ///             2 => Ok(Severity::High),
-///             _ => Err(KeyError { expected: "severity" }),
+///             _ => Err(KeyError::new("severity")),
 ///         }
 ///     }
 ///     fn id() -> String {
@@ -127,9 +127,17 @@ pub trait Key:
 /// Bytes that are not the encoding of a key of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an encoded {expected}")]
+#[non_exhaustive]
 pub struct KeyError {
     /// The type that was expected.
     pub expected: &'static str,
+}
+
+impl KeyError {
+    /// The encoding of this type was expected.
+    pub const fn new(expected: &'static str) -> KeyError {
+        KeyError { expected }
+    }
 }
 
 /// The id of a key that is encoded as others are, one after the other; for `#[derive(Key)]`.

@@ -16,7 +16,7 @@ use crate::time::Day;
 
 pub(crate) use part::Outlived;
 use part::Part;
-pub(crate) use row::Row;
+pub(crate) use row::TableRow;
 
 /// A table grows into one table for each partition beyond this many keys: a small one is compact, and
 /// a large one never stops to move all its keys at once.

@@ -15,6 +15,7 @@ mod grain;
 mod hour;
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -178,26 +179,37 @@ pub enum TimeError {
     },
 }
 
-/// Parses a grace: an integer with `s`, `m`, `h` or `d`. Returns milliseconds.
+/// Milliseconds of a duration; one that is too long for the axis of event times is the whole axis.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration of so many milliseconds; a negative one is none.
+pub(crate) fn duration(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+}
+
+/// Parses a duration as people write it: an integer with `s`, `m`, `h` or `d`.
 ///
 /// # Errors
 /// [`TimeError::Duration`] for anything else, and for more than 10,000 days.
-pub fn parse_duration(text: &str) -> Result<i64, TimeError> {
+pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
     let error = || TimeError::Duration { text: text.to_owned() };
     let unit = text.chars().next_back().ok_or_else(error)?;
-    let unit_ms = match unit {
-        's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => DAY_MS,
+    let unit_seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
         _ => return Err(error()),
     };
     let digits = &text[..text.len() - 1];
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(error());
     }
-    let count: i64 = digits.parse().map_err(|_| error())?;
-    count.checked_mul(unit_ms).filter(|ms| *ms <= 10_000 * DAY_MS).ok_or_else(error)
+    let count: u64 = digits.parse().map_err(|_| error())?;
+    let seconds = count.checked_mul(unit_seconds).filter(|seconds| *seconds <= 10_000 * 86_400);
+    seconds.map(Duration::from_secs).ok_or_else(error)
 }
 
 /// The release of the time zone database that is compiled into the program, such as `2025b`.
@@ -389,7 +401,12 @@ impl Calendar {
     }
 
     /// The first period that is not over, with `grace` added to its end, at `floor`.
-    pub fn first_open(&self, floor: EventTime, grace: i64) -> Day {
+    pub fn first_open(&self, floor: EventTime, grace: Duration) -> Day {
+        self.first_open_after(floor, milliseconds(grace))
+    }
+
+    /// [`Calendar::first_open`], with a grace in milliseconds.
+    pub(crate) fn first_open_after(&self, floor: EventTime, grace: i64) -> Day {
         // No day ends before there is any event time.
         if floor.saturating_sub(grace) < EVENT_TIME_MIN {
             return Day::MIN;

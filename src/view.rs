@@ -2,13 +2,14 @@
 //! to, which closing takes it, and when that closing is complete.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::aggregate::Aggregate;
 pub use crate::closing::Closing;
 use crate::key::Key;
 use crate::schema::RowTypes;
 use crate::schema::names::is_column_name;
-use crate::time::{Calendar, DAY_MS, Day, EventTime, Grain, TimeError};
+use crate::time::{Calendar, DAY_MS, Day, EventTime, Grain, TimeError, milliseconds};
 
 /// The definition of a view: a name, a calendar, a grace, and bounds.
 ///
@@ -75,31 +76,20 @@ impl View {
         self
     }
 
-    /// The same view, waiting `ms` milliseconds after a day's end before the day closes.
-    ///
-    /// # Errors
-    /// [`ViewError::Grace`] if it is negative.
-    pub fn grace_ms(mut self, ms: i64) -> Result<View, ViewError> {
-        if ms < 0 {
-            return Err(ViewError::Grace { ms });
-        }
-        self.grace = ms;
-        Ok(self)
+    /// The same view, which waits so long after a day's end before the day closes: an hour, unless said otherwise.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> View {
+        self.grace = milliseconds(grace);
+        self
     }
 
-    /// The same view, whose event times are up to `ms` milliseconds away from those that the log of an
-    /// engine knows: a view of landings over a log of departures, say. The log is kept by day, and what
-    /// of it a view has to read is found by this. An event that is further away stops the view. 0 unless
-    /// said otherwise.
-    ///
-    /// # Errors
-    /// [`ViewError::Skew`] if it is negative.
-    pub fn skew_ms(mut self, ms: i64) -> Result<View, ViewError> {
-        if ms < 0 {
-            return Err(ViewError::Skew { ms });
-        }
-        self.skew = ms;
-        Ok(self)
+    /// The same view, whose event times are at most so far from those that the log of an engine knows: a view of
+    /// landings over a log of departures, say. The log is kept by day, and this tells which days of it a view has to
+    /// read. An event that is further away stops the view. Zero, unless said otherwise.
+    #[must_use]
+    pub fn skew(mut self, skew: Duration) -> View {
+        self.skew = milliseconds(skew);
+        self
     }
 
     /// The same view, with words for what its key and aggregate are made of. A data folder keeps them
@@ -187,12 +177,12 @@ impl View {
     }
 
     /// The grace, in milliseconds.
-    pub fn grace(&self) -> i64 {
+    pub(crate) fn grace_ms(&self) -> i64 {
         self.grace
     }
 
     /// How far event times may be from those of the log, in milliseconds.
-    pub fn skew(&self) -> i64 {
+    pub(crate) fn skew_ms(&self) -> i64 {
         self.skew
     }
 
@@ -210,7 +200,7 @@ impl View {
     /// No day of it had closed then, and nothing was late. (The grace of this run would be another one in the
     /// next, and move events between closings of which some may be sealed.)
     pub(crate) fn first_open_with(&self, floor: EventTime, grace: Option<i64>) -> Day {
-        grace.map_or(Day::MIN, |grace| self.calendar.first_open(floor, grace))
+        grace.map_or(Day::MIN, |grace| self.calendar.first_open_after(floor, grace))
     }
 
     /// The closing that an event of `day` belongs to when it enters under `floor`.
@@ -281,9 +271,27 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Other bounds on unsealed days, groups and bytes.
+    /// These bounds on unsealed days, groups and bytes.
     pub fn new(unsealed_days: usize, groups: usize, bytes: usize) -> Limits {
         Limits { unsealed_days, groups, bytes }
+    }
+
+    /// The same, with another bound on unsealed days.
+    #[must_use]
+    pub fn unsealed_days(self, unsealed_days: usize) -> Limits {
+        Limits { unsealed_days, ..self }
+    }
+
+    /// The same, with another bound on groups.
+    #[must_use]
+    pub fn groups(self, groups: usize) -> Limits {
+        Limits { groups, ..self }
+    }
+
+    /// The same, with another bound on bytes.
+    #[must_use]
+    pub fn bytes(self, bytes: usize) -> Limits {
+        Limits { bytes, ..self }
     }
 }
 
@@ -313,6 +321,7 @@ fn column_names(
 #[error(
     "view '{view}' needs {needed} {what}, its limit is {limit}: raise the limit, or check the event times"
 )]
+#[non_exhaustive]
 pub struct LimitError {
     /// The view.
     pub view: String,
@@ -346,18 +355,6 @@ pub enum ViewError {
     /// The zone is not known.
     #[error(transparent)]
     Zone(#[from] TimeError),
-    /// The grace is negative.
-    #[error("a grace of {ms} ms: expected 0 or more")]
-    Grace {
-        /// What was given.
-        ms: i64,
-    },
-    /// The skew is negative.
-    #[error("a skew of {ms} ms: expected 0 or more")]
-    Skew {
-        /// What was given.
-        ms: i64,
-    },
 }
 
 #[cfg(test)]
@@ -384,7 +381,7 @@ mod tests {
 
     #[test]
     fn floors_move_at_ends_of_days() {
-        let view = View::new("v").unwrap().grace_ms(1_000).unwrap();
+        let view = View::new("v").unwrap().grace(Duration::from_secs(1));
         let end = view.upper(day("2013-03-10"));
         assert_eq!(view.floor_at(end - 1), view.upper(day("2013-03-09")));
         assert_eq!(view.floor_at(end), end);

@@ -266,7 +266,7 @@ fn nothing_arrives_in_the_future() {
         keep.send((refused.line, refused.reason.clone())).unwrap();
         Ok(())
     });
-    let options = CsvOptions { arrival: Some("came".to_owned()), ..options() };
+    let options = options().arrival("came");
     let engine = engine.file(input(content), options, |row| Ok(row.time()));
     let running = engine.start(Cluster::workers(1)).unwrap();
     while !running.wait_sealed(LONG).unwrap() {}

@@ -129,7 +129,7 @@ fn push_to_a_slow_disk(soak: usize) {
     let handle = engine
         .view(view, Measures::none(), |(time, key, _): &Event| Some((*time, *key, Count::one())));
     let options = LiveOptions::new(|event: &Event| event.0);
-    let options = LiveOptions { waiting: WAITING, disorder: DAY_MS, ..options };
+    let options = options.waiting(WAITING).disorder(Duration::from_millis(DAY_MS as u64));
     let pusher = engine.live(options);
     let engine = engine.log(Durability::Every(Duration::from_millis(10)), |event| event.0);
     let running = engine.start(Cluster::workers(2)).unwrap();
@@ -186,8 +186,7 @@ fn read_into_a_slow_view(soak: usize) {
         Some((time, key, Count::one()))
     });
     let source = Input::reader("rows", Rows::new(rows, ROW_BYTES));
-    let fields = ["k", "pad"].map(str::to_owned).to_vec();
-    let options = CsvOptions { fields, ..CsvOptions::new("t") };
+    let options = CsvOptions::new("t").fields(["k", "pad"]);
     let engine = engine.csv(
         move |_| Ok(Some(CsvSource::open(source, options)?)),
         |row| {

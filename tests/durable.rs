@@ -194,7 +194,7 @@ fn what_the_log_keeps_under_another_day_is_back_after_a_restart() {
         let mut engine =
             Engine::<(EventTime, EventTime)>::new().clock(move || now.load(Ordering::SeqCst));
         let view = View::new("v").unwrap().zone("America/St_Johns").unwrap();
-        let view = view.grace_ms(0).unwrap().skew_ms(165 * 60_000).unwrap();
+        let view = view.grace(Duration::ZERO).skew(Duration::from_secs(165 * 60));
         let sealed = view.calendar().day_of(early.1);
         assert_eq!(view.calendar().day_of(late.1), sealed.next());
         assert_eq!(view.calendar().day_of(late.1 + 60_000), sealed, "an hour comes twice");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dayfold::aggregate::{
     Count, Decimal, DecimalSum, Distinct, First, Last, Max, Maybe, Min, Quantiles,
 };
-use dayfold::dynamic::{Columns, Reduce, Row, ValueRef, ViewDef};
+use dayfold::dynamic::{Columns, Reduce, RowBuilder, RowValue, ViewDef};
 use dayfold::engine::{EngineError, LiveOptions, Measures, Running};
 use dayfold::log::Durability;
 use dayfold::scan::{Keys, Scan};
@@ -49,7 +49,7 @@ impl Sale {
         Some((self.time, (self.shop.clone(), self.shelf), state))
     }
 
-    fn fill<'e>(&'e self, row: &mut Row<'e>) -> Option<EventTime> {
+    fn fill<'e>(&'e self, row: &mut RowBuilder<'e>) -> Option<EventTime> {
         row.set(0, self.shop.as_deref());
         row.set(1, self.shelf);
         row.set(2, self.price);
@@ -93,7 +93,8 @@ const COLUMNS: [&str; 11] = [
 ];
 
 fn view(name: &str, grace: i64) -> View {
-    View::new(name).unwrap().zone("Asia/Kolkata").unwrap().grace_ms(grace).unwrap()
+    let grace = Duration::from_millis(grace as u64);
+    View::new(name).unwrap().zone("Asia/Kolkata").unwrap().grace(grace)
 }
 
 /// Both views of the same events.
@@ -260,13 +261,13 @@ fn an_event_whose_row_is_wrong_is_refused_and_counted() {
     let columns = Columns::new([("n", Kind::Integer)]).unwrap();
     let definition = ViewDef::new(View::new("v").unwrap(), columns);
     let definition = definition.measure("sum", Reduce::Sum("n".to_owned())).unwrap();
-    engine.dynamic_view(definition, |event: &i64, row: &mut Row<'_>| {
+    engine.dynamic_view(definition, |event: &i64, row: &mut RowBuilder<'_>| {
         match event {
             0 => row.set(0, "no number"),
             1 => row.set(1, true),
             2 => row.set(0, 1i128 << 64),
             3 => return None,
-            _ => row.set(0, ValueRef::from(*event)),
+            _ => row.set(0, RowValue::from(*event)),
         }
         Some(0)
     });

@@ -16,7 +16,7 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{
-    Changed, CsvOptions, Files, Format, Input, Next, PartitionOptions, Row, Source,
+    Changed, CsvOptions, Files, Input, Next, PartitionOptions, Row, RowFormat, Source,
 };
 use dayfold::store::{Failure, Faulty};
 use dayfold::time::{DayRange, EventTime};
@@ -41,9 +41,8 @@ fn parse(row: &Row<'_>) -> Result<Event, String> {
     Ok((row.time(), number(0)? as u64, number(1)?))
 }
 
-fn options(format: Format) -> CsvOptions {
-    let fields = vec!["key".to_owned(), "value".to_owned()];
-    CsvOptions { fields, format, ..CsvOptions::new("at") }
+fn options(format: RowFormat) -> CsvOptions {
+    CsvOptions::new("at").fields(["key", "value"]).format(format)
 }
 
 fn engine(disk: &Faulty) -> (Engine<Event>, Handle) {
@@ -176,12 +175,12 @@ impl Folder {
 
     fn csv(&self) -> Files<Event> {
         let pattern = self.path("csv/*.csv");
-        Files::new("csv", pattern.to_str().unwrap(), options(Format::Csv), parse)
+        Files::new("csv", pattern.to_str().unwrap(), options(RowFormat::Csv), parse)
     }
 
     fn json(&self) -> Files<Event> {
         let folder = self.path("json");
-        Files::new("json", folder.to_str().unwrap(), options(Format::JsonLines), parse)
+        Files::new("json", folder.to_str().unwrap(), options(RowFormat::JsonLines), parse)
     }
 
     #[track_caller]
@@ -251,7 +250,7 @@ fn all_kinds_of_sources_in_one_engine() {
     for run in 0..3 {
         let (mut engine, view) = engine(&disk);
         let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
-        let mut engine = engine.file(single.as_path(), options(Format::Csv), parse);
+        let mut engine = engine.file(single.as_path(), options(RowFormat::Csv), parse);
         engine = engine.partitioned(folder.csv());
         // The middle run does without it.
         if run != 1 {
@@ -321,7 +320,8 @@ fn files_are_watched() {
     };
     let (engine, view) = engine(&disk);
     let pattern = folder.path("csv");
-    let files = Files::new("csv", pattern.to_str().unwrap(), options(Format::Csv), parse).watch();
+    let files =
+        Files::new("csv", pattern.to_str().unwrap(), options(RowFormat::Csv), parse).watch();
     let running = engine.partitioned(files).start(Cluster::workers(2)).unwrap();
     let row = |day| answer(&view).get(&(day, 1)).copied().unwrap_or_default();
     append("csv/a.csv", b"at,key,value\n5,1,10\n6,1,1");
@@ -360,8 +360,7 @@ fn files_that_are_far_ahead_are_paused_and_quiet_ones_hold_nothing_back() {
     // Whoever owns it: two workers, and files enough that each has one that goes on for a year.
     write("csv/held.csv", 0..2);
     (0..8).for_each(|n| write(&format!("csv/{n}.csv"), 0..365));
-    let mut limits = PartitionOptions::default();
-    limits.max_ahead = Some(Duration::from_secs(10 * 86_400));
+    let limits = PartitionOptions::default().max_ahead(Duration::from_secs(10 * 86_400));
     let (engine, view) = engine(&disk);
     let engine = engine.clock(move || wall.load(Ordering::Relaxed));
     let files = folder.csv().options(limits).watch();
@@ -475,8 +474,7 @@ fn quiet_sources_close_their_days() {
     let now = Arc::new(AtomicI64::new(10 * DAY_MS));
     let wall = Arc::clone(&now);
     let (followed, view) = engine(&disk);
-    let mut rows = options(Format::Csv);
-    rows.quiet_after = Some(Duration::from_secs(60));
+    let rows = options(RowFormat::Csv).quiet_after(Duration::from_secs(60));
     let followed = followed.clock(move || wall.load(Ordering::Relaxed));
     let followed = followed.file(Input::follow(&path), rows, parse);
     let running = followed.start(Cluster::workers(2)).unwrap();

@@ -83,11 +83,7 @@ fn engine(data: Option<&Path>, read: bool) -> (Engine<Flight>, Views) {
         Some((flight.time, flight.origin.clone(), Count::one()))
     });
     let fields = ["carrier", "origin", "tailnum", "arr_delay", "distance"];
-    let options = CsvOptions {
-        arrival: Some("ingest_time".to_owned()),
-        fields: fields.map(str::to_owned).to_vec(),
-        ..CsvOptions::new("event_time")
-    };
+    let options = CsvOptions::new("event_time").arrival("ingest_time").fields(fields);
     let open = move || CsvSource::open(Input::file(FLIGHTS), options);
     let engine = engine.csv(move |_| Ok(read.then(open).transpose()?), parse);
     (engine, Views { new_york, utc, by_origin })

@@ -160,7 +160,7 @@ fn start_gated(set: impl FnOnce(Engine<Event>) -> Engine<Event>, waiting: usize)
         drop(worker_gate.lock().unwrap());
         Some((time, key, (Count::one(), Sum::of(value))))
     });
-    let options = LiveOptions { waiting, ..LiveOptions::new(|event: &Event| event.0) };
+    let options = LiveOptions::new(|event: &Event| event.0).waiting(waiting);
     let pusher = engine.live(options);
     let running = engine.start(Cluster::workers(1)).unwrap();
     (handle, pusher, running, gate, reached)
@@ -409,7 +409,7 @@ fn the_state_of_a_view_says_what_went_wrong() {
     (0..1_000).for_each(|key| rows.push_str(&format!("{NOON},{key}\n")));
     let engine = engine.csv(
         move |_| {
-            let options = CsvOptions { fields: vec!["k".to_owned()], ..CsvOptions::new("t") };
+            let options = CsvOptions::new("t").fields(["k"]);
             let input = Input::reader("rows", std::io::Cursor::new(rows));
             Ok(Some(CsvSource::open(input, options)?))
         },

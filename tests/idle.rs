@@ -41,7 +41,7 @@ fn start(feed: Feed) -> (Running, ViewHandle<String, Count>) {
     let handle = engine.view(view, Measures::none(), |(time, key): &(EventTime, String)| {
         Some((*time, key.clone(), Count::one()))
     });
-    let options = CsvOptions { fields: vec!["key".to_owned()], ..CsvOptions::new("time") };
+    let options = CsvOptions::new("time").fields(["key"]);
     let engine = engine.csv(
         move |_| Ok(Some(CsvSource::open(Input::reader("feed", feed), options)?)),
         |row| Ok((row.time(), String::from_utf8_lossy(row.field(0)).into_owned())),

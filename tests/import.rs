@@ -12,7 +12,7 @@ use dayfold::archive::ArchiveError;
 use dayfold::import::Imported;
 use dayfold::serve::Revision;
 use dayfold::store::{Memory, Storage, Store, StoreConfig, ViewRecord};
-use dayfold::time::{Day, DayRange, EventTime, Grain};
+use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldChanges, Moment};
 use differential_dataflow::difference::Present;
@@ -34,9 +34,7 @@ fn zero() -> Stats {
 }
 
 fn open(memory: &Memory) -> Arc<Store> {
-    let [name, zone, key, aggregate, definition] =
-        ["imported", "UTC", "u64", "stats", ""].map(str::to_owned);
-    let views = vec![ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition }];
+    let views = vec![ViewRecord::of::<u64, Stats>(&View::new("imported").unwrap())];
     let store = Store::open(Arc::new(memory.clone()), "/data", StoreConfig::new(0, 1, views));
     Arc::new(store.unwrap())
 }

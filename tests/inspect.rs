@@ -299,7 +299,7 @@ mod own {
             out.push(self.0);
         }
         fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
-            let (first, rest) = bytes.split_first().ok_or(KeyError { expected: "letter" })?;
+            let (first, rest) = bytes.split_first().ok_or(KeyError::new("letter"))?;
             *bytes = rest;
             Ok(Letter(*first))
         }

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dayfold::aggregate::{Count, Max, Semigroup, Sum};
 use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Query};
+use dayfold::serve::{Answer, MeasureId, Query};
 use dayfold::time::{Day, DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Archive, Fold, FoldDays, Moment};
@@ -85,7 +86,7 @@ fn queries(number: u64, day: Day, grain: Grain) -> Vec<Query<u64>> {
             DayRange::ALL,
             dayfold::serve::Shape::ByDay,
         ),
-        Query::top(3, 0, DayRange::ALL),
+        Query::top(3, MeasureId::FIRST, DayRange::ALL),
         Query::keys(KeyRange::between(&1u64, &4u64), around),
         Query::rows(KeyRange::all(), DayRange::ALL),
         Query::series(number % 6, DayRange::ALL).by(coarser),
@@ -108,6 +109,7 @@ fn recompute(
         let wanted = match &query.keys {
             Keys::One(one) => *one == key,
             Keys::Range(range) => range.contains(&dayfold::key::encoded(&key)),
+            keys => panic!("not asked here: {keys:?}"),
         };
         if !wanted || !query.days.contains(day) {
             continue;
@@ -319,7 +321,8 @@ proptest! {
         grain in prop_oneof![2 => Just(Grain::Day), 3 => prop::sample::select(&Grain::ALL[..])],
     ) {
         let zone = if new_york { "America/New_York" } else { "UTC" };
-        let view = View::new("law").unwrap().zone(zone).unwrap().grace_ms(grace).unwrap().grain(grain);
+        let view = View::new("law").unwrap().zone(zone).unwrap().grain(grain);
+        let view = view.grace(Duration::from_millis(grace as u64));
         check(&view, &ticks, workers, (lag, in_place));
     }
 }

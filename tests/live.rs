@@ -37,8 +37,8 @@ fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 fn a_quiet_source_does_not_keep_a_day_open() {
     // Yesterday closes a few seconds from now: its end is today's midnight, the grace is the rest.
     let midnight = now() / 86_400_000 * 86_400_000;
-    let grace = now() - midnight + 4_000;
-    let view = View::new("quiet").unwrap().grace_ms(grace).unwrap();
+    let grace = Duration::from_millis((now() - midnight + 4_000) as u64);
+    let view = View::new("quiet").unwrap().grace(grace);
     let yesterday = view.calendar().day_of(midnight - 1);
     let mut engine = Engine::<Event>::new();
     let handle = engine.view(view, Measures::none(), |&(time, key, value): &Event| {
@@ -137,8 +137,7 @@ fn queries_wait_until_every_open_day_of_the_log_is_back() {
             let handle = engine.view(view, Measures::none(), |&(time, key, value): &Event| {
                 Some((time, key, (Count::one(), Sum::of(value))))
             });
-            let any_time =
-                LiveOptions { ahead_limit: i64::MAX, ..LiveOptions::new(|e: &Event| e.0) };
+            let any_time = LiveOptions::new(|event: &Event| event.0).ahead_limit(Duration::MAX);
             let pusher = engine.live(any_time);
             (engine.start(Cluster::workers(2)).unwrap(), handle, pusher)
         };
@@ -167,7 +166,7 @@ fn pushed(
     storage: &Memory,
     clock: &Arc<AtomicI64>,
     limits: Limits,
-    behind_limit: i64,
+    behind_limit: Duration,
 ) -> (Running, ViewHandle<u64, Count>, Pusher<Event>) {
     let now = Arc::clone(clock);
     let mut engine = Engine::<Event>::new()
@@ -177,8 +176,8 @@ fn pushed(
     let view = View::new("pushed").unwrap().limits(limits);
     let handle = engine
         .view(view, Measures::none(), |&(time, key, _): &Event| Some((time, key, Count::one())));
-    let options = LiveOptions { behind_limit, ..LiveOptions::new(|event: &Event| event.0) };
-    let pusher = engine.live(LiveOptions { waiting: 1, ..options });
+    let options = LiveOptions::new(|event: &Event| event.0).behind_limit(behind_limit).waiting(1);
+    let pusher = engine.live(options);
     (engine.start(Cluster::workers(2)).unwrap(), handle, pusher)
 }
 
@@ -190,7 +189,7 @@ fn total(handle: &ViewHandle<u64, Count>) -> i64 {
 #[test]
 fn regression_c13_one_event_on_each_of_41_000_days_ends_nothing() {
     let (storage, clock) = (Memory::default(), Arc::new(AtomicI64::new(NOON)));
-    let start = || pushed(&storage, &clock, Limits::default(), i64::MAX);
+    let start = || pushed(&storage, &clock, Limits::default(), Duration::MAX);
     let of_day = |day: i64| (NOON - day * DAY_MS, 7, 1);
     let push = |pusher: &Pusher<Event>, days: Range<i64>| {
         let pushed = pusher.push(days.map(of_day).collect()).unwrap();
@@ -229,7 +228,7 @@ fn late_events_near_a_bound_are_sealed_before_their_day_closes() {
     let limits = Limits::new(40, 1_000, 1 << 20);
     let mut expect = 0;
     for run in 0..3 {
-        let (running, handle, pusher) = pushed(&storage, &clock, limits, i64::MAX);
+        let (running, handle, pusher) = pushed(&storage, &clock, limits, Duration::MAX);
         assert_eq!(total(&handle), expect, "run {run}");
         for batch in 0..40 {
             let of_day = |day: i64| (NOON - (day * 7 + batch) % 500 * DAY_MS, day as u64, 1);
@@ -264,7 +263,7 @@ fn late_events_near_a_bound_are_sealed_before_their_day_closes() {
 fn what_would_exceed_a_bound_is_refused_until_days_have_closed() {
     let (storage, clock) = (Memory::default(), Arc::new(AtomicI64::new(NOON)));
     let limits = Limits::new(40, 100, 1 << 20);
-    let start = || pushed(&storage, &clock, limits, i64::MAX);
+    let start = || pushed(&storage, &clock, limits, Duration::MAX);
     let (running, handle, pusher) = start();
     let today = |keys: Range<u64>| keys.map(|key| (NOON, key, 1)).collect::<Vec<_>>();
     let pushed = pusher.push(today(0..90)).unwrap();
@@ -293,7 +292,8 @@ fn what_would_exceed_a_bound_is_refused_until_days_have_closed() {
 #[test]
 fn an_option_says_how_old_an_event_may_be() {
     let (storage, clock) = (Memory::default(), Arc::new(AtomicI64::new(NOON)));
-    let (running, handle, pusher) = pushed(&storage, &clock, Limits::default(), 10 * DAY_MS);
+    let (running, handle, pusher) =
+        pushed(&storage, &clock, Limits::default(), Duration::from_secs(10 * 86_400));
     let old = (NOON - 10 * DAY_MS - 1, 7, 1);
     let pushed = pusher.push(vec![(NOON - 10 * DAY_MS, 7, 1), old]).unwrap();
     assert_eq!(pushed.refused, [old]);

@@ -114,8 +114,7 @@ fn program_in_words(folder: &std::path::Path, views: &[(&str, String, i64)]) -> 
         .tick_rows(100)
         .csv(
             |resume| {
-                let fields = vec!["k".to_owned(), "v".to_owned()];
-                let options = CsvOptions { fields, ..CsvOptions::new("t") };
+                let options = CsvOptions::new("t").fields(["k", "v"]);
                 let input = Input::reader("rows", std::io::Cursor::new(rows().into_bytes()));
                 Ok(Some(match resume.consumed() {
                     Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
@@ -301,7 +300,7 @@ fn days_are_sealed_while_others_are_rebuilt() {
     let clock = Arc::new(AtomicI64::new(0));
     let now = Arc::clone(&clock);
     let mut engine = Engine::<(EventTime, u64)>::new().clock(move || now.load(Ordering::SeqCst));
-    let view = View::new("v").unwrap().grace_ms(0).unwrap();
+    let view = View::new("v").unwrap().grace(Duration::ZERO);
     let view = engine.view(view, Measures::none(), |event: &(EventTime, u64)| {
         Some((event.0, event.1, Count::one()))
     });

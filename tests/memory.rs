@@ -18,7 +18,7 @@ use dayfold::aggregate::{Count, Max, Quantiles, Sum};
 use dayfold::batch::Bytes;
 use dayfold::serve::{Answer, Query};
 use dayfold::store::{Disk, FolderLock, Storage, StorageFile, Store, StoreConfig, ViewRecord};
-use dayfold::time::{Day, DayRange, EventTime, Grain};
+use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
 use timely::dataflow::operators::{Inspect, Probe};
@@ -65,16 +65,7 @@ fn anonymous_of(days: u64) -> u64 {
 fn measured(days: u64) {
     let folder = tempfile::tempdir().unwrap();
     let view = View::new("memory").unwrap();
-    let text = |text: &str| text.to_owned();
-    let (name, zone) = (text("memory"), text("UTC"));
-    let record = ViewRecord {
-        name,
-        zone,
-        grain: Grain::Day,
-        key: text("u64"),
-        aggregate: text("stats"),
-        definition: text(""),
-    };
+    let record = ViewRecord::of::<u64, Stats>(&view);
     let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Unsynced), folder.path(), config).unwrap();
     store.begin().unwrap();

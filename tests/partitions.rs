@@ -89,7 +89,7 @@ impl Partitions<Event> for Reading {
         self.turn += 1;
         // One at a time: as if they were found while the source is read.
         if let Some((partition, next)) = self.to_add.pop() {
-            let index = into.add(&partition.to_string(), Start { epoch: 0, next });
+            let index = into.add(&partition.to_string(), Start::new(0, next));
             assert_eq!(index, self.open.len());
             self.open.push((partition, next));
         }
@@ -109,7 +109,7 @@ impl Partitions<Event> for Reading {
                     into.refused(index, "no", n.to_string().as_bytes(), *next);
                 } else if is_record(n) {
                     let time = time(*partition, n);
-                    let taken = Taken { arrival: None, next: *next, raw: b"" };
+                    let taken = Taken::new(*next, b"");
                     into.event(index, taken, time, (time, n % 7, value(*partition, n)));
                 } else {
                     into.passed(index, *next);

@@ -1,6 +1,7 @@
 //! Periods of all grains against Python's zoneinfo: tests/data/periods.py wrote what is compared here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dayfold::time::{Calendar, Day, DayRange, Grain};
 
@@ -21,8 +22,8 @@ fn oracle_periods_are_those_of_another_program() {
         assert_eq!(calendar.end_of(period), end, "{line}");
         assert_eq!(calendar.start_of(period), period, "{line}");
         // What is over follows from the ends.
-        assert!(calendar.first_open(end - 1, 0) <= period, "{line}");
-        let next = calendar.first_open(end, 0);
+        assert!(calendar.first_open(end - 1, Duration::ZERO) <= period, "{line}");
+        let next = calendar.first_open(end, Duration::ZERO);
         assert!(next > period && calendar.start_of(next) == next, "{line}");
         assert!(calendar.end_of(next.previous()) == end, "{line}");
         assert!(calendar.periods(DayRange::only(period)).contains(period), "{line}");

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::key::KeyRange;
-use dayfold::serve::{Answer, Query};
+use dayfold::serve::{Answer, MeasureId, Query};
 use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldChanges, Moment};
@@ -80,7 +81,7 @@ fn queries() -> [Query<u64>; 5] {
         Query::rows(KeyRange::all(), DayRange::ALL),
         Query::total(DayRange::ALL),
         Query::point(1, DayRange::ALL),
-        Query::top(2, 0, DayRange::ALL),
+        Query::top(2, MeasureId::FIRST, DayRange::ALL),
         Query::series(2, DayRange::ALL),
     ]
 }
@@ -238,7 +239,7 @@ proptest! {
         workers in 1..4usize,
         grace in prop_oneof![Just(0), Just(30 * HOUR)],
     ) {
-        let view = View::new("back").unwrap().grace_ms(grace).unwrap();
+        let view = View::new("back").unwrap().grace(Duration::from_millis(grace as u64));
         check(&view, &ticks, workers);
     }
 }
@@ -246,7 +247,7 @@ proptest! {
 /// One event comes on the first day, and is taken back when that day is sealed.
 #[test]
 fn a_sealed_row_that_is_taken_back_is_gone() {
-    let view = View::new("back").unwrap().grace_ms(0).unwrap();
+    let view = View::new("back").unwrap().grace(Duration::ZERO);
     let first = Tick { hours: 1, events: vec![(0, 1, 3, 1, 0)], back: vec![], steps: 4 };
     let wait = Tick { hours: 48, events: vec![], back: vec![], steps: 20 };
     let last = Tick { hours: 0, events: vec![], back: vec![0], steps: 4 };

@@ -45,7 +45,7 @@ impl Scene {
         let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
         let now = Arc::clone(&clock);
         let mut engine = Engine::<Event>::new().clock(move || now.load(Ordering::Acquire));
-        let view = View::new("sales").unwrap().grace_ms(DAYS * DAY_MS).unwrap();
+        let view = View::new("sales").unwrap().grace(Duration::from_millis((DAYS * DAY_MS) as u64));
         let view = view.key_columns(["shop", "desk"]).unwrap();
         let view = view.measure_names([["sales"], ["cents"], ["clients"]]).unwrap();
         let handle = engine.view(view, Measures::none(), |(time, shop, desk, cents): &Event| {

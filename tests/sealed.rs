@@ -12,7 +12,7 @@ use dayfold::aggregate::{Count, Semigroup, Sum};
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Keys, Query, Revision, Shape};
 use dayfold::store::{LiveBatch, Memory, Storage, Store, StoreConfig, ViewRecord};
-use dayfold::time::{Day, DayRange, EventTime, Grain};
+use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Archive, FoldDays, Moment};
 use proptest::prelude::*;
@@ -90,6 +90,7 @@ fn recompute(query: &Query<Key>, fates: &[Fate]) -> Vec<(Option<Day>, Option<Key
         let wanted = match &query.keys {
             Keys::One(one) => *one == self::key(key),
             Keys::Range(range) => range.contains(&dayfold::key::encoded(&self::key(key))),
+            keys => panic!("not asked here: {keys:?}"),
         };
         if !holds || !wanted || !query.days.contains(day) {
             continue;
@@ -216,9 +217,7 @@ fn check(answers: &[Asked], fates: &[Fate], what: &str) {
 }
 
 fn open(memory: &Memory) -> Arc<Store> {
-    let [name, zone, key, aggregate, definition] =
-        ["sealed", "UTC", "tuple(u8,u64)", "stats", ""].map(str::to_owned);
-    let views = vec![ViewRecord { name, zone, grain: Grain::Day, key, aggregate, definition }];
+    let views = vec![ViewRecord::of::<Key, Stats>(&View::new("sealed").unwrap())];
     let store = Store::open(Arc::new(memory.clone()), "/data", StoreConfig::new(0, 1, views));
     let store = store.unwrap();
     store.begin().unwrap();

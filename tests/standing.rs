@@ -19,7 +19,7 @@ use dayfold::log::Durability;
 use dayfold::serve::{Answer, Keys, Query, Shape};
 use dayfold::source::{CsvOptions, CsvSource, Input};
 use dayfold::store::{self, Disk, RunState, Store, StoreConfig, ViewRecord, ViewReport};
-use dayfold::time::{Day, DayRange, EventTime, Grain};
+use dayfold::time::{Day, DayRange, EventTime};
 use dayfold::view::{Limits, View};
 use dayfold::{Archive, Cluster, Engine, FoldDays, Moment};
 use timely::dataflow::operators::{Inspect, Probe};
@@ -164,14 +164,7 @@ fn oracle_sealing_in_memory_changes_no_answer() {
 #[test]
 fn oracle_sealing_into_a_folder_changes_no_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let record = ViewRecord {
-        name: "standing".to_owned(),
-        zone: "America/New_York".to_owned(),
-        grain: Grain::Day,
-        key: String::new(),
-        aggregate: String::new(),
-        definition: String::new(),
-    };
+    let record = ViewRecord::of::<String, Stats>(&view());
     let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Disk), folder.path(), config).unwrap();
     store.begin().unwrap();
@@ -189,9 +182,8 @@ fn engine(
     });
     let engine = engine.csv(
         move |_| {
-            let fields = vec!["key".to_owned()];
-            let arrival = arrival.then(|| "arrival".to_owned());
-            let options = CsvOptions { fields, arrival, ..CsvOptions::new("time") };
+            let options = CsvOptions::new("time").fields(["key"]);
+            let options = if arrival { options.arrival("arrival") } else { options };
             Ok(Some(CsvSource::open(Input::reader("rows", input), options)?))
         },
         |row| Ok((row.time(), String::from_utf8_lossy(row.field(0)).into_owned(), 1)),
@@ -235,7 +227,7 @@ fn logged(
     let engine = engine.csv(
         move |_| {
             before()?;
-            let options = CsvOptions { fields: vec!["key".to_owned()], ..CsvOptions::new("time") };
+            let options = CsvOptions::new("time").fields(["key"]);
             Ok(Some(CsvSource::open(Input::reader("rows", rows.as_bytes()), options)?))
         },
         |row| Ok((row.time(), String::from_utf8_lossy(row.field(0)).into_owned(), 1)),
@@ -301,7 +293,8 @@ fn stops(limits: Limits, expect: &str) {
         rows.push_str(&format!("{},key-{hour}\n", START + hour * HOUR));
     }
     // A grace that nothing outlives: all days stay open.
-    let view = View::new("bounded").unwrap().grace_ms(9_000 * 24 * HOUR).unwrap().limits(limits);
+    let view =
+        View::new("bounded").unwrap().grace(Duration::from_secs(9_000 * 86_400)).limits(limits);
     let (running, handle) = engine(view, std::io::Cursor::new(rows), false);
     let running = running.unwrap();
     let error = loop {

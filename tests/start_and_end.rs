@@ -10,7 +10,7 @@ use dayfold::engine::{
     ViewHandle,
 };
 use dayfold::log::Durability;
-use dayfold::serve::Query;
+use dayfold::serve::{MeasureId, Query};
 use dayfold::source::{CsvOptions, CsvSource, Input, Row};
 use dayfold::store::Memory;
 use dayfold::time::{Day, DayRange};
@@ -26,7 +26,7 @@ const NOON: i64 = 1_714_557_600_000;
 const SOON: Durability = Durability::Every(Duration::from_millis(1));
 
 fn view(engine: &mut Engine<Event>, name: &str) -> ViewHandle<u64, Count> {
-    let measures = Measures::none().with("count", |count: &Count| Some(count.0.into()));
+    let measures = Measures::none().measure("count", |count: &Count| Some(count.0.into()));
     engine.view(View::new(name).unwrap(), measures, |&(time, key): &Event| {
         Some((time, key, Count::one()))
     })
@@ -39,7 +39,7 @@ fn live(engine: &mut Engine<Event>) -> Pusher<Event> {
 /// Adds a source of two rows, the second of which is refused.
 fn csv(engine: Engine<Event>) -> Engine<Event> {
     let rows = "time,key\n2024-05-01T10:00:00Z,1\n2024-05-01T11:00:00Z,x\n";
-    let options = CsvOptions { fields: vec!["key".to_owned()], ..CsvOptions::new("time") };
+    let options = CsvOptions::new("time").fields(["key"]);
     let parse = |row: &Row<'_>| {
         let key = std::str::from_utf8(row.field(0)).map_err(|error| error.to_string())?;
         Ok((row.time(), key.parse().map_err(|_| "no key".to_owned())?))
@@ -148,8 +148,8 @@ fn a_question_that_nobody_would_answer_is_refused_at_once() {
     assert_eq!(handle.audit(DayRange::ALL, 1.0), Err(MaintainError::NotStarted));
 
     let running = engine.start(Cluster::workers(1)).unwrap();
-    assert!(handle.ask(Query::top(1, 0, DayRange::ALL)).is_ok());
-    let other = Query::top(1, 1, DayRange::ALL);
+    assert!(handle.ask(Query::top(1, MeasureId::FIRST, DayRange::ALL)).is_ok());
+    let other = Query::top(1, MeasureId::at(1), DayRange::ALL);
     let error = handle.ask(other.clone()).unwrap_err();
     let expected = "view 'by-key' has no measure 1: it has 1, and the first one is number 0";
     assert_eq!(error.to_string(), expected);

@@ -50,7 +50,7 @@ impl Workers {
         let cluster = Cluster::from_options(threads, processes, self.process, hosts);
         let wait = parse_duration(&self.wait);
         let wait = wait.map_err(|error| input(format_args!("--wait: {error}")))?;
-        let cluster = cluster.map_err(input)?.patience(Duration::from_millis(wait.max(0) as u64));
+        let cluster = cluster.map_err(input)?.patience(wait);
         match &self.secret_file {
             Some(path) => Ok(cluster.secret(Secret::from_file(path).map_err(input)?)),
             None => Ok(cluster),

@@ -4,6 +4,8 @@
 //! log has the floor of each frame, and the UTC day of its events; what a view makes of an event, and
 //! whether it wants it at all, only the program knows.
 
+use std::time::Duration;
+
 use dayfold::log::{Frames, LogError, LogFile, LogState};
 use dayfold::store::{Disk, FolderReport};
 use dayfold::time::{Calendar, Day, EventTime};
@@ -34,7 +36,7 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
         };
         let mut counts = Counts::default();
         for file in &state.files {
-            let graces = &state.streams[file.stream].definition;
+            let graces = &state.streams[file.stream].graces;
             let grace = graces.iter().find(|(of, _)| of == name).map(|(_, grace)| *grace);
             let place = Closings { calendar: &calendar, grace, through: view.sealed_through };
             place.count(file, &mut counts).map_err(|error| Damage::new("log", &error))?;
@@ -59,7 +61,7 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
 struct Closings<'a> {
     calendar: &'a Calendar,
     /// Of the view, in the run that logged it; `None` if that run did not have the view.
-    grace: Option<i64>,
+    grace: Option<Duration>,
     through: Option<Closing>,
 }
 
@@ -100,7 +102,7 @@ impl Closings<'_> {
         };
         // Without a grace, days are open for the shortest time.
         let least = self.grace.map_or(Closing::of(first), |grace| closing(first, grace));
-        let greatest = closing(last, self.grace.unwrap_or(0));
+        let greatest = closing(last, self.grace.unwrap_or_default());
         match self.through {
             Some(through) if greatest <= through => Fate::Sealed,
             Some(through) if least <= through => Fate::Perhaps,

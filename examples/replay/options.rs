@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Parser;
 use dayfold::aggregate::Decimal;
 use dayfold::engine::EngineError;
-use dayfold::source::{AmbiguousTime, ColumnNames, CsvOptions, Format, TimeParser};
+use dayfold::source::{AmbiguousTime, ColumnNames, CsvOptions, RowFormat, TimeParser};
 use dayfold::time::{Calendar, parse_duration};
 use dayfold::view::View;
 
@@ -224,7 +224,7 @@ impl Options {
         let zone_error = |error| input(format_args!("--zone: {error}"));
         self.times()?;
         let view = View::new("replay").map_err(input)?;
-        let view = view.zone(&self.zone).map_err(zone_error)?.grace_ms(grace).map_err(input)?;
+        let view = view.zone(&self.zone).map_err(zone_error)?.grace(grace);
         let view = view.defined_as(&self.definition());
         let names = Names { key: &self.key, value: &self.value, distinct: &self.distinct };
         Table::new(&view, &names).map_err(input)
@@ -290,21 +290,25 @@ impl Options {
     /// The columns to read: those of the key, the values, and those that are counted.
     pub(crate) fn source(&self) -> Result<CsvOptions, EngineError> {
         let fields = [&self.key, &self.value, &self.distinct].into_iter().flatten().cloned();
-        Ok(CsvOptions {
-            arrival: self.arrival.clone(),
-            fields: fields.collect(),
-            format: if self.is_json() { Format::JsonLines } else { Format::Csv },
-            times: self.times()?,
-            delimiter: self.delimiter,
-            names: match (self.no_header, self.columns.is_empty()) {
-                (true, _) => ColumnNames::Numbers,
-                (false, true) => ColumnNames::Header,
-                (false, false) => ColumnNames::Given(self.columns.clone()),
-            },
-            comment: self.comment,
-            ragged: self.ragged,
-            ..CsvOptions::new(&self.time)
-        })
+        let names = match (self.no_header, self.columns.is_empty()) {
+            (true, _) => ColumnNames::Numbers,
+            (false, true) => ColumnNames::Header,
+            (false, false) => ColumnNames::Given(self.columns.clone()),
+        };
+        let mut options = CsvOptions::new(&self.time)
+            .fields(fields)
+            .format(if self.is_json() { RowFormat::JsonLines } else { RowFormat::Csv })
+            .times(self.times()?)
+            .delimiter(self.delimiter)
+            .names(names)
+            .ragged(self.ragged);
+        if let Some(arrival) = &self.arrival {
+            options = options.arrival(arrival);
+        }
+        if let Some(comment) = self.comment {
+            options = options.comment(comment);
+        }
+        Ok(options)
     }
 
     /// How times are written.

@@ -1,7 +1,7 @@
 //! The table that is asked for: the view, and its rows as they are written.
 
 use dayfold::aggregate::{Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles};
-use dayfold::dynamic::{Cell, Columns, DefinitionError, Key, Reduce, State, ViewDef};
+use dayfold::dynamic::{Columns, DefinitionError, Key, MeasureState, Reduce, State, ViewDef};
 use dayfold::schema::{Kind, Value};
 use dayfold::time::Day;
 use dayfold::view::View;
@@ -113,7 +113,9 @@ impl Table {
         }
         for &cell in &self.distinct {
             let count = match &state.cells()[cell] {
-                Cell::Distinct(Maybe(distinct)) => distinct.as_ref().map_or(0, Distinct::rounded),
+                MeasureState::Distinct(Maybe(distinct)) => {
+                    distinct.as_ref().map_or(0, Distinct::rounded)
+                }
                 _ => 0,
             };
             line.extend_from_slice(format!(",{count}").as_bytes());
@@ -151,10 +153,10 @@ impl Numbers {
         let cell = |at: usize| &state.cells()[at];
         match (cell(self.mean), cell(self.least), cell(self.greatest), cell(self.quantiles)) {
             (
-                Cell::Mean(Maybe(Some(mean))),
-                Cell::Min(Maybe(Some(Min(Value::Decimal(least))))),
-                Cell::Max(Maybe(Some(Max(Value::Decimal(greatest))))),
-                Cell::Quantiles(Maybe(Some(quantiles))),
+                MeasureState::Mean(Maybe(Some(mean))),
+                MeasureState::Min(Maybe(Some(Min(Value::Decimal(least))))),
+                MeasureState::Max(Maybe(Some(Max(Value::Decimal(greatest))))),
+                MeasureState::Quantiles(Maybe(Some(quantiles))),
             ) => Some(Found { mean, least: *least, greatest: *greatest, quantiles }),
             _ => None,
         }

@@ -176,6 +176,7 @@ pub(super) fn step(scale: u8) -> u64 {
 
 /// A number that was read, and whether it is what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rounded {
     /// The number.
     pub value: Decimal,

@@ -4,7 +4,7 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use super::buckets::{Units, bucket, middle, rounded};
-use super::sorted::{self, Run, Sorted, Times};
+use super::sorted::{self, Sorted, SortedRun, Times};
 use super::{Aggregate, Decimal};
 use crate::codec;
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
@@ -66,7 +66,7 @@ struct Buckets {
     least: Units,
     greatest: Units,
     /// By [`bucket`].
-    runs: Sorted<Run<i32>>,
+    runs: Sorted<SortedRun<i32>>,
 }
 
 impl Quantiles {
@@ -136,7 +136,7 @@ impl Buckets {
     fn of_values(values: &[Times]) -> Option<Buckets> {
         let (first, rest) = values.split_first()?;
         let value = first.value();
-        let runs = Sorted::of(vec![Run::new(bucket(value.get()), first.count())]);
+        let runs = Sorted::of(vec![SortedRun::new(bucket(value.get()), first.count())]);
         let mut buckets = Buckets { least: value, greatest: value, runs };
         rest.iter().for_each(|times| buckets.add(*times));
         Some(buckets)
@@ -148,7 +148,7 @@ impl Buckets {
     fn add(&mut self, times: Times) {
         let value = times.value();
         self.stretch(value, value);
-        self.runs.add(Run::new(bucket(value.get()), times.count()));
+        self.runs.add(SortedRun::new(bucket(value.get()), times.count()));
     }
 
     fn value_at(&self, rank: u128, count: u64, scale: u8) -> Option<i128> {
@@ -310,7 +310,7 @@ impl TryFrom<Unchecked> for Quantiles {
                 let Buckets { least, greatest, runs } = &**buckets;
                 count > MOST_EXACT
                     && sorted::is_sorted(runs.as_added())
-                    && add_up(runs.as_added().iter().map(Run::count), count)
+                    && add_up(runs.as_added().iter().map(SortedRun::count), count)
                     && least <= greatest
                     && runs.as_added().first().map(|run| run.key) == Some(bucket(least.get()))
                     && runs.as_added().last().map(|run| run.key) == Some(bucket(greatest.get()))
@@ -438,11 +438,11 @@ mod tests {
 
     #[test]
     fn runs_that_are_not_in_order_are_errors() {
-        let read = |runs: [Run<Units>; 2]| {
+        let read = |runs: [SortedRun<Units>; 2]| {
             let bytes = bincode::serialize(&(2u64, 0u8, 1u32, runs.to_vec())).unwrap();
             bincode::deserialize::<Quantiles>(&bytes)
         };
-        let [one, two] = [1, 2].map(|value| Run::new(Units::new(value * 1_000_000_000), 1));
+        let [one, two] = [1, 2].map(|value| SortedRun::new(Units::new(value * 1_000_000_000), 1));
         assert_eq!(read([one, two]).unwrap(), integers([2, 1]));
         assert!(read([two, one]).is_err());
         assert!(read([one, one]).is_err());

@@ -33,16 +33,16 @@ impl Entry for u32 {
 /// The count is a `u64` in two halves, so that a run needs no alignment of eight: with a key of four
 /// bytes it takes twelve bytes instead of sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Run<K> {
+pub(super) struct SortedRun<K> {
     pub(super) key: K,
     high: u32,
     low: u32,
 }
 
-impl<K> Run<K> {
+impl<K> SortedRun<K> {
     #[inline]
-    pub(super) fn new(key: K, count: u64) -> Run<K> {
-        Run { key, high: (count >> 32) as u32, low: count as u32 }
+    pub(super) fn new(key: K, count: u64) -> SortedRun<K> {
+        SortedRun { key, high: (count >> 32) as u32, low: count as u32 }
     }
 
     #[inline]
@@ -51,16 +51,16 @@ impl<K> Run<K> {
     }
 }
 
-impl<K: Ord + Copy> Entry for Run<K> {
+impl<K: Ord + Copy> Entry for SortedRun<K> {
     type Key = K;
     #[inline]
     fn key(&self) -> K {
         self.key
     }
     #[inline]
-    fn join(&mut self, other: &Run<K>) {
+    fn join(&mut self, other: &SortedRun<K>) {
         // More events than a u64 counts cannot come; wrapping keeps the laws without a panic.
-        *self = Run::new(self.key, self.count().wrapping_add(other.count()));
+        *self = SortedRun::new(self.key, self.count().wrapping_add(other.count()));
     }
 }
 
@@ -72,9 +72,9 @@ pub(super) fn is_sorted<E: Entry>(entries: &[E]) -> bool {
 /// A value and how often it occurs, up to as often as a `u32` counts, in one number: the value first, so that two are
 /// compared in one step. Putting lists of them in order is a good part of what quantiles cost.
 ///
-/// It is written as a [`Run`].
+/// It is written as a [`SortedRun`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "Run<Units>", try_from = "Run<Units>")]
+#[serde(into = "SortedRun<Units>", try_from = "SortedRun<Units>")]
 pub(super) struct Times(u128);
 
 impl Times {
@@ -108,15 +108,15 @@ impl Entry for Times {
     }
 }
 
-impl From<Times> for Run<Units> {
-    fn from(times: Times) -> Run<Units> {
-        Run::new(times.value(), times.count())
+impl From<Times> for SortedRun<Units> {
+    fn from(times: Times) -> SortedRun<Units> {
+        SortedRun::new(times.value(), times.count())
     }
 }
 
-impl TryFrom<Run<Units>> for Times {
+impl TryFrom<SortedRun<Units>> for Times {
     type Error = &'static str;
-    fn try_from(run: Run<Units>) -> Result<Times, &'static str> {
+    fn try_from(run: SortedRun<Units>) -> Result<Times, &'static str> {
         match run.high {
             0 => Ok(Times(run.key.turned() << 32 | u128::from(run.low))),
             _ => Err("a value occurs more often than values are kept exactly"),
@@ -126,7 +126,7 @@ impl TryFrom<Run<Units>> for Times {
 
 impl fmt::Debug for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Run::from(*self).fmt(f)
+        SortedRun::from(*self).fmt(f)
     }
 }
 
@@ -271,15 +271,15 @@ mod tests {
 
     use super::*;
 
-    fn runs(map: &BTreeMap<i32, u64>) -> Vec<Run<i32>> {
-        map.iter().map(|(key, count)| Run::new(*key, *count)).collect()
+    fn runs(map: &BTreeMap<i32, u64>) -> Vec<SortedRun<i32>> {
+        map.iter().map(|(key, count)| SortedRun::new(*key, *count)).collect()
     }
 
     #[test]
     fn a_run_is_compact() {
-        assert_eq!(size_of::<Run<i32>>(), 12);
-        assert_eq!(Run::new(0, u64::MAX - 1).count(), u64::MAX - 1);
-        assert!(Run::new(0, 1 << 32) > Run::new(0, u64::from(u32::MAX)));
+        assert_eq!(size_of::<SortedRun<i32>>(), 12);
+        assert_eq!(SortedRun::new(0, u64::MAX - 1).count(), u64::MAX - 1);
+        assert!(SortedRun::new(0, 1 << 32) > SortedRun::new(0, u64::from(u32::MAX)));
     }
 
     proptest! {
@@ -287,10 +287,10 @@ mod tests {
         fn oracle_what_is_added_in_any_way_is_a_map(
             steps in vec((vec((-40..40i32, 1..1u64 << 40), 0..60), any::<bool>(), any::<bool>()), 0..12),
         ) {
-            let mut sorted = Sorted::pair(Run::new(0, 1), Run::new(0, 2));
+            let mut sorted = Sorted::pair(SortedRun::new(0, 1), SortedRun::new(0, 2));
             let (mut expect, mut most) = (BTreeMap::from([(0, 3)]), 2);
             for (entries, at_once, look) in steps {
-                let added: Vec<_> = entries.iter().map(|&(key, count)| Run::new(key, count)).collect();
+                let added: Vec<_> = entries.iter().map(|&(key, count)| SortedRun::new(key, count)).collect();
                 if at_once {
                     most = most.max(added.len());
                     sorted.add_all(&added);

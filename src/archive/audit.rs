@@ -20,6 +20,7 @@ const KEYS_LISTED: usize = 10;
 
 /// Something that is not as the log says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// The view.
     pub view: String,
@@ -55,6 +56,7 @@ pub enum Fault {
 
 /// A key whose value is not the one that the log gives, as texts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KeyDifference {
     /// The key.
     pub key: String,

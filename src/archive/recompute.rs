@@ -7,7 +7,7 @@ use crate::aggregate::Aggregate;
 use crate::batch::Coverage;
 use crate::closing::Closing;
 use crate::key::{Key, partition};
-use crate::table::{Row, Table};
+use crate::table::{Table, TableRow};
 use crate::time::{Day, DayRange};
 
 /// The log as a view sees it: every event through the view's own function, and combined by the same
@@ -21,7 +21,7 @@ pub(crate) trait LogRows<K: Key, A: Aggregate>: Send + Sync {
         days: DayRange,
         through: Closing,
         share: f64,
-        take: &mut dyn FnMut(Vec<Row<K, A>>),
+        take: &mut dyn FnMut(Vec<TableRow<K, A>>),
     ) -> Result<u64, ArchiveError>;
 
     /// Has whoever reads give up, with [`ArchiveError::Stopped`].

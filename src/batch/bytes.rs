@@ -10,6 +10,7 @@ use memmap2::Mmap;
 ///
 /// Cloning shares the bytes.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Bytes {
     /// A file, mapped read-only.
     Mapped(Arc<Mmap>),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ValueRef;
+use super::RowValue;
 use crate::aggregate::{
     Aggregate as _, Count, Decimal, DecimalSum, Distinct, First, Last, Max, Maybe, Mean, Min,
     Quantiles, Semigroup, Sum,
@@ -15,7 +15,7 @@ use crate::time::EventTime;
 // A kind is known on disk by its place, so new ones come last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Cell {
+pub enum MeasureState {
     /// How many values there are, or how many are true.
     Count(Count),
     /// The sum of integers.
@@ -40,7 +40,7 @@ pub enum Cell {
 
 /// What the cells of a view are, at one place of its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CellKind {
+pub(crate) enum MeasureKind {
     /// How many values there are.
     Count,
     /// How many are true.
@@ -56,74 +56,78 @@ pub(crate) enum CellKind {
     Quantiles,
 }
 
-impl CellKind {
+impl MeasureKind {
     /// The part of the view's aggregate id that names it.
     pub(super) fn id(self) -> String {
         let of = |name: &str, kind: Kind| compose(name, &[kind.to_string()]);
         match self {
-            CellKind::Count => "count".to_owned(),
-            CellKind::CountIf => "count-if".to_owned(),
-            CellKind::Sum => "sum".to_owned(),
-            CellKind::DecimalSum => "decimal-sum".to_owned(),
-            CellKind::Mean => "mean".to_owned(),
-            CellKind::Min(kind) => of("min", kind),
-            CellKind::Max(kind) => of("max", kind),
-            CellKind::First(kind) => of("first", kind),
-            CellKind::Last(kind) => of("last", kind),
-            CellKind::Distinct(kind) => of("distinct", kind),
-            CellKind::Quantiles => "quantiles".to_owned(),
+            MeasureKind::Count => "count".to_owned(),
+            MeasureKind::CountIf => "count-if".to_owned(),
+            MeasureKind::Sum => "sum".to_owned(),
+            MeasureKind::DecimalSum => "decimal-sum".to_owned(),
+            MeasureKind::Mean => "mean".to_owned(),
+            MeasureKind::Min(kind) => of("min", kind),
+            MeasureKind::Max(kind) => of("max", kind),
+            MeasureKind::First(kind) => of("first", kind),
+            MeasureKind::Last(kind) => of("last", kind),
+            MeasureKind::Distinct(kind) => of("distinct", kind),
+            MeasureKind::Quantiles => "quantiles".to_owned(),
         }
     }
 
     /// The cell that has this id.
-    pub(crate) fn of_id(id: &TypeId) -> Option<CellKind> {
+    pub(crate) fn of_id(id: &TypeId) -> Option<MeasureKind> {
         let kind = match id.parts.as_deref() {
             None => None,
             Some([TypeId { name, parts: None }]) => Some(Kind::named(name)?),
             Some(_) => return None,
         };
         Some(match (id.name.as_str(), kind) {
-            ("count", None) => CellKind::Count,
-            ("count-if", None) => CellKind::CountIf,
-            ("sum", None) => CellKind::Sum,
-            ("decimal-sum", None) => CellKind::DecimalSum,
-            ("mean", None) => CellKind::Mean,
-            ("min", Some(kind)) => CellKind::Min(kind),
-            ("max", Some(kind)) => CellKind::Max(kind),
-            ("first", Some(kind)) => CellKind::First(kind),
-            ("last", Some(kind)) => CellKind::Last(kind),
-            ("distinct", Some(kind)) => CellKind::Distinct(kind),
-            ("quantiles", None) => CellKind::Quantiles,
+            ("count", None) => MeasureKind::Count,
+            ("count-if", None) => MeasureKind::CountIf,
+            ("sum", None) => MeasureKind::Sum,
+            ("decimal-sum", None) => MeasureKind::DecimalSum,
+            ("mean", None) => MeasureKind::Mean,
+            ("min", Some(kind)) => MeasureKind::Min(kind),
+            ("max", Some(kind)) => MeasureKind::Max(kind),
+            ("first", Some(kind)) => MeasureKind::First(kind),
+            ("last", Some(kind)) => MeasureKind::Last(kind),
+            ("distinct", Some(kind)) => MeasureKind::Distinct(kind),
+            ("quantiles", None) => MeasureKind::Quantiles,
             _ => return None,
         })
     }
 
     /// The cell of no value.
-    pub(super) fn empty(self) -> Cell {
+    pub(super) fn empty(self) -> MeasureState {
         match self {
-            CellKind::Count | CellKind::CountIf => Cell::Count(Count(0)),
-            CellKind::Sum => Cell::Sum(Maybe(None)),
-            CellKind::DecimalSum => Cell::DecimalSum(Maybe(None)),
-            CellKind::Mean => Cell::Mean(Maybe(None)),
-            CellKind::Min(_) => Cell::Min(Maybe(None)),
-            CellKind::Max(_) => Cell::Max(Maybe(None)),
-            CellKind::First(_) => Cell::First(Maybe(None)),
-            CellKind::Last(_) => Cell::Last(Maybe(None)),
-            CellKind::Distinct(_) => Cell::Distinct(Maybe(None)),
-            CellKind::Quantiles => Cell::Quantiles(Maybe(None)),
+            MeasureKind::Count | MeasureKind::CountIf => MeasureState::Count(Count(0)),
+            MeasureKind::Sum => MeasureState::Sum(Maybe(None)),
+            MeasureKind::DecimalSum => MeasureState::DecimalSum(Maybe(None)),
+            MeasureKind::Mean => MeasureState::Mean(Maybe(None)),
+            MeasureKind::Min(_) => MeasureState::Min(Maybe(None)),
+            MeasureKind::Max(_) => MeasureState::Max(Maybe(None)),
+            MeasureKind::First(_) => MeasureState::First(Maybe(None)),
+            MeasureKind::Last(_) => MeasureState::Last(Maybe(None)),
+            MeasureKind::Distinct(_) => MeasureState::Distinct(Maybe(None)),
+            MeasureKind::Quantiles => MeasureState::Quantiles(Maybe(None)),
         }
     }
 
     /// Whether a cell that was read is one of these.
-    pub(super) fn fits(self, cell: &Cell) -> bool {
+    pub(super) fn fits(self, cell: &MeasureState) -> bool {
         let is_of = |value: Option<&Value>, kind| value.is_none_or(|v| v.kind() == Some(kind));
         match (self, cell) {
-            (CellKind::Min(kind), Cell::Min(Maybe(min))) => is_of(min.as_ref().map(|m| &m.0), kind),
-            (CellKind::Max(kind), Cell::Max(Maybe(max))) => is_of(max.as_ref().map(|m| &m.0), kind),
-            (CellKind::First(kind), Cell::First(Maybe(first))) => {
+            (MeasureKind::Min(kind), MeasureState::Min(Maybe(min))) => {
+                is_of(min.as_ref().map(|m| &m.0), kind)
+            }
+            (MeasureKind::Max(kind), MeasureState::Max(Maybe(max))) => {
+                is_of(max.as_ref().map(|m| &m.0), kind)
+            }
+            (MeasureKind::First(kind), MeasureState::First(Maybe(first))) => {
                 is_of(first.as_ref().map(|first| &first.value), kind)
             }
-            (CellKind::Last(kind), Cell::Last(Maybe(last))) => {
+            (MeasureKind::Last(kind), MeasureState::Last(Maybe(last))) => {
                 is_of(last.as_ref().map(|last| &last.value), kind)
             }
             _ => std::mem::discriminant(&self.empty()) == std::mem::discriminant(cell),
@@ -131,43 +135,43 @@ impl CellKind {
     }
 }
 
-impl Cell {
-    /// Adds the value of an event, in place: ⊕ of the cell of that value alone. A [`Row`](super::Row) has made
+impl MeasureState {
+    /// Adds the value of an event, in place: ⊕ of the cell of that value alone. A [`RowBuilder`](super::RowBuilder) has made
     /// sure of its kind.
-    pub(super) fn add(&mut self, kind: CellKind, time: EventTime, value: &ValueRef<'_>) {
+    pub(super) fn add(&mut self, kind: MeasureKind, time: EventTime, value: &RowValue<'_>) {
         if value.is_null() {
             return;
         }
         match self {
-            Cell::Count(count) => {
-                let counts = kind == CellKind::Count || *value == ValueRef::Boolean(true);
+            MeasureState::Count(count) => {
+                let counts = kind == MeasureKind::Count || *value == RowValue::Boolean(true);
                 count.plus_equals(&Count(counts.into()));
             }
-            Cell::Sum(sum) => plus(sum, integer(value)),
-            Cell::DecimalSum(sum) => plus(sum, DecimalSum::of(decimal(value))),
-            Cell::Mean(mean) => {
+            MeasureState::Sum(sum) => plus(sum, integer(value)),
+            MeasureState::DecimalSum(sum) => plus(sum, DecimalSum::of(decimal(value))),
+            MeasureState::Mean(mean) => {
                 mean.add(|mean| mean.add(decimal(value)), || Mean::of(decimal(value)));
             }
-            Cell::Min(Maybe(min)) => match min {
+            MeasureState::Min(Maybe(min)) => match min {
                 Some(Min(least)) if value.cmp_value(least).is_ge() => {}
                 _ => *min = Some(Min(value.to_value())),
             },
-            Cell::Max(Maybe(max)) => match max {
+            MeasureState::Max(Maybe(max)) => match max {
                 Some(Max(greatest)) if value.cmp_value(greatest).is_le() => {}
                 _ => *max = Some(Max(value.to_value())),
             },
-            Cell::First(Maybe(first)) => match first {
+            MeasureState::First(Maybe(first)) => match first {
                 Some(f) if time.cmp(&f.time).then_with(|| value.cmp_value(&f.value)).is_ge() => {}
                 _ => *first = Some(First::of(time, value.to_value())),
             },
-            Cell::Last(Maybe(last)) => match last {
+            MeasureState::Last(Maybe(last)) => match last {
                 Some(l) if time.cmp(&l.time).then_with(|| value.cmp_value(&l.value)).is_le() => {}
                 _ => *last = Some(Last::of(time, value.to_value())),
             },
-            Cell::Distinct(distinct) => with_bytes(value, |bytes| {
+            MeasureState::Distinct(distinct) => with_bytes(value, |bytes| {
                 distinct.add(|distinct| distinct.add(bytes), || Distinct::of(bytes));
             }),
-            Cell::Quantiles(quantiles) => {
+            MeasureState::Quantiles(quantiles) => {
                 let value = decimal(value);
                 quantiles.add(|quantiles| quantiles.add(value), || Quantiles::of(value));
             }
@@ -175,18 +179,24 @@ impl Cell {
     }
 
     /// ⊕ of cells at one place.
-    pub(super) fn plus_equals(&mut self, other: &Cell) {
+    pub(super) fn plus_equals(&mut self, other: &MeasureState) {
         match (self, other) {
-            (Cell::Count(cell), Cell::Count(other)) => cell.plus_equals(other),
-            (Cell::Sum(cell), Cell::Sum(other)) => cell.plus_equals(other),
-            (Cell::DecimalSum(cell), Cell::DecimalSum(other)) => cell.plus_equals(other),
-            (Cell::Mean(cell), Cell::Mean(other)) => cell.plus_equals(other),
-            (Cell::Min(cell), Cell::Min(other)) => cell.plus_equals(other),
-            (Cell::Max(cell), Cell::Max(other)) => cell.plus_equals(other),
-            (Cell::First(cell), Cell::First(other)) => cell.plus_equals(other),
-            (Cell::Last(cell), Cell::Last(other)) => cell.plus_equals(other),
-            (Cell::Distinct(cell), Cell::Distinct(other)) => cell.plus_equals(other),
-            (Cell::Quantiles(cell), Cell::Quantiles(other)) => cell.plus_equals(other),
+            (MeasureState::Count(cell), MeasureState::Count(other)) => cell.plus_equals(other),
+            (MeasureState::Sum(cell), MeasureState::Sum(other)) => cell.plus_equals(other),
+            (MeasureState::DecimalSum(cell), MeasureState::DecimalSum(other)) => {
+                cell.plus_equals(other)
+            }
+            (MeasureState::Mean(cell), MeasureState::Mean(other)) => cell.plus_equals(other),
+            (MeasureState::Min(cell), MeasureState::Min(other)) => cell.plus_equals(other),
+            (MeasureState::Max(cell), MeasureState::Max(other)) => cell.plus_equals(other),
+            (MeasureState::First(cell), MeasureState::First(other)) => cell.plus_equals(other),
+            (MeasureState::Last(cell), MeasureState::Last(other)) => cell.plus_equals(other),
+            (MeasureState::Distinct(cell), MeasureState::Distinct(other)) => {
+                cell.plus_equals(other)
+            }
+            (MeasureState::Quantiles(cell), MeasureState::Quantiles(other)) => {
+                cell.plus_equals(other)
+            }
             (cell, other) => {
                 panic!(
                     "the cells of a view are of the kinds that it declares: {cell:?} meets {other:?}"
@@ -203,13 +213,16 @@ impl Cell {
             _ => 0,
         };
         match self {
-            Cell::Min(Maybe(min)) => of(min.as_ref().map(|min| &min.0)),
-            Cell::Max(Maybe(max)) => of(max.as_ref().map(|max| &max.0)),
-            Cell::First(Maybe(first)) => of(first.as_ref().map(|first| &first.value)),
-            Cell::Last(Maybe(last)) => of(last.as_ref().map(|last| &last.value)),
-            Cell::Distinct(distinct) => distinct.heap_bytes(),
-            Cell::Quantiles(quantiles) => quantiles.heap_bytes(),
-            Cell::Count(_) | Cell::Sum(_) | Cell::DecimalSum(_) | Cell::Mean(_) => 0,
+            MeasureState::Min(Maybe(min)) => of(min.as_ref().map(|min| &min.0)),
+            MeasureState::Max(Maybe(max)) => of(max.as_ref().map(|max| &max.0)),
+            MeasureState::First(Maybe(first)) => of(first.as_ref().map(|first| &first.value)),
+            MeasureState::Last(Maybe(last)) => of(last.as_ref().map(|last| &last.value)),
+            MeasureState::Distinct(distinct) => distinct.heap_bytes(),
+            MeasureState::Quantiles(quantiles) => quantiles.heap_bytes(),
+            MeasureState::Count(_)
+            | MeasureState::Sum(_)
+            | MeasureState::DecimalSum(_)
+            | MeasureState::Mean(_) => 0,
         }
     }
 }
@@ -225,8 +238,8 @@ fn plus<A: Semigroup>(cell: &mut Maybe<A>, one: A) {
 
 /// A row's integers are of 64 bits and a sign.
 #[inline]
-fn integer(value: &ValueRef<'_>) -> Sum {
-    let ValueRef::Integer(number) = value else { return Sum::of(0i64) };
+fn integer(value: &RowValue<'_>) -> Sum {
+    let RowValue::Integer(number) = value else { return Sum::of(0i64) };
     let size = number.unsigned_abs() as u64;
     match i64::try_from(*number) {
         Ok(number) => Sum::of(number),
@@ -237,10 +250,10 @@ fn integer(value: &ValueRef<'_>) -> Sum {
 }
 
 #[inline]
-fn decimal(value: &ValueRef<'_>) -> Decimal {
+fn decimal(value: &RowValue<'_>) -> Decimal {
     match value {
-        ValueRef::Decimal(number) => *number,
-        ValueRef::Integer(number) => Decimal::from_billionths(number * 1_000_000_000, 0),
+        RowValue::Decimal(number) => *number,
+        RowValue::Integer(number) => Decimal::from_billionths(number * 1_000_000_000, 0),
         _ => Decimal::default(),
     }
 }
@@ -248,18 +261,18 @@ fn decimal(value: &ValueRef<'_>) -> Decimal {
 /// What a distinct count has of a value. Texts and bytes count as they are, without a length, and others as numbers: 64
 /// bits or, of decimals and what is larger, 128, the lowest byte first. Decimals that are equal as numbers are one value.
 #[inline]
-fn with_bytes(value: &ValueRef<'_>, count: impl FnOnce(&[u8])) {
+fn with_bytes(value: &RowValue<'_>, count: impl FnOnce(&[u8])) {
     match value {
-        ValueRef::Text(text) => count(text.as_bytes()),
-        ValueRef::Bytes(bytes) => count(bytes),
-        ValueRef::Integer(number) => match i64::try_from(*number) {
+        RowValue::Text(text) => count(text.as_bytes()),
+        RowValue::Bytes(bytes) => count(bytes),
+        RowValue::Integer(number) => match i64::try_from(*number) {
             Ok(number) => count(&number.to_le_bytes()),
             Err(_) => count(&number.to_le_bytes()),
         },
-        ValueRef::Decimal(number) => count(&number.billionths().to_le_bytes()),
-        ValueRef::Date(day) => count(&i64::from(day.0).to_le_bytes()),
-        ValueRef::Timestamp(time) => count(&time.to_le_bytes()),
-        ValueRef::Boolean(is_so) => count(&i64::from(*is_so).to_le_bytes()),
-        ValueRef::Null => count(&[]),
+        RowValue::Decimal(number) => count(&number.billionths().to_le_bytes()),
+        RowValue::Date(day) => count(&i64::from(day.0).to_le_bytes()),
+        RowValue::Timestamp(time) => count(&time.to_le_bytes()),
+        RowValue::Boolean(is_so) => count(&i64::from(*is_so).to_le_bytes()),
+        RowValue::Null => count(&[]),
     }
 }

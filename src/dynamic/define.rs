@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::cell::CellKind;
+use super::cell::MeasureKind;
 use super::error::DefinitionError;
 use super::plan::Plan;
 use super::shown::{How, ONE, Shown};
-use super::{Columns, Key, State, ValueRef, id_of};
+use super::{Columns, Key, RowValue, State, id_of};
 use crate::aggregate::Decimal;
 use crate::key::KeyRange;
 use crate::schema::id::{DYNAMIC, compose};
@@ -69,36 +69,38 @@ impl Reduce {
     }
 
     /// The cell that it is shown of, what of it, and the measure; of values of this kind.
-    fn made_of(&self, kind: Kind) -> Option<(CellKind, How, Measure)> {
+    fn made_of(&self, kind: Kind) -> Option<(MeasureKind, How, Measure)> {
         let count = || Measure::new("", Kind::Integer);
         let value = |kind| Measure::new("", kind).nullable();
         let is_number = matches!(kind, Kind::Integer | Kind::Decimal);
         Some(match self {
-            Reduce::Count | Reduce::CountOf(_) => (CellKind::Count, How::Whole, count().additive()),
+            Reduce::Count | Reduce::CountOf(_) => {
+                (MeasureKind::Count, How::Whole, count().additive())
+            }
             Reduce::CountIf(_) if kind == Kind::Boolean => {
-                (CellKind::CountIf, How::Whole, count().additive())
+                (MeasureKind::CountIf, How::Whole, count().additive())
             }
             Reduce::Sum(_) if kind == Kind::Integer => {
-                (CellKind::Sum, How::Whole, value(kind).additive())
+                (MeasureKind::Sum, How::Whole, value(kind).additive())
             }
             Reduce::Sum(_) if kind == Kind::Decimal => {
-                (CellKind::DecimalSum, How::Whole, value(kind).additive())
+                (MeasureKind::DecimalSum, How::Whole, value(kind).additive())
             }
-            Reduce::Mean(_) if is_number => (CellKind::Mean, How::Whole, value(Kind::Decimal)),
+            Reduce::Mean(_) if is_number => (MeasureKind::Mean, How::Whole, value(Kind::Decimal)),
             Reduce::Quantile(_, of) if is_number => {
                 let of = billionths(*of)?;
-                (CellKind::Quantiles, How::Quantile(of), value(Kind::Decimal))
+                (MeasureKind::Quantiles, How::Quantile(of), value(Kind::Decimal))
             }
             Reduce::QuantileSketch(_) if is_number => {
-                (CellKind::Quantiles, How::Sketch, value(Kind::Bytes))
+                (MeasureKind::Quantiles, How::Sketch, value(Kind::Bytes))
             }
-            Reduce::Min(_) => (CellKind::Min(kind), How::Whole, value(kind)),
-            Reduce::Max(_) => (CellKind::Max(kind), How::Whole, value(kind)),
-            Reduce::First(_) => (CellKind::First(kind), How::Whole, value(kind)),
-            Reduce::Last(_) => (CellKind::Last(kind), How::Whole, value(kind)),
-            Reduce::Distinct(_) => (CellKind::Distinct(kind), How::Whole, count()),
+            Reduce::Min(_) => (MeasureKind::Min(kind), How::Whole, value(kind)),
+            Reduce::Max(_) => (MeasureKind::Max(kind), How::Whole, value(kind)),
+            Reduce::First(_) => (MeasureKind::First(kind), How::Whole, value(kind)),
+            Reduce::Last(_) => (MeasureKind::Last(kind), How::Whole, value(kind)),
+            Reduce::Distinct(_) => (MeasureKind::Distinct(kind), How::Whole, count()),
             Reduce::DistinctSketch(_) => {
-                (CellKind::Distinct(kind), How::Sketch, value(Kind::Bytes))
+                (MeasureKind::Distinct(kind), How::Sketch, value(Kind::Bytes))
             }
             Reduce::CountIf(_)
             | Reduce::Sum(_)
@@ -256,13 +258,13 @@ impl ViewDef {
         Ok(Key::range_within(self.leading(values)?))
     }
 
-    fn leading<'a>(&self, values: &'a [Value]) -> Result<Vec<ValueRef<'a>>, DefinitionError> {
+    fn leading<'a>(&self, values: &'a [Value]) -> Result<Vec<RowValue<'a>>, DefinitionError> {
         let kinds = self.key.iter().map(|&at| self.kind(at));
         let fits = |(value, kind): (&Value, Kind)| value.kind().is_none_or(|found| found == kind);
         if values.len() > self.key.len() || !values.iter().zip(kinds).all(fits) {
             return Err(self.unfit(values));
         }
-        Ok(values.iter().map(ValueRef::from).collect())
+        Ok(values.iter().map(RowValue::from).collect())
     }
 
     fn unfit(&self, values: &[Value]) -> DefinitionError {
@@ -293,7 +295,7 @@ impl ViewDef {
     }
 
     /// The cells, with the columns that they are of, and what each measure shows of them. Measures share cells.
-    fn cells(&self) -> (Vec<(CellKind, usize)>, Vec<Shown>) {
+    fn cells(&self) -> (Vec<(MeasureKind, usize)>, Vec<Shown>) {
         let wanted = |(_, reduce): &(String, Reduce)| {
             let column = self.columns.position(reduce.column()?)?;
             let (kind, how, _) = reduce.made_of(self.kind(column))?;
@@ -302,15 +304,15 @@ impl ViewDef {
         let wanted: Vec<_> = self.measures.iter().map(wanted).collect();
         // A mean has the sum of decimals and the number of values in it.
         let means: Vec<usize> =
-            wanted.iter().flatten().filter(|w| w.0 == CellKind::Mean).map(|w| w.1).collect();
+            wanted.iter().flatten().filter(|w| w.0 == MeasureKind::Mean).map(|w| w.1).collect();
         let mut cells = Vec::new();
         let shown = wanted.into_iter().map(|wanted| {
             let Some((kind, column, how)) = wanted else {
                 return Shown { cell: 0, how: How::Whole };
             };
             let (kind, how) = match kind {
-                CellKind::DecimalSum if means.contains(&column) => (CellKind::Mean, How::Sum),
-                CellKind::Count if means.contains(&column) => (CellKind::Mean, How::Count),
+                MeasureKind::DecimalSum if means.contains(&column) => (MeasureKind::Mean, How::Sum),
+                MeasureKind::Count if means.contains(&column) => (MeasureKind::Mean, How::Count),
                 _ => (kind, how),
             };
             let at = cells.iter().position(|cell| *cell == (kind, column));
@@ -364,10 +366,10 @@ impl ViewDef {
     }
 
     /// What rows are made of: the columns, which ids do not say.
-    fn words(&self, cells: &[(CellKind, usize)]) -> String {
+    fn words(&self, cells: &[(MeasureKind, usize)]) -> String {
         let name = |at: usize| format!("{:?}", self.columns.name(at));
         let key: Vec<String> = self.key.iter().map(|&at| name(at)).collect();
-        let cell = |&(kind, at): &(CellKind, usize)| format!("{}({})", kind.id(), name(at));
+        let cell = |&(kind, at): &(MeasureKind, usize)| format!("{}({})", kind.id(), name(at));
         let cells: Vec<String> = cells.iter().map(cell).collect();
         format!("key {}; {}", key.join(", "), cells.join(", "))
     }

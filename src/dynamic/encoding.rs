@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use super::ValueRef;
+use super::RowValue;
 use crate::aggregate::Decimal;
 use crate::key::{KeyError, decode_bytes, encode_bytes, text_length};
 use crate::time::Day;
@@ -31,19 +31,19 @@ const TEXT: u8 = 7;
 const BYTES: u8 = 8;
 
 /// Appends a value. Decimals that are equal as numbers have one encoding, whatever their scales are.
-pub(super) fn put(value: &ValueRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn put(value: &RowValue<'_>, out: &mut Vec<u8>) {
     match value {
-        ValueRef::Null => out.push(NULL),
-        ValueRef::Boolean(is_so) => out.extend([BOOLEAN, u8::from(*is_so)]),
-        ValueRef::Integer(number) => put_number(INTEGER, *number, out),
-        ValueRef::Decimal(number) => put_number(DECIMAL, number.billionths(), out),
-        ValueRef::Date(day) => put_number(DATE, day.0.into(), out),
-        ValueRef::Timestamp(time) => put_number(TIMESTAMP, (*time).into(), out),
-        ValueRef::Text(text) => {
+        RowValue::Null => out.push(NULL),
+        RowValue::Boolean(is_so) => out.extend([BOOLEAN, u8::from(*is_so)]),
+        RowValue::Integer(number) => put_number(INTEGER, *number, out),
+        RowValue::Decimal(number) => put_number(DECIMAL, number.billionths(), out),
+        RowValue::Date(day) => put_number(DATE, day.0.into(), out),
+        RowValue::Timestamp(time) => put_number(TIMESTAMP, (*time).into(), out),
+        RowValue::Text(text) => {
             out.push(TEXT);
             encode_bytes(text.as_bytes(), out);
         }
-        ValueRef::Bytes(bytes) => {
+        RowValue::Bytes(bytes) => {
             out.push(BYTES);
             encode_bytes(bytes, out);
         }
@@ -51,33 +51,33 @@ pub(super) fn put(value: &ValueRef<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends the beginning of all texts, or of all bytes, that begin with these. (The text has no end yet.)
-pub(super) fn put_prefix(prefix: &ValueRef<'_>, out: &mut Vec<u8>) {
+pub(super) fn put_prefix(prefix: &RowValue<'_>, out: &mut Vec<u8>) {
     put(prefix, out);
-    if matches!(prefix, ValueRef::Text(_) | ValueRef::Bytes(_)) {
+    if matches!(prefix, RowValue::Text(_) | RowValue::Bytes(_)) {
         out.truncate(out.len() - 2);
     }
 }
 
 /// Reads a value from the front of `bytes`; `None` at the end of a key.
-pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<ValueRef<'static>>, KeyError> {
+pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<RowValue<'static>>, KeyError> {
     let tag = take_byte(bytes)?;
     Ok(Some(match tag {
         END => return Ok(None),
-        NULL => ValueRef::Null,
+        NULL => RowValue::Null,
         BOOLEAN => match take_byte(bytes)? {
-            0 => ValueRef::Boolean(false),
-            1 => ValueRef::Boolean(true),
+            0 => RowValue::Boolean(false),
+            1 => RowValue::Boolean(true),
             _ => return Err(ERROR),
         },
-        INTEGER => ValueRef::Integer(take_number(bytes)?),
-        DECIMAL => ValueRef::Decimal(shortest(take_number(bytes)?)),
-        DATE => ValueRef::Date(Day(narrow(take_number(bytes)?)?)),
-        TIMESTAMP => ValueRef::Timestamp(narrow(take_number(bytes)?)?),
+        INTEGER => RowValue::Integer(take_number(bytes)?),
+        DECIMAL => RowValue::Decimal(shortest(take_number(bytes)?)),
+        DATE => RowValue::Date(Day(narrow(take_number(bytes)?)?)),
+        TIMESTAMP => RowValue::Timestamp(narrow(take_number(bytes)?)?),
         TEXT => {
             let text = String::from_utf8(decode_bytes(bytes)?).map_err(|_| ERROR)?;
-            ValueRef::Text(Cow::Owned(text))
+            RowValue::Text(Cow::Owned(text))
         }
-        BYTES => ValueRef::Bytes(Cow::Owned(decode_bytes(bytes)?)),
+        BYTES => RowValue::Bytes(Cow::Owned(decode_bytes(bytes)?)),
         _ => return Err(ERROR),
     }))
 }

@@ -1,7 +1,7 @@
 //! Dynamic views of an engine.
 
 use super::filling::{Fill, Filling};
-use super::{Event, Key, Row, State, ViewDef};
+use super::{Event, Key, RowBuilder, State, ViewDef};
 use crate::cluster::Cluster;
 use crate::engine::{EngineError, Measures, Running, ViewHandle};
 use crate::time::EventTime;
@@ -14,11 +14,11 @@ impl<E: Send + Sync + 'static> crate::Engine<E> {
     /// definition's [`Columns`](super::Columns) and says its event time, or `None` if the view does not want it.
     ///
     /// An event whose group is there allocates nothing, unless a value of its own does. An event whose row is
-    /// [wrong](Row) is refused and counted.
+    /// [wrong](RowBuilder) is refused and counted.
     pub fn dynamic_view(
         &mut self,
         definition: ViewDef,
-        fill: impl for<'e> Fn(&'e E, &mut Row<'e>) -> Option<EventTime> + Send + Sync + 'static,
+        fill: impl for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static,
     ) -> ViewHandle<Key, State> {
         // In a box, so that all dynamic views of an engine are compiled once.
         self.filled_view(definition, Box::new(fill))

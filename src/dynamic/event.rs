@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Row, ValueRef};
+use super::{RowBuilder, RowValue};
 use crate::aggregate::Decimal;
 use crate::time::{Day, EventTime};
 
@@ -17,12 +17,12 @@ use crate::time::{Day, EventTime};
 /// bytes 2 and as many as it has.
 ///
 /// ```
-/// use dayfold::dynamic::{Event, ValueRef};
+/// use dayfold::dynamic::{Event, RowValue};
 ///
-/// let event = Event::new(1_000, ["UA".into(), ValueRef::Integer(-7), ValueRef::Null]);
+/// let event = Event::new(1_000, ["UA".into(), RowValue::Integer(-7), RowValue::Null]);
 /// assert_eq!(event.time(), 1_000);
-/// let values: Vec<ValueRef> = event.values().collect();
-/// assert_eq!(values, ["UA".into(), ValueRef::Integer(-7), ValueRef::Null]);
+/// let values: Vec<RowValue> = event.values().collect();
+/// assert_eq!(values, ["UA".into(), RowValue::Integer(-7), RowValue::Null]);
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -32,7 +32,7 @@ pub struct Event {
 
 impl Event {
     /// An event of these values, in the order of the columns.
-    pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = ValueRef<'a>>) -> Event {
+    pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = RowValue<'a>>) -> Event {
         let mut packing = Packing { inline: [0; INLINE], len: 0, heap: Vec::new() };
         values.into_iter().for_each(|value| put(&value, &mut packing));
         Event { time, values: packing.end() }
@@ -44,14 +44,14 @@ impl Event {
     }
 
     /// The values, in the order of the columns.
-    pub fn values(&self) -> impl Iterator<Item = ValueRef<'_>> {
+    pub fn values(&self) -> impl Iterator<Item = RowValue<'_>> {
         let mut rest = self.values.bytes();
         std::iter::from_fn(move || take(&mut rest).expect("the values of an event were checked"))
     }
 
     /// Fills a row of a view that has the same columns, for
     /// [`Engine::dynamic_view`](crate::Engine::dynamic_view); it wants every event.
-    pub fn fill<'e>(&'e self, row: &mut Row<'e>) -> Option<EventTime> {
+    pub fn fill<'e>(&'e self, row: &mut RowBuilder<'e>) -> Option<EventTime> {
         self.values().enumerate().for_each(|(at, value)| row.set(at, value));
         Some(self.time)
     }
@@ -151,19 +151,19 @@ const TEXT: u8 = 7;
 const BYTES: u8 = 8;
 
 #[inline]
-fn put(value: &ValueRef<'_>, out: &mut Packing) {
+fn put(value: &RowValue<'_>, out: &mut Packing) {
     match value {
-        ValueRef::Null => out.extend(&[NULL]),
-        ValueRef::Boolean(is_so) => out.extend(&[if *is_so { TRUE } else { FALSE }]),
-        ValueRef::Integer(number) => put_number([SHORT, LONG], *number, out),
-        ValueRef::Decimal(number) => {
+        RowValue::Null => out.extend(&[NULL]),
+        RowValue::Boolean(is_so) => out.extend(&[if *is_so { TRUE } else { FALSE }]),
+        RowValue::Integer(number) => put_number([SHORT, LONG], *number, out),
+        RowValue::Decimal(number) => {
             let tags = [SHORT_DECIMAL, LONG_DECIMAL].map(|tag| tag + number.scale());
             put_number(tags, number.billionths(), out);
         }
-        ValueRef::Date(day) => out.extend(&tagged::<5>(DATE, &day.0.to_le_bytes())),
-        ValueRef::Timestamp(time) => out.extend(&tagged::<9>(TIMESTAMP, &time.to_le_bytes())),
-        ValueRef::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
-        ValueRef::Bytes(bytes) => put_bytes(BYTES, bytes, out),
+        RowValue::Date(day) => out.extend(&tagged::<5>(DATE, &day.0.to_le_bytes())),
+        RowValue::Timestamp(time) => out.extend(&tagged::<9>(TIMESTAMP, &time.to_le_bytes())),
+        RowValue::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
+        RowValue::Bytes(bytes) => put_bytes(BYTES, bytes, out),
     }
 }
 
@@ -202,29 +202,29 @@ struct NoValues;
 
 /// Reads a value; `None` behind the last one.
 #[inline]
-fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<ValueRef<'a>>, NoValues> {
+fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<RowValue<'a>>, NoValues> {
     let Some((&tag, behind)) = rest.split_first() else { return Ok(None) };
     *rest = behind;
     Ok(Some(match tag {
-        NULL => ValueRef::Null,
-        FALSE => ValueRef::Boolean(false),
-        TRUE => ValueRef::Boolean(true),
-        SHORT => ValueRef::Integer(i64::from_le_bytes(array(rest)?).into()),
-        LONG => ValueRef::Integer(i128::from_le_bytes(array(rest)?)),
-        DATE => ValueRef::Date(Day(i32::from_le_bytes(array(rest)?))),
-        TIMESTAMP => ValueRef::Timestamp(i64::from_le_bytes(array(rest)?)),
+        NULL => RowValue::Null,
+        FALSE => RowValue::Boolean(false),
+        TRUE => RowValue::Boolean(true),
+        SHORT => RowValue::Integer(i64::from_le_bytes(array(rest)?).into()),
+        LONG => RowValue::Integer(i128::from_le_bytes(array(rest)?)),
+        DATE => RowValue::Date(Day(i32::from_le_bytes(array(rest)?))),
+        TIMESTAMP => RowValue::Timestamp(i64::from_le_bytes(array(rest)?)),
         TEXT => {
             let text = std::str::from_utf8(bytes(rest)?).map_err(|_| NoValues)?;
-            ValueRef::Text(Cow::Borrowed(text))
+            RowValue::Text(Cow::Borrowed(text))
         }
-        BYTES => ValueRef::Bytes(Cow::Borrowed(bytes(rest)?)),
+        BYTES => RowValue::Bytes(Cow::Borrowed(bytes(rest)?)),
         SHORT_DECIMAL..=25 => {
             let billionths = i64::from_le_bytes(array(rest)?).into();
-            ValueRef::Decimal(Decimal::from_billionths(billionths, tag - SHORT_DECIMAL))
+            RowValue::Decimal(Decimal::from_billionths(billionths, tag - SHORT_DECIMAL))
         }
         LONG_DECIMAL..=41 => {
             let billionths = i128::from_le_bytes(array(rest)?);
-            ValueRef::Decimal(Decimal::from_billionths(billionths, tag - LONG_DECIMAL))
+            RowValue::Decimal(Decimal::from_billionths(billionths, tag - LONG_DECIMAL))
         }
         _ => return Err(NoValues),
     }))

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::plan::Plan;
-use super::{Key, Row, State};
+use super::{Key, RowBuilder, State};
 use crate::fold::Enter;
 use crate::key::KeyRef;
 use crate::speed::{Combiner, Term};
@@ -11,7 +11,7 @@ use crate::time::EventTime;
 
 /// How an event fills a row: its event time, or `None` if the view does not want it.
 pub(super) type Fill<E> =
-    dyn for<'e> Fn(&'e E, &mut Row<'e>) -> Option<EventTime> + Send + Sync + 'static;
+    dyn for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static;
 
 /// How events of a type get into a view.
 pub(super) struct Filling<E> {
@@ -27,7 +27,7 @@ impl<E> Filling<E> {
     /// The key and the state of an event alone.
     #[cfg(test)]
     pub(super) fn whole(&self, event: &E) -> Option<(EventTime, Key, State)> {
-        let mut row = Row::new(&self.plan.columns);
+        let mut row = RowBuilder::new(&self.plan.columns);
         let time = (self.fill)(event, &mut row)?;
         let mut key = Vec::new();
         self.plan.put_key(&row, &mut key);
@@ -37,7 +37,7 @@ impl<E> Filling<E> {
     /// Adds an event that the view wants to a state.
     #[cfg(test)]
     pub(super) fn add(&self, event: &E, state: &mut State) {
-        let mut row = Row::new(&self.plan.columns);
+        let mut row = RowBuilder::new(&self.plan.columns);
         let time = (self.fill)(event, &mut row).expect("the view wants the event");
         state.add(&self.plan, time, &row);
     }
@@ -65,7 +65,7 @@ impl KeyRef<Key> for Encoded<'_> {
 }
 
 /// What an event adds to the state of its group.
-struct One<'a, 'e>(&'a Plan, EventTime, &'a Row<'e>);
+struct One<'a, 'e>(&'a Plan, EventTime, &'a RowBuilder<'e>);
 
 impl Term<State> for One<'_, '_> {
     fn state(self) -> State {
@@ -84,7 +84,7 @@ impl<E: 'static> Enter<E, Key, State> for Filling<E> {
         mut took: impl FnMut(&'e E, EventTime),
     ) {
         // The row and the encoding of its key, for one event after the other.
-        let (mut row, mut key) = (Row::new(&self.plan.columns), Vec::new());
+        let (mut row, mut key) = (RowBuilder::new(&self.plan.columns), Vec::new());
         for event in events {
             row.clear();
             let Some(time) = (self.fill)(event, &mut row) else { continue };

@@ -6,7 +6,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{ValueRef, encoding};
+use super::{RowValue, encoding};
 use crate::key::{Key as _, KeyError, KeyRange};
 use crate::schema::Value;
 use crate::schema::id::{DYNAMIC, compose};
@@ -18,20 +18,20 @@ use crate::schema::id::{DYNAMIC, compose};
 /// Decimals that are equal as numbers are one key: `1.5` and `1.50` are, and it is shown as `1.5`.
 ///
 /// ```
-/// use dayfold::dynamic::{Key, ValueRef};
+/// use dayfold::dynamic::{Key, RowValue};
 /// use dayfold::schema::Value;
 ///
-/// let key = Key::new(["UA".into(), ValueRef::Integer(-7)]);
+/// let key = Key::new(["UA".into(), RowValue::Integer(-7)]);
 /// assert_eq!(key.values(), [Value::Text("UA".to_owned()), Value::Integer(-7)]);
-/// assert!(key < Key::new(["UA".into(), ValueRef::Integer(30)]));
-/// assert!(Key::new([ValueRef::Null]) < Key::new(["".into()]));
+/// assert!(key < Key::new(["UA".into(), RowValue::Integer(30)]));
+/// assert!(Key::new([RowValue::Null]) < Key::new(["".into()]));
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Box<[u8]>);
 
 impl Key {
     /// The key of these values.
-    pub fn new<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> Key {
+    pub fn new<'a>(values: impl IntoIterator<Item = RowValue<'a>>) -> Key {
         let mut bytes = Vec::new();
         values.into_iter().for_each(|value| encoding::put(&value, &mut bytes));
         put_end(&mut bytes);
@@ -56,7 +56,7 @@ impl Key {
     }
 
     /// Keys whose first columns have these values.
-    pub fn range_within<'a>(leading: impl IntoIterator<Item = ValueRef<'a>>) -> KeyRange {
+    pub fn range_within<'a>(leading: impl IntoIterator<Item = RowValue<'a>>) -> KeyRange {
         let mut bytes = Vec::new();
         leading.into_iter().for_each(|value| encoding::put(&value, &mut bytes));
         KeyRange::starting_with(bytes)
@@ -64,8 +64,8 @@ impl Key {
 
     /// Keys whose first columns have these values, and whose next column, a text or bytes, begins with `prefix`.
     pub fn range_with_prefix<'a>(
-        leading: impl IntoIterator<Item = ValueRef<'a>>,
-        prefix: ValueRef<'a>,
+        leading: impl IntoIterator<Item = RowValue<'a>>,
+        prefix: RowValue<'a>,
     ) -> KeyRange {
         let mut bytes = Vec::new();
         leading.into_iter().for_each(|value| encoding::put(&value, &mut bytes));
@@ -171,23 +171,23 @@ mod tests {
 
     #[test]
     fn laws_of_dynamic_keys() {
-        let of = |value: ValueRef<'static>| Key::new([value, ValueRef::Integer(1)]);
+        let of = |value: RowValue<'static>| Key::new([value, RowValue::Integer(1)]);
         check_key_laws(
-            &[ValueRef::Null, "".into(), "\0".into(), "a".into(), "a\0b".into()].map(of),
+            &[RowValue::Null, "".into(), "\0".into(), "a".into(), "a\0b".into()].map(of),
         );
         let bounds = [i128::MIN, -256, -255, -1, 0, 1, 255, 256, i128::MAX];
-        check_key_laws(&bounds.map(ValueRef::Integer).map(of));
-        check_key_laws(&[ValueRef::Null, false.into(), true.into()].map(of));
+        check_key_laws(&bounds.map(RowValue::Integer).map(of));
+        check_key_laws(&[RowValue::Null, false.into(), true.into()].map(of));
         check_key_laws(&[i32::MIN, -1, 0, 400].map(|day| of(Day(day).into())));
         let numbers = ["-10", "-2.5", "0", "0.000000001", "9", "10"];
-        check_key_laws(&numbers.map(|text| of(ValueRef::Decimal(text.parse().unwrap()))));
-        let times = [i64::MIN, -1, 0, i64::MAX].map(ValueRef::Timestamp);
+        check_key_laws(&numbers.map(|text| of(RowValue::Decimal(text.parse().unwrap()))));
+        let times = [i64::MIN, -1, 0, i64::MAX].map(RowValue::Timestamp);
         check_key_laws(&times.map(|time| Key::new(["x".into(), time])));
     }
 
     #[test]
     fn numbers_are_in_their_order_and_decimals_are_their_values() {
-        let number = |text: &str| Key::new([ValueRef::Decimal(text.parse().unwrap())]);
+        let number = |text: &str| Key::new([RowValue::Decimal(text.parse().unwrap())]);
         assert_eq!(number("1.5"), number("1.50"));
         assert_eq!(number("1.50").values(), [Value::Decimal("1.5".parse().unwrap())]);
         assert!(number("9.9") < number("10") && number("-10") < number("-9.9"));
@@ -213,7 +213,7 @@ mod tests {
             let mut rest = key.as_bytes();
             prop_assert_eq!(&Key::decode(&mut rest).unwrap(), &key);
             prop_assert!(rest.is_empty());
-            prop_assert_eq!(Key::new(key.values().iter().map(ValueRef::from)), key.clone());
+            prop_assert_eq!(Key::new(key.values().iter().map(RowValue::from)), key.clone());
             let bytes = bincode::serialize(&key).unwrap();
             prop_assert_eq!(bincode::deserialize::<Key>(&bytes).unwrap(), key);
         }
@@ -225,7 +225,7 @@ mod tests {
             let mut rest = bytes.as_slice();
             if let Ok(key) = Key::decode(&mut rest) {
                 // There is one encoding of a key.
-                prop_assert_eq!(Key::new(key.values().iter().map(ValueRef::from)), key);
+                prop_assert_eq!(Key::new(key.values().iter().map(RowValue::from)), key);
             }
         }
     }

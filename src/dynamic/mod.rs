@@ -46,7 +46,7 @@
 //! ```
 //!
 //! Events of any type can have dynamic views: [`Engine::dynamic_view`](crate::Engine::dynamic_view) takes a function
-//! that fills a [`Row`]. [`Event`] is one that needs no Rust type either.
+//! that fills a [`RowBuilder`]. [`Event`] is one that needs no Rust type either.
 
 mod cell;
 mod columns;
@@ -65,18 +65,18 @@ mod state;
 mod tests;
 mod value;
 
-pub use cell::Cell;
+pub use cell::MeasureState;
 pub use columns::Columns;
 pub use define::{Reduce, ViewDef};
 pub use engine::{Engine, start};
 pub use error::DefinitionError;
 pub use event::Event;
 pub use key::Key;
-pub use row::{Row, RowError};
+pub use row::{RowBuilder, RowError};
 pub use state::State;
-pub use value::ValueRef;
+pub use value::RowValue;
 
-pub(crate) use cell::CellKind;
+pub(crate) use cell::MeasureKind;
 pub(crate) use encoding::value_length;
 use key::id_of;
 pub(crate) use key::{put_end, put_value, read_values};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::cell::CellKind;
+use super::cell::MeasureKind;
 use super::columns::Columns;
 use super::encoding;
 use super::key::put_end;
-use super::row::Row;
+use super::row::RowBuilder;
 
 /// What of a row is the key, and what goes into which cell.
 #[derive(Debug)]
@@ -15,12 +15,12 @@ pub(super) struct Plan {
     /// The places of the key's columns.
     pub(super) key: Vec<usize>,
     /// The cells of a state, and the column that each is of.
-    pub(super) cells: Vec<(CellKind, usize)>,
+    pub(super) cells: Vec<(MeasureKind, usize)>,
 }
 
 impl Plan {
     /// Appends the encoding of a row's key.
-    pub(super) fn put_key(&self, row: &Row<'_>, out: &mut Vec<u8>) {
+    pub(super) fn put_key(&self, row: &RowBuilder<'_>, out: &mut Vec<u8>) {
         self.key.iter().for_each(|&at| encoding::put(row.get(at), out));
         put_end(out);
     }

@@ -1,6 +1,6 @@
 //! An event as a dynamic view takes it in: a value for each of the view's columns.
 
-use super::{Columns, ValueRef};
+use super::{Columns, RowValue};
 use crate::aggregate::Decimal;
 use crate::schema::Kind;
 
@@ -15,9 +15,9 @@ const DECIMAL_MOST: u128 = 1 << 95;
 /// beyond 64 bits and a sign or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer, is
 /// counted in the certificates of answers, and the first one is told to `tracing`.
 #[derive(Debug)]
-pub struct Row<'a> {
+pub struct RowBuilder<'a> {
     columns: &'a Columns,
-    values: Vec<ValueRef<'a>>,
+    values: Vec<RowValue<'a>>,
     error: Option<RowError>,
 }
 
@@ -53,22 +53,22 @@ pub enum RowError {
     },
 }
 
-impl<'a> Row<'a> {
+impl<'a> RowBuilder<'a> {
     /// A row without values.
-    pub(super) fn new(columns: &'a Columns) -> Row<'a> {
-        Row { columns, values: vec![ValueRef::Null; columns.len()], error: None }
+    pub(super) fn new(columns: &'a Columns) -> RowBuilder<'a> {
+        RowBuilder { columns, values: vec![RowValue::Null; columns.len()], error: None }
     }
 
     /// Takes all values out, so that another event fills it.
     #[inline]
     pub(super) fn clear(&mut self) {
-        self.values.iter_mut().for_each(|value| *value = ValueRef::Null);
+        self.values.iter_mut().for_each(|value| *value = RowValue::Null);
         self.error = None;
     }
 
     /// Sets the value of a column, by its place. An integer becomes a decimal where the column has these.
     #[inline]
-    pub fn set(&mut self, at: usize, value: impl Into<ValueRef<'a>>) {
+    pub fn set(&mut self, at: usize, value: impl Into<RowValue<'a>>) {
         let Some(kind) = self.columns.kind(at) else {
             return self.refuse(RowError::NoColumn { at, columns: self.columns.len() });
         };
@@ -80,7 +80,7 @@ impl<'a> Row<'a> {
 
     /// The value of a column that is there.
     #[inline]
-    pub(super) fn get(&self, at: usize) -> &ValueRef<'a> {
+    pub(super) fn get(&self, at: usize) -> &RowValue<'a> {
         &self.values[at]
     }
 
@@ -115,22 +115,22 @@ impl Wrong {
 
 /// The value as a column of this kind has it.
 #[inline]
-fn fitting(kind: Kind, value: ValueRef<'_>) -> Result<ValueRef<'_>, Wrong> {
+fn fitting(kind: Kind, value: RowValue<'_>) -> Result<RowValue<'_>, Wrong> {
     let value = match (kind, value) {
-        (Kind::Decimal, ValueRef::Integer(number)) => match i64::try_from(number) {
-            Ok(number) => ValueRef::Decimal(Decimal::from(number)),
+        (Kind::Decimal, RowValue::Integer(number)) => match i64::try_from(number) {
+            Ok(number) => RowValue::Decimal(Decimal::from(number)),
             Err(_) => match u64::try_from(number) {
-                Ok(number) => ValueRef::Decimal(Decimal::from(number)),
+                Ok(number) => RowValue::Decimal(Decimal::from(number)),
                 Err(_) => return Err(Wrong::TooLarge),
             },
         },
         (_, value) => value,
     };
     match (&value, value.kind()) {
-        (ValueRef::Integer(number), _) if number.unsigned_abs() > INTEGER_MOST => {
+        (RowValue::Integer(number), _) if number.unsigned_abs() > INTEGER_MOST => {
             Err(Wrong::TooLarge)
         }
-        (ValueRef::Decimal(number), _) if number.billionths().unsigned_abs() >= DECIMAL_MOST => {
+        (RowValue::Decimal(number), _) if number.billionths().unsigned_abs() >= DECIMAL_MOST => {
             Err(Wrong::TooLarge)
         }
         (_, Some(found)) if found != kind => Err(Wrong::Kind(found)),

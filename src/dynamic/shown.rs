@@ -1,6 +1,6 @@
 //! How a measure is made of a state.
 
-use super::cell::Cell;
+use super::cell::MeasureState;
 use crate::aggregate::{Distinct, Maybe};
 use crate::schema::Value;
 
@@ -58,7 +58,7 @@ impl Shown {
     }
 
     /// The value for a state of so many events with these cells.
-    pub(super) fn of(self, state: Option<(i64, &[Cell])>) -> Value {
+    pub(super) fn of(self, state: Option<(i64, &[MeasureState])>) -> Value {
         let Some((rows, cells)) = state else { return Value::Null };
         match self.cell.checked_sub(1) {
             None => Value::Integer(rows.into()),
@@ -71,30 +71,32 @@ impl Shown {
 }
 
 impl How {
-    fn of(self, cell: &Cell) -> Option<Value> {
+    fn of(self, cell: &MeasureState) -> Option<Value> {
         Some(match (cell, self) {
-            (Cell::Count(count), _) => Value::Integer(count.0.into()),
-            (Cell::Sum(Maybe(sum)), _) => Value::Integer((*sum)?.value()),
-            (Cell::DecimalSum(Maybe(sum)), _) => Value::Decimal((*sum)?.value()),
-            (Cell::Mean(Maybe(mean)), How::Sum) => Value::Decimal((*mean)?.sum()),
-            (Cell::Mean(Maybe(mean)), How::Count) => {
+            (MeasureState::Count(count), _) => Value::Integer(count.0.into()),
+            (MeasureState::Sum(Maybe(sum)), _) => Value::Integer((*sum)?.value()),
+            (MeasureState::DecimalSum(Maybe(sum)), _) => Value::Decimal((*sum)?.value()),
+            (MeasureState::Mean(Maybe(mean)), How::Sum) => Value::Decimal((*mean)?.sum()),
+            (MeasureState::Mean(Maybe(mean)), How::Count) => {
                 Value::Integer(mean.map_or(0, |mean| mean.count().into()))
             }
-            (Cell::Mean(Maybe(mean)), _) => Value::Decimal((*mean)?.rounded()?),
-            (Cell::Min(Maybe(min)), _) => min.as_ref()?.0.clone(),
-            (Cell::Max(Maybe(max)), _) => max.as_ref()?.0.clone(),
-            (Cell::First(Maybe(first)), _) => first.as_ref()?.value.clone(),
-            (Cell::Last(Maybe(last)), _) => last.as_ref()?.value.clone(),
-            (Cell::Distinct(Maybe(distinct)), How::Sketch) => {
+            (MeasureState::Mean(Maybe(mean)), _) => Value::Decimal((*mean)?.rounded()?),
+            (MeasureState::Min(Maybe(min)), _) => min.as_ref()?.0.clone(),
+            (MeasureState::Max(Maybe(max)), _) => max.as_ref()?.0.clone(),
+            (MeasureState::First(Maybe(first)), _) => first.as_ref()?.value.clone(),
+            (MeasureState::Last(Maybe(last)), _) => last.as_ref()?.value.clone(),
+            (MeasureState::Distinct(Maybe(distinct)), How::Sketch) => {
                 Value::Bytes(distinct.as_ref()?.to_sketch_bytes())
             }
-            (Cell::Distinct(Maybe(distinct)), _) => {
+            (MeasureState::Distinct(Maybe(distinct)), _) => {
                 Value::Integer(distinct.as_ref().map_or(0, Distinct::rounded).into())
             }
-            (Cell::Quantiles(Maybe(quantiles)), How::Quantile(of)) => {
+            (MeasureState::Quantiles(Maybe(quantiles)), How::Quantile(of)) => {
                 Value::Decimal(quantiles.as_ref()?.quantile(of.into(), ONE.into())?)
             }
-            (Cell::Quantiles(Maybe(quantiles)), _) => Value::Bytes(quantiles.as_ref()?.to_bytes()),
+            (MeasureState::Quantiles(Maybe(quantiles)), _) => {
+                Value::Bytes(quantiles.as_ref()?.to_bytes())
+            }
         })
     }
 }

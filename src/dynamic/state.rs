@@ -3,9 +3,9 @@
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, CellKind};
+use super::cell::{MeasureKind, MeasureState};
 use super::plan::Plan;
-use super::row::Row;
+use super::row::RowBuilder;
 use super::shown::Shown;
 use crate::aggregate::{Aggregate, Count};
 use crate::schema::id::DYNAMIC;
@@ -18,12 +18,12 @@ use crate::time::EventTime;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct State {
     rows: Count,
-    cells: Box<[Cell]>,
+    cells: Box<[MeasureState]>,
 }
 
 impl State {
     /// The state of one event.
-    pub(super) fn of(plan: &Plan, time: EventTime, row: &Row<'_>) -> State {
+    pub(super) fn of(plan: &Plan, time: EventTime, row: &RowBuilder<'_>) -> State {
         let cells = plan.cells.iter().map(|(kind, _)| kind.empty()).collect();
         let mut state = State { rows: Count(0), cells };
         state.add(plan, time, row);
@@ -31,7 +31,7 @@ impl State {
     }
 
     /// Adds an event in place.
-    pub(super) fn add(&mut self, plan: &Plan, time: EventTime, row: &Row<'_>) {
+    pub(super) fn add(&mut self, plan: &Plan, time: EventTime, row: &RowBuilder<'_>) {
         self.rows.plus_equals(&Count::one());
         for (cell, &(kind, column)) in self.cells.iter_mut().zip(&plan.cells) {
             cell.add(kind, time, row.get(column));
@@ -44,12 +44,12 @@ impl State {
     }
 
     /// The cells, as [`ViewDef::cell`](super::ViewDef::cell) counts them.
-    pub fn cells(&self) -> &[Cell] {
+    pub fn cells(&self) -> &[MeasureState] {
         &self.cells
     }
 
     /// Whether what was read are cells of these kinds.
-    pub(crate) fn fits(&self, kinds: &[CellKind]) -> bool {
+    pub(crate) fn fits(&self, kinds: &[MeasureKind]) -> bool {
         let mut cells = self.cells.iter().zip(kinds);
         self.cells.len() == kinds.len() && cells.all(|(cell, kind)| kind.fits(cell))
     }
@@ -90,6 +90,7 @@ impl Aggregate for State {
     }
 
     fn heap_bytes(&self) -> usize {
-        size_of_val::<[Cell]>(&self.cells) + self.cells.iter().map(Cell::heap_bytes).sum::<usize>()
+        size_of_val::<[MeasureState]>(&self.cells)
+            + self.cells.iter().map(MeasureState::heap_bytes).sum::<usize>()
     }
 }

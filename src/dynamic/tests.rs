@@ -14,17 +14,17 @@ use crate::time::Day;
 use crate::view::View;
 
 /// Any value.
-pub(crate) fn values() -> impl Strategy<Value = ValueRef<'static>> {
+pub(crate) fn values() -> impl Strategy<Value = RowValue<'static>> {
     prop_oneof![
-        Just(ValueRef::Null),
-        any::<bool>().prop_map(ValueRef::from),
-        (any::<i128>(), 0u32..128).prop_map(|(n, shift)| ValueRef::Integer(n >> shift)),
+        Just(RowValue::Null),
+        any::<bool>().prop_map(RowValue::from),
+        (any::<i128>(), 0u32..128).prop_map(|(n, shift)| RowValue::Integer(n >> shift)),
         (any::<i64>(), 0u8..=9)
             .prop_map(|(units, scale)| Decimal::from_scaled(units, scale).into()),
         any::<i32>().prop_map(|day| Day(day).into()),
-        any::<i64>().prop_map(ValueRef::Timestamp),
-        "[ab\0é]{0,4}".prop_map(ValueRef::from),
-        prop::collection::vec(0u8..3, 0..4).prop_map(|b| ValueRef::Bytes(b.into())),
+        any::<i64>().prop_map(RowValue::Timestamp),
+        "[ab\0é]{0,4}".prop_map(RowValue::from),
+        prop::collection::vec(0u8..3, 0..4).prop_map(|b| RowValue::Bytes(b.into())),
     ]
 }
 
@@ -68,7 +68,7 @@ fn all_measures() -> ViewDef {
 }
 
 /// Values of the columns, some of them null.
-fn row() -> impl Strategy<Value = Vec<ValueRef<'static>>> {
+fn row() -> impl Strategy<Value = Vec<RowValue<'static>>> {
     let some = (
         "[ab]{0,2}",
         -3..3i64,
@@ -80,13 +80,13 @@ fn row() -> impl Strategy<Value = Vec<ValueRef<'static>>> {
     );
     let values = some.prop_map(|(text, integer, decimal, is_so, day, time, bytes)| {
         let decimal: Decimal = decimal.parse().unwrap();
-        let (date, time) = (Day(day).into(), ValueRef::Timestamp(time));
-        let bytes = ValueRef::Bytes(bytes.into());
+        let (date, time) = (Day(day).into(), RowValue::Timestamp(time));
+        let bytes = RowValue::Bytes(bytes.into());
         vec![text.into(), integer.into(), decimal.into(), is_so.into(), date, time, bytes]
     });
     (values, any::<[bool; 7]>()).prop_map(|(mut values, nulls)| {
         let nulls = values.iter_mut().zip(nulls).filter(|(_, is_null)| *is_null);
-        nulls.for_each(|(value, _)| *value = ValueRef::Null);
+        nulls.for_each(|(value, _)| *value = RowValue::Null);
         values
     })
 }
@@ -229,15 +229,15 @@ fn measures_share_cells_and_names_are_free() {
 #[test]
 fn wrong_values_make_a_row_wrong() {
     let columns = Columns::new(KINDS).unwrap();
-    let says = |at: usize, value: ValueRef<'static>| {
-        let mut row = Row::new(&columns);
+    let says = |at: usize, value: RowValue<'static>| {
+        let mut row = RowBuilder::new(&columns);
         row.set(at, value);
         row.error().map(RowError::to_string)
     };
     assert_eq!(says(0, "x".into()), None);
     assert_eq!(says(2, 7i64.into()), None);
     assert_eq!(says(1, u64::MAX.into()), None);
-    assert_eq!(says(0, ValueRef::Null), None);
+    assert_eq!(says(0, RowValue::Null), None);
     assert_eq!(says(0, 7i64.into()).unwrap(), "column 'text' is text, and the value is integer");
     for too_large in [1i128 << 64, i128::MIN] {
         assert!(says(1, too_large.into()).unwrap().contains("too large"));
@@ -248,7 +248,7 @@ fn wrong_values_make_a_row_wrong() {
 
 #[test]
 fn keys_of_scratch_stand_for_keys() {
-    let encoded = [vec![ValueRef::Null, "a".into()], vec![1i64.into(), "".into()]];
+    let encoded = [vec![RowValue::Null, "a".into()], vec![1i64.into(), "".into()]];
     let keys = encoded.map(Key::new);
     check_key_ref(&keys.each_ref().map(|key| filling::Encoded(key.as_bytes())));
 }

@@ -184,7 +184,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// Appends every accepted event to a log in the data folder, before it counts for anything that is
     /// told. A run that is killed goes on from it, and views can be computed from it again. `time` is the
     /// event time, by whose UTC day the log is kept; that of a view may differ by its
-    /// [`View::skew_ms`]. Without a data folder there is no place for a log, and [`Engine::start`] refuses it.
+    /// [`View::skew`]. Without a data folder there is no place for a log, and [`Engine::start`] refuses it.
     ///
     /// Once a folder has a log it is always opened with one, and one that has none never is.
     #[must_use]
@@ -573,7 +573,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let yes_no = |is_so: bool| if is_so { "yes" } else { "no" }.to_owned();
         let mut computes = Vec::new();
         for view in &self.views {
-            let (record, grace) = (view.record(), view.view().grace());
+            let (record, grace) = (view.record(), view.view().grace_ms());
             let mut add = |what, value: &str| {
                 computes.push((format!("view '{}': {what}", record.name), value.to_owned()));
             };

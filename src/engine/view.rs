@@ -145,7 +145,7 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         F: Enter<E, K, A>,
     {
         let enter = Arc::clone(&self.enter);
-        let (name, skew) = (self.view.name().to_owned(), self.view.skew() as u64);
+        let (name, skew) = (self.view.name().to_owned(), self.view.skew_ms() as u64);
         move |batches, combiner| {
             for Batch { events, replayed } in batches.drain(..) {
                 if let Some(replayed) = replayed {
@@ -263,7 +263,7 @@ where
             Maintenance::new(shared, archive.clone(), rows, worker, scope.peers())
         });
         let name = self.view.name().to_owned();
-        let skewed = Skewed { view: name, limit: self.view.skew(), found: skewed };
+        let skewed = Skewed { view: name, limit: self.view.skew_ms(), found: skewed };
         let (input, sealed) = (Some(input), None);
         let number = 0;
         Box::new(Asking {

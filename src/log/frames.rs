@@ -24,6 +24,7 @@ pub struct Frames {
 
 /// A frame whose checksums hold.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Frame<'a> {
     /// The moment at which its events entered.
     pub moment: Moment,

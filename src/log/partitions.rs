@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One worker of a run reads a partition, in its order, and the next run goes on where that one has stopped. So
 /// the extents of all runs touch, and there are no holes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Extent {
     /// How often the source was told to begin anew somewhere else, since what the log has of it is gone.
     pub epoch: u32,

@@ -13,6 +13,7 @@ use crate::time::{Day, EventTime};
 /// A range of a source whose rows are committed: `[from, to)`, in bytes of content for files, in numbers of records
 /// for a source of the program's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SourceRange {
     /// Which source, by the engine's numbering.
     pub source: u32,

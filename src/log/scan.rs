@@ -1,6 +1,7 @@
 //! What the logs of all parts hold.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::accept::{self, Accepted};
 use super::error::LogError;
@@ -12,7 +13,7 @@ use super::record::{FileState, Ranges, SourceRange};
 use crate::journal::Magic;
 use crate::moment::Moment;
 use crate::store::{LogPosition, LogProof, Storage};
-use crate::time::{Day, EventTime};
+use crate::time::{Day, EventTime, duration};
 
 /// What the commit records of some parts say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,8 +51,8 @@ pub struct StreamInfo {
     pub run: u64,
     /// The worker, by its index in the group of that run.
     pub worker: u32,
-    /// The views of that run, each with its grace in milliseconds.
-    pub definition: Vec<(String, i64)>,
+    /// The views of that run, each with its grace.
+    pub graces: Vec<(String, Duration)>,
     /// The greatest moment of a committed entry.
     pub latest: Option<Moment>,
     /// How many events there are.
@@ -176,11 +177,12 @@ impl LogState {
             let path = layout.refused(run, worker);
             self.refused_files.push(file(path, (REFUSED_DAY, REFUSED_DAY), &found.refused));
         }
+        let graces = found.definition.iter().map(|(view, grace)| (view.clone(), duration(*grace)));
         let info = StreamInfo {
             part,
             run,
             worker,
-            definition: found.definition.clone(),
+            graces: graces.collect(),
             latest: found.latest,
             events: found.events(),
             refused: found.refused.events,

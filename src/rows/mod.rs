@@ -51,12 +51,9 @@ pub use format::{Format, Writer};
 
 /// Which rows are read, and what of them.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct RowOptions {
-    /// The days.
-    pub days: DayRange,
-    /// Whether sketches are read: measures that are bytes, from which others are computed.
-    pub sketches: bool,
+    days: DayRange,
+    sketches: bool,
 }
 
 impl Default for RowOptions {
@@ -73,7 +70,7 @@ impl RowOptions {
         RowOptions { days, ..self }
     }
 
-    /// The same, with sketches or without.
+    /// The same, with sketches or without: measures that are bytes, from which others are computed.
     #[must_use]
     pub fn sketches(self, sketches: bool) -> RowOptions {
         RowOptions { sketches, ..self }

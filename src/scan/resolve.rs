@@ -9,7 +9,7 @@ use crate::aggregate::Aggregate;
 use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value, ViewSchema};
-use crate::serve::{self, Query, RankFn, RowPosition};
+use crate::serve::{self, MeasureId, Query, RankFn, RowPosition};
 use crate::time::Grain;
 
 /// A scan that fits its view.
@@ -67,7 +67,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         Shape::Total => serve::Shape::Total,
         // All keys are in the total, and only so many are rows.
         Shape::Top { n, by } if has_total => {
-            top = Some((*n, Arc::clone(&view.ranks.1[rank(by, view)? as usize])));
+            top = Some((*n, Arc::clone(&view.ranks.1[rank(by, view)?.place()])));
             serve::Shape::ByKey
         }
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
@@ -91,9 +91,9 @@ fn grain(scan: &Scan, schema: &ViewSchema) -> Result<(), ScanError> {
     }
 }
 
-fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<u32, ScanError> {
+fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<MeasureId, ScanError> {
     let found = view.ranks.0.iter().position(|name| name == by);
-    found.map(|at| at as u32).ok_or_else(|| ScanError::Rank {
+    found.map(|at| MeasureId::at(at as u32)).ok_or_else(|| ScanError::Rank {
         view: view.schema.name.clone(),
         by: by.to_owned(),
         expected: view.ranks.0.join(", "),

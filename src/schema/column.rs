@@ -56,6 +56,7 @@ impl fmt::Display for Kind {
 
 /// A column of a view's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Column {
     /// The name.
     pub name: String,
@@ -70,10 +71,17 @@ impl Column {
     pub fn new(name: &str, kind: Kind) -> Column {
         Column { name: name.to_owned(), kind, nullable: false }
     }
+
+    /// The same, whose values may be missing.
+    #[must_use]
+    pub fn nullable(self) -> Column {
+        Column { nullable: true, ..self }
+    }
 }
 
 /// A column that a view computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Measure {
     /// The name.
     pub name: String,

@@ -141,7 +141,7 @@ mod tests {
         // How long a list is, only its elements say: what is before it has totals.
         assert_eq!(ends(&(1u8, vec![text("a")])), [0, 1]);
         assert_eq!(ends(&vec![text("a"), text("b")]), [0]);
-        let dynamic = dynamic::Key::new(["a".into(), 300i64.into(), dynamic::ValueRef::Null]);
+        let dynamic = dynamic::Key::new(["a".into(), 300i64.into(), dynamic::RowValue::Null]);
         assert_eq!(ends(&dynamic), [0, 4, 8]);
     }
 

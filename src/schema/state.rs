@@ -7,7 +7,7 @@ use crate::aggregate::{
     Scalar, Sum,
 };
 use crate::codec;
-use crate::dynamic::{CellKind, State};
+use crate::dynamic::{MeasureKind, State};
 use crate::time::Day;
 
 /// Bytes that are not what the id says.
@@ -24,7 +24,7 @@ pub(super) enum StateShape {
     Maybe(Box<StateShape>),
     List(Box<StateShape>),
     /// The cells of a dynamic view.
-    Dynamic(Vec<CellKind>),
+    Dynamic(Vec<MeasureKind>),
 }
 
 impl StateShape {
@@ -37,7 +37,7 @@ impl StateShape {
             ("maybe", Some([some])) => Some(StateShape::Maybe(Box::new(StateShape::of(some)?))),
             ("list", Some([element])) => Some(StateShape::List(Box::new(StateShape::of(element)?))),
             (DYNAMIC, Some(parts)) => {
-                let cells = parts.iter().map(CellKind::of_id).collect::<Option<_>>();
+                let cells = parts.iter().map(MeasureKind::of_id).collect::<Option<_>>();
                 cells.map(StateShape::Dynamic)
             }
             _ => single(&id.to_string()),

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::{Query, Shape};
+use crate::serve::{MeasureId, Query, Shape};
 use crate::speed::Layer;
 use crate::time::{Day, Grain};
 
 /// An answer: exact as of one moment over all workers, and saying what it is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
+#[non_exhaustive]
 pub struct Answer<K: Key, A: Aggregate> {
     /// The number that the asker gave the query.
     pub id: u64,
@@ -35,7 +36,7 @@ pub enum QueryError {
     )]
     NoMeasure {
         /// The place that was asked for.
-        measure: u32,
+        measure: MeasureId,
         /// How many measures the view has.
         measures: usize,
     },
@@ -57,7 +58,7 @@ impl QueryError {
         measures: usize,
     ) -> Option<QueryError> {
         match (query.shape, query.grain) {
-            (Shape::Top { measure, .. }, _) if measure as usize >= measures => {
+            (Shape::Top { measure, .. }, _) if measure.place() >= measures => {
                 Some(QueryError::NoMeasure { measure, measures })
             }
             (_, Some(asked)) if !grain.is_within(asked) => Some(QueryError::Grain { asked, grain }),
@@ -75,6 +76,7 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
 
 /// What an answer is exact as of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Certificate {
     /// Every event that entered at or before this moment is in the answer, and no later one. (Of a
     /// [`Revision`](crate::serve::Revision) of sealed days, those that it holds.)
@@ -92,6 +94,7 @@ pub struct Certificate {
 /// A value of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
+#[non_exhaustive]
 pub struct Item<K: Key, A: Aggregate> {
     /// The day, in shapes by day; or the coarser period, if the query asked by one.
     pub day: Option<Day>,
@@ -117,6 +120,7 @@ impl<K: Key, A: Aggregate> Item<K, A> {
 /// A value, told apart by where it came from: `batch ⊕ speed ⊕ amendments` is the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
+#[non_exhaustive]
 pub struct Parts<A: Aggregate> {
     /// From batch views: sealed days.
     pub batch: Option<A>,

@@ -128,7 +128,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             groups.clear();
         }
         let rank = match query.shape {
-            Shape::Top { measure, .. } => ranks.get(measure as usize).cloned(),
+            Shape::Top { measure, .. } => ranks.get(measure.place()).cloned(),
             _ => None,
         };
         let (shape, left) = (query.shape, question.limit.unwrap_or(u64::MAX));

@@ -176,7 +176,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
 
     fn rank(&mut self) -> Vec<Item<K, A>> {
         let Shape::Top { n, measure } = self.shape else { return Vec::new() };
-        let Some(rank) = self.ranks.get(measure as usize) else { return Vec::new() };
+        let Some(rank) = self.ranks.get(measure.place()) else { return Vec::new() };
         let items = self.sources.iter_mut().flat_map(|source| source.items.drain(..));
         let of = |item: Item<K, A>| (item.parts.merged().and_then(|merged| rank(&merged)), item);
         let mut ranked: Vec<_> = items.map(of).collect();

@@ -19,7 +19,7 @@ pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
 pub(crate) use call::{Call, Cut, Piece, Question, RowPosition};
 pub(crate) use merge::{Merge, Next};
 pub(crate) use operator::{serve, serve_calls, to_asker};
-pub use query::{Keys, Query, Shape};
+pub use query::{Keys, MeasureId, Query, Shape};
 pub(crate) use rank::{Rank, RankFn, by_column, by_measure};
 
 pub use crate::store::Revision;

@@ -9,6 +9,7 @@ use crate::time::{Calendar, Day, DayRange, Grain};
 /// A query: which keys, which days, and in which shape the answer comes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
+#[non_exhaustive]
 pub struct Query<K: Key> {
     /// Comes back in the answer; the asker's own numbering.
     pub id: u64,
@@ -30,11 +31,40 @@ pub struct Query<K: Key> {
 /// Which keys a query is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
+#[non_exhaustive]
 pub enum Keys<K: Key> {
     /// One key.
     One(K),
     /// The keys of a range: all of them, an interval, or those with a prefix.
     Range(KeyRange),
+}
+
+/// One of the measures of a view, by which keys can be ranked.
+///
+/// [`ViewHandle::measure`](crate::engine::ViewHandle::measure) finds it by its name. A measure that is added to a
+/// [`DayView`](crate::DayView) has no name; its place tells which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MeasureId(u32);
+
+impl MeasureId {
+    /// The first measure of a view.
+    pub const FIRST: MeasureId = MeasureId(0);
+
+    /// The measure at a place among those of the view, counted from 0.
+    pub const fn at(place: u32) -> MeasureId {
+        MeasureId(place)
+    }
+
+    /// The place among the measures of the view, counted from 0.
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl std::fmt::Display for MeasureId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// The shape of an answer.
@@ -57,8 +87,8 @@ pub enum Shape {
     Top {
         /// How many keys.
         n: u32,
-        /// The place of the measure among the view's measures, from 0.
-        measure: u32,
+        /// By which measure.
+        measure: MeasureId,
     },
 }
 
@@ -83,9 +113,8 @@ impl<K: Key> Query<K> {
         Query::new(Keys::Range(KeyRange::all()), days, Shape::Total)
     }
 
-    /// The `n` greatest keys by a measure, over `days`. The measure is its place among those of the view, from 0;
-    /// see [`Shape::Top`] for one that the view does not have.
-    pub fn top(n: u32, measure: u32, days: DayRange) -> Query<K> {
+    /// The `n` greatest keys by a measure, over `days`; see [`Shape::Top`].
+    pub fn top(n: u32, measure: MeasureId, days: DayRange) -> Query<K> {
         Query::new(Keys::Range(KeyRange::all()), days, Shape::Top { n, measure })
     }
 
@@ -102,6 +131,22 @@ impl<K: Key> Query<K> {
     /// The period that the answer shows a day in, which can be asked for.
     pub(super) fn period_of(&self, day: Day, calendar: &Calendar) -> Day {
         self.grain.and_then(|grain| calendar.coarser(day, grain)).unwrap_or(day)
+    }
+
+    /// The same query of the keys of a range alone.
+    ///
+    /// ```
+    /// use dayfold::key::KeyRange;
+    /// use dayfold::serve::{MeasureId, Query};
+    /// use dayfold::time::DayRange;
+    ///
+    /// let query = Query::<String>::top(3, MeasureId::FIRST, DayRange::ALL);
+    /// let query = query.within(KeyRange::prefix("north-"));
+    /// ```
+    #[must_use]
+    pub fn within(mut self, range: KeyRange) -> Query<K> {
+        self.keys = Keys::Range(range);
+        self
     }
 
     /// The same query of sealed days as they were first sealed, or after some closing.

@@ -12,7 +12,7 @@ use super::chunk::pool::{Flight, Pool};
 use super::chunk::{Chunk, Parsed, Parser, RefusedAt};
 use super::clock::Reading;
 use super::content::Content;
-use super::options::Format;
+use super::options::RowFormat;
 use super::row::Rows;
 use super::row::{Refused, Row};
 
@@ -133,10 +133,10 @@ impl Current {
 }
 
 impl Ahead {
-    pub(super) fn new(parser: Parser, format: Format, options: AheadOptions) -> Ahead {
+    pub(super) fn new(parser: Parser, format: RowFormat, options: AheadOptions) -> Ahead {
         let pool = Pool::new(parser, options.threads);
         Ahead {
-            has_quotes: format == Format::Csv,
+            has_quotes: format == RowFormat::Csv,
             pool,
             away: VecDeque::new(),
             most: 1,

@@ -12,7 +12,7 @@ use super::error::SourceError;
 use super::header::{Columns, HEADER_MAX, Header};
 use super::input::{Input, Stream};
 use super::judge::Judge;
-use super::options::{CsvOptions, Format};
+use super::options::{CsvOptions, RowFormat};
 use super::position::Consumed;
 use super::reading::{BLOCK_BYTES, Progress, Read, ReadLimit, ReadState, Stop};
 use super::records::{FoundRecord, RECORD_MAX, Records, content};
@@ -20,7 +20,7 @@ use super::row::Refused;
 use super::row::Rows;
 use crate::time::EventTime;
 
-/// Reads the rows of a CSV file, or of one in another [`Format`], in order.
+/// Reads the rows of a CSV file, or of one in another [`RowFormat`], in order.
 ///
 /// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header. Blank lines are
 /// skipped (a line of `""` is a row), nothing is trimmed, a CR that no LF follows is data. A row that is
@@ -107,7 +107,7 @@ impl CsvSource {
     }
 
     fn read_header(&mut self) -> Result<(), SourceError> {
-        if self.options.format == Format::JsonLines {
+        if self.options.format == RowFormat::JsonLines {
             if self.records.skip_byte_order_mark()? {
                 self.set_columns(Columns::named(&self.options));
             }
@@ -172,7 +172,7 @@ impl CsvSource {
             return Err(records.longer_record());
         }
         let mut source = CsvSource::new(records, options, consumed.clock)?;
-        if source.options.format != Format::Csv {
+        if source.options.format != RowFormat::Csv {
             source.read_header()?;
             return Ok(source);
         }

@@ -8,7 +8,7 @@
 //! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`TimeParser`]: the times that a cell may hold
 //! - [`Input`]: files, gzip, standard input
-//! - [`Format`]: CSV, or JSON lines
+//! - [`RowFormat`]: CSV, or JSON lines
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
 //! - [`Source`]: a source of one's own, of records of any kind
 //! - [`Partitioned`]: a source with partitions, which all workers read: a topic of a broker
@@ -55,7 +55,7 @@ pub use csv::CsvSource;
 pub use error::SourceError;
 pub use files::{Changed, Files};
 pub use input::Input;
-pub use options::{ColumnNames, CsvOptions, Format};
+pub use options::{ColumnNames, CsvOptions, RowFormat};
 pub(crate) use own::Own;
 pub use own::{Next, Source};
 pub(crate) use partitions::Watermark;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::clock::AHEAD_LIMIT_MS;
 use super::time::TimeParser;
+use crate::time::milliseconds;
 
 /// Columns may be selected repeatedly: so many bytes of one row at most.
 pub(super) const SELECTED_BYTES: usize = 64 << 20;
@@ -11,40 +12,24 @@ pub(super) const SELECTED_BYTES: usize = 64 << 20;
 /// Which columns of a CSV source are read, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
-    /// The column of the event time.
-    pub time: String,
-    /// The column that is the source's clock; without one, the largest event time is.
-    pub arrival: Option<String>,
-    /// The selected columns, in the order of [`Row::field`](super::Row::field); they may repeat.
-    pub fields: Vec<String>,
-    /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
-    pub ahead_limit: i64,
-    /// An event may be so many milliseconds behind the source's clock; one that is older is refused. Any age is accepted,
-    /// unless said otherwise.
-    pub behind_limit: i64,
-    /// When a file that is followed has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is
-    /// late. `None`, unless said otherwise: days stay open until a row comes. ([`Files`](super::Files) has its own.)
-    pub quiet_after: Option<Duration>,
-    /// How the rows are written.
-    pub format: Format,
-    /// How times are written, in both columns.
-    pub times: TimeParser,
-    /// The byte between fields of CSV: a comma, unless it says otherwise.
-    pub delimiter: u8,
-    /// Where the columns of CSV have their names from: the header, unless it says otherwise.
-    pub names: ColumnNames,
-    /// Lines that begin with this byte are skipped, also before the header. Without it, no line is a comment.
-    pub comment: Option<u8>,
-    /// Accepts rows of CSV with fewer fields than there are columns, whose other ones are empty then, and with
-    /// more, if these are empty.
-    pub ragged: bool,
-    /// A record of CSV that opens a quote in its first line has to close it within so many lines; otherwise this
-    /// line is refused. 1,000, unless it says otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
-    pub quoted_lines_max: u64,
+    pub(crate) time: String,
+    pub(crate) arrival: Option<String>,
+    pub(crate) fields: Vec<String>,
+    pub(crate) ahead_limit: i64,
+    pub(crate) behind_limit: i64,
+    pub(crate) quiet_after: Option<Duration>,
+    pub(crate) format: RowFormat,
+    pub(crate) times: TimeParser,
+    pub(crate) delimiter: u8,
+    pub(crate) names: ColumnNames,
+    pub(crate) comment: Option<u8>,
+    pub(crate) ragged: bool,
+    pub(crate) quoted_lines_max: u64,
 }
 
 /// Where the columns of CSV have their names from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ColumnNames {
     /// From the first record.
     #[default]
@@ -58,7 +43,7 @@ pub enum ColumnNames {
 /// How the rows of a source are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Format {
+pub enum RowFormat {
     /// RFC 4180, with a header.
     #[default]
     Csv,
@@ -72,7 +57,7 @@ pub enum Format {
 }
 
 impl CsvOptions {
-    /// Event times in the column `time`, no arrival, no fields, and one day ahead at most.
+    /// Event times are in the column `time`. No arrival, no fields, and one day ahead at most.
     pub fn new(time: impl Into<String>) -> CsvOptions {
         CsvOptions {
             time: time.into(),
@@ -81,7 +66,7 @@ impl CsvOptions {
             ahead_limit: AHEAD_LIMIT_MS,
             behind_limit: i64::MAX,
             quiet_after: None,
-            format: Format::Csv,
+            format: RowFormat::Csv,
             times: TimeParser::new(),
             delimiter: b',',
             names: ColumnNames::Header,
@@ -89,6 +74,83 @@ impl CsvOptions {
             ragged: false,
             quoted_lines_max: 1_000,
         }
+    }
+
+    /// The same, where this column is the source's clock; without one, the largest event time is.
+    #[must_use]
+    pub fn arrival(self, column: impl Into<String>) -> CsvOptions {
+        CsvOptions { arrival: Some(column.into()), ..self }
+    }
+
+    /// The same, with these columns, in the order of [`Row::field`](super::Row::field). A column may come twice.
+    #[must_use]
+    pub fn fields(self, columns: impl IntoIterator<Item = impl Into<String>>) -> CsvOptions {
+        CsvOptions { fields: columns.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The same, where an event may be so far ahead of its arrival, or of the wall clock. A day, unless said otherwise.
+    #[must_use]
+    pub fn ahead_limit(self, limit: Duration) -> CsvOptions {
+        CsvOptions { ahead_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where an event may be so far behind the source's clock; one that is older is refused. Any age is accepted,
+    /// unless said otherwise.
+    #[must_use]
+    pub fn behind_limit(self, limit: Duration) -> CsvOptions {
+        CsvOptions { behind_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where days close by the wall clock, less this, when a file that is followed has brought nothing for so
+    /// long; what comes then for a day before is late. Unless said otherwise, days stay open until a row comes.
+    /// ([`Files`](super::Files) has its own.)
+    #[must_use]
+    pub fn quiet_after(self, quiet_after: Duration) -> CsvOptions {
+        CsvOptions { quiet_after: Some(quiet_after), ..self }
+    }
+
+    /// The same, with rows in this format: CSV, unless said otherwise.
+    #[must_use]
+    pub fn format(self, format: RowFormat) -> CsvOptions {
+        CsvOptions { format, ..self }
+    }
+
+    /// The same, with times that this parser reads, in both columns.
+    #[must_use]
+    pub fn times(self, times: TimeParser) -> CsvOptions {
+        CsvOptions { times, ..self }
+    }
+
+    /// The same, with this byte between fields of CSV: a comma, unless said otherwise.
+    #[must_use]
+    pub fn delimiter(self, delimiter: u8) -> CsvOptions {
+        CsvOptions { delimiter, ..self }
+    }
+
+    /// The same, whose columns of CSV have their names from here: the header, unless said otherwise.
+    #[must_use]
+    pub fn names(self, names: ColumnNames) -> CsvOptions {
+        CsvOptions { names, ..self }
+    }
+
+    /// The same, which skips lines that begin with this byte, also before the header. Otherwise no line is a comment.
+    #[must_use]
+    pub fn comment(self, byte: u8) -> CsvOptions {
+        CsvOptions { comment: Some(byte), ..self }
+    }
+
+    /// The same, which accepts rows of CSV with fewer fields than there are columns (the others are empty), and with
+    /// more if these are empty.
+    #[must_use]
+    pub fn ragged(self, ragged: bool) -> CsvOptions {
+        CsvOptions { ragged, ..self }
+    }
+
+    /// The same, where a record of CSV that opens a quote in its first line has to close it within so many lines;
+    /// otherwise this line is refused. 1,000, unless said otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
+    #[must_use]
+    pub fn quoted_lines_max(self, lines: u64) -> CsvOptions {
+        CsvOptions { quoted_lines_max: lines, ..self }
     }
 
     /// Whether they can be meant. Returns what cannot.

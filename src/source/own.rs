@@ -14,7 +14,7 @@ use super::reading::{BLOCK_BYTES, Progress, Read, ReadLimit, ReadState, Stop};
 use super::records::RECORD_MAX;
 use super::row::Refused;
 use super::row::Rows;
-use crate::time::EventTime;
+use crate::time::{EventTime, duration, milliseconds};
 
 /// A source of one's own: a table, a file of any format, a topic of a broker.
 ///
@@ -48,16 +48,16 @@ pub trait Source {
     /// where it was opened. One that was opened elsewhere than the log says is refused.
     fn position(&self) -> Self::Position;
 
-    /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further
-    /// ahead is refused. A day, unless said otherwise.
-    fn ahead_limit(&self) -> i64 {
-        AHEAD_LIMIT_MS
+    /// An event may be so far ahead of its arrival (of the wall clock, without one); one further ahead is refused. A day,
+    /// unless said otherwise.
+    fn ahead_limit(&self) -> Duration {
+        duration(AHEAD_LIMIT_MS)
     }
 
-    /// An event may be so many milliseconds behind the clock of the source; one that is older is refused. Any age is
-    /// accepted, unless said otherwise.
-    fn behind_limit(&self) -> i64 {
-        i64::MAX
+    /// An event may be so far behind the clock of the source; one that is older is refused. Any age is accepted, unless
+    /// said otherwise.
+    fn behind_limit(&self) -> Duration {
+        Duration::MAX
     }
 
     /// When it has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is late. `None`: they
@@ -75,6 +75,7 @@ pub trait Source {
 
 /// What comes next in a [`Source`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Next<'a> {
     /// A record, at most [`RECORD_MAX`] bytes long.
     Record {
@@ -160,7 +161,8 @@ impl<S: Source> Own<S> {
         limit: ReadLimit,
     ) -> Result<Stop, SourceError> {
         let (mut rows, mut refused_bytes) = (0, 0);
-        let (ahead_limit, behind_limit) = (self.source.ahead_limit(), self.source.behind_limit());
+        let ahead_limit = milliseconds(self.source.ahead_limit());
+        let behind_limit = milliseconds(self.source.behind_limit());
         while rows == 0 || (rows < limit.rows && block.memory() + refused_bytes < BLOCK_BYTES) {
             if self.records >= limit.bytes {
                 return Ok(Stop::Bytes);
@@ -315,8 +317,8 @@ mod tests {
             self.at
         }
 
-        fn ahead_limit(&self) -> i64 {
-            100
+        fn ahead_limit(&self) -> Duration {
+            Duration::from_millis(100)
         }
     }
 

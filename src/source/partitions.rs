@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
 use super::row::Refused;
 use crate::log::{Extent, Extents};
-use crate::time::EventTime;
+use crate::time::{EventTime, milliseconds};
 
 /// So many records are taken at once: what a worker enters together is visible together.
 const TAKEN_AT_ONCE: usize = 4_096;
@@ -70,6 +70,7 @@ pub trait Partitions<E> {
 
 /// Whether there may be more records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum More {
     /// At some time.
     Later,
@@ -79,21 +80,11 @@ pub enum More {
 
 /// How the events of a [`Partitioned`] source are judged.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub struct PartitionOptions {
-    /// An event may be so many milliseconds ahead of its arrival (of the wall clock, without one); one further ahead is
-    /// refused. A day, unless said otherwise.
-    pub ahead_limit: i64,
-    /// An event may be so many milliseconds behind the clock of its partition; one that is older is refused. Any age is
-    /// accepted, unless said otherwise.
-    pub behind_limit: i64,
-    /// A partition that is read to its end and brings nothing for so long is quiet: it holds no days open.
-    /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
-    /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
-    pub quiet_after: Option<Duration>,
-    /// A partition whose clock is further ahead than this of what holds days open is paused until the others follow, so that
-    /// the days between them do not fill the memory. `None`: none is paused. Seven days, unless said otherwise.
-    pub max_ahead: Option<Duration>,
+    pub(crate) ahead_limit: i64,
+    pub(crate) behind_limit: i64,
+    pub(crate) quiet_after: Option<Duration>,
+    pub(crate) max_ahead: Option<Duration>,
 }
 
 impl Default for PartitionOptions {
@@ -106,6 +97,38 @@ impl Default for PartitionOptions {
             quiet_after,
             max_ahead,
         }
+    }
+}
+
+impl PartitionOptions {
+    /// The same, where an event may be so far ahead of its arrival (of the wall clock, without one); one further ahead is
+    /// refused. A day, unless said otherwise.
+    #[must_use]
+    pub fn ahead_limit(self, limit: Duration) -> PartitionOptions {
+        PartitionOptions { ahead_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where an event may be so far behind the clock of its partition; one that is older is refused. Any age is
+    /// accepted, unless said otherwise.
+    #[must_use]
+    pub fn behind_limit(self, limit: Duration) -> PartitionOptions {
+        PartitionOptions { behind_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where a partition that is read to its end and brings nothing for so long is quiet: it holds no days open.
+    /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
+    /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
+    #[must_use]
+    pub fn quiet_after(self, quiet_after: impl Into<Option<Duration>>) -> PartitionOptions {
+        PartitionOptions { quiet_after: quiet_after.into(), ..self }
+    }
+
+    /// The same, where a partition whose clock is further ahead than this of what holds days open is paused until the others
+    /// follow, so that the days between them do not fill the memory. `None`: none is paused. Seven days, unless said
+    /// otherwise.
+    #[must_use]
+    pub fn max_ahead(self, max_ahead: impl Into<Option<Duration>>) -> PartitionOptions {
+        PartitionOptions { max_ahead: max_ahead.into(), ..self }
     }
 }
 
@@ -149,6 +172,7 @@ impl Share {
 
 /// How far a partition is in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Committed {
     /// See [`Start::epoch`].
     pub epoch: u32,
@@ -156,6 +180,13 @@ pub struct Committed {
     pub next: u64,
     /// What [`Partitions::mark`] has said.
     pub mark: Vec<u8>,
+}
+
+impl Committed {
+    /// The log has the records before `next`.
+    pub fn new(epoch: u32, next: u64, mark: Vec<u8>) -> Committed {
+        Committed { epoch, next, mark }
+    }
 }
 
 /// What the log keeps with the position.
@@ -184,12 +215,20 @@ fn full_name(source: &str, partition: &str) -> String {
 
 /// Where the reading of a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Start {
     /// One more than the log has if the reading begins somewhere else than where the log is, because somebody said so: the
     /// records there are others, or gone. Else what the log has, or 0.
     pub epoch: u32,
     /// The number of the first record.
     pub next: u64,
+}
+
+impl Start {
+    /// It begins with the record `next`.
+    pub fn new(epoch: u32, next: u64) -> Start {
+        Start { epoch, next }
+    }
 }
 
 /// What is taken from the partitions of a share.
@@ -211,6 +250,7 @@ pub struct Taking<E> {
 
 /// A record of a partition.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Taken<'a> {
     /// When it came, if the source knows.
     pub arrival: Option<EventTime>,
@@ -218,6 +258,19 @@ pub struct Taken<'a> {
     pub next: u64,
     /// What it is kept as if it is refused.
     pub raw: &'a [u8],
+}
+
+impl<'a> Taken<'a> {
+    /// The record before `next`, whose arrival is not known.
+    pub fn new(next: u64, raw: &'a [u8]) -> Taken<'a> {
+        Taken { arrival: None, next, raw }
+    }
+
+    /// The same record, with its arrival if that is known.
+    #[must_use]
+    pub fn arrival(self, arrival: Option<EventTime>) -> Taken<'a> {
+        Taken { arrival, ..self }
+    }
 }
 
 /// How far a partition was taken.
@@ -490,8 +543,4 @@ pub(crate) enum Watermark {
     Held(EventTime),
     /// As far as others allow; if there are none, up to here.
     Quiet(Option<EventTime>),
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the consumed part of a source ends, which decides how it may go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Tail {
     /// With the end of a line (or with nothing at all). Anything may follow.
     #[default]

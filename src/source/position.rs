@@ -9,6 +9,7 @@ use crate::time::EventTime;
 
 /// What of a source was handed out: all that is needed to go on behind it, when the file has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Consumed {
     /// Bytes of decompressed content, the header included.
     pub bytes: u64,

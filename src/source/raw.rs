@@ -3,7 +3,7 @@
 use super::error::SourceError;
 use super::header::Header;
 use super::input::Input;
-use super::options::{CsvOptions, Format};
+use super::options::{CsvOptions, RowFormat};
 use super::records::{FoundRecord, RECORD_MAX, Records};
 
 /// Reads the records of a file one by one: lines of JSON, or records of CSV behind its header. Nothing is judged but whether a
@@ -68,7 +68,7 @@ impl RawRecords {
 
     fn read_header(&mut self) -> Result<(), SourceError> {
         let columns = match self.options.format {
-            Format::Csv => match Header::read(&mut self.records, &self.options)? {
+            RowFormat::Csv => match Header::read(&mut self.records, &self.options)? {
                 Some(header) => header.into_names(),
                 None => return Ok(()),
             },
@@ -151,7 +151,7 @@ mod tests {
     fn records_stand_as_they_are() {
         let csv = read("a,b\n1,\"x\ny\"\n\n2,z", CsvOptions::new("a"));
         assert_eq!(csv, [r#"["a", "b"]"#, "2 1,\"x\ny\"", "5 2,z"]);
-        let json = CsvOptions { format: Format::JsonLines, ..CsvOptions::new("t") };
+        let json = CsvOptions { format: RowFormat::JsonLines, ..CsvOptions::new("t") };
         let json = read("{\"t\": 1}\nno\n{}\n", json);
         assert_eq!((&json[1][..], &json[3][..]), ("1 {\"t\": 1}", "3 {}"));
         assert!(json[2].starts_with("2 refused: column 2"), "{}", json[2]);

@@ -20,7 +20,7 @@ use super::content::Content;
 use super::error::SourceError;
 use super::input::Stream;
 use super::json::Fields;
-use super::options::{CsvOptions, Format};
+use super::options::{CsvOptions, RowFormat};
 use super::pending::{Follows, OpenQuote, Partial, Pending, Skipped, Tail};
 use super::scan::{Scanned, Scanner};
 
@@ -97,7 +97,7 @@ impl Records {
         self.scanner = Scanner::new(options.delimiter);
         self.comment = options.comment;
         self.quoted_lines_max = options.quoted_lines_max.max(1);
-        if options.format == Format::JsonLines {
+        if options.format == RowFormat::JsonLines {
             self.json = Some(Fields::new(options));
         }
         self

@@ -51,6 +51,7 @@ impl<'a> Row<'a> {
 
 /// A row that is not counted, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Refused {
     /// The physical line on which the row begins; the header's is 1.
     pub line: u64,

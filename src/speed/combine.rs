@@ -15,7 +15,7 @@ use crate::aggregate::Aggregate;
 use crate::closing::Closing;
 use crate::key::{Key, KeyRef, PARTITIONS, owner, partition};
 use crate::moment::Moment;
-use crate::table::Row;
+use crate::table::TableRow;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use crate::view::{View, late_or_not};
 
@@ -79,7 +79,7 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
 
 /// The rows of one tick that go to the same worker.
 struct Share<K: Key, A: Aggregate> {
-    rows: Vec<Row<K, A>>,
+    rows: Vec<TableRow<K, A>>,
     /// Rows before this one are not combined with any more.
     from: usize,
     /// How many rows the next tick may have.
@@ -92,7 +92,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         Combiner {
             finder: DayFinder::new(view.calendar().clone()),
             floor: EventTime::MIN,
-            grace: Some(view.grace()),
+            grace: Some(view.grace_ms()),
             first_open: view.first_open(EventTime::MIN),
             sealed,
             wants_sealed: false,
@@ -118,7 +118,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         for share in self.shares.iter_mut().filter(|share| share.rows.capacity() == 0) {
             share.rows.reserve(share.expected);
         }
-        self.enter(floor, Some(self.view.grace()));
+        self.enter(floor, Some(self.view.grace_ms()));
         self.replaying = false;
     }
 
@@ -175,7 +175,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
         // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
         *place = (upper, share.rows.len() as u32);
-        share.rows.push(Row::new(hash, day, closing, key.into_key(), term.state()));
+        share.rows.push(TableRow::new(hash, day, closing, key.into_key(), term.state()));
     }
 
     /// Refuses an event: it is counted, and of the first one the reason is told.
@@ -192,7 +192,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
     }
 
     /// Ends a tick: the rows for each worker that has any.
-    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Vec<Row<K, A>>>, Counts) {
+    pub(crate) fn take(&mut self) -> (impl Iterator<Item = Vec<TableRow<K, A>>>, Counts) {
         // The next tick will be about as large.
         let rows: usize = self.shares.iter().map(|share| share.rows.len()).sum();
         self.mask = (4 * rows).next_power_of_two().clamp(PLACES_MIN, PLACES) - 1;
@@ -210,7 +210,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 
 /// The streams that combine makes: rows, and counts for each worker.
 type Combined<'scope, K, A> =
-    (StreamVec<'scope, Moment, Row<K, A>>, StreamVec<'scope, Moment, Addressed<Counts>>);
+    (StreamVec<'scope, Moment, TableRow<K, A>>, StreamVec<'scope, Moment, Addressed<Counts>>);
 
 /// Maps events to rows and combines them, for each worker and tick.
 ///
@@ -236,7 +236,7 @@ where
     let mut refused = refused.map(|refused| builder.new_input(refused, Pipeline));
     let (rows, row_stream) = builder.new_output();
     let (counts, count_stream) = builder.new_output();
-    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Row<K, A>>>>::from(rows);
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<TableRow<K, A>>>>::from(rows);
     let mut counts =
         OutputBuilder::<_, CapacityContainerBuilder<Vec<Addressed<Counts>>>>::from(counts);
     for input in 0..builder.shape().inputs() {
@@ -273,8 +273,11 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::aggregate::{Count, Semigroup};
+    use crate::time::duration;
 
     type Found = Vec<(Day, Day, Count)>;
 
@@ -304,7 +307,7 @@ mod tests {
     }
 
     fn view() -> View {
-        View::new("v").unwrap().grace_ms(0).unwrap()
+        View::new("v").unwrap().grace(Duration::ZERO)
     }
 
     #[test]
@@ -356,7 +359,7 @@ mod tests {
     fn regression_nothing_was_late_in_a_run_without_the_view_whatever_the_grace_is_now() {
         let floor = view().upper(Day(4));
         for grace in [0, 86_400_000, 30 * 86_400_000] {
-            let mut combiner = Combiner::new(view().grace_ms(grace).unwrap(), None, 1);
+            let mut combiner = Combiner::new(view().grace(duration(grace)), None, 1);
             combiner.begin_replay(floor, None);
             combiner.add(1, 7u64, One);
             assert_eq!(take(&mut combiner), [(Day(0), Day(0), Count(1))]);
@@ -404,7 +407,7 @@ mod tests {
                 }
                 let mut seen = std::collections::HashMap::new();
                 for rows in combiner.take().0 {
-                    let to = |row: &Row<u64, Count>| owner(partition(row.hash), peers);
+                    let to = |row: &TableRow<u64, Count>| owner(partition(row.hash), peers);
                     assert!(rows.iter().all(|row| to(row) == to(&rows[0])));
                     assert!(seen.insert(to(&rows[0]), rows.len()).is_none(), "one list for each");
                 }

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::table::Row;
+use crate::table::TableRow;
 use crate::time::Day;
 
 /// Below this many rows, reading them all is as quick as finding one by an index.
@@ -17,7 +17,7 @@ const INDEX_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Delta<K: Key, A: Aggregate> {
     pub(crate) moment: Moment,
-    chunks: Vec<Vec<Row<K, A>>>,
+    chunks: Vec<Vec<TableRow<K, A>>>,
     rows: usize,
     /// Made when the first query looks for a key: most deltas are folded before one does.
     index: OnceCell<HashTable<(u32, u32)>>,
@@ -31,7 +31,7 @@ impl<K: Key, A: Aggregate> Delta<K, A> {
         Delta { moment, chunks: Vec::new(), rows: 0, index, span }
     }
 
-    pub(crate) fn push(&mut self, chunk: Vec<Row<K, A>>) {
+    pub(crate) fn push(&mut self, chunk: Vec<TableRow<K, A>>) {
         self.rows += chunk.len();
         self.chunks.push(chunk);
         (self.index, self.span) = (OnceCell::new(), OnceCell::new());
@@ -46,16 +46,16 @@ impl<K: Key, A: Aggregate> Delta<K, A> {
         })
     }
 
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row<K, A>> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &TableRow<K, A>> {
         self.chunks.iter().flatten()
     }
 
-    pub(crate) fn into_chunks(self) -> Vec<Vec<Row<K, A>>> {
+    pub(crate) fn into_chunks(self) -> Vec<Vec<TableRow<K, A>>> {
         self.chunks
     }
 
     /// Visits the rows of `key`.
-    pub(crate) fn visit(&self, hash: u64, key: &K, mut visit: impl FnMut(&Row<K, A>)) {
+    pub(crate) fn visit(&self, hash: u64, key: &K, mut visit: impl FnMut(&TableRow<K, A>)) {
         if self.rows < INDEX_FROM {
             self.rows().filter(|row| row.hash == hash && row.key == *key).for_each(visit);
             return;

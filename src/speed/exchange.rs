@@ -10,7 +10,7 @@ use timely::progress::Stamp;
 use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
-use crate::table::Row;
+use crate::table::TableRow;
 
 /// Sends each container of rows to the worker that owns the partitions of them all.
 ///
@@ -22,15 +22,15 @@ pub(crate) fn to_owner() -> DistributorPact<impl FnOnce(usize) -> ToOwner> {
 
 pub(crate) struct ToOwner;
 
-impl<K: Key, A: Aggregate> Distributor<Vec<Row<K, A>>> for ToOwner {
-    fn partition<T: Clone, P: Push<Message<T, Vec<Row<K, A>>>>>(
+impl<K: Key, A: Aggregate> Distributor<Vec<TableRow<K, A>>> for ToOwner {
+    fn partition<T: Clone, P: Push<Message<T, Vec<TableRow<K, A>>>>>(
         &mut self,
-        rows: &mut Vec<Row<K, A>>,
+        rows: &mut Vec<TableRow<K, A>>,
         stamp: &Stamp<T>,
         pushers: &mut [P],
     ) {
         let peers = pushers.len();
-        let to = |row: &Row<K, A>| owner(partition(row.hash), peers);
+        let to = |row: &TableRow<K, A>| owner(partition(row.hash), peers);
         if let Some(to_all) = rows.first().map(to) {
             debug_assert!(
                 rows.iter().all(|row| to(row) == to_all),
@@ -41,7 +41,12 @@ impl<K: Key, A: Aggregate> Distributor<Vec<Row<K, A>>> for ToOwner {
     }
 
     /// Nothing waits here.
-    fn flush<T: Clone, P: Push<Message<T, Vec<Row<K, A>>>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+    fn flush<T: Clone, P: Push<Message<T, Vec<TableRow<K, A>>>>>(
+        &mut self,
+        _: &Stamp<T>,
+        _: &mut [P],
+    ) {
+    }
 }
 
 /// A record, and the worker that it goes to.

@@ -18,13 +18,13 @@ use crate::archive::Archive;
 use crate::key::Key;
 use crate::log::LogHandle;
 use crate::moment::Moment;
-use crate::table::Row;
+use crate::table::TableRow;
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
 ///
 /// Returns a stream without records, whose frontier says up to which moment the state is complete.
 pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
-    rows: StreamVec<'scope, Moment, Row<K, A>>,
+    rows: StreamVec<'scope, Moment, TableRow<K, A>>,
     counts: StreamVec<'scope, Moment, Addressed<Counts>>,
     state: &SharedSpeed<K, A>,
     archive: &Archive,

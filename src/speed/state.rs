@@ -13,7 +13,7 @@ use super::delta::Delta;
 use super::numbers::ViewNumbers;
 use super::report::{EVERYTHING, SealReport};
 use super::room::{Fill, Late, LateTables, Room};
-use super::table::{Frozen, Row, Size, Table};
+use super::table::{Frozen, Size, Table, TableRow};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Pool, Shelf};
 use crate::closing::Closing;
@@ -160,7 +160,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     /// Takes in rows of a tick.
-    pub(crate) fn push(&mut self, moment: Moment, rows: Vec<Row<K, A>>) {
+    pub(crate) fn push(&mut self, moment: Moment, rows: Vec<TableRow<K, A>>) {
         self.newest = self.newest.max(Some(moment));
         // Ticks of several workers interleave, nearly in order: look from the end.
         let place = self.deltas.iter().rposition(|delta| delta.moment <= moment);
@@ -225,7 +225,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             while let Some(first) = rows.as_slice().first() {
                 let place = (first.day, first.closing());
                 // Rows of one table mostly follow each other: look the table up once for each run.
-                let same = |row: &&Row<K, A>| (row.day, row.closing()) == place;
+                let same = |row: &&TableRow<K, A>| (row.day, row.closing()) == place;
                 let run = rows.as_slice().iter().take_while(same).count();
                 let tables = self.tables.len();
                 let outlived = self.sealed.archive().pool().outlived();

@@ -8,26 +8,15 @@ use crate::schema::ViewSchema;
 /// What a program says about itself when it opens a folder.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// The index of this process.
-    pub process: usize,
-    /// The number of processes of the group.
-    pub processes: usize,
-    /// The views of the program.
-    pub views: Vec<ViewRecord>,
-    /// Whether the program appends every accepted event to a log before it is acknowledged. A folder
-    /// keeps to what its first run said: a log that began later, or paused, would not hold all events of
-    /// what is sealed.
-    pub logged: bool,
-    /// Names of views that may be defined otherwise than in the folder: what is sealed of such a view is
-    /// dropped on opening, and it is closed through no day again, to be computed from the log. Where the
-    /// definition has not changed, nothing happens.
-    pub rebuild: Vec<String>,
-    /// What the views look like. The folder keeps it for those who do not know their types; it may be another in each run.
-    pub schemas: Vec<ViewSchema>,
+    pub(crate) process: usize,
+    pub(crate) processes: usize,
+    pub(crate) views: Vec<ViewRecord>,
+    pub(crate) logged: bool,
+    pub(crate) rebuild: Vec<String>,
+    pub(crate) schemas: Vec<ViewSchema>,
     /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
     /// from now on.
-    #[doc(hidden)]
-    pub former: BTreeMap<String, FormerNames>,
+    pub(crate) former: BTreeMap<String, FormerNames>,
 }
 
 impl StoreConfig {
@@ -36,9 +25,32 @@ impl StoreConfig {
         let (logged, rebuild, schemas, former) = Default::default();
         StoreConfig { process, processes, views, logged, rebuild, schemas, former }
     }
+
+    /// The same, for a program that appends every accepted event to a log before it is acknowledged. A folder keeps to what
+    /// its first run said: a log that began later, or paused, would not hold all events of what is sealed.
+    #[must_use]
+    pub fn logged(self, logged: bool) -> StoreConfig {
+        StoreConfig { logged, ..self }
+    }
+
+    /// The same, where the views of these names may be defined otherwise than in the folder: what is sealed of such a
+    /// view is dropped on opening, and it is closed through no day again, to be computed from the log. Where the
+    /// definition has not changed, nothing happens.
+    #[must_use]
+    pub fn rebuild(self, views: impl IntoIterator<Item = impl Into<String>>) -> StoreConfig {
+        StoreConfig { rebuild: views.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The same, with what the views look like. The folder keeps it for those who do not know their types; it may be another
+    /// in each run.
+    #[must_use]
+    pub fn schemas(self, schemas: Vec<ViewSchema>) -> StoreConfig {
+        StoreConfig { schemas, ..self }
+    }
 }
 
 /// How the last run left the folder.
+// Not `non_exhaustive`: who looks at a folder has to say something of each of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
     /// No run has begun.

@@ -8,6 +8,7 @@ use crate::batch::BatchError;
 use crate::closing::Closing;
 
 /// What is known of the effect of an operation that failed.
+// Not `non_exhaustive`: who handles an error has to decide for each of the two, and there is no third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It did not happen: nothing that counts was changed.

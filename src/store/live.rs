@@ -41,6 +41,7 @@ impl Revision {
 
 /// A batch view in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LiveBatch {
     /// The view.
     pub view: String,

@@ -17,6 +17,7 @@ use crate::zones;
 
 /// What a folder remembers of a view's definition. All texts; a mismatch of any is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ViewRecord {
     /// The name, 1 to 64 of `a-z`, `0-9`, `-` and `_`; it names a folder.
     pub name: String,

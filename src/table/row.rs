@@ -11,7 +11,7 @@ use crate::time::{Day, EventTime};
 /// combined.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
-pub(crate) struct Row<K: Key, A: Aggregate> {
+pub(crate) struct TableRow<K: Key, A: Aggregate> {
     pub(crate) hash: u64,
     pub(crate) day: Day,
     /// The day of the closing, and the floor of it; apart, so that a row is smaller.
@@ -21,11 +21,11 @@ pub(crate) struct Row<K: Key, A: Aggregate> {
     pub(crate) aggregate: A,
 }
 
-impl<K: Key, A: Aggregate> Row<K, A> {
+impl<K: Key, A: Aggregate> TableRow<K, A> {
     #[inline]
     pub(crate) fn new(hash: u64, day: Day, closing: Closing, key: K, aggregate: A) -> Self {
         let floor = closing.floor().unwrap_or(EventTime::MAX);
-        Row { hash, day, closing: closing.day, floor, key, aggregate }
+        TableRow { hash, day, closing: closing.day, floor, key, aggregate }
     }
 
     #[inline]

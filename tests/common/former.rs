@@ -65,8 +65,7 @@ fn view(engine: &mut Engine<Event>) -> ViewHandle<Key, Stats> {
 pub(crate) fn go_on(data: &Path, workers: usize) -> (u64, Vec<String>) {
     let mut engine = Engine::new().data(data).log(Durability::System, |event: &Event| event.time);
     let view = view(&mut engine);
-    let fields = ["site", "plot", "temperature", "badge"].map(str::to_owned).into();
-    let options = CsvOptions { fields, ..CsvOptions::new("when") };
+    let options = CsvOptions::new("when").fields(["site", "plot", "temperature", "badge"]);
     let engine = engine.file(data.join("sensors.csv"), options, Event::parse);
     let running = engine.start(Cluster::workers(workers)).unwrap();
     while !running.wait_sealed(Duration::from_millis(100)).unwrap() {}

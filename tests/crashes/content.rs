@@ -2,6 +2,7 @@
 
 use dayfold::source::{CsvOptions, Row};
 use dayfold::time::EventTime;
+use std::time::Duration;
 
 use crate::program::{Event, HOUR, START};
 use crate::random::Random;
@@ -29,10 +30,9 @@ impl Content {
     }
 
     pub(crate) fn options(&self) -> CsvOptions {
-        let arrival = self.arrival.then(|| "a".to_owned());
         // The wall clock has no say in these tests.
-        let (fields, ahead_limit) = (vec!["k".to_owned(), "v".to_owned()], 10_000_000 * HOUR);
-        CsvOptions { arrival, fields, ahead_limit, ..CsvOptions::new("t") }
+        let options = CsvOptions::new("t").fields(["k", "v"]).ahead_limit(Duration::MAX);
+        if self.arrival { options.arrival("a") } else { options }
     }
 
     /// Accepted rows up to a position.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dayfold::Engine;
 use dayfold::aggregate::{Count, Semigroup, Sum};
@@ -100,7 +101,8 @@ impl Spec {
 
     pub(crate) fn view(&self) -> View {
         let view = View::new(self.name).unwrap().zone(self.zone).unwrap().grain(self.grain);
-        let view = view.grace_ms(self.grace).unwrap().skew_ms(self.shift.abs()).unwrap();
+        let view = view.grace(Duration::from_millis(self.grace as u64));
+        let view = view.skew(Duration::from_millis(self.shift.unsigned_abs()));
         // The limit is one of periods: of hours, as many as that many days have.
         let hours = if self.grain == Grain::Hour { 24 } else { 1 };
         let view = view.limits(Limits::new(self.limit * hours, 1_000_000, 1 << 30));
@@ -189,7 +191,8 @@ impl Program {
                 Ok(())
             });
         }
-        let options = LiveOptions { disorder: HOUR, ..LiveOptions::new(|event: &Event| event.0) };
+        let options =
+            LiveOptions::new(|event: &Event| event.0).disorder(Duration::from_millis(HOUR as u64));
         let pusher = self.is_live.then(|| engine.live(options));
         Built { engine, handles, pusher, told }
     }

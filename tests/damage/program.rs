@@ -148,7 +148,7 @@ impl Program {
         let engine = if self.accepts { engine.accept_lost_log() } else { engine };
         let engine = engine.csv(
             move |resume| {
-                let options = CsvOptions { fields, ..CsvOptions::new("t") };
+                let options = CsvOptions::new("t").fields(fields);
                 let input = Input::reader("rows", gate);
                 Ok(Some(match resume.consumed() {
                     Some(consumed) => CsvSource::resume_after(input, options, consumed)?,

@@ -67,7 +67,7 @@ impl Program {
             Some((time, key, (Count::one(), Sum::from(value), Max(value))))
         };
         let handle = engine.view(view(), Measures::none(), stats);
-        let any_time = LiveOptions { ahead_limit: i64::MAX, ..LiveOptions::new(time_of) };
+        let any_time = LiveOptions::new(time_of).ahead_limit(Duration::MAX);
         let pusher = engine.live(any_time);
         let running = engine.start(Cluster::workers(workers)).unwrap();
         Program { running, view: handle, pusher, clock }

@@ -24,7 +24,7 @@ use crate::{Measured, is_short, memory};
 pub(crate) fn run(days: u64) -> Measured {
     let days = if is_short() { days / 20 + 2 } else { days };
     let folder = tempfile::tempdir().unwrap();
-    let archive = workload::archive(folder.path(), "growth");
+    let archive = workload::archive::<State>(folder.path(), "growth");
     timely::execute_directly(move |worker| {
         let view = View::new("growth").unwrap();
         let (mut events, mut queries) = (InputHandle::new(), InputHandle::new());

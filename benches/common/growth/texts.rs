@@ -96,7 +96,7 @@ impl Key for Inline {
         encode(self.text(), out);
     }
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError> {
-        Inline::try_from(String::decode(bytes)?).map_err(|expected| KeyError { expected })
+        Inline::try_from(String::decode(bytes)?).map_err(KeyError::new)
     }
     fn id() -> String {
         String::id()

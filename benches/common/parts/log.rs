@@ -42,8 +42,7 @@ impl Program {
             Some((time, key, (Count::one(), Sum::from(value), Max(value))))
         };
         let view = engine.view(View::new("parts").unwrap(), Measures::none(), stats);
-        let options =
-            LiveOptions { ahead_limit: i64::MAX, ..LiveOptions::new(|event: &Event| event.0) };
+        let options = LiveOptions::new(|event: &Event| event.0).ahead_limit(Duration::MAX);
         let pusher = engine.live(options);
         Program { running: engine.start(Cluster::workers(1)).unwrap(), view, pusher }
     }

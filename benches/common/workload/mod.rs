@@ -12,8 +12,10 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use dayfold::Archive;
+use dayfold::aggregate::Aggregate;
 use dayfold::serve::Item;
 use dayfold::store::{Disk, Store, StoreConfig, ViewRecord};
+use dayfold::view::View;
 use foldhash::fast::RandomState;
 
 pub(crate) use events::*;
@@ -35,11 +37,8 @@ pub(crate) fn hash_map(ticks: &[Vec<Event>]) -> (Groups, Duration) {
 }
 
 /// An archive in a new folder, for a view of this name.
-pub(crate) fn archive(folder: &Path, view: &str) -> Archive {
-    let [name, zone, key, aggregate, definition] =
-        [view, "UTC", "u64", "stats", ""].map(str::to_owned);
-    let record =
-        ViewRecord { name, zone, grain: dayfold::time::Grain::Day, key, aggregate, definition };
+pub(crate) fn archive<A: Aggregate>(folder: &Path, view: &str) -> Archive {
+    let record = ViewRecord::of::<u64, A>(&View::new(view).expect("a name of a view"));
     let config = StoreConfig::new(0, 1, vec![record]);
     let store = Store::open(Arc::new(Disk), folder, config).expect("the folder is new");
     store.begin().expect("the folder is new");

@@ -75,15 +75,15 @@ impl Program {
     fn start() -> Program {
         let mut engine = Engine::<Event>::new();
         let measures = Measures::none()
-            .with("events", |state: &State| Some(state.0.0.into()))
-            .with("greatest", |state: &State| i64::try_from(state.2.0).ok().map(Decimal::from));
+            .measure("events", |state: &State| Some(state.0.0.into()))
+            .measure("greatest", |state: &State| i64::try_from(state.2.0).ok().map(Decimal::from));
         let view = engine.view(View::new("by-key").unwrap(), measures, |event: &Event| {
             let state = (Count::one(), Sum::from(event.2), Max(event.2));
             Some((event.0, event.1, state))
         });
         // Times of the workload are long ago, and in order but for minutes: nothing is late.
-        let disorder = i64::MAX / 4;
-        let options = LiveOptions { disorder, ..LiveOptions::new(|event: &Event| event.0) };
+        let disorder = Duration::from_millis(i64::MAX as u64 / 4);
+        let options = LiveOptions::new(|event: &Event| event.0).disorder(disorder);
         let pusher = engine.live(options);
         let running = engine.start(Cluster::workers(1)).unwrap();
         let server = Server::new("bench").observe(running.observer()).views(&running.views());

@@ -133,8 +133,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), E
     let view = |name: &str, columns: &[&str]| -> Result<View, EngineError> {
         let view = View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input)?;
         let view = view.key_columns(columns.iter().copied()).map_err(input)?;
-        let view = view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)?;
-        view.grace_ms(3_600_000).map_err(input)
+        view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)
     };
     let every = Durability::Every(Duration::from_millis(10));
     let mut engine = Engine::new().data(&options.data).log(every, |flight: &Flight| flight.time);
@@ -152,11 +151,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), E
     let pusher = engine.live(LiveOptions::new(|flight: &Flight| flight.time));
     let (file, pace) = (options.flights.clone(), options.pace);
     let open = move |resume: &dayfold::engine::Resume<'_>| {
-        let csv = CsvOptions {
-            arrival: Some("ingest_time".to_owned()),
-            fields: COLUMNS.map(str::to_owned).to_vec(),
-            ..CsvOptions::new("event_time")
-        };
+        let csv = CsvOptions::new("event_time").arrival("ingest_time").fields(COLUMNS);
         let source = match resume.consumed() {
             None => CsvSource::open(Input::file(file), csv)?,
             Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,

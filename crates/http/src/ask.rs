@@ -181,7 +181,10 @@ mod tests {
 
     #[test]
     fn null_has_a_text_of_its_own_where_it_may_be() {
-        let column = |nullable| Column { nullable, ..Column::new("c", Kind::Text) };
+        let column = |nullable| {
+            let column = Column::new("c", Kind::Text);
+            if nullable { column.nullable() } else { column }
+        };
         let text = |text: &str| Ok(Value::Text(text.to_owned()));
         for (written, nullable, other) in [
             ("", text(""), text("")),
@@ -193,7 +196,7 @@ mod tests {
             assert_eq!(value_of(&column(false), written), other, "{written}");
         }
         assert!(value_of(&column(true), "\\x").is_err());
-        let number = Column { nullable: true, ..Column::new("c", Kind::Integer) };
+        let number = Column::new("c", Kind::Integer).nullable();
         assert_eq!(value_of(&number, "\\N"), Ok(Value::Null));
         assert_eq!(value_of(&number, "-7"), Ok(Value::Integer(-7)));
         assert!(value_of(&number, "").unwrap_err().contains("expected a whole number"));

@@ -3,39 +3,26 @@
 use std::time::Duration;
 
 /// The resource limits of a server. Each one holds for one server.
+///
+/// ```
+/// let limits = dayfold_http::Limits::default().body(64 << 10).connections(256);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a request's body; one that is larger is answered with 413. Default: 1 MiB.
-    pub body: usize,
-    /// Bytes of all bodies together, from before they are read until their requests are answered: a body takes
-    /// as many as it says that it has, or as come. One more is answered with 503. Default: 64 MiB.
-    pub bodies: usize,
-    /// Open connections; one more is answered with 503 and closed. Default: 4,096.
-    pub connections: usize,
-    /// Live answers that are subscribed to; one more is answered with 429. Default: 2,048.
-    pub subscribers: usize,
-    /// Queries that wait for the engine; one more is answered with 503. Default: 256.
-    pub waiting: usize,
-    /// Answers with all rows of a view that are being sent; one more is answered with 503. Default: 64.
-    pub streams: usize,
-    /// Snapshots that clients hold; one more is answered with 503. Default: 64.
-    pub snapshots: usize,
-    /// How long a snapshot is kept. Default: 60 s.
-    pub keep: Duration,
-    /// Pushes that wait for the engine; one more is answered with 503. Default: 256.
-    pub pushes: usize,
-    /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
-    pub patience: Duration,
-    /// How long a client may take to send the head of a request, from when the connection is opened or the
-    /// answer before it was sent: one that asks nothing for so long is closed. Default: 30 s.
-    pub read_head: Duration,
-    /// How long a client may take to send a body, before 408. Default: 30 s.
-    pub read_body: Duration,
-    /// How long a client may take nothing of what is written for it, before it is cut off. Default: 30 s.
-    pub take: Duration,
-    /// The least and the greatest time between two live answers. Default: 20 ms and 1 h.
-    pub every: (Duration, Duration),
+    pub(crate) body: usize,
+    pub(crate) bodies: usize,
+    pub(crate) connections: usize,
+    pub(crate) subscribers: usize,
+    pub(crate) waiting: usize,
+    pub(crate) streams: usize,
+    pub(crate) snapshots: usize,
+    pub(crate) keep: Duration,
+    pub(crate) pushes: usize,
+    pub(crate) patience: Duration,
+    pub(crate) read_head: Duration,
+    pub(crate) read_body: Duration,
+    pub(crate) take: Duration,
+    pub(crate) every: (Duration, Duration),
 }
 
 impl Default for Limits {
@@ -56,5 +43,94 @@ impl Default for Limits {
             take: Duration::from_secs(30),
             every: (Duration::from_millis(20), Duration::from_secs(3_600)),
         }
+    }
+}
+
+/// Each of these returns the same limits, but for the one that it sets.
+impl Limits {
+    /// Bytes of a request's body; one that is larger is answered with 413. Default: 1 MiB.
+    #[must_use]
+    pub fn body(self, body: usize) -> Limits {
+        Limits { body, ..self }
+    }
+
+    /// Bytes of all bodies together, from before they are read until their requests are answered: a body takes as many
+    /// as it says that it has, or as come. One more is answered with 503. Default: 64 MiB.
+    #[must_use]
+    pub fn bodies(self, bodies: usize) -> Limits {
+        Limits { bodies, ..self }
+    }
+
+    /// Open connections; one more is answered with 503 and closed. Default: 4,096.
+    #[must_use]
+    pub fn connections(self, connections: usize) -> Limits {
+        Limits { connections, ..self }
+    }
+
+    /// Live answers that are subscribed to; one more is answered with 429. Default: 2,048.
+    #[must_use]
+    pub fn subscribers(self, subscribers: usize) -> Limits {
+        Limits { subscribers, ..self }
+    }
+
+    /// Queries that wait for the engine; one more is answered with 503. Default: 256.
+    #[must_use]
+    pub fn waiting(self, waiting: usize) -> Limits {
+        Limits { waiting, ..self }
+    }
+
+    /// Answers with all rows of a view that are being sent; one more is answered with 503. Default: 64.
+    #[must_use]
+    pub fn streams(self, streams: usize) -> Limits {
+        Limits { streams, ..self }
+    }
+
+    /// Snapshots that clients hold; one more is answered with 503. Default: 64.
+    #[must_use]
+    pub fn snapshots(self, snapshots: usize) -> Limits {
+        Limits { snapshots, ..self }
+    }
+
+    /// How long a snapshot is kept. Default: 60 s.
+    #[must_use]
+    pub fn keep(self, keep: Duration) -> Limits {
+        Limits { keep, ..self }
+    }
+
+    /// Pushes that wait for the engine; one more is answered with 503. Default: 256.
+    #[must_use]
+    pub fn pushes(self, pushes: usize) -> Limits {
+        Limits { pushes, ..self }
+    }
+
+    /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Limits {
+        Limits { patience, ..self }
+    }
+
+    /// How long a client may take to send the head of a request, from when the connection is opened or the answer
+    /// before it was sent: one that asks nothing for so long is closed. Default: 30 s.
+    #[must_use]
+    pub fn read_head(self, read_head: Duration) -> Limits {
+        Limits { read_head, ..self }
+    }
+
+    /// How long a client may take to send a body, before 408. Default: 30 s.
+    #[must_use]
+    pub fn read_body(self, read_body: Duration) -> Limits {
+        Limits { read_body, ..self }
+    }
+
+    /// How long a client may take nothing of what is written for it, before it is cut off. Default: 30 s.
+    #[must_use]
+    pub fn take(self, take: Duration) -> Limits {
+        Limits { take, ..self }
+    }
+
+    /// The least and the greatest time between two live answers. Default: 20 ms and 1 h.
+    #[must_use]
+    pub fn every(self, least: Duration, greatest: Duration) -> Limits {
+        Limits { every: (least, greatest), ..self }
     }
 }

@@ -116,7 +116,7 @@ impl Opening {
 
     /// Reading begins anew at the first record.
     pub(crate) fn anew(epoch: u32, held: Held) -> Opening {
-        Opening { start: Start { epoch: epoch + 1, next: held.first }, check: None, anchor: None }
+        Opening { start: Start::new(epoch + 1, held.first), check: None, anchor: None }
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn open(
             From::Beginning => held.first,
             From::End => held.end,
         };
-        return Ok(Opening { start: Start { epoch: 0, next }, check: None, anchor: None });
+        return Ok(Opening { start: Start::new(0, next), check: None, anchor: None });
     };
     let Held { first, end } = held;
     let (topic, committed_at) = (topic.to_owned(), committed.next);
@@ -142,7 +142,7 @@ pub(crate) fn open(
     } else if committed_at > end {
         KafkaError::Truncated { topic, partition, committed: committed_at, end, first }
     } else {
-        let start = Start { epoch: committed.epoch, next: committed_at };
+        let start = Start::new(committed.epoch, committed_at);
         let mark = Mark::decode(&committed.mark);
         let check = mark.map(|mark| mark.last).filter(|last| last.offset >= first);
         return Ok(Opening { start, check, anchor: mark.map(|mark| mark.anchor) });
@@ -165,7 +165,7 @@ mod tests {
     fn committed(next: u64) -> Committed {
         let last = Last { offset: next - 2, digest: 7 };
         let mark = Mark { last, anchor: Last { offset: next - 9, digest: 8 } }.encode();
-        Committed { epoch: 3, next, mark }
+        Committed::new(3, next, mark)
     }
 
     fn opened(next: u64, lost: Lost) -> Result<Opening, KafkaError> {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_partition_goes_on_where_the_log_is_and_first_looks_at_the_last_record() {
         let opening = opened(50, Lost::Stop).unwrap();
-        assert_eq!(opening.start, Start { epoch: 3, next: 50 });
+        assert_eq!(opening.start, Start::new(3, 50));
         assert_eq!((opening.check, opening.offset()), (Some(Last { offset: 48, digest: 7 }), 48));
         assert_eq!(opening.anchor, Some(Last { offset: 41, digest: 8 }));
         // The last record is gone, and nothing behind it.
@@ -202,10 +202,7 @@ mod tests {
     fn a_new_partition_begins_where_it_is_told() {
         for (from, next) in [(From::Beginning, 10), (From::End, 90)] {
             let opening = open(("t", 1), None, HELD, from, Lost::Stop).unwrap();
-            assert_eq!(
-                opening,
-                Opening { start: Start { epoch: 0, next }, check: None, anchor: None }
-            );
+            assert_eq!(opening, Opening { start: Start::new(0, next), check: None, anchor: None });
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dayfold::source::{Committed, More, Partitions, Share, Start, Taken, Taking};
+use dayfold::source::{Committed, More, Partitions, Share, Taken, Taking};
 use dayfold::time::EventTime;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError as ClientError;
@@ -165,7 +165,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         into: &mut Taking<E>,
     ) {
         let Opening { start, anchor, .. } = opening;
-        let Start { epoch, next } = start;
+        let (epoch, next) = (start.epoch, start.next);
         // One whose last record is gone has nothing to be compared with.
         let mark = last.zip(anchor).map(|(last, anchor)| Mark { last, anchor });
         lock(&self.watched).open(id, mark, next);
@@ -197,7 +197,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         into: &mut Taking<E>,
     ) -> Result<(), KafkaError> {
         let Some((opening, held)) = self.opening.remove(&id) else { return Ok(()) };
-        let (Start { epoch, next }, check) = (opening.start, opening.check);
+        let (epoch, next, check) = (opening.start.epoch, opening.start.next, opening.check);
         let found = record.map(Last::of);
         let is_other = check.zip(found).is_some_and(|(last, found)| {
             last.offset == found.offset && last.digest != found.digest
@@ -261,7 +261,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             Ok(()) if self.events.is_empty() => into.passed(index, next),
             Ok(()) => {
                 let events = self.times.drain(..).zip(self.events.drain(..));
-                into.events(index, Taken { arrival, next, raw }, events);
+                into.events(index, Taken::new(next, raw).arrival(arrival), events);
             }
             Err(reason) => into.refused(index, reason, raw, next),
         }
@@ -304,8 +304,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     fn lost(&self, error: &ClientError) -> KafkaError {
         for partition in &self.open {
             let Ok(held) = held(&self.client, &self.plan.topic, partition.id) else { continue };
-            let (epoch, next, mark) = (partition.epoch, partition.next, Vec::new());
-            let committed = Committed { epoch, next, mark };
+            let committed = Committed::new(partition.epoch, partition.next, Vec::new());
             let place = (&*self.plan.topic, partition.id);
             if let Err(lost) = open(place, Some(&committed), held, From::Beginning, Lost::Stop) {
                 return lost;

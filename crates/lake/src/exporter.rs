@@ -16,12 +16,9 @@ use crate::{Export, LakeError, random};
 
 /// How often an [`Exporter`] looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ExporterOptions {
-    /// How long it waits between two looks at the folder: a second, unless said otherwise.
-    pub every: Duration,
-    /// After a failure it waits `every`, then twice as long each time, up to this: a minute, unless said otherwise.
-    pub longest_wait: Duration,
+    every: Duration,
+    longest_wait: Duration,
 }
 
 impl Default for ExporterOptions {
@@ -31,13 +28,14 @@ impl Default for ExporterOptions {
 }
 
 impl ExporterOptions {
-    /// The same, with so much time between two looks.
+    /// The same, which waits so long between two looks at the folder: a second, unless said otherwise.
     #[must_use]
     pub fn every(self, every: Duration) -> ExporterOptions {
         ExporterOptions { every, ..self }
     }
 
-    /// The same, which waits at most so long after failures.
+    /// The same, which waits at most so long after failures: a minute, unless said otherwise. The first wait is that between
+    /// two looks, and each one is twice as long as the one before.
     #[must_use]
     pub fn longest_wait(self, longest_wait: Duration) -> ExporterOptions {
         ExporterOptions { longest_wait, ..self }

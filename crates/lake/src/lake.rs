@@ -35,14 +35,10 @@ pub enum Layout {
 
 /// Where views are exported to, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct LakeOptions {
-    /// How the files of a view make up a table.
-    pub layout: Layout,
-    /// Whether sketches are exported beside the numbers that they stand for, so that engines can merge them. Yes, unless said otherwise.
-    pub sketches: bool,
-    /// So many snapshots of an Iceberg table are kept: 100, unless said otherwise.
-    pub snapshots: usize,
+    pub(crate) layout: Layout,
+    pub(crate) sketches: bool,
+    pub(crate) snapshots: usize,
 }
 
 impl Default for LakeOptions {
@@ -52,19 +48,20 @@ impl Default for LakeOptions {
 }
 
 impl LakeOptions {
-    /// The same, with another layout.
+    /// The same, where the files of a view make up a table in this way: Iceberg, unless said otherwise.
     #[must_use]
     pub fn layout(self, layout: Layout) -> LakeOptions {
         LakeOptions { layout, ..self }
     }
 
-    /// The same, with sketches or without.
+    /// The same, with sketches beside the numbers that they stand for, so that engines can merge them, or without. With them,
+    /// unless said otherwise.
     #[must_use]
     pub fn sketches(self, sketches: bool) -> LakeOptions {
         LakeOptions { sketches, ..self }
     }
 
-    /// The same, which keeps so many snapshots.
+    /// The same, which keeps so many snapshots of an Iceberg table: 100, unless said otherwise.
     #[must_use]
     pub fn snapshots(self, snapshots: usize) -> LakeOptions {
         LakeOptions { snapshots, ..self }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use dayfold::Cluster;
@@ -181,8 +180,7 @@ fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
     let cluster = Cluster::from_options(workers, options.processes, options.process, hosts);
     let wait =
         parse_duration(&options.wait).map_err(|error| input(&format_args!("--wait: {error}")))?;
-    let mut cluster =
-        cluster.map_err(|error| input(&error))?.patience(Duration::from_millis(wait.max(0) as u64));
+    let mut cluster = cluster.map_err(|error| input(&error))?.patience(wait);
     if let Some(path) = &options.secret_file {
         cluster = cluster.secret(Secret::from_file(path).map_err(|error| input(&error))?);
     }

@@ -146,11 +146,11 @@ pub(crate) struct Skewed {
     pub(crate) found: Rc<Cell<Option<(EventTime, EventTime)>>>,
 }
 
-/// See [`View::skew_ms`].
+/// See [`View::skew`].
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "view '{view}' gives an event the time {time}, and the log {logged}: more than {limit} ms apart; \
-     say with View::skew_ms how far they may be"
+     say with View::skew how far they may be"
 )]
 struct SkewError {
     view: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::serve::MeasureId;
 use crate::time::Grain;
 
 /// What went wrong with a view.
@@ -26,7 +27,7 @@ pub enum AskError {
         /// The view.
         view: String,
         /// The number that the query has.
-        measure: u32,
+        measure: MeasureId,
         /// How many measures the view has.
         measures: usize,
     },

@@ -14,7 +14,7 @@ use crate::engine::ask::subscription::Subscription;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task, TaskKind};
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
-use crate::serve::{Answer, Cut, MeasureFn, Merge, Query, QueryError, Question, RankFn};
+use crate::serve::{Answer, Cut, MeasureFn, MeasureId, Merge, Query, QueryError, Question, RankFn};
 use crate::time::{Day, DayRange};
 use crate::view::View;
 
@@ -42,7 +42,7 @@ impl<A> Measures<A> {
 
     /// These measures and one more.
     #[must_use]
-    pub fn with(
+    pub fn measure(
         mut self,
         name: &str,
         measure: impl Fn(&A) -> Option<Decimal> + Send + Sync + 'static,
@@ -87,9 +87,10 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         &self.view
     }
 
-    /// The place of a measure, for [`Query::top`].
-    pub fn measure(&self, name: &str) -> Option<u32> {
-        self.measures.iter().position(|(measure, _)| measure == name).map(|place| place as u32)
+    /// The measure of this name, for [`Query::top`].
+    pub fn measure(&self, name: &str) -> Option<MeasureId> {
+        let place = self.measures.iter().position(|(measure, _)| measure == name);
+        place.map(|place| MeasureId::at(place as u32))
     }
 
     /// The named numbers of the view's aggregate, in order.

@@ -13,25 +13,18 @@ use crate::engine::ingest::receipt::{Receipt, Ticket, Waits};
 use crate::engine::ingest::request::{Reply, Request, Requests};
 use crate::engine::ingest::wakers::Wakers;
 use crate::log::EventCodec;
-use crate::time::EventTime;
+use crate::time::{DAY_MS, EventTime, duration, milliseconds};
 
 /// Batches that may wait before a push does. Small ones cost more than their events.
 const BATCHES_WAITING: usize = 64;
 
 /// How a live source tells the time of its events, and which times it believes.
 pub struct LiveOptions<E> {
-    /// The event time of an event, in milliseconds UTC.
-    pub time: fn(&E) -> EventTime,
-    /// How far events may come behind the wall clock without being late, in milliseconds. It adds to
-    /// the grace of each view.
-    pub disorder: i64,
-    /// How far ahead of the wall clock an event may be, in milliseconds; one further ahead is refused.
-    pub ahead_limit: i64,
-    /// How far behind the wall clock an event may be, in milliseconds; one that is older is refused.
-    pub behind_limit: i64,
-    /// How many events may wait for the workers of this process before a push does. A batch that has more
-    /// goes when fewer wait, so at most so many and a batch are in memory. Choose it by the size of events.
-    pub waiting: usize,
+    pub(crate) time: fn(&E) -> EventTime,
+    pub(crate) disorder: i64,
+    pub(crate) ahead_limit: i64,
+    pub(crate) behind_limit: i64,
+    pub(crate) waiting: usize,
 }
 
 impl<E> std::fmt::Debug for LiveOptions<E> {
@@ -46,10 +39,36 @@ impl<E> std::fmt::Debug for LiveOptions<E> {
 }
 
 impl<E> LiveOptions<E> {
-    /// No disorder, a day ahead, any age, and 65,536 events that wait.
+    /// Events whose time, in milliseconds UTC, this function tells. No disorder, a day ahead, any age, and 65,536 events
+    /// that wait.
     pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
-        let (ahead_limit, behind_limit) = (86_400_000, i64::MAX);
+        let (ahead_limit, behind_limit) = (DAY_MS, i64::MAX);
         LiveOptions { time, disorder: 0, ahead_limit, behind_limit, waiting: 65_536 }
+    }
+
+    /// The same, where events may come so far behind the wall clock without being late. It adds to the grace of each view.
+    #[must_use]
+    pub fn disorder(self, disorder: Duration) -> LiveOptions<E> {
+        LiveOptions { disorder: milliseconds(disorder), ..self }
+    }
+
+    /// The same, where an event may be so far ahead of the wall clock; one further ahead is refused.
+    #[must_use]
+    pub fn ahead_limit(self, limit: Duration) -> LiveOptions<E> {
+        LiveOptions { ahead_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where an event may be so far behind the wall clock; one that is older is refused.
+    #[must_use]
+    pub fn behind_limit(self, limit: Duration) -> LiveOptions<E> {
+        LiveOptions { behind_limit: milliseconds(limit), ..self }
+    }
+
+    /// The same, where so many events may wait for the workers of this process before a push does. A batch that has more
+    /// goes when fewer wait, so at most so many and a batch are in memory. Choose it by the size of events.
+    #[must_use]
+    pub fn waiting(self, events: usize) -> LiveOptions<E> {
+        LiveOptions { waiting: events, ..self }
     }
 }
 
@@ -60,7 +79,8 @@ impl<E> LiveOptions<E> {
             return Err(EventRefusal::Ahead);
         }
         if time < now.saturating_sub(limit) {
-            return Err(EventRefusal::Old { behind: now.saturating_sub(time), limit });
+            let (behind, limit) = (duration(now.saturating_sub(time)), duration(limit));
+            return Err(EventRefusal::Old { behind, limit });
         }
         Ok(())
     }
@@ -180,6 +200,7 @@ impl<E> Drop for Pushing<E> {
 /// What came of a push.
 #[derive(Debug)]
 #[must_use = "events that were refused are in here"]
+#[non_exhaustive]
 pub struct Pushed<E> {
     /// The events that were refused: too far ahead of the wall clock, or too old.
     pub refused: Vec<E>,
@@ -229,19 +250,22 @@ pub enum EventRefusal {
     Ahead,
     /// It is further behind the wall clock than [`LiveOptions::behind_limit`] allows.
     #[error(
-        "the event is too old: it is {behind} ms behind the wall clock, and at most {limit} ms are accepted"
+        "the event is too old: it is {} ms behind the wall clock, and at most {} ms are accepted",
+        behind.as_millis(),
+        limit.as_millis()
     )]
     Old {
-        /// How far behind it is, in milliseconds.
-        behind: i64,
+        /// How far behind it is.
+        behind: Duration,
         /// How far it may be.
-        limit: i64,
+        limit: Duration,
     },
 }
 
 /// Nothing of the batch has entered.
 #[derive(Debug, thiserror::Error)]
 #[error("{refusal}: none of {} events has entered", events.len())]
+#[non_exhaustive]
 pub struct PushError<E> {
     /// All events of the batch; those that would have been refused last.
     pub events: Vec<E>,
@@ -457,7 +481,7 @@ mod tests {
         assert_eq!(pusher.push(vec![9_000, 8_999, EventTime::MIN]).unwrap().refused.len(), 2);
         assert_eq!(queue.take().unwrap().events, [9_000]);
         let refusal = pusher.check(&8_999).unwrap_err();
-        assert_eq!(refusal, EventRefusal::Old { behind: 1_001, limit: 1_000 });
+        assert_eq!(refusal, EventRefusal::Old { behind: duration(1_001), limit: duration(1_000) });
     }
 
     #[test]

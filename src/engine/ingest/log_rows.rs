@@ -13,8 +13,8 @@ use crate::key::Key;
 use crate::log::{self, EventCodec, Frames, LogFile};
 use crate::speed::Combiner;
 use crate::store::Store;
-use crate::table::Row;
-use crate::time::DayRange;
+use crate::table::TableRow;
+use crate::time::{DayRange, milliseconds};
 use crate::view::View;
 
 const LEAST_REST: Duration = Duration::from_millis(1);
@@ -62,7 +62,7 @@ where
         days: DayRange,
         through: Closing,
         share: f64,
-        take: &mut dyn FnMut(Vec<Row<K, A>>),
+        take: &mut dyn FnMut(Vec<TableRow<K, A>>),
     ) -> Result<u64, ArchiveError> {
         let storage = &**self.store.storage();
         // Runs that are going on are read as far as they have committed.
@@ -71,9 +71,9 @@ where
         let mut pace = Pace::new(share);
         let mut events = 0;
         for file in state.files.iter().filter(|file| self.may_hold(file, days)) {
-            let definition = &state.streams[file.stream].definition;
-            let grace = definition.iter().find(|(name, _)| name == self.view.name());
-            let grace = grace.map(|(_, grace)| *grace);
+            let graces = &state.streams[file.stream].graces;
+            let grace = graces.iter().find(|(name, _)| name == self.view.name());
+            let grace = grace.map(|(_, grace)| milliseconds(*grace));
             let mut frames = Frames::open(storage, file)?;
             while let Some(frame) = frames.next(|_| true)? {
                 combiner.begin_replay(frame.moment.floor, grace);

@@ -15,7 +15,7 @@ use crate::engine::shared::Shared;
 use crate::log::{EventCodec, Frames, LogError, LogFile, LogState};
 use crate::moment::Moment;
 use crate::store::Storage;
-use crate::time::{DAY_MS, Day, EventTime};
+use crate::time::{DAY_MS, Day, EventTime, milliseconds};
 use crate::view::{View, late_or_not};
 
 /// Events that are handed over at once, about.
@@ -44,7 +44,9 @@ impl Plan {
         views: Vec<(View, Option<Closing>)>,
     ) -> Plan {
         let graces = state.streams.iter().map(|stream| {
-            Arc::new(stream.definition.iter().cloned().collect::<BTreeMap<String, i64>>())
+            let graces = stream.graces.iter();
+            let graces = graces.map(|(view, grace)| (view.clone(), milliseconds(*grace)));
+            Arc::new(graces.collect::<BTreeMap<String, i64>>())
         });
         let graces = graces.collect();
         let mut plan = Plan { storage, files: Vec::new(), graces, views };

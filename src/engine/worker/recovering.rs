@@ -25,7 +25,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
                     self.events.iter_mut().for_each(|events| events.send(batch.clone()));
                 }
                 Ok(FromLog::Passed(time)) => {
-                    let skew = views.iter().map(View::skew).max().unwrap_or(0);
+                    let skew = views.iter().map(View::skew_ms).max().unwrap_or(0);
                     // Less than the floor of this run, which says that a worker has replayed its share.
                     let below = self.start.shared.floor.saturating_sub(1);
                     floor = Some(time.saturating_sub(skew).min(below));

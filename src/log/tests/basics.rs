@@ -1,5 +1,6 @@
 //! Round trips.
 
+use crate::time::duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -106,7 +107,7 @@ fn check_runs(runs: &[Vec<Writes>]) {
     for file in &state.files {
         let stream = &state.streams[file.stream];
         assert_eq!((file.part, file.run, file.worker), (stream.part, stream.run, stream.worker));
-        assert_eq!(stream.definition, [("v".to_owned(), i64::from(file.worker))]);
+        assert_eq!(stream.graces, [("v".to_owned(), duration(i64::from(file.worker)))]);
         let mut frames = Frames::open(&*storage, file).unwrap();
         while let Some(frame) = frames.next(|_| true).unwrap() {
             assert!(frame.moment.floor <= file.floor_max);

@@ -12,7 +12,7 @@ mod sheet;
 use std::sync::Arc;
 
 use super::judge::Judge;
-use super::options::{CsvOptions, Format};
+use super::options::{CsvOptions, RowFormat};
 pub(super) use sheet::{Parsed, RefusedAt};
 
 use csv::Dialect;
@@ -41,8 +41,8 @@ enum Form {
 impl Parser {
     pub(super) fn new(options: &CsvOptions, judge: Arc<Judge>) -> Parser {
         let form = match options.format {
-            Format::Csv => Form::Csv(Dialect::new(options)),
-            Format::JsonLines => {
+            RowFormat::Csv => Form::Csv(Dialect::new(options)),
+            RowFormat::JsonLines => {
                 Form::JsonLines { names: Names::new(options), comment: options.comment }
             }
         };

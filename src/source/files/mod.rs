@@ -20,9 +20,9 @@ use reading::Reading;
 /// (`logs/*.jsonl.gz`).
 ///
 /// ```no_run
-/// # use dayfold::source::{CsvOptions, Files, Format};
+/// # use dayfold::source::{CsvOptions, Files, RowFormat};
 /// # use dayfold::{Engine, time::EventTime};
-/// let options = CsvOptions { format: Format::JsonLines, ..CsvOptions::new("at") };
+/// let options = CsvOptions::new("at").format(RowFormat::JsonLines);
 /// let logs = Files::new("logs", "logs/*.jsonl.gz", options, |row| Ok(row.time())).watch();
 /// let engine = Engine::<EventTime>::new().partitioned(logs);
 /// ```

@@ -2,11 +2,11 @@ use std::io::Cursor;
 
 use proptest::prelude::*;
 
-use crate::source::{Consumed, CsvOptions, CsvSource, Format, Input, Read, ReadLimit};
+use crate::source::{Consumed, CsvOptions, CsvSource, Input, Read, ReadLimit, RowFormat};
 use crate::time::EventTime;
 
 /// The time in `t`; the fields `v` and `u.id`.
-fn options(format: Format) -> CsvOptions {
+fn options(format: RowFormat) -> CsvOptions {
     let fields = ["v", "u.id"].map(str::to_owned).to_vec();
     CsvOptions { fields, format, ..CsvOptions::new("t") }
 }
@@ -27,7 +27,7 @@ fn read_on(source: &mut CsvSource, rows: usize) -> Vec<String> {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-fn read(format: Format, content: &[u8]) -> (Vec<String>, Consumed) {
+fn read(format: RowFormat, content: &[u8]) -> (Vec<String>, Consumed) {
     let input = Input::reader("test", Cursor::new(content.to_vec()));
     let mut source = CsvSource::open(input, options(format)).unwrap();
     (read_on(&mut source, 3), source.consumed())
@@ -35,7 +35,7 @@ fn read(format: Format, content: &[u8]) -> (Vec<String>, Consumed) {
 
 #[track_caller]
 fn check(line: &str, expect: &str) {
-    assert_eq!(read(Format::JsonLines, line.as_bytes()).0, [expect], "{line}");
+    assert_eq!(read(RowFormat::JsonLines, line.as_bytes()).0, [expect], "{line}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn bad_lines_are_refused() {
     check(r#"{"t":1} x"#, "1 ! column 9: trailing characters");
     check(r#"{"t":1,"v":2,"v":2}"#, "1 ! column 19: the field \"v\" twice");
     check(r#"{"v":1}"#, "1 ! 't': empty; expected a time");
-    let (lines, _) = read(Format::JsonLines, b"{\"t\":1}\n{\"t\":1,\"v\":\"\xFF\"}\n{\"t\":2}");
+    let (lines, _) = read(RowFormat::JsonLines, b"{\"t\":1}\n{\"t\":1,\"v\":\"\xFF\"}\n{\"t\":2}");
     assert_eq!(lines, ["1 1000 |", "2 ! column 13: expected UTF-8", "3 2000 |"]);
 }
 
@@ -77,13 +77,13 @@ proptest! {
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         // UTF-16 is read as UTF-8, of another length.
         prop_assume!(!bytes.starts_with(b"\xFF\xFE") && !bytes.starts_with(b"\xFE\xFF"));
-        let (_, consumed) = read(Format::JsonLines, &bytes);
+        let (_, consumed) = read(RowFormat::JsonLines, &bytes);
         prop_assert_eq!(consumed.bytes, bytes.len() as u64);
     }
 
     #[test]
     fn lines_like_json_are_read_or_refused(text in "[\\[\\]{}:,\"\\\\tuv1. e\r\n-]{0,80}") {
-        let (_, consumed) = read(Format::JsonLines, text.as_bytes());
+        let (_, consumed) = read(RowFormat::JsonLines, text.as_bytes());
         prop_assert_eq!(consumed.bytes, text.len() as u64);
     }
 
@@ -100,12 +100,12 @@ proptest! {
             json.push_str(&format!("{{\"u\":{{\"id\":\"{id}\"}},\"t\":{t},\"v\":{v}}}\n"));
             middle = if at < stop { json.len() } else { middle };
         }
-        let (whole, _) = read(Format::JsonLines, json.as_bytes());
-        prop_assert_eq!(&whole, &read(Format::Csv, csv.as_bytes()).0);
+        let (whole, _) = read(RowFormat::JsonLines, json.as_bytes());
+        prop_assert_eq!(&whole, &read(RowFormat::Csv, csv.as_bytes()).0);
         // And in two runs.
-        let (mut lines, consumed) = read(Format::JsonLines, &json.as_bytes()[..middle]);
+        let (mut lines, consumed) = read(RowFormat::JsonLines, &json.as_bytes()[..middle]);
         let input = Input::reader("test", Cursor::new(json.clone().into_bytes()));
-        let options = options(Format::JsonLines);
+        let options = options(RowFormat::JsonLines);
         let mut source = CsvSource::resume_after(input, options, consumed).unwrap();
         lines.extend(read_on(&mut source, 2));
         prop_assert_eq!(lines, whole);
@@ -118,7 +118,7 @@ fn a_line_that_is_too_long_costs_itself() {
     let content =
         format!("{{\"t\":1,\"v\":\"a\"}}\n{{\"t\":2,\"v\":\"{long}\"}}\n{{\"t\":3,\"v\":\"c\"}}\n");
     let input = Input::reader("test", std::io::Cursor::new(content.into_bytes()));
-    let mut source = CsvSource::open(input, options(Format::JsonLines)).unwrap();
+    let mut source = CsvSource::open(input, options(RowFormat::JsonLines)).unwrap();
     let limit = ReadLimit { rows: 10, clock: EventTime::MAX, bytes: u64::MAX, now: 0 };
     let (mut lines, mut refused) = (Vec::new(), Vec::new());
     while let Read::Rows(block) = source.read(limit).unwrap() {

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 #[error(
     "'{format}' is not a format of times: {reason}; expected conversions of strptime such as '%Y-%m-%d %H:%M:%S'"
 )]
+#[non_exhaustive]
 pub struct TimeFormatError {
     /// What was given.
     pub format: String,

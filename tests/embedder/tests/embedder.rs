@@ -101,8 +101,7 @@ fn an_engine_on_threads_of_its_own() {
         Measures::none(),
         |(time, route): &(i64, Route)| Some((*time, route.clone(), Count::one())),
     );
-    let fields = vec!["from".to_owned(), "to".to_owned()];
-    let options = CsvOptions { fields, ..CsvOptions::new("at") };
+    let options = CsvOptions::new("at").fields(["from", "to"]);
     let source = Input::reader("flights", rows.as_bytes());
     let engine = engine.csv(
         move |_| Ok(Some(CsvSource::open(source, options)?)),

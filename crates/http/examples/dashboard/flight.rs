@@ -108,13 +108,13 @@ pub(crate) fn measures() -> Measures<Stats> {
     };
     let quantile = |stats: &Stats, hundredths| stats.1.0.as_ref()?.3.quantile(hundredths, 100);
     Measures::none()
-        .with("flights", |stats: &Stats| Some(stats.0.0.into()))
-        .with("mean_delay", mean)
-        .with("median_delay", move |stats: &Stats| quantile(stats, 50))
-        .with("p99_delay", move |stats: &Stats| quantile(stats, 99))
-        .with("worst_delay", |stats: &Stats| Some(stats.1.0.as_ref()?.2.0))
-        .with("aircraft", |stats: &Stats| {
+        .measure("flights", |stats: &Stats| Some(stats.0.0.into()))
+        .measure("mean_delay", mean)
+        .measure("median_delay", move |stats: &Stats| quantile(stats, 50))
+        .measure("p99_delay", move |stats: &Stats| quantile(stats, 99))
+        .measure("worst_delay", |stats: &Stats| Some(stats.1.0.as_ref()?.2.0))
+        .measure("aircraft", |stats: &Stats| {
             Some(stats.2.0.as_ref().map_or(0, Distinct::rounded).into())
         })
-        .with("miles", |stats: &Stats| i64::try_from(stats.3.value()).ok().map(Decimal::from))
+        .measure("miles", |stats: &Stats| i64::try_from(stats.3.value()).ok().map(Decimal::from))
 }

@@ -32,7 +32,7 @@ fn until(what: impl Fn() -> bool) {
 #[test]
 fn bodies_that_are_held_take_no_more_than_all_may() {
     const BODY: usize = 100_000;
-    let served = limited(|limits| (limits.body, limits.bodies) = (BODY, 10 * BODY));
+    let served = limited(|limits| limits.body(BODY).bodies(10 * BODY));
     let address = served.serving.address();
     let taken = || metric(address, "dayfold_http_bodies_bytes") as usize;
     let line = format!("{{\"time\":{MAY},\"shop\":\"a\",\"till\":1,\"cents\":5}}\n");
@@ -70,10 +70,7 @@ fn bodies_that_are_held_take_no_more_than_all_may() {
 /// While a worker is held up, pushes that wait take no place from questions, nor these from those.
 #[test]
 fn pushes_and_questions_have_places_of_their_own() {
-    let served = limited(|limits| {
-        (limits.waiting, limits.pushes) = (1, 1);
-        limits.patience = Duration::from_secs(60);
-    });
+    let served = limited(|limits| limits.waiting(1).pushes(1).patience(Duration::from_secs(60)));
     let address = served.serving.address();
     let held = served.hold.lock().unwrap();
     drop(served.pusher.push(vec![(MAY, "hold".to_owned(), 1, 5)]).unwrap());

@@ -48,9 +48,13 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     type Stats = (Count, Sum, Mean);
     let measures = || {
         Measures::none()
-            .with("sales", |stats: &Stats| Some(stats.0.0.into()))
-            .with("cents", |stats: &Stats| i64::try_from(stats.1.value()).ok().map(Decimal::from))
-            .with("mean", |stats: &Stats| Decimal::parse(stats.2.to_string_with(2).as_bytes()).ok())
+            .measure("sales", |stats: &Stats| Some(stats.0.0.into()))
+            .measure("cents", |stats: &Stats| {
+                i64::try_from(stats.1.value()).ok().map(Decimal::from)
+            })
+            .measure("mean", |stats: &Stats| {
+                Decimal::parse(stats.2.to_string_with(2).as_bytes()).ok()
+            })
     };
     let stats = |cents: i64| (Count::one(), Sum::of(cents), Mean::of(cents.into()));
     let (hold, is_held) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
@@ -70,9 +74,8 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     engine.view(view("by-till", &["shop", "till"]), measures(), move |sale: &Sale| {
         Some((sale.0, (sale.1.clone(), sale.2), stats(sale.3)))
     });
-    let behind_limit = 10_000 * DAY;
-    let pusher =
-        engine.live(LiveOptions { behind_limit, ..LiveOptions::new(|sale: &Sale| sale.0) });
+    let behind_limit = Duration::from_secs(10_000 * 86_400);
+    let pusher = engine.live(LiveOptions::new(|sale: &Sale| sale.0).behind_limit(behind_limit));
     let running = engine.start(Cluster::workers(2)).unwrap();
     while running.observer().state() == EngineState::Recovering {
         std::thread::yield_now();
@@ -91,10 +94,8 @@ fn served_on(address: &str, change: impl FnOnce(Server) -> Server) -> Served {
     Served { running, serving, pusher, clock, hold, is_held }
 }
 
-fn limited(set: impl FnOnce(&mut Limits)) -> Served {
-    let mut limits = Limits::default();
-    set(&mut limits);
-    served(|server| server.limits(limits))
+fn limited(set: impl FnOnce(Limits) -> Limits) -> Served {
+    served(|server| server.limits(set(Limits::default())))
 }
 
 impl Served {
@@ -305,11 +306,7 @@ fn errors_say_what_was_expected() {
 
 #[test]
 fn events_enter_all_or_none() {
-    let served = served(|server| {
-        let mut limits = Limits::default();
-        limits.body = 500;
-        server.token("secret").limits(limits)
-    });
+    let served = served(|server| server.token("secret").limits(Limits::default().body(500)));
     let json = "application/json";
     let lines = "application/x-ndjson";
     let token = ("authorization", "Bearer secret");
@@ -377,7 +374,7 @@ fn next_event(stream: &mut BufReader<TcpStream>, name: &str) -> Value {
 
 #[test]
 fn live_answers_come_when_they_change_and_end_with_the_server() {
-    let served = limited(|limits| limits.subscribers = 1);
+    let served = limited(|limits| limits.subscribers(1));
     let address = served.serving.address();
     let mut stream = subscribe(address, "/api/views/by-shop/live?key=north&every=20ms");
     assert_eq!(next_event(&mut stream, "answer")["value"], Value::Null);
@@ -394,7 +391,7 @@ fn live_answers_come_when_they_change_and_end_with_the_server() {
 
 #[test]
 fn listeners_take_no_place_from_those_who_ask() {
-    let served = limited(|limits| limits.waiting = 2);
+    let served = limited(|limits| limits.waiting(2));
     let address = served.serving.address();
     let mut streams: Vec<_> = (0..300)
         .map(|shop| {
@@ -420,10 +417,8 @@ fn listeners_take_no_place_from_those_who_ask() {
 /// Who has sent a part of a request holds up neither the server nor its end.
 #[test]
 fn half_a_request_ends() {
-    let served = limited(|limits| {
-        limits.read_head = Duration::from_millis(50);
-        limits.read_body = Duration::from_millis(50);
-    });
+    let soon = Duration::from_millis(50);
+    let served = limited(|limits| limits.read_head(soon).read_body(soon));
     let address = served.serving.address();
     let half = raw(address, "GET /healthz HTTP/1.1\r\nhost: loc");
     assert!(half.is_empty() || half.starts_with("HTTP/1.1 408"), "{half}");
@@ -446,18 +441,15 @@ fn half_a_request_ends() {
 }
 
 fn served_with_an_hour() -> Served {
-    limited(|limits| {
-        (limits.read_head, limits.read_body) =
-            (Duration::from_secs(3_600), Duration::from_secs(3_600));
-        limits.patience = Duration::from_secs(3_600);
-    })
+    let hour = Duration::from_secs(3_600);
+    limited(|limits| limits.read_head(hour).read_body(hour).patience(hour))
 }
 
 /// While a worker is held up, so many wait and others are told so; those who wait get their answers even if
 /// the server is stopped meanwhile.
 #[test]
 fn what_was_asked_is_answered_though_the_server_stops() {
-    let served = limited(|limits| (limits.waiting, limits.patience) = (2, Duration::from_secs(60)));
+    let served = limited(|limits| limits.waiting(2).patience(Duration::from_secs(60)));
     let address = served.serving.address();
     let held = served.hold.lock().unwrap();
     let pushed = served.pusher.push(vec![(MAY, "hold".to_owned(), 1, 5)]).unwrap();
@@ -492,7 +484,7 @@ fn what_was_asked_is_answered_though_the_server_stops() {
 
 #[test]
 fn connections_are_bounded() {
-    let served = limited(|limits| limits.connections = 1);
+    let served = limited(|limits| limits.connections(1));
     let address = served.serving.address();
     let mut first = subscribe(address, "/api/views/by-shop/live");
     next_event(&mut first, "answer");
@@ -505,8 +497,7 @@ fn connections_are_bounded() {
 /// A client that asks and takes no answer has its place for so long and no longer.
 #[test]
 fn whoever_takes_nothing_is_cut_off() {
-    let served =
-        limited(|limits| (limits.connections, limits.take) = (1, Duration::from_millis(50)));
+    let served = limited(|limits| limits.connections(1).take(Duration::from_millis(50)));
     let shops: Vec<String> = (0..2_000).map(|shop| format!("shop {shop:0>80}")).collect();
     let sales: Vec<_> = shops.iter().map(|shop| (MAY, shop.as_str(), 1, 1)).collect();
     served.push(&sales);

@@ -130,9 +130,8 @@ fn a_request_with_a_key_counts_once() {
 fn pushes_with_a_key_that_wait_hold_nobody_up() {
     const PUSHES: usize = 40;
     let folder = TempDir::new().unwrap();
-    let mut limits = Limits::default();
     let hour = Duration::from_secs(3_600);
-    limits.patience = hour;
+    let limits = Limits::default().patience(hour);
     let (program, serving) = serve(&folder, Durability::Every(hour), limits);
     while program.running.observer().state() == EngineState::Recovering {
         std::thread::yield_now();

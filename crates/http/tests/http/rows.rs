@@ -155,7 +155,7 @@ fn what_rows_cannot_be_is_refused_with_what_was_expected() {
 /// Answers without a limit have places of their own, and give them back.
 #[test]
 fn answers_that_are_sent_for_long_are_bounded() {
-    let served = limited(|limits| limits.streams = 1);
+    let served = limited(|limits| limits.streams(1));
     let shops: Vec<String> = (0..2_000).map(|shop| format!("shop {shop:0>2000}")).collect();
     let sales: Vec<_> = shops.iter().map(|shop| (MAY, shop.as_str(), 1, 1)).collect();
     served.push(&sales);
@@ -178,7 +178,7 @@ fn answers_that_are_sent_for_long_are_bounded() {
 /// Whatever comes meanwhile, requests of one snapshot are of one moment, over all views and shapes.
 #[test]
 fn requests_of_a_snapshot_are_of_one_moment() {
-    let served = limited(|limits| limits.snapshots = 2);
+    let served = limited(|limits| limits.snapshots(2));
     served.push(&[(MAY, "north", 1, 5), (MAY, "south", 2, 7)]);
     let address = served.serving.address();
     let take = || answer(agent().post(format!("http://{address}/api/snapshots")).send("").unwrap());

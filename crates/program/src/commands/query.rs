@@ -73,10 +73,10 @@ fn running(folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError>
     let columns = &view.ok_or_else(|| ProgramError::Input(select.no_view(&names)))?.schema.table;
     let columns: Vec<Column> = columns
         .iter()
-        .map(|column| Column {
-            name: column.name.clone(),
-            kind: kind(&column.kind),
-            nullable: column.nullable,
+        .map(|shown| {
+            let mut column = Column::new(&shown.name, kind(&shown.kind));
+            column.nullable = shown.nullable;
+            column
         })
         .collect();
     let mut answering = select.on(&columns).map_err(ProgramError::Input)?;

@@ -22,8 +22,9 @@ pub fn sample(plan: &Plan, rows: usize, out: &mut dyn Write) -> Result<(), Progr
         let path = &source.files()[0];
         writeln!(out, "source {name}: {}", path.display())?;
         let input = |error: dayfold::source::SourceError| ProgramError::Input(error.to_string());
-        let mut records = RawRecords::open(Input::file(path), csv_options(&source.config.format))
-            .map_err(input)?;
+        let mut records =
+            RawRecords::open(Input::file(path), csv_options(&source.config.format, ""))
+                .map_err(input)?;
         for _ in 0..rows {
             let (line, found) = match records.read(false).map_err(input)? {
                 RawRecord::Record { line, bytes } => {

@@ -3,6 +3,7 @@
 use super::document::FileError;
 use super::features::needs;
 use super::section::{Section, Text};
+use std::time::Duration;
 
 /// Topics, and how their broker is reached.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +17,7 @@ pub struct KafkaConfig {
     /// Who we are.
     pub auth: Option<Auth>,
     /// How long a partition is quiet until it holds no periods open any more, in milliseconds.
-    pub idle_partition: Option<i64>,
+    pub idle_partition: Option<Duration>,
     /// The consumer group to which positions are told, for Kafka's own tools.
     pub group: Option<Text>,
 }

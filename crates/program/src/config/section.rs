@@ -1,6 +1,7 @@
 //! Tables of the file, with what may be in them.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use dayfold::time::parse_duration;
 use toml::Spanned;
@@ -163,7 +164,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(crate) fn duration(&self, key: &str) -> Result<Option<i64>, FileError> {
+    pub(crate) fn duration(&self, key: &str) -> Result<Option<Duration>, FileError> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         parse_duration(&text.value).map(Some).map_err(|error| self.error(key, error))
     }

@@ -6,6 +6,7 @@ use super::kafka;
 use super::kind::SourceKind;
 use super::section::{Section, Text};
 use crate::expr::Type;
+use std::time::Duration;
 
 /// A source of events.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +22,9 @@ pub struct SourceConfig {
     /// The expression of the source's clock.
     pub arrival: Option<Text>,
     /// How far an event may be ahead, in milliseconds.
-    pub max_ahead: Option<i64>,
+    pub max_ahead: Option<Duration>,
     /// How old an event may be, in milliseconds.
-    pub max_behind: Option<i64>,
+    pub max_behind: Option<Duration>,
     /// The zone of times without an offset, and of dates; UTC, if nothing is said.
     pub zone: Option<Text>,
     /// Types of columns that are stated.

@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 
 const GOOD: &str = r#"
 [engine]
@@ -39,13 +40,16 @@ fn what_a_file_says() {
     assert_eq!(config.path("x.csv"), Path::new("dir/x.csv"));
     let source = &config.sources[0];
     assert!(matches!(source.format, FileFormat::Csv { delimiter: b'\t', header: true, .. }));
-    assert_eq!(source.max_ahead, Some(86_400_000));
+    assert_eq!(source.max_ahead, Some(Duration::from_secs(86_400)));
     assert_eq!(
         source.columns[0].1,
         ColumnType { kind: crate::expr::Type::Decimal, scale: Some(2) }
     );
     let view = &config.views[0];
-    assert_eq!((view.grace, view.from[0].value.as_str()), (Some(3_600_000), "flights"));
+    assert_eq!(
+        (view.grace, view.from[0].value.as_str()),
+        (Some(Duration::from_secs(3_600)), "flights")
+    );
     let names: Vec<&str> =
         view.key.iter().chain(&view.measures).map(|(name, _)| name.value.as_str()).collect();
     assert_eq!(names, ["carrier", "b", "z", "a"], "in the order of the file");

@@ -5,6 +5,7 @@ use super::section::{Section, Text};
 use super::source::{SourceConfig, check_name, zone};
 use crate::expr::nearest;
 use dayfold::time::Grain;
+use std::time::Duration;
 
 /// A view.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub struct ViewConfig {
     /// How long its periods are.
     pub grain: Grain,
     /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
-    pub grace: Option<i64>,
+    pub grace: Option<Duration>,
     /// The condition of its events.
     pub filter: Option<Text>,
     /// Its key: names and expressions.

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dayfold::aggregate::Decimal;
 use dayfold::source::{
-    AmbiguousTime, ColumnNames, CsvOptions, Format as RowFormat, Input, RawRecord, RawRecords,
-    TimeParser,
+    AmbiguousTime, ColumnNames, CsvOptions, Input, RawRecord, RawRecords, RowFormat, TimeParser,
 };
 use dayfold::time::Calendar;
 
@@ -69,7 +68,7 @@ impl SourceColumns {
 
     /// Names and types in the first rows of a file.
     fn sample(&mut self, path: &Path, source: &SourceConfig) -> Result<(), String> {
-        let mut records = RawRecords::open(Input::file(path), options(&source.format))
+        let mut records = RawRecords::open(Input::file(path), options(&source.format, ""))
             .map_err(|error| error.to_string())?;
         let mut names = Vec::new();
         for name in records.columns().unwrap_or_default() {
@@ -178,24 +177,25 @@ fn untyped() -> ColumnType {
     ColumnType { kind: Type::Untyped, scale: None }
 }
 
-/// How the library reads rows of a format.
-pub(crate) fn options(format: &FileFormat) -> CsvOptions {
-    let options = CsvOptions::new("");
+/// How the library reads rows of a format, with times in this column.
+pub(crate) fn options(format: &FileFormat, time: &str) -> CsvOptions {
+    let options = CsvOptions::new(time);
     match format {
         FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => {
-            CsvOptions { format: RowFormat::JsonLines, ..options }
+            options.format(RowFormat::JsonLines)
         }
-        FileFormat::Csv { delimiter, header, names, comment, ragged } => CsvOptions {
-            delimiter: *delimiter,
-            names: match (header, names.is_empty()) {
+        FileFormat::Csv { delimiter, header, names, comment, ragged } => {
+            let names = match (header, names.is_empty()) {
                 (true, _) => ColumnNames::Header,
                 (false, true) => ColumnNames::Numbers,
                 (false, false) => ColumnNames::Given(names.clone()),
-            },
-            comment: *comment,
-            ragged: *ragged,
-            ..options
-        },
+            };
+            let options = options.delimiter(*delimiter).names(names).ragged(*ragged);
+            match comment {
+                Some(byte) => options.comment(*byte),
+                None => options,
+            }
+        }
     }
 }
 

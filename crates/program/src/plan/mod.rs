@@ -17,8 +17,7 @@ mod view;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dayfold::source::{CsvOptions, TimeParser};
-use dayfold::time::EventTime;
+use dayfold::source::CsvOptions;
 
 pub(crate) use columns::options as csv_options;
 pub use layouts::{Layout, Layouts};
@@ -163,19 +162,19 @@ impl SourcePlan {
     pub(crate) fn plain(&self) -> Option<CsvOptions> {
         let (time, arrival) = self.times.columns()?;
         let [_] = self.files() else { return None };
-        let times: TimeParser = self.time_parser();
-        Some(CsvOptions {
-            time: time.to_owned(),
-            arrival: arrival.map(str::to_owned),
-            ahead_limit: self.config.max_ahead.unwrap_or(DAY_MS),
-            behind_limit: self.config.max_behind.unwrap_or(i64::MAX),
-            times,
-            ..csv_options(&self.config.format)
-        })
+        let mut options = csv_options(&self.config.format, time).times(self.time_parser());
+        if let Some(arrival) = arrival {
+            options = options.arrival(arrival);
+        }
+        if let Some(max_ahead) = self.config.max_ahead {
+            options = options.ahead_limit(max_ahead);
+        }
+        if let Some(max_behind) = self.config.max_behind {
+            options = options.behind_limit(max_behind);
+        }
+        Some(options)
     }
 }
-
-const DAY_MS: EventTime = 86_400_000;
 
 /// The columns of a record as the views see them: for people who look at a sample.
 pub(crate) fn shown(source: &SourcePlan, record: &[u8]) -> Result<Vec<(String, String)>, String> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dayfold::dynamic::{Event, ValueRef};
+use dayfold::dynamic::{Event, RowValue};
 use dayfold::source::TimeParser;
 use dayfold::time::EventTime;
 
@@ -198,11 +198,11 @@ impl SourcePlan {
                 .check(Row { cells: &cells })
                 .map_err(|reason| format!("view '{view}': {reason}"))?;
         }
-        let layout = ValueRef::Integer(self.layout as i128);
+        let layout = RowValue::Integer(self.layout as i128);
         let record = self.keeps_record.then(|| String::from_utf8_lossy(record));
         let values = std::iter::once(layout)
             .chain(cells.into_iter().map(value))
-            .chain(record.map(ValueRef::Text));
+            .chain(record.map(RowValue::Text));
         Ok(Event::new(time, values))
     }
 

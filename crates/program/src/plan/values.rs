@@ -1,6 +1,6 @@
 //! From values of expressions to those of events, and back.
 
-use dayfold::dynamic::ValueRef;
+use dayfold::dynamic::RowValue;
 
 use crate::expr::{Cell, RowError};
 
@@ -16,28 +16,28 @@ pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
 
 /// A value as the library takes it.
 #[inline]
-pub(crate) fn value(cell: Cell<'_>) -> ValueRef<'_> {
+pub(crate) fn value(cell: Cell<'_>) -> RowValue<'_> {
     match cell {
-        Cell::Null => ValueRef::Null,
-        Cell::Boolean(is_so) => ValueRef::Boolean(is_so),
-        Cell::Integer(number) => ValueRef::Integer(number),
-        Cell::Decimal(number) => ValueRef::Decimal(number),
-        Cell::Text(text) => ValueRef::Text(text),
-        Cell::Date(day) => ValueRef::Date(day),
-        Cell::Timestamp(time) => ValueRef::Timestamp(time),
+        Cell::Null => RowValue::Null,
+        Cell::Boolean(is_so) => RowValue::Boolean(is_so),
+        Cell::Integer(number) => RowValue::Integer(number),
+        Cell::Decimal(number) => RowValue::Decimal(number),
+        Cell::Text(text) => RowValue::Text(text),
+        Cell::Date(day) => RowValue::Date(day),
+        Cell::Timestamp(time) => RowValue::Timestamp(time),
     }
 }
 
 /// The value of an event, as expressions take it.
 #[inline]
-pub(crate) fn cell(value: ValueRef<'_>) -> Cell<'_> {
+pub(crate) fn cell(value: RowValue<'_>) -> Cell<'_> {
     match value {
-        ValueRef::Boolean(is_so) => Cell::Boolean(is_so),
-        ValueRef::Integer(number) => Cell::Integer(number),
-        ValueRef::Decimal(number) => Cell::Decimal(number),
-        ValueRef::Text(text) => Cell::Text(text),
-        ValueRef::Date(day) => Cell::Date(day),
-        ValueRef::Timestamp(time) => Cell::Timestamp(time),
+        RowValue::Boolean(is_so) => Cell::Boolean(is_so),
+        RowValue::Integer(number) => Cell::Integer(number),
+        RowValue::Decimal(number) => Cell::Decimal(number),
+        RowValue::Text(text) => Cell::Text(text),
+        RowValue::Date(day) => Cell::Date(day),
+        RowValue::Timestamp(time) => Cell::Timestamp(time),
         _ => Cell::Null,
     }
 }

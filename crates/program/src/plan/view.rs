@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dayfold::dynamic::{Columns, Event, Reduce, Row as Filling, ViewDef};
+use dayfold::dynamic::{Columns, Event, Reduce, RowBuilder, ViewDef};
 use dayfold::schema::{Kind, ViewSchema};
 use dayfold::time::{Calendar, EventTime};
 use dayfold::view::View;
@@ -45,7 +45,7 @@ impl Derived {
 
     /// Fills what the view takes in; `false` if it does not want the row, or has no value for it: such a row of an earlier
     /// run, which was good for the views of that run, is left out.
-    fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut Filling<'e>) -> bool {
+    fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut RowBuilder<'e>) -> bool {
         let row = Row { cells };
         let wants = self.filter.as_ref().is_none_or(|filter| filter.holds(row).unwrap_or(false));
         if !wants {
@@ -178,7 +178,7 @@ fn define(
         .and_then(|known| known.grain(view.grain).zone(zone))
         .map_err(|error| of_view(&error))?;
     if let Some(grace) = view.grace {
-        known = known.grace_ms(grace).map_err(|error| of_view(&error))?;
+        known = known.grace(grace);
     }
     let known = known.defined_as(&words(config, view));
     let columns = Columns::new(kinds).map_err(|error| of_view(&error))?;
@@ -234,11 +234,11 @@ impl Taking {
     pub(crate) fn take<'e>(
         &self,
         event: &'e Event,
-        filling: &mut Filling<'e>,
+        filling: &mut RowBuilder<'e>,
     ) -> Option<EventTime> {
         let mut values = event.values();
         let layout = match values.next() {
-            Some(dayfold::dynamic::ValueRef::Integer(layout)) => usize::try_from(layout).ok()?,
+            Some(dayfold::dynamic::RowValue::Integer(layout)) => usize::try_from(layout).ok()?,
             _ => return None,
         };
         let (derived, slots, count) = self.layouts.get(layout)?.as_ref()?;

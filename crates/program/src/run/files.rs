@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dayfold::source::{Input, Next, RawRecord, RawRecords, Source, SourceError};
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,8 @@ impl Files {
         };
         if self.open.is_none() {
             let input = if self.follow { Input::follow(path) } else { Input::file(path) };
-            let records =
-                RawRecords::open(input, csv_options(&self.plan.config.format)).map_err(failed)?;
+            let records = RawRecords::open(input, csv_options(&self.plan.config.format, ""))
+                .map_err(failed)?;
             if let Some(columns) = records.columns() {
                 let header = self.header.get_or_insert_with(|| columns.to_vec());
                 if header != columns {
@@ -169,12 +170,12 @@ impl Source for Files {
         self.position
     }
 
-    fn ahead_limit(&self) -> i64 {
-        self.plan.config.max_ahead.unwrap_or(86_400_000)
+    fn ahead_limit(&self) -> Duration {
+        self.plan.config.max_ahead.unwrap_or(Duration::from_secs(86_400))
     }
 
-    fn behind_limit(&self) -> i64 {
-        self.plan.config.max_behind.unwrap_or(i64::MAX)
+    fn behind_limit(&self) -> Duration {
+        self.plan.config.max_behind.unwrap_or(Duration::MAX)
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

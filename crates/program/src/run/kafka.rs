@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dayfold::dynamic::{Engine, Event};
 use dayfold::schema::Value;
@@ -59,10 +58,14 @@ pub(super) fn read(
 
 fn options(source: &SourcePlan, kafka: &KafkaConfig) -> PartitionOptions {
     let mut options = PartitionOptions::default();
-    options.ahead_limit = source.config.max_ahead.unwrap_or(options.ahead_limit);
-    options.behind_limit = source.config.max_behind.unwrap_or(options.behind_limit);
+    if let Some(max_ahead) = source.config.max_ahead {
+        options = options.ahead_limit(max_ahead);
+    }
+    if let Some(max_behind) = source.config.max_behind {
+        options = options.behind_limit(max_behind);
+    }
     if let Some(idle) = kafka.idle_partition {
-        options.quiet_after = Some(Duration::from_millis(idle.max(0).unsigned_abs()));
+        options = options.quiet_after(idle);
     }
     options
 }

@@ -105,7 +105,7 @@ fn of_csv(source: &SourcePlan, body: &[u8]) -> Result<Vec<(usize, String)>, (usi
     let wrong = |error: dayfold::source::SourceError| (1, error.to_string());
     let csv = plain_csv();
     let input = Input::reader(source.config.name.value.clone(), Cursor::new(body.to_vec()));
-    let mut records = RawRecords::open(input, csv_options(&csv)).map_err(wrong)?;
+    let mut records = RawRecords::open(input, csv_options(&csv, "")).map_err(wrong)?;
     let names: Vec<String> = records
         .columns()
         .unwrap_or_default()

@@ -160,7 +160,7 @@ proptest! {
         body in json_body(), options in dialects(), with in chunks(), (read, rows) in (1usize..40, 1usize..9),
         paths in any::<bool>(),
     ) {
-        let mut options = CsvOptions { format: Format::JsonLines, ..options };
+        let mut options = CsvOptions { format: RowFormat::JsonLines, ..options };
         if paths {
             options.fields.push("v.v".to_owned());
         }
