@@ -16,7 +16,11 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{
+<<<<<<< HEAD
     Changed, CsvOptions, Files, Input, Next, PartitionOptions, Row, RowFormat, Source,
+=======
+    Changed, CsvOptions, Files, Format, Input, Next, PartitionOptions, Row, RowTimes, Source,
+>>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 };
 use dayfold::store::{Failure, Faulty};
 use dayfold::time::{DayRange, EventTime};
@@ -299,6 +303,70 @@ fn a_file_that_changed_is_refused_and_can_be_read_anew() {
     }
 }
 
+/// A folder may be moved, and found under another path: its files are the same ones.
+#[test]
+fn names_within_a_folder_stay_when_it_is_moved() {
+    let (folder, disk) = (Folder::new(1), Faulty::new(1));
+    fs::write(folder.path("csv/a.csv"), "at,key,value\n5,1,10\n").unwrap();
+    for (place, rows) in [("csv", 1), ("moved", 1), ("moved", 2)] {
+        if place == "moved" && rows == 1 {
+            fs::rename(folder.path("csv"), folder.path("moved")).unwrap();
+        }
+        if rows == 2 {
+            fs::write(folder.path("moved/b.csv"), "at,key,value\n6,1,10\n").unwrap();
+        }
+        let (engine, view) = engine(&disk);
+        let within = folder.path(place);
+        let files = Files::new("s", within.to_str().unwrap(), options(Format::Csv), parse);
+        let running = engine.partitioned(files.within(&within)).start(Cluster::workers(2)).unwrap();
+        ended(&running).unwrap();
+        assert_eq!(answer(&view)[&(0, 1)], (rows, 10 * i128::from(rows)), "{place}");
+        running.finish().unwrap();
+    }
+}
+
+/// Times that are computed of whole rows or of their fields, with and without arrivals: the rows are those that columns would give.
+#[test]
+fn times_are_computed_of_rows() {
+    let (folder, mut answers) = (Folder::new(1), Vec::new());
+    let rows = (0..5_000).map(|n| format!("{},{},{}", n * 60 - n % 7 * 3_600, n % 5, n));
+    let text: String = rows.map(|row| format!("{row}\n")).collect();
+    let header = "at,key,value\n";
+    fs::write(folder.path("csv/a.csv"), format!("{header}{text}\"5\",1,1\nsoon,1,1\n")).unwrap();
+    let seconds = |field: &[u8]| -> Result<EventTime, String> {
+        let text = std::str::from_utf8(field).map_err(|error| error.to_string())?;
+        text.parse::<i64>().map(|at| at * 1_000).map_err(|_| format!("'{text}' is no time"))
+    };
+    let of_field = RowTimes::event(move |row| seconds(row.field(2)));
+    let of_raw = RowTimes::with_arrival(move |row| {
+        let at = row.raw().split(|byte| *byte == b',').next().unwrap_or_default();
+        let at: Vec<u8> = at.iter().copied().filter(|byte| *byte != b'"').collect();
+        // Every other row says when it came.
+        let at = seconds(&at)?;
+        Ok((at, (at % 2_000 == 0).then_some(at)))
+    });
+    for times in [None, Some(of_field), Some(of_raw)] {
+        let mut options = options(Format::Csv);
+        options.fields.push("at".to_owned());
+        if times.is_some() {
+            options.time = "there is none".to_owned();
+        }
+        options.row_times = times;
+        let disk = Faulty::new(1);
+        let (engine, view) = engine(&disk);
+        let pattern = folder.path("csv/*.csv");
+        let files = Files::new("csv", pattern.to_str().unwrap(), options, parse);
+        let running = engine.partitioned(files).start(Cluster::workers(2)).unwrap();
+        ended(&running).unwrap();
+        assert_eq!(running.progress().refused, 1);
+        answers.push(answer(&view));
+        running.finish().unwrap();
+    }
+    assert_eq!(answers[0].values().map(|row| row.0).sum::<i64>(), 5_001);
+    assert_same(&answers[1], &answers[0], "the event time of a field");
+    assert_same(&answers[2], &answers[0], "both times of the row");
+}
+
 /// Waits until something is so, or panics after a minute.
 #[track_caller]
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -344,6 +412,50 @@ fn files_are_watched() {
     wait_until("a file after one was removed", || row(0) == (3, 30));
     assert!(running.progress().sources.iter().any(|source| source.name.ends_with("c.csv")));
     drop(running);
+}
+
+/// Files that are rotated while the engine runs, by renaming and by truncating: each row counts once.
+#[test]
+fn files_are_rotated() {
+    let (folder, disk) = (Folder::new(1), Faulty::new(1));
+    let path = folder.path("csv/live.csv");
+    let append = |path: &Path, text: &str| {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let (engine, view) = engine(&disk);
+    let files = folder.csv().changed(Changed::ReadAnew).watch();
+    let running = engine.partitioned(files).start(Cluster::workers(2)).unwrap();
+    let row = || answer(&view).get(&(0, 1)).copied().unwrap_or_default();
+    append(&path, "at,key,value\n1,1,1\n2,1,10\n");
+    wait_until("the first rows", || row() == (2, 11));
+    // Whoever writes it goes on for a while after it was renamed, and after there is a new one.
+    let old = folder.path("csv/live.csv.1");
+    fs::rename(&path, &old).unwrap();
+    append(&old, "3,1,100\n");
+    wait_until("a row behind the renaming", || row() == (3, 111));
+    fs::write(&path, "").unwrap();
+    append(&old, "4,1,1000\n");
+    wait_until("a row beside the new file", || row() == (4, 1_111));
+    append(&path, "at,key,value\n5,1,10000\n");
+    wait_until("the new file", || row() == (5, 11_111));
+    // Emptied, and written again.
+    fs::write(&path, "").unwrap();
+    append(&path, "at,key,value\n6,1,1\n7,1,1\n8,1,1\n9,1,1\n");
+    wait_until("the file that was emptied", || row() == (9, 11_115));
+    fs::remove_file(&path).unwrap();
+    append(&folder.path("csv/other.csv"), "at,key,value\n10,1,1\n");
+    wait_until("a file after one was removed", || row() == (10, 11_116));
+    drop(running);
+    // In another run, all of it is there, and nothing comes again.
+    let (engine, view) = crate::engine(&disk);
+    let running = engine
+        .partitioned(folder.csv().changed(Changed::ReadAnew))
+        .start(Cluster::workers(1))
+        .unwrap();
+    ended(&running).unwrap();
+    assert_eq!(answer(&view)[&(0, 1)], (10, 11_116));
+    running.finish().unwrap();
 }
 
 /// A file of later days waits for one whose days are open, and no file holds days open that has nothing for a while.

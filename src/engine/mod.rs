@@ -52,6 +52,7 @@ mod observer;
 mod partitioned;
 mod progress;
 mod recover;
+mod refusals;
 mod restless;
 mod running;
 mod shared;
@@ -93,14 +94,14 @@ use crate::cluster::{Cluster, Word};
 use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
-use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Refused, Row, Source};
+use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Row, Source};
 use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
 use crate::time::EventTime;
 use crate::view::View;
 use ask::mailbox::AskLimits;
 use clock::Clock;
 use ingest::live::Queue;
-use ingest::logging::{self, LogConfig, Logging, Reads};
+use ingest::logging::{self, KeepBefore, LogConfig, Logging, Reads};
 use ingest::partitions::{self, Partitioning};
 use ingest::reader::{self, Feeding, Keep};
 use ingest::receipt::Waits;
@@ -124,6 +125,8 @@ pub struct Engine<E> {
     asking: AskLimits,
     clock: Clock,
     refused: Option<Box<Keep>>,
+    /// See [`Engine::refused_before`].
+    refused_before: Option<Box<KeepBefore>>,
     waits: Arc<Waits>,
     /// What cannot work of all this; the first of it.
     mistake: Option<String>,
@@ -162,6 +165,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             asking: AskLimits::default(),
             clock: Clock::default(),
             refused: None,
+            refused_before: None,
             waits: Arc::default(),
             mistake: None,
             floor_ahead: false,
@@ -417,17 +421,6 @@ impl<E: Send + Sync + 'static> Engine<E> {
         pusher
     }
 
-    /// Hands each refused row of the source that is read to `keep`, in the order of the source, on worker 0 of
-    /// process 0. An error of `keep` stops the engine.
-    #[must_use]
-    pub fn refused(
-        mut self,
-        keep: impl FnMut(&Refused) -> Result<(), EngineError> + Send + 'static,
-    ) -> Self {
-        self.refused = Some(Box::new(keep));
-        self
-    }
-
     /// Reads every sealed file of the data folder, and computes the days of those that are damaged again
     /// from the log. To be called before the engine is started, by one process alone, when
     /// [`Engine::start`] has refused the folder or an audit has found something. Returns what was found.
@@ -507,8 +500,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         }
         let is_read = self.feeding.is_some();
         let reads = Reads { one: is_read, partitions: !self.partitioned.is_empty() };
+        let before = self.refused_before.take();
         let log = log
-            .map(|(log, store)| Logging::recover(log, store, &views, reads, &mut met))
+            .map(|(log, store)| Logging::recover(log, store, &views, reads, before, &mut met))
             .transpose()?;
         let known = match (&log, &store) {
             (Some(log), _) => Arc::clone(&log.known),

@@ -27,7 +27,7 @@ pub(crate) type Extents = BTreeMap<String, Extent>;
 /// Adds what was read on to what was there before.
 ///
 /// # Errors
-/// If the two do not touch. Nothing has changed then.
+/// If the two do not touch, in one epoch, or the later one is of an earlier epoch. Nothing has changed then.
 pub(super) fn extend(
     extents: &mut Extents,
     name: &str,
@@ -40,6 +40,11 @@ pub(super) fn extend(
         extents.insert(name.to_owned(), later.clone());
         return Ok(());
     };
+    if extent.epoch < later.epoch {
+        // Begun anew: what was before counts, and its numbers say nothing any more.
+        *extent = later.clone();
+        return Ok(());
+    }
     if (extent.epoch, extent.to) != (later.epoch, later.from) {
         return Err("a record does not go on where a partition was read to");
     }
@@ -88,10 +93,17 @@ mod tests {
             extend(&mut extents, "t/0", &extent(0, from, to)).unwrap();
         }
         assert_eq!(extents["t/0"], extent(0, 5, 20));
-        for wrong in [extent(0, 19, 21), extent(0, 21, 22), extent(1, 20, 21), extent(0, 20, 19)] {
+        for wrong in [extent(0, 19, 21), extent(0, 21, 22), extent(1, 21, 20), extent(0, 20, 19)] {
             assert!(extend(&mut extents, "t/0", &wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(extents["t/0"], extent(0, 5, 20));
+        // What is read anew begins anywhere, and nothing of before comes behind it.
+        extend(&mut extents, "t/0", &extent(2, 0, 3)).unwrap();
+        extend(&mut extents, "t/0", &extent(2, 3, 4)).unwrap();
+        for wrong in [extent(0, 20, 21), extent(1, 4, 5)] {
+            assert!(extend(&mut extents, "t/0", &wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(extents["t/0"], extent(2, 0, 4));
     }
 
     #[test]

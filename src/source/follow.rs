@@ -16,6 +16,8 @@ const WITNESS: usize = 4 << 10;
 /// read. So a file that was emptied and written again is noticed, even if it has become longer.
 pub(super) struct Followed {
     path: PathBuf,
+    /// Whether it may be renamed: then it is read to its end, until something is in the file that has its name.
+    rotates: bool,
     file: File,
     opened: Metadata,
     /// Bytes that were read.
@@ -28,7 +30,7 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Opens a file.
-    pub(super) fn open(name: &str, path: PathBuf) -> Result<Followed, SourceError> {
+    pub(super) fn open(name: &str, path: PathBuf, rotates: bool) -> Result<Followed, SourceError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
         let (opened, file) =
             opened.map_err(|source| SourceError::Io { name: name.to_owned(), source })?;
@@ -36,7 +38,8 @@ impl Followed {
             let (name, what) = (name.to_owned(), "no regular file");
             return Err(SourceError::CannotFollow { name, what });
         }
-        Ok(Followed { path, file, opened, position: 0, witness: Vec::new(), at_end: false })
+        let witness = Vec::new();
+        Ok(Followed { path, rotates, file, opened, position: 0, witness, at_end: false })
     }
 
     /// Bytes that were read.
@@ -66,17 +69,21 @@ impl Followed {
 
     /// What is not as it has to be for more to be read, if anything is not.
     fn look(&mut self) -> io::Result<Option<String>> {
-        let named = match fs::metadata(&self.path) {
-            Ok(named) => named,
+        let (length, position) = (self.file.metadata()?.len(), self.position);
+        // Whoever writes a file may do so for a while after it was renamed.
+        let has_more = self.rotates && length > position;
+        match fs::metadata(&self.path) {
+            Ok(named) if is_same(&self.opened, &named) || has_more => {}
+            Ok(named) if self.rotates && named.len() == 0 => {}
+            Ok(_) => return Ok(Some("another file has its name now".to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some("it was removed or renamed".to_owned()));
+                // One that was removed is not held open.
+                if !self.rotates || is_removed(&self.file.metadata()?) && !has_more {
+                    return Ok(Some("it was removed or renamed".to_owned()));
+                }
             }
             Err(error) => return Err(error),
-        };
-        if !is_same(&self.opened, &named) {
-            return Ok(Some("another file has its name now".to_owned()));
         }
-        let (length, position) = (self.file.metadata()?.len(), self.position);
         if length < position {
             return Ok(Some(format!("it has {length} bytes, of which {position} were read")));
         }
@@ -114,6 +121,17 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Whether a file has no name any more.
+#[cfg(unix)]
+fn is_removed(file: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(file) == 0
+}
+
+#[cfg(not(unix))]
+fn is_removed(_file: &Metadata) -> bool {
+    true
 }
 
 /// Without numbers of files, only the last bytes tell a file from another.

@@ -67,9 +67,9 @@ impl Header {
 pub(super) struct Columns {
     /// Columns of the header.
     pub(super) count: usize,
-    /// The event time.
+    /// The event time; of no meaning where times are computed.
     pub(super) time: usize,
-    /// The arrival.
+    /// The arrival, if it is a column.
     pub(super) arrival: Option<usize>,
     /// The selected ones, in the order asked for.
     pub(super) selected: Vec<usize>,
@@ -78,8 +78,8 @@ pub(super) struct Columns {
 impl Columns {
     /// Those of rows that have just what is asked for: the event time, the arrival, the selected ones.
     pub(super) fn named(options: &CsvOptions) -> Columns {
-        let arrival = options.arrival.as_ref().map(|_| 1);
-        let first = 1 + arrival.iter().len();
+        let first = options.time_columns().count();
+        let arrival = (first > 1).then_some(1);
         let count = first + options.fields.len();
         Columns { count, time: 0, arrival, selected: (first..count).collect() }
     }
@@ -103,10 +103,11 @@ impl Columns {
                 }
             }
         };
+        let times = options.time_columns().map(position).collect::<Result<Vec<_>, _>>()?;
         Ok(Columns {
             count: header.names.len(),
-            time: position(&options.time)?,
-            arrival: options.arrival.as_ref().map(position).transpose()?,
+            time: times.first().copied().unwrap_or_default(),
+            arrival: times.get(1).copied(),
             selected: options.fields.iter().map(position).collect::<Result<_, _>>()?,
         })
     }

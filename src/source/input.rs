@@ -20,7 +20,7 @@ pub struct Input {
 
 enum InputKind {
     File(PathBuf),
-    Follow(PathBuf),
+    Follow { path: PathBuf, rotates: bool },
     Stdin,
     Reader(Box<dyn Read + Send>),
 }
@@ -40,7 +40,16 @@ impl Input {
     /// read long before is compared when the source is opened again, and not meanwhile.
     pub fn follow(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
-        Input { name: path.display().to_string(), kind: InputKind::Follow(path) }
+        let name = path.display().to_string();
+        Input { name, kind: InputKind::Follow { path, rotates: false } }
+    }
+
+    /// The same, of a file that may be renamed while it is read: it is read to its end before it is said that something else
+    /// has its name.
+    pub(super) fn follow_rotated(path: impl Into<PathBuf>) -> Input {
+        let path = path.into();
+        let name = path.display().to_string();
+        Input { name, kind: InputKind::Follow { path, rotates: true } }
     }
 
     /// Standard input.
@@ -71,7 +80,7 @@ impl Input {
                 Ok((file, total)) => (Box::new(file), total),
                 Err(source) => return Err(SourceError::Io { name, source }),
             },
-            InputKind::Follow(path) => {
+            InputKind::Follow { path, rotates } => {
                 let mut begins = Vec::new();
                 // What cannot be read now is told when it is opened.
                 let _ = File::open(&path).map(|file| file.take(8).read_to_end(&mut begins));
@@ -80,7 +89,7 @@ impl Input {
                 if let Some(what) = no_plain_text(&begins).or(named) {
                     return Err(SourceError::CannotFollow { name, what });
                 }
-                let followed = Followed::open(&name, path)?;
+                let followed = Followed::open(&name, path, rotates)?;
                 let decoder = Decoder::Followed(followed);
                 return Ok(Stream { name, total: None, decoder, text: Text::default() });
             }

@@ -9,13 +9,12 @@ use serde_json::value::RawValue;
 
 use super::options::{CsvOptions, SELECTED_BYTES};
 
-/// The names of what is asked for: the event time, the arrival if there is one, the selected fields.
+/// The names of what is asked for: the event time and the arrival if they are columns, the selected fields.
 pub(super) struct Fields(Vec<String>);
 
 impl Fields {
     pub(super) fn new(options: &CsvOptions) -> Fields {
-        let names = std::iter::once(&options.time).chain(&options.arrival).chain(&options.fields);
-        Fields(names.cloned().collect())
+        Fields(options.time_columns().chain(&options.fields).cloned().collect())
     }
 
     /// In the order of a row's fields.

@@ -1,19 +1,11 @@
 //! What makes a record a row: as many fields as there are columns, and times that are some.
 
+use super::cells::Cells;
 use super::clock::Reading;
 use super::header::Columns;
 use super::options::{ColumnNames, CsvOptions, SELECTED_BYTES};
+use super::row_times::UntimedRow;
 use crate::time::EventTime;
-
-/// The fields of a record.
-pub(super) trait Cells {
-    /// How many there are.
-    fn count(&self) -> usize;
-    /// Whether those behind the first `count` are all empty.
-    fn is_empty_behind(&self, count: usize) -> bool;
-    /// The `i`-th of those that can be asked for, quotes resolved; an empty one, if there are fewer.
-    fn cell(&self, i: usize) -> &[u8];
-}
 
 /// Judges records by what each of them says, and nothing else.
 pub(super) struct Judge {
@@ -38,9 +30,24 @@ impl Judge {
         if selected.sum::<usize>() > SELECTED_BYTES {
             return Err(format!("selected fields of more than {SELECTED_BYTES} bytes"));
         }
+        if let Some(times) = &self.options.row_times {
+            let row = UntimedRow { cells: record, selected: &self.columns.selected };
+            let (time, arrival) = times.of(&row)?;
+            let has_arrival = times.has_arrival;
+            return Ok((
+                time,
+                if has_arrival { Reading::Arrival(arrival) } else { Reading::Event },
+            ));
+        }
         let time = self.options.times.parse(record.cell(self.columns.time));
         let time = time.map_err(|refusal| format!("'{}': {refusal}", self.options.time))?;
         Ok((time, self.arrival(record)?))
+    }
+
+    /// Whether each row says when it came, or that it does not.
+    pub(super) fn has_arrivals(&self) -> bool {
+        let computed = self.options.row_times.as_ref();
+        computed.map_or(self.columns.arrival.is_some(), |times| times.has_arrival)
     }
 
     #[cold]

@@ -7,6 +7,7 @@
 //!
 //! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`TimeParser`]: the times that a cell may hold
+//! - [`RowTimes`]: times that are computed, where they are no columns
 //! - [`Input`]: files, gzip, standard input
 //! - [`RowFormat`]: CSV, or JSON lines
 //! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
@@ -21,6 +22,7 @@
 mod ahead;
 mod block;
 mod blocks;
+mod cells;
 mod chunk;
 mod clock;
 mod content;
@@ -43,6 +45,7 @@ mod reading;
 mod records;
 mod refused;
 mod row;
+mod row_times;
 mod scan;
 mod time;
 mod unpack;
@@ -53,7 +56,7 @@ pub(crate) use blocks::Blocks;
 pub(crate) use clock::AHEAD_LIMIT_MS;
 pub use csv::CsvSource;
 pub use error::SourceError;
-pub use files::{Changed, Files};
+pub use files::{Changed, Files, files_of};
 pub use input::Input;
 pub use options::{ColumnNames, CsvOptions, RowFormat};
 pub(crate) use own::Own;
@@ -70,4 +73,5 @@ pub(crate) use reading::{Progress, Read, ReadLimit};
 pub use records::RECORD_MAX;
 pub use refused::{RefusedWriter, push_cell};
 pub use row::{Refused, Row};
+pub use row_times::{RowTimes, UntimedRow};
 pub use time::{AmbiguousTime, TimeFormatError, TimeParser, TimeRefusal, parse_time};

@@ -2,37 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-fn dayfold() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_dayfold"))
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    dayfold().args(arguments).current_dir(folder).output().unwrap()
-}
-
-/// What it prints, if it ends well.
-#[track_caller]
-fn good(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What it says, if it ends with this code.
-#[track_caller]
-fn bad(folder: &Path, arguments: &[&str], code: i32) -> String {
-    let output = run(folder, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
-    errors
-}
+use common::{Serving, bad, dayfold, good};
 
 const FILE: &str = r#"
 [engine]
@@ -101,9 +77,15 @@ fn many_files_are_one_source_and_a_new_one_is_read_on() {
     let rows = "day,page,visits,ms,sealed\n2024-05-01,/a,2,3.5,true\n2024-05-02,/b,3,1.25,true\n\
                 2024-05-03,/c,1,1,true\n";
     assert_eq!(good(folder.path(), &ALL), rows);
-    fs::write(folder.path().join("visits-0.csv"), "day,at,page,ms\n").unwrap();
+    // One that comes before all others, with its columns in another order, run from elsewhere.
+    let first = "ms,note,page,at,day\n7,\"x,y\",/A,12:00,2024-05-01\n";
+    fs::write(folder.path().join("visits-0.csv"), first).unwrap();
+    let file = folder.path().join("f.toml");
+    good(Path::new("/"), &["run", file.to_str().unwrap(), "--once"]);
+    assert_eq!(good(folder.path(), &ALL), rows.replace("/a,2,3.5", "/a,3,10.5"));
+    fs::write(folder.path().join("visits-4.csv"), "page,at,day\n/A,12:00,2024-05-01\n").unwrap();
     let said = bad(folder.path(), &["run", "f.toml", "--once"], 2);
-    assert!(said.contains("another has come before it"), "{said}");
+    assert!(said.contains("visits-4.csv") && said.contains("'ms'"), "{said}");
 }
 
 #[cfg(feature = "lake")]
@@ -212,48 +194,6 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     assert_eq!(found, "minute,visits\n00,2\n30,1\n30,1\n");
     let said = bad(folder.path(), &["run", "f.toml", "--rebuild", "none"], 2);
     assert!(said.contains("no view of that name"), "{said}");
-}
-
-/// A program that serves, and its address.
-struct Serving(Child, String);
-
-impl Serving {
-    /// Starts it, and waits until it answers.
-    fn start(folder: &Path) -> Serving {
-        let mut command = dayfold();
-        command.args(["run", "f.toml"]).current_dir(folder).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.ok().filter(|line| line.starts_with("http://")));
-        std::thread::spawn(move || lines.for_each(drop));
-        let serving = Serving(child, address.expect("it says its address"));
-        let until = Instant::now() + Duration::from_secs(60);
-        while ureq::get(format!("{}/readyz", serving.1)).call().is_err() {
-            assert!(Instant::now() < until, "it is not ready");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        serving
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut answer = ureq::get(format!("{}{path}", self.1)).call().unwrap();
-        answer.body_mut().read_to_string().unwrap()
-    }
-
-    fn push(&self, kind: &str, body: &str) -> (u16, String) {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
-        let url = format!("{}/api/sources/visits/events", self.1);
-        let post = ureq::Agent::new_with_config(config).post(url);
-        let mut answer = post.header("content-type", kind).send(body).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 const PUSHED: &str = r#"

@@ -21,6 +21,9 @@ use crate::view::View;
 /// The number of the source that is read; see [`SourceRange`](crate::log::SourceRange).
 const SOURCE: u32 = 0;
 
+/// What refused rows of partitions are handed to that earlier runs have logged.
+pub(crate) type KeepBefore = dyn FnOnce(&[Refused]) -> Result<(), EngineError> + Send;
+
 /// What an engine reads by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reads {
@@ -64,6 +67,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
         store: &Arc<Store>,
         views: &[View],
         reads: Reads,
+        before: Option<Box<KeepBefore>>,
         met: &mut Met,
     ) -> Result<Logging<E>, EngineError> {
         let (run, storage) = (store.run(), store.storage());
@@ -75,9 +79,12 @@ impl<E: Send + Sync + 'static> Logging<E> {
         ranges.retain(|range| range.source == SOURCE);
         let once = Mutex::new(once);
         let extents = log::joined(extents).map_err(|message| EngineError::Failed { message })?;
-        // Those of partitions came again, or are told; they are no rows of the one source.
-        let mut refused = refused;
-        refused.retain(|row| !is_of_partition(row, &extents));
+        // Those of partitions are no rows of the one source.
+        let (of_partitions, refused): (Vec<Refused>, Vec<Refused>) =
+            refused.into_iter().partition(|row| is_of_partition(row, &extents));
+        if let Some(before) = before.filter(|_| met.cluster().process() == 0) {
+            before(&of_partitions)?;
+        }
         let known =
             Known::new(&ranges, refused).map_err(|message| EngineError::Failed { message })?;
         let tick = tick_max.unwrap_or(0);

@@ -1,7 +1,8 @@
 //! The rows of a chunk, as they are found.
 
+use crate::source::cells::Cells;
 use crate::source::clock::Reading;
-use crate::source::judge::{Cells, Judge};
+use crate::source::judge::Judge;
 use crate::source::row::{Refused, Rows, Span};
 
 /// What a chunk says. Lines are counted from 0.
@@ -37,7 +38,7 @@ impl<'a> Sheet<'a> {
     pub(super) fn new(judge: &'a Judge, rows: usize) -> Sheet<'a> {
         let mut sheet = Rows::new(judge.columns.selected.len());
         sheet.reserve(rows);
-        let readings = Vec::with_capacity(if judge.columns.arrival.is_some() { rows } else { 0 });
+        let readings = Vec::with_capacity(if judge.has_arrivals() { rows } else { 0 });
         let parsed = Parsed { rows: sheet, readings, refused: Vec::new(), length: 0, lines: 0 };
         Sheet { judge, parsed, extra: Vec::new() }
     }
@@ -55,7 +56,7 @@ impl<'a> Sheet<'a> {
 
     /// Takes a record that may be a row. Its fields are places in `bytes`, or behind these in the extra ones.
     pub(super) fn take(&mut self, bytes: &[u8], raw: Span, fields: &Fields) {
-        let cells = Placed { bytes, extra: &self.extra, fields };
+        let cells = Placed { bytes, extra: &self.extra, raw, fields };
         match self.judge.judge(&cells) {
             Ok((time, reading)) => {
                 let spans = self.judge.columns.selected.iter().map(|i| fields.span(*i));
@@ -118,6 +119,7 @@ impl Fields {
 struct Placed<'a> {
     bytes: &'a [u8],
     extra: &'a [u8],
+    raw: Span,
     fields: &'a Fields,
 }
 
@@ -139,6 +141,10 @@ impl Cells for Placed<'_> {
             None => &self.bytes[range],
             Some(start) => &self.extra[start..start + range.len()],
         }
+    }
+
+    fn raw(&self) -> &[u8] {
+        &self.bytes[self.raw.range()]
     }
 }
 

@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
+/// The files that a pattern stands for in [`Files`](super::Files), in order of their paths. What cannot be looked at is left out.
+///
+/// # Errors
+/// If it is no pattern.
+pub fn files_of(pattern: &str) -> io::Result<Vec<PathBuf>> {
+    find(pattern).map(|(paths, _)| paths)
+}
+
 /// The files that a pattern matches, in order of their paths, and what could not be looked at.
 pub(super) fn find(pattern: &str) -> io::Result<(Vec<PathBuf>, Option<String>)> {
     let path = Path::new(pattern);

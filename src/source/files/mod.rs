@@ -7,11 +7,13 @@ mod reading;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::options::CsvOptions;
 use super::partitions::{PartitionOptions, Partitioned, Partitions, Share};
 use super::row::Row;
+pub use find::files_of;
 pub use plan::Changed;
 use plan::Plan;
 use reading::Reading;
@@ -29,7 +31,7 @@ use reading::Reading;
 ///
 /// **Which files.** `*` and `?` stand for characters of a name, `[ab]` for one of several, `**` for any folders. A folder stands for
 /// all files in it, at any depth. What begins with a dot is passed over, unless the pattern says the dot. The name of a partition
-/// is its path, as the pattern finds it: a file under another name is another file, and is read from its beginning. Without
+/// is its path, as the pattern finds it (see [`Files::within`]): a file under another name is another file, and is read from its beginning. Without
 /// [`Files::watch`], the source ends when the files that were there at the start are read.
 ///
 /// **Who reads what.** A file belongs to one worker of one process, which a hash of its path decides; all processes have to see
@@ -62,6 +64,7 @@ impl<E: Send + Sync + 'static> Files<E> {
             plan: Arc::new(Plan {
                 name: name.into(),
                 pattern: pattern.into(),
+                within: None,
                 rows: options,
                 parse: Box::new(parse),
                 watches: false,
@@ -80,6 +83,13 @@ impl<E: Send + Sync + 'static> Files<E> {
     #[must_use]
     pub fn watch(self) -> Self {
         self.with(|plan| plan.watches = true)
+    }
+
+    /// Leaves this folder out of the names of partitions: files may be moved together with it, or found from elsewhere, and are the
+    /// same ones. The pattern has to begin with it.
+    #[must_use]
+    pub fn within(self, folder: impl Into<PathBuf>) -> Self {
+        self.with(|plan| plan.within = Some(folder.into()))
     }
 
     /// What to do with a file whose content has changed below its position.

@@ -22,6 +22,16 @@ use crate::time::EventTime;
 /// Rows of a block. The next block of each open file is in memory.
 const BLOCK_ROWS: usize = 1_024;
 
+/// Whether a file is read on at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watching {
+    No,
+    /// As it grows.
+    Growth,
+    /// The same, until something else has its name.
+    Rotation,
+}
+
 /// What tells whether a file was touched, without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
@@ -76,6 +86,8 @@ pub(super) enum Coming {
 /// A file of a share.
 pub(super) struct File {
     pub(super) path: PathBuf,
+    /// The name of the partition.
+    pub(super) name: String,
     /// The index under which it was added; none if it was finished before, and has not been touched.
     pub(super) index: Option<usize>,
     pub(super) epoch: u32,
@@ -97,7 +109,11 @@ impl File {
     ///
     /// # Errors
     /// [`SourceError::Changed`] if the log has something of it that is no position in a file.
-    pub(super) fn new(path: PathBuf, committed: Option<&Committed>) -> Result<File, SourceError> {
+    pub(super) fn new(
+        path: PathBuf,
+        name: &str,
+        committed: Option<&Committed>,
+    ) -> Result<File, SourceError> {
         let mark = committed.map(|committed| Mark::decode(&committed.mark));
         if let Some(None) = mark {
             let name = path.display().to_string();
@@ -112,6 +128,7 @@ impl File {
         let finished = mark.and_then(|mark| mark.finished);
         Ok(File {
             path,
+            name: name.to_owned(),
             index: None,
             epoch: committed.map_or(0, |committed| committed.epoch),
             stamp: finished.unwrap_or_default(),
@@ -122,11 +139,6 @@ impl File {
             next: None,
             coming: Coming::Nothing,
         })
-    }
-
-    /// The name of the partition.
-    pub(super) fn name(&self) -> &str {
-        self.path.to_str().expect("only files with names in UTF-8 are found")
     }
 
     /// The position behind what was handed out.
@@ -167,18 +179,20 @@ impl File {
     pub(super) fn look(
         &mut self,
         options: &CsvOptions,
-        watches: bool,
+        watching: Watching,
         now: EventTime,
         rows: usize,
     ) -> Result<(), SourceError> {
         if self.next.is_some() {
             return Ok(());
         }
-        let coming = self.read_next(options, watches, now, rows);
+        let coming = self.read_next(options, watching, now, rows);
         (self.coming, self.is_finished) = match coming {
             Ok(coming) => (coming, coming == Coming::Nothing),
             // Somebody is writing it.
-            Err(SourceError::Compressed { cut_off: true, offset, .. }) if watches => {
+            Err(SourceError::Compressed { cut_off: true, offset, .. })
+                if watching != Watching::No =>
+            {
                 self.close();
                 (Coming::CutOff(offset), false)
             }
@@ -190,11 +204,11 @@ impl File {
     fn read_next(
         &mut self,
         options: &CsvOptions,
-        watches: bool,
+        watching: Watching,
         now: EventTime,
         rows: usize,
     ) -> Result<Coming, SourceError> {
-        if self.source.is_none() && !self.open(options, watches)? {
+        if self.source.is_none() && !self.open(options, watching)? {
             return Ok(Coming::Nothing);
         }
         let Some(source) = &mut self.source else { return Ok(Coming::Nothing) };
@@ -216,7 +230,7 @@ impl File {
     }
 
     /// Opens the file where it goes on. Returns whether there is anything to read.
-    fn open(&mut self, options: &CsvOptions, watches: bool) -> Result<bool, SourceError> {
+    fn open(&mut self, options: &CsvOptions, watching: Watching) -> Result<bool, SourceError> {
         let broken = |source| SourceError::Io { name: self.path.display().to_string(), source };
         self.stamp = Stamp::of(&self.path).map_err(broken)?;
         if self.stamp.length == 0 && self.consumed.is_none() {
@@ -224,7 +238,11 @@ impl File {
         }
         self.is_plain = is_plain(&self.path).map_err(broken)?;
         let path = self.path.clone();
-        let input = if watches && self.is_plain { Input::follow(path) } else { Input::file(path) };
+        let input = match watching {
+            Watching::Growth if self.is_plain => Input::follow(path),
+            Watching::Rotation if self.is_plain => Input::follow_rotated(path),
+            _ => Input::file(path),
+        };
         let source = match self.consumed {
             Some(consumed) => CsvSource::resume_after(input, options.clone(), consumed)?,
             None => CsvSource::open(input, options.clone())?,

@@ -1,7 +1,9 @@
 //! What is to be read of a source of files.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::one::Watching;
 use crate::source::options::CsvOptions;
 use crate::source::partitions::PartitionOptions;
 use crate::source::row::Row;
@@ -13,11 +15,30 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Plan<E> {
     pub(super) name: String,
     pub(super) pattern: String,
+    /// The folder that names of partitions leave out.
+    pub(super) within: Option<PathBuf>,
     pub(super) rows: CsvOptions,
     pub(super) parse: Box<Parse<E>>,
     pub(super) watches: bool,
     pub(super) changed: Changed,
     pub(super) options: PartitionOptions,
+}
+
+impl<E> Plan<E> {
+    /// The name of the partition that a file is. Only files with names in UTF-8 are found.
+    pub(super) fn name_of<'p>(&self, path: &'p Path) -> &'p str {
+        let inner = self.within.as_ref().and_then(|folder| path.strip_prefix(folder).ok());
+        inner.unwrap_or(path).to_str().unwrap_or_default()
+    }
+
+    /// Whether files are read on at their ends.
+    pub(super) fn watching(&self) -> Watching {
+        match (self.watches, self.changed) {
+            (false, _) => Watching::No,
+            (true, Changed::Stop) => Watching::Growth,
+            (true, Changed::ReadAnew) => Watching::Rotation,
+        }
+    }
 }
 
 /// What to do with a file whose content is another one than the one that was read.
@@ -28,6 +49,9 @@ pub enum Changed {
     #[default]
     Stop,
     /// The file is read from its beginning. What was read of it before still counts.
+    ///
+    /// With [`Files::watch`](super::Files::watch), so are files that are rotated: one that was renamed is read to its end as
+    /// long as it is open, and what has its name then, from its beginning, as soon as something is in it.
     ReadAnew,
 }
 

@@ -64,15 +64,16 @@ impl<E: Send + Sync + 'static> Reading<E> {
             }
             self.trouble.get_or_insert(none);
         }
-        for path in paths {
-            let name = path.to_str().unwrap_or_default();
+        for path in &paths {
+            let plan = Arc::clone(&self.plan);
+            let name = plan.name_of(path);
             match self.by_name.get(name) {
                 Some(&at) => self.look_again(at, into)?,
                 None if self.share.has_named(name) => {
                     let at = self.files.len();
                     self.by_name.insert(name.to_owned(), at);
                     let committed = self.share.committed(name);
-                    self.files.push(File::new(path, committed.as_ref())?);
+                    self.files.push(File::new(path.clone(), name, committed.as_ref())?);
                     self.look_again(at, into)?;
                 }
                 None => {}
@@ -107,7 +108,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
             self.make_room();
         }
         let (plan, now) = (Arc::clone(&self.plan), into.now());
-        let looked = self.files[at].look(&plan.rows, plan.watches, now, rows);
+        let looked = self.files[at].look(&plan.rows, plan.watching(), now, rows);
         self.count_open(was_open, at);
         match looked {
             Err(error) if is_changed(&error) => self.has_changed(at, error, into)?,
@@ -128,7 +129,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         let file = &mut self.files[at];
         // Whoever removes a file that was read has not changed it.
         if matches!(error, SourceError::NotAppended { .. }) && !file.path.exists() {
-            tracing::info!(file = file.name(), "a file is gone");
+            tracing::info!(file = file.name, "a file is gone");
             file.coming = Coming::Nothing;
             return Ok(());
         }
@@ -145,7 +146,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         file.begin_anew();
         let start = Start { epoch: file.epoch, next: 0 };
         file.index.iter().for_each(|index| into.anew(*index, start));
-        let looked = file.look(&self.plan.rows, self.plan.watches, into.now(), 1);
+        let looked = file.look(&self.plan.rows, self.plan.watching(), into.now(), 1);
         self.count_open(false, at);
         Ok(looked?)
     }
@@ -167,7 +168,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         let file = &mut self.files[at];
         let index = file.index.unwrap_or_else(|| {
             self.of_partition.push(at);
-            into.add(file.name(), Start { epoch: file.epoch, next: file.position() })
+            into.add(&file.name, Start { epoch: file.epoch, next: file.position() })
         });
         file.index = Some(index);
         let mut trouble = None;
@@ -296,7 +297,7 @@ struct Failure(io::Error);
 
 impl Failure {
     fn changed(file: &File, error: &SourceError) -> Failure {
-        let (name, position) = (file.name(), file.position());
+        let (name, position) = (&file.name, file.position());
         Failure(io::Error::other(format!(
             "{error}; '{name}' counts up to byte {position}: put its former content back, give the new content another name, or \
              accept with Files::changed(Changed::ReadAnew) that it is read from its beginning and what was read still counts"

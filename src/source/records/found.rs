@@ -1,7 +1,7 @@
 //! The record that was found: its bytes, its fields, and whether it is one.
 
 use super::Records;
-use crate::source::judge::Cells;
+use crate::source::cells::Cells;
 use crate::source::pending::{Pending, Tail};
 use crate::source::scan::Scanner;
 
@@ -69,5 +69,9 @@ impl Cells for Records {
 
     fn cell(&self, i: usize) -> &[u8] {
         self.field(i)
+    }
+
+    fn raw(&self) -> &[u8] {
+        Records::raw(self)
     }
 }

@@ -19,7 +19,10 @@ pub fn sample(plan: &Plan, rows: usize, out: &mut dyn Write) -> Result<(), Progr
             writeln!(out, "source {name}: it has no file, there is nothing to show")?;
             continue;
         };
-        let path = &source.files()[0];
+        let Some(path) = source.files().first() else {
+            writeln!(out, "source {name}: it has no file yet, there is nothing to show")?;
+            continue;
+        };
         writeln!(out, "source {name}: {}", path.display())?;
         let input = |error: dayfold::source::SourceError| ProgramError::Input(error.to_string());
         let mut records =

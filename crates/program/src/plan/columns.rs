@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 
 use dayfold::aggregate::Decimal;
 use dayfold::source::{
+<<<<<<< HEAD
     AmbiguousTime, ColumnNames, CsvOptions, Input, RawRecord, RawRecords, RowFormat, TimeParser,
+=======
+    AmbiguousTime, ColumnNames, CsvOptions, Format as RowFormat, Input, RawRecord, RawRecords,
+    TimeParser, files_of,
+>>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 };
 use dayfold::time::Calendar;
 
+use super::layouts::Layout;
 use super::record::{Record, Splitter};
 use crate::config::{ColumnType, Config, FileError, FileFormat, SourceConfig, SourceKind, Text};
 use crate::expr::{Column, Format, Scope, Type, nearest};
@@ -33,7 +39,11 @@ pub(crate) struct SourceColumns {
 
 impl SourceColumns {
     /// Looks at the first rows of a source.
-    pub(crate) fn of(config: &Config, source: &SourceConfig) -> Result<SourceColumns, FileError> {
+    pub(crate) fn of(
+        config: &Config,
+        source: &SourceConfig,
+        known: Option<&Layout>,
+    ) -> Result<SourceColumns, FileError> {
         let zone = match &source.zone {
             Some(zone) => Calendar::new(&zone.value)
                 .map_err(|error| zone.error(&config.document, error.to_string()))?,
@@ -45,9 +55,11 @@ impl SourceColumns {
         match &source.kind {
             SourceKind::File { path, .. } => {
                 found.files = files(config, path)?;
-                let first = found.files[0].clone();
-                let sampled = found.sample(&first, source);
-                sampled.map_err(|message| path.error(&config.document, message))?;
+                let error = |message: String| path.error(&config.document, message);
+                match found.files.first().cloned() {
+                    Some(first) => found.sample(&first, source).map_err(error)?,
+                    None => found.without_files(source, known).map_err(error)?,
+                }
             }
             SourceKind::Kafka(_) => found.name(&source.format),
             SourceKind::Http => {}
@@ -56,6 +68,35 @@ impl SourceColumns {
             found.state(config, name, *kind)?;
         }
         Ok(found)
+    }
+
+    /// What is known where a path stands for no file: a folder that is watched may be empty for a while.
+    fn without_files(
+        &mut self,
+        source: &SourceConfig,
+        known: Option<&Layout>,
+    ) -> Result<(), String> {
+        let SourceKind::File { path, follow } = &source.kind else { return Ok(()) };
+        let none = match path.value.contains(['*', '?', '[']) {
+            true => format!("no file is named like '{}'", path.value),
+            false => format!("there is no file '{}'", path.value),
+        };
+        match (&source.format, known) {
+            _ if !follow => Err(none),
+            (FileFormat::Csv { names, .. }, _) if !names.is_empty() => {
+                self.name(&source.format);
+                Ok(())
+            }
+            (FileFormat::Csv { .. }, Some(known)) => {
+                let untyped = known.columns.iter().map(|(name, _)| (name.clone(), untyped()));
+                (self.columns, self.is_open) = (untyped.collect(), false);
+                Ok(())
+            }
+            (FileFormat::Csv { .. }, None) => {
+                Err(format!("{none}: expected one, whose header names the columns"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The names of columns, where records have no header.
@@ -139,7 +180,7 @@ impl SourceColumns {
     }
 
     /// Takes the types that were found when the source was first read, but for those that the file states.
-    pub(crate) fn keep(&mut self, known: &super::Layout, source: &SourceConfig) {
+    pub(crate) fn keep(&mut self, known: &Layout, source: &SourceConfig) {
         for (name, kind) in &known.columns {
             let is_stated = source.columns.iter().any(|(stated, _)| stated.value == *name);
             let kind = Type::of_name(kind).filter(|_| !is_stated);
@@ -153,11 +194,10 @@ impl SourceColumns {
 
     /// What expressions may name.
     pub(crate) fn scope(&self) -> Scope {
-        let columns = self
-            .columns
-            .iter()
-            .map(|(name, kind)| Column { name: name.clone(), kind: kind.kind })
-            .collect();
+        // Nothing can name a column that has no name.
+        let named = self.columns.iter().filter(|(name, _)| !name.is_empty());
+        let columns =
+            named.map(|(name, kind)| Column { name: name.clone(), kind: kind.kind }).collect();
         if self.is_open {
             Scope::open(columns, self.zone.clone())
         } else {
@@ -199,27 +239,12 @@ pub(crate) fn options(format: &FileFormat, time: &str) -> CsvOptions {
     }
 }
 
-/// The files that a path names, in the order of their names.
+/// The files that a path stands for, in the order of their names.
 pub(crate) fn files(config: &Config, path: &Text) -> Result<Vec<PathBuf>, FileError> {
     let error = |message: String| path.error(&config.document, message);
     let whole = config.path(&path.value);
-    if !path.value.contains(['*', '?', '[']) {
-        return match whole.try_exists() {
-            Ok(true) => Ok(vec![whole]),
-            Ok(false) => Err(error(format!("there is no file '{}'", whole.display()))),
-            Err(problem) => Err(error(format!("'{}': {problem}", whole.display()))),
-        };
-    }
     let pattern = whole.to_str().ok_or_else(|| error("the path is not UTF-8".to_owned()))?;
-    let found = glob::glob(pattern)
-        .map_err(|problem| error(format!("'{}' is no pattern: {problem}", path.value)))?;
-    let mut files: Vec<PathBuf> =
-        found.filter_map(Result::ok).filter(|path| path.is_file()).collect();
-    files.sort();
-    match files.is_empty() {
-        true => Err(error(format!("no file is named like '{}'", whole.display()))),
-        false => Ok(files),
-    }
+    files_of(pattern).map_err(|problem| error(format!("'{}' is no pattern: {problem}", path.value)))
 }
 
 /// What the values of a column have been so far.

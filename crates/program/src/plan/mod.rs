@@ -17,13 +17,18 @@ mod view;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use dayfold::source::CsvOptions;
+=======
+use dayfold::source::{CsvOptions, RowTimes};
+use dayfold::time::EventTime;
+>>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 
 pub(crate) use columns::options as csv_options;
 pub use layouts::{Layout, Layouts};
 pub(crate) use record::{fields, object_of};
 
-use crate::config::{Config, FileError, SourceConfig};
+use crate::config::{Config, FileError, SourceConfig, SourceKind};
 use crate::expr::{Row, Scope};
 use columns::SourceColumns;
 pub(crate) use source::SourcePlan;
@@ -56,9 +61,10 @@ impl Plan {
         };
         let mut columns = Vec::new();
         for source in &config.sources {
-            let mut found = SourceColumns::of(&config, source)?;
+            let known = layouts.latest(&source.name.value);
+            let mut found = SourceColumns::of(&config, source, known)?;
             // Types that were found once stay, whatever a longer file begins with.
-            if let Some(known) = layouts.latest(&source.name.value) {
+            if let Some(known) = known {
                 found.keep(known, source);
             }
             columns.push(found);
@@ -158,6 +164,7 @@ impl SourcePlan {
         &self.columns.files
     }
 
+<<<<<<< HEAD
     /// How the library itself reads the source, if that can be: a file whose times are columns as they stand.
     pub(crate) fn plain(&self) -> Option<CsvOptions> {
         let (time, arrival) = self.times.columns()?;
@@ -173,6 +180,37 @@ impl SourcePlan {
             options = options.behind_limit(max_behind);
         }
         Some(options)
+=======
+    /// What says which files it reads.
+    pub(crate) fn pattern(&self, config: &Config) -> String {
+        match &self.config.kind {
+            SourceKind::File { path, .. } => {
+                config.path(&path.value).to_string_lossy().into_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// How the library reads its files. Times that are columns as they stand, it reads by itself.
+    pub(crate) fn options(self: &Arc<Self>) -> CsvOptions {
+        let options = CsvOptions {
+            fields: self.selected(),
+            ahead_limit: self.config.max_ahead.unwrap_or(DAY_MS),
+            behind_limit: self.config.max_behind.unwrap_or(i64::MAX),
+            times: self.time_parser(),
+            ..csv_options(&self.config.format)
+        };
+        if let Some((time, arrival)) = self.times.columns() {
+            let (time, arrival) = (time.to_owned(), arrival.map(str::to_owned));
+            return CsvOptions { time, arrival, ..options };
+        }
+        let plan = Arc::clone(self);
+        let row_times = match self.times.has_arrival() {
+            true => RowTimes::with_arrival(move |row| plan.times_of_row(row)),
+            false => RowTimes::event(move |row| plan.times_of_row(row).map(|(time, _)| time)),
+        };
+        CsvOptions { row_times: Some(row_times), ..options }
+>>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
     }
 }
 

@@ -2,8 +2,13 @@
 
 use std::borrow::Cow;
 
+<<<<<<< HEAD
 use dayfold::dynamic::{Event, RowValue};
 use dayfold::source::TimeParser;
+=======
+use dayfold::dynamic::{Event, ValueRef};
+use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
+>>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 use dayfold::time::EventTime;
 
 use super::columns::SourceColumns;
@@ -66,6 +71,18 @@ impl Reader {
         }
     }
 
+    /// The same, of fields of CSV that were found by the names of the slots.
+    fn of_named<'r>(&self, field: impl Fn(usize) -> &'r [u8]) -> Result<Vec<Cell<'r>>, String> {
+        let cell = |(at, slot): (usize, &Slot)| match field(at) {
+            [] => Ok(Cell::Null),
+            bytes => match std::str::from_utf8(bytes) {
+                Ok(text) => slot.read(Cow::Borrowed(text)),
+                Err(_) => Err(format!("column '{}': expected UTF-8", slot.name)),
+            },
+        };
+        self.slots.iter().enumerate().map(cell).collect()
+    }
+
     fn of_fields<'r>(&self, mut fields: Vec<Cow<'r, str>>) -> Result<Vec<Cell<'r>>, String> {
         if let Some((expected, is_ragged)) = self.fields
             && fields.len() != expected
@@ -125,8 +142,11 @@ impl Times {
 
     /// The time of a record, and its arrival if it has one.
     pub(crate) fn of(&self, record: &[u8]) -> Result<(EventTime, Option<EventTime>), String> {
-        let cells = self.reader.cells(record)?;
-        let row = Row { cells: &cells };
+        self.of_cells(&self.reader.cells(record)?)
+    }
+
+    fn of_cells(&self, cells: &[Cell<'_>]) -> Result<(EventTime, Option<EventTime>), String> {
+        let row = Row { cells };
         let at = |expression: &Expression, what: &str| match expression.eval(row) {
             Ok(Cell::Timestamp(time)) => Ok(Some(time)),
             Ok(_) => Ok(None),
@@ -139,6 +159,10 @@ impl Times {
         let time =
             at(&self.event_time, "event_time")?.ok_or("event_time: empty; expected a time")?;
         Ok((time, arrival))
+    }
+
+    pub(crate) fn has_arrival(&self) -> bool {
+        self.arrival.is_some()
     }
 
     /// The columns of the event time and of the arrival, if both are columns as they stand.
@@ -192,7 +216,54 @@ impl SourcePlan {
     /// # Errors
     /// The reason, on one line: a column is not of its type, or an expression of a view has no value.
     pub(crate) fn event(&self, time: EventTime, record: &[u8]) -> Result<Event, String> {
-        let cells = self.reader.cells(record)?;
+        self.event_of_cells(time, self.reader.cells(record)?, record)
+    }
+
+    /// The event of a row of a file.
+    ///
+    /// # Errors
+    /// As [`SourcePlan::event`].
+    pub(crate) fn event_of_row(&self, row: &FileRow<'_>) -> Result<Event, String> {
+        let cells = match self.config.format {
+            FileFormat::Csv { .. } => self.reader.of_named(|slot| row.field(slot))?,
+            _ => self.reader.cells(row.raw())?,
+        };
+        self.event_of_cells(row.time(), cells, row.raw())
+    }
+
+    /// The time of a row of a file, and its arrival if it has one.
+    ///
+    /// # Errors
+    /// Why it has no time.
+    pub(crate) fn times_of_row(
+        &self,
+        row: &UntimedRow<'_>,
+    ) -> Result<(EventTime, Option<EventTime>), String> {
+        match self.config.format {
+            FileFormat::Csv { .. } => {
+                let first = self.reader.slots.len();
+                let cells = self.times.reader.of_named(|slot| row.field(first + slot))?;
+                self.times.of_cells(&cells)
+            }
+            _ => self.times.of(row.raw()),
+        }
+    }
+
+    /// The fields of CSV that are read of files, by their names: files may have them in any order. First the columns of events,
+    /// then those of times that are computed.
+    pub(crate) fn selected(&self) -> Vec<String> {
+        let FileFormat::Csv { .. } = self.config.format else { return Vec::new() };
+        let computed = self.times.columns().is_none().then_some(&self.times.reader.slots);
+        let slots = self.reader.slots.iter().chain(computed.into_iter().flatten());
+        slots.map(|slot| slot.name.clone()).collect()
+    }
+
+    fn event_of_cells(
+        &self,
+        time: EventTime,
+        cells: Vec<Cell<'_>>,
+        record: &[u8],
+    ) -> Result<Event, String> {
         for (view, derived) in &self.derived {
             derived
                 .check(Row { cells: &cells })

@@ -1,16 +1,16 @@
 //! The library's engine of a plan.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dayfold::dynamic::{Engine, Event};
 use dayfold::engine::{EngineError, LiveOptions, Pusher, Resume};
 use dayfold::log::Durability;
-use dayfold::source::{CsvSource, Input};
+use dayfold::source::{Changed, CsvSource, Files, Input, Row};
 
-use super::files::{Files, Position};
 use super::refused::Refusals;
-use crate::config::{SourceKind, not_built};
+use crate::config::{Config, SourceKind};
 use crate::error::ProgramError;
 use crate::options::RunOptions;
 use crate::plan::{Plan, SourcePlan};
@@ -52,51 +52,48 @@ pub(crate) fn build(
     for source in of_kind(|kind| matches!(kind, SourceKind::Kafka(_))) {
         engine = super::kafka::read(engine, &plan.config, source, options.once)?;
     }
-    let mut files = of_kind(|kind| matches!(kind, SourceKind::File { .. }));
-    if let Some(source) = files.next() {
-        engine = read(engine, source, refusals, options.pace);
+    for source in of_kind(|kind| matches!(kind, SourceKind::File { .. })) {
+        engine = match options.pace {
+            Some(pace) => play_back(engine, source, refusals, pace),
+            None => engine.partitioned(files(&plan.config, source, options.once)),
+        };
     }
-    if let Some(second) = files.next() {
-        let message = format!("a second source that is read from files: {}", not_built("sources"));
-        return Err(second.config.name.error(&plan.config.document, message).into());
+    let (before, kept) = (refusals.clone(), refusals.clone());
+    if options.pace.is_none() {
+        engine =
+            engine.refused_before(move |rows| before.begin(rows).map_err(|error| failed(&error)));
     }
-    let kept = refusals.clone();
     let engine = engine.refused(move |refused| kept.keep(refused).map_err(|error| failed(&error)));
     Ok(Built { engine, pusher })
 }
 
-/// Reads a source: by the library's own reader if it can, else file by file.
-fn read(
-    engine: Engine,
-    source: &Arc<SourcePlan>,
-    refusals: &Refusals,
-    pace: Option<f64>,
-) -> Engine {
+/// The files of a source, read side by side.
+fn files(config: &Config, source: &Arc<SourcePlan>, once: bool) -> Files<Event> {
+    let (name, plan) = (source.config.name.value.clone(), Arc::clone(source));
+    let parse = move |row: &Row<'_>| plan.event_of_row(row);
+    let mut files = Files::new(name, source.pattern(config), source.options(), parse);
+    let SourceKind::File { path, follow } = &source.config.kind else { return files };
+    if Path::new(&path.value).is_relative() {
+        // They are the same files from wherever the file is run, and when its folder was moved.
+        files = files.within(config.path(""));
+    }
+    // With --once they are read to where they end now.
+    if *follow && !once { files.changed(Changed::ReadAnew).watch() } else { files }
+}
+
+/// Plays one file back at a pace.
+fn play_back(engine: Engine, source: &Arc<SourcePlan>, refusals: &Refusals, pace: f64) -> Engine {
     let (parsing, opening, refusals) = (Arc::clone(source), Arc::clone(source), refusals.clone());
-    let parse = move |row: &dayfold::source::Row<'_>| parsing.event(row.time(), row.raw());
-    let Some(options) = source.plain() else {
-        let open = move |resume: &Resume<'_, Position>| {
-            refusals.begin(resume.refused()).map_err(|error| failed(&error))?;
-            let files = Files::open(opening, resume.consumed());
-            files.map(Some).map_err(|error| EngineError::Input { message: error.to_string() })
-        };
-        return engine.source(open, parse);
-    };
     let open = move |resume: &Resume<'_>| {
         refusals.begin(resume.refused()).map_err(|error| failed(&error))?;
-        let path = &opening.files()[0];
-        let follow = matches!(opening.config.kind, SourceKind::File { follow: true, .. });
-        let input = if follow { Input::follow(path) } else { Input::file(path) };
+        let (input, options) = (Input::file(&opening.files()[0]), opening.options());
         let source = match resume.consumed() {
             Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
             None => CsvSource::open(input, options)?,
         };
-        Ok(Some(match pace {
-            Some(pace) => source.paced(pace),
-            None => source,
-        }))
+        Ok(Some(source.paced(pace)))
     };
-    engine.csv(open, parse)
+    engine.csv(open, move |row| parsing.event_of_row(row))
 }
 
 fn failed(error: &std::io::Error) -> EngineError {

@@ -12,7 +12,6 @@ mod addresses;
 mod engine;
 #[cfg(feature = "lake")]
 mod exports;
-mod files;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod refused;
@@ -145,12 +144,12 @@ fn watch(
         let progress = running.progress();
         let is_over = is_sealed || stop.load(Ordering::Relaxed);
         // A share says little before there are many rows.
-        let is_judged =
-            is_over || matches!(most, Some(MaxRefused::Rows(_))) || progress.rows >= 100_000;
-        if is_judged && most.is_some_and(|most| most.is_exceeded(progress.refused, progress.rows)) {
+        let rows = progress.events + progress.refused;
+        let is_judged = is_over || matches!(most, Some(MaxRefused::Rows(_))) || rows >= 100_000;
+        if is_judged && most.is_some_and(|most| most.is_exceeded(progress.refused, rows)) {
             return Err(ProgramError::TooManyRefused {
                 refused: progress.refused,
-                rows: progress.rows,
+                rows,
                 reasons: refusals.commonest(),
             });
         }
@@ -170,6 +169,6 @@ fn watch(
             tracing::warn!("{line}");
         }
     }
-    tracing::info!(rows = progress.rows, refused = progress.refused, "the run ends");
+    tracing::info!(events = progress.events, refused = progress.refused, "the run ends");
     Ok(())
 }

@@ -53,8 +53,11 @@ impl Refusals {
     pub(crate) fn keep(&self, refused: &Refused) -> io::Result<()> {
         let kept = &mut *self.lock();
         kept.count += 1;
-        if kept.reasons.len() < REASONS || kept.reasons.contains_key(&refused.reason) {
-            *kept.reasons.entry(refused.reason.clone()).or_default() += 1;
+        // Of a partition, it begins with where the row stands.
+        let place = format!(", {}: ", refused.line);
+        let reason = refused.reason.split_once(&place).map_or(&*refused.reason, |(_, why)| why);
+        if kept.reasons.len() < REASONS || kept.reasons.contains_key(reason) {
+            *kept.reasons.entry(reason.to_owned()).or_default() += 1;
         }
         let Some(path) = &kept.path else { return Ok(()) };
         if kept.writer.is_none() {

@@ -1,0 +1,87 @@
+//! Times of rows that are computed, where they are no columns as they stand.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::cells::Cells;
+use crate::time::EventTime;
+
+/// Computes when a row happened and, if it says so, when it came: for [`CsvOptions::row_times`](super::CsvOptions::row_times).
+///
+/// It is asked once for each row, on any thread. Its error is the reason for which the row is refused.
+#[derive(Clone)]
+pub struct RowTimes {
+    find: Arc<Find>,
+    pub(super) has_arrival: bool,
+}
+
+type Find = dyn Fn(&UntimedRow<'_>) -> Result<(EventTime, Option<EventTime>), String> + Send + Sync;
+
+impl RowTimes {
+    /// The event time alone; the clock of the source is the largest one.
+    pub fn event(
+        find: impl Fn(&UntimedRow<'_>) -> Result<EventTime, String> + Send + Sync + 'static,
+    ) -> RowTimes {
+        RowTimes { find: Arc::new(move |row| Ok((find(row)?, None))), has_arrival: false }
+    }
+
+    /// The event time and the arrival, which is the clock of the source. A row without one has that of the row before.
+    pub fn with_arrival(
+        find: impl Fn(&UntimedRow<'_>) -> Result<(EventTime, Option<EventTime>), String>
+        + Send
+        + Sync
+        + 'static,
+    ) -> RowTimes {
+        RowTimes { find: Arc::new(find), has_arrival: true }
+    }
+
+    pub(super) fn of(
+        &self,
+        row: &UntimedRow<'_>,
+    ) -> Result<(EventTime, Option<EventTime>), String> {
+        (self.find)(row)
+    }
+}
+
+impl fmt::Debug for RowTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowTimes").field("has_arrival", &self.has_arrival).finish_non_exhaustive()
+    }
+}
+
+/// Functions cannot be compared: they are the same if one is a copy of the other.
+impl PartialEq for RowTimes {
+    fn eq(&self, other: &RowTimes) -> bool {
+        Arc::ptr_eq(&self.find, &other.find)
+    }
+}
+
+impl Eq for RowTimes {}
+
+/// A row of which it is not known yet when it happened.
+pub struct UntimedRow<'a> {
+    pub(super) cells: &'a dyn Cells,
+    /// Where the selected fields are.
+    pub(super) selected: &'a [usize],
+}
+
+impl UntimedRow<'_> {
+    /// The row as it stands in the source, without the end of the line.
+    pub fn raw(&self) -> &[u8] {
+        self.cells.raw()
+    }
+
+    /// The `i`-th of the selected fields, without its quotes.
+    ///
+    /// # Panics
+    /// If fewer fields were selected.
+    pub fn field(&self, i: usize) -> &[u8] {
+        self.cells.cell(self.selected[i])
+    }
+}
+
+impl fmt::Debug for UntimedRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UntimedRow").field(&String::from_utf8_lossy(self.raw())).finish()
+    }
+}
