@@ -16,11 +16,7 @@ use dayfold::key::KeyRange;
 use dayfold::log::Durability;
 use dayfold::serve::Query;
 use dayfold::source::{
-<<<<<<< HEAD
-    Changed, CsvOptions, Files, Input, Next, PartitionOptions, Row, RowFormat, Source,
-=======
-    Changed, CsvOptions, Files, Format, Input, Next, PartitionOptions, Row, RowTimes, Source,
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
+    Changed, CsvOptions, Files, Input, Next, PartitionOptions, Row, RowFormat, RowTimes, Source,
 };
 use dayfold::store::{Failure, Faulty};
 use dayfold::time::{DayRange, EventTime};
@@ -317,7 +313,7 @@ fn names_within_a_folder_stay_when_it_is_moved() {
         }
         let (engine, view) = engine(&disk);
         let within = folder.path(place);
-        let files = Files::new("s", within.to_str().unwrap(), options(Format::Csv), parse);
+        let files = Files::new("s", within.to_str().unwrap(), options(RowFormat::Csv), parse);
         let running = engine.partitioned(files.within(&within)).start(Cluster::workers(2)).unwrap();
         ended(&running).unwrap();
         assert_eq!(answer(&view)[&(0, 1)], (rows, 10 * i128::from(rows)), "{place}");
@@ -346,12 +342,11 @@ fn times_are_computed_of_rows() {
         Ok((at, (at % 2_000 == 0).then_some(at)))
     });
     for times in [None, Some(of_field), Some(of_raw)] {
-        let mut options = options(Format::Csv);
-        options.fields.push("at".to_owned());
-        if times.is_some() {
-            options.time = "there is none".to_owned();
+        let column = if times.is_some() { "there is none" } else { "at" };
+        let mut options = CsvOptions::new(column).fields(["key", "value", "at"]);
+        if let Some(times) = times {
+            options = options.row_times(times);
         }
-        options.row_times = times;
         let disk = Faulty::new(1);
         let (engine, view) = engine(&disk);
         let pattern = folder.path("csv/*.csv");

@@ -13,9 +13,9 @@ pub(super) const SELECTED_BYTES: usize = 64 << 20;
 /// Which columns of a CSV source are read, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
-<<<<<<< HEAD
     pub(crate) time: String,
     pub(crate) arrival: Option<String>,
+    pub(super) row_times: Option<RowTimes>,
     pub(crate) fields: Vec<String>,
     pub(crate) ahead_limit: i64,
     pub(crate) behind_limit: i64,
@@ -27,40 +27,6 @@ pub struct CsvOptions {
     pub(crate) comment: Option<u8>,
     pub(crate) ragged: bool,
     pub(crate) quoted_lines_max: u64,
-=======
-    /// The column of the event time.
-    pub time: String,
-    /// The column that is the source's clock; without one, the largest event time is.
-    pub arrival: Option<String>,
-    /// Computes the times of each row, in the place of the columns `time` and `arrival`, which are not read then.
-    pub row_times: Option<RowTimes>,
-    /// The selected columns, in the order of [`Row::field`](super::Row::field); they may repeat.
-    pub fields: Vec<String>,
-    /// An event may be so many milliseconds ahead of its arrival, or of the wall clock.
-    pub ahead_limit: i64,
-    /// An event may be so many milliseconds behind the source's clock; one that is older is refused. Any age is accepted,
-    /// unless said otherwise.
-    pub behind_limit: i64,
-    /// When a file that is followed has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is
-    /// late. `None`, unless said otherwise: days stay open until a row comes. ([`Files`](super::Files) has its own.)
-    pub quiet_after: Option<Duration>,
-    /// How the rows are written.
-    pub format: Format,
-    /// How times are written, in both columns.
-    pub times: TimeParser,
-    /// The byte between fields of CSV: a comma, unless it says otherwise.
-    pub delimiter: u8,
-    /// Where the columns of CSV have their names from: the header, unless it says otherwise.
-    pub names: ColumnNames,
-    /// Lines that begin with this byte are skipped, also before the header. Without it, no line is a comment.
-    pub comment: Option<u8>,
-    /// Accepts rows of CSV with fewer fields than there are columns, whose other ones are empty then, and with
-    /// more, if these are empty.
-    pub ragged: bool,
-    /// A record of CSV that opens a quote in its first line has to close it within so many lines; otherwise this
-    /// line is refused. 1,000, unless it says otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
-    pub quoted_lines_max: u64,
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 }
 
 /// Where the columns of CSV have their names from.
@@ -113,11 +79,17 @@ impl CsvOptions {
         }
     }
 
-<<<<<<< HEAD
     /// The same, where this column is the source's clock; without one, the largest event time is.
     #[must_use]
     pub fn arrival(self, column: impl Into<String>) -> CsvOptions {
         CsvOptions { arrival: Some(column.into()), ..self }
+    }
+
+    /// The same, where this computes the times of each row, in the place of the columns of the event time and of the arrival, which are
+    /// not read then.
+    #[must_use]
+    pub fn row_times(self, times: RowTimes) -> CsvOptions {
+        CsvOptions { row_times: Some(times), ..self }
     }
 
     /// The same, with these columns, in the order of [`Row::field`](super::Row::field). A column may come twice.
@@ -189,7 +161,8 @@ impl CsvOptions {
     #[must_use]
     pub fn quoted_lines_max(self, lines: u64) -> CsvOptions {
         CsvOptions { quoted_lines_max: lines, ..self }
-=======
+    }
+
     /// The columns of times that are read, the event time first.
     pub(super) fn time_columns(&self) -> impl Iterator<Item = &String> {
         let (time, arrival) = match self.row_times {
@@ -197,7 +170,6 @@ impl CsvOptions {
             None => (Some(&self.time), self.arrival.as_ref()),
         };
         time.into_iter().chain(arrival)
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
     }
 
     /// Whether they can be meant. Returns what cannot.

@@ -5,12 +5,8 @@ use std::path::{Path, PathBuf};
 
 use dayfold::aggregate::Decimal;
 use dayfold::source::{
-<<<<<<< HEAD
     AmbiguousTime, ColumnNames, CsvOptions, Input, RawRecord, RawRecords, RowFormat, TimeParser,
-=======
-    AmbiguousTime, ColumnNames, CsvOptions, Format as RowFormat, Input, RawRecord, RawRecords,
-    TimeParser, files_of,
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
+    files_of,
 };
 use dayfold::time::Calendar;
 

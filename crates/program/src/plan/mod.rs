@@ -17,12 +17,7 @@ mod view;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-<<<<<<< HEAD
-use dayfold::source::CsvOptions;
-=======
 use dayfold::source::{CsvOptions, RowTimes};
-use dayfold::time::EventTime;
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 
 pub(crate) use columns::options as csv_options;
 pub use layouts::{Layout, Layouts};
@@ -164,23 +159,6 @@ impl SourcePlan {
         &self.columns.files
     }
 
-<<<<<<< HEAD
-    /// How the library itself reads the source, if that can be: a file whose times are columns as they stand.
-    pub(crate) fn plain(&self) -> Option<CsvOptions> {
-        let (time, arrival) = self.times.columns()?;
-        let [_] = self.files() else { return None };
-        let mut options = csv_options(&self.config.format, time).times(self.time_parser());
-        if let Some(arrival) = arrival {
-            options = options.arrival(arrival);
-        }
-        if let Some(max_ahead) = self.config.max_ahead {
-            options = options.ahead_limit(max_ahead);
-        }
-        if let Some(max_behind) = self.config.max_behind {
-            options = options.behind_limit(max_behind);
-        }
-        Some(options)
-=======
     /// What says which files it reads.
     pub(crate) fn pattern(&self, config: &Config) -> String {
         match &self.config.kind {
@@ -193,24 +171,27 @@ impl SourcePlan {
 
     /// How the library reads its files. Times that are columns as they stand, it reads by itself.
     pub(crate) fn options(self: &Arc<Self>) -> CsvOptions {
-        let options = CsvOptions {
-            fields: self.selected(),
-            ahead_limit: self.config.max_ahead.unwrap_or(DAY_MS),
-            behind_limit: self.config.max_behind.unwrap_or(i64::MAX),
-            times: self.time_parser(),
-            ..csv_options(&self.config.format)
-        };
-        if let Some((time, arrival)) = self.times.columns() {
-            let (time, arrival) = (time.to_owned(), arrival.map(str::to_owned));
-            return CsvOptions { time, arrival, ..options };
+        let columns = self.times.columns();
+        let time = columns.map_or("", |(time, _)| time);
+        let mut options = csv_options(&self.config.format, time).times(self.time_parser());
+        options = options.fields(self.selected());
+        if let Some(max_ahead) = self.config.max_ahead {
+            options = options.ahead_limit(max_ahead);
+        }
+        if let Some(max_behind) = self.config.max_behind {
+            options = options.behind_limit(max_behind);
         }
         let plan = Arc::clone(self);
-        let row_times = match self.times.has_arrival() {
-            true => RowTimes::with_arrival(move |row| plan.times_of_row(row)),
-            false => RowTimes::event(move |row| plan.times_of_row(row).map(|(time, _)| time)),
-        };
-        CsvOptions { row_times: Some(row_times), ..options }
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
+        match columns {
+            Some((_, Some(arrival))) => options.arrival(arrival),
+            Some((_, None)) => options,
+            None if self.times.has_arrival() => {
+                options.row_times(RowTimes::with_arrival(move |row| plan.times_of_row(row)))
+            }
+            None => options.row_times(RowTimes::event(move |row| {
+                plan.times_of_row(row).map(|(time, _)| time)
+            })),
+        }
     }
 }
 

@@ -2,13 +2,8 @@
 
 use std::borrow::Cow;
 
-<<<<<<< HEAD
 use dayfold::dynamic::{Event, RowValue};
-use dayfold::source::TimeParser;
-=======
-use dayfold::dynamic::{Event, ValueRef};
 use dayfold::source::{Row as FileRow, TimeParser, UntimedRow};
->>>>>>> 54af41e (Program: sources of files are partitions, read side by side, watched and rotated; refused rows come from the log)
 use dayfold::time::EventTime;
 
 use super::columns::SourceColumns;
