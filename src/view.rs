@@ -1,6 +1,7 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct View {
     grace: i64,
     skew: i64,
     limits: Limits,
+    retention: Retention,
     definition: String,
     key_columns: Option<Vec<String>>,
     measure_names: Vec<Vec<String>>,
@@ -50,6 +52,7 @@ impl View {
             grace: 3_600_000,
             skew: 0,
             limits: Limits::default(),
+            retention: Retention::default(),
             definition: String::new(),
             key_columns: None,
             measure_names: Vec::new(),
@@ -166,6 +169,44 @@ impl View {
         self
     }
 
+    /// The same view, which keeps a period for so long behind its end, counted to the last end of a period that is sealed. What
+    /// is older is removed from the data folder when a program opens it. Questions and rebuilds of it are refused, and
+    /// late events of it are in the log only.
+    ///
+    /// The folder remembers what was removed. A longer time brings nothing back; a new definition does, as far as
+    /// the log goes. In memory nothing is removed.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::view::View;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// let view = View::new("visits")?.keep(400 * DAY).keep_revisions(NonZeroU32::MIN);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn keep(mut self, span: Duration) -> View {
+        self.retention.keep = Some(span);
+        self
+    }
+
+    /// The same view, which keeps the newest revisions of each period, so many of them: 1 is only the one that counts. What
+    /// is older is removed from the data folder when a program opens it, and questions of it are refused.
+    #[must_use]
+    pub fn keep_revisions(mut self, revisions: NonZeroU32) -> View {
+        self.retention.revisions = Some(revisions);
+        self
+    }
+
+    /// What the view keeps.
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -250,6 +291,15 @@ impl View {
 /// The closing of an event of `day`, where `first_open` is the first day that is open under `floor`.
 pub(crate) fn late_or_not(day: Day, first_open: Day, floor: EventTime) -> Closing {
     if day < first_open { Closing::late(first_open, floor) } else { Closing::of(day) }
+}
+
+/// What a view keeps in a data folder; all of it, unless something is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// For so long behind its end a period is kept.
+    pub(crate) keep: Option<Duration>,
+    /// So many revisions of a period are kept.
+    pub(crate) revisions: Option<NonZeroU32>,
 }
 
 /// Bounds on what a view holds in memory, over all workers together.

@@ -33,6 +33,8 @@ pub(crate) struct Shelf<K, A> {
     view: Arc<str>,
     /// The worker's partitions.
     mine: Coverage,
+    /// The first period that the view keeps.
+    kept_from: Day,
     /// By day and closing. Days mostly come in order, so that this grows at its end.
     files: Vec<File>,
     days: usize,
@@ -197,11 +199,13 @@ struct OpenFiles<K, A> {
 impl<K: Key, A: Aggregate> Shelf<K, A> {
     /// An empty shelf for these partitions.
     pub(crate) fn new(archive: &Archive, view: &str, mine: Coverage) -> Self {
+        let kept_from = archive.store().map_or(Day::MIN, |store| store.kept_from(view));
         let open = OpenFiles { slots: Vec::new(), free: Vec::new(), hand: 0 };
         Shelf {
             archive: archive.clone(),
             view: view.into(),
             mine,
+            kept_from,
             superseded: Vec::new(),
             files: Vec::new(),
             days: 0,
@@ -213,6 +217,11 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
     /// The worker's partitions.
     pub(crate) fn mine(&self) -> Coverage {
         self.mine
+    }
+
+    /// The first period that the view keeps; [`Day::MIN`] if nothing was removed.
+    pub(crate) fn kept_from(&self) -> Day {
+        self.kept_from
     }
 
     /// The number of days.

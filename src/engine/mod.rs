@@ -559,6 +559,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             rebuild: self.redefined.clone(),
             schemas: self.views.iter().filter_map(|view| view.schema().ok()).collect(),
             former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
+            retention: view::retention(&self.views),
         }
     }
 
@@ -576,6 +577,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             add("columns", &schema);
             // With another grace, a process would put the same late event into another closing.
             add("grace", &format!("{grace} ms"));
+            add("what it keeps", &format!("{:?}", view.view().retention()));
         }
         computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
         let promises = self.log.as_ref().is_some_and(|log| log.durability.is_promise());

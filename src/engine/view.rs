@@ -1,7 +1,7 @@
 //! A view of an engine, from its definition to its graph on a worker.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,13 @@ use crate::serve::{Call, Rank, by_column, by_measure};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
 use crate::time::{DayRange, EventTime};
-use crate::view::View;
+use crate::view::{Retention, View};
+
+/// What each of these views keeps, by name.
+pub(super) fn retention<E>(views: &[Arc<dyn EngineView<E>>]) -> BTreeMap<String, Retention> {
+    let views = views.iter().map(|view| view.view());
+    views.map(|view| (view.name().to_owned(), view.retention())).collect()
+}
 
 /// A view of an engine whose key and aggregate have been forgotten.
 pub(crate) trait EngineView<E>: Send + Sync {
@@ -224,7 +230,9 @@ where
         let mut loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for worker in cluster.local_workers() {
             self.mailbox.expect(worker);
-            loaded.insert(worker, archive.load(self.view.name(), worker, cluster.peers())?);
+            let (shelf, through) = archive.load(self.view.name(), worker, cluster.peers())?;
+            self.mailbox.keeps_from(shelf.kept_from());
+            loaded.insert(worker, (shelf, through));
         }
         Ok(())
     }

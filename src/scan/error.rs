@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::AskError;
 use crate::schema::Kind;
-use crate::time::Grain;
+use crate::time::{Day, Grain};
 
 /// What is wrong with a scan, or came between.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,26 @@ pub enum ScanError {
         by: String,
         /// What there is.
         expected: String,
+    },
+    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    #[error(
+        "view '{view}' keeps days from {kept_from} on: ask from there on, or without a beginning for all that is kept"
+    )]
+    Removed {
+        /// The view.
+        view: String,
+        /// The first day that is kept.
+        kept_from: Day,
+    },
+    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    #[error(
+        "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
+    )]
+    Superseded {
+        /// The day.
+        day: Day,
+        /// The closing after which its state is known.
+        since: Day,
     },
     /// Periods that are not made of those of the view.
     #[error("view '{view}' by {asked}: it is kept by {grain}; expected one of {expected}")]
@@ -140,6 +160,8 @@ impl From<AskError> for ScanError {
             AskError::Stopped => ScanError::Stopped,
             AskError::Expired => ScanError::Expired { why: "the snapshot has expired".to_owned() },
             AskError::TimedOut { limit } => ScanError::TimedOut { limit },
+            AskError::Removed { view, kept_from } => ScanError::Removed { view, kept_from },
+            AskError::Superseded { day, since } => ScanError::Superseded { day, since },
             AskError::Full { .. }
             | AskError::FullOfRows { .. }
             | AskError::TooManySubscribers { .. }

@@ -10,7 +10,7 @@ use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value, ViewSchema};
 use crate::serve::{self, MeasureId, Query, RankFn, RowPosition};
-use crate::time::Grain;
+use crate::time::{Day, Grain};
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -73,6 +73,10 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
     let periods = view.view.calendar().periods(scan.periods);
+    let kept_from = view.mailbox.kept_from();
+    if periods.lower != Day::MIN && periods.lower < kept_from {
+        return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
+    }
     let query =
         Query { grain: scan.grain, ..Query::new(keys, periods, shape).revision(scan.revision) };
     let pages = pages(scan, &view.schema.name)?;

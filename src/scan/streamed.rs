@@ -127,6 +127,7 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
 fn error(cut: Cut) -> ScanError {
     match cut {
         Cut::Stopped => ScanError::Stopped,
+        Cut::Superseded { day, since } => ScanError::Superseded { day, since },
         Cut::Expired => {
             let why = "the moment of this scan was kept for as long as it may be".to_owned();
             ScanError::Expired { why }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Decimal};
 use crate::key::Key;
 use crate::moment::Moment;
-use crate::serve::{MeasureId, Query, Shape};
+use crate::serve::{Cut, MeasureId, Query, Shape};
 use crate::speed::Layer;
 use crate::time::{Day, Grain};
 
@@ -40,6 +40,24 @@ pub enum QueryError {
         /// How many measures the view has.
         measures: usize,
     },
+    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    #[error(
+        "days before {kept_from} were removed: ask from there on, or without a beginning for all that is kept"
+    )]
+    Removed {
+        /// The first day that is kept.
+        kept_from: Day,
+    },
+    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    #[error(
+        "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
+    )]
+    Superseded {
+        /// The day.
+        day: Day,
+        /// The closing after which its state is known.
+        since: Day,
+    },
     /// Periods that are not made of those of the view.
     #[error("by {asked}: the view is kept by {grain}, of which a {asked} is not made")]
     Grain {
@@ -51,12 +69,23 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// What is wrong with a query to a view of this grain and so many measures.
+    /// What is wrong with a query of which this is the end.
+    pub(super) fn of_cut(cut: Cut) -> Option<QueryError> {
+        match cut {
+            Cut::Superseded { day, since } => Some(QueryError::Superseded { day, since }),
+            Cut::Expired | Cut::Stopped => None,
+        }
+    }
+
+    /// What is wrong with a query to a view of this grain, which keeps periods from that one on, and of so many measures.
     pub(crate) fn of<K: Key>(
         query: &Query<K>,
-        grain: Grain,
+        (grain, kept_from): (Grain, Day),
         measures: usize,
     ) -> Option<QueryError> {
+        if query.days.lower != Day::MIN && query.days.lower < kept_from {
+            return Some(QueryError::Removed { kept_from });
+        }
         match (query.shape, query.grain) {
             (Shape::Top { measure, .. }, _) if measure.place() >= measures => {
                 Some(QueryError::NoMeasure { measure, measures })
@@ -84,6 +113,8 @@ pub struct Certificate {
     /// Days up to this one came from batch views (late events aside): the least that any worker that took
     /// part has sealed. `None` if one of them has sealed nothing.
     pub sealed_through: Option<Day>,
+    /// The first day that the view keeps, if days before it were removed: nothing of them is in the answer.
+    pub kept_from: Option<Day>,
     /// Events that had come late by then, over the whole view, since the program started: a data folder
     /// does not keep this count.
     pub late: u64,

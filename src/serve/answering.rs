@@ -20,6 +20,7 @@ use crate::key::{Key, encoded, partition};
 use crate::moment::Moment;
 use crate::speed::{Captured, Layer, Lease, OUTLIVED_MAX, SharedSpeed, Speed};
 use crate::store::Revision;
+use crate::time::Day;
 
 /// How long one activation may look up: others want the worker, too. What is left is for the next one.
 const SLICE: Duration = Duration::from_micros(200);
@@ -250,6 +251,8 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         give: &mut Give<'_, K, A>,
     ) -> Result<(), ArchiveError> {
         let mut state = self.state.borrow_mut();
+        let of_kept = question.of_kept(state.kept_from());
+        let question = of_kept.as_ref().unwrap_or(question);
         state.answered += 1;
         let moment = *capability.time();
         let mut blank = Piece {
@@ -259,6 +262,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             of,
             as_of: moment,
             sealed_through: state.sealed_through(),
+            kept_from: Some(state.kept_from()).filter(|day| *day > Day::MIN),
             counts: state.counts(moment),
             items: Vec::new(),
             is_last: true,
@@ -351,7 +355,8 @@ fn one_key<K: Key, A: Aggregate>(
     let by_day = matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey);
     let by_key = !matches!(query.shape, Shape::Total | Shape::ByDay);
     let mut items = std::collections::BTreeMap::new();
-    if QueryError::of(query, state.view.calendar().grain(), ranks.len()).is_some() {
+    let known = (state.view.calendar().grain(), state.kept_from());
+    if QueryError::of(query, known, ranks.len()).is_some() {
         // The answer carries the error.
         return Ok(Some(Vec::new()));
     }

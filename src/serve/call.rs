@@ -40,6 +40,16 @@ impl<K: Key> Question<K> {
             && self.snapshot.is_none()
     }
 
+    /// A question of all days as one of those that are kept, if some were removed.
+    pub(super) fn of_kept(&self, from: Day) -> Option<Question<K>> {
+        let is_clipped = from > Day::MIN && self.query.days.lower == Day::MIN;
+        is_clipped.then(|| {
+            let mut question = self.clone();
+            question.query.days.lower = from;
+            question
+        })
+    }
+
     /// All of an answer, as soon as it is there.
     pub(crate) fn whole(query: Query<K>) -> Question<K> {
         Question { query, after: None, limit: None, snapshot: None, credit: u64::MAX }
@@ -87,6 +97,7 @@ pub(crate) struct Piece<K: Key, A: Aggregate> {
     pub(crate) of: u64,
     pub(crate) as_of: Moment,
     pub(crate) sealed_through: Option<Day>,
+    pub(crate) kept_from: Option<Day>,
     pub(crate) counts: Counts,
     pub(crate) items: Vec<Item<K, A>>,
     /// Whether this was all of this worker.
@@ -101,4 +112,6 @@ pub(crate) enum Cut {
     Expired,
     /// Nobody asks for more of it any more.
     Stopped,
+    /// Of this day, states before that after a closing of the other one cannot be told any more.
+    Superseded { day: Day, since: Day },
 }

@@ -9,6 +9,7 @@ use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Held, LivePart, Pool, Step};
 use crate::key::Key;
 use crate::speed::{Captured, Lease};
+use crate::store::StoreError;
 
 /// The most items of a piece.
 const PIECE_ITEMS: usize = 4_096;
@@ -201,7 +202,12 @@ impl<K: Key, A: Aggregate> Step for Job<K, A> {
             drop(said);
             return Some(self);
         }
-        if let Err(error) = self.read() {
+        let read = self.read();
+        if let Err(ArchiveError::Store(StoreError::Superseded { day, since, .. })) = read {
+            self.send(Vec::new(), true, Some(Cut::Superseded { day, since: since.day }));
+            return None;
+        }
+        if let Err(error) = read {
             self.is_told = true;
             self.out.put(Out::Failed(error));
             return None;

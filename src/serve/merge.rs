@@ -73,8 +73,8 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
     /// Takes in a piece. Those of a worker come in order.
     pub(crate) fn add(&mut self, piece: Piece<K, A>) {
         let Piece { by, of, as_of, sealed_through, counts, items, is_last, cut, .. } = piece;
-        let first =
-            Certificate { as_of, sealed_through, late: counts.late, refused: counts.refused };
+        let (kept_from, late, refused) = (piece.kept_from, counts.late, counts.refused);
+        let first = Certificate { as_of, sealed_through, kept_from, late, refused };
         let certificate = self.certificate.get_or_insert(first);
         if cut.is_none() {
             assert_eq!(certificate.as_of, as_of, "one answer, one moment");

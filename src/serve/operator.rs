@@ -17,7 +17,7 @@ use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
 use crate::speed::SharedSpeed;
-use crate::time::Grain;
+use crate::time::{Day, Grain};
 
 /// What keys are ranked by.
 type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
@@ -29,8 +29,8 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     state: &SharedSpeed<K, A>,
     ranks: Ranks<A>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
-    let grain = state.borrow().view.calendar().grain();
-    let (calls, asking) = call(queries, grain, ranks.len());
+    let known = (state.borrow().view.calendar().grain(), state.borrow().kept_from());
+    let (calls, asking) = call(queries, known, ranks.len());
     let pieces = serve_calls(calls, progress, state, Arc::clone(&ranks));
     gather(pieces, asking, ranks)
 }
@@ -61,10 +61,10 @@ struct Unanswered {
 /// Those of a worker, by number.
 type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
 
-/// Numbers queries to a view of this grain and so many measures.
+/// Numbers queries to a view of this grain, which keeps periods from that one on, and of so many measures.
 fn call<K: Key>(
     queries: StreamVec<'_, Moment, Query<K>>,
-    grain: Grain,
+    known: (Grain, Day),
     measures: usize,
 ) -> (StreamVec<'_, Moment, Call<K>>, Asking) {
     let asking = Asking::default();
@@ -78,7 +78,7 @@ fn call<K: Key>(
                     let mut session = output.session(&capability);
                     for query in data.drain(..) {
                         number += 1;
-                        let error = QueryError::of(&query, grain, measures);
+                        let error = QueryError::of(&query, known, measures);
                         let unanswered = Unanswered { id: query.id, shape: query.shape, error };
                         noted.borrow_mut().insert(number, unanswered);
                         session.give(Call::Ask(number, Question::whole(query)));
@@ -142,12 +142,12 @@ fn gather<'scope, K: Key, A: Aggregate>(
                     }
                     let asked = asking.borrow_mut().remove(&number);
                     let (id, error) = asked.map_or((0, None), |asked| (asked.id, asked.error));
-                    // In a dataflow, answers wait for nobody: none is cut.
-                    if let Some((capability, merge)) = open.remove(&number)
-                        && let Ok(answer) = merge.finish(id)
-                    {
-                        output.session(&capability).give(Answer { error, ..answer });
-                    }
+                    let Some((capability, merge)) = open.remove(&number) else { continue };
+                    let Some(certificate) = merge.certificate() else { continue };
+                    // In a dataflow, answers wait for nobody: none expires.
+                    let error = error.or(merge.cut().and_then(QueryError::of_cut));
+                    let items = merge.finish(id).map_or_else(|_| Vec::new(), |answer| answer.items);
+                    output.session(&capability).give(Answer { id, certificate, items, error });
                 }
             });
         }

@@ -53,6 +53,8 @@ impl Lease {
 pub(crate) struct Captured<K: Key, A: Aggregate> {
     pub(crate) moment: Moment,
     pub(crate) calendar: Calendar,
+    /// The first period that the view keeps.
+    pub(crate) kept_from: Day,
     pub(crate) sealed: Vec<Sealed<K, A>>,
     /// Another revision of sealed days, in the place of the live one.
     pub(crate) past: Option<Past<K, A>>,
@@ -63,6 +65,13 @@ pub(crate) struct Captured<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Captured<K, A> {
+    /// Nothing yet, of a view with this calendar that keeps periods from that one on.
+    pub(super) fn nothing(moment: Moment, calendar: Calendar, kept_from: Day) -> Self {
+        let (sealed, past, tables, sealed_through) = Default::default();
+        let counts = Counts::default();
+        Captured { moment, calendar, kept_from, sealed, past, tables, sealed_through, counts }
+    }
+
     /// How many rows there are of these days at most; `None` if that is not known, or files have to be opened.
     pub(crate) fn rows(&self, days: DayRange) -> Option<u64> {
         if self.past.is_some() {

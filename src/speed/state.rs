@@ -489,6 +489,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         counts
     }
 
+    /// The first period that the view keeps.
+    pub(crate) fn kept_from(&self) -> Day {
+        self.sealed.kept_from()
+    }
+
     /// What this worker holds of these days as of `moment`, each event in exactly one part of it; where `partition` is
     /// given, at least what is of it. Of another revision than the newest, only what is sealed.
     pub(crate) fn capture(
@@ -498,11 +503,9 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         revision: Revision,
         moment: Moment,
     ) -> Result<Captured<K, A>, ArchiveError> {
-        let (sealed_through, counts) = (self.sealed_through(), self.counts(moment));
-        let (past, sealed, tables) = (None, Vec::new(), Vec::new());
         let calendar = self.view.calendar().clone();
-        let mut captured =
-            Captured { moment, calendar, sealed, past, tables, sealed_through, counts };
+        let mut captured = Captured::nothing(moment, calendar, self.kept_from());
+        (captured.sealed_through, captured.counts) = (self.sealed_through(), self.counts(moment));
         if days.is_empty() {
             return Ok(captured);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::record::{FormerNames, ViewRecord};
 use crate::schema::ViewSchema;
+use crate::view::Retention;
 
 /// What a program says about itself when it opens a folder.
 #[derive(Clone, Debug)]
@@ -17,13 +18,15 @@ pub struct StoreConfig {
     /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
     /// from now on.
     pub(crate) former: BTreeMap<String, FormerNames>,
+    /// By view, what it keeps; all of it, where nothing is said. Opening removes what is not kept.
+    pub(crate) retention: BTreeMap<String, Retention>,
 }
 
 impl StoreConfig {
     /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        let (logged, rebuild, schemas, former) = Default::default();
-        StoreConfig { process, processes, views, logged, rebuild, schemas, former }
+        let (logged, rebuild, schemas, former, retention) = Default::default();
+        StoreConfig { process, processes, views, logged, rebuild, schemas, former, retention }
     }
 
     /// The same, for a program that appends every accepted event to a log before it is acknowledged. A folder keeps to what

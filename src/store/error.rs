@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::batch::BatchError;
 use crate::closing::Closing;
+use crate::time::Day;
 
 /// What is known of the effect of an operation that failed.
 // Not `non_exhaustive`: who handles an error has to decide for each of the two, and there is no third.
@@ -216,6 +217,18 @@ pub enum StoreError {
         found: u64,
         /// How many its process had written.
         expected: u64,
+    },
+    /// A state of a day that a view keeps no longer. Nothing was changed.
+    #[error(
+        "of {day} of view '{view}', what it was before the closing of {since} was removed: ask for a later revision"
+    )]
+    Superseded {
+        /// The view.
+        view: String,
+        /// The day.
+        day: Day,
+        /// The closing after which its state is known.
+        since: Closing,
     },
     /// A batch view is damaged.
     #[error(transparent)]

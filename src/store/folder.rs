@@ -12,6 +12,7 @@ use super::record::{Definition, Identity, PartState, Run, ViewRecord};
 use super::storage::Storage;
 use crate::closing::Closing;
 use crate::key::PARTITIONS;
+use crate::time::Day;
 use crate::zones;
 
 /// The hash that places keys, as recorded.
@@ -41,6 +42,8 @@ pub(super) struct Agreed {
     pub(super) through: BTreeMap<String, Closing>,
     /// The edition of each view of the program; a part of an earlier one drops what it has of the view.
     pub(super) editions: BTreeMap<String, u32>,
+    /// The first period of each view that is kept: the greatest that any part has recorded.
+    pub(super) kept: BTreeMap<String, Day>,
 }
 
 impl Agreed {
@@ -52,6 +55,11 @@ impl Agreed {
     /// Whether a part has a view in an earlier edition than the others, or the program.
     pub(super) fn is_behind(&self, state: &PartState) -> bool {
         self.editions.iter().any(|(view, &edition)| state.edition(view) < edition)
+    }
+
+    /// Whether a part has periods that another one has removed.
+    pub(super) fn is_longer(&self, state: &PartState) -> bool {
+        self.kept.iter().any(|(view, &from)| state.kept_from(view) < from)
     }
 
     /// Whether a process took part in the newest run, so that it prepared what that run committed.
@@ -148,8 +156,15 @@ impl Folder {
             return Err(StoreError::LogMismatch { folder, on_disk, asked });
         }
         let editions = self.check_views(config, rebuild)?;
-        let mut agreed = Agreed { cluster, run, through: BTreeMap::new(), editions };
+        let (through, kept) = Default::default();
+        let mut agreed = Agreed { cluster, run, through, editions, kept };
         for (process, state) in self.states() {
+            for (view, kept) in &state.kept {
+                if state.edition(view) == agreed.edition(view) {
+                    let from = agreed.kept.entry(view.clone()).or_insert(kept.from);
+                    *from = kept.from.max(*from);
+                }
+            }
             if agreed.is_member(process) {
                 for (view, sealed) in &state.sealed {
                     if state.edition(view) != agreed.edition(view) {

@@ -6,6 +6,7 @@ use super::batch_file::open_raw;
 use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
 use super::folder::Folder;
+use super::kept::Kept;
 use super::layout::Layout;
 use super::live::{LiveBatch, narrow};
 use super::open::run_state;
@@ -87,6 +88,10 @@ pub struct ViewReport {
     pub closed_through: Option<Day>,
     /// The last closing that is sealed: that of this day, or late events beyond it.
     pub sealed_through: Option<Closing>,
+    /// The first day that is kept, if days before it were removed.
+    pub kept_from: Option<Day>,
+    /// Days that have lost revisions, and the closing after which each state of them can be told.
+    pub revised: Vec<(Day, Closing)>,
     /// All revisions, by day, then closing, generation, process and worker. `coverage` is the partitions
     /// for which the rows of a file count: none, if it is superseded.
     pub revisions: Vec<LiveBatch>,
@@ -123,6 +128,10 @@ pub fn inspect(
         let schema = current.iter().find_map(|(_, state)| state.schemas.get(&name)).cloned();
         let data: Vec<_> =
             current.iter().filter_map(|(_, state)| zones::kept(state, &name)).collect();
+        let mut kept = Kept::default();
+        for of in current.iter().filter_map(|(_, state)| state.kept.get(&name)) {
+            kept.add(of.from, of.revised.iter().map(|(day, since)| (*day, *since)));
+        }
         let current = current.into_iter();
         let revisions =
             current.flat_map(|(process, state)| live::batches(state, &layout, &name, process));
@@ -135,6 +144,8 @@ pub fn inspect(
             redefined: agreed.edition(&name),
             closed_through: agreed.through.get(&name).map(|through| through.last_closed()),
             sealed_through: agreed.through.get(&name).copied(),
+            kept_from: agreed.kept.get(&name).copied().filter(|day| *day > Day::MIN),
+            revised: kept.revised.into_iter().collect(),
             zone_data: oldest.map(|data| data.release.clone()),
             changed_days: oldest.map_or_else(Vec::new, |data| {
                 data.changed(&definition.zone, definition.grain, days())

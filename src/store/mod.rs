@@ -27,6 +27,11 @@
 //! closing (`Store::write_rebuilt`) and counts from one record on (`Store::commit_rebuilt`). It holds
 //! the same rows, so each process commits by itself: each partition is right, before and after.
 //!
+//! # Removing
+//!
+//! A view may keep only the newest periods, and the newest revisions of each. A record says what is removed; then the files
+//! go (`kept.rs`). The first period that is kept is the same in all parts.
+//!
 //! # Starting
 //!
 //! 1. [`Store::open`] checks, and then rolls the process's own part forward: if one process committed a
@@ -49,6 +54,7 @@ mod error;
 mod faulty;
 mod folder;
 mod inspect;
+mod kept;
 mod layout;
 mod live;
 mod manifest;

@@ -18,7 +18,7 @@ use super::recovery;
 use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
 use super::{live, zones};
-use crate::view::is_name;
+use crate::view::{Retention, is_name};
 
 /// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
 /// this process writes, as far as they are there, are locked.
@@ -221,7 +221,10 @@ impl Looked {
         for (part, replayed) in folder.parts {
             // Parts that have left the group earlier took no part in the newest run: nothing to do, unless
             // they have a view that has been redefined.
-            let is_due = agreed.is_member(part) || agreed.is_behind(&replayed.state);
+            let is_due = agreed.is_member(part)
+                || agreed.is_behind(&replayed.state)
+                || agreed.is_longer(&replayed.state)
+                || config.retention.values().any(|kept| *kept != Retention::default());
             let mut state = if held.contains(&part) && is_due {
                 let part = (part, Some(replayed));
                 recovery::open_part(&*storage, &layout, &config, &agreed, part.0, part.1)?.1

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use super::batch_file::{map_batch, open_raw};
 use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
+use super::kept::Kept;
 use super::layout::Layout;
 use super::live::{self, LiveBatch, SealedFile};
 use super::manifest::{self, Manifest};
@@ -117,14 +118,17 @@ impl Store {
     /// what `holds` says. This reads the manifests once; it is for the rare query that asks for the past.
     ///
     /// # Errors
-    /// As [`Store::live`].
+    /// As [`Store::live`], and [`StoreError::Superseded`] if what it needs was removed.
     pub(crate) fn sealed(
         &self,
         view: &str,
         days: DayRange,
         holds: impl Fn(Day, Closing) -> bool,
     ) -> Result<Vec<LiveBatch>, StoreError> {
-        let mut batches = self.batches(view, |day| days.contains(day))?;
+        let (mut batches, revised) = self.read_batches(view, |day| days.contains(day))?;
+        if let Some((day, since)) = revised.into_iter().find(|(day, since)| !holds(*day, *since)) {
+            return Err(StoreError::Superseded { view: view.to_owned(), day, since });
+        }
         batches.retain(|batch| holds(batch.day, batch.revision()));
         Ok(live::live(batches))
     }
@@ -145,6 +149,15 @@ impl Store {
         view: &str,
         wanted: impl Fn(Day) -> bool,
     ) -> Result<Vec<LiveBatch>, StoreError> {
+        self.read_batches(view, wanted).map(|(batches, _)| batches)
+    }
+
+    /// The files of some days, and of those that have lost revisions the closing since which their state is known.
+    fn read_batches(
+        &self,
+        view: &str,
+        wanted: impl Fn(Day) -> bool,
+    ) -> Result<(Vec<LiveBatch>, BTreeMap<Day, Closing>), StoreError> {
         // Nothing is appended to our own while it is read.
         let _manifest = self.manifest();
         let (mut parts, edition) = {
@@ -152,7 +165,7 @@ impl Store {
             (state.here.clone(), state.own.edition(view))
         };
         parts.insert(self.config.process as u32);
-        let mut batches = Vec::new();
+        let (mut batches, mut kept) = (Vec::new(), Kept::default());
         for process in parts {
             let path = self.layout.manifest(process);
             let Some(part) = manifest::read(&*self.storage, &path)? else {
@@ -162,10 +175,26 @@ impl Store {
             if part.state.edition(view) != edition {
                 continue;
             }
+            if let Some(of) = part.state.kept.get(view) {
+                let revised = of.revised.iter().map(|(day, since)| (*day, *since));
+                kept.add(of.from, revised.filter(|(day, _)| wanted(*day)));
+            }
             let sealed = live::batches(&part.state, &self.layout, view, process);
             batches.extend(sealed.filter(|batch| wanted(batch.day)));
         }
-        Ok(batches)
+        // What one part has removed counts in none.
+        batches.retain(|batch| batch.day >= kept.from);
+        Ok((batches, kept.revised))
+    }
+
+    /// The first period of a view that is kept; [`Day::MIN`] if nothing was removed. It is the same in all parts, and as
+    /// long as the folder is open.
+    pub(crate) fn kept_from(&self, view: &str) -> Day {
+        let state = self.read();
+        let parts = state.others.values().chain([&state.own]);
+        let edition = state.own.edition(view);
+        let current = parts.filter(|part| part.edition(view) == edition);
+        current.map(|part| part.kept_from(view)).max().unwrap_or(Day::MIN)
     }
 
     /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.

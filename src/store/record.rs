@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::Kept;
 use super::proof::{LogProof, Proofs, Written};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
@@ -247,6 +248,14 @@ pub(super) enum Record {
     },
     /// As `View`, of a view that is not of days. Programs of before there were any do not know it, and refuse the folder.
     Grained(Definition),
+    /// What a view keeps no longer: all periods before one, and these files, which are superseded. Of the periods named in
+    /// `revised`, no earlier state than that after the closing can be told.
+    Removed {
+        view: String,
+        from: Day,
+        files: Vec<FileKey>,
+        revised: Vec<(Day, Closing)>,
+    },
 }
 
 impl Record {
@@ -299,6 +308,8 @@ pub(super) struct PartState {
     pub(super) proofs: Proofs,
     /// What the workers of the group have written, by view.
     pub(super) written: BTreeMap<String, Written>,
+    /// What is still there of views of which something was removed.
+    pub(super) kept: BTreeMap<String, Kept>,
 }
 
 /// Batches in one record of a snapshot, so that no record outgrows its bound.
@@ -341,6 +352,9 @@ impl PartState {
                 self.schemas.insert(schema.name.clone(), schema);
             }
             Record::Written { view, written } => drop(self.written.insert(view, written)),
+            Record::Removed { view, from, files, revised } => {
+                self.remove(view, from, &files, revised)?;
+            }
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
         Ok(())
@@ -356,6 +370,7 @@ impl PartState {
                 self.sealed.remove(&name);
                 self.schemas.remove(&name);
                 self.written.remove(&name);
+                self.kept.remove(&name);
             }
             Some(known) if *known != definition => {
                 return Err("the definition of a view changes within an edition");
@@ -384,11 +399,37 @@ impl PartState {
                 return Err("a batch belongs to a later closing than its commit");
             }
         }
+        // Late events of a period that is removed: what is sealed of them goes with the next opening.
+        let from = self.kept_from(&view);
+        let batches = batches.into_iter().filter(|entry| entry.day >= from);
         let empty = || Sealed { through, batches: BTreeMap::new() };
         let sealed = self.sealed.entry(view).or_insert_with(empty);
         sealed.through = through;
-        sealed.batches.extend(batches.into_iter().map(|entry| (entry.place(), entry)));
+        sealed.batches.extend(batches.map(|entry| (entry.place(), entry)));
         Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        view: String,
+        from: Day,
+        files: &[FileKey],
+        revised: Vec<(Day, Closing)>,
+    ) -> Result<(), &'static str> {
+        if !self.views.contains_key(&view) {
+            return Err("what is removed is of an unknown view");
+        }
+        if let Some(sealed) = self.sealed.get_mut(&view) {
+            sealed.batches.retain(|(day, ..), _| *day >= from);
+            files.iter().for_each(|file| drop(sealed.batches.remove(file)));
+        }
+        self.kept.entry(view).or_default().add(from, revised);
+        Ok(())
+    }
+
+    /// The first period of a view that is kept.
+    pub(super) fn kept_from(&self, view: &str) -> Day {
+        self.kept.get(view).map_or(Day::MIN, |kept| kept.from)
     }
 
     /// Forgets the files, of which there are more every day; the manifest remembers them. Those that
@@ -397,6 +438,7 @@ impl PartState {
         for sealed in self.sealed.values_mut() {
             sealed.batches.retain(|_, entry| entry.generation > 0);
         }
+        self.kept.values_mut().for_each(|kept| kept.revised.clear());
     }
 
     /// Up to where this part has committed a view.
@@ -428,6 +470,17 @@ impl PartState {
         records.extend(
             facts.map(|(name, bytes)| Record::Fact { name: name.clone(), bytes: bytes.clone() }),
         );
+        for (view, kept) in &self.kept {
+            let revised: Vec<(Day, Closing)> = kept.revised.iter().map(|(d, c)| (*d, *c)).collect();
+            let chunks =
+                revised.chunks(SNAPSHOT_BATCHES).chain(revised.is_empty().then_some(&[][..]));
+            records.extend(chunks.map(|chunk| Record::Removed {
+                view: view.clone(),
+                from: kept.from,
+                files: Vec::new(),
+                revised: chunk.to_vec(),
+            }));
+        }
         let proofs: Vec<LogProof> = self.proofs.iter().collect();
         records.extend(proofs.chunks(SNAPSHOT_PROOFS).map(|some| Record::Proven(some.to_vec())));
         let written = self.written.iter();

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::config::StoreConfig;
 use super::error::StoreError;
 use super::folder::{Agreed, Folder, mismatch};
+use super::kept;
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
@@ -60,6 +61,8 @@ pub(super) fn open_part(
         }
     }
     append(&mut manifest, &mut state, records)?;
+    let removed = kept::records(config, agreed, layout, process, &state);
+    append(&mut manifest, &mut state, removed)?;
     sweep(storage, layout, process, &state)?;
     Ok((manifest, state))
 }
@@ -219,7 +222,7 @@ fn sweep(
             None => found.file.ends_with(TEMPORARY),
         };
         if is_orphan {
-            tracing::info!(path = %path.display(), "removing a file that was never committed");
+            tracing::debug!(path = %path.display(), "removing a file that does not count");
             discard(storage, path).map_err(StoreError::perhaps("remove", path))?;
         }
         Ok(())

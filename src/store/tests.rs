@@ -19,6 +19,7 @@ mod crash;
 mod former;
 mod held;
 mod inspect;
+mod kept;
 mod rebuild;
 mod redefine;
 mod runs;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub(crate) struct Spec {
     pub(crate) redefined: bool,
     /// So many unsealed days are allowed: beyond half of them, late events are sealed early.
     pub(crate) limit: usize,
+    /// So many days are kept, and so many revisions; 0 is all of them.
+    pub(crate) keep: (u64, u32),
 }
 
 impl Spec {
@@ -58,6 +61,7 @@ impl Spec {
             factor: 1,
             redefined: false,
             limit: 40_000,
+            keep: (random.pick(&[0, 0, 1, 5, 20]), random.pick(&[0, 0, 1, 2])),
         }
     }
 
@@ -74,12 +78,13 @@ impl Spec {
             factor: 1,
             redefined: false,
             limit,
+            keep: (0, 0),
         }
     }
 
     /// The view that tells which batches are in.
     pub(crate) fn batches(random: &mut Random) -> Spec {
-        Spec { divisor: None, shift: 0, ..Spec::random("batches", random) }
+        Spec { divisor: None, shift: 0, keep: (0, 0), ..Spec::random("batches", random) }
     }
 
     pub(crate) fn is_of_batches(&self) -> bool {
@@ -106,7 +111,21 @@ impl Spec {
         // The limit is one of periods: of hours, as many as that many days have.
         let hours = if self.grain == Grain::Hour { 24 } else { 1 };
         let view = view.limits(Limits::new(self.limit * hours, 1_000_000, 1 << 30));
-        view.defined_as(&format!("values times {}", self.factor))
+        let view = view.defined_as(&format!("values times {}", self.factor));
+        let view = match self.keep.0 {
+            0 => view,
+            days => view.keep(Duration::from_secs(days * 86_400)),
+        };
+        match NonZeroU32::new(self.keep.1) {
+            None => view,
+            Some(revisions) => view.keep_revisions(revisions),
+        }
+    }
+
+    /// The latest period that may be the first that is kept, where days are closed through this one.
+    pub(crate) fn kept_from(&self, through: Day) -> Day {
+        let (view, keep) = (self.view(), Duration::from_secs(self.keep.0 * 86_400));
+        view.calendar().first_open(view.calendar().end_of(through), keep)
     }
 
     /// The answer from scratch.

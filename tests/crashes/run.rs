@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use dayfold::Cluster;
 use dayfold::engine::{
-    EngineError, MaintainError, Maintained, OnceError, Pusher, Running, ViewHandle, WaitError,
+    AskError, EngineError, MaintainError, Maintained, OnceError, Pusher, Running, ViewHandle,
+    WaitError,
 };
 use dayfold::key::KeyRange;
 use dayfold::serve::{Answer, Query, Revision};
 use dayfold::store::{Failure, StoreError};
 use dayfold::time::{Day, DayRange};
 
-use crate::program::{Built, Event, HOUR, Rows, Stats, lock};
+use crate::program::{Built, Event, HOUR, Rows, Spec, Stats, lock};
 use crate::world::{Fate, World};
 
 /// Nothing takes so long but what hangs.
@@ -187,6 +188,8 @@ impl Run<'_> {
                 self.world.note(format!("an audit or a rebuild: {message}"));
                 Ok(None)
             }
+            // Some of the days were removed.
+            Err(MaintainError::Removed { .. }) => Ok(None),
             other => self.over(other, "an audit or a rebuild").map(Some),
         }
     }
@@ -221,7 +224,8 @@ impl Run<'_> {
             }
             6 if !self.world.damaged => {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL).revision(Revision::First);
-                self.ask(&view, query)?;
+                let spec = self.world.program.views[which].clone();
+                self.ask_past(spec, &view, query)?;
             }
             7 => {
                 let hours = self.world.random.between(0, 30);
@@ -258,6 +262,20 @@ impl Run<'_> {
         self.over(answer, "a query")
     }
 
+    /// The past may have been removed, if not all revisions are kept.
+    fn ask_past(
+        &self,
+        spec: &Spec,
+        view: &ViewHandle<u64, Stats>,
+        query: Query<u64>,
+    ) -> Result<Option<Answer<u64, Stats>>, Over> {
+        match view.ask_timeout(query.clone(), HANGS) {
+            Err(AskError::Superseded { .. }) if spec.keep.1 > 0 => Ok(None),
+            Err(AskError::TimedOut { .. }) => panic!("{query:?} hangs"),
+            answer => self.over(answer, "a query of the past").map(Some),
+        }
+    }
+
     /// A total never goes down, is never above what was accepted, and has all that was in the log.
     fn look(&mut self, which: usize, view: &ViewHandle<u64, Stats>) -> Result<(), Over> {
         let spec = self.world.program.views[which].clone();
@@ -274,6 +292,10 @@ impl Run<'_> {
         if !spec.is_of_batches() {
             least += self.world.content.events_before(consumed);
             most += self.world.content.events.len();
+        }
+        if spec.keep.0 > 0 {
+            // What is removed is not counted any more.
+            least = 0;
         }
         let range = least as i64..=most as i64;
         assert!(range.contains(&counts), "{}: {counts} events, expected {range:?}", spec.name);
@@ -388,13 +410,20 @@ impl Run<'_> {
             for item in &answer.items {
                 assert!(item.parts.speed.is_none() && item.parts.amendments.is_none(), "{item:?}");
             }
+            let kept_from = answer.certificate.kept_from.unwrap_or(Day::MIN);
+            match through {
+                Some(through) if spec.keep.0 > 0 => assert!(kept_from <= spec.kept_from(through)),
+                _ => assert_eq!(kept_from, Day::MIN, "{} keeps everything", spec.name),
+            }
+            let is_kept = |(day, ..): &(Day, u64, Stats)| *day >= kept_from;
             let rows = rows_of(answer);
             let count: i64 = rows.iter().map(|(.., stats)| stats.0.0).sum();
-            let expect = spec.rows(self.world.events(if self.running.is_interrupted() {
+            let mut expect = spec.rows(self.world.events(if self.running.is_interrupted() {
                 read
             } else {
                 all
             }));
+            expect.retain(is_kept);
             let expected: i64 = expect.iter().map(|(.., stats)| stats.0.0).sum();
             // Of an interrupted run, the log may have more rows, behind a hole.
             if !self.running.is_interrupted() || count <= expected {
@@ -403,9 +432,12 @@ impl Run<'_> {
             let past = self.world.past.get(spec.name).filter(|_| !self.world.damaged);
             if let Some((through, before)) = past {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL);
-                let answer = self.ask(&view, query.revision(Revision::At(*through)))?;
-                let what = format!("{} as of the closing of {through}", spec.name);
-                assert_same(&rows_of(answer), before, &what);
+                let query = query.revision(Revision::At(*through));
+                if let Some(answer) = self.ask_past(spec, &view, query)? {
+                    let what = format!("{} as of the closing of {through}", spec.name);
+                    let before = before.iter().copied().filter(is_kept).collect();
+                    assert_same(&rows_of(answer), &before, &what);
+                }
             }
             // Late events that were sealed by themselves, beyond the last day that is closed, are not of that day's closing.
             let live = self.running.store().map(|store| store.live(spec.name));

@@ -161,6 +161,7 @@ pub(crate) fn refusal(error: &ScanError, keys: &str) -> ApiError {
     let message = error.to_string();
     match error {
         ScanError::Column { .. } | ScanError::NoColumns => ApiError::parameter("columns", message),
+        ScanError::Removed { .. } => ApiError::parameter("from", message),
         ScanError::Limit => ApiError::parameter("limit", message),
         ScanError::Rank { .. } | ScanError::Grain { .. } => ApiError::parameter("by", message),
         ScanError::Cursor { .. } => ApiError::parameter("after", message),

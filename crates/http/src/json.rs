@@ -83,7 +83,11 @@ impl Text {
     pub(crate) fn certificate_fields(&mut self, certificate: &Certificate) -> &mut Text {
         self.as_of(certificate.as_of).raw(",\"late\":").integer(certificate.late);
         self.raw(",\"refused\":").integer(certificate.refused);
-        self.raw(",\"sealed_through\":").day(certificate.sealed_through)
+        self.raw(",\"sealed_through\":").day(certificate.sealed_through);
+        if certificate.kept_from.is_some() {
+            self.raw(",\"kept_from\":").day(certificate.kept_from);
+        }
+        self
     }
 
     /// A moment, as a field.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::serve::MeasureId;
-use crate::time::Grain;
+use crate::time::{Day, Grain};
 
 /// What went wrong with a view.
 pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
@@ -30,6 +30,26 @@ pub enum AskError {
         measure: MeasureId,
         /// How many measures the view has.
         measures: usize,
+    },
+    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    #[error(
+        "view '{view}' keeps days from {kept_from} on: ask from there on, or without a beginning for all that is kept"
+    )]
+    Removed {
+        /// The view.
+        view: String,
+        /// The first day that is kept.
+        kept_from: Day,
+    },
+    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    #[error(
+        "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
+    )]
+    Superseded {
+        /// The day.
+        day: Day,
+        /// The closing after which its state is known.
+        since: Day,
     },
     /// Periods that are not made of those of the view.
     #[error("view '{view}' by {asked}: it is kept by {grain}, of which a {asked} is not made")]

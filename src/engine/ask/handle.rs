@@ -190,15 +190,19 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// A measure that the view does not have would rank keys by nothing.
     fn check(&self, query: &Query<K>) -> Result<(), AskError> {
         let view = || self.view.name().to_owned();
-        let grain = self.view.calendar().grain();
-        match QueryError::of(query, grain, self.measures.len()) {
+        let known = (self.view.calendar().grain(), self.mailbox.kept_from());
+        match QueryError::of(query, known, self.measures.len()) {
             Some(QueryError::NoMeasure { measure, measures }) => {
                 Err(AskError::NoMeasure { view: view(), measure, measures })
             }
             Some(QueryError::Grain { asked, grain }) => {
                 Err(AskError::Grain { view: view(), asked, grain })
             }
-            None => Ok(()),
+            Some(QueryError::Removed { kept_from }) => {
+                Err(AskError::Removed { view: view(), kept_from })
+            }
+            // Only who reads it knows.
+            Some(QueryError::Superseded { .. }) | None => Ok(()),
         }
     }
 
@@ -245,7 +249,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.maintain(Task { kind: TaskKind::Rebuild, days, share })
     }
 
-    fn maintain(&self, task: Task) -> Result<Maintained, MaintainError> {
+    fn maintain(&self, mut task: Task) -> Result<Maintained, MaintainError> {
+        let kept_from = self.mailbox.kept_from();
+        if task.days.lower != Day::MIN && task.days.lower < kept_from {
+            return Err(MaintainError::Removed { view: self.view.name().to_owned(), kept_from });
+        }
+        task.days.lower = task.days.lower.max(kept_from);
         let (reply, result) = mpsc::sync_channel(1);
         self.mailbox.send_task((task, reply))?;
         result.recv().unwrap_or(Err(MaintainError::Stopped))
@@ -333,6 +342,7 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         merge.finish(self.id).map_err(|cut| match cut {
             Cut::Expired => AskError::Expired,
             Cut::Stopped => AskError::Stopped,
+            Cut::Superseded { day, since } => AskError::Superseded { day, since },
         })
     }
 }

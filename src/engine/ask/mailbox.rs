@@ -80,6 +80,8 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     sealings: AtomicU64,
     /// The threads that read for questions, once there are workers.
     pool: OnceLock<Pool>,
+    /// The first period that the view keeps, once that is known.
+    kept_from: OnceLock<Day>,
 }
 
 struct Inner<K: Key, A: Aggregate> {
@@ -169,7 +171,19 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             closed: false,
         };
         let (inner, sealed) = (Mutex::new(inner), Condvar::new());
-        Mailbox { inner, sealed, sealings: AtomicU64::new(0), pool: OnceLock::new() }
+        let (pool, kept_from) = (OnceLock::new(), OnceLock::new());
+        Mailbox { inner, sealed, sealings: AtomicU64::new(0), pool, kept_from }
+    }
+
+    /// Says which period is the first one that the view keeps, before there are workers.
+    pub(crate) fn keeps_from(&self, day: Day) {
+        // All workers say the same.
+        let _ = self.kept_from.set(day);
+    }
+
+    /// The first period that the view keeps.
+    pub(crate) fn kept_from(&self) -> Day {
+        self.kept_from.get().copied().unwrap_or(Day::MIN)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {

@@ -163,6 +163,7 @@ mod tests {
             of: 1,
             as_of: Moment::new(0, number),
             sealed_through: None,
+            kept_from: None,
             counts: Counts::default(),
             items: vec![Item { day: None, key: None, revision: None, parts }],
             is_last: true,

@@ -287,7 +287,8 @@ mod tests {
 
     fn answer(count: i64) -> Answer<u64, Count> {
         let as_of = Moment::new(0, 0);
-        let certificate = Certificate { as_of, sealed_through: None, late: 0, refused: 0 };
+        let certificate =
+            Certificate { as_of, sealed_through: None, kept_from: None, late: 0, refused: 0 };
         let parts = Parts { batch: None, speed: Some(Count(count)), amendments: None };
         Answer {
             id: 0,

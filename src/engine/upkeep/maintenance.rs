@@ -75,6 +75,14 @@ pub enum MaintainError {
     /// The engine has no log to compute days from.
     #[error("the engine keeps no log: sealed days can be computed again only from one")]
     NoLog,
+    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    #[error("view '{view}' keeps days from {kept_from} on: name days from there on, or all")]
+    Removed {
+        /// The view.
+        view: String,
+        /// The first day that is kept.
+        kept_from: Day,
+    },
     /// A worker could not do its part.
     #[error("worker {worker}: {message}")]
     Failed {

@@ -6,8 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use super::*;
 use crate::store::{Failure, Faulty};
+use crate::view::Retention;
 
 /// A closing, and the days with their values, of each key, of which it makes revisions.
 const CLOSINGS: [(i32, &[(i32, i64)]); 6] = [
@@ -36,6 +40,8 @@ struct World {
     /// By process: the fact that was set, and the one that was tried.
     facts: BTreeMap<usize, [Option<u8>; 2]>,
     states: Vec<RunState>,
+    /// What the view keeps, from the second run on.
+    keeps: Retention,
     /// Where in the test this is, for messages.
     at: String,
 }
@@ -49,7 +55,8 @@ impl World {
     fn new(seed: u64) -> World {
         let (storage, facts) = (Faulty::new(seed), BTreeMap::new());
         let (states, at) = (vec![RunState::Fresh], format!("seed {seed}"));
-        World { storage, committed: 0, tried: 0, facts, states, at }
+        let keeps = Retention::default();
+        World { storage, committed: 0, tried: 0, facts, states, keeps, at }
     }
 
     /// The same folder in another state, to be found by another program.
@@ -66,7 +73,11 @@ impl World {
 
     /// One run of a group: it opens the folder, looks, and seals what is not sealed up to a closing.
     fn run(&mut self, processes: usize, through: i32, complete: bool) -> Result<(), StoreError> {
-        let open = |process| twice(|| try_open(&self.storage, process, processes));
+        let retention = || [("v".to_owned(), self.keeps)].into();
+        let open = |process| {
+            let config = || StoreConfig { retention: retention(), ..config(process, processes) };
+            twice(|| Store::open(Arc::new(self.storage.clone()), ROOT, config()))
+        };
         let mut stores = (0..processes).rev().map(open).collect::<Result<Vec<_>, _>>()?;
         stores.reverse();
         self.check(&stores);
@@ -155,7 +166,10 @@ impl World {
     /// All processes see the rows of what is committed.
     fn check_rows(&self, stores: &[Store]) {
         let of_day = |(day, value)| (0..KEYS).map(move |key| ((Day(day), key), value));
-        let expect: BTreeMap<_, _> = days(self.committed).into_iter().flat_map(of_day).collect();
+        let mut expect: BTreeMap<_, _> =
+            days(self.committed).into_iter().flat_map(of_day).collect();
+        let from = self.check_kept(stores);
+        expect.retain(|(day, _), _| *day >= from);
         assert_eq!(rows(&stores[0]), expect, "{}", self.at);
         let live = |store: &Store| store.live("v").unwrap();
         assert_eq!(live(&stores[0]), live(&stores[stores.len() - 1]), "{}", self.at);
@@ -163,6 +177,20 @@ impl World {
             let through = store.closed_through("v").map_or(0, |day| day.0);
             assert_eq!(through, self.committed, "{}", self.at);
         }
+    }
+
+    /// All processes keep the same days; what may not be removed is there.
+    fn check_kept(&self, stores: &[Store]) -> Day {
+        let from = stores[0].kept_from("v");
+        assert!(stores.iter().all(|store| store.kept_from("v") == from), "{}", self.at);
+        let Some(keep) = self.keeps.keep else {
+            assert_eq!(from, Day::MIN, "{}", self.at);
+            return from;
+        };
+        let kept_days = (keep.as_secs() / 86_400) as i32;
+        let most = Day(self.committed + 1 - kept_days);
+        assert!(from <= most, "{}: kept from {from}, closed through {}", self.at, self.committed);
+        from
     }
 
     /// A group opens the folder and seals one closing more; all of it survives a loss of power.
@@ -202,8 +230,8 @@ impl World {
     }
 }
 
-fn operations() -> u64 {
-    let mut world = World::new(0);
+fn operations(keeps: Retention) -> u64 {
+    let mut world = World { keeps, ..World::new(0) };
     world.scenario().unwrap();
     world.storage.operations()
 }
@@ -249,9 +277,24 @@ fn what_was_removed_does_not_come_back() {
 
 #[test]
 fn what_was_committed_survives_a_crash_at_any_operation() {
-    for number in 1..=operations() {
-        let mut world = World::new(number);
-        world.at = format!("crash at {number}");
+    crash_at_any_operation(Retention::default(), 1);
+}
+
+#[test]
+fn what_is_kept_survives_a_crash_at_any_operation_while_the_rest_is_removed() {
+    let keeps = |days: u64, revisions| Retention {
+        keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        revisions: NonZeroU32::new(revisions),
+    };
+    crash_at_any_operation(keeps(2, 1), 2);
+    crash_at_any_operation(keeps(0, 1), 7);
+    crash_at_any_operation(keeps(4, 0), 7);
+}
+
+fn crash_at_any_operation(keeps: Retention, step: usize) {
+    for number in (1..=operations(keeps)).step_by(step) {
+        let mut world = World { keeps, ..World::new(number) };
+        world.at = format!("{keeps:?}, crash at {number}");
         world.storage.crash_at(number);
         world.scenario().unwrap_err();
         world.recover_in_all_ways(number);
@@ -261,7 +304,7 @@ fn what_was_committed_survives_a_crash_at_any_operation() {
 #[test]
 fn what_was_committed_survives_any_operation_that_fails() {
     use Failure::{DiskFull, DoneButReported, NotDone, Partly};
-    for number in 1..=operations() {
+    for number in 1..=operations(Retention::default()) {
         let partly = if number % 2 == 0 { Partly } else { DiskFull };
         for failure in [NotDone, DoneButReported, partly] {
             let mut world = World::new(number);

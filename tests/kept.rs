@@ -1,0 +1,182 @@
+//! Views that keep only the newest periods and revisions: what is removed, what is refused, and that the rest is right.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use dayfold::aggregate::Count;
+use dayfold::engine::{
+    AskError, LiveOptions, MaintainError, Measures, Pusher, Running, ViewHandle,
+};
+use dayfold::key::KeyRange;
+use dayfold::log::Durability;
+use dayfold::scan::{ErasedView, Scan, ScanError};
+use dayfold::serve::{Query, Revision};
+use dayfold::store::{Memory, Storage};
+use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+
+const LONG: Duration = Duration::from_secs(60);
+const DAY: EventTime = 86_400_000;
+
+struct Started {
+    running: Running,
+    pusher: Pusher<EventTime>,
+    view: ViewHandle<u64, Count>,
+    clock: Arc<AtomicI64>,
+}
+
+impl Started {
+    /// A live engine over a folder, at the beginning of a day.
+    fn new(storage: &Memory, day: i64, workers: usize, keep: impl Fn(View) -> View) -> Started {
+        let clock = Arc::new(AtomicI64::new(day * DAY));
+        let now = Arc::clone(&clock);
+        let mut engine = Engine::new()
+            .clock(move || now.load(Ordering::SeqCst))
+            .data_in(Arc::new(storage.clone()), "data")
+            .log(Durability::System, |time: &EventTime| *time);
+        let view = keep(View::new("events").unwrap().grace(Duration::ZERO));
+        let view = engine.view(view, Measures::none(), |time: &EventTime| {
+            Some((*time, (*time % 7) as u64, Count::one()))
+        });
+        let pusher = engine.live(LiveOptions::new(|time: &EventTime| *time));
+        let running = engine.start(Cluster::workers(workers)).unwrap();
+        Started { running, pusher, view, clock }
+    }
+
+    fn push(&self, times: impl IntoIterator<Item = EventTime>) {
+        let pushed = self.pusher.push(times.into_iter().collect()).unwrap();
+        pushed.receipt.wait_visible(LONG).unwrap();
+    }
+
+    /// Until all days before this one are sealed.
+    fn seal_before(&self, day: i64) {
+        self.clock.store(day * DAY + 1, Ordering::SeqCst);
+        self.view.wait_sealed_through(Day(day as i32 - 1), LONG).unwrap();
+    }
+
+    /// The days that have events, each with how many.
+    fn days(&self, query: Query<u64>) -> Result<Vec<(i32, i64)>, AskError> {
+        let answer = self.view.ask_timeout(query, LONG)?;
+        let of = |item: &dayfold::serve::Item<u64, Count>| {
+            (item.day.unwrap().0, item.parts.merged().unwrap().0)
+        };
+        let mut days: Vec<(i32, i64)> = Vec::new();
+        for (day, count) in answer.items.iter().map(of) {
+            match days.last_mut() {
+                Some(last) if last.0 == day => last.1 += count,
+                _ => days.push((day, count)),
+            }
+        }
+        Ok(days)
+    }
+}
+
+fn revisions(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+fn rows() -> Query<u64> {
+    Query::rows(KeyRange::all(), DayRange::ALL)
+}
+
+/// The names of the folders of days on disk.
+fn folders(storage: &Memory) -> usize {
+    let views = Path::new("data/part-0/views/events");
+    let days = storage.list(views).unwrap_or_default();
+    days.iter().filter(|day| !storage.list(&views.join(day)).unwrap().is_empty()).count()
+}
+
+/// Thirty days of ten events, sealed; then late events of all of them, sealed with the next day.
+fn folder(storage: &Memory) {
+    let started = Started::new(storage, 100, 2, |view| view);
+    for day in 100..130 {
+        started.clock.store(day * DAY + DAY / 2, Ordering::SeqCst);
+        started.push((0..10).map(|n| day * DAY + n));
+    }
+    started.seal_before(130);
+    started.push((100..130).map(|day| day * DAY + 11));
+    started.push([130 * DAY]);
+    started.seal_before(131);
+    started.running.finish().unwrap();
+}
+
+#[test]
+fn what_is_older_is_removed_and_refused() {
+    let storage = Memory::default();
+    folder(&storage);
+    assert_eq!(folders(&storage), 31);
+    for workers in 1..=3 {
+        let keep = |view: View| view.keep(Duration::from_secs(10 * 86_400));
+        let started = Started::new(&storage, 131, workers, keep);
+        assert_eq!(folders(&storage), 10);
+        let kept: Vec<_> = (121..131).map(|day| (day, if day == 130 { 1 } else { 11 })).collect();
+        assert_eq!(started.days(rows()).unwrap(), kept);
+        let answer = started.view.ask(rows()).unwrap();
+        assert_eq!(answer.certificate.kept_from, Some(Day(121)));
+        // Of what is kept, any part can be asked for.
+        let around = DayRange::new(Day(121), Day(123));
+        assert_eq!(started.days(Query::rows(KeyRange::all(), around)).unwrap(), kept[..2]);
+        // What is not is refused, with the limit.
+        let below = DayRange::new(Day(120), Day(123));
+        let kept_from = Day(121);
+        let removed = AskError::Removed { view: "events".to_owned(), kept_from };
+        let error = started.days(Query::rows(KeyRange::all(), below)).unwrap_err();
+        assert_eq!(error, removed);
+        assert!(error.to_string().contains("keeps days from 1970-05-02 on"), "{error}");
+        let error = started.view.subscribe(Query::point(3, below), LONG).map(|_| ()).unwrap_err();
+        assert_eq!(error, removed);
+        let error = started.view.scan(&Scan::rows().periods(below), None).map(|_| ()).unwrap_err();
+        assert!(matches!(error, ScanError::Removed { kept_from: Day(121), .. }), "{error}");
+        for result in [started.view.audit(below, 1.0), started.view.rebuild(below, 1.0)] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, MaintainError::Removed { kept_from: Day(121), .. }), "{error}");
+        }
+        // The log has it all; an audit and a rebuild of everything are of what is kept.
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        started.view.rebuild(DayRange::ALL, 1.0).unwrap();
+        assert_eq!(started.days(rows()).unwrap(), kept);
+        // A late event of what is removed is in the log, and nowhere else.
+        let late = started.view.ask(rows()).unwrap().certificate.late;
+        started.push([105 * DAY + 5]);
+        assert_eq!(started.days(rows()).unwrap(), kept);
+        assert_eq!(started.view.ask(rows()).unwrap().certificate.late, late + 1);
+        started.running.finish().unwrap();
+    }
+}
+
+#[test]
+fn old_revisions_are_removed_and_refused() {
+    let storage = Memory::default();
+    folder(&storage);
+    let past = |day| rows().revision(Revision::At(Day(day)));
+    let started = Started::new(&storage, 131, 2, |view| view.keep_revisions(revisions(2)));
+    let first: Vec<_> = (100..130).map(|day| (day, 10)).collect();
+    assert_eq!(started.days(past(129)).unwrap(), first, "two of them are there");
+    started.running.finish().unwrap();
+
+    let started = Started::new(&storage, 131, 2, |view| view.keep_revisions(revisions(1)));
+    for query in [past(129), rows().revision(Revision::First)] {
+        let error = started.days(query).unwrap_err();
+        assert!(matches!(error, AskError::Superseded { .. }), "{error}");
+    }
+    let error = started
+        .view
+        .scan(&Scan::rows().revision(Revision::First), None)
+        .and_then(|rows| rows.timeout(LONG).collect_rows())
+        .unwrap_err();
+    assert!(matches!(error, ScanError::Superseded { .. }), "{error}");
+    // What can be told is told, and the view goes on.
+    let now = started.days(rows()).unwrap();
+    assert_eq!(now.iter().map(|(_, count)| count).sum::<i64>(), 331);
+    assert_eq!(started.days(past(130)).unwrap(), now);
+    let last = DayRange::only(Day(130));
+    let query = Query::rows(KeyRange::all(), last).revision(Revision::First);
+    assert_eq!(started.days(query).unwrap(), [(130, 1)]);
+    started.running.finish().unwrap();
+}
