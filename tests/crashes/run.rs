@@ -225,7 +225,7 @@ impl Run<'_> {
             6 if !self.world.damaged => {
                 let query = Query::rows(KeyRange::all(), DayRange::ALL).revision(Revision::First);
                 let spec = self.world.program.views[which].clone();
-                self.ask_past(spec, &view, query)?;
+                self.ask_past(&spec, &view, query)?;
             }
             7 => {
                 let hours = self.world.random.between(0, 30);
