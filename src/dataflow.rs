@@ -117,6 +117,36 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
 }
 
 /// A view inside a dataflow: something to query, and to build on.
+///
+/// ```
+/// use dayfold::aggregate::Count;
+/// use dayfold::time::EventTime;
+/// use dayfold::view::View;
+/// use dayfold::{Archive, DayView, FoldDays, Moment, ViewNumbers, ViewStatus};
+/// use timely::dataflow::InputHandle;
+///
+/// timely::execute_directly(|worker| {
+///     let mut visits = InputHandle::<Moment, _>::new();
+///     let status: ViewStatus = worker.dataflow(|scope| {
+///         let per_page: DayView<'_, String, Count> = visits
+///             .to_stream(scope)
+///             .fold_days(
+///                 View::new("per-page").unwrap(),
+///                 &Archive::in_memory(),
+///                 |(time, page): &(EventTime, String)| Some((*time, page.clone(), Count::one())),
+///             )
+///             .unwrap();
+///         per_page.status()
+///     });
+///     visits.send((0, "/home".to_owned()));
+///     visits.close(); // Nothing more comes: all days close, and are sealed.
+///     while !status.finished() {
+///         worker.step();
+///     }
+///     let numbers: ViewNumbers = status.numbers();
+///     assert_eq!((numbers.late, numbers.refused, numbers.unsealed_days), (0, 0, 0));
+/// });
+/// ```
 pub struct DayView<'scope, K: Key, A: Aggregate> {
     rows: StreamVec<'scope, Moment, TableRow<K, A>>,
     progress: StreamVec<'scope, Moment, ()>,

@@ -8,6 +8,23 @@
 //! at St. John's the clocks once went back at one minute past midnight, so that the last hour of the
 //! old day came after the first minute of the new one. [`Calendar::day_of`] is always the local date;
 //! [`Calendar::end_of`] is the first instant after which that date, or an earlier one, cannot come again.
+//!
+//! ```
+//! use dayfold::time::{Calendar, Day, DayRange, EventTime, Grain, TimeError};
+//!
+//! let new_york = Calendar::new("America/New_York")?;
+//! let day: Day = "2024-03-10".parse()?; // A day of 23 hours.
+//! let end: EventTime = new_york.end_of(day);
+//! assert_eq!(new_york.day_of(end - 1), day);
+//! assert_eq!(end - new_york.end_of(day.previous()), 23 * 3_600_000);
+//!
+//! let march = DayRange::through("2024-03-01".parse()?, "2024-03-31".parse()?);
+//! assert!(march.contains(day));
+//! assert_eq!(new_york.by(Grain::Month).start_of(day), march.lower);
+//!
+//! assert!(matches!(Calendar::new("New York"), Err(TimeError::Zone { .. })));
+//! # Ok::<(), TimeError>(())
+//! ```
 
 mod base;
 mod coarser;

@@ -1,5 +1,33 @@
 //! The definition of a view, and the pure decisions that follow from it: which day an event belongs
 //! to, which closing takes it, and when that closing is complete.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use dayfold::time::Day;
+//! use dayfold::view::{Closing, LimitError, Limits, View, ViewError};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let view = View::new("sales")?
+//!     .zone("Europe/Oslo")?
+//!     .grace(Duration::from_secs(600))
+//!     .limits(Limits::default().bytes(8 << 30));
+//!
+//! // An event in time belongs to its own day, a late one to the first day that is open.
+//! let day: Day = "2024-05-01".parse()?;
+//! let closed = view.upper(day);
+//! assert_eq!(view.closing(day, closed - 1), Closing::of(day));
+//! assert_eq!(view.closing(day, closed), Closing::late(day.next(), closed));
+//!
+//! assert!(matches!(View::new("Sales!"), Err(ViewError::Name { .. })));
+//! # Ok(())
+//! # }
+//!
+//! /// Why a view of a dataflow has stopped, if a bound was met.
+//! fn bound(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+//!     error.downcast_ref::<LimitError>().map(|met| met.what)
+//! }
+//! ```
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ const WHOLE_DIGITS: usize = 18;
 /// assert_eq!(Decimal::from_scaled(235, 2), price);
 /// assert_eq!(Decimal::from_billionths(2_350_000_000, 2), price);
 /// assert_eq!(Decimal::from(235).to_string(), "235");
+/// assert_eq!(price.checked_mul(Decimal::from(2)), "4.70".parse().ok());
 /// ```
 ///
 /// What [`Decimal::parse`] accepts is 10¹⁸ at most, that is 10²⁷ units; what comes from an integer
@@ -175,6 +176,15 @@ pub(super) fn step(scale: u8) -> u64 {
 }
 
 /// A number that was read, and whether it is what was written.
+///
+/// ```
+/// use dayfold::aggregate::{Decimal, Rounded};
+///
+/// let Rounded { value, is_exact, .. } = Decimal::parse_rounded(b"0.1234567891")?;
+/// assert_eq!(value.to_string(), "0.123456789");
+/// assert!(!is_exact);
+/// # Ok::<(), dayfold::aggregate::DecimalError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rounded {

@@ -67,6 +67,40 @@
 //! days.plus_equals(&Weekdays::of(-3));
 //! assert_eq!(days, Weekdays(0b000_1001), "Mondays and Thursdays");
 //! ```
+//!
+//! # Those that there are
+//!
+//! A tuple of up to four aggregates is an aggregate, and so is a tuple of tuples. Two states of the same types are combined with ⊕:
+//!
+//! ```
+//! use dayfold::aggregate::{
+//!     Count, Decimal, DecimalError, DecimalSum, Last, Max, Mean, Min, Semigroup, Sum,
+//! };
+//!
+//! type Sales = (Count, DecimalSum, Mean, (Min<Decimal>, Max<Decimal>));
+//!
+//! fn sale(price: &str) -> Result<Sales, DecimalError> {
+//!     let price: Decimal = price.parse()?;
+//!     Ok((Count::one(), DecimalSum::of(price), Mean::of(price), (Min(price), Max(price))))
+//! }
+//!
+//! let mut sales = sale("9.90")?;
+//! let more: Sales = sale("20")?;
+//! sales.plus_equals(&more);
+//! assert_eq!(sales.0, Count(2));
+//! assert_eq!(sales.1.value().to_string(), "29.90");
+//! assert_eq!(sales.2.to_string_with(2), "14.95");
+//! assert_eq!(format!("{} to {}", sales.3.0.0, sales.3.1.0), "9.90 to 20");
+//!
+//! let mut clicks = Sum::of(7);
+//! clicks.add(8i64);
+//! assert_eq!(clicks.value(), 15);
+//!
+//! let mut door = Last { time: 1, value: "open".to_owned() };
+//! door.plus_equals(&Last { time: 5, value: "shut".to_owned() });
+//! assert_eq!(door.value, "shut");
+//! # Ok::<(), DecimalError>(())
+//! ```
 
 mod arithmetic;
 mod buckets;

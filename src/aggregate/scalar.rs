@@ -13,6 +13,31 @@ use crate::time::Day;
 /// [`Day`], or one's own.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
+///
+/// ```
+/// use dayfold::aggregate::{Max, Scalar, Semigroup};
+/// use dayfold::schema::{Kind, Value};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// struct Celsius(i32);
+///
+/// impl Scalar for Celsius {
+///     const KIND: Kind = Kind::Integer;
+///
+///     fn id() -> String {
+///         "celsius".to_owned()
+///     }
+///
+///     fn value(&self) -> Value {
+///         Value::Integer(self.0.into())
+///     }
+/// }
+///
+/// let mut warmest = Max(Celsius(-3));
+/// warmest.plus_equals(&Max(Celsius(12)));
+/// assert_eq!(warmest.0, Celsius(12));
+/// ```
 pub trait Scalar:
     Ord + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {

@@ -19,6 +19,22 @@ use crate::time::{Day, DayRange};
 const KEYS_LISTED: usize = 10;
 
 /// Something that is not as the log says.
+///
+/// ```
+/// use dayfold::archive::{Fault, Finding, KeyDifference};
+///
+/// fn describe(finding: &Finding) -> String {
+///     let what = match &finding.fault {
+///         Fault::Damaged { path, what } => format!("{}: {what}", path.display()),
+///         Fault::Differs { keys, differing, .. } => {
+///             let keys = keys.iter().map(|KeyDifference { key, .. }| key.as_str());
+///             format!("{differing} keys differ: {}", keys.collect::<Vec<_>>().join(", "))
+///         }
+///         fault => format!("{fault:?}"),
+///     };
+///     format!("view {}, day {}: {what}", finding.view, finding.day)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Finding {

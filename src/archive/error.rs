@@ -6,6 +6,21 @@ use crate::store::StoreError;
 use crate::time::Day;
 
 /// What can go wrong when a day is sealed or a sealed day is read.
+///
+/// ```
+/// use dayfold::archive::ArchiveError;
+///
+/// /// What the program's user can do.
+/// fn advice(error: &ArchiveError) -> &'static str {
+///     match error {
+///         ArchiveError::NoFolder => "name a data folder",
+///         ArchiveError::NoLog => "the folder was made without a log: make a new one",
+///         ArchiveError::Store(_) | ArchiveError::Log(_) => "look at the disk",
+///         _ => "look at the message",
+///     }
+/// }
+/// assert_eq!(advice(&ArchiveError::NoFolder), "name a data folder");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {

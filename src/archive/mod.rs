@@ -29,6 +29,24 @@ use crate::closing::Closing;
 use crate::store::{Share, Store};
 
 /// Where the sealed days of all views of a program are kept. Clones share it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use dayfold::Archive;
+/// use dayfold::aggregate::Count;
+/// use dayfold::store::{Memory, Store, StoreConfig, ViewRecord};
+/// use dayfold::view::View;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let view = View::new("per-page")?;
+/// let config = StoreConfig::new(0, 1, vec![ViewRecord::of::<String, Count>(&view)]);
+/// let store = Store::open(Arc::new(Memory::default()), "/data", config)?;
+/// let archive = Archive::folder(Arc::new(store));
+/// assert!(archive.store().is_some() && Archive::in_memory().store().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Archive {
     place: Place,

@@ -9,6 +9,14 @@ use memmap2::Mmap;
 /// The bytes of a batch view: a mapped file, or memory of an engine that has no folder.
 ///
 /// Cloning shares the bytes.
+///
+/// ```
+/// use dayfold::batch::Bytes;
+///
+/// let bytes = Bytes::from(vec![1, 2, 3]);
+/// let shared = bytes.clone(); // The same three bytes.
+/// assert_eq!(shared[1..], [2, 3]);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Bytes {

@@ -10,6 +10,14 @@ use crate::key::{PARTITIONS, owner};
 ///
 /// A file says of every partition it covers which keys are there; a covered partition without rows is
 /// empty. Of a partition that is not covered, it says nothing.
+///
+/// ```
+/// use dayfold::batch::Coverage;
+///
+/// assert!(Coverage::ALL.contains(255) && Coverage::NONE.is_empty());
+/// assert_eq!(Coverage::NONE.union(Coverage::ALL), Coverage::ALL);
+/// assert_eq!(Coverage::ALL.iter().count(), Coverage::ALL.len());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Coverage([u64; PARTITIONS / 64]);
 

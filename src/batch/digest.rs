@@ -17,6 +17,17 @@ use crate::key::Key;
 /// It does not depend on order, sections or files: the digests of the workers' files of a day add up
 /// to the same digest for any number of workers. It finds damage and disagreement; it does not
 /// withstand somebody who looks for collisions.
+///
+/// ```
+/// use dayfold::batch::Digest;
+/// use dayfold::store::LiveBatch;
+///
+/// /// The digest of a day, whose files several workers have written.
+/// fn of_day(files: &[LiveBatch]) -> Digest {
+///     files.iter().map(|file| file.digest).sum()
+/// }
+/// assert_eq!(of_day(&[]), Digest(0));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest(pub u128);
 

@@ -3,6 +3,17 @@
 use std::sync::Arc;
 
 /// What can be wrong with the bytes of a batch view. Reading changes nothing.
+///
+/// ```
+/// use dayfold::batch::BatchError;
+///
+/// /// Whether a later version of the program could read the file.
+/// fn is_newer(error: &BatchError) -> bool {
+///     matches!(error, BatchError::Version { found, known, .. } if found > known)
+/// }
+/// let error = BatchError::Version { file: "d.batch".into(), found: 9, known: 2 };
+/// assert!(is_newer(&error));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {

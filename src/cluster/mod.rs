@@ -12,6 +12,21 @@
 //! the loopback interface.
 //! [docs/cluster.md](https://docs.rs/crate/dayfold/latest/source/docs/cluster.md) says how to run it on
 //! several machines.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use dayfold::cluster::{Cluster, ClusterError, Secret};
+//!
+//! // Process 0 of three with two workers each. All of them know a secret.
+//! let secret = Secret::new(b"0123456789abcdef0123456789abcdef")?;
+//! let cluster = Cluster::local(2, 0, 3)?.secret(secret).patience(Duration::from_secs(60));
+//! assert_eq!((cluster.peers(), cluster.local_workers()), (6, 0..2));
+//!
+//! assert!(matches!(Cluster::local(2, 3, 3), Err(ClusterError::Index { .. })));
+//! assert!(matches!(Secret::new(b"short"), Err(ClusterError::WeakSecret { found: 5, .. })));
+//! # Ok::<(), ClusterError>(())
+//! ```
 
 mod agree;
 mod config;

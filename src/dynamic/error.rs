@@ -5,6 +5,14 @@ use crate::schema::Kind;
 use crate::view::ViewError;
 
 /// What can be wrong with the definition of a dynamic view.
+///
+/// ```
+/// use dayfold::dynamic::{Columns, DefinitionError};
+/// use dayfold::schema::Kind;
+///
+/// let error = Columns::new([("site", Kind::Text), ("site", Kind::Text)]).unwrap_err();
+/// assert_eq!(error, DefinitionError::Twice { name: "site".to_owned() });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefinitionError {

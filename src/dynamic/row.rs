@@ -14,6 +14,40 @@ const DECIMAL_MOST: u128 = 1 << 95;
 /// A row may be wrong: a value of another kind than its column, or a number beyond what sums hold, an integer
 /// beyond 64 bits and a sign or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer, is
 /// counted in the certificates of answers, and the first one is told to `tracing`.
+///
+/// ```
+/// use dayfold::aggregate::Decimal;
+/// use dayfold::dynamic::{Columns, Reduce, RowBuilder, RowError, ViewDef};
+/// use dayfold::schema::Kind;
+/// use dayfold::time::EventTime;
+/// use dayfold::view::View;
+///
+/// struct Reading {
+///     time: EventTime,
+///     site: String,
+///     celsius: Decimal,
+/// }
+///
+/// fn fill<'e>(reading: &'e Reading, row: &mut RowBuilder<'e>) -> Option<EventTime> {
+///     row.set(0, reading.site.as_str());
+///     row.set(1, reading.celsius);
+///     if let Some(RowError::TooLarge { column }) = row.error() {
+///         eprintln!("{column}: no thermometer says that");
+///     }
+///     Some(reading.time)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let columns = Columns::new([("site", Kind::Text), ("celsius", Kind::Decimal)])?;
+/// let definition = ViewDef::new(View::new("by-site")?, columns)
+///     .key(["site"])?
+///     .measure("warmest", Reduce::Max("celsius".to_owned()))?;
+/// let mut engine = dayfold::Engine::new();
+/// let by_site = engine.dynamic_view(definition, fill);
+/// # let _ = by_site;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RowBuilder<'a> {
     columns: &'a Columns,

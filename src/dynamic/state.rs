@@ -15,6 +15,20 @@ use crate::time::EventTime;
 /// What a dynamic view keeps for a day and key: how many events, and the cells that its
 /// [`ViewDef`](super::ViewDef) declares. Only a view makes one, so all states of a view have cells of the same
 /// kinds, at the same places, and unlike cells never meet.
+///
+/// ```
+/// use dayfold::aggregate::{Decimal, Max, Maybe};
+/// use dayfold::dynamic::{MeasureState, State, ViewDef};
+/// use dayfold::schema::Value;
+///
+/// /// The measure `warmest`, if there was a reading.
+/// fn warmest(definition: &ViewDef, state: &State) -> Option<Decimal> {
+///     match &state.cells()[definition.cell("warmest")?] {
+///         MeasureState::Max(Maybe(Some(Max(Value::Decimal(celsius))))) => Some(*celsius),
+///         _ => None,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct State {
     rows: Count,

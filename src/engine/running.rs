@@ -38,6 +38,35 @@ use crate::store::{Store, StoreError};
 /// their receipts say so; an interruption lets them in first.
 ///
 /// Of the examples, Ctrl-C interrupts `flights` and `replay`, which end with exit code 130, and finishes `dashboard`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::engine::{
+///     EngineError, EngineState, LogNumbers, Observer, Progress, Running, SourceNumbers, Stopped,
+/// };
+///
+/// /// Waits until everything is sealed, and tells how far it is meanwhile.
+/// fn run(running: Running) -> Result<(), EngineError> {
+///     let observer: Observer = running.observer();
+///     while !running.wait_sealed(Duration::from_secs(1))? {
+///         if observer.state() == EngineState::Recovering {
+///             println!("reading what earlier runs have logged");
+///         }
+///         println!("{}", line(&observer.progress()));
+///     }
+///     let Stopped { progress, sealed, .. } = running.finish()?;
+///     println!("{} events; everything is sealed: {sealed}", progress.events);
+///     Ok(())
+/// }
+///
+/// fn line(progress: &Progress) -> String {
+///     let durable = progress.log.as_ref().map(|LogNumbers { durable, .. }| *durable);
+///     let is_waiting = |source: &&SourceNumbers| source.trouble.is_some();
+///     let waiting = progress.sources.iter().filter(is_waiting).count();
+///     format!("{} rows, {durable:?} events are durable, {waiting} sources wait", progress.rows)
+/// }
+/// ```
 pub struct Running {
     pub(crate) shared: Arc<Shared>,
     pub(crate) archive: Option<Archive>,

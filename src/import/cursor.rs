@@ -17,6 +17,29 @@ use crate::key::Key;
 use crate::time::Day;
 
 /// The sealed days of one worker: mapped files, in order of day.
+///
+/// ```
+/// use dayfold::aggregate::Count;
+/// use dayfold::import::{DaysCursor, SealedDays, SealedKeys};
+/// use differential_dataflow::trace::implementations::BatchContainer;
+/// use differential_dataflow::trace::{Cursor, Navigable};
+///
+/// /// How many keys there are on these days.
+/// fn keys(days: &SealedDays<u32, u64, Count>) -> usize {
+///     let mut cursor: DaysCursor<u32, u64, Count> = days.cursor();
+///     let mut keys = 0;
+///     while cursor.key_valid(days) {
+///         keys += 1;
+///         cursor.step_key(days);
+///     }
+///     keys
+/// }
+///
+/// /// An operator that keeps keys keeps them encoded.
+/// fn none() -> SealedKeys {
+///     SealedKeys::with_capacity(0)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct SealedDays<T, K, A> {
     pub(super) files: Vec<SealedFile<K, A>>,

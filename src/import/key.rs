@@ -7,6 +7,16 @@ use timely::container::PushInto;
 use crate::key::{Key, KeyError, sort_position};
 
 /// An encoded key where it lies, in the order of sealed files: by position, then by encoding.
+///
+/// ```
+/// use dayfold::import::SealedKey;
+/// use dayfold::key::KeyError;
+///
+/// /// The page of a row, where a join shows its key.
+/// fn page(key: SealedKey<'_>) -> Result<u64, KeyError> {
+///     key.decode()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealedKey<'a> {
     position: u64,
@@ -38,6 +48,15 @@ impl PartialEq<&StoredKey> for SealedKey<'_> {
 }
 
 /// An encoded key that travels; see [`SealedKey`].
+///
+/// ```
+/// use dayfold::import::StoredKey;
+///
+/// // As in files: by the hash of the key, and only then by the key.
+/// let mut keys = [3u64, 1, 2].map(|key| StoredKey::of(&key));
+/// keys.sort();
+/// assert!(keys[0] < keys[1] && keys[1] < keys[2]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StoredKey {
     position: u64,

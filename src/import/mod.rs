@@ -10,6 +10,34 @@
 //! with them has to be arranged in the same way, which [`Imported::arrange`] does.
 //!
 //! `examples/05-import-sealed-days.rs` is a whole program.
+//!
+//! ```
+//! use dayfold::Archive;
+//! use dayfold::aggregate::Count;
+//! use dayfold::archive::ArchiveError;
+//! use dayfold::import::{ImportStatus, Imported, SealedTrace};
+//! use dayfold::serve::Revision;
+//! use dayfold::time::{Day, DayRange};
+//! use differential_dataflow::VecCollection;
+//! use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+//! use timely::dataflow::Scope;
+//!
+//! /// The visits of each day, with the names of the pages.
+//! fn named<'scope>(
+//!     scope: Scope<'scope, u32>,
+//!     archive: &Archive,
+//!     names: VecCollection<'scope, u32, (u64, String)>,
+//! ) -> Result<(VecCollection<'scope, u32, (Day, String), Count>, ImportStatus), ArchiveError> {
+//!     let days = DayRange::ALL;
+//!     let visits: Imported<'_, u32, u64, Count> =
+//!         archive.import(scope, "visits", days, Revision::Now)?;
+//!     let sealed: Arranged<'_, SealedTrace<u32, u64, Count>> = visits.arranged();
+//!     let named = sealed.join_core(visits.arrange(names), |_page, day, name| {
+//!         [(*day, name.clone())]
+//!     });
+//!     Ok((named, visits.status()))
+//! }
+//! ```
 
 mod cursor;
 mod key;
@@ -50,6 +78,13 @@ use cursor::SealedFile;
 const ROWS_AT_ONCE: usize = 10_000;
 
 /// The trace of an arrangement by encoded keys, in the order of sealed files.
+///
+/// ```
+/// use dayfold::import::ByKeySpine;
+///
+/// // What `Imported::arrange` makes of `(page, name)` pairs that come and go.
+/// type Names = ByKeySpine<String, u32, isize>;
+/// ```
 pub type ByKeySpine<V, T, R> = Spine<Rc<OrdValBatch<ByKey<V, T, R>>>>;
 type ByKey<V, T, R> = (SealedKeys, Vec<V>, Vec<T>, Vec<R>, OffsetList);
 type ByKeyBatcher<V, T, R> = MergeBatcher<

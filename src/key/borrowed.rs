@@ -71,6 +71,30 @@ impl<K: Key> KeyRef<K> for &K {
 }
 
 /// A key that an event makes anyway, in the place of a borrowed one.
+///
+/// ```
+/// use dayfold::fold::Fold;
+/// use dayfold::aggregate::Count;
+/// use dayfold::key::Made;
+/// use dayfold::time::EventTime;
+///
+/// /// Counts requests by the hundreds of their status.
+/// struct ByClass;
+///
+/// impl Fold<(EventTime, u16)> for ByClass {
+///     type Key = u16;
+///     type KeyRef<'a> = Made<u16>; // It is in no event.
+///     type State = Count;
+///
+///     fn group<'a>(&'a self, request: &'a (EventTime, u16)) -> Option<(EventTime, Made<u16>)> {
+///         Some((request.0, Made(request.1 / 100)))
+///     }
+///
+///     fn state(&self, _: &(EventTime, u16)) -> Count {
+///         Count::one()
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made<K>(pub K);
 

@@ -5,6 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::{Key, encode_unterminated, encoded};
 
 /// Which keys a query is about: an interval `[lower, upper)` of encoded keys.
+///
+/// ```
+/// use dayfold::key::{KeyRange, encoded};
+///
+/// let pages = KeyRange::prefix("/shop/");
+/// assert!(pages.contains(&encoded(&"/shop/shoes".to_owned())));
+/// assert!(!pages.contains(&encoded(&"/about".to_owned())));
+///
+/// let hours = KeyRange::between(&9u32, &17);
+/// assert!(hours.contains(&encoded(&9u32)) && !hours.contains(&encoded(&17u32)));
+///
+/// // Of pairs, those that begin with this.
+/// let oslo = KeyRange::within(&"Oslo".to_owned());
+/// assert!(oslo.contains(&encoded(&("Oslo".to_owned(), 7u32))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRange {
     lower: Vec<u8>,

@@ -59,6 +59,46 @@
 //!
 //! This module knows no dataflow and no views, and reaches files only through
 //! [`Storage`](crate::store::Storage).
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use dayfold::log::{self, Frame, Frames, LogError, LogFile, LogState, StreamInfo, Verified};
+//! use dayfold::store::{self, Disk};
+//!
+//! /// Looks into the log of a folder, whether or not an engine is writing it.
+//! fn show(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+//!     let report = store::inspect(&Disk, folder)?;
+//!     let parts = report.parts.iter().map(|part| (part.process as u32, part.path.clone()));
+//!     let parts: Vec<_> = parts.collect();
+//!     let state: LogState = log::scan(&Disk, &parts, u64::MAX)?;
+//!     for StreamInfo { run, worker, events, .. } in &state.streams {
+//!         println!("run {run}, worker {worker}: {events} events");
+//!     }
+//!     for (partition, log::Extent { from, to, .. }) in &state.extents {
+//!         println!("{partition}: records {from} to {to}");
+//!     }
+//!     for log::SourceRange { source, from, to, .. } in &state.ranges {
+//!         println!("source {source}: {from} to {to}");
+//!     }
+//!     for file in &state.files {
+//!         println!("{}: {} events", file.day, events(file)?);
+//!     }
+//!     let Verified { bytes, .. } = log::verify(&Disk, &state)?;
+//!     println!("{bytes} bytes are whole");
+//!     Ok(())
+//! }
+//!
+//! /// How many events the frames of a file have.
+//! fn events(file: &LogFile) -> Result<u64, LogError> {
+//!     let mut frames = Frames::open(&Disk, file)?;
+//!     let mut events = 0;
+//!     while let Some(Frame { count, .. }) = frames.next(|_| true)? {
+//!         events += u64::from(count);
+//!     }
+//!     Ok(events)
+//! }
+//! ```
 
 mod accept;
 mod codec;
@@ -100,6 +140,18 @@ pub(crate) use writer::{LogHandle, LogWriter};
 ///
 /// What is acknowledged as durable is never lost. An entry is there whole or not at all, whatever
 /// happened; what a source is read from again goes on exactly behind what is there.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::Engine;
+/// use dayfold::log::Durability;
+/// use dayfold::time::EventTime;
+///
+/// let every = Durability::Every(Duration::from_millis(10));
+/// let engine = Engine::<(EventTime, String)>::new().data("visits").log(every, |visit| visit.0);
+/// # let _ = engine;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

@@ -9,6 +9,7 @@
 //! use dayfold::engine::{LiveOptions, Measures};
 //! use dayfold::rows::{Format, RowOptions, SealedRows};
 //! use dayfold::store::{self, Disk};
+//! use dayfold::time::{Day, DayRange};
 //! use dayfold::view::View;
 //! use dayfold::{Cluster, Engine};
 //!
@@ -30,6 +31,11 @@
 //! let mut csv = Vec::new();
 //! SealedRows::new(&Disk, &report.views[0], RowOptions::default()).write(Format::Csv, &mut csv)?;
 //! assert_eq!(String::from_utf8(csv)?, "day,page,visits,sealed\n1970-01-01,/home,2,true\n");
+//!
+//! let later = RowOptions::default().days(DayRange::new("1970-01-02".parse()?, Day::MAX));
+//! let mut none = Vec::new();
+//! SealedRows::new(&Disk, &report.views[0], later).write(Format::Csv, &mut none)?;
+//! assert_eq!(String::from_utf8(none)?, "day,page,visits,sealed\n");
 //! # Ok(())
 //! # }
 //! ```
@@ -186,6 +192,15 @@ impl<'a> SealedRows<'a> {
 }
 
 /// Why rows cannot be shown.
+///
+/// ```
+/// use dayfold::rows::RowsError;
+///
+/// /// Whether whoever reads the rows has gone away, as `head` does.
+/// fn is_cut_off(error: &RowsError) -> bool {
+///     matches!(error, RowsError::Write(io) if io.kind() == std::io::ErrorKind::BrokenPipe)
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowsError {

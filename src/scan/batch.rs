@@ -12,6 +12,33 @@ use crate::time::{Day, EventTime};
 pub const BATCH_ROWS: usize = 4_096;
 
 /// Some rows of an answer, column by column: at most [`BATCH_ROWS`].
+///
+/// ```
+/// use dayfold::scan::{Batch, Cell, Cells, Strings, ValueRef};
+///
+/// /// The greatest of a column of integers, read column by column.
+/// fn greatest(batch: &Batch, column: usize) -> Option<i64> {
+///     let cells: &Cells = batch.cells(column);
+///     match cells.values() {
+///         Cell::Integer(values) => values.iter().copied().max(),
+///         _ => None,
+///     }
+/// }
+///
+/// /// The bytes of a column of texts, without what is between them.
+/// fn bytes(cells: &Cells) -> usize {
+///     match cells.values() {
+///         Cell::Text(texts) | Cell::Bytes(texts) => Strings::bytes(texts).len(),
+///         _ => 0,
+///     }
+/// }
+///
+/// /// The texts of a row.
+/// fn texts(batch: &Batch, row: usize) -> Vec<&str> {
+///     let values = (0..batch.columns().len()).map(|column| batch.value_ref(row, column));
+///     values.filter_map(|value| if let ValueRef::Text(text) = value { Some(text) } else { None }).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     columns: Arc<[Column]>,

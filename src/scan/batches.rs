@@ -36,6 +36,23 @@ pub(crate) trait Rows: Send {
 ///
 /// It is an iterator, which waits, and a [`Stream`] for tasks of any runtime. Batches are made as they are taken. Dropped,
 /// it cancels what is left of the scan, on all workers of all processes.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::scan::{Batches, Cursor, ErasedView, Scan, ScanError, Shape};
+///
+/// /// The first rows of a view, and where the next ones begin.
+/// fn page(view: &dyn ErasedView) -> Result<(usize, Option<Cursor>), ScanError> {
+///     let scan = Scan::new(Shape::ByKey).limit(100);
+///     let mut page: Batches = view.scan(&scan, None)?.timeout(Duration::from_secs(10));
+///     let mut rows = 0;
+///     for batch in page.by_ref() {
+///         rows += batch?.rows();
+///     }
+///     Ok((rows, page.next_page()))
+/// }
+/// ```
 #[must_use = "dropped, it cancels the scan"]
 pub struct Batches {
     columns: Arc<[Column]>,

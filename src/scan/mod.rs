@@ -95,7 +95,7 @@ pub trait ErasedView: Send + Sync {
     /// not, and what went wrong. It asks nobody.
     fn status(&self) -> ViewState;
 
-    /// The measures that people are shown: the program's own ([`Measures::with`](crate::engine::Measures::with)), or, if there are
+    /// The measures that people are shown: the program's own ([`Measures::measure`](crate::engine::Measures::measure)), or, if there are
     /// none, those of the schema that are not sketches.
     fn shown(&self) -> Vec<Measure>;
 

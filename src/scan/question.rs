@@ -64,7 +64,7 @@ pub enum Shape {
         /// How many rows.
         n: u32,
         /// The name of a measure of the schema: a number, a date, a timestamp or a boolean. Or that of one of the
-        /// program's own ([`Measures::with`](crate::engine::Measures::with)).
+        /// program's own ([`Measures::measure`](crate::engine::Measures::measure)).
         by: String,
     },
 }
@@ -196,7 +196,7 @@ impl Scan {
         Scan { layers: true, ..self }
     }
 
-    /// With the program's own measures ([`Measures::with`](crate::engine::Measures::with)) in the place of those of the
+    /// With the program's own measures ([`Measures::measure`](crate::engine::Measures::measure)) in the place of those of the
     /// schema, if it has any: [`ErasedView::shown`](super::ErasedView::shown) lists them. They are decimals, and
     /// columns are named by them.
     #[must_use]

@@ -7,6 +7,23 @@ use crate::moment::Moment;
 
 /// One moment of an engine, as of which any number of scans over any of its views are answered, on all workers and
 /// processes. Made by [`Views::snapshot`](crate::engine::Views::snapshot); clones are of the same moment.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::engine::Views;
+/// use dayfold::scan::{Scan, ScanError, Snapshot};
+///
+/// /// The totals of all views, as of one moment.
+/// fn totals(views: &Views) -> Result<usize, ScanError> {
+///     let snapshot: Snapshot = views.snapshot(Duration::from_secs(60))?;
+///     let mut rows = 0;
+///     for view in views.iter() {
+///         rows += view.scan(&Scan::total(), Some(&snapshot))?.collect_rows()?.len();
+///     }
+///     Ok(rows)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     kept: Arc<KeptSnapshot>,

@@ -20,6 +20,22 @@ use crate::serve::Answer;
 ///
 /// All with the same question share an answer; rows are made of it as batches are taken. One answer waits at most, and a
 /// newer one takes its place. The engine's end is told after the last one. Dropped, it is forgotten.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::scan::{ErasedView, Scan, ScanError, ScanSubscription};
+///
+/// /// Prints the greatest keys whenever they have changed, at most once a second.
+/// fn follow(view: &dyn ErasedView) -> Result<(), ScanError> {
+///     let best = Scan::top(10, "sales");
+///     let mut answers: ScanSubscription = view.subscribe(&best, Duration::from_secs(1))?;
+///     while let Some(answer) = answers.next() {
+///         println!("{:?}", answer.collect_rows()?);
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct ScanSubscription {
     columns: Arc<[Column]>,
     answers: Box<dyn Answers>,

@@ -6,6 +6,28 @@
 //!
 //! Names and kinds decide nothing about what is in a folder: a program may change them from run to run. What
 //! the encoding is, the ids of the types say ([`Key::id`](crate::key::Key::id), [`Aggregate::id`](crate::aggregate::Aggregate::id)), and a change of these is refused.
+//!
+//! ```
+//! use dayfold::aggregate::{Count, Sum};
+//! use dayfold::schema::{Column, Grain, Kind, Measure, SchemaError, Value, ViewSchema};
+//! use dayfold::view::View;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let view = View::new("sales")?.grain(Grain::Month);
+//! let view = view.key_columns(["shop"])?.measure_names([["sales"], ["cents"]])?;
+//! let schema = ViewSchema::of::<String, (Count, Sum)>(&view)?;
+//! assert_eq!(schema.key, [Column::new("shop", Kind::Text)]);
+//! assert_eq!(schema.measures[0], Measure::new("sales", Kind::Integer).additive());
+//! let shown = schema.present(&(Count(2), Sum::of(120)))?;
+//! assert_eq!(shown, [Value::Integer(2), Value::Integer(120)]);
+//!
+//! // Two names for a key of one column.
+//! let wrong = View::new("sales")?.key_columns(["shop", "till"])?;
+//! let error = ViewSchema::of::<String, Count>(&wrong).unwrap_err();
+//! assert!(matches!(error, SchemaError::Key { found: 2, expected: 1 }));
+//! # Ok(())
+//! # }
+//! ```
 
 mod column;
 mod error;

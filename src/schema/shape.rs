@@ -90,6 +90,20 @@ impl Shape {
 }
 
 /// The values of the measures of a state, in the order of its [`Shape`].
+///
+/// ```
+/// use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+///
+/// /// What an aggregate of one's own says of itself in `Aggregate::shape`: it is shown as one number.
+/// fn shape() -> Shape {
+///     Shape::one("range", Measure::new("range", Kind::Integer).nullable())
+/// }
+///
+/// /// And in `Aggregate::present`: the number, or nothing where there is no state.
+/// fn present(state: Option<&(i64, i64)>, out: &mut Presented<'_>) {
+///     out.put(|| Value::or_null(state.map(|(least, most)| Value::Integer((most - least).into()))));
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Presented<'a> {
     pub(super) values: Vec<Value>,

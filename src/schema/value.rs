@@ -17,6 +17,16 @@ use crate::time::{Day, EventTime};
 ///
 /// The order is that of the values of one kind, with null before all of them; decimals are ordered as
 /// [`Decimal`] orders them, so that `1.5` and `1.50` are two values.
+///
+/// ```
+/// use dayfold::schema::{Kind, Value, ValueTextError};
+///
+/// let value = Value::of_text(Kind::Decimal, "1.50").unwrap();
+/// assert_eq!((value.kind(), value.to_string()), (Some(Kind::Decimal), "1.50".to_owned()));
+///
+/// let ValueTextError { kind, text, .. } = Value::of_text(Kind::Date, "yesterday").unwrap_err();
+/// assert_eq!((kind, text), (Kind::Date, "yesterday".to_owned()));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Value {

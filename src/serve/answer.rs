@@ -10,6 +10,26 @@ use crate::speed::Layer;
 use crate::time::{Day, Grain};
 
 /// An answer: exact as of one moment over all workers, and saying what it is made of.
+///
+/// ```
+/// use dayfold::aggregate::Count;
+/// use dayfold::serve::{Answer, Certificate, Item, Parts};
+///
+/// /// The rows of an answer, and which of them may still grow.
+/// fn show(answer: &Answer<String, Count>) {
+///     let Certificate { sealed_through, refused, .. } = &answer.certificate;
+///     println!("sealed through {sealed_through:?}; {refused} events were refused");
+///     for Item { day, key, parts, .. } in &answer.items {
+///         let is_open = is_open(parts);
+///         println!("{day:?} {key:?}: {:?}, still open: {is_open}", parts.merged());
+///     }
+/// }
+///
+/// /// Whether some of it is not sealed.
+/// fn is_open(parts: &Parts<Count>) -> bool {
+///     parts.speed.is_some() || parts.amendments.is_some()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]
@@ -26,6 +46,22 @@ pub struct Answer<K: Key, A: Aggregate> {
 }
 
 /// Why a view cannot answer a query.
+///
+/// ```
+/// use dayfold::aggregate::Count;
+/// use dayfold::serve::{Answer, QueryError};
+///
+/// /// A dataflow answers a query that cannot be answered with an error, and goes on.
+/// fn why_not(answer: &Answer<String, Count>) -> Option<String> {
+///     match &answer.error {
+///         Some(QueryError::NoMeasure { measure, measures }) => {
+///             Some(format!("measure {measure} of {measures}"))
+///         }
+///         Some(error) => Some(error.to_string()),
+///         None => None,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
@@ -216,4 +252,12 @@ fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
 }
 
 /// A named number of an aggregate, to rank keys by and to show.
+///
+/// ```
+/// use dayfold::aggregate::{Count, Decimal};
+/// use dayfold::serve::MeasureFn;
+///
+/// let visits: Box<MeasureFn<Count>> = Box::new(|count| Some(count.0.into()));
+/// assert_eq!(visits(&Count(3)), Some(Decimal::from(3)));
+/// ```
 pub type MeasureFn<A> = dyn Fn(&A) -> Option<Decimal> + Send + Sync;

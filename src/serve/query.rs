@@ -7,6 +7,24 @@ use crate::store::Revision;
 use crate::time::{Calendar, Day, DayRange, Grain};
 
 /// A query: which keys, which days, and in which shape the answer comes.
+///
+/// ```
+/// use dayfold::key::KeyRange;
+/// use dayfold::serve::{Keys, Query, Revision, Shape};
+/// use dayfold::time::DayRange;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let may = DayRange::through("2024-05-01".parse()?, "2024-05-31".parse()?);
+///
+/// // One page, day by day; all pages of the shop, each by itself; and both as they were first sealed.
+/// let page = Query::series("/home".to_owned(), may).id(7); // The answer has it, too.
+/// let shop = Query::<String>::keys(KeyRange::prefix("/shop/"), may);
+/// let first = shop.clone().revision(Revision::First);
+/// assert!(matches!((&page.keys, page.shape), (Keys::One(_), Shape::ByDay)));
+/// # let _ = first;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]

@@ -41,6 +41,21 @@ use crate::time::EventTime;
 /// Guarantee: which rows are handed out, in which order and with which clock, depends on the content
 /// and (for events ahead of it) the wall clock only, not on limits or on the sizes of reads.
 /// Memory: a few times the longest record, which is bounded by [`RECORD_MAX`](super::RECORD_MAX).
+///
+/// ```
+/// use dayfold::source::{CsvOptions, CsvSource, Input, SourceError};
+///
+/// // The year of the file in a minute and a half, as if it happened now.
+/// let text = "at,page\n2024-05-01,/home\n";
+/// let options = CsvOptions::new("at").fields(["page"]);
+/// let source = CsvSource::open(Input::reader("visits", text.as_bytes()), options)?.paced(350_000.0);
+///
+/// let other = CsvOptions::new("when");
+/// let error = CsvSource::open(Input::reader("visits", text.as_bytes()), other).unwrap_err();
+/// assert!(matches!(error, SourceError::MissingColumn { .. }));
+/// # let _ = source;
+/// # Ok::<(), SourceError>(())
+/// ```
 pub struct CsvSource {
     records: Records,
     options: CsvOptions,

@@ -37,6 +37,7 @@ mod json;
 mod judge;
 mod options;
 mod own;
+mod partition_options;
 mod partitions;
 mod pending;
 mod position;
@@ -61,10 +62,9 @@ pub use input::Input;
 pub use options::{ColumnNames, CsvOptions, RowFormat};
 pub(crate) use own::Own;
 pub use own::{Next, Source};
+pub use partition_options::PartitionOptions;
 pub(crate) use partitions::Watermark;
-pub use partitions::{
-    Committed, More, PartitionOptions, Partitioned, Partitions, Share, Start, Taken, Taking,
-};
+pub use partitions::{Committed, More, Partitioned, Partitions, Share, Start, Taken, Taking};
 pub use pending::Tail;
 pub use position::Consumed;
 pub(crate) use position::{OwnPlace, SourcePosition};

@@ -11,6 +11,15 @@ use crate::time::milliseconds;
 pub(super) const SELECTED_BYTES: usize = 64 << 20;
 
 /// Which columns of a CSV source are read, and how.
+///
+/// ```
+/// use dayfold::source::{ColumnNames, CsvOptions};
+///
+/// // Fields between tabs, without a header.
+/// let names = ColumnNames::Given(vec!["at".to_owned(), "page".to_owned()]);
+/// let options = CsvOptions::new("at").fields(["page"]).delimiter(b'\t').names(names);
+/// # let _ = options;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
     pub(crate) time: String,

@@ -29,6 +29,46 @@ use crate::time::{EventTime, duration, milliseconds};
 /// **The clock** closes days. It is the largest arrival so far; a record without one moves it by its event time.
 ///
 /// [`Engine::source`](crate::Engine::source) reads one; `examples/06-own-source.rs` is one.
+///
+/// ```
+/// use std::io;
+///
+/// use dayfold::source::{Next, Row, Source};
+///
+/// /// Numbers from 1 on, one a second.
+/// struct Ticks {
+///     last: u64,
+///     text: String,
+/// }
+///
+/// impl Source for Ticks {
+///     type Position = u64;
+///
+///     fn name(&self) -> &str {
+///         "ticks"
+///     }
+///
+///     fn read(&mut self) -> io::Result<Next<'_>> {
+///         if self.last == 1_000 {
+///             return Ok(Next::End);
+///         }
+///         self.last += 1;
+///         self.text = self.last.to_string();
+///         let bytes = self.text.as_bytes();
+///         Ok(Next::Record { time: self.last as i64 * 1_000, arrival: None, bytes })
+///     }
+///
+///     fn position(&self) -> u64 {
+///         self.last
+///     }
+/// }
+///
+/// /// On all workers: makes an event of a record, or says why it is none.
+/// fn parse(row: &Row<'_>) -> Result<u64, String> {
+///     let text = std::str::from_utf8(row.raw()).map_err(|error| error.to_string())?;
+///     text.parse().map_err(|error| format!("{error}"))
+/// }
+/// ```
 pub trait Source {
     /// What says where to go on: an offset, an identifier, an offset for each partition. It is asked for after
     /// each record, so let it be small.

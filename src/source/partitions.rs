@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::clock::{AHEAD_LIMIT_MS, Reading, advance, check_behind};
+use super::clock::{Reading, advance, check_behind};
+use super::partition_options::PartitionOptions;
 use super::row::Refused;
 use crate::log::{Extent, Extents};
 use crate::time::{EventTime, milliseconds};
@@ -31,6 +32,63 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// one. Days close by the least clock of all partitions, but for those that are at their end and quiet.
 ///
 /// [`Engine::partitioned`](crate::Engine::partitioned) reads one.
+///
+/// ```
+/// use std::io;
+/// use std::time::Duration;
+///
+/// use dayfold::source::{
+///     Committed, More, PartitionOptions, Partitioned, Partitions, Share, Start, Taken, Taking,
+/// };
+///
+/// /// Each partition has the numbers below 1,000.
+/// struct Numbers(usize);
+///
+/// impl Partitioned<u64> for Numbers {
+///     fn name(&self) -> &str {
+///         "numbers"
+///     }
+///
+///     fn open(&self, share: &Share) -> io::Result<Box<dyn Partitions<u64>>> {
+///         let mine = (0..self.0).filter(|partition| share.has(*partition));
+///         let begin = |partition: usize| {
+///             let name = partition.to_string();
+///             let next = share.committed(&name).map_or(0, |committed: Committed| committed.next);
+///             (name, next)
+///         };
+///         Ok(Box::new(Reading { open: mine.map(begin).collect(), is_known: false }))
+///     }
+///
+///     fn options(&self) -> PartitionOptions {
+///         PartitionOptions::default().behind_limit(Duration::from_secs(86_400))
+///     }
+/// }
+///
+/// struct Reading {
+///     open: Vec<(String, u64)>,
+///     is_known: bool,
+/// }
+///
+/// impl Partitions<u64> for Reading {
+///     fn take(&mut self, into: &mut Taking<u64>, _wait: Duration) -> io::Result<More> {
+///         if !std::mem::replace(&mut self.is_known, true) {
+///             for (name, next) in &self.open {
+///                 into.add(name, Start::new(0, *next));
+///             }
+///             into.ready();
+///         }
+///         for (index, (_, next)) in self.open.iter_mut().enumerate() {
+///             while *next < 1_000 && !into.is_full() {
+///                 let (number, time) = (*next, *next as i64);
+///                 *next += 1;
+///                 into.event(index, Taken::new(*next, b""), time, number);
+///             }
+///         }
+///         let is_over = self.open.iter().all(|(_, next)| *next == 1_000);
+///         Ok(if is_over { More::Ended } else { More::Later })
+///     }
+/// }
+/// ```
 pub trait Partitioned<E>: Send + Sync + 'static {
     /// The name under which the log keeps the positions, and in messages. Another one is another source, which is read
     /// from its beginning.
@@ -76,60 +134,6 @@ pub enum More {
     Later,
     /// None in any partition of this share.
     Ended,
-}
-
-/// How the events of a [`Partitioned`] source are judged.
-#[derive(Clone, Copy, Debug)]
-pub struct PartitionOptions {
-    pub(crate) ahead_limit: i64,
-    pub(crate) behind_limit: i64,
-    pub(crate) quiet_after: Option<Duration>,
-    pub(crate) max_ahead: Option<Duration>,
-}
-
-impl Default for PartitionOptions {
-    fn default() -> Self {
-        let quiet_after = Some(Duration::from_secs(30));
-        let max_ahead = Some(Duration::from_secs(7 * 86_400));
-        PartitionOptions {
-            ahead_limit: AHEAD_LIMIT_MS,
-            behind_limit: i64::MAX,
-            quiet_after,
-            max_ahead,
-        }
-    }
-}
-
-impl PartitionOptions {
-    /// The same, where an event may be so far ahead of its arrival (of the wall clock, without one); one further ahead is
-    /// refused. A day, unless said otherwise.
-    #[must_use]
-    pub fn ahead_limit(self, limit: Duration) -> PartitionOptions {
-        PartitionOptions { ahead_limit: milliseconds(limit), ..self }
-    }
-
-    /// The same, where an event may be so far behind the clock of its partition; one that is older is refused. Any age is
-    /// accepted, unless said otherwise.
-    #[must_use]
-    pub fn behind_limit(self, limit: Duration) -> PartitionOptions {
-        PartitionOptions { behind_limit: milliseconds(limit), ..self }
-    }
-
-    /// The same, where a partition that is read to its end and brings nothing for so long is quiet: it holds no days open.
-    /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
-    /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
-    #[must_use]
-    pub fn quiet_after(self, quiet_after: impl Into<Option<Duration>>) -> PartitionOptions {
-        PartitionOptions { quiet_after: quiet_after.into(), ..self }
-    }
-
-    /// The same, where a partition whose clock is further ahead than this of what holds days open is paused until the others
-    /// follow, so that the days between them do not fill the memory. `None`: none is paused. Seven days, unless said
-    /// otherwise.
-    #[must_use]
-    pub fn max_ahead(self, max_ahead: impl Into<Option<Duration>>) -> PartitionOptions {
-        PartitionOptions { max_ahead: max_ahead.into(), ..self }
-    }
 }
 
 /// Which share of a source a worker reads, and where it goes on.

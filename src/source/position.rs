@@ -8,6 +8,16 @@ use super::pending::Tail;
 use crate::time::EventTime;
 
 /// What of a source was handed out: all that is needed to go on behind it, when the file has grown.
+///
+/// ```
+/// use dayfold::source::{Consumed, Tail};
+///
+/// /// How far a file was read.
+/// fn show(consumed: &Consumed) -> String {
+///     let tail = if consumed.tail == Tail::Line { "" } else { ", in the middle of a line" };
+///     format!("{} bytes, up to line {}{tail}", consumed.bytes, consumed.line)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Consumed {

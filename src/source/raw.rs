@@ -10,6 +10,26 @@ use super::records::{FoundRecord, RECORD_MAX, Records};
 /// record can be told from the next: its fields are not looked at.
 ///
 /// Of [`CsvOptions`], what names columns and times does not matter here.
+///
+/// ```
+/// use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let text = "at,page\n2024-05-01,/home\n2024-05-01,\"/a,b\"\n";
+/// let mut records = RawRecords::open(Input::reader("visits", text.as_bytes()), CsvOptions::new("at"))?;
+/// let mut lines = Vec::new();
+/// loop {
+///     match records.read(false)? {
+///         RawRecord::Record { line, .. } => lines.push(line),
+///         RawRecord::Refused { line, reason, .. } => eprintln!("{line}: {reason}"),
+///         RawRecord::Later | RawRecord::End => break,
+///         _ => unreachable!("there is nothing else in a file"),
+///     }
+/// }
+/// assert_eq!(lines, [2, 3]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RawRecords {
     records: Records,
     options: CsvOptions,

@@ -10,6 +10,35 @@ use super::row::Refused;
 /// written as `\xNN`, in lower case; a backslash that stands in the row itself is left as it is.
 ///
 /// Each call ends in one `write_all`; give it a buffered writer where that matters.
+///
+/// ```
+/// use dayfold::Engine;
+/// use dayfold::engine::EngineError;
+/// use dayfold::source::{Refused, RefusedWriter};
+/// use dayfold::time::EventTime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let temporary = tempfile::tempdir()?;
+/// # let path = temporary.path().join("refused.csv");
+/// let mut kept = RefusedWriter::new(std::fs::File::create(path)?)?;
+/// let engine = Engine::<EventTime>::new().refused(move |row: &Refused| {
+///     let failed = |error: std::io::Error| EngineError::Failed { message: error.to_string() };
+///     kept.write(row).and_then(|()| kept.flush()).map_err(failed)
+/// });
+/// # let _ = engine;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The header is there from the beginning:
+///
+/// ```
+/// use dayfold::source::RefusedWriter;
+///
+/// let kept = RefusedWriter::new(Vec::new())?;
+/// assert_eq!(kept.into_inner(), b"line,reason,row\n");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RefusedWriter<W> {
     out: W,

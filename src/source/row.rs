@@ -7,6 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::time::EventTime;
 
 /// One row of a source, or one record of a source of one's own.
+///
+/// ```
+/// use dayfold::Engine;
+/// use dayfold::source::{CsvOptions, Row};
+/// use dayfold::time::EventTime;
+///
+/// /// Makes an event of a row, or says why it is none.
+/// fn visit(row: &Row<'_>) -> Result<(EventTime, String), String> {
+///     let page = std::str::from_utf8(row.field(0)).map_err(|error| error.to_string())?;
+///     if page.is_empty() { Err("no page".to_owned()) } else { Ok((row.time(), page.to_owned())) }
+/// }
+///
+/// let options = CsvOptions::new("at").fields(["page"]);
+/// let engine = Engine::new().file("visits.csv", options, visit);
+/// # let _ = engine;
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     pub(super) rows: &'a Rows,

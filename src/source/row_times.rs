@@ -9,6 +9,19 @@ use crate::time::EventTime;
 /// Computes when a row happened and, if it says so, when it came: for [`CsvOptions::row_times`](super::CsvOptions::row_times).
 ///
 /// It is asked once for each row, on any thread. Its error is the reason for which the row is refused.
+///
+/// ```
+/// use dayfold::source::{CsvOptions, RowTimes, UntimedRow, parse_time};
+///
+/// /// A date in one column, and the time of day in another.
+/// fn time(row: &UntimedRow<'_>) -> Result<i64, String> {
+///     let text = [row.field(0), b"T", row.field(1), b"Z"].concat();
+///     parse_time(&text).map_err(|refusal| refusal.to_string())
+/// }
+///
+/// let options = CsvOptions::new("").fields(["date", "time"]).row_times(RowTimes::event(time));
+/// # let _ = options;
+/// ```
 #[derive(Clone)]
 pub struct RowTimes {
     find: Arc<Find>,

@@ -9,6 +9,15 @@ use crate::closing::Closing;
 use crate::time::Day;
 
 /// What is known of the effect of an operation that failed.
+///
+/// ```
+/// use dayfold::store::{Effect, StoreError};
+///
+/// /// Whether the same operation may simply be tried again.
+/// fn may_be_repeated(error: &StoreError) -> bool {
+///     matches!(error, StoreError::Io { effect: Effect::None, .. })
+/// }
+/// ```
 // Not `non_exhaustive`: who handles an error has to decide for each of the two, and there is no third.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

@@ -10,6 +10,20 @@ use super::storage::{FolderLock, Storage, StorageFile};
 use crate::batch::Bytes;
 
 /// A file system in memory. Cloning shares the files.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use dayfold::Engine;
+/// use dayfold::store::Memory;
+/// use dayfold::time::EventTime;
+///
+/// // For a test: a folder in memory, and a clock that stands still.
+/// let engine = Engine::<EventTime>::new()
+///     .data_in(Arc::new(Memory::default()), "/data")
+///     .clock(|| 1_700_000_000_000);
+/// # let _ = engine;
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     files: Arc<Mutex<Files>>,

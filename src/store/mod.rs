@@ -44,6 +44,40 @@
 //!    other parts again and fails if they do not agree.
 //!
 //! This module knows no dataflow, and reaches files only through [`Storage`].
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use dayfold::store::{
+//!     self, BackupError, BackupReport, Disk, FolderReport, LiveBatch, LogPosition, PartReport,
+//!     RunReport, RunState, StoreError, ViewReport,
+//! };
+//!
+//! /// What is in a folder, whether or not an engine has it open.
+//! fn show(folder: &Path) -> Result<(), StoreError> {
+//!     let FolderReport { state, parts, views, .. } = store::inspect(&Disk, folder)?;
+//!     println!("the last run was cut short: {}", state == RunState::Incomplete);
+//!     for PartReport { path, run, proven, .. } in &parts {
+//!         let run = run.as_ref().map(|RunReport { number, .. }| *number);
+//!         let logged: u64 = proven.iter().map(|LogPosition { bytes, .. }| *bytes).sum();
+//!         println!("{}: run {run:?}, at least {logged} bytes of log", path.display());
+//!     }
+//!     for ViewReport { record, revisions, .. } in &views {
+//!         let rows: u64 = revisions.iter().map(|LiveBatch { rows, .. }| *rows).sum();
+//!         println!("{}: {rows} sealed rows", record.name);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! /// Copies a folder while it is in use.
+//! fn copy(from: &Path, to: &Path) -> Result<u64, String> {
+//!     match store::backup(from, to) {
+//!         Ok(BackupReport { bytes, .. }) => Ok(bytes),
+//!         Err(BackupError::NotEmpty { path }) => Err(format!("there is something in {}", path.display())),
+//!         Err(error) => Err(error.to_string()),
+//!     }
+//! }
+//! ```
 
 mod backup;
 mod batch_file;

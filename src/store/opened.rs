@@ -24,6 +24,25 @@ use crate::time::{Day, DayRange};
 /// An open data folder. Shared by the threads of a process; dropping it unlocks the folder.
 ///
 /// Writing files holds no lock; appending to the manifest does not stop readers.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use dayfold::aggregate::Count;
+/// use dayfold::store::{Memory, Store, StoreConfig, ViewRecord};
+/// use dayfold::view::View;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // What an engine does with its folder; here it is in memory.
+/// let record = ViewRecord::of::<String, Count>(&View::new("per-page")?);
+/// let config = StoreConfig::new(0, 1, vec![record]);
+/// let store = Store::open(Arc::new(Memory::default()), "/data", config)?;
+/// store.begin()?;
+/// assert_eq!(store.closed_through("per-page"), None);
+/// store.complete()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Store {
     pub(super) storage: Arc<dyn Storage>,

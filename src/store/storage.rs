@@ -78,6 +78,29 @@ pub trait Storage: Debug + Send + Sync + 'static {
 }
 
 /// An open file: written at its end.
+///
+/// ```
+/// use std::io::{self, Write};
+/// use std::path::Path;
+///
+/// use dayfold::store::{Memory, Storage, StorageFile};
+///
+/// /// Writes a file so that it is there whole after a crash, or not at all.
+/// fn write(storage: &dyn Storage, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+///     let draft = folder.join("draft");
+///     let mut file: Box<dyn StorageFile> = storage.create(&draft)?;
+///     file.write_all(bytes)?;
+///     file.sync()?;
+///     storage.rename(&draft, &folder.join("whole"))?;
+///     storage.sync_dir(folder)
+/// }
+///
+/// let memory = Memory::default();
+/// memory.create_dirs(Path::new("/data"))?;
+/// write(&memory, Path::new("/data"), b"hello")?;
+/// assert_eq!(memory.read(Path::new("/data/whole"))?, b"hello");
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait StorageFile: io::Write + Debug + Send {
     /// Makes what was written durable.
     ///
@@ -104,6 +127,21 @@ pub trait StorageFile: io::Write + Debug + Send {
 }
 
 /// A lock that is held until it is dropped.
+///
+/// ```
+/// use std::fs::File;
+/// use std::io;
+/// use std::path::Path;
+///
+/// use dayfold::store::FolderLock;
+///
+/// /// What a storage of one's own returns: whatever holds the lock, until it is dropped.
+/// fn lock(path: &Path) -> io::Result<FolderLock> {
+///     let file = File::create(path)?;
+///     file.try_lock()?;
+///     Ok(FolderLock::new(file))
+/// }
+/// ```
 pub struct FolderLock {
     _held: Box<dyn Any + Send + Sync>,
     holds: Box<dyn Fn() -> bool + Send + Sync>,

@@ -15,6 +15,13 @@ use super::base::Day;
 /// clocks go back an hour has 25 hours, hours of Kolkata begin at half past, and where clocks go by half an hour
 /// there is an hour of 30 minutes. Hours that begin in the same minute are one; that happens only with offsets of
 /// seconds, long ago. Hours are told apart from the year 0 to 4000: what is before or after is in the first or the last.
+///
+/// ```
+/// use dayfold::time::Grain;
+///
+/// assert_eq!(Grain::named("month"), Some(Grain::Month));
+/// assert_eq!(Grain::named("fortnight"), None);
+/// ```
 // The position is what folders keep: new grains come last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -59,6 +59,18 @@ impl ServeError {
 }
 
 /// A server at work. Dropped, it stops as with [`Serving::stop`].
+///
+/// ```
+/// use dayfold_http::{ServeError, Server, Serving};
+///
+/// # fn main() -> Result<(), ServeError> {
+/// let serving: Serving = Server::new("empty").serve("127.0.0.1:0")?;
+/// let again = Server::new("another").serve(serving.address());
+/// assert!(again.is_err_and(|error| error.is_in_use()));
+/// serving.stop();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,

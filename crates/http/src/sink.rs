@@ -46,6 +46,25 @@ pub enum Media {
 }
 
 /// Events of a body, each with the number of its line; or what is wrong with a line.
+///
+/// ```
+/// use dayfold_http::{Lines, Media};
+///
+/// /// Reads a body of numbers, one a line, or says which line is wrong.
+/// fn numbers(body: &[u8], media: Media) -> Lines<u64> {
+///     if matches!(media, Media::Json) {
+///         return Err((1, "expected lines".to_owned()));
+///     }
+///     let text = std::str::from_utf8(body).map_err(|error| (1, error.to_string()))?;
+///     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+///     lines.map(|(at, line)| match line.parse() {
+///         Ok(number) => Ok((at, number)),
+///         Err(error) => Err((at, format!("{error}"))),
+///     }).collect()
+/// }
+/// assert_eq!(numbers(b"4\n5\n", Media::JsonLines), Ok(vec![(1, 4), (2, 5)]));
+/// assert!(numbers(b"4\nfive\n", Media::JsonLines).is_err_and(|(line, _)| line == 2));
+/// ```
 pub type Lines<E> = Result<Vec<(usize, E)>, (usize, String)>;
 
 /// What became of a request.

@@ -6,6 +6,21 @@ use super::report::{Report, SHARES};
 use super::text::{align, count, duration, sentence};
 
 /// Two runs: this one, and one that it is held against.
+///
+/// ```
+/// use dayfold_latency::{Against, File, Report, ReportError};
+///
+/// /// Pictures and a table of a run beside an earlier one.
+/// fn compare(now: &Report, earlier: &[u8]) -> Result<Vec<File>, ReportError> {
+///     let earlier = Report::from_bytes(earlier)?;
+///     let beside = Against::new(now, "now", &earlier, "before");
+///     println!("{}", beside.table());
+///     Ok(beside.files())
+/// }
+///
+/// let error = Report::from_bytes(b"no report").unwrap_err();
+/// assert!(matches!(error, ReportError::Foreign));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Against<'a> {
     report: &'a Report,

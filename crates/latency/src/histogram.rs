@@ -5,6 +5,17 @@ use serde::{Deserialize, Serialize};
 
 /// A histogram of latencies in nanoseconds, of any size, to three significant digits. It adds up, and
 /// can be sent and stored.
+///
+/// ```
+/// use dayfold_latency::{Latencies, Recording};
+///
+/// let mut latencies = Latencies::new();
+/// (1..=1_000).for_each(|micros| latencies.record(micros * 1_000));
+/// assert_eq!(latencies.count(), 1_000);
+/// assert!(latencies.max() >= 1_000_000 && latencies.max() < 1_001_000); // Three digits.
+/// let recording = Recording::of("recovery", latencies);
+/// assert_eq!(recording.all().count(), 1_000);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Counts", into = "Counts")]
 pub struct Latencies(Histogram<u64>);

@@ -6,6 +6,19 @@ use super::histogram::Latencies;
 /// Finds the longest pause in each span of a condition: the longest time between two instants at which
 /// something was done one after the other, that overlaps with the span. It is meant for a steady stream of
 /// events: without one, nothing gets done because there is nothing to do.
+///
+/// ```
+/// use dayfold_latency::{Conditions, Pauses, Span, SpanId};
+///
+/// let conditions = Conditions::new();
+/// let merge: SpanId = conditions.begin("merge", "of level 2", 1_000);
+/// let mut pauses = Pauses::new(&conditions, "merge");
+/// [1_500, 2_000, 9_000].map(|done| pauses.seen(done));
+/// conditions.end(merge, 9_500);
+/// let Span { from, to, .. } = &conditions.spans()[0];
+/// assert_eq!((*from, *to), (1_000, Some(9_500)));
+/// println!("the longest pause: {}", pauses.finish().max());
+/// ```
 #[derive(Debug)]
 pub struct Pauses {
     conditions: Conditions,

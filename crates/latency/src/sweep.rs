@@ -14,6 +14,25 @@ const STEPS_MAX: usize = 24;
 
 /// Looks for the highest rate: doubles it while the bound holds, halves it while it does not, and then
 /// closes in, until it is known to within 5 %.
+///
+/// ```
+/// use dayfold_latency::{Pace, Report, Step, Sweep};
+///
+/// /// Finds the highest rate at which the 99th percentile is below 10 ms.
+/// fn highest(mut run: impl FnMut(u64) -> Report) -> Option<u64> {
+///     let mut sweep = Sweep::new("reply", 10_000_000, 1_000);
+///     while let Some(rate) = sweep.next() {
+///         let report = run(rate);
+///         let pace: &Pace = report.pace();
+///         println!("{rate} a second; behind: {}", pace.is_behind());
+///         sweep.tried(&report);
+///     }
+///     for Step { rate, held, .. } in sweep.steps() {
+///         println!("{rate}: held {held}");
+///     }
+///     sweep.highest()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sweep {
     quantity: String,

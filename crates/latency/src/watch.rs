@@ -3,6 +3,14 @@
 use std::time::{Duration, Instant};
 
 /// Counts nanoseconds since the start of a run, on the monotonic clock. Copies count the same.
+///
+/// ```
+/// use dayfold_latency::Watch;
+///
+/// let watch = Watch::start();
+/// let late = watch.sleep_until(watch.now() + 1_000_000);
+/// println!("woken {late} ns after the run began");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     started: Instant,

@@ -53,6 +53,44 @@ impl<A> Measures<A> {
 }
 
 /// Asks queries of a view of an engine, from any thread. Clones ask the same view.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::aggregate::Count;
+/// use dayfold::engine::{AskError, Asked, Subscription, ViewHandle, ViewState};
+/// use dayfold::serve::Query;
+/// use dayfold::time::DayRange;
+///
+/// /// How often something was counted on all days.
+/// fn count(view: &ViewHandle<String, Count>, key: &str) -> Result<i64, AskError> {
+///     let answer = view.ask(Query::point(key.to_owned(), DayRange::ALL))?;
+///     Ok(answer.value().map_or(0, |count| count.0))
+/// }
+///
+/// /// Asks two questions at once.
+/// fn both(view: &ViewHandle<String, Count>) -> Result<usize, AskError> {
+///     let ask = |key: &str| view.send(Query::series(key.to_owned(), DayRange::ALL));
+///     let (one, other): (Asked<_, _>, Asked<_, _>) = (ask("/home")?, ask("/about")?);
+///     Ok(one.wait()?.items.len() + other.wait()?.items.len())
+/// }
+///
+/// /// Prints the total whenever it has changed, at most once a second.
+/// fn follow(view: &ViewHandle<String, Count>) -> Result<(), AskError> {
+///     let query = Query::total(DayRange::ALL);
+///     let mut totals: Subscription<_, _> = view.subscribe(query, Duration::from_secs(1))?;
+///     while let Some(answer) = totals.next() {
+///         println!("{:?}, as of {:?}", answer.value(), answer.certificate.as_of);
+///     }
+///     Ok(())
+/// }
+///
+/// /// Whether all is well with the view.
+/// fn is_well(view: &ViewHandle<String, Count>) -> bool {
+///     let ViewState { error, numbers, .. } = view.status();
+///     error.is_none() && numbers.refused == 0
+/// }
+/// ```
 pub struct ViewHandle<K: Key, A: Aggregate> {
     pub(crate) view: View,
     pub(crate) measures: Arc<Named<A>>,

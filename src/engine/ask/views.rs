@@ -12,6 +12,15 @@ use crate::scan::{ErasedView, ScanError, Snapshot};
 
 /// The views of a running engine, to be read by whoever knows nothing of their types. Clones read the same ones; they do
 /// not keep the engine from being finished.
+///
+/// ```
+/// use dayfold::engine::{Running, Views};
+///
+/// fn names(running: &Running) -> Vec<String> {
+///     let views: Views = running.views();
+///     views.iter().map(|view| view.name().to_owned()).collect()
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Views {
     all: Arc<[Arc<dyn ErasedView>]>,

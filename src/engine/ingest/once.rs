@@ -17,6 +17,22 @@ use crate::engine::ingest::request::{Reply, Request};
 const KEY_BYTES_MAX: usize = 255;
 
 /// What came of a push with a key: its events are in, once, visible in this process, and durable.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dayfold::engine::{Once, OnceError, Pusher};
+///
+/// /// Pushes the events of a request that may come twice, and says how many it has added.
+/// fn push(pusher: &Pusher<u64>, request: &str, events: Vec<u64>) -> Result<u64, String> {
+///     match pusher.push_once(request, events, Duration::from_secs(10)) {
+///         Ok(Once { repeated: true, .. }) => Ok(0),
+///         Ok(once) => Ok(once.events),
+///         Err(OnceError::Reused) => Err("two requests have one key".to_owned()),
+///         Err(error) => Err(error.to_string()),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Once {

@@ -15,6 +15,25 @@ use crate::store::Store;
 /// opened behind the part without holes; of what follows, committed blocks are read and not entered.
 ///
 /// `P` says where it goes on: the [`Position`](crate::source::Source::Position) of a source of one's own.
+///
+/// ```
+/// use dayfold::Engine;
+/// use dayfold::engine::{EngineError, Resume};
+/// use dayfold::source::{CsvOptions, CsvSource, Input};
+/// use dayfold::time::EventTime;
+///
+/// /// Opens the file behind the rows that the log has.
+/// fn open(resume: &Resume<'_>) -> Result<Option<CsvSource>, EngineError> {
+///     let (input, options) = (Input::file("visits.csv"), CsvOptions::new("at"));
+///     Ok(Some(match resume.consumed() {
+///         Some(consumed) => CsvSource::resume_after(input, options, consumed)?,
+///         None => CsvSource::open(input, options)?,
+///     }))
+/// }
+///
+/// let engine = Engine::<EventTime>::new().csv(open, |row| Ok(row.time()));
+/// # let _ = engine;
+/// ```
 #[derive(Debug)]
 pub struct Resume<'a, P = Consumed> {
     store: Option<&'a Store>,

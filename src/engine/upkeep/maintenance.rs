@@ -39,6 +39,19 @@ pub(crate) enum TaskKind {
 }
 
 /// What an audit or a rebuild has done, over all workers.
+///
+/// ```
+/// use dayfold::aggregate::Count;
+/// use dayfold::engine::{MaintainError, Maintained, ViewHandle};
+/// use dayfold::time::DayRange;
+///
+/// /// Computes all sealed days from the log again, with a tenth of a thread, and compares.
+/// fn is_sound(view: &ViewHandle<String, Count>) -> Result<bool, MaintainError> {
+///     let Maintained { findings, revisions, .. } = view.audit(DayRange::ALL, 0.1)?;
+///     println!("{revisions} revisions were looked at");
+///     Ok(findings.is_empty())
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Maintained {

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::options::CsvOptions;
-use super::partitions::{PartitionOptions, Partitioned, Partitions, Share};
+use super::partition_options::PartitionOptions;
+use super::partitions::{Partitioned, Partitions, Share};
 use super::row::Row;
 pub use find::files_of;
 pub use plan::Changed;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::one::Watching;
 use crate::source::options::CsvOptions;
-use crate::source::partitions::PartitionOptions;
+use crate::source::partition_options::PartitionOptions;
 use crate::source::row::Row;
 
 /// How often is looked for files that are new, and for finished ones that have grown.
@@ -42,6 +42,16 @@ impl<E> Plan<E> {
 }
 
 /// What to do with a file whose content is another one than the one that was read.
+///
+/// ```
+/// use dayfold::source::{Changed, CsvOptions, Files};
+/// use dayfold::time::EventTime;
+///
+/// // A file that is written anew every night is read anew.
+/// let files = Files::<EventTime>::new("nightly", "exports/*.csv", CsvOptions::new("at"), |row| Ok(row.time()));
+/// let files = files.changed(Changed::ReadAnew).watch();
+/// # let _ = files;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Changed {

@@ -5,6 +5,18 @@ use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
 /// A text that is no format of times.
+///
+/// ```
+/// use dayfold::source::{TimeFormatError, TimeParser, TimeRefusal};
+///
+/// let times = TimeParser::new().format("%d.%m.%Y %H:%M %z")?;
+/// assert_eq!(times.parse(b"01.01.1970 00:01 +0000"), Ok(60_000));
+/// assert_eq!(times.parse(b""), Err(TimeRefusal::Empty));
+///
+/// let TimeFormatError { reason, .. } = TimeParser::new().format("%H:%M").unwrap_err();
+/// println!("that says no day: {reason}");
+/// # Ok::<(), TimeFormatError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{format}' is not a format of times: {reason}; expected conversions of strptime such as '%Y-%m-%d %H:%M:%S'"
