@@ -65,6 +65,23 @@ fn a_new_file_runs_as_it_is() {
 }
 
 #[test]
+fn a_view_keeps_what_it_says() {
+    let folder = folder(FILE);
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let file = fs::read_to_string(folder.path().join("f.toml")).unwrap();
+    let kept = file.replace("[views.by_page]\n", "[views.by_page]\nkeep = \"1d\"\nrevisions = 1\n");
+    assert_ne!(kept, file);
+    fs::write(folder.path().join("f.toml"), kept).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    assert_eq!(good(folder.path(), &ALL), "day,page,visits,ms,sealed\n2024-05-02,/b,2,0.25,true\n");
+    let inspected = good(folder.path(), &["inspect", "data"]);
+    assert!(
+        inspected.contains("; nothing is superseded; days before 2024-05-02 were removed"),
+        "{inspected}"
+    );
+}
+
+#[test]
 fn many_files_are_one_source_and_a_new_one_is_read_on() {
     let folder = folder(FILE);
     for _ in 0..2 {

@@ -40,8 +40,26 @@ pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
         writeln!(out, "\nview {} in {}: {span}", view.record.name, view.record.zone)?;
         let columns = store_columns(view);
         writeln!(out, "  {columns}")?;
+        writeln!(out, "  {}", space(view))?;
     }
     Ok(())
+}
+
+/// What takes the space, and what may go.
+fn space(view: &store::ViewReport) -> String {
+    let is_live = |batch: &&store::LiveBatch| !batch.coverage.is_empty();
+    let (live, old): (Vec<_>, Vec<_>) = view.revisions.iter().partition(is_live);
+    let sum = |of: &[&store::LiveBatch]| of.iter().map(|batch| batch.bytes).sum::<u64>();
+    let counts = format!("{} bytes count, in {} files", sum(&live), live.len());
+    let may_go = match old.len() {
+        0 => "nothing is superseded".to_owned(),
+        files => format!(
+            "{} bytes are superseded, in {files} files: revisions = 1 in the view would remove them",
+            sum(&old)
+        ),
+    };
+    let kept = view.kept_from.map(|day| format!("; days before {day} were removed"));
+    format!("{counts}; {may_go}{}", kept.unwrap_or_default())
 }
 
 fn store_columns(view: &store::ViewReport) -> String {

@@ -5,6 +5,7 @@ use super::section::{Section, Text};
 use super::source::{SourceConfig, check_name, zone};
 use crate::expr::nearest;
 use dayfold::time::Grain;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A view.
@@ -20,6 +21,10 @@ pub struct ViewConfig {
     pub grain: Grain,
     /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
     pub grace: Option<Duration>,
+    /// How long a period is kept behind its end; always, if nothing is said.
+    pub keep: Option<Duration>,
+    /// How many revisions of a period are kept; all, if nothing is said.
+    pub revisions: Option<NonZeroU32>,
     /// The condition of its events.
     pub filter: Option<Text>,
     /// Its key: names and expressions.
@@ -28,7 +33,8 @@ pub struct ViewConfig {
     pub measures: Vec<(Text, Text)>,
 }
 
-const KEYS: [&str; 7] = ["from", "zone", "grain", "grace", "where", "key", "measures"];
+const KEYS: [&str; 9] =
+    ["from", "zone", "grain", "grace", "keep", "revisions", "where", "key", "measures"];
 
 /// The views of a file.
 pub(super) fn read(
@@ -79,11 +85,23 @@ fn view(
         zone: zone(section)?,
         grain,
         grace: section.duration("grace")?,
+        keep: section.duration("keep")?,
+        revisions: revisions(section)?,
         filter: section.text("where")?,
         key: section.named_texts("key")?.unwrap_or_default(),
         name,
         from,
         measures,
+    })
+}
+
+/// How many revisions of a period are kept: the one that counts at least.
+fn revisions(section: &Section<'_>) -> Result<Option<NonZeroU32>, FileError> {
+    let Some(number) = section.integer("revisions")? else { return Ok(None) };
+    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+    number.map(Some).ok_or_else(|| {
+        section
+            .error("revisions", "expected a whole number, 1 or more: 1 is only the one that counts")
     })
 }
 

@@ -180,6 +180,12 @@ fn define(
     if let Some(grace) = view.grace {
         known = known.grace(grace);
     }
+    if let Some(keep) = view.keep {
+        known = known.keep(keep);
+    }
+    if let Some(revisions) = view.revisions {
+        known = known.keep_revisions(revisions);
+    }
     let known = known.defined_as(&words(config, view));
     let columns = Columns::new(kinds).map_err(|error| of_view(&error))?;
     let keys: Vec<&str> = view.key.iter().map(|(name, _)| name.value.as_str()).collect();
