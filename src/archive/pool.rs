@@ -105,7 +105,7 @@ impl Pool {
         let mut state = shared.lock();
         if state.idle == 0 && state.threads < (cores / 2).clamp(1, THREADS_MAX) {
             let running = Arc::clone(shared);
-            let name = "dayfold:read".to_owned();
+            let name = "dayfold:look-up".to_owned();
             let spawned = std::thread::Builder::new().name(name).spawn(move || {
                 // Less than a lane does: somebody waits for what is read.
                 super::give_way(5);
