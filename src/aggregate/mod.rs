@@ -15,6 +15,7 @@
 //! | [`Mean`] | [`Mean::of`] a [`Decimal`] | rounded to any number of digits | zero, negation |
 //! | [`Distinct`] | [`Distinct::of`] bytes | about how many | |
 //! | [`Quantiles`] | [`Quantiles::of`] a [`Decimal`] | the value at a rank, within 0.1 % | |
+//! | [`Top`] | [`Top::of`] a time and bytes | the most frequent values, exact to 1,024 of them | |
 //! | [`Maybe`] | `Maybe(Some(state))`, `Maybe(None)` | the state, if there is one | zero |
 //!
 //! # Your own
@@ -117,6 +118,7 @@ mod scalar;
 mod sketch_format;
 mod sorted;
 mod sum;
+mod top;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +138,7 @@ pub use order::{First, Last};
 pub use quantiles::Quantiles;
 pub use scalar::Scalar;
 pub use sum::{DecimalSum, Sum};
+pub use top::Top;
 
 /// A state with an exact ⊕.
 ///
@@ -155,7 +158,7 @@ pub trait Aggregate:
     /// once and stays, whatever the type is called and wherever it is. To write something else, or to mean
     /// something else by it, is another id.
     ///
-    /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, and,
+    /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, `top`, and,
     /// composed of others, `min(…)`, `max(…)`, `first(…)` and `last(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)` and `list(…)`. One's own has a name
     /// of letters, digits, `_`, `-` and `.`, with what it depends on in parentheses: `weekdays`, `top(10)`.
     fn id() -> String;
@@ -319,6 +322,10 @@ mod tests {
             state.plus_equals(&Distinct::of(b"x"));
             assert!(state.estimate() >= 1.0);
         });
+        check_read::<Top>(bytes, |state| {
+            state.plus_equals(&Top::of(0, b"x"));
+            assert!(!state.most_frequent(3).is_empty());
+        });
         check_read::<Quantiles>(bytes, |state| {
             state.plus_equals(&Quantiles::of(decimal("1.5")));
             let quantiles = (0..=100).map(|p| state.quantile(p, 100).unwrap());
@@ -340,6 +347,9 @@ mod tests {
             let mut distinct = Distinct::of(b"");
             (0..size).for_each(|n| distinct.plus_equals(&Distinct::of(&n.to_le_bytes())));
             check_all(&changed(&distinct, &flips));
+            let mut top = Top::of(0, b"");
+            (0..size).for_each(|n| top.add(n as i64, &n.to_le_bytes()));
+            check_all(&changed(&top, &flips));
             let texts = vec![Maybe(None), Maybe(Some((Min("é".to_owned()), Max(decimal("1.50")))))];
             check_all(&changed(&texts, &flips));
         }

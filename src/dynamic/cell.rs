@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RowValue;
+use super::{RowValue, top};
 use crate::aggregate::{
     Aggregate as _, Count, Decimal, DecimalSum, Distinct, First, Last, Max, Maybe, Mean, Min,
-    Quantiles, Semigroup, Sum,
+    Quantiles, Semigroup, Sum, Top,
 };
 use crate::schema::id::{TypeId, compose};
 use crate::schema::{Kind, Value};
@@ -36,6 +36,8 @@ pub enum MeasureState {
     Distinct(Maybe<Distinct>),
     /// The quantiles of integers or decimals.
     Quantiles(Maybe<Quantiles>),
+    /// The most frequent values, encoded as in a key.
+    Top(Maybe<Top>),
 }
 
 /// What the cells of a view are, at one place of its states.
@@ -54,6 +56,7 @@ pub(crate) enum MeasureKind {
     Last(Kind),
     Distinct(Kind),
     Quantiles,
+    Top(Kind),
 }
 
 impl MeasureKind {
@@ -72,6 +75,7 @@ impl MeasureKind {
             MeasureKind::Last(kind) => of("last", kind),
             MeasureKind::Distinct(kind) => of("distinct", kind),
             MeasureKind::Quantiles => "quantiles".to_owned(),
+            MeasureKind::Top(kind) => of("top", kind),
         }
     }
 
@@ -94,6 +98,7 @@ impl MeasureKind {
             ("last", Some(kind)) => MeasureKind::Last(kind),
             ("distinct", Some(kind)) => MeasureKind::Distinct(kind),
             ("quantiles", None) => MeasureKind::Quantiles,
+            ("top", Some(kind)) => MeasureKind::Top(kind),
             _ => return None,
         })
     }
@@ -111,6 +116,7 @@ impl MeasureKind {
             MeasureKind::Last(_) => MeasureState::Last(Maybe(None)),
             MeasureKind::Distinct(_) => MeasureState::Distinct(Maybe(None)),
             MeasureKind::Quantiles => MeasureState::Quantiles(Maybe(None)),
+            MeasureKind::Top(_) => MeasureState::Top(Maybe(None)),
         }
     }
 
@@ -175,6 +181,10 @@ impl MeasureState {
                 let value = decimal(value);
                 quantiles.add(|quantiles| quantiles.add(value), || Quantiles::of(value));
             }
+            MeasureState::Top(top) => {
+                let value = top::encoded(value);
+                top.add(|top| top.add(time, &value), || Top::of(time, &value));
+            }
         }
     }
 
@@ -197,6 +207,7 @@ impl MeasureState {
             (MeasureState::Quantiles(cell), MeasureState::Quantiles(other)) => {
                 cell.plus_equals(other)
             }
+            (MeasureState::Top(cell), MeasureState::Top(other)) => cell.plus_equals(other),
             (cell, other) => {
                 panic!(
                     "the cells of a view are of the kinds that it declares: {cell:?} meets {other:?}"
@@ -219,6 +230,7 @@ impl MeasureState {
             MeasureState::Last(Maybe(last)) => of(last.as_ref().map(|last| &last.value)),
             MeasureState::Distinct(distinct) => distinct.heap_bytes(),
             MeasureState::Quantiles(quantiles) => quantiles.heap_bytes(),
+            MeasureState::Top(top) => top.heap_bytes(),
             MeasureState::Count(_)
             | MeasureState::Sum(_)
             | MeasureState::DecimalSum(_)

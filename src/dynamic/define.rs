@@ -6,7 +6,7 @@ use super::cell::MeasureKind;
 use super::error::DefinitionError;
 use super::plan::Plan;
 use super::shown::{How, ONE, Shown};
-use super::{Columns, Key, RowValue, State, id_of};
+use super::{Columns, Key, RowValue, State, id_of, top};
 use crate::aggregate::Decimal;
 use crate::key::KeyRange;
 use crate::schema::id::{DYNAMIC, compose};
@@ -46,6 +46,10 @@ pub enum Reduce {
     First(String),
     /// The value of the latest event, the greatest of several at one time.
     Last(String),
+    /// So many of the most frequent values, 1,000 at most, with their counts, as a text of JSON: `[{"value":"/a","count":3}]`. Exact up
+    /// to 1,024 different values, see [`Top`](crate::aggregate::Top); beyond, each has an `error_max` as well. Of texts and bytes,
+    /// the first 120 bytes count.
+    Top(String, u32),
 }
 
 impl Reduce {
@@ -64,7 +68,8 @@ impl Reduce {
             | Reduce::Quantile(column, _)
             | Reduce::QuantileSketch(column)
             | Reduce::First(column)
-            | Reduce::Last(column) => Some(column),
+            | Reduce::Last(column)
+            | Reduce::Top(column, _) => Some(column),
         }
     }
 
@@ -99,6 +104,10 @@ impl Reduce {
             Reduce::First(_) => (MeasureKind::First(kind), How::Whole, value(kind)),
             Reduce::Last(_) => (MeasureKind::Last(kind), How::Whole, value(kind)),
             Reduce::Distinct(_) => (MeasureKind::Distinct(kind), How::Whole, count()),
+            Reduce::Top(_, n) => {
+                let n = (1..=top::SHOWN_MAX).contains(n).then_some(*n)?;
+                (MeasureKind::Top(kind), How::Top(n), value(Kind::Text))
+            }
             Reduce::DistinctSketch(_) => {
                 (MeasureKind::Distinct(kind), How::Sketch, value(Kind::Bytes))
             }
@@ -201,6 +210,11 @@ impl ViewDef {
                 && billionths(*of).is_none()
             {
                 return Err(DefinitionError::Quantile { of: *of });
+            }
+            if let Reduce::Top(_, n) = reduce
+                && !(1..=top::SHOWN_MAX).contains(&n)
+            {
+                return Err(DefinitionError::Top { n });
             }
             if reduce.made_of(kind).is_none() {
                 let (name, column) = (name.to_owned(), column.to_owned());

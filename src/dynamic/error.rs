@@ -46,6 +46,12 @@ pub enum DefinitionError {
         /// What was given.
         of: Decimal,
     },
+    /// So many of the most frequent values are not shown.
+    #[error("the {n} most frequent values: expected 1 to 1,000")]
+    Top {
+        /// What was given.
+        n: u32,
+    },
     /// Values that are no key.
     #[error("the values of a key are of the kinds {found}: expected {expected}")]
     Values {

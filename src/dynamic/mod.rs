@@ -63,6 +63,7 @@ mod shown;
 mod state;
 #[cfg(test)]
 mod tests;
+mod top;
 mod value;
 
 pub use cell::MeasureState;

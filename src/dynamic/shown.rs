@@ -1,6 +1,7 @@
 //! How a measure is made of a state.
 
 use super::cell::MeasureState;
+use super::top;
 use crate::aggregate::{Distinct, Maybe};
 use crate::schema::Value;
 
@@ -26,6 +27,8 @@ pub(super) enum How {
     Quantile(u32),
     /// What others can merge with theirs.
     Sketch,
+    /// So many of the most frequent values.
+    Top(u32),
 }
 
 /// One, in billionths.
@@ -39,6 +42,7 @@ impl Shown {
             How::Count => (2, 0),
             How::Quantile(of) => (3, of),
             How::Sketch => (4, 0),
+            How::Top(n) => (5, n),
         };
         [self.cell, how, of]
     }
@@ -51,6 +55,7 @@ impl Shown {
                 1 => How::Sum,
                 2 => How::Count,
                 3 => How::Quantile(of),
+                5 => How::Top(of),
                 _ => How::Sketch,
             };
             Shown { cell, how }
@@ -94,6 +99,8 @@ impl How {
             (MeasureState::Quantiles(Maybe(quantiles)), How::Quantile(of)) => {
                 Value::Decimal(quantiles.as_ref()?.quantile(of.into(), ONE.into())?)
             }
+            (MeasureState::Top(Maybe(top)), How::Top(n)) => top::shown(top.as_ref()?, n),
+            (MeasureState::Top(_), _) => return None,
             (MeasureState::Quantiles(Maybe(quantiles)), _) => {
                 Value::Bytes(quantiles.as_ref()?.to_bytes())
             }

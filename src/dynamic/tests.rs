@@ -58,7 +58,8 @@ fn all_measures() -> ViewDef {
         Reduce::Last,
     ];
     let half: fn(String) -> Reduce = |column| Reduce::Quantile(column, "0.5".parse().unwrap());
-    let all = of.into_iter().chain([half]).enumerate();
+    let top: fn(String) -> Reduce = |column| Reduce::Top(column, 2);
+    let all = of.into_iter().chain([half, top]).enumerate();
     all.flat_map(|(at, of)| KINDS.map(|(name, _)| (format!("{at}_{name}"), of(name.to_owned()))))
         .fold(view, |view, (name, reduce)| match view.clone().measure(&name, reduce) {
             Ok(more) => more,
@@ -186,6 +187,8 @@ fn what_cannot_be_defined_is_named() {
         says("site", Reduce::Count),
         "two columns are called 'site': choose another name for one of them"
     );
+    let top = says("n", Reduce::Top(of("site"), 0));
+    assert_eq!(top, "the 0 most frequent values: expected 1 to 1,000");
     let quantile = Reduce::Quantile(of("celsius"), "1.1".parse().unwrap());
     assert_eq!(says("n", quantile), "a quantile of 1.1: expected 0 to 1");
     assert!(matches!(definition().measure("day", Reduce::Count), Err(DefinitionError::View(_))));
@@ -224,6 +227,37 @@ fn measures_share_cells_and_names_are_free() {
     let shown = more.schema().unwrap().present(&state_of(&filling, &events)).unwrap();
     let shown: Vec<String> = shown.iter().map(Value::to_string).collect();
     assert_eq!(shown, ["1.0", "2.5", "3.5", "2", "1.7500000"]);
+}
+
+#[test]
+fn the_most_frequent_values_are_shown_with_their_types() {
+    let shown = |kind: Kind, values: Vec<RowValue<'static>>| {
+        let columns = Columns::new([("x", kind)]).unwrap();
+        let view = ViewDef::new(View::new("v").unwrap(), columns);
+        let view = view.measure("top", Reduce::Top("x".to_owned(), 2)).unwrap();
+        let filling = filling(&view);
+        let events = values.into_iter().zip(0..).map(|(value, time)| Event::new(time, [value]));
+        let events: Vec<Event> = events.collect();
+        view.schema().unwrap().present(&state_of(&filling, &events)).unwrap()[0].to_string()
+    };
+    let text = |text: &str| RowValue::from(text.to_owned());
+    let texts = vec![text("b"), text("\"a\""), text("\"a\""), RowValue::Null, text("c")];
+    let expect = r#"[{"value":"\"a\"","count":2},{"value":"b","count":1}]"#;
+    assert_eq!(shown(Kind::Text, texts), expect);
+    let decimals = ["1.50", "1.5", "-2"].map(|x| x.parse::<Decimal>().unwrap().into());
+    let expect = r#"[{"value":1.5,"count":2},{"value":-2,"count":1}]"#;
+    assert_eq!(shown(Kind::Decimal, decimals.to_vec()), expect);
+    let days = vec![Day(0).into(), Day(0).into()];
+    assert_eq!(shown(Kind::Date, days), r#"[{"value":"1970-01-01","count":2}]"#);
+    assert_eq!(shown(Kind::Text, vec![RowValue::Null]), "");
+    // Of long texts, the first bytes count, and no half of a letter.
+    let long = ["é".repeat(100), format!("{}x", "é".repeat(60))].map(RowValue::from).to_vec();
+    let expect = format!(r#"[{{"value":"{}","count":2}}]"#, "é".repeat(60));
+    assert_eq!(shown(Kind::Text, long), expect);
+    let many = (0..3_000i64).map(|n| RowValue::from(if n % 2 == 0 { 7 } else { n })).collect();
+    let found = shown(Kind::Integer, many);
+    assert!(found.starts_with(r#"[{"value":7,"count":150"#), "{found}");
+    assert!(found.contains(r#","error_max":8}"#), "{found}");
 }
 
 #[test]

@@ -129,6 +129,11 @@ fn questions() {
     let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
     let sql = "SELECT page, visits * 2 AS twice FROM by_page WHERE day > '2024-05-01'";
     assert_eq!(ask(sql), "page,twice\n/b,4\n");
+    let of_day = "\n[views.all]\nfrom = \"visits\"\nzone = \"Europe/Vienna\"\nmeasures = { pages = \"top(page, 1)\" }\n";
+    fs::write(folder.path().join("f.toml"), format!("{FILE}{of_day}")).unwrap();
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let expect = "pages\n\"[{\"\"value\"\":\"\"/A\"\",\"\"count\"\":1}]\"\n\"[{\"\"value\"\":\"\"/b\"\",\"\"count\"\":2}]\"\n";
+    assert_eq!(ask("SELECT pages FROM all"), expect);
     let sql = "SELECT day FROM by_page ORDER BY day DESC LIMIT 1";
     assert_eq!(ask(sql), "day\n2024-05-02\n");
     let sql = "SELECT page, visits FROM by_page LIMIT 1";

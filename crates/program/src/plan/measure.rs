@@ -98,6 +98,13 @@ fn reduce(
             Ok(Compiled { reduce: Reduce::Quantile(column, rank), input })
         }
         ("quantile", ..) => Err(wrong("a number, and a rank from 0 to 1")),
+        ("top", Some(value), Some(most), None) => {
+            let (kind, most) = (known(&value), shown_at_most(&most)?);
+            let Compiled { input, .. } = with(value, kind, scope, Reduce::CountOf)?;
+            let column = input.as_ref().map_or(String::new(), |(column, _)| column.clone());
+            Ok(Compiled { reduce: Reduce::Top(column, most), input })
+        }
+        ("top", ..) => Err(wrong("a value, and how many of the most frequent ones")),
         ("min" | "max" | "first" | "last" | "distinct", Some(value), None, _) => {
             let is_ordered = matches!(name, "min" | "max");
             if is_ordered && value.expression.kind() == Type::Untyped {
@@ -144,9 +151,20 @@ fn rank(argument: &Argument) -> Result<Decimal, ExprError> {
     })
 }
 
+fn shown_at_most(argument: &Argument) -> Result<u32, ExprError> {
+    let number = match argument.expression.constant() {
+        Some(Cell::Integer(number)) => u32::try_from(number).ok(),
+        _ => None,
+    };
+    number.filter(|number| (1..=1_000).contains(number)).ok_or_else(|| {
+        let message =
+            format!("'{}': expected a number of values from 1 to 1000, such as 10", argument.text);
+        ExprError { at: argument.at, message }
+    })
+}
+
 fn unknown(name: &str, at: usize) -> ExprError {
     let message = match nearest(name, NAMES) {
-        Some("top") => "top(x, n) is not there yet".to_owned(),
         Some(near) => format!("there is no measure '{name}': did you mean '{near}'?"),
         None => format!("there is no measure '{name}': expected one of {}", NAMES.join(", ")),
     };

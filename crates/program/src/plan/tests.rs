@@ -90,6 +90,8 @@ fn what_is_wrong_is_said_with_its_place() {
     check("sum(delay)", "sum(plane)", ":12:78: sum is of numbers, and this is text");
     check("sum(delay)", "sume(delay)", "there is no measure 'sume': did you mean 'sum'?");
     check("0.99)", "1.5)", "1.5 is no rank: expected a number from 0 to 1");
+    check("max(delay)", "top(delay, 0)", "'0': expected a number of values from 1 to 1000");
+    check("max(delay)", "top(delay)", "top has 1 arguments: expected a value, and how many");
     check("count_if(delay > 0)", "count_if(delay)", "expected boolean here, found decimal");
     check(
         "event_time = \"at\"",
