@@ -11,6 +11,7 @@ use crate::aggregate::Decimal;
 use crate::key::KeyRange;
 use crate::schema::id::{DYNAMIC, compose};
 use crate::schema::{Column, Kind, Measure, RowTypes, SchemaError, Shape, Value, ViewSchema};
+use crate::store::ViewRecord;
 use crate::view::{View, ViewError};
 
 /// What a measure makes of a column of the events.
@@ -242,6 +243,12 @@ impl ViewDef {
     /// [`SchemaError`]; the names have been checked before.
     pub fn schema(&self) -> Result<ViewSchema, SchemaError> {
         ViewSchema::of::<Key, State>(&self.described())
+    }
+
+    /// What a data folder keeps of its definition, to compare it with what is there: see
+    /// [`inspect`](crate::store::inspect).
+    pub fn record(&self) -> ViewRecord {
+        ViewRecord::of::<Key, State>(&self.described())
     }
 
     /// The cell that a measure is made of, in [`State::cells`]; `None` if there is no such measure, or it is the number

@@ -48,6 +48,21 @@ impl ViewRecord {
         }
     }
 
+    /// How another definition of the view differs from this one, if it does: what, how it is here, and how it is there. Two names of
+    /// one zone do not differ.
+    pub fn difference<'a>(
+        &'a self,
+        other: &'a ViewRecord,
+    ) -> Option<(&'static str, &'a str, &'a str)> {
+        let mut fields = self.fields().into_iter().zip(other.fields());
+        let is_other = |field: &str, here: &str, there: &str| {
+            here != there && !(field == "zone" && zones::is_same(here, there))
+        };
+        let ((field, here), (_, there)) =
+            fields.find(|((field, here), (_, there))| is_other(field, here, there))?;
+        Some((field, here, there))
+    }
+
     /// The ids of its keys and aggregates, also where version 0.1 wrote names of types.
     pub(crate) fn ids(&self) -> (String, String) {
         (id_of(&self.key), id_of(&self.aggregate))

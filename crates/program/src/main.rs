@@ -55,11 +55,14 @@ enum Command {
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
-    /// Checks a file, and prints the columns of each view. Writes nothing.
+    /// Checks a file, and prints the columns of each view and what the next run does with the data folder. Writes nothing.
     Check {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
         file: PathBuf,
+        /// As if the next run were given it.
+        #[arg(long, value_name = "VIEW")]
+        rebuild: Vec<String>,
     },
     /// Prints the first rows as the views see them, and those that are refused with their reasons. Writes nothing.
     Sample {
@@ -155,9 +158,8 @@ fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> 
             commands::demo(&demo, &interrupted(), &mut out)
         }
         Command::Init { folder } => commands::init(&folder, &mut out),
-        Command::Check { file } => {
-            let plan = Plan::new(read(&file)?)?;
-            Ok(out.write_all(plan.describe().as_bytes())?)
+        Command::Check { file, rebuild } => {
+            commands::check(&Plan::new(read(&file)?)?, &rebuild, &mut out)
         }
         Command::Sample { file, rows } => {
             commands::sample(&Plan::new(read(&file)?)?, rows, &mut out)

@@ -200,8 +200,21 @@ fn too_many_refused_rows_are_exit_code_3() {
 fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     let folder = folder(FILE);
     good(folder.path(), &["run", "f.toml", "--once"]);
+    let check = |more: &[&str]| good(folder.path(), &[&["check", "f.toml"], more].concat());
+    assert!(check(&[]).ends_with("  view by_page: goes on; sealed through 2024-05-02\n"));
     let changed = FILE.replacen("lower(page)", "upper(page)", 1);
     fs::write(folder.path().join("f.toml"), &changed).unwrap();
+    let said = bad(folder.path(), &["check", "f.toml"], 2);
+    assert!(said.contains("the next run refuses the data folder"), "{said}");
+    let printed = common::run(folder.path(), &["check", "f.toml"]).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(
+        printed.contains("view by_page: refused: its definition was 'from visits"),
+        "{printed}"
+    );
+    assert!(printed.contains("dayfold run --rebuild by_page"), "{printed}");
+    let printed = check(&["--rebuild", "by_page"]);
+    assert!(printed.contains("its past is computed from the log: its definition"), "{printed}");
     assert!(bad(folder.path(), &["run", "f.toml", "--once"], 2).contains("upper(page)"));
     good(folder.path(), &["run", "f.toml", "--once", "--rebuild", "by_page"]);
     assert_eq!(good(folder.path(), &ALL), ROWS.replace("/a", "/A").replace("/b", "/B"));
@@ -209,11 +222,21 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     let added = "\n[views.by_minute]\nfrom = \"visits\"\nmeasures = { visits = \"count()\" }\n\
                  key = { minute = \"split_part(at, ':', 2)\" }\n";
     fs::write(folder.path().join("f.toml"), changed + added).unwrap();
+    let printed = check(&[]);
+    assert!(
+        printed.contains("by_minute: its past is computed from the log: it is new"),
+        "{printed}"
+    );
     good(folder.path(), &["run", "f.toml", "--once"]);
     let sql = "SELECT minute, visits FROM by_minute ORDER BY minute, day";
     let found = good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
     // Half past twelve at night in Vienna is the day before in UTC.
     assert_eq!(found, "minute,visits\n00,2\n30,1\n30,1\n");
+    fs::write(folder.path().join("f.toml"), FILE.replace("by_page", "by_site")).unwrap();
+    let said = common::run(folder.path(), &["check", "f.toml"]);
+    assert_eq!(said.status.code(), Some(2));
+    let printed = String::from_utf8(said.stdout).unwrap();
+    assert!(printed.contains("view by_page: refused: the folder has it"), "{printed}");
     let said = bad(folder.path(), &["run", "f.toml", "--rebuild", "none"], 2);
     assert!(said.contains("no view of that name"), "{said}");
 }

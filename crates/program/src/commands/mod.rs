@@ -1,5 +1,6 @@
-//! What the program does beside running a file: `demo`, `init`, `sample`, `query`, `inspect`.
+//! What the program does beside running a file: `demo`, `init`, `check`, `sample`, `query`, `inspect`.
 
+mod check;
 mod demo;
 mod init;
 mod inspect;
@@ -7,6 +8,7 @@ mod query;
 mod sample;
 mod select;
 
+pub use check::check;
 pub use demo::{Demo, demo};
 pub use init::init;
 pub use inspect::inspect;

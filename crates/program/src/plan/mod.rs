@@ -24,6 +24,7 @@ pub use layouts::{Layout, Layouts};
 pub(crate) use record::{fields, object_of};
 
 use crate::config::{Config, FileError, SourceConfig, SourceKind};
+use crate::error::ProgramError;
 use crate::expr::{Row, Scope};
 use columns::SourceColumns;
 pub(crate) use source::SourcePlan;
@@ -103,6 +104,20 @@ impl Plan {
             }));
         }
         Ok(Plan { config, sources, views, layouts })
+    }
+
+    /// Checks that views have these names, which are to be rebuilt.
+    ///
+    /// # Errors
+    /// [`ProgramError::Input`] if one has not.
+    pub(crate) fn check_names(&self, rebuild: &[String]) -> Result<(), ProgramError> {
+        let has = |name: &String| self.views.iter().any(|view| view.config.name.value == *name);
+        match rebuild.iter().find(|name| !has(name)) {
+            None => Ok(()),
+            Some(unknown) => Err(ProgramError::Input(format!(
+                "--rebuild {unknown}: the file has no view of that name"
+            ))),
+        }
     }
 
     /// How a view takes events: those of this run, and those of earlier ones.

@@ -58,15 +58,7 @@ pub(crate) fn run_then(
     last: &mut dyn FnMut(&Running) -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
     let plan = Plan::new(config)?;
-    if let Some(unknown) = options
-        .rebuild
-        .iter()
-        .find(|name| !plan.views.iter().any(|view| view.config.name.value == **name))
-    {
-        return Err(ProgramError::Input(format!(
-            "--rebuild {unknown}: the file has no view of that name"
-        )));
-    }
+    plan.check_names(&options.rebuild)?;
     let (process, once) = (options.cluster.process(), options.once);
     let refusals = Refusals::new(plan.config.data.as_deref(), process);
     let built = engine::build(&plan, &options, &refusals)?;
