@@ -131,18 +131,23 @@ struct Run {
 fn main() -> ExitCode {
     let options = Options::parse();
     init_tracing(options.json);
-    let Err(error) = execute(options.command, options.data) else { return ExitCode::SUCCESS };
+    let json = options.json;
+    let Err(error) = execute(options.command, options.data, json) else { return ExitCode::SUCCESS };
     if let ProgramError::Io(error) = &error
         && error.kind() == std::io::ErrorKind::BrokenPipe
     {
         // Who has seen enough closes the pipe.
         return ExitCode::SUCCESS;
     }
-    let _ = writeln!(std::io::stderr(), "error: {}", error.in_full());
+    if json {
+        tracing::error!(exit_code = error.exit_code(), "{}", error.in_full());
+    } else {
+        let _ = writeln!(std::io::stderr(), "error: {}", error.in_full());
+    }
     ExitCode::from(error.exit_code())
 }
 
-fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> {
+fn execute(command: Command, data: Option<PathBuf>, json: bool) -> Result<(), ProgramError> {
     let mut out = std::io::stdout().lock();
     let read =
         |file: &Path| Ok::<Config, ProgramError>(Config::read(file)?.with_data(data.clone()));
@@ -154,6 +159,7 @@ fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> 
                 port,
                 data: data.unwrap_or_else(|| PathBuf::from("dayfold-demo-data")),
                 once,
+                json,
             };
             commands::demo(&demo, &interrupted(), &mut out)
         }
@@ -166,7 +172,7 @@ fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> 
         }
         Command::Run(options) => {
             drop(out);
-            execute_run(&options, read(&options.file)?)
+            execute_run(&options, read(&options.file)?, json)
         }
         Command::Query { file, sql, format } => {
             commands::query(&read(&file)?, &sql, format, &mut out)
@@ -175,7 +181,7 @@ fn execute(command: Command, data: Option<PathBuf>) -> Result<(), ProgramError> 
     }
 }
 
-fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
+fn execute_run(options: &Run, config: Config, json: bool) -> Result<(), ProgramError> {
     let input = |error: &dyn std::fmt::Display| ProgramError::Input(error.to_string());
     let workers = options.workers.or(config.workers).unwrap_or(1);
     let hosts = options.hosts.as_deref();
@@ -189,7 +195,13 @@ fn execute_run(options: &Run, config: Config) -> Result<(), ProgramError> {
     let stop = interrupted();
     run(
         config,
-        RunOptions { once: options.once, cluster, rebuild: options.rebuild.clone(), pace: None },
+        RunOptions {
+            once: options.once,
+            cluster,
+            rebuild: options.rebuild.clone(),
+            json,
+            pace: None,
+        },
         &stop,
     )
 }

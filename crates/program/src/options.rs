@@ -11,6 +11,8 @@ pub struct RunOptions {
     pub cluster: Cluster,
     /// Views whose sealed days are given up, and computed again from the log.
     pub rebuild: Vec<String>,
+    /// What is said on standard error is lines of JSON.
+    pub json: bool,
     /// How many milliseconds of a file's clock are played back in one of the wall clock; `None` is as fast as it goes.
     pub pace: Option<f64>,
 }

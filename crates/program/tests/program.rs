@@ -314,6 +314,30 @@ fn the_demo_has_all_flights() {
     assert!(bad(folder.path(), &["demo"], 2).contains("give --flights FILE"));
 }
 
+/// With --json, each line on standard error is one object, from the first to the reason why it ends.
+#[test]
+fn what_is_said_is_json_if_it_is_asked_for() {
+    let file = FILE.replacen("at = \"text\"", "at = \"text\", ms = \"integer\"", 1);
+    let serve = "\n[serve]\nhttp = \"127.0.0.1:0\"\n";
+    let folder = folder(&format!("{file}{serve}"));
+    let run = |arguments: &[&str]| {
+        let mut command = dayfold();
+        command.args(arguments).current_dir(folder.path()).env("RUST_LOG", "info");
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        let lines = said.lines().map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        });
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let said = run(&["--json", "run", "f.toml", "--once"]);
+    let has = |what: &str| said.iter().any(|line| line["fields"].to_string().contains(what));
+    assert!(has("http://127.0.0.1:") && has("the run ends"), "{said:?}");
+    assert!(has("refused: column 'ms': '1.5' is not an integer"), "{said:?}");
+    let said = run(&["--json", "run", "no.toml"]);
+    let last = said.last().unwrap();
+    assert_eq!((&last["level"], &last["fields"]["exit_code"]), (&"ERROR".into(), &2.into()));
+}
+
 #[test]
 fn options_are_read_from_the_environment() {
     let folder = folder(FILE);

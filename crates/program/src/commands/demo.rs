@@ -31,6 +31,8 @@ pub struct Demo {
     pub data: PathBuf,
     /// Ends when the flights do, and prints a summary.
     pub once: bool,
+    /// What is said on standard error is lines of JSON.
+    pub json: bool,
 }
 
 /// Plays the flights back.
@@ -60,6 +62,7 @@ pub fn demo(demo: &Demo, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<
         once: demo.once,
         cluster: Cluster::workers(1),
         rebuild: Vec::new(),
+        json: demo.json,
         // Milliseconds of the flights' clock in one of the wall clock.
         pace: demo.pace.map(|days| days * 86_400.0),
     };

@@ -7,6 +7,7 @@ mod inspect;
 mod query;
 mod sample;
 mod select;
+mod table;
 
 pub use check::check;
 pub use demo::{Demo, demo};

@@ -1,7 +1,7 @@
 //! `dayfold query`: rows of a view.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -12,6 +12,7 @@ use dayfold::store::{self, Disk};
 use serde::Deserialize;
 
 use super::select::Select;
+use super::table;
 use crate::config::Config;
 use crate::error::ProgramError;
 use crate::expr::Type;
@@ -178,7 +179,7 @@ fn write(
                 writeln!(out, "{}", serde_json::Value::Object(object))?;
             }
         }
-        Output::Table => write_table(columns, rows, out)?,
+        Output::Table => table::write(columns, rows, width(), out)?,
     }
     Ok(())
 }
@@ -205,27 +206,9 @@ fn json(value: &Value) -> serde_json::Value {
     }
 }
 
-fn write_table(
-    columns: &[String],
-    rows: &[Vec<Value>],
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
-    let texts: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(Value::to_string).collect()).collect();
-    let width = |at: usize| {
-        let cells = texts.iter().map(|row| row[at].chars().count());
-        cells.chain([columns[at].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    let is_number =
-        |at: usize| rows.iter().any(|row| matches!(row[at], Value::Integer(_) | Value::Decimal(_)));
-    let line = |cells: &[String]| {
-        let cells = cells.iter().enumerate().map(|(at, cell)| match is_number(at) {
-            true => format!("{cell:>width$}", width = widths[at]),
-            false => format!("{cell:<width$}", width = widths[at]),
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    writeln!(out, "{}", line(columns))?;
-    texts.iter().try_for_each(|row| writeln!(out, "{}", line(row)))
+/// How wide the terminal is, if rows are printed on one.
+fn width() -> Option<usize> {
+    let out = std::io::stdout();
+    let size = out.is_terminal().then(|| terminal_size::terminal_size_of(out)).flatten();
+    size.map(|(width, _)| usize::from(width.0))
 }

@@ -6,6 +6,7 @@
 //! - `exports`: sealed periods, written as Parquet
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
+//! - `status`: a line on the terminal that says how far it is
 //! - `addresses`: where a running program can be asked
 
 mod addresses;
@@ -16,6 +17,7 @@ mod exports;
 mod kafka;
 mod refused;
 mod serve;
+mod status;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(crate) use addresses::Addresses;
 #[cfg(feature = "lake")]
 pub(crate) use exports::check as check_exports;
 use refused::Refusals;
+use status::Status;
 
 use crate::config::{Config, MaxRefused};
 use crate::error::ProgramError;
@@ -59,7 +62,7 @@ pub(crate) fn run_then(
 ) -> Result<(), ProgramError> {
     let plan = Plan::new(config)?;
     plan.check_names(&options.rebuild)?;
-    let (process, once) = (options.cluster.process(), options.once);
+    let (process, once, json) = (options.cluster.process(), options.once, options.json);
     let refusals = Refusals::new(plan.config.data.as_deref(), process);
     let built = engine::build(&plan, &options, &refusals)?;
     if let Some(folder) = &plan.config.data {
@@ -72,7 +75,10 @@ pub(crate) fn run_then(
     let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes);
     let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
     if let Some(served) = &served {
-        let _ = writeln!(std::io::stderr(), "http://{}", served.address);
+        let address = format!("http://{}", served.address);
+        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
+        let said = if json { said.to_string() } else { address };
+        let _ = writeln!(std::io::stderr(), "{said}");
     }
     #[cfg(feature = "lake")]
     let exports = match plan.config.data.as_deref().filter(|_| process == 0) {
@@ -82,8 +88,8 @@ pub(crate) fn run_then(
         }
         _ => None,
     };
-    let outcome =
-        watch(&running, &plan, once && process == 0, &refusals, stop).and_then(|()| last(&running));
+    let outcome = watch(&running, &plan, once && process == 0, json, &refusals, stop)
+        .and_then(|()| last(&running));
     if let Err(error) = &outcome {
         running.fail(&error.to_string());
     }
@@ -126,14 +132,17 @@ fn watch(
     running: &Running,
     plan: &Plan,
     ends: bool,
+    json: bool,
     refusals: &Refusals,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), ProgramError> {
     let most = plan.config.max_refused;
+    let mut status = Status::new(!json);
     loop {
         let is_sealed = running.wait_sealed(Duration::from_millis(50))?;
         refusals.flush()?;
         let progress = running.progress();
+        status.draw(&progress);
         let is_over = is_sealed || stop.load(Ordering::Relaxed);
         // A share says little before there are many rows.
         let rows = progress.events + progress.refused;
