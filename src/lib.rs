@@ -66,13 +66,15 @@
 //! - [`rows`]: rows of sealed days for programs that do not know the types, as CSV, JSON or a table
 //! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
-//! - [`source`]: rows of CSV files, JSON lines, and records of your own source
+//! - [`source`]: rows of CSV and JSON lines, files and folders, records of your own source, partitions
 //! - [`dynamic`]: views whose columns are known only when the program runs
+//! - [`scan`]: any view of an engine, read without its Rust types, in batches of columns
 //! - [`engine`]: views of a source, a folder and threads, without dataflow code
 //! - [`cluster`]: workers and processes, and how they find each other
 //!
-//! The crate `dayfold-http` serves views over HTTP, with a dashboard.
-//! The crate `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
+//! Other crates are built on this one: `dayfold-http` serves views over HTTP, with a dashboard; `dayfold-kafka` reads
+//! topics of Kafka; `dayfold-lake` writes sealed days as Parquet files; `dayfold-program` is the program `dayfold`, whose
+//! views are in a file. `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 

@@ -1,9 +1,10 @@
 //! Sources: where events come from that are read.
 //!
-//! One thread reads the file. It alone decides what depends on the order of rows: the event time of
-//! each row, which rows are refused by time, and how far the source's clock has come. It cuts the rows into
-//! blocks. The first worker deals the blocks to all workers, which parse the fields in parallel. So the
-//! same rows are accepted, and days close at the same row, whatever the number of workers.
+//! One thread reads a file. It alone decides what depends on the order of rows: which rows are refused for their time,
+//! and how far the source's clock has come. Other threads cut chunks of the file into rows, and parse times. The first
+//! worker deals blocks of rows to all workers, which parse the fields. So the same rows are accepted, and days close at
+//! the same row, whatever the number of workers. A source with partitions ([`Partitioned`], [`Files`]) is read by all
+//! workers side by side, each partition by one of them.
 //!
 //! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`TimeParser`]: the times that a cell may hold

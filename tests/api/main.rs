@@ -19,6 +19,8 @@ const LISTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api.txt");
 const CRATES: &[(&str, &str)] = &[
     ("src", "dayfold"),
     ("crates/http/src", "dayfold_http"),
+    ("crates/kafka/src", "dayfold_kafka"),
+    ("crates/lake/src", "dayfold_lake"),
     ("crates/latency/src", "dayfold_latency"),
 ];
 

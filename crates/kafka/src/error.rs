@@ -1,6 +1,21 @@
 //! Why a topic cannot be read, or not any further.
 
 /// Why a topic cannot be read, or not any further. What was read before counts, and nothing was skipped.
+///
+/// ```
+/// use dayfold_kafka::KafkaError;
+///
+/// /// How many records were removed before they were read.
+/// fn removed(error: &KafkaError) -> u64 {
+///     match error {
+///         KafkaError::Gone { committed, first, .. } => first - committed,
+///         _ => 0,
+///     }
+/// }
+/// let topic = "orders".to_owned();
+/// let error = KafkaError::Gone { topic, partition: 3, committed: 120, first: 300 };
+/// assert_eq!(removed(&error), 180);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {

@@ -13,6 +13,25 @@
 //! - [`KafkaError`]: why a topic cannot be read any further
 //!
 //! `docs/kafka.md` in the repository is the guide.
+//!
+//! ```no_run
+//! use dayfold_kafka::{Kafka, Lost, Timestamp, Token, Tombstones};
+//!
+//! // Texts, with the time at which the broker appended them. What the broker has removed is given up.
+//! let texts = Kafka::new("localhost:9092", "notes", |record| {
+//!     if matches!(record.timestamp(), Timestamp::Missing) {
+//!         return Err("a record of an old producer, without a time".to_owned());
+//!     }
+//!     String::from_utf8(record.bytes().to_vec()).map_err(|error| error.to_string())
+//! })
+//! .lost(Lost::BeginAnew)
+//! .tombstones(Tombstones::Pass)
+//! .oauth(|| {
+//!     let (token, principal) = ("…".to_owned(), "dayfold".to_owned());
+//!     Ok(Token { token, principal, expires: 1_800_000_000_000 })
+//! });
+//! # let _ = texts;
+//! ```
 
 mod client;
 mod error;

@@ -5,6 +5,36 @@
 //! replaced, and what is there already is left alone.
 //!
 //! Shape: the columns of a row are `day`, those of the key, the measures, and `sealed`. See `docs/lake.md` in the repository.
+//!
+//! ```
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use dayfold_lake::{
+//!     Audit, Export, ExportStatus, Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout,
+//! };
+//!
+//! /// Exports what is sealed, reads it back, and says what is wrong with it.
+//! async fn once(folder: &Path) -> Result<usize, LakeError> {
+//!     let options = LakeOptions::default().layout(Layout::Hive).sketches(false);
+//!     let lake = Lake::open("file:///tmp/lake", options)?;
+//!     let Export { written, unchanged, .. } = lake.export(folder, "by-carrier").await?;
+//!     println!("{written} days are new or amended, {unchanged} are as they were");
+//!     let Audit { wrong, .. } = lake.audit(folder, "by-carrier", false).await?;
+//!     Ok(wrong.len())
+//! }
+//!
+//! /// Exports what is being sealed, until the exporter is dropped.
+//! fn always(lake: Lake, folder: &Path) -> Result<Exporter, LakeError> {
+//!     let options = ExporterOptions::default().every(Duration::from_secs(10));
+//!     let exporter = Exporter::start(lake, folder, ["by-carrier".to_owned()], options)?;
+//!     for (view, ExportStatus { waiting, error, .. }) in exporter.status() {
+//!         println!("{view}: {waiting} days wait {}", error.unwrap_or_default());
+//!     }
+//!     Ok(exporter)
+//! }
+//! assert!(matches!(Lake::open("ftp://host", LakeOptions::default()), Err(LakeError::Url { .. })));
+//! ```
 
 mod audit;
 mod columns;

@@ -28,7 +28,8 @@
 //!     replies.record_run(&schedule, event..event + 1, done);
 //!     pacer.seen(event + 1, done);
 //! }
-//! let report = Report::new(pacer.pace()).with(replies.finish());
+//! let report = Report::new(pacer.pace()).about("service", "on paper").with(replies.finish());
+//! let report = report.note("it stands still for a second");
 //!
 //! let latencies = report.recording("reply").unwrap().all();
 //! assert_eq!(latencies.quantile(0.5), 2_000_895); // Three digits of nanoseconds.

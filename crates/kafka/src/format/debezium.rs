@@ -27,6 +27,15 @@ pub struct Debezium<F> {
 }
 
 /// A row that has come, or gone.
+///
+/// ```
+/// use dayfold_kafka::format::Change;
+///
+/// /// What a change of a row adds to a sum of its `total`: an update is a row that goes and one that comes.
+/// fn adds(change: &Change) -> Result<i128, String> {
+///     Ok(i128::from(change.sign) * change.fields.integer("total")?)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// 1 for a row that has come, -1 for one that has gone.

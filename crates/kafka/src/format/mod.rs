@@ -40,6 +40,29 @@ pub trait Format: Send + Sync + 'static {
 }
 
 /// Named values. Those within others have the names of both, with a point between: `address.city`.
+///
+/// ```
+/// use dayfold::schema::Value;
+/// use dayfold_kafka::format::{Fields, Format};
+///
+/// /// `key=value`, one on each line.
+/// struct Properties;
+///
+/// impl Format for Properties {
+///     fn decode(&self, bytes: &[u8]) -> Result<Fields, String> {
+///         let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+///         let mut fields = Fields::default();
+///         for line in text.lines() {
+///             let (name, value) = line.split_once('=').ok_or("expected name=value")?;
+///             fields.push(name, Value::Text(value.to_owned()));
+///         }
+///         Ok(fields)
+///     }
+/// }
+///
+/// let fields = Properties.decode(b"city=Oslo\nshop=north").unwrap();
+/// assert_eq!(fields.text("city"), Ok("Oslo"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     fields: Vec<(String, Value)>,

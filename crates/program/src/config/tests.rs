@@ -114,7 +114,7 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     check("[serve]", "[serve]\npostgres = {}", "without the feature 'sql'");
     check("127.0.0.1:8080", "8080", "expected an address such as 127.0.0.1:8080");
-    check("[views.by_carrier]", "[views.'by carrier']", "'by carrier' is no name");
+    check("[views.by_carrier]", "[views.'by carrier']", "'by carrier' is not a name of a view");
     check("workers = 2", "workers = = 2", ":4:");
 }
 

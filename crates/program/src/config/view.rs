@@ -2,7 +2,7 @@
 
 use super::document::{Document, FileError};
 use super::section::{Section, Text};
-use super::source::{SourceConfig, check_name, zone};
+use super::source::{SourceConfig, zone};
 use crate::expr::nearest;
 use dayfold::time::Grain;
 use std::num::NonZeroU32;
@@ -54,7 +54,9 @@ fn view(
     section: &Section<'_>,
     sources: &[SourceConfig],
 ) -> Result<ViewConfig, FileError> {
-    check_name(section, &name)?;
+    // One rule for names of views, wherever they come from.
+    dayfold::view::View::new(&name.value)
+        .map_err(|error| name.error(section.document, error.to_string()))?;
     let names = || sources.iter().map(|source| source.name.value.as_str());
     let from = section.texts("from")?.unwrap_or_default();
     if from.is_empty() {
