@@ -78,7 +78,8 @@
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, clippy::exhaustive_enums)]
+
 pub mod aggregate;
 pub mod archive;
 pub mod batch;

@@ -18,7 +18,7 @@ use crate::time::Day;
 ///     matches!(error, StoreError::Io { effect: Effect::None, .. })
 /// }
 /// ```
-// Not `non_exhaustive`: who handles an error has to decide for each of the two, and there is no third.
+#[expect(clippy::exhaustive_enums, reason = "who handles an error decides for each of the two")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It did not happen: nothing that counts was changed.

@@ -40,6 +40,8 @@
 //! # }
 //! ```
 
+#![warn(missing_debug_implementations, clippy::exhaustive_enums)]
+
 mod accept;
 mod answer;
 mod app;

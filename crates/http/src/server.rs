@@ -1,5 +1,6 @@
 //! A server in the making: what it serves, and within which limits.
 
+use std::fmt;
 use std::sync::Arc;
 
 use dayfold::engine::{Observer, Pusher, Views};
@@ -23,6 +24,19 @@ pub struct Server {
     pub(crate) limits: Limits,
     pub(crate) process: (usize, usize),
     pub(crate) threads: Arc<Threads>,
+}
+
+/// Without the token.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("views", &self.views.len())
+            .field("hosts", &self.hosts)
+            .field("limits", &self.limits)
+            .field("process", &self.process)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {

@@ -47,6 +47,7 @@ pub(crate) type Oauth = dyn Fn() -> Result<Token, String> + Send + Sync;
 
 /// A token for SASL's OAUTHBEARER.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Token {
     /// The token.
     pub token: String,
@@ -54,6 +55,13 @@ pub struct Token {
     pub principal: String,
     /// When it expires: milliseconds UTC.
     pub expires: i64,
+}
+
+impl Token {
+    /// A token of somebody, until it expires: milliseconds UTC.
+    pub fn new(token: impl Into<String>, principal: impl Into<String>, expires: i64) -> Token {
+        Token { token: token.into(), principal: principal.into(), expires }
+    }
 }
 
 /// How the brokers are, and the partitions there.

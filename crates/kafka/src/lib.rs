@@ -26,12 +26,11 @@
 //! })
 //! .lost(Lost::BeginAnew)
 //! .tombstones(Tombstones::Pass)
-//! .oauth(|| {
-//!     let (token, principal) = ("…".to_owned(), "dayfold".to_owned());
-//!     Ok(Token { token, principal, expires: 1_800_000_000_000 })
-//! });
+//! .oauth(|| Ok(Token::new("…", "dayfold", 1_800_000_000_000)));
 //! # let _ = texts;
 //! ```
+
+#![warn(missing_debug_implementations, clippy::exhaustive_enums)]
 
 mod client;
 mod error;

@@ -6,6 +6,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 
 /// The time that a record carries, and who has set it: the topic's `message.timestamp.type` decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "these are the kinds that the protocol has")]
 pub enum Timestamp {
     /// By its producer, when it was made (`CreateTime`): milliseconds UTC.
     Created(EventTime),

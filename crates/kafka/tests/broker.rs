@@ -296,7 +296,7 @@ fn secured_listeners() {
             let claims = format!(r#"{{"sub":"alice","iat":{now},"exp":{}}}"#, now + 600);
             let token = format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()));
             let expires = (now as i64 + 600) * 1_000;
-            Ok(Token { token, principal: "alice".to_owned(), expires })
+            Ok(Token::new(token, "alice", expires))
         })
     };
     let ways = [

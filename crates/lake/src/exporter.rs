@@ -1,6 +1,7 @@
 //! Keeps a lake in step with a data folder, on a thread of its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -70,6 +71,12 @@ pub struct Exporter {
     shared: Arc<ExportedViews>,
     end: SyncSender<()>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").field("status", &self.status()).finish_non_exhaustive()
+    }
 }
 
 struct ExportedViews {

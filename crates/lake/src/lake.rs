@@ -1,6 +1,7 @@
 //! Brings the tables of a lake in step with the sealed days of a data folder.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,6 +73,12 @@ impl LakeOptions {
 pub struct Lake {
     place: Location,
     options: LakeOptions,
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lake").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 /// What an export has done.

@@ -36,6 +36,8 @@
 //! assert!(matches!(Lake::open("ftp://host", LakeOptions::default()), Err(LakeError::Url { .. })));
 //! ```
 
+#![warn(missing_debug_implementations, clippy::exhaustive_enums)]
+
 mod audit;
 mod columns;
 mod commit;

@@ -41,6 +41,8 @@
 //! All of it but [`Watch`] is functions of what it is given: no clock, no threads, no files. Instants and
 //! durations are nanoseconds since the start of a run.
 
+#![warn(missing_debug_implementations, clippy::exhaustive_enums)]
+
 mod against;
 mod chart;
 mod conditions;

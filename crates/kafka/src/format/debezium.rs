@@ -37,6 +37,7 @@ pub struct Debezium<F> {
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// 1 for a row that has come, -1 for one that has gone.
     pub sign: i64,
