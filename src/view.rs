@@ -232,7 +232,7 @@ impl View {
 
     /// What the view keeps.
     pub(crate) fn retention(&self) -> Retention {
-        self.retention
+        Retention { skew_ms: self.skew, ..self.retention }
     }
 
     /// The name.
@@ -328,6 +328,15 @@ pub(crate) struct Retention {
     pub(crate) keep: Option<Duration>,
     /// So many revisions of a period are kept.
     pub(crate) revisions: Option<NonZeroU32>,
+    /// How far its event times may be from those of the log, in milliseconds.
+    pub(crate) skew_ms: i64,
+}
+
+impl Retention {
+    /// Whether anything is removed.
+    pub(crate) fn removes(&self) -> bool {
+        self.keep.is_some() || self.revisions.is_some()
+    }
 }
 
 /// Bounds on what a view holds in memory, over all workers together.

@@ -33,12 +33,23 @@ struct Started {
 impl Started {
     /// A live engine over a folder, at the beginning of a day.
     fn new(storage: &Memory, day: i64, workers: usize, keep: impl Fn(View) -> View) -> Started {
+        Started::of(storage, day, workers, keep, |engine| engine)
+    }
+
+    fn of(
+        storage: &Memory,
+        day: i64,
+        workers: usize,
+        keep: impl Fn(View) -> View,
+        change: impl Fn(Engine<EventTime>) -> Engine<EventTime>,
+    ) -> Started {
         let clock = Arc::new(AtomicI64::new(day * DAY));
         let now = Arc::clone(&clock);
-        let mut engine = Engine::new()
+        let engine = Engine::new()
             .clock(move || now.load(Ordering::SeqCst))
             .data_in(Arc::new(storage.clone()), "data")
             .log(Durability::System, |time: &EventTime| *time);
+        let mut engine = change(engine);
         let view = keep(View::new("events").unwrap().grace(Duration::ZERO));
         let view = engine.view(view, Measures::none(), |time: &EventTime| {
             Some((*time, (*time % 7) as u64, Count::one()))
@@ -179,4 +190,83 @@ fn old_revisions_are_removed_and_refused() {
     let query = Query::rows(KeyRange::all(), last).revision(Revision::First);
     assert_eq!(started.days(query).unwrap(), [(130, 1)]);
     started.running.finish().unwrap();
+}
+
+/// The UTC days of which the log has files.
+fn logged(storage: &Memory) -> Vec<String> {
+    let log = Path::new("data/part-0/log");
+    let has_files = |day: &String| !storage.list(&log.join(day)).unwrap().is_empty();
+    let days = storage.list(log).unwrap().into_iter();
+    let mut days: Vec<String> = days.filter(|day| day.starts_with('1')).filter(has_files).collect();
+    days.sort();
+    days
+}
+
+#[test]
+fn the_log_is_shortened_and_what_would_need_it_is_refused() {
+    let storage = Memory::default();
+    folder(&storage);
+    assert_eq!(logged(&storage).len(), 31);
+    let log = |engine: Engine<EventTime>| engine.keep_log(Duration::from_secs(5 * 86_400));
+    for workers in [3, 1] {
+        let started = Started::of(&storage, 131, workers, |view| view, log);
+        assert_eq!(logged(&storage).first().map(String::as_str), Some("1970-05-07"));
+        assert_eq!(logged(&storage).len(), 5);
+        // The view has everything; what is computed again is what the log has.
+        let all = started.days(rows()).unwrap();
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 331);
+        let below = DayRange::new(Day(125), Day(131));
+        for result in [started.view.audit(below, 1.0), started.view.rebuild(below, 1.0)] {
+            let error = result.unwrap_err();
+            let is_it = matches!(error, MaintainError::LogShortened { from: Day(126), .. });
+            assert!(is_it, "{error}");
+        }
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        started.view.rebuild(DayRange::ALL, 1.0).unwrap();
+        assert_eq!(started.days(rows()).unwrap(), all);
+        started.running.finish().unwrap();
+    }
+    let report = dayfold::store::inspect(&storage, "data").unwrap();
+    assert_eq!(report.log_from, Some(Day(126)));
+    assert!(dayfold::log::prove(&storage, &report).is_empty());
+    // A longer time brings nothing back.
+    let started = Started::new(&storage, 131, 2, |view| view);
+    assert_eq!(logged(&storage).len(), 5);
+    assert!(started.view.audit(DayRange::only(Day(125)), 1.0).is_err());
+    started.running.finish().unwrap();
+}
+
+#[test]
+fn a_view_that_the_log_is_too_short_for_is_refused_or_begins_later() {
+    let storage = Memory::default();
+    folder(&storage);
+    let log = |engine: Engine<EventTime>| engine.keep_log(Duration::from_secs(5 * 86_400));
+    Started::of(&storage, 131, 2, |view| view, log).running.finish().unwrap();
+    let engine = || {
+        Engine::new()
+            .clock(|| 131 * DAY)
+            .data_in(Arc::new(storage.clone()), "data")
+            .log(Durability::System, |time: &EventTime| *time)
+    };
+    let view =
+        |name: &str, words: &str| View::new(name).unwrap().grace(Duration::ZERO).defined_as(words);
+    let fold = |time: &EventTime| Some((*time, (*time % 7) as u64, Count::one()));
+    // Another definition of what has days that the log does not have.
+    let mut changed = engine().redefine("events");
+    changed.view(view("events", "otherwise"), Measures::none(), fold);
+    let error = changed.start(Cluster::workers(1)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("has days before 1970-05-07"), "{error}");
+    // Nothing was changed.
+    let mut added = engine();
+    added.view(view("events", ""), Measures::none(), fold);
+    let handle = added.view(view("added", ""), Measures::none(), fold);
+    let running = added.start(Cluster::workers(2)).unwrap();
+    let answer = handle.ask_timeout(rows(), LONG).unwrap();
+    assert_eq!(answer.certificate.kept_from, Some(Day(126)));
+    let count = |item: &dayfold::serve::Item<u64, Count>| item.parts.merged().unwrap().0;
+    assert_eq!(answer.items.iter().map(count).sum::<i64>(), 4 * 11 + 1);
+    let all = DayRange::new(Day(125), Day(130));
+    assert!(matches!(handle.ask(Query::total(all)), Err(AskError::Removed { .. })));
+    running.finish().unwrap();
 }

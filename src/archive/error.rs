@@ -39,6 +39,18 @@ pub enum ArchiveError {
     /// There is no log to compute sealed days from. Nothing was changed.
     #[error("there is no log: sealed days can be computed again only from one")]
     NoLog,
+    /// A damaged day of which the log does not have all events any more. Nothing was changed.
+    #[error(
+        "day {day} of view '{view}' is damaged and cannot be computed again: the log has all events of days from {from} on only; restore the file from a copy"
+    )]
+    LogShortened {
+        /// The view.
+        view: String,
+        /// The day.
+        day: Day,
+        /// The first day that can be computed.
+        from: Day,
+    },
     /// The archive is in memory, and has no sealed days that could be imported.
     #[error("the archive is in memory: sealed days can be imported only from a data folder")]
     NoFolder,

@@ -58,12 +58,14 @@ mod running;
 mod shared;
 mod spawn;
 mod start;
+mod terms;
 mod upkeep;
 mod view;
 mod worker;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,12 +92,12 @@ pub use upkeep::maintenance::{MaintainError, Maintained};
 
 use crate::aggregate::Aggregate;
 use crate::archive::{Archive, ArchiveError, Finding};
-use crate::cluster::{Cluster, Word};
+use crate::cluster::Cluster;
 use crate::fold::{Enter, Fold, InPlace, Whole};
 use crate::key::Key;
 use crate::log::{Durability, EventCodec};
 use crate::source::{Blocks, CsvOptions, CsvSource, Input, Own, Row, Source};
-use crate::store::{Disk, Looked, Storage, Store, StoreConfig};
+use crate::store::{Disk, Storage, Store};
 use crate::time::EventTime;
 use crate::view::View;
 use ask::mailbox::AskLimits;
@@ -107,6 +109,7 @@ use ingest::reader::{self, Feeding, Keep};
 use ingest::receipt::Waits;
 use recover::joining::{self, LostLog};
 use recover::resume::{self, Known};
+use recover::shorten;
 use shared::Shared;
 use start::Start;
 use view::{EngineView, TypedView};
@@ -119,6 +122,8 @@ pub struct Engine<E> {
     partitioned: Vec<Partitioning<E>>,
     data: Option<(Arc<dyn Storage>, PathBuf)>,
     log: Option<LogConfig<E>>,
+    /// See [`Engine::keep_log`].
+    log_kept: Option<Duration>,
     redefined: Vec<String>,
     lost: LostLog,
     tick_rows: usize,
@@ -159,6 +164,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             partitioned: Vec::new(),
             data: None,
             log: None,
+            log_kept: None,
             redefined: Vec::new(),
             lost: LostLog::Refuse,
             tick_rows: 65_536,
@@ -201,6 +207,15 @@ impl<E: Send + Sync + 'static> Engine<E> {
         E: Serialize + DeserializeOwned,
     {
         self.log = Some(LogConfig { durability, codec: EventCodec::new(time) });
+        self
+    }
+
+    /// Keeps the log for so long behind the last period that every view has sealed. Older UTC days of it are removed when the engine
+    /// starts, once all views have sealed their events. What would need them is refused: rebuilds and audits of days before, new
+    /// definitions of views that have such days. A view that is new begins where the log is whole.
+    #[must_use]
+    pub fn keep_log(mut self, span: Duration) -> Self {
+        self.log_kept = Some(span);
         self
     }
 
@@ -486,6 +501,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let views: Vec<View> = self.views.iter().map(|view| view.view().clone()).collect();
         let log = self.log.take().zip(store.as_ref());
         log.iter().try_for_each(|(_, store)| logging::repair(store))?;
+        if let (Some((_, store)), Some(keep)) = (&log, self.log_kept) {
+            shorten::shorten(store, &views, keep, &mut met)?;
+        }
         self.load(&archive, &cluster)?;
         let sealed =
             |view: &View| Some(view.floor_after(store.as_ref()?.sealed_through(view.name())?));
@@ -548,46 +566,5 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// Opens the sealed days of this process's workers.
     fn load(&self, archive: &Archive, cluster: &Cluster) -> Result<(), ArchiveError> {
         self.views.iter().try_for_each(|view| view.load(archive, cluster))
-    }
-
-    fn store_config(&self, cluster: &Cluster) -> StoreConfig {
-        StoreConfig {
-            process: cluster.process(),
-            processes: cluster.processes(),
-            views: self.views.iter().map(|view| view.record()).collect(),
-            logged: self.log.is_some(),
-            rebuild: self.redefined.clone(),
-            schemas: self.views.iter().filter_map(|view| view.schema().ok()).collect(),
-            former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
-            retention: view::retention(&self.views),
-        }
-    }
-
-    /// What the processes of a cluster must agree on.
-    fn word(&self, looked: Option<&Looked>) -> Word {
-        let yes_no = |is_so: bool| if is_so { "yes" } else { "no" }.to_owned();
-        let mut computes = Vec::new();
-        for view in &self.views {
-            let (record, grace) = (view.record(), view.view().grace_ms());
-            let mut add = |what, value: &str| {
-                computes.push((format!("view '{}': {what}", record.name), value.to_owned()));
-            };
-            record.agreed().into_iter().for_each(|(what, value)| add(what, &value));
-            let schema = view.schema().map(|schema| schema.to_string()).unwrap_or_default();
-            add("columns", &schema);
-            // With another grace, a process would put the same late event into another closing.
-            add("grace", &format!("{grace} ms"));
-            add("what it keeps", &format!("{:?}", view.view().retention()));
-        }
-        computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
-        let promises = self.log.as_ref().is_some_and(|log| log.durability.is_promise());
-        computes.push(("a lost log accepted".to_owned(), yes_no(self.lost == LostLog::SetAside)));
-        computes.push(("a promise that events are durable".to_owned(), yes_no(promises)));
-        computes.push(("a source that is read".to_owned(), yes_no(self.feeding.is_some())));
-        for source in &self.partitioned {
-            computes.push((format!("the source '{}'", source.name()), yes_no(true)));
-        }
-        computes.push(("a live source".to_owned(), yes_no(self.live.is_some())));
-        Word { computes, folder: looked.map(joining::seen) }
     }
 }

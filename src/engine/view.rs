@@ -29,7 +29,7 @@ use crate::schema::{KeyCodec, SchemaError, ViewSchema};
 use crate::serve::{Call, Rank, by_column, by_measure};
 use crate::speed::{Combiner, Counts};
 use crate::store::{FormerNames, Store, ViewRecord};
-use crate::time::{DayRange, EventTime};
+use crate::time::{Day, DayRange, EventTime};
 use crate::view::{Retention, View};
 
 /// What each of these views keeps, by name.
@@ -205,6 +205,11 @@ where
         let live = store.live(name)?;
         let findings = archive::damaged(store, name, &live)?;
         let Some(through) = store.sealed_through(name) else { return Ok(findings) };
+        let from = store.computed_from(name);
+        if let Some(finding) = findings.iter().find(|finding| finding.day < from) {
+            let (view, day) = (name.to_owned(), finding.day);
+            return Err(ArchiveError::LogShortened { view, day, from });
+        }
         for finding in &findings {
             let closing =
                 live.iter().filter(|live| live.day == finding.day).map(|live| live.revision());
@@ -231,7 +236,8 @@ where
         for worker in cluster.local_workers() {
             self.mailbox.expect(worker);
             let (shelf, through) = archive.load(self.view.name(), worker, cluster.peers())?;
-            self.mailbox.keeps_from(shelf.kept_from());
+            let computed = archive.store().map(|store| store.computed_from(self.view.name()));
+            self.mailbox.keeps_from(shelf.kept_from(), computed.unwrap_or(Day::MIN));
             loaded.insert(worker, (shelf, through));
         }
         Ok(())

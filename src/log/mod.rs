@@ -116,6 +116,7 @@ mod proof;
 mod record;
 mod repair;
 mod scan;
+mod shorten;
 mod stream;
 mod writer;
 
@@ -134,6 +135,7 @@ pub use record::SourceRange;
 pub(crate) use record::merged;
 pub(crate) use repair::{Repaired, repair};
 pub use scan::{LogFile, LogState, StreamInfo, scan};
+pub(crate) use shorten::shorten;
 pub(crate) use writer::{LogHandle, LogWriter};
 
 /// When appended events are durable, and what a crash can lose.

@@ -239,6 +239,19 @@ pub enum StoreError {
         /// The closing after which its state is known.
         since: Closing,
     },
+    /// Of a view that is defined anew, days would be lost: the log does not go back so far any more. Nothing was changed.
+    #[error(
+        "view '{view}' cannot be defined anew: it has days before {first}, and the log has all events from {log_from} on only; \
+         give the changed view a new name, which begins there"
+    )]
+    LogShortened {
+        /// The view.
+        view: String,
+        /// The first day that can be computed.
+        first: Day,
+        /// The first UTC day of which the log has all events.
+        log_from: Day,
+    },
     /// A batch view is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),

@@ -5,6 +5,7 @@ use std::io;
 
 use super::config::StoreConfig;
 use super::error::StoreError;
+use super::kept;
 use super::layout::{Layout, TEMPORARY, parse_part};
 use super::manifest::{self, Replayed};
 use super::proof::{LogPosition, Proofs};
@@ -44,6 +45,8 @@ pub(super) struct Agreed {
     pub(super) editions: BTreeMap<String, u32>,
     /// The first period of each view that is kept: the greatest that any part has recorded.
     pub(super) kept: BTreeMap<String, Day>,
+    /// The first UTC day of which the log has all events, if any were removed.
+    pub(super) log_from: Option<Day>,
 }
 
 impl Agreed {
@@ -157,7 +160,8 @@ impl Folder {
         }
         let editions = self.check_views(config, rebuild)?;
         let (through, kept) = Default::default();
-        let mut agreed = Agreed { cluster, run, through, editions, kept };
+        let log_from = self.states().filter_map(|(_, state)| state.log_from).max();
+        let mut agreed = Agreed { cluster, run, through, editions, kept, log_from };
         for (process, state) in self.states() {
             for (view, kept) in &state.kept {
                 if state.edition(view) == agreed.edition(view) {
@@ -175,7 +179,27 @@ impl Folder {
                 }
             }
         }
+        self.check_redefined(config, &agreed)?;
         Ok(agreed)
+    }
+
+    /// Checks that the log has what the new definitions of views need.
+    fn check_redefined(&self, config: &StoreConfig, agreed: &Agreed) -> Result<(), StoreError> {
+        let Some(log_from) = agreed.log_from else { return Ok(()) };
+        for (name, known) in self.definitions() {
+            let view = config.views.iter().find(|view| view.name == name);
+            let is_sealed = self.states().any(|(_, state)| state.through(&name).is_some());
+            let Some(view) = view.filter(|_| agreed.edition(&name) > known.edition && is_sealed)
+            else {
+                continue;
+            };
+            let from = self.states().map(|(_, state)| state.kept_from(&name)).max();
+            let first = kept::first_of_log(config, view, log_from);
+            if from.is_none_or(|from| from < first) {
+                return Err(StoreError::LogShortened { view: name, first, log_from });
+            }
+        }
+        Ok(())
     }
 
     /// The newest run that any part knows.

@@ -26,6 +26,8 @@ pub struct FolderReport {
     pub cluster: Option<u128>,
     /// How the last run left the folder; incomplete while one goes on.
     pub state: RunState,
+    /// The first UTC day of which the log has all events, if any were removed.
+    pub log_from: Option<Day>,
     /// By process.
     pub parts: Vec<PartReport>,
     /// By name.
@@ -171,6 +173,7 @@ pub fn inspect(
     Ok(FolderReport {
         cluster: agreed.cluster,
         state: run_state(&folder, &agreed),
+        log_from: agreed.log_from,
         parts: parts.collect(),
         views: definitions.map(view).collect(),
     })

@@ -15,9 +15,9 @@ use super::config::StoreConfig;
 use super::folder::Agreed;
 use super::layout::Layout;
 use super::live::{self, LiveBatch};
-use super::record::{FileKey, PartState, Record};
+use super::record::{FileKey, PartState, Record, ViewRecord};
 use crate::closing::Closing;
-use crate::time::{Calendar, Day};
+use crate::time::{Calendar, DAY_MS, Day};
 
 /// What is still there of a view in a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,11 @@ pub(super) fn records(
         let asked = config.retention.get(&view.name).copied().unwrap_or_default();
         let known = state.kept.get(&view.name).map_or(Day::MIN, |kept| kept.from);
         let from = agreed.kept.get(&view.name).copied().unwrap_or(Day::MIN);
-        let from = from.max(limit(config, agreed, &view.name).unwrap_or(Day::MIN));
+        let mut from = from.max(limit(config, agreed, &view.name).unwrap_or(Day::MIN));
+        if let Some(log_from) = agreed.log_from.filter(|_| state.through(&view.name).is_none()) {
+            // It is computed from the log, and begins where that is whole.
+            from = from.max(first_of_log(config, view, log_from));
+        }
         if from > known {
             let (view, files, revised) = (view.name.clone(), Vec::new(), Vec::new());
             records.push(Record::Removed { view, from, files, revised });
@@ -104,6 +108,17 @@ fn limit(config: &StoreConfig, agreed: &Agreed, view: &str) -> Option<Day> {
 /// The first period that is kept for so long behind its end, if periods are closed through this one.
 pub(super) fn first_kept(calendar: &Calendar, through: Day, keep: Duration) -> Day {
     calendar.first_open(calendar.end_of(through), keep)
+}
+
+/// The first period of a view of which a log has all events that begins with this UTC day.
+pub(super) fn first_of_log(config: &StoreConfig, view: &ViewRecord, log_from: Day) -> Day {
+    let Ok(calendar) = Calendar::new(&view.zone) else { return Day::MAX };
+    let calendar = calendar.by(view.grain);
+    let skew = config.retention.get(&view.name).map_or(0, |retention| retention.skew_ms);
+    let end = i64::from(log_from.0).saturating_mul(DAY_MS).saturating_add(skew);
+    // Where clocks go back over midnight, a later date comes before an earlier one.
+    let last = calendar.days_within(end.saturating_sub(2 * DAY_MS), end).1;
+    calendar.day_of(calendar.end_of(last))
 }
 
 /// The files of a part that are in none of the newest `revisions` of their periods; and for each period that loses a

@@ -224,7 +224,7 @@ impl Looked {
             let is_due = agreed.is_member(part)
                 || agreed.is_behind(&replayed.state)
                 || agreed.is_longer(&replayed.state)
-                || config.retention.values().any(|kept| *kept != Retention::default());
+                || config.retention.values().any(Retention::removes);
             let mut state = if held.contains(&part) && is_due {
                 let part = (part, Some(replayed));
                 recovery::open_part(&*storage, &layout, &config, &agreed, part.0, part.1)?.1

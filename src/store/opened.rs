@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use super::batch_file::{map_batch, open_raw};
 use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
-use super::kept::Kept;
+use super::kept::{self, Kept};
 use super::layout::Layout;
 use super::live::{self, LiveBatch, SealedFile};
 use super::manifest::{self, Manifest};
@@ -214,6 +214,30 @@ impl Store {
         let edition = state.own.edition(view);
         let current = parts.filter(|part| part.edition(view) == edition);
         current.map(|part| part.kept_from(view)).max().unwrap_or(Day::MIN)
+    }
+
+    /// The first UTC day of which the log has all events; `None` if nothing was removed of it.
+    pub(crate) fn log_from(&self) -> Option<Day> {
+        let state = self.read();
+        state.others.values().chain([&state.own]).filter_map(|part| part.log_from).max()
+    }
+
+    /// Records that the log is to have all events from this UTC day on only. Before anything of it is removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it may not have been recorded.
+    pub(crate) fn keep_log_from(&self, from: Day) -> Result<(), StoreError> {
+        if self.read().own.log_from >= Some(from) {
+            return Ok(());
+        }
+        self.append(&mut self.manifest(), Some(Record::Shortened(from)))
+    }
+
+    /// The first period of a view that can be computed from the log.
+    pub(crate) fn computed_from(&self, view: &str) -> Day {
+        let record = self.config.views.iter().find(|record| record.name == view);
+        let first = |record| Some(kept::first_of_log(&self.config, record, self.log_from()?));
+        record.and_then(first).unwrap_or(Day::MIN)
     }
 
     /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.

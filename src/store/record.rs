@@ -271,6 +271,8 @@ pub(super) enum Record {
         files: Vec<FileKey>,
         revised: Vec<(Day, Closing)>,
     },
+    /// What is removed of the log: events of UTC days before this one, in all parts.
+    Shortened(Day),
 }
 
 impl Record {
@@ -325,6 +327,8 @@ pub(super) struct PartState {
     pub(super) written: BTreeMap<String, Written>,
     /// What is still there of views of which something was removed.
     pub(super) kept: BTreeMap<String, Kept>,
+    /// The first UTC day of which the log has all events, if any were removed.
+    pub(super) log_from: Option<Day>,
 }
 
 /// Batches in one record of a snapshot, so that no record outgrows its bound.
@@ -370,6 +374,7 @@ impl PartState {
             Record::Removed { view, from, files, revised } => {
                 self.remove(view, from, &files, revised)?;
             }
+            Record::Shortened(from) => self.log_from = self.log_from.max(Some(from)),
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
         Ok(())
@@ -496,6 +501,7 @@ impl PartState {
                 revised: chunk.to_vec(),
             }));
         }
+        records.extend(self.log_from.map(Record::Shortened));
         let proofs: Vec<LogProof> = self.proofs.iter().collect();
         records.extend(proofs.chunks(SNAPSHOT_PROOFS).map(|some| Record::Proven(some.to_vec())));
         let written = self.written.iter();

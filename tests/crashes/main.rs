@@ -42,7 +42,8 @@ fn schedule(seed: u64, trace: Arc<Mutex<Vec<String>>>) {
         let end = end(&mut world);
         world.run(workers, end);
         recover(&mut world, end);
-        if !world.storage.has_crashed() && world.random.one_in(8) {
+        let is_mendable = world.program.log_days.is_none();
+        if is_mendable && !world.storage.has_crashed() && world.random.one_in(8) {
             world.mend();
         }
     }

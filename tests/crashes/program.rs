@@ -159,6 +159,8 @@ pub(crate) struct Program {
     pub(crate) reads: bool,
     pub(crate) is_live: bool,
     pub(crate) tick_rows: usize,
+    /// So many days of the log are kept; all, if nothing is said.
+    pub(crate) log_days: Option<u64>,
     /// The wall clock.
     pub(crate) clock: Arc<AtomicI64>,
 }
@@ -181,6 +183,9 @@ impl Program {
             .tick_rows(self.tick_rows)
             // The rows of the source are ahead of it.
             .accept_floor_ahead();
+        if let Some(days) = self.log_days {
+            engine = engine.keep_log(Duration::from_secs(days * 86_400));
+        }
         let mut handles = Vec::new();
         for spec in &self.views {
             let of = spec.clone();

@@ -82,7 +82,8 @@ impl World {
         let tick_rows = random.pick(&[1, 10, 10, 100, 10_000]);
         let clock = Arc::new(AtomicI64::new(START));
         let content = Content::new(random.one_in(2));
-        let program = Program { views, durability, reads, is_live, tick_rows, clock };
+        let log_days = random.pick(&[None, None, Some(0), Some(3)]);
+        let program = Program { views, durability, reads, is_live, tick_rows, log_days, clock };
         let world = World {
             storage: Faulty::new(random.next()),
             random,
@@ -100,7 +101,7 @@ impl World {
             trace,
         };
         world.note(format!(
-            "{:?}, {durability:?}, ticks of {tick_rows}, csv {reads}, live {is_live}",
+            "{:?}, {durability:?}, ticks of {tick_rows}, csv {reads}, live {is_live}, log of {log_days:?} days",
             world.program.views
         ));
         world
@@ -118,6 +119,7 @@ impl World {
             reads: true,
             is_live: false,
             tick_rows: 10,
+            log_days: None,
             ..world.program
         };
         (world.random, world.content, world.acts) = (random, Content::new(false), 1);
@@ -150,7 +152,8 @@ impl World {
             added.limit = views[0].limit;
             views.push(added);
         }
-        if random.one_in(8) {
+        // What the log has no events of any more cannot be computed anew.
+        if self.program.log_days.is_none() && random.one_in(8) {
             let view = random.below(views.len() as u64) as usize;
             views[view].factor = random.between(1, 4);
             views[view].redefined = true;

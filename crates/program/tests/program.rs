@@ -69,12 +69,14 @@ fn a_view_keeps_what_it_says() {
     let folder = folder(FILE);
     good(folder.path(), &["run", "f.toml", "--once"]);
     let file = fs::read_to_string(folder.path().join("f.toml")).unwrap();
-    let kept = file.replace("[views.by_page]\n", "[views.by_page]\nkeep = \"1d\"\nrevisions = 1\n");
+    let kept = file.replace("data = \"data\"\n", "data = \"data\"\nlog = \"1h\"\n");
+    let kept = kept.replace("[views.by_page]\n", "[views.by_page]\nkeep = \"1d\"\nrevisions = 1\n");
     assert_ne!(kept, file);
     fs::write(folder.path().join("f.toml"), kept).unwrap();
     good(folder.path(), &["run", "f.toml", "--once"]);
     assert_eq!(good(folder.path(), &ALL), "day,page,visits,ms,sealed\n2024-05-02,/b,2,0.25,true\n");
     let inspected = good(folder.path(), &["inspect", "data"]);
+    assert!(inspected.contains("(UTC); days before 2024-05-02 were removed"), "{inspected}");
     assert!(
         inspected.contains("; nothing is superseded; days before 2024-05-02 were removed"),
         "{inspected}"

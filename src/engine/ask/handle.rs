@@ -292,7 +292,11 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         if task.days.lower != Day::MIN && task.days.lower < kept_from {
             return Err(MaintainError::Removed { view: self.view.name().to_owned(), kept_from });
         }
-        task.days.lower = task.days.lower.max(kept_from);
+        let from = self.mailbox.computed_from();
+        if task.days.lower != Day::MIN && task.days.lower < from {
+            return Err(MaintainError::LogShortened { view: self.view.name().to_owned(), from });
+        }
+        task.days.lower = task.days.lower.max(kept_from).max(from);
         let (reply, result) = mpsc::sync_channel(1);
         self.mailbox.send_task((task, reply))?;
         result.recv().unwrap_or(Err(MaintainError::Stopped))

@@ -80,8 +80,8 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     sealings: AtomicU64,
     /// The threads that read for questions, once there are workers.
     pool: OnceLock<Pool>,
-    /// The first period that the view keeps, once that is known.
-    kept_from: OnceLock<Day>,
+    /// The first period that the view keeps, and the first that can be computed again, once that is known.
+    kept_from: OnceLock<(Day, Day)>,
 }
 
 struct Inner<K: Key, A: Aggregate> {
@@ -175,15 +175,20 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         Mailbox { inner, sealed, sealings: AtomicU64::new(0), pool, kept_from }
     }
 
-    /// Says which period is the first one that the view keeps, before there are workers.
-    pub(crate) fn keeps_from(&self, day: Day) {
+    /// Says which period is the first one that the view keeps, and which one can be computed again, before there are workers.
+    pub(crate) fn keeps_from(&self, kept: Day, computed: Day) {
         // All workers say the same.
-        let _ = self.kept_from.set(day);
+        let _ = self.kept_from.set((kept, computed));
     }
 
     /// The first period that the view keeps.
     pub(crate) fn kept_from(&self) -> Day {
-        self.kept_from.get().copied().unwrap_or(Day::MIN)
+        self.kept_from.get().map_or(Day::MIN, |(kept, _)| *kept)
+    }
+
+    /// The first period that can be computed again from the log.
+    pub(crate) fn computed_from(&self) -> Day {
+        self.kept_from.get().map_or(Day::MIN, |(_, computed)| *computed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {

@@ -4,3 +4,4 @@ pub(super) mod gather;
 pub(super) mod joining;
 pub(super) mod replay;
 pub(super) mod resume;
+pub(super) mod shorten;

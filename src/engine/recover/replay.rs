@@ -6,6 +6,7 @@
 //! belongs to a closing that is sealed is dropped, and the rest goes where it was.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
@@ -55,6 +56,11 @@ impl Plan {
         let files = state.files.into_iter().filter(is_needed).collect();
         plan.files = files;
         plan
+    }
+
+    /// The files that some view may not have sealed all of.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| &*file.path)
     }
 
     /// How many events the files hold.

@@ -96,6 +96,16 @@ pub enum MaintainError {
         /// The first day that is kept.
         kept_from: Day,
     },
+    /// Days of which the log does not have all events any more, as [`Engine::keep_log`](crate::Engine::keep_log) has it.
+    #[error(
+        "of view '{view}', days before {from} cannot be computed again: their events were removed from the log; name days from there on, or all"
+    )]
+    LogShortened {
+        /// The view.
+        view: String,
+        /// The first day that can be computed.
+        from: Day,
+    },
     /// A worker could not do its part.
     #[error("worker {worker}: {message}")]
     Failed {

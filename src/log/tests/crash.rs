@@ -7,7 +7,7 @@ use crate::log::layout::Layout;
 use crate::log::record::StreamState;
 
 /// Entries of a scenario: two of three are of day 3, some come with a refused row.
-fn scene(tick: u64) -> Entry<Event> {
+pub(super) fn scene(tick: u64) -> Entry<Event> {
     let mut made = entry(tick, if tick.is_multiple_of(3) { 4 } else { 3 }, 1 + tick % 4);
     made.moment = Moment::new(tick as i64 / 7, tick);
     // With gaps, so that ranges gather and streams grow.
@@ -28,15 +28,15 @@ fn key(tick: u64) -> OnceKey {
 
 /// Entries up to these numbers were taken, committed, durable.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reached {
-    taken: u64,
-    committed: u64,
-    durable: u64,
+pub(super) struct Reached {
+    pub(super) taken: u64,
+    pub(super) committed: u64,
+    pub(super) durable: u64,
 }
 
 /// Appends entries `from..until` in a run; after which commits come, and which are synced, says
 /// `when`.
-fn append(
+pub(super) fn append(
     fake: &Fake,
     run: u64,
     ticks: std::ops::Range<u64>,
@@ -84,11 +84,11 @@ fn held(storage: &dyn Storage) -> u64 {
     held
 }
 
-fn mend(fake: &Fake) -> Result<Repaired, LogError> {
+pub(super) fn mend(fake: &Fake) -> Result<Repaired, LogError> {
     repair(fake, Path::new(PART), u64::MAX)
 }
 
-fn fresh(fake: Fake) -> Fake {
+pub(super) fn fresh(fake: Fake) -> Fake {
     // The part is there before the log; its making is not what crashes.
     let _ = fake.create_dirs(Path::new(PART));
     fake

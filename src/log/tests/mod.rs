@@ -4,6 +4,7 @@ mod basics;
 mod bytes;
 mod crash;
 mod fake;
+mod shorten;
 mod threads;
 mod torn;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use super::*;
 use crate::moment::Moment;
 use crate::source::Refused;
-use crate::store::{Memory, Storage};
+use crate::store::{LogPosition, Memory, Storage};
 use crate::time::EventTime;
 
 /// Event time, key, value.

@@ -285,6 +285,7 @@ fn what_is_kept_survives_a_crash_at_any_operation_while_the_rest_is_removed() {
     let keeps = |days: u64, revisions| Retention {
         keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         revisions: NonZeroU32::new(revisions),
+        ..Retention::default()
     };
     crash_at_any_operation(keeps(2, 1), 2);
     crash_at_any_operation(keeps(0, 1), 7);

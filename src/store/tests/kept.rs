@@ -11,7 +11,8 @@ use crate::view::Retention;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn open(memory: &Memory, keep: Option<Duration>, revisions: u32) -> Vec<Store> {
-    let retention = Retention { keep, revisions: NonZeroU32::new(revisions) };
+    let retention =
+        Retention { keep, revisions: NonZeroU32::new(revisions), ..Retention::default() };
     let config = |process| StoreConfig {
         retention: [("v".to_owned(), retention)].into(),
         ..config(process, 2)

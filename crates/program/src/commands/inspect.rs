@@ -30,6 +30,7 @@ pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
         report.parts.len(),
         report.views.len()
     )?;
+    writeln!(out, "{}", log_space(&report)?)?;
     for view in &report.views {
         let days: std::collections::BTreeSet<_> =
             view.revisions.iter().map(|revision| revision.day).collect();
@@ -43,6 +44,20 @@ pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
         writeln!(out, "  {}", space(view))?;
     }
     Ok(())
+}
+
+/// What the log takes.
+fn log_space(report: &store::FolderReport) -> Result<String, ProgramError> {
+    let parts: Vec<_> =
+        report.parts.iter().map(|part| (part.process as u32, part.path.clone())).collect();
+    let state = dayfold::log::scan(&Disk, &parts, u64::MAX)
+        .map_err(|error| ProgramError::Failed(error.to_string()))?;
+    let Some(first) = state.files.first() else { return Ok("no log".to_owned()) };
+    let bytes: u64 = state.files.iter().map(|file| file.length).sum();
+    let last = state.files.iter().map(|file| file.last_day).max().unwrap_or(first.day);
+    let from = report.log_from.map(|day| format!("; days before {day} were removed"));
+    let days = format!("{bytes} bytes of events, of {} to {last} (UTC)", first.day);
+    Ok(format!("log: {days}{}", from.unwrap_or_default()))
 }
 
 /// What takes the space, and what may go.

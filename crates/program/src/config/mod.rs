@@ -17,6 +17,7 @@ mod source;
 mod view;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub document: Document,
     /// Where sealed days and the log are; in memory, if nothing is said.
     pub data: Option<PathBuf>,
+    /// How long the log is kept; always, if nothing is said.
+    pub log: Option<Duration>,
     /// Workers of each process.
     pub workers: Option<usize>,
     /// How many rows may be refused.
@@ -111,9 +114,18 @@ impl Config {
             let root = Section::new(&document, "", table.get_ref(), table.span(), &TABLES)?;
             Parsed::of(&root)?
         };
-        let Parsed { data, workers, max_refused, sources, views, serve, exports } = parsed;
-        let mut config =
-            Config { document, data: None, workers, max_refused, sources, views, serve, exports };
+        let Parsed { data, log, workers, max_refused, sources, views, serve, exports } = parsed;
+        let mut config = Config {
+            document,
+            data: None,
+            log,
+            workers,
+            max_refused,
+            sources,
+            views,
+            serve,
+            exports,
+        };
         config.data = data.map(|folder| config.path(&folder));
         Ok(config)
     }
@@ -137,6 +149,7 @@ struct Parsed {
     data: Option<String>,
     workers: Option<usize>,
     max_refused: Option<MaxRefused>,
+    log: Option<Duration>,
     sources: Vec<SourceConfig>,
     views: Vec<ViewConfig>,
     serve: Option<Serve>,
@@ -145,10 +158,11 @@ struct Parsed {
 
 impl Parsed {
     fn of(root: &Section<'_>) -> Result<Parsed, FileError> {
-        let engine = root.section("engine", &["data", "workers", "max_refused"])?;
-        let (mut data, mut workers, mut max_refused) = (None, None, None);
+        let engine = root.section("engine", &["data", "log", "workers", "max_refused"])?;
+        let (mut data, mut log, mut workers, mut max_refused) = (None, None, None, None);
         if let Some(engine) = engine {
             data = engine.text("data")?.map(|text| text.value);
+            log = engine.duration("log")?;
             workers = match engine.integer("workers")? {
                 None => None,
                 Some(count @ 1..=1_024) => Some(count as usize),
@@ -166,7 +180,7 @@ impl Parsed {
             return Err(root.error("sinks", not_built("sinks")));
         }
         let exports = export::read(root, &views)?;
-        Ok(Parsed { data, workers, max_refused, sources, views, serve: serve(root)?, exports })
+        Ok(Parsed { data, log, workers, max_refused, sources, views, serve: serve(root)?, exports })
     }
 }
 

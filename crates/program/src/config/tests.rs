@@ -99,6 +99,7 @@ fn what_is_wrong_is_said_with_its_place() {
         "grain = \"hours\"",
         "'hours' is not known: expected one of hour, day, week",
     );
+    check("workers = 2", "log = \"90\"", "'90' is not a duration");
     check("grace = \"1h\"", "keep = 400", "views.by_carrier.keep: expected a text");
     check("grace = \"1h\"", "keep = \"1y\"", "'1y' is not a duration");
     check("grace = \"1h\"", "revisions = 0", "expected a whole number, 1 or more");

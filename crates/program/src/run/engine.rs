@@ -39,6 +39,9 @@ pub(crate) fn build(
         let durability =
             if pushed { Durability::Every(Duration::from_millis(10)) } else { Durability::System };
         engine = engine.data(folder).log(durability, Event::time);
+        if let Some(span) = plan.config.log {
+            engine = engine.keep_log(span);
+        }
     }
     engine = options.rebuild.iter().fold(engine, |engine, view| engine.redefine(view));
     for view in &plan.views {

@@ -1,0 +1,41 @@
+//! Removing what a log keeps no longer.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::accept;
+use super::error::LogError;
+use super::layout::Layout;
+use super::repair::{Repaired, repair};
+use super::stream::StreamWriter;
+use crate::store::Storage;
+
+/// Removes files of events from the log of a part, of runs before `before_run`.
+///
+/// A commit stream that names one of them is written anew first, without it, and durable before anything is removed. From
+/// then on no commit names the file, so a crash leaves it to the next repair. What else the streams say stays: how far sources
+/// are read, refused rows, keys of pushes.
+///
+/// As for a repair, nobody may read this part at the same time.
+///
+/// # Errors
+/// As [`repair`].
+pub(crate) fn shorten(
+    storage: &dyn Storage,
+    part: &Path,
+    before_run: u64,
+    unwanted: &BTreeSet<PathBuf>,
+) -> Result<Repaired, LogError> {
+    let layout = Layout::new(part);
+    for accepted in accept::streams(storage, &layout, before_run)? {
+        let mut state = accepted.state;
+        let (run, worker) = (state.run, state.worker);
+        let before = (state.files.len(), state.wide.len());
+        state.files.retain(|&day, _| !unwanted.contains(&layout.day(day, run, worker)));
+        state.wide.retain(|&days, _| !unwanted.contains(&layout.days(days, run, worker)));
+        if before != (state.files.len(), state.wide.len()) {
+            StreamWriter::create(storage, &layout, accepted.name.next(), &state)?;
+        }
+    }
+    repair(storage, part, before_run)
+}

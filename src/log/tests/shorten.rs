@@ -1,0 +1,92 @@
+//! A log is shortened, and the machine stops at every operation of that.
+
+use std::collections::BTreeSet;
+
+use super::crash::{append, fresh, mend, scene};
+use super::fake::Fake;
+use super::*;
+use crate::log::{check, shorten};
+use crate::time::Day;
+
+const TICKS: u64 = 40;
+
+/// Two runs, each with events of the days 3 and 4, and the files of day 3.
+fn two_runs() -> (Fake, BTreeSet<PathBuf>) {
+    let fake = fresh(Fake::default());
+    append(&fake, 1, 0..20, |_| Some(true), &mut Default::default()).unwrap();
+    mend(&fake).unwrap();
+    append(&fake, 2, 20..TICKS, |tick| Some(tick % 3 == 0), &mut Default::default()).unwrap();
+    mend(&fake).unwrap();
+    let files = scanned(&fake).unwrap().files.into_iter().filter(|file| file.last_day == Day(3));
+    let unwanted: BTreeSet<PathBuf> = files.map(|file| file.path).collect();
+    assert_eq!(unwanted.len(), 2);
+    (fake, unwanted)
+}
+
+fn cut(fake: &Fake, unwanted: &BTreeSet<PathBuf>) -> Result<Repaired, LogError> {
+    shorten(fake, Path::new(PART), u64::MAX, unwanted)
+}
+
+/// What else the streams say is there, and of each run all events of a day or none; returns of how many runs day 3 is there.
+#[track_caller]
+fn left(fake: &Fake, proven: &[LogPosition]) -> usize {
+    check(fake, Path::new(PART), 2, proven).unwrap();
+    let state = scanned(fake).unwrap();
+    verify(fake, &state).unwrap();
+    let entries: Vec<_> = (0..TICKS).map(scene).collect();
+    let ranges: Vec<_> = entries.iter().flat_map(|entry| entry.ranges.clone()).collect();
+    assert_eq!(state.ranges, ranges);
+    let rows: Vec<_> = entries.iter().flat_map(|entry| entry.refused.clone()).collect();
+    assert_eq!(refused_rows(fake, &state).unwrap(), rows);
+    assert_eq!((state.once.len() as u64, state.tick_max), (TICKS, Some(TICKS - 1)));
+    let of_day_3: BTreeSet<u64> =
+        state.files.iter().filter(|file| file.day == Day(3)).map(|file| file.run).collect();
+    let is_left = |tick: u64, event: &Event| {
+        let run = if tick < 20 { 1 } else { 2 };
+        event.0.div_euclid(DAY_MS) == 4 || of_day_3.contains(&run)
+    };
+    let mut expect: Vec<(Moment, Event)> = (0..TICKS)
+        .flat_map(|tick| {
+            let entry = &entries[tick as usize];
+            let left = entry.events.iter().filter(move |event| is_left(tick, event));
+            left.map(|&event| (entry.moment, event)).collect::<Vec<_>>()
+        })
+        .collect();
+    expect.sort_unstable();
+    let mut found = events(fake).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, expect);
+    of_day_3.len()
+}
+
+#[test]
+fn what_is_kept_survives_a_crash_anywhere_and_what_is_not_goes_in_the_end() {
+    let (whole, unwanted) = two_runs();
+    let proven: Vec<LogPosition> = scanned(&whole).unwrap().proofs().map(|p| p.position).collect();
+    assert_eq!(left(&whole, &proven), 2);
+    let shortened = whole.after_kill();
+    let removed = cut(&shortened, &unwanted).unwrap();
+    assert_eq!(removed.files_removed, 4, "two files, and the streams that named them");
+    let operations = shortened.done().len();
+    assert_eq!(left(&shortened, &proven), 0);
+    assert_eq!(cut(&shortened, &unwanted).unwrap(), Repaired::default(), "nothing is left to do");
+    assert!(operations > 8, "{operations}");
+    for at in 0..=operations {
+        for seed in 0..20 {
+            let crashed = whole.after_kill();
+            crashed.crash_in(at, seed);
+            assert_eq!(cut(&crashed, &unwanted).is_err(), at < operations, "at {at}");
+            for found in [crashed.after_kill(), crashed.after_power_loss(seed)] {
+                let before = left(&found, &proven);
+                mend(&found).unwrap();
+                assert_eq!(left(&found, &proven), before, "at {at}: a repair changes nothing");
+                cut(&found, &unwanted).unwrap();
+                let lost = found.after_power_loss(seed + 7);
+                assert_eq!(left(&lost, &proven), 0, "at {at}");
+                mend(&lost).unwrap();
+                let gone = |path: &PathBuf| lost.read(path).is_err();
+                assert!(unwanted.iter().all(gone), "at {at}");
+            }
+        }
+    }
+}
