@@ -16,8 +16,10 @@ use tokio::sync::watch;
 use crate::ask::Ask;
 use crate::counters::Metrics;
 use crate::error::ApiError;
+use crate::exports::ReadExports;
 use crate::limits::Limits;
 use crate::places::{Places, Threads};
+use crate::role::{Role, Tokens};
 use crate::server::Server;
 use crate::sink::Sink;
 use crate::snapshots::Snapshots;
@@ -38,7 +40,8 @@ pub(crate) struct App {
     pub(crate) events: Option<Arc<dyn Sink>>,
     pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
     pub(crate) observer: Option<Observer>,
-    pub(crate) token: Option<String>,
+    pub(crate) tokens: Tokens,
+    pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) is_loopback: bool,
     pub(crate) limits: Limits,
@@ -64,7 +67,8 @@ impl App {
             events: server.events,
             sources: server.sources,
             observer: server.observer,
-            token: server.token,
+            tokens: server.tokens,
+            exports: server.exports,
             hosts: server.hosts,
             is_loopback: loopback,
             limits: server.limits,
@@ -87,7 +91,7 @@ impl App {
 
     /// Whether somebody may push: on the loopback interface, or with a token.
     pub(crate) fn may_push(&self) -> bool {
-        self.is_loopback || self.token.is_some()
+        self.is_loopback || self.tokens.has(Role::Push)
     }
 
     /// Waits for the engine, if not too many do already, and for so long.

@@ -22,7 +22,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response, ApiError> {
     check_may_push(&app)?;
-    check_token(app.token.as_deref(), &headers)?;
+    check_token(&app, &headers)?;
     let Some(sink) = app.events.clone() else {
         let message = "this server takes no events";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_events", message));
@@ -38,7 +38,7 @@ pub(crate) async fn post_to(
     request: Request,
 ) -> Result<Response, ApiError> {
     check_may_push(&app)?;
-    check_token(app.token.as_deref(), &headers)?;
+    check_token(&app, &headers)?;
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
     let found = app.sources.iter().find(|(known, _)| *known == name);
     let Some((_, sink)) = found else {

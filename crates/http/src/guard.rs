@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
+use crate::role::Role;
 use crate::server::host_name;
 
 /// What a page of this server may load: only from here.
@@ -18,10 +19,15 @@ const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match check(&app, &request) {
+    let mut response = match check(&app, &request).and_then(|()| check_read(&app, &request)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        // A browser asks whoever looks at the page for it.
+        let asks = HeaderValue::from_static("Basic realm=\"dayfold\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, asks);
+    }
     app.metrics.responded(response.status());
     let headers = response.headers_mut();
     let constant = [
@@ -97,27 +103,28 @@ pub(crate) fn check_may_push(app: &App) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::FORBIDDEN, "token_needed", message))
 }
 
-/// Whether a request shows the token, if there is one.
+/// Whether a request may push: it shows a token, if there is one.
 ///
 /// # Errors
 /// 401 if not.
-pub(crate) fn check_token(token: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(token) = token else { return Ok(()) };
-    let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let shown = shown.and_then(|shown| shown.strip_prefix(b"Bearer ")).unwrap_or(b"");
-    if is_same(token.as_bytes(), shown) {
+pub(crate) fn check_token(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    if !app.tokens.has(Role::Push) || app.tokens.allow(Role::Push, headers) {
         return Ok(());
     }
-    let message = "writing needs the token of this server: expected 'Authorization: Bearer TOKEN'";
+    let message = "writing needs a token of this server: expected 'Authorization: Bearer TOKEN'";
     Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
 }
 
-/// Compares in a time that does not tell where they differ.
-fn is_same(secret: &[u8], shown: &[u8]) -> bool {
-    let differences = secret.iter().enumerate().fold(0u8, |differences, (at, byte)| {
-        differences | (byte ^ shown.get(at).copied().unwrap_or(!byte))
-    });
-    std::hint::black_box(differences) == 0 && secret.len() == shown.len()
+/// Whether a request may ask, if asking needs a token. Pushes are looked at where they are taken; whether it lives, everybody may know.
+fn check_read(app: &App, request: &Request) -> Result<(), ApiError> {
+    let path = request.uri().path();
+    let pushes = path == "/api/events" || path.starts_with("/api/sources/");
+    let is_free = pushes || matches!(path, "/healthz" | "/readyz");
+    if is_free || !app.tokens.keep_reads() || app.tokens.allow(Role::Read, request.headers()) {
+        return Ok(());
+    }
+    let message = "asking needs a token of this server: expected 'Authorization: Bearer TOKEN', or the token as the password";
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
 }
 
 #[cfg(test)]
@@ -150,15 +157,6 @@ mod tests {
                 (on_loopback, beyond),
                 "{host}"
             );
-        }
-    }
-
-    #[test]
-    fn tokens_are_compared_whole() {
-        for (shown, expect) in
-            [("abc", true), ("ab", false), ("abcd", false), ("abd", false), ("", false)]
-        {
-            assert_eq!(is_same(b"abc", shown.as_bytes()), expect, "{shown}");
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 
 use crate::app::{App, Shared};
+use crate::exports::ExportNumbers;
 use crate::json::known;
 use crate::status::memory;
 use dayfold::engine::Observer;
@@ -63,6 +64,9 @@ pub(crate) async fn metrics(State(app): Shared) -> Response {
     if let Some(observer) = &app.observer {
         of_engine(observer, &mut text);
     }
+    if let Some(exports) = &app.exports {
+        of_exports(&exports(), &mut text);
+    }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text.0).into_response()
 }
@@ -91,6 +95,21 @@ fn of_server(app: &App, text: &mut Text) {
     }
     let help = "From asking the engine to its answer, as the server sees it.";
     text.histogram("query_seconds", help, &app.metrics.queries());
+}
+
+fn of_exports(exports: &[ExportNumbers], text: &mut Text) {
+    let mut gauge = |name: &str, help: &str, of: fn(&ExportNumbers) -> u64| {
+        text.begin(name, "gauge", help);
+        for numbers in exports {
+            let (export, view, value) = (label(&numbers.export), label(&numbers.view), of(numbers));
+            text.line(format_args!(
+                "dayfold_{name}{{export=\"{export}\",view=\"{view}\"}} {value}"
+            ));
+        }
+    };
+    gauge("export_periods", "Periods that are exported as they are.", |of| of.exported);
+    gauge("export_waiting", "Periods that are sealed and not exported yet.", |of| of.waiting);
+    gauge("export_failures", "How often in a row an export has failed.", |of| of.failures.into());
 }
 
 fn of_engine(observer: &Observer, text: &mut Text) {

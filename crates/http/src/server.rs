@@ -6,8 +6,10 @@ use std::sync::Arc;
 use dayfold::engine::{Observer, Pusher, Views};
 use dayfold::scan::ErasedView;
 
+use crate::exports::{ExportNumbers, ReadExports};
 use crate::limits::Limits;
 use crate::places::Threads;
+use crate::role::{Role, Tokens};
 use crate::sink::{Lines, Media, Sink, TypedSink};
 use crate::views::ServedView;
 
@@ -19,7 +21,8 @@ pub struct Server {
     pub(crate) events: Option<Arc<dyn Sink>>,
     pub(crate) sources: Vec<(String, Arc<dyn Sink>)>,
     pub(crate) observer: Option<Observer>,
-    pub(crate) token: Option<String>,
+    pub(crate) tokens: Tokens,
+    pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) process: (usize, usize),
@@ -49,7 +52,8 @@ impl Server {
             events: None,
             sources: Vec::new(),
             observer: None,
-            token: None,
+            tokens: Tokens::default(),
+            exports: None,
             hosts: Vec::new(),
             limits: Limits::default(),
             process: (0, 1),
@@ -119,7 +123,25 @@ impl Server {
     /// Without a token, events are only accepted on the loopback interface.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned()).filter(|token| !token.is_empty());
+        self.tokens.add(Role::Push, token);
+        self
+    }
+
+    /// Adds a token of a role, to be shown as `Authorization: Bearer …`, or as the password that a browser asks for. There may be any number of
+    /// them. Once there is one of [`Role::Read`], nothing is answered without a token but `/healthz` and `/readyz`.
+    #[must_use]
+    pub fn token_of(mut self, role: Role, token: &str) -> Self {
+        self.tokens.add(role, token);
+        self
+    }
+
+    /// Tells in status and metrics how far exports are.
+    #[must_use]
+    pub fn exports(
+        mut self,
+        exports: impl Fn() -> Vec<ExportNumbers> + Send + Sync + 'static,
+    ) -> Self {
+        self.exports = Some(Box::new(exports));
         self
     }
 

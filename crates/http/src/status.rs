@@ -19,6 +19,19 @@ pub(crate) async fn status(State(app): Shared) -> Response {
     if let Some(observer) = &app.observer {
         of_engine(observer, &mut status);
     }
+    if let Some(exports) = &app.exports {
+        let export = |of: crate::exports::ExportNumbers| {
+            json!({
+                "export": of.export,
+                "view": of.view,
+                "exported": of.exported,
+                "waiting": of.waiting,
+                "failures": of.failures,
+                "error": of.error,
+            })
+        };
+        status["exports"] = exports().into_iter().map(export).collect();
+    }
     app::json(status.to_string().into_bytes())
 }
 

@@ -7,6 +7,7 @@ use dayfold::store::{self, Disk, FolderReport};
 
 use crate::error::ProgramError;
 use crate::plan::Plan;
+use crate::run::token_to_read;
 
 /// Prints the columns of each view and, if there is a data folder, what the next run does with it. Writes nothing.
 ///
@@ -14,6 +15,7 @@ use crate::plan::Plan;
 /// [`ProgramError::Input`] if the next run would refuse the folder, [`ProgramError::Failed`] if it is damaged.
 pub fn check(plan: &Plan, rebuild: &[String], out: &mut dyn Write) -> Result<(), ProgramError> {
     plan.check_names(rebuild)?;
+    token_to_read(&plan.config)?;
     out.write_all(plan.describe().as_bytes())?;
     let Some(folder) = &plan.config.data else { return Ok(()) };
     writeln!(out, "\ndata folder {}", folder.display())?;

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::ProgramError;
 use crate::expr::Type;
 use crate::plan::fields;
-use crate::run::Addresses;
+use crate::run::{Addresses, token_to_read};
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,7 +46,7 @@ pub fn query(
             "the file has no [engine] data: nothing of it is left when the program does not run";
         return Err(ProgramError::Input(message.to_owned()));
     };
-    let (columns, rows) = match running(folder, &select)? {
+    let (columns, rows) = match running(config, folder, &select)? {
         Some(answer) => answer,
         None => sealed(folder, &select)?,
     };
@@ -56,13 +56,18 @@ pub fn query(
 type Rows = (Vec<String>, Vec<Vec<Value>>);
 
 /// The answer of the program that has the folder open, if one has, and answers.
-fn running(folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError> {
+fn running(config: &Config, folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError> {
     let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
         return Ok(None);
     };
     let failed =
         |error: &dyn std::fmt::Display| ProgramError::Failed(format!("{address}: {error}"));
-    let mut answer = match ureq::get(format!("{address}/api/views")).call() {
+    let token = token_to_read(config)?.map(|token| format!("Bearer {token}"));
+    let get = |url: String| match &token {
+        Some(token) => ureq::get(url).header("authorization", token),
+        None => ureq::get(url),
+    };
+    let mut answer = match get(format!("{address}/api/views")).call() {
         // It has been killed: what it left is in the folder.
         Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => return Ok(None),
         answer => answer.map_err(|error| failed(&error))?,
@@ -82,8 +87,7 @@ fn running(folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError>
         .collect();
     let mut answering = select.on(&columns).map_err(ProgramError::Input)?;
     let url = format!("{address}/api/views/{}/rows", select.view);
-    let answer =
-        ureq::get(url).header("accept", "text/csv").call().map_err(|error| failed(&error))?;
+    let answer = get(url).header("accept", "text/csv").call().map_err(|error| failed(&error))?;
     let input = Input::reader(select.view.clone(), answer.into_body().into_reader());
     let mut records = RawRecords::open(input, CsvOptions::new(&columns[0].name))
         .map_err(|error| failed(&error))?;

@@ -87,6 +87,8 @@ pub struct Serve {
     pub hosts: Vec<Text>,
     /// A file with the token that pushes have to show.
     pub token_file: Option<Text>,
+    /// A file with tokens and what they are for.
+    pub tokens_file: Option<Text>,
 }
 
 /// The tables of a file.
@@ -205,7 +207,9 @@ fn refused(engine: &Section<'_>) -> Result<Option<MaxRefused>, FileError> {
 }
 
 fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
-    let Some(serve) = root.section("serve", &["http", "hosts", "token_file", "postgres"])? else {
+    let Some(serve) =
+        root.section("serve", &["http", "hosts", "token_file", "tokens_file", "postgres"])?
+    else {
         return Ok(None);
     };
     if serve.section_is_there("postgres") {
@@ -226,7 +230,8 @@ fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
         })?;
     }
     let hosts = serve.texts("hosts")?.unwrap_or_default();
-    Ok(Some(Serve { http, hosts, token_file: serve.text("token_file")? }))
+    let (token_file, tokens_file) = (serve.text("token_file")?, serve.text("tokens_file")?);
+    Ok(Some(Serve { http, hosts, token_file, tokens_file }))
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dayfold_http::ExportNumbers;
 use dayfold_lake::{Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
 
 use crate::config::{Config, ExportConfig, FileError, TableLayout};
@@ -14,7 +16,7 @@ const TRIES: u32 = 6;
 
 /// The exports of a running program.
 pub(crate) struct Exports {
-    exporters: Vec<Exporter>,
+    exporters: Arc<Mutex<Vec<Exporter>>>,
     targets: Vec<(ExportConfig, String)>,
     folder: PathBuf,
 }
@@ -54,6 +56,10 @@ fn open(export: &ExportConfig, url: &str) -> Result<Lake, LakeError> {
     Lake::open(url, LakeOptions::default().layout(layout))
 }
 
+fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
+    exporters.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Exports {
     /// Begins to export the views of a folder that a program has open.
     pub(crate) fn start(config: &Config, folder: &Path) -> Result<Exports, ProgramError> {
@@ -65,16 +71,41 @@ impl Exports {
         });
         let exporters: Result<Vec<Exporter>, LakeError> = exporters.collect();
         let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
+        let exporters = Arc::new(Mutex::new(exporters));
         Ok(Exports { exporters, targets, folder: folder.to_owned() })
+    }
+
+    /// Tells how far they are.
+    pub(crate) fn numbers(&self) -> Box<super::serve::Numbers> {
+        let exporters = Arc::clone(&self.exporters);
+        let names: Vec<String> =
+            self.targets.iter().map(|(export, _)| export.name.value.clone()).collect();
+        Box::new(move || {
+            let exporters = lock(&exporters);
+            let of = |(exporter, name): (&Exporter, &String)| {
+                let views = exporter.status().into_iter();
+                let numbers = views.map(|(view, status)| ExportNumbers {
+                    export: name.clone(),
+                    view,
+                    exported: status.exported,
+                    waiting: status.waiting,
+                    failures: status.failures,
+                    error: status.error,
+                });
+                numbers.collect::<Vec<_>>()
+            };
+            exporters.iter().zip(&names).flat_map(of).collect()
+        })
     }
 
     /// Waits until everything that is sealed is written. A store that cannot be reached is tried again for a while.
     ///
     /// # Errors
     /// [`ProgramError::Failed`] with what the store says at last.
-    pub(crate) fn complete(mut self, stop: &AtomicBool) -> Result<(), ProgramError> {
+    pub(crate) fn complete(self, stop: &AtomicBool) -> Result<(), ProgramError> {
         // One program at a time writes a table.
-        self.exporters.drain(..).for_each(Exporter::stop);
+        let exporters = std::mem::take(&mut *lock(&self.exporters));
+        exporters.into_iter().for_each(Exporter::stop);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for (export, url) in &self.targets {
             let failed = |error: LakeError| {

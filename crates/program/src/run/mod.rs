@@ -7,6 +7,7 @@
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
 //! - `status`: a line on the terminal that says how far it is
+//! - `tokens`: who may ask and push
 //! - `addresses`: where a running program can be asked
 
 mod addresses;
@@ -18,6 +19,7 @@ mod kafka;
 mod refused;
 mod serve;
 mod status;
+mod tokens;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub(crate) use addresses::Addresses;
 pub(crate) use exports::check as check_exports;
 use refused::Refusals;
 use status::Status;
+pub(crate) use tokens::to_read as token_to_read;
 
 use crate::config::{Config, MaxRefused};
 use crate::error::ProgramError;
@@ -62,6 +65,7 @@ pub(crate) fn run_then(
 ) -> Result<(), ProgramError> {
     let plan = Plan::new(config)?;
     plan.check_names(&options.rebuild)?;
+    tokens::tokens(&plan.config)?;
     let (process, once, json) = (options.cluster.process(), options.once, options.json);
     let refusals = Refusals::new(plan.config.data.as_deref(), process);
     let built = engine::build(&plan, &options, &refusals)?;
@@ -72,14 +76,6 @@ pub(crate) fn run_then(
     }
     let processes = (process, options.cluster.processes());
     let running = start(built.engine, options.cluster, stop)?;
-    let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes);
-    let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
-    if let Some(served) = &served {
-        let address = format!("http://{}", served.address);
-        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
-        let said = if json { said.to_string() } else { address };
-        let _ = writeln!(std::io::stderr(), "{said}");
-    }
     #[cfg(feature = "lake")]
     let exports = match plan.config.data.as_deref().filter(|_| process == 0) {
         Some(folder) if !plan.config.exports.is_empty() => {
@@ -88,6 +84,18 @@ pub(crate) fn run_then(
         }
         _ => None,
     };
+    #[cfg(feature = "lake")]
+    let numbers = exports.as_ref().map(exports::Exports::numbers);
+    #[cfg(not(feature = "lake"))]
+    let numbers: Option<Box<serve::Numbers>> = None;
+    let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes, numbers);
+    let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
+    if let Some(served) = &served {
+        let address = format!("http://{}", served.address);
+        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
+        let said = if json { said.to_string() } else { address };
+        let _ = writeln!(std::io::stderr(), "{said}");
+    }
     let outcome = watch(&running, &plan, once && process == 0, json, &refusals, stop)
         .and_then(|()| last(&running));
     if let Err(error) = &outcome {

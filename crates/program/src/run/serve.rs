@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayfold::dynamic::Event;
 use dayfold::engine::{Pusher, Running};
 use dayfold::source::{Input, RawRecord, RawRecords};
-use dayfold_http::{Lines, Media, Server, Serving};
+use dayfold_http::{ExportNumbers, Lines, Media, Server, Serving};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
@@ -23,12 +23,16 @@ pub(crate) struct Served {
     _left: Option<Left>,
 }
 
+/// Tells how far exports are.
+pub(crate) type Numbers = dyn Fn() -> Vec<ExportNumbers> + Send + Sync;
+
 /// Serves the views of a running engine, if the file says where. The address is left in the data folder.
 pub(crate) fn serve(
     plan: &Plan,
     running: &Running,
     pusher: Option<&Pusher<Event>>,
     (process, processes): (usize, usize),
+    exports: Option<Box<Numbers>>,
 ) -> Result<Option<Served>, ProgramError> {
     let Some((serve, http)) =
         plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
@@ -43,6 +47,12 @@ pub(crate) fn serve(
     }
     if let Some(file) = &serve.token_file {
         server = server.token(&token(&plan.config, file)?);
+    }
+    for (role, token) in super::tokens::tokens(&plan.config)? {
+        server = server.token_of(role, &token);
+    }
+    if let Some(exports) = exports {
+        server = server.exports(exports);
     }
     let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {
