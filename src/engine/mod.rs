@@ -213,6 +213,17 @@ impl<E: Send + Sync + 'static> Engine<E> {
     /// Keeps the log for so long behind the last period that every view has sealed. Older UTC days of it are removed when the engine
     /// starts, once all views have sealed their events. What would need them is refused: rebuilds and audits of days before, new
     /// definitions of views that have such days. A view that is new begins where the log is whole.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::Engine;
+    /// use dayfold::log::Durability;
+    ///
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// let engine = Engine::<i64>::new().data("data").log(Durability::System, |time| *time);
+    /// let engine = engine.keep_log(90 * DAY);
+    /// ```
     #[must_use]
     pub fn keep_log(mut self, span: Duration) -> Self {
         self.log_kept = Some(span);

@@ -183,6 +183,15 @@ impl<K: Key> Query<K> {
     ///
     /// Periods that are not made of those of the view ([`Grain::is_within`]) are an error:
     /// [`DayView::serve`](crate::DayView::serve) answers with it, the handle of an engine refuses such a query.
+    ///
+    /// ```
+    /// use dayfold::serve::Query;
+    /// use dayfold::time::{DayRange, Grain};
+    ///
+    /// let by_month = Query::series(7u64, DayRange::ALL).by(Grain::Month);
+    /// assert!(Grain::Day.is_within(Grain::Month) && !Grain::Week.is_within(Grain::Month));
+    /// assert!(Grain::Month.coarser().eq([Grain::Month, Grain::Quarter, Grain::Year]));
+    /// ```
     #[must_use]
     pub fn by(mut self, grain: Grain) -> Query<K> {
         self.grain = Some(grain);
