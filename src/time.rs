@@ -19,7 +19,7 @@
 //! assert_eq!(end - new_york.end_of(day.previous()), 23 * 3_600_000);
 //!
 //! let march = DayRange::through("2024-03-01".parse()?, "2024-03-31".parse()?);
-//! assert!(march.contains(day));
+//! assert!(march.contains(day) && DayRange::only(day).contains(day));
 //! assert_eq!(new_york.by(Grain::Month).start_of(day), march.lower);
 //!
 //! assert!(matches!(Calendar::new("New York"), Err(TimeError::Zone { .. })));

@@ -24,10 +24,8 @@ const OPEN_FILES_IN_ALL: usize = 32_768;
 
 /// The live revisions of a worker's partitions of a view.
 ///
-/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [store]; what
-/// is open is bounded. Without a folder the files themselves are in memory, and all stay open.
-///
-/// [store]: crate::store::Store
+/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [`Store`]; what is open is
+/// bounded. Without a folder the files themselves are in memory, and all stay open.
 pub(crate) struct Shelf<K, A> {
     archive: Archive,
     view: Arc<str>,
@@ -41,8 +39,7 @@ pub(crate) struct Shelf<K, A> {
     /// What files have in common, by place: as many as there were workers, times ways to share keys.
     sources: Vec<Source>,
     open: RefCell<OpenFiles<K, A>>,
-    /// What newer revisions have taken the place of. Without a folder only: there they are found in the
-    /// manifests.
+    /// What newer revisions have taken the place of. Without a folder only: there they are found in the manifests.
     superseded: Vec<LivePart<K, A>>,
 }
 

@@ -10,7 +10,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::frontier::MutableAntichain;
 
-use super::call::{Asked, Call, Cut, Piece, Question};
+use super::call::{Asked, Call, Piece, Question};
+use super::cut::Cut;
 use super::job::{Control, Id, Job, Out, Outbox};
 use super::lookup::Lookup;
 use super::{Item, Keys, Parts, QueryError, RankFn, Shape};

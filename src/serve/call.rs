@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cut::Cut;
 use super::{Item, Keys, Query};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
@@ -103,15 +104,4 @@ pub(crate) struct Piece<K: Key, A: Aggregate> {
     /// Whether this was all of this worker.
     pub(crate) is_last: bool,
     pub(crate) cut: Option<Cut>,
-}
-
-/// Why an answer is not whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Cut {
-    /// Its moment was kept for as long as it may be.
-    Expired,
-    /// Nobody asks for more of it any more.
-    Stopped,
-    /// Of this day, states before that after a closing of the other one cannot be told any more.
-    Superseded { day: Day, since: Day },
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod answering;
 mod call;
+mod cut;
 mod job;
 mod lookup;
 mod merge;
@@ -16,7 +17,8 @@ mod rank;
 mod window;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};
-pub(crate) use call::{Call, Cut, Piece, Question, RowPosition};
+pub(crate) use call::{Call, Piece, Question, RowPosition};
+pub(crate) use cut::Cut;
 pub(crate) use merge::{Merge, Next};
 pub(crate) use operator::{serve, serve_calls, to_asker};
 pub use query::{Keys, MeasureId, Query, Shape};

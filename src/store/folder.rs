@@ -5,8 +5,8 @@ use std::io;
 
 use super::config::StoreConfig;
 use super::error::StoreError;
-use super::kept;
 use super::layout::{Layout, TEMPORARY, parse_part};
+use super::lower_end;
 use super::manifest::{self, Replayed};
 use super::proof::{LogPosition, Proofs};
 use super::record::{Definition, Identity, PartState, Run, ViewRecord};
@@ -194,7 +194,7 @@ impl Folder {
                 continue;
             };
             let from = self.states().map(|(_, state)| state.kept_from(&name)).max();
-            let first = kept::first_of_log(config, view, log_from);
+            let first = lower_end::first_of_log(config, view, log_from);
             if from.is_none_or(|from| from < first) {
                 return Err(StoreError::LogShortened { view: name, first, log_from });
             }

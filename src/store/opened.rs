@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use super::batch_file::{map_batch, open_raw};
 use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
-use super::kept::{self, Kept};
+use super::kept::Kept;
 use super::layout::Layout;
 use super::live::{self, LiveBatch, SealedFile};
+use super::lower_end;
 use super::manifest::{self, Manifest};
 use super::proof::{LogProof, Proofs};
 use super::record::{BatchEntry, FileKey, PartState, Record, Run};
@@ -236,7 +237,7 @@ impl Store {
     /// The first period of a view that can be computed from the log.
     pub(crate) fn computed_from(&self, view: &str) -> Day {
         let record = self.config.views.iter().find(|record| record.name == view);
-        let first = |record| Some(kept::first_of_log(&self.config, record, self.log_from()?));
+        let first = |record| Some(lower_end::first_of_log(&self.config, record, self.log_from()?));
         record.and_then(first).unwrap_or(Day::MIN)
     }
 

@@ -11,10 +11,10 @@ use std::path::Path;
 use super::config::StoreConfig;
 use super::error::StoreError;
 use super::folder::{Agreed, Folder, mismatch};
-use super::kept;
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
 use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
+use super::removal;
 use super::storage::Storage;
 use crate::batch::RawBatch;
 use crate::closing::Closing;
@@ -61,7 +61,7 @@ pub(super) fn open_part(
         }
     }
     append(&mut manifest, &mut state, records)?;
-    let removed = kept::records(config, agreed, layout, process, &state);
+    let removed = removal::records(config, agreed, layout, process, &state);
     append(&mut manifest, &mut state, removed)?;
     sweep(storage, layout, process, &state)?;
     Ok((manifest, state))

@@ -60,7 +60,7 @@ impl<A> Measures<A> {
 /// use dayfold::aggregate::Count;
 /// use dayfold::engine::{AskError, Asked, Subscription, ViewHandle, ViewState};
 /// use dayfold::serve::Query;
-/// use dayfold::time::DayRange;
+/// use dayfold::time::{Day, DayRange};
 ///
 /// /// How often something was counted on all days.
 /// fn count(view: &ViewHandle<String, Count>, key: &str) -> Result<i64, AskError> {
@@ -83,6 +83,12 @@ impl<A> Measures<A> {
 ///         println!("{:?}, as of {:?}", answer.value(), answer.certificate.as_of);
 ///     }
 ///     Ok(())
+/// }
+///
+/// /// The day as it was sealed, once it is.
+/// fn sealed(view: &ViewHandle<String, Count>, day: Day) -> Result<Option<Count>, AskError> {
+///     view.wait_sealed_through(day, Duration::from_secs(60))?;
+///     Ok(view.ask(Query::total(DayRange::only(day)))?.value())
 /// }
 ///
 /// /// Whether all is well with the view.
