@@ -130,6 +130,11 @@ impl Quantiles {
         codec::encode(self, &mut bytes).expect("a state holds nothing that cannot be encoded");
         bytes
     }
+
+    /// The state that is stored so, if it is one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Quantiles> {
+        codec::decode(bytes).ok()
+    }
 }
 
 impl Buckets {

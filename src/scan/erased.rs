@@ -48,6 +48,14 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         self.ranks.0.iter().map(String::as_str).collect()
     }
 
+    fn ordered_columns(&self) -> usize {
+        self.codec.ordered_columns()
+    }
+
+    fn check(&self, scan: &Scan) -> Result<(), ScanError> {
+        resolve(scan, self).map(drop)
+    }
+
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError> {
         let Resolved { query, rows: of } = resolve(scan, self)?;
         if at.is_some() && query.revision != serve::Revision::Now {

@@ -102,6 +102,16 @@ pub trait ErasedView: Send + Sync {
     /// The measures by which keys can be ranked ([`Shape::Top`]).
     fn ranked_by(&self) -> Vec<&str>;
 
+    /// How many columns of the key, from the first one on, are ordered as their values are. Of these, a [`Keys::Range`]
+    /// from one value to another has the keys that a comparison of the values has.
+    fn ordered_columns(&self) -> usize;
+
+    /// Whether a scan fits the view. Nobody is asked.
+    ///
+    /// # Errors
+    /// [`ScanError`]: what does not fit.
+    fn check(&self, scan: &Scan) -> Result<(), ScanError>;
+
     /// Asks, and does not wait: batches are taken from what is returned. The answer is as of a moment that is complete, or
     /// as of that of a snapshot of the same engine.
     ///

@@ -62,6 +62,15 @@ impl KeyCodec {
         KeyCodec { shape, columns: columns.len(), is_spread }
     }
 
+    /// How many columns, from the first one on, are ordered as their values are: keys from one value of such a column to
+    /// another are a range of encodings.
+    pub(crate) fn ordered_columns(&self) -> usize {
+        match &self.shape {
+            Some(shape) => ordered(shape).0,
+            None => 0,
+        }
+    }
+
     /// Appends the values of an encoded key; `None` if it is none.
     pub(crate) fn read(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
         let (mut rest, before) = (key, out.len());
@@ -111,6 +120,30 @@ impl KeyCodec {
             Err(Stop::End) if values.is_prefix => Ok(out),
             Err(Stop::End) => Err(NotAKey::Value(self.columns.saturating_sub(1))),
             Err(Stop::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+/// How many columns of a shape are ordered as their values are, and whether these are all that it has.
+fn ordered(shape: &KeyShape) -> (usize, bool) {
+    match shape {
+        // One is shown as text and ordered as a number; the other has no values behind its end.
+        KeyShape::One(Part::U128) | KeyShape::List(_) => (0, false),
+        KeyShape::One(_) => (1, true),
+        KeyShape::Dynamic(kinds) => (kinds.len(), true),
+        // None, and a tuple of nulls, would look the same.
+        KeyShape::Option(some) if !matches!(**some, KeyShape::One(_)) => (0, false),
+        KeyShape::Option(some) => ordered(some),
+        KeyShape::Parts(parts) => {
+            let mut columns = 0;
+            for part in parts {
+                let (more, is_all) = ordered(part);
+                columns += more;
+                if !is_all {
+                    return (columns, false);
+                }
+            }
+            (columns, true)
         }
     }
 }
@@ -318,6 +351,17 @@ mod tests {
         assert_eq!(codec.prefix(&values, false).unwrap(), key.as_bytes());
         assert_eq!(codec.key(&[text("x"), text("1.5")]), Err(NotAKey::Value(1)));
         assert_eq!(codec.prefix(&values, true), Err(NotAKey::Value(1)));
+    }
+
+    #[test]
+    fn some_columns_are_ordered_as_their_values() {
+        assert_eq!(codec::<(String, Option<i64>, u128, bool)>().ordered_columns(), 2);
+        assert_eq!(codec::<(Option<(u8, u8)>, u8)>().ordered_columns(), 0);
+        assert_eq!(codec::<(u8, Vec<String>)>().ordered_columns(), 1);
+        assert_eq!(codec::<Vec<String>>().ordered_columns(), 0);
+        let columns = [Column::new("a", Kind::Text), Column::new("b", Kind::Decimal)];
+        assert_eq!(KeyCodec::new("dynamic(text,decimal)", &columns).ordered_columns(), 2);
+        assert_eq!(KeyCodec::new("mine", &columns[..1]).ordered_columns(), 0);
     }
 
     #[test]

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""What Python's drivers and SQLAlchemy do with a server that `examples/serve.rs` is, with users and TLS.
+
+    crates/sql/clients/drivers.py HOST:PORT CERTIFICATE.pem ANSWERS.csv
+
+ANSWERS.csv has the right rows of by_carrier (tests/data/flights-2013.by-carrier.new-york.csv).
+"""
+import asyncio
+import csv
+import datetime
+import io
+import ssl
+import sys
+import threading
+import time
+from decimal import Decimal
+
+import asyncpg
+import pg8000.dbapi
+import psycopg
+import sqlalchemy
+
+HOST, PORT = sys.argv[1].rsplit(":", 1)
+PORT = int(PORT)
+CERTIFICATE = sys.argv[2]
+USER, PASSWORD = "tester", "secret of the tester"
+ANSWERS = list(csv.DictReader(open(sys.argv[3])))
+DAY = datetime.date(2013, 2, 9)
+UNITED = next(
+    (DAY, "UA", int(row["events"]), int(row["distance_sum"])) for row in ANSWERS if row["day"] == str(DAY) and row["key"] == "UA"
+)
+ALL = sum(int(row["events"]) for row in ANSWERS)
+
+
+def connect(**more):
+    return psycopg.connect(host=HOST, port=PORT, dbname="dayfold", user=USER, password=PASSWORD, **more)
+
+
+def refused(code, action):
+    try:
+        action()
+    except psycopg.Error as error:
+        assert error.sqlstate == code or code is None, (error.sqlstate, str(error))
+        return str(error)
+    raise AssertionError(f"it was let through; expected {code}")
+
+
+def psycopg_3(expected):
+    with connect(autocommit=True, sslmode="verify-ca", sslrootcert=CERTIFICATE) as connection:
+        assert connection.pgconn.ssl_in_use
+        statement = "SELECT day, carrier, flights, miles FROM by_carrier WHERE day = %s AND carrier = %s"
+        for binary in (False, True):
+            cursor = connection.cursor(binary=binary)
+            for _ in range(7):  # From the sixth time on, it is prepared by name.
+                assert cursor.execute(statement, (DAY, "UA")).fetchall() == [expected], cursor.fetchall()
+            row = cursor.execute(
+                "SELECT c.delay_sum, c.delay_p50, c.delay_min, c.sealed, NULL, 1.5::numeric, hour FROM by_carrier c, hourly"
+                " WHERE day = %b AND carrier = 'UA' AND hour = %b AND origin = 'JFK'",
+                (DAY, datetime.datetime(2013, 2, 10, 15, tzinfo=datetime.timezone.utc)),
+            ).fetchone()
+            assert isinstance(row[0], Decimal) and row[3] is True and row[4] is None and row[5] == Decimal("1.5"), row
+            assert row[6] == datetime.datetime(2013, 2, 10, 15, tzinfo=datetime.timezone.utc), row
+        # A cursor, batch by batch.
+        with connection.transaction():
+            connection.execute("DECLARE all_rows CURSOR FOR SELECT day, carrier, flights FROM by_carrier")
+            total = 0
+            while rows := connection.execute("FETCH 500 FROM all_rows").fetchall():
+                total += sum(row[2] for row in rows)
+            connection.execute("CLOSE all_rows")
+            assert total == ALL, total
+        # COPY, as text, as CSV and as binary.
+        for options, read in [("", read_text), ("WITH (FORMAT csv, HEADER)", read_csv)]:
+            with connection.cursor().copy(f"COPY (SELECT day, flights FROM by_carrier) TO STDOUT {options}") as copy:
+                data = b"".join(bytes(block) for block in copy).decode()
+            assert read(data) == ALL
+        with connection.cursor().copy("COPY by_carrier (day, carrier, flights) TO STDOUT WITH BINARY") as copy:
+            copy.set_types(["date", "text", "int8"])
+            assert sum(row[2] for row in copy.rows()) == ALL
+        # Errors have codes, and the connection goes on.
+        refused("25006", lambda: connection.execute("DELETE FROM by_carrier"))
+        refused("25006", lambda: connection.execute("COPY by_carrier TO '/tmp/x'"))
+        refused("42P01", lambda: connection.execute("SELECT * FROM nothing"))
+        refused("42703", lambda: connection.execute("SELECT nothing FROM by_carrier"))
+        refused("42601", lambda: connection.execute("SELEC 1"))
+        hint = refused(None, lambda: connection.execute("SELECT sum(aircraft) FROM by_carrier"))
+        assert "merge_distinct(aircraft)" in hint, hint
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        cancelled(connection)
+    with connect(sslmode="disable") as connection:
+        # A block that failed takes nothing more until it is rolled back.
+        refused("42P01", lambda: connection.execute("SELECT * FROM nothing"))
+        refused("25P02", lambda: connection.execute("SELECT 1"))
+        connection.rollback()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    for user, password in [(USER, "wrong"), ("nobody", PASSWORD)]:
+        refused(None, lambda: psycopg.connect(host=HOST, port=PORT, dbname="dayfold", user=user, password=password))
+    print("psycopg 3: text and binary, prepared, cursors, COPY, errors, cancel, TLS, passwords")
+
+
+def cancelled(connection):
+    """A statement that would run for minutes ends when it is cancelled."""
+    long = "SELECT count(*) FROM by_route a, by_route b, by_route c WHERE a.flights + b.flights + c.flights = 0"
+    begun = time.monotonic()
+    timer = threading.Timer(0.5, connection.cancel)
+    timer.start()
+    refused("57014", lambda: connection.execute(long))
+    timer.join()
+    assert time.monotonic() - begun < 30
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def read_text(data):
+    return sum(int(line.split("\t")[1]) for line in data.splitlines())
+
+
+def read_csv(data):
+    return sum(int(row["flights"]) for row in csv.DictReader(io.StringIO(data)))
+
+
+async def async_pg(expected):
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    context.check_hostname = False
+    connection = await asyncpg.connect(host=HOST, port=PORT, user=USER, password=PASSWORD, database="dayfold", ssl=context)
+    # asyncpg takes and gives binary values alone.
+    statement = await connection.prepare("SELECT day, carrier, flights, miles FROM by_carrier WHERE day = $1 AND carrier = $2")
+    assert tuple(await statement.fetchrow(DAY, "UA")) == expected
+    rows = await connection.fetch("SELECT carrier, sum(flights) AS n, sum(delay_sum) FROM by_carrier GROUP BY carrier ORDER BY n DESC LIMIT $1", 3)
+    totals = {}
+    for row in ANSWERS:
+        totals[row["key"]] = totals.get(row["key"], 0) + int(row["events"])
+    best = sorted(totals.items(), key=lambda total: -total[1])[:3]
+    assert [(row["carrier"], row["n"]) for row in rows] == best and isinstance(rows[0]["n"], Decimal), rows
+    async with connection.transaction():
+        total = 0
+        async for row in connection.cursor("SELECT flights FROM by_carrier", prefetch=50):
+            total += row["flights"]
+    assert total == ALL, total
+    try:
+        await connection.execute("DROP TABLE by_carrier")
+        raise AssertionError("it was let through")
+    except asyncpg.PostgresError as error:
+        assert error.sqlstate == "25006", error
+    await connection.close()
+    print("asyncpg: prepared, parameters, cursors, TLS")
+
+
+def pg_8000(expected):
+    connection = pg8000.dbapi.connect(host=HOST, port=PORT, user=USER, password=PASSWORD, database="dayfold")
+    cursor = connection.cursor()
+    cursor.execute("SELECT day, carrier, flights, miles FROM by_carrier WHERE day = %s AND carrier = %s", (DAY, "UA"))
+    assert [tuple(row) for row in cursor.fetchall()] == [expected]
+    connection.close()
+    print("pg8000: parameters")
+
+
+def sql_alchemy(expected):
+    url = f"postgresql+psycopg://{USER}:{PASSWORD.replace(' ', '%20')}@{HOST}:{PORT}/dayfold"
+    # Without it, the dialect looks for a type by a function that the catalogue lacks.
+    engine = sqlalchemy.create_engine(url, use_native_hstore=False)
+    inspector = sqlalchemy.inspect(engine)
+    assert {"by_carrier", "by_route", "hourly"} <= set(inspector.get_table_names()), inspector.get_table_names()
+    # Reflection of columns asks for functions that the catalogue lacks, so they are declared.
+    columns = [("day", sqlalchemy.Date), ("carrier", sqlalchemy.Text), ("flights", sqlalchemy.BigInteger), ("miles", sqlalchemy.BigInteger)]
+    table = sqlalchemy.Table("by_carrier", sqlalchemy.MetaData(), *(sqlalchemy.Column(name, of) for name, of in columns))
+    with engine.connect() as connection:
+        query = sqlalchemy.select(table.c.day, table.c.carrier, table.c.flights, table.c.miles)
+        query = query.where(table.c.day == DAY, table.c.carrier == "UA")
+        assert [tuple(row) for row in connection.execute(query)] == [expected]
+        total = sqlalchemy.select(sqlalchemy.func.sum(table.c.flights))
+        assert connection.execute(total).scalar() == ALL
+    print("SQLAlchemy: names of tables, expressions")
+
+
+def main():
+    with connect(autocommit=True) as connection:
+        while connection.execute("SELECT sum(flights) FROM by_carrier").fetchone()[0] != ALL:
+            time.sleep(0.2)
+    psycopg_3(UNITED)
+    asyncio.run(async_pg(UNITED))
+    pg_8000(UNITED)
+    sql_alchemy(UNITED)
+
+
+main()

@@ -1,0 +1,160 @@
+//! The scan of a view, as a step of a physical plan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
+};
+use dayfold::scan::{Batch, Batches, ErasedView, Scan, ScanError, Snapshot};
+use dayfold::serve::Revision;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+/// Reads a view by one scan after the other: as of the [`Snapshot`] that is an extension of the task, if there is one.
+/// Revisions of before do not change, and are not part of it.
+pub(crate) struct ViewExec {
+    view: Arc<dyn ErasedView>,
+    scans: Vec<Scan>,
+    revision: Revision,
+    limit: Option<usize>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl ViewExec {
+    /// Scans whose columns are those of the schema; of a schema without any, one column that is dropped.
+    pub(crate) fn new(
+        view: Arc<dyn ErasedView>,
+        scans: Vec<Scan>,
+        revision: Revision,
+        schema: SchemaRef,
+        limit: Option<usize>,
+    ) -> ViewExec {
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        ViewExec { view, scans, revision, limit, schema, properties }
+    }
+
+    /// How often it asks.
+    pub(crate) fn scans(&self) -> usize {
+        self.scans.len()
+    }
+}
+
+impl fmt::Debug for ViewExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewExec")
+            .field("view", &self.view.name())
+            .field("scans", &self.scans)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for ViewExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.schema.fields().iter().map(|field| field.name().as_str());
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        write!(
+            f,
+            "ViewExec: view={}, columns=[{columns}], scans={}",
+            self.view.name(),
+            self.scans.len()
+        )?;
+        match self.scans.first() {
+            Some(scan) => write!(f, ", shape={:?}", scan.shape()),
+            None => write!(f, ", nothing to read"),
+        }
+    }
+}
+
+impl ExecutionPlan for ViewExec {
+    fn name(&self) -> &str {
+        "ViewExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, _: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let view = Arc::clone(&self.view);
+        let snapshot: Option<Arc<Snapshot>> = task.session_config().get_extension();
+        let snapshot = snapshot.filter(|_| self.revision == Revision::Now);
+        // The next scan is asked for when the one before it has been read.
+        let scans = stream::iter(self.scans.clone());
+        let batches =
+            scans.map(move |scan| view.scan(&scan, snapshot.as_deref()).map_err(external));
+        let schema = Arc::clone(&self.schema);
+        let rows = batches.map_ok(move |batches| rows(batches, Arc::clone(&schema))).try_flatten();
+        let rows = up_to(rows.boxed(), self.limit);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
+    }
+}
+
+fn rows(batches: Batches, schema: SchemaRef) -> impl Stream<Item = Result<RecordBatch>> {
+    StreamExt::map(batches, move |batch| to_arrow(&batch.map_err(external)?, &schema))
+}
+
+fn to_arrow(batch: &Batch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if schema.fields().is_empty() {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+        return Ok(RecordBatch::try_new_with_options(Arc::clone(schema), Vec::new(), &options)?);
+    }
+    dayfold_arrow::record_batch(batch, schema)
+        .map_err(|error| DataFusionError::External(Box::new(error)))
+}
+
+/// No more rows than so many, of all scans together.
+fn up_to(
+    rows: impl Stream<Item = Result<RecordBatch>> + Send,
+    limit: Option<usize>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    rows.scan(limit, |left, batch| {
+        let batch = match (left, batch) {
+            (Some(0), Ok(_)) => None,
+            (Some(left), Ok(batch)) => {
+                let rows = batch.num_rows().min(*left);
+                *left -= rows;
+                Some(Ok(batch.slice(0, rows)))
+            }
+            (_, batch) => Some(batch),
+        };
+        std::future::ready(batch)
+    })
+}
+
+/// What a view says, for whoever runs the plan.
+pub(crate) fn external(error: ScanError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

@@ -1,0 +1,231 @@
+//! Plans that need fewer rows of a view than one for each period and key.
+//!
+//! A sum over rows is a sum over sums. So where a statement groups by columns of the key alone, the view combines periods,
+//! and where it groups by the period alone, the view combines keys: both are there already, as totals of sealed
+//! days or as states that are merged by what the view is made of. And where it wants the keys with the greatest
+//! sums, the view finds them. The rest of the plan stays as it is.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DataFusionError};
+use datafusion::datasource::DefaultTableSource;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Sort, TableScan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use dayfold::schema::Kind;
+
+use crate::bounds::{Bounds, Pushed};
+use crate::functions::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
+use crate::table::{Form, SEALED, ViewTable, of_plan, of_scan};
+
+/// Chooses the [`Form`] in which tables are read.
+#[derive(Debug)]
+pub(crate) struct ReadCombined;
+
+impl OptimizerRule for ReadCombined {
+    fn name(&self) -> &str {
+        "read_combined"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>, DataFusionError> {
+        match &plan {
+            LogicalPlan::Sort(sort) if sort.fetch.is_some() => greatest(sort, &plan),
+            LogicalPlan::Aggregate(aggregate) => combined(aggregate, &plan),
+            _ => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+/// An aggregation of a table that is read row by row, in a form with fewer rows.
+fn combined(aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let unchanged = || Ok(Transformed::no(plan.clone()));
+    let Some(scan) = scan_below(&aggregate.input) else { return unchanged() };
+    let Some(table) = of_scan(scan) else { return unchanged() };
+    let Some(form) = form(aggregate, table) else { return unchanged() };
+    if *table.form() != Form::Rows || !is_exact(scan, table) || !has_columns(scan, table, &form) {
+        return unchanged();
+    }
+    with_form(plan, form)
+}
+
+/// The keys with the greatest sums, of an aggregation that is read by key.
+fn greatest(sort: &Sort, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let unchanged = || Ok(Transformed::no(plan.clone()));
+    let [by] = &sort.expr[..] else { return unchanged() };
+    let Some(n) = sort.fetch.and_then(|n| u32::try_from(n).ok()) else { return unchanged() };
+    let Some((aggregate, Some(column))) = aggregate_below(&sort.input, &by.expr) else {
+        return unchanged();
+    };
+    let Some(scan) = scan_below(&aggregate.input) else { return unchanged() };
+    let Some(table) = of_scan(scan) else { return unchanged() };
+    let is_read_in_full = matches!(table.form(), Form::Rows | Form::ByKey);
+    let is_by_key = form(aggregate, table) == Some(Form::ByKey);
+    if by.asc || !is_read_in_full || !is_by_key || !is_exact(scan, table) {
+        return unchanged();
+    }
+    let grouped = group_columns(aggregate);
+    let view = table.view().schema();
+    let is_by_whole_key = grouped.len() == view.key.len()
+        && aggregate.group_expr.iter().all(|expr| matches!(expr, Expr::Column(_)))
+        && view.key.iter().all(|column| grouped.contains(&column.name));
+    let Some(measure) = summed(aggregate, &column) else { return unchanged() };
+    // A measure of the program's own that is called the same would come first.
+    let ranks = table.view().ranked_by();
+    let is_ranked = ranks.iter().filter(|name| **name == measure).count() == 1;
+    // Keys without a value come last in a view, and first in a statement that does not say otherwise.
+    let nullable = view.measures.iter().any(|own| own.name == measure && own.nullable);
+    // Several sets of keys are several scans, each with its own greatest.
+    let filters: Vec<&Expr> = scan.filters.iter().collect();
+    let is_one = Bounds::of(&**table.view(), &filters).0.keys.len() == 1;
+    let form = Form::Top { n, by: measure };
+    if !is_by_whole_key || !is_ranked || nullable || !is_one || !has_columns(scan, table, &form) {
+        return unchanged();
+    }
+    with_form(plan, form)
+}
+
+/// Whether all columns that are read of a table are there in this form.
+fn has_columns(scan: &TableScan, table: &ViewTable, form: &Form) -> bool {
+    let view = table.view().schema();
+    let is_there = |name: &str| match form {
+        Form::Rows => true,
+        Form::ByPeriod => view.key.iter().all(|own| own.name != name),
+        Form::ByKey | Form::Top { .. } => view.period().name != name,
+    };
+    let projected = scan.projected_schema.fields().iter();
+    projected.map(|field| field.name()).all(|name| is_there(name))
+}
+
+/// The plan with its table read in this form.
+fn with_form(plan: &LogicalPlan, form: Form) -> Result<Transformed<LogicalPlan>> {
+    plan.clone().transform_down(|plan| {
+        let Some(table) = of_plan(&plan).map(|table| table.in_form(form.clone())) else {
+            return Ok(Transformed::no(plan));
+        };
+        let LogicalPlan::TableScan(scan) = plan else { return Ok(Transformed::no(plan)) };
+        let source = Arc::new(DefaultTableSource::new(Arc::new(table)));
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+    })
+}
+
+/// The scan right below.
+fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
+    match plan {
+        LogicalPlan::TableScan(scan) => Some(scan),
+        LogicalPlan::SubqueryAlias(alias) => scan_below(&alias.input),
+        _ => None,
+    }
+}
+
+/// The aggregation below, and what a column above it is there.
+fn aggregate_below<'a>(
+    plan: &'a LogicalPlan,
+    by: &Expr,
+) -> Option<(&'a Aggregate, Option<Column>)> {
+    let Expr::Column(column) = by else { return None };
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => Some((aggregate, Some(column.clone()))),
+        LogicalPlan::Projection(projection) => {
+            let at = projection.schema.maybe_index_of_column(column)?;
+            let mut expr = &projection.expr[at];
+            while let Expr::Alias(alias) = expr {
+                expr = &alias.expr;
+            }
+            aggregate_below(&projection.input, expr)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the scan has exactly the rows that its filters let through.
+fn is_exact(scan: &TableScan, table: &ViewTable) -> bool {
+    let filters: Vec<&Expr> = scan.filters.iter().collect();
+    let (_, pushed) = Bounds::of(&**table.view(), &filters);
+    scan.fetch.is_none() && pushed.iter().all(|pushed| *pushed == Pushed::Exact)
+}
+
+/// The columns of the period and of the key that an aggregation reads, if its results are the same over rows that have been
+/// combined: sums of measures that add up and sketches that are merged, and of these columns what is least and greatest.
+fn columns_read(aggregate: &Aggregate, table: &ViewTable) -> Option<HashSet<String>> {
+    let mut read = group_columns(aggregate);
+    for expr in &aggregate.aggr_expr {
+        let (function, column) = function_of(expr)?;
+        let measure = table.view().schema().measures.iter().find(|own| own.name == column);
+        match (function, measure) {
+            (SUM, Some(measure)) if measure.additive => {}
+            (MERGE_DISTINCT | MERGE_QUANTILE, Some(measure)) if measure.kind == Kind::Bytes => {}
+            // Such a column is the same in all rows that are combined.
+            ("min" | "max", None) if column != SEALED => drop(read.insert(column.to_owned())),
+            _ => return None,
+        }
+    }
+    Some(read)
+}
+
+/// The name of an aggregate function, and the column that it is of, if there is no more to it.
+fn function_of(expr: &Expr) -> Option<(&str, &str)> {
+    let expr = match expr {
+        Expr::Alias(alias) => &alias.expr,
+        other => other,
+    };
+    let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
+    let AggregateFunctionParams { args, distinct: false, filter: None, order_by, .. } = params
+    else {
+        return None;
+    };
+    match &args[..] {
+        // A quantile is a literal.
+        [Expr::Column(column)] | [Expr::Column(column), Expr::Literal(..)]
+            if order_by.is_empty() =>
+        {
+            Some((func.name(), &column.name))
+        }
+        _ => None,
+    }
+}
+
+/// The measure that is summed in a column of the aggregation.
+fn summed(aggregate: &Aggregate, column: &Column) -> Option<String> {
+    let at = aggregate.schema.maybe_index_of_column(column)?;
+    let at = at.checked_sub(aggregate.group_expr.len())?;
+    let (function, measure) = function_of(&aggregate.aggr_expr[at])?;
+    (function == SUM).then(|| measure.to_owned())
+}
+
+/// The columns of which groups are made.
+fn group_columns(aggregate: &Aggregate) -> HashSet<String> {
+    let columns = aggregate.group_expr.iter().flat_map(|expr| expr.column_refs());
+    columns.map(|column| column.name.clone()).collect()
+}
+
+/// The form whose rows are enough for these groups, if it has fewer of them.
+fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
+    // Sets of groups are several aggregations, and functions may give another value each time.
+    let is_plain = aggregate
+        .group_expr
+        .iter()
+        .all(|expr| !matches!(expr, Expr::GroupingSet(_)) && !expr.is_volatile());
+    let read = columns_read(aggregate, table).filter(|_| is_plain)?;
+    let period = table.view().schema().period();
+    let is_key = |name: &String| table.view().schema().key.iter().any(|own| own.name == *name);
+    if read.iter().all(|name| *name == period.name) {
+        // Also of no groups at all: one row of nothing is a sum that is null.
+        Some(Form::ByPeriod)
+    } else if read.iter().all(is_key) {
+        Some(Form::ByKey)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,34 @@
+//! Functions that statements have beside DataFusion's own, and in the place of some of them.
+
+mod arithmetic;
+mod certificate;
+mod merge;
+mod names;
+mod revision;
+mod sum;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Volatility, create_udf};
+use datafusion::prelude::SessionContext;
+use dayfold::engine::Views;
+
+pub(crate) use arithmetic::CheckIntegers;
+pub(crate) use merge::MergeSketches;
+pub(crate) use names::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
+
+/// Makes them known to statements.
+pub(crate) fn register(context: &SessionContext, views: &Views) {
+    context.register_udaf(AggregateUDF::from(sum::ExactSum::new()));
+    context.register_udaf(AggregateUDF::from(merge::Merge::distinct()));
+    context.register_udaf(AggregateUDF::from(merge::Merge::quantile()));
+    context.register_udtf("dayfold_certificate", Arc::new(certificate::Certificates::new(views)));
+    context.register_udtf("revision_of", Arc::new(revision::RevisionOf::new(views)));
+    // Clients take from it what they may ask for.
+    let version = concat!("PostgreSQL 16.6, Dayfold ", env!("CARGO_PKG_VERSION"));
+    let version = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(version)));
+    let (of, volatility) = (DataType::Utf8, Volatility::Immutable);
+    context.register_udf(create_udf("version", Vec::new(), of, volatility, Arc::new(version)));
+}

@@ -1,0 +1,7 @@
+//! The names by which statements call functions.
+
+/// The exact sum.
+pub(crate) const SUM: &str = "sum";
+/// Those that merge sketches.
+pub(crate) const MERGE_DISTINCT: &str = "merge_distinct";
+pub(crate) const MERGE_QUANTILE: &str = "merge_quantile";

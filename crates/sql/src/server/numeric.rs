@@ -1,0 +1,162 @@
+//! Exact numbers in PostgreSQL's form.
+
+use std::error::Error;
+
+use bytes::{BufMut, BytesMut};
+use pgwire::types::ToSqlText;
+use pgwire::types::format::FormatOptions;
+use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
+
+/// A decimal of any number of digits that a column has. Its text has no zeros behind the last digit that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numeric {
+    unscaled: i128,
+    scale: u8,
+}
+
+/// The base of the digits of PostgreSQL's binary form.
+const BASE: u128 = 10_000;
+/// How many decimal digits each has.
+const BASE_DIGITS: u8 = 4;
+
+impl Numeric {
+    /// `unscaled` · 10⁻ˢᶜᵃˡᵉ, in its shortest form.
+    pub(super) fn new(mut unscaled: i128, scale: i8) -> Numeric {
+        // A negative scale is a factor.
+        let mut scale = match u8::try_from(scale) {
+            Ok(scale) => scale,
+            Err(_) => {
+                unscaled = unscaled.saturating_mul(10i128.pow(u32::from(scale.unsigned_abs())));
+                0
+            }
+        };
+        while scale > 0 && unscaled % 10 == 0 {
+            unscaled /= 10;
+            scale -= 1;
+        }
+        Numeric { unscaled, scale }
+    }
+
+    /// The digits in base 10,000, the first one's power of it, none of them zero at either end.
+    fn digits(self) -> (Vec<u16>, i16) {
+        // Digits are aligned with the point.
+        let behind = self.scale.div_ceil(BASE_DIGITS);
+        let factor = 10u128.pow(u32::from(behind * BASE_DIGITS - self.scale));
+        let mut digits = Vec::new();
+        // 38 digits times 1,000 are more than 128 bits hold.
+        let absolute = self.unscaled.unsigned_abs();
+        let (mut high, low) = (absolute / BASE, absolute % BASE * factor);
+        let mut carry = low / BASE;
+        digits.push((low % BASE) as u16);
+        while high > 0 || carry > 0 {
+            let digit = high % BASE * factor + carry;
+            digits.push((digit % BASE) as u16);
+            (high, carry) = (high / BASE, digit / BASE);
+        }
+        let mut weight = digits.len() as i16 - 1 - i16::from(behind);
+        digits.reverse();
+        while digits.last() == Some(&0) {
+            digits.pop();
+        }
+        let leading = digits.iter().take_while(|digit| **digit == 0).count();
+        digits.drain(..leading);
+        weight -= leading as i16;
+        (digits, weight)
+    }
+}
+
+impl std::fmt::Display for Numeric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.unscaled < 0 { "-" } else { "" };
+        let digits = self.unscaled.unsigned_abs().to_string();
+        let scale = usize::from(self.scale);
+        match scale {
+            0 => write!(f, "{sign}{digits}"),
+            _ => {
+                let digits = format!("{digits:0>width$}", width = scale + 1);
+                let (whole, part) = digits.split_at(digits.len() - scale);
+                write!(f, "{sign}{whole}.{part}")
+            }
+        }
+    }
+}
+
+impl ToSqlText for Numeric {
+    fn to_sql_text(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+        _: &FormatOptions,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_slice(self.to_string().as_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl ToSql for Numeric {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let (digits, weight) = self.digits();
+        out.put_u16(digits.len() as u16);
+        out.put_i16(if digits.is_empty() { 0 } else { weight });
+        out.put_u16(if self.unscaled < 0 { 0x4000 } else { 0 });
+        out.put_u16(u16::from(self.scale));
+        digits.iter().for_each(|digit| out.put_u16(*digit));
+        Ok(IsNull::No)
+    }
+
+    fn accepts(expected: &Type) -> bool {
+        *expected == Type::NUMERIC
+    }
+
+    to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let check = |unscaled, scale, text: &str| {
+            assert_eq!(Numeric::new(unscaled, scale).to_string(), text);
+        };
+        check(0, 9, "0");
+        check(1_500_000_000, 9, "1.5");
+        check(-50_000_000, 9, "-0.05");
+        check(7, -2, "700");
+        check(i128::MAX, 0, "170141183460469231731687303715884105727");
+        check(10i128.pow(38) - 1, 38, "0.99999999999999999999999999999999999999");
+    }
+
+    /// The value that a binary form stands for, by its definition.
+    fn value(bytes: &[u8]) -> (i128, i32) {
+        let word = |at: usize| i16::from_be_bytes([bytes[2 * at], bytes[2 * at + 1]]);
+        let (count, weight, sign) = (word(0), i32::from(word(1)), word(2));
+        let digits = (0..count as usize).map(|at| i128::from(word(4 + at)));
+        let unscaled = digits.fold(0, |all, digit| all * 10_000 + digit);
+        (if sign == 0x4000 { -unscaled } else { unscaled }, 4 * (weight - i32::from(count) + 1))
+    }
+
+    #[test]
+    fn binary() {
+        let check = |unscaled: i128, scale: i8| {
+            let mut out = BytesMut::new();
+            Numeric::new(unscaled, scale).to_sql(&Type::NUMERIC, &mut out).unwrap();
+            let (found, power) = value(&out);
+            let power = power + i32::from(scale);
+            match u32::try_from(power) {
+                Ok(power) => assert_eq!(found * 10i128.pow(power), unscaled, "scale {scale}"),
+                Err(_) => {
+                    let factor = 10i128.pow(power.unsigned_abs());
+                    assert_eq!((found / factor, found % factor), (unscaled, 0), "scale {scale}");
+                }
+            }
+        };
+        for scale in 0..=9 {
+            for unscaled in [0, 1, -1, 9_999, 10_000, 10_001, 123_456_789, -100_000_000_000_001] {
+                check(unscaled, scale);
+            }
+            check(12_345_678_901_234_567_890_123_456_789, scale);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What all statements share: tables, limits, and how many run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::SessionContext;
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use dayfold::engine::Views;
+use tokio::sync::Semaphore;
+
+use crate::SqlError;
+
+/// What a statement may take, and how many may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes that sorting, grouping and joining may hold. What needs more fails; nothing goes to a disk.
+    pub memory: usize,
+    /// How long a statement may take, until its last row has been taken.
+    pub time: Duration,
+    /// Rows of a result.
+    pub rows: u64,
+    /// Statements that run at once.
+    pub statements: usize,
+}
+
+impl Default for Limits {
+    /// 256 MiB, one minute, ten million rows, and eight statements.
+    fn default() -> Limits {
+        Limits { memory: 256 << 20, time: Duration::from_secs(60), rows: 10_000_000, statements: 8 }
+    }
+}
+
+impl Limits {
+    /// The same with so many bytes for a statement.
+    #[must_use]
+    pub fn memory(self, bytes: usize) -> Limits {
+        Limits { memory: bytes, ..self }
+    }
+
+    /// The same with so much time for a statement.
+    #[must_use]
+    pub fn time(self, time: Duration) -> Limits {
+        Limits { time, ..self }
+    }
+
+    /// The same with so many rows of a result.
+    #[must_use]
+    pub fn rows(self, rows: u64) -> Limits {
+        Limits { rows, ..self }
+    }
+
+    /// The same with so many statements at once.
+    #[must_use]
+    pub fn statements(self, statements: usize) -> Limits {
+        Limits { statements, ..self }
+    }
+}
+
+/// The tables of a session.
+pub(crate) struct Shared {
+    pub(crate) context: SessionContext,
+    pub(crate) parser: PostgresCompatibilityParser,
+    pub(crate) views: Views,
+    pub(crate) limits: Limits,
+    pub(crate) running: Arc<Semaphore>,
+}
+
+/// What a statement runs in: its own memory, and no disk.
+pub(crate) fn runtime(memory: usize) -> Result<RuntimeEnv, SqlError> {
+    let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
+        .with_disk_manager_builder(no_disk)
+        .build()
+        .map_err(SqlError::plan)
+}

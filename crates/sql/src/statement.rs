@@ -1,0 +1,176 @@
+//! A statement: planned, and run within its limits as of one moment.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::ParamValues;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::streaming::StreamingTableExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast;
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::SqlError;
+use crate::exec::ViewExec;
+use crate::shared::{Shared, runtime};
+
+/// How much longer than its statement a snapshot may live.
+const SPARE: Duration = Duration::from_secs(1);
+
+/// A statement that has been planned.
+#[derive(Clone)]
+pub struct Statement {
+    inner: Arc<Shared>,
+    plan: LogicalPlan,
+}
+
+/// Plans a statement that reads.
+pub(crate) async fn plan(
+    inner: Arc<Shared>,
+    statement: ast::Statement,
+) -> Result<Statement, SqlError> {
+    let state = inner.context.state();
+    let what = statement.to_string();
+    let parsed = Parsed::Statement(Box::new(statement));
+    let plan = state.statement_to_plan(parsed).await.map_err(SqlError::plan)?;
+    // What the plan would do decides, not how it is written.
+    let read_only =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    if read_only.verify_plan(&plan).is_err() {
+        let what = what.split_whitespace().next().unwrap_or("nothing").to_uppercase();
+        return Err(SqlError::ReadOnly { what });
+    }
+    Ok(Statement { inner, plan })
+}
+
+impl Statement {
+    /// The columns of its rows.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(self.plan.schema().inner())
+    }
+
+    pub(crate) fn plan(&self) -> &LogicalPlan {
+        &self.plan
+    }
+
+    /// Runs it, with values for its parameters if it has any.
+    ///
+    /// # Errors
+    /// [`SqlError`]: it cannot be planned with these values, or cannot run now.
+    pub async fn run(&self, values: Option<ParamValues>) -> Result<Rows, SqlError> {
+        let Shared { running, limits, .. } = &*self.inner;
+        let permit = Arc::clone(running).try_acquire_owned();
+        let permit = permit.map_err(|_| SqlError::Busy { running: limits.statements })?;
+        let limit = limits.time;
+        let deadline = Box::pin(sleep(limit));
+        let begun = timeout(limit, self.begin(values)).await;
+        let rows = begun.map_err(|_| SqlError::TimedOut { limit })??;
+        let schema = rows.schema();
+        Ok(Rows {
+            schema,
+            rows,
+            deadline,
+            time: limit,
+            left: limits.rows,
+            rows_max: limits.rows,
+            _permit: permit,
+        })
+    }
+
+    async fn begin(
+        &self,
+        values: Option<ParamValues>,
+    ) -> Result<SendableRecordBatchStream, SqlError> {
+        let Shared { context, views, limits, .. } = &*self.inner;
+        let plan = match values {
+            Some(values) => self.plan.clone().with_param_values(values).map_err(SqlError::plan)?,
+            None => self.plan.clone(),
+        };
+        let state = context.state();
+        let plan = state.create_physical_plan(&plan).await.map_err(SqlError::plan)?;
+        let task = TaskContext::from(&state).with_runtime(Arc::new(runtime(limits.memory)?));
+        // A single scan is of one moment by itself.
+        let task = match scans(&plan) {
+            0 | 1 => task,
+            _ => {
+                let snapshot = views.snapshot_async(limits.time + SPARE).await;
+                let snapshot = snapshot.map_err(SqlError::View)?;
+                let config = state.config().clone().with_extension(Arc::new(snapshot));
+                task.with_session_config(config)
+            }
+        };
+        execute_stream(plan, Arc::new(task)).map_err(SqlError::run)
+    }
+}
+
+/// How often a plan asks views.
+fn scans(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.as_ref() as &dyn Any;
+    let own = match own.downcast_ref::<ViewExec>() {
+        Some(view) => view.scans(),
+        // Certificates are asked of each view.
+        None if own.is::<StreamingTableExec>() => 2,
+        None => 0,
+    };
+    own + plan.children().into_iter().map(scans).sum::<usize>()
+}
+
+/// The rows of a statement, which are made as they are taken. Dropped, they stop it.
+#[must_use = "dropped, it stops the statement"]
+pub struct Rows {
+    schema: SchemaRef,
+    rows: SendableRecordBatchStream,
+    deadline: Pin<Box<Sleep>>,
+    time: Duration,
+    left: u64,
+    rows_max: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Rows {
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// The first [`SqlError`].
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, SqlError> {
+        self.try_collect().await
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch, SqlError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.deadline.poll_unpin(context).is_ready() {
+            return Poll::Ready(Some(Err(SqlError::TimedOut { limit: self.time })));
+        }
+        let batch = match std::task::ready!(self.rows.poll_next_unpin(context)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(SqlError::run(error)))),
+            Some(Ok(batch)) => batch,
+        };
+        let rows = batch.num_rows() as u64;
+        Poll::Ready(Some(match self.left.checked_sub(rows) {
+            None => Err(SqlError::TooManyRows { limit: self.rows_max }),
+            Some(left) => {
+                self.left = left;
+                Ok(batch)
+            }
+        }))
+    }
+}

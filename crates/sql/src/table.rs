@@ -1,0 +1,256 @@
+//! A view as a table.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::datasource::{DefaultTableSource, TableProvider, TableType};
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableScan};
+use datafusion::physical_expr::expressions as physical;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use dayfold::scan::{ErasedView, Scan};
+use dayfold::schema::{Column, Kind, ViewSchema};
+use dayfold::serve::Revision;
+
+use crate::bounds::{Bounds, Pushed};
+use crate::exec::ViewExec;
+
+/// Of a field that is an estimate: the name of the column with the sketch that it is computed from.
+pub(crate) const SKETCH: &str = "dayfold.sketch";
+
+/// Of a field: that its values mean nothing when they are added up over rows, as means and extremes.
+pub(crate) const NOT_ADDITIVE: &str = "dayfold.not_additive";
+
+/// The column that says whether nothing took part in a row that is not sealed.
+pub(crate) const SEALED: &str = "sealed";
+
+/// In which form a table is read: what a plan does with the rows may need fewer of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Each period and key.
+    Rows,
+    /// Keys combined. No column of the key is read.
+    ByPeriod,
+    /// Periods combined. The period is not read.
+    ByKey,
+    /// The keys with the greatest values of a measure, periods combined.
+    Top { n: u32, by: String },
+}
+
+/// A view as a table.
+#[derive(Clone)]
+pub(crate) struct ViewTable {
+    view: Arc<dyn ErasedView>,
+    schema: SchemaRef,
+    revision: Revision,
+    form: Form,
+}
+
+impl ViewTable {
+    pub(crate) fn new(view: Arc<dyn ErasedView>, revision: Revision) -> ViewTable {
+        let schema = table_schema(view.schema());
+        ViewTable { view, schema, revision, form: Form::Rows }
+    }
+
+    pub(crate) fn view(&self) -> &Arc<dyn ErasedView> {
+        &self.view
+    }
+
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    pub(crate) fn in_form(&self, form: Form) -> ViewTable {
+        ViewTable { form, ..self.clone() }
+    }
+
+    /// The scans that read these columns within these bounds: one for each set of keys.
+    fn scans(&self, columns: &[usize], bounds: Bounds, limit: Option<usize>) -> Vec<Scan> {
+        let names = columns.iter().map(|&at| self.schema.field(at).name().clone());
+        let scan = match &self.form {
+            Form::Rows => Scan::rows(),
+            Form::ByPeriod => Scan::by_period(),
+            Form::ByKey => Scan::by_key(),
+            Form::Top { n, by } => Scan::top(*n, by),
+        };
+        let scan = scan.columns(names).periods(bounds.periods).revision(self.revision);
+        let scan = match limit {
+            Some(limit) if !matches!(self.form, Form::Top { .. }) => scan.limit(limit as u64),
+            _ => scan,
+        };
+        bounds.keys.into_iter().map(|keys| scan.clone().keys(keys)).collect()
+    }
+}
+
+impl fmt::Debug for ViewTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewTable")
+            .field("view", &self.view.name())
+            .field("form", &self.form)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for ViewTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let pushed = Bounds::of(&*self.view, filters).1;
+        Ok(pushed.into_iter().map(Pushed::into).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let of_filters: Vec<&Expr> = filters.iter().collect();
+        let (bounds, pushed) = Bounds::of(&*self.view, &of_filters);
+        // The optimizer asks of conditions as it finds them. Such as a scan can keep one by one, it may not keep together.
+        let left = filters.iter().zip(&pushed).filter(|(_, pushed)| **pushed == Pushed::No);
+        let left: Vec<Expr> = left.map(|(filter, _)| filter.clone()).collect();
+        let Some(predicate) = conjunction(left) else {
+            // Rows that a filter takes away above do not count.
+            let limit = limit.filter(|_| pushed.iter().all(|pushed| *pushed == Pushed::Exact));
+            return self.read(projection, bounds, limit);
+        };
+        let mut columns = projection.clone();
+        for column in predicate.column_refs() {
+            let at = self.schema.index_of(&column.name)?;
+            if !columns.contains(&at) {
+                columns.push(at);
+            }
+        }
+        let read = self.read(&columns, bounds, None)?;
+        let schema = DFSchema::try_from(read.schema())?;
+        let predicate = state.create_physical_expr(predicate, &schema)?;
+        let filtered = Arc::new(FilterExec::try_new(predicate, read)?);
+        let projected = projection.iter().enumerate().map(|(at, &column)| {
+            let name = self.schema.field(column).name().clone();
+            ProjectionExpr { expr: Arc::new(physical::Column::new(&name, at)), alias: name }
+        });
+        Ok(Arc::new(ProjectionExec::try_new(projected.collect::<Vec<_>>(), filtered)?))
+    }
+}
+
+impl ViewTable {
+    /// Reads these columns within these bounds.
+    fn read(
+        &self,
+        columns: &[usize],
+        bounds: Bounds,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        // Rows without columns are counted by one that costs nothing.
+        let columns = match columns {
+            [] => vec![self.cheapest()?],
+            columns => columns.to_vec(),
+        };
+        let scans = self.scans(&columns, bounds, limit);
+        let view = Arc::clone(&self.view);
+        Ok(Arc::new(ViewExec::new(view, scans, self.revision, schema, limit)))
+    }
+
+    /// A column that is there in this form.
+    fn cheapest(&self) -> Result<usize> {
+        let missing = |_| DataFusionError::Internal(format!("no column '{SEALED}'"));
+        self.schema.index_of(SEALED).map_err(missing)
+    }
+}
+
+impl From<Pushed> for TableProviderFilterPushDown {
+    fn from(pushed: Pushed) -> Self {
+        match pushed {
+            Pushed::Exact => TableProviderFilterPushDown::Exact,
+            Pushed::Inexact => TableProviderFilterPushDown::Inexact,
+            Pushed::No => TableProviderFilterPushDown::Unsupported,
+        }
+    }
+}
+
+/// All columns of a view: the period, those of the key, the measures with their sketches, and whether the row is
+/// sealed.
+pub(crate) fn columns(view: &ViewSchema) -> Vec<Column> {
+    let mut columns = vec![view.period()];
+    columns.extend(view.key.iter().cloned());
+    columns.extend(view.measures.iter().map(|measure| {
+        let mut column = Column::new(&measure.name, measure.kind);
+        column.nullable = measure.nullable;
+        column
+    }));
+    columns.push(Column::new(SEALED, Kind::Boolean));
+    columns
+}
+
+/// The same for Arrow. A measure that is computed from a sketch names it in its metadata.
+fn table_schema(view: &ViewSchema) -> SchemaRef {
+    let plain = dayfold_arrow::schema(&columns(view));
+    let fields = plain.fields().iter().map(|field| {
+        let measure = view.measures.iter().find(|measure| measure.name == *field.name());
+        let metadata = measure.filter(|measure| !measure.additive).map(|measure| {
+            match sketch_of(view, &measure.name) {
+                Some(sketch) => (SKETCH.to_owned(), sketch.to_owned()),
+                None => (NOT_ADDITIVE.to_owned(), String::new()),
+            }
+        });
+        Field::clone(field).with_metadata(metadata.into_iter().collect())
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The column with the sketch that a measure is computed from: `users_sketch` of `users`, `delay_sketch` of `delay_p99`.
+fn sketch_of<'a>(view: &'a ViewSchema, measure: &str) -> Option<&'a str> {
+    let own = view.measures.iter().find(|own| own.name == measure)?;
+    if own.kind == Kind::Bytes || own.additive {
+        return None;
+    }
+    let sketch = |name: &str| {
+        let name = if name.is_empty() { "sketch".to_owned() } else { format!("{name}_sketch") };
+        let found = view.measures.iter().find(|m| m.name == name && m.kind == Kind::Bytes);
+        found.map(|found| found.name.as_str())
+    };
+    let part = || match measure.rsplit_once('_') {
+        Some((whole, quantile)) if quantile.starts_with('p') => sketch(whole),
+        None if measure.starts_with('p') => sketch(""),
+        _ => None,
+    };
+    sketch(measure).or_else(part)
+}
+
+/// The table that a plan reads, if it is a scan of a view.
+pub(crate) fn of_plan(plan: &LogicalPlan) -> Option<&ViewTable> {
+    match plan {
+        LogicalPlan::TableScan(scan) => of_scan(scan),
+        _ => None,
+    }
+}
+
+/// The table that is scanned, if it is a view.
+pub(crate) fn of_scan(scan: &TableScan) -> Option<&ViewTable> {
+    let source = (scan.source.as_ref() as &dyn Any).downcast_ref::<DefaultTableSource>()?;
+    (source.table_provider.as_ref() as &dyn Any).downcast_ref::<ViewTable>()
+}

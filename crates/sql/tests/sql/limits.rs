@@ -1,0 +1,72 @@
+//! What statements may not do, and what they may take.
+
+use std::time::Duration;
+
+use dayfold_sql::{Limits, SqlError};
+
+use crate::scene::Scene;
+
+#[tokio::test]
+async fn nothing_is_written() {
+    let scene = Scene::new(1, Limits::default());
+    for statement in [
+        "INSERT INTO sales SELECT * FROM sales",
+        "UPDATE sales SET cents = 0",
+        "DELETE FROM sales",
+        "CREATE TABLE x AS SELECT * FROM sales",
+        "CREATE VIEW x AS SELECT * FROM sales",
+        "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+        "COPY (SELECT 1) TO '/tmp/x.csv' STORED AS CSV",
+        "COPY sales TO '/tmp/x.csv'",
+        "DROP TABLE sales",
+        "SET datafusion.execution.batch_size = 1",
+        "EXPLAIN ANALYZE INSERT INTO sales SELECT * FROM sales",
+        "WITH x AS (SELECT 1) INSERT INTO sales SELECT * FROM sales",
+        "SELECT * FROM '/etc/passwd'",
+    ] {
+        let refused = scene.sql.query(statement).await.map(drop);
+        assert!(
+            matches!(refused, Err(SqlError::ReadOnly { .. } | SqlError::Plan(_))),
+            "{statement}: {refused:?}"
+        );
+    }
+    let count = scene.ask("SELECT count(*) FROM weeks").await;
+    assert_ne!(count, [["0"]]);
+    for statement in ["SELECT 1; SELECT 2", ""] {
+        let refused = scene.sql.query(statement).await.map(drop);
+        assert!(matches!(refused, Err(SqlError::NotOne { .. })), "{statement}: {refused:?}");
+    }
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn limits_hold() {
+    let scene = Scene::new(1, Limits::default().rows(10).statements(2));
+    let large = "SELECT * FROM sales";
+    let refused = scene.refusal(large).await;
+    assert!(refused.contains("more than 10 rows"), "{refused}");
+    // As many as may be.
+    assert_eq!(scene.ask("SELECT day FROM sales LIMIT 10").await.len(), 10);
+    let one = scene.sql.query(large).await.unwrap();
+    let other = scene.sql.query(large).await.unwrap();
+    let third = scene.sql.query(large).await.map(drop);
+    assert!(matches!(third, Err(SqlError::Busy { running: 2 })), "{third:?}");
+    drop((one, other));
+    scene.ask("SELECT 1").await;
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn memory_and_time_are_limited() {
+    let limits = Limits::default().memory(1 << 20);
+    let scene = Scene::new(1, limits);
+    let large = "SELECT a.cents, count(*) FROM sales a CROSS JOIN sales b GROUP BY a.cents, b.cents ORDER BY 1";
+    let refused = scene.refusal(large).await;
+    assert!(refused.contains("Resources exhausted"), "{refused}");
+    scene.running.finish().unwrap();
+    // No time at all: whatever the machine does, it is over.
+    let scene = Scene::new(1, Limits::default().time(Duration::ZERO));
+    let refused = scene.refusal("SELECT * FROM sales").await;
+    assert!(refused.contains("was stopped after 0ns"), "{refused}");
+    scene.running.finish().unwrap();
+}

@@ -1,0 +1,7 @@
+//! Statements over the views of an engine, against tables that are computed from its events.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod limits;
+mod random;
+mod scene;
+mod statements;

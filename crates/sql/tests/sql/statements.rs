@@ -1,0 +1,257 @@
+//! Statements that are written, and what each of them has to give.
+
+use std::collections::BTreeSet;
+
+use dayfold::aggregate::{Distinct, Quantiles, Semigroup};
+use dayfold_sql::Limits;
+
+use crate::scene::{DAY_MS, Scene, ask_oracle};
+
+/// Statements whose rows are the oracle's.
+const SAME: &[&str] = &[
+    "SELECT week, sales, cents FROM weeks",
+    "SELECT day, shop, desk, sales, cents FROM sales",
+    "SELECT count(*) FROM sales",
+    "SELECT count(*), count(shop), count(DISTINCT shop) FROM hours",
+    "SELECT sum(sales), sum(cents), min(cents), max(cents) FROM sales",
+    "SELECT sum(sales) FROM sales WHERE day < DATE '1999-01-01'",
+    "SELECT shop, sum(sales), sum(cents) FROM sales GROUP BY shop",
+    "SELECT shop, desk, sum(cents) FROM sales GROUP BY shop, desk HAVING sum(cents) > 1000",
+    "SELECT day, sum(cents) FROM sales GROUP BY day",
+    "SELECT date_trunc('month', day), sum(sales) FROM sales GROUP BY 1",
+    "SELECT date_trunc('month', day), shop, sum(sales) FROM sales GROUP BY 1, 2",
+    "SELECT upper(shop), sum(sales) FROM sales WHERE desk >= 120 GROUP BY 1",
+    "SELECT min(day), max(day), min(shop), max(desk) FROM sales",
+    "SELECT min(day), max(day) FROM sales",
+    "SELECT DISTINCT shop FROM sales",
+    "SELECT DISTINCT day FROM sales",
+    "SELECT DISTINCT day, shop FROM sales",
+    "SELECT week, day, sales FROM (SELECT day FROM sales GROUP BY day) JOIN weeks ON week = day",
+    "SELECT day, shop, cents FROM sales WHERE day = DATE '2024-03-01'",
+    "SELECT day, shop, cents FROM sales WHERE day BETWEEN DATE '2024-03-01' AND DATE '2024-03-05' AND shop = 'Oslo'",
+    "SELECT day, desk, cents FROM sales WHERE shop = 'Oslo' AND desk = 120",
+    "SELECT day, desk, cents FROM sales WHERE shop = 'Oslo' AND desk IN (0, 60, 7)",
+    "SELECT day, desk, cents FROM sales WHERE shop IN ('Oslo', 'Os') AND desk > 60 AND desk <= 180",
+    "SELECT day, shop, desk FROM sales WHERE shop > 'Os' AND shop <= 'Rome'",
+    "SELECT day, shop, desk FROM sales WHERE shop LIKE 'Os%' AND desk = 60",
+    "SELECT day, shop, desk FROM sales WHERE shop LIKE 'Os%' AND desk = 60 AND day IN (DATE '2024-03-01', DATE '2024-03-04')",
+    "SELECT sum(sales) FROM sales WHERE shop LIKE 'O_lo'",
+    "SELECT sum(sales) FROM sales WHERE shop LIKE 'x\\%%'",
+    "SELECT sum(sales) FROM sales WHERE shop NOT LIKE 'O%'",
+    "SELECT day, sales FROM sales WHERE shop LIKE 'Os%' AND shop > 'Oslo'",
+    "SELECT shop, n FROM (SELECT shop, sum(sales) AS n FROM sales WHERE shop LIKE 'O%' GROUP BY shop) t WHERE shop > 'Os'",
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' OR desk = 60",
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' OR shop = 'Rome'",
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND shop = 'Rome'",
+    // What a desk's type cannot hold.
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk = 300",
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk > -1",
+    "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk < 10000000000",
+    "SELECT sum(sales) FROM sales WHERE day > DATE '9999-01-01' OR day < DATE '2024-03-01'",
+    "SELECT sum(sales) FROM sales WHERE day IS NULL",
+    "SELECT hour, shop, sales FROM hours WHERE hour >= TIMESTAMP '2024-03-01T10:00:00Z' AND hour < TIMESTAMP '2024-03-01T20:00:00Z'",
+    "SELECT hour, sales FROM hours WHERE hour > TIMESTAMP '2024-03-01T10:00:00Z' AND hour <= TIMESTAMP '2024-03-02T10:30:00Z' AND shop = 'Oslo'",
+    "SELECT hour, sales FROM hours WHERE hour = TIMESTAMP '2024-03-01T10:00:00.5Z'",
+    "SELECT sum(sales) FROM hours WHERE shop IS NULL",
+    "SELECT sum(sales) FROM hours WHERE shop IS NOT NULL",
+    "SELECT sum(sales) FROM hours WHERE shop < 'Oslo'",
+    "SELECT sum(sales) FROM hours WHERE shop >= 'Oslo'",
+    "SELECT sum(sales) FROM hours WHERE shop <> 'Oslo'",
+    "SELECT shop, sum(sales) FROM hours GROUP BY shop",
+    "SELECT hour, sum(cents) FROM hours GROUP BY hour",
+    "SELECT date_trunc('day', hour), sum(cents) FROM hours GROUP BY 1",
+    "SELECT week, sales FROM weeks WHERE week > DATE '2024-03-01'",
+    "SELECT week, sales FROM weeks WHERE week >= DATE '2024-03-04' AND week < DATE '2024-03-05'",
+    "SELECT week, sales FROM weeks WHERE week = DATE '2024-03-05'",
+    "SELECT sum(sales) FROM weeks WHERE week <= DATE '2024-03-05'",
+    "SELECT s.shop, sum(s.cents), sum(h.cents) FROM (SELECT shop, sum(cents) AS cents FROM sales GROUP BY shop) s \
+     JOIN (SELECT shop, sum(cents) AS cents FROM hours GROUP BY shop) h ON s.shop = h.shop GROUP BY s.shop",
+    "SELECT shop, desk, cents FROM sales s WHERE cents = (SELECT max(cents) FROM sales t WHERE t.shop = s.shop)",
+    "SELECT shop FROM sales WHERE desk = 0 EXCEPT SELECT shop FROM sales WHERE desk = 60",
+    "SELECT shop FROM sales UNION SELECT shop FROM hours",
+    "WITH d AS (SELECT day, sum(cents) AS c FROM sales GROUP BY day) \
+     SELECT day, c, sum(c) OVER (ORDER BY day ROWS BETWEEN 6 PRECEDING AND CURRENT ROW) FROM d",
+    "SELECT day, shop, rank() OVER (PARTITION BY day ORDER BY sum(cents) DESC, shop) FROM sales GROUP BY day, shop",
+    "SELECT shop, day, sum(sales) FROM sales GROUP BY GROUPING SETS ((shop), (day), ())",
+    "SELECT shop, desk, sum(sales) FROM sales GROUP BY ROLLUP (shop, desk)",
+    "SELECT shop, sum(sales) FILTER (WHERE desk = 60), sum(cents) FROM sales GROUP BY shop",
+    "SELECT shop, sum(DISTINCT sales), count(DISTINCT day) FROM sales GROUP BY shop",
+    "SELECT shop, avg(cents), stddev(cents) FROM sales GROUP BY shop",
+    "SELECT a.day, a.cents - b.cents FROM sales a JOIN sales b ON b.day = a.day - 7 AND a.shop = b.shop AND a.desk = b.desk \
+     WHERE a.shop = 'Rome'",
+    "SELECT CASE WHEN sum(cents) > 0 THEN 'plus' ELSE 'minus' END, count(*) FROM sales GROUP BY shop",
+    "SELECT (SELECT sum(sales) FROM sales) - (SELECT sum(sales) FROM weeks)",
+    "SELECT sum(cents * 1.5), sum(cents / 2) FROM sales",
+    "SELECT extract(dow FROM day), sum(sales) FROM sales GROUP BY 1",
+];
+
+/// Statements whose rows are in an order.
+const SORTED: &[&str] = &[
+    "SELECT shop, desk, sum(cents) FROM sales GROUP BY shop, desk ORDER BY sum(cents) DESC LIMIT 5",
+    "SELECT shop, desk, sum(cents) AS c FROM sales WHERE day >= DATE '2024-03-01' GROUP BY shop, desk ORDER BY c DESC LIMIT 5 OFFSET 2",
+    "SELECT shop, desk, sum(cents) AS c FROM sales WHERE shop = 'Oslo' GROUP BY shop, desk ORDER BY c DESC LIMIT 2",
+    "SELECT shop, desk, sum(cents) AS c FROM sales GROUP BY shop, desk ORDER BY c LIMIT 3",
+    "SELECT shop, sum(cents) AS c FROM sales GROUP BY shop ORDER BY c DESC LIMIT 3",
+    "SELECT day, shop, desk, cents FROM sales ORDER BY day, shop, desk LIMIT 7 OFFSET 90",
+    "SELECT week, cents FROM weeks ORDER BY week DESC LIMIT 2",
+    "SELECT hour, shop, cents FROM hours ORDER BY hour, shop NULLS FIRST LIMIT 10",
+];
+
+/// Numbers as they are, whatever zeros are behind their points.
+fn shortened(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let short = |text: String| match text.split_once('.') {
+        Some((whole, part)) if part.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let part = part.trim_end_matches('0');
+            if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") }
+        }
+        _ => text,
+    };
+    rows.into_iter().map(|row| row.into_iter().map(short).collect()).collect()
+}
+
+#[tokio::test]
+async fn oracle_statements() {
+    for workers in 1..=2 {
+        let scene = Scene::new(workers, Limits::default());
+        let (oracle, mut wrong) = (scene.oracle(), Vec::new());
+        for statement in SAME.iter().chain(SORTED) {
+            let mut expected = shortened(ask_oracle(&oracle, statement).await);
+            let mut found = match scene.try_ask(statement).await {
+                Ok(rows) => shortened(rows),
+                Err(error) => {
+                    wrong.push(format!("{statement}: {error}"));
+                    continue;
+                }
+            };
+            if !SORTED.contains(statement) {
+                found.sort();
+                expected.sort();
+            }
+            if found != expected {
+                let differ = found.iter().zip(&expected).find(|(one, other)| one != other);
+                let counts = (found.len(), expected.len());
+                wrong.push(format!("{statement}, {workers} workers: rows {counts:?}, {differ:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        scene.running.finish().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sealed_rows_are_told() {
+    let scene = Scene::new(2, Limits::default());
+    let found = scene
+        .ask("SELECT DISTINCT day, sealed FROM sales WHERE shop = 'Oslo' ORDER BY day, sealed")
+        .await;
+    let is_sealed = |day: &str| found.iter().any(|row| row[0] == day && row[1] == "true");
+    let is_open = |day: &str| found.iter().any(|row| row[0] == day && row[1] == "false");
+    // Late events, sealed, and not yet over.
+    assert!(is_open("2024-02-21"), "{found:?}");
+    assert!(is_sealed("2024-03-10") && !is_open("2024-03-10"), "{found:?}");
+    assert!(is_open("2024-03-30") && !is_sealed("2024-03-30"), "{found:?}");
+    // First revisions have no late events.
+    let first =
+        "SELECT sum(sales) FROM revision_of('sales', 'first') WHERE day < DATE '2024-02-24'";
+    let late = scene.ask("SELECT sum(sales) FROM sales WHERE day < DATE '2024-02-24'").await;
+    let first = scene.ask(first).await;
+    let number = |rows: &[Vec<String>]| rows[0][0].parse::<i64>().unwrap();
+    assert!(number(&first) < number(&late), "{first:?} {late:?}");
+    // Beside the newest rows, too.
+    let both = "SELECT (SELECT sum(sales) FROM sales WHERE day < DATE '2024-02-24'), \
+                (SELECT sum(sales) FROM revision_of('sales', 'first') WHERE day < DATE '2024-02-24')";
+    assert_eq!(scene.ask(both).await, [[late[0][0].clone(), first[0][0].clone()]]);
+    let unknown = scene.refusal("SELECT * FROM revision_of('sales', 'second')").await;
+    assert!(unknown.contains("expected now, first, or a day"), "{unknown}");
+    let unknown = scene.refusal("SELECT * FROM revision_of('sails', 'first')").await;
+    assert!(unknown.contains("expected one of sales, hours, weeks"), "{unknown}");
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn oracle_sketches_are_merged() {
+    let scene = Scene::new(2, Limits::default());
+    let mut clients: Option<Distinct> = None;
+    let mut values: Option<Quantiles> = None;
+    for sale in scene.events.iter().filter(|sale| sale.shop.as_deref() == Some("Oslo")) {
+        let client = Distinct::of(&sale.cents.to_le_bytes());
+        let value = Quantiles::of(sale.cents.into());
+        clients.get_or_insert(client.clone()).plus_equals(&client);
+        // The first one is in it already.
+        match &mut values {
+            Some(values) => values.plus_equals(&value),
+            None => values = Some(value),
+        }
+    }
+    let clients = clients.unwrap().rounded().to_string();
+    let quantile = |of: u64| values.as_ref().unwrap().quantile(of, 1_000).unwrap().to_string();
+    let found = scene.ask("SELECT merge_distinct(clients) FROM sales WHERE shop = 'Oslo'").await;
+    assert_eq!(found, [[clients.clone()]]);
+    let found =
+        scene.ask("SELECT shop, merge_distinct(s.clients) FROM sales s GROUP BY shop").await;
+    assert!(found.contains(&vec!["Oslo".to_owned(), clients]));
+    let found = "SELECT merge_quantile(value_p99, 0.5) AS a, merge_quantile(value_p50, 0.999) AS b FROM hours WHERE shop = 'Oslo'";
+    let found = scene.ask(found).await;
+    let found: Vec<&str> =
+        found[0].iter().map(|n| n.trim_end_matches('0').trim_end_matches('.')).collect();
+    assert_eq!(found, [quantile(500), quantile(999)]);
+    let none = "SELECT merge_quantile(value_p50, 0.5), count(*) FROM hours WHERE shop = '?'";
+    assert_eq!(scene.ask(none).await, [["NULL", "0"]]);
+    let none = "SELECT merge_distinct(clients) FROM sales WHERE shop = '?'";
+    assert_eq!(scene.ask(none).await, [["0"]]);
+    for (statement, expected) in [
+        ("SELECT sum(clients) FROM sales", "use merge_distinct(clients)"),
+        ("SELECT sum(value_p99) OVER () FROM hours", "use merge_quantile(value_p99, 0.99)"),
+        (
+            "SELECT merge_distinct(cents) FROM sales",
+            "expected a measure of a view that has a sketch",
+        ),
+        ("SELECT merge_quantile(value_p99, 2) FROM hours", "a number from 0 to 1"),
+    ] {
+        let found = scene.refusal(statement).await;
+        assert!(found.contains(expected), "{statement}: {found}");
+    }
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn certificates_tell_what_answers_are_exact_as_of() {
+    let scene = Scene::new(1, Limits::default());
+    let found = scene
+        .ask("SELECT view, sealed_through, late, refused FROM dayfold_certificate() ORDER BY view")
+        .await;
+    assert_eq!(found.iter().map(|row| &row[0]).collect::<Vec<_>>(), ["hours", "sales", "weeks"]);
+    let late = scene
+        .events
+        .iter()
+        .filter(|sale| sale.cents % 2 == 0 && sale.time < (crate::scene::FIRST + 4) * DAY_MS);
+    assert_eq!(found[1][2], late.count().to_string());
+    // One moment for all that a statement reads.
+    let ticks = scene.ask("SELECT DISTINCT tick FROM dayfold_certificate()").await;
+    assert_eq!(ticks.len(), 1);
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn sums_do_not_wrap() {
+    let scene = Scene::new(1, Limits::default());
+    let max = i64::MAX;
+    let found = scene.ask(&format!("SELECT sum(x) FROM (VALUES ({max}), ({max})) t(x)")).await;
+    assert_eq!(found, [[(i128::from(max) * 2).to_string()]]);
+    let found = scene
+        .ask(&format!(
+            "SELECT sum(x) OVER (ORDER BY x ROWS 1 PRECEDING) FROM (VALUES ({max}), ({max})) t(x)"
+        ))
+        .await;
+    assert_eq!(found[1], [(i128::from(max) * 2).to_string()]);
+    let nines = "9".repeat(38);
+    let refused = scene
+        .refusal(&format!("SELECT sum(x::decimal(38, 0)) FROM (VALUES ('{nines}'), ('1')) t(x)"))
+        .await;
+    assert!(refused.contains("more than 38 digits"), "{refused}");
+    let refused = scene.refusal(&format!("SELECT sales + {max} FROM sales")).await;
+    assert!(refused.to_lowercase().contains("overflow"), "{refused}");
+    let seen: BTreeSet<_> = scene.ask("SELECT sum(0.1) FROM sales").await.into_iter().collect();
+    assert_eq!(seen.len(), 1);
+    scene.running.finish().unwrap();
+}
