@@ -94,6 +94,9 @@ pub(crate) fn repair(
             let ours = parse_file(whole).is_some_and(|(run, _)| run < before_run);
             ours && !kept.contains(&folder.join(name))
         })?;
+        if list(storage, &folder)?.is_empty() {
+            storage.remove_empty(&folder).map_err(LogError::harmless("remove", &folder))?;
+        }
     }
     Ok(repaired)
 }

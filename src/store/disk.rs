@@ -30,6 +30,16 @@ impl Storage for Disk {
         self.sync_dir(parent)
     }
 
+    fn remove_empty(&self, dir: &Path) -> io::Result<()> {
+        use io::ErrorKind::{DirectoryNotEmpty, NotADirectory, NotFound};
+        match fs::remove_dir(dir) {
+            Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotADirectory | NotFound) => {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {

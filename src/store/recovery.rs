@@ -224,6 +224,11 @@ fn sweep(
         if is_orphan {
             tracing::debug!(path = %path.display(), "removing a file that does not count");
             discard(storage, path).map_err(StoreError::perhaps("remove", path))?;
+            // The last one takes its day's folder along.
+            let day = path.parent().unwrap_or(path);
+            if list(storage, day)?.is_empty() {
+                storage.remove_empty(day).map_err(StoreError::perhaps("remove", day))?;
+            }
         }
         Ok(())
     })

@@ -63,6 +63,16 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Those of the system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a folder if it is empty, and does nothing otherwise. It need not do it at all: an empty folder is harmless, and takes
+    /// a block of a disk.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn remove_empty(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Ok(())
+    }
+
     /// Makes the names in a folder durable.
     ///
     /// # Errors

@@ -75,6 +75,9 @@ fn a_view_keeps_what_it_says() {
     fs::write(folder.path().join("f.toml"), kept).unwrap();
     good(folder.path(), &["run", "f.toml", "--once"]);
     assert_eq!(good(folder.path(), &ALL), "day,page,visits,ms,sealed\n2024-05-02,/b,2,0.25,true\n");
+    for gone in ["views/by_page/2024-05-01", "log/2024-04-30"] {
+        assert!(!folder.path().join("data/part-0").join(gone).exists(), "{gone} is empty");
+    }
     let inspected = good(folder.path(), &["inspect", "data"]);
     assert!(inspected.contains("(UTC); days before 2024-05-02 were removed"), "{inspected}");
     assert!(
