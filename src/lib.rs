@@ -107,6 +107,7 @@ pub mod store;
 mod table;
 pub mod time;
 pub mod view;
+mod yielding;
 mod zones;
 
 pub use archive::Archive;

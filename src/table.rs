@@ -1,20 +1,18 @@
 //! A hash table of one unsealed day and closing.
 
+mod leaves;
 mod part;
 mod row;
 
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use crate::aggregate::Aggregate;
 use crate::closing::Closing;
 use crate::key::{Key, PARTITIONS, partition};
 use crate::time::Day;
 
-pub(crate) use part::Outlived;
+pub(crate) use leaves::Outlived;
 use part::Part;
 pub(crate) use row::TableRow;
 
@@ -65,11 +63,11 @@ impl<K: Key, A: Aggregate> Table<K, A> {
 
     /// A new table, which counts what readers alone hold of it.
     pub(crate) fn counting(outlived: &Outlived) -> Self {
-        let (parts, outlived) = (vec![Part::Own(HashTable::new())], outlived.clone());
+        let (parts, outlived) = (vec![Part::new()], outlived.clone());
         Table { parts, len: 0, slots: 0, heap: 0, outlived }
     }
 
-    /// The table as it is now, to be read elsewhere. Nothing is copied until more is added, and then only the parts
+    /// The table as it is now, to be read elsewhere. Nothing is copied until more is added, and then only the leaves
     /// to which something is.
     pub(crate) fn share(&mut self) -> Table<K, A> {
         let parts = self.parts.iter_mut().map(Part::share).collect();
@@ -78,7 +76,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
 
     /// Counts what is shared as held by readers alone: its owner lets go of it.
     pub(crate) fn leave_to_readers(&self) {
-        self.parts.iter().for_each(|part| part.leave_to_readers(&self.outlived));
+        self.parts.iter().for_each(|part| part.rows().leave_to_readers(&self.outlived));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,23 +98,10 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     #[inline]
     pub(crate) fn add(&mut self, hash: u64, key: K, aggregate: A) {
         let part = self.part(hash);
-        let part = self.parts[part].own(&self.outlived);
-        let slots = part.capacity();
-        match part.entry(hash, |row| row.0 == key, |row| row.0.hash64()) {
-            Entry::Occupied(mut row) => {
-                let state = &mut row.get_mut().1;
-                let before = state.heap_bytes();
-                state.plus_equals(&aggregate);
-                self.heap = self.heap + state.heap_bytes() - before;
-            }
-            Entry::Vacant(slot) => {
-                self.heap += key.heap_bytes() + aggregate.heap_bytes();
-                slot.insert((key, aggregate));
-                self.len += 1;
-            }
-        }
-        // A full part grows even if it turns out to hold the key.
-        self.slots = self.slots + part.capacity() - slots;
+        let added = self.parts[part].own().add(&self.outlived, hash, key, aggregate);
+        self.len += usize::from(added.is_new);
+        self.slots = self.slots + added.slots.1 - added.slots.0;
+        self.heap = self.heap + added.heap.1 - added.heap.0;
         if self.len >= SPLIT_AT && self.parts.len() == 1 {
             self.split();
         }
@@ -125,25 +110,22 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     fn split(&mut self) {
         // Each part would grow to this at once: it is what a table of 64 slots holds.
         const PART: usize = SPLIT_AT / PARTITIONS * 7 / 4;
-        let mut parts: Vec<HashTable<(K, A)>> = Vec::new();
-        parts.resize_with(PARTITIONS, || HashTable::with_capacity(PART));
-        for (key, aggregate) in
-            self.parts.iter_mut().flat_map(|part| part.own(&self.outlived).drain())
-        {
+        let mut whole = std::mem::take(&mut self.parts);
+        self.parts.resize_with(PARTITIONS, || Part::with_capacity(PART));
+        for (key, aggregate) in whole.iter_mut().flat_map(|part| part.own().drain(&self.outlived)) {
             let hash = key.hash64();
-            parts[partition(hash)].insert_unique(hash, (key, aggregate), |row| row.0.hash64());
+            self.parts[partition(hash)].own().add(&self.outlived, hash, key, aggregate);
         }
-        self.slots = parts.iter().map(HashTable::capacity).sum();
-        self.parts = parts.into_iter().map(Part::Own).collect();
+        self.slots = self.parts.iter().map(|part| part.rows().slots()).sum();
     }
 
     #[inline]
     pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&A> {
-        self.parts[self.part(hash)].rows().find(hash, |row| row.0 == *key).map(|row| &row.1)
+        self.parts[self.part(hash)].rows().get(hash, key)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, A)> {
-        self.parts.iter().flat_map(Part::rows)
+        self.parts.iter().flat_map(|part| part.rows().iter())
     }
 
     /// Puts the rows of a part in the order of their keys, for whoever reads intervals of them. Says no if there is no
@@ -154,15 +136,21 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         part.is_some()
     }
 
-    /// Visits the rows whose encoded keys are in `[from, to)`, part by part, until `visit` wants no more.
+    /// Visits the rows whose encoded keys are in `[from, to)`, part by part, until `visit` wants no more. Notes in `reached`, which is
+    /// empty at first, where the next interval goes on.
     pub(crate) fn visit_interval(
         &self,
-        from: &[u8],
-        to: Option<&[u8]>,
+        interval: (&[u8], Option<&[u8]>),
+        reached: &mut Vec<usize>,
         visit: &mut dyn FnMut(&K, &A) -> bool,
     ) {
-        for part in &self.parts {
-            if !part.visit_interval(from, to, visit) {
+        for (at, part) in self.parts.iter().enumerate() {
+            let (end, goes_on) = part.visit_interval(interval, reached.get(at).copied(), visit);
+            match reached.get_mut(at) {
+                Some(reached) => *reached = end,
+                None => reached.push(end),
+            }
+            if !goes_on {
                 return;
             }
         }
@@ -199,7 +187,7 @@ mod tests {
             assert_eq!((shared.len(), sum(&shared)), (keys as usize, keys as i64));
             assert_eq!((again.len(), sum(&again)), (keys as usize, keys as i64));
             assert_eq!((table.len(), sum(&table)), (2 * keys as usize, 3 * keys as i64));
-            let slots: usize = table.parts.iter().map(|part| part.rows().capacity()).sum();
+            let slots: usize = table.parts.iter().map(|part| part.rows().slots()).sum();
             assert_eq!(table.size().bytes, slots * 17);
         }
     }
@@ -214,7 +202,7 @@ mod tests {
             *map.entry(key).or_insert(0) += 1;
         }
         assert_eq!(table.len(), map.len());
-        let slots: usize = table.parts.iter().map(|part| part.rows().capacity()).sum();
+        let slots: usize = table.parts.iter().map(|part| part.rows().slots()).sum();
         assert_eq!(table.size(), Size { groups: map.len(), bytes: slots * 17 });
         assert_eq!(table.iter().count(), map.len());
         for (key, count) in map {

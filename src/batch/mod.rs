@@ -82,7 +82,7 @@ pub(crate) use raw::RawBatch;
 pub(crate) use totals::{Prefix, Total};
 pub use view::{BatchView, Scan};
 pub(crate) use walk::Spot;
-pub(crate) use window::Takes;
+pub(crate) use window::{Bookmark, Takes};
 pub use writer::BatchWriter;
 pub(crate) use writer::write_rows;
 

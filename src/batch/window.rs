@@ -9,24 +9,61 @@ use crate::key::Key;
 
 /// Who takes rows in the order of keys, section by section.
 pub(crate) trait Takes<K, A> {
-    /// Whether a row with this encoded key is wanted; if not, none of its section behind it is.
+    /// Whether a row of the interval with this encoded key is wanted; if not, none of its section behind it is.
     fn wants(&self, key: &[u8]) -> bool;
     /// Takes a row. Says whether to go on.
     fn take(&mut self, key: K, aggregate: A) -> bool;
 }
 
+/// How far a file was read in the order of keys: what comes next in each section. A file has many sections, and an interval of keys
+/// few rows of each, so most of the time would be spent looking for them.
+#[derive(Debug, Default)]
+pub(crate) struct Bookmark {
+    sections: Vec<Next>,
+}
+
+/// The next row of a section.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    rank: usize,
+    /// No key from there on begins with less.
+    least: u64,
+}
+
+/// The first eight bytes of a key, which compare as keys do where they differ.
+fn first_bytes(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = key.len().min(8);
+    bytes[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(bytes)
+}
+
 impl<K: Key, A: Aggregate> BatchView<K, A> {
-    /// Hands over the rows of some partitions whose encoded keys are not below `from`: each section in the order of
-    /// keys, one section after the other. Returns whether it went on to the end.
-    pub(crate) fn read_from(
+    /// Hands over the rows of some partitions whose encoded keys are in `[from, to)`: each section in the order of
+    /// keys, one section after the other. Returns whether it went on to the end. `bookmark` is a new one, or that of the
+    /// interval before, which ended where this one begins.
+    pub(crate) fn read_interval(
         &self,
-        from: &[u8],
+        (from, to): (&[u8], Option<&[u8]>),
         coverage: &Coverage,
+        bookmark: &mut Bookmark,
         takes: &mut dyn Takes<K, A>,
     ) -> Result<bool, BatchError> {
-        let bits = self.raw().bits();
-        for number in (0..self.raw().sections()).filter(|&at| touches(at, bits, coverage)) {
-            let read = self.read_section(number, from, coverage, takes);
+        let (bits, end) = (self.raw().bits(), to.map_or(u64::MAX, first_bytes));
+        let is_new = bookmark.sections.is_empty();
+        for (at, number) in
+            (0..self.raw().sections()).filter(|&at| touches(at, bits, coverage)).enumerate()
+        {
+            if is_new {
+                let seek = || self.raw().section(number)?.seek_key(from);
+                let rank = seek().map_err(|damage| self.raw().error(damage))?;
+                bookmark.sections.push(Next { rank, least: 0 });
+            }
+            let Some(next) = bookmark.sections.get_mut(at) else { continue };
+            if next.least > end {
+                continue;
+            }
+            let read = self.read_section(number, next, to, coverage, takes);
             if !read.map_err(|damage| self.raw().error(damage))? {
                 return Ok(false);
             }
@@ -37,17 +74,20 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
     fn read_section(
         &self,
         number: usize,
-        from: &[u8],
+        next: &mut Next,
+        to: Option<&[u8]>,
         coverage: &Coverage,
         takes: &mut dyn Takes<K, A>,
     ) -> Result<bool, Damage> {
         let (section, bits) = (self.raw().section(number)?, self.raw().bits());
-        for rank in section.seek_key(from)?..section.len() {
-            let at = section.in_key_order(rank)?;
+        while next.rank < section.len() {
+            let at = section.in_key_order(next.rank)?;
             let row = section.row(at)?;
-            if !takes.wants(row.key) {
-                break;
+            if to.is_some_and(|to| row.key >= to) || !takes.wants(row.key) {
+                next.least = first_bytes(row.key);
+                return Ok(true);
             }
+            next.rank += 1;
             let position = section.position(at);
             if !coverage.contains(partition_of(number, position, bits)) {
                 continue;
@@ -57,6 +97,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
                 return Ok(false);
             }
         }
+        next.least = u64::MAX;
         Ok(true)
     }
 

@@ -11,6 +11,10 @@ use crate::aggregate::Aggregate;
 use crate::engine::{Closed, KeptSnapshot, Mailbox, Pieces, Said, Taker};
 use crate::key::Key;
 use crate::serve::{Certificate, Cut, Merge, Next, RowPosition};
+use crate::yielding::let_others_run;
+
+/// After so many rows others have their turn.
+const YIELD_EVERY: usize = 128;
 
 /// A question that was asked. Dropped before it has its answer, it is cancelled on all workers.
 pub(super) struct Asked<K: Key, A: Aggregate> {
@@ -114,6 +118,9 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
                     (self.last, self.left) = (Some(place), self.left - 1);
                     for worker in self.merge.used_up() {
                         self.asked.mailbox.say(self.asked.number, Said::More(worker));
+                    }
+                    if batch.rows().is_multiple_of(YIELD_EVERY) {
+                        let_others_run();
                     }
                     if batch.rows() == BATCH_ROWS {
                         return Poll::Ready(Ok(self.begun.take()));

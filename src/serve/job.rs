@@ -10,6 +10,7 @@ use crate::archive::{ArchiveError, Held, LivePart, Pool, Step};
 use crate::key::Key;
 use crate::speed::{Captured, Lease};
 use crate::store::StoreError;
+use crate::yielding::let_others_run;
 
 /// The most items of a piece.
 const PIECE_ITEMS: usize = 4_096;
@@ -154,7 +155,10 @@ impl<K: Key, A: Aggregate> Job<K, A> {
 
     fn read(&mut self) -> Result<(), ArchiveError> {
         let (control, lease) = (&self.control, &self.lease);
-        let goes_on = || !control.lock().is_cancelled && !lease.is_over();
+        let goes_on = || {
+            let_others_run();
+            !control.lock().is_cancelled && !lease.is_over()
+        };
         if let Some((question, captured, ranks)) = self.begin.take() {
             self.lookup = Some(Lookup::new(&question, &captured, &ranks)?);
         }

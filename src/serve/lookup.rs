@@ -13,6 +13,7 @@ use super::window::{Chosen, Window};
 use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Sealed};
+use crate::batch::Bookmark;
 use crate::key::{Key, KeyRange, encoded};
 use crate::speed::{Captured, speed_layer};
 use crate::table::Frozen;
@@ -44,6 +45,15 @@ struct Group<K: Key, A: Aggregate> {
     ends: Option<VecDeque<Vec<u8>>>,
     /// If there are several windows: the table and the part of it whose rows are to be put in order next.
     order: Option<(usize, usize)>,
+    /// Where the last window has ended in each file and table.
+    reached: Reached,
+}
+
+/// How far files and tables have been read; nothing, if that is not known.
+#[derive(Default)]
+struct Reached {
+    files: Vec<Bookmark>,
+    tables: Vec<Vec<usize>>,
 }
 
 impl<K: Key, A: Aggregate> Group<K, A> {
@@ -239,18 +249,23 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             Chosen::One { .. } => None,
         });
         let mut window = Window::new(&group.from, to, most, goes_on);
-        for at in 0..group.sealed.len() {
-            let part = open(&mut self.opened, &mut group.sealed[at])?;
-            window.add_file(&part, &self.chosen)?;
+        let Reached { files, tables } = &mut group.reached;
+        files.resize_with(group.sealed.len(), Bookmark::default);
+        for (sealed, bookmark) in group.sealed.iter_mut().zip(files) {
+            let part = open(&mut self.opened, sealed)?;
+            window.add_file(&part, &self.chosen, bookmark)?;
         }
-        for (place, table) in &group.tables {
+        tables.resize_with(group.tables.len(), Vec::new);
+        for ((place, table), reached) in group.tables.iter().zip(tables) {
             let layer = speed_layer(place.0, place.1.day);
-            window.add_table(layer, table, &self.chosen, group.order.is_some());
+            let reached = group.order.is_some().then_some(reached);
+            window.add_table(layer, table, &self.chosen, reached);
         }
         let (rows, is_cut) = window.finish();
         let mut is_done = end.is_none() && !is_cut;
         if is_cut && let Some((last, _)) = rows.last_key_value() {
-            // The rest of this window comes with the next one.
+            // The rest of this window comes with the next one. What was left out was read, too.
+            group.reached = Reached::default();
             group.from = [&encoded(last)[..], &[0]].concat();
             if let (Some(end), Some(ends)) = (end, &mut group.ends) {
                 ends.push_front(end);
@@ -325,6 +340,7 @@ fn groups<K: Key, A: Aggregate>(
         from: lower.to_vec(),
         ends: None,
         order: None,
+        reached: Reached::default(),
     };
     if !matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey) {
         return VecDeque::from([Group { sealed, tables, ..group(None) }]);

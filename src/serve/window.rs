@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::Parts;
 use crate::aggregate::Aggregate;
 use crate::archive::LivePart;
-use crate::batch::{BatchError, Prefix, Takes, Total as FileTotal};
+use crate::batch::{BatchError, Bookmark, Prefix, Takes, Total as FileTotal};
 use crate::key::{Key, KeyRange, encoded};
 use crate::speed::Layer;
 use crate::table::Table;
 use crate::time::Day;
 
 /// How often a reader looks whether anybody still wants it, in rows.
-const LOOK_EVERY: usize = 1_024;
+const LOOK_EVERY: usize = 128;
 
 /// The keys of a look-up.
 pub(super) enum Chosen<K> {
@@ -61,10 +61,12 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
         (self.rows, self.greatest.is_some())
     }
 
+    /// Adds the rows of a file. `bookmark` is where the window before this one has ended.
     pub(super) fn add_file(
         &mut self,
         part: &LivePart<K, A>,
         chosen: &Chosen<K>,
+        bookmark: &mut Bookmark,
     ) -> Result<(), BatchError> {
         self.layer = batch_layer(part);
         match chosen {
@@ -76,20 +78,21 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                 }
             }
             Chosen::Range(_) => {
-                let from = self.from;
-                part.view.read_from(from, &part.coverage, self)?;
+                let interval = (self.from, self.to);
+                part.view.read_interval(interval, &part.coverage, bookmark, self)?;
             }
         }
         Ok(())
     }
 
-    /// Adds the rows of a table: by going through it, or by the order of its rows, which somebody has found.
+    /// Adds the rows of a table: by going through it, or by the order of its rows, if somebody has found it; then `reached` is where
+    /// the window before this one has ended.
     pub(super) fn add_table(
         &mut self,
         layer: Layer,
         table: &Table<K, A>,
         chosen: &Chosen<K>,
-        is_in_order: bool,
+        reached: Option<&mut Vec<usize>>,
     ) {
         self.layer = layer;
         match chosen {
@@ -100,16 +103,17 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                     self.add(key, aggregate);
                 }
             }
-            Chosen::Range(_) if is_in_order => {
-                let (from, to) = (self.from, self.to);
-                table.visit_interval(from, to, &mut |key, aggregate| {
-                    if self.greatest.as_ref().is_none_or(|(greatest, _)| key <= greatest) {
-                        self.add(key, aggregate);
-                    }
-                    self.is_wanted_at_all()
-                });
-            }
             Chosen::Range(_) => {
+                if let Some(reached) = reached {
+                    let interval = (self.from, self.to);
+                    table.visit_interval(interval, reached, &mut |key, aggregate| {
+                        if self.greatest.as_ref().is_none_or(|(greatest, _)| key <= greatest) {
+                            self.add(key, aggregate);
+                        }
+                        self.is_wanted_at_all()
+                    });
+                    return;
+                }
                 let is_all = self.from.is_empty() && self.to.is_none();
                 let mut bytes = Vec::new();
                 for (key, aggregate) in table.iter() {
@@ -157,8 +161,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
 
 impl<K: Key, A: Aggregate> Takes<K, A> for Window<'_, K, A> {
     fn wants(&self, key: &[u8]) -> bool {
-        self.to.is_none_or(|to| key < to)
-            && self.greatest.as_ref().is_none_or(|(_, greatest)| key <= &greatest[..])
+        self.greatest.as_ref().is_none_or(|(_, greatest)| key <= &greatest[..])
     }
 
     fn take(&mut self, key: K, aggregate: A) -> bool {
@@ -212,8 +215,10 @@ impl<A: Aggregate> Total<'_, A> {
                 }
             }
             Chosen::Range(range) => {
-                let mut takes = Within { range, layer, total: self };
-                part.view.read_from(range.lower(), &part.coverage, &mut takes)?;
+                let (interval, mut bookmark) =
+                    ((range.lower(), range.upper()), Bookmark::default());
+                let mut takes = Within { layer, total: self };
+                part.view.read_interval(interval, &part.coverage, &mut bookmark, &mut takes)?;
             }
         }
         Ok(())
@@ -252,14 +257,13 @@ impl<A: Aggregate> Total<'_, A> {
 
 /// The rows of a range in one value.
 struct Within<'a, 'b, A: Aggregate> {
-    range: &'a KeyRange,
     layer: Layer,
     total: &'a mut Total<'b, A>,
 }
 
 impl<K: Key, A: Aggregate> Takes<K, A> for Within<'_, '_, A> {
-    fn wants(&self, key: &[u8]) -> bool {
-        self.range.upper().is_none_or(|upper| key < upper)
+    fn wants(&self, _: &[u8]) -> bool {
+        true
     }
 
     fn take(&mut self, _: K, aggregate: A) -> bool {

@@ -1,70 +1,41 @@
 //! Some rows of a table, which readers elsewhere may share.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashTable;
 
+use super::leaves::Leaves;
 use crate::key::Key;
+use crate::yielding::let_others_run;
 
-/// Some rows of a table. Whoever reads them elsewhere shares them; what is added then is added to a copy.
+/// Some rows of a table. Whoever reads them elsewhere shares them; what is added then is added to copies of their leaves.
 #[derive(Clone, Debug)]
 pub(super) enum Part<K, A> {
-    Own(HashTable<(K, A)>),
+    Own(Leaves<K, A>),
     Shared(Arc<SharedRows<K, A>>),
-}
-
-/// Counts the bytes of rows that readers alone hold: newer rows have taken their place. Clones count together.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outlived {
-    bytes: Arc<AtomicUsize>,
-}
-
-impl Outlived {
-    /// Bytes of slots, about; what keys and aggregates hold besides is not counted.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn count(&self, bytes: usize) -> Counted {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Counted { outlived: self.clone(), bytes }
-    }
-}
-
-/// Bytes that are counted until this is dropped.
-#[derive(Debug)]
-struct Counted {
-    outlived: Outlived,
-    bytes: usize,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.outlived.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 /// Rows that do not change.
 #[derive(Debug)]
 pub(super) struct SharedRows<K, A> {
-    rows: HashTable<(K, A)>,
+    rows: Leaves<K, A>,
     /// Their places in the order of their keys, once somebody has asked for it: all who read the same rows share it.
-    order: OnceLock<Box<[u32]>>,
-    /// Once readers alone hold them.
-    outlived: OnceLock<Counted>,
+    order: OnceLock<Box<[Place]>>,
 }
 
-impl<K, A> SharedRows<K, A> {
-    fn count(&self, outlived: &Outlived) {
-        self.outlived.get_or_init(|| outlived.count(self.rows.allocation_size()));
+impl<K: Key, A: Clone> Part<K, A> {
+    pub(super) fn new() -> Self {
+        Part::Own(Leaves::new(0))
     }
-}
 
-impl<K: Clone, A: Clone> Part<K, A> {
+    /// A part with room for so many rows.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Part::Own(Leaves::new(rows))
+    }
+
     #[inline]
-    pub(super) fn rows(&self) -> &HashTable<(K, A)> {
+    pub(super) fn rows(&self) -> &Leaves<K, A> {
         match self {
             Part::Own(rows) => rows,
             Part::Shared(shared) => &shared.rows,
@@ -73,14 +44,11 @@ impl<K: Clone, A: Clone> Part<K, A> {
 
     /// The rows, to be changed here and nowhere else.
     #[inline]
-    pub(super) fn own(&mut self, outlived: &Outlived) -> &mut HashTable<(K, A)> {
+    pub(super) fn own(&mut self) -> &mut Leaves<K, A> {
         if let Part::Shared(shared) = self {
             let rows = match Arc::get_mut(shared) {
                 Some(shared) => std::mem::take(&mut shared.rows),
-                None => {
-                    shared.count(outlived);
-                    shared.rows.clone()
-                }
+                None => shared.rows.clone(),
             };
             *self = Part::Own(rows);
         }
@@ -90,24 +58,14 @@ impl<K: Clone, A: Clone> Part<K, A> {
         }
     }
 
-    /// Counts shared rows as held by readers alone, until those have gone.
-    pub(super) fn leave_to_readers(&self, outlived: &Outlived) {
-        if let Part::Shared(shared) = self {
-            shared.count(outlived);
-        }
-    }
-
     pub(super) fn share(&mut self) -> Self {
         if let Part::Own(rows) = self {
             let rows = std::mem::take(rows);
-            let (order, outlived) = (OnceLock::new(), OnceLock::new());
-            *self = Part::Shared(Arc::new(SharedRows { rows, order, outlived }));
+            *self = Part::Shared(Arc::new(SharedRows { rows, order: OnceLock::new() }));
         }
         self.clone()
     }
-}
 
-impl<K: Key, A: Clone> Part<K, A> {
     /// Finds the order of rows that are shared.
     pub(super) fn put_in_order(&self) {
         if let Part::Shared(shared) = self {
@@ -115,13 +73,14 @@ impl<K: Key, A: Clone> Part<K, A> {
         }
     }
 
-    /// Visits the rows whose encoded keys are in `[from, to)`, in order. Says no once `visit` wants no more.
+    /// Visits the rows whose encoded keys are in `[from, to)`, in order, until `visit` wants no more. `reached` is the number of rows
+    /// below `from`, if that is known; what is returned is the number of those below `to`, or up to where it went.
     pub(super) fn visit_interval(
         &self,
-        from: &[u8],
-        to: Option<&[u8]>,
+        (from, to): (&[u8], Option<&[u8]>),
+        reached: Option<usize>,
         visit: &mut dyn FnMut(&K, &A) -> bool,
-    ) -> bool {
+    ) -> (usize, bool) {
         let (rows, order) = match self {
             Part::Own(rows) => (rows, Cow::Owned(in_order(rows).into_vec())),
             Part::Shared(shared) => {
@@ -130,48 +89,68 @@ impl<K: Key, A: Clone> Part<K, A> {
             }
         };
         let mut bytes = Vec::new();
-        let mut places_below = |bound: &[u8]| {
-            order.partition_point(|place| {
-                bytes.clear();
-                row(rows, *place).0.encode(&mut bytes);
-                &bytes[..] < bound
-            })
+        let mut is_below = |key: &K, bound: &[u8]| {
+            bytes.clear();
+            key.encode(&mut bytes);
+            &bytes[..] < bound
         };
-        let first = places_below(from);
-        let end = to.map_or(order.len(), places_below);
-        order[first..end.max(first)].iter().all(|place| {
+        let first = reached
+            .unwrap_or_else(|| order.partition_point(|place| is_below(&row(rows, *place).0, from)));
+        for (at, place) in order.iter().enumerate().skip(first) {
             let (key, aggregate) = row(rows, *place);
-            visit(key, aggregate)
-        })
+            if to.is_some_and(|to| !is_below(key, to)) {
+                return (at, true);
+            }
+            if !visit(key, aggregate) {
+                return (at + 1, false);
+            }
+        }
+        (order.len(), true)
     }
 }
 
+/// Where a row is: its leaf, and its place there.
+type Place = (u32, u32);
+
 /// The places of rows, in the order of their keys.
-fn in_order<K: Ord, A>(rows: &HashTable<(K, A)>) -> Box<[u32]> {
-    let place = |place| u32::try_from(place).expect("a part has fewer than 2^32 places");
-    let mut order: Vec<u32> = rows.iter_buckets().map(place).collect();
-    order.sort_unstable_by(|a, b| row(rows, *a).0.cmp(&row(rows, *b).0));
+fn in_order<K: Key, A: Clone>(rows: &Leaves<K, A>) -> Box<[Place]> {
+    let number = |place| u32::try_from(place).expect("a part has fewer than 2^32 places");
+    let of_leaf = |(at, leaf): (usize, &HashTable<(K, A)>)| {
+        let places: Vec<_> = leaf.iter_buckets().map(number).collect();
+        places.into_iter().map(move |place| (number(at), place))
+    };
+    let mut order: Vec<Place> = rows.leaves().enumerate().flat_map(of_leaf).collect();
+    let mut compared = 0u32;
+    order.sort_unstable_by(|a, b| {
+        compared = compared.wrapping_add(1);
+        if compared.is_multiple_of(1_024) {
+            let_others_run();
+        }
+        row(rows, *a).0.cmp(&row(rows, *b).0)
+    });
     order.into()
 }
 
-fn row<K, A>(rows: &HashTable<(K, A)>, place: u32) -> &(K, A) {
-    rows.get_bucket(place as usize).expect("a row is at its place")
+fn row<K: Key, A: Clone>(rows: &Leaves<K, A>, (leaf, place): Place) -> &(K, A) {
+    rows.at(leaf as usize, place as usize).expect("a row is at its place")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::leaves::Outlived;
     use super::*;
+    use crate::aggregate::Sum;
     use crate::key::encoded;
 
     #[test]
     fn oracle_intervals_have_their_rows_in_order_shared_or_not() {
-        let (mut part, outlived) = (Part::Own(HashTable::new()), Outlived::default());
+        let (mut part, outlived) = (Part::new(), Outlived::default());
         let keys: Vec<i64> = (0..500).map(|n| (n * 7_919) % 1_009 - 500).collect();
         for key in &keys {
-            part.own(&outlived).insert_unique(key.hash64(), (*key, 2 * *key), |row| row.0.hash64());
+            part.own().add(&outlived, key.hash64(), *key, Sum::of(2 * *key));
         }
         let shared = part.share();
-        for part in [part.clone(), shared, Part::Own(part.own(&outlived).clone())] {
+        for part in [part.clone(), shared, Part::Own(part.own().clone())] {
             part.put_in_order();
             for (from, to) in
                 [(-600, Some(600)), (-3, Some(4)), (10, None), (7, Some(7)), (9, Some(1))]
@@ -180,42 +159,37 @@ mod tests {
                 expected.retain(|key| *key >= from && to.is_none_or(|to| *key < to));
                 expected.sort_unstable();
                 let (mut found, to) = (Vec::new(), to.map(|to: i64| encoded(&to)));
-                let visit = &mut |key: &i64, value: &i64| {
-                    assert_eq!(*value, 2 * key);
+                let visit = &mut |key: &i64, value: &Sum| {
+                    assert_eq!(*value, Sum::of(2 * key));
                     found.push(*key);
                     true
                 };
-                assert!(part.visit_interval(&encoded(&from), to.as_deref(), visit));
+                let (end, is_whole) =
+                    part.visit_interval((&encoded(&from), to.as_deref()), None, visit);
+                assert!(is_whole);
                 assert_eq!(found, expected);
+                let mut next = None;
+                let visit = &mut |key: &i64, _: &Sum| {
+                    next.get_or_insert(*key);
+                    next.is_none()
+                };
+                if let Some(to) = &to {
+                    part.visit_interval((to, None), Some(end), visit);
+                    let mut keys = keys.clone();
+                    keys.sort_unstable();
+                    assert_eq!(
+                        next,
+                        keys.get(end).copied(),
+                        "the next interval goes on from there"
+                    );
+                }
             }
             let mut left = 3;
-            let is_whole = part.visit_interval(&[], None, &mut |_, _| {
+            let (end, is_whole) = part.visit_interval((&[], None), None, &mut |_, _| {
                 left -= 1;
                 left > 0
             });
-            assert!(!is_whole && left == 0);
+            assert_eq!((end, is_whole, left), (3, false, 0));
         }
-    }
-
-    #[test]
-    fn rows_that_readers_alone_hold_are_counted_as_long_as_they_do() {
-        let (mut part, outlived) = (Part::Own(HashTable::new()), Outlived::default());
-        part.own(&outlived).insert_unique(1u64.hash64(), (1u64, 1), |row| row.0.hash64());
-        let bytes = part.rows().allocation_size();
-        let (first, again) = (part.share(), part.share());
-        assert_eq!(outlived.bytes(), 0, "the table has them, too");
-        part.own(&outlived);
-        assert_eq!(outlived.bytes(), bytes);
-        let second = part.share();
-        part.own(&outlived);
-        assert_eq!(outlived.bytes(), 2 * bytes);
-        drop(first);
-        assert_eq!(outlived.bytes(), 2 * bytes);
-        drop(again);
-        assert_eq!(outlived.bytes(), bytes);
-        drop(second);
-        drop(part.share());
-        part.own(&outlived);
-        assert_eq!(outlived.bytes(), 0, "who has gone counts for nothing");
     }
 }

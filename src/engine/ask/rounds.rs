@@ -15,7 +15,7 @@ const MANY_ROWS: usize = 65_536;
 const PAUSE_OF_A_ROW: Duration = Duration::from_nanos(200);
 
 /// How long a round waits for what others keep. Then it begins, and the oldest of them may lose its moment.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What there is of a view that may have to be copied, in this process.
 #[derive(Clone, Copy, Debug)]
