@@ -70,7 +70,9 @@ fn main() {
         println!("  until a tick is visible, {CLIENTS} clients ask for all keys: {asked}");
         println!("    {answers}");
         assert!(answers.whole.into_inner() > 0, "clients are answered");
-        alone = alone.with(&quiet);
+        // What the allocator keeps after the first clients is theirs, too.
+        let memory = if alone.memory == 0 { quiet.memory } else { alone.memory };
+        alone = Figures { memory, ..alone.with(&quiet) };
         beside = beside.with(&asked);
     }
     println!(

@@ -35,7 +35,7 @@ struct Told(i64, #[serde(skip)] bool);
 
 impl Clone for Told {
     fn clone(&self) -> Told {
-        if std::thread::current().name() != Some("dayfold:read") {
+        if std::thread::current().name() != Some("dayfold:look-up") {
             return Told(self.0, false);
         }
         MOST.fetch_max(HELD.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -163,6 +163,43 @@ fn a_limit_stops_the_reading_and_a_ranking_keeps_few_rows() {
     let (read, most) = (counted.read(), MOST.load(Ordering::SeqCst));
     assert!(read >= KEYS as i64, "all of them were looked at");
     assert!(most < KEYS as i64 / 3, "{most} rows were held at once");
+}
+
+/// Eight ask the same of one moment. One of them takes its time, and one goes away in the middle; nobody's answer differs.
+#[test]
+fn who_asks_the_same_of_one_moment_shares_the_reading_and_waits_for_nobody() {
+    let counted = Counted::new();
+    let snapshot = counted.running.views().unwrap().snapshot(LONG).unwrap();
+    let whole = |scan: &Scan| {
+        counted.view.scan(scan, Some(&snapshot)).unwrap().timeout(LONG).collect_rows().unwrap()
+    };
+    for scan in [Scan::by_key(), Scan::by_key().limit(200_000), Scan::top(3, "told")] {
+        let expected = whole(&scan);
+        let mut asked: Vec<Batches> = (0..8)
+            .map(|_| counted.view.scan(&scan, Some(&snapshot)).unwrap().timeout(LONG))
+            .collect();
+        let mut slow = asked.pop().unwrap();
+        let first = slow.next().unwrap().unwrap();
+        let mut gone = asked.pop().unwrap();
+        gone.next().unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let fast: Vec<_> = asked
+                .into_iter()
+                .map(|batches| scope.spawn(move || batches.collect_rows().unwrap()))
+                .collect();
+            drop(gone);
+            for fast in fast {
+                assert!(fast.join().unwrap() == expected, "a fast one has all of {scan:?}");
+            }
+        });
+        let columns = expected[0].len();
+        let row = |row| (0..columns).map(|column| first.value(row, column)).collect::<Vec<_>>();
+        let begun: Vec<_> = (0..first.rows()).map(row).collect();
+        assert!(begun == expected[..begun.len()], "the first rows of {scan:?}");
+        assert!(slow.collect_rows().unwrap() == expected[begun.len()..], "the slow one: {scan:?}");
+    }
+    drop(snapshot);
+    counted.read();
 }
 
 #[test]

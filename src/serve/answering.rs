@@ -14,6 +14,7 @@ use super::call::{Asked, Call, Piece, Question};
 use super::cut::Cut;
 use super::job::{Control, Id, Job, Out, Outbox};
 use super::lookup::Lookup;
+use super::reading::{Begin, Reader, Readings, Wanted};
 use super::{Item, Keys, Parts, QueryError, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Pool};
@@ -58,6 +59,7 @@ struct LookUp<K: Key, A: Aggregate> {
     waiting: VecDeque<(Capability<Moment>, Asked<K>)>,
     running: HashMap<Id, Running>,
     kept: HashMap<u64, Kept<K, A>>,
+    readings: Readings<K, A>,
     out: Arc<Outbox<K, A>>,
     pool: Pool,
     looked: Instant,
@@ -86,9 +88,20 @@ pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
         let server = state.borrow_mut().add_server();
         let pool = state.borrow().pool().clone();
         let (waiting, running, kept) = (VecDeque::new(), HashMap::new(), HashMap::new());
-        let (out, looked) = (Arc::new(out), Instant::now());
-        let mut this =
-            LookUp { worker, state, server, ranks, waiting, running, kept, out, pool, looked };
+        let (readings, out, looked) = (Readings::new(), Arc::new(out), Instant::now());
+        let mut this = LookUp {
+            worker,
+            state,
+            server,
+            ranks,
+            waiting,
+            running,
+            kept,
+            readings,
+            out,
+            pool,
+            looked,
+        };
         move |(asked, asked_frontier), (progress, progress_frontier), output| {
             progress.for_each(|_, _| {});
             asked.for_each(|capability, data| {
@@ -274,10 +287,11 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             return Ok(());
         }
         let query = &question.query;
-        let (captured, lease) = match question.snapshot {
+        let (joined, captured, lease) = match question.snapshot {
             Some(snapshot) => match self.kept.get(&snapshot) {
                 Some(kept) if !kept.lease.is_over() => {
-                    (Arc::clone(&kept.captured), Arc::clone(&kept.lease))
+                    let joined = self.readings.join(question, &Wanted::Kept(&kept.captured));
+                    (joined, Arc::clone(&kept.captured), Arc::clone(&kept.lease))
                 }
                 _ => {
                     give(capability, Piece { cut: Some(Cut::Expired), ..blank });
@@ -289,10 +303,17 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                     Keys::One(key) => Some(partition(key.hash64())),
                     Keys::Range(_) => None,
                 };
-                let captured = state.capture(query.days, partition, query.revision, moment)?;
+                let joined = self.readings.join(question, &Wanted::Moment(moment));
+                let captured = match &joined {
+                    Some(reader) => Arc::clone(reader.captured()),
+                    None => {
+                        let (days, revision) = (query.days, query.revision);
+                        Arc::new(state.capture(days, partition, revision, moment)?)
+                    }
+                };
                 // Nothing waits for who takes all at once.
                 let is_whole = question.credit == u64::MAX;
-                (Arc::new(captured), Lease::new(if is_whole { Duration::MAX } else { LEASE }))
+                (joined, captured, Lease::new(if is_whole { Duration::MAX } else { LEASE }))
             }
         };
         drop(state);
@@ -309,12 +330,17 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             give(capability, Piece { items: all, is_last: true, ..blank });
             return Ok(());
         }
+        let reader = joined.unwrap_or_else(|| {
+            let (question, ranks) = (question.clone(), Arc::clone(&self.ranks));
+            let reader = Reader::new(Begin { question, captured, ranks });
+            self.readings.add(&reader);
+            reader
+        });
         let control = Control::new(question.credit, self.pool.clone());
         let job = Job {
             id: (from, number),
             blank,
-            begin: Some((question.clone(), captured, Arc::clone(&self.ranks))),
-            lookup: None,
+            reader: Some(reader),
             lease: Arc::clone(&lease),
             control: Arc::clone(&control),
             out: Arc::clone(&self.out),

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::lookup::Lookup;
-use super::{Cut, Item, Piece, Question, RankFn};
+use super::reading::{Read, Reader};
+use super::{Cut, Item, Piece};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, Held, LivePart, Pool, Step};
 use crate::key::Key;
-use crate::speed::{Captured, Lease};
+use crate::speed::Lease;
 use crate::store::StoreError;
 use crate::yielding::let_others_run;
 
 /// The most items of a piece.
-const PIECE_ITEMS: usize = 4_096;
+const PIECE_ITEMS: usize = 1_024;
 
 /// What comes out of jobs, for the operator that sends it on.
 pub(super) enum Out<K: Key, A: Aggregate> {
@@ -104,17 +104,12 @@ impl Control {
     }
 }
 
-/// A question, what it is asked of, and what keys are ranked by.
-type Begin<K, A> = (Question<K>, Arc<Captured<K, A>>, Arc<Vec<Arc<RankFn<A>>>>);
-
 /// A look-up, and what is ready of it.
 pub(super) struct Job<K: Key, A: Aggregate> {
     pub(super) id: Id,
     /// A piece without items, as all of them are in the rest.
     pub(super) blank: Piece<K, A>,
-    /// What it begins with: files are looked up and opened here as well.
-    pub(super) begin: Option<Begin<K, A>>,
-    pub(super) lookup: Option<Lookup<K, A>>,
+    pub(super) reader: Option<Reader<K, A>>,
     pub(super) lease: Arc<Lease>,
     pub(super) control: Arc<Control>,
     pub(super) out: Arc<Outbox<K, A>>,
@@ -159,17 +154,21 @@ impl<K: Key, A: Aggregate> Job<K, A> {
             let_others_run();
             !control.lock().is_cancelled && !lease.is_over()
         };
-        if let Some((question, captured, ranks)) = self.begin.take() {
-            self.lookup = Some(Lookup::new(&question, &captured, &ranks)?);
-        }
-        let Some(lookup) = &mut self.lookup else { return Ok(()) };
-        match lookup.step(&goes_on)? {
-            Some(items) => {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        match reader.read(&self.pool, &goes_on)? {
+            Read::Items(items) => {
                 let bytes = items.iter().map(Item::bytes).sum();
                 self.ready.extend(items);
                 self.held = Some(self.pool.hold(bytes));
             }
-            None => self.is_read = true,
+            Read::End(opened) => {
+                self.is_read = true;
+                // What it was about is not kept longer than needed.
+                self.reader = None;
+                if !opened.is_empty() {
+                    self.out.put(Out::Opened(opened));
+                }
+            }
         }
         Ok(())
     }
@@ -217,14 +216,6 @@ impl<K: Key, A: Aggregate> Step for Job<K, A> {
             return None;
         }
         // What was read while the lease ended, or nobody wanted it, is not whole: the next step looks at that first.
-        if self.is_read {
-            // What it was about is not kept longer than needed.
-            let opened = self.lookup.take().map(|mut lookup| lookup.take_opened());
-            let opened = opened.unwrap_or_default();
-            if !opened.is_empty() {
-                self.out.put(Out::Opened(opened));
-            }
-        }
         Some(self)
     }
 }

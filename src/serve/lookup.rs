@@ -20,10 +20,10 @@ use crate::table::Frozen;
 use crate::time::{Calendar, Day};
 
 /// About how many keys a window has.
-const WINDOW: usize = 8_192;
+const WINDOW: usize = 1_024;
 
 /// How many samples there are of a window, by which its end is chosen.
-const SAMPLES: usize = 16;
+const SAMPLES: usize = 8;
 
 /// About how long a step takes.
 const STEP: Duration = Duration::from_millis(1);

@@ -14,6 +14,7 @@ mod merge;
 mod operator;
 mod query;
 mod rank;
+mod reading;
 mod window;
 
 pub use answer::{Answer, Certificate, Item, MeasureFn, Parts, QueryError};

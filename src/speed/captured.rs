@@ -18,7 +18,7 @@ use crate::moment::Moment;
 use crate::time::{Calendar, Day, DayRange};
 
 /// Bytes of tables that readers alone may hold in a process. If they hold more, the oldest lease ends, and so on.
-pub(crate) const OUTLIVED_MAX: usize = 128 << 20;
+pub(crate) const OUTLIVED_MAX: usize = 192 << 20;
 
 /// The right to read what was at a moment, for so long.
 #[derive(Debug)]
