@@ -169,7 +169,7 @@ fn a_limit_stops_the_reading_and_a_ranking_keeps_few_rows() {
 #[test]
 fn who_asks_the_same_of_one_moment_shares_the_reading_and_waits_for_nobody() {
     let counted = Counted::new();
-    let snapshot = counted.running.views().unwrap().snapshot(LONG).unwrap();
+    let snapshot = counted.running.views().snapshot(LONG).unwrap();
     let whole = |scan: &Scan| {
         counted.view.scan(scan, Some(&snapshot)).unwrap().timeout(LONG).collect_rows().unwrap()
     };

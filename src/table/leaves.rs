@@ -203,7 +203,7 @@ mod tests {
         let (mut rows, outlived) = (Leaves::<u64, Count>::new(0), Outlived::default());
         rows.add(&outlived, 1u64.hash64(), 1, Count(1));
         let bytes: usize = rows.leaves().map(HashTable::allocation_size).sum();
-        let mut add = |rows: &mut Leaves<_, _>| rows.add(&outlived, 1u64.hash64(), 1, Count(1));
+        let add = |rows: &mut Leaves<_, _>| rows.add(&outlived, 1u64.hash64(), 1, Count(1));
         let (first, again) = (rows.clone(), rows.clone());
         assert_eq!(outlived.bytes(), 0, "the table has them, too");
         add(&mut rows);

@@ -62,19 +62,17 @@ mod tests {
     fn a_round_waits_for_the_one_before_it_and_for_room_but_not_for_ever() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let much = Copied { rows: 1_000_000, bytes: 100 << 20, outlived: 0 };
+        let much = Copied { rows: 1_000_000, bytes: 80 << 20, outlived: 0 };
         let mut rounds = Rounds::default();
         let little = Copied { rows: 1_000, ..much };
         assert!(rounds.begins(little, at(0)) && rounds.begins(little, at(0)), "little is copied");
         assert!(rounds.begins(much, at(0)));
         assert!(!rounds.begins(much, at(199)), "a million rows, 200 ns each");
         assert!(rounds.begins(much, at(200)));
-        let full = Copied { outlived: 200 << 20, ..much };
-        assert!(!rounds.begins(full, at(1_000)) && !rounds.begins(full, at(2_999)));
-        assert!(rounds.begins(Copied { outlived: 100 << 20, ..much }, at(2_999)), "there is room");
-        assert!(
-            !rounds.begins(full, at(4_000)) && rounds.begins(full, at(6_000)),
-            "it waits no longer"
-        );
+        let full = Copied { outlived: 160 << 20, ..much };
+        assert!(!rounds.begins(full, at(1_000)) && !rounds.begins(full, at(20_999)));
+        assert!(rounds.begins(Copied { outlived: 100 << 20, ..much }, at(20_999)), "there is room");
+        assert!(!rounds.begins(full, at(30_000)) && !rounds.begins(full, at(49_999)));
+        assert!(rounds.begins(full, at(50_000)), "it waits no longer");
     }
 }
