@@ -590,9 +590,8 @@ mod tests {
     fn an_older_revision_counts_where_no_newer_one_does() {
         let one = Coverage::from_iter([crate::key::partition(7u64.hash64())]);
         let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
-        let mut newer = part(3, 0, Coverage::ALL, 30);
-        newer.coverage = Coverage::ALL.difference(one);
-        shelf.put(newer);
+        let rest = Coverage::ALL.difference(one);
+        shelf.put(LivePart { coverage: rest, ..part(3, 0, Coverage::ALL, 30) });
         shelf.put(part(1, 0, Coverage::ALL, 10));
         assert_eq!(visited(&shelf, Revision::Now), [(1, 0, 10)]);
         shelf.put(part(2, 5, one, 25));

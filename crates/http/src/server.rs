@@ -129,13 +129,27 @@ impl Server {
 
     /// Adds a token of a role, to be shown as `Authorization: Bearer …`, or as the password that a browser asks for. There may be any number of
     /// them. Once there is one of [`Role::Read`], nothing is answered without a token but `/healthz` and `/readyz`.
+    ///
+    /// ```
+    /// use dayfold_http::{Role, Server};
+    ///
+    /// let server = Server::new("flights").token_of(Role::Read, "of the dashboard").token_of(Role::Push, "of the producer");
+    /// ```
     #[must_use]
     pub fn token_of(mut self, role: Role, token: &str) -> Self {
         self.tokens.add(role, token);
         self
     }
 
-    /// Tells in status and metrics how far exports are.
+    /// Tells in status and metrics how far exports are. `exports` is asked each time.
+    ///
+    /// ```
+    /// use dayfold_http::{ExportNumbers, Server};
+    ///
+    /// let (export, view) = ("lake".to_owned(), "by-carrier".to_owned());
+    /// let numbers = ExportNumbers { export, view, exported: 365, waiting: 1, ..ExportNumbers::default() };
+    /// let server = Server::new("flights").exports(move || vec![numbers.clone()]);
+    /// ```
     #[must_use]
     pub fn exports(
         mut self,

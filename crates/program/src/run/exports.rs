@@ -76,7 +76,7 @@ impl Exports {
     }
 
     /// Tells how far they are.
-    pub(crate) fn numbers(&self) -> Box<super::serve::Numbers> {
+    pub(crate) fn numbers(&self) -> Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync> {
         let exporters = Arc::clone(&self.exporters);
         let names: Vec<String> =
             self.targets.iter().map(|(export, _)| export.name.value.clone()).collect();

@@ -1,7 +1,6 @@
 //! A file that was checked, running.
 //!
 //! - `engine`: the library's engine of a plan
-//! - `files`: a source of many files
 //! - `kafka`: sources that are topics of Kafka
 //! - `exports`: sealed periods, written as Parquet
 //! - `refused`: the rows that are not counted

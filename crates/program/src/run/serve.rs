@@ -23,16 +23,13 @@ pub(crate) struct Served {
     _left: Option<Left>,
 }
 
-/// Tells how far exports are.
-pub(crate) type Numbers = dyn Fn() -> Vec<ExportNumbers> + Send + Sync;
-
 /// Serves the views of a running engine, if the file says where. The address is left in the data folder.
 pub(crate) fn serve(
     plan: &Plan,
     running: &Running,
     pusher: Option<&Pusher<Event>>,
     (process, processes): (usize, usize),
-    exports: Option<Box<Numbers>>,
+    exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
 ) -> Result<Option<Served>, ProgramError> {
     let Some((serve, http)) =
         plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
