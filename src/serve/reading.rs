@@ -39,10 +39,13 @@ struct Reading<K: Key, A: Aggregate> {
     state: Mutex<State<K, A>>,
 }
 
+/// Items that were read together, for all who share them.
+type Window<K, A> = Arc<Vec<Item<K, A>>>;
+
 struct State<K: Key, A: Aggregate> {
     progress: Progress<K, A>,
     /// Windows that were read, the last ones.
-    kept: VecDeque<(Arc<Vec<Item<K, A>>>, Held)>,
+    kept: VecDeque<(Window<K, A>, Held)>,
     /// The number of the first of them.
     first: u64,
 }
