@@ -86,7 +86,7 @@ pub(crate) fn run_then(
     #[cfg(feature = "lake")]
     let numbers = exports.as_ref().map(exports::Exports::numbers);
     #[cfg(not(feature = "lake"))]
-    let numbers: Option<Box<serve::Numbers>> = None;
+    let numbers: Option<Box<dyn Fn() -> Vec<dayfold_http::ExportNumbers> + Send + Sync>> = None;
     let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes, numbers);
     let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
     if let Some(served) = &served {
