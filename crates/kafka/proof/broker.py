@@ -74,7 +74,8 @@ class Broker:
                 users += ["--add-scram", f"{mechanism}=[name=alice,password=secret]"]
         with open(self.config, "w") as file:
             file.writelines(f"{key}={value}\n" for key, value in settings.items())
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The tool takes a name that begins with "-" for an option of its own.
+        cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self.config, *users)
 
     def secure(self, listeners):
