@@ -495,3 +495,30 @@ fn oracle_scans_by_coarser_grains() {
     assert!(matches!(scene.refusal(&Scan::rows().after(cursor)), ScanError::Cursor { .. }));
     scene.running.finish().unwrap();
 }
+
+/// What is not sealed alone is what a scan of everything says is not sealed, by the same names and with the same values.
+#[test]
+fn differential_what_is_not_sealed_is_found_without_the_rest() {
+    for workers in 1..=3 {
+        let scene = Scene::new(workers);
+        let oslo = Keys::One(vec![text("Oslo"), Value::Integer(0)]);
+        for keys in [Keys::All, Keys::Prefix(vec![text("Oslo")]), oslo] {
+            for scan in [Scan::rows(), Scan::by_key()] {
+                let scan = scan.keys(keys.clone()).layers();
+                let at = scene.view.scan(&scan, None).unwrap();
+                let at = at.columns().iter().position(|column| column.name == "sealed").unwrap();
+                let all = scene.rows(&scan);
+                let (expected, sealed): (Vec<_>, Vec<_>) =
+                    all.into_iter().partition(|row| row[at] == Value::Boolean(false));
+                assert!(!expected.is_empty());
+                assert!(!sealed.is_empty() || keys != Keys::All || scan.shape() != &Shape::Rows);
+                assert_eq!(scene.rows(&scan.clone().unsealed()), expected, "{scan:?}");
+                let some = scene.rows(&scan.unsealed().limit(3));
+                assert_eq!(some, expected[..expected.len().min(3)]);
+            }
+        }
+        let refused = scene.refusal(&Scan::by_period().unsealed());
+        assert!(matches!(refused, ScanError::Unsealed { .. }));
+        scene.running.finish().unwrap();
+    }
+}

@@ -40,6 +40,8 @@ pub struct Progress {
     pub former_sources: Vec<String>,
     /// How far the logs of this process are, if there are any.
     pub log: Option<LogNumbers>,
+    /// The same, log by log: what had been appended to one is durable when `durable` of that one has come so far.
+    pub logs: Vec<LogNumbers>,
 }
 
 /// How far a source is.
@@ -83,4 +85,14 @@ pub struct LogNumbers {
     pub appended: u64,
     /// Entries that survive a crash of the machine.
     pub durable: u64,
+}
+
+impl LogNumbers {
+    /// Those of all logs together; `None` if there are none.
+    pub(crate) fn together(logs: &[LogNumbers]) -> Option<LogNumbers> {
+        logs.iter().copied().reduce(|all, log| LogNumbers {
+            appended: all.appended + log.appended,
+            durable: all.durable + log.durable,
+        })
+    }
 }

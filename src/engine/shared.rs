@@ -11,7 +11,7 @@ use super::ask::snapshots::Desk;
 use super::clock::Clock;
 use super::error::Outcome;
 use super::ingest::receipt::Waits;
-use super::progress::{Progress, SourceNumbers};
+use super::progress::{LogNumbers, Progress, SourceNumbers};
 use crate::cluster::Notice;
 use crate::source::SourcePosition;
 use crate::speed::ViewNumbers;
@@ -174,7 +174,8 @@ impl Shared {
         progress.to_replay = self.to_replay;
         progress.recovered = self.recovered.load(Ordering::Acquire);
         progress.view_names = self.views.iter().map(|view| view.name().to_owned()).collect();
-        progress.log = self.waits.log_numbers();
+        progress.logs = self.waits.log_numbers();
+        progress.log = LogNumbers::together(&progress.logs);
         progress
     }
 

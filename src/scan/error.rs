@@ -102,6 +102,14 @@ pub enum ScanError {
         /// What it can be asked by.
         expected: String,
     },
+    /// What is not sealed alone was asked for in a shape that combines keys.
+    #[error(
+        "view '{view}': rows that are not sealed can be asked for by period and key, or by key"
+    )]
+    Unsealed {
+        /// The view.
+        view: String,
+    },
     /// A cursor that does not belong here.
     #[error("a cursor that cannot be used here: {why}")]
     Cursor {

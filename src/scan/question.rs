@@ -21,6 +21,7 @@ pub struct Scan {
     pub(super) shown: bool,
     pub(super) total_row: bool,
     pub(super) grain: Option<Grain>,
+    pub(super) unsealed: bool,
 }
 
 /// Which keys a scan is about, as values of the key's columns.
@@ -84,6 +85,7 @@ impl Scan {
             shown: false,
             total_row: false,
             grain: None,
+            unsealed: false,
         }
     }
 
@@ -161,6 +163,14 @@ impl Scan {
     #[must_use]
     pub fn by(self, grain: Grain) -> Scan {
         Scan { grain: Some(grain), ..self }
+    }
+
+    /// Only rows in which something took part that is not sealed: those whose `sealed` is false. Periods that are sealed as a
+    /// whole are not read, so this is what may change from one moment to the next, and costs no more than that. For
+    /// [`Shape::Rows`] and [`Shape::ByKey`].
+    #[must_use]
+    pub fn unsealed(self) -> Scan {
+        Scan { unsealed: true, ..self }
     }
 
     /// Only these keys.

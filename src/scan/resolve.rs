@@ -77,8 +77,15 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     if periods.lower != Day::MIN && periods.lower < kept_from {
         return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
     }
-    let query =
-        Query { grain: scan.grain, ..Query::new(keys, periods, shape).revision(scan.revision) };
+    if scan.unsealed && !matches!(scan.shape, Shape::Rows | Shape::ByKey) {
+        return Err(ScanError::Unsealed { view: view.schema.name.clone() });
+    }
+    let unsealed = scan.unsealed;
+    let query = Query {
+        unsealed,
+        grain: scan.grain,
+        ..Query::new(keys, periods, shape).revision(scan.revision)
+    };
     let pages = pages(scan, &view.schema.name)?;
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }

@@ -203,6 +203,11 @@ impl<A: Aggregate> Parts<A> {
         Parts { batch: None, speed: None, amendments: None }
     }
 
+    /// Whether something is not sealed.
+    pub(crate) fn has_unsealed(&self) -> bool {
+        self.speed.is_some() || self.amendments.is_some()
+    }
+
     /// All parts combined.
     pub fn merged(&self) -> Option<A> {
         let mut merged = self.batch.clone();

@@ -373,6 +373,7 @@ fn one_key<K: Key, A: Aggregate>(
     let query = &question.query;
     let Keys::One(key) = &query.keys else { return Ok(None) };
     if query.revision != Revision::Now
+        || query.unsealed
         || question.snapshot.is_some()
         || question.after.is_some()
         || question.limit.is_some()

@@ -78,6 +78,7 @@ impl<K: Key, A: Aggregate> Group<K, A> {
 pub(super) struct Lookup<K: Key, A: Aggregate> {
     chosen: Chosen<K>,
     shape: Shape,
+    leaves_out_sealed: bool,
     groups: VecDeque<Group<K, A>>,
     /// How many items are still wanted.
     left: u64,
@@ -118,6 +119,9 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             Chosen::One { .. } => Vec::new(),
         };
         let mut groups = groups(query, calendar, sealed, tables, &lower);
+        if query.leaves_out_sealed() {
+            groups.retain(|group| !group.tables.is_empty());
+        }
         if let Some(after) = &question.after {
             let is_behind = |group: &Group<K, A>| match (query.shape, group.day, after.day) {
                 (Shape::ByDay, Some(day), Some(after)) => day > after,
@@ -143,7 +147,8 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         };
         let (shape, left) = (query.shape, question.limit.unwrap_or(u64::MAX));
         let (ranked, opened) = (Vec::new(), Vec::new());
-        Ok(Lookup { chosen, shape, groups, left, rank, ranked, opened })
+        let leaves_out_sealed = query.leaves_out_sealed();
+        Ok(Lookup { chosen, shape, leaves_out_sealed, groups, left, rank, ranked, opened })
     }
 
     /// Reads on for a while; `goes_on` says whether anybody still wants it. `None` when nothing is left.
@@ -276,7 +281,13 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         is_done |= matches!(self.chosen, Chosen::One { .. });
         // All of a key is on this worker: what is zero together is nothing.
         let item = |(key, (revision, parts)): (K, (Option<Day>, Parts<A>))| {
-            (!parts.is_zero()).then_some(Item { day: group.day, key: Some(key), revision, parts })
+            let is_wanted = !self.leaves_out_sealed || parts.has_unsealed();
+            (is_wanted && !parts.is_zero()).then_some(Item {
+                day: group.day,
+                key: Some(key),
+                revision,
+                parts,
+            })
         };
         Ok((rows.into_iter().filter_map(item).collect(), is_done))
     }

@@ -44,6 +44,9 @@ pub struct Query<K: Key> {
     /// In shapes by day: by which grain. `None` is that of the view. A coarser period has what there is of those periods
     /// of the view that are in it and among `days`. In other shapes it means nothing.
     pub grain: Option<Grain>,
+    /// In the shapes by key, and by day and key: only items in which something took part that is not sealed. Periods that are
+    /// sealed as a whole are not read. In other shapes it means nothing.
+    pub unsealed: bool,
 }
 
 /// Which keys a query is about.
@@ -113,7 +116,8 @@ pub enum Shape {
 impl<K: Key> Query<K> {
     /// Any query.
     pub fn new(keys: Keys<K>, days: DayRange, shape: Shape) -> Query<K> {
-        Query { id: 0, keys, days, shape, revision: Revision::Now, grain: None }
+        let (revision, grain, unsealed) = (Revision::Now, None, false);
+        Query { id: 0, keys, days, shape, revision, grain, unsealed }
     }
 
     /// The value of one key over `days`.
@@ -144,6 +148,11 @@ impl<K: Key> Query<K> {
     /// Each day and key of a range.
     pub fn rows(range: KeyRange, days: DayRange) -> Query<K> {
         Query::new(Keys::Range(range), days, Shape::ByDayAndKey)
+    }
+
+    /// Whether items without anything that is not sealed are left out: all of a key is on one worker, which knows.
+    pub(super) fn leaves_out_sealed(&self) -> bool {
+        self.unsealed && matches!(self.shape, Shape::ByKey | Shape::ByDayAndKey)
     }
 
     /// The period that the answer shows a day in, which can be asked for.
@@ -195,6 +204,13 @@ impl<K: Key> Query<K> {
     #[must_use]
     pub fn by(mut self, grain: Grain) -> Query<K> {
         self.grain = Some(grain);
+        self
+    }
+
+    /// The same query of items in which something took part that is not sealed; see [`Query::unsealed`].
+    #[must_use]
+    pub fn unsealed(mut self) -> Query<K> {
+        self.unsealed = true;
         self
     }
 

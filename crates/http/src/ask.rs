@@ -163,7 +163,9 @@ pub(crate) fn refusal(error: &ScanError, keys: &str) -> ApiError {
         ScanError::Column { .. } | ScanError::NoColumns => ApiError::parameter("columns", message),
         ScanError::Removed { .. } => ApiError::parameter("from", message),
         ScanError::Limit => ApiError::parameter("limit", message),
-        ScanError::Rank { .. } | ScanError::Grain { .. } => ApiError::parameter("by", message),
+        ScanError::Rank { .. } | ScanError::Grain { .. } | ScanError::Unsealed { .. } => {
+            ApiError::parameter("by", message)
+        }
         ScanError::Cursor { .. } => ApiError::parameter("after", message),
         ScanError::Values { .. } | ScanError::Value { .. } | ScanError::Keys { .. } => {
             ApiError::parameter(keys, message)

@@ -297,16 +297,11 @@ impl Waits {
         }
     }
 
-    /// How far the logs of all workers are, together; `None` if there are none.
-    pub(crate) fn log_numbers(&self) -> Option<LogNumbers> {
+    /// How far the log of each worker is.
+    pub(crate) fn log_numbers(&self) -> Vec<LogNumbers> {
         let state = self.lock();
         let logs = state.logs.iter().flatten();
-        logs.map(|log| LogNumbers { appended: log.appended(), durable: log.durable() }).reduce(
-            |all, log| LogNumbers {
-                appended: all.appended + log.appended,
-                durable: all.durable + log.durable,
-            },
-        )
+        logs.map(|log| LogNumbers { appended: log.appended(), durable: log.durable() }).collect()
     }
 
     /// Says that a worker has ended in order, so that all it entered is visible.
