@@ -30,6 +30,7 @@ mod base;
 mod coarser;
 mod grain;
 mod hour;
+mod last;
 
 use std::fmt;
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub(crate) use base::DAY_MS;
 pub use base::{Day, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use base::{Span, timestamp};
 pub use grain::Grain;
+pub use last::Last;
 
 impl Day {
     /// The day of a civil date.
@@ -185,6 +187,15 @@ pub enum TimeError {
     Zone {
         /// What was given.
         name: String,
+    },
+    /// Not a window of the last periods.
+    #[error(
+        "'{text}' is no window: expected a number from 1 to {} followed by h, d, w, mo, q or y, such as '7d'",
+        Last::MAX
+    )]
+    Last {
+        /// What was given.
+        text: String,
     },
     /// Not a duration.
     #[error(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dayfold::time::{Calendar, Day, DayRange, Grain};
+use dayfold::time::{Calendar, Day, DayRange, Grain, Last};
 
 const FOUND: &str = include_str!("data/periods.csv");
 
@@ -77,4 +77,61 @@ fn a_range_of_dates_has_each_period_that_has_a_day_of_it() {
     {
         assert!(Day::parse_period(bad).is_err(), "{bad}");
     }
+}
+
+/// Going back minute by minute, the periods that come are those of the window.
+#[test]
+fn oracle_a_window_has_the_last_periods_that_there_were() {
+    const MINUTE: i64 = 60_000;
+    const COUNT: u32 = 5;
+    let cases = [
+        ("UTC", "2024-03-01"),
+        ("Europe/Vienna", "2024-03-31"),
+        ("Europe/Vienna", "2024-10-27"),
+        ("Pacific/Apia", "2011-12-31"),
+        ("Australia/Lord_Howe", "2024-04-07"),
+        ("Asia/Kolkata", "2024-01-01"),
+    ];
+    for (zone, date) in cases {
+        for counted in [Grain::Hour, Grain::Day] {
+            let calendar = Calendar::new(zone).unwrap().by(counted);
+            let hours = Calendar::new(zone).unwrap().by(Grain::Hour);
+            let date: Day = date.parse().unwrap();
+            let midnight = Calendar::new(zone).unwrap().end_of(date.previous());
+            for now in (0..36).step_by(5).map(|hours| midnight + hours * 60 * MINUTE - 1) {
+                let (mut seen, mut time) = (BTreeSet::from([calendar.day_of(now)]), now);
+                while seen.len() <= COUNT as usize {
+                    time -= MINUTE;
+                    seen.insert(calendar.day_of(time));
+                }
+                let beyond = seen.pop_first().unwrap();
+                let last = Last::new(COUNT, counted).unwrap();
+                let window = last.periods(&calendar, now).unwrap();
+                assert_eq!(window.lower, *seen.first().unwrap(), "{zone} {counted} {now}");
+                let behind = calendar.day_of(calendar.end_of(calendar.day_of(now)));
+                assert!(window.contains(calendar.day_of(now)), "{zone} {counted} {now}");
+                assert!(!window.contains(behind) && !window.contains(beyond), "{zone} {now}");
+                // The same instants, in hours.
+                let found = last.periods(&hours, now).unwrap();
+                assert!(found.contains(hours.day_of(time + MINUTE)), "{zone} {counted} {now}");
+                assert!(!found.contains(hours.day_of(time)), "{zone} {counted} {now}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_is_written_and_read() {
+    for text in ["24h", "7d", "4w", "3mo", "2q", "1y", "1000d"] {
+        assert_eq!(text.parse::<Last>().unwrap().to_string(), text);
+    }
+    for bad in ["", "d", "0d", "07d", "7", "7m", "7days", "1001d", "-1d", "99999999999d", "7 d"] {
+        let error = bad.parse::<Last>().unwrap_err().to_string();
+        assert!(error.contains(&format!("'{bad}'")) && error.contains("1 to 1000"), "{error}");
+    }
+    assert!(Last::new(0, Grain::Day).is_err() && Last::new(1_001, Grain::Day).is_err());
+    assert_eq!(
+        Last::new(1, Grain::Day).unwrap().periods(&Calendar::utc().by(Grain::Week), 0),
+        None
+    );
 }

@@ -311,7 +311,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         measures: Measures<A>,
         enter: impl Enter<E, K, A> + Send + Sync,
     ) -> ViewHandle<K, A> {
-        let (typed, handle) = TypedView::new(view, measures, enter);
+        let (typed, handle) = TypedView::new(view, measures, self.clock.clone(), enter);
         self.views.push(Arc::new(typed));
         handle
     }

@@ -12,6 +12,7 @@ use super::ask::asking::{Asking, Skewed, WorkerView};
 use super::ask::handle::{Measures, Ranks, ViewHandle};
 use super::ask::mailbox::{AskLimits, Mailbox};
 use super::ask::reply::{Replies, reply};
+use super::clock::Clock;
 use super::ingest::batch::Batch;
 use super::ingest::log_rows::ViewLog;
 use super::upkeep::maintenance::Maintenance;
@@ -91,6 +92,8 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     mailbox: Arc<Mailbox<K, A>>,
     /// The sealed days of each local worker, until it takes them.
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
+    /// What says which the last periods are.
+    clock: Clock,
 }
 
 /// What keys are ranked by, with names: the program's own measures, then those of the schema.
@@ -108,7 +111,12 @@ fn ranks<A: Aggregate>(
 }
 
 impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
-    pub(super) fn new(view: View, measures: Measures<A>, enter: F) -> (Self, ViewHandle<K, A>) {
+    pub(super) fn new(
+        view: View,
+        measures: Measures<A>,
+        clock: Clock,
+        enter: F,
+    ) -> (Self, ViewHandle<K, A>) {
         let mailbox = Arc::new(Mailbox::new());
         let schema = ViewSchema::of::<K, A>(&view).map(Arc::new);
         let types = view.row_types::<K, A>();
@@ -130,7 +138,7 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         };
         let loaded = Mutex::new(HashMap::new());
         let (enter, own) = (Arc::new(enter), handle.clone());
-        (TypedView { view, schema, handle: own, enter, mailbox, loaded }, handle)
+        (TypedView { view, schema, handle: own, enter, mailbox, loaded, clock }, handle)
     }
 }
 
@@ -291,6 +299,8 @@ where
             status,
             skewed,
             maintenance,
+            calendar: self.view.calendar().clone(),
+            clock: self.clock.clone(),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::Cursor;
 use crate::schema::Value;
 use crate::serve::Revision;
-use crate::time::{DayRange, Grain};
+use crate::time::{DayRange, Grain, Last};
 
 /// A question to a view: *these columns, of these periods and keys, in this shape, so many rows, from behind this one*.
 ///
@@ -22,6 +22,7 @@ pub struct Scan {
     pub(super) total_row: bool,
     pub(super) grain: Option<Grain>,
     pub(super) unsealed: bool,
+    pub(super) last: Option<Last>,
 }
 
 /// Which keys a scan is about, as values of the key's columns.
@@ -86,6 +87,7 @@ impl Scan {
             total_row: false,
             grain: None,
             unsealed: false,
+            last: None,
         }
     }
 
@@ -171,6 +173,13 @@ impl Scan {
     #[must_use]
     pub fn unsealed(self) -> Scan {
         Scan { unsealed: true, ..self }
+    }
+
+    /// Only the last periods as of now, in the place of others: by the engine's clock, when it takes the scan up. A subscription
+    /// moves on with them. See [`Query::last`](crate::serve::Query::last).
+    #[must_use]
+    pub fn last(self, last: Last) -> Scan {
+        Scan { last: Some(last), ..self }
     }
 
     /// Only these keys.

@@ -10,7 +10,7 @@ use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value, ViewSchema};
 use crate::serve::{self, MeasureId, Query, RankFn, RowPosition};
-use crate::time::{Day, Grain};
+use crate::time::{Day, Grain, Last};
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -81,24 +81,22 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         return Err(ScanError::Unsealed { view: view.schema.name.clone() });
     }
     let unsealed = scan.unsealed;
-    let query = Query {
-        unsealed,
-        grain: scan.grain,
-        ..Query::new(keys, periods, shape).revision(scan.revision)
-    };
+    let query = Query::new(keys, periods, shape).revision(scan.revision);
+    let query = Query { unsealed, grain: scan.grain, last: scan.last, ..query };
     let pages = pages(scan, &view.schema.name)?;
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }
 
-/// Whether the view can be asked by the grain of a scan.
+/// Whether the view can be asked by the grains of a scan: that of its rows, and that of its window.
 fn grain(scan: &Scan, schema: &ViewSchema) -> Result<(), ScanError> {
     let (view, grain) = (schema.name.clone(), schema.grain);
-    match scan.grain {
-        Some(asked) if !grain.is_within(asked) => {
+    let mut asked = [scan.grain, scan.last.map(Last::grain)].into_iter().flatten();
+    match asked.find(|asked| !grain.is_within(*asked)) {
+        Some(asked) => {
             let expected: Vec<&str> = grain.coarser().map(Grain::name).collect();
             Err(ScanError::Grain { view, asked, grain, expected: expected.join(", ") })
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

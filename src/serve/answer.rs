@@ -7,7 +7,7 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Cut, MeasureId, Query, Shape};
 use crate::speed::Layer;
-use crate::time::{Day, Grain};
+use crate::time::{Day, Grain, Last};
 
 /// An answer: exact as of one moment over all workers, and saying what it is made of.
 ///
@@ -94,6 +94,14 @@ pub enum QueryError {
         /// The closing after which its state is known.
         since: Day,
     },
+    /// A window of the last periods, and nothing to tell the time by.
+    #[error(
+        "the last {last}: only an engine has a clock; ask for the days that Last::periods gives"
+    )]
+    NoClock {
+        /// What was asked for.
+        last: Last,
+    },
     /// Periods that are not made of those of the view.
     #[error("by {asked}: the view is kept by {grain}, of which a {asked} is not made")]
     Grain {
@@ -121,6 +129,13 @@ impl QueryError {
     ) -> Option<QueryError> {
         if query.days.lower != Day::MIN && query.days.lower < kept_from {
             return Some(QueryError::Removed { kept_from });
+        }
+        if let Some(last) = query.last {
+            let asked = last.grain();
+            return Some(match grain.is_within(asked) {
+                true => QueryError::NoClock { last },
+                false => QueryError::Grain { asked, grain },
+            });
         }
         match (query.shape, query.grain) {
             (Shape::Top { measure, .. }, _) if measure.place() >= measures => {

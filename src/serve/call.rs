@@ -54,10 +54,11 @@ impl<K: Key> Question<K> {
     /// Whether this is the same question as another one, whatever its asker calls it and however fast the answer may come.
     pub(super) fn asks_the_same(&self, other: &Question<K>) -> bool {
         let Question { query, after, limit, snapshot, credit: _ } = self;
-        let Query { id: _, keys, days, shape, revision, grain, unsealed } = query;
+        let Query { id: _, keys, days, shape, revision, grain, unsealed, last } = query;
         let theirs = &other.query;
         (keys, days, shape) == (&theirs.keys, &theirs.days, &theirs.shape)
-            && (revision, grain, unsealed) == (&theirs.revision, &theirs.grain, &theirs.unsealed)
+            && (revision, grain, last) == (&theirs.revision, &theirs.grain, &theirs.last)
+            && *unsealed == theirs.unsealed
             && (after, limit, snapshot) == (&other.after, &other.limit, &other.snapshot)
     }
 

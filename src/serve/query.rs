@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{Key, KeyRange};
 use crate::store::Revision;
-use crate::time::{Calendar, Day, DayRange, Grain};
+use crate::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 
 /// A query: which keys, which days, and in which shape the answer comes.
 ///
@@ -47,6 +47,8 @@ pub struct Query<K: Key> {
     /// In the shapes by key, and by day and key: only items in which something took part that is not sealed. Periods that are
     /// sealed as a whole are not read. In other shapes it means nothing.
     pub unsealed: bool,
+    /// In the place of `days`: the last periods as of now, by the clock of the engine that is asked. See [`Query::last`].
+    pub last: Option<Last>,
 }
 
 /// Which keys a query is about.
@@ -116,8 +118,8 @@ pub enum Shape {
 impl<K: Key> Query<K> {
     /// Any query.
     pub fn new(keys: Keys<K>, days: DayRange, shape: Shape) -> Query<K> {
-        let (revision, grain, unsealed) = (Revision::Now, None, false);
-        Query { id: 0, keys, days, shape, revision, grain, unsealed }
+        let (revision, grain, unsealed, last) = (Revision::Now, None, false, None);
+        Query { id: 0, keys, days, shape, revision, grain, unsealed, last }
     }
 
     /// The value of one key over `days`.
@@ -211,6 +213,42 @@ impl<K: Key> Query<K> {
     #[must_use]
     pub fn unsealed(mut self) -> Query<K> {
         self.unsealed = true;
+        self
+    }
+
+    /// The same query of the last periods as of now, in the place of its days.
+    ///
+    /// *Now* is what the engine's clock says when it takes the query up, and not how far a stream has come: a window does not
+    /// stand still because its source does. The answer has what there is of those periods, open ones included. A subscription
+    /// is asked again when its window moves. Where periods of the window were removed, it has those that are kept.
+    ///
+    /// Only an engine has a clock: [`DayView::serve`](crate::DayView::serve) answers with [`QueryError::NoClock`](crate::serve::QueryError);
+    /// there, [`Last::periods`] gives the days as of any time.
+    ///
+    /// ```
+    /// use dayfold::serve::Query;
+    /// use dayfold::time::{DayRange, Grain, Last};
+    ///
+    /// let week = Query::series(7u64, DayRange::ALL).last(Last::new(7, Grain::Day)?);
+    /// # Ok::<(), dayfold::time::TimeError>(())
+    /// ```
+    #[must_use]
+    pub fn last(mut self, last: Last) -> Query<K> {
+        self.last = Some(last);
+        self
+    }
+
+    /// The same query of the days that its window has at this time, if it has one; no day before `kept_from`.
+    pub(crate) fn at_time(
+        mut self,
+        calendar: &Calendar,
+        now: EventTime,
+        kept_from: Day,
+    ) -> Query<K> {
+        // One that the view cannot tell was refused before.
+        if let Some(days) = self.last.take().and_then(|last| last.periods(calendar, now)) {
+            self.days = DayRange::new(days.lower.max(kept_from), days.upper);
+        }
         self
     }
 

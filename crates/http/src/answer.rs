@@ -222,6 +222,9 @@ impl Answer<'_> {
 }
 
 pub(crate) fn write_days(text: &mut Text, days: Days) {
+    if let Some(last) = days.last {
+        text.raw("\"last\":").string(&last.to_string()).raw(",");
+    }
     text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
 }
 

@@ -25,7 +25,7 @@ impl Ask {
     /// are several. Columns are those of `columns`.
     ///
     /// # Errors
-    /// 400 for a key that is none of the view.
+    /// 400 for a key that is none of the view, or a window that it cannot tell.
     pub(crate) fn scan(
         &self,
         schema: &ViewSchema,
@@ -36,12 +36,12 @@ impl Ask {
             None => Ok(Keys::All),
         };
         let scan = match self {
-            Ask::Value { key, days } => Scan::total().keys(one(key)?).periods(days.range()),
+            Ask::Value { key, days } => days.of(Scan::total().keys(one(key)?), schema)?,
             Ask::Series { key, days, by } => {
-                let series = Scan::by_period().keys(one(key)?).periods(days.range()).total_row();
-                by_grain(series, *by)
+                let series = Scan::by_period().keys(one(key)?).total_row();
+                by_grain(days.of(series, schema)?, *by)
             }
-            Ask::Top { by, n, days } => Scan::top(*n, by).periods(days.range()).total_row(),
+            Ask::Top { by, n, days } => days.of(Scan::top(*n, by).total_row(), schema)?,
             Ask::Keys { prefix, limit } => {
                 Scan::by_key().keys(key_prefix(schema, prefix)?).limit((*limit).into()).total_row()
             }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::error::ApiError;
-use dayfold::time::{Day, DayRange, Grain};
+use dayfold::scan::Scan;
+use dayfold::schema::ViewSchema;
+use dayfold::time::{Day, DayRange, Grain, Last};
 
 /// The parameters of a request, each checked to be one of those that are known.
 pub(crate) struct Parameters {
@@ -49,10 +51,10 @@ impl Parameters {
         pairs.map(|(_, value)| value.clone()).collect()
     }
 
-    /// `from` and `to`, both included.
+    /// `from` and `to`, both included; or `last`.
     ///
     /// # Errors
-    /// 400 for what is no day, or a range whose end is before its beginning.
+    /// 400 for what is no day, a range whose end is before its beginning, or both in one.
     pub(crate) fn days(&self) -> Result<Days, ApiError> {
         let day = |name: &str| -> Result<Option<Day>, ApiError> {
             let parse = |text: &str| Day::parse_period(text);
@@ -61,7 +63,13 @@ impl Parameters {
                 .transpose()
                 .map_err(|error| ApiError::parameter(name, format!("{name}: {error}")))
         };
-        let days = Days { from: day("from")?, to: day("to")? };
+        let last = self.get("last").map(str::parse::<Last>).transpose();
+        let last = last.map_err(|error| ApiError::parameter("last", format!("last: {error}")))?;
+        let days = Days { from: day("from")?, to: day("to")?, last };
+        if last.is_some() && (days.from.is_some() || days.to.is_some()) {
+            let message = "last is given with from or to: expected a window or days";
+            return Err(ApiError::parameter("last", message));
+        }
         match (days.from, days.to) {
             (Some(from), Some(to)) if from > to => {
                 let message = format!("from={from} is after to={to}: expected from <= to");
@@ -118,15 +126,35 @@ impl Parameters {
     }
 }
 
-/// The days of a request, both ends included; `None` is no end.
+/// The days of a request, both ends included; `None` is no end. Or a window that ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Days {
     pub(crate) from: Option<Day>,
     pub(crate) to: Option<Day>,
+    pub(crate) last: Option<Last>,
 }
 
 impl Days {
-    pub(crate) fn range(self) -> DayRange {
+    /// The same scan of these days.
+    ///
+    /// # Errors
+    /// 400 for a window that the view cannot tell.
+    pub(crate) fn of(self, scan: Scan, schema: &ViewSchema) -> Result<Scan, ApiError> {
+        let Some(last) = self.last else { return Ok(scan.periods(self.range())) };
+        if schema.grain.is_within(last.grain()) {
+            return Ok(scan.last(last));
+        }
+        let expected: Vec<&str> = schema.grain.coarser().map(Grain::name).collect();
+        let message = format!(
+            "last={last}: view '{}' is kept by {}: expected a window of one of {}",
+            schema.name,
+            schema.grain,
+            expected.join(", ")
+        );
+        Err(ApiError::parameter("last", message))
+    }
+
+    fn range(self) -> DayRange {
         DayRange::new(self.from.unwrap_or(Day::MIN), self.to.map_or(Day::MAX, Day::next))
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn live_ask(
 ) -> Result<(Arc<ServedView>, Ask, Duration), ApiError> {
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
-    let known = ["of", "every", "key", "from", "to", "by", "n"];
+    let known = ["of", "every", "key", "from", "to", "last", "by", "n"];
     let given = Parameters::read(query, &known)?;
     let every = given.every(EVERY, app.limits.every)?;
     let default = if given.get("key").is_some() { "value" } else { "total" };
@@ -56,7 +56,7 @@ pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<
     let read = |names: &[&str]| Parameters::read(query, &[names, besides].concat());
     match of {
         "value" => {
-            let given = read(&["key", "from", "to"])?;
+            let given = read(&["key", "from", "to", "last"])?;
             let key = given.all("key");
             if key.is_empty() {
                 let message = "the parameter key is missing; for all keys together, ask for total";
@@ -64,14 +64,14 @@ pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<
             }
             Ok(Ask::Value { key: Some(key), days: given.days()? })
         }
-        "total" => Ok(Ask::Value { key: None, days: read(&["from", "to"])?.days()? }),
+        "total" => Ok(Ask::Value { key: None, days: read(&["from", "to", "last"])?.days()? }),
         "series" => {
-            let given = read(&["key", "from", "to", "by"])?;
+            let given = read(&["key", "from", "to", "last", "by"])?;
             let key = Some(given.all("key")).filter(|key| !key.is_empty());
             Ok(Ask::Series { key, days: given.days()?, by: given.grain()? })
         }
         "top" => {
-            let given = read(&["by", "n", "from", "to"])?;
+            let given = read(&["by", "n", "from", "to", "last"])?;
             let Some(by) = given.get("by") else {
                 let message = "the parameter by is missing: expected the name of a measure";
                 return Err(ApiError::parameter("by", message));

@@ -90,7 +90,7 @@ async fn answer(
     let view = app.view(&view)?;
     let ask = ask_of(&of, query.as_deref(), &["snapshot"])?;
     // Each of them is one that it takes.
-    let all = ["key", "from", "to", "by", "n", "prefix", "limit", "snapshot"];
+    let all = ["key", "from", "to", "last", "by", "n", "prefix", "limit", "snapshot"];
     let given = Parameters::read(query.as_deref(), &all)?;
     let at = app.snapshots.named(given.get("snapshot"))?;
     Ok(json(app.ask(view, ask, at).await?))

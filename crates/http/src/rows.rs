@@ -56,8 +56,10 @@ pub(crate) async fn rows(
 ) -> Result<Response, ApiError> {
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?;
-    let known =
-        ["from", "to", "key", "prefix", "by", "columns", "limit", "after", "format", "snapshot"];
+    let known = [
+        "from", "to", "last", "key", "prefix", "by", "columns", "limit", "after", "format",
+        "snapshot",
+    ];
     let given = Parameters::read(query.as_deref(), &known)?;
     let snapshot = app.snapshots.named(given.get("snapshot"))?;
     let question = question(&view, &given, &headers)?;
@@ -99,7 +101,7 @@ fn question(
         false => (one_key(view.schema(), &key)?, "key"),
     };
     let days = given.days()?;
-    let scan = Scan::rows().periods(days.range()).keys(keys);
+    let scan = days.of(Scan::rows().keys(keys), view.schema())?;
     let mut scan = by_grain(scan, given.grain()?);
     if let Some(columns) = given.get("columns") {
         scan = scan.columns(columns.split(','));

@@ -15,11 +15,12 @@ use crate::engine::ask::mailbox::{AskedTask, Mail, Mailbox, Request, Said};
 use crate::engine::ask::reply::{Replies, Reply};
 use crate::engine::ask::snapshots::Keep;
 use crate::engine::ask::standing::Seen;
+use crate::engine::clock::Clock;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance, Task};
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Call, Merge, Question};
-use crate::time::{Day, DayRange, EventTime};
+use crate::time::{Calendar, Day, DayRange, EventTime};
 
 /// What the loop knows when it lets queries in.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +77,9 @@ pub(crate) struct Asking<K: Key, A: Aggregate> {
     pub(crate) skewed: Skewed,
     /// Where there is a log.
     pub(crate) maintenance: Option<Maintenance<K, A>>,
+    pub(crate) calendar: Calendar,
+    /// What says which the last periods are.
+    pub(crate) clock: Clock,
 }
 
 impl<K: Key, A: Aggregate> Asking<K, A> {
@@ -97,8 +101,12 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
         let Some(mail) = self.mailbox.take(self.worker, last) else { return false };
         let Mail { requests, joining, left, said } = mail;
         let mut asked = !requests.is_empty();
-        for (number, Request { question, reply }) in requests {
+        for (number, Request { mut question, reply }) in requests {
             self.replies.insert(number, Reply::One(reply, 0));
+            if question.query.last.is_some() {
+                let (now, kept_from) = (self.clock.now(), self.mailbox.kept_from());
+                question.query = question.query.at_time(&self.calendar, now, kept_from);
+            }
             input.send(Call::Ask(number, question));
         }
         for (number, said) in said {
@@ -120,6 +128,9 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             let now = Instant::now();
             joining.into_values().for_each(|joining| standing.join(joining, now));
             left.into_iter().for_each(|number| standing.leave(number));
+            if standing.has_windows() {
+                standing.move_windows(&self.calendar, self.clock.now(), self.mailbox.kept_from());
+            }
             let seen = Seen { moment: complete.moment, sealings: self.mailbox.sealings() };
             let asking = match last {
                 true => standing.look_last(seen),

@@ -15,7 +15,7 @@ use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Task, TaskKi
 use crate::key::Key;
 use crate::schema::{KeyCodec, ViewSchema};
 use crate::serve::{Answer, Cut, MeasureFn, MeasureId, Merge, Query, QueryError, Question, RankFn};
-use crate::time::{Day, DayRange};
+use crate::time::{Day, DayRange, Last};
 use crate::view::View;
 
 /// Numbers of an aggregate, and what they are called.
@@ -235,6 +235,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     fn check(&self, query: &Query<K>) -> Result<(), AskError> {
         let view = || self.view.name().to_owned();
         let known = (self.view.calendar().grain(), self.mailbox.kept_from());
+        if let Some(asked) = query.last.map(Last::grain).filter(|asked| !known.0.is_within(*asked))
+        {
+            return Err(AskError::Grain { view: view(), asked, grain: known.0 });
+        }
+        // The window is that of the time when a worker takes the query up.
+        let query = &Query { last: None, ..query.clone() };
         match QueryError::of(query, known, self.measures.len()) {
             Some(QueryError::NoMeasure { measure, measures }) => {
                 Err(AskError::NoMeasure { view: view(), measure, measures })
@@ -246,7 +252,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
                 Err(AskError::Removed { view: view(), kept_from })
             }
             // Only who reads it knows.
-            Some(QueryError::Superseded { .. }) | None => Ok(()),
+            Some(QueryError::Superseded { .. } | QueryError::NoClock { .. }) | None => Ok(()),
         }
     }
 

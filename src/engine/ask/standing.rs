@@ -5,7 +5,7 @@
 //! since the last time; one that has not changed is not asked, however often somebody is due. Time is given:
 //! nothing here reads a clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::engine::ask::slot::Giver;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
+use crate::time::{Calendar, Day, EventTime, Last};
 
 /// A hundred years, which are never, and can be added to a clock.
 const EVERY_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
@@ -51,6 +52,8 @@ pub(crate) struct Standing<K: Key, A: Aggregate> {
     times: BTreeSet<(Instant, u64)>,
     /// Groups with a subscriber that is due.
     due: BTreeSet<u64>,
+    /// Groups whose windows move with the clock, and when each may be another one.
+    windows: BTreeMap<u64, EventTime>,
     looked: Option<Seen>,
     number: u64,
     /// Counts the answers that differed from the one before, of all groups: no two have the same number.
@@ -59,7 +62,9 @@ pub(crate) struct Standing<K: Key, A: Aggregate> {
 
 struct Group<K: Key, A: Aggregate> {
     encoded: Vec<u8>,
+    /// As it is asked: where the last periods are wanted, of those that they are now.
     query: Query<K>,
+    last: Option<Last>,
     members: HashMap<u64, Member<K, A>>,
     latest: Option<Arc<Answer<K, A>>>,
     /// The number of the latest answer that differed from the one before.
@@ -89,6 +94,7 @@ impl<K: Key, A: Aggregate> Default for Standing<K, A> {
             members: HashMap::new(),
             times: BTreeSet::new(),
             due: BTreeSet::new(),
+            windows: BTreeMap::new(),
             looked: None,
             number: 0,
             versions: 0,
@@ -113,9 +119,14 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         let next_number = self.number + 1;
         let group = *self.by_query.entry(encoded.clone()).or_insert(next_number);
         self.number = self.number.max(group);
+        let last = query.last;
+        if last.is_some() && !self.groups.contains_key(&group) {
+            self.windows.insert(group, EventTime::MIN);
+        }
         let members = self.groups.entry(group).or_insert_with(|| Group {
             encoded,
             query,
+            last,
             members: HashMap::new(),
             latest: None,
             version: 0,
@@ -142,7 +153,27 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             && let Some(group) = self.groups.remove(&id)
         {
             self.by_query.remove(&group.encoded);
+            self.windows.remove(&id);
             self.due.remove(&id);
+        }
+    }
+
+    /// Whether any group is about the last periods as of now.
+    pub(crate) fn has_windows(&self) -> bool {
+        !self.windows.is_empty()
+    }
+
+    /// Moves windows to this time: a group whose window is another one than before is asked again.
+    pub(crate) fn move_windows(&mut self, calendar: &Calendar, now: EventTime, kept_from: Day) {
+        for (id, moves_at) in self.windows.iter_mut().filter(|(_, moves_at)| **moves_at <= now) {
+            let Some(group) = self.groups.get_mut(id) else { continue };
+            let Some(last) = group.last else { continue };
+            *moves_at = last.moves_at(calendar, now);
+            let query = Query { last: Some(last), ..group.query.clone() };
+            let query = query.at_time(calendar, now, kept_from);
+            if query.days != group.query.days || group.query.last.is_some() {
+                (group.query, group.asked, self.looked) = (query, None, None);
+            }
         }
     }
 

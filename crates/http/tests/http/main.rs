@@ -6,6 +6,7 @@ mod kinds;
 mod limits;
 mod once;
 mod rows;
+mod windows;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -261,6 +262,11 @@ fn errors_say_what_was_expected() {
     for day in ["20240501", "2024-05-01T10:00", "2024-05-01%2010:00", "2024-5-1", ""] {
         bad(&format!("{view}/total?from={day}"), "from");
     }
+    for window in ["7", "0d", "24h", "1001d", "week", ""] {
+        bad(&format!("{view}/total?last={window}"), "last");
+    }
+    bad(&format!("{view}/total?last=7d&from=2024-05-01"), "last");
+    bad(&format!("{view}/keys?last=7d"), "last");
     bad(&format!("{view}/total?from=2024-05-02&to=2024-05-01"), "from");
     bad(&format!("{view}/total?from=2024-05-02&from=2024-05-01"), "from");
     bad(&format!("{view}/total?form=2024-05-02"), "form");

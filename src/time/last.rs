@@ -1,0 +1,116 @@
+//! Windows that move with the clock: the last so many periods.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Calendar, Day, DayRange, EventTime, Grain, TimeError};
+
+/// The last so many hours, days, weeks, months, quarters or years: the one that is now, and those before it.
+///
+/// They are whole periods of a view's zone, so a window begins with one: the last 7 days are today since midnight and the
+/// six dates before, the last 24 hours begin with a whole hour. Where clocks change, a window of days is an hour longer
+/// or shorter. Dates that a zone has left out do not count.
+///
+/// As a text: `24h`, `7d`, `4w`, `3mo`, `2q`, `1y`.
+///
+/// ```
+/// use dayfold::time::{Calendar, DayRange, Grain, Last};
+///
+/// let week: Last = "7d".parse()?;
+/// assert_eq!(week, Last::new(7, Grain::Day)?);
+/// let noon = 1_709_294_400_000; // 2024-03-01T12:00:00Z
+/// let days = week.periods(&Calendar::utc(), noon).ok_or("days are made of days")?;
+/// assert_eq!(days, DayRange::through("2024-02-24".parse()?, "2024-03-01".parse()?));
+///
+/// // A view of months cannot tell its last days.
+/// assert_eq!(week.periods(&Calendar::utc().by(Grain::Month), noon), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Last {
+    count: NonZeroU32,
+    grain: Grain,
+}
+
+/// How a grain is written behind a number.
+const UNITS: [(Grain, &str); 6] = [
+    (Grain::Hour, "h"),
+    (Grain::Day, "d"),
+    (Grain::Week, "w"),
+    (Grain::Month, "mo"),
+    (Grain::Quarter, "q"),
+    (Grain::Year, "y"),
+];
+
+impl Last {
+    /// The most periods of a window: it is counted back one by one.
+    pub const MAX: u32 = 1_000;
+
+    /// The last `count` periods of a grain.
+    ///
+    /// # Errors
+    /// [`TimeError::Last`] for none, or more than [`Last::MAX`].
+    pub fn new(count: u32, grain: Grain) -> Result<Last, TimeError> {
+        let error = || TimeError::Last { text: format!("{count}{}", unit(grain)) };
+        let known = NonZeroU32::new(count).filter(|count| count.get() <= Last::MAX);
+        known.map(|count| Last { count, grain }).ok_or_else(error)
+    }
+
+    /// The grain that it counts.
+    pub fn grain(self) -> Grain {
+        self.grain
+    }
+
+    /// The periods of a calendar that are in the window at `now`; `None` if what it counts is not made of these
+    /// ([`Grain::is_within`]).
+    pub fn periods(self, calendar: &Calendar, now: EventTime) -> Option<DayRange> {
+        if !calendar.grain().is_within(self.grain) {
+            return None;
+        }
+        let counted = calendar.clone().by(self.grain);
+        let last = counted.day_of(now);
+        let mut first = last;
+        for _ in 1..self.count.get() {
+            first = there_was_before(&counted, first);
+        }
+        Some(calendar.periods(DayRange::new(first, counted.after(last))))
+    }
+
+    /// The first instant after `now` at which the window may be another one.
+    pub(crate) fn moves_at(self, calendar: &Calendar, now: EventTime) -> EventTime {
+        calendar.clone().by(self.grain).span_at(now).upper
+    }
+}
+
+/// The period before another one, those left out that a zone never had.
+fn there_was_before(calendar: &Calendar, period: Day) -> Day {
+    let before = calendar.before(period);
+    // The end of a date that was left out is that of the date before it. None was left out twice.
+    let never_was = calendar.end_of(before) == calendar.end_of(calendar.before(before));
+    if calendar.grain() == Grain::Day && never_was { calendar.before(before) } else { before }
+}
+
+fn unit(grain: Grain) -> &'static str {
+    UNITS.iter().find(|(known, _)| *known == grain).map_or("", |(_, unit)| unit)
+}
+
+impl fmt::Display for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.count, unit(self.grain))
+    }
+}
+
+impl FromStr for Last {
+    type Err = TimeError;
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<Last, TimeError> {
+        let error = || TimeError::Last { text: text.to_owned() };
+        let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+        let (grain, _) = UNITS.iter().find(|(_, known)| *known == unit).ok_or_else(error)?;
+        let count = digits.parse().ok().filter(|_| !digits.starts_with('0')).ok_or_else(error)?;
+        Last::new(count, *grain).map_err(|_| error())
+    }
+}
