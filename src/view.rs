@@ -52,6 +52,7 @@ pub struct View {
     skew: i64,
     limits: Limits,
     retention: Retention,
+    rollups: Vec<Grain>,
     definition: String,
     key_columns: Option<Vec<String>>,
     measure_names: Vec<Vec<String>>,
@@ -81,6 +82,7 @@ impl View {
             skew: 0,
             limits: Limits::default(),
             retention: Retention::default(),
+            rollups: Vec::new(),
             definition: String::new(),
             key_columns: None,
             measure_names: Vec::new(),
@@ -105,6 +107,34 @@ impl View {
     pub fn grain(mut self, grain: Grain) -> View {
         self.calendar = self.calendar.by(grain);
         self
+    }
+
+    /// The same view, which also keeps coarser periods: months and years of a view of days, say. They are made in the
+    /// background once all of their days are sealed, and an answer reads the coarsest that are in what it asks for: a key over
+    /// ten years is ten values to read. A late event takes its month and year out of the way until they have been made again.
+    /// Answers are the same with and without. Grains that are not made of those of the view
+    /// ([`Grain::is_within`]) are left out.
+    ///
+    /// Each run makes them again, of what is sealed: they are files beside a data folder's sealed days, and memory
+    /// without a folder.
+    ///
+    /// ```
+    /// use dayfold::time::Grain;
+    /// use dayfold::view::View;
+    ///
+    /// let view = View::new("visits")?.rollup([Grain::Month, Grain::Year]);
+    /// assert_eq!(view.rollups(), [Grain::Month, Grain::Year]);
+    /// # Ok::<(), dayfold::view::ViewError>(())
+    /// ```
+    #[must_use]
+    pub fn rollup(mut self, grains: impl IntoIterator<Item = Grain>) -> View {
+        self.rollups = grains.into_iter().collect();
+        self
+    }
+
+    /// The grains of [`View::rollup`].
+    pub fn rollups(&self) -> &[Grain] {
+        &self.rollups
     }
 
     /// The same view, which waits so long after a day's end before the day closes: an hour, unless said otherwise.

@@ -223,6 +223,13 @@ fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool
             (0..tick.steps).for_each(|_| {
                 worker.step();
             });
+            if !view.rollups().is_empty() {
+                // Rollups are made beside the workers, and would mostly come when all is over.
+                for _ in 0..4 {
+                    std::thread::sleep(Duration::from_micros(300));
+                    worker.step();
+                }
+            }
         }
         events.close();
         asking.advance_to(Moment::new(EventTime::MAX, 0));
@@ -319,10 +326,11 @@ proptest! {
         new_york in any::<bool>(),
         grace in prop_oneof![Just(0), Just(HOUR), Just(30 * HOUR)],
         grain in prop_oneof![2 => Just(Grain::Day), 3 => prop::sample::select(&Grain::ALL[..])],
+        rollups in prop::sample::subsequence(Grain::ALL.to_vec(), 0..=3),
     ) {
         let zone = if new_york { "America/New_York" } else { "UTC" };
         let view = View::new("law").unwrap().zone(zone).unwrap().grain(grain);
-        let view = view.grace(Duration::from_millis(grace as u64));
+        let view = view.grace(Duration::from_millis(grace as u64)).rollup(rollups);
         check(&view, &ticks, workers, (lag, in_place));
     }
 }

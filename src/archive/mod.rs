@@ -9,6 +9,7 @@ mod load;
 mod pool;
 mod rebuild;
 mod recompute;
+mod rollup;
 mod seal;
 mod shelf;
 
@@ -22,6 +23,7 @@ pub(crate) use load::Loaded;
 pub(crate) use pool::{Held, Pool, Step};
 pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
+pub(crate) use rollup::{Rollup, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use shelf::{Past, Sealed, Shelf};
 

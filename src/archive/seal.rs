@@ -116,10 +116,35 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
     coverage: Coverage,
     write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
 ) -> Result<R, BatchError> {
+    let parts = table.parts();
+    let parts = parts.map(|(at, rows)| (at.map_or(coverage, |p| Coverage::from_iter([p])), rows));
+    let merge = |(partitions, rows)| {
+        let mut rows = merged(rows, before, partitions)?;
+        rows.retain(|(.., aggregate)| !aggregate.is_zero());
+        Ok(rows)
+    };
+    in_order(parts.map(merge), write)
+}
+
+/// Hands to `write` the rows of files of several periods, combined. A key whose periods together are zero stays: of each of them
+/// there is something, and an answer that is made of them has it.
+pub(super) fn rolled_up<K: Key, A: Aggregate, R>(
+    parts: &[LivePart<K, A>],
+    coverage: Coverage,
+    write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
+) -> Result<R, BatchError> {
+    let partitions = coverage.iter().map(|partition| Coverage::from_iter([partition]));
+    in_order(partitions.map(|partition| merged(Vec::new(), parts, partition)), write)
+}
+
+/// Hands to `write` the rows of one part after the other.
+fn in_order<K: Key, A: Aggregate, R>(
+    parts: impl Iterator<Item = Result<Vec<(u64, K, A)>, BatchError>>,
+    write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
+) -> Result<R, BatchError> {
     let damage = Cell::new(None);
-    let rows = table.parts().flat_map(|(partition, rows)| {
-        let partitions = partition.map_or(coverage, |p| Coverage::from_iter([p]));
-        let rows = merged(rows, before, partitions).unwrap_or_else(|error| {
+    let rows = parts.flat_map(|rows| {
+        let rows = rows.unwrap_or_else(|error| {
             damage.set(Some(error));
             Vec::new()
         });
@@ -141,7 +166,7 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
 }
 
 /// The rows of a part of a table, and those of the revisions before in the same partitions, by position
-/// and key; an amendment is combined with what it amends. No row is zero.
+/// and key; an amendment is combined with what it amends.
 fn merged<K: Key, A: Aggregate>(
     table: Vec<&(K, A)>,
     before: &[LivePart<K, A>],
@@ -182,7 +207,6 @@ fn merged<K: Key, A: Aggregate>(
         }
         same
     });
-    rows.retain(|(.., aggregate)| !aggregate.is_zero());
     Ok(rows)
 }
 

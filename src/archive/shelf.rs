@@ -3,14 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use super::rollup::{Rollup, RollupJob, Rollups, coarsest};
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::store::{Revision, SealedFile, Store};
-use crate::time::{Day, DayRange};
+use crate::time::{Calendar, Day, DayRange, Grain};
 
 /// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
 /// days. Queries over more days than that open files again, 10 to 20 µs for each.
@@ -41,6 +43,8 @@ pub(crate) struct Shelf<K, A> {
     open: RefCell<OpenFiles<K, A>>,
     /// What newer revisions have taken the place of. Without a folder only: there they are found in the manifests.
     superseded: Vec<LivePart<K, A>>,
+    /// Coarser periods, made of these files.
+    rollups: Rollups<K, A>,
 }
 
 /// A live file.
@@ -208,7 +212,41 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             days: 0,
             sources: Vec::new(),
             open: RefCell::new(open),
+            rollups: Rollups::none(),
         }
+    }
+
+    /// Keeps rollups of these grains from now on.
+    pub(crate) fn roll_up(&mut self, calendar: &Calendar, grains: &[Grain]) {
+        self.rollups = Rollups::new(calendar.clone(), grains.to_vec());
+    }
+
+    pub(crate) fn rollups(&mut self) -> &mut Rollups<K, A> {
+        &mut self.rollups
+    }
+
+    pub(crate) fn rollup_count(&self) -> usize {
+        self.rollups.kept().len()
+    }
+
+    /// The rollups that lie within a range.
+    pub(crate) fn rollups_of(&self, days: DayRange) -> Vec<Rollup<K, A>> {
+        let within =
+            |of: &&Rollup<K, A>| days.lower <= of.days().lower && of.days().upper <= days.upper;
+        self.rollups.kept().iter().filter(within).cloned().collect()
+    }
+
+    /// The next rollup to be made, if one is due. `first_open` is the first period that is not sealed.
+    pub(crate) fn next_rollup(
+        &mut self,
+        worker: usize,
+        first_open: Day,
+        stop: &Arc<AtomicBool>,
+    ) -> Option<RollupJob<K, A>> {
+        let files = self.files.iter().map(|file| file.day);
+        let next = self.rollups.next(files, first_open, self.kept_from)?;
+        let sealed = self.list(next.1, None);
+        Some(self.rollups.job(&self.view, (worker, self.mine), next, sealed, Arc::clone(stop)))
     }
 
     /// The worker's partitions.
@@ -247,6 +285,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             self.supersede(part);
             return;
         }
+        self.rollups.changed(part.day);
         let mut at = first;
         let is_new_day = self.files.get(at).is_none_or(|file| file.day != part.day);
         self.days += usize::from(is_new_day);
@@ -354,26 +393,44 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         (from..from + wanted.count()).filter(counts).map(sealed).collect()
     }
 
-    /// The live revisions of `days` that count for a partition, if few enough of them and all are open.
+    /// The live revisions of `days` that count for a partition, and the coarsest rollups that fit in their place, if few
+    /// enough of them and all are open.
     pub(crate) fn open_ones(
         &self,
         days: DayRange,
         partition: usize,
+        fits: &dyn Fn(Grain) -> bool,
     ) -> Option<Vec<LivePart<K, A>>> {
+        let (mut parts, mut lower) = (Vec::new(), days.lower);
+        for rollup in coarsest(self.rollups.kept(), days, fits).into_values() {
+            let between = DayRange::new(lower, rollup.days().lower);
+            self.add_open_ones(between, partition, &mut parts)?;
+            parts.extend(self.mine.contains(partition).then(|| rollup.part().clone()));
+            lower = rollup.days().upper;
+        }
+        self.add_open_ones(DayRange::new(lower, days.upper), partition, &mut parts)?;
+        Some(parts)
+    }
+
+    fn add_open_ones(
+        &self,
+        days: DayRange,
+        partition: usize,
+        parts: &mut Vec<LivePart<K, A>>,
+    ) -> Option<()> {
         let from = self.files.partition_point(|file| file.day < days.lower);
         let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
-        let counts = |(at, _): &(usize, &File)| self.coverage(*at).contains(partition);
         let open = self.open.borrow();
-        let part = |(_, file): (usize, &File)| {
-            let source = self.sources[file.source as usize];
-            open.get(file.slot.get()).map(|view| source.part(file, view.clone()))
-        };
-        let wanted = (from..).zip(wanted).filter(counts);
-        wanted
-            .take(READ_AT_ONCE + 1)
-            .map(part)
-            .collect::<Option<Vec<_>>>()
-            .filter(|parts| parts.len() <= READ_AT_ONCE)
+        for (at, file) in (from..).zip(wanted) {
+            if self.coverage(at).contains(partition) {
+                let source = self.sources[file.source as usize];
+                parts.push(source.part(file, open.get(file.slot.get())?.clone()));
+            }
+            if parts.len() > READ_AT_ONCE {
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// Keeps files open that were opened elsewhere, if they are still live.
@@ -528,73 +585,4 @@ impl<K, A> OpenFiles<K, A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::aggregate::Count;
-    use crate::batch::{BatchMeta, BatchWriter, Bytes};
-
-    /// A revision of day 1 with one row, which tells it apart.
-    fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePart<u64, Count> {
-        let (day, closing) = (Day(1), Closing::of(Day(closing)));
-        let meta = BatchMeta { view: "v".to_owned(), day, closing: closing.day, coverage };
-        let mut writer = BatchWriter::new(Vec::new(), meta, 1).unwrap();
-        writer.push(7u64.hash64(), &7u64, &Count(count)).unwrap();
-        let view = BatchView::open(Bytes::Owned(Arc::new(writer.finish().unwrap().0))).unwrap();
-        LivePart { day, closing, generation, coverage, process: 0, worker: 0, view }
-    }
-
-    /// Closing, generation and the row's value of what a revision visits.
-    fn visited(shelf: &Shelf<u64, Count>, revision: Revision) -> Vec<(i32, u32, i64)> {
-        let mut found = Vec::new();
-        let visit = |part: LivePart<u64, Count>| {
-            part.view.range(&crate::key::KeyRange::all(), &part.coverage, |_, _, count| {
-                found.push((part.closing.day.0, part.generation, count.0));
-            })?;
-            Ok::<_, ArchiveError>(())
-        };
-        match revision {
-            Revision::Now => shelf.visit(DayRange::ALL, None, visit),
-            _ => {
-                let past = shelf.past(revision, DayRange::ALL, None).unwrap().open().unwrap();
-                past.iter().map(|sealed| sealed.open().unwrap()).try_for_each(visit)
-            }
-        }
-        .unwrap();
-        found
-    }
-
-    #[test]
-    fn the_newest_revision_counts_in_whatever_order_they_come() {
-        let all = [(1, 0, 10), (1, 1, 11), (3, 0, 30), (3, 1, 31), (4, 0, 40)];
-        for step in 1..all.len() {
-            for shift in 0..all.len() {
-                let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
-                for at in 0..all.len() {
-                    let (closing, generation, count) = all[(at * step + shift) % all.len()];
-                    shelf.put(part(closing, generation, Coverage::ALL, count));
-                }
-                assert_eq!(shelf.days(), 1);
-                assert_eq!(visited(&shelf, Revision::Now), [(4, 0, 40)]);
-                assert_eq!(visited(&shelf, Revision::First), [(1, 1, 11)]);
-                for (last, expect) in [(1, (1, 1, 11)), (2, (1, 1, 11)), (3, (3, 1, 31))] {
-                    assert_eq!(visited(&shelf, Revision::At(Day(last))), [expect], "at {last}");
-                }
-                assert_eq!(visited(&shelf, Revision::At(Day(0))), []);
-            }
-        }
-    }
-
-    #[test]
-    fn an_older_revision_counts_where_no_newer_one_does() {
-        let one = Coverage::from_iter([crate::key::partition(7u64.hash64())]);
-        let mut shelf = Shelf::new(&Archive::in_memory(), "v", Coverage::ALL);
-        let rest = Coverage::ALL.difference(one);
-        shelf.put(LivePart { coverage: rest, ..part(3, 0, Coverage::ALL, 30) });
-        shelf.put(part(1, 0, Coverage::ALL, 10));
-        assert_eq!(visited(&shelf, Revision::Now), [(1, 0, 10)]);
-        shelf.put(part(2, 5, one, 25));
-        assert_eq!(visited(&shelf, Revision::Now), [(2, 5, 25)]);
-    }
-}
+mod tests;

@@ -403,7 +403,8 @@ fn one_key<K: Key, A: Aggregate>(
     };
     let bytes = encoded(key);
     let wanted = (key.hash64(), key, &bytes[..]);
-    if !state.visit_key(wanted, query.days, moment, &mut visit)? {
+    let fits = |grain| query.takes_rollups(grain);
+    if !state.visit_key(wanted, (query.days, &fits), moment, &mut visit)? {
         return Ok(None);
     }
     let mut items: Vec<Item<K, A>> = items.into_values().collect();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::window::{Chosen, Window};
 use super::{Item, Keys, Parts, Query, QueryError, Question, Rank, RankFn, Shape};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, LivePart, Sealed};
+use crate::archive::{ArchiveError, LivePart, Sealed, with_rollups};
 use crate::batch::Bookmark;
 use crate::key::{Key, KeyRange, encoded};
 use crate::speed::{Captured, speed_layer};
@@ -105,7 +105,9 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         };
         let sealed = match &captured.past {
             Some(past) => past.clone().open()?,
-            None => captured.sealed.clone(),
+            None => with_rollups(captured.sealed.clone(), &captured.rollups, query.days, |grain| {
+                query.takes_rollups(grain)
+            }),
         };
         let is_wanted = |sealed: &Sealed<K, A>| {
             query.days.contains(sealed.day())

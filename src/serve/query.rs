@@ -157,6 +157,13 @@ impl<K: Key> Query<K> {
         self.unsealed && matches!(self.shape, Shape::ByKey | Shape::ByDayAndKey)
     }
 
+    /// Whether the answer may be made of rollups of this grain, in the place of what they are made of.
+    pub(super) fn takes_rollups(&self, grain: Grain) -> bool {
+        let is_by_day = matches!(self.shape, Shape::ByDay | Shape::ByDayAndKey);
+        let is_whole = !is_by_day || self.grain.is_some_and(|asked| grain.is_within(asked));
+        is_whole && !self.leaves_out_sealed()
+    }
+
     /// The period that the answer shows a day in, which can be asked for.
     pub(super) fn period_of(&self, day: Day, calendar: &Calendar) -> Day {
         self.grain.and_then(|grain| calendar.coarser(day, grain)).unwrap_or(day)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::combine::Counts;
 use super::table::Frozen;
 use crate::aggregate::Aggregate;
-use crate::archive::{Past, Sealed};
+use crate::archive::{Past, Rollup, Sealed};
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::{Calendar, Day, DayRange};
@@ -56,6 +56,8 @@ pub(crate) struct Captured<K: Key, A: Aggregate> {
     /// The first period that the view keeps.
     pub(crate) kept_from: Day,
     pub(crate) sealed: Vec<Sealed<K, A>>,
+    /// Coarser periods that may be read in the place of sealed ones.
+    pub(crate) rollups: Vec<Rollup<K, A>>,
     /// Another revision of sealed days, in the place of the live one.
     pub(crate) past: Option<Past<K, A>>,
     /// What is not sealed, by day and closing.
@@ -67,9 +69,19 @@ pub(crate) struct Captured<K: Key, A: Aggregate> {
 impl<K: Key, A: Aggregate> Captured<K, A> {
     /// Nothing yet, of a view with this calendar that keeps periods from that one on.
     pub(super) fn nothing(moment: Moment, calendar: Calendar, kept_from: Day) -> Self {
-        let (sealed, past, tables, sealed_through) = Default::default();
+        let (sealed, rollups, past, tables, sealed_through) = Default::default();
         let counts = Counts::default();
-        Captured { moment, calendar, kept_from, sealed, past, tables, sealed_through, counts }
+        Captured {
+            moment,
+            calendar,
+            kept_from,
+            sealed,
+            rollups,
+            past,
+            tables,
+            sealed_through,
+            counts,
+        }
     }
 
     /// How many rows there are of these days at most; `None` if that is not known, or files have to be opened.

@@ -14,6 +14,8 @@ pub struct ViewNumbers {
     pub last_day: Option<Day>,
     /// Days with a batch view.
     pub sealed_days: usize,
+    /// Coarser periods that can be read in the place of sealed days, as [`View::rollup`](crate::view::View::rollup) has it.
+    pub rollups: usize,
     /// Days with events that are not sealed.
     pub unsealed_days: usize,
     /// Pairs of day and key with events that are not sealed.
@@ -39,6 +41,7 @@ impl ViewNumbers {
             first_day: self.first_day.into_iter().chain(other.first_day).min(),
             last_day: self.last_day.max(other.last_day),
             sealed_days: self.sealed_days.max(other.sealed_days),
+            rollups: self.rollups.max(other.rollups),
             unsealed_days: self.unsealed_days.max(other.unsealed_days),
             groups: self.groups + other.groups,
             deltas: self.deltas.max(other.deltas),

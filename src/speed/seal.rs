@@ -23,7 +23,7 @@ use timely::scheduling::SyncActivator;
 use super::report::{EVERYTHING, SealReport};
 use super::state::{Prepared, SharedSpeed};
 use crate::aggregate::Aggregate;
-use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, SealJob};
+use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, Rollup, SealJob};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogHandle;
@@ -54,6 +54,9 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     log: Option<LogHandle>,
     lane: Lane,
     stage: Stage<K, A>,
+    /// What makes rollups, if any are kept, and the one that is being made.
+    rollups: Option<Lane>,
+    rollup: Option<mpsc::Receiver<Result<Rollup<K, A>, ArchiveError>>>,
     /// The last closing that was reported as prepared.
     reported: Option<Closing>,
     /// The last closing that this worker had events of.
@@ -71,9 +74,12 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         log: Option<LogHandle>,
         wake: SyncActivator,
     ) -> Self {
-        let (lane, reported) = {
+        let (lane, rollups, reported) = {
             let state = state.borrow();
-            (archive.lane(state.view.name()), state.sealed_through)
+            let name = state.view.name();
+            let rollups =
+                (!state.view.rollups().is_empty()).then(|| archive.lane(&format!("rollup:{name}")));
+            (archive.lane(name), rollups, state.sealed_through)
         };
         Seal {
             worker,
@@ -82,6 +88,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             log,
             lane,
             stage: Stage::Idle,
+            rollups,
+            rollup: None,
             reported,
             highest: None,
             stop: Arc::default(),
@@ -94,6 +102,39 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if self.state.borrow().abandoned {
             return None;
         }
+        let report = self.step_seal(frontier);
+        self.step_rollups();
+        report
+    }
+
+    /// Takes in the rollup that has been made, and begins the next one.
+    fn step_rollups(&mut self) {
+        let Some(lane) = &self.rollups else { return };
+        let mut state = self.state.borrow_mut();
+        match self.rollup.as_ref().map(mpsc::Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return,
+            Some(Ok(Ok(rollup))) => state.sealed.rollups().made(rollup),
+            Some(Ok(Err(error))) => state.fail(error),
+            Some(Err(TryRecvError::Disconnected)) => state.fail(ArchiveError::Panicked),
+            None => {}
+        }
+        self.rollup = None;
+        let Some(through) = state.sealed_through.map(Closing::last_closed) else { return };
+        let first_open = state.view.calendar().following(through);
+        let Some(job) = state.sealed.next_rollup(self.worker, first_open, &self.stop) else {
+            return;
+        };
+        let (sender, receiver) = mpsc::channel();
+        let wake = self.wake.clone();
+        lane.spawn(move |place| {
+            // As in `spawn`.
+            let _ = sender.send(job.write(place));
+            let _ = wake.activate();
+        });
+        self.rollup = Some(receiver);
+    }
+
+    fn step_seal(&mut self, frontier: Option<Moment>) -> Option<SealReport> {
         self.note_closed(frontier);
         let mut report = None;
         loop {

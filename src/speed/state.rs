@@ -20,7 +20,7 @@ use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::store::{LogPosition, Revision};
-use crate::time::{Day, DayRange};
+use crate::time::{Day, DayRange, Grain};
 use crate::view::{LimitError, View};
 
 /// The state of a view on one worker, shared by the operators of that worker that write and read it.
@@ -90,7 +90,7 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// The first day that is open under that floor.
     open: Day,
     /// The live revisions of this worker's partitions, by day.
-    sealed: Shelf<K, A>,
+    pub(super) sealed: Shelf<K, A>,
     pub(super) sealed_through: Option<Closing>,
     /// Closings that were the last closed one at some time, and were not live then.
     closed: VecDeque<Closing>,
@@ -126,9 +126,10 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn new(
         view: View,
         peers: usize,
-        sealed: Shelf<K, A>,
+        mut sealed: Shelf<K, A>,
         through: Option<Closing>,
     ) -> Self {
+        sealed.roll_up(view.calendar(), view.rollups());
         Speed {
             view,
             peers,
@@ -373,6 +374,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.sealed.put(part);
         }
         self.sealed_through = self.sealed_through.max(Some(through));
+        self.sealed.rollups().look_again();
         tables
     }
 
@@ -431,6 +433,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             first_day,
             last_day,
             sealed_days: self.sealed.days(),
+            rollups: self.sealed.rollup_count(),
             unsealed_days: self.unsealed_days(),
             groups: self.unsealed.groups,
             deltas: self.deltas.len(),
@@ -514,6 +517,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             return Ok(captured);
         }
         captured.sealed = self.sealed.list(days, partition);
+        captured.rollups = self.sealed.rollups_of(days);
         let place = of_days(days.lower, days.upper);
         let frozen = self.frozen.range(place.clone());
         captured.tables = frozen.map(|(place, table)| (*place, Arc::clone(table))).collect();
@@ -541,14 +545,14 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn visit_key(
         &self,
         (hash, key, bytes): (u64, &K, &[u8]),
-        days: DayRange,
+        (days, fits): (DayRange, &dyn Fn(Grain) -> bool),
         moment: Moment,
         visit: &mut dyn FnMut(Day, Layer, &A),
     ) -> Result<bool, ArchiveError> {
         if days.is_empty() {
             return Ok(true);
         }
-        let Some(sealed) = self.sealed.open_ones(days, crate::key::partition(hash)) else {
+        let Some(sealed) = self.sealed.open_ones(days, crate::key::partition(hash), fits) else {
             return Ok(false);
         };
         for part in sealed {

@@ -36,6 +36,10 @@ impl Layout {
         self.part(process).join("views")
     }
 
+    pub(super) fn rollups(&self, process: u32) -> PathBuf {
+        self.part(process).join("rollups")
+    }
+
     pub(super) fn day(&self, process: u32, view: &str, day: Day) -> PathBuf {
         self.views(process).join(view).join(period_name(day))
     }

@@ -101,6 +101,7 @@ mod rebuild;
 mod record;
 mod recovery;
 mod removal;
+mod rollup;
 mod said;
 mod seal;
 mod storage;

@@ -211,6 +211,7 @@ fn sweep(
     process: u32,
     state: &PartState,
 ) -> Result<(), StoreError> {
+    super::rollup::sweep(storage, layout, process)?;
     each_file(storage, layout, process, &mut |found, path| {
         let is_orphan = match parse_batch_file_name(found.file) {
             Some((closing, generation, worker)) => {

@@ -1,6 +1,6 @@
 //! Periods of a coarser grain, made of whole periods of a finer one.
 
-use super::{Calendar, Day, Grain};
+use super::{Calendar, Day, DayRange, Grain};
 
 impl Grain {
     /// Whether periods of `coarser` are made of whole periods of this grain: months are made of days, and not of weeks.
@@ -23,6 +23,17 @@ impl Grain {
 }
 
 impl Calendar {
+    /// The periods of this calendar that are in the same one of a coarser grain as this one.
+    pub(crate) fn of_coarser(&self, day: Day, grain: Grain) -> Option<DayRange> {
+        let (period, coarser) = (self.coarser(day, grain)?, self.clone().by(grain));
+        Some(self.periods(DayRange::new(period, coarser.after(period))))
+    }
+
+    /// The period after another one.
+    pub(crate) fn following(&self, day: Day) -> Day {
+        self.after(day)
+    }
+
     /// The period of a coarser grain that a period of this calendar is in; `None` if those are not made of these
     /// ([`Grain::is_within`]).
     ///

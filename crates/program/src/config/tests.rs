@@ -102,6 +102,8 @@ fn what_is_wrong_is_said_with_its_place() {
     check("workers = 2", "log = \"90\"", "'90' is not a duration");
     check("grace = \"1h\"", "keep = 400", "views.by_carrier.keep: expected a text");
     check("grace = \"1h\"", "keep = \"1y\"", "'1y' is not a duration");
+    let rollup = "rollup = [\"hour\"]";
+    check("grace = \"1h\"", rollup, "'hour': expected some of week, month, quarter, year");
     check("grace = \"1h\"", "revisions = 0", "expected a whole number, 1 or more");
     check(
         "measures = {",

@@ -19,6 +19,8 @@ pub struct ViewConfig {
     pub zone: Option<Text>,
     /// How long its periods are.
     pub grain: Grain,
+    /// Coarser periods that are kept as well.
+    pub rollups: Vec<Grain>,
     /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
     pub grace: Option<Duration>,
     /// How long a period is kept behind its end; always, if nothing is said.
@@ -33,8 +35,8 @@ pub struct ViewConfig {
     pub measures: Vec<(Text, Text)>,
 }
 
-const KEYS: [&str; 9] =
-    ["from", "zone", "grain", "grace", "keep", "revisions", "where", "key", "measures"];
+const KEYS: [&str; 10] =
+    ["from", "zone", "grain", "rollup", "grace", "keep", "revisions", "where", "key", "measures"];
 
 /// The views of a file.
 pub(super) fn read(
@@ -85,6 +87,7 @@ fn view(
     }
     Ok(ViewConfig {
         zone: zone(section)?,
+        rollups: rollups(section, grain)?,
         grain,
         grace: section.duration("grace")?,
         keep: section.duration("keep")?,
@@ -95,6 +98,25 @@ fn view(
         from,
         measures,
     })
+}
+
+/// The coarser periods that are kept: such as are made of those of the view.
+fn rollups(section: &Section<'_>, grain: Grain) -> Result<Vec<Grain>, FileError> {
+    let mut rollups = Vec::new();
+    for text in section.texts("rollup")?.unwrap_or_default() {
+        let coarser: Vec<Grain> = grain.coarser().filter(|coarser| *coarser != grain).collect();
+        let known = Grain::named(&text.value).filter(|named| coarser.contains(named));
+        let names = || coarser.iter().map(|grain| grain.name()).collect::<Vec<_>>().join(", ");
+        let wrong = || {
+            let message = match coarser.is_empty() {
+                true => format!("'{}': there is nothing coarser than a {grain}", text.value),
+                false => format!("'{}': expected some of {}", text.value, names()),
+            };
+            text.error(section.document, message)
+        };
+        rollups.push(known.ok_or_else(wrong)?);
+    }
+    Ok(rollups)
 }
 
 /// How many revisions of a period are kept: the one that counts at least.

@@ -180,6 +180,7 @@ fn define(
     if let Some(grace) = view.grace {
         known = known.grace(grace);
     }
+    known = known.rollup(view.rollups.iter().copied());
     if let Some(keep) = view.keep {
         known = known.keep(keep);
     }

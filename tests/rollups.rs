@@ -1,0 +1,183 @@
+//! Coarser periods that are kept: answers are the same with and without them, whatever comes and goes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use dayfold::aggregate::{Count, Sum};
+use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
+use dayfold::key::KeyRange;
+use dayfold::log::Durability;
+use dayfold::serve::{MeasureId, Query, Revision};
+use dayfold::store::{Memory, Storage};
+use dayfold::time::{Day, DayRange, EventTime, Grain};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+
+type Stats = (Count, Sum);
+type Event = (EventTime, u64, i64);
+
+const LONG: Duration = Duration::from_secs(60);
+const DAY: EventTime = 86_400_000;
+/// 2020-01-01.
+const FIRST: i64 = 18_262;
+/// Two years, one of which has 366 days.
+const DAYS: i64 = 366 + 365;
+
+struct Started {
+    running: Running,
+    pusher: Pusher<Event>,
+    plain: ViewHandle<u64, Stats>,
+    rolled: ViewHandle<u64, Stats>,
+    clock: Arc<AtomicI64>,
+}
+
+impl Started {
+    /// An engine whose clock stands at the beginning of a day.
+    fn new(storage: &Memory, workers: usize, day: i64) -> Started {
+        let clock = Arc::new(AtomicI64::new((FIRST + day) * DAY));
+        let now = Arc::clone(&clock);
+        let mut engine = Engine::<Event>::new()
+            .clock(move || now.load(Ordering::SeqCst))
+            .data_in(Arc::new(storage.clone()), "data")
+            .log(Durability::System, |event: &Event| event.0);
+        let view = |name: &str| View::new(name).unwrap().grace(Duration::ZERO);
+        let measures = || Measures::none().measure("count", |stats: &Stats| Some(stats.0.0.into()));
+        let enter = |&(time, key, value): &Event| Some((time, key, (Count::one(), Sum::of(value))));
+        let plain = engine.view(view("plain"), measures(), enter);
+        let rolled = view("rolled").rollup([Grain::Year, Grain::Month]);
+        let rolled = engine.view(rolled, measures(), enter);
+        let options = LiveOptions::new(|event: &Event| event.0)
+            .ahead_limit(Duration::from_secs(1_000 * 86_400));
+        let pusher = engine.live(options);
+        let running = engine.start(Cluster::workers(workers)).unwrap();
+        Started { running, pusher, plain, rolled, clock }
+    }
+
+    /// Until all days before this one are sealed.
+    fn seal_before(&self, day: i64) {
+        self.clock.store((FIRST + day) * DAY + 1, Ordering::SeqCst);
+        for view in [&self.plain, &self.rolled] {
+            view.wait_sealed_through(Day((FIRST + day - 1) as i32), LONG).unwrap();
+        }
+    }
+
+    fn push(&self, events: Vec<Event>) {
+        self.pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
+    }
+
+    /// Waits until so many rollups are there on the worker that has most.
+    #[track_caller]
+    fn wait_rollups(&self, expected: usize) {
+        let began = Instant::now();
+        loop {
+            let found = self.rolled.status().numbers.rollups;
+            if found == expected {
+                return;
+            }
+            assert!(began.elapsed() < LONG, "{found} rollups: expected {expected}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// All kinds of questions, of ranges that begin and end within periods and with them.
+    #[track_caller]
+    fn check(&self, what: &str) {
+        let day = |at: i64| Day((FIRST + at) as i32);
+        let ranges = [
+            DayRange::ALL,
+            DayRange::new(day(0), day(366)),
+            DayRange::new(day(1), day(366)),
+            DayRange::new(day(17), day(600)),
+            DayRange::new(day(31), day(60)),
+            DayRange::new(day(400), day(401)),
+        ];
+        for days in ranges {
+            let mut queries = vec![
+                Query::point(3, days),
+                Query::total(days),
+                Query::keys(KeyRange::all(), days),
+                Query::top(3, MeasureId::FIRST, days),
+                Query::series(3, days),
+                Query::rows(KeyRange::all(), days),
+                Query::total(days).revision(Revision::First),
+                Query::keys(KeyRange::all(), days).unsealed(),
+            ];
+            for grain in [Grain::Month, Grain::Quarter, Grain::Year] {
+                queries.push(Query::series(3, days).by(grain));
+                queries.push(Query::rows(KeyRange::all(), days).by(grain));
+            }
+            for query in queries {
+                let ask = |view: &ViewHandle<u64, Stats>| {
+                    let answer = view.ask_timeout(query.clone(), LONG).unwrap();
+                    let items = answer.items.into_iter();
+                    items.map(|item| (item.day, item.key, item.parts.merged())).collect::<Vec<_>>()
+                };
+                let (plain, rolled) = (ask(&self.plain), ask(&self.rolled));
+                assert!(rolled == plain, "{what}: {query:?}: {rolled:?}, without {plain:?}");
+            }
+        }
+    }
+}
+
+/// Some keys each day; key 9 is there seldom.
+fn events() -> Vec<Event> {
+    let of_day = |day: i64| {
+        let time = (FIRST + day) * DAY + 3_600_000;
+        let keys =
+            (0..7).filter(move |key| (day + key) % 3 != 0).chain((day % 90 == 0).then_some(9));
+        keys.map(move |key| (time, key as u64, day * 10 + key))
+    };
+    (0..DAYS).flat_map(of_day).collect()
+}
+
+/// 24 months and 2 years.
+const ALL: usize = 26;
+
+#[test]
+fn answers_are_the_same_with_rollups_while_they_come_and_go() {
+    for workers in [1, 2] {
+        let storage = Memory::default();
+        let started = Started::new(&storage, workers, 0);
+        started.push(events());
+        started.check("open");
+        started.seal_before(DAYS);
+        started.check("sealed");
+        started.wait_rollups(ALL);
+        started.check("rolled up");
+        let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
+        assert_eq!(files.len(), ALL * workers);
+        assert!(storage.list(Path::new("data/part-0/rollups/plain")).is_err());
+
+        // A late event of every key: it is an amendment first, and then sealed with its day.
+        let late = |at: i64| (0..12).map(move |key| ((FIRST + at) * DAY, key, 1_000)).collect();
+        started.push(late(40));
+        started.check("amended");
+        started.seal_before(DAYS + 1);
+        started.check("sealed anew");
+        started.wait_rollups(ALL);
+        started.check("rolled up anew");
+        started.rolled.rebuild(DayRange::only(Day((FIRST + 40) as i32)), 1.0).unwrap();
+        started.check("rebuilt");
+        started.wait_rollups(ALL);
+        started.check("rolled up after a rebuild");
+        let audited = started.rolled.audit(DayRange::ALL, 1.0).unwrap();
+        assert_eq!(audited.findings, []);
+        drop(started.pusher);
+        started.running.finish().unwrap();
+
+        // What a run has left is not believed, whatever it is; on other workers, too.
+        let left = Path::new("data/part-0/rollups/rolled/month-2020-01-01-w0-1");
+        storage.create(left).unwrap().write_all(b"something else").unwrap();
+        let started = Started::new(&storage, 3 - workers, DAYS + 1);
+        started.check("opened");
+        started.wait_rollups(ALL);
+        started.check("opened and rolled up");
+        let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
+        assert_eq!(files.len(), ALL * (3 - workers));
+        drop(started.pusher);
+        started.running.finish().unwrap();
+    }
+}
