@@ -68,7 +68,7 @@ impl Started {
         self.pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
     }
 
-    /// Waits until so many rollups are there on the worker that has most.
+    /// Waits until so many rollups are there, on all workers.
     #[track_caller]
     fn wait_rollups(&self, expected: usize) {
         let began = Instant::now();
@@ -133,7 +133,7 @@ fn events() -> Vec<Event> {
     (0..DAYS).flat_map(of_day).collect()
 }
 
-/// 24 months and 2 years.
+/// 24 months and 2 years, of each worker.
 const ALL: usize = 26;
 
 #[test]
@@ -145,7 +145,7 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         started.check("open");
         started.seal_before(DAYS);
         started.check("sealed");
-        started.wait_rollups(ALL);
+        started.wait_rollups(ALL * workers);
         started.check("rolled up");
         let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
         assert_eq!(files.len(), ALL * workers);
@@ -157,11 +157,11 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         started.check("amended");
         started.seal_before(DAYS + 1);
         started.check("sealed anew");
-        started.wait_rollups(ALL);
+        started.wait_rollups(ALL * workers);
         started.check("rolled up anew");
         started.rolled.rebuild(DayRange::only(Day((FIRST + 40) as i32)), 1.0).unwrap();
         started.check("rebuilt");
-        started.wait_rollups(ALL);
+        started.wait_rollups(ALL * workers);
         started.check("rolled up after a rebuild");
         let audited = started.rolled.audit(DayRange::ALL, 1.0).unwrap();
         assert_eq!(audited.findings, []);
@@ -173,7 +173,7 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         storage.create(left).unwrap().write_all(b"something else").unwrap();
         let started = Started::new(&storage, 3 - workers, DAYS + 1);
         started.check("opened");
-        started.wait_rollups(ALL);
+        started.wait_rollups(ALL * (3 - workers));
         started.check("opened and rolled up");
         let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
         assert_eq!(files.len(), ALL * (3 - workers));

@@ -14,7 +14,7 @@ pub struct ViewNumbers {
     pub last_day: Option<Day>,
     /// Days with a batch view.
     pub sealed_days: usize,
-    /// Coarser periods that can be read in the place of sealed days, as [`View::rollup`](crate::view::View::rollup) has it.
+    /// Coarser periods that can be read in the place of sealed days, each of one worker, as [`View::rollup`](crate::view::View::rollup) has it.
     pub rollups: usize,
     /// Days with events that are not sealed.
     pub unsealed_days: usize,
@@ -34,14 +34,14 @@ pub struct ViewNumbers {
 
 impl ViewNumbers {
     /// Those of two workers, as one says it of both: days from the first to the last, sealed where both have
-    /// sealed, groups of either, and of the rest what the one has that has more.
+    /// sealed, groups and rollups of either, and of the rest what the one has that has more.
     pub(crate) fn with(self, other: ViewNumbers) -> ViewNumbers {
         ViewNumbers {
             sealed_through: self.sealed_through.min(other.sealed_through),
             first_day: self.first_day.into_iter().chain(other.first_day).min(),
             last_day: self.last_day.max(other.last_day),
             sealed_days: self.sealed_days.max(other.sealed_days),
-            rollups: self.rollups.max(other.rollups),
+            rollups: self.rollups + other.rollups,
             unsealed_days: self.unsealed_days.max(other.unsealed_days),
             groups: self.groups + other.groups,
             deltas: self.deltas.max(other.deltas),

@@ -106,6 +106,9 @@ impl Spec {
 
     pub(crate) fn view(&self) -> View {
         let view = View::new(self.name).unwrap().zone(self.zone).unwrap().grain(self.grain);
+        // Making rollups is cut short as anything else is; with and without them.
+        let rollups = if self.divisor == Some(1) { &Grain::ALL[..] } else { &[] };
+        let view = view.rollup(rollups.iter().copied());
         let view = view.grace(Duration::from_millis(self.grace as u64));
         let view = view.skew(Duration::from_millis(self.shift.unsigned_abs()));
         // The limit is one of periods: of hours, as many as that many days have.
