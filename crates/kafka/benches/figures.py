@@ -41,7 +41,8 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--records", type=int, default=10_000_000)
     options.add_argument("--runs", type=int, default=3, help="runs of each, of which the median is shown")
-    options.add_argument("--fresh", type=int, default=20, help="seconds of 10,000 records each")
+    options.add_argument("--seconds", type=int, default=10, help="seconds of 10,000 records each, until they are visible")
+    options.add_argument("--freshness", action="store_true", help="measures only that")
     options.add_argument("--program", help="figures, built before")
     options.add_argument("--recovery", action="store_true", help="measures only what comes after a kill")
     options.add_argument("--peer", help=argparse.SUPPRESS)
@@ -59,6 +60,8 @@ def main():
         return runs[len(runs) // 2]
 
     print(f"{machine()}; {options.records:,} records; medians of {options.runs}\n", flush=True)
+    if options.freshness:
+        return freshness(figures, brokers, options)
     figures("fill", brokers, topic, options.records)
     with tempfile.TemporaryDirectory() as place:
         folders = (os.path.join(place, str(n)) for n in range(1_000))
@@ -73,8 +76,22 @@ def main():
         for name in PEERS:
             peer(name, ours, options, client)
         recovery(program, brokers, topic, next(folders))
-        fresh = figures("fresh", brokers, "fresh", next(folders), options.fresh)
-        print("from acknowledgement to visibility, 10,000 a second: p50 {p50_ms} ms, p99 {p99_ms} ms, most {max_ms} ms".format(**fresh))
+    freshness(figures, brokers, options)
+
+
+def freshness(figures, brokers, options):
+    """How long after its acknowledgement a record is there: with the client alone, and in answers."""
+    # A broker that has just started compiles its code meanwhile.
+    figures("deliver", brokers, "warm", options.seconds)
+    client, ours = [], []
+    for run in range(options.runs):
+        client.append(figures("deliver", brokers, f"deliver-{run}", options.seconds))
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(figures("fresh", brokers, f"fresh-{run}", folder, options.seconds))
+    print(f"\nafter its acknowledgement, at 10,000 a second for {options.seconds} s (p50, p99, most):")
+    for name, runs in ("the client alone has it", client), ("it is visible in Dayfold", ours):
+        figure = lambda what: statistics.median(run[what] for run in runs)
+        print(f"{name:<40} {figure('p50_ms'):8.2f} ms {figure('p99_ms'):8.2f} ms {figure('max_ms'):8.2f} ms")
 
 
 def build():

@@ -6,6 +6,7 @@
 //!     figures hold BROKERS TOPIC FOLDER WORKERS   the same, and waits to be killed once all is read and durable
 //!     figures recover BROKERS TOPIC FOLDER WORKERS   starts again, and says when answers are there and what they add up to
 //!     figures fresh BROKERS TOPIC FOLDER SECONDS  writes 10,000 records a second, and measures from acknowledgement to visibility
+//!     figures deliver BROKERS TOPIC SECONDS       the same, from acknowledgement until the client alone has them
 //!
 //! Each prints one line of JSON.
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
@@ -13,6 +14,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Sum};
@@ -206,7 +208,26 @@ fn recover(brokers: &str, topic: &str, folder: &Path, workers: usize) {
 
 /// When records were acknowledged, by partition and in their order there.
 #[derive(Clone, Default)]
-struct Acknowledged(Arc<[Mutex<VecDeque<Instant>>; PARTITIONS as usize]>);
+struct Acknowledged(Arc<[Mutex<Waiting>; PARTITIONS as usize]>);
+
+/// Those that were not seen yet, and how many were seen before their producer had heard of them.
+#[derive(Default)]
+struct Waiting {
+    acknowledged: VecDeque<Instant>,
+    seen_before: usize,
+}
+
+impl Acknowledged {
+    /// How many milliseconds before that the next record of a partition was acknowledged: none, if that is still to come.
+    fn since(&self, partition: usize, now: Instant) -> f64 {
+        let mut waiting = self.0[partition].lock().unwrap();
+        let Some(at) = waiting.acknowledged.pop_front() else {
+            waiting.seen_before += 1;
+            return 0.0;
+        };
+        now.saturating_duration_since(at).as_secs_f64() * 1_000.0
+    }
+}
 
 impl ClientContext for Acknowledged {}
 
@@ -215,8 +236,78 @@ impl ProducerContext for Acknowledged {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let partition = result.as_ref().unwrap().partition();
-        self.0[partition as usize].lock().unwrap().push_back(Instant::now());
+        let mut waiting = self.0[partition as usize].lock().unwrap();
+        match waiting.seen_before.checked_sub(1) {
+            Some(left) => waiting.seen_before = left,
+            None => waiting.acknowledged.push_back(Instant::now()),
+        }
     }
+}
+
+/// Writes 10,000 records a second into a topic, in a thread of its own.
+fn write_steadily(brokers: &str, topic: &str, total: u64) -> (Acknowledged, JoinHandle<()>) {
+    let acknowledged = Acknowledged::default();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("linger.ms", "1");
+    let producer: BaseProducer<Acknowledged> =
+        config.create_with_context(acknowledged.clone()).unwrap();
+    let topic = topic.to_owned();
+    let writing = std::thread::spawn(move || {
+        let (begun, mut text) = (Instant::now(), String::new());
+        for n in 0..total {
+            let due = begun + Duration::from_micros(n * 1_000_000 / RATE);
+            while let Some(left) = due.checked_duration_since(Instant::now()) {
+                producer.poll(left.min(Duration::from_millis(1)));
+            }
+            record(n, BEGIN + n as i64, &mut text);
+            let partition = (n % PARTITIONS as u64) as i32;
+            let next = BaseRecord::<(), str>::to(&topic).partition(partition).payload(&text);
+            producer.send(next).map_err(|(error, _)| error).unwrap();
+            producer.poll(Duration::ZERO);
+        }
+        producer.flush(LIMIT).unwrap();
+    });
+    (acknowledged, writing)
+}
+
+/// Prints how long it took, without the first second, which warms up.
+fn print_waits(mut took: Vec<f64>) {
+    let warm = (RATE as usize).min(took.len() / 4);
+    let mut took = took.split_off(warm);
+    took.sort_by(f64::total_cmp);
+    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
+    println!(
+        "{{\"records\":{},\"p50_ms\":{:.2},\"p99_ms\":{:.2},\"max_ms\":{:.2}}}",
+        took.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+}
+
+/// From acknowledgement to the client's hands: what the broker and the client take, whatever reads.
+fn deliver(brokers: &str, topic: &str, seconds: u64) {
+    create(brokers, topic);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "figures");
+    config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let total = RATE * seconds;
+    let (acknowledged, writing) = write_steadily(brokers, topic, total);
+    let mut took = Vec::with_capacity(total as usize);
+    while took.len() < total as usize {
+        if let Some(message) = consumer.poll(LIMIT) {
+            let partition = message.unwrap().partition();
+            took.push(acknowledged.since(partition as usize, Instant::now()));
+        }
+    }
+    writing.join().unwrap();
+    print_waits(took);
 }
 
 fn fresh(brokers: &str, topic: &str, folder: &Path, seconds: u64) {
@@ -234,31 +325,10 @@ fn fresh(brokers: &str, topic: &str, folder: &Path, seconds: u64) {
     while running.progress().sources.len() < PARTITIONS as usize {
         std::thread::sleep(Duration::from_millis(50));
     }
-    let acknowledged = Acknowledged::default();
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set("linger.ms", "1");
-    let producer: BaseProducer<Acknowledged> =
-        config.create_with_context(acknowledged.clone()).unwrap();
     let total = RATE * seconds;
-    let topic = topic.to_owned();
-    let writing = std::thread::spawn(move || {
-        let (begun, mut text) = (Instant::now(), String::new());
-        for n in 0..total {
-            let due = begun + Duration::from_micros(n * 1_000_000 / RATE);
-            while let Some(left) = due.checked_duration_since(Instant::now()) {
-                producer.poll(left.min(Duration::from_millis(1)));
-            }
-            record(n, BEGIN + n as i64, &mut text);
-            let partition = (n % PARTITIONS as u64) as i32;
-            let next = BaseRecord::<(), str>::to(&topic).partition(partition).payload(&text);
-            producer.send(next).map_err(|(error, _)| error).unwrap();
-            producer.poll(Duration::ZERO);
-        }
-        producer.flush(LIMIT).unwrap();
-    });
+    let (acknowledged, writing) = write_steadily(brokers, topic, total);
     // What an answer holds was visible when it came; what was not acknowledged by then took no time.
     let (mut seen, mut took) = ([0u64; PARTITIONS as usize], Vec::with_capacity(total as usize));
-    // The first second warms up.
     while seen.iter().sum::<u64>() < total {
         let answer = arrived.ask(Query::rows(KeyRange::all(), DayRange::ALL)).unwrap();
         let now = Instant::now();
@@ -268,34 +338,14 @@ fn fresh(brokers: &str, topic: &str, folder: &Path, seconds: u64) {
         }
         for (partition, count) in counts.into_iter().enumerate() {
             while seen[partition] < count {
-                let next = acknowledged.0[partition].lock().unwrap().pop_front();
-                // It is visible before its producer has heard of it.
-                let waited = next.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-                if next.is_none() {
-                    let begun = Instant::now();
-                    while acknowledged.0[partition].lock().unwrap().pop_front().is_none() {
-                        assert!(begun.elapsed() < LIMIT, "a record was never acknowledged");
-                        std::thread::yield_now();
-                    }
-                }
+                took.push(acknowledged.since(partition, now));
                 seen[partition] += 1;
-                took.push(waited.as_secs_f64() * 1_000.0);
             }
         }
         std::thread::sleep(Duration::from_micros(500));
     }
     writing.join().unwrap();
-    let warm = (RATE as usize).min(took.len() / 4);
-    let mut took = took.split_off(warm);
-    took.sort_by(f64::total_cmp);
-    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
-    println!(
-        "{{\"records\":{},\"p50_ms\":{:.2},\"p99_ms\":{:.2},\"max_ms\":{:.2}}}",
-        took.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    print_waits(took);
     running.finish().unwrap();
 }
 
@@ -315,6 +365,7 @@ fn main() {
         ["fresh", brokers, topic, folder, seconds] => {
             fresh(brokers, topic, folder.as_ref(), number(seconds));
         }
+        ["deliver", brokers, topic, seconds] => deliver(brokers, topic, number(seconds)),
         _ => eprintln!("figures.py runs this: see there"),
     }
 }
