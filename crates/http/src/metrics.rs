@@ -146,6 +146,11 @@ fn of_engine(observer: &Observer, text: &mut Text) {
         let is_troubled = u8::from(source.trouble.is_some());
         text.line(format_args!("dayfold_source_troubled{{source=\"{name}\"}} {is_troubled}"));
     }
+    text.begin("source_paused", "gauge", "1 if a partition is far ahead of others, and waits.");
+    for (name, source) in partitions() {
+        let is_paused = u8::from(source.paused);
+        text.line(format_args!("dayfold_source_paused{{source=\"{name}\"}} {is_paused}"));
+    }
     let numbers = || progress.view_names.iter().map(|name| label(name)).zip(&progress.views);
     text.begin("late_total", "counter", "Events that came after their day had closed.");
     numbers().for_each(|(view, numbers)| {

@@ -194,6 +194,55 @@ fn a_topic_grows_and_other_numbers_of_workers_go_on() {
 }
 
 #[test]
+fn a_partition_far_ahead_of_another_is_paused_until_that_follows() {
+    const DAY: i64 = 86_400;
+    let Some(topic) = Topic::new("ahead", 2) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // Whoever reads the first partition beyond three days waits for this.
+    let gate = Arc::new(Mutex::new(()));
+    let (closed, waits) = (gate.lock().unwrap(), Arc::clone(&gate));
+    let slow = move |record: &Record<'_>| {
+        let event = read(record)?;
+        if record.partition() == 0 && event.2 >= 3 * DAY {
+            drop(waits.lock());
+        }
+        Ok(event)
+    };
+    let kafka = Kafka::new(&topic.brokers, &topic.name, slow);
+    let kafka = kafka.time(Time::Event(Box::new(|event: &Event| event.0)));
+    let program = start(folder.path(), 2, kafka);
+    // The client takes a timestamp of 0 for none.
+    let first = [1, DAY, 2 * DAY];
+    topic.write(0, first);
+    topic.write(1, first);
+    program.expect(0, 3, i128::from(1 + 3 * DAY));
+    program.expect(1, 3, i128::from(1 + 3 * DAY));
+
+    let ahead = (3 * DAY..200 * DAY).step_by(170);
+    let (records, sum) = (ahead.clone().count() as i64, ahead.clone().sum::<i64>());
+    topic.write(0, [3 * DAY]);
+    topic.write(1, ahead);
+    let begun = Instant::now();
+    let partition = loop {
+        let sources = program.running.progress().sources;
+        match sources.into_iter().find(|source| source.paused) {
+            Some(paused) => break paused,
+            None if begun.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(5)),
+            None => panic!("nothing was paused: {:?}", program.running.progress().sources),
+        }
+    };
+    assert_eq!(partition.name, format!("{}/1", topic.name));
+    assert!(partition.position.is_some_and(|position| position < records as u64), "{partition:?}");
+
+    drop(closed);
+    // The other one goes on as well: it would hold days open.
+    topic.write(0, [200 * DAY]);
+    program.expect(1, 3 + records, i128::from(1 + 3 * DAY + sum));
+    program.expect(0, 5, i128::from(1 + 206 * DAY));
+    program.running.finish().unwrap();
+}
+
+#[test]
 fn records_that_are_gone_stop_it_or_are_given_up() {
     let Some(topic) = Topic::new("gone", 1) else { return };
     let folder = tempfile::tempdir().unwrap();
