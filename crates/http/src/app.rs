@@ -22,6 +22,7 @@ use crate::places::{Places, Threads};
 use crate::role::{Role, Tokens};
 use crate::server::Server;
 use crate::sink::Sink;
+use crate::sinks::ReadSinks;
 use crate::snapshots::Snapshots;
 use crate::views::ServedView;
 
@@ -42,6 +43,7 @@ pub(crate) struct App {
     pub(crate) observer: Option<Observer>,
     pub(crate) tokens: Tokens,
     pub(crate) exports: Option<Box<ReadExports>>,
+    pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) is_loopback: bool,
     pub(crate) limits: Limits,
@@ -69,6 +71,7 @@ impl App {
             observer: server.observer,
             tokens: server.tokens,
             exports: server.exports,
+            sinks: server.sinks,
             hosts: server.hosts,
             is_loopback: loopback,
             limits: server.limits,

@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use crate::app::{App, Shared};
 use crate::exports::ExportNumbers;
 use crate::json::known;
+use crate::sinks::SinkNumbers;
 use crate::status::memory;
 use dayfold::engine::Observer;
 
@@ -67,6 +68,9 @@ pub(crate) async fn metrics(State(app): Shared) -> Response {
     if let Some(exports) = &app.exports {
         of_exports(&exports(), &mut text);
     }
+    if let Some(sinks) = &app.sinks {
+        of_sinks(&sinks(), &mut text);
+    }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text.0).into_response()
 }
@@ -110,6 +114,25 @@ fn of_exports(exports: &[ExportNumbers], text: &mut Text) {
     gauge("export_periods", "Periods that are exported as they are.", |of| of.exported);
     gauge("export_waiting", "Periods that are sealed and not exported yet.", |of| of.waiting);
     gauge("export_failures", "How often in a row an export has failed.", |of| of.failures.into());
+}
+
+fn of_sinks(sinks: &[SinkNumbers], text: &mut Text) {
+    let mut each = |name: &str, kind: &str, help: &str, of: fn(&SinkNumbers) -> f64| {
+        text.begin(name, kind, help);
+        for numbers in sinks {
+            let (sink, view, value) = (label(&numbers.sink), label(&numbers.view), of(numbers));
+            text.line(format_args!("dayfold_{name}{{sink=\"{sink}\",view=\"{view}\"}} {value}"));
+        }
+    };
+    each("sink_rows_total", "counter", "Rows written to a store.", |of| of.written as f64);
+    let help = "Rows that a store has refused.";
+    each("sink_refused_total", "counter", help, |of| of.refused as f64);
+    let help = "Events since the moment that a store has: so many rows may have changed at most.";
+    each("sink_lag_events", "gauge", help, |of| of.lag_events as f64);
+    let help = "How old the moment is that a store has; 0 if it has all.";
+    each("sink_lag_seconds", "gauge", help, |of| of.lag.as_secs_f64());
+    let help = "How often in a row a sink has failed.";
+    each("sink_failures", "gauge", help, |of| of.failures.into());
 }
 
 fn of_engine(observer: &Observer, text: &mut Text) {

@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::places::Threads;
 use crate::role::{Role, Tokens};
 use crate::sink::{Lines, Media, Sink, TypedSink};
+use crate::sinks::{ReadSinks, SinkNumbers};
 use crate::views::ServedView;
 
 /// A server to be: what it serves, and within which limits.
@@ -23,6 +24,7 @@ pub struct Server {
     pub(crate) observer: Option<Observer>,
     pub(crate) tokens: Tokens,
     pub(crate) exports: Option<Box<ReadExports>>,
+    pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) process: (usize, usize),
@@ -54,6 +56,7 @@ impl Server {
             observer: None,
             tokens: Tokens::default(),
             exports: None,
+            sinks: None,
             hosts: Vec::new(),
             limits: Limits::default(),
             process: (0, 1),
@@ -139,6 +142,20 @@ impl Server {
     pub fn token_of(mut self, role: Role, token: &str) -> Self {
         self.tokens.add(role, token);
         self
+    }
+
+    /// Tells in status and metrics how far sinks are. `sinks` is asked each time.
+    ///
+    /// ```
+    /// use dayfold_http::{Server, SinkNumbers};
+    ///
+    /// let (sink, view) = ("redis".to_owned(), "by-carrier".to_owned());
+    /// let numbers = SinkNumbers { sink, view, written: 365, ..SinkNumbers::default() };
+    /// let server = Server::new("flights").sinks(move || vec![numbers.clone()]);
+    /// ```
+    #[must_use]
+    pub fn sinks(self, sinks: impl Fn() -> Vec<SinkNumbers> + Send + Sync + 'static) -> Server {
+        Server { sinks: Some(Box::new(sinks)), ..self }
     }
 
     /// Tells in status and metrics how far exports are. `exports` is asked each time.

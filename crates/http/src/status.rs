@@ -32,6 +32,22 @@ pub(crate) async fn status(State(app): Shared) -> Response {
         };
         status["exports"] = exports().into_iter().map(export).collect();
     }
+    if let Some(sinks) = &app.sinks {
+        let sink = |of: crate::sinks::SinkNumbers| {
+            json!({
+                "sink": of.sink,
+                "view": of.view,
+                "written": of.written,
+                "refused": of.refused,
+                "lag_events": of.lag_events,
+                "lag_ms": of.lag.as_millis() as u64,
+                "in_step": of.is_in_step,
+                "failures": of.failures,
+                "error": of.error,
+            })
+        };
+        status["sinks"] = sinks().into_iter().map(sink).collect();
+    }
     app::json(status.to_string().into_bytes())
 }
 

@@ -87,10 +87,28 @@ enum Command {
         #[arg(long, value_enum, default_value = "table", env = "DAYFOLD_FORMAT")]
         format: Output,
     },
+    /// What is written to stores.
+    Sink {
+        /// What to do.
+        #[command(subcommand)]
+        what: SinkCommand,
+    },
     /// Shows what is in a data folder, without the file that made it.
     Inspect {
         /// The data folder.
         folder: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum SinkCommand {
+    /// Has all rows of a sink written again and compared: by the program that runs, or else by the next run.
+    Sync {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+        /// The sink.
+        name: String,
     },
 }
 
@@ -176,6 +194,9 @@ fn execute(command: Command, data: Option<PathBuf>, json: bool) -> Result<(), Pr
         }
         Command::Query { file, sql, format } => {
             commands::query(&read(&file)?, &sql, format, &mut out)
+        }
+        Command::Sink { what: SinkCommand::Sync { file, name } } => {
+            commands::sink_sync(&Plan::new(read(&file)?)?, &name, &mut out)
         }
         Command::Inspect { folder } => commands::inspect(&folder, &mut out),
     }

@@ -17,6 +17,8 @@ pub fn check(plan: &Plan, rebuild: &[String], out: &mut dyn Write) -> Result<(),
     plan.check_names(rebuild)?;
     token_to_read(&plan.config)?;
     out.write_all(plan.describe().as_bytes())?;
+    #[cfg(feature = "sinks")]
+    crate::run::reach_sinks(plan, out)?;
     let Some(folder) = &plan.config.data else { return Ok(()) };
     writeln!(out, "\ndata folder {}", folder.display())?;
     if !folder.join("part-0").is_dir() {

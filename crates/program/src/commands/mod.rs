@@ -7,6 +7,7 @@ mod inspect;
 mod query;
 mod sample;
 mod select;
+mod sink;
 mod table;
 
 pub use check::check;
@@ -15,3 +16,4 @@ pub use init::init;
 pub use inspect::inspect;
 pub use query::{Output, query};
 pub use sample::sample;
+pub use sink::sink_sync;

@@ -44,24 +44,31 @@ fn export(
 ) -> Result<ExportConfig, FileError> {
     check_name(section, &name)?;
     needs("lake").map_err(|message| name.error(section.document, message))?;
+    let views = named_views(section, views)?;
+    let table = match section.word("table", &["iceberg", "hive"])? {
+        Some("hive") => TableLayout::Hive,
+        _ => TableLayout::Iceberg,
+    };
+    let url = section.needed_text("url", "\"file:///folder\"")?;
+    Ok(ExportConfig { name, views, url, table })
+}
+
+/// The views that `views` names: all of them, if it is not there or says so.
+pub(super) fn named_views(
+    section: &Section<'_>,
+    views: &[ViewConfig],
+) -> Result<Vec<String>, FileError> {
     let named = section.texts("views")?.unwrap_or_default();
     let is_all = match &named[..] {
         [] => true,
         [one] => one.value == "all" && views.iter().all(|view| view.name.value != "all"),
         _ => false,
     };
-    let named = if is_all {
-        views.iter().map(|view| view.name.value.clone()).collect()
-    } else {
-        for view in &named {
-            known_view(section.document, view, views)?;
-        }
-        named.into_iter().map(|view| view.value).collect()
-    };
-    let table = match section.word("table", &["iceberg", "hive"])? {
-        Some("hive") => TableLayout::Hive,
-        _ => TableLayout::Iceberg,
-    };
-    let url = section.needed_text("url", "\"file:///folder\"")?;
-    Ok(ExportConfig { name, views: named, url, table })
+    if is_all {
+        return Ok(views.iter().map(|view| view.name.value.clone()).collect());
+    }
+    for view in &named {
+        known_view(section.document, view, views)?;
+    }
+    Ok(named.into_iter().map(|view| view.value).collect())
 }

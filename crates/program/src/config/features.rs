@@ -6,10 +6,19 @@ pub(crate) fn not_built(feature: &str) -> String {
 }
 
 /// The parts that can be left out, and whether they are built in.
-const PARTS: [(&str, bool); 2] =
-    [("kafka", cfg!(feature = "kafka")), ("lake", cfg!(feature = "lake"))];
+const PARTS: [(&str, bool); 3] = [
+    ("kafka", cfg!(feature = "kafka")),
+    ("lake", cfg!(feature = "lake")),
+    ("sinks", cfg!(feature = "sinks")),
+];
 
 /// Whether a part of the program is built in; else what is said of it.
 pub(crate) fn needs(feature: &str) -> Result<(), String> {
     if PARTS.contains(&(feature, true)) { Ok(()) } else { Err(not_built(feature)) }
+}
+
+/// What is said of a sink to be synced where none is built in.
+#[cfg(not(feature = "sinks"))]
+pub(crate) fn needs_sinks(name: &str) -> String {
+    format!("sink '{name}': {}", not_built("sinks"))
 }

@@ -13,6 +13,7 @@ mod format;
 mod kafka;
 mod kind;
 mod section;
+mod sink;
 mod source;
 mod view;
 
@@ -23,12 +24,15 @@ use toml::de::DeTable;
 
 pub use document::{Document, FileError};
 pub use export::{ExportConfig, TableLayout};
+#[cfg(not(feature = "sinks"))]
+pub(crate) use features::needs_sinks;
 pub(crate) use features::not_built;
 pub(crate) use format::plain_csv;
 pub use format::{AvroSchema, FileFormat};
 pub use kafka::{Auth, KafkaConfig, Secret};
 pub use kind::SourceKind;
 pub use section::Text;
+pub use sink::{SinkConfig, SinkUrl};
 pub use source::{ColumnType, SourceConfig};
 pub use view::ViewConfig;
 
@@ -55,6 +59,8 @@ pub struct Config {
     pub serve: Option<Serve>,
     /// Where sealed periods are exported to.
     pub exports: Vec<ExportConfig>,
+    /// Stores that answers are written to.
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// How many rows may be refused before the program ends with exit code 3.
@@ -116,7 +122,8 @@ impl Config {
             let root = Section::new(&document, "", table.get_ref(), table.span(), &TABLES)?;
             Parsed::of(&root)?
         };
-        let Parsed { data, log, workers, max_refused, sources, views, serve, exports } = parsed;
+        let Parsed { data, log, workers, max_refused, sources, views, serve, exports, sinks } =
+            parsed;
         let mut config = Config {
             document,
             data: None,
@@ -127,6 +134,7 @@ impl Config {
             views,
             serve,
             exports,
+            sinks,
         };
         config.data = data.map(|folder| config.path(&folder));
         Ok(config)
@@ -156,6 +164,7 @@ struct Parsed {
     views: Vec<ViewConfig>,
     serve: Option<Serve>,
     exports: Vec<ExportConfig>,
+    sinks: Vec<SinkConfig>,
 }
 
 impl Parsed {
@@ -178,11 +187,9 @@ impl Parsed {
         }
         let sources = source::read(root)?;
         let views = view::read(root, &sources)?;
-        if root.section_is_there("sinks") {
-            return Err(root.error("sinks", not_built("sinks")));
-        }
-        let exports = export::read(root, &views)?;
-        Ok(Parsed { data, log, workers, max_refused, sources, views, serve: serve(root)?, exports })
+        let (exports, sinks) = (export::read(root, &views)?, sink::read(root, &views)?);
+        let serve = serve(root)?;
+        Ok(Parsed { data, log, workers, max_refused, sources, views, serve, exports, sinks })
     }
 }
 

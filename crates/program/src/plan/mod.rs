@@ -49,6 +49,8 @@ impl Plan {
     pub fn new(config: Config) -> Result<Plan, FileError> {
         #[cfg(feature = "lake")]
         crate::run::check_exports(&config)?;
+        #[cfg(feature = "sinks")]
+        crate::run::check_sinks(&config)?;
         let mut layouts = match &config.data {
             Some(folder) => {
                 Layouts::read(folder).map_err(|error| config.document.error_of_file(error))?

@@ -3,6 +3,8 @@
 //! - `engine`: the library's engine of a plan
 //! - `kafka`: sources that are topics of Kafka
 //! - `exports`: sealed periods, written as Parquet
+//! - `sinks`: answers, written to other stores
+//! - `targets`: the stores that sinks name
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
 //! - `status`: a line on the terminal that says how far it is
@@ -17,7 +19,11 @@ mod exports;
 mod kafka;
 mod refused;
 mod serve;
+#[cfg(feature = "sinks")]
+mod sinks;
 mod status;
+#[cfg(feature = "sinks")]
+mod targets;
 mod tokens;
 
 use std::io::Write;
@@ -32,7 +38,11 @@ pub(crate) use addresses::Addresses;
 #[cfg(feature = "lake")]
 pub(crate) use exports::check as check_exports;
 use refused::Refusals;
+#[cfg(feature = "sinks")]
+pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
 use status::Status;
+#[cfg(feature = "sinks")]
+pub(crate) use targets::check as check_sinks;
 pub(crate) use tokens::to_read as token_to_read;
 
 use crate::config::{Config, MaxRefused};
@@ -87,6 +97,19 @@ pub(crate) fn run_then(
     let numbers = exports.as_ref().map(exports::Exports::numbers);
     #[cfg(not(feature = "lake"))]
     let numbers: Option<Box<dyn Fn() -> Vec<dayfold_http::ExportNumbers> + Send + Sync>> = None;
+    #[cfg(feature = "sinks")]
+    let sinks = match plan.config.data.as_deref().filter(|_| process == 0) {
+        Some(folder) if !plan.config.sinks.is_empty() => {
+            let sinks = sinks::Sinks::start(&plan, &running, folder, once);
+            Some(sinks.inspect_err(|error| running.fail(&error.to_string()))?)
+        }
+        _ => None,
+    };
+    #[cfg(feature = "sinks")]
+    let in_stores = sinks.as_ref().map(sinks::Sinks::numbers);
+    #[cfg(not(feature = "sinks"))]
+    let in_stores: Option<Box<dyn Fn() -> Vec<dayfold_http::SinkNumbers> + Send + Sync>> = None;
+    let numbers = serve::Numbers { exports: numbers, sinks: in_stores };
     let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes, numbers);
     let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
     if let Some(served) = &served {
@@ -99,6 +122,13 @@ pub(crate) fn run_then(
         .and_then(|()| last(&running));
     if let Err(error) = &outcome {
         running.fail(&error.to_string());
+    }
+    #[cfg(feature = "sinks")]
+    if let Some(sinks) = sinks {
+        if once && outcome.is_ok() {
+            sinks.complete(stop);
+        }
+        drop(sinks);
     }
     // What was asked is answered while the engine can.
     drop(served);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayfold::dynamic::Event;
 use dayfold::engine::{Pusher, Running};
 use dayfold::source::{Input, RawRecord, RawRecords};
-use dayfold_http::{ExportNumbers, Lines, Media, Server, Serving};
+use dayfold_http::{ExportNumbers, Lines, Media, Server, Serving, SinkNumbers};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
@@ -23,13 +23,21 @@ pub(crate) struct Served {
     _left: Option<Left>,
 }
 
+/// What else tells how far it is.
+pub(crate) struct Numbers {
+    /// How far exports are.
+    pub(crate) exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
+    /// How far sinks are.
+    pub(crate) sinks: Option<Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync>>,
+}
+
 /// Serves the views of a running engine, if the file says where. The address is left in the data folder.
 pub(crate) fn serve(
     plan: &Plan,
     running: &Running,
     pusher: Option<&Pusher<Event>>,
     (process, processes): (usize, usize),
-    exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
+    numbers: Numbers,
 ) -> Result<Option<Served>, ProgramError> {
     let Some((serve, http)) =
         plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
@@ -48,8 +56,11 @@ pub(crate) fn serve(
     for (role, token) in super::tokens::tokens(&plan.config)? {
         server = server.token_of(role, &token);
     }
-    if let Some(exports) = exports {
+    if let Some(exports) = numbers.exports {
         server = server.exports(exports);
+    }
+    if let Some(sinks) = numbers.sinks {
+        server = server.sinks(sinks);
     }
     let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {

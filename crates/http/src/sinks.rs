@@ -1,0 +1,29 @@
+//! How far sinks are, for status and metrics.
+
+use std::time::Duration;
+
+/// How far a view is in the store of a sink.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkNumbers {
+    /// The name of the sink.
+    pub sink: String,
+    /// The view.
+    pub view: String,
+    /// Rows written.
+    pub written: u64,
+    /// Rows that the store has refused.
+    pub refused: u64,
+    /// Events since the moment that the store has: so many rows may have changed at most.
+    pub lag_events: u64,
+    /// How old that moment is; nothing, if the store has all.
+    pub lag: Duration,
+    /// Whether the store has had the whole answer of a moment since it was last reached.
+    pub is_in_step: bool,
+    /// How often in a row it has failed; 0 while all is well.
+    pub failures: u32,
+    /// Why it failed last, if it has not succeeded since.
+    pub error: Option<String>,
+}
+
+/// Tells them.
+pub(crate) type ReadSinks = dyn Fn() -> Vec<SinkNumbers> + Send + Sync;

@@ -1,0 +1,480 @@
+//! One view on its way into one store: what the store has, and one look after the other at what it lacks.
+//!
+//! A look is of one moment, a snapshot. It reads what is not sealed, and writes the rows that are not as they were last
+//! written. Sealed periods are read as a whole when their files are others than those whose rows were written; then the
+//! store is told that it has this version of the period, its *mark*. After every opening (a start, or a store that came back) nothing is taken
+//! for granted but the marks: all else is written again, and what the engine does not have is removed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dayfold::engine::{Observer, Views};
+use dayfold::scan::{Batch, ErasedView, Scan, ScanError, Snapshot};
+use dayfold::schema::Value;
+use dayfold::time::{Day, DayRange};
+
+use crate::aside::Aside;
+use crate::error::LookError;
+use crate::sealed::{SealedPeriods, Version};
+use crate::status::Board;
+use crate::{Row, Stamp, Store, StoreError, Sweep, Table};
+
+/// So many rows are written together.
+const ROWS_AT_ONCE: usize = 500;
+
+/// So many rows that are not sealed are remembered, by their hashes. Others are written at every look.
+const HELD_MAX: usize = 8_000_000;
+
+/// How long a snapshot is held at most: a look that takes longer goes on with the next one.
+const SNAPSHOT: Duration = Duration::from_secs(60);
+
+/// How long a look waits until the log has what it saw.
+const LOG: Duration = Duration::from_secs(30);
+
+/// What a look needs beside its view and its store.
+pub(crate) struct Around<'a> {
+    pub(crate) views: &'a Views,
+    pub(crate) observer: &'a Observer,
+    pub(crate) sealed: &'a mut SealedPeriods,
+    pub(crate) aside: &'a mut Aside,
+    pub(crate) board: &'a Board,
+    pub(crate) stop: &'a AtomicBool,
+    pub(crate) waits_for_log: bool,
+}
+
+/// What was written of a row: what it held, and the last look that saw it.
+#[derive(Clone, Copy)]
+struct Held {
+    holds: u64,
+    look: i64,
+}
+
+/// What is known since the store was opened.
+struct Known {
+    epoch: i64,
+    look: i64,
+    /// Periods that the store has, by its marks.
+    marked: BTreeMap<Day, String>,
+    /// Versions of periods whose rows were written as a whole.
+    written: BTreeMap<Day, String>,
+    /// Periods that were marked when the store was opened, and were not read since.
+    trusted: BTreeSet<Day>,
+    /// Rows of periods that are not marked, by the hash of their key.
+    held: BTreeMap<Day, HashMap<u64, Held>>,
+    held_rows: usize,
+    /// The versions of the last look.
+    versions: BTreeMap<Day, Version>,
+    /// Whether what the engine does not have was removed.
+    is_swept: bool,
+}
+
+/// A view, and what its store has of it.
+pub(crate) struct Followed {
+    view: Arc<dyn ErasedView>,
+    pub(crate) table: Table,
+    columns: Vec<String>,
+    known: Option<Known>,
+    epoch: i64,
+    /// Events that had entered when everything was written, and how many looks have found no more.
+    events: u64,
+    quiet: u32,
+    /// When the last look began that was through.
+    complete: Option<Instant>,
+}
+
+/// So many looks find nothing new before looks are left out, and so often one is made all the same.
+const QUIET: u32 = 3;
+const QUIET_LOOK_EVERY: u32 = 30;
+
+impl Followed {
+    pub(crate) fn new(view: Arc<dyn ErasedView>) -> Followed {
+        let table = Table::of(view.schema());
+        let columns = table.names().chain(["sealed", "revision"]).map(str::to_owned).collect();
+        Followed {
+            view,
+            table,
+            columns,
+            known: None,
+            epoch: 0,
+            events: 0,
+            quiet: 0,
+            complete: None,
+        }
+    }
+
+    /// Nothing is known of the store any more.
+    pub(crate) fn forget(&mut self) {
+        (self.known, self.quiet) = (None, 0);
+    }
+
+    /// Brings the store to the engine's latest moment. Says whether nothing is left to be done for sealed periods.
+    pub(crate) fn look(
+        &mut self,
+        store: &mut dyn Store,
+        around: &mut Around<'_>,
+        is_last: bool,
+    ) -> Result<bool, LookError> {
+        let began = Instant::now();
+        let mut known = match self.known.take() {
+            Some(known) => known,
+            None => self.open(store)?,
+        };
+        known.look += 1;
+        let stamp = Stamp::new(known.epoch, known.look);
+        store.ping(&self.table, stamp)?;
+        let events = around.observer.progress().events;
+        let versions = around.sealed.look(&self.table.view)?;
+        let is_quiet = known.is_swept && versions == known.versions && self.is_quiet(events);
+        if is_quiet && !is_last {
+            self.known = Some(known);
+            around.board.change(&self.table.view, |status| status.failures = 0);
+            return Ok(true);
+        }
+        let snapshot = around.views.snapshot(SNAPSHOT)?;
+        if around.waits_for_log {
+            wait_durable(around)?;
+        }
+        let mut writing = Writing {
+            store,
+            table: &self.table,
+            stamp,
+            rows: Vec::with_capacity(ROWS_AT_ONCE),
+            around,
+        };
+        let is_settled = self.bring(&mut known, &snapshot, &versions, &mut writing)?;
+        known.versions = versions;
+        self.known = Some(known);
+        (self.events, self.complete) = (events, Some(began));
+        around.board.change(&self.table.view, |status| {
+            (status.failures, status.error) = (0, None);
+        });
+        Ok(is_settled)
+    }
+
+    /// Says how far the store is behind, given the events that have entered by now.
+    pub(crate) fn tell(&self, events: u64, since: Instant, board: &Board) {
+        let behind = events.saturating_sub(self.events);
+        let lag = self.complete.unwrap_or(since).elapsed();
+        board.change(&self.table.view, |status| {
+            status.lag_events = behind;
+            status.lag = if behind > 0 { lag } else { Duration::ZERO };
+            status.is_in_step = self.known.as_ref().is_some_and(|known| known.is_swept);
+        });
+    }
+
+    fn is_quiet(&mut self, events: u64) -> bool {
+        self.quiet = if events == self.events { self.quiet.saturating_add(1) } else { 0 };
+        self.quiet > QUIET && !self.quiet.is_multiple_of(QUIET_LOOK_EVERY)
+    }
+
+    fn open(&mut self, store: &mut dyn Store) -> Result<Known, StoreError> {
+        let opened = store.open(&self.table, self.epoch + 1)?;
+        self.epoch = opened.epoch;
+        Ok(Known {
+            epoch: opened.epoch,
+            look: 0,
+            written: opened.marks.clone(),
+            trusted: opened.marks.keys().copied().collect(),
+            marked: opened.marks,
+            held: BTreeMap::new(),
+            held_rows: 0,
+            versions: BTreeMap::new(),
+            is_swept: false,
+        })
+    }
+
+    fn bring(
+        &self,
+        known: &mut Known,
+        snapshot: &Snapshot,
+        versions: &BTreeMap<Day, Version>,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<bool, LookError> {
+        let open = self.write_unsealed(known, snapshot, writing)?;
+        let mut marks = BTreeMap::new();
+        let mut is_settled = true;
+        for day in self.to_read(known, versions, &open) {
+            self.write_period(known, snapshot, day, writing)?;
+            let Some(version) = versions.get(&day) else {
+                if !open.contains(&day) {
+                    known.forget(day);
+                }
+                continue;
+            };
+            // Files of a rebuild may answer a moment later: it is read once more.
+            let is_new = known.versions.get(&day) != Some(version);
+            if version.is_rebuilt && is_new {
+                is_settled = false;
+                continue;
+            }
+            known.written.insert(day, version.name.clone());
+            if open.contains(&day) {
+                is_settled = false;
+            } else {
+                known.forget(day);
+                marks.insert(day, Some(version.name.clone()));
+            }
+        }
+        writing.flush()?;
+        self.sweep(known, versions, &open, &mut marks, writing)?;
+        if !marks.is_empty() {
+            writing.store.mark(&self.table, writing.stamp, &marks)?;
+            known.note(marks);
+        }
+        Ok(is_settled)
+    }
+
+    /// Writes what has changed of what is not sealed. Says which periods have such rows.
+    fn write_unsealed(
+        &self,
+        known: &mut Known,
+        snapshot: &Snapshot,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<BTreeSet<Day>, LookError> {
+        let scan = Scan::rows().layers().columns(&self.columns).unsealed();
+        let mut open = BTreeSet::new();
+        for batch in self.view.scan(&scan, Some(snapshot))? {
+            let batch = batch?;
+            for at in 0..batch.rows() {
+                let Some(row) = self.row(&batch, at) else { continue };
+                if open.insert(row.period) && known.marked.contains_key(&row.period) {
+                    // From now on it is not what the mark says.
+                    let marks = BTreeMap::from([(row.period, None)]);
+                    writing.store.mark(&self.table, writing.stamp, &marks)?;
+                    known.note(marks);
+                }
+                if known.has_changed(&row) {
+                    writing.push(row)?;
+                }
+            }
+        }
+        writing.flush()?;
+        Ok(open)
+    }
+
+    /// The periods that are to be read as a whole.
+    fn to_read(
+        &self,
+        known: &Known,
+        versions: &BTreeMap<Day, Version>,
+        open: &BTreeSet<Day>,
+    ) -> BTreeSet<Day> {
+        let is_other =
+            |(day, version): &(&Day, &Version)| known.written.get(day) != Some(&version.name);
+        let others = versions.iter().filter(is_other).map(|(day, _)| *day);
+        let lost = |(day, rows): &(&Day, &HashMap<u64, Held>)| {
+            !open.contains(day) || rows.values().any(|held| held.look != known.look)
+        };
+        let lost = known.held.iter().filter(lost).map(|(day, _)| *day);
+        others.chain(lost).collect()
+    }
+
+    /// Writes what has changed of a period, and removes what is gone.
+    fn write_period(
+        &self,
+        known: &mut Known,
+        snapshot: &Snapshot,
+        day: Day,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<(), LookError> {
+        let scan = Scan::rows().layers().columns(&self.columns).periods(DayRange::only(day));
+        match self.write_rows(known, snapshot, &scan, false, writing) {
+            Err(LookError::Scan(ScanError::Removed { .. })) => {
+                known.forget(day);
+                return writing.sweep(&Sweep::Period(day));
+            }
+            written => written?,
+        }
+        let look = known.look;
+        let is_gone = |rows: &HashMap<u64, Held>| rows.values().any(|held| held.look != look);
+        // Of a period that was there before not all rows are held: some of them may have gone, too.
+        let was_there = known.written.contains_key(&day) || known.trusted.remove(&day);
+        if was_there || known.held.get(&day).is_some_and(is_gone) {
+            // What there is is written anew, and all that is older is removed. No batch has a row twice.
+            writing.flush()?;
+            self.write_rows(known, snapshot, &scan, true, writing)?;
+            writing.flush()?;
+            writing.sweep(&Sweep::Period(day))?;
+            known.held.entry(day).or_default().retain(|_, held| held.look == look);
+        }
+        Ok(())
+    }
+
+    fn write_rows(
+        &self,
+        known: &mut Known,
+        snapshot: &Snapshot,
+        scan: &Scan,
+        all: bool,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<(), LookError> {
+        for batch in self.view.scan(scan, Some(snapshot))? {
+            let batch = batch?;
+            for at in 0..batch.rows() {
+                let Some(row) = self.row(&batch, at) else { continue };
+                if known.has_changed(&row) || all {
+                    writing.push(row)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what the engine does not have: once after each opening, and periods that it has given up.
+    fn sweep(
+        &self,
+        known: &mut Known,
+        versions: &BTreeMap<Day, Version>,
+        open: &BTreeSet<Day>,
+        marks: &mut BTreeMap<Day, Option<String>>,
+        writing: &mut Writing<'_, '_>,
+    ) -> Result<(), LookError> {
+        let is_there = |day: &Day| versions.contains_key(day) || open.contains(day);
+        let gone: Vec<Day> = known.marked.keys().filter(|day| !is_there(day)).copied().collect();
+        for day in gone {
+            writing.sweep(&Sweep::Period(day))?;
+            known.written.remove(&day);
+            marks.insert(day, None);
+        }
+        if !known.is_swept {
+            let kept = known.trusted.iter().filter(|day| is_there(day)).copied().collect();
+            writing.sweep(&Sweep::AllBut(kept))?;
+            known.is_swept = true;
+        }
+        Ok(())
+    }
+
+    fn row(&self, batch: &Batch, at: usize) -> Option<Row> {
+        let period = match batch.value(at, 0) {
+            Value::Date(day) => day,
+            Value::Timestamp(time) => Day::hour_from(time)?,
+            _ => return None,
+        };
+        let keys = 1 + self.table.key.len();
+        let measures = keys + self.table.measures.len();
+        Some(Row {
+            period,
+            key: (1..keys).map(|column| batch.value(at, column)).collect(),
+            measures: (keys..measures).map(|column| batch.value(at, column)).collect(),
+            sealed: batch.value(at, measures) == Value::Boolean(true),
+            revision: batch.value(at, measures + 1),
+        })
+    }
+}
+
+impl Known {
+    /// Whether a row is not as it was last written; notes that it will be.
+    fn has_changed(&mut self, row: &Row) -> bool {
+        let (name, holds) = row.hashes();
+        let look = self.look;
+        let rows = self.held.entry(row.period).or_default();
+        match rows.get_mut(&name) {
+            Some(held) => {
+                let has_changed = held.holds != holds;
+                *held = Held { holds, look };
+                has_changed
+            }
+            None => {
+                if self.held_rows < HELD_MAX {
+                    self.held_rows += 1;
+                    rows.insert(name, Held { holds, look });
+                }
+                true
+            }
+        }
+    }
+
+    /// The rows of a period need not be known any more.
+    fn forget(&mut self, day: Day) {
+        self.held_rows -= self.held.remove(&day).map_or(0, |rows| rows.len().min(self.held_rows));
+    }
+
+    fn note(&mut self, marks: BTreeMap<Day, Option<String>>) {
+        for (day, version) in marks {
+            match version {
+                Some(version) => self.marked.insert(day, version),
+                None => self.marked.remove(&day),
+            };
+        }
+    }
+}
+
+/// Rows on their way into a store.
+struct Writing<'a, 'b> {
+    store: &'a mut dyn Store,
+    table: &'a Table,
+    stamp: Stamp,
+    rows: Vec<Row>,
+    around: &'a mut Around<'b>,
+}
+
+impl Writing<'_, '_> {
+    fn push(&mut self, row: Row) -> Result<(), LookError> {
+        self.rows.push(row);
+        if self.rows.len() < ROWS_AT_ONCE { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), LookError> {
+        let rows = std::mem::take(&mut self.rows);
+        if self.around.stop.load(Ordering::Relaxed) {
+            return Err(LookError::Stopped);
+        }
+        if !rows.is_empty() {
+            self.write(&rows)?;
+        }
+        self.rows = rows;
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// Writes rows; of those that cannot be written, halves are tried, until single rows are left to be kept aside.
+    fn write(&mut self, rows: &[Row]) -> Result<(), LookError> {
+        let written = self.store.write(self.table, self.stamp, rows);
+        let view = &self.table.view;
+        match (written, rows) {
+            (Ok(()), _) => {
+                self.around.board.change(view, |status| status.written += rows.len() as u64);
+                Ok(())
+            }
+            (Err(StoreError::Refused { why, .. }), [row]) => {
+                tracing::warn!(view, why, "a row is refused");
+                self.around.board.change(view, |status| status.refused += 1);
+                Ok(self.around.aside.keep(view, &row.json(self.table, self.stamp.as_of), &why)?)
+            }
+            (Err(StoreError::Refused { .. }), rows) => {
+                let (some, others) = rows.split_at(rows.len() / 2);
+                self.write(some)?;
+                self.write(others)
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    fn sweep(&mut self, sweep: &Sweep) -> Result<(), LookError> {
+        let removed = self.store.sweep(self.table, self.stamp, sweep)?;
+        self.around.board.change(&self.table.view, |status| status.removed += removed);
+        Ok(())
+    }
+}
+
+/// Waits until the log has everything that a snapshot may show.
+fn wait_durable(around: &Around<'_>) -> Result<(), LookError> {
+    let seen = around.observer.progress().logs;
+    let began = Instant::now();
+    loop {
+        let now = around.observer.progress().logs;
+        let mut logs = now.iter().zip(&seen);
+        if logs.all(|(now, seen)| now.durable >= seen.appended) {
+            return Ok(());
+        }
+        if around.stop.load(Ordering::Relaxed) {
+            return Err(LookError::Stopped);
+        }
+        if began.elapsed() > LOG {
+            return Err(LookError::Log(LOG));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,53 @@
+//! Answers of a [Dayfold](dayfold) in the stores that teams have: of chosen views, each row whose merged answer has changed is
+//! written, at most every so often.
+//!
+//! A row is the answer for a period and a key, batch and speed view together: the measures, whether all of it is `sealed`, the
+//! `revision`, and `as_of`, a number that rises with each moment that is written. A [`Sink`] is a thread that keeps a [`Store`] in
+//! step. See `docs/sinks.md` in the repository for what each store promises.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::time::Duration;
+//!
+//! use dayfold::engine::Running;
+//! use dayfold_sinks::{Sink, SinkError, SinkOptions, SinkStatus, Target};
+//!
+//! /// Follows a view until the sink that is returned is dropped.
+//! fn follow(running: &Running, folder: &Path) -> Result<Sink, SinkError> {
+//!     let target = Target::parse("file:///var/lib/answers")?;
+//!     let options = SinkOptions::default().every(Duration::from_millis(500));
+//!     let aside = folder.join("sinks/answers");
+//!     let views = ["sales".to_owned()];
+//!     let sink = Sink::start(running, folder, &aside, &views, target.store()?, options)?;
+//!     for (view, SinkStatus { lag, error, .. }) in sink.status() {
+//!         println!("{view} is {lag:?} behind {}", error.unwrap_or_default());
+//!     }
+//!     Ok(sink)
+//! }
+//! ```
+
+#![warn(missing_debug_implementations)]
+
+mod aside;
+mod error;
+mod followed;
+mod row;
+mod sealed;
+mod sink;
+mod status;
+mod store;
+mod stores;
+mod target;
+
+pub use error::{SinkError, StoreError};
+pub use row::{Row, Table};
+pub use sink::{Sink, SinkOptions, SinkWatch};
+pub use status::SinkStatus;
+pub use store::{Opened, Stamp, Store, Sweep};
+#[cfg(feature = "files")]
+pub use stores::Files;
+#[cfg(feature = "postgres")]
+pub use stores::Postgres;
+#[cfg(feature = "redis")]
+pub use stores::Redis;
+pub use target::Target;

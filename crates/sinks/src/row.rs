@@ -1,0 +1,148 @@
+//! Rows as stores get them, and what a table of them looks like.
+
+use dayfold::schema::{Column, Kind, Value, ViewSchema};
+use dayfold::time::Day;
+
+/// What the rows of a view look like in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Table {
+    /// The name of the view.
+    pub view: String,
+    /// The column of periods: a date, or of hours a timestamp.
+    pub period: Column,
+    /// Those of the key.
+    pub key: Vec<Column>,
+    /// The measures; not sketches, which are bytes.
+    pub measures: Vec<Column>,
+}
+
+impl Table {
+    /// The table of a view.
+    pub fn of(schema: &ViewSchema) -> Table {
+        let numbers = schema.measures.iter().filter(|measure| measure.kind != Kind::Bytes);
+        let measures = numbers.map(|measure| {
+            let mut column = Column::new(&measure.name, measure.kind);
+            column.nullable = measure.nullable;
+            column
+        });
+        Table {
+            view: schema.name.clone(),
+            period: schema.period(),
+            key: schema.key.clone(),
+            measures: measures.collect(),
+        }
+    }
+
+    /// The names of the period's column, of the key's, and of the measures, in this order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let key = self.key.iter().chain(&self.measures);
+        std::iter::once(&self.period).chain(key).map(|column| column.name.as_str())
+    }
+}
+
+/// The merged answer for one period and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Row {
+    /// The period.
+    pub period: Day,
+    /// A value for each column of the key.
+    pub key: Vec<Value>,
+    /// A value for each measure.
+    pub measures: Vec<Value>,
+    /// Whether nothing took part that is not sealed.
+    pub sealed: bool,
+    /// The latest sealed revision that took part, named by its closing; null if none did.
+    pub revision: Value,
+}
+
+impl Row {
+    /// The row as an object of JSON: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit by digit.
+    pub fn json(&self, table: &Table, as_of: i64) -> String {
+        let mut out = String::from("{");
+        let period = Value::period(self.period);
+        let values = std::iter::once(&period).chain(&self.key).chain(&self.measures);
+        for (name, value) in table.names().zip(values) {
+            push_text(&mut out, name);
+            out.push(':');
+            push_value(&mut out, value);
+            out.push(',');
+        }
+        out.push_str(if self.sealed { "\"sealed\":true" } else { "\"sealed\":false" });
+        out.push_str(",\"revision\":");
+        push_value(&mut out, &self.revision);
+        out.push_str(",\"as_of\":");
+        out.push_str(&as_of.to_string());
+        out.push('}');
+        out
+    }
+
+    /// The hash of the period and the key, and that of everything.
+    pub(crate) fn hashes(&self) -> (u64, u64) {
+        let mut text = self.period.to_string();
+        for value in &self.key {
+            text.push(',');
+            push_value(&mut text, value);
+        }
+        let name = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+        for value in self.measures.iter().chain([&self.revision]) {
+            text.push(',');
+            push_value(&mut text, value);
+        }
+        text.push(if self.sealed { '+' } else { '-' });
+        (name, xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+}
+
+/// A value as JSON: integers and decimals as numbers, digit by digit.
+pub(crate) fn push_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Integer(_) | Value::Decimal(_) | Value::Boolean(_) => {
+            out.push_str(&value.to_string());
+        }
+        value => push_text(out, &value.to_string()),
+    }
+}
+
+fn push_text(out: &mut String, text: &str) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn table() -> Table {
+        Table {
+            view: "sales".to_owned(),
+            period: Column::new("day", Kind::Date),
+            key: vec![Column::new("shop", Kind::Text)],
+            measures: vec![Column::new("cents", Kind::Integer)],
+        }
+    }
+
+    pub(crate) fn row(day: i32, shop: &str, cents: i128) -> Row {
+        Row {
+            period: Day(day),
+            key: vec![Value::Text(shop.to_owned())],
+            measures: vec![Value::Integer(cents)],
+            sealed: false,
+            revision: Value::Null,
+        }
+    }
+
+    #[test]
+    fn rows_are_written_digit_by_digit_and_compared_by_all_they_hold() {
+        let large = row(0, "a\"b", i128::MAX);
+        assert_eq!(
+            large.json(&table(), 7),
+            r#"{"day":"1970-01-01","shop":"a\"b","cents":170141183460469231731687303715884105727,"sealed":false,"revision":null,"as_of":7}"#
+        );
+        let sealed = Row { sealed: true, ..large.clone() };
+        assert_eq!(large.hashes().0, sealed.hashes().0);
+        assert_ne!(large.hashes().1, sealed.hashes().1);
+        assert_ne!(row(0, "a,b", 1).hashes().0, row(0, "a", 1).hashes().0);
+    }
+}

@@ -1,0 +1,330 @@
+//! PostgreSQL: a table of the view's name, a row for each period and key.
+//!
+//! Columns are the period's, the key's, the measures, `sealed`, `revision` and `as_of`. The primary key is period and key; where a column of the key may be
+//! null, it is a unique index without distinct nulls, for which PostgreSQL has to be 15 or later. `dayfold_sinks` has the epoch of each view, and
+//! `dayfold_sink_marks` its marks. A batch of rows is a transaction, which holds the epoch.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use dayfold::schema::{Column, Kind, Value};
+use dayfold::time::Day;
+use postgres::error::SqlState;
+use postgres::types::ToSql;
+use postgres::{Client, Config, Error, NoTls, Transaction};
+
+use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
+
+const NAME: &str = "PostgreSQL";
+
+/// How long the server may take to be reached.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A database.
+pub struct Postgres {
+    config: Config,
+    client: Option<Client>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("hosts", &self.config.get_hosts()).finish_non_exhaustive()
+    }
+}
+
+fn failed(error: &Error) -> StoreError {
+    let why = match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => error.to_string(),
+    };
+    // Classes 22 and 23: what the rows hold does not fit the columns, or a constraint.
+    let is_refused = error
+        .code()
+        .is_some_and(|code: &SqlState| matches!(code.code().get(..2), Some("22" | "23")));
+    match is_refused {
+        true => StoreError::Refused { store: NAME, why },
+        false => StoreError::Unavailable { store: NAME, why },
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn type_of(column: &Column) -> &'static str {
+    match column.kind {
+        Kind::Text => "text",
+        Kind::Integer | Kind::Decimal => "numeric",
+        Kind::Boolean => "boolean",
+        Kind::Date => "date",
+        Kind::Timestamp => "timestamptz",
+        _ => "bytea",
+    }
+}
+
+/// A value as the text that a cast to the column's type takes.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Bytes(bytes) => {
+            let hex = bytes.iter().map(|byte| format!("{byte:02x}"));
+            Some(format!("\\x{}", hex.collect::<String>()))
+        }
+        value => Some(value.to_string()),
+    }
+}
+
+/// The columns of a table, with their types.
+fn columns(table: &Table) -> Vec<(String, &'static str)> {
+    let own = std::iter::once(&table.period).chain(&table.key).chain(&table.measures);
+    let mut columns: Vec<(String, &'static str)> =
+        own.map(|column| (quoted(&column.name), type_of(column))).collect();
+    columns.push(("sealed".to_owned(), "boolean"));
+    columns.push(("revision".to_owned(), type_of(&table.period)));
+    columns.push(("as_of".to_owned(), "bigint"));
+    columns
+}
+
+fn key_of(table: &Table) -> String {
+    let key = std::iter::once(&table.period).chain(&table.key);
+    key.map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
+}
+
+fn create(table: &Table) -> String {
+    let may_be_null = table.key.iter().any(|column| column.nullable);
+    let unique = if may_be_null { "UNIQUE NULLS NOT DISTINCT" } else { "PRIMARY KEY" };
+    let columns = columns(table).into_iter().map(|(name, kind)| format!("{name} {kind}"));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let view = quoted(&table.view);
+    format!("CREATE TABLE IF NOT EXISTS {view} ({columns}, {unique} ({}))", key_of(table))
+}
+
+/// All rows of a batch come as a list of texts for each column.
+fn upsert(table: &Table) -> String {
+    let columns = columns(table);
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let casts = columns.iter().enumerate().map(|(at, (_, kind))| format!("c{at}::{kind}"));
+    let lists = (1..=columns.len()).map(|at| format!("${at}::text[]"));
+    let parts = (0..columns.len()).map(|at| format!("c{at}"));
+    let keys = 1 + table.key.len();
+    let set = names[keys..].iter().map(|name| format!("{name} = excluded.{name}"));
+    let join = |parts: Vec<String>| parts.join(", ");
+    format!(
+        "INSERT INTO {} AS t ({}) SELECT {} FROM unnest({}) AS u({}) ON CONFLICT ({}) DO UPDATE SET {} \
+         WHERE excluded.as_of >= t.as_of",
+        quoted(&table.view),
+        names.join(", "),
+        join(casts.collect()),
+        join(lists.collect()),
+        join(parts.collect()),
+        key_of(table),
+        join(set.collect()),
+    )
+}
+
+const META: &str = "CREATE TABLE IF NOT EXISTS dayfold_sinks (view text PRIMARY KEY, epoch bigint NOT NULL); \
+    CREATE TABLE IF NOT EXISTS dayfold_sink_marks (view text NOT NULL, period text NOT NULL, \
+    version text NOT NULL, PRIMARY KEY (view, period))";
+
+impl Postgres {
+    /// The database of a URL: `postgresql://[user[:password]@]host[:port][/database]`. Without TLS.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] if that is none.
+    pub fn new(url: &str) -> Result<Postgres, StoreError> {
+        let config: Result<Config, Error> = url.parse();
+        let mut config = config.map_err(|error| StoreError::Mismatch {
+            store: NAME,
+            found: error.to_string(),
+            expected: "postgresql://[user[:password]@]host[:port][/database]".to_owned(),
+        })?;
+        config.connect_timeout(LIMIT).tcp_user_timeout(LIMIT).application_name("dayfold");
+        Ok(Postgres { config, client: None })
+    }
+
+    fn connect(&mut self) -> Result<&mut Client, StoreError> {
+        let client = match self.client.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => {
+                let mut client = self.config.connect(NoTls).map_err(|error| failed(&error))?;
+                let limits = "SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET client_min_messages = warning";
+                client.batch_execute(limits).map_err(|error| failed(&error))?;
+                client
+            }
+        };
+        Ok(self.client.insert(client))
+    }
+
+    /// A transaction of the writer of this epoch.
+    fn transact<T>(
+        &mut self,
+        table: &Table,
+        stamp: Stamp,
+        act: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let lost =
+            || StoreError::Unavailable { store: NAME, why: "the connection was lost".to_owned() };
+        // It may have come back without what it had.
+        let client = self.client.as_mut().filter(|client| !client.is_closed()).ok_or_else(lost)?;
+        let act = |client: &mut Client| {
+            let mut transaction = client.transaction()?;
+            let held = "SELECT epoch FROM dayfold_sinks WHERE view = $1 FOR SHARE";
+            let epoch = transaction.query_opt(held, &[&table.view])?;
+            if epoch.map(|row| row.get::<_, i64>(0)) != Some(stamp.epoch) {
+                return Ok(None);
+            }
+            let done = act(&mut transaction)?;
+            transaction.commit()?;
+            Ok(Some(done))
+        };
+        match act(client) {
+            Ok(Some(done)) => Ok(done),
+            Ok(None) => Err(StoreError::Fenced { store: NAME, view: table.view.clone() }),
+            Err(error) => {
+                let error = failed(&error);
+                if !matches!(error, StoreError::Refused { .. }) {
+                    self.client = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What is not as it has to be in a table that is there.
+    fn difference(client: &mut Client, table: &Table) -> Result<Option<String>, Error> {
+        let found = "SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a \
+            WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
+        let found = client.query(found, &[&quoted(&table.view)])?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let found: BTreeMap<String, String> =
+            found.iter().map(|row| (quoted(row.get(0)), row.get(1))).collect();
+        let differs = |(name, kind): &(String, &str)| {
+            let name = if name.starts_with('"') { name.clone() } else { quoted(name) };
+            let kind = if *kind == "timestamptz" { "timestamp with time zone" } else { kind };
+            found.get(&name).is_none_or(|there| there != kind)
+        };
+        let other = columns(table).into_iter().find(differs);
+        Ok(other.map(|(name, kind)| format!("column {name} of type {kind}")))
+    }
+}
+
+impl Store for Postgres {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError> {
+        self.client = None;
+        self.check(table)?;
+        let client = self.connect()?;
+        let open = |client: &mut Client| {
+            client.batch_execute(META)?;
+            client.batch_execute(&create(table))?;
+            let next = "INSERT INTO dayfold_sinks AS t VALUES ($1, $2) ON CONFLICT (view) \
+                DO UPDATE SET epoch = greatest(t.epoch + 1, excluded.epoch) RETURNING epoch";
+            let epoch: i64 = client.query_one(next, &[&table.view, &at_least.max(1)])?.get(0);
+            let marks = "SELECT period, version FROM dayfold_sink_marks WHERE view = $1";
+            let marks = client.query(marks, &[&table.view])?;
+            let mark =
+                |row: &postgres::Row| Some((Day::parse_period(row.get(0)).ok()?, row.get(1)));
+            Ok(Opened::new(epoch, marks.iter().filter_map(mark).collect()))
+        };
+        open(client).map_err(|error| failed(&error))
+    }
+
+    fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
+        self.transact(table, stamp, |_| Ok(()))
+    }
+
+    fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
+        let mut lists: Vec<Vec<Option<String>>> = vec![Vec::new(); columns(table).len()];
+        for row in rows {
+            let period = Value::period(row.period);
+            let own = std::iter::once(&period).chain(&row.key).chain(&row.measures).map(text_of);
+            let rest = [
+                Some(row.sealed.to_string()),
+                text_of(&row.revision),
+                Some(stamp.as_of.to_string()),
+            ];
+            lists.iter_mut().zip(own.chain(rest)).for_each(|(list, value)| list.push(value));
+        }
+        let lists: Vec<&(dyn ToSql + Sync)> =
+            lists.iter().map(|list| list as &(dyn ToSql + Sync)).collect();
+        let statement = upsert(table);
+        self.transact(table, stamp, |transaction| transaction.execute(&statement, &lists).map(drop))
+    }
+
+    fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
+        let (days, is_in): (Vec<Day>, &str) = match sweep {
+            Sweep::Period(day) => (vec![*day], "="),
+            Sweep::AllBut(kept) => (kept.iter().copied().collect(), "<>"),
+        };
+        let every = if is_in == "=" { "ANY" } else { "ALL" };
+        let days: Vec<String> = days.iter().map(Day::to_string).collect();
+        let statement = format!(
+            "DELETE FROM {} WHERE as_of < $1 AND {} {is_in} {every} ($2::text[]::{}[])",
+            quoted(&table.view),
+            quoted(&table.period.name),
+            type_of(&table.period),
+        );
+        self.transact(table, stamp, |transaction| {
+            transaction.execute(&statement, &[&stamp.as_of, &days])
+        })
+    }
+
+    fn mark(
+        &mut self,
+        table: &Table,
+        stamp: Stamp,
+        marks: &BTreeMap<Day, Option<String>>,
+    ) -> Result<(), StoreError> {
+        let gone = marks.iter().filter(|(_, version)| version.is_none());
+        let gone: Vec<String> = gone.map(|(day, _)| day.to_string()).collect();
+        let set =
+            marks.iter().filter_map(|(day, version)| Some((day.to_string(), version.clone()?)));
+        let (days, versions): (Vec<String>, Vec<String>) = set.unzip();
+        self.transact(table, stamp, |transaction| {
+            let delete = "DELETE FROM dayfold_sink_marks WHERE view = $1 AND period = ANY ($2)";
+            transaction.execute(delete, &[&table.view, &gone])?;
+            let insert = "INSERT INTO dayfold_sink_marks SELECT $1, * FROM unnest($2::text[], $3::text[]) \
+                ON CONFLICT (view, period) DO UPDATE SET version = excluded.version";
+            transaction.execute(insert, &[&table.view, &days, &versions]).map(drop)
+        })
+    }
+
+    fn check(&mut self, table: &Table) -> Result<(), StoreError> {
+        let client = self.connect()?;
+        match Postgres::difference(client, table).map_err(|error| failed(&error))? {
+            None => Ok(()),
+            Some(expected) => Err(StoreError::Mismatch {
+                store: NAME,
+                found: format!("the table {} is another one", quoted(&table.view)),
+                expected: format!("{expected}; or no table of this name"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::tests::table;
+
+    #[test]
+    fn a_row_is_replaced_by_one_that_is_not_older() {
+        assert_eq!(
+            upsert(&table()),
+            "INSERT INTO \"sales\" AS t (\"day\", \"shop\", \"cents\", sealed, revision, as_of) \
+             SELECT c0::date, c1::text, c2::numeric, c3::boolean, c4::date, c5::bigint \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) \
+             AS u(c0, c1, c2, c3, c4, c5) ON CONFLICT (\"day\", \"shop\") DO UPDATE SET \
+             \"cents\" = excluded.\"cents\", sealed = excluded.sealed, revision = excluded.revision, \
+             as_of = excluded.as_of WHERE excluded.as_of >= t.as_of"
+        );
+        assert!(create(&table()).ends_with("as_of bigint, PRIMARY KEY (\"day\", \"shop\"))"));
+        assert_eq!(text_of(&Value::Bytes(vec![0, 255])).as_deref(), Some("\\x00ff"));
+    }
+}

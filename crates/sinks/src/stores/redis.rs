@@ -1,0 +1,323 @@
+//! Redis: one hash for each period and key.
+//!
+//! `dayfold:VIEW:PERIOD:KEY…` has the measures as fields, with `sealed`, `revision` and `as_of` beside them; a measure without a value
+//! has no field. In the parts of a name, `%` and `:` are written as `%25` and `%3A`, and null is `%-`, so no two rows share a name.
+//! `dayfold.sink:VIEW` has the epoch and the marks. Scripts compare the epoch and the moment of each row, so nothing goes back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use dayfold::schema::Value;
+use dayfold::time::Day;
+use redis::{Client, Commands, Connection, RedisError, Script};
+
+use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
+
+const NAME: &str = "Redis";
+
+/// How long Redis may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Names that are looked at together.
+const NAMES_AT_ONCE: usize = 1_000;
+
+/// Begins each script: only the last opening may write.
+const FENCE: &str = "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then \
+    return redis.error_reply('FENCED another writer') end ";
+
+/// Epoch, moment, seconds until rows expire; then for each row the number of its arguments, and names and values.
+const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[3]), 4 \
+    for i = 2, #KEYS do \
+        local n = tonumber(ARGV[at]) \
+        if (tonumber(redis.call('HGET', KEYS[i], 'as_of') or 0) or 0) <= as_of then \
+            redis.call('DEL', KEYS[i]) \
+            redis.call('HSET', KEYS[i], unpack(ARGV, at + 1, at + n)) \
+            if expire > 0 then redis.call('EXPIRE', KEYS[i], expire) end \
+        end \
+        at = at + n + 1 \
+    end \
+    return 1";
+
+const SWEEP: &str = "local gone = 0 \
+    for i = 2, #KEYS do \
+        if (tonumber(redis.call('HGET', KEYS[i], 'as_of') or 0) or 0) < tonumber(ARGV[2]) then \
+            gone = gone + redis.call('UNLINK', KEYS[i]) end \
+    end \
+    return gone";
+
+/// Pairs of a period and a version; without a version, the mark goes.
+const MARK: &str = "for i = 2, #ARGV, 2 do \
+        if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i]) \
+        else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end \
+    end \
+    return 1";
+
+/// A server of Redis's protocol. Not a cluster of them: scripts write rows and read the epoch together.
+pub struct Redis {
+    client: Client,
+    connection: Option<Connection>,
+    expire: Option<Duration>,
+    write: Script,
+    sweep: Script,
+    mark: Script,
+    ping: Script,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("expire", &self.expire).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// The server of a URL: `redis://[user[:password]@]host[:port][/database]`.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] if that is none.
+    pub fn new(url: &str) -> Result<Redis, StoreError> {
+        let client = Client::open(url).map_err(|error| StoreError::Mismatch {
+            store: NAME,
+            found: error.to_string(),
+            expected: "redis://[user[:password]@]host[:port][/database]".to_owned(),
+        })?;
+        let script = |rest: &str| Script::new(&format!("{FENCE}{rest}"));
+        let (write, sweep, mark) = (script(WRITE), script(SWEEP), script(MARK));
+        let ping = script("return 1");
+        Ok(Redis { client, connection: None, expire: None, write, sweep, mark, ping })
+    }
+
+    /// The same, whose rows go so long after they were last written.
+    #[must_use]
+    pub fn expire(self, after: Duration) -> Redis {
+        Redis { expire: Some(after), ..self }
+    }
+
+    fn connect(&mut self) -> Result<&mut Connection, StoreError> {
+        if self.connection.is_none() {
+            let connection = self.client.get_connection_with_timeout(LIMIT).map_err(unavailable)?;
+            connection.set_read_timeout(Some(LIMIT)).map_err(unavailable)?;
+            connection.set_write_timeout(Some(LIMIT)).map_err(unavailable)?;
+            self.connection = Some(connection);
+        }
+        self.connection
+            .as_mut()
+            .ok_or_else(|| StoreError::Unavailable { store: NAME, why: "no connection".to_owned() })
+    }
+
+    /// Runs something on the connection; after an error it is made anew.
+    fn run<T>(
+        &mut self,
+        table: &Table,
+        run: impl FnOnce(&Scripts<'_>, &mut Connection) -> Result<T, RedisError>,
+    ) -> Result<T, StoreError> {
+        self.connect()?;
+        let Redis { connection, write, sweep, mark, ping, .. } = self;
+        let scripts = Scripts { write, sweep, mark, ping };
+        let Some(connected) = connection else {
+            return Err(StoreError::Unavailable { store: NAME, why: "no connection".to_owned() });
+        };
+        run(&scripts, connected).map_err(|error| {
+            let is_refused = error.code() == Some("WRONGTYPE");
+            if !is_refused {
+                *connection = None;
+            }
+            match error.code() {
+                Some("FENCED") => StoreError::Fenced { store: NAME, view: table.view.clone() },
+                _ if is_refused => StoreError::Refused { store: NAME, why: error.to_string() },
+                _ => unavailable(error),
+            }
+        })
+    }
+}
+
+struct Scripts<'a> {
+    write: &'a Script,
+    sweep: &'a Script,
+    mark: &'a Script,
+    ping: &'a Script,
+}
+
+fn unavailable(error: RedisError) -> StoreError {
+    StoreError::Unavailable { store: NAME, why: error.to_string() }
+}
+
+fn meta(table: &Table) -> String {
+    format!("dayfold.sink:{}", table.view)
+}
+
+/// The name of a row.
+pub(crate) fn row_name(view: &str, period: Day, key: &[Value]) -> String {
+    let mut name = format!("dayfold:{}", escaped(view));
+    let key = key.iter().map(|value| match value {
+        Value::Null => "%-".to_owned(),
+        value => escaped(&value.to_string()),
+    });
+    for part in std::iter::once(escaped(&period.to_string())).chain(key) {
+        let _ = write!(name, ":{part}");
+    }
+    name
+}
+
+fn escaped(part: &str) -> String {
+    part.replace('%', "%25").replace(':', "%3A")
+}
+
+/// The period of a row, by its name.
+fn period_of(name: &str) -> Option<Day> {
+    let period = name.split(':').nth(2)?;
+    Day::parse_period(&period.replace("%3A", ":").replace("%25", "%")).ok()
+}
+
+/// A text as a pattern that it alone fits.
+fn literally(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+/// The fields of a row.
+fn fields(table: &Table, row: &Row, as_of: i64) -> Vec<String> {
+    let measures = table.measures.iter().zip(&row.measures);
+    let present = measures.filter(|(_, value)| **value != Value::Null);
+    let mut fields: Vec<String> =
+        present.flat_map(|(column, value)| [column.name.clone(), value.to_string()]).collect();
+    fields.extend(["sealed".to_owned(), row.sealed.to_string()]);
+    if row.revision != Value::Null {
+        fields.extend(["revision".to_owned(), row.revision.to_string()]);
+    }
+    fields.extend(["as_of".to_owned(), as_of.to_string()]);
+    fields
+}
+
+impl Store for Redis {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError> {
+        self.connection = None;
+        let meta = meta(table);
+        self.run(table, |_, connection| {
+            let next = Script::new(
+                "local epoch = math.max(tonumber(redis.call('HGET', KEYS[1], 'epoch') or 0) + 1, tonumber(ARGV[1])) \
+                 redis.call('HSET', KEYS[1], 'epoch', string.format('%.0f', epoch)) \
+                 return epoch",
+            );
+            let epoch: i64 = next.key(&meta).arg(at_least).invoke(connection)?;
+            let all: BTreeMap<String, String> = connection.hgetall(&meta)?;
+            let mark = |(day, version): (String, String)| Some((Day::parse_period(&day).ok()?, version));
+            Ok(Opened::new(epoch, all.into_iter().filter_map(mark).collect()))
+        })
+    }
+
+    fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
+        if self.connection.is_none() {
+            // It may have come back without what it had.
+            return Err(StoreError::Unavailable {
+                store: NAME,
+                why: "the connection was lost".to_owned(),
+            });
+        }
+        self.run(table, |scripts, connection| {
+            scripts.ping.key(meta(table)).arg(stamp.epoch).invoke(connection)
+        })
+    }
+
+    fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
+        let expire = self.expire.map_or(0, |after| after.as_secs().max(1));
+        self.run(table, |scripts, connection| {
+            let mut call = scripts.write.prepare_invoke();
+            call.key(meta(table)).arg(stamp.epoch).arg(stamp.as_of).arg(expire);
+            for row in rows {
+                let fields = fields(table, row, stamp.as_of);
+                call.key(row_name(&table.view, row.period, &row.key)).arg(fields.len());
+                for field in &fields {
+                    call.arg(field);
+                }
+            }
+            call.invoke(connection)
+        })
+    }
+
+    fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
+        let mut pattern = literally(&format!("dayfold:{}:", escaped(&table.view)));
+        if let Sweep::Period(day) = sweep {
+            pattern.push_str(&literally(&escaped(&day.to_string())));
+        }
+        pattern.push('*');
+        self.run(table, |scripts, connection| {
+            let (mut cursor, mut gone) = (0u64, 0u64);
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(NAMES_AT_ONCE);
+                let (next, names): (u64, Vec<String>) = scan.query(connection)?;
+                let is_swept = |name: &&String| period_of(name).is_none_or(|day| sweep.has(day));
+                let names: Vec<&String> = names.iter().filter(is_swept).collect();
+                if !names.is_empty() {
+                    let mut call = scripts.sweep.prepare_invoke();
+                    call.key(meta(table)).arg(stamp.epoch).arg(stamp.as_of);
+                    for name in names {
+                        call.key(name);
+                    }
+                    gone += call.invoke::<u64>(connection)?;
+                }
+                cursor = next;
+                if cursor == 0 {
+                    return Ok(gone);
+                }
+            }
+        })
+    }
+
+    fn mark(
+        &mut self,
+        table: &Table,
+        stamp: Stamp,
+        marks: &BTreeMap<Day, Option<String>>,
+    ) -> Result<(), StoreError> {
+        self.run(table, |scripts, connection| {
+            let mut call = scripts.mark.prepare_invoke();
+            call.key(meta(table)).arg(stamp.epoch);
+            for (day, version) in marks {
+                call.arg(day.to_string()).arg(version.as_deref().unwrap_or(""));
+            }
+            call.invoke(connection)
+        })
+    }
+
+    fn check(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.run(table, |_, connection| redis::cmd("PING").query(connection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_rows_share_a_name_and_a_name_tells_its_period() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let keys = [
+            vec![text("a:b"), text("c")],
+            vec![text("a"), text("b:c")],
+            vec![text("a%3Ab"), text("c")],
+            vec![Value::Null, text("c")],
+            vec![text("%-"), text("c")],
+            vec![text(""), text("c")],
+        ];
+        let names: std::collections::BTreeSet<String> =
+            keys.iter().map(|key| row_name("sales", Day(0), key)).collect();
+        assert_eq!(names.len(), keys.len());
+        assert!(names.contains("dayfold:sales:1970-01-01:a%3Ab:c"));
+        let hour = Day::hour_from(7_200_000).unwrap();
+        assert_eq!(row_name("v", hour, &[]), "dayfold:v:1970-01-01T02%3A00%3A00Z");
+        assert_eq!(period_of(&row_name("v", hour, &keys[0])), Some(hour));
+        assert_eq!(literally("a*b-c"), "a\\*b\\-c");
+    }
+}
