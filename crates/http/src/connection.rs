@@ -24,27 +24,67 @@ use tokio::time::Sleep;
 /// answer is not asked for the next piece while so much of it waits to be taken.
 const BUFFERED_BYTES: usize = 16 << 10;
 
-/// Serves a connection. When the server stops, requests that are whole are still answered; of others
+/// What is spoken below HTTP.
+#[derive(Clone)]
+pub(crate) struct Security {
+    /// TLS, or nothing.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Tls>,
+}
+
+/// Serves a connection, in TLS if there is to be TLS. When the server stops, requests that are whole are still answered; of others
 /// nothing is waited for.
 pub(crate) async fn serve(
-    stream: TcpStream,
+    #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stream: TcpStream,
+    security: Security,
     router: Router,
     (read_head, take): (Duration, Duration),
-    mut stopping: watch::Receiver<bool>,
+    #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stopping: watch::Receiver<bool>,
 ) {
     let work = Arc::new(Work::default());
+    // TLS lies above: what it keeps for a client that takes nothing is waited for like what we keep.
+    let watched = |stream| Watched { stream, work: Arc::clone(&work), take, untaken: None };
+    #[cfg(feature = "tls")]
+    if let Some(tls) = security.tls {
+        let begin = async {
+            if !tls.is_begun(&mut stream, read_head).await {
+                return None;
+            }
+            tls.accept(watched(stream), read_head).await
+        };
+        let begun = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+            begun = begin => begun,
+        };
+        if let Some(stream) = begun {
+            serve_stream(stream, &work, router, read_head, stopping).await;
+        }
+        return;
+    }
+    #[cfg(not(feature = "tls"))]
+    let Security {} = security;
+    serve_stream(watched(stream), &work, router, read_head, stopping).await;
+}
+
+async fn serve_stream(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    work: &Arc<Work>,
+    router: Router,
+    read_head: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
     let router = TowerToHyperService::new(router);
-    let at_work = Arc::clone(&work);
+    let at_work = Arc::clone(work);
     let service = service_fn(move |request| {
         let (request, response) = (Request::begin(&at_work), router.call(request));
         async move { response.await.map(|response| request.with(response)) }
     });
-    let stream = TokioIo::new(Watched { stream, work: Arc::clone(&work), take, untaken: None });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read_head)
         .max_buf_size(BUFFERED_BYTES)
-        .serve_connection(stream, service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

@@ -71,6 +71,8 @@ mod sinks;
 mod snapshot_routes;
 mod snapshots;
 mod status;
+#[cfg(feature = "tls")]
+mod tls;
 mod views;
 mod written;
 
@@ -81,3 +83,5 @@ pub use server::Server;
 pub use serving::{ServeError, Serving};
 pub use sink::{Lines, Media};
 pub use sinks::SinkNumbers;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};

@@ -26,6 +26,8 @@ pub struct Server {
     pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) hosts: Vec<String>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Tls>,
     pub(crate) limits: Limits,
     pub(crate) process: (usize, usize),
     pub(crate) threads: Arc<Threads>,
@@ -58,6 +60,8 @@ impl Server {
             exports: None,
             sinks: None,
             hosts: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
             limits: Limits::default(),
             process: (0, 1),
             threads: Arc::default(),
@@ -182,6 +186,14 @@ impl Server {
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.hosts.push(host_name(host));
+        self
+    }
+
+    /// Speaks HTTPS only. [`Server::router`] takes no notice of it: there the program's own server accepts connections.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::tls::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 

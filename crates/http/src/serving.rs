@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::connection;
+use crate::connection::{self, Security};
 use crate::places::THREADS;
 use crate::routes::router;
 use crate::server::Server;
@@ -127,6 +127,10 @@ pub(crate) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let address = listener.local_addr().map_err(bind)?;
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(server.limits.connections));
+    let security = Security {
+        #[cfg(feature = "tls")]
+        tls: server.tls.clone(),
+    };
     let app = App::new(server, stopping, address.ip().is_loopback());
     if app.events.is_some() && !app.may_push() {
         tracing::warn!(
@@ -134,7 +138,7 @@ pub(crate) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
         );
     }
     let run = move || {
-        if let Err(error) = runtime.block_on(listen(listener, app, connections)) {
+        if let Err(error) = runtime.block_on(listen(listener, app, security, connections)) {
             tracing::error!(%error, "the server has ended");
         }
         runtime.shutdown_background();
@@ -165,7 +169,12 @@ fn bind_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     Err(failed)
 }
 
-async fn listen(mut listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) -> io::Result<()> {
+async fn listen(
+    mut listener: TcpListener,
+    app: Arc<App>,
+    security: Security,
+    room: Arc<Semaphore>,
+) -> io::Result<()> {
     let (mut stopping, limits) = (app.stopping.clone(), app.limits.clone());
     let router = router(app);
     let mut connections = JoinSet::new();
@@ -181,9 +190,10 @@ async fn listen(mut listener: TcpListener, app: Arc<App>, room: Arc<Semaphore>) 
         match Arc::clone(&room).try_acquire_owned() {
             Ok(permit) => {
                 let (router, stopping) = (router.clone(), stopping.clone());
+                let security = security.clone();
                 connections.spawn(async move {
-                    connection::serve(stream, router, (limits.read_head, limits.take), stopping)
-                        .await;
+                    let times = (limits.read_head, limits.take);
+                    connection::serve(stream, security, router, times, stopping).await;
                     drop(permit);
                 });
             }

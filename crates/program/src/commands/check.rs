@@ -16,6 +16,8 @@ use crate::run::token_to_read;
 pub fn check(plan: &Plan, rebuild: &[String], out: &mut dyn Write) -> Result<(), ProgramError> {
     plan.check_names(rebuild)?;
     token_to_read(&plan.config)?;
+    #[cfg(feature = "tls")]
+    crate::run::read_tls(&plan.config)?;
     out.write_all(plan.describe().as_bytes())?;
     #[cfg(feature = "sinks")]
     crate::run::reach_sinks(plan, out)?;

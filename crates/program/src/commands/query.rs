@@ -60,6 +60,14 @@ fn running(config: &Config, folder: &Path, select: &Select) -> Result<Option<Row
     let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
         return Ok(None);
     };
+    if address.starts_with("https:") {
+        let message = format!(
+            "{address}: the program that has the folder open speaks HTTPS, and `query` does not: ask it with \
+             curl {address}/api/views/{}/rows?format=csv",
+            select.view
+        );
+        return Err(ProgramError::Input(message));
+    }
     let failed =
         |error: &dyn std::fmt::Display| ProgramError::Failed(format!("{address}: {error}"));
     let token = token_to_read(config)?.map(|token| format!("Bearer {token}"));

@@ -6,10 +6,11 @@ pub(crate) fn not_built(feature: &str) -> String {
 }
 
 /// The parts that can be left out, and whether they are built in.
-const PARTS: [(&str, bool); 3] = [
+const PARTS: [(&str, bool); 4] = [
     ("kafka", cfg!(feature = "kafka")),
     ("lake", cfg!(feature = "lake")),
     ("sinks", cfg!(feature = "sinks")),
+    ("tls", cfg!(feature = "tls")),
 ];
 
 /// Whether a part of the program is built in; else what is said of it.

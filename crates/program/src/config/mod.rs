@@ -95,6 +95,8 @@ pub struct Serve {
     pub token_file: Option<Text>,
     /// A file with tokens and what they are for.
     pub tokens_file: Option<Text>,
+    /// The files with the certificate and its key, for HTTPS.
+    pub tls: Option<(Text, Text)>,
 }
 
 /// The tables of a file.
@@ -214,9 +216,9 @@ fn refused(engine: &Section<'_>) -> Result<Option<MaxRefused>, FileError> {
 }
 
 fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
-    let Some(serve) =
-        root.section("serve", &["http", "hosts", "token_file", "tokens_file", "postgres"])?
-    else {
+    const KEYS: [&str; 7] =
+        ["http", "hosts", "token_file", "tokens_file", "tls_cert", "tls_key", "postgres"];
+    let Some(serve) = root.section("serve", &KEYS)? else {
         return Ok(None);
     };
     if serve.section_is_there("postgres") {
@@ -238,7 +240,19 @@ fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
     }
     let hosts = serve.texts("hosts")?.unwrap_or_default();
     let (token_file, tokens_file) = (serve.text("token_file")?, serve.text("tokens_file")?);
-    Ok(Some(Serve { http, hosts, token_file, tokens_file }))
+    Ok(Some(Serve { http, hosts, token_file, tokens_file, tls: tls(&serve)? }))
+}
+
+/// The files of HTTPS: both or none.
+fn tls(serve: &Section<'_>) -> Result<Option<(Text, Text)>, FileError> {
+    let both = match (serve.text("tls_cert")?, serve.text("tls_key")?) {
+        (None, None) => return Ok(None),
+        (Some(cert), Some(key)) => (cert, key),
+        (Some(_), None) => return Err(serve.error("tls_cert", "expected tls_key beside it")),
+        (None, Some(_)) => return Err(serve.error("tls_key", "expected tls_cert beside it")),
+    };
+    features::needs("tls").map_err(|message| serve.error("tls_cert", message))?;
+    Ok(Some(both))
 }
 
 #[cfg(test)]

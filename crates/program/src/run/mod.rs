@@ -24,6 +24,8 @@ mod sinks;
 mod status;
 #[cfg(feature = "sinks")]
 mod targets;
+#[cfg(feature = "tls")]
+mod tls;
 mod tokens;
 
 use std::io::Write;
@@ -43,6 +45,8 @@ pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
 use status::Status;
 #[cfg(feature = "sinks")]
 pub(crate) use targets::check as check_sinks;
+#[cfg(feature = "tls")]
+pub(crate) use tls::read as read_tls;
 pub(crate) use tokens::to_read as token_to_read;
 
 use crate::config::{Config, MaxRefused};
@@ -75,6 +79,8 @@ pub(crate) fn run_then(
     let plan = Plan::new(config)?;
     plan.check_names(&options.rebuild)?;
     tokens::tokens(&plan.config)?;
+    #[cfg(feature = "tls")]
+    tls::read(&plan.config)?;
     let (process, once, json) = (options.cluster.process(), options.once, options.json);
     let refusals = Refusals::new(plan.config.data.as_deref(), process);
     let built = engine::build(&plan, &options, &refusals)?;
@@ -113,9 +119,9 @@ pub(crate) fn run_then(
     let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes, numbers);
     let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
     if let Some(served) = &served {
-        let address = format!("http://{}", served.address);
+        let address = &served.url;
         let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
-        let said = if json { said.to_string() } else { address };
+        let said = if json { said.to_string() } else { address.clone() };
         let _ = writeln!(std::io::stderr(), "{said}");
     }
     let outcome = watch(&running, &plan, once && process == 0, json, &refusals, stop)

@@ -1,7 +1,6 @@
 //! The page and the API of a running program, and what programs push to it.
 
 use std::io::Cursor;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dayfold::dynamic::Event;
@@ -18,7 +17,7 @@ use crate::plan::{Plan, SourcePlan, csv_options};
 /// What is served, until it is dropped.
 pub(crate) struct Served {
     /// Where.
-    pub(crate) address: SocketAddr,
+    pub(crate) url: String,
     _serving: Serving,
     _left: Option<Left>,
 }
@@ -68,16 +67,22 @@ pub(crate) fn serve(
         server =
             server.source(&name, pusher.clone(), move |body, media| events(&source, body, media));
     }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = super::tls::read(&plan.config)? {
+        server = server.tls(tls);
+    }
     let serving = server
         .serve(http.value.as_str())
         .map_err(|error| http.error(&plan.config.document, error.to_string()))?;
     let address = serving.address();
-    let addresses = Addresses { pid: std::process::id(), http: Some(format!("http://{address}")) };
+    let scheme = if serve.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    let addresses = Addresses { pid: std::process::id(), http: Some(url.clone()) };
     let left = match plan.config.data.as_deref().filter(|_| process == 0) {
         Some(folder) => Some(addresses.leave(folder)?),
         None => None,
     };
-    Ok(Some(Served { address, _serving: serving, _left: left }))
+    Ok(Some(Served { url, _serving: serving, _left: left }))
 }
 
 /// The token in a file, without the end of its line.
