@@ -174,6 +174,11 @@ fn of_engine(observer: &Observer, text: &mut Text) {
         let is_paused = u8::from(source.paused);
         text.line(format_args!("dayfold_source_paused{{source=\"{name}\"}} {is_paused}"));
     }
+    text.begin("source_quiet", "gauge", "1 if a source brings nothing, and holds no days open.");
+    for (name, source) in partitions() {
+        let is_quiet = u8::from(source.quiet);
+        text.line(format_args!("dayfold_source_quiet{{source=\"{name}\"}} {is_quiet}"));
+    }
     let numbers = || progress.view_names.iter().map(|name| label(name)).zip(&progress.views);
     text.begin("late_total", "counter", "Events that came after their day had closed.");
     numbers().for_each(|(view, numbers)| {
