@@ -16,7 +16,7 @@ use crate::schema::{Kind, Presented, Shape, Value};
 /// count as well: `(Count, Sum)`.
 // Tables hold millions of these. An `i128` has to lie at multiples of 16 bytes, and what stands beside it is filled up to
 // that: a row of an id, a count and a sum would take 48 bytes instead of 32.
-#[repr(packed(8))]
+#[repr(Rust, packed(8))]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -111,7 +111,7 @@ impl Aggregate for Sum {
 /// value needs, 2.5 for 1.25 + 1.25. Multiply by 1 what you want to negate yourself: the sum of an event and its
 /// negation has the value zero, and is not [zero](IsZero::is_zero).
 // As with `Sum`.
-#[repr(packed(8))]
+#[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DecimalSum {
     units: i128,
