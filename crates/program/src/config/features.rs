@@ -6,11 +6,12 @@ pub(crate) fn not_built(feature: &str) -> String {
 }
 
 /// The parts that can be left out, and whether they are built in.
-const PARTS: [(&str, bool); 4] = [
+const PARTS: [(&str, bool); 5] = [
     ("kafka", cfg!(feature = "kafka")),
     ("lake", cfg!(feature = "lake")),
     ("sinks", cfg!(feature = "sinks")),
     ("tls", cfg!(feature = "tls")),
+    ("sql", cfg!(feature = "sql")),
 ];
 
 /// Whether a part of the program is built in; else what is said of it.

@@ -17,6 +17,7 @@ mod sink;
 mod source;
 mod view;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub use sink::{SinkConfig, SinkUrl};
 pub use source::{ColumnType, SourceConfig};
 pub use view::ViewConfig;
 
+use features::needs;
 use section::Section;
 
 /// What a file says.
@@ -96,6 +98,19 @@ pub struct Serve {
     /// A file with tokens and what they are for.
     pub tokens_file: Option<Text>,
     /// The files with the certificate and its key, for HTTPS.
+    pub tls: Option<(Text, Text)>,
+    /// SQL over PostgreSQL's protocol.
+    pub postgres: Option<Postgres>,
+}
+
+/// Where PostgreSQL's protocol is served, and to whom.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Postgres {
+    /// The address.
+    pub listen: Text,
+    /// A file with users and their passwords. Without one, everybody on this machine may ask.
+    pub users_file: Option<Text>,
+    /// Files with a certificate and its key, for TLS.
     pub tls: Option<(Text, Text)>,
 }
 
@@ -221,9 +236,6 @@ fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
     let Some(serve) = root.section("serve", &KEYS)? else {
         return Ok(None);
     };
-    if serve.section_is_there("postgres") {
-        return Err(serve.error("postgres", not_built("sql")));
-    }
     let http = serve.text("http")?;
     if let Some(address) = &http {
         use std::net::ToSocketAddrs;
@@ -240,7 +252,8 @@ fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
     }
     let hosts = serve.texts("hosts")?.unwrap_or_default();
     let (token_file, tokens_file) = (serve.text("token_file")?, serve.text("tokens_file")?);
-    Ok(Some(Serve { http, hosts, token_file, tokens_file, tls: tls(&serve)? }))
+    let (tls, postgres) = (tls(&serve)?, postgres(&serve)?);
+    Ok(Some(Serve { http, hosts, token_file, tokens_file, tls, postgres }))
 }
 
 /// The files of HTTPS: both or none.
@@ -253,6 +266,47 @@ fn tls(serve: &Section<'_>) -> Result<Option<(Text, Text)>, FileError> {
     };
     features::needs("tls").map_err(|message| serve.error("tls_cert", message))?;
     Ok(Some(both))
+}
+
+/// An address alone, or a table with the address, the users and a certificate.
+fn postgres(serve: &Section<'_>) -> Result<Option<Postgres>, FileError> {
+    if !serve.section_is_there("postgres") {
+        return Ok(None);
+    }
+    needs("sql").map_err(|message| serve.error("postgres", message))?;
+    if let Ok(Some(listen)) = serve.text("postgres") {
+        let address = address_of(&listen).map_err(|message| serve.error("postgres", message))?;
+        check_open(address).map_err(|message| serve.error("postgres", message))?;
+        return Ok(Some(Postgres { listen, users_file: None, tls: None }));
+    }
+    let keys = ["listen", "users_file", "tls_cert", "tls_key"];
+    let Some(section) = serve.section("postgres", &keys)? else { return Ok(None) };
+    let listen = section.needed_text("listen", "\"127.0.0.1:5433\"")?;
+    let address = address_of(&listen).map_err(|message| section.error("listen", message))?;
+    let users_file = section.text("users_file")?;
+    if users_file.is_none() {
+        check_open(address).map_err(|message| section.error("listen", message))?;
+    }
+    let tls = match (section.text("tls_cert")?, section.text("tls_key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(section.missing("tls_key", "\"key.pem\"")),
+        (None, Some(_)) => return Err(section.missing("tls_cert", "\"certificate.pem\"")),
+    };
+    Ok(Some(Postgres { listen, users_file, tls }))
+}
+
+fn address_of(listen: &Text) -> Result<SocketAddr, String> {
+    let expected = "expected an address such as 127.0.0.1:5433";
+    listen.value.parse().map_err(|_| format!("'{}': {expected}", listen.value))
+}
+
+/// Without users, nobody from another machine gets in.
+fn check_open(address: SocketAddr) -> Result<(), &'static str> {
+    match address.ip().is_loopback() {
+        true => Ok(()),
+        false => Err("other machines reach this address: expected a users_file, or 127.0.0.1"),
+    }
 }
 
 #[cfg(test)]

@@ -115,7 +115,18 @@ fn what_is_wrong_is_said_with_its_place() {
         "[sinks.x]\n[serve]",
         "sinks: this program was built without the feature 'sinks'",
     );
-    check("[serve]", "[serve]\npostgres = {}", "without the feature 'sql'");
+    let postgres = |value: &str, expected: &str| {
+        let expected = if cfg!(feature = "sql") { expected } else { "without the feature 'sql'" };
+        check("[serve]", &format!("[serve]\npostgres = {value}"), expected);
+    };
+    postgres("{}", "has no 'listen': expected listen = \"127.0.0.1:5433\"");
+    postgres("\"localhost\"", "'localhost': expected an address such as 127.0.0.1:5433");
+    postgres(
+        "{listen = \"0.0.0.0:5433\"}",
+        "other machines reach this address: expected a users_file",
+    );
+    postgres("\"0.0.0.0:5433\"", "other machines reach this address: expected a users_file");
+    postgres("{listen = \"127.0.0.1:0\", tls_key = \"k\"}", "has no 'tls_cert'");
     check("127.0.0.1:8080", "8080", "expected an address such as 127.0.0.1:8080");
     check("[views.by_carrier]", "[views.'by carrier']", "'by carrier' is not a name of a view");
     check("workers = 2", "workers = = 2", ":4:");

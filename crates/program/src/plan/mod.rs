@@ -51,6 +51,8 @@ impl Plan {
         crate::run::check_exports(&config)?;
         #[cfg(feature = "sinks")]
         crate::run::check_sinks(&config)?;
+        #[cfg(feature = "sql")]
+        crate::run::check_sql(&config)?;
         let mut layouts = match &config.data {
             Some(folder) => {
                 Layouts::read(folder).map_err(|error| config.document.error_of_file(error))?

@@ -14,6 +14,9 @@ pub(crate) struct Addresses {
     pub(crate) pid: u32,
     /// The page and the API.
     pub(crate) http: Option<String>,
+    /// PostgreSQL's protocol.
+    #[serde(default)]
+    pub(crate) postgres: Option<String>,
 }
 
 impl Addresses {

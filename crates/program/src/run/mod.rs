@@ -7,6 +7,7 @@
 //! - `targets`: the stores that sinks name
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
+//! - `sql`: PostgreSQL's protocol
 //! - `status`: a line on the terminal that says how far it is
 //! - `tokens`: who may ask and push
 //! - `addresses`: where a running program can be asked
@@ -21,6 +22,8 @@ mod refused;
 mod serve;
 #[cfg(feature = "sinks")]
 mod sinks;
+#[cfg(feature = "sql")]
+mod sql;
 mod status;
 #[cfg(feature = "sinks")]
 mod targets;
@@ -42,6 +45,8 @@ pub(crate) use exports::check as check_exports;
 use refused::Refusals;
 #[cfg(feature = "sinks")]
 pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
+#[cfg(feature = "sql")]
+pub(crate) use sql::check as check_sql;
 use status::Status;
 #[cfg(feature = "sinks")]
 pub(crate) use targets::check as check_sinks;
@@ -116,12 +121,26 @@ pub(crate) fn run_then(
     #[cfg(not(feature = "sinks"))]
     let in_stores: Option<Box<dyn Fn() -> Vec<dayfold_http::SinkNumbers> + Send + Sync>> = None;
     let numbers = serve::Numbers { exports: numbers, sinks: in_stores };
-    let served = serve::serve(&plan, &running, built.pusher.as_ref(), processes, numbers);
+    #[cfg(feature = "sql")]
+    let sql = sql::serve(&plan.config, &running, process)
+        .inspect_err(|error| running.fail(&error.to_string()))?;
+    #[cfg(feature = "sql")]
+    let postgres = sql.as_ref().map(dayfold_sql::server::Serving::address);
+    #[cfg(not(feature = "sql"))]
+    let postgres: Option<std::net::SocketAddr> = None;
+    let pusher = built.pusher.as_ref();
+    let served = serve::serve(&plan, &running, pusher, processes, numbers, postgres);
     let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
     if let Some(served) = &served {
         let address = &served.url;
         let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
         let said = if json { said.to_string() } else { address.clone() };
+        let _ = writeln!(std::io::stderr(), "{said}");
+    }
+    if let Some(address) = postgres {
+        let address = format!("postgres://{address}/dayfold");
+        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "postgres": address } });
+        let said = if json { said.to_string() } else { address };
         let _ = writeln!(std::io::stderr(), "{said}");
     }
     let outcome = watch(&running, &plan, once && process == 0, json, &refusals, stop)
@@ -138,6 +157,8 @@ pub(crate) fn run_then(
     }
     // What was asked is answered while the engine can.
     drop(served);
+    #[cfg(feature = "sql")]
+    drop(sql);
     drop(built.pusher);
     let stopped = running.finish();
     refusals.finish()?;

@@ -1,6 +1,7 @@
 //! The page and the API of a running program, and what programs push to it.
 
 use std::io::Cursor;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dayfold::dynamic::Event;
@@ -37,6 +38,7 @@ pub(crate) fn serve(
     pusher: Option<&Pusher<Event>>,
     (process, processes): (usize, usize),
     numbers: Numbers,
+    postgres: Option<SocketAddr>,
 ) -> Result<Option<Served>, ProgramError> {
     let Some((serve, http)) =
         plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
@@ -77,7 +79,8 @@ pub(crate) fn serve(
     let address = serving.address();
     let scheme = if serve.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    let addresses = Addresses { pid: std::process::id(), http: Some(url.clone()) };
+    let postgres = postgres.map(|address| format!("postgres://{address}/dayfold"));
+    let addresses = Addresses { pid: std::process::id(), http: Some(url.clone()), postgres };
     let left = match plan.config.data.as_deref().filter(|_| process == 0) {
         Some(folder) => Some(addresses.leave(folder)?),
         None => None,
