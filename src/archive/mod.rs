@@ -11,6 +11,7 @@ mod rebuild;
 mod recompute;
 mod rollup;
 mod seal;
+mod sealed;
 mod shelf;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,8 @@ pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
 pub(crate) use rollup::{Rollup, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
-pub(crate) use shelf::{Past, Sealed, Shelf};
+pub(crate) use sealed::{Past, Sealed};
+pub(crate) use shelf::Shelf;
 
 use crate::closing::Closing;
 use crate::store::{Share, Store};

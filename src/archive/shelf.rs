@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::rollup::{Rollup, RollupJob, Rollups, coarsest};
+use super::sealed::{Closed, Past, Sealed, Source};
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
-use crate::store::{Revision, SealedFile, Store};
+use crate::store::Revision;
 use crate::time::{Calendar, Day, DayRange, Grain};
 
 /// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
@@ -60,131 +61,6 @@ struct File {
 }
 
 const CLOSED: u32 = u32::MAX;
-
-/// Who wrote a file, in which generation, for which partitions, and for which of them it counts here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    generation: u32,
-    process: u32,
-    worker: u32,
-    written: Coverage,
-    counts: Coverage,
-}
-
-impl Source {
-    /// A file of this source, opened.
-    fn part<K, A>(self, file: &File, view: BatchView<K, A>) -> LivePart<K, A> {
-        let Source { generation, process, worker, counts: coverage, .. } = self;
-        let File { day, closing, .. } = *file;
-        LivePart { day, closing, generation, coverage, process, worker, view }
-    }
-}
-
-/// A live revision that is read elsewhere than on its worker: nothing there changes, whatever becomes of the shelf.
-#[derive(Clone, Debug)]
-pub(crate) enum Sealed<K, A> {
-    /// An open file.
-    Open(LivePart<K, A>),
-    /// One that is opened when it is needed.
-    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source },
-}
-
-/// A file that is not open.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Closed {
-    day: Day,
-    closing: Closing,
-    check: u64,
-}
-
-impl Closed {
-    fn open<K: Key, A: Aggregate>(
-        self,
-        store: &Store,
-        view: &str,
-        source: Source,
-    ) -> Result<BatchView<K, A>, ArchiveError> {
-        Ok(store.reopen(&SealedFile {
-            view,
-            day: self.day,
-            closing: self.closing,
-            generation: source.generation,
-            process: source.process,
-            worker: source.worker,
-            coverage: source.written,
-            check: self.check,
-        })?)
-    }
-}
-
-impl<K: Key, A: Aggregate> Sealed<K, A> {
-    pub(crate) fn day(&self) -> Day {
-        match self {
-            Sealed::Open(part) => part.day,
-            Sealed::Closed { file, .. } => file.day,
-        }
-    }
-
-    /// The partitions for which it counts.
-    pub(crate) fn coverage(&self) -> &Coverage {
-        match self {
-            Sealed::Open(part) => &part.coverage,
-            Sealed::Closed { source, .. } => &source.counts,
-        }
-    }
-
-    /// How many rows it has, if that is known without opening it.
-    pub(crate) fn rows(&self) -> Option<u64> {
-        match self {
-            Sealed::Open(part) => Some(part.view.rows()),
-            Sealed::Closed { .. } => None,
-        }
-    }
-
-    /// The file, opened if need be.
-    pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
-        match self {
-            Sealed::Open(part) => Ok(part.clone()),
-            Sealed::Closed { store, view, file, source } => {
-                let opened = file.open(store, view, *source)?;
-                let (day, closing) = (file.day, file.closing);
-                let Source { generation, process, worker, counts: coverage, .. } = *source;
-                Ok(LivePart { day, closing, generation, coverage, process, worker, view: opened })
-            }
-        }
-    }
-}
-
-/// Another revision than the live one.
-#[derive(Clone, Debug)]
-pub(crate) enum Past<K, A> {
-    /// Its parts.
-    Kept(Vec<LivePart<K, A>>),
-    /// What finds them.
-    Folder {
-        store: Arc<Store>,
-        view: Arc<str>,
-        revision: Revision,
-        days: DayRange,
-        wanted: Coverage,
-    },
-}
-
-impl<K: Key, A: Aggregate> Past<K, A> {
-    /// The parts. In a folder, files are looked up in the manifests, and opened for this one time.
-    pub(crate) fn open(self) -> Result<Vec<Sealed<K, A>>, ArchiveError> {
-        match self {
-            Past::Kept(parts) => Ok(parts.into_iter().map(Sealed::Open).collect()),
-            Past::Folder { store, view, revision, days, wanted } => {
-                let holds = |day, closing| revision.holds(day, closing);
-                let live = store.sealed(&view, days, holds)?;
-                let parts = live.iter().map(|live| LivePart::open(&store, live, wanted));
-                let parts = parts.filter_map(Result::transpose);
-                parts.map(|part| Ok(Sealed::Open(part?))).collect()
-            }
-        }
-    }
-}
 
 /// A file by day, closing and source.
 type Name = (Day, Closing, u32);
@@ -296,7 +172,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
                 let view = self.open.get_mut().close(file.slot.get());
                 if let Some(view) = view {
                     let source = self.sources[file.source as usize];
-                    self.supersede(source.part(&file, view));
+                    self.supersede(source.part((file.day, file.closing), view));
                 }
                 continue;
             }
@@ -360,7 +236,9 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             if partition.is_some_and(|partition| !coverage.contains(partition)) {
                 continue;
             }
-            visit(self.sources[file.source as usize].part(file, self.open(at)?))?;
+            visit(
+                self.sources[file.source as usize].part((file.day, file.closing), self.open(at)?),
+            )?;
         }
         Ok(())
     }
@@ -382,7 +260,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             let file = &self.files[at];
             let source = self.sources[file.source as usize];
             if let Some(view) = self.open.borrow().get(file.slot.get()) {
-                return Sealed::Open(source.part(file, view.clone()));
+                return Sealed::Open(source.part((file.day, file.closing), view.clone()));
             }
             let Place::Folder(store) = self.archive.place() else {
                 unreachable!("without a folder all files stay open");
@@ -424,7 +302,9 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         for (at, file) in (from..).zip(wanted) {
             if self.coverage(at).contains(partition) {
                 let source = self.sources[file.source as usize];
-                parts.push(source.part(file, open.get(file.slot.get())?.clone()));
+                parts.push(
+                    source.part((file.day, file.closing), open.get(file.slot.get())?.clone()),
+                );
             }
             if parts.len() > READ_AT_ONCE {
                 return None;

@@ -1,0 +1,136 @@
+//! Sealed parts that are read elsewhere than on their worker, and where their files come from.
+
+use std::sync::Arc;
+
+use super::{ArchiveError, LivePart};
+use crate::aggregate::Aggregate;
+use crate::batch::{BatchView, Coverage};
+use crate::closing::Closing;
+use crate::key::Key;
+use crate::store::{Revision, SealedFile, Store};
+use crate::time::{Day, DayRange};
+
+/// Who wrote a file, in which generation, for which partitions, and for which of them it counts here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(super) generation: u32,
+    pub(super) process: u32,
+    pub(super) worker: u32,
+    pub(super) written: Coverage,
+    pub(super) counts: Coverage,
+}
+
+impl Source {
+    /// A file of this source, opened.
+    pub(super) fn part<K, A>(
+        self,
+        (day, closing): (Day, Closing),
+        view: BatchView<K, A>,
+    ) -> LivePart<K, A> {
+        let Source { generation, process, worker, counts: coverage, .. } = self;
+        LivePart { day, closing, generation, coverage, process, worker, view }
+    }
+}
+
+/// A live revision that is read elsewhere than on its worker: nothing there changes, whatever becomes of the shelf.
+#[derive(Clone, Debug)]
+pub(crate) enum Sealed<K, A> {
+    /// An open file.
+    Open(LivePart<K, A>),
+    /// One that is opened when it is needed.
+    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source },
+}
+
+/// A file that is not open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    pub(super) day: Day,
+    pub(super) closing: Closing,
+    pub(super) check: u64,
+}
+
+impl Closed {
+    pub(super) fn open<K: Key, A: Aggregate>(
+        self,
+        store: &Store,
+        view: &str,
+        source: Source,
+    ) -> Result<BatchView<K, A>, ArchiveError> {
+        Ok(store.reopen(&SealedFile {
+            view,
+            day: self.day,
+            closing: self.closing,
+            generation: source.generation,
+            process: source.process,
+            worker: source.worker,
+            coverage: source.written,
+            check: self.check,
+        })?)
+    }
+}
+
+impl<K: Key, A: Aggregate> Sealed<K, A> {
+    pub(crate) fn day(&self) -> Day {
+        match self {
+            Sealed::Open(part) => part.day,
+            Sealed::Closed { file, .. } => file.day,
+        }
+    }
+
+    /// The partitions for which it counts.
+    pub(crate) fn coverage(&self) -> &Coverage {
+        match self {
+            Sealed::Open(part) => &part.coverage,
+            Sealed::Closed { source, .. } => &source.counts,
+        }
+    }
+
+    /// How many rows it has, if that is known without opening it.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        match self {
+            Sealed::Open(part) => Some(part.view.rows()),
+            Sealed::Closed { .. } => None,
+        }
+    }
+
+    /// The file, opened if need be.
+    pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
+        match self {
+            Sealed::Open(part) => Ok(part.clone()),
+            Sealed::Closed { store, view, file, source } => {
+                Ok(source.part((file.day, file.closing), file.open(store, view, *source)?))
+            }
+        }
+    }
+}
+
+/// Another revision than the live one.
+#[derive(Clone, Debug)]
+pub(crate) enum Past<K, A> {
+    /// Its parts.
+    Kept(Vec<LivePart<K, A>>),
+    /// What finds them.
+    Folder {
+        store: Arc<Store>,
+        view: Arc<str>,
+        revision: Revision,
+        days: DayRange,
+        wanted: Coverage,
+    },
+}
+
+impl<K: Key, A: Aggregate> Past<K, A> {
+    /// The parts. In a folder, files are looked up in the manifests, and opened for this one time.
+    pub(crate) fn open(self) -> Result<Vec<Sealed<K, A>>, ArchiveError> {
+        match self {
+            Past::Kept(parts) => Ok(parts.into_iter().map(Sealed::Open).collect()),
+            Past::Folder { store, view, revision, days, wanted } => {
+                let holds = |day, closing| revision.holds(day, closing);
+                let live = store.sealed(&view, days, holds)?;
+                let parts = live.iter().map(|live| LivePart::open(&store, live, wanted));
+                let parts = parts.filter_map(Result::transpose);
+                parts.map(|part| Ok(Sealed::Open(part?))).collect()
+            }
+        }
+    }
+}
