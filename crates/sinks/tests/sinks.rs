@@ -1,0 +1,237 @@
+//! Sinks beside an engine: what a store refuses, and views whose past becomes another one. The store is one of files.
+#![cfg(feature = "files")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use dayfold::aggregate::{Count, Sum};
+use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
+use dayfold::log::Durability;
+use dayfold::schema::Value;
+use dayfold::time::{Day, DayRange};
+use dayfold::view::View;
+use dayfold::{Cluster, Engine};
+use dayfold_sinks::{
+    Files, Opened, Row, Sink, SinkOptions, Stamp, Store, StoreError, Sweep, Table,
+};
+
+/// Event time, shop, cents.
+type Event = (i64, String, i64);
+/// Sales and cents by day and shop.
+type Rows = BTreeMap<(String, String), (i64, i64)>;
+
+/// Bounds hanging only.
+const LONG: Duration = Duration::from_secs(60);
+const DAY_MS: i64 = 86_400_000;
+const DAYS: i64 = 3;
+
+fn events() -> Vec<Event> {
+    let of_day = |day: i64| {
+        (0..60).map(move |number| {
+            let shop = ["Oslo", "Rome", "bad"][number as usize % 3];
+            (day * DAY_MS + number, shop.to_owned(), day * 100 + number)
+        })
+    };
+    (0..DAYS).flat_map(of_day).collect()
+}
+
+/// What the store has to have, if an event is worth so many cents; without a worth it is in no row.
+fn expected(worth: impl Fn(&Event) -> Option<i64>) -> Rows {
+    let mut rows = Rows::new();
+    for event in events() {
+        if let Some(cents) = worth(&event) {
+            let day = Day((event.0 / DAY_MS) as i32).to_string();
+            let row = rows.entry((day, event.1)).or_default();
+            *row = (row.0 + 1, row.1 + cents);
+        }
+    }
+    rows
+}
+
+struct Started {
+    view: ViewHandle<String, (Count, Sum)>,
+    pusher: Pusher<Event>,
+    running: Running,
+}
+
+/// An engine whose view may have another definition than its folder.
+fn start(
+    folder: &Path,
+    definition: &str,
+    worth: impl Fn(&Event) -> Option<i64> + Send + Sync + 'static,
+    clock: &Arc<AtomicI64>,
+) -> Started {
+    let now = Arc::clone(clock);
+    let mut engine = Engine::<Event>::new()
+        .clock(move || now.load(Ordering::SeqCst))
+        .data(folder)
+        .log(Durability::Every(Duration::from_millis(1)), |event: &Event| event.0)
+        .redefine("sales");
+    let view = View::new("sales").unwrap().defined_as(definition);
+    let view = view.grace(Duration::from_millis((DAYS * DAY_MS) as u64));
+    let view = view.key_columns(["shop"]).unwrap();
+    let view = view.measure_names([["sales"], ["cents"]]).unwrap();
+    let view = engine.view(view, Measures::none(), move |event: &Event| {
+        Some((event.0, event.1.clone(), (Count::one(), Sum::of(worth(event)?))))
+    });
+    let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
+    let running = engine.start(Cluster::workers(2)).unwrap();
+    Started { view, pusher, running }
+}
+
+impl Started {
+    fn push(&self, events: Vec<Event>) {
+        let pushed = self.pusher.push(events).unwrap();
+        assert!(pushed.refused.is_empty());
+        pushed.receipt.wait_visible(LONG).unwrap();
+    }
+
+    fn sink(&self, folder: &Path, store: impl Store + 'static) -> Sink {
+        let options = SinkOptions::default().every(Duration::from_millis(5));
+        let (aside, views) = (folder.join("sinks/files"), ["sales".to_owned()]);
+        Sink::start(&self.running, folder, &aside, &views, Box::new(store), options).unwrap()
+    }
+
+    fn finish(self, sink: Sink) {
+        drop((sink, self.pusher));
+        self.running.finish().unwrap();
+    }
+}
+
+/// What a reader of the journal has, who goes through it from the beginning.
+fn journal(store: &Path) -> Rows {
+    let mut rows = BTreeMap::new();
+    for line in std::fs::read_to_string(store.join("sales.ndjson")).unwrap().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let as_of = line["as_of"].as_i64().unwrap();
+        let text = |name: &str| line[name].as_str().map(str::to_owned);
+        if let Some(day) = text("removed") {
+            rows.retain(|key: &(String, String), row: &mut (i64, i64, i64)| {
+                key.0 != day || row.2 >= as_of
+            });
+        } else if let Some(kept) = line["removed_all_but"].as_array() {
+            rows.retain(|key, row| kept.iter().any(|day| *day == key.0) || row.2 >= as_of);
+        } else {
+            let number = |name: &str| line[name].as_i64().unwrap();
+            let key = (text("day").unwrap(), text("shop").unwrap());
+            rows.insert(key, (number("sales"), number("cents"), as_of));
+        }
+    }
+    rows.into_iter().map(|(key, (sales, cents, _))| (key, (sales, cents))).collect()
+}
+
+/// Files that take no rows of one shop.
+struct Refusing(Files);
+
+impl Store for Refusing {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError> {
+        self.0.open(table, at_least)
+    }
+
+    fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
+        self.0.ping(table, stamp)
+    }
+
+    fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
+        if rows.iter().any(|row| row.key == [Value::Text("bad".to_owned())]) {
+            return Err(StoreError::Refused { store: "files", why: "a bad \"shop\"".to_owned() });
+        }
+        self.0.write(table, stamp, rows)
+    }
+
+    fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
+        self.0.sweep(table, stamp, sweep)
+    }
+
+    fn mark(
+        &mut self,
+        table: &Table,
+        stamp: Stamp,
+        marks: &BTreeMap<Day, Option<String>>,
+    ) -> Result<(), StoreError> {
+        self.0.mark(table, stamp, marks)
+    }
+
+    fn check(&mut self, table: &Table) -> Result<(), StoreError> {
+        self.0.check(table)
+    }
+}
+
+#[test]
+fn refused_rows_are_kept_aside_with_the_reason_and_the_others_are_written() {
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    started.push(events());
+    let sink = started.sink(folder.path(), Refusing(Files::new(store.path())));
+    assert!(sink.complete(LONG));
+
+    let (bad, good): (Rows, Rows) =
+        expected(|event| Some(event.2)).into_iter().partition(|((_, shop), _)| shop == "bad");
+    assert_eq!(journal(store.path()), good);
+    let status = &sink.status()["sales"];
+    assert_eq!((status.refused, status.failures, &status.error), (bad.len() as u64, 0, &None));
+    let kept = std::fs::read_to_string(folder.path().join("sinks/files/refused.ndjson")).unwrap();
+    let mut refused = Rows::new();
+    for line in kept.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["view"], &line["why"]), (&"sales".into(), &"a bad \"shop\"".into()));
+        let text = |name: &str| line["row"][name].as_str().unwrap().to_owned();
+        let number = |name: &str| line["row"][name].as_i64().unwrap();
+        refused.insert((text("day"), text("shop")), (number("sales"), number("cents")));
+    }
+    assert_eq!(refused, bad);
+    assert_eq!(
+        kept.lines().count(),
+        bad.len(),
+        "each is tried once, as long as it does not change"
+    );
+    started.finish(sink);
+}
+
+#[test]
+fn rebuilt_and_redefined_views_are_rewritten_and_what_is_gone_is_removed() {
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    started.push(events());
+    let sink = started.sink(folder.path(), Files::new(store.path()));
+    // All but the last day close.
+    clock.store((2 * DAYS - 1) * DAY_MS, Ordering::SeqCst);
+    started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
+    assert!(sink.complete(LONG));
+    let all = expected(|event| Some(event.2));
+    assert_eq!(journal(store.path()), all);
+
+    // Somebody else's row in a sealed day stays until the day is written anew: by a rebuild.
+    let mut file = OpenOptions::new().append(true).open(store.path().join("sales.ndjson")).unwrap();
+    let foreign = r#"{"day":"1970-01-01","shop":"nobody","sales":1,"cents":1,"as_of":1}"#;
+    writeln!(file, "{foreign}").unwrap();
+    assert!(sink.complete(LONG));
+    assert_eq!(journal(store.path()).len(), all.len() + 1);
+    let written = sink.status()["sales"].written;
+    assert_eq!(started.view.rebuild(DayRange::only(Day(0)), 1.0).unwrap().findings, []);
+    assert!(sink.complete(LONG));
+    assert_eq!(journal(store.path()), all);
+    assert!(sink.status()["sales"].written > written);
+    started.finish(sink);
+
+    // Another definition: other numbers, and a shop that is gone, in sealed days and in the open one.
+    let worth = |event: &Event| (event.1 != "Rome").then_some(5 * event.2);
+    let started = start(folder.path(), "five times the cents, without Rome", worth, &clock);
+    started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
+    let sink = started.sink(folder.path(), Files::new(store.path()));
+    assert!(sink.complete(LONG));
+    assert_eq!(journal(store.path()), expected(worth));
+    started.finish(sink);
+}
