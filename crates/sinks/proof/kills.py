@@ -4,7 +4,8 @@
 
 It starts Redis and PostgreSQL itself (`redis-server`, `initdb`, `pg_ctl`), and a program that reads a file which grows. In each
 round it appends rows, late ones too, and kills the engine, a store, or both, or stops a store for a while. While it does, counts of
-rows in the stores may rise only. After each round all is quiet, and the stores are compared row by row.
+rows in the stores may rise only. After each round all is quiet, and the stores are compared row by row. At the end, Redis and
+PostgreSQL refuse a row.
 """
 
 import argparse
@@ -65,10 +66,14 @@ every = "1s"
 """
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def free_port(taken=set()):
+    """One that no connection gets while a server is down: Linux gives them ports from 32768 on."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as found:
+            if port not in taken and found.connect_ex(("127.0.0.1", port)) != 0:
+                taken.add(port)
+                return port
 
 
 def wait_until(what, limit, condition):
@@ -87,7 +92,7 @@ class Redis:
     def start(self):
         options = ["--port", str(self.port), "--dir", str(self.folder), "--appendonly", "yes", "--save", "", "--bind", "127.0.0.1"]
         self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-        wait_until("Redis starts", 30, lambda: self.call("PING").strip() == b"PONG")
+        wait_until("Redis starts", 120, lambda: self.call("PING").strip() == b"PONG")
 
     def call(self, *words, script=None):
         command = ["redis-cli", "-p", str(self.port), *words]
@@ -105,9 +110,9 @@ class Redis:
     def rows(self, view):
         """Rows by the parts of their names, as texts; without as_of."""
         script = (
-            "local out = {} for _, name in ipairs(redis.call('KEYS', ARGV[1])) do "
+            "local out = {} for _, name in ipairs(redis.call('KEYS', ARGV[1])) do if redis.call('TYPE', name).ok == 'hash' then "
             "local row = {} local all = redis.call('HGETALL', name) for i = 1, #all, 2 do row[all[i]] = all[i + 1] end "
-            "out[name] = row end return cjson.encode(out)"
+            "out[name] = row end end return cjson.encode(out)"
         )
         said = self.call("EVAL", script, "0", f"dayfold:{view}:*")
         found = {}
@@ -120,8 +125,7 @@ class Redis:
 class Postgres:
     def __init__(self, folder):
         self.folder, self.port = folder / "postgres", free_port()
-        tools = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
-        self.tools = tools[-1]
+        self.tools = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1].parent
         self.as_user = []
         if os.geteuid() == 0:
             self.folder.mkdir()
@@ -135,17 +139,18 @@ class Postgres:
 
     def start(self):
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
-        command = ["pg_ctl", "-D", str(self.folder), "-o", options, "-l", str(self.folder / "log"), "-w", "start"]
+        command = ["pg_ctl", "-D", str(self.folder), "-o", options, "-l", str(self.folder / "log"), "-w", "-t", "150", "start"]
         # Processes of the one that was killed may still be going.
-        wait_until("PostgreSQL starts", 60, lambda: self.run(*command, check=False).returncode == 0)
+        wait_until("PostgreSQL starts", 180, lambda: self.run(*command, check=False).returncode == 0)
 
     def pids(self):
         parent = int((self.folder / "postmaster.pid").read_text().split()[0])
         children = subprocess.run(["ps", "--ppid", str(parent), "-o", "pid="], capture_output=True, text=True).stdout
         return [parent, *map(int, children.split())]
 
-    def signal(self, which):
-        for pid in self.pids():
+    def signal(self, pids, which):
+        for pid in pids:
+            # Those of connections come and go.
             try:
                 os.kill(pid, which)
             except ProcessLookupError:
@@ -153,15 +158,13 @@ class Postgres:
 
     def pause(self, seconds):
         pids = self.pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        self.signal(pids, signal.SIGSTOP)
         time.sleep(seconds)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        self.signal(pids, signal.SIGCONT)
 
     def kill(self):
         """As a crash: every process of the server, at once."""
-        self.signal(signal.SIGKILL)
+        self.signal(self.pids(), signal.SIGKILL)
         wait_until("PostgreSQL is gone", 30, lambda: self.run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode != 0)
         time.sleep(0.3)
 
@@ -216,7 +219,7 @@ class Engine:
 
     def start(self):
         self.process = subprocess.Popen([self.program, "run", "dayfold.toml"], cwd=self.folder, stderr=self.log, stdout=self.log)
-        wait_until("the engine starts", 60, self.is_ready)
+        wait_until("the engine starts", 180, self.is_ready)
 
     def is_ready(self):
         if self.process.poll() is not None:
@@ -273,8 +276,8 @@ class Watcher(threading.Thread):
             time.sleep(0.1)
 
 
-def same(engine, stores, expected_events):
-    """Whether each store has the engine's rows; else what differs."""
+def same(engine, stores, expected_events, refused=None):
+    """What differs between the engine and a store, if anything does. A server does not have the row that it refuses."""
     status = engine.status()
     if status["events"] < 0 or any(sink["lag_events"] or not sink["in_step"] for sink in status["sinks"]):
         return "behind"
@@ -285,14 +288,55 @@ def same(engine, stores, expected_events):
             return f"{view}: the engine has {total} of {expected_events} events"
         for store in stores:
             found = store.rows(view)
+            wanted = {key: row for key, row in expected.items() if key != refused or isinstance(store, Files)}
             plain = {key: {name: value for name, value in row.items() if name not in ("as_of", "revision")} for key, row in found.items()}
-            if plain != expected:
-                other = [(key, plain.get(key), expected.get(key)) for key in plain.keys() | expected.keys() if plain.get(key) != expected.get(key)]
+            if plain != wanted:
+                other = [(key, plain.get(key), wanted.get(key)) for key in plain.keys() | wanted.keys() if plain.get(key) != wanted.get(key)]
                 return f"{type(store).__name__} {view}: {len(other)} rows differ, such as {other[:2]}"
             unsealed = [key for key, row in found.items() if row["sealed"] == "true" and "revision" not in row]
             if unsealed:
                 return f"{type(store).__name__} {view}: sealed without a revision: {unsealed[:2]}"
     return None
+
+
+def wait_same(engine, stores, events, what, refused=None):
+    """Waits until they are equal; says how long it took."""
+    began, said = time.monotonic(), [None]
+
+    def is_same():
+        try:
+            said[0] = same(engine, stores, events, refused)
+        except (OSError, ValueError) as error:
+            said[0] = str(error)
+        return said[0] is None
+
+    try:
+        wait_until("the stores are in step", 300, is_same)
+    except SystemExit as error:
+        raise SystemExit(f"{what}: {error}: {said[0]}\n{json.dumps(engine.status()['sinks'], indent=1)}\n{engine.folder}")
+    return time.monotonic() - began
+
+
+def refusal(engine, stores, events, clock, append):
+    """A row that both servers refuse is kept aside with the reason, and holds nothing else up; after a start, too."""
+    redis, postgres, _ = stores
+    day = time.strftime("%Y-%m-%d", time.gmtime(clock / 1000))
+    redis.call("SET", f"dayfold:by-shop:{day}:taken", "something else")
+    postgres.query("ALTER TABLE \"by-shop\" ADD CHECK (shop <> 'taken')")
+    append(f"{clock},{clock},taken,1\n")
+    wait_same(engine, stores, events, "refused", (day, "taken"))
+    engine.kill()
+    engine.start()
+    wait_same(engine, stores, events, "refused, after a start", (day, "taken"))
+    assert redis.call("GET", f"dayfold:by-shop:{day}:taken").strip() == b"something else"
+    counts = {(sink["sink"], sink["view"]): sink["refused"] for sink in engine.status()["sinks"] if sink["refused"]}
+    assert counts.keys() == {("redis", "by-shop"), ("postgres", "by-shop")}, counts
+    for name, reason in (("redis", "is no hash"), ("postgres", "(23514)")):
+        kept = (engine.folder / "data/sinks" / name / "refused.ndjson").read_text().splitlines()
+        kept = [json.loads(line) for line in kept]
+        assert kept and all((one["view"], one["row"]["day"], one["row"]["shop"]) == ("by-shop", day, "taken") for one in kept), kept
+        assert all(reason in one["why"] for one in kept), kept
+        print(f"{name} refuses a row: {kept[-1]['why']}", flush=True)
 
 
 def main():
@@ -352,7 +396,7 @@ def main():
                 one.start()
         # What nobody has written goes, and what was lost comes back, when the sink is told to compare.
         if number == options.rounds - 1:
-            wait_until("the stores are in step", 120, lambda: same(engine, stores, events) is None)
+            wait_same(engine, stores, events, f"round {number + 1}: {done}")
             redis.call("HSET", "dayfold:by-shop:2023-11-14:nobody", "sales", "1", "sealed", "true", "revision", "x", "as_of", "1")
             postgres.query("INSERT INTO \"by-shop\" (day, shop, sales, sealed, as_of) VALUES ('2001-01-01', 'nobody', 1, true, 1)")
             postgres.query("DELETE FROM \"by-shop\" WHERE shop = 'Oslo'")
@@ -361,25 +405,21 @@ def main():
             for sink in ("redis", "postgres"):
                 subprocess.run([engine.program, "sink", "sync", "dayfold.toml", sink], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             done.append("foreign and lost rows")
-        began = time.monotonic()
-        said = [None]
-
-        def is_same():
-            try:
-                said[0] = same(engine, stores, events)
-            except OSError as error:
-                said[0] = str(error)
-            return said[0] is None
-
-        try:
-            wait_until("the stores are in step", 120, is_same)
-        except SystemExit as error:
-            raise SystemExit(f"round {number}: {done}: {error}: {said[0]}\n{json.dumps(engine.status()['sinks'], indent=1)}\n{folder}")
+        took = wait_same(engine, stores, events, f"round {number + 1}: {done}")
         assert not watcher.wrong, f"rows went back: {watcher.wrong[:3]}"
         rows = sum(len(engine.rows(view)) for view in VIEWS)
-        print(f"round {number + 1}: {', '.join(done)}; {events} events, {rows} rows equal in {time.monotonic() - began:.1f} s", flush=True)
+        print(f"round {number + 1}: {', '.join(done)}; {events} events, {rows} rows equal in {took:.1f} s", flush=True)
     assert watcher.looks > 0
+
+    def append_line(line):
+        sales.write(line)
+        sales.flush()
+
+    refusal(engine, stores, events + 1, clock, append_line)
     engine.kill()
+    redis.kill()
+    postgres.run("pg_ctl", "-D", str(postgres.folder), "-m", "immediate", "stop", check=False)
+    shutil.rmtree(folder)
     print(f"{options.rounds} rounds: stores and engine are equal, row by row; {watcher.looks} looks saw no row go back")
 
 

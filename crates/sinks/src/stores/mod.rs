@@ -2,7 +2,7 @@
 
 #[cfg(feature = "files")]
 mod files;
-#[cfg(any(feature = "files", feature = "webhook"))]
+#[cfg(feature = "files")]
 mod notes;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -26,11 +26,15 @@ const NAMES_AT_ONCE: usize = 1_000;
 const FENCE: &str = "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then \
     return redis.error_reply('FENCED another writer') end ";
 
-/// Epoch, moment, seconds until rows expire; then for each row the number of its arguments, and names and values.
+/// Epoch, moment, seconds until rows expire; then for each row the number of its arguments, and names and values. A name that
+/// is taken by something else is refused.
 const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[3]), 4 \
     for i = 2, #KEYS do \
         local n = tonumber(ARGV[at]) \
-        if (tonumber(redis.call('HGET', KEYS[i], 'as_of') or 0) or 0) <= as_of then \
+        local there = redis.pcall('HGET', KEYS[i], 'as_of') \
+        if type(there) == 'table' then \
+            return redis.error_reply('REFUSED ' .. KEYS[i] .. ' is there, and is no hash') end \
+        if (tonumber(there or 0) or 0) <= as_of then \
             redis.call('DEL', KEYS[i]) \
             redis.call('HSET', KEYS[i], unpack(ARGV, at + 1, at + n)) \
             if expire > 0 then redis.call('EXPIRE', KEYS[i], expire) end \
@@ -39,9 +43,11 @@ const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[
     end \
     return 1";
 
+/// What is no hash is not ours, and stays.
 const SWEEP: &str = "local gone = 0 \
     for i = 2, #KEYS do \
-        if (tonumber(redis.call('HGET', KEYS[i], 'as_of') or 0) or 0) < tonumber(ARGV[2]) then \
+        local there = redis.pcall('HGET', KEYS[i], 'as_of') \
+        if type(there) ~= 'table' and (tonumber(there or 0) or 0) < tonumber(ARGV[2]) then \
             gone = gone + redis.call('UNLINK', KEYS[i]) end \
     end \
     return gone";
@@ -118,7 +124,7 @@ impl Redis {
             return Err(StoreError::Unavailable { store: NAME, why: "no connection".to_owned() });
         };
         run(&scripts, connected).map_err(|error| {
-            let is_refused = error.code() == Some("WRONGTYPE");
+            let is_refused = error.code() == Some("REFUSED");
             if !is_refused {
                 *connection = None;
             }
