@@ -15,7 +15,7 @@ use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 
 type Stats = (Count, Sum);
-type View1 = ViewHandle<u64, Stats>;
+type Asked = ViewHandle<u64, Stats>;
 
 const DAY: EventTime = 86_400_000;
 /// 2010-01-01.
@@ -65,6 +65,7 @@ fn main() {
         ("the greatest ten", Query::top(10, MeasureId::FIRST, DayRange::ALL)),
     ];
     for (what, query) in questions {
+        assert_eq!(values(&plain, &query), values(&rolled, &query), "{what}");
         let plain = median(&plain, &query, rounds);
         let rolled = median(&rolled, &query, rounds);
         println!("{what:20} days {plain:>12?}   with rollups {rolled:>12?}");
@@ -73,7 +74,14 @@ fn main() {
     running.finish().unwrap();
 }
 
-fn median(view: &View1, query: &Query<u64>, rounds: usize) -> Duration {
+/// What is answered, whatever it was read from.
+fn values(view: &Asked, query: &Query<u64>) -> Vec<(Option<Day>, Option<u64>, Option<Stats>)> {
+    let items = view.ask(query.clone()).unwrap().items;
+    assert!(!items.is_empty());
+    items.into_iter().map(|item| (item.day, item.key, item.parts.merged())).collect()
+}
+
+fn median(view: &Asked, query: &Query<u64>, rounds: usize) -> Duration {
     let ask = |_| {
         let began = Instant::now();
         view.ask(query.clone()).unwrap();
