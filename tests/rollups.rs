@@ -10,6 +10,8 @@ use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
+use dayfold::scan::Scan;
+use dayfold::schema::Value;
 use dayfold::serve::{MeasureId, Query, Revision};
 use dayfold::store::{Memory, Storage};
 use dayfold::time::{Day, DayRange, EventTime, Grain};
@@ -118,7 +120,32 @@ impl Started {
                 let (plain, rolled) = (ask(&self.plain), ask(&self.rolled));
                 assert!(rolled == plain, "{what}: {query:?}: {rolled:?}, without {plain:?}");
             }
+            self.check_unsealed(days, what);
         }
+    }
+
+    /// Scans of what is not sealed have those rows of all that say so, and no others. Says how many keys that are. Revisions
+    /// are left out: that of a rollup is of the whole period.
+    #[track_caller]
+    fn check_unsealed(&self, days: DayRange, what: &str) -> usize {
+        let view = self.running.view("rolled").unwrap();
+        let [_, keys] = [Scan::rows().by(Grain::Month), Scan::by_key()].map(|scan| {
+            let scan = scan.periods(days).layers();
+            let batches = view.scan(&scan, None).unwrap();
+            let at = |name| batches.columns().iter().position(|column| column.name == name);
+            let (sealed, revision) = (at("sealed").unwrap(), at("revision").unwrap());
+            let ask = |scan: &Scan| {
+                let mut rows = view.scan(scan, None).unwrap().timeout(LONG).collect_rows().unwrap();
+                rows.iter_mut().for_each(|row| row[revision] = Value::Null);
+                rows
+            };
+            let mut expected = ask(&scan);
+            expected.retain(|row| row[sealed] == Value::Boolean(false));
+            let unsealed = ask(&scan.clone().unsealed());
+            assert!(unsealed == expected, "{what}: {scan:?}: {unsealed:?}, of all {expected:?}");
+            unsealed.len()
+        });
+        keys
     }
 }
 
@@ -147,6 +174,7 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         started.check("sealed");
         started.wait_rollups(ALL * workers);
         started.check("rolled up");
+        assert_eq!(started.check_unsealed(DayRange::ALL, "rolled up"), 0);
         let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
         assert_eq!(files.len(), ALL * workers);
         assert!(storage.list(Path::new("data/part-0/rollups/plain")).is_err());
@@ -155,6 +183,7 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         let late = |at: i64| (0..12).map(move |key| ((FIRST + at) * DAY, key, 1_000)).collect();
         started.push(late(40));
         started.check("amended");
+        assert_eq!(started.check_unsealed(DayRange::ALL, "amended"), 12);
         started.seal_before(DAYS + 1);
         started.check("sealed anew");
         started.wait_rollups(ALL * workers);
