@@ -56,6 +56,7 @@ measures = {{ sales = "count()", mean = "mean(cents)" }}
 http = "127.0.0.1:{http}"
 [sinks.redis]
 url = "redis://127.0.0.1:{redis}"
+expire = "1d"
 every = "1s"
 [sinks.postgres]
 url = "postgresql://dayfold@127.0.0.1:{postgres}/postgres"
@@ -329,6 +330,12 @@ def refusal(engine, stores, events, clock, append):
     engine.start()
     wait_same(engine, stores, events, "refused, after a start", (day, "taken"))
     assert redis.call("GET", f"dayfold:by-shop:{day}:taken").strip() == b"something else"
+    row = next(iter(redis.rows("by-hour")))[0].replace(":", "%3A")
+    left = int(redis.call("TTL", f"dayfold:by-hour:{row}"))
+    assert 0 < left <= 86_400, f"a row goes in {left} s"
+    metrics = engine.get("/metrics")
+    for name in ("rows_total", "refused_total", "lag_events", "lag_seconds", "failures"):
+        assert f'dayfold_sink_{name}{{sink="redis",view="by-shop"}}' in metrics, metrics
     counts = {(sink["sink"], sink["view"]): sink["refused"] for sink in engine.status()["sinks"] if sink["refused"]}
     assert counts.keys() == {("redis", "by-shop"), ("postgres", "by-shop")}, counts
     for name, reason in (("redis", "is no hash"), ("postgres", "(23514)")):
@@ -400,9 +407,11 @@ def main():
             redis.call("HSET", "dayfold:by-shop:2023-11-14:nobody", "sales", "1", "sealed", "true", "revision", "x", "as_of", "1")
             postgres.query("INSERT INTO \"by-shop\" (day, shop, sales, sealed, as_of) VALUES ('2001-01-01', 'nobody', 1, true, 1)")
             postgres.query("DELETE FROM \"by-shop\" WHERE shop = 'Oslo'")
+            with open(files.folder / "by-shop.ndjson", "a") as journal:
+                journal.write('{"day":"2001-01-01","shop":"nobody","sales":1,"sealed":true,"revision":null,"as_of":1}\n')
             watcher.end = True
             watcher.join()
-            for sink in ("redis", "postgres"):
+            for sink in ("redis", "postgres", "files"):
                 subprocess.run([engine.program, "sink", "sync", "dayfold.toml", sink], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             done.append("foreign and lost rows")
         took = wait_same(engine, stores, events, f"round {number + 1}: {done}")
@@ -417,7 +426,13 @@ def main():
 
     refusal(engine, stores, events + 1, clock, append_line)
     engine.kill()
+    check = [engine.program, "check", "dayfold.toml"]
+    said = subprocess.run(check, cwd=folder, check=True, capture_output=True, text=True).stdout
+    for sink in ("redis: Redis", "postgres: PostgreSQL", "files: files"):
+        assert f"sink {sink} can be reached" in said, said
     redis.kill()
+    failed = subprocess.run(check, cwd=folder, capture_output=True, text=True)
+    assert failed.returncode == 2 and "sinks.redis: Redis cannot be used now" in failed.stderr, failed
     postgres.run("pg_ctl", "-D", str(postgres.folder), "-m", "immediate", "stop", check=False)
     shutil.rmtree(folder)
     print(f"{options.rounds} rounds: stores and engine are equal, row by row; {watcher.looks} looks saw no row go back")

@@ -138,14 +138,13 @@ impl Store for Files {
     fn mark(
         &mut self,
         table: &Table,
-        _: Stamp,
+        stamp: Stamp,
         marks: &BTreeMap<Day, Option<String>>,
     ) -> Result<(), StoreError> {
+        // What is marked is durable, and the marks of another writer stay.
+        self.ping(table, stamp)?;
         let path = self.notes(&table.view);
         let journal = self.journal(table)?;
-        // What is marked is durable.
-        journal.file.sync_data().map_err(|error| unavailable(&error))?;
-        journal.is_synced = true;
         journal.notes.note(marks);
         journal.notes.write(&path).map_err(|error| unavailable(&error))
     }
@@ -160,5 +159,35 @@ impl Store for Files {
                 expected: "a folder, or one that can be made".to_owned(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::tests::{row, table};
+
+    #[test]
+    fn a_second_writer_fences_the_first_off_and_a_line_that_is_cut_short_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = Files::new(folder.path());
+        let opened = first.open(&table(), 1).unwrap();
+        let stamp = Stamp::new(opened.epoch, 1);
+        first.write(&table(), stamp, &[row(0, "a", 1)]).unwrap();
+        let marks = BTreeMap::from([(Day(0), Some("version".to_owned()))]);
+        first.mark(&table(), stamp, &marks).unwrap();
+        let path = folder.path().join("sales.ndjson");
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"day\"").unwrap();
+
+        let mut second = Files::new(folder.path());
+        let again = second.open(&table(), 1).unwrap();
+        assert!(again.epoch > opened.epoch);
+        assert_eq!(again.marks, BTreeMap::from([(Day(0), "version".to_owned())]));
+        let line = row(0, "a", 1).json(&table(), stamp.as_of) + "\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
+        for refused in [first.ping(&table(), stamp), first.mark(&table(), stamp, &marks)] {
+            assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+        }
+        second.ping(&table(), Stamp::new(again.epoch, 1)).unwrap();
     }
 }
