@@ -235,7 +235,16 @@ impl Work {
         looked: &Looked,
         name: &str,
     ) -> Result<(Export, Option<Day>), LakeError> {
-        let view = self.lake.view_of(looked, name)?;
+        let view = match self.lake.view_of(looked, name) {
+            Ok(view) => view,
+            // A folder learns of a view with its first sealed period: until then there is nothing to export.
+            Err(LakeError::NoView { .. }) => return Ok((Export::default(), None)),
+            Err(error) => return Err(error),
+        };
+        // Nor does it know the columns before that, which a table is made with.
+        if view.through().is_none() && view.days().is_empty() {
+            return Ok((Export::default(), None));
+        }
         let mut table = match self.tables.remove(name) {
             Some(table) => table,
             None => self.lake.table(&view).await?,

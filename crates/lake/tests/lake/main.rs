@@ -114,6 +114,34 @@ fn an_exporter_follows_the_folder() {
 }
 
 #[test]
+fn a_folder_with_nothing_sealed_is_no_failure() {
+    let mut folder = Folder::new();
+    let lake = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", lake.path().display());
+    folder.run(&[]);
+    let exporting = Lake::open(&url, options(Layout::Iceberg)).expect("a lake");
+    let asked = block_on(exporting.export(folder.path(), "readings"));
+    assert!(asked.is_err(), "{asked:?}");
+    let every = ExporterOptions::default().every(std::time::Duration::from_millis(5));
+    let exporter = Exporter::start(exporting, folder.path(), ["readings".to_owned()], every);
+    let exporter = exporter.expect("a thread");
+    let look = || {
+        let status = exporter.status().remove("readings").expect("the view");
+        assert_eq!((status.failures, &status.error), (0, &None));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        status
+    };
+    while look().in_step.is_none() {}
+    let status = look();
+    assert_eq!((status.exported, status.waiting, status.through), (0, 0, None));
+    folder.run(&[(0, "a", Some("1"))]);
+    while look().exported < 1 {}
+    exporter.stop();
+    let reader = Reader::new(lake.path().join("readings"), Layout::Iceberg);
+    assert_eq!(reader.rows(), folder.expected());
+}
+
+#[test]
 fn what_cannot_be_used_is_said() {
     let refused = |url: &str| match Lake::open(url, LakeOptions::default()) {
         Err(error @ LakeError::Url { .. }) => error.to_string(),
