@@ -159,6 +159,13 @@ function reached(source) {
   return source.lag_ms < 1000 ? "up to date" : `${span(source.lag_ms)} behind`;
 }
 
+/** All numbers of a source, for those who look closer. */
+function place(source) {
+  const position = source.position === null ? "" : `position ${show(source.position)}, `;
+  const idle = source.quiet ? ", quiet: it holds no days open" : "";
+  return `source ${source.name}: ${position}watermark ${source.watermark}, lag ${span(source.lag_ms)}${idle}`;
+}
+
 function list(id, rows) {
   by(id).replaceChildren(...rows.flatMap(([name, value, title = ""]) => {
     const made = [element("dt", name), element("dd", value)];
@@ -171,7 +178,7 @@ export function engine(status) {
   const most = (of) => show(status.views.reduce((most, one) => Math.max(most, one[of]), 0));
   const quantiles = (of) => (of?.count ? `${micros(of.p50)} / ${micros(of.p99)}` : "–");
   list("engine", [
-    ...status.sources.map((one) => [SOURCES[one.name] ?? one.name, reached(one), `source ${one.name}: watermark ${one.watermark}, lag ${span(one.lag_ms)}`]),
+    ...status.sources.map((one) => [SOURCES[one.name] ?? one.name, reached(one), place(one)]),
     ["days sealed / open", `${most("sealed_days")} / ${most("unsealed_days")}`],
     ...(status.log ? [["log entries: all / durable", `${show(status.log.appended)} / ${show(status.log.durable)}`, "durable: they survive a crash of the machine"]] : []),
     ["workers × processes", `${status.workers} × ${status.processes}`],
