@@ -210,3 +210,36 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         started.running.finish().unwrap();
     }
 }
+
+#[test]
+fn a_damaged_day_keeps_its_rollups_from_being_made_until_it_is_repaired_and_nothing_else() {
+    let storage = Memory::default();
+    let started = Started::new(&storage, 1, 0);
+    started.push(events());
+    started.seal_before(DAYS);
+    drop(started.pusher);
+    started.running.finish().unwrap();
+
+    let folder = Path::new("data/part-0/views/rolled/2020-01-15");
+    let file = folder.join(&storage.list(folder).unwrap()[0]);
+    let mut bytes = storage.read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 16].iter_mut().for_each(|byte| *byte ^= 0xFF);
+    storage.create(&file).unwrap().write_all(&bytes).unwrap();
+
+    let started = Started::new(&storage, 1, DAYS);
+    // Its month and its year are missing.
+    started.wait_rollups(ALL - 2);
+    let of_2021 = DayRange::new(Day((FIRST + 366) as i32), Day((FIRST + DAYS) as i32));
+    let ask = |view: &ViewHandle<u64, Stats>| view.ask(Query::point(3, of_2021)).unwrap().value();
+    assert_eq!(ask(&started.rolled), ask(&started.plain));
+    // Events still enter.
+    started.push(vec![((FIRST + DAYS) * DAY, 3, 1)]);
+
+    let day = DayRange::only(Day((FIRST + 14) as i32));
+    started.rolled.rebuild(day, 1.0).unwrap();
+    started.wait_rollups(ALL);
+    started.check("repaired");
+    drop(started.pusher);
+    started.running.finish().unwrap();
+}

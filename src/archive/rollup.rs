@@ -87,7 +87,9 @@ pub(crate) struct Rollups<K, A> {
     calendar: Calendar,
     kept: Vec<Rollup<K, A>>,
     /// What is being made, unless one of its parts has changed since.
-    pending: Option<DayRange>,
+    pending: Option<(Grain, DayRange)>,
+    /// What could not be made: a part is damaged, or the disk is full. It is not tried again before a part has changed.
+    given_up: Vec<(Grain, DayRange)>,
     /// Something may have to be made.
     is_due: bool,
     /// How many were begun: no two files have one name.
@@ -106,8 +108,8 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         grains.retain(|grain| *grain != calendar.grain() && calendar.grain().is_within(*grain));
         grains.sort_by_key(|grain| Grain::ALL.iter().position(|known| known == grain));
         grains.dedup();
-        let (kept, stale) = (Vec::new(), Vec::new());
-        Rollups { grains, calendar, kept, pending: None, is_due: true, begun: 0, stale }
+        let (kept, given_up, stale) = (Vec::new(), Vec::new(), Vec::new());
+        Rollups { grains, calendar, kept, pending: None, given_up, is_due: true, begun: 0, stale }
     }
 
     pub(crate) fn kept(&self) -> &[Rollup<K, A>] {
@@ -125,7 +127,8 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
             return;
         }
         self.is_due = true;
-        self.pending = self.pending.filter(|days| !days.contains(day));
+        self.pending = self.pending.filter(|(_, days)| !days.contains(day));
+        self.given_up.retain(|(_, days)| !days.contains(day));
         let stale = &mut self.stale;
         self.kept.retain_mut(|rollup| {
             let stays = !rollup.days.contains(day);
@@ -139,8 +142,18 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
     /// Takes in what has been made, if none of its parts has changed since.
     pub(crate) fn made(&mut self, rollup: Rollup<K, A>) {
         match self.pending.take() {
-            Some(days) if days == rollup.days => self.kept.push(rollup),
+            Some(pending) if pending == (rollup.grain, rollup.days) => self.kept.push(rollup),
             _ => self.stale.extend(rollup.path),
+        }
+    }
+
+    /// Goes on without the one that could not be made: answers are read from its parts, and whoever asks for these is told
+    /// what is wrong with them.
+    pub(crate) fn failed(&mut self, view: &str, error: &ArchiveError) {
+        if let Some((grain, days)) = self.pending.take() {
+            let first = days.lower;
+            tracing::warn!(view, %grain, %first, %error, "a rollup cannot be made: its parts are read instead");
+            self.given_up.push((grain, days));
         }
     }
 
@@ -167,9 +180,11 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
                 (last, found) = (Some(days), found + 1);
                 let is_whole = kept_from <= days.lower && days.upper <= first_open;
                 let is_new = |of: &Rollup<K, A>| of.grain != grain || of.days != days;
-                if found == 2 && is_whole && self.kept.iter().all(is_new) {
+                let is_wanted =
+                    self.kept.iter().all(is_new) && !self.given_up.contains(&(grain, days));
+                if found == 2 && is_whole && is_wanted {
                     // There may be more.
-                    (self.is_due, self.pending) = (true, Some(days));
+                    (self.is_due, self.pending) = (true, Some((grain, days)));
                     return Some((grain, days));
                 }
             }

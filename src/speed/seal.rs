@@ -114,9 +114,13 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         match self.rollup.as_ref().map(mpsc::Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return,
             Some(Ok(Ok(rollup))) => state.sealed.rollups().made(rollup),
-            Some(Ok(Err(error))) => state.fail(error),
+            Some(Ok(Err(ArchiveError::Stopped))) | None => {}
+            // Nothing is lost: all of it is in sealed files.
+            Some(Ok(Err(error))) => {
+                let name = state.view.name().to_owned();
+                state.sealed.rollups().failed(&name, &error);
+            }
             Some(Err(TryRecvError::Disconnected)) => state.fail(ArchiveError::Panicked),
-            None => {}
         }
         self.rollup = None;
         let Some(through) = state.sealed_through.map(Closing::last_closed) else { return };

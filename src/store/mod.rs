@@ -107,6 +107,7 @@ mod seal;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod whole;
 mod zones;
 
@@ -128,3 +129,4 @@ pub(crate) use proof::{LogProof, Share};
 pub use record::{BatchEntry, FormerNames, ViewRecord};
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
+pub use versions::{Manifests, SealedPeriod};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use dayfold::store::Manifests;
 use dayfold::time::Day;
 
 use crate::folder::Looked;
@@ -151,7 +152,7 @@ struct Work {
     /// Tables that are open. One that has failed is opened anew.
     tables: BTreeMap<String, Table>,
     /// The manifests as they were when everything was in step.
-    seen: Option<Vec<(PathBuf, u64, Option<SystemTime>)>>,
+    seen: Option<Manifests>,
 }
 
 impl Work {
@@ -180,7 +181,7 @@ impl Work {
 
     /// Exports what is there now. Says whether all is well.
     async fn look(&mut self) -> bool {
-        let manifests = manifests(&self.folder);
+        let manifests = Manifests::of(&self.folder);
         if self.seen.as_ref() == Some(&manifests) {
             return true;
         }
@@ -259,17 +260,4 @@ impl Work {
         self.tables.insert(name.to_owned(), table);
         Ok((done, view.through()))
     }
-}
-
-/// The manifests of a folder, with their lengths and when they were written: while these are the same, nothing has been sealed.
-fn manifests(folder: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let found = entries.filter_map(|entry| {
-        let path = entry.path().join("manifest");
-        let about = std::fs::metadata(&path).ok()?;
-        Some((path, about.len(), about.modified().ok()))
-    });
-    let mut found: Vec<_> = found.collect();
-    found.sort();
-    found
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
-use dayfold::store::{self, Disk, FolderReport, LiveBatch, ViewReport};
+use dayfold::store::{self, Disk, FolderReport, SealedPeriod, ViewReport};
 use dayfold::time::{Day, DayRange, Grain};
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::LakeError;
 
@@ -97,24 +96,12 @@ impl View<'_> {
 
     /// The sealed days that have rows.
     pub(crate) fn days(&self) -> BTreeMap<Day, Sealed> {
-        let counts = |batch: &&LiveBatch| !batch.coverage.is_empty();
-        let live: Vec<&LiveBatch> = self.report.revisions.iter().filter(counts).collect();
-        let days = live.chunk_by(|a, b| a.day == b.day);
-        days.map(|files| (files[0].day, self.sealed(files))).collect()
+        let periods = self.report.periods();
+        periods.into_iter().map(|(day, period)| (day, self.sealed(&period))).collect()
     }
 
-    fn sealed(&self, files: &[&LiveBatch]) -> Sealed {
-        let mut hash = Xxh3::new();
-        let mut files: Vec<&&LiveBatch> = files.iter().collect();
-        files.sort_by_key(|file| (file.process, file.path.clone()));
-        for file in &files {
-            hash.update(&(file.process as u64).to_le_bytes());
-            hash.update(file.path.file_name().unwrap_or_default().as_encoded_bytes());
-            hash.update(&file.digest.0.to_le_bytes());
-            for partition in file.coverage.iter() {
-                hash.update(&(partition as u16).to_le_bytes());
-            }
-        }
+    fn sealed(&self, period: &SealedPeriod<'_>) -> Sealed {
+        let files = &period.files;
         let revision = files.iter().map(|file| file.revision()).max();
         let generation = files.iter().map(|file| file.generation).max().unwrap_or(0);
         let closing = revision.map_or_else(String::new, |revision| match revision.floor() {
@@ -122,7 +109,7 @@ impl View<'_> {
             Some(floor) => format!("r{}-f{floor}", files[0].closing),
         });
         let edition = self.report.redefined;
-        let version = format!("{closing}-g{generation}-e{edition}-{:016x}", hash.digest());
+        let version = format!("{closing}-g{generation}-e{edition}-{:016x}", period.fingerprint);
         Sealed { version, rows: files.iter().map(|file| file.rows).sum() }
     }
 

@@ -1,6 +1,6 @@
 //! One view on its way into one store: what the store has, and one look after the other at what it lacks.
 //!
-//! A look is of one moment, a snapshot. It reads what is not sealed, and writes the rows that are not as they were last
+//! A look is of one moment, a snapshot, or of several one after the other, if the store is slow. It reads what is not sealed, and writes the rows that are not as they were last
 //! written. Sealed periods are read as a whole when their files are others than those whose rows were written; then the
 //! store is told that it has this version of the period, its *mark*. After every opening (a start, or a store that came back) nothing is taken
 //! for granted but the marks: all else is written again, and what the engine does not have is removed.
@@ -27,8 +27,8 @@ const ROWS_AT_ONCE: usize = 500;
 /// So many rows that are not sealed are remembered, by their hashes. Others are written at every look.
 const HELD_MAX: usize = 8_000_000;
 
-/// How long a snapshot is held at most: a look that takes longer goes on with the next one.
-const SNAPSHOT: Duration = Duration::from_secs(60);
+/// So often a look takes another moment without having got a row of the one before.
+const MOMENTS_IN_VAIN: u32 = 3;
 
 /// How long a look waits until the log has what it saw.
 const LOG: Duration = Duration::from_secs(30);
@@ -42,6 +42,19 @@ pub(crate) struct Around<'a> {
     pub(crate) board: &'a Board,
     pub(crate) stop: &'a AtomicBool,
     pub(crate) waits_for_log: bool,
+    /// How long a moment is kept for a look.
+    pub(crate) keep: Duration,
+}
+
+impl Around<'_> {
+    /// The latest moment, once the log has it.
+    fn moment(&self) -> Result<Snapshot, LookError> {
+        let snapshot = self.views.snapshot(self.keep)?;
+        if self.waits_for_log {
+            wait_durable(self)?;
+        }
+        Ok(snapshot)
+    }
 }
 
 /// What was written of a row: what it held, and the last look that saw it.
@@ -132,10 +145,7 @@ impl Followed {
             around.board.change(&self.table.view, |status| status.failures = 0);
             return Ok(true);
         }
-        let snapshot = around.views.snapshot(SNAPSHOT)?;
-        if around.waits_for_log {
-            wait_durable(around)?;
-        }
+        let mut snapshot = around.moment()?;
         let mut writing = Writing {
             store,
             table: &self.table,
@@ -143,7 +153,7 @@ impl Followed {
             rows: Vec::with_capacity(ROWS_AT_ONCE),
             around,
         };
-        let is_settled = self.bring(&mut known, &snapshot, &versions, &mut writing)?;
+        let is_settled = self.bring(&mut known, &mut snapshot, &versions, &mut writing)?;
         known.versions = versions;
         self.known = Some(known);
         (self.events, self.complete) = (events, Some(began));
@@ -158,9 +168,11 @@ impl Followed {
         let behind = events.saturating_sub(self.events);
         let lag = self.complete.unwrap_or(since).elapsed();
         board.change(&self.table.view, |status| {
-            status.lag_events = behind;
-            status.lag = if behind > 0 { lag } else { Duration::ZERO };
             status.is_in_step = self.known.as_ref().is_some_and(|known| known.is_swept);
+            status.lag_events = behind;
+            // A store that cannot be reached may have lost what it had, also when nothing comes.
+            let has_all = behind == 0 && status.is_in_step;
+            status.lag = if has_all { Duration::ZERO } else { lag };
         });
     }
 
@@ -188,7 +200,7 @@ impl Followed {
     fn bring(
         &self,
         known: &mut Known,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         versions: &BTreeMap<Day, Version>,
         writing: &mut Writing<'_, '_>,
     ) -> Result<bool, LookError> {
@@ -230,26 +242,20 @@ impl Followed {
     fn write_unsealed(
         &self,
         known: &mut Known,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         writing: &mut Writing<'_, '_>,
     ) -> Result<BTreeSet<Day>, LookError> {
         let scan = Scan::rows().layers().columns(&self.columns).unsealed();
         let mut open = BTreeSet::new();
-        for batch in self.view.scan(&scan, Some(snapshot))? {
-            let batch = batch?;
-            for at in 0..batch.rows() {
-                let Some(row) = self.row(&batch, at) else { continue };
-                if open.insert(row.period) && known.marked.contains_key(&row.period) {
-                    // From now on it is not what the mark says.
-                    let marks = BTreeMap::from([(row.period, None)]);
-                    writing.store.mark(&self.table, writing.stamp, &marks)?;
-                    known.note(marks);
-                }
-                if known.has_changed(&row) {
-                    writing.push(row)?;
-                }
+        self.each_row(scan, snapshot, writing, &mut |row, writing| {
+            if open.insert(row.period) && known.marked.contains_key(&row.period) {
+                // From now on it is not what the mark says.
+                let marks = BTreeMap::from([(row.period, None)]);
+                writing.store.mark(&self.table, writing.stamp, &marks)?;
+                known.note(marks);
             }
-        }
+            if known.has_changed(&row) { writing.push(row) } else { Ok(()) }
+        })?;
         writing.flush()?;
         Ok(open)
     }
@@ -275,12 +281,12 @@ impl Followed {
     fn write_period(
         &self,
         known: &mut Known,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         day: Day,
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), LookError> {
         let scan = Scan::rows().layers().columns(&self.columns).periods(DayRange::only(day));
-        match self.write_rows(known, snapshot, &scan, false, writing) {
+        match self.write_rows(known, snapshot, scan.clone(), false, writing) {
             Err(LookError::Scan(ScanError::Removed { .. })) => {
                 known.forget(day);
                 return writing.sweep(&Sweep::Period(day));
@@ -294,7 +300,7 @@ impl Followed {
         if was_there || known.held.get(&day).is_some_and(is_gone) {
             // What there is is written anew, and all that is older is removed. No batch has a row twice.
             writing.flush()?;
-            self.write_rows(known, snapshot, &scan, true, writing)?;
+            self.write_rows(known, snapshot, scan, true, writing)?;
             writing.flush()?;
             writing.sweep(&Sweep::Period(day))?;
             known.held.entry(day).or_default().retain(|_, held| held.look == look);
@@ -305,21 +311,53 @@ impl Followed {
     fn write_rows(
         &self,
         known: &mut Known,
-        snapshot: &Snapshot,
-        scan: &Scan,
+        snapshot: &mut Snapshot,
+        scan: Scan,
         all: bool,
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), LookError> {
-        for batch in self.view.scan(scan, Some(snapshot))? {
-            let batch = batch?;
-            for at in 0..batch.rows() {
-                let Some(row) = self.row(&batch, at) else { continue };
-                if known.has_changed(&row) || all {
-                    writing.push(row)?;
-                }
+        self.each_row(scan, snapshot, writing, &mut |row, writing| {
+            if known.has_changed(&row) || all { writing.push(row) } else { Ok(()) }
+        })
+    }
+
+    /// Visits the rows of a scan. If the store is so slow that the moment is not kept for long enough, the rows behind the last one
+    /// are those of a later moment; what has changed before them until then is found by the next look.
+    fn each_row(
+        &self,
+        mut scan: Scan,
+        snapshot: &mut Snapshot,
+        writing: &mut Writing<'_, '_>,
+        visit: &mut dyn FnMut(Row, &mut Writing<'_, '_>) -> Result<(), LookError>,
+    ) -> Result<(), LookError> {
+        let mut in_vain = 0;
+        loop {
+            let mut cursor = None;
+            let expired = match self.view.scan(&scan, Some(snapshot)) {
+                Err(error) => error,
+                Ok(mut batches) => loop {
+                    match batches.next() {
+                        None => return Ok(()),
+                        Some(Err(error)) => break error,
+                        Some(Ok(batch)) => {
+                            for at in 0..batch.rows() {
+                                self.row(&batch, at).map_or(Ok(()), |row| visit(row, writing))?;
+                            }
+                            cursor = batches.cursor();
+                        }
+                    }
+                },
+            };
+            in_vain = if cursor.is_none() { in_vain + 1 } else { 0 };
+            if !matches!(expired, ScanError::Expired { .. }) || in_vain == MOMENTS_IN_VAIN {
+                return Err(expired.into());
             }
+            scan = match cursor {
+                Some(cursor) => scan.after(cursor),
+                None => scan,
+            };
+            *snapshot = writing.around.moment()?;
         }
-        Ok(())
     }
 
     /// Removes what the engine does not have: once after each opening, and periods that it has given up.

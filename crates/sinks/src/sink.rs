@@ -24,12 +24,13 @@ pub struct SinkOptions {
     every: Duration,
     longest_wait: Duration,
     durable: bool,
+    keep: Duration,
 }
 
 impl Default for SinkOptions {
     fn default() -> SinkOptions {
         let (every, longest_wait) = (Duration::from_secs(1), Duration::from_secs(30));
-        SinkOptions { every, longest_wait, durable: true }
+        SinkOptions { every, longest_wait, durable: true, keep: Duration::from_secs(60) }
     }
 }
 
@@ -46,6 +47,13 @@ impl SinkOptions {
     #[must_use]
     pub fn durable(self, durable: bool) -> SinkOptions {
         SinkOptions { durable, ..self }
+    }
+
+    /// The same, which keeps a moment for at most so long while it writes: a minute, unless said otherwise. It goes on with the next
+    /// one then. Longer keeps what many rows hold more alike, and costs memory.
+    #[must_use]
+    pub fn keep(self, keep: Duration) -> SinkOptions {
+        SinkOptions { keep, ..self }
     }
 
     /// The same, which waits at most so long after failures: half a minute, unless said otherwise. The first wait is a fifth
@@ -225,6 +233,7 @@ impl Work {
                 board: &self.board,
                 stop: &self.stop,
                 waits_for_log: self.options.durable,
+                keep: self.options.keep,
             };
             match view.look(&mut *self.store, &mut around, is_last) {
                 Ok(is_done) => is_settled &= is_done,

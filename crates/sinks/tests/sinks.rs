@@ -7,8 +7,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
@@ -126,10 +126,10 @@ fn journal(store: &Path) -> Rows {
     rows.into_iter().map(|(key, (sales, cents, _))| (key, (sales, cents))).collect()
 }
 
-/// Files that take no rows of one shop.
-struct Refusing(Files);
+/// Files that take no rows of one shop, and cannot be used while they are away.
+struct Faulty(Files, Arc<AtomicBool>);
 
-impl Store for Refusing {
+impl Store for Faulty {
     fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -139,6 +139,9 @@ impl Store for Refusing {
     }
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { store: "files", why: "away".to_owned() });
+        }
         self.0.ping(table, stamp)
     }
 
@@ -173,7 +176,9 @@ fn refused_rows_are_kept_aside_with_the_reason_and_the_others_are_written() {
     let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
     let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
     started.push(events());
-    let sink = started.sink(folder.path(), Refusing(Files::new(store.path())));
+    let is_away = Arc::new(AtomicBool::new(false));
+    let faulty = Faulty(Files::new(store.path()), Arc::clone(&is_away));
+    let sink = started.sink(folder.path(), faulty);
     assert!(sink.complete(LONG));
 
     let (bad, good): (Rows, Rows) =
@@ -196,6 +201,19 @@ fn refused_rows_are_kept_aside_with_the_reason_and_the_others_are_written() {
         bad.len(),
         "each is tried once, as long as it does not change"
     );
+
+    // A store that is away is behind, although nothing comes.
+    let view = || sink.status()["sales"].clone();
+    assert_eq!((view().is_in_step, view().lag), (true, Duration::ZERO));
+    is_away.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    while view().lag.is_zero() {
+        assert!(begun.elapsed() < LONG, "{:?}", view());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!((view().is_in_step, view().lag_events), (false, 0));
+    is_away.store(false, Ordering::SeqCst);
+    assert!(sink.complete(LONG));
     started.finish(sink);
 }
 

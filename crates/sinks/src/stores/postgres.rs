@@ -38,10 +38,10 @@ fn failed(error: &Error) -> StoreError {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
         None => error.to_string(),
     };
-    // Classes 22 and 23: what the rows hold does not fit the columns, or a constraint.
+    // Classes 22, 23 and 54: what the rows hold does not fit the columns, a constraint, or a limit such as that of an index.
     let is_refused = error
         .code()
-        .is_some_and(|code: &SqlState| matches!(code.code().get(..2), Some("22" | "23")));
+        .is_some_and(|code: &SqlState| matches!(code.code().get(..2), Some("22" | "23" | "54")));
     match is_refused {
         true => StoreError::Refused { store: NAME, why },
         false => StoreError::Unavailable { store: NAME, why },

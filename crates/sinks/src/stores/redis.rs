@@ -169,9 +169,9 @@ fn escaped(part: &str) -> String {
     part.replace('%', "%25").replace(':', "%3A")
 }
 
-/// The period of a row, by its name.
-fn period_of(name: &str) -> Option<Day> {
-    let period = name.split(':').nth(2)?;
+/// The period of a row, by its name; nothing, if it is not the name of a row.
+fn period_of(name: &[u8]) -> Option<Day> {
+    let period = std::str::from_utf8(name).ok()?.split(':').nth(2)?;
     Day::parse_period(&period.replace("%3A", ":").replace("%25", "%")).ok()
 }
 
@@ -262,9 +262,10 @@ impl Store for Redis {
             loop {
                 let mut scan = redis::cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(NAMES_AT_ONCE);
-                let (next, names): (u64, Vec<String>) = scan.query(connection)?;
-                let is_swept = |name: &&String| period_of(name).is_none_or(|day| sweep.has(day));
-                let names: Vec<&String> = names.iter().filter(is_swept).collect();
+                // Somebody else's names may be of any bytes.
+                let (next, names): (u64, Vec<Vec<u8>>) = scan.query(connection)?;
+                let is_swept = |name: &&Vec<u8>| period_of(name).is_none_or(|day| sweep.has(day));
+                let names: Vec<&Vec<u8>> = names.iter().filter(is_swept).collect();
                 if !names.is_empty() {
                     let mut call = scripts.sweep.prepare_invoke();
                     call.key(meta(table)).arg(stamp.epoch).arg(stamp.as_of);
@@ -323,7 +324,8 @@ mod tests {
         assert!(names.contains("dayfold:sales:1970-01-01:a%3Ab:c"));
         let hour = Day::hour_from(7_200_000).unwrap();
         assert_eq!(row_name("v", hour, &[]), "dayfold:v:1970-01-01T02%3A00%3A00Z");
-        assert_eq!(period_of(&row_name("v", hour, &keys[0])), Some(hour));
+        assert_eq!(period_of(row_name("v", hour, &keys[0]).as_bytes()), Some(hour));
+        assert_eq!(period_of(b"dayfold:v:\xFF"), None);
         assert_eq!(literally("a*b-c"), "a\\*b\\-c");
     }
 }
