@@ -88,10 +88,15 @@ fn a_subscription_moves_with_the_clock_though_nothing_comes() {
     let next = |of: &mut dayfold::engine::Subscription<u8, (Count,)>| {
         shown(&of.next_timeout(LONG).unwrap())
     };
-    assert_eq!(next(&mut two), days(&[("04", 4), ("05", 5)]));
+    let before = days(&[("04", 4), ("05", 5)]);
+    assert_eq!(next(&mut two), before);
     assert_eq!(next(&mut all).len(), 5);
     clock.store(MAY + 5 * DAY, Ordering::SeqCst);
-    assert_eq!(next(&mut two), days(&[("05", 5)]));
+    let mut latest = next(&mut two);
+    while latest != days(&[("05", 5)]) {
+        assert_eq!(latest, before, "the same once more, when the 4th is sealed");
+        latest = next(&mut two);
+    }
     push(&pusher, vec![MAY + 5 * DAY]);
     let mut latest = next(&mut two);
     while latest.len() < 2 {
