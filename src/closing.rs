@@ -1,4 +1,4 @@
-//! Which closing an event belongs to: the name of a part of a day that is sealed at once.
+//! Closings: which events are sealed together.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Day, EventTime};
 
-/// A closing: what is sealed of a view at once. Closings become complete, and live, in this order.
+/// A closing: the events of a view that are sealed together. Closings become complete and live in their order.
 ///
-/// An event that comes in time belongs to the closing of its own day. A late one, which enters under floor `g`
-/// while `k` is the first day that is still open, belongs to `(k, g)`: it comes before the closing of `k` itself, and is
-/// complete as soon as the floor has moved on, by a millisecond or a day. So amendments can be sealed before
-/// the next day closes, where they would take too much memory.
+/// An event in time belongs to the closing of its own day. A late event that enters under floor `g`, while `k` is the
+/// first day that is still open, belongs to the closing `(k, g)`. That closing comes before the closing of `k` itself,
+/// and is complete as soon as the floor has moved on, by a millisecond or a day. So if amendments take too much memory,
+/// they can be sealed before the next day closes.
 ///
 /// Both parts are functions of the event and the moment at which it entered. So every worker, and every recovery
 /// from the log, puts an event into the same closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Closing {
-    /// The first day that was open: of an event in time, its own.
+    /// The first day that was open; for an event in time, its own day.
     pub day: Day,
-    /// The floor of late events; the greatest there is for those in time, which come last.
+    /// The floor of late events; the greatest event time for events in time, which come last.
     floor: EventTime,
 }
 
 impl Closing {
-    /// The closing of a day: of all that comes in time, and of all late events before that.
+    /// The closing of a day: of all its events in time, and of all late events before.
     pub const fn of(day: Day) -> Closing {
         Closing { day, floor: EventTime::MAX }
     }
 
-    /// The closing of what enters late under `floor`, while `day` is the first day that is open.
+    /// The closing of events that enter late under `floor`, while `day` is the first open day.
     pub const fn late(day: Day, floor: EventTime) -> Closing {
         Closing { day, floor }
     }

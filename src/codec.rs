@@ -11,8 +11,8 @@ pub(crate) fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> bincode::Res
 
 /// Decodes a value that takes up all of `bytes`.
 ///
-/// Nothing longer than `bytes` is believed, so damaged lengths do not allocate; see serde's own cap
-/// on what it reserves for a sequence.
+/// A length beyond `bytes` is an error, so damaged lengths do not allocate; serde itself caps what it reserves for a
+/// sequence.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> bincode::Result<T> {
     bincode::DefaultOptions::new().with_limit(bytes.len() as u64).deserialize(bytes)
 }

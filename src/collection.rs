@@ -20,21 +20,19 @@ use crate::speed::StateOfOne;
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
-/// Makes views of differential collections, whose events can be taken back.
+/// Makes views of differential collections; their events can be retracted.
 pub trait FoldChanges<'scope, E, R> {
-    /// Folds a collection of events into a view, as [`FoldDays`](crate::FoldDays) does with a stream. An
-    /// event with a difference of `n` counts `n` times, and one with `-1` is taken back.
+    /// Folds a collection of events into a view, as [`FoldDays`](crate::FoldDays) does with a stream. An event with a
+    /// difference of `n` counts `n` times, and a difference of `-1` retracts an event.
     ///
-    /// Guarantee: an answer equals a recomputation over the collection as of its moment. A retraction
-    /// enters at its own moment, like any event: where the day is open it changes the day, and where the
-    /// day has closed it is an amendment, and part of the day's next revision. A key whose value has
-    /// become zero is no part of an answer, and no row of a sealed day.
-    /// Not checked: that what is taken back was there. The value may go below zero.
+    /// Guarantee: an answer equals a recomputation over the collection as of its moment. A retraction enters at its own
+    /// moment, like any event: it changes an open day, and for a closed day it is an amendment and part of the day's
+    /// next revision. A key whose value has become zero is in no answer and in no sealed day. Not checked: that a
+    /// retracted event was there. The value may go below zero.
     ///
-    /// The aggregate has to be one that can be taken back: [`Count`](crate::aggregate::Count),
-    /// [`Sum`](crate::aggregate::Sum), [`DecimalSum`](crate::aggregate::DecimalSum),
-    /// [`Mean`](crate::aggregate::Mean), tuples and vectors of these, or your own with [`Abelian`] and
-    /// [`Multiply`]. A greatest value cannot be taken back, and does not compile:
+    /// The aggregate must support retractions: [`Count`](crate::aggregate::Count), [`Sum`](crate::aggregate::Sum),
+    /// [`DecimalSum`](crate::aggregate::DecimalSum), [`Mean`](crate::aggregate::Mean), tuples and vectors of these, or
+    /// your own with [`Abelian`] and [`Multiply`]. A maximum cannot be retracted, and does not compile:
     ///
     /// ```compile_fail,E0277
     /// use dayfold::aggregate::Max;
@@ -92,7 +90,7 @@ pub trait FoldChanges<'scope, E, R> {
     /// ```
     ///
     /// # Errors
-    /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same.
+    /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same error.
     fn fold_days<K: Key, A: Aggregate + Abelian + Multiply<R, Output = A>>(
         self,
         view: View,
@@ -127,8 +125,8 @@ where
 
 type Changes<E, R> = Vec<(E, Moment, R)>;
 
-/// Sends each change at its own moment: differential lets it travel at any earlier one, and the moment
-/// decides which closing takes it.
+/// Sends each change at its own moment. Differential may deliver it at any earlier one, but the moment decides to which
+/// closing it belongs.
 fn at_their_moments<E: Clone + 'static, R: Clone + 'static>(
     changes: StreamVec<'_, Moment, (E, Moment, R)>,
 ) -> StreamVec<'_, Moment, (E, Moment, R)> {
@@ -149,14 +147,12 @@ fn at_their_moments<E: Clone + 'static, R: Clone + 'static>(
 }
 
 impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
-    /// The view as a differential collection of its rows: for each day and key its value, which is
-    /// replaced as it changes. Join it with a dimension table, filter it for an alert, or reduce it to a
-    /// top list; any aggregate will do.
+    /// The view as a differential collection of its rows: one value for each day and key, replaced as it changes. Join
+    /// it with a dimension table, filter it for an alert, or reduce it to a top list. It works with any aggregate.
     ///
-    /// Shape: `((day, key), value)`, each with a difference of 1.
-    /// Only what enters while the dataflow runs, as in [`DayView::changes`]. All of it is arranged, so it
-    /// takes memory for each day and key, sealed ones too; filter [`DayView::changes`] where that is too
-    /// much.
+    /// Shape: `((day, key), value)`, each with a difference of 1. It has only what enters while the dataflow runs, as
+    /// [`DayView::changes`] does. All of it is arranged, so it takes memory for each day and key, sealed ones too; if
+    /// that is too much, filter [`DayView::changes`] instead.
     pub fn values(&self) -> VecCollection<'scope, Moment, ((Day, K), A), isize> {
         let rows = self.changes().inner;
         let rows = timely::dataflow::operators::vec::Map::map(rows, |(row, moment, aggregate)| {

@@ -1,4 +1,4 @@
-//! The whole graph, and the way to put it into a dataflow of one's own.
+//! The whole graph, and how to put it into your own dataflow.
 //!
 //! ```text
 //!     events ─► combine ─► exchange ─► speed view ─► seal ─► batch views
@@ -33,16 +33,14 @@ use crate::view::View;
 
 /// Makes views of streams of events.
 pub trait FoldDays<'scope, E> {
-    /// Folds events into a view: `event` says for each one its event time, key and aggregate, or `None`
-    /// if the view does not want it.
+    /// Folds events into a view: `event` returns the event time, key and aggregate of an event, or `None` if the view
+    /// does not want it.
     ///
-    /// Shape: one aggregate for each day (in the view's calendar) and key.
-    /// Guarantee: each event is in exactly one term of each answer, whenever its day is sealed.
-    /// A day closes when the frontier's floor passes its end and grace; when the stream ends, every
-    /// day that holds events closes.
-    /// An event whose time no calendar can place, outside [`EVENT_TIME_MIN`](crate::time::EVENT_TIME_MIN)
-    /// to [`EVENT_TIME_MAX`](crate::time::EVENT_TIME_MAX), is refused: it is in no answer, and counted in
-    /// [`ViewNumbers::refused`] and in the certificates of answers.
+    /// Shape: one aggregate for each day (in the view's calendar) and key. Guarantee: each event is in exactly one term
+    /// of each answer, whenever its day is sealed. A day closes when the frontier's floor passes its end and grace;
+    /// when the stream ends, every day that holds events closes. An event with a time that no calendar can place,
+    /// outside [`EVENT_TIME_MIN`](crate::time::EVENT_TIME_MIN) to [`EVENT_TIME_MAX`](crate::time::EVENT_TIME_MAX), is
+    /// refused: it is in no answer, and counted in [`ViewNumbers::refused`] and in the certificates of answers.
     ///
     /// # Errors
     /// [`ArchiveError`] if the sealed days of the archive cannot be opened. All workers get the same.
@@ -98,8 +96,8 @@ fn fold_stream<'scope, E: Clone + 'static, K: Key, A: Aggregate>(
     }))
 }
 
-/// Builds the graph of one view: the picture above, one arrow after the other. Where there is a log, no
-/// day is sealed before the log holds its events durably.
+/// Builds the graph of one view: the picture above, one arrow after the other. If there is a log, a day is sealed only
+/// after the log holds its events durably.
 pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     events: Stream<'scope, Moment, C>,
     refused: Option<StreamVec<'scope, Moment, Counts>>,
@@ -116,7 +114,7 @@ pub(crate) fn fold<'scope, C: Container, K: Key, A: Aggregate>(
     DayView { rows, progress, state, measures: Vec::new() }
 }
 
-/// A view inside a dataflow: something to query, and to build on.
+/// A view inside a dataflow, to query and to build on.
 ///
 /// ```
 /// use dayfold::aggregate::Count;
@@ -186,7 +184,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         serve(queries, self.progress.clone(), &self.state, Arc::new(self.measures.clone()))
     }
 
-    /// As [`DayView::serve`], of an engine: answers come in pieces.
+    /// As [`DayView::serve`], for an engine: answers come in pieces.
     pub(crate) fn serve_calls(
         &self,
         calls: StreamVec<'scope, Moment, Call<K>>,
@@ -198,7 +196,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
     /// The view's changes, tick by tick, as a differential collection of `(day, key)` whose diffs are
     /// aggregates: accumulated up to a moment, it is the view as of that moment.
     ///
-    /// Only what enters while the dataflow runs; sealed days that were there before are not in it.
+    /// It has only what enters while the dataflow runs, and not the sealed days that were there before.
     pub fn changes(&self) -> VecCollection<'scope, Moment, (Day, K), A> {
         let changes =
             self.rows.clone().unary::<timely::container::CapacityContainerBuilder<_>, _, _, _>(
@@ -220,8 +218,8 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         changes.as_collection()
     }
 
-    /// A stream without records, whose frontier is that of the events the view holds: probe it to
-    /// learn when a tick is visible.
+    /// A stream without records. Its frontier is the frontier of the events that the view holds: probe it to learn when
+    /// a tick is visible.
     pub fn progress(&self) -> StreamVec<'scope, Moment, ()> {
         self.progress.clone()
     }
@@ -231,7 +229,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         &self.state
     }
 
-    /// A look at the view on this worker that may leave the dataflow's scope.
+    /// A handle to the view's state on this worker; it may leave the dataflow's scope.
     pub fn status(&self) -> ViewStatus {
         ViewStatus { state: Rc::clone(&self.state) as Rc<dyn Inspect> }
     }
@@ -250,7 +248,7 @@ impl std::fmt::Debug for ViewStatus {
 }
 
 impl ViewStatus {
-    /// The last closing that is sealed, and live on this worker.
+    /// The last closing that is sealed and live on this worker.
     pub fn sealed_through(&self) -> Option<Day> {
         self.state.sealed_through()
     }
@@ -270,8 +268,8 @@ impl ViewStatus {
         self.state.sealing()
     }
 
-    /// How often days have closed that are not sealed on all workers yet: a bound on what a source may run
-    /// ahead. What was let in is sealed without anything more being let in, so waiting for it always ends.
+    /// The number of closings that are not sealed on all workers yet. It bounds how far a source may run ahead.
+    /// Admitted events are sealed without further events being admitted, so waiting for this to fall always ends.
     pub(crate) fn closed(&self) -> usize {
         self.state.closed()
     }
@@ -281,7 +279,7 @@ impl ViewStatus {
         self.state.room()
     }
 
-    /// The view does not stop at a bound by itself: nothing more is let in.
+    /// The view does not stop at a bound by itself; instead, no more events are let in.
     pub(crate) fn has_door(&self) {
         self.state.has_door();
     }
@@ -301,14 +299,14 @@ impl ViewStatus {
         self.state.answered()
     }
 
-    /// Why the view stopped, if it did: a [`LimitError`](crate::view::LimitError) or an
-    /// [`ArchiveError`]. A view that stopped answers nothing more on this worker, and holds back the
-    /// streams of answers: look here while you wait for one.
+    /// Why the view stopped, if it did: a [`LimitError`](crate::view::LimitError) or an [`ArchiveError`]. A stopped
+    /// view answers nothing more on this worker and holds back the streams of answers, so check this while you wait for
+    /// an answer.
     pub fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>> {
         self.state.error()
     }
 
-    /// Gives the view up: what is not sealed yet will not be.
+    /// Gives the view up: unsealed days will not be sealed.
     pub(crate) fn abandon(&self) {
         self.state.abandon();
     }
@@ -366,7 +364,7 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     fn abandon(&self) {
         let mut state = self.borrow_mut();
         state.abandoned = true;
-        // The operator may have heard the last of the frontier, and has to see that nothing is to come.
+        // The operator may not be scheduled by the frontier again, and has to see that nothing more will come.
         if let Some(sealing) = &state.sealing {
             sealing.activate();
         }

@@ -1,16 +1,16 @@
-//! Fold in place: what a view makes of an event, without a key and a state for each.
+//! Folding in place: adds events to a view without making a key and a state for each.
 
 use crate::aggregate::{Aggregate, Semigroup, laws};
 use crate::key::{Key, KeyRef, Made, check_key_ref};
 use crate::speed::{Combiner, StateOfOne, Term};
 use crate::time::EventTime;
 
-/// What a view makes of events, in place: an event whose group has a row in this tick is added to the state there, and
-/// neither a key nor a state is made of it.
+/// How a view folds events in place. If the group of an event already has a row in this tick, the event is added to the
+/// state there, and neither a key nor a state is made.
 ///
-/// It says the same as a function `event ↦ (time, key, state)`, which [`Engine::view`](crate::Engine::view) and
-/// [`FoldDays::fold_days`](crate::FoldDays::fold_days) take, in three parts. It is the faster form where keys or states
-/// hold heap. [`check_fold`] tests that the parts agree.
+/// It splits the function `event ↦ (time, key, state)`, which [`Engine::view`](crate::Engine::view) and
+/// [`FoldDays::fold_days`](crate::FoldDays::fold_days) take, into three parts. It is faster if keys or states use heap.
+/// [`check_fold`] tests that the parts agree.
 ///
 /// ```
 /// use dayfold::Fold;
@@ -75,11 +75,11 @@ pub trait Fold<E>: 'static {
 }
 
 /// Checks that the parts of a [`Fold`] agree on a sample of events: its borrowed keys stand for the keys that they
-/// make, and to add an event is ⊕ of its state. The states of the events satisfy [`laws::check_laws`] as well.
+/// make, and adding an event equals ⊕ with its state. The states of the events satisfy [`laws::check_laws`] as well.
 ///
 /// Every event is added to every state of one event and of two, so a dozen events are a good sample. All events that
-/// the view wants are added in a row as well; what changes its form beyond some number of events is seen where the
-/// sample has so many.
+/// the view wants are also added one after the other. If a state changes its form beyond some number of events, the
+/// sample must be that large to test it.
 ///
 /// # Panics
 /// With a message that names the law and the states.
@@ -115,9 +115,9 @@ impl<E, F: Fold<E>> Term<F::State> for Event<'_, E, F> {
     }
 }
 
-/// How events get into the rows of a tick: the same way when they come in and when the log is read again.
+/// How events enter the rows of a tick, both when they come in and when the log is read again.
 pub(crate) trait Enter<E, K: Key, A: Aggregate>: 'static {
-    /// Enters events. Of each that the view wants, `took` is told the event time.
+    /// Enters events, and calls `took` with the event time of each event that the view wants.
     fn enter<'e>(
         &self,
         events: impl Iterator<Item = &'e E>,
@@ -127,7 +127,7 @@ pub(crate) trait Enter<E, K: Key, A: Aggregate>: 'static {
         E: 'e;
 }
 
-/// The simple form: a function that makes key and state of every event.
+/// The simple form: a function that makes a key and a state for every event.
 pub(crate) struct Whole<F>(pub(crate) F);
 
 impl<E, K, A, F> Enter<E, K, A> for Whole<F>

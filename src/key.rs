@@ -1,10 +1,9 @@
 //! Keys: what a view groups by, and their encoding.
 //!
-//! A key has one encoding, used on disk, for ranges and prefixes, and to decide which worker owns it.
-//! It keeps the order of keys (`a < b` exactly if `encode(a) < encode(b)`, bytewise), and is
-//! self-delimiting, so that the encoding of a tuple is that of its parts, one after the other.
-//! The hash of a key is XXH3-64 (seed 0) of its encoding: a published, stable function, because the
-//! sections of sealed files are ordered by it.
+//! A key has one encoding, used on disk, for ranges and prefixes, and to decide which worker owns it. It keeps the
+//! order of keys (`a < b` exactly if `encode(a) < encode(b)`, bytewise) and is self-delimiting, so the encoding of a
+//! tuple is the encodings of its parts, one after the other. The hash of a key is XXH3-64 (seed 0) of its encoding: a
+//! published, stable function, because the sections of sealed files are ordered by it.
 
 mod borrowed;
 mod range;
@@ -45,9 +44,8 @@ pub(crate) const PARTITIONS: usize = 256;
 /// check_key_laws(&[sensor("cellar", 2), sensor("cellar", 10), sensor("roof", 1)]);
 /// ```
 ///
-/// A derived key is encoded as the tuple of its fields, so that
-/// [`KeyRange::within`] finds those of one `site`. By hand, a type whose values sort as another key's may
-/// use the encoding of that one:
+/// A derived key is encoded as the tuple of its fields, so that [`KeyRange::within`] finds those of one `site`. Without
+/// derive, a type may use the encoding of another key whose values sort the same way:
 ///
 /// ```
 /// use dayfold::key::{Key, KeyError, check_key_laws};
@@ -91,24 +89,24 @@ pub trait Key:
     /// Reads one key from the front of `bytes` and moves past it.
     ///
     /// # Errors
-    /// [`KeyError`] if the bytes are no encoding of a key.
+    /// [`KeyError`] if the bytes are not the encoding of a key.
     fn decode(bytes: &mut &[u8]) -> Result<Self, KeyError>;
 
-    /// The id of the encoding, by which a data folder knows the keys of a view. It is chosen once and stays,
-    /// whatever the type is called and wherever it is; another encoding has another id.
+    /// The id of the encoding. A data folder uses it to recognize the keys of a view. Choose it once and keep it, even
+    /// if the type is renamed or moved; another encoding needs another id.
     ///
-    /// The ids of this crate's keys are `bool`, `u8` to `u128`, `i8` to `i128`, `text`, `bytes`, and, composed of others,
-    /// `tuple(text,u32)`, `list(text)` and `option(text)`. One's own has a name of letters, digits, `_`, `-` and `.`, and
-    /// in parentheses the ids of what the encoding consists of, one after the other: `severity(u8)`. So a
-    /// program that does not know the type can still show the keys. Without parentheses, the encoding is
-    /// known to nobody else.
+    /// The ids of this crate's keys are `bool`, `u8` to `u128`, `i8` to `i128`, `text`, `bytes`, and, composed of
+    /// others, `tuple(text,u32)`, `list(text)` and `option(text)`. An id of your own is a name of letters, digits, `_`,
+    /// `-` and `.`, followed in parentheses by the ids of the parts of the encoding, in order: `severity(u8)`. So a
+    /// program that does not know the type can still show the keys. Without parentheses, only your program can decode
+    /// them.
     fn id() -> String;
 
-    /// The columns that a key is shown as, with names within the key: a derived key has those of its fields, a tuple
-    /// numbers its parts, and a single value has none. A program gives others with
+    /// The columns that show a key, and their names within the key: a derived key uses the names of its fields, a tuple
+    /// numbers its parts, and a single value has no name. To use other names, see
     /// [`View::key_columns`](crate::view::View::key_columns).
     ///
-    /// They are what [`Key::id`] says, unless said otherwise: there have to be as many, of the same kinds.
+    /// By default they follow from [`Key::id`]. Your own must have the same number and kinds.
     fn columns() -> Vec<Column> {
         columns_of(&Self::id())
     }
@@ -140,7 +138,7 @@ impl KeyError {
     }
 }
 
-/// The id of a key that is encoded as others are, one after the other; for `#[derive(Key)]`.
+/// The id of a key whose encoding is the encodings of other keys, one after the other; for `#[derive(Key)]`.
 #[doc(hidden)]
 pub fn composed_id(name: &str, parts: &[String]) -> String {
     compose(name, parts)
@@ -179,15 +177,15 @@ pub fn encoded<K: Key>(key: &K) -> Vec<u8> {
 
 /// The partition of a key with this hash.
 ///
-/// Bits 49 to 56: below the seven top bits that tell slots of a hash table apart and above the low
-/// ones that find a slot, so that tables of one partition still spread.
+/// Bits 49 to 56. They are below the seven top bits, which a hash table compares, and above the low bits, which choose
+/// a slot, so the tables of one partition still spread well.
 #[doc(hidden)]
 #[inline]
 pub fn partition(hash: u64) -> usize {
     (hash >> 49) as usize & (PARTITIONS - 1)
 }
 
-/// The position of a key with this hash in sealed files, which are sorted by it: the partition first.
+/// The position of a key with this hash in sealed files, which are sorted by position: the partition comes first.
 #[doc(hidden)]
 #[inline]
 pub fn sort_position(hash: u64) -> u64 {
@@ -234,7 +232,7 @@ macro_rules! signed_key {
         impl Key for $type {
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) {
-                // With the sign bit turned, negative numbers sort before positive ones.
+                // With the sign bit flipped, negative numbers sort before positive ones.
                 out.extend_from_slice(&(*self as $unsigned ^ (1 << (<$unsigned>::BITS - 1))).to_be_bytes());
             }
             #[inline]
@@ -316,9 +314,9 @@ pub(crate) fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// Appends what the encodings of all texts begin with that begin with these bytes.
+/// Appends the common start of the encodings of all texts that begin with these bytes.
 pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
-    // Hardly a text has a zero byte, and to look for one is quicker than to copy byte by byte.
+    // Few texts have a zero byte, and looking for one is faster than copying byte by byte.
     if !bytes.contains(&0) {
         out.extend_from_slice(bytes);
         return;
@@ -331,8 +329,8 @@ pub(crate) fn encode_unterminated(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// XXH3-64 of the encoding of bytes. Nearly all texts are short and have no zero: the end is put behind a copy on the
-/// stack.
+/// XXH3-64 of the encoding of bytes. Nearly all texts are short and have no zero byte, so they are copied to the stack
+/// and the end is appended there.
 #[inline]
 fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut short = [0; 64];
@@ -366,7 +364,7 @@ pub(crate) fn decode_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     }
 }
 
-/// The length of the encoded bytes that these begin with.
+/// The length of the encoded byte string at the front of these bytes.
 pub(crate) fn text_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -385,8 +383,8 @@ fn take<const N: usize>(bytes: &mut &[u8], expected: &'static str) -> Result<[u8
     Ok(*head)
 }
 
-/// Lists of columns, for keys whose number of columns is known only when the program runs. Each column
-/// is preceded by a `1`, and the list ends with a `0`.
+/// Lists of columns, for keys whose number of columns is known only at run time. Each column is preceded by a `1`, and
+/// the list ends with a `0`.
 macro_rules! list_key {
     ($($column:ty),*) => { $(
         impl Key for Vec<$column> {
@@ -419,7 +417,7 @@ macro_rules! list_key {
 
 list_key!(String, Vec<u8>);
 
-/// A `0` for none, which comes first, or a `1` and the key.
+/// A `0` for `None`, which sorts first, or a `1` and the key.
 impl<K: Key> Key for Option<K> {
     fn encode(&self, out: &mut Vec<u8>) {
         self.is_some().encode(out);
@@ -468,7 +466,7 @@ tuple_key!(A.0, B.1);
 tuple_key!(A.0, B.1, C.2);
 tuple_key!(A.0, B.1, C.2, D.3);
 
-/// Checks the laws of [`Key`] on a sample, pairwise, that the id is one, and that the columns are as it says.
+/// Checks the laws of [`Key`] on all pairs of a sample, that the id is valid, and that the columns agree with it.
 ///
 /// # Panics
 /// With a message that names the law and the keys.

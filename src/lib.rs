@@ -1,16 +1,16 @@
 //! A Lambda Architecture in one dataflow: exact statistics over event streams, with days that close.
 //!
-//! Events stream in. A *speed view* of the unfinished days is kept up to date in memory. A day that is
-//! over closes, and is sealed: it becomes a *batch view*, an immutable file. A query is answered from
-//! both. For every view, key, range of days and moment:
+//! Events stream in. A *speed view* of the unfinished days is kept up to date in memory. A day that is over closes, and
+//! is sealed: it becomes a *batch view*, an immutable file. A query is answered from both. For every view, key, range
+//! of days and moment, this holds:
 //!
 //! ```text
 //! answer = ⊕ { live revision of d [key] : d sealed }  ⊕  ⊕ { speed view of d [key], up to the moment }
 //! ```
 //!
-//! and each event is in exactly one of the terms. The two layers are computed from one definition, `event
-//! ↦ (event time, key, aggregate)`, and are combined by the same ⊕. The line between them is the frontier
-//! of the dataflow, not a clock, so sealing a day changes no answer.
+//! Each event is in exactly one of the terms. The two layers are computed from one definition,
+//! `event ↦ (event time, key, aggregate)`, and are combined by the same ⊕. The line between them is the frontier of the
+//! dataflow, not a clock, so sealing a day changes no answer.
 //!
 //! # The smallest example
 //!
@@ -45,7 +45,7 @@
 //! });
 //! ```
 //!
-//! A program that wants no dataflow code uses an [`Engine`].
+//! To use views without dataflow code, see [`Engine`].
 //!
 //! # The modules, in reading order
 //!
@@ -62,9 +62,9 @@
 //! - [`mod@batch`]: the file of a sealed day, byte by byte
 //! - [`store`]: the data folder, its manifests, and how they are recovered
 //! - [`log`]: every accepted event, append-only, and what of it is committed
-//! - [`schema`]: what a view looks like without its Rust types: columns, kinds, values, ids
+//! - [`schema`]: the shape of a view without its Rust types: columns, kinds, values, ids
 //! - [`rows`]: rows of sealed days for programs that do not know the types, as CSV, JSON or a table
-//! - [`import`]: sealed days in a dataflow of one's own, joined with where they lie
+//! - [`import`]: sealed days in your own dataflow, joined with the partitions that hold them
 //! - [`serve`]: queries, answers, certificates, and the join that makes them
 //! - [`source`]: rows of CSV and JSON lines, files and folders, records of your own source, partitions
 //! - [`dynamic`]: views whose columns are known only when the program runs
@@ -73,8 +73,9 @@
 //! - [`cluster`]: workers and processes, and how they find each other
 //!
 //! Other crates are built on this one: `dayfold-http` serves views over HTTP, with a dashboard; `dayfold-kafka` reads
-//! topics of Kafka; `dayfold-lake` writes sealed days as Parquet files; `dayfold-program` is the program `dayfold`, whose
-//! views are in a file. `dayfold-latency` measures how long things take, in a Dayfold or in anything else.
+//! topics of Kafka; `dayfold-lake` writes sealed days as Parquet files; `dayfold-program` is the program `dayfold`,
+//! whose views are defined in a file. `dayfold-latency` measures how long things take, in a Dayfold or in anything
+//! else.
 //!
 //! `docs/architecture.md` and `docs/decisions.md` in the repository say how these fit together, and why.
 
@@ -120,12 +121,12 @@ pub use key::Key;
 pub use moment::Moment;
 pub use speed::ViewNumbers;
 
-/// The examples of the README are compiled and run with the doc tests.
+/// Compiles and runs the examples of the README with the doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// And so are those of `docs/embedding.md`.
+/// Does the same for `docs/embedding.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;

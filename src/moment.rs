@@ -11,10 +11,10 @@ use crate::time::EventTime;
 
 /// A moment of the engine: the floor in force, and the tick within it. Lexicographic, a total order.
 ///
-/// The *floor* is the event time up to which days may close; it moves rarely. The *tick* numbers batches
-/// of ingest; it always rises and is never read from data. When the frontier of a stream reaches a
-/// moment, every event that entered before it is in, and every day that ends (with its grace) at or
-/// before its floor can receive no more ordinary events: it closes.
+/// The *floor* is the event time up to which days may close; it moves rarely. The *tick* numbers batches of ingest; it
+/// always rises and is never read from data. When the frontier of a stream reaches a moment, every event that entered
+/// before it is in. Every day that ends (with its grace) at or before the moment's floor can receive no more ordinary
+/// events, so it closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment {
     /// The event time up to which days may close, in milliseconds UTC.

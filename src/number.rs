@@ -8,11 +8,11 @@ pub(crate) struct Written<'a> {
     whole: &'a [u8],
     /// After the point.
     fraction: &'a [u8],
-    /// The power of ten that all of it is multiplied by.
+    /// The power of ten by which the digits are multiplied.
     exponent: i64,
 }
 
-/// The first digits of a number, and what was left out of it.
+/// The first digits of a number, and the part that was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     /// The value of the digits that were taken.
@@ -58,8 +58,8 @@ impl<'a> Written<'a> {
         (!whole.is_empty() || !fraction.is_empty()).then_some(number)
     }
 
-    /// How many digits stand before the point once the exponent is applied, without leading zeros; 0 or
-    /// less is below one. `None` if the number is zero.
+    /// The number of digits before the point once the exponent is applied, without leading zeros; 0 or less for a
+    /// number below one. `None` if the number is zero.
     pub(crate) fn magnitude(&self) -> Option<i64> {
         let zeros = self.digits().take_while(|digit| *digit == 0).count();
         (zeros < self.whole.len() + self.fraction.len()).then(|| {
@@ -80,8 +80,8 @@ impl<'a> Written<'a> {
         self.decimals().saturating_sub(zeros as u64)
     }
 
-    /// The number times ten to the power of `places`, cut towards zero. What is taken has
-    /// [`Written::magnitude`] + `places` digits: the caller has seen that these are 38 at most.
+    /// The number times ten to the power of `places`, cut towards zero. The result has [`Written::magnitude`] +
+    /// `places` digits; the caller has checked that these are 38 at most.
     pub(crate) fn cut(&self, places: i64) -> Cut {
         let Some(magnitude) = self.magnitude() else {
             return Cut { taken: 0, next: 0, more: false };
@@ -118,7 +118,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !behind.is_empty() {
         return None;
     }
-    // Beyond any cell's digits it makes no difference how large it is.
+    // An exponent beyond the number of digits in any cell may have any size.
     let size = digits.iter().fold(0i64, |value, digit| {
         value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
     });

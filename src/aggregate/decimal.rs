@@ -12,14 +12,15 @@ use crate::number::Written;
 const UNIT_DIGITS: u8 = 9;
 /// Units of 10⁻⁹ in one.
 const UNITS_PER_ONE: u64 = 1_000_000_000;
-/// The most digits before the point that [`Decimal::parse`] accepts: a `u64` holds them.
+/// The most digits before the point that [`Decimal::parse`] accepts; a `u64` holds them.
 const WHOLE_DIGITS: usize = 18;
 
-/// An exact decimal number: a whole number of billionths (units of 10⁻⁹), and how many digits it was written with.
+/// An exact decimal number: a whole number of billionths (units of 10⁻⁹), and the number of digits that it was written
+/// with.
 ///
-/// A number becomes one from its text ([`Decimal::parse`]), from an integer (`From`), or from an integer that
-/// counts cents, mills or the like ([`Decimal::from_scaled`]). A float is no exact decimal: write it with the digits
-/// that you mean, `format!("{value:.3}")`, and parse that.
+/// Make one from a text ([`Decimal::parse`]), from an integer (`From`), or from an integer that counts cents, mills or
+/// the like ([`Decimal::from_scaled`]). A float is not an exact decimal: format it with the digits that you mean,
+/// `format!("{value:.3}")`, and parse that.
 ///
 /// ```
 /// use dayfold::aggregate::Decimal;
@@ -31,16 +32,16 @@ const WHOLE_DIGITS: usize = 18;
 /// assert_eq!(price.checked_mul(Decimal::from(2)), "4.70".parse().ok());
 /// ```
 ///
-/// What [`Decimal::parse`] accepts is 10¹⁸ at most, that is 10²⁷ units; what comes from an integer
-/// lies below 2⁹⁵ units. So an `i128` holds the sum of 1.7·10¹¹ of the greatest parsed numbers, of 1.7·10¹⁴ that have 15
-/// digits before the point, or of 9·10⁹ times the greatest `u64`.
+/// [`Decimal::parse`] accepts numbers up to 10¹⁸, that is 10²⁷ units; numbers from integers are below 2⁹⁵ units. So an
+/// `i128` holds the sum of 1.7·10¹¹ of the greatest parsed numbers, of 1.7·10¹⁴ numbers with 15 digits before the
+/// point, or of 9·10⁹ times the greatest `u64`.
 ///
-/// Order and equality are those of `(units, scale)`: `1.5` is less than `1.50`, so that the order is
-/// total, and the least and the greatest of several numbers are the same in whatever order they came.
-/// [`Decimal::cmp_value`] and [`Decimal::eq_value`] compare by value alone.
+/// Numbers are ordered and compared by `(units, scale)`: `1.5` is less than `1.50`. So the order is total, and the
+/// least and the greatest of several numbers do not depend on the order in which they came. [`Decimal::cmp_value`] and
+/// [`Decimal::eq_value`] compare by value alone.
 ///
-/// `+`, `-` and `*` panic on overflow; [`Decimal::checked_add`] and the like return `None`. A sum has the larger
-/// scale of the two, a product the sum of both scales, 9 at most: beyond that it is rounded half to even.
+/// `+`, `-` and `*` panic on overflow; [`Decimal::checked_add`] and the like return `None`. A sum has the larger scale
+/// of the two; a product has the sum of both scales, at most 9, and is rounded half to even beyond that.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -50,7 +51,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The number `units`·10⁻ᵈⁱᵍⁱᵗˢ, written with so many digits after the point: `from_scaled(235, 2)` is `2.35`.
+    /// The number `units`·10⁻ᵈⁱᵍⁱᵗˢ, written with this many digits after the point: `from_scaled(235, 2)` is `2.35`.
     ///
     /// # Panics
     /// If `digits` is above 9.
@@ -60,20 +61,20 @@ impl Decimal {
         Decimal { units: i128::from(units) * i128::from(step(digits)), scale: digits }
     }
 
-    /// The number of so many billionths, whatever `scale` is: that says only with how many digits after the point
-    /// it is printed, 9 at most. See [`Decimal::from_scaled`] for a number of cents.
+    /// The number of this many billionths. The `scale` only sets how many digits after the point are printed, 9 at
+    /// most. See [`Decimal::from_scaled`] for a number of cents.
     #[inline]
     pub fn from_billionths(billionths: i128, scale: u8) -> Decimal {
         Decimal { units: billionths, scale: scale.min(UNIT_DIGITS) }
     }
 
-    /// Reads a number exactly: `[+-]?digits[.digits][e[+-]digits]`, with digits on one side of the point at least,
-    /// and any number of leading and trailing zeros. It may have 18 digits before the point and 9 after it, the
-    /// exponent applied. The scale is that of the text, 9 at most: `1.50` has 2, `1.5e-3` has 4.
+    /// Reads a number exactly: `[+-]?digits[.digits][e[+-]digits]`, with digits on at least one side of the point, and
+    /// any number of leading and trailing zeros. With the exponent applied, it may have 18 digits before the point and
+    /// 9 after it. The scale is the scale of the text, 9 at most: `1.50` has 2, `1.5e-3` has 4.
     ///
     /// # Errors
-    /// [`DecimalError`] for anything else; [`DecimalError::TooFine`] for what only
-    /// [`Decimal::parse_rounded`] reads.
+    /// [`DecimalError`] for anything else; [`DecimalError::TooFine`] for numbers that only [`Decimal::parse_rounded`]
+    /// reads.
     pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
         match Decimal::parse_rounded(text)? {
             Rounded { value, is_exact: true } => Ok(value),
@@ -84,8 +85,9 @@ impl Decimal {
         }
     }
 
-    /// Reads a number as [`Decimal::parse`] does, with any number of digits after the point: beyond 9 it is
-    /// rounded half to even, and says so. This is for floats that are written in full, such as `1.9089496023202246`.
+    /// Reads a number as [`Decimal::parse`] does, with any number of digits after the point: beyond 9 the number is
+    /// rounded half to even, and the result says so. This is for floats that are written in full, such as
+    /// `1.9089496023202246`.
     ///
     /// # Errors
     /// [`DecimalError::Syntax`] if it is no number, [`DecimalError::TooLarge`] if it has more than 18 digits before the
@@ -110,8 +112,8 @@ impl Decimal {
         self.scale
     }
 
-    /// The number with exactly `scale` digits after the point: zeros are added, and what does not fit is
-    /// rounded half to even. Never `-0`.
+    /// The number with exactly `scale` digits after the point: zeros are added, or the number is rounded half to even.
+    /// Never `-0`.
     pub fn to_scale_string(self, scale: u8) -> String {
         Decimal::ratio_string(self.units, 1, u32::from(scale))
     }
@@ -122,7 +124,7 @@ impl Decimal {
         self.units.cmp(&other.units)
     }
 
-    /// Whether the values are equal, with whatever scale they are written.
+    /// Whether the values are equal, whatever their scales.
     #[inline]
     pub fn eq_value(&self, other: &Decimal) -> bool {
         self.units == other.units
@@ -175,7 +177,7 @@ pub(super) fn step(scale: u8) -> u64 {
     10u64.pow(u32::from(UNIT_DIGITS.saturating_sub(scale)))
 }
 
-/// A number that was read, and whether it is what was written.
+/// A number that was read, and whether it is exactly the number in the text.
 ///
 /// ```
 /// use dayfold::aggregate::{Decimal, Rounded};
@@ -194,7 +196,7 @@ pub struct Rounded {
     pub is_exact: bool,
 }
 
-/// Reads what most numbers are: `[+-]?digits[.digits]`, at most 18 and 9 of them.
+/// Reads the form of most numbers: `[+-]?digits[.digits]`, at most 18 and 9 digits.
 #[inline]
 fn short(text: &[u8]) -> Option<Decimal> {
     let (negative, digits) = match text {
@@ -215,7 +217,7 @@ fn short(text: &[u8]) -> Option<Decimal> {
     Some(Decimal { units: if negative { -units } else { units }, scale })
 }
 
-/// The value of the digits that a text begins with, of which there are one to `most`, and the rest.
+/// The value of the one to `most` digits that a text begins with, and the rest.
 #[inline]
 fn small(text: &[u8], most: usize) -> Option<(u64, &[u8])> {
     let (mut value, mut count) = (0, 0);
@@ -237,7 +239,7 @@ fn long(text: &[u8]) -> Result<Rounded, DecimalError> {
         return Err(DecimalError::TooLarge { digits: digits as u64 });
     }
     let cut = number.cut(i64::from(UNIT_DIGITS));
-    // At most 10²⁷, with 18 digits before the point and 9 behind it that round up.
+    // At most 10²⁷: 18 digits before the point, and 9 after it that round up.
     let units = cut.half_even() as i128;
     let scale = number.decimals().min(u64::from(UNIT_DIGITS)) as u8;
     let value = Decimal { units: if number.negative { -units } else { units }, scale };

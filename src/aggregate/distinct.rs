@@ -1,4 +1,4 @@
-//! Distinct counts: Apache DataSketches' HyperLogLog, in a form that does not depend on the order.
+//! Distinct counts: Apache DataSketches' HyperLogLog, in a form that does not depend on the order of events.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -14,20 +14,20 @@ use super::sorted::{self, Sorted};
 use super::{Aggregate, sketch_format};
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
-/// Where fewer coupons than this have room, one that comes is looked for among those that wait.
+/// If there is room for fewer coupons than this, a new coupon is looked up among the waiting ones.
 const FEW: usize = 32;
 
 /// About how many distinct values there are.
 ///
-/// Guarantee: up to 768 values the count is exact unless two of them share a *coupon*, 32 bits that
-/// Apache's hash function makes of a value. Two given values do with a probability of 2⁻²⁶/3; so a
-/// count of 150 values is too low with a probability of 6·10⁻⁵, one of 768 with 1.5·10⁻³.
-/// Beyond, the standard error is 1.15 %, so that about one count in five million is off by more than 6 %.
+/// Guarantee: up to 768 values the count is exact unless two of them share a *coupon*, the 32 bits that Apache's hash
+/// function makes of a value. Two given values share one with a probability of 2⁻²⁶/3; so a count of 150 values is too
+/// low with a probability of 6·10⁻⁵, and a count of 768 with 1.5·10⁻³. Beyond 768 the standard error is 1.15 %, so
+/// about one count in five million is off by more than 6 %.
 ///
-/// The state is a function of the *set* of values, to the bit, because it consists of nothing but the
-/// set of coupons (up to 768 of them), or of what HyperLogLog keeps of it: for each of 8,192 registers
-/// the greatest rank among its coupons. `HllSketch` itself also keeps a history for its HIP estimate,
-/// and rounding errors; it serves for hashing and for estimating, and its format for storage.
+/// The state is a function of the *set* of values, to the bit. It consists of the set of coupons only (up to 768 of
+/// them), or of what HyperLogLog keeps of that set: the greatest rank among the coupons of each of 8,192 registers.
+/// `HllSketch` itself also keeps a history for its HIP estimate, and rounding errors; we use it for hashing and
+/// estimating, and its format for storage.
 ///
 /// A state takes no heap for one value, four bytes for each of the next ones, and 8 KiB beyond 768.
 ///
@@ -42,18 +42,18 @@ const FEW: usize = 32;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Distinct(Form);
 
-/// Which form it is depends on the number of coupons alone, so equal sets have equal forms.
+/// The form depends on the number of coupons alone, so equal sets have equal forms.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
     One(u32),
-    /// 2 to [`MOST_COUPONS`], of those that wait to be put in order counted each.
+    /// 2 to [`MOST_COUPONS`] coupons; each one that waits to be sorted counts.
     Coupons(Sorted<u32>),
-    /// The greatest rank of each register; more than [`MOST_COUPONS`] coupons were seen.
+    /// The greatest rank of each register, once more than [`MOST_COUPONS`] coupons were seen.
     Registers(Box<[u8]>),
 }
 
 impl Distinct {
-    /// The count of one value: the bytes, without their length, as Druid and others hash them.
+    /// The count of one value. Its bytes are hashed without their length, as Druid and others do.
     #[inline]
     pub fn of(value: &[u8]) -> Distinct {
         Distinct(Form::One(coupon(value)))
@@ -67,9 +67,9 @@ impl Distinct {
 
     /// About how many distinct values there are; not rounded.
     ///
-    /// This is Apache's estimate for sketches whose order of merging is not known, a function of the
-    /// state: the sums it starts from are exact in an `f64`. Not guaranteed: the last bit on another
-    /// platform, whose logarithm may round differently.
+    /// This is Apache's estimate for sketches whose order of merging is not known. It is a function of the state,
+    /// because its sums are exact in an `f64`. Not guaranteed: the last bit on another platform, whose logarithm may
+    /// round differently.
     pub fn estimate(&self) -> f64 {
         HllSketch::deserialize(&self.to_sketch_bytes())
             .expect("a state has the form of a sketch")
@@ -81,7 +81,7 @@ impl Distinct {
         self.estimate().round() as u64
     }
 
-    /// The state as an HLL_8 sketch with `lg_k` = 13 in Apache's format, which is what is stored, too.
+    /// The state as an HLL_8 sketch with `lg_k` = 13 in Apache's format, which is also the stored format.
     ///
     /// Any implementation of DataSketches can read it, and merge it with sketches of raw bytes.
     pub fn to_sketch_bytes(&self) -> Vec<u8> {
@@ -109,7 +109,7 @@ impl Distinct {
         }
     }
 
-    /// Goes over to registers once there are too many coupons.
+    /// Changes to registers once there are too many coupons.
     #[inline]
     fn settle(&mut self) {
         if let Form::Coupons(coupons) = &mut self.0
@@ -130,7 +130,7 @@ impl Distinct {
             Form::One(coupon) if *coupon == other => {}
             Form::One(coupon) => self.0 = Form::Coupons(Sorted::pair(*coupon, other)),
             Form::Coupons(coupons) => {
-                // Where hardly one may wait any more, all would be put in order again and again.
+                // If almost none may wait any more, all would be sorted again and again.
                 let is_nearly_full = coupons.as_added().len() > MOST_COUPONS - FEW;
                 if !is_nearly_full || !coupons.as_added().contains(&other) {
                     coupons.add(other);
@@ -141,7 +141,7 @@ impl Distinct {
         }
     }
 
-    /// Adds the coupons of another state, which are no more than it may have.
+    /// Adds the coupons of another state, no more than a state may have.
     fn add_coupons(&mut self, others: &Sorted<u32>) {
         match &mut self.0 {
             Form::One(coupon) => {
@@ -164,7 +164,7 @@ impl Distinct {
             }
             return;
         }
-        // Beside registers, the few coupons of this state only raise some.
+        // If the other state has registers, the few coupons of this one only raise some of them.
         let few = std::mem::replace(&mut self.0, Form::Registers(others.into()));
         match &few {
             Form::One(coupon) => self.add_coupon(*coupon),
@@ -368,7 +368,7 @@ mod tests {
             let bytes = ours.to_sketch_bytes();
             let read = HllSketch::deserialize(&bytes).unwrap();
             assert_eq!(read.estimate(), ours.estimate(), "{size}");
-            // The forms change where Apache's do, and nothing but the order and the history differ.
+            // The forms change where Apache's do; only the order and the history differ.
             let theirs = apache.serialize();
             assert_eq!((bytes.len(), &bytes[..5]), (theirs.len(), &theirs[..5]), "{size}");
             assert_eq!((bytes[6], bytes[7]), (theirs[6], theirs[7]), "{size}");
@@ -418,7 +418,7 @@ mod tests {
         #[test]
         fn oracle_state_depends_on_the_set_only(
             size in prop_oneof![1..20u64, 700..840u64, 1_000..5_000u64],
-            // Each group: where it begins, how long it is; which pair is merged next.
+            // For each group: its beginning, its length, and which pair is merged next.
             groups in vec((any::<u64>(), any::<u64>()), 0..8),
             picks in vec(any::<u64>(), 20),
         ) {

@@ -28,7 +28,7 @@ pub struct Max<T>(pub T);
 macro_rules! extreme {
     ($name:ident, $id:literal keeps $better:tt) => {
         impl<T: Ord> $name<T> {
-            /// Adds a value that is borrowed: ⊕ of it. It is copied only if it stays.
+            /// Adds a borrowed value by ⊕. It is copied only if it becomes the result.
             #[inline]
             pub fn add<V: ?Sized + Ord + ToOwned<Owned = T>>(&mut self, value: &V)
             where
@@ -90,7 +90,7 @@ mod tests {
     fn laws_of_extremes() {
         check_laws(&[Min(3u64), Min(0), Min(u64::MAX)]);
         check_laws(&["b", "", "a"].map(|text| Max(text.to_owned())));
-        // The same number at two scales: one of them, whatever the order.
+        // The same number at two scales: the same one is kept, whatever the order.
         let values = ["1.5", "1.50", "-2"].map(|text| text.parse::<Decimal>().unwrap());
         check_laws(&values.map(Min));
         check_laws(&values.map(Max));

@@ -6,14 +6,13 @@ use super::Aggregate;
 use crate::schema::id::TypeId;
 use crate::schema::{Presented, Shape};
 
-/// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by
-/// `cmp` and by the bytes of [`bincode`], a state that says it is zero is the identity, a state
-/// survives serialization, and the id is one; and the values that a state presents are those of
-/// its measures.
+/// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by `cmp` and by
+/// the bytes of [`bincode`]; a state that says it is zero is the identity; a state survives serialization; the id is
+/// valid; and a state presents one value for each of its measures, of its kind.
 ///
-/// Every triple of the sample is tried, so a dozen states are a good sample: the extremes, states of
-/// one event, states large enough to have changed their form. States that never meet in one view, such
-/// as vectors of different lengths, do not belong into one sample.
+/// Every triple of the sample is tried, so a dozen states are a good sample: the extremes, states of one event, and
+/// states large enough to have changed their form. Do not mix states that never meet in one view, such as vectors of
+/// different lengths.
 ///
 /// # Panics
 /// With a message that names the law and the states.
@@ -21,7 +20,7 @@ pub fn check_laws<A: Aggregate>(sample: &[A]) {
     check_laws_of(&A::shape(), sample);
 }
 
-/// As [`check_laws`], for states that are shown as something else than their type says.
+/// As [`check_laws`], for states that are presented otherwise than their type says.
 #[track_caller]
 pub(crate) fn check_laws_of<A: Aggregate>(shape: &Shape, sample: &[A]) {
     let id = A::id();
@@ -44,11 +43,11 @@ pub(crate) fn check_laws_of<A: Aggregate>(shape: &Shape, sample: &[A]) {
     }
 }
 
-/// Checks that `add` is ⊕ of one event: for an aggregate that can be added to in place, and for a
-/// [`Fold`](crate::Fold), of which [`check_fold`](crate::fold::check_fold) checks the keys as well.
+/// Checks that `add` equals ⊕ with the state of one event, for an aggregate with an `add` in place, and for a
+/// [`Fold`](crate::Fold), whose keys [`check_fold`](crate::fold::check_fold) checks as well.
 ///
-/// Every event is added to every state of the sample and to each sum of one of them and another event; and all events
-/// in a row to the state of the first.
+/// Every event is added to every state of the sample, and to each sum of such a state and another event. All events are
+/// also added one after the other to the state of the first.
 ///
 /// ```
 /// use dayfold::aggregate::{Distinct, laws};
@@ -111,7 +110,7 @@ fn check_round_trip<A: Aggregate>(state: &A) {
     }
 }
 
-/// The values are those of the measures, of their kinds, and only null where that may be.
+/// There is one value for each measure, of its kind, and null only if the measure allows it.
 #[track_caller]
 fn check_presented<A: Aggregate>(shape: &Shape, state: &A) {
     let measures = shape.unnamed();

@@ -7,7 +7,7 @@ use super::Aggregate;
 use crate::schema::id::compose;
 use crate::schema::{Presented, Shape};
 
-/// An aggregate, or none: no event had a value. `Maybe(None)` is the identity of ⊕.
+/// An aggregate, or none if no event had a value. `Maybe(None)` is the identity of ⊕.
 ///
 /// ```
 /// use dayfold::aggregate::{Max, Maybe, Semigroup};
@@ -21,7 +21,7 @@ use crate::schema::{Presented, Shape};
 pub struct Maybe<A>(pub Option<A>);
 
 impl<A> Maybe<A> {
-    /// Adds an event to the state that is there, by `add`, or makes the first one, by `state`.
+    /// Adds an event to an existing state with `add`, or makes the first state with `state`.
     ///
     /// ```
     /// use dayfold::aggregate::{Max, Maybe};

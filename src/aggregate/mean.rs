@@ -10,18 +10,18 @@ use super::{Aggregate, Decimal, DecimalSum};
 use crate::schema::additive;
 use crate::schema::{Kind, Measure, Presented, Shape, Value};
 
-/// Digits that a mean is printed with beyond the scale of its values.
+/// How many more digits a mean is printed with than the scale of its values.
 const MORE_DIGITS: u32 = 6;
 
 /// The mean of decimals: their exact sum and their number, divided only when it is printed.
 ///
-/// The bounds are those of [`DecimalSum`], and so is what can be taken back: a mean that is multiplied
-/// ([`Multiply`]), as all is that [`FoldChanges`](crate::FoldChanges) folds.
+/// The bounds are those of [`DecimalSum`]. So is the rule for retractions: only a multiplied mean ([`Multiply`]) can be
+/// retracted, and [`FoldChanges`](crate::FoldChanges) multiplies all that it folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mean {
     sum: DecimalSum,
-    /// An `i64`, in the bits of a `u64`: on disk, numbers of variable length are written, and these are the bytes
-    /// that there were when no count could be negative.
+    /// An `i64`, in the bits of a `u64`: numbers are written with variable length, so the bytes on disk are the same as
+    /// before counts could be negative.
     count: u64,
 }
 
@@ -39,27 +39,27 @@ impl Mean {
         self.count = self.count.wrapping_add(1);
     }
 
-    /// The sum of the values. The mean is this, divided by [`Mean::count`], exactly.
+    /// The sum of the values. The mean is exactly this, divided by [`Mean::count`].
     #[inline]
     pub fn sum(self) -> Decimal {
         self.sum.value()
     }
 
-    /// The number of values. It is positive unless values were taken back that were not there.
+    /// The number of values. It is positive unless values were retracted that were not there.
     #[inline]
     pub fn count(self) -> i64 {
         self.count as i64
     }
 
-    /// The mean as it is printed, with nine digits after the point at most; `None` if it is too large for a decimal.
+    /// The mean as it is printed, with at most nine digits after the point; `None` if it is too large for a decimal.
     pub fn rounded(self) -> Option<Decimal> {
         let digits = (u32::from(self.sum.scale()) + MORE_DIGITS).min(9) as u8;
         let units: i128 = self.to_string_with(digits.into()).replace('.', "").parse().ok()?;
         Some(Decimal::from_billionths(units.checked_mul(step(digits).into())?, digits))
     }
 
-    /// The mean with exactly `digits` digits after the point, rounded half to even. Nothing, if the number of
-    /// values is zero.
+    /// The mean with exactly `digits` digits after the point, rounded half to even. `None` if the number of values is
+    /// zero.
     pub fn to_string_with(self, digits: u32) -> String {
         if self.count == 0 {
             return String::new();
@@ -131,7 +131,7 @@ impl Aggregate for Mean {
     fn shape() -> Shape {
         let (sum, count) = (additive(Kind::Decimal), additive(Kind::Integer));
         let named = |name: &str, measure| Measure { name: name.to_owned(), ..measure };
-        // Values that were taken back may leave no number of them.
+        // Retracted values may leave a count of zero.
         let mean = Measure::new("", Kind::Decimal).nullable();
         Shape::of("mean", [mean, named("sum", sum), named("count", count)])
     }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(back.to_string(), "6.000000", "a mean of what is missing");
         mean.plus_equals(&back);
         assert!(mean.is_zero() && mean == Mean::zero() && mean.to_string().is_empty());
-        // Values that cancel out are values, and values that are not there have no mean.
+        // Values that cancel out are still values, and a count of zero has no mean.
         let mut none = of("5", 1);
         none.plus_equals(&of("5", 1));
         none.plus_equals(&of("4", -2));

@@ -1,9 +1,9 @@
 //! Aggregates: what a view keeps for each day and key.
 //!
-//! An aggregate is a *state* that is prepared from one event, combined with other states by ⊕
-//! ([`Semigroup::plus_equals`]), and presented to people. States live in the diff position of
-//! differential collections, so the speed view, the batch views and any differential operator combine
-//! them by the same ⊕. Tuples of up to four aggregates, and vectors of them, are aggregates.
+//! An aggregate is a *state*. It is prepared from one event, combined with other states by ⊕
+//! ([`Semigroup::plus_equals`]), and presented to people. States are the diffs of differential collections, so the
+//! speed view, the batch views and any differential operator combine them by the same ⊕. Tuples of up to four
+//! aggregates, and vectors of them, are aggregates.
 //!
 //! | state | of one event | presented | ⊕ has |
 //! |---|---|---|---|
@@ -19,7 +19,7 @@
 //! | [`Maybe`] | `Maybe(Some(state))`, `Maybe(None)` | the state, if there is one | zero |
 //!
 //! # Your own
-//! On which days of the week did it happen? Two sets of days are combined by their union:
+//! This aggregate keeps the days of the week on which something happened. Two sets of days are combined by their union:
 //!
 //! ```
 //! use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
@@ -143,35 +143,34 @@ pub use top::Top;
 /// A state with an exact ⊕.
 ///
 /// # Laws
-/// ⊕ is associative and commutative *to the bit*, and never fails midway: one worker, two workers and
-/// a recomputation combine the same events in different orders and must get the same state. So a state
-/// is a function of the multiset of what was added; there are no floating-point sums in it.
-/// [`laws::check_laws`] tests this, for your own aggregates too.
+/// ⊕ is associative and commutative *to the bit*, and never fails midway: one worker, two workers and a recomputation
+/// combine the same events in different orders and must get the same state. So a state is a function of the multiset of
+/// added events, and contains no floating-point sums. [`laws::check_laws`] tests this, for your own aggregates too.
 ///
-/// Differential drops a state that [is zero](IsZero::is_zero): it must be the identity of ⊕. A tuple is
-/// zero if all its parts are, a vector if all its elements are; the vectors of one view are best of one
-/// length.
+/// Differential drops a state that [is zero](IsZero::is_zero): such a state must be the identity of ⊕. A tuple is zero
+/// if all its parts are, a vector if all its elements are. All vectors of one view should have the same length.
 pub trait Aggregate:
     Semigroup + Ord + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {
-    /// The id of what is written of a state, by which a data folder knows the aggregates of a view. It is chosen
-    /// once and stays, whatever the type is called and wherever it is. To write something else, or to mean
-    /// something else by it, is another id.
+    /// The id of the stored form of a state. A data folder uses it to recognize the aggregates of a view. Choose it
+    /// once and keep it, even if the type is renamed or moved. Another stored form, or another meaning, needs another
+    /// id.
     ///
-    /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, `top`, and,
-    /// composed of others, `min(…)`, `max(…)`, `first(…)` and `last(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)` and `list(…)`. One's own has a name
-    /// of letters, digits, `_`, `-` and `.`, with what it depends on in parentheses: `weekdays`, `top(10)`.
+    /// The ids of this crate's aggregates are `count`, `sum`, `decimal-sum`, `mean`, `distinct`, `quantiles`, `top`,
+    /// and, composed of others, `min(…)`, `max(…)`, `first(…)` and `last(…)` of a [`Scalar`], `maybe(…)`, `tuple(…)`
+    /// and `list(…)`. An id of your own is a name of letters, digits, `_`, `-` and `.`, followed by its parameters in
+    /// parentheses: `weekdays`, `top(10)`.
     fn id() -> String;
 
-    /// The measures that a state is shown as, without a program that knows the type. None, unless said otherwise.
+    /// The measures that show a state to programs that do not know the type. The default is none.
     ///
-    /// Those of this crate's aggregates are of their kinds; a tuple has those of its parts. The view may give names
-    /// to them: see [`View::measure_names`](crate::view::View::measure_names).
+    /// Each aggregate of this crate has measures of its own; a tuple has the measures of its parts. The view may name
+    /// them: see [`View::measure_names`](crate::view::View::measure_names).
     fn shape() -> Shape {
         Shape::none()
     }
 
-    /// Puts the values of the measures, in the order of the [shape](Aggregate::shape); of no state, nulls: as many.
+    /// Puts one value for each measure, in the order of the [shape](Aggregate::shape); without a state, as many nulls.
     fn present(state: Option<&Self>, out: &mut Presented<'_>) {
         let _ = (state, out);
     }
@@ -182,15 +181,14 @@ pub trait Aggregate:
     }
 }
 
-/// Differences by which collections repeat an event, or take it back; see
-/// [`FoldChanges`](crate::FoldChanges).
+/// Differences with which collections repeat or retract an event; see [`FoldChanges`](crate::FoldChanges).
 macro_rules! multiply {
     ($aggregate:ident($inner:ty) by $($times:ty),*) => { $(
         impl differential_dataflow::difference::Multiply<$times> for $aggregate {
             type Output = $aggregate;
             #[inline]
             fn multiply(self, times: &$times) -> $aggregate {
-                // ⊕ wraps as well: so `n` times is the same as ⊕, `n` times.
+                // ⊕ wraps as well, so multiplying by `n` is the same as `n` times ⊕.
                 $aggregate(self.0.wrapping_mul(*times as $inner))
             }
         }
@@ -226,7 +224,7 @@ tuple_aggregate!(A.0, B.1);
 tuple_aggregate!(A.0, B.1, C.2);
 tuple_aggregate!(A.0, B.1, C.2, D.3);
 
-/// One aggregate for each column, when their number is known only when the program runs.
+/// One aggregate for each column, if their number is known only at run time.
 impl<A: Aggregate> Aggregate for Vec<A> {
     fn id() -> String {
         compose("list", &[A::id()])
@@ -290,7 +288,7 @@ mod tests {
         assert_eq!(columns.heap_bytes(), 3 * size_of::<Quantiles>() + parts);
     }
 
-    /// What the counters of the hot path weigh in a table.
+    /// The size in a table of the counters of the hot path.
     #[test]
     fn the_hot_tuple_is_half_a_cache_line() {
         assert_eq!(size_of::<(Count, Sum, Max<u64>)>(), 32);
@@ -307,7 +305,7 @@ mod tests {
         bytes
     }
 
-    /// What is read can be used and written, and is what it was when it is read again.
+    /// A state that was read can be used and written, and is the same when it is read again.
     fn check_read<A: Aggregate>(bytes: &[u8], look: impl Fn(&mut A)) {
         let Ok(mut state) = codec::decode::<A>(bytes) else { return };
         let written = changed(&state, &[]);

@@ -8,7 +8,7 @@ use crate::schema::id::compose;
 use crate::schema::{Measure, Presented, Shape, Value};
 use crate::time::EventTime;
 
-/// The value of the earliest event. Of several at one time it is the least value, so that ⊕ is commutative.
+/// The value of the earliest event. If several have the same time, it is the least value, so that ⊕ is commutative.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
 ///
@@ -27,7 +27,7 @@ pub struct First<T> {
     pub value: T,
 }
 
-/// The value of the latest event. Of several at one time it is the greatest value, so that ⊕ is commutative.
+/// The value of the latest event. If several have the same time, it is the greatest value, so that ⊕ is commutative.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

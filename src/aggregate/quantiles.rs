@@ -13,25 +13,25 @@ use crate::schema::{Kind, Measure, Presented, Shape, Value};
 const MOST_EXACT: u64 = 1_000;
 /// Quantiles of decimals of either sign.
 ///
-/// Guarantee: exact up to 1,000 values. Beyond that within 0.1 % of the value at that rank, and the first
-/// and the last rank exact.
+/// Guarantee: exact up to 1,000 values. Beyond that, within 0.1 % of the value at that rank; the first and the last
+/// rank stay exact.
 ///
 /// # Why 0.1 %
-/// Let all values be multiples of `s`, one unit in the last digit of the largest scale among them. A
-/// bucket holds the values of one sign whose absolute values share the leading one, at 2ᵉ, and the
-/// ten bits below it. It is `w` = 2ᵉ⁻¹⁰ wide, and any value `v` in it has |v| ≥ 2ᵉ = 1024·w. The answer is
-/// the middle of the bucket, at most w/2 away from `v`, rounded to a multiple of `s`.
+/// Let all values be multiples of `s`, one unit in the last digit of the largest scale among them. A bucket holds the
+/// values of one sign whose absolute values share the leading one bit, at 2ᵉ, and the ten bits below it. The bucket is
+/// `w` = 2ᵉ⁻¹⁰ wide, and any value `v` in it has |v| ≥ 2ᵉ = 1024·w. The answer is the middle of the bucket, at most w/2
+/// away from `v`, rounded to a multiple of `s`.
 /// - If |v| < 1024·s, then w < s, so the middle is less than s/2 away from `v`, and is rounded to `v`: exact.
-/// - Else rounding moves it by s/2 ≤ |v|/2048 at most, on top of w/2 ≤ |v|/2048: together within |v|/1024,
+/// - Otherwise rounding moves it by at most s/2 ≤ |v|/2048, on top of w/2 ≤ |v|/2048. Together that is within |v|/1024,
 ///   which is below 0.1 %.
 ///
-/// Keeping the answer between the least and the greatest value brings it only closer to `v`.
+/// The answer is kept between the least and the greatest value, which only brings it closer to `v`.
 ///
 /// # State
-/// A function of the multiset of values: their number decides on the form, each value alone decides on
-/// its bucket, and the least, the greatest and the largest scale are what they are. A state takes no
-/// heap for one value, 16 bytes for each different one up to 1,000, then 12 bytes for each bucket in
-/// use, of which values within a factor of two of each other have at most 1,024.
+/// A state is a function of the multiset of values: their number alone decides the form, each value alone decides its
+/// bucket, and the least value, the greatest value and the largest scale do not depend on the order. A state takes no
+/// heap for one value, 16 bytes for each different value up to 1,000, then 12 bytes for each bucket in use. Values
+/// within a factor of two of each other have at most 1,024 buckets.
 ///
 /// ```
 /// use dayfold::aggregate::{Quantiles, Semigroup};
@@ -51,7 +51,7 @@ pub struct Quantiles {
     form: Form,
 }
 
-/// Which form it is depends on the number of values alone.
+/// The form depends on the number of values alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Form {
     One(Units),
@@ -70,8 +70,8 @@ struct Buckets {
 }
 
 impl Quantiles {
-    /// The quantiles of one value. A value beyond ±2⁹⁵ units (4·10¹⁹), which no parsed number and no
-    /// integer of 64 bits is, counts as that bound.
+    /// The quantiles of one value. A value beyond ±2⁹⁵ units (4·10¹⁹) counts as that bound; no parsed number and no
+    /// 64-bit integer is beyond it.
     #[inline]
     pub fn of(value: Decimal) -> Quantiles {
         let form = Form::One(Units::new(value.billionths()));
@@ -103,8 +103,8 @@ impl Quantiles {
         self.scale
     }
 
-    /// The value at rank ⌈n·`numerator`/`denominator`⌉ of the `n` values in ascending order, at least the
-    /// first and at most the last: `quantile(50, 100)` is the median, the lower one of two.
+    /// The value at rank ⌈n·`numerator`/`denominator`⌉ of the `n` values in ascending order, at least the first and at
+    /// most the last: `quantile(50, 100)` is the median, the lower of two middle values.
     ///
     /// It has the largest scale among the values. `None` if the denominator is 0.
     pub fn quantile(&self, numerator: u64, denominator: u64) -> Option<Decimal> {
@@ -147,8 +147,7 @@ impl Buckets {
         Some(buckets)
     }
 
-    /// Adds a value that occurs so often: each goes into its bucket, as if it had come to a state that was already in
-    /// buckets.
+    /// Adds a value that occurs this often to its bucket, as if the state had been in buckets from the start.
     #[inline]
     fn add(&mut self, times: Times) {
         let value = times.value();
@@ -176,7 +175,7 @@ impl Buckets {
     }
 }
 
-/// The value at a rank from 1 on, of values in order that occur so often each.
+/// The value at a rank, counted from 1, of sorted values with their numbers of occurrences.
 fn at_rank<V>(values: impl IntoIterator<Item = (V, u64)>, rank: u128) -> Option<V> {
     let mut before = 0;
     let holds = |(_, count): &(V, u64)| {
@@ -291,7 +290,7 @@ impl Aggregate for Quantiles {
     }
 }
 
-/// What was read, before it is known to be a state that we could have written.
+/// A state as it was read, not yet checked.
 #[derive(Deserialize)]
 struct Unchecked {
     count: u64,
@@ -329,7 +328,7 @@ impl TryFrom<Unchecked> for Quantiles {
     }
 }
 
-/// Whether there is something of each, and so much of all.
+/// Whether each count is positive, and their sum is this number.
 fn add_up(mut counts: impl Iterator<Item = u64>, expected: u64) -> bool {
     let sum = counts.try_fold(0u64, |sum, count| sum.checked_add(count).filter(|_| count > 0));
     sum == Some(expected)

@@ -10,7 +10,7 @@ use crate::schema::{Kind, Value};
 use crate::time::Day;
 
 /// A value that [`Min`](super::Min) and [`Max`](super::Max) keep: integers, `bool`, `String`, bytes, [`Decimal`],
-/// [`Day`], or one's own.
+/// [`Day`], or your own type.
 ///
 /// Values that are equal must be the same to the bit, as they are with a derived [`Ord`].
 ///
@@ -41,7 +41,7 @@ use crate::time::Day;
 pub trait Scalar:
     Ord + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
 {
-    /// The id of what is written of a value: see [`Aggregate::id`](super::Aggregate::id).
+    /// The id of the stored form of a value: see [`Aggregate::id`](super::Aggregate::id).
     fn id() -> String;
 
     /// The kind of the column that it is shown in.
@@ -79,7 +79,7 @@ scalar! {
     u16: "u16", Integer, |number| number.into();
     u32: "u32", Integer, |number| number.into();
     u64: "u64", Integer, |number| number.into();
-    // Not every one is an integer of 127 bits and a sign.
+    // Not every `u128` fits an `i128`.
     u128: "u128", Text, |number| number.to_string();
     i8: "i8", Integer, |number| number.into();
     i16: "i16", Integer, |number| number.into();

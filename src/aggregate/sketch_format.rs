@@ -1,5 +1,5 @@
-//! Apache's format of HLL sketches, as written by `datasketches`, in the one way that we write it:
-//! coupons ascending, registers without a history.
+//! Apache's format of HLL sketches, as written by `datasketches`. We write it in one way only: coupons ascending,
+//! registers without a history.
 //!
 //! ```text
 //! list  02 01 07 lgk 03 flags count mode            coupon × count
@@ -10,17 +10,17 @@
 
 /// The binary logarithm of the number of registers: a standard error of 1.04/√8192 = 1.15 %.
 ///
-/// With 12, 6 % would be 3.7 standard errors, and one large group in 4,600 would miss it; with 13 it is
-/// 5.2, one in five million.
+/// With 12, 6 % would be 3.7 standard errors, and one large group in 4,600 would miss that bound; with 13 it is 5.2
+/// standard errors, and one in five million misses it.
 pub(super) const LG_K: u8 = 13;
 pub(super) const REGISTERS: usize = 1 << LG_K;
-/// The most coupons kept one by one: ¾ of `REGISTERS / 8`, where Apache's own sketches go over as well.
+/// The most coupons kept one by one: ¾ of `REGISTERS / 8`, where Apache's own sketches change to registers as well.
 pub(super) const MOST_COUPONS: usize = REGISTERS / 8 / 4 * 3;
 
 /// The most coupons in the form of a list; more are a set.
 const MOST_LISTED: usize = 7;
 const HEADER: usize = 8;
-/// Of the HLL form: the header, three sums and two counts.
+/// The preamble of the HLL form: the header, three sums and two counts.
 const PREAMBLE: usize = 40;
 const COMPACT: u8 = 8;
 /// The order of updates is not known, so there is no HIP estimate.
@@ -33,7 +33,7 @@ fn list_header(count: usize) -> [u8; HEADER] {
 }
 
 fn set_header(count: usize) -> [u8; HEADER] {
-    // The least capacity, from 32 on, of which no more than ¾ are taken.
+    // The least capacity, from 32 on, that is at most ¾ full.
     let capacity = (count * 4).div_ceil(3).next_power_of_two().max(32);
     [3, 1, 7, LG_K, capacity.ilog2() as u8, COMPACT, 0, HLL_8 | 1]
 }

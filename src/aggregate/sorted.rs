@@ -1,4 +1,4 @@
-//! Sorted vectors without duplicates, which distinct counts and quantiles are kept in.
+//! Sorted vectors without duplicates, in which distinct counts and quantiles are kept.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -30,8 +30,8 @@ impl Entry for u32 {
 
 /// A key, and how often it occurs.
 ///
-/// The count is a `u64` in two halves, so that a run needs no alignment of eight: with a key of four
-/// bytes it takes twelve bytes instead of sixteen.
+/// The count is a `u64` in two halves, so a run does not need an alignment of eight: with a key of four bytes it takes
+/// twelve bytes instead of sixteen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct SortedRun<K> {
     pub(super) key: K,
@@ -69,8 +69,8 @@ pub(super) fn is_sorted<E: Entry>(entries: &[E]) -> bool {
     entries.is_sorted_by(|left, right| left.key() < right.key())
 }
 
-/// A value and how often it occurs, up to as often as a `u32` counts, in one number: the value first, so that two are
-/// compared in one step. Putting lists of them in order is a good part of what quantiles cost.
+/// A value and how often it occurs, up to `u32::MAX` times, in one number. The value is in the upper bits, so that two
+/// are compared in one step: sorting them is a good part of what quantiles cost.
 ///
 /// It is written as a [`SortedRun`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl Entry for Times {
     }
     #[inline]
     fn join(&mut self, other: &Times) {
-        // Fewer values than a u32 counts are kept so; wrapping keeps the laws without a panic.
+        // States in this form have fewer values than a u32 counts; wrapping keeps the laws without a panic.
         let count = (self.0 as u32).wrapping_add(other.0 as u32);
         self.0 = self.0 >> 32 << 32 | u128::from(count);
     }
@@ -130,14 +130,14 @@ impl fmt::Debug for Times {
     }
 }
 
-/// Entries, of each key one, in order: so they are compared, printed and written. In memory the latest ones wait at the
-/// end, in the order in which they came, until there is no more room: then all are put in order, and entries of
-/// one key are joined. To add an entry is to append it, and what is to be put in order at once is a good part of all.
+/// Sorted entries, one for each key: they are compared, printed and written in this form. In memory, the latest entries
+/// wait at the end, in the order in which they came, until there is no more room; then all are sorted, and entries of
+/// one key are joined. So adding an entry only appends it, and each sort handles many new entries at once.
 ///
-/// Nothing changes behind a shared reference: what looks at entries that are not in order looks at a copy that is.
+/// Nothing changes behind a shared reference: to read unsorted entries, a sorted copy is made.
 ///
-/// Room is taken for three quarters as many again as there are, or for what is to be added at once. A copy is in order:
-/// what is sealed is copied, and then written and added to totals.
+/// The vector grows by three quarters of its length, or by the number of entries to be added. A copy is sorted, because
+/// a state to be sealed is copied, and the copy is then written and added to totals.
 pub(super) struct Sorted<E>(Vec<E>);
 
 impl<E: Entry> Sorted<E> {
@@ -153,7 +153,7 @@ impl<E: Entry> Sorted<E> {
         Sorted(entries)
     }
 
-    /// All entries, in whatever order, and some keys perhaps more than once.
+    /// All entries in any order; a key may occur more than once.
     #[inline]
     pub(super) fn as_added(&self) -> &[E] {
         &self.0
@@ -183,10 +183,10 @@ impl<E: Entry> Sorted<E> {
         self.0.extend_from_slice(entries);
     }
 
-    /// Puts the entries in order, joined by their keys.
+    /// Sorts the entries, and joins those of one key.
     pub(super) fn settle(&mut self) {
         if !is_sorted(&self.0) {
-            // What is in order already, all but the latest, is found by a stable sort and only merged.
+            // A stable sort detects the part that is already sorted, and only merges the latest entries.
             self.0.sort_by_key(Entry::key);
             self.0.dedup_by(|later, earlier| {
                 let same = later.key() == earlier.key();
@@ -198,8 +198,8 @@ impl<E: Entry> Sorted<E> {
         }
     }
 
-    /// Makes room for so many more, first of all by joining what is there. So that this comes once for many entries, a
-    /// quarter of the room is free afterwards.
+    /// Makes room for this many more entries, first by joining the existing ones. A quarter of the room is free
+    /// afterwards, so this happens once for many entries.
     #[cold]
     fn make_room(&mut self, more: usize) {
         self.settle();
@@ -255,7 +255,7 @@ impl<E: Entry + Serialize> Serialize for Sorted<E> {
     }
 }
 
-/// As they are: whoever reads them has to check that they are in order.
+/// Reads the entries unchecked: the caller must check that they are sorted.
 impl<'de, E: Entry + Deserialize<'de>> Deserialize<'de> for Sorted<E> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::deserialize(deserializer).map(Sorted)

@@ -9,13 +9,13 @@ use crate::schema::{Kind, Presented, Shape, Value};
 
 /// The exact sum of integers.
 ///
-/// An `i128` holds 9·10¹⁸ times the greatest `u64`: more than any stream has. ⊕ wraps beyond that, which
-/// keeps the laws and cannot panic.
+/// An `i128` holds 9·10¹⁸ times the greatest `u64`, more than any stream has. ⊕ wraps beyond that, which keeps the laws
+/// and cannot panic.
 ///
 /// A sum of zero is the identity, and differential drops it; to keep groups whose values cancel out,
 /// count as well: `(Count, Sum)`.
-// Tables hold millions of these. An `i128` has to lie at multiples of 16 bytes, and what stands beside it is filled up to
-// that: a row of an id, a count and a sum would take 48 bytes instead of 32.
+// Tables hold millions of these. An `i128` is aligned to 16 bytes, and its neighbours are padded to that: a row of an
+// id, a count and a sum would take 48 bytes instead of 32.
 #[repr(Rust, packed(8))]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -100,16 +100,16 @@ impl Aggregate for Sum {
     }
 }
 
-/// The exact sum of decimals, and how many digits it is printed with.
+/// The exact sum of decimals, and the number of digits that it is printed with.
 ///
 /// An `i128` of units holds the sum of 1.7·10¹⁴ numbers of 15 digits before the point and 9 after it, or of 1.7·10¹¹
 /// of 18 digits before the point. ⊕ wraps beyond that, which keeps the laws and cannot panic.
 ///
-/// **Taking back.** The sum of an event, [`DecimalSum::of`], remembers the largest scale, and a largest scale cannot be taken
-/// back. So what is multiplied ([`Multiply`]), as all is that
-/// [`FoldChanges`](crate::FoldChanges) folds, forgets it: such sums are a group, and print with as many digits as the
-/// value needs, 2.5 for 1.25 + 1.25. Multiply by 1 what you want to negate yourself: the sum of an event and its
-/// negation has the value zero, and is not [zero](IsZero::is_zero).
+/// **Retractions.** The sum of an event, [`DecimalSum::of`], remembers the largest scale, and a largest scale cannot be
+/// retracted. So a multiplied sum ([`Multiply`]) forgets it; [`FoldChanges`](crate::FoldChanges) multiplies all that it
+/// folds. Multiplied sums are a group, and print with as many digits as the value needs: 2.5 for 1.25 + 1.25. To negate
+/// a sum yourself, multiply it by 1 first: otherwise the sum of an event and its negation has the value zero, but is
+/// not [zero](IsZero::is_zero).
 // As with `Sum`.
 #[repr(Rust, packed(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,9 +118,9 @@ pub struct DecimalSum {
     scale: Scale,
 }
 
-/// The largest scale of what was added; less than all of them if that is forgotten. ⊕ takes the greater.
+/// The largest scale of the added values; a forgotten scale is less than all others. ⊕ takes the greater.
 ///
-/// On disk it is one byte, the scale or [`FORGOTTEN`], as it was when there were only scales.
+/// On disk it is one byte, the scale or [`FORGOTTEN`], compatible with files from before scales could be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "u8", from = "u8")]
 struct Scale(Option<u8>);
@@ -158,7 +158,7 @@ impl DecimalSum {
         self.units
     }
 
-    /// The largest number of digits after the point among the values; of what can be taken back, the digits
+    /// The largest number of digits after the point among the values; for a sum that supports retractions, the digits
     /// that the sum needs.
     #[inline]
     pub fn scale(self) -> u8 {
@@ -172,7 +172,7 @@ impl DecimalSum {
     }
 }
 
-/// The least number of digits after the point that so many billionths are written with.
+/// The least number of digits after the point with which this many billionths can be written.
 fn needed(units: i128) -> u8 {
     let (mut units, mut scale) = (units, 9);
     while scale > 0 && units % 10 == 0 {
@@ -302,7 +302,7 @@ mod tests {
         back.negate();
         back.plus_equals(&of("7").multiply(&1i64));
         assert!(back.is_zero());
-        // A sum of events that is zero stays where it was: there were events.
+        // A sum of events whose value is zero stays, because there were events.
         assert!(!of("0").is_zero());
     }
 

@@ -1,4 +1,4 @@
-//! The most frequent values: exact while there are few, then a sketch whose parts do not depend on the order.
+//! The most frequent values: exact while there are few, then a sketch whose parts do not depend on the order of events.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 use super::Aggregate;
 use crate::time::EventTime;
 
-/// Up to so many different values, all of them are counted.
+/// Up to this many different values, all of them are counted.
 const EXACT_MAX: usize = 1_024;
 
 /// Candidates that a sketch has.
 const CANDIDATES: usize = 512;
 
-/// The counters of a sketch: each value has one in each row.
+/// The rows of counters of a sketch: each value has one counter in each row.
 const ROWS: usize = 4;
 const WIDTH: usize = 1_024;
 
@@ -23,19 +23,20 @@ const WIDTH: usize = 1_024;
 ///
 /// **Exact** up to 1,024 different values. Beyond, a state has two parts, each of which is a function of the events alone, to the bit:
 ///
-/// - Counts, in a Count-Min sketch (Cormode, Muthukrishnan: *An improved data stream summary: the count-min sketch and its
-///   applications*, J. Algorithms 55, 2005) of 4 rows of 1,024 counters. A count is never too low. It is too high by more than
-///   e / 1,024 of all events, 0.27 %, with a probability of e⁻⁴, 1.8 %, at most: [`Top::error_max`].
-/// - 512 candidates, a weighted sample without replacement (Cohen, Kaplan: *Summarizing data using bottom-k sketches*, PODC
-///   2007). Each pair of an event time and a value has a random number, its hash; the candidates are the values of the least
-///   numbers. A value that has a share of *p* of these pairs is missing with a probability of (1 − *p*)⁵¹² at most:
-///   0.6 % for one of 1 %, 3·10⁻⁵ for one of 2 %.
+/// - Counts in a Count-Min sketch (Cormode, Muthukrishnan: *An improved data stream summary: the count-min sketch and
+///   its applications*, J. Algorithms 55, 2005) of 4 rows of 1,024 counters. A count is never too low. With a
+///   probability of at most e⁻⁴, 1.8 %, it is too high by more than e / 1,024 of all events, 0.27 %:
+///   [`Top::error_max`].
+/// - 512 candidates, a weighted sample without replacement (Cohen, Kaplan: *Summarizing data using bottom-k sketches*,
+///   PODC 2007). Each pair of an event time and a value has a random number, its hash; the candidates are the values
+///   with the least numbers. A value with a share *p* of these pairs is missing with a probability of at most (1 −
+///   *p*)⁵¹²: 0.6 % for a share of 1 %, 3·10⁻⁵ for 2 %.
 ///
-/// (Misra-Gries and Space-Saving summaries can be merged as well (Agarwal and others: *Mergeable Summaries*, PODS 2012), with better
-/// bounds for their size, but what is left depends on the order of merging.)
+/// (Misra-Gries and Space-Saving summaries can be merged as well (Agarwal and others: *Mergeable Summaries*, PODS
+/// 2012), with better bounds for their size, but their result depends on the order of merging.)
 ///
-/// A value is bytes, up to 256 of them; of longer ones, the first 256 count. A state takes what its values do and 40 bytes for each, up
-/// to 1,024 of them; then 32 KiB, and 512 values.
+/// A value is up to 256 bytes; of a longer value, the first 256 count. Up to 1,024 values, a state takes the bytes of
+/// each value and 40 more; beyond that, 32 KiB and 512 values.
 ///
 /// ```
 /// use dayfold::aggregate::{Semigroup, Top};
@@ -50,7 +51,7 @@ const WIDTH: usize = 1_024;
 #[serde(try_from = "Form", into = "Form")]
 pub struct Top(Form);
 
-/// Which form it is depends on the number of different values alone.
+/// The form depends on the number of different values alone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Form {
     /// 1 to [`EXACT_MAX`], in order.
@@ -58,7 +59,7 @@ enum Form {
     Sketch(Box<Sketch>),
 }
 
-/// A value, how often it came, and the least random number of it.
+/// A value, how often it came, and its least random number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Counted {
     value: Box<[u8]>,
@@ -69,7 +70,7 @@ struct Counted {
 /// What is kept of more values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Sketch {
-    /// [`CANDIDATES`] of them, with their numbers, in the order of these.
+    /// [`CANDIDATES`] values with their random numbers, sorted by these numbers.
     candidates: Vec<(u64, Box<[u8]>)>,
     /// Row by row.
     counters: Vec<u64>,
@@ -98,7 +99,7 @@ impl Top {
         self.settle();
     }
 
-    /// Goes over to a sketch once there are too many values.
+    /// Changes to a sketch once there are too many values.
     fn settle(&mut self) {
         if let Form::Exact(values) = &self.0
             && values.len() > EXACT_MAX
@@ -107,7 +108,7 @@ impl Top {
         }
     }
 
-    /// The most frequent values and their counts: the highest first, the least value first of those with one count.
+    /// The most frequent values and their counts, highest count first; values with equal counts are in ascending order.
     pub fn most_frequent(&self, n: usize) -> Vec<(&[u8], u64)> {
         let mut found: Vec<(&[u8], u64)> = match &self.0 {
             Form::Exact(values) => values.iter().map(|one| (&*one.value, one.count)).collect(),
@@ -370,8 +371,8 @@ mod tests {
         assert_eq!(Top::of(0, &long), Top::of(0, &long[..256]));
     }
 
-    /// Of many values: no count is too low, hardly one is too high by more than the bound, and none of those that are frequent
-    /// is missing.
+    /// With many values, no count is too low, few are too high by more than the bound, and no frequent value is
+    /// missing.
     #[test]
     fn oracle_counts_are_within_bounds() {
         let (mut counts, mut too_high, mut missing, mut frequent) = (0, 0, 0, 0);

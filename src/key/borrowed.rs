@@ -1,11 +1,11 @@
-//! Keys as events have them: borrowed, and made on insertion only.
+//! Borrowed keys: events look up rows with them, and an owned key is made on insertion only.
 
 use super::{Key, encode_bytes, hash_bytes, hash_encoded};
 
-/// A key that is borrowed from an event, to find a row by; see [`Fold`](crate::Fold).
+/// A key that is borrowed from an event to find a row; see [`Fold`](crate::Fold).
 ///
-/// A `&str` stands for a `String`, a `&[u8]` for a `Vec<u8>`, a reference for any key, a number for itself, and a
-/// tuple or an option of these for one of the keys. For a key type of one's own, [`check_key_ref`] tests the laws:
+/// A `&str` stands for a `String`, a `&[u8]` for a `Vec<u8>`, a reference for any key, a number for itself, and a tuple
+/// or option of borrowed keys for the tuple or option of keys. [`check_key_ref`] tests the laws for your own key type:
 ///
 /// ```
 /// use dayfold::key::{Key, KeyRef, check_key_ref};
@@ -70,7 +70,7 @@ impl<K: Key> KeyRef<K> for &K {
     }
 }
 
-/// A key that an event makes anyway, in the place of a borrowed one.
+/// An owned key used as a borrowed one, for events that make an owned key anyway.
 ///
 /// ```
 /// use dayfold::fold::Fold;
@@ -226,8 +226,8 @@ tuple_ref!(A RA.0, B RB.1);
 tuple_ref!(A RA.0, B RB.1, C RC.2);
 tuple_ref!(A RA.0, B RB.1, C RC.2, D RD.3);
 
-/// Checks that borrowed keys stand for the keys that they make: encoding and hash are theirs, and each one is its own
-/// key and no other one of the sample.
+/// Checks that borrowed keys stand for the keys that they make: they have the same encoding and hash, and each equals
+/// its own key and no other key of the sample.
 ///
 /// # Panics
 /// With a message that names the law and the keys.

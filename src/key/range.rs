@@ -68,7 +68,7 @@ impl KeyRange {
 
     /// Keys whose encoding begins with these bytes.
     pub(crate) fn starting_with(lower: Vec<u8>) -> KeyRange {
-        // The least byte string above all that begin with `lower`: its last byte below FF, raised.
+        // The least byte string above all that begin with `lower`: the last byte below FF is raised by one.
         let mut upper = lower.clone();
         while upper.last() == Some(&0xFF) {
             upper.pop();
@@ -84,7 +84,7 @@ impl KeyRange {
         &self.lower
     }
 
-    /// The least encoding beyond the range, or `None` if nothing is.
+    /// The least encoding above the range, or `None` if the range has no upper bound.
     pub fn upper(&self) -> Option<&[u8]> {
         self.upper.as_deref()
     }

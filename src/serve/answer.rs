@@ -9,7 +9,7 @@ use crate::serve::{Cut, MeasureId, Query, Shape};
 use crate::speed::Layer;
 use crate::time::{Day, Grain, Last};
 
-/// An answer: exact as of one moment over all workers, and saying what it is made of.
+/// An answer, exact as of one moment over all workers, with a certificate of what it contains.
 ///
 /// ```
 /// use dayfold::aggregate::Count;
@@ -38,10 +38,10 @@ pub struct Answer<K: Key, A: Aggregate> {
     pub id: u64,
     /// What the answer is exact as of.
     pub certificate: Certificate,
-    /// The values, in the order of the query's [`Shape`]. Nothing was found: no items.
+    /// The values, in the order of the query's [`Shape`]; empty if nothing was found.
     pub items: Vec<Item<K, A>>,
-    /// Why the query cannot be answered; there are no items then. The handle of an engine refuses such a
-    /// query before it is asked, so its answers never have an error.
+    /// Why the query cannot be answered; then there are no items. The handle of an engine refuses such a query before
+    /// asking it, so its answers never have an error.
     pub error: Option<QueryError>,
 }
 
@@ -76,7 +76,7 @@ pub enum QueryError {
         /// How many measures the view has.
         measures: usize,
     },
-    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    /// The days were removed because of [`View::keep`](crate::view::View::keep).
     #[error(
         "days before {kept_from} were removed: ask from there on, or without a beginning for all that is kept"
     )]
@@ -84,7 +84,7 @@ pub enum QueryError {
         /// The first day that is kept.
         kept_from: Day,
     },
-    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    /// The revision was removed because of [`View::keep_revisions`](crate::view::View::keep_revisions).
     #[error(
         "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
     )]
@@ -94,7 +94,7 @@ pub enum QueryError {
         /// The closing after which its state is known.
         since: Day,
     },
-    /// A window of the last periods, and nothing to tell the time by.
+    /// A query of the last periods where there is no clock.
     #[error(
         "the last {last}: only an engine has a clock; ask for the days that Last::periods gives"
     )]
@@ -113,7 +113,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// What is wrong with a query of which this is the end.
+    /// The error of a query that ended with this.
     pub(super) fn of_cut(cut: Cut) -> Option<QueryError> {
         match cut {
             Cut::Superseded { day, since } => Some(QueryError::Superseded { day, since }),
@@ -121,7 +121,7 @@ impl QueryError {
         }
     }
 
-    /// What is wrong with a query to a view of this grain, which keeps periods from that one on, and of so many measures.
+    /// The error of a query to a view with this grain, first kept period and number of measures, if there is one.
     pub(crate) fn of<K: Key>(
         query: &Query<K>,
         (grain, kept_from): (Grain, Day),
@@ -158,18 +158,18 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Certificate {
-    /// Every event that entered at or before this moment is in the answer, and no later one. (Of a
-    /// [`Revision`](crate::serve::Revision) of sealed days, those that it holds.)
+    /// Every event that entered at or before this moment is in the answer, and no later one. (For a
+    /// [`Revision`](crate::serve::Revision) of sealed days: the events that it holds.)
     pub as_of: Moment,
-    /// Days up to this one came from batch views (late events aside): the least that any worker that took
-    /// part has sealed. `None` if one of them has sealed nothing.
+    /// Days up to this one came from batch views (late events aside). It is the least last sealed day of the workers
+    /// that took part, and `None` if one of them has sealed nothing.
     pub sealed_through: Option<Day>,
-    /// The first day that the view keeps, if days before it were removed: nothing of them is in the answer.
+    /// The first day that the view keeps, if earlier days were removed; the answer has nothing of removed days.
     pub kept_from: Option<Day>,
-    /// Events that had come late by then, over the whole view, since the program started: a data folder
-    /// does not keep this count.
+    /// The number of late events by then, over the whole view, since the program started. A data folder does not keep
+    /// this count.
     pub late: u64,
-    /// Events that had been refused by then, since the program started.
+    /// The number of refused events by then, since the program started.
     pub refused: u64,
 }
 
@@ -178,7 +178,7 @@ pub struct Certificate {
 #[serde(bound = "")]
 #[non_exhaustive]
 pub struct Item<K: Key, A: Aggregate> {
-    /// The day, in shapes by day; or the coarser period, if the query asked by one.
+    /// The day, in shapes by day; or the coarser period, if the query asked for one.
     pub day: Option<Day>,
     /// The key, in shapes by key.
     pub key: Option<K>,
@@ -199,7 +199,7 @@ impl<K: Key, A: Aggregate> Item<K, A> {
     }
 }
 
-/// A value, told apart by where it came from: `batch ⊕ speed ⊕ amendments` is the answer.
+/// A value, split by its origin: `batch ⊕ speed ⊕ amendments` is the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]
@@ -232,7 +232,7 @@ impl<A: Aggregate> Parts<A> {
         merged
     }
 
-    /// Whether all parts together are zero. Only where there are several does this combine them.
+    /// Whether all parts together are zero. Combines them only if there are several.
     pub(super) fn is_zero(&self) -> bool {
         let mut parts = [&self.batch, &self.speed, &self.amendments].into_iter().flatten();
         match (parts.next(), parts.next()) {

@@ -1,4 +1,4 @@
-//! The operator that looks questions up: at once if that is little, on threads of a pool otherwise.
+//! The operator that answers queries: at once if little has to be read, otherwise on threads of a pool.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::speed::{Captured, Layer, Lease, OUTLIVED_MAX, SharedSpeed, Speed};
 use crate::store::Revision;
 use crate::time::Day;
 
-/// How long one activation may look up: others want the worker, too. What is left is for the next one.
+/// How long one activation may look up, because other operators need the worker, too. The next activation continues.
 const SLICE: Duration = Duration::from_micros(200);
 
-/// As many rows are read at once, on the worker: to have it done elsewhere would take longer.
+/// Up to this many rows are read at once, on the worker: handing them to another thread would take longer.
 const ROWS_AT_ONCE: u64 = 256;
 
 /// How long an answer may take, its asker included.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// How often leases are looked at. If readers hold too much, one of them ends each time.
+/// How often leases are checked. If readers hold too much memory, one of them ends at each check.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A question that is being looked up elsewhere.
@@ -43,7 +43,7 @@ struct Running {
     lease: Arc<Lease>,
 }
 
-/// What is kept of a moment, for questions as of it.
+/// The state kept of a moment, for queries as of that moment.
 struct Kept<K: Key, A: Aggregate> {
     captured: Arc<Captured<K, A>>,
     lease: Arc<Lease>,
@@ -55,7 +55,7 @@ struct LookUp<K: Key, A: Aggregate> {
     state: SharedSpeed<K, A>,
     server: usize,
     ranks: Arc<Vec<Arc<RankFn<A>>>>,
-    /// In the order in which they came, and so in order of moment for each asker.
+    /// In order of arrival, which is the order of moments for each asker.
     waiting: VecDeque<(Capability<Moment>, Asked<K>)>,
     running: HashMap<Id, Running>,
     kept: HashMap<u64, Kept<K, A>>,
@@ -65,7 +65,7 @@ struct LookUp<K: Key, A: Aggregate> {
     looked: Instant,
 }
 
-/// Answers questions from what this worker holds, once its speed view has all of the question's moment.
+/// Answers queries from the data of this worker, once its speed view has all events up to the query's moment.
 pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
     asked: StreamVec<'scope, Moment, Asked<K>>,
     progress: StreamVec<'scope, Moment, ()>,
@@ -114,7 +114,7 @@ pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
             this.release(asked_from, complete);
             this.watch(asked_from.is_none());
             if this.state.borrow().error.is_some() {
-                // Nothing is answered from a view that stopped; the engine reports why.
+                // A stopped view answers nothing; the engine reports why.
                 return;
             }
             let mut give = |capability: &Capability<Moment>, piece: Piece<K, A>| {
@@ -124,7 +124,7 @@ pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
             if this.answer(progress_frontier, &mut give) {
                 again.activate();
             }
-            // What was held for the questions that have just been answered can go.
+            // The state held for the queries that have just been answered can go.
             this.release(asked_from, complete);
         }
     })
@@ -133,7 +133,7 @@ pub(super) fn look_up<'scope, K: Key, A: Aggregate>(
 type Give<'a, K, A> = dyn FnMut(&Capability<Moment>, Piece<K, A>) + 'a;
 
 impl<K: Key, A: Aggregate> LookUp<K, A> {
-    /// Takes in a call. What is said of a question that is known does not wait for its moment.
+    /// Takes in a call. A call about a known query does not wait for its moment.
     fn take(&mut self, capability: &Capability<Moment>, asked: Asked<K>) {
         let id = |number| (asked.from, number);
         match &asked.call {
@@ -163,7 +163,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         }
     }
 
-    /// Says up to which moment tables may be: no question to come, and none that waits, is before it.
+    /// Tells the tables up to which moment they may merge: no waiting or future query is before it.
     fn release(&mut self, asked_from: Option<Moment>, complete: Option<Moment>) {
         let mut state = self.state.borrow_mut();
         let held = self.waiting.iter().map(|(capability, _)| *capability.time());
@@ -175,7 +175,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         }
     }
 
-    /// Ends what has lasted too long; and, when nobody will ask again, what waits to be asked for more.
+    /// Ends look-ups that have lasted too long; if no more calls will come, also those that wait for a call for more.
     fn watch(&mut self, is_over: bool) {
         if is_over {
             self.kept.clear();
@@ -219,7 +219,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         }
     }
 
-    /// Looks up what has become complete, for one slice of time. Says whether there is more.
+    /// Looks up the queries that have become complete, for one slice of time. Returns whether there are more.
     fn answer(&mut self, progress: &MutableAntichain<Moment>, give: &mut Give<'_, K, A>) -> bool {
         let began = Instant::now();
         let mut at = 0;
@@ -363,7 +363,7 @@ impl<K: Key, A: Aggregate> Drop for LookUp<K, A> {
     }
 }
 
-/// The answer for one key, as it is now, if that is little to read.
+/// The answer for one key as of now, if little has to be read.
 fn one_key<K: Key, A: Aggregate>(
     state: &Speed<K, A>,
     question: &Question<K>,

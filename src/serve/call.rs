@@ -1,4 +1,4 @@
-//! What travels between the worker that asks and those that look up.
+//! Messages between the worker that asks and the workers that look up.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,8 @@ use crate::speed::Counts;
 use crate::store::Revision;
 use crate::time::{Day, DayRange};
 
-/// The place of a row: its day, and its encoded key, as far as the shape tells them apart. In order.
+/// The position of a row in an answer: its day and its encoded key, as far as the shape has them. Ordered as answers
+/// are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct RowPosition {
     pub(crate) day: Option<Day>,
@@ -29,7 +30,7 @@ pub(crate) struct Question<K: Key> {
     pub(crate) limit: Option<u64>,
     /// As of a moment that all workers hold.
     pub(crate) snapshot: Option<u64>,
-    /// How many pieces each worker may send before more are asked for.
+    /// How many pieces each worker may send before it is asked for more.
     pub(crate) credit: u64,
 }
 
@@ -41,7 +42,7 @@ impl<K: Key> Question<K> {
             && self.snapshot.is_none()
     }
 
-    /// A question of all days as one of those that are kept, if some were removed.
+    /// A query of all days, limited to the kept days if some were removed.
     pub(super) fn of_kept(&self, from: Day) -> Option<Question<K>> {
         let is_clipped = from > Day::MIN && self.query.days.lower == Day::MIN;
         is_clipped.then(|| {
@@ -51,7 +52,7 @@ impl<K: Key> Question<K> {
         })
     }
 
-    /// Whether this is the same question as another one, whatever its asker calls it and however fast the answer may come.
+    /// Whether this asks the same as another question; ids and credits do not count.
     pub(super) fn asks_the_same(&self, other: &Question<K>) -> bool {
         let Question { query, after, limit, snapshot, credit: _ } = self;
         let Query { id: _, keys, days, shape, revision, grain, unsealed, last } = query;
@@ -72,19 +73,19 @@ impl<K: Key> Question<K> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) enum Call<K: Key> {
-    /// A question, with a number of the asking worker's.
+    /// A question, with the number that the asking worker gave it.
     Ask(u64, Question<K>),
-    /// There is room for one more piece of this answer, of this worker.
+    /// There is room for one more piece of this answer from this worker.
     More(u64, u64),
     /// Nobody wants this answer any more.
     Cancel(u64),
-    /// Keep what there is at this moment, for so many milliseconds.
+    /// Keep the state as of this moment, for this many milliseconds.
     Hold(u64, DayRange, u64),
     /// It is not wanted any more.
     Release(u64),
 }
 
-/// A call on its way to one of the workers that it is for.
+/// A call on its way to one of its workers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(super) struct Asked<K: Key> {

@@ -11,6 +11,6 @@ pub(crate) enum Cut {
     Expired,
     /// Nobody asks for more of it any more.
     Stopped,
-    /// Of this day, states before that after a closing of the other one cannot be told any more.
+    /// For this day, states before the state after closing `since` are not known any more.
     Superseded { day: Day, since: Day },
 }

@@ -1,4 +1,4 @@
-//! A look-up on a thread of the pool: how its pieces come out, and what ends it.
+//! A look-up on a thread of the pool: how it delivers its pieces, and what ends it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use crate::yielding::let_others_run;
 /// The most items of a piece.
 const PIECE_ITEMS: usize = 1_024;
 
-/// What comes out of jobs, for the operator that sends it on.
+/// The output of jobs, which the operator sends on.
 pub(super) enum Out<K: Key, A: Aggregate> {
     Piece(Piece<K, A>),
     /// Nobody wants more of this.
@@ -93,7 +93,7 @@ impl Control {
         self.change(|said| said.is_cancelled = true);
     }
 
-    /// Nobody will ask for more: what is not sent by then is not sent.
+    /// No more pieces will be asked for: pieces not sent by then are dropped.
     pub(super) fn stop(&self) {
         self.change(|said| said.is_stopped = said.credit < u64::MAX / 2);
     }
@@ -107,7 +107,7 @@ impl Control {
 /// A look-up, and what is ready of it.
 pub(super) struct Job<K: Key, A: Aggregate> {
     pub(super) id: Id,
-    /// A piece without items, as all of them are in the rest.
+    /// A piece without items; the other fields are the same in all pieces.
     pub(super) blank: Piece<K, A>,
     pub(super) reader: Option<Reader<K, A>>,
     pub(super) lease: Arc<Lease>,
@@ -128,7 +128,7 @@ impl<K: Key, A: Aggregate> Job<K, A> {
         self.out.put(Out::Piece(Piece { items, is_last, cut, ..blank }));
     }
 
-    /// Sends what is ready, as far as it may. Says whether the job is over.
+    /// Sends ready pieces, as far as the credit allows. Returns whether the job is over.
     fn send_ready(&mut self) -> bool {
         while !self.ready.is_empty() {
             let mut said = self.control.lock();
@@ -163,7 +163,7 @@ impl<K: Key, A: Aggregate> Job<K, A> {
             }
             Read::End(opened) => {
                 self.is_read = true;
-                // What it was about is not kept longer than needed.
+                // The data that it read is not kept longer than needed.
                 self.reader = None;
                 if !opened.is_empty() {
                     self.out.put(Out::Opened(opened));
@@ -215,7 +215,8 @@ impl<K: Key, A: Aggregate> Step for Job<K, A> {
             self.out.put(Out::Failed(error));
             return None;
         }
-        // What was read while the lease ended, or nobody wanted it, is not whole: the next step looks at that first.
+        // If the lease ended during reading, or nobody wants the answer any more, this window is not whole. The next
+        // step checks that first.
         Some(self)
     }
 }

@@ -1,8 +1,8 @@
 //! A look-up: one worker's part of an answer, step by step.
 //!
-//! A step reads one source (a file, a table) into one value, or one *window* of keys of all sources. What is held between
-//! steps is a window at most, and the place where the next one begins: never the answer. Files are read from that place
-//! on. A table is gone through where there is one window only; for several, its rows are put in order first, part by part.
+//! A step reads one source (a file, a table) into one value, or one *window* of keys of all sources. Between steps, at
+//! most one window and the position of the next one are held, never the whole answer. Files are read from that position
+//! on. If there is only one window, a table is scanned; for several windows, its rows are sorted first, part by part.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,7 +22,7 @@ use crate::time::{Calendar, Day};
 /// About how many keys a window has.
 const WINDOW: usize = 1_024;
 
-/// How many samples there are of a window, by which its end is chosen.
+/// The number of samples from which the end of a window is chosen.
 const SAMPLES: usize = 8;
 
 /// About how long a step takes.
@@ -31,25 +31,25 @@ const STEP: Duration = Duration::from_millis(1);
 /// Files that a look-up keeps open.
 const OPEN_MAX: usize = 400;
 
-/// What is read together: a day, a coarser period, or everything.
+/// The sources that are read together: those of a day, of a coarser period, or all.
 struct Group<K: Key, A: Aggregate> {
     day: Option<Day>,
     sealed: Vec<Sealed<K, A>>,
     tables: Vec<Frozen<K, A>>,
-    /// Of shapes without keys: the source to be read next, and what was read.
+    /// For shapes without keys: the source to be read next, and the values read so far.
     at: usize,
     found: Option<(Option<Day>, Parts<A>)>,
     /// Of shapes by key: where the next window begins.
     from: Vec<u8>,
     /// Where windows end, if they were chosen.
     ends: Option<VecDeque<Vec<u8>>>,
-    /// If there are several windows: the table and the part of it whose rows are to be put in order next.
+    /// If there are several windows: the table, and its part, to be sorted next.
     order: Option<(usize, usize)>,
-    /// Where the last window has ended in each file and table.
+    /// Where the last window ended in each file and table.
     reached: Reached,
 }
 
-/// How far files and tables have been read; nothing, if that is not known.
+/// How far files and tables have been read; empty if that is not known.
 #[derive(Default)]
 struct Reached {
     files: Vec<Bookmark>,
@@ -57,7 +57,7 @@ struct Reached {
 }
 
 impl<K: Key, A: Aggregate> Group<K, A> {
-    /// Puts rows of tables in order for a while, if that is needed. Says whether that is done.
+    /// Sorts rows of tables for a while, if needed. Returns whether they are sorted.
     fn put_in_order(&mut self) -> bool {
         let began = Instant::now();
         let Some((at, part)) = &mut self.order else { return true };
@@ -131,7 +131,8 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
                 _ => true,
             };
             groups.retain(is_behind);
-            // Behind a key is whatever is not below it with a zero appended: no encoding begins with another one.
+            // The keys after a key are those not below it with a zero appended, because no encoding is a prefix of
+            // another one.
             if let (Some(group), Some(key)) = (groups.front_mut(), &after.key)
                 && group.day == after.day
             {
@@ -153,7 +154,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         Ok(Lookup { chosen, shape, leaves_out_sealed, groups, left, rank, ranked, opened })
     }
 
-    /// Reads on for a while; `goes_on` says whether anybody still wants it. `None` when nothing is left.
+    /// Continues reading for a while; `goes_on` tells whether the answer is still wanted. `None` when nothing is left.
     pub(super) fn step(
         &mut self,
         goes_on: &dyn Fn() -> bool,
@@ -193,7 +194,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
     }
 
     fn keep_best(&mut self, n: usize) {
-        // Stable: keys with equal values stay in order of key.
+        // A stable sort: keys with equal values stay in order of key.
         self.ranked.sort_by_key(|(value, _)| Reverse(*value));
         self.ranked.truncate(n);
     }
@@ -248,7 +249,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         if !group.put_in_order() {
             return Ok((Vec::new(), false));
         }
-        // Windows that were chosen have about the right size; one that is far beyond it is cut.
+        // Chosen windows have about the right size; a much larger one is cut.
         let most = if is_page { self.left as usize } else { 4 * WINDOW };
         let end = group.ends.as_mut().and_then(VecDeque::pop_front);
         let to = end.as_deref().or(match &self.chosen {
@@ -271,7 +272,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
         let (rows, is_cut) = window.finish();
         let mut is_done = end.is_none() && !is_cut;
         if is_cut && let Some((last, _)) = rows.last_key_value() {
-            // The rest of this window comes with the next one. What was left out was read, too.
+            // The rest of this window comes with the next one. The rows left out were read, too.
             group.reached = Reached::default();
             group.from = [&encoded(last)[..], &[0]].concat();
             if let (Some(end), Some(ends)) = (end, &mut group.ends) {
@@ -281,7 +282,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             group.from = end;
         }
         is_done |= matches!(self.chosen, Chosen::One { .. });
-        // All of a key is on this worker: what is zero together is nothing.
+        // All parts of a key are on this worker, so a key whose sum is zero has no item.
         let item = |(key, (revision, parts)): (K, (Option<Day>, Parts<A>))| {
             let is_wanted = !self.leaves_out_sealed || parts.has_unsealed();
             (is_wanted && !parts.is_zero()).then_some(Item {
@@ -311,7 +312,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
             part.view.sample(&group.from, every, &part.coverage, &mut samples)?;
         }
         for (_, table) in &group.tables {
-            // In the order of hashes: any of them are as good.
+            // Rows are in the order of hashes, so any sample is as good as another.
             samples.extend(table.iter().step_by(every).map(|(key, _)| encoded(key)));
         }
         samples
@@ -323,7 +324,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
     }
 }
 
-/// An open file; it stays open if not too many are.
+/// An open file; it stays open unless too many are open.
 fn open<K: Key, A: Aggregate>(
     opened: &mut Vec<LivePart<K, A>>,
     sealed: &mut Sealed<K, A>,
@@ -336,7 +337,7 @@ fn open<K: Key, A: Aggregate>(
     Ok(part)
 }
 
-/// What is read together, in the order of the shape.
+/// The groups to be read, in the order of the shape.
 fn groups<K: Key, A: Aggregate>(
     query: &Query<K>,
     calendar: &Calendar,

@@ -1,4 +1,4 @@
-//! An answer from its pieces, item by item: wherever it is wanted, not on a worker.
+//! Merges an answer from its pieces, item by item, on the thread that wants it rather than on a worker.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ struct Source<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Source<K, A> {
-    /// Takes the next item; notes if that was all of a piece.
+    /// Takes the next item, and notes if a piece is used up.
     fn pop(&mut self, used_up: &mut Vec<u64>) -> Option<Item<K, A>> {
         let item = self.items.pop_front()?;
         if let Some(left) = self.pieces.front_mut() {
@@ -32,7 +32,7 @@ impl<K: Key, A: Aggregate> Source<K, A> {
     }
 }
 
-/// The pieces of an answer that have come, and what was taken of them.
+/// The pieces of an answer that have come, and how far they were read.
 pub(crate) struct Merge<K: Key, A: Aggregate> {
     shape: Shape,
     ranks: Arc<Vec<Arc<RankFn<A>>>>,
@@ -40,9 +40,9 @@ pub(crate) struct Merge<K: Key, A: Aggregate> {
     of: u64,
     certificate: Option<Certificate>,
     cut: Option<Cut>,
-    /// Of the greatest by a measure: those of all workers, in order.
+    /// For queries of the greatest keys by a measure: the items of all workers, in order.
     ranked: Option<VecDeque<Item<K, A>>>,
-    /// The workers of pieces of which everything was taken.
+    /// The workers whose pieces are used up.
     used_up: Vec<u64>,
 }
 
@@ -70,7 +70,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         }
     }
 
-    /// Takes in a piece. Those of a worker come in order.
+    /// Takes in a piece. The pieces of one worker come in order.
     pub(crate) fn add(&mut self, piece: Piece<K, A>) {
         let Piece { by, of, as_of, sealed_through, counts, items, is_last, cut, .. } = piece;
         let (kept_from, late, refused) = (piece.kept_from, counts.late, counts.refused);
@@ -79,7 +79,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         if cut.is_none() {
             assert_eq!(certificate.as_of, as_of, "one answer, one moment");
         }
-        // Workers swap files in at different instants; what all have swapped is what is claimed.
+        // Workers swap files in at different instants; the certificate claims only what all have swapped in.
         certificate.sealed_through = certificate.sealed_through.min(sealed_through);
         self.cut = self.cut.or(cut);
         self.of = of;
@@ -101,7 +101,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         source.is_over |= is_last;
     }
 
-    /// What the answer is exact as of, once every worker has said something.
+    /// The certificate of the answer, once every worker has sent a piece.
     pub(crate) fn certificate(&self) -> Option<Certificate> {
         self.certificate.filter(|_| self.sources.len() as u64 == self.of)
     }
@@ -115,7 +115,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         self.sources.len() as u64 == self.of && self.sources.iter().all(|source| source.is_over)
     }
 
-    /// The workers that may send a piece more, for one of theirs was taken.
+    /// The workers that may send one more piece, because one of theirs is used up.
     pub(crate) fn used_up(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.used_up)
     }
@@ -125,7 +125,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         self.sources.iter().map(|source| source.items.len()).sum()
     }
 
-    /// The next item, in the order of the shape; none of them is zero, for differential would not list them.
+    /// The next item, in the order of the shape. Items that are zero are left out, as in a differential collection.
     pub(crate) fn next(&mut self) -> Next<K, A> {
         if let Some(cut) = self.cut {
             return Next::Cut(cut);
@@ -145,7 +145,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
             let Some(mut item) = self.sources[least].pop(&mut self.used_up) else {
                 return Next::End;
             };
-            // Of shapes without keys, every worker has a part.
+            // In shapes without keys, every worker has a part.
             for source in &mut self.sources {
                 let is_same = |other: &Item<K, A>| (other.day, &other.key) == (item.day, &item.key);
                 if source.items.front().is_some_and(is_same)
@@ -180,7 +180,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         let items = self.sources.iter_mut().flat_map(|source| source.items.drain(..));
         let of = |item: Item<K, A>| (item.parts.merged().and_then(|merged| rank(&merged)), item);
         let mut ranked: Vec<_> = items.map(of).collect();
-        // Of several workers: keys with equal values are in order of key.
+        // Items of several workers: keys with equal values are in order of key.
         ranked.sort_by(|(a, one), (b, other)| {
             Reverse(*a).cmp(&Reverse(*b)).then_with(|| one.key.cmp(&other.key))
         });
@@ -188,7 +188,7 @@ impl<K: Key, A: Aggregate> Merge<K, A> {
         ranked.into_iter().map(|(_, item)| item).collect()
     }
 
-    /// The whole answer, of which all pieces have come, to a query that can be answered.
+    /// The whole answer to a query without errors, once all pieces have come.
     pub(crate) fn finish(mut self, id: u64) -> Result<Answer<K, A>, Cut> {
         let mut items = Vec::new();
         loop {

@@ -1,8 +1,7 @@
 //! Serve: queries joined with the view.
 //!
-//! A query travels to the worker that owns its key, or to all workers; each answers from its batch
-//! views and its speed view as of the query's moment, and the parts are combined, by the same ⊕ that
-//! made them, on the worker that asked.
+//! A query goes to the worker that owns its key, or to all workers. Each answers from its batch views and its speed
+//! view as of the query's moment. The worker that asked combines the parts by the same ⊕ that made them.
 
 mod answer;
 mod answering;

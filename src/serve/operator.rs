@@ -22,7 +22,7 @@ use crate::time::{Day, Grain};
 /// What keys are ranked by.
 type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
 
-/// Joins queries with a view: each is answered as of its own moment, on the worker that asked.
+/// Joins queries with a view: each query is answered as of its own moment, on the worker that asked.
 pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     queries: StreamVec<'scope, Moment, Query<K>>,
     progress: StreamVec<'scope, Moment, ()>,
@@ -35,7 +35,7 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     gather(pieces, asking, ranks)
 }
 
-/// Joins calls with a view: the pieces of answers, which are for the workers that they name.
+/// Joins calls with a view. The output is pieces of answers, each addressed to a worker.
 pub(crate) fn serve_calls<'scope, K: Key, A: Aggregate>(
     calls: StreamVec<'scope, Moment, Call<K>>,
     progress: StreamVec<'scope, Moment, ()>,
@@ -61,7 +61,7 @@ struct Unanswered {
 /// Those of a worker, by number.
 type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
 
-/// Numbers queries to a view of this grain, which keeps periods from that one on, and of so many measures.
+/// Numbers queries to a view with this grain, first kept period and number of measures.
 fn call<K: Key>(
     queries: StreamVec<'_, Moment, Query<K>>,
     known: (Grain, Day),
@@ -91,8 +91,8 @@ fn call<K: Key>(
 
 /// Sends a question to the owner of its key, and everything else to every worker.
 ///
-/// An operator of its own: what an input sends straight into an exchange waits there until the input
-/// advances, what an operator sends is flushed when it returns.
+/// It is a separate operator because an exchange holds what an input sends until the input advances, while the output
+/// of an operator is flushed when it returns.
 fn route<K: Key>(calls: StreamVec<'_, Moment, Call<K>>) -> StreamVec<'_, Moment, Asked<K>> {
     let scope = calls.scope();
     let (from, peers) = (scope.index() as u64, scope.peers());
@@ -144,7 +144,7 @@ fn gather<'scope, K: Key, A: Aggregate>(
                     let (id, error) = asked.map_or((0, None), |asked| (asked.id, asked.error));
                     let Some((capability, merge)) = open.remove(&number) else { continue };
                     let Some(certificate) = merge.certificate() else { continue };
-                    // In a dataflow, answers wait for nobody: none expires.
+                    // In a dataflow no answer waits for its reader, so none expires.
                     let error = error.or(merge.cut().and_then(QueryError::of_cut));
                     let items = merge.finish(id).map_or_else(|_| Vec::new(), |answer| answer.items);
                     output.session(&capability).give(Answer { id, certificate, items, error });

@@ -6,7 +6,7 @@ use crate::key::{Key, KeyRange};
 use crate::store::Revision;
 use crate::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 
-/// A query: which keys, which days, and in which shape the answer comes.
+/// A query: its keys, its days, and the shape of the answer.
 ///
 /// ```
 /// use dayfold::key::KeyRange;
@@ -29,7 +29,7 @@ use crate::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 #[serde(bound = "")]
 #[non_exhaustive]
 pub struct Query<K: Key> {
-    /// Comes back in the answer; the asker's own numbering.
+    /// The asker's own number for the query; it comes back in the answer.
     pub id: u64,
     /// Which keys.
     pub keys: Keys<K>,
@@ -37,17 +37,17 @@ pub struct Query<K: Key> {
     pub days: DayRange,
     /// The shape of the answer.
     pub shape: Shape,
-    /// Which revision of sealed days. Any but [`Revision::Now`] leaves out what is not sealed: open days,
-    /// and amendments. It is the rare query, and slow: each worker reads the manifests of the folder and
-    /// opens the files it needs, and does nothing else meanwhile.
+    /// Which revision of sealed days to read. Any but [`Revision::Now`] leaves out what is not sealed: open days, and
+    /// amendments. Such a query is slow and meant to be rare: each worker reads the manifests of the folder and opens
+    /// the files it needs, and does nothing else meanwhile.
     pub revision: Revision,
-    /// In shapes by day: by which grain. `None` is that of the view. A coarser period has what there is of those periods
-    /// of the view that are in it and among `days`. In other shapes it means nothing.
+    /// The grain of shapes by day; `None` is the grain of the view. A coarser period combines the periods of the view
+    /// that are within it and in `days`. It has no meaning in other shapes.
     pub grain: Option<Grain>,
-    /// In the shapes by key, and by day and key: only items in which something took part that is not sealed. Periods that are
-    /// sealed as a whole are not read. In other shapes it means nothing.
+    /// In the shapes by key, and by day and key: only items to which something unsealed contributes. Periods that are
+    /// entirely sealed are not read. It has no meaning in other shapes.
     pub unsealed: bool,
-    /// In the place of `days`: the last periods as of now, by the clock of the engine that is asked. See [`Query::last`].
+    /// The last periods as of now, by the clock of the engine; replaces `days`. See [`Query::last`].
     pub last: Option<Last>,
 }
 
@@ -65,7 +65,7 @@ pub enum Keys<K: Key> {
 /// One of the measures of a view, by which keys can be ranked.
 ///
 /// [`ViewHandle::measure`](crate::engine::ViewHandle::measure) finds it by its name. A measure that is added to a
-/// [`DayView`](crate::DayView) has no name; its place tells which it is.
+/// [`DayView`](crate::DayView) has no name and is identified by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MeasureId(u32);
 
@@ -94,19 +94,19 @@ impl std::fmt::Display for MeasureId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Shape {
-    /// One value: keys and days combined. At most one item, without day and key.
+    /// One value, with keys and days combined: at most one item, without day and key.
     Total,
-    /// One value for each day, keys combined. In order of day. [`Query::by`] asks for coarser periods.
+    /// One value for each day, with keys combined, in order of day. [`Query::by`] asks for coarser periods.
     ByDay,
-    /// One value for each key, days combined. In order of key.
+    /// One value for each key, with days combined, in order of key.
     ByKey,
-    /// One value for each day and key. In order of day, then key.
+    /// One value for each day and key, in order of day, then key.
     ByDayAndKey,
-    /// The `n` keys with the greatest value of a measure, days combined; greatest first, keys with
-    /// equal values (1.5 equals 1.50) in order of key. Keys without a value come last.
+    /// The `n` keys with the greatest value of a measure, with days combined. The greatest comes first; keys with equal
+    /// values (1.5 equals 1.50) are in order of key; keys without a value come last.
     ///
-    /// A measure that the view does not have is an error: [`DayView::serve`](crate::DayView::serve) answers
-    /// with [`Answer::error`](crate::serve::Answer::error), the handle of an engine refuses such a query.
+    /// A measure that the view does not have is an error: [`DayView::serve`](crate::DayView::serve) answers with
+    /// [`Answer::error`](crate::serve::Answer::error), and the handle of an engine refuses such a query.
     Top {
         /// How many keys.
         n: u32,
@@ -152,19 +152,19 @@ impl<K: Key> Query<K> {
         Query::new(Keys::Range(range), days, Shape::ByDayAndKey)
     }
 
-    /// Whether items without anything that is not sealed are left out: all of a key is on one worker, which knows.
+    /// Whether entirely sealed items are left out. One worker holds all parts of a key, so it can decide.
     pub(super) fn leaves_out_sealed(&self) -> bool {
         self.unsealed && matches!(self.shape, Shape::ByKey | Shape::ByDayAndKey)
     }
 
-    /// Whether the answer may be made of rollups of this grain, in the place of what they are made of.
+    /// Whether the answer may use rollups of this grain instead of the periods that they combine.
     pub(super) fn takes_rollups(&self, grain: Grain) -> bool {
         let is_by_day = matches!(self.shape, Shape::ByDay | Shape::ByDayAndKey);
         let is_whole = !is_by_day || self.grain.is_some_and(|asked| grain.is_within(asked));
         is_whole && !self.leaves_out_sealed()
     }
 
-    /// The period that the answer shows a day in, which can be asked for.
+    /// The period in which the answer shows a day, for a valid query.
     pub(super) fn period_of(&self, day: Day, calendar: &Calendar) -> Day {
         self.grain.and_then(|grain| calendar.coarser(day, grain)).unwrap_or(day)
     }
@@ -185,11 +185,10 @@ impl<K: Key> Query<K> {
         self
     }
 
-    /// The same query of sealed days as they were first sealed, or after some closing.
+    /// The same query of sealed days, as they were first sealed or after some closing.
     ///
-    /// The answer holds of each day what a recomputation over the events of these closings would give, for
-    /// closings up to the certificate's `sealed_through`. Later ones are still on their way: some workers
-    /// may have sealed them, and others not.
+    /// For closings up to the certificate's `sealed_through`, the answer equals a recomputation over the events of
+    /// these closings. Later closings are still under way: some workers may have sealed them, and others not.
     #[must_use]
     pub fn revision(mut self, revision: Revision) -> Query<K> {
         self.revision = revision;
@@ -197,10 +196,10 @@ impl<K: Key> Query<K> {
     }
 
     /// The same query by a coarser grain than the view's, in shapes by day: one value for each week, month, quarter or
-    /// year, whatever the view keeps.
+    /// year. The view need not keep rollups.
     ///
-    /// Periods that are not made of those of the view ([`Grain::is_within`]) are an error:
-    /// [`DayView::serve`](crate::DayView::serve) answers with it, the handle of an engine refuses such a query.
+    /// Periods that do not consist of whole periods of the view ([`Grain::is_within`]) are an error:
+    /// [`DayView::serve`](crate::DayView::serve) answers with it, and the handle of an engine refuses such a query.
     ///
     /// ```
     /// use dayfold::serve::Query;
@@ -216,21 +215,22 @@ impl<K: Key> Query<K> {
         self
     }
 
-    /// The same query of items in which something took part that is not sealed; see [`Query::unsealed`].
+    /// The same query, limited to items to which something unsealed contributes; see [`Query::unsealed`].
     #[must_use]
     pub fn unsealed(mut self) -> Query<K> {
         self.unsealed = true;
         self
     }
 
-    /// The same query of the last periods as of now, in the place of its days.
+    /// The same query of the last periods as of now, instead of its days.
     ///
-    /// *Now* is what the engine's clock says when it takes the query up, and not how far a stream has come: a window does not
-    /// stand still because its source does. The answer has what there is of those periods, open ones included. A subscription
-    /// is asked again when its window moves. Where periods of the window were removed, it has those that are kept.
+    /// *Now* is the time of the engine's clock when it takes up the query, not the progress of a stream: a window moves
+    /// on even if its source stops. The answer has the events of those periods so far, open periods included. A
+    /// subscription is asked again when its window moves. If periods of the window were removed, the answer has those
+    /// that are kept.
     ///
-    /// Only an engine has a clock: [`DayView::serve`](crate::DayView::serve) answers with [`QueryError::NoClock`](crate::serve::QueryError);
-    /// there, [`Last::periods`] gives the days as of any time.
+    /// Only an engine has a clock: [`DayView::serve`](crate::DayView::serve) answers with
+    /// [`QueryError::NoClock`](crate::serve::QueryError). There, use [`Last::periods`] for the days as of any time.
     ///
     /// ```
     /// use dayfold::serve::Query;
@@ -245,14 +245,14 @@ impl<K: Key> Query<K> {
         self
     }
 
-    /// The same query of the days that its window has at this time, if it has one; no day before `kept_from`.
+    /// The same query, with its window, if it has one, replaced by the days at this time; no day before `kept_from`.
     pub(crate) fn at_time(
         mut self,
         calendar: &Calendar,
         now: EventTime,
         kept_from: Day,
     ) -> Query<K> {
-        // One that the view cannot tell was refused before.
+        // A window that the view cannot answer was refused before.
         if let Some(days) = self.last.take().and_then(|last| last.periods(calendar, now)) {
             self.days = DayRange::new(days.lower.max(kept_from), days.upper);
         }

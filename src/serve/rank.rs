@@ -1,4 +1,4 @@
-//! What keys are ranked by: numbers of any size, compared by value.
+//! The numbers by which keys are ranked: of any size, compared by value.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::serve::MeasureFn;
 /// What one decimal unit has of the smallest ones.
 const BILLIONTHS: i128 = 1_000_000_000;
 
-/// A number: its whole part, rounded down, and what is beyond it in billionths. 1.5 and 1.50 are equal, however they
-/// were written.
+/// A number: its whole part, rounded down, and the rest in billionths. 1.5 and 1.50 are equal, however they were
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank(i128, i128);
 
-/// What an aggregate is ranked by; `None` comes last.
+/// Computes the rank of an aggregate; `None` comes last.
 pub(crate) type RankFn<A> = dyn Fn(&A) -> Option<Rank> + Send + Sync;
 
 impl From<Decimal> for Rank {

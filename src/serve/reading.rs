@@ -1,7 +1,7 @@
-//! A look-up that all share who ask the same of the same moment: many dashboards show the same.
+//! A look-up shared by all who ask the same query as of the same moment: many dashboards show the same.
 //!
-//! The first who wants a window reads it. It is kept for a while, and the others take it. Whoever falls behind, since its asker takes
-//! its time, goes on with a look-up of its own, behind the last item that it has.
+//! The first reader that needs a window reads it. The window is kept for a while, and the others take it. A reader that
+//! falls behind, because its asker is slow, continues after its last item with a look-up of its own.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,10 +15,10 @@ use crate::key::{Key, encoded};
 use crate::moment::Moment;
 use crate::speed::Captured;
 
-/// So many windows are kept for those who share a reading.
+/// The number of windows kept for the sharers of a reading.
 const KEPT_MAX: usize = 8;
 
-/// A question, what it is asked of, and what keys are ranked by.
+/// A question, the sources that it reads, and the rank of keys.
 pub(super) struct Begin<K: Key, A: Aggregate> {
     pub(super) question: Question<K>,
     pub(super) captured: Arc<Captured<K, A>>,
@@ -39,7 +39,7 @@ struct Reading<K: Key, A: Aggregate> {
     state: Mutex<State<K, A>>,
 }
 
-/// Items that were read together, for all who share them.
+/// Items that were read together, shared by all readers.
 type Window<K, A> = Arc<Vec<Item<K, A>>>;
 
 struct State<K: Key, A: Aggregate> {
@@ -51,7 +51,7 @@ struct State<K: Key, A: Aggregate> {
 }
 
 enum Progress<K: Key, A: Aggregate> {
-    /// Files are opened by who reads, not by the worker.
+    /// The reader opens files, not the worker.
     NotBegun,
     Reading(Box<Lookup<K, A>>),
     Done,
@@ -64,7 +64,7 @@ pub(super) struct Reader<K: Key, A: Aggregate> {
     reading: Arc<Reading<K, A>>,
     /// The number of the next window.
     next: u64,
-    /// The last item that was taken, and how many were.
+    /// The last item that was taken, and the number of items taken.
     last: Option<RowPosition>,
     taken: u64,
 }
@@ -103,7 +103,7 @@ impl<K: Key, A: Aggregate> Reader<K, A> {
         *self = Reader::new(begin);
     }
 
-    /// The next window; `goes_on` says whether this asker still wants it.
+    /// The next window; `goes_on` tells whether this asker still wants it.
     pub(super) fn read(
         &mut self,
         pool: &Pool,
@@ -139,7 +139,7 @@ impl<K: Key, A: Aggregate> Reader<K, A> {
         pool: &Pool,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Read<K, A>, ArchiveError> {
-        // Until it is known to be whole, the window is nobody's.
+        // The window is shared only once it is known to be whole.
         let mut lookup = match std::mem::replace(&mut state.progress, Progress::Broken) {
             Progress::NotBegun => {
                 let Begin { question, captured, ranks } = &self.reading.begin;
@@ -162,7 +162,7 @@ impl<K: Key, A: Aggregate> Reader<K, A> {
             return Ok(Read::End(lookup.take_opened()));
         };
         if is_cut.get() {
-            // Its asker wants no more, and looks at that before it sends anything.
+            // The asker wants no more, and checks that before it sends anything.
             return Ok(Read::Items(items));
         }
         state.progress = Progress::Reading(lookup);
@@ -181,7 +181,7 @@ impl<K: Key, A: Aggregate> Reader<K, A> {
     }
 }
 
-/// The readings of a worker that somebody may still join.
+/// The readings of a worker that can still be joined.
 pub(super) struct Readings<K: Key, A: Aggregate> {
     begun: Vec<Weak<Reading<K, A>>>,
 }
@@ -191,7 +191,7 @@ impl<K: Key, A: Aggregate> Readings<K, A> {
         Readings { begun: Vec::new() }
     }
 
-    /// A place at the beginning of a reading of this question as of this moment, if there is one.
+    /// Joins, at its beginning, a reading of this question as of this moment, if there is one.
     pub(super) fn join(
         &self,
         question: &Question<K>,

@@ -1,4 +1,4 @@
-//! Some keys of several files and tables, each with all of its parts; or all keys in one value.
+//! Reads some keys of several files and tables, each with all of its parts, or all keys into one value.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::speed::Layer;
 use crate::table::Table;
 use crate::time::Day;
 
-/// How often a reader looks whether anybody still wants it, in rows.
+/// After how many rows a reader checks whether its answer is still wanted.
 const LOOK_EVERY: usize = 128;
 
 /// The keys of a look-up.
@@ -30,14 +30,14 @@ fn add<A: Aggregate>(found: &mut FoundParts<A>, layer: Layer, aggregate: &A) {
     found.1.add(layer, aggregate);
 }
 
-/// The least keys of an interval, up to so many, each with all that was added of it.
+/// The least keys of an interval, up to a number, each with all that was added to it.
 pub(super) struct Window<'a, K: Key, A: Aggregate> {
     from: &'a [u8],
     to: Option<&'a [u8]>,
     most: usize,
     rows: BTreeMap<K, FoundParts<A>>,
-    /// Once there were too many: the greatest key that is left, which only becomes less. So none comes back that was
-    /// left out, and those that are there are whole.
+    /// Once there were too many keys: the greatest remaining key, which only becomes less. So a key that was left out
+    /// never comes back, and the remaining keys are whole.
     greatest: Option<(K, Vec<u8>)>,
     layer: Layer,
     seen: usize,
@@ -45,7 +45,7 @@ pub(super) struct Window<'a, K: Key, A: Aggregate> {
 }
 
 impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
-    /// Of encoded keys in `[from, to)`, the least ones, `most` at most.
+    /// A window of at most `most` encoded keys in `[from, to)`, the least ones.
     pub(super) fn new(
         from: &'a [u8],
         to: Option<&'a [u8]>,
@@ -61,7 +61,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
         (self.rows, self.greatest.is_some())
     }
 
-    /// Adds the rows of a file. `bookmark` is where the window before this one has ended.
+    /// Adds the rows of a file. `bookmark` is where the previous window ended.
     pub(super) fn add_file(
         &mut self,
         part: &LivePart<K, A>,
@@ -85,8 +85,8 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
         Ok(())
     }
 
-    /// Adds the rows of a table: by going through it, or by the order of its rows, if somebody has found it; then `reached` is where
-    /// the window before this one has ended.
+    /// Adds the rows of a table. It scans the table, or uses the order of its rows if they were sorted; then `reached`
+    /// is where the previous window ended.
     pub(super) fn add_table(
         &mut self,
         layer: Layer,
@@ -185,14 +185,14 @@ impl<A: Aggregate> Total<'_, A> {
         !self.seen.is_multiple_of(LOOK_EVERY) || (self.goes_on)()
     }
 
-    /// Reads a file. This is the one place where a file is read for a shape without keys.
+    /// Reads a file. Files are read for shapes without keys only here.
     pub(super) fn add_file<K: Key>(
         &mut self,
         part: &LivePart<K, A>,
         chosen: &Chosen<K>,
     ) -> Result<(), BatchError> {
         let layer = batch_layer(part);
-        // Where no key is to be told, those of a prefix may come as one total.
+        // If no keys are returned, the keys of a prefix may come as one total.
         if let Chosen::Range(range) = chosen
             && let Some(prefix) = Prefix::of::<K>(range)
             && let FileTotal::Kept(total) = part.view.total(prefix, &part.coverage)?

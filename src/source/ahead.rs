@@ -1,7 +1,8 @@
-//! Reads ahead of what was handed out: whole lines of the content are cut by other threads, and come back in order.
+//! Reads ahead of the rows handed out so far: other threads cut whole lines of the content, and the results come back
+//! in order.
 //!
-//! Nothing of the content is consumed here. So wherever a chunk is not clear to its end, what was read ahead is
-//! forgotten, and the records are read one after the other from there.
+//! Nothing of the content is consumed here. So if a chunk is not clear to its end, everything read ahead is dropped,
+//! and the records from there on are read one after the other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use super::row::{Refused, Row};
 /// Bytes of a chunk, about.
 const CHUNK: usize = 1 << 20;
 
-/// Rows of a chunk, at most: what is known of each takes memory, too.
+/// The most rows of a chunk, because each row takes memory besides its bytes.
 const CHUNK_ROWS: usize = 32 << 10;
 
-/// Chunks that are cut at once and wait to be handed out, beside one for each thread.
+/// How many chunks may wait to be handed out, beside one for each thread.
 const WAITING: usize = 2;
 
-/// How much is read ahead, and by how many threads.
+/// How much is read ahead, and by how many threads it is cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AheadOptions {
     pub(super) threads: usize,
@@ -53,11 +54,11 @@ pub(super) struct Ahead {
     current: Option<Current>,
     /// Bytes of all these that are not consumed.
     taken: usize,
-    /// Up to here the records are read one after the other.
+    /// Up to this position the records are read one after the other.
     one_by_one: u64,
 }
 
-/// What was cut of a chunk and is not all handed out.
+/// A chunk that was cut and is not entirely handed out.
 pub(super) struct Current {
     pub(super) rows: Arc<Rows>,
     readings: Vec<Reading>,
@@ -119,7 +120,7 @@ impl Current {
         }
     }
 
-    /// Up to where all that is not next is consumed: bytes that are to be consumed, and the line.
+    /// Drops what is not next. Returns the position up to which to consume the content, and the line there.
     pub(super) fn settle(&mut self) -> (usize, u64) {
         let (to, line) = match self.refused.front() {
             Some(at) if self.is_refused_next() => (at.start, at.refused.line),
@@ -154,7 +155,7 @@ impl Ahead {
         self.taken = 0;
     }
 
-    /// Up to where the records are read one after the other: there is nothing that may be handed out before.
+    /// Reads the records up to this position one after the other: no chunk before it may be handed out.
     pub(super) fn one_by_one(&self) -> u64 {
         self.one_by_one
     }
@@ -172,7 +173,7 @@ impl Ahead {
             let (flight, length) = self.away.pop_front()?;
             let parsed = self.pool.take(flight);
             if parsed.length < length {
-                // What comes behind was cut as if this chunk had ended in order.
+                // The following chunks were cut on the assumption that this one ends cleanly.
                 self.away.clear();
                 (self.taken, self.most) = (parsed.length, 1);
                 self.one_by_one = content.position() + length as u64;
@@ -193,11 +194,12 @@ impl Ahead {
         self.taken -= bytes;
     }
 
-    /// Gives chunks to be cut, as many as may be and are there.
+    /// Hands out as many chunks to the cutting threads as are there and allowed.
     fn give(&mut self, content: &mut Content) {
         while self.away.len() < self.most {
             let wanted = self.taken + self.options.chunk;
-            // Whoever feeds a pipe may take long for the rest of a chunk, or for the next line: what is there comes first.
+            // The writer of a pipe may take long for the rest of a chunk, or for the next line, so what is there is
+            // handed out first.
             let is_waiting = content.stream().may_wait();
             let has_lines = || self.taken > 0 || memchr(b'\n', content.unread()).is_some();
             if !(is_waiting && has_lines()) {
@@ -227,7 +229,7 @@ impl Ahead {
         let mut quotes = 0;
         if self.has_quotes {
             quotes = memchr_iter(b'"', &unread[..end]).count();
-            // With an odd number of them, the last line likely ends within a quoted field.
+            // With an odd number of quotes, the last line probably ends within a quoted field.
             let even = before_odd_quote(&unread[..end], quotes);
             if let Some(even) = even {
                 end = even;
@@ -238,7 +240,7 @@ impl Ahead {
     }
 }
 
-/// The end of the last line with an even number of quotes before it, of those within the last lines.
+/// The end of the last line that has an even number of quotes before it, searched within the last lines only.
 fn before_odd_quote(lines: &[u8], mut quotes: usize) -> Option<usize> {
     let mut end = lines.len();
     while quotes % 2 == 1 {

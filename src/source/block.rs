@@ -1,4 +1,4 @@
-//! Blocks of rows, as they travel from the reader to the workers that make events of them.
+//! Blocks of rows, which travel from the reader to the workers that make events of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::row::{Refused, Row, Rows};
 use crate::time::EventTime;
 
-/// Some rows of a source, in its order, with the rows among them that the reader refused.
+/// Some rows of a source, in its order, and the rows between them that the reader refused.
 ///
 /// Blocks may be parts of the same [`Rows`]. Only what is in a block travels to another process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl RowBlock {
         RowBlock { rows: Arc::new(rows), picked, refused }
     }
 
-    /// The rows in a range, except for some, in order, that were refused.
+    /// The rows in a range, without the refused ones, which are in order.
     pub(super) fn part(
         rows: &Arc<Rows>,
         range: Range<usize>,

@@ -1,4 +1,4 @@
-//! A source as an engine's reading thread sees it: blocks up to a limit, and a place to go on behind.
+//! A source as an engine's reading thread sees it: blocks up to a limit, and a position to continue from.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::position::SourcePosition;
 use super::reading::{Progress, Read, ReadLimit};
 use crate::time::EventTime;
 
-/// What is read in blocks. Called once for each block, so that nothing is dynamic for each row.
+/// A source that is read in blocks. It is called once for each block, so that there is no dynamic call for each row.
 pub(crate) trait Blocks {
     /// The name in messages.
     fn name(&self) -> &str;
@@ -22,15 +22,15 @@ pub(crate) trait Blocks {
     fn progress(&self) -> Progress;
     /// See [`CsvSource::paced`].
     fn pace(&self) -> Option<f64>;
-    /// After so long without rows, days close by the wall clock, less this.
+    /// After this long without rows, days close by the wall clock less this duration.
     fn quiet_after(&self) -> Option<Duration>;
-    /// Whether a last line without its end is left for [`Read::Rest`]: it may be half of what will stand there.
+    /// Whether to hold back a last line without its end, as [`Read::Rest`]: the rest of it may still be written.
     fn hold_rest(&mut self, hold: bool);
     /// The greatest event time handed out since it was opened.
     fn latest(&self) -> EventTime;
-    /// Has so many threads do what can be done of each part alone.
+    /// Uses this many threads for work that each part allows on its own.
     fn share(&mut self, threads: usize);
-    /// Whether what was read once is there at once when it is read again, and does not come later.
+    /// Whether content that was read once is available at once when it is read again, rather than arriving later.
     fn has_its_past(&self) -> bool;
 }
 

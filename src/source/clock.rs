@@ -1,8 +1,8 @@
-//! How far a source's clock has come: a pure decision for each row.
+//! How a row moves its source's clock: a pure decision for each row.
 
 use crate::time::EventTime;
 
-/// What may be ahead of a clock, unless said otherwise: a day, in milliseconds.
+/// The default limit on how far an event may be ahead of a clock: a day, in milliseconds.
 pub(crate) const AHEAD_LIMIT_MS: i64 = 86_400_000;
 
 /// What a row says about the clock.
@@ -19,13 +19,13 @@ pub(super) enum Reading {
 pub(super) struct Advance {
     /// The clock with the row.
     pub(super) clock: EventTime,
-    /// Whether the row's arrival is missing or smaller than the one before, which then counts.
+    /// Whether the row's arrival is missing or smaller than the one before, so that the one before is used.
     pub(super) fell_back: bool,
 }
 
-/// The clock with an event of `time`, or the reason to refuse it: more than `ahead_limit` ahead of its
-/// arrival, or of `now` where no arrival is known; or an arrival that is so far ahead of `now`, as nothing arrives
-/// in the future. `EventTime::MIN` is the clock before all rows.
+/// The clock after an event of `time`, or the reason to refuse the event. It is refused if it is more than
+/// `ahead_limit` ahead of its arrival, or of `now` if no arrival is known, or if its arrival is that far ahead of
+/// `now`, because nothing arrives in the future. `EventTime::MIN` is the clock before all rows.
 pub(super) fn advance(
     clock: EventTime,
     time: EventTime,
@@ -54,8 +54,8 @@ pub(super) fn advance(
     }
 }
 
-/// Whether an event is old beyond what is accepted, and the reason to refuse it then: more than `behind_limit` behind the
-/// clock with its own row.
+/// The reason to refuse an event that is too old: it is more than `behind_limit` behind the clock that its own row
+/// gives.
 pub(super) fn check_behind(
     time: EventTime,
     clock: EventTime,

@@ -1,4 +1,4 @@
-//! The content of a source: a window of bytes that moves over it, with the digest of what lies behind.
+//! The content of a source: a window of bytes that moves over it, with the digest of the bytes before the window.
 //!
 //! ```text
 //! buffer:  | hashed | consumed, to be hashed | unread: what is read ahead | free |
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::error::SourceError;
 use super::input::Stream;
 
-/// Consumed bytes are hashed so many at once, at most.
+/// The most consumed bytes that are hashed at once.
 const HASHED_AT_ONCE: usize = 32 << 10;
 
 /// The bytes of a stream, which are consumed from its beginning on.
@@ -22,7 +22,7 @@ pub(super) struct Content {
     filled: usize,
     /// Whether the stream has ended.
     ended: bool,
-    /// Why nothing more can be read: that is due when everything before it was consumed.
+    /// Why nothing more can be read; reported when everything before it was consumed.
     failed: Option<SourceError>,
     hasher: Xxh3,
     /// The position of `buffer[0]` in the content.
@@ -30,7 +30,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// The content of `stream`, with a buffer of `size` bytes at first.
+    /// The content of `stream`, with an initial buffer of `size` bytes.
     pub(super) fn new(stream: Stream, size: usize) -> Content {
         Content {
             stream,
@@ -97,7 +97,7 @@ impl Content {
         self.hashed = self.consumed;
     }
 
-    /// Consumes content up to the position `until`, or the end. Returns the first bytes, `keep` at most.
+    /// Consumes content up to the position `until`, or the end. Returns the first bytes, at most `keep`.
     pub(super) fn skip_to(&mut self, until: u64, keep: usize) -> Result<Vec<u8>, SourceError> {
         let mut kept = Vec::new();
         while self.position() < until {
@@ -112,8 +112,8 @@ impl Content {
         Ok(kept)
     }
 
-    /// Reads until so many bytes are unread, or there are no more for now; or else only once. What fails is told when
-    /// [`Content::fill`] comes to it.
+    /// Reads until this many bytes are unread, or there are no more for now; or else only once. An error is reported
+    /// when [`Content::fill`] reaches it.
     pub(super) fn read_ahead(&mut self, count: usize, once: bool) {
         while self.failed.is_none() && self.unread().len() < count {
             match self.fill() {
@@ -125,7 +125,7 @@ impl Content {
         }
     }
 
-    /// Reads more bytes; `false` at the end, for now if the stream is followed.
+    /// Reads more bytes; `false` at the end, or, if the stream is followed, at its present end.
     pub(super) fn fill(&mut self) -> Result<bool, SourceError> {
         if let Some(error) = self.failed.take() {
             return Err(error);

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// Counts the bytes taken from a reader, and knows its errors from those of a decoder above it.
+/// Counts the bytes taken from a reader, and tells its errors from those of a decoder above it.
 pub(super) struct Counted {
     pub(super) inner: BufReader<Box<dyn Read + Send>>,
     pub(super) position: u64,
@@ -14,7 +14,7 @@ impl Counted {
         Counted { inner: BufReader::with_capacity(1 << 16, reader), position: 0, failed: false }
     }
 
-    /// Repeats what a signal has interrupted; flate2 would give up in the header of a member.
+    /// Repeats a call that a signal has interrupted; flate2 would give up in the header of a member.
     fn uninterrupted<T>(
         &mut self,
         mut call: impl FnMut(&mut Self) -> io::Result<T>,

@@ -1,4 +1,4 @@
-//! The CSV reader: blocks of rows, the source's clock, and where to go on.
+//! The CSV reader: blocks of rows, the source's clock, and the position to continue from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,25 +22,24 @@ use crate::time::EventTime;
 
 /// Reads the rows of a CSV file, or of one in another [`RowFormat`], in order.
 ///
-/// RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header. Blank lines are
-/// skipped (a line of `""` is a row), nothing is trimmed, a CR that no LF follows is data. A row that is
-/// no good is refused and the rest goes on: too many or too few fields, no event time, an arrival that is no time,
-/// an event too far ahead.
+/// The format is RFC 4180 with commas, LF or CRLF, an optional byte order mark and a header. Blank lines are skipped (a
+/// line of `""` is a row), nothing is trimmed, and a CR without an LF after it is data. A bad row is refused, and
+/// reading goes on: too many or too few fields, no event time, an arrival that is not a time, an event too far ahead.
 ///
-/// **Quotes.** Where a quote stays open to the end of the file, or beyond the bounds of a record, or where a quoted
-/// field goes on behind its closing quote, the first line of the record is refused, and reading goes on at the next
-/// one. A line that is longer than a record may be is refused; its first 64 KiB are kept. If a file ends within
-/// a quote and grows later, what was read of it stays as it was.
+/// **Quotes.** If a quote stays open to the end of the file or beyond the bounds of a record, or if a quoted field goes
+/// on after its closing quote, the first line of the record is refused, and reading goes on at the next line. A line
+/// that is longer than the longest record is refused; its first 64 KiB are kept. If a file ends within a quote and
+/// grows later, the rows read before stay as they were.
 ///
-/// **The clock** moves with accepted rows only; it begins at [`EventTime::MIN`], and never goes back.
-/// With an arrival column it is the row's arrival; one that is empty or smaller counts as the one
-/// before, and the first of these is reported through `tracing`. Without that column it is the largest
-/// event time. An event more than the limit ahead of the clock with its own row is refused; of the wall
-/// clock, if there is no arrival column or no arrival yet.
+/// **The clock** moves with accepted rows only; it begins at [`EventTime::MIN`] and never goes back. With an arrival
+/// column, the clock is the row's arrival; an arrival that is empty or smaller counts as the one before, and the first
+/// such case is reported through `tracing`. Without that column, the clock is the largest event time. An event is
+/// refused if it is more than the limit ahead of the clock after its own row, or ahead of the wall clock if there is no
+/// arrival column or no arrival yet.
 ///
-/// Guarantee: which rows are handed out, in which order and with which clock, depends on the content
-/// and (for events ahead of it) the wall clock only, not on limits or on the sizes of reads.
-/// Memory: a few times the longest record, which is bounded by [`RECORD_MAX`](super::RECORD_MAX).
+/// Guarantee: which rows are handed out, in which order and with which clock, depends only on the content and (for
+/// events ahead of it) the wall clock, not on limits or the sizes of reads. Memory: a few times the longest record,
+/// which is bounded by [`RECORD_MAX`](super::RECORD_MAX).
 ///
 /// ```
 /// use dayfold::source::{CsvOptions, CsvSource, Input, SourceError};
@@ -61,7 +60,7 @@ pub struct CsvSource {
     options: CsvOptions,
     /// None as long as a followed file has no header.
     judge: Option<Arc<Judge>>,
-    /// What is read ahead of the records, if the judge is there.
+    /// The chunks read ahead, once the judge is known.
     ahead: Option<Ahead>,
     ahead_options: AheadOptions,
     clock: EventTime,
@@ -81,7 +80,7 @@ impl CsvSource {
     /// Opens a source and reads its header.
     ///
     /// # Errors
-    /// [`SourceError`]: it cannot be read, has no header (or one that is too long, not closed, not
+    /// [`SourceError`] if it cannot be read, has no header (or one that is too long, not closed, not
     /// UTF-8), has a column twice, or lacks a column of `options`.
     pub fn open(input: Input, options: CsvOptions) -> Result<CsvSource, SourceError> {
         CsvSource::from_records(Records::new(input.open()?), options)
@@ -93,7 +92,7 @@ impl CsvSource {
         Ok(source)
     }
 
-    /// A reader of what follows in `records`; the header is still to be read.
+    /// A reader of `records`, whose header is still to be read.
     fn new(
         records: Records,
         options: CsvOptions,
@@ -141,7 +140,7 @@ impl CsvSource {
         self.read_ahead_with(self.ahead_options);
     }
 
-    /// Has so many threads cut the rows. Which rows there are does not depend on it.
+    /// Uses this many threads to cut rows. The rows do not depend on it.
     pub(crate) fn share(&mut self, threads: usize) {
         self.read_ahead_with(AheadOptions::with_threads(threads));
     }
@@ -154,14 +153,14 @@ impl CsvSource {
         });
     }
 
-    /// Opens a source again, checks that it begins with what was `consumed` of it, and goes on there.
+    /// Opens a source again, checks that it begins with the `consumed` content, and continues from there.
     ///
-    /// If that content did not end in the end of a line, that is all that may follow it: otherwise the
-    /// file's last row is not any more the one that was read. Progress counts from here.
+    /// If that content did not end with the end of a line, only the end of the line may follow: otherwise the last row
+    /// of the file is no longer the row that was read. Progress counts from here.
     ///
     /// # Errors
-    /// [`SourceError::Changed`], naming both sides, if the content is shorter, is different, or goes on
-    /// in the middle of the last row; else as [`CsvSource::open`].
+    /// [`SourceError::Changed`], naming both sides, if the content is shorter, is different, or goes on in the middle
+    /// of the last row; otherwise the errors of [`CsvSource::open`].
     pub fn resume_after(
         input: Input,
         options: CsvOptions,
@@ -175,7 +174,7 @@ impl CsvSource {
         options: CsvOptions,
         consumed: Consumed,
     ) -> Result<CsvSource, SourceError> {
-        // The content comes first: of a changed header, it is to be said that it has changed.
+        // The content is compared first, so that a changed header is reported as a change.
         let beginning = records.skip_to(consumed.bytes, HEADER_MAX)?;
         let name = records.stream().name().to_owned();
         let expected = content(consumed.bytes, consumed.digest);
@@ -200,12 +199,12 @@ impl CsvSource {
         Ok(source)
     }
 
-    /// Goes on behind what was `consumed` in earlier runs, wherever the source was opened: it is read up to there,
+    /// Continues after the content `consumed` in earlier runs, wherever the source was opened: it is read up to there
     /// and compared.
     ///
     /// # Errors
-    /// [`SourceError::OpenedBehind`] if it was opened behind that; [`SourceError::Changed`] as
-    /// [`CsvSource::resume_after`] has it.
+    /// [`SourceError::OpenedBehind`] if it was opened after that position; [`SourceError::Changed`] as in
+    /// [`CsvSource::resume_after`].
     pub(crate) fn go_on_behind(&mut self, consumed: Consumed) -> Result<(), SourceError> {
         let here = self.consumed();
         if here == consumed {
@@ -219,7 +218,7 @@ impl CsvSource {
         }
         self.records.skip_to(consumed.bytes, 0)?;
         let found = self.consumed();
-        // A followed file without its header has nothing of what was consumed.
+        // A followed file without its header has none of the consumed content.
         if (found.bytes, found.digest) != (consumed.bytes, consumed.digest) || self.judge.is_none()
         {
             let (expected, found) = (text(&consumed), text(&found));
@@ -232,16 +231,15 @@ impl CsvSource {
         Ok(())
     }
 
-    /// Has an engine play the source back: so many milliseconds of its clock in one of the wall clock,
-    /// beginning with the first row that is read. Anything but a positive number is as fast as it goes,
-    /// which is the default.
+    /// Makes an engine play the source back at this pace: milliseconds of its clock for each millisecond of the wall
+    /// clock, from the first row on. Anything but a positive number means as fast as possible, which is the default.
     #[must_use]
     pub fn paced(mut self, pace: f64) -> CsvSource {
         self.pace = (pace.is_finite() && pace > 0.0).then_some(pace);
         self
     }
 
-    /// The pace at which an engine plays it back, if it has one.
+    /// The pace at which an engine plays the source back, if one is set.
     pub(crate) fn pace(&self) -> Option<f64> {
         self.pace
     }
@@ -256,7 +254,7 @@ impl CsvSource {
         self.records.stream().name()
     }
 
-    /// The clock with the last row handed out; [`EventTime::MIN`] before the first.
+    /// The clock after the last row handed out; [`EventTime::MIN`] before the first.
     pub(crate) fn clock(&self) -> EventTime {
         self.clock
     }
@@ -266,7 +264,7 @@ impl CsvSource {
         self.latest
     }
 
-    /// Whether a last line without its end is held back, and told as [`Read::Rest`].
+    /// Whether a last line without its end is held back, and reported as [`Read::Rest`].
     pub(crate) fn hold_rest(&mut self, hold: bool) {
         self.holds_rest = hold;
     }
@@ -278,7 +276,7 @@ impl CsvSource {
         Progress { rows: self.rows, refused: self.refused, bytes_read, bytes_total }
     }
 
-    /// What was handed out so far, with blank lines that were skipped behind it.
+    /// The content handed out so far, with skipped blank lines after it.
     pub(crate) fn consumed(&self) -> Consumed {
         Consumed {
             bytes: self.records.position(),
@@ -289,12 +287,12 @@ impl CsvSource {
         }
     }
 
-    /// Reads the next rows up to a limit. A block may be shorter than the limit says.
+    /// Reads the next rows up to a limit. A block may be shorter than the limit.
     ///
     /// It blocks while its input does.
     ///
     /// # Errors
-    /// [`SourceError`], after all rows before it were handed out; the source is not read any further.
+    /// [`SourceError`], after all rows before the error were handed out; the source is not read any further.
     pub(crate) fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError> {
         self.state.check(self.records.stream().name())?;
         if let Some((block, stop)) = self.hand_out(limit) {
@@ -305,7 +303,7 @@ impl CsvSource {
         self.state.end(rows, refused, stop)
     }
 
-    /// A block of what was read ahead; `None` if the records are to be read.
+    /// A block of rows read ahead; `None` if the records must be read one by one.
     fn hand_out(&mut self, limit: ReadLimit) -> Option<(RowBlock, Stop)> {
         let mut ahead = self.ahead.take()?;
         let found = self.hand_out_of(&mut ahead, limit);
@@ -339,7 +337,7 @@ impl CsvSource {
         }
     }
 
-    /// Takes what comes next in a chunk, and says what ends the block.
+    /// Takes what comes next in a chunk, and returns what ends the block.
     fn take_next(&mut self, current: &mut Current, block: &mut Taken, limit: ReadLimit) -> Stop {
         while block.may_grow(limit) {
             match current.peek() {
@@ -404,7 +402,7 @@ impl CsvSource {
                 FoundRecord::Later => return Ok(Stop::Later),
                 FoundRecord::End => return Ok(Stop::End),
             }
-            // Of a part that was handed out before, the end of the file then is a stop.
+            // In a part that was handed out before, the end that the file had then is a stop.
             if self.holds_rest && limit.bytes == u64::MAX && !self.records.has_line_end() {
                 return Ok(Stop::Rest);
             }
@@ -428,7 +426,7 @@ impl CsvSource {
         Ok(Stop::Full)
     }
 
-    /// The event time of the pending record and what it says about the clock, or why it is no row.
+    /// The event time and the arrival of the pending record, or why it is not a row.
     fn judge(&self, judge: &Judge) -> Result<(EventTime, Reading), String> {
         match self.records.refusal() {
             Some(reason) => Err(reason.to_owned()),
@@ -462,7 +460,7 @@ impl CsvSource {
     }
 }
 
-/// A block that is being made of what was read ahead.
+/// A block that is being made from rows read ahead.
 #[derive(Default)]
 struct Taken {
     records: usize,
@@ -484,7 +482,7 @@ impl Taken {
     }
 }
 
-/// Where a row takes the clock, or why it does not fit there.
+/// The clock after a row, or why the row is refused.
 fn step(
     options: &CsvOptions,
     clock: EventTime,

@@ -1,8 +1,8 @@
-//! What can go wrong with a source as a whole; what is wrong with one row is a refusal.
+//! Errors of a source as a whole; a bad row is a refusal.
 
 use std::io;
 
-/// Why a source cannot be read, or not any further. Rows handed out before stay good.
+/// Why a source cannot be read, or not any further. Rows handed out before stay valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -107,7 +107,7 @@ pub enum SourceError {
         /// What is there now.
         found: String,
     },
-    /// The source was opened behind what the data folder has of it. What lies between would be missing.
+    /// The source was opened after the position in the data folder. The content between would be missing.
     #[error(
         "'{name}' was opened behind {found}, and the data folder has it up to {expected}: \
          open it at its beginning, or where the folder says"
@@ -128,7 +128,7 @@ pub enum SourceError {
         /// What it is.
         what: &'static str,
     },
-    /// A followed file was cut, replaced or written anew.
+    /// A followed file was truncated, replaced or rewritten.
     #[error(
         "'{name}' is followed and may only grow, but {found}; \
          read a rotated file on its own, after its end"
@@ -150,7 +150,7 @@ pub enum SourceError {
 /// So many columns are listed in a message.
 const LISTED: usize = 50;
 
-/// What the names of columns look like, where they are not those of CSV with this delimiter.
+/// What the names of columns look like, if they are not names of CSV columns with this delimiter.
 fn looks_like(columns: &[String]) -> Option<String> {
     let first = columns.first()?;
     match first.trim_start().chars().next()? {
@@ -173,7 +173,7 @@ fn list(columns: &[String]) -> String {
     format!("{}{and}", quoted.join(", "))
 }
 
-/// Bytes as a message says them: what cannot be printed is escaped, and little is said of what is long.
+/// Bytes for a message: unprintable ones are escaped, and long texts are cut.
 pub(super) fn printable(bytes: &[u8]) -> String {
     const SHOWN: usize = 100;
     let mut text = String::new();
@@ -194,7 +194,7 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Characters that change how a line is shown, without being seen.
+/// Invisible characters that change how a line is shown.
 fn is_invisible(shown: char) -> bool {
     matches!(shown, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }

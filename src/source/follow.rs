@@ -6,17 +6,17 @@ use std::path::PathBuf;
 
 use super::error::SourceError;
 
-/// So many of the last bytes that were read are compared when there are more.
+/// How many of the last bytes read are compared before more is read.
 const WITNESS: usize = 4 << 10;
 
-/// Reads a file to its present end, as often as asked.
+/// Reads a file to its present end, again and again.
 ///
-/// The file may only grow. At each end it is looked at: whether its name still stands for it, and it is
-/// as long as what was read; and, before more is read, whether the last bytes are the ones that were
-/// read. So a file that was emptied and written again is noticed, even if it has become longer.
+/// The file may only grow. At each end it is checked: whether its name still refers to it, and whether it is as long as
+/// the content read; and, before more is read, whether the last bytes are unchanged. So a file that was emptied and
+/// rewritten is noticed, even if it has become longer.
 pub(super) struct Followed {
     path: PathBuf,
-    /// Whether it may be renamed: then it is read to its end, until something is in the file that has its name.
+    /// Whether it may be renamed. Then it is read to its end, until the new file with its name has content.
     rotates: bool,
     file: File,
     opened: Metadata,
@@ -47,7 +47,7 @@ impl Followed {
         self.position
     }
 
-    /// The size of the file when it was opened, or of what was read since.
+    /// The size of the file when it was opened, or the bytes read since if they are more.
     pub(super) fn total(&self) -> u64 {
         self.opened.len().max(self.position)
     }
@@ -67,10 +67,10 @@ impl Followed {
         Ok(read)
     }
 
-    /// What is not as it has to be for more to be read, if anything is not.
+    /// Checks whether more can be read; the error says what prevents it.
     fn look(&mut self) -> io::Result<Option<String>> {
         let (length, position) = (self.file.metadata()?.len(), self.position);
-        // Whoever writes a file may do so for a while after it was renamed.
+        // A writer may go on writing to a file for a while after it was renamed.
         let has_more = self.rotates && length > position;
         match fs::metadata(&self.path) {
             Ok(named) if is_same(&self.opened, &named) || has_more => {}
@@ -134,7 +134,7 @@ fn is_removed(_file: &Metadata) -> bool {
     true
 }
 
-/// Without numbers of files, only the last bytes tell a file from another.
+/// Without file numbers, only the last bytes tell one file from another.
 #[cfg(not(unix))]
 fn is_same(_one: &Metadata, _other: &Metadata) -> bool {
     true

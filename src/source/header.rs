@@ -1,20 +1,20 @@
-//! The first record: names of columns, and where the ones asked for are.
+//! The first record: names of columns, and the positions of the selected ones.
 
 use super::error::{SourceError, printable};
 use super::options::{ColumnNames, CsvOptions};
 use super::records::{FoundRecord, Records};
 
-/// Within so many bytes of the content the header has to end.
+/// The header must end within this many bytes of the content.
 pub(crate) const HEADER_MAX: usize = 1 << 20;
 
-/// Names of the columns. Only those that are asked for have to be there, and once.
+/// Names of the columns. Only the selected ones have to be there, each once.
 pub(super) struct Header {
     names: Vec<Vec<u8>>,
 }
 
 impl Header {
-    /// Reads the header, if there is one; the records that follow are still to be bounded. `None`: the file is followed,
-    /// and does not have it yet.
+    /// Reads the header, if there is one; the bounds of the following records are set later. `None` if the file is
+    /// followed and does not have its header yet.
     pub(super) fn read(
         records: &mut Records,
         options: &CsvOptions,
@@ -62,12 +62,12 @@ impl Header {
     }
 }
 
-/// The positions of the columns that are asked for.
+/// The positions of the selected columns.
 #[derive(Clone)]
 pub(super) struct Columns {
     /// Columns of the header.
     pub(super) count: usize,
-    /// The event time; of no meaning where times are computed.
+    /// The event time; unused if times are computed.
     pub(super) time: usize,
     /// The arrival, if it is a column.
     pub(super) arrival: Option<usize>,
@@ -76,7 +76,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Those of rows that have just what is asked for: the event time, the arrival, the selected ones.
+    /// The columns of rows that have only selected fields: the event time, the arrival, the selected ones.
     pub(super) fn named(options: &CsvOptions) -> Columns {
         let first = options.time_columns().count();
         let arrival = (first > 1).then_some(1);
@@ -84,7 +84,7 @@ impl Columns {
         Columns { count, time: 0, arrival, selected: (first..count).collect() }
     }
 
-    /// Looks up the columns of `options`; `name` is that of the source.
+    /// Looks up the columns of `options`; `name` is the name of the source.
     pub(super) fn find(
         header: &Header,
         options: &CsvOptions,

@@ -1,4 +1,4 @@
-//! Where bytes come from: a plain or compressed file, standard input, or any reader.
+//! Inputs: a plain or compressed file, standard input, or any reader.
 
 use std::fmt;
 use std::fs::File;
@@ -11,8 +11,8 @@ use super::follow::Followed;
 use super::unpack::{Packing, Unpacked};
 use super::utf16::Utf16;
 
-/// What to read. The first bytes say whether it is compressed (gzip, zstd or xz, of one member or several, with zeros
-/// between and behind them) and whether it is UTF-16, which is read as UTF-8.
+/// What to read. The first bytes tell whether it is compressed (gzip, zstd or xz, of one or several members, with zeros
+/// between and after them) and whether it is UTF-16, which is read as UTF-8.
 pub struct Input {
     name: String,
     kind: InputKind,
@@ -32,20 +32,20 @@ impl Input {
         Input { name: path.display().to_string(), kind: InputKind::File(path) }
     }
 
-    /// A plain file that grows: at its end, the engine waits for more.
-    /// The source has no end; whoever reads it ends. A row is read when the end of its line is there.
+    /// A plain file that grows: at its end, the engine waits for more. The source has no end; the reader decides when
+    /// to stop. A row is read once the end of its line is there.
     ///
-    /// The file may only be appended to. A file that became shorter, or whose name was given to another
-    /// or to none (as a rotation of logs does), is an error, and so is one whose last bytes changed. What was
-    /// read long before is compared when the source is opened again, and not meanwhile.
+    /// The file may only be appended to. It is an error if the file became shorter, was renamed, replaced or removed
+    /// (as log rotation does), or if its last bytes changed. Content read long before is compared when the source is
+    /// opened again, and not meanwhile.
     pub fn follow(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
         let name = path.display().to_string();
         Input { name, kind: InputKind::Follow { path, rotates: false } }
     }
 
-    /// The same, of a file that may be renamed while it is read: it is read to its end before it is said that something else
-    /// has its name.
+    /// The same, for a file that may be renamed while it is read: it is read to its end before the new file with its
+    /// name is reported.
     pub(super) fn follow_rotated(path: impl Into<PathBuf>) -> Input {
         let path = path.into();
         let name = path.display().to_string();
@@ -57,7 +57,7 @@ impl Input {
         Input { name: "standard input".to_owned(), kind: InputKind::Stdin }
     }
 
-    /// What a command line names: `-` is standard input, all else a file.
+    /// An argument of a command line: `-` is standard input, everything else is a file.
     pub fn argument(argument: &str) -> Input {
         if argument == "-" { Input::stdin() } else { Input::file(argument) }
     }
@@ -72,7 +72,7 @@ impl Input {
         &self.name
     }
 
-    /// Opens it and begins to read, if only the first bytes of compressed data.
+    /// Opens it and begins to read, at least the first bytes, to detect compression.
     pub(super) fn open(self) -> Result<Stream, SourceError> {
         let Input { name, kind } = self;
         let (mut reader, total): (Box<dyn Read + Send>, _) = match kind {
@@ -82,7 +82,7 @@ impl Input {
             },
             InputKind::Follow { path, rotates } => {
                 let mut begins = Vec::new();
-                // What cannot be read now is told when it is opened.
+                // An unreadable file is reported when it is opened.
                 let _ = File::open(&path).map(|file| file.take(8).read_to_end(&mut begins));
                 let is_named = name.to_ascii_lowercase().ends_with(".gz");
                 let named = is_named.then_some("gzip data");
@@ -100,7 +100,7 @@ impl Input {
             Ok(begins) => begins,
             Err(source) => return Err(SourceError::Io { name, source }),
         };
-        // A damaged beginning has no magic number: then the name says what it was to be, unless this is text.
+        // A damaged beginning has no magic number; then the name tells what the file should be, unless it is text.
         let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~' | 0x80..);
         let is_named = name.to_ascii_lowercase().ends_with(".gz");
         let packing = Packing::of(&begins)
@@ -117,7 +117,7 @@ impl Input {
     }
 }
 
-/// The first bytes, as many as tell whether it is compressed.
+/// The first bytes, enough to tell whether it is compressed.
 fn beginning(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut begins = Vec::new();
     while Packing::may_begin_with(&begins) {
@@ -132,7 +132,7 @@ fn beginning(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(begins)
 }
 
-/// What a followed file is, if it is not what can grow line by line.
+/// The format of a followed file, if that cannot grow line by line.
 fn no_plain_text(begins: &[u8]) -> Option<&'static str> {
     match Packing::of(begins) {
         Some(Packing::Gzip) => Some("gzip data"),
@@ -143,7 +143,7 @@ fn no_plain_text(begins: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What content is that is no text, by its first bytes.
+/// The kind of content that is not text, by its first bytes.
 fn looks_like(begins: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 7] = [
         (b"PAR1", "a Parquet file"),
@@ -223,9 +223,9 @@ impl Stream {
         Stream { name: name.to_owned(), total: None, decoder, text: Text::default() }
     }
 
-    /// Looks at the first bytes of the content: for UTF-16, and for what is no text at all.
+    /// Checks the first bytes of the content for UTF-16, and for content that is not text.
     fn look_at_text(&mut self) -> Result<(), SourceError> {
-        // Only as much as decides: more may come later, and this is not to wait for it.
+        // Reads only as much as needed to decide: more may come later, and this must not wait for it.
         let mut begins = Vec::new();
         while begins.len() < 8 && is_open(&begins) {
             let mut byte = [0];
@@ -261,12 +261,12 @@ impl Stream {
         self.total = Some(total);
     }
 
-    /// Whether a read may wait for whoever writes what is read.
+    /// Whether a read may wait for a writer.
     pub(super) fn may_wait(&self) -> bool {
         self.total.is_none() && !self.is_followed()
     }
 
-    /// Bytes of the file, compressed if it is, that have been taken.
+    /// Bytes taken from the file; compressed bytes, if it is compressed.
     pub(super) fn position(&self) -> u64 {
         match &self.decoder {
             Decoder::Plain(counted) => counted.position,
@@ -275,7 +275,7 @@ impl Stream {
         }
     }
 
-    /// The size of the file when it was opened, if it is a file.
+    /// The size when it was opened, if it is a file.
     pub(super) fn total(&self) -> Option<u64> {
         match &self.decoder {
             Decoder::Followed(followed) => Some(followed.total()),
@@ -283,8 +283,8 @@ impl Stream {
         }
     }
 
-    /// Reads some bytes; 0 is the end, if `into` has room, for now if it is followed. After an error it must not be called again:
-    /// a decoder that has failed once reports an ordinary end.
+    /// Reads some bytes. If `into` has room, 0 is the end, or the present end of a followed file. Must not be called
+    /// again after an error: a decoder that has failed once reports an ordinary end.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
         loop {
             let ahead = &self.text.ahead[self.text.taken..];
@@ -336,7 +336,7 @@ impl Stream {
     }
 }
 
-/// Whether more bytes are needed to tell what content is that begins with these.
+/// Whether more bytes are needed to tell the kind of content that begins with these.
 fn is_open(begins: &[u8]) -> bool {
     let is_begun = |known: &[u8]| known.len() > begins.len() && known.starts_with(begins);
     const KNOWN: [&[u8]; 9] = [

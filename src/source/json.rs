@@ -1,4 +1,4 @@
-//! Lines of JSON: the fields of an object that are asked for, as text.
+//! Lines of JSON: the selected fields of an object, as text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::options::{CsvOptions, SELECTED_BYTES};
 
-/// The names of what is asked for: the event time and the arrival if they are columns, the selected fields.
+/// The selected names: the event time and the arrival if they are columns, and the selected fields.
 pub(super) struct Fields(Vec<String>);
 
 impl Fields {
@@ -27,8 +27,7 @@ impl Fields {
         self.0.len()
     }
 
-    /// Appends the text of each field of the object on `line`, and where it ends; or says why the line
-    /// is no row.
+    /// Appends the text of each field of the object on `line`, and its end; or says why the line is not a row.
     pub(super) fn find(
         &self,
         line: &[u8],
@@ -64,7 +63,7 @@ fn push(value: &RawValue, text: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// The column and what was expected; the line is the row's.
+/// The column and what was expected; the line is known from the row.
 fn explain(error: &serde_json::Error) -> String {
     let (column, what) = (error.column(), error.to_string());
     let place = format!(" at line {} column {column}", error.line());

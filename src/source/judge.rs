@@ -1,4 +1,4 @@
-//! What makes a record a row: as many fields as there are columns, and times that are some.
+//! What makes a record a row: as many fields as there are columns, and valid times.
 
 use super::cells::Cells;
 use super::clock::Reading;
@@ -7,7 +7,7 @@ use super::options::{ColumnNames, CsvOptions, SELECTED_BYTES};
 use super::row_times::UntimedRow;
 use crate::time::EventTime;
 
-/// Judges records by what each of them says, and nothing else.
+/// Judges each record by its own content only.
 pub(super) struct Judge {
     options: CsvOptions,
     pub(super) columns: Columns,
@@ -18,7 +18,7 @@ impl Judge {
         Judge { options, columns }
     }
 
-    /// The event time of a record and what it says about the clock, or why it is no row.
+    /// The event time and the arrival of a record, or why it is not a row.
     pub(super) fn judge(&self, record: &impl Cells) -> Result<(EventTime, Reading), String> {
         let (fields, expected) = (record.count(), self.columns.count);
         let fits = fields == expected
@@ -44,7 +44,7 @@ impl Judge {
         Ok((time, self.arrival(record)?))
     }
 
-    /// Whether each row says when it came, or that it does not.
+    /// Whether rows have arrivals.
     pub(super) fn has_arrivals(&self) -> bool {
         let computed = self.options.row_times.as_ref();
         computed.map_or(self.columns.arrival.is_some(), |times| times.has_arrival)
@@ -60,8 +60,8 @@ impl Judge {
         format!("{fields} fields where {place} {}", self.columns.count)
     }
 
-    /// What a record says about the clock. An arrival that is there and is no time is more
-    /// likely a damaged row than one without arrival.
+    /// The arrival of a record. If the cell is not empty and not a time, the row is more likely damaged than without an
+    /// arrival.
     fn arrival(&self, record: &impl Cells) -> Result<Reading, String> {
         let (Some(column), Some(name)) = (self.columns.arrival, &self.options.arrival) else {
             return Ok(Reading::Event);

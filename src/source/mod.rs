@@ -3,19 +3,19 @@
 //! One thread reads a file. It alone decides what depends on the order of rows: which rows are refused for their time,
 //! and how far the source's clock has come. Other threads cut chunks of the file into rows, and parse times. The first
 //! worker deals blocks of rows to all workers, which parse the fields. So the same rows are accepted, and days close at
-//! the same row, whatever the number of workers. A source with partitions ([`Partitioned`], [`Files`]) is read by all
+//! the same rows, whatever the number of workers. A source with partitions ([`Partitioned`], [`Files`]) is read by all
 //! workers side by side, each partition by one of them.
 //!
 //! - [`Row`]: a row as the function that makes an event of it sees it
 //! - [`TimeParser`]: the times that a cell may hold
-//! - [`RowTimes`]: times that are computed, where they are no columns
+//! - [`RowTimes`]: computed times, for rows without time columns
 //! - [`Input`]: files, gzip, standard input
 //! - [`RowFormat`]: CSV, or JSON lines
-//! - [`CsvSource`]: the reader of both, its clock, and how it goes on with a file that has grown
-//! - [`Source`]: a source of one's own, of records of any kind
+//! - [`CsvSource`]: the reader of both, its clock, and how it continues with a file that has grown
+//! - [`Source`]: your own source, of records of any kind
 //! - [`Partitioned`]: a source with partitions, which all workers read: a topic of a broker
 //! - [`Files`]: files of a folder or a pattern, each of which is a partition
-//! - [`RawRecords`]: records as they stand, for those who make events of them by themselves
+//! - [`RawRecords`]: records as they are in a file, for programs that make events of them on their own
 //! - [`RefusedWriter`]: the file of refused rows
 //!
 //! Nothing here reads a clock: the wall clock is given with each read.

@@ -1,4 +1,4 @@
-//! Which columns of a text are read, and how it is written.
+//! Which columns of a text are read, and the format of the text.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::row_times::RowTimes;
 use super::time::TimeParser;
 use crate::time::milliseconds;
 
-/// Columns may be selected repeatedly: so many bytes of one row at most.
+/// The most bytes of selected fields in one row, because columns may be selected repeatedly.
 pub(super) const SELECTED_BYTES: usize = 64 << 20;
 
 /// Which columns of a CSV source are read, and how.
@@ -45,7 +45,7 @@ pub enum ColumnNames {
     /// From the first record.
     #[default]
     Header,
-    /// There is no header. They are numbers, from 1; the first record says how many columns there are.
+    /// There is no header. Names are numbers from 1; the first record tells how many columns there are.
     Numbers,
     /// There is no header. These are the names.
     Given(Vec<String>),
@@ -58,17 +58,18 @@ pub enum RowFormat {
     /// RFC 4180, with a header.
     #[default]
     Csv,
-    /// JSON lines: an object on each line, whose fields take the place of columns.
+    /// JSON lines: an object on each line; its fields are the columns.
     ///
-    /// A string is its contents, a number its text as it is written, `true` and `false` are these words, `null`
-    /// and a field that is missing are empty, an array or object is its JSON text. A name is that of a
-    /// field; where there is none such, its dots lead into objects (`user.id`). A line that is no JSON, no
-    /// object, not UTF-8, or has a field twice in an object that is looked at, is refused with its column.
+    /// The text of a string is its contents; of a number, its text as written; of `true` and `false`, these words; of
+    /// an array or object, its JSON text. `null` and missing fields are empty. A name is the name of a field; if there
+    /// is no such field, its dots lead into objects (`user.id`). A line is refused, with the column of the error, if it
+    /// is not JSON, not an object, not UTF-8, or has a field twice in an examined object.
     JsonLines,
 }
 
 impl CsvOptions {
-    /// Event times are in the column `time`. No arrival, no fields, and one day ahead at most.
+    /// Event times are in the column `time`. There is no arrival column, no field is selected, and events may be one
+    /// day ahead.
     pub fn new(time: impl Into<String>) -> CsvOptions {
         CsvOptions {
             time: time.into(),
@@ -88,14 +89,14 @@ impl CsvOptions {
         }
     }
 
-    /// The same, where this column is the source's clock; without one, the largest event time is.
+    /// The same, with this column as the source's clock. Without one, the clock is the largest event time.
     #[must_use]
     pub fn arrival(self, column: impl Into<String>) -> CsvOptions {
         CsvOptions { arrival: Some(column.into()), ..self }
     }
 
-    /// The same, where this computes the times of each row, in the place of the columns of the event time and of the arrival, which are
-    /// not read then.
+    /// The same, with times computed by this function from each row. The columns of the event time and of the arrival
+    /// are not read then.
     #[must_use]
     pub fn row_times(self, times: RowTimes) -> CsvOptions {
         CsvOptions { row_times: Some(times), ..self }
@@ -107,66 +108,68 @@ impl CsvOptions {
         CsvOptions { fields: columns.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The same, where an event may be so far ahead of its arrival, or of the wall clock. A day, unless said otherwise.
+    /// The same, with a limit on how far an event may be ahead of its arrival, or of the wall clock. The default is a
+    /// day.
     #[must_use]
     pub fn ahead_limit(self, limit: Duration) -> CsvOptions {
         CsvOptions { ahead_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where an event may be so far behind the source's clock; one that is older is refused. Any age is accepted,
-    /// unless said otherwise.
+    /// The same, with a limit on how far an event may be behind the source's clock; older events are refused. By
+    /// default any age is accepted.
     #[must_use]
     pub fn behind_limit(self, limit: Duration) -> CsvOptions {
         CsvOptions { behind_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where days close by the wall clock, less this, when a file that is followed has brought nothing for so
-    /// long; what comes then for a day before is late. Unless said otherwise, days stay open until a row comes.
-    /// ([`Files`](super::Files) has its own.)
+    /// The same, for a followed file: if it has brought nothing for this long, days close by the wall clock less this
+    /// duration. Rows that come later for a closed day are late. By default, days stay open until a row comes.
+    /// ([`Files`](super::Files) has its own setting.)
     #[must_use]
     pub fn quiet_after(self, quiet_after: Duration) -> CsvOptions {
         CsvOptions { quiet_after: Some(quiet_after), ..self }
     }
 
-    /// The same, with rows in this format: CSV, unless said otherwise.
+    /// The same, with rows in this format. The default is CSV.
     #[must_use]
     pub fn format(self, format: RowFormat) -> CsvOptions {
         CsvOptions { format, ..self }
     }
 
-    /// The same, with times that this parser reads, in both columns.
+    /// The same, with this parser for the times in both columns.
     #[must_use]
     pub fn times(self, times: TimeParser) -> CsvOptions {
         CsvOptions { times, ..self }
     }
 
-    /// The same, with this byte between fields of CSV: a comma, unless said otherwise.
+    /// The same, with this byte between fields of CSV. The default is a comma.
     #[must_use]
     pub fn delimiter(self, delimiter: u8) -> CsvOptions {
         CsvOptions { delimiter, ..self }
     }
 
-    /// The same, whose columns of CSV have their names from here: the header, unless said otherwise.
+    /// The same, with the names of CSV columns taken from here. The default is the header.
     #[must_use]
     pub fn names(self, names: ColumnNames) -> CsvOptions {
         CsvOptions { names, ..self }
     }
 
-    /// The same, which skips lines that begin with this byte, also before the header. Otherwise no line is a comment.
+    /// The same, but lines that begin with this byte are skipped, also before the header. By default no line is a
+    /// comment.
     #[must_use]
     pub fn comment(self, byte: u8) -> CsvOptions {
         CsvOptions { comment: Some(byte), ..self }
     }
 
-    /// The same, which accepts rows of CSV with fewer fields than there are columns (the others are empty), and with
-    /// more if these are empty.
+    /// The same, but rows of CSV may have fewer fields than there are columns (the others are empty), and more if the
+    /// additional ones are empty.
     #[must_use]
     pub fn ragged(self, ragged: bool) -> CsvOptions {
         CsvOptions { ragged, ..self }
     }
 
-    /// The same, where a record of CSV that opens a quote in its first line has to close it within so many lines;
-    /// otherwise this line is refused. 1,000, unless said otherwise; there is also [`RECORD_MAX`](super::RECORD_MAX).
+    /// The same, with a limit on the lines within which a record of CSV must close a quote that its first line opens;
+    /// otherwise this line is refused. The default is 1,000; [`RECORD_MAX`](super::RECORD_MAX) holds as well.
     #[must_use]
     pub fn quoted_lines_max(self, lines: u64) -> CsvOptions {
         CsvOptions { quoted_lines_max: lines, ..self }

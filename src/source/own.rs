@@ -1,4 +1,4 @@
-//! Sources of one's own: records of any kind, one after the other, and a position to go on from.
+//! Your own sources: records of any kind, one after the other, and a position to continue from.
 
 use std::io;
 use std::time::Duration;
@@ -16,19 +16,19 @@ use super::row::Refused;
 use super::row::Rows;
 use crate::time::{EventTime, duration, milliseconds};
 
-/// A source of one's own: a table, a file of any format, a topic of a broker.
+/// Your own source: a table, a file of any format, a topic of a broker.
 ///
-/// One thread opens and reads it, record by record; a record is bytes of any form, which workers parse in parallel. With a
-/// log the engine commits the position behind what has entered, together with the events, and the next run opens
-/// the source there: each record counts once, whenever a run is killed.
+/// One thread opens and reads it, record by record; a record is bytes of any form, which workers parse in parallel.
+/// With a log, the engine commits the position after the entered records together with the events, and the next run
+/// opens the source there. So each record counts once, whenever a run is killed.
 ///
-/// **The contract.** Opened again at a position, the source has the same records in the same order. What was
-/// committed behind a record that was not is read a second time and skipped, which is found to be wrong only if
-/// the position behind it is another one.
+/// **The contract.** Opened again at a position, the source has the same records in the same order. Records committed
+/// after an uncommitted one are read a second time and skipped. An error in this is noticed only if the position after
+/// such a record differs.
 ///
-/// **The clock** closes days. It is the largest arrival so far; a record without one moves it by its event time.
+/// **The clock** closes days. It is the largest arrival so far; a record without an arrival moves it by its event time.
 ///
-/// [`Engine::source`](crate::Engine::source) reads one; `examples/06-own-source.rs` is one.
+/// [`Engine::source`](crate::Engine::source) reads a source; `examples/06-own-source.rs` implements one.
 ///
 /// ```
 /// use std::io;
@@ -70,8 +70,8 @@ use crate::time::{EventTime, duration, milliseconds};
 /// }
 /// ```
 pub trait Source {
-    /// What says where to go on: an offset, an identifier, an offset for each partition. It is asked for after
-    /// each record, so let it be small.
+    /// Where to continue: an offset, an identifier, an offset for each partition. It is asked for after each record, so
+    /// keep it small.
     type Position: Serialize + DeserializeOwned;
 
     /// The name in messages.
@@ -80,34 +80,34 @@ pub trait Source {
     /// Reads the next record. It may block.
     ///
     /// # Errors
-    /// Whatever is wrong with the source as a whole: it stops the engine, after what was read before has entered.
-    /// What is wrong with one record is a [`Next::Refused`].
+    /// An error of the source as a whole. It stops the engine, after the records read before have entered. A bad record
+    /// is a [`Next::Refused`] instead.
     fn read(&mut self) -> io::Result<Next<'_>>;
 
-    /// Where the source goes on behind the record that was read last, a refused one included; before the first,
-    /// where it was opened. One that was opened elsewhere than the log says is refused.
+    /// The position after the record that was read last, even if it was refused; before the first record, the position
+    /// where the source was opened. A source that was opened at another position than the log's is refused.
     fn position(&self) -> Self::Position;
 
-    /// An event may be so far ahead of its arrival (of the wall clock, without one); one further ahead is refused. A day,
-    /// unless said otherwise.
+    /// How far an event may be ahead of its arrival (or of the wall clock, without an arrival); events further ahead
+    /// are refused. The default is a day.
     fn ahead_limit(&self) -> Duration {
         duration(AHEAD_LIMIT_MS)
     }
 
-    /// An event may be so far behind the clock of the source; one that is older is refused. Any age is accepted, unless
-    /// said otherwise.
+    /// How far an event may be behind the clock of the source; older events are refused. By default any age is
+    /// accepted.
     fn behind_limit(&self) -> Duration {
         Duration::MAX
     }
 
-    /// When it has brought nothing for so long, days close by the wall clock, less this; what comes then for a day before is late. `None`: they
-    /// stay open until something comes. That is what it says unless it says otherwise.
+    /// If the source has brought nothing for this long, days close by the wall clock less this duration; records that
+    /// come later for a closed day are late. With `None`, the default, days stay open until a record comes.
     fn quiet_after(&self) -> Option<Duration> {
         None
     }
 
-    /// How much was read since it was opened, and of how much if that is known: bytes, or what there is to count.
-    /// It is shown to people.
+    /// How much was read since it was opened, and the total if it is known, in bytes or any other unit. It is shown to
+    /// people.
     fn progress(&self) -> (u64, Option<u64>) {
         (0, None)
     }
@@ -123,19 +123,20 @@ pub enum Next<'a> {
         time: EventTime,
         /// When it came, if the source knows.
         arrival: Option<EventTime>,
-        /// What it says; [`Row::raw`](super::Row::raw) gives it to the function that makes an event of it.
+        /// Its content; [`Row::raw`](super::Row::raw) gives it to the function that makes an event of it.
         bytes: &'a [u8],
     },
-    /// What is no event. It is counted, and kept aside with its reason.
+    /// A record that is not an event. It is counted, and kept aside with its reason.
     Refused {
         /// Why, on one line.
         reason: String,
         /// What stands there.
         bytes: &'a [u8],
     },
-    /// Nothing at present. It is asked again a little later.
+    /// Nothing at present. The source is asked again a little later.
     Later,
-    /// Nothing at present, and nothing that comes will have been before this: days before it may close. It is asked again a little later.
+    /// Nothing at present, and no later record will be before this time: days before it may close. The source is asked
+    /// again a little later.
     Idle {
         /// Up to where the source is complete.
         watermark: EventTime,
@@ -152,7 +153,7 @@ pub(crate) struct Own<S: Source> {
     records: u64,
     position: S::Position,
     clock: EventTime,
-    /// A record that was read, and whose time has not come.
+    /// A record that was read, but is beyond the limit of the clock.
     pending: Option<Pending>,
     rows: u64,
     refused: u64,
@@ -166,10 +167,10 @@ struct Pending {
 }
 
 impl<S: Source> Own<S> {
-    /// What follows in a source of which so much was handed out in earlier runs, and which was opened behind it.
+    /// The rest of a source of which earlier runs handed out this much, opened after it.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] if it was opened elsewhere: its records would be missing, or count twice.
+    /// [`SourceError::Changed`] if it was opened elsewhere: records would be missing, or count twice.
     pub(crate) fn new(source: S, place: Option<&OwnPlace>) -> Result<Own<S>, SourceError> {
         let own = Own {
             name: source.name().to_owned(),
@@ -218,7 +219,7 @@ impl<S: Source> Own<S> {
             let number = self.records + 1;
             let (bytes, judged) = match next {
                 Next::Later => return Ok(Stop::Later),
-                // Days close by it as by a record; the clock that records are judged by, and that the log has, stays.
+                // Days close by it as by a record; the clock in the log, by which records are judged, does not move.
                 Next::Idle { watermark } if watermark >= limit.clock => {
                     return Ok(Stop::Clock(watermark));
                 }
@@ -319,7 +320,7 @@ impl<S: Source> Blocks for Own<S> {
 mod tests {
     use super::*;
 
-    /// What a script says, from some line on: `time`, `time@arrival`, `!` for a refusal, `?` for later.
+    /// A source that follows a script, from some line on: `time`, `time@arrival`, `!` for a refusal, `?` for later.
     struct Script {
         lines: Vec<&'static str>,
         at: usize,

@@ -28,31 +28,32 @@ impl Default for PartitionOptions {
 }
 
 impl PartitionOptions {
-    /// The same, where an event may be so far ahead of its arrival (of the wall clock, without one); one further ahead is
-    /// refused. A day, unless said otherwise.
+    /// The same, with a limit on how far an event may be ahead of its arrival (or of the wall clock, without an
+    /// arrival); events further ahead are refused. The default is a day.
     #[must_use]
     pub fn ahead_limit(self, limit: Duration) -> PartitionOptions {
         PartitionOptions { ahead_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where an event may be so far behind the clock of its partition; one that is older is refused. Any age is
-    /// accepted, unless said otherwise.
+    /// The same, with a limit on how far an event may be behind the clock of its partition; older events are refused.
+    /// By default any age is accepted.
     #[must_use]
     pub fn behind_limit(self, limit: Duration) -> PartitionOptions {
         PartitionOptions { behind_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where a partition that is read to its end and brings nothing for so long is quiet: it holds no days open.
-    /// When all are, days close by the wall clock, less this. What a quiet partition brings later may be late; it is
-    /// never lost. `None`: a partition without records holds days open for ever. 30 seconds, unless said otherwise.
+    /// The same, with this duration after which a partition is quiet: if it is read to its end and brings nothing for
+    /// this long, it holds no days open. If all partitions are quiet, days close by the wall clock less this duration.
+    /// Records that a quiet partition brings later may be late; they are never lost. With `None`, a partition without
+    /// records holds days open for ever. The default is 30 seconds.
     #[must_use]
     pub fn quiet_after(self, quiet_after: impl Into<Option<Duration>>) -> PartitionOptions {
         PartitionOptions { quiet_after: quiet_after.into(), ..self }
     }
 
-    /// The same, where a partition whose clock is further ahead than this of what holds days open is paused until the others
-    /// follow, so that the days between them do not fill the memory. `None`: none is paused. Seven days, unless said
-    /// otherwise.
+    /// The same, with a limit on how far a partition's clock may be ahead of the clock that holds days open. Beyond it,
+    /// the partition is paused until the others follow, so that the days between them do not fill the memory. With
+    /// `None`, none is paused. The default is seven days.
     #[must_use]
     pub fn max_ahead(self, max_ahead: impl Into<Option<Duration>>) -> PartitionOptions {
         PartitionOptions { max_ahead: max_ahead.into(), ..self }

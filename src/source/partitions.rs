@@ -13,25 +13,25 @@ use super::row::Refused;
 use crate::log::{Extent, Extents};
 use crate::time::{EventTime, milliseconds};
 
-/// So many records are taken at once: what a worker enters together is visible together.
+/// How many records are taken at once. Records that a worker enters together become visible together.
 const TAKEN_AT_ONCE: usize = 4_096;
 
 /// The same in bytes of the records.
 const BYTES_AT_ONCE: usize = 4 << 20;
 
-/// A source whose records come in partitions, each in an order of its own: a topic of a broker.
+/// A source whose records come in partitions, each with its own order: a topic of a broker.
 ///
-/// Each worker of each process reads a share of the partitions in a thread of its own, and enters what it reads. The
-/// log keeps the position of a partition, under its name, together with the events that were read up to there: each
-/// record counts once, whenever a run is killed, and whichever worker reads the partition next.
+/// Each worker of each process reads a share of the partitions in its own thread, and enters their records. The log
+/// keeps the position of a partition, under its name, together with the events read up to there. So each record counts
+/// once, whenever a run is killed and whichever worker reads the partition next.
 ///
-/// **The contract.** Every partition belongs to the share of one worker, and to no other. Opened at a position,
-/// a partition has the same records in the same order. Nothing is asked of the order between partitions.
+/// **The contract.** Every partition belongs to the share of exactly one worker. Opened at a position, a partition has
+/// the same records in the same order. The order between partitions does not matter.
 ///
-/// **The clock.** Each partition has its own: the greatest arrival so far, or the greatest event time of records without
-/// one. Days close by the least clock of all partitions, but for those that are at their end and quiet.
+/// **The clock.** Each partition has its own: the greatest arrival so far, or the greatest event time of records
+/// without one. Days close by the least clock of all partitions, except those that are at their end and quiet.
 ///
-/// [`Engine::partitioned`](crate::Engine::partitioned) reads one.
+/// [`Engine::partitioned`](crate::Engine::partitioned) reads such a source.
 ///
 /// ```
 /// use std::io;
@@ -90,14 +90,14 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 /// }
 /// ```
 pub trait Partitioned<E>: Send + Sync + 'static {
-    /// The name under which the log keeps the positions, and in messages. Another one is another source, which is read
-    /// from its beginning.
+    /// The name under which the log keeps the positions; also used in messages. A source with another name is another
+    /// source, which is read from its beginning.
     fn name(&self) -> &str;
 
     /// Opens the share of a worker, on the thread that will read it. It may block.
     ///
     /// # Errors
-    /// Whatever keeps it from being read: it stops the engine.
+    /// Why the share cannot be read; the error stops the engine.
     fn open(&self, share: &Share) -> io::Result<Box<dyn Partitions<E>>>;
 
     /// How events are judged, and when a partition is quiet.
@@ -108,19 +108,19 @@ pub trait Partitioned<E>: Send + Sync + 'static {
 
 /// The partitions of one worker, being read.
 pub trait Partitions<E> {
-    /// Takes the records that are there, until [`Taking::is_full`]; waits at most so long for the first one.
+    /// Takes the available records, until [`Taking::is_full`]; waits at most this long for the first one.
     ///
     /// # Errors
-    /// Whatever is wrong with the source as a whole: it stops the engine, after what was taken before has entered.
+    /// An error of the source as a whole. It stops the engine, after the records taken before have entered.
     fn take(&mut self, into: &mut Taking<E>, wait: Duration) -> io::Result<More>;
 
-    /// What the log keeps of a partition beside the position, for the next run.
+    /// Bytes that the log keeps for a partition beside its position, for the next run.
     fn mark(&self, partition: usize) -> Vec<u8> {
         let _ = partition;
         Vec::new()
     }
 
-    /// What keeps it from reading on, if anything does: shown to people.
+    /// Why it cannot read on, if so; shown to people.
     fn trouble(&self) -> Option<String> {
         None
     }
@@ -136,7 +136,7 @@ pub enum More {
     Ended,
 }
 
-/// Which share of a source a worker reads, and where it goes on.
+/// The share of a source that a worker reads, and the positions to continue from.
 #[derive(Clone, Debug)]
 pub struct Share {
     pub(crate) source: String,
@@ -146,12 +146,12 @@ pub struct Share {
 }
 
 impl Share {
-    /// Whether the partition of this number belongs to the share.
+    /// Whether the partition with this number belongs to the share.
     pub fn has(&self, partition: usize) -> bool {
         partition % self.workers == self.worker
     }
 
-    /// Whether the partition of this name belongs to the share, for partitions that have no numbers.
+    /// Whether the partition with this name belongs to the share, for partitions without numbers.
     pub fn has_named(&self, partition: &str) -> bool {
         xxh3_64(partition.as_bytes()) % self.workers as u64 == self.worker as u64
     }
@@ -166,7 +166,7 @@ impl Share {
         self.workers
     }
 
-    /// Where a partition goes on, as the log has it; `None`: the log has nothing of it.
+    /// The position of a partition in the log; `None` if the log has none.
     pub fn committed(&self, partition: &str) -> Option<Committed> {
         let extent = self.known.get(&full_name(&self.source, partition))?;
         let mark = Mark::of(extent).unwrap_or_default();
@@ -221,8 +221,8 @@ fn full_name(source: &str, partition: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Start {
-    /// One more than the log has if the reading begins somewhere else than where the log is, because somebody said so: the
-    /// records there are others, or gone. Else what the log has, or 0.
+    /// The epoch in the log, or 0. It is one more than the epoch in the log if reading was told to begin somewhere else
+    /// than at the log's position, because the records there have changed or are gone.
     pub epoch: u32,
     /// The number of the first record.
     pub next: u64,
@@ -282,11 +282,11 @@ impl<'a> Taken<'a> {
 pub(crate) struct Partition {
     pub(crate) name: String,
     epoch: u32,
-    /// Behind what was handed to the worker, and behind what was taken.
+    /// The positions after the records handed to the worker, and after those taken.
     from: u64,
     pub(crate) next: u64,
     pub(crate) clock: EventTime,
-    /// The end, as far as it is known; nothing before it is left if `is_at_end`.
+    /// The end, if it is known; with `is_at_end`, everything before it was taken.
     pub(crate) end: Option<u64>,
     pub(crate) is_at_end: bool,
     /// Nothing more will come.
@@ -311,12 +311,12 @@ impl<E> Taking<E> {
         &self.share
     }
 
-    /// The partitions of the share have been added, if there are any. Before, days stay open.
+    /// Call this once all partitions of the share have been added, even if there are none. Until then, days stay open.
     pub fn ready(&mut self) {
         self.is_ready = true;
     }
 
-    /// Adds a partition of this share, when it is opened or found. Returns the index by which it is called from here on.
+    /// Adds a partition of this share, when it is opened or found. Returns its index for all later calls.
     pub fn add(&mut self, partition: &str, start: Start) -> usize {
         let name = full_name(&self.share.source, partition);
         let known = self.share.known.get(&name).filter(|extent| extent.epoch == start.epoch);
@@ -339,7 +339,7 @@ impl<E> Taking<E> {
         self.partitions.len() - 1
     }
 
-    /// The reading of a partition begins somewhere else, in another epoch: what is there now is not what was read. To be called before anything
+    /// Restarts a partition in another epoch, because its content is not what was read before. Call it before anything
     /// of the partition is taken in a turn.
     pub fn anew(&mut self, partition: usize, start: Start) {
         let partition = &mut self.partitions[partition];
@@ -352,12 +352,12 @@ impl<E> Taking<E> {
         self.now
     }
 
-    /// Whether the worker should get what there is before more is taken.
+    /// Whether the taken records should go to the worker before more are taken.
     pub fn is_full(&self) -> bool {
         self.events.len() + self.refused.len() >= TAKEN_AT_ONCE || self.bytes >= BYTES_AT_ONCE
     }
 
-    /// A record that is an event, which happened at this time. One that is too far ahead or too old is refused.
+    /// A record that is an event at this time. An event that is too far ahead or too old is refused.
     pub fn event(&mut self, partition: usize, record: Taken<'_>, time: EventTime, event: E) {
         self.events(partition, record, std::iter::once((time, event)));
     }
@@ -387,7 +387,7 @@ impl<E> Taking<E> {
         self.heard(partition, next, raw.len());
     }
 
-    /// The clock with an event of this time, or the reason to refuse it.
+    /// The clock after an event of this time, or the reason to refuse it.
     fn judge(
         &self,
         partition: usize,
@@ -402,7 +402,8 @@ impl<E> Taking<E> {
         Ok(step.clock)
     }
 
-    /// A record that is no event: it is counted, and kept aside with its reason, the partition and its number there.
+    /// A record that is not an event. It is counted, and kept aside with its reason, its partition and its number
+    /// there.
     pub fn refused(&mut self, partition: usize, reason: impl AsRef<str>, raw: &[u8], next: u64) {
         let line = next.saturating_sub(1);
         let reason = format!("{}, {line}: {}", self.partitions[partition].name, reason.as_ref());
@@ -411,54 +412,56 @@ impl<E> Taking<E> {
         self.heard(partition, next, bytes);
     }
 
-    /// There is nothing to count before the record of this number.
+    /// There are no more records to count before this number.
     pub fn passed(&mut self, partition: usize, next: u64) {
         let partition = &mut self.partitions[partition];
         partition.next = partition.next.max(next);
     }
 
-    /// Where the partition ends at present, and whether all before it was taken.
+    /// The present end of the partition, and whether everything before it was taken.
     pub fn end(&mut self, partition: usize, end: Option<u64>, is_at_end: bool) {
         let partition = &mut self.partitions[partition];
         (partition.end, partition.is_at_end) = (end.or(partition.end), is_at_end);
     }
 
-    /// Whether something was taken of the partition that the worker has not got.
+    /// Whether records were taken from the partition that the worker does not have yet.
     pub(crate) fn has_untold(&self, partition: usize) -> bool {
         self.partitions[partition].next > self.partitions[partition].from
     }
 
-    /// The source knows that nothing earlier than this is to come in the partition, as it does of one that is idle or whose next record it
-    /// has seen: days before may close. What comes earlier all the same is late.
+    /// Says that no record before this time will come in the partition, so days before it may close. A source knows
+    /// this of an idle partition, or if it has seen the next record. An earlier record that comes all the same is late.
     pub fn idle(&mut self, partition: usize, watermark: EventTime) {
         let partition = &mut self.partitions[partition];
         partition.clock = partition.clock.max(watermark);
     }
 
-    /// Nothing more will come in the partition: it holds no days open. If something comes all the same, it counts.
+    /// Says that no more records will come in the partition, so it holds no days open. A record that comes all the same
+    /// counts.
     pub fn ended(&mut self, partition: usize) {
         let partition = &mut self.partitions[partition];
         (partition.is_at_end, partition.has_ended) = (true, true);
     }
 
-    /// Whether nothing more should be taken of the partition at present: it is too far ahead of the others
-    /// ([`PartitionOptions::max_ahead`]). It has to be asked each time; the partition that holds days open is never paused.
+    /// Whether no more records should be taken from the partition at present, because it is too far ahead of the others
+    /// ([`PartitionOptions::max_ahead`]). Ask each time before taking; the partition that holds days open is never
+    /// paused.
     pub fn is_paused(&mut self, partition: usize) -> bool {
         let partition = &mut self.partitions[partition];
         partition.is_paused = partition.clock > self.reach;
         partition.is_paused
     }
 
-    /// What keeps this partition from being read on, if anything does: shown to people.
+    /// Sets why this partition cannot be read on, if so; shown to people.
     pub fn trouble(&mut self, partition: usize, trouble: Option<String>) {
         self.partitions[partition].trouble = trouble;
     }
 
-    /// Up to where the clock of a partition may go before it is paused, if days up to `floor` have closed and the first one to hold
+    /// Sets the clock at which a partition is paused. Days up to `floor` have closed, and the first clock that holds
     /// days open is before `next`.
     pub(crate) fn set_reach(&mut self, floor: EventTime, next: EventTime) {
         let Some(max_ahead) = self.options.max_ahead else { return };
-        // Before any day has closed, others may not have told anything yet.
+        // Before any day has closed, the other partitions may not have reported their clocks yet.
         let is_known = floor > EventTime::MIN + 1;
         let clocks = self.partitions.iter().map(|partition| partition.clock);
         let first = || clocks.filter(|clock| *clock != EventTime::MIN).min();
@@ -467,7 +470,7 @@ impl<E> Taking<E> {
             from.map_or(EventTime::MAX, |from| from.saturating_add(milliseconds(max_ahead)));
     }
 
-    /// Rows that are judged already, with the clock behind them.
+    /// Rows that are judged already, with the clock after them.
     pub(crate) fn rows(
         &mut self,
         partition: usize,
@@ -498,7 +501,7 @@ impl<E> Taking<E> {
         (partition.is_at_end, partition.has_ended) = (false, false);
     }
 
-    /// What was taken of the partitions since this was called last, with what the source says of each.
+    /// The ranges taken from the partitions since the last call, with the source's state of each.
     pub(crate) fn extents(&mut self, mark: impl Fn(usize) -> Vec<u8>) -> Vec<(String, Extent)> {
         let moved = self.partitions.iter_mut().enumerate();
         let moved = moved.filter(|(_, partition)| partition.next > partition.from);
@@ -545,6 +548,6 @@ impl<E> Taking<E> {
 pub(crate) enum Watermark {
     /// No further, even if others would allow it.
     Held(EventTime),
-    /// As far as others allow; if there are none, up to here.
+    /// As far as other partitions allow; if there are none, up to this time.
     Quiet(Option<EventTime>),
 }

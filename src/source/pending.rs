@@ -1,22 +1,22 @@
-//! The record that is being read or was found, and what is remembered of those that were none.
+//! The record that is being read or was found, and what is remembered of refused ones.
 
 use serde::{Deserialize, Serialize};
 
-/// How the consumed part of a source ends, which decides how it may go on.
+/// How the consumed part of a source ends; it decides what may follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Tail {
-    /// With the end of a line (or with nothing at all). Anything may follow.
+    /// With the end of a line (or the part is empty). Anything may follow.
     #[default]
     Line,
-    /// With a record that the end of the file has ended. Only the end of its line may follow.
+    /// With a record that ended at the end of the file. Only the end of its line may follow.
     Open,
-    /// With what may be half a CRLF. Whatever follows counts as a change of the last record.
+    /// With a CR that may be half a CRLF. Whatever follows counts as a change of the last record.
     Unfinished,
 }
 
 impl Tail {
-    /// Whether the `next` two bytes leave the last record as it was; `None` if that is not known yet.
+    /// Whether the last record is unchanged, given the `next` two bytes; `None` if that is not known yet.
     pub(super) fn goes_on_with(self, next: &[u8], followed: bool) -> Option<bool> {
         match (self, next) {
             (Tail::Line, _) => Some(true),
@@ -35,31 +35,31 @@ pub(super) struct Partial {
     pub(super) length: usize,
     /// Line feeds among them.
     pub(super) lines: u64,
-    /// Bytes up to the first of these, and up to the last.
+    /// Bytes up to the first line feed, and up to the last.
     pub(super) first_line: Option<usize>,
     pub(super) last_line: usize,
-    /// Why its first line will be refused, if only the end of it is still to be found.
+    /// Why its first line will be refused, if only its end is still to be found.
     pub(super) refusal: Option<String>,
     pub(super) is_comment: bool,
-    /// Whether it took the way of an [`OpenQuote`], where fields are not read.
+    /// Whether it jumped along an [`OpenQuote`], where fields are not read.
     pub(super) jumped: bool,
 }
 
-/// A record whose first line was refused, although that line had an end: its quote was open at each line feed
-/// from there on.
+/// A record whose first line was refused although the line had an end: its quote was open at each line feed from there
+/// on.
 #[derive(Clone, Copy)]
 pub(super) struct OpenQuote {
-    /// Where it was found to be wrong; or the last of these line feeds, behind which the quote may have closed.
+    /// Where the error was found; or the last of these line feeds, after which the quote may have closed.
     pub(super) to: u64,
     /// Line feeds of the content before that.
     pub(super) lines: u64,
-    /// Whether the quote was closed there, and something followed that may not; if not, it is open.
+    /// Whether the quote was closed there and something illegal followed; otherwise it is open.
     pub(super) stray: bool,
 }
 
-/// A line that is longer than a record may be, and leaves the buffer while it is read.
+/// A line that is longer than the longest record, and leaves the buffer while it is read.
 pub(super) struct Skipped {
-    /// Where it begins, and the digest of the content before.
+    /// Its beginning, and the digest of the content before.
     pub(super) position: u64,
     pub(super) digest: u128,
     pub(super) kept: Vec<u8>,

@@ -1,4 +1,4 @@
-//! How far a source was read: what the log keeps of it, to go on behind it.
+//! The position of a source in the log, to continue from it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::pending::Tail;
 use crate::time::EventTime;
 
-/// What of a source was handed out: all that is needed to go on behind it, when the file has grown.
+/// The consumed part of a file: all that is needed to continue after it when the file has grown.
 ///
 /// ```
 /// use dayfold::source::{Consumed, Tail};
@@ -33,7 +33,7 @@ pub struct Consumed {
     pub tail: Tail,
 }
 
-/// How far a source was handed out: what the log keeps of it, to go on behind it.
+/// How far a source was handed out: the log keeps this, to continue from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SourcePosition {
     /// In rows of text.
@@ -53,11 +53,11 @@ pub(crate) struct OwnPlace {
     pub(crate) position: Vec<u8>,
 }
 
-/// What the encoded place of a source of one's own begins with; no text has so many bytes.
+/// The first number of the encoded position of a [`Source`](super::Source); no text has this many bytes.
 const OWN: u64 = u64::MAX;
 
 impl SourcePosition {
-    /// What orders the places of a source: bytes of text, or records.
+    /// Orders the positions of a source: bytes of text, or records.
     pub(crate) fn at(&self) -> u64 {
         match self {
             SourcePosition::Text(consumed) => consumed.bytes,
@@ -65,7 +65,7 @@ impl SourcePosition {
         }
     }
 
-    /// Whether what stands there may go on in the middle of a line.
+    /// Whether the content may continue in the middle of a line.
     pub(crate) fn is_unfinished(&self) -> bool {
         matches!(self, SourcePosition::Text(consumed) if consumed.tail != Tail::Line)
     }

@@ -1,4 +1,4 @@
-//! Records of a file as they stand, for programs that make events of them by themselves.
+//! Records as they are in a file, for programs that make events of them on their own.
 
 use super::error::SourceError;
 use super::header::Header;
@@ -6,10 +6,10 @@ use super::input::Input;
 use super::options::{CsvOptions, RowFormat};
 use super::records::{FoundRecord, RECORD_MAX, Records};
 
-/// Reads the records of a file one by one: lines of JSON, or records of CSV behind its header. Nothing is judged but whether a
-/// record can be told from the next: its fields are not looked at.
+/// Reads the records of a file one by one: lines of JSON, or records of CSV after its header. It only checks where a
+/// record ends, and not its fields.
 ///
-/// Of [`CsvOptions`], what names columns and times does not matter here.
+/// The columns and times of [`CsvOptions`] are ignored.
 ///
 /// ```
 /// use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords};
@@ -34,7 +34,7 @@ pub struct RawRecords {
     records: Records,
     options: CsvOptions,
     columns: Option<Vec<Vec<u8>>>,
-    /// A record was handed out, and not yet left behind.
+    /// A record was handed out and not yet consumed.
     is_pending: bool,
 }
 
@@ -61,7 +61,7 @@ pub enum RawRecord<'a> {
         line: u64,
         /// Why, on one line.
         reason: &'a str,
-        /// What stands there; the beginning of it, if it is too long.
+        /// Its text; only the beginning, if it is too long.
         bytes: &'a [u8],
     },
     /// The file is followed, and has nothing more at present.
@@ -74,7 +74,7 @@ impl RawRecords {
     /// Opens a file and reads its header, if it is CSV that has one.
     ///
     /// # Errors
-    /// [`SourceError`]: it cannot be read, or has no header, or one that is too long, not closed, or not UTF-8.
+    /// [`SourceError`] if it cannot be read, or has no header, or one that is too long, not closed, or not UTF-8.
     pub fn open(input: Input, options: CsvOptions) -> Result<RawRecords, SourceError> {
         let records = Records::new(input.open()?);
         if let Err(what) = options.check() {
@@ -95,13 +95,13 @@ impl RawRecords {
             _ if self.records.skip_byte_order_mark()? => Vec::new(),
             _ => return Ok(()),
         };
-        // A line of JSON has one field that is looked at: that of the event time.
+        // Only one field of a line of JSON is examined: the event time.
         self.records.set_bounds(RECORD_MAX, columns.len().max(1));
         self.columns = Some(columns);
         Ok(())
     }
 
-    /// The names of the columns of CSV. `None` as long as a followed file has no header.
+    /// The names of the CSV columns; `None` as long as a followed file has no header.
     pub fn columns(&self) -> Option<&[Vec<u8>]> {
         self.columns.as_deref()
     }
@@ -135,7 +135,7 @@ impl RawRecords {
         })
     }
 
-    /// Bytes taken from the file so far, of compressed data if it is, and its size when it was opened.
+    /// Bytes taken from the file so far (of compressed data, if it is compressed), and its size when it was opened.
     pub fn progress(&self) -> (u64, Option<u64>) {
         (self.records.stream().position(), self.records.stream().total())
     }

@@ -1,4 +1,4 @@
-//! What a source hands out at a time: how much of it, and why it stops there.
+//! What a source hands out at a time: its limits, and why it stopped.
 
 use super::block::RowBlock;
 use super::error::SourceError;
@@ -10,10 +10,10 @@ use crate::time::EventTime;
 pub(crate) struct ReadLimit {
     /// Rows of a block, refused ones included; at least one is read.
     pub rows: usize,
-    /// It stops before the row with which the clock would reach this. [`EventTime::MAX`] is no limit.
+    /// It stops before the row that would move the clock to this time or beyond. [`EventTime::MAX`] is no limit.
     pub clock: EventTime,
-    /// It stops where so many bytes of content have been handed out: the end of an earlier block, as
-    /// [`CsvSource::consumed`](super::CsvSource::consumed) told it. [`u64::MAX`] is no limit.
+    /// It stops when this many bytes of content have been handed out: the end of an earlier block, from
+    /// [`CsvSource::consumed`](super::CsvSource::consumed). [`u64::MAX`] is no limit.
     pub bytes: u64,
     /// The wall clock; it decides only which events are too far ahead.
     pub now: EventTime,
@@ -33,9 +33,9 @@ pub(crate) enum Read {
     },
     /// The limit of bytes is reached; nothing was consumed.
     AtBytes,
-    /// The file is followed, and has no whole row that was not read. Ask again a little later.
+    /// The file is followed, and all whole rows were read. Ask again a little later.
     Later,
-    /// What is left is a last line without its end, and is held; nothing was consumed.
+    /// Only a last line without its end is left, and it is held back; nothing was consumed.
     Rest,
     /// There are no more rows.
     End,
@@ -48,13 +48,13 @@ pub(crate) struct Progress {
     pub rows: u64,
     /// Refused rows.
     pub refused: u64,
-    /// Bytes taken from the file (of compressed data, if it is), with what is read ahead.
+    /// Bytes taken from the file (of compressed data, if it is compressed), including bytes read ahead.
     pub bytes_read: u64,
     /// The size of the file when it was opened; `None` for anything but a file.
     pub bytes_total: Option<u64>,
 }
 
-/// A block is full with so many bytes of memory, whatever the limit of rows.
+/// A block is full at this many bytes of memory, whatever the limit of rows.
 pub(super) const BLOCK_BYTES: usize = 8 << 20;
 
 /// Why a block is not continued.
@@ -67,7 +67,7 @@ pub(super) enum Stop {
     End,
 }
 
-/// An error is due after the rows before it, and once.
+/// An error is reported after the rows before it, and only once.
 pub(super) enum ReadState {
     Good,
     Failing(SourceError),
@@ -85,7 +85,7 @@ impl ReadState {
         Ok(())
     }
 
-    /// What is handed out of a block that `stop` has ended.
+    /// The result for a block that ended with `stop`.
     pub(super) fn end(
         &mut self,
         rows: Rows,

@@ -1,18 +1,18 @@
-//! Cuts bytes into records, and keeps count of lines and of what was consumed.
+//! Cuts bytes into records, and counts lines and consumed bytes.
 //!
 //! - A record ends with LF or CRLF outside quotes, or with the file. A CR elsewhere is data.
-//! - Lines that have nothing at all are skipped, and so are comments: they are not records.
-//! - A quote at the beginning of a field opens it, a doubled one inside is a quote, the next one closes
-//!   it. A quote inside an unquoted field is data.
+//! - Empty lines and comments are skipped: they are not records.
+//! - A quote at the beginning of a field opens it, a doubled quote inside is one quote, and the next single quote
+//!   closes it. A quote inside an unquoted field is data.
 //! - A physical line ends with LF, quoted or not.
 //!
-//! What is no record costs one line. If a quote stays open, to the end of the file or beyond a bound of bytes
-//! or lines, or if anything but a delimiter or the line's end follows a closing quote, then the first line is refused,
-//! and reading goes on at the next one. So is a line that is too long, of which the beginning is kept.
+//! A bad record costs one line. If a quote stays open, to the end of the file or beyond a bound of bytes or lines, or
+//! if anything but a delimiter or the line's end follows a closing quote, then the first line is refused, and reading
+//! goes on at the next one. A line that is too long is refused, too; its beginning is kept.
 //!
-//! **Cost.** A line that opens a quote is read to where this is found to be wrong. What this has read is in quotes,
-//! so at its first line feed in there a later line takes the known way to its end ([`OpenQuote`]). Each byte is
-//! read at most three times: on that way, in its own line, and in the record that it belongs to.
+//! **Cost.** A line that opens a quote is read up to the point where this is found to be wrong. A later line whose
+//! quote is open at one of the line feeds in this range jumps to its end ([`OpenQuote`]). Each byte is read at most
+//! three times: in that range, in its own line, and in the record that it belongs to.
 
 mod found;
 
@@ -27,7 +27,7 @@ use super::scan::{Scanned, Scanner};
 /// The longest record, in bytes, line ends and quotes included. A longer one is refused.
 pub const RECORD_MAX: usize = 16 << 20;
 
-/// So many bytes of a line that is longer than a record may be are kept with its refusal.
+/// How many bytes of a line that is longer than the longest record are kept with its refusal.
 const KEPT_MAX: usize = 64 << 10;
 
 const BUFFER: usize = 256 << 10;
@@ -41,17 +41,17 @@ pub(super) struct Records {
     /// See [`Records::stop_at`].
     stop: u64,
     record_max: usize,
-    /// Whether the next record names the columns: nothing is found behind one that is too long.
+    /// Whether the next record names the columns: nothing is read after one that is too long.
     is_header: bool,
     quoted_lines_max: u64,
     comment: Option<u8>,
     scanner: Scanner,
-    /// How far the record at `consumed` was read, also where a followed file ended within it.
+    /// How far the record at `consumed` was read, also if a followed file ended within it.
     partial: Option<Partial>,
     open_quote: Option<OpenQuote>,
     skipped: Option<Skipped>,
     pending: Option<Pending>,
-    /// What is asked for, if records are lines of JSON.
+    /// The selected fields, if records are lines of JSON.
     json: Option<Fields>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Records {
 pub(super) enum FoundRecord {
     /// A record, which is pending.
     Record,
-    /// Nothing yet: the file is followed, and what is there has no whole record.
+    /// Nothing yet: the file is followed, and the rest is not a whole record.
     Later,
     /// Nothing: the content ends, or [`Records::stop_at`] is reached.
     End,
@@ -72,7 +72,7 @@ impl Records {
         Records::with_buffer(stream, BUFFER)
     }
 
-    /// As [`Records::new`], with a buffer of another size at first.
+    /// As [`Records::new`], with another initial buffer size.
     pub(super) fn with_buffer(stream: Stream, size: usize) -> Records {
         Records {
             content: Content::new(stream, size),
@@ -92,7 +92,7 @@ impl Records {
         }
     }
 
-    /// The same stream, as records that are written as `options` say.
+    /// The same stream, with records in the format of `options`.
     pub(super) fn written_as(mut self, options: &CsvOptions) -> Records {
         self.scanner = Scanner::new(options.delimiter);
         self.comment = options.comment;
@@ -103,21 +103,21 @@ impl Records {
         self
     }
 
-    /// The next record names the columns, and has so many bytes at most.
+    /// The next record names the columns, and has at most this many bytes.
     pub(super) fn expect_header(&mut self, record_max: usize) {
         self.set_bounds(record_max, usize::MAX);
         self.is_header = true;
     }
 
-    /// Bounds the next records: their bytes, and the fields that can be asked for.
+    /// Bounds the next records: their bytes, and the number of fields that can be selected.
     pub(super) fn set_bounds(&mut self, record_max: usize, ends_max: usize) {
         self.is_header = false;
         self.record_max = record_max;
         self.scanner.ends_max = ends_max;
     }
 
-    /// Consumes nothing behind this position: where the content may have ended before it grew, it is cut as if it
-    /// still did. A record that would go on behind it was none.
+    /// Consumes nothing after this position: if the content ended there before it grew, it is cut as if it still did. A
+    /// record that would continue beyond it is not a record.
     pub(super) fn stop_at(&mut self, stop: u64) {
         self.stop = stop;
     }
@@ -145,7 +145,7 @@ impl Records {
         self.content.digest()
     }
 
-    /// The physical line at [`Records::position`]; that of the pending record, if there is one.
+    /// The physical line at [`Records::position`], which is the line of the pending record if there is one.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
@@ -155,7 +155,7 @@ impl Records {
         self.tail
     }
 
-    /// Consumes a byte order mark at the beginning of the content. Returns whether it is known if there
+    /// Consumes a byte order mark at the beginning of the content. Returns `false` if it is not known yet whether there
     /// is one.
     pub(super) fn skip_byte_order_mark(&mut self) -> Result<bool, SourceError> {
         const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -171,30 +171,28 @@ impl Records {
         Ok(true)
     }
 
-    /// Consumes content up to the position `until`, or the end. Returns the first bytes, `keep` at most.
+    /// Consumes content up to the position `until`, or the end. Returns the first bytes, at most `keep`.
     pub(super) fn skip_to(&mut self, until: u64, keep: usize) -> Result<Vec<u8>, SourceError> {
         assert!(self.pending.is_none(), "skipping begins between records");
         self.content.skip_to(until, keep)
     }
 
-    /// Sets the line and the tail of content that [`Records::skip_to`] has passed over. Returns
-    /// whether what follows leaves the last record of it as it was; of a followed file, of which more
-    /// may follow, [`Records::find`] says it.
+    /// Sets the line and the tail of the content that [`Records::skip_to`] has skipped. Returns whether its last record
+    /// is unchanged by what follows; for a followed file that may still grow, [`Records::find`] checks it later.
     pub(super) fn continue_from(&mut self, line: u64, tail: Tail) -> Result<bool, SourceError> {
         self.line = line;
         self.tail = tail;
         Ok(self.goes_on()? != Some(false))
     }
 
-    /// Whether what follows leaves the last record as it was; `None` if that is not known yet.
+    /// Whether the last record is unchanged by what follows; `None` if that is not known yet.
     fn goes_on(&mut self) -> Result<Option<bool>, SourceError> {
         let (tail, followed) = (self.tail, self.stream().is_followed());
         Ok(tail.goes_on_with(self.content.ahead(2)?, followed))
     }
 
-    /// Finds the next record, which is pending until [`Records::accept`]. There is one to be
-    /// found only before [`Records::stop_at`]. In a followed file a record has the end of its line, but
-    /// for one that ends at the stop.
+    /// Finds the next record before [`Records::stop_at`]; it is pending until [`Records::accept`]. In a followed file,
+    /// a record includes the end of its line, unless it ends at the stop.
     pub(super) fn find(&mut self) -> Result<FoundRecord, SourceError> {
         while self.pending.is_none() {
             if self.partial.is_none()
@@ -212,7 +210,7 @@ impl Records {
         Ok(FoundRecord::Record)
     }
 
-    /// Begins a record behind blank lines, unless there is none.
+    /// Begins the next record after blank lines, if there is one.
     fn begin(&mut self) -> Result<Option<FoundRecord>, SourceError> {
         let followed = self.stream().is_followed();
         if self.position() < self.stop {
@@ -237,14 +235,13 @@ impl Records {
         Ok(None)
     }
 
-    /// Begins a good record again whose fields were jumped over. It is consumed after this, so nothing is read like
-    /// this twice.
+    /// Reads a good record again because its fields were jumped over. It is consumed after this, so this happens once.
     fn begin_again(&mut self) -> Partial {
         self.open_quote = None;
         self.begin_at_first_byte(false)
     }
 
-    /// How many bytes of content may follow what is consumed.
+    /// How many bytes of content may still be consumed.
     fn left(&self) -> usize {
         usize::try_from(self.stop.saturating_sub(self.content.position())).unwrap_or(usize::MAX)
     }
@@ -255,7 +252,7 @@ impl Records {
         Partial { is_comment, ..Partial::default() }
     }
 
-    /// Reads on in the partial record to its end. `None`: the file is followed, and has no more of it yet.
+    /// Reads the partial record to its end. `None` if the file is followed and has no more of it yet.
     fn read_record(&mut self) -> Result<Option<Pending>, SourceError> {
         let mut partial = self.partial.take().expect("a record that was begun");
         loop {
@@ -314,8 +311,8 @@ impl Records {
         Ok(if length < self.record_max { Follows::More } else { Follows::TooMuch })
     }
 
-    /// A line ends within quotes. If this is known to be no record, says whether the quote is closed where it may
-    /// not be, or stays open.
+    /// A line ends within quotes. If it is known that this is not a record, returns whether the quote closes illegally
+    /// or stays open.
     fn end_of_quoted_line(&mut self, partial: &mut Partial) -> Option<bool> {
         partial.lines += 1;
         if partial.first_line.is_none() {
@@ -335,7 +332,7 @@ impl Records {
         (partial.lines >= self.quoted_lines_max).then_some(false)
     }
 
-    /// Refuses a record for what follows a closing quote: at once, or when its first line has ended.
+    /// Refuses a record for what follows a closing quote, at once or when its first line has ended.
     fn refuse_stray(&mut self, mut partial: Partial) -> Result<Pending, Partial> {
         if partial.first_line.is_some() {
             return Ok(self.refuse_first_line(partial, true));
@@ -345,7 +342,7 @@ impl Records {
         Err(partial)
     }
 
-    /// Refuses a record that is too long; if its first line is, that has to be skipped first.
+    /// Refuses a record that is too long; if its first line is too long, that line is skipped first.
     fn refuse_too_long(&mut self, partial: Partial) -> Result<Pending, Partial> {
         if partial.first_line.is_some() {
             return Ok(self.refuse_first_line(partial, false));
@@ -396,25 +393,25 @@ impl Records {
         }
     }
 
-    /// How many bytes of a line are kept that is too long.
+    /// How many bytes of a too long line are kept.
     fn kept_max(&self) -> usize {
         KEPT_MAX.min(self.record_max)
     }
 
-    /// Refuses the first line of a partial record, in which a quote stays open, and remembers how far it was read.
+    /// Refuses the first line of a partial record whose quote stays open, and remembers how far it was read.
     fn refuse_first_line(&mut self, partial: Partial, stray: bool) -> Pending {
         let length = partial.first_line.expect("its first line has ended");
         let to = self.position() + if stray { partial.length } else { partial.last_line } as u64;
         if self.open_quote.is_none_or(|known| known.to < to) {
             self.open_quote = Some(OpenQuote { to, lines: self.line + partial.lines, stray });
         }
-        // The same for what the record came to be: the file may be read again when it has grown.
+        // The same reason for all such records, because the file may be read again when it has grown.
         let reason = OPEN.to_owned();
         let raw = self.without_line_end(length);
         Pending { length, raw, lines: 1, refusal: Some(reason), ..Pending::default() }
     }
 
-    /// The partial record, which the end of its line has ended.
+    /// The partial record, ended by the end of its line.
     fn end_by_line(&mut self, partial: Partial) -> Pending {
         let Partial { length, lines, refusal, is_comment, .. } = partial;
         let raw = self.without_line_end(length);
@@ -423,7 +420,7 @@ impl Records {
         Pending { length, raw, lines, fields, tail, refusal, is_comment, is_too_long: false }
     }
 
-    /// The partial record, which ends with the content, or did so before that grew.
+    /// The partial record, ended by the end of the content, or by its end before it grew.
     fn end_at_stop(&mut self, partial: Partial) -> Result<Pending, SourceError> {
         let length = partial.length;
         let pending = self.end_by_content(partial);
@@ -435,7 +432,7 @@ impl Records {
         }
     }
 
-    /// The partial record as the end of the content has left it.
+    /// The partial record at the end of the content.
     fn end_by_content(&mut self, mut partial: Partial) -> Pending {
         match self.scanner.end() {
             Ok(()) => {}
@@ -458,13 +455,13 @@ impl Records {
         Pending { length, raw, lines, fields, tail, refusal, is_comment, is_too_long: false }
     }
 
-    /// How many of the `length` bytes at `consumed`, which end a line, are before its end.
+    /// How many of the `length` bytes at `consumed` precede the line end that they include.
     fn without_line_end(&self, length: usize) -> usize {
         let bytes = &self.content.unread()[..length];
         length - 1 - usize::from(bytes.ends_with(b"\r\n"))
     }
 
-    /// The number of fields in the `raw` bytes at `consumed`, and why they are no row.
+    /// The number of fields in the `raw` bytes at `consumed`, and why they are not a row.
     fn fields_of(
         &mut self,
         raw: usize,
@@ -486,7 +483,7 @@ impl Records {
         Some((fields.count(), fields.find(&self.content.unread()[..raw], text, ends).err()))
     }
 
-    /// The record that the file ended with, when it was read before, has grown.
+    /// The last record of the file has grown since it was read.
     pub(super) fn longer_record(&self) -> SourceError {
         SourceError::Changed {
             name: self.stream().name().to_owned(),
@@ -495,18 +492,18 @@ impl Records {
         }
     }
 
-    /// Whether nothing is known of what follows: it was not read, or only its bytes were.
+    /// Whether nothing of what follows was read, or only its bytes.
     pub(super) fn is_between(&self) -> bool {
         self.pending.is_none() && self.partial.is_none() && self.tail == Tail::Line
     }
 
-    /// The content, of which somebody else reads ahead.
+    /// The content, for reading ahead.
     pub(super) fn content(&mut self) -> &mut Content {
         assert!(self.is_between(), "nobody reads on within a record");
         &mut self.content
     }
 
-    /// Consumes whole lines that somebody else has read; the next one is `line`.
+    /// Consumes whole lines that were read ahead; the next one is `line`.
     pub(super) fn pass(&mut self, bytes: usize, line: u64) {
         self.content().consume(bytes);
         self.line = line;
@@ -527,14 +524,14 @@ impl Records {
     }
 }
 
-/// Why a line is refused at the end of which a quote is open.
+/// Why a line is refused if a quote is open at its end.
 const OPEN: &str = "a quote stays open: none that follows closes the field";
 
-/// Why a line is refused in which a quote closes too early.
+/// Why a line is refused if a quote closes too early in it.
 pub(super) const STRAY: &str =
     "a quoted field goes on behind its closing quote; expected a delimiter or the end of the line";
 
-/// So many bytes, and their digest, as errors say it.
+/// A number of bytes and their digest, for errors.
 pub(super) fn content(bytes: u64, digest: u128) -> String {
     format!("{bytes} bytes with XXH3-128 {digest:032x}")
 }

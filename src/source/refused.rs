@@ -6,10 +6,10 @@ use super::row::Refused;
 
 /// Writes refused rows as CSV: a header, then one row each, with LF.
 ///
-/// Cells are quoted only where a comma, a quote, CR or LF is inside. Bytes that are not UTF-8 are
-/// written as `\xNN`, in lower case; a backslash that stands in the row itself is left as it is.
+/// Cells are quoted only where a comma, a quote, CR or LF is inside. Bytes that are not UTF-8 are written as `\xNN`, in
+/// lower case; a backslash in the row itself is left as it is.
 ///
-/// Each call ends in one `write_all`; give it a buffered writer where that matters.
+/// Each call ends in one `write_all`; use a buffered writer if that matters.
 ///
 /// ```
 /// use dayfold::Engine;
@@ -55,7 +55,7 @@ impl<W: Write> RefusedWriter<W> {
         Ok(RefusedWriter::continuing(out))
     }
 
-    /// A writer that goes on where another one has stopped: the header is there already.
+    /// A writer that continues where another one has stopped: the header is there already.
     pub fn continuing(out: W) -> RefusedWriter<W> {
         RefusedWriter { out, line: Vec::new() }
     }
@@ -63,7 +63,7 @@ impl<W: Write> RefusedWriter<W> {
     /// Writes one row.
     ///
     /// # Errors
-    /// What the underlying writer says; part of the row may have been written.
+    /// The error of the underlying writer; part of the row may have been written.
     pub fn write(&mut self, refused: &Refused) -> io::Result<()> {
         self.line.clear();
         push_cell(&mut self.line, refused.line.to_string().as_bytes());

@@ -1,4 +1,4 @@
-//! Rows in columns, one of them as the function that makes an event of it sees it, and one that is not counted.
+//! Rows in columns, one row as the function that makes an event of it sees it, and one refused row.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::EventTime;
 
-/// One row of a source, or one record of a source of one's own.
+/// One row of a source, or one record of your own source.
 ///
 /// ```
 /// use dayfold::Engine;
@@ -154,13 +154,13 @@ impl Span {
 
 /// Rows of one source, in its order: a dozen allocations whatever their number.
 ///
-/// Each row has the event time that the reader found, the places of the selected fields, and that of the whole row, for
-/// the case that a worker has to refuse it. Fields that stand in the source as they are, are not copied.
+/// Each row has the event time that the reader found, the positions of the selected fields, and the position of the
+/// whole row, in case a worker has to refuse it. Fields whose text is in the source unchanged are not copied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rows {
     /// Selected fields of each row.
     width: u32,
-    /// The rows as they stand in the source; behind them, fields with doubled quotes or escapes, without these.
+    /// The rows as they are in the source, followed by the resolved text of fields with doubled quotes or escapes.
     #[serde(with = "packed")]
     pub(super) bytes: Vec<u8>,
     raw: Vec<Span>,
@@ -241,12 +241,12 @@ impl Rows {
         self.lines.len()
     }
 
-    /// Bytes of memory that a block of these rows takes, about.
+    /// About how many bytes of memory a block of these rows takes.
     pub(super) fn memory(&self) -> usize {
         self.bytes.len() + 8 * self.fields.len() + 24 * self.len()
     }
 
-    /// Bytes of memory that the row at `index` takes, about.
+    /// About how many bytes of memory the row at `index` takes.
     pub(super) fn memory_of(&self, index: usize) -> usize {
         self.raw[index].range().len() + 8 * self.width as usize + 24
     }

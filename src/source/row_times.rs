@@ -1,4 +1,4 @@
-//! Times of rows that are computed, where they are no columns as they stand.
+//! Computed times of rows, for rows without usable time columns.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::cells::Cells;
 use crate::time::EventTime;
 
-/// Computes when a row happened and, if it says so, when it came: for [`CsvOptions::row_times`](super::CsvOptions::row_times).
+/// Computes the event time of a row and, optionally, its arrival; for
+/// [`CsvOptions::row_times`](super::CsvOptions::row_times).
 ///
-/// It is asked once for each row, on any thread. Its error is the reason for which the row is refused.
+/// It is called once for each row, on any thread. Its error is the reason why the row is refused.
 ///
 /// ```
 /// use dayfold::source::{CsvOptions, RowTimes, UntimedRow, parse_time};
@@ -38,7 +39,8 @@ impl RowTimes {
         RowTimes { find: Arc::new(move |row| Ok((find(row)?, None))), has_arrival: false }
     }
 
-    /// The event time and the arrival, which is the clock of the source. A row without one has that of the row before.
+    /// The event time and the arrival, which is the clock of the source. A row without an arrival has that of the row
+    /// before.
     pub fn with_arrival(
         find: impl Fn(&UntimedRow<'_>) -> Result<(EventTime, Option<EventTime>), String>
         + Send
@@ -62,7 +64,7 @@ impl fmt::Debug for RowTimes {
     }
 }
 
-/// Functions cannot be compared: they are the same if one is a copy of the other.
+/// Functions cannot be compared, so two are equal if one is a clone of the other.
 impl PartialEq for RowTimes {
     fn eq(&self, other: &RowTimes) -> bool {
         Arc::ptr_eq(&self.find, &other.find)
@@ -71,7 +73,7 @@ impl PartialEq for RowTimes {
 
 impl Eq for RowTimes {}
 
-/// A row of which it is not known yet when it happened.
+/// A row whose event time is not known yet.
 pub struct UntimedRow<'a> {
     pub(super) cells: &'a dyn Cells,
     /// Where the selected fields are.

@@ -1,7 +1,6 @@
 //! The state machine of RFC 4180: where a record ends, and its fields without their quotes.
 //!
-//! It is fed with pieces of any size, and stops at each line feed within quotes, so that whoever feeds it can
-//! bound a record.
+//! It takes pieces of any size, and stops at each line feed within quotes, so that the caller can bound a record.
 
 use memchr::{memchr, memchr2};
 
@@ -14,9 +13,9 @@ enum ScanState {
     Plain,
     /// In a quoted field.
     Quoted,
-    /// Behind a quote in a quoted field: it closes the field, or another one follows and both are one.
+    /// After a quote in a quoted field: it closes the field, or a second quote follows and both are one.
     Quote,
-    /// Behind the carriage return that follows a closing quote; a line feed has to follow.
+    /// After the carriage return that follows a closing quote; a line feed must follow.
     Return,
 }
 
@@ -29,7 +28,7 @@ pub(super) enum Scanned {
     QuotedLine,
     /// Behind the end of the record.
     Record,
-    /// Behind a byte that may not follow a closing quote.
+    /// After a byte that may not follow a closing quote.
     Stray,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Scanner {
     state: ScanState,
     /// The fields' text, one after the other.
     pub(super) text: Vec<u8>,
-    /// Where each field ends in it; only of so many of them as can be asked for.
+    /// The end of each field in it; only for fields that can be selected.
     pub(super) ends: Vec<usize>,
     pub(super) ends_max: usize,
     /// How many fields there are.
@@ -73,12 +72,12 @@ impl Scanner {
         (self.fields, self.field_start) = (0, 0);
     }
 
-    /// Only the end of the line is of interest in what follows.
+    /// From here on, only the end of the line matters.
     pub(super) fn find_line_end(&mut self) {
         self.by_line = true;
     }
 
-    /// As if it had read the record on to a place where a quote is open. The fields are lost.
+    /// Jumps in the record to a position where a quote is open. The fields are lost.
     pub(super) fn jump_into_quotes(&mut self) {
         self.state = ScanState::Quoted;
     }
@@ -125,7 +124,7 @@ impl Scanner {
             self.end_field();
             return None;
         }
-        // The CR of a CRLF, which may have come with an earlier piece.
+        // The CR of a CRLF; it may have come with an earlier piece.
         if self.text.len() > self.field_start && self.text.ends_with(b"\r") {
             self.text.pop();
         }
@@ -176,12 +175,12 @@ impl Scanner {
         }
     }
 
-    /// Whether the record is good if the content ends here.
+    /// Whether the record is valid if the content ends here.
     pub(super) fn may_end(&self) -> bool {
         matches!(self.state, ScanState::Start | ScanState::Plain | ScanState::Quote)
     }
 
-    /// The content ends here. Returns what is wrong with a record that does.
+    /// The content ends here. Returns what is wrong with a record that ends here.
     pub(super) fn end(&mut self) -> Result<(), Scanned> {
         if self.by_line {
             return Ok(());

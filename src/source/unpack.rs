@@ -1,4 +1,4 @@
-//! Compressed input: what it is, by its first bytes, and what is in it.
+//! Compressed input: detects its format by its first bytes, and decompresses it.
 
 use std::io::{self, BufRead, Read};
 
@@ -9,7 +9,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::counted::Counted;
 
-/// What a decoder of xz may use, in KiB: four times what `xz -9` asks for.
+/// The memory that a decoder of xz may use, in KiB: four times what `xz -9` needs.
 const XZ_MEMORY_KIB: u32 = 256 << 10;
 
 /// How input may be compressed.
@@ -46,14 +46,14 @@ impl Packing {
         Packing::ALL.into_iter().find(|packing| begins.starts_with(packing.magic()))
     }
 
-    /// Whether so few bytes may be the beginning of compressed input.
+    /// Whether these few bytes may be the beginning of compressed input.
     pub(super) fn may_begin_with(begins: &[u8]) -> bool {
         let is_longer = |magic: &[u8]| magic.len() > begins.len() && magic.starts_with(begins);
         Packing::ALL.into_iter().any(|packing| is_longer(packing.magic()))
     }
 }
 
-/// Decompressed bytes of one member after the other, with zeros between and behind them.
+/// Decompressed bytes of one member after the other; zeros between and after members are skipped.
 pub(super) struct Unpacked {
     packing: Packing,
     /// None only within a call.
@@ -103,14 +103,14 @@ impl Member {
 }
 
 impl Unpacked {
-    /// What lies in `input`, which begins with a member.
+    /// The decompressed content of `input`, which begins with a member.
     pub(super) fn new(packing: Packing, input: Counted) -> Unpacked {
         let member = match packing {
             Packing::Gzip => Member::Gzip(Box::new(GzDecoder::new(input))),
             Packing::Xz => {
                 Member::Xz(Box::new(XzReader::new_mem_limit(input, false, XZ_MEMORY_KIB)))
             }
-            // Its header is read with the first bytes, as those of the others are.
+            // Its header is read with the first bytes, as for the other formats.
             Packing::Zstd => Member::Zstd(Box::new(FrameDecoder::new()), input),
         };
         Unpacked { packing, member: Some(member) }
@@ -150,14 +150,14 @@ impl Unpacked {
         }
     }
 
-    /// Passes what lies before the next member, if there is one. A frame of zstd is opened.
+    /// Skips to the next member, if there is one. A frame of zstd is opened.
     fn next(&self, input: &mut Counted) -> io::Result<Option<Box<FrameDecoder>>> {
         loop {
             while let [0, ..] = input.fill_buf()? {
                 input.consume(1);
             }
             let Some(&first) = input.fill_buf()?.first() else { return Ok(None) };
-            // Frames of zstd that are to be skipped begin otherwise.
+            // Skippable frames of zstd begin with another magic number.
             let is_skipped = self.packing == Packing::Zstd && (0x50..=0x5F).contains(&first);
             if !is_skipped && first != self.packing.magic()[0] {
                 let text = format!("what follows is neither {} nor padding", self.packing.name());

@@ -1,15 +1,15 @@
 //! UTF-16, read as UTF-8.
 
-/// Makes UTF-8 of UTF-16, piece by piece. What is no character, such as half of a pair, becomes U+FFFD.
+/// Converts UTF-16 to UTF-8, piece by piece. Invalid units, such as half of a pair, become U+FFFD.
 pub(super) struct Utf16 {
     little: bool,
-    /// The first byte of a unit, and the first unit of a pair, whose others have not come.
+    /// The first byte of a unit, and the first unit of a pair, whose second part has not come.
     byte: Option<u8>,
     high: Option<u16>,
 }
 
 impl Utf16 {
-    /// What text is that begins with this byte order mark.
+    /// The encoding of a text that begins with this byte order mark.
     pub(super) fn of(begins: &[u8]) -> Option<Utf16> {
         let little = match begins {
             [0xFF, 0xFE, ..] => true,
@@ -39,7 +39,7 @@ impl Utf16 {
                 self.high = Some(unit);
                 return;
             }
-            // Half a pair, and another first half, which may have its second one still.
+            // Half a pair, and another first half, whose second half may still come.
             Some(high) if (0xD800..0xDC00).contains(&unit) => {
                 self.high = Some(unit);
                 [Some(high), None]
@@ -52,7 +52,7 @@ impl Utf16 {
         }
     }
 
-    /// The end of the text: what is half is no character.
+    /// The end of the text: half a character is invalid.
     pub(super) fn finish(&mut self, text: &mut Vec<u8>) {
         if self.byte.take().is_some() | self.high.take().is_some() {
             text.extend_from_slice("\u{FFFD}".as_bytes());

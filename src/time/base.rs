@@ -1,4 +1,4 @@
-//! What dates, hours and calendars are made of: event time, and names of periods.
+//! Event time, and names of periods: what dates, hours and calendars are built from.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

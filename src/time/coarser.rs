@@ -1,10 +1,10 @@
-//! Periods of a coarser grain, made of whole periods of a finer one.
+//! Periods of a coarser grain, each of which consists of whole periods of a finer one.
 
 use super::{Calendar, Day, DayRange, Grain};
 
 impl Grain {
-    /// Whether periods of `coarser` are made of whole periods of this grain: months are made of days, and not of weeks.
-    /// Every grain is made of itself.
+    /// Whether periods of `coarser` consist of whole periods of this grain: months consist of days, but not of weeks.
+    /// Every grain is within itself.
     pub fn is_within(self, coarser: Grain) -> bool {
         match self {
             Grain::Hour => true,
@@ -16,14 +16,14 @@ impl Grain {
         }
     }
 
-    /// The grains whose periods are made of those of this one, the shortest first; the first is this one.
+    /// The grains whose periods consist of whole periods of this one, the shortest first; this grain is the first.
     pub fn coarser(self) -> impl Iterator<Item = Grain> {
         Grain::ALL.into_iter().filter(move |grain| self.is_within(*grain))
     }
 }
 
 impl Calendar {
-    /// The periods of this calendar that are in the same one of a coarser grain as this one.
+    /// The periods of this calendar that are in the same coarser period as this one.
     pub(crate) fn of_coarser(&self, day: Day, grain: Grain) -> Option<DayRange> {
         let (period, coarser) = (self.coarser(day, grain)?, self.clone().by(grain));
         Some(self.periods(DayRange::new(period, coarser.after(period))))
@@ -34,11 +34,11 @@ impl Calendar {
         self.after(day)
     }
 
-    /// The period of a coarser grain that a period of this calendar is in; `None` if those are not made of these
-    /// ([`Grain::is_within`]).
+    /// The coarser period that contains a period of this calendar; `None` if the coarser grain does not consist of
+    /// whole periods of this one ([`Grain::is_within`]).
     ///
-    /// An hour has one offset from UTC and begins wherever a date does, so it is in one date: that of its last instant
-    /// in the minute that it is named by.
+    /// An hour has one offset from UTC, and one begins wherever a date does, so it is in one date: the date of its last
+    /// instant in the minute that names it.
     pub fn coarser(&self, day: Day, grain: Grain) -> Option<Day> {
         let is_within = self.grain.is_within(grain);
         is_within.then(|| match day.instant() {

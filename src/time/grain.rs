@@ -1,4 +1,4 @@
-//! How long the periods of a calendar are, and how dates are put into weeks, months, quarters and years.
+//! The length of a calendar's periods, and how dates fall into weeks, months, quarters and years.
 
 use std::fmt;
 
@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::base::Day;
 
-/// How long the periods are that a view keeps its rows by.
+/// The length of the periods by which a view keeps its rows.
 ///
 /// A period of days or longer is named by its first day, whatever the zone: a month by `2024-05-01`, a week by its
 /// Monday (ISO 8601). An hour is named by its first minute in UTC: `2024-05-01T13:00:00Z`.
 ///
 /// An hour begins at each whole hour of local time, and wherever the offset of the zone changes. So a day on which
-/// clocks go back an hour has 25 hours, hours of Kolkata begin at half past, and where clocks go by half an hour
-/// there is an hour of 30 minutes. Hours that begin in the same minute are one; that happens only with offsets of
-/// seconds, long ago. Hours are told apart from the year 0 to 4000: what is before or after is in the first or the last.
+/// clocks go back an hour has 25 hours, hours of Kolkata begin at half past, and where clocks change by half an hour
+/// there is an hour of 30 minutes. Hours that begin in the same minute are the same hour; this happens only with
+/// offsets of seconds, long ago. Hours exist from the year 0 to 4000: earlier and later times are in the first or the
+/// last hour.
 ///
 /// ```
 /// use dayfold::time::Grain;
@@ -22,7 +23,7 @@ use super::base::Day;
 /// assert_eq!(Grain::named("month"), Some(Grain::Month));
 /// assert_eq!(Grain::named("fortnight"), None);
 /// ```
-// The position is what folders keep: new grains come last.
+// Folders keep the position of a grain, so new grains come last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Grain {
@@ -63,7 +64,7 @@ impl Grain {
         Grain::ALL.into_iter().find(|grain| grain.name() == name)
     }
 
-    /// The first and the last date of the period that a date is in. Of hours and days, the date itself.
+    /// The first and the last date of the period that contains a date. For hours and days, the date itself.
     pub(super) fn dates(self, date: Day) -> (Day, Day) {
         if date == Day::MIN || date == Day::MAX {
             return (date, date);

@@ -7,11 +7,11 @@ use super::base::{Day, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime, Span, timestam
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// The number of the first hour. Dates have numbers far below, so a number says whether it is an hour.
+/// The number of the first hour. Numbers of dates are far below, so a number tells whether it is an hour.
 const FIRST: i32 = 1 << 23;
 /// 0000-01-01T00:00:00Z.
 const LOWER: EventTime = -719_528 * 24 * HOUR_MS;
-/// 4000-01-01T00:00:00Z; what is later is in the last hour.
+/// 4000-01-01T00:00:00Z; later times are in the last hour.
 const UPPER: EventTime = 741_442 * 24 * HOUR_MS;
 /// The number of the last hour that has events.
 const LAST: i32 = FIRST + ((UPPER - LOWER) / MINUTE_MS) as i32;
@@ -26,7 +26,7 @@ fn number(time: EventTime) -> i32 {
     FIRST + ((time.clamp(LOWER, UPPER) - LOWER) / MINUTE_MS) as i32
 }
 
-/// The beginning of the minute that an hour has its number from.
+/// The beginning of the minute that numbers an hour.
 pub(super) fn minute_of(period: Day) -> EventTime {
     LOWER + i64::from(period.0 - FIRST) * MINUTE_MS
 }
@@ -48,7 +48,7 @@ pub(super) fn span_at(zone: &TimeZone, time: EventTime) -> Span {
     let offset_at = |time| i64::from(zone.to_offset(timestamp(time)).seconds()) * 1_000;
     let offset = offset_at(time);
     let whole = (time + offset).div_euclid(HOUR_MS) * HOUR_MS - offset;
-    // Of transitions, only those count that change the offset: others change a name.
+    // Only transitions that change the offset count; others change a name.
     let before = zone.preceding(timestamp(time + 1)).map(|change| change.timestamp());
     let before = before.map(|at| at.as_millisecond()).take_while(|at| *at > whole);
     let lower = before.into_iter().find(|at| offset_at(at - 1) != offset).unwrap_or(whole);
@@ -58,7 +58,7 @@ pub(super) fn span_at(zone: &TimeZone, time: EventTime) -> Span {
     Span { lower, upper: upper.min(UPPER), day: Day(number(lower)) }
 }
 
-/// The span in which the minute ends that an hour has its number from.
+/// The span that contains the end of the minute that numbers an hour.
 fn span_of(zone: &TimeZone, period: Day) -> Span {
     span_at(zone, minute_of(period) + MINUTE_MS - 1)
 }
@@ -73,7 +73,7 @@ pub(super) fn end_of(zone: &TimeZone, period: Day) -> EventTime {
     match period.0 {
         i32::MAX => EventTime::MAX,
         number if number < FIRST => EVENT_TIME_MIN,
-        // Beyond all events any instant will do that rises.
+        // Beyond all events, any rising instant will do.
         number if number > LAST => EVENT_TIME_MAX + 1 + i64::from(number - LAST) * MINUTE_MS,
         _ => span_of(zone, period).upper,
     }

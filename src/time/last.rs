@@ -1,4 +1,4 @@
-//! Windows that move with the clock: the last so many periods.
+//! Windows that move with the clock: the last N periods.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Calendar, Day, DayRange, EventTime, Grain, TimeError};
 
-/// The last so many hours, days, weeks, months, quarters or years: the one that is now, and those before it.
+/// The last N hours, days, weeks, months, quarters or years: the current one, and those before it.
 ///
-/// They are whole periods of a view's zone, so a window begins with one: the last 7 days are today since midnight and the
-/// six dates before, the last 24 hours begin with a whole hour. Where clocks change, a window of days is an hour longer
-/// or shorter. Dates that a zone has left out do not count.
+/// A window consists of whole periods in the view's zone: the last 7 days are today since midnight and the six dates
+/// before; the last 24 hours begin with a whole hour. When clocks change, a window of days is an hour longer or
+/// shorter. Dates that the zone skipped do not count.
 ///
 /// As a text: `24h`, `7d`, `4w`, `3mo`, `2q`, `1y`.
 ///
@@ -46,13 +46,13 @@ const UNITS: [(Grain, &str); 6] = [
 ];
 
 impl Last {
-    /// The most periods of a window: it is counted back one by one.
+    /// The most periods of a window, because they are counted back one by one.
     pub const MAX: u32 = 1_000;
 
     /// The last `count` periods of a grain.
     ///
     /// # Errors
-    /// [`TimeError::Last`] for none, or more than [`Last::MAX`].
+    /// [`TimeError::Last`] for zero, or more than [`Last::MAX`].
     pub fn new(count: u32, grain: Grain) -> Result<Last, TimeError> {
         let error = || TimeError::Last { text: format!("{count}{}", unit(grain)) };
         let known = NonZeroU32::new(count).filter(|count| count.get() <= Last::MAX);
@@ -64,8 +64,8 @@ impl Last {
         self.grain
     }
 
-    /// The periods of a calendar that are in the window at `now`; `None` if what it counts is not made of these
-    /// ([`Grain::is_within`]).
+    /// The periods of a calendar that are in the window at `now`; `None` if the periods of the window do not consist of
+    /// whole periods of the calendar ([`Grain::is_within`]).
     pub fn periods(self, calendar: &Calendar, now: EventTime) -> Option<DayRange> {
         if !calendar.grain().is_within(self.grain) {
             return None;
@@ -79,16 +79,16 @@ impl Last {
         Some(calendar.periods(DayRange::new(first, counted.after(last))))
     }
 
-    /// The first instant after `now` at which the window may be another one.
+    /// The first instant after `now` at which the window can change.
     pub(crate) fn moves_at(self, calendar: &Calendar, now: EventTime) -> EventTime {
         calendar.clone().by(self.grain).span_at(now).upper
     }
 }
 
-/// The period before another one, those left out that a zone never had.
+/// The period before this one, without periods that the zone skipped.
 fn there_was_before(calendar: &Calendar, period: Day) -> Day {
     let before = calendar.before(period);
-    // The end of a date that was left out is that of the date before it. None was left out twice.
+    // A skipped date ends where the date before it ends. No zone skipped two dates in a row.
     let never_was = calendar.end_of(before) == calendar.end_of(calendar.before(before));
     if calendar.grain() == Grain::Day && never_was { calendar.before(before) } else { before }
 }

@@ -72,7 +72,7 @@ fn oracle_day_is_the_local_date() {
 
 #[test]
 fn oracle_days_within() {
-    // In St. John's clocks went back over midnight, on the Marshall Islands a day came twice, in Samoa one did not.
+    // In St. John's clocks went back over midnight; on the Marshall Islands a day came twice; Samoa skipped a day.
     let starts = [
         ("UTC", "2013-03-08T00:00:00Z"),
         ("America/St_Johns", "2003-10-24T00:00:00Z"),

@@ -1,5 +1,5 @@
-//! Chunks of RFC 4180. What [`Scanner`](crate::source::scan::Scanner) says byte by byte, this says from one delimiter,
-//! quote or line feed to the next.
+//! Chunks of RFC 4180. It gives the same results as [`Scanner`](crate::source::scan::Scanner), but moves from one
+//! delimiter, quote or line feed to the next instead of byte by byte.
 
 use memchr::{memchr2_iter, memchr3_iter};
 
@@ -37,22 +37,22 @@ struct Cutter<'a> {
     dialect: &'a Dialect,
     bytes: &'a [u8],
     fields: Fields,
-    /// Those of the fields in which quotes are doubled.
+    /// The fields with doubled quotes.
     escaped: Vec<usize>,
 }
 
 /// What begins at a place.
 enum CutRecord {
-    /// A record, with its line feed, and how many there are in it.
+    /// A record with its line feed, and the number of its lines.
     Record { line_feed: usize, lines: u64 },
     /// A line in which a quote closes too early.
     Stray { line_feed: usize },
-    /// What is not to be decided here: a quote stays open, or closes too early behind the first line.
+    /// A case that cannot be decided here: a quote stays open, or closes too early after the first line.
     Unclear,
 }
 
 impl Cutter<'_> {
-    /// Cuts records; `hits` are the places of all delimiters, line feeds and quotes.
+    /// Cuts records; `hits` are the positions of all delimiters, line feeds and quotes.
     fn cut(&mut self, mut hits: impl Iterator<Item = usize>, sheet: &mut Sheet<'_>) {
         let (bytes, mut start) = (self.bytes, 0);
         while start < bytes.len() {
@@ -119,7 +119,7 @@ impl Cutter<'_> {
         CutRecord::Unclear
     }
 
-    /// Finds a quoted field, and the delimiter or line feed behind it.
+    /// Finds a quoted field, and the delimiter or line feed after it.
     fn quoted(
         &mut self,
         open: usize,
@@ -158,7 +158,7 @@ impl Cutter<'_> {
         Ok(end)
     }
 
-    /// Puts fields with doubled quotes behind the chunk, without these.
+    /// Appends fields with doubled quotes after the chunk, with the quotes resolved.
     fn unescape(&mut self, sheet: &mut Sheet<'_>) {
         for field in self.escaped.drain(..) {
             let Some(span) = self.fields.spans.get_mut(field) else { continue };

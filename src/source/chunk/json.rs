@@ -1,5 +1,5 @@
-//! Chunks of JSON lines. An object is walked once, and only the fields that are asked for are looked at; whether a line is
-//! right, and what is wrong with it, [`json`](crate::source::json) says of all lines that are not plainly right.
+//! Chunks of JSON lines. An object is walked once, and only the selected fields are examined. A line that is not
+//! plainly valid goes to [`json`](crate::source::json), which decides whether it is valid and says what is wrong.
 
 use memchr::memchr;
 
@@ -7,7 +7,7 @@ use super::sheet::{Fields, Sheet, without_end};
 use crate::source::json::{self, Text};
 use crate::source::options::{CsvOptions, SELECTED_BYTES};
 
-/// Objects of more different names are not walked here.
+/// Objects with more distinct names are not walked here.
 const NAMES_MAX: usize = 256;
 
 /// The names that are asked for.
@@ -66,13 +66,13 @@ struct Seen {
 struct Value {
     start: usize,
     end: usize,
-    /// Whether it is a string with escapes, whose text is another one.
+    /// Whether it is a string with escapes, so that its text differs from its bytes.
     is_escaped: bool,
 }
 
 struct Walker<'a> {
     names: &'a Names,
-    /// In the order in which they came first, which is that of most objects.
+    /// In order of first appearance, which most objects share.
     seen: Vec<Seen>,
     round: u64,
     is_utf8: bool,
@@ -81,7 +81,7 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// Finds the fields of the object in a line, or says why it is none.
+    /// Finds the fields of the object in a line, or says why the line is not an object.
     fn line(
         &mut self,
         bytes: &[u8],
@@ -97,7 +97,7 @@ impl Walker<'_> {
             return Ok(());
         }
         let (start, mut ends) = (sheet.extra.len(), Vec::new());
-        // Nothing keeps what it appends of a line that is none.
+        // What it appends for a line that is no row is dropped.
         self.names.slow.find(&bytes[line], &mut sheet.extra, &mut ends)?;
         self.fields.clear();
         let mut from = start;
@@ -127,7 +127,7 @@ impl Walker<'_> {
         Some(())
     }
 
-    /// Walks an object that takes up the rest of the line. `None`: it is not plainly one.
+    /// Walks an object that takes up the rest of the line. `None` if it is not plainly valid.
     fn walk(&mut self, line: &[u8], start: usize) -> Option<()> {
         self.round += 1;
         self.found.fill(None);
@@ -157,7 +157,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Which of the names it is; `None` if the object has it twice, or if there are too many.
+    /// The index of a name; `None` if the object has it twice, or has too many names.
     fn look_up(&mut self, name: &[u8], guess: usize) -> Option<usize> {
         let is_guessed = self.seen.get(guess).is_some_and(|seen| seen.name == name);
         let at = if is_guessed {
@@ -196,7 +196,7 @@ fn expect(line: &[u8], at: usize, byte: u8) -> Option<usize> {
     (line.get(at) == Some(&byte)).then_some(at + 1)
 }
 
-/// The string that begins behind its quote, and what is behind it.
+/// The string that begins after its opening quote, and the rest of the line.
 #[inline]
 fn string(line: &[u8], start: usize) -> Option<(Value, usize)> {
     let (mut at, mut is_escaped) = (start, false);
@@ -217,7 +217,7 @@ fn string(line: &[u8], start: usize) -> Option<(Value, usize)> {
     }
 }
 
-/// The text of the value that begins here, and what is behind it.
+/// The text of the value that begins here, and the rest of the line.
 #[inline]
 fn value(line: &[u8], at: usize) -> Option<(Value, usize)> {
     let end = match line.get(at)? {

@@ -1,8 +1,8 @@
-//! Whole lines of a source, cut into rows: by any thread, as nothing before or behind them is asked.
+//! Whole lines of a source, cut into rows. Any thread can do it, because it depends on nothing before or after them.
 //!
-//! A chunk begins where a record does, as far as its quotes let one guess, and ends with the end of a line. Whoever
-//! puts chunks in order sees whether that was right: a chunk is read up to where a quote stays open, or what it
-//! says is not clear from it alone, and what follows is read by [`Records`](super::records::Records), which decides.
+//! A chunk begins where a record does, as far as its quotes tell, and ends with the end of a line. The thread that puts
+//! chunks in order checks this guess. A chunk is used up to the point where a quote stays open, or where the chunk
+//! alone is not clear; [`Records`](super::records::Records) reads what follows, and decides.
 
 mod csv;
 mod json;

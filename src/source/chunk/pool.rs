@@ -1,10 +1,10 @@
-//! Threads that cut chunks. Whoever gives them a chunk takes the result when its turn has come.
+//! Threads that cut chunks. The caller hands them a chunk, and takes the result when it is that chunk's turn.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use super::{Chunk, Parsed, Parser};
 
-/// Threads that cut the chunks of one source; none of them, if it has no threads: then whoever takes a result does.
+/// Threads that cut the chunks of one source. Without threads, the caller that takes a result cuts the chunk.
 pub(in crate::source) struct Pool {
     parser: Arc<Parser>,
     tasks: Option<mpsc::Sender<Task>>,

@@ -12,7 +12,7 @@ pub(in crate::source) struct Parsed {
     pub(in crate::source) readings: Vec<Reading>,
     /// Records that are no rows, in order.
     pub(in crate::source) refused: Vec<RefusedAt>,
-    /// Bytes and lines up to where it is clear. A record begins there, or a blank line.
+    /// Bytes and lines up to which the chunk is clear. A record or a blank line begins there.
     pub(in crate::source) length: usize,
     pub(in crate::source) lines: u64,
 }
@@ -30,7 +30,7 @@ pub(in crate::source) struct RefusedAt {
 pub(super) struct Sheet<'a> {
     pub(super) judge: &'a Judge,
     parsed: Parsed,
-    /// Fields that do not stand in the chunk as they are; their places are counted from behind its bytes.
+    /// Fields whose text differs from the bytes in the chunk; their positions count on from the end of its bytes.
     pub(super) extra: Vec<u8>,
 }
 
@@ -48,13 +48,13 @@ impl<'a> Sheet<'a> {
         self.parsed.lines
     }
 
-    /// Everything is clear up to here, which is so many lines further.
+    /// Everything is clear up to here, which is this many lines further.
     pub(super) fn pass(&mut self, length: usize, lines: u64) {
         self.parsed.length = length;
         self.parsed.lines += lines;
     }
 
-    /// Takes a record that may be a row. Its fields are places in `bytes`, or behind these in the extra ones.
+    /// Takes a record that may be a row. Its fields are positions in `bytes`, or beyond their end in the extra bytes.
     pub(super) fn take(&mut self, bytes: &[u8], raw: Span, fields: &Fields) {
         let cells = Placed { bytes, extra: &self.extra, raw, fields };
         match self.judge.judge(&cells) {
@@ -83,7 +83,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// Where the fields of a record are. Those that nobody can ask for are counted.
+/// The positions of a record's fields. Fields that cannot be selected are only counted.
 pub(super) struct Fields {
     pub(super) spans: Vec<Span>,
     pub(super) count: usize,
@@ -92,7 +92,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Fields of which the first `most` can be asked for.
+    /// Fields of which the first `most` can be selected.
     pub(super) fn new(most: usize) -> Fields {
         Fields { spans: vec![Span::default(); most], count: 0, behind: 0 }
     }

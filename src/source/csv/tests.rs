@@ -238,7 +238,7 @@ fn headers() {
         b"t,\"v\n",
         "'test': the first row, in line 1, names no columns: a quote stays open: none that follows closes the field",
     );
-    // Of columns that nobody asks for, any names will do.
+    // Columns that are not selected may have any names.
     check("t,v,,,x,x,\u{0}\n1,a,,,,,\n", &["2 1000 a"]);
     let long = ",".repeat(HEADER_MAX + 1);
     let expect = "'test': the header does not end within the first 1048576 bytes";
@@ -320,7 +320,7 @@ fn arrivals_are_the_clock() {
             ("row", 10, false),
             ("row", 10, true),
             ("row", 10, true),
-            // No arrival to be read, no event time, two days ahead of 12, too few fields.
+            // An unreadable arrival, no event time, two days ahead of 12, too few fields.
             ("refused", 10, true),
             ("refused", 10, true),
             ("row", 11, true),

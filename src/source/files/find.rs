@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-/// The files that a pattern stands for in [`Files`](super::Files), in order of their paths. What cannot be looked at is left out.
+/// The files that a pattern matches in [`Files`](super::Files), in order of their paths. Files that cannot be accessed
+/// are left out.
 ///
 /// # Errors
 /// If it is no pattern.
@@ -13,10 +14,10 @@ pub fn files_of(pattern: &str) -> io::Result<Vec<PathBuf>> {
     find(pattern).map(|(paths, _)| paths)
 }
 
-/// The files that a pattern matches, in order of their paths, and what could not be looked at.
+/// The files that a pattern matches, in order of their paths, and what could not be accessed.
 pub(super) fn find(pattern: &str) -> io::Result<(Vec<PathBuf>, Option<String>)> {
     let path = Path::new(pattern);
-    // What is there under this very name is meant, whatever characters it has.
+    // A file with exactly this name is meant literally, whatever characters the name has.
     let pattern = if path.is_dir() {
         let within = Path::new(&Pattern::escape(pattern)).join("**").join("*");
         within.to_string_lossy().into_owned()

@@ -1,4 +1,4 @@
-//! Files of rows as partitions of one source: a file, the files of a folder, or all that a pattern matches.
+//! Files of rows as partitions of one source: one file, the files of a folder, or all files that a pattern matches.
 
 mod find;
 mod one;
@@ -19,8 +19,8 @@ pub use plan::Changed;
 use plan::Plan;
 use reading::Reading;
 
-/// Files of CSV or JSON lines, each of which is a partition: one file, the files of a folder, or what a pattern matches
-/// (`logs/*.jsonl.gz`).
+/// Files of CSV or JSON lines; each file is a partition. They are one file, the files of a folder, or the files that a
+/// pattern matches (`logs/*.jsonl.gz`).
 ///
 /// ```no_run
 /// # use dayfold::source::{CsvOptions, Files, RowFormat};
@@ -30,31 +30,33 @@ use reading::Reading;
 /// let engine = Engine::<EventTime>::new().partitioned(logs);
 /// ```
 ///
-/// **Which files.** `*` and `?` stand for characters of a name, `[ab]` for one of several, `**` for any folders. A folder stands for
-/// all files in it, at any depth. What begins with a dot is passed over, unless the pattern says the dot. The name of a partition
-/// is its path, as the pattern finds it (see [`Files::within`]): a file under another name is another file, and is read from its beginning. Without
-/// [`Files::watch`], the source ends when the files that were there at the start are read.
+/// **Which files.** `*` and `?` match characters of a name, `[ab]` one of several characters, `**` any folders. A
+/// folder means all files in it, at any depth. Names that begin with a dot are skipped, unless the pattern has the dot.
+/// The name of a partition is its path as the pattern finds it (see [`Files::within`]): a renamed file is another file,
+/// and is read from its beginning. Without [`Files::watch`], the source ends when the files that were there at the
+/// start are read.
 ///
-/// **Who reads what.** A file belongs to one worker of one process, which a hash of its path decides; all processes have to see
-/// the same files under the same paths. A worker reads its files side by side, in the order of their clocks: it goes on with the one
-/// whose next row is the earliest. So many old files do not keep all their days open. Many files of the same time are held open at
-/// once, at most 64 for each worker; more are closed and opened again, which reads them from their beginning each time.
+/// **Who reads what.** A hash of its path assigns a file to one worker of one process; all processes must see the same
+/// files under the same paths. A worker reads its files side by side, in the order of their clocks: it continues with
+/// the file whose next row is the earliest, so that many old files do not keep all their days open. Files with
+/// overlapping times are open at once, at most 64 for each worker; beyond that, files are closed and opened again,
+/// which reads them from their beginning each time.
 ///
-/// **Positions.** The log has how far each file was read, in bytes of its decompressed content, and a digest of them. A file that has
-/// grown is read on. One that has the size and the time of modification with which it was finished is not opened again.
-/// One whose content before that position is another stops the engine, unless [`Files::changed`] says otherwise. A file that is
-/// gone keeps its position in the log.
+/// **Positions.** The log records how far each file was read, in bytes of its decompressed content, and a digest of
+/// these bytes. A file that has grown is read on. A finished file whose size and modification time are unchanged is not
+/// opened again. A file whose content before that position has changed stops the engine, unless [`Files::changed`] says
+/// otherwise. A removed file keeps its position in the log.
 ///
-/// **Lines without an end.** With [`Files::watch`], the last line of a plain file waits for its end. Otherwise it is read as it is.
-/// Compressed files that are cut off stop the engine; with `watch`, they wait until they change, which
-/// [`SourceNumbers::trouble`](crate::engine::SourceNumbers::trouble) says.
+/// **Lines without an end.** With [`Files::watch`], the last line of a plain file waits for its end. Otherwise it is
+/// read as it is. A truncated compressed file stops the engine; with `watch`, it waits until it changes, and
+/// [`SourceNumbers::trouble`](crate::engine::SourceNumbers::trouble) reports it.
 pub struct Files<E> {
     plan: Arc<Plan<E>>,
 }
 
 impl<E: Send + Sync + 'static> Files<E> {
-    /// The files that `pattern` matches. `name` is that of the source in the log and in messages. `parse` makes an event of a row; its
-    /// error is the reason for which the row is refused.
+    /// The files that `pattern` matches. `name` names the source in the log and in messages. `parse` makes an event of
+    /// a row; its error is the reason why the row is refused.
     pub fn new(
         name: impl Into<String>,
         pattern: impl Into<String>,
@@ -80,27 +82,27 @@ impl<E: Send + Sync + 'static> Files<E> {
         self
     }
 
-    /// Goes on looking for new files, and for new rows in those there are: the source has no end.
+    /// Keeps looking for new files, and for new rows in known ones: the source has no end.
     #[must_use]
     pub fn watch(self) -> Self {
         self.with(|plan| plan.watches = true)
     }
 
-    /// Leaves this folder out of the names of partitions: files may be moved together with it, or found from elsewhere, and are the
-    /// same ones. The pattern has to begin with it.
+    /// Leaves this folder out of the names of partitions, so that files stay the same when they are moved together with
+    /// the folder or found from elsewhere. The pattern must begin with it.
     #[must_use]
     pub fn within(self, folder: impl Into<PathBuf>) -> Self {
         self.with(|plan| plan.within = Some(folder.into()))
     }
 
-    /// What to do with a file whose content has changed below its position.
+    /// What to do with a file whose content before its position has changed.
     #[must_use]
     pub fn changed(self, changed: Changed) -> Self {
         self.with(|plan| plan.changed = changed)
     }
 
-    /// When a file is quiet, and how far one may be ahead of others. Which events are too old or too far ahead, the options of rows
-    /// say.
+    /// When a file is quiet, and how far it may be ahead of others. Limits on the age of events are in the options of
+    /// rows.
     #[must_use]
     pub fn options(self, options: PartitionOptions) -> Self {
         self.with(|plan| plan.options = options)

@@ -1,4 +1,4 @@
-//! One file: where it goes on, the block that comes next, and whether it is still the one that was read.
+//! One file: its position, its next block, and whether it is still the file that was read.
 
 use std::fs::Metadata;
 use std::io::Read as _;
@@ -19,7 +19,7 @@ use crate::source::unpack::Packing;
 use crate::source::utf16::Utf16;
 use crate::time::EventTime;
 
-/// Rows of a block. The next block of each open file is in memory.
+/// The rows of a block. The next block of each open file is in memory.
 const BLOCK_ROWS: usize = 1_024;
 
 /// Whether a file is read on at its end.
@@ -32,7 +32,7 @@ pub(super) enum Watching {
     Rotation,
 }
 
-/// What tells whether a file was touched, without reading it.
+/// Tells whether a file was touched, without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     length: u64,
@@ -53,7 +53,7 @@ impl Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     consumed: Consumed,
-    /// As the file was when it was read to its end; `None` if there was more.
+    /// The stamp of the file when it was read to its end; `None` if there was more.
     finished: Option<Stamp>,
 }
 
@@ -72,14 +72,14 @@ impl Mark {
     }
 }
 
-/// What comes next in a file: the clock is that behind what was handed out, or with the first row.
+/// What comes next in a file. The clock is the one after the rows handed out, or after the first row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coming {
     /// Rows.
     Rows(EventTime),
     /// None at present.
     Nothing,
-    /// None at present: the compressed data is cut off at this byte.
+    /// Nothing at present: the compressed data is cut off at this byte.
     CutOff(u64),
 }
 
@@ -88,18 +88,18 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     /// The name of the partition.
     pub(super) name: String,
-    /// The index under which it was added; none if it was finished before, and has not been touched.
+    /// The index under which it was added; `None` if it was finished before, and has not been touched.
     pub(super) index: Option<usize>,
     pub(super) epoch: u32,
     /// As it was when it was opened last.
     pub(super) stamp: Stamp,
-    /// Behind what was handed out; `None`: nothing was.
+    /// The position after the rows handed out; `None` if there were none.
     consumed: Option<Consumed>,
     /// Whether nothing is left behind that.
     pub(super) is_finished: bool,
     is_plain: bool,
     source: Option<CsvSource>,
-    /// What was read and not handed out, and where the file goes on behind it.
+    /// The block that was read but not handed out, and the position after it.
     next: Option<(RowBlock, Consumed)>,
     pub(super) coming: Coming,
 }
@@ -108,7 +108,7 @@ impl File {
     /// A file that the log may know.
     ///
     /// # Errors
-    /// [`SourceError::Changed`] if the log has something of it that is no position in a file.
+    /// [`SourceError::Changed`] if the log's position of it is not a position in a file.
     pub(super) fn new(
         path: PathBuf,
         name: &str,
@@ -146,7 +146,7 @@ impl File {
         self.consumed.map_or(0, |consumed| consumed.bytes)
     }
 
-    /// Where it ends at present, in bytes of content, if it is not compressed.
+    /// Its present end, in bytes of content, if it is not compressed.
     pub(super) fn end(&self) -> Option<u64> {
         (self.is_plain || self.is_finished).then(|| {
             if self.is_finished { self.position() } else { self.stamp.length.max(self.position()) }
@@ -163,19 +163,19 @@ impl File {
         self.source.is_some()
     }
 
-    /// Begins with the file from its beginning, in another epoch.
+    /// Reads the file from its beginning, in another epoch.
     pub(super) fn begin_anew(&mut self) {
         self.close();
         self.epoch += 1;
         (self.consumed, self.is_finished) = (None, false);
     }
 
-    /// Gives back what it holds open; it goes on where it was handed out to.
+    /// Closes the file; reading will continue after the rows handed out.
     pub(super) fn close(&mut self) {
         (self.source, self.next) = (None, None);
     }
 
-    /// Opens it if it is not, and reads what comes next, at most so many rows.
+    /// Opens the file if it is closed, and reads what comes next, at most this many rows.
     pub(super) fn look(
         &mut self,
         options: &CsvOptions,
@@ -229,7 +229,7 @@ impl File {
         Ok(Coming::Rows(clock))
     }
 
-    /// Opens the file where it goes on. Returns whether there is anything to read.
+    /// Opens the file at its position. Returns whether there is anything to read.
     fn open(&mut self, options: &CsvOptions, watching: Watching) -> Result<bool, SourceError> {
         let broken = |source| SourceError::Io { name: self.path.display().to_string(), source };
         self.stamp = Stamp::of(&self.path).map_err(broken)?;
@@ -251,7 +251,7 @@ impl File {
         Ok(true)
     }
 
-    /// The block that comes next, and the clock behind it. What follows is to be looked at then.
+    /// The next block, and the clock after it. The caller must look at what follows then.
     pub(super) fn take(&mut self) -> Option<(RowBlock, EventTime)> {
         let (block, consumed) = self.next.take()?;
         self.consumed = Some(consumed);
@@ -265,7 +265,7 @@ impl File {
     }
 }
 
-/// Whether a file can grow line by line: neither compressed nor of two bytes for each character.
+/// Whether a file can grow line by line: it is neither compressed nor UTF-16.
 fn is_plain(path: &Path) -> std::io::Result<bool> {
     let mut begins = Vec::new();
     std::fs::File::open(path)?.take(8).read_to_end(&mut begins)?;

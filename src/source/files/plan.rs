@@ -8,7 +8,7 @@ use crate::source::options::CsvOptions;
 use crate::source::partition_options::PartitionOptions;
 use crate::source::row::Row;
 
-/// How often is looked for files that are new, and for finished ones that have grown.
+/// How often to look for new files, and for finished ones that have grown.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// What a program says of its files.
@@ -25,7 +25,7 @@ pub(super) struct Plan<E> {
 }
 
 impl<E> Plan<E> {
-    /// The name of the partition that a file is. Only files with names in UTF-8 are found.
+    /// The name of a file's partition. Only files with names in UTF-8 are found.
     pub(super) fn name_of<'p>(&self, path: &'p Path) -> &'p str {
         let inner = self.within.as_ref().and_then(|folder| path.strip_prefix(folder).ok());
         inner.unwrap_or(path).to_str().unwrap_or_default()
@@ -41,7 +41,7 @@ impl<E> Plan<E> {
     }
 }
 
-/// What to do with a file whose content is another one than the one that was read.
+/// What to do with a file whose content differs from the content that was read.
 ///
 /// ```
 /// use dayfold::source::{Changed, CsvOptions, Files};
@@ -58,10 +58,10 @@ pub enum Changed {
     /// The engine stops, and says what it has found.
     #[default]
     Stop,
-    /// The file is read from its beginning. What was read of it before still counts.
+    /// The file is read from its beginning. Rows read from it before still count.
     ///
-    /// With [`Files::watch`](super::Files::watch), so are files that are rotated: one that was renamed is read to its end as
-    /// long as it is open, and what has its name then, from its beginning, as soon as something is in it.
+    /// With [`Files::watch`](super::Files::watch), this also handles log rotation: a renamed file is read to its end
+    /// while it is open, and the new file with its name is read from its beginning, as soon as it has content.
     ReadAnew,
 }
 

@@ -19,14 +19,14 @@ const OPEN_MAX: usize = 64;
 pub(super) struct Reading<E> {
     plan: Arc<Plan<E>>,
     share: Share,
-    /// In order of their paths when they were found; indices stay.
+    /// Sorted by path when they were found; indices do not change.
     files: Vec<File>,
     by_name: BTreeMap<String, usize>,
     /// The file that a partition is.
     of_partition: Vec<usize>,
-    /// Files with rows to read, by the clock with the next of them.
+    /// Files with rows to read, by the clock after their next row.
     waiting: BTreeSet<(EventTime, usize)>,
-    /// Files that are open and at their end, and may grow.
+    /// Open files that are read to their end and may grow.
     following: BTreeSet<usize>,
     open: usize,
     looked: Option<Instant>,
@@ -49,7 +49,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         }
     }
 
-    /// Looks for files that are new, and for those that have changed.
+    /// Looks for new and changed files.
     fn look(&mut self, into: &mut Taking<E>) -> Result<(), Failure> {
         let is_due = self.looked.is_none_or(|at| self.plan.watches && at.elapsed() >= LOOK);
         if !is_due {
@@ -95,13 +95,13 @@ impl<E: Send + Sync + 'static> Reading<E> {
         if stamp == file.stamp && (file.is_finished || matches!(file.coming, Coming::CutOff(_))) {
             return Ok(());
         }
-        // The first row alone: a file is opened again when it is its turn.
+        // Reads only the first row; the file is opened again when its turn comes.
         self.peek(at, 1, into)?;
         self.close(at);
         Ok(())
     }
 
-    /// Reads what comes next in a file, and puts it where it belongs.
+    /// Reads what comes next in a file, and sorts the file into the right set.
     fn peek(&mut self, at: usize, rows: usize, into: &mut Taking<E>) -> Result<(), Failure> {
         let was_open = self.files[at].is_open();
         if !was_open {
@@ -118,7 +118,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         Ok(())
     }
 
-    /// What is there under the name of a file is not what was read.
+    /// The file with this name is not the one that was read.
     fn has_changed(
         &mut self,
         at: usize,
@@ -127,7 +127,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
     ) -> Result<(), Failure> {
         self.close(at);
         let file = &mut self.files[at];
-        // Whoever removes a file that was read has not changed it.
+        // Removing a file that was read does not change it.
         if matches!(error, SourceError::NotAppended { .. }) && !file.path.exists() {
             tracing::info!(file = file.name, "a file is gone");
             file.coming = Coming::Nothing;
@@ -136,7 +136,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         if self.plan.changed == Changed::Stop {
             return Err(Failure::changed(file, &error));
         }
-        // What was taken of it before belongs to the old epoch, and has to be told first.
+        // Rows taken from it before belong to the old epoch, and must be reported first.
         if file.index.is_some_and(|index| into.has_untold(index)) {
             file.coming = Coming::Nothing;
             self.following.insert(at);
@@ -180,7 +180,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
             }
             Coming::Nothing => {
                 into.end(index, file.end(), true);
-                // What may grow is quiet after a while; all else has ended.
+                // A file that may grow becomes quiet after a while; all others have ended.
                 if file.is_open() && self.plan.watches {
                     self.following.insert(at);
                 } else if !self.following.contains(&at) {
@@ -197,7 +197,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         into.trouble(index, trouble);
     }
 
-    /// Closes a file if too many are open: one that is at its end, or the one whose turn comes last.
+    /// Closes a file if too many are open: one at its end, or else the one whose turn comes last.
     fn make_room(&mut self) {
         while self.open >= OPEN_MAX {
             let following = self.following.first().copied();
@@ -208,7 +208,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         }
     }
 
-    /// Takes the block of the file whose turn it is. Returns whether there was one.
+    /// Takes the next block of the file whose turn it is. Returns whether there was one.
     fn take_next(&mut self, into: &mut Taking<E>) -> Result<bool, Failure> {
         let Some(&(clock, at)) = self.waiting.first() else { return Ok(false) };
         let index = self.files[at].index.expect("a file that waits was added");
@@ -287,7 +287,7 @@ impl<E: Send + Sync + 'static> Partitions<E> for Reading<E> {
     }
 }
 
-/// Whether a file is not any more the one that was read.
+/// Whether the error says that a file is no longer the one that was read.
 fn is_changed(error: &SourceError) -> bool {
     matches!(error, SourceError::Changed { .. } | SourceError::NotAppended { .. })
 }

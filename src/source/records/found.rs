@@ -1,4 +1,4 @@
-//! The record that was found: its bytes, its fields, and whether it is one.
+//! The record that was found: its bytes, its fields, and whether it is valid.
 
 use super::Records;
 use crate::source::cells::Cells;
@@ -10,12 +10,12 @@ impl Records {
         self.pending.as_ref().expect("asked for a record that was not found")
     }
 
-    /// Whether the pending record has the end of its line, and cannot grow.
+    /// Whether the pending record includes the end of its line, so that it cannot grow.
     pub(in crate::source) fn has_line_end(&self) -> bool {
         self.pending().tail == Tail::Line
     }
 
-    /// The pending record's bytes, without the end of the line; the first of them, if it is too long.
+    /// The bytes of the pending record, without the end of the line; only the first ones, if it is too long.
     pub(in crate::source) fn raw(&self) -> &[u8] {
         match &self.skipped {
             Some(line) => &line.kept,
@@ -28,7 +28,7 @@ impl Records {
         self.pending().fields
     }
 
-    /// The `i`-th field of the pending record, quotes resolved; an empty one, if there are fewer.
+    /// The `i`-th field of the pending record, with quotes resolved; empty if there are fewer.
     pub(in crate::source) fn field(&self, i: usize) -> &[u8] {
         let Scanner { text, ends, .. } = &self.scanner;
         let start = if i == 0 { Some(0) } else { ends.get(i - 1).copied() };
@@ -36,7 +36,7 @@ impl Records {
         range.map_or(&[], |(start, end)| &text[start..end])
     }
 
-    /// Why the pending record is no row, whatever its fields are.
+    /// Why the pending record is not a row, whatever its fields are.
     pub(in crate::source) fn refusal(&self) -> Option<&str> {
         self.pending().refusal.as_deref()
     }

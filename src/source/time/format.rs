@@ -29,10 +29,10 @@ pub struct TimeFormatError {
     pub reason: String,
 }
 
-/// Whether times can be written, and so read, in a format, and say which day they are of.
+/// Checks that times can be written, and so read, in a format, and that they have a date.
 pub(super) fn check_format(format: &str) -> Result<(), TimeFormatError> {
     let error = |reason: String| TimeFormatError { format: format.to_owned(), reason };
-    // Written in it and read again, any time tells what the format can hold.
+    // Writing any time in the format and reading it back tells what the format can hold.
     let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
     let text = strtime::format(format, &sample).map_err(|cause| error(cause.to_string()))?;
     let read = strtime::parse(format, &text).map_err(|cause| error(cause.to_string()))?;

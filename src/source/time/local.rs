@@ -1,4 +1,4 @@
-//! Times of a zone: dates alone, local times, and formats of one's own.
+//! Times of a zone: dates alone, local times, and custom formats.
 
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime;

@@ -1,4 +1,4 @@
-//! The times that a cell may hold: RFC 3339 and what is near it, numbers since 1970, or a format of one's own.
+//! The times that a cell may hold: RFC 3339 and similar forms, numbers since 1970, or a custom format.
 
 mod ambiguous;
 mod format;
@@ -70,18 +70,18 @@ pub fn parse_time(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
 
 /// Reads times as programs write them, floored to milliseconds (towards the past, also before 1970).
 ///
-/// - **RFC 3339** with years 0000 to 9999, a fraction of any length, and an offset; `t`, `z` and a space for `T` are accepted,
-///   a space before the offset, and offsets without a colon or minutes (`+0200`, `+02`). Only dates of the
-///   (proleptic Gregorian) calendar. Second 60 is a leap second and only valid as 23:59:60 in UTC; Unix
-///   time has no place for it, so with any fraction it is the last millisecond of its day: it stays on
-///   its date and does not come before the second 59.
-/// - **A number** with an optional sign, fraction and exponent (`1651591054.5349035`, `1.48e9`), told apart by magnitude: below
-///   10¹¹ seconds, below 10¹⁴ milliseconds, below 10¹⁷ microseconds, else nanoseconds since
+/// - **RFC 3339** with years 0000 to 9999, a fraction of any length, and an offset; `t`, `z`, a space for `T`, a space
+///   before the offset, and offsets without a colon or minutes (`+0200`, `+02`) are accepted. Only dates of the
+///   (proleptic Gregorian) calendar are valid. Second 60 is a leap second and only valid as 23:59:60 in UTC. Unix time
+///   has no place for it, so with any fraction it is the last millisecond of its day: it stays on its date and is not
+///   before the second 59.
+/// - **A number** with an optional sign, fraction and exponent (`1651591054.5349035`, `1.48e9`), whose magnitude tells
+///   the unit: below 10¹¹ seconds, below 10¹⁴ milliseconds, below 10¹⁷ microseconds, otherwise nanoseconds since
 ///   1970-01-01T00:00:00Z. It is read exactly, not as a float.
 /// - **A date alone**, `2013-01-01`: the first instant of the date in a zone that is named by [`TimeParser::dates_in`]
 ///   or [`TimeParser::local`].
 /// - **A local time**, RFC 3339 without the offset, in a zone that is named by [`TimeParser::local`].
-/// - Or, instead of all these, **a format** of one's own: [`TimeParser::format`].
+/// - Or, instead of all these, **a custom format**: [`TimeParser::format`].
 ///
 /// Nothing is trimmed.
 ///
@@ -105,7 +105,7 @@ pub struct TimeParser {
     local: Option<Local>,
 }
 
-/// The zone of times without an offset, and what is ambiguous there.
+/// The zone of times without an offset, and the meaning of ambiguous times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Local {
     zone: TimeZone,
@@ -126,18 +126,18 @@ impl TimeParser {
         TimeParser { dates: Some(zone.zone().clone()), ..self }
     }
 
-    /// Also reads local times of a zone, without an offset. `fold` says what a local time means that came twice,
-    /// when clocks went back; `gap` what one means that did not come, when they went forward. Dates alone are of this
-    /// zone, too, whatever [`TimeParser::dates_in`] said.
+    /// Also reads local times of a zone, without an offset. `fold` says what a local time means that came twice, when
+    /// clocks went back; `gap` says what a local time means that was skipped, when they went forward. Dates alone are
+    /// in this zone, too, whatever [`TimeParser::dates_in`] said.
     #[must_use]
     pub fn local(self, zone: &Calendar, fold: AmbiguousTime, gap: AmbiguousTime) -> TimeParser {
         let zone = zone.zone().clone();
         TimeParser { dates: Some(zone.clone()), local: Some(Local { zone, fold, gap }), ..self }
     }
 
-    /// Reads times of this format and no others: conversions of `strptime`, as
-    /// [`jiff`](https://docs.rs/jiff/1/jiff/fmt/strtime/index.html#conversion-specifications) has them.
-    /// What a time of the format lacks, an offset or a time of day, is found as without a format.
+    /// Reads times of this format and no others. The format has conversions of `strptime`, as
+    /// [`jiff`](https://docs.rs/jiff/1/jiff/fmt/strtime/index.html#conversion-specifications) defines them. If the
+    /// format has no offset or no time of day, they are found as without a format.
     ///
     /// # Errors
     /// [`TimeFormatError`] if it is no such format.
@@ -149,14 +149,14 @@ impl TimeParser {
     /// Reads a time.
     ///
     /// # Errors
-    /// [`TimeRefusal`] for what it is not told to read, and for times outside
+    /// [`TimeRefusal`] for forms that it is not set to read, and for times outside
     /// [`EVENT_TIME_MIN`]`..=`[`EVENT_TIME_MAX`].
     #[inline]
     pub fn parse(&self, cell: &[u8]) -> Result<EventTime, TimeRefusal> {
         match &self.format {
             _ if cell.is_empty() => Err(TimeRefusal::Empty),
             Some(format) => self.parse_format(format, cell),
-            // Only a year has a digit and then a hyphen there: a number would have an exponent's letter.
+            // Only a year has a digit and then a hyphen there; a number would have the letter of an exponent.
             None if matches!(cell, [_, _, _, b'0'..=b'9', b'-', ..]) => self.parse_date(cell),
             None => parse_number(cell),
         }
@@ -200,7 +200,7 @@ impl TimeParser {
         if hour > 23 || minute > 59 || second > 60 {
             return Err(TimeRefusal::NoSuchTime);
         }
-        // The second 59 for a leap second, until it is known to be one.
+        // Uses second 59 for a leap second until it is known to be one.
         let time = Time::constant(hour as i8, minute as i8, second.min(59) as i8, 0);
         let stamp = local.resolve(DateTime::from_parts(date(year, month, day), time))?;
         let seconds = stamp.as_millisecond().div_euclid(1_000);
@@ -264,7 +264,7 @@ fn parse_number(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
 /// A number with a point, an exponent, or many digits.
 fn parse_long_number(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
     let number = Written::read(cell).ok_or(TimeRefusal::Format)?;
-    // The digits before the point tell the unit; the places move the point to milliseconds.
+    // The number of digits before the point tells the unit; the places move the point to milliseconds.
     let places = match number.magnitude().unwrap_or(0) {
         ..=11 => 3,
         12..=14 => 0,
@@ -275,13 +275,13 @@ fn parse_long_number(cell: &[u8]) -> Result<EventTime, TimeRefusal> {
     };
     let cut = number.cut(places);
     let ms = i128::try_from(cut.taken).map_err(|_| TimeRefusal::OutOfRange)?;
-    // What is cut off takes a time before 1970 one millisecond further into the past.
+    // For a time before 1970, cut-off digits move it one millisecond further into the past.
     let ms = if number.negative { -ms - i128::from(!cut.is_exact()) } else { ms };
     EventTime::try_from(ms).map_err(|_| TimeRefusal::OutOfRange).and_then(in_range)
 }
 
-/// The milliseconds of `.digits`, if there is one, and what follows. A fraction counts forwards from
-/// its second, so leaving out digits is the floor.
+/// The milliseconds of `.digits`, if there is a point, and the rest. A fraction counts forwards from its second, so
+/// cutting digits is the floor.
 fn parse_fraction(rest: &[u8]) -> Result<(i64, &[u8]), TimeRefusal> {
     let [b'.', rest @ ..] = rest else { return Ok((0, rest)) };
     let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

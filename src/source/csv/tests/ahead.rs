@@ -1,4 +1,4 @@
-//! What is read ahead in chunks, beside the records read one after the other: the same rows, whatever the chunks.
+//! Compares chunks read ahead with records read one after the other: the same rows, whatever the chunks.
 
 use super::*;
 use crate::source::ahead::AheadOptions;
@@ -6,7 +6,7 @@ use crate::source::ahead::AheadOptions;
 /// Everything that is handed out, up to the end.
 type All = (Vec<String>, Vec<(u64, Vec<u8>)>, Consumed, EventTime, Option<String>);
 
-/// Reads in blocks of so many rows, stopping at each second of the clock.
+/// Reads in blocks of this many rows, stopping at each second of the clock.
 fn all(mut source: CsvSource, rows: usize) -> All {
     let (mut lines, mut raw, mut clock) = (Vec::new(), Vec::new(), EventTime::MIN);
     let width = source.options.fields.len();
@@ -72,7 +72,7 @@ fn chunks() -> impl Strategy<Value = AheadOptions> {
         .prop_map(|(threads, chunk, rows)| AheadOptions { threads, chunk, rows })
 }
 
-/// Rows, and what is none, more often good than not.
+/// Rows and non-rows; most are good.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let good = prop_oneof![
         Just(&b"1,2,x\n"[..]),

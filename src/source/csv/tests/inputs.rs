@@ -1,4 +1,4 @@
-//! Input as it comes: compressed, in UTF-16, or no text at all.
+//! Kinds of input: compressed, in UTF-16, or not text.
 
 use super::*;
 
@@ -19,11 +19,11 @@ fn the_first_bytes_say_how_input_is_compressed() {
     let rows = ["2 1000 a", "3 2000 b"];
     let packed = [(gzip(b"t,v\n1,a\n2,b\n"), 8), (ZSTD.to_vec(), 4), (XZ.to_vec(), 8)];
     for (packed, zeros) in packed {
-        // Whatever it is called; and a file that is only called so is read as it is.
+        // The name of a file does not matter: a file that is only called compressed is read as it is.
         for name in ["x.csv", "x.csv.gz", "x"] {
             assert_eq!(read_input(name, &packed).unwrap(), rows, "{name}");
         }
-        // Padded, and one after the other: the second header is a refused row.
+        // Two padded members, one after the other: the second header is a refused row.
         let padded = [packed.clone(), vec![0; zeros]].concat();
         assert_eq!(read_input("x", &padded).unwrap(), rows);
         let twice = read_input("x", &[padded, packed.clone()].concat()).unwrap();
@@ -39,7 +39,7 @@ fn the_first_bytes_say_how_input_is_compressed() {
         assert!(matches!(error, SourceError::Compressed { cut_off: false, .. }), "{error:?}");
     }
     assert_eq!(read_input("x.csv.gz", b"t,v\n1,a\n2,b\n").unwrap(), rows);
-    // A frame that is to be skipped lies between two others.
+    // A skippable frame lies between two others.
     let skipped = [ZSTD, b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc", ZSTD].concat();
     assert_eq!(read_input("x", &skipped).unwrap().len(), 5);
 }

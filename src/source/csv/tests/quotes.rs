@@ -1,4 +1,4 @@
-//! What is no record costs one line: quotes that stay open or close too early, and what is too long.
+//! A bad record costs one line: quotes that stay open or close too early, and records that are too long.
 
 use super::*;
 
@@ -13,7 +13,7 @@ struct Bounds {
 /// A record: its line, its bytes without the end of the line, and its fields if it is good.
 type Record = (u64, Vec<u8>, Option<Vec<Vec<u8>>>);
 
-/// Records by another way: all of the content is there, and each line is looked at by itself.
+/// Finds records in another way: with all of the content at hand, and each line examined by itself.
 fn oracle(content: &[u8], bounds: Bounds) -> Vec<Record> {
     let (mut records, mut rest, mut line) = (Vec::new(), content, 1);
     while !rest.is_empty() {

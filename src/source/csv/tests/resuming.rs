@@ -1,4 +1,4 @@
-//! Going on with a source: behind what was consumed, and through parts that are known already.
+//! Resuming a source: after the consumed content, and through parts that are known already.
 
 use super::*;
 use crate::source::Tail;
@@ -93,7 +93,7 @@ fn resuming_keeps_the_clock() {
     assert_eq!(bincode::deserialize::<Consumed>(&bytes).unwrap(), consumed);
 }
 
-/// Reads all, in blocks of these sizes; each with its rows, and how the source stood behind it.
+/// Reads all, in blocks of these sizes; returns the rows of each block, and the state of the source after it.
 fn blocks(source: &mut CsvSource, sizes: &[usize]) -> Vec<(Vec<String>, Consumed)> {
     let width = source.options.fields.len();
     let mut blocks = Vec::new();
@@ -101,7 +101,7 @@ fn blocks(source: &mut CsvSource, sizes: &[usize]) -> Vec<(Vec<String>, Consumed
         let Read::Rows(block) = source.read(limit(*size)).unwrap() else { break };
         blocks.push((show(&block, width), source.consumed()));
     }
-    // Blank lines may follow, or there may be none but those.
+    // Blank lines may follow, or there may be only blank lines.
     blocks.push((Vec::new(), source.consumed()));
     blocks
 }
@@ -110,7 +110,7 @@ fn blocks(source: &mut CsvSource, sizes: &[usize]) -> Vec<(Vec<String>, Consumed
 fn read_to(source: &mut CsvSource, bytes: u64, rows: usize) -> Vec<String> {
     let width = source.options.fields.len();
     let mut lines = Vec::new();
-    // A record that ended with the file has gone on, if there is an error.
+    // If there is an error, a record that ended with the file has grown.
     while let Ok(Read::Rows(block)) = source.read(ReadLimit { bytes, ..limit(rows) }) {
         lines.extend(show(&block, width));
     }
@@ -156,7 +156,7 @@ proptest! {
         let after = [before.as_slice(), &more].concat();
         let mut source = open(&before);
         let read = raw_rows(&mut source, 10);
-        // A quote that was open at the end stays so, and the rows behind it stay rows.
+        // A quote that was open at the end stays open, and the rows after it stay rows.
         let was_open = read_all(&mut open(&before), 10).0.iter().any(|line| line.contains("stays open"));
         let all = raw_rows(&mut open(&after), 10);
         match CsvSource::resume_after(input(&after), options(), source.consumed()) {
@@ -166,7 +166,7 @@ proptest! {
             }
             Err(error) => {
                 prop_assert!(matches!(error, SourceError::Changed { .. }), "{:?}", error);
-                // A CR at the end and CRLF behind it would leave the row; it is refused all the same.
+                // A CR at the end followed by CRLF would leave the row as it was; it is refused all the same.
                 let is_same = all.starts_with(&read) && !before.ends_with(b"\r");
                 prop_assert!(was_open || !is_same, "{}", error);
             }
@@ -183,7 +183,7 @@ proptest! {
     ) {
         let before = [b"t,v\n", before.as_slice()].concat();
         let recorded = blocks(&mut open(&before), &sizes);
-        // The file has grown, perhaps so that it is another one.
+        // The file has grown, perhaps with changed content.
         let after = [before.as_slice(), &more].concat();
         let (_, last) = recorded[recorded.len() - 1];
         let resumed = CsvSource::resume_after(input(&after), options(), last);
@@ -200,7 +200,7 @@ proptest! {
             lines.extend(part);
         }
         if let Ok(mut resumed) = resumed {
-            // A quote that was open at the end stays so, whatever follows.
+            // A quote that was open at the end stays open, whatever follows.
             let was_open = lines.iter().any(|line| line.contains("stays open"));
             let rest = read_all(&mut source, rows).0;
             prop_assert_eq!(&rest, &read_all(&mut resumed, rows).0);
@@ -221,7 +221,7 @@ fn a_last_line_without_its_end_is_held_if_asked() {
     );
     assert!(matches!(source.read(limit(9)), Ok(Read::Rest)));
     assert_eq!((source.consumed().bytes, source.consumed().tail), (8, Tail::Line));
-    // A part that earlier runs had handed out ends where the file ended then.
+    // A part that earlier runs handed out ends where the file ended then.
     assert!(matches!(source.read(ReadLimit { bytes: 11, ..limit(9) }), Ok(Read::Rows(_))));
     assert_eq!(source.consumed().tail, Tail::Open);
     assert!(matches!(source.read(limit(9)), Ok(Read::End)));
