@@ -9,12 +9,12 @@
 //! All integers are little-endian. The manifest of a part and the commit streams of the log are such files. The other
 //! files of the log begin with such a header.
 //!
-//! A journal is made whole, under another name, and renamed: its header is never torn. Records are appended. **The
-//! tail rule:** a record that is cut short or fails its checksum may be what a crash has left of the last append. It
-//! was never reported as written, and does not count. But if a record follows that proves that this one was written
-//! whole, the file is damaged. Which records prove that, the user of this module says: see [`records`].
+//! A journal is created under another name and then renamed, so its header is never torn. Records are appended. **The
+//! tail rule:** a record that is cut short or fails its checksum may be the remainder of the last append before a
+//! crash. It was never reported as written, and does not count. But if a later record proves that this one was written
+//! whole, the file is damaged. The user of this module defines which records prove that: see [`records`].
 //!
-//! Not noticed: damage to the last record, which looks like a tail.
+//! Not detected: damage to the last record, which looks like a tail.
 
 use std::ops::RangeInclusive;
 
@@ -44,7 +44,7 @@ pub(crate) enum HeaderError {
     Version(u32),
 }
 
-/// Checks that a file begins as a file of its kind does, in a version that is known.
+/// Checks that a file begins as a file of its kind, in a known version.
 pub(crate) fn check_header(
     bytes: &[u8],
     magic: Magic,
@@ -70,7 +70,7 @@ pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
 }
 
-/// Appends a record. Its payload may have so many bytes; if it has more, the error says how many.
+/// Appends a record. The error gives the length of a payload that is too long.
 pub(crate) fn put_record<R: Serialize>(
     record: &R,
     bytes_max: usize,
@@ -89,11 +89,11 @@ pub(crate) fn put_record<R: Serialize>(
     Ok(())
 }
 
-/// The payload of a record that holds, if one begins here.
+/// The payload of a valid record, if one begins here.
 pub(crate) fn record_at(bytes: &[u8], at: usize, bytes_max: usize) -> Option<&[u8]> {
     let length = word_at(bytes, at)? as usize;
     let crc = word_at(bytes, at + 4)?;
-    // No record is empty: zeros, which some file systems leave after a crash, are no records.
+    // No record is empty, so zeros, which some file systems leave after a crash, are not records.
     if length == 0 || length > bytes_max {
         return None;
     }
@@ -101,13 +101,13 @@ pub(crate) fn record_at(bytes: &[u8], at: usize, bytes_max: usize) -> Option<&[u
     (crc32fast::hash(payload) == crc).then_some(payload)
 }
 
-/// Where a record is damaged, and it is not the tail that a crash has left.
+/// The offset of a damaged record that is not the tail after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DamagedAt(pub(crate) usize);
 
-/// The good records from `from` on, each with its offset and payload, up to the tail if there is one.
+/// The valid records from `from` on, each with its offset and payload, up to the tail if there is one.
 ///
-/// A record behind a damaged one proves that it is no tail if `proves` says so of the payload.
+/// A record after a damaged one proves that this is not a tail if `proves` is true for its payload.
 pub(crate) fn records(
     bytes: &[u8],
     from: usize,

@@ -16,8 +16,8 @@ pub(crate) use leaves::Outlived;
 use part::Part;
 pub(crate) use row::TableRow;
 
-/// A table grows into one table for each partition beyond this many keys: a small one is compact, and
-/// a large one never stops to move all its keys at once.
+/// Beyond this many keys, a table splits into one table for each partition. So a small table is compact, and a large
+/// one never has to move all its keys at once.
 const SPLIT_AT: usize = 8_192;
 
 /// What a table holds, for bounds on memory.
@@ -51,7 +51,7 @@ pub(crate) struct Table<K, A> {
     len: usize,
     /// Places in `parts`, free ones included.
     slots: usize,
-    /// What keys and aggregates hold besides their slots.
+    /// Heap bytes of keys and aggregates, besides their slots.
     heap: usize,
     outlived: Outlived,
 }
@@ -61,20 +61,20 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         Table::counting(&Outlived::default())
     }
 
-    /// A new table, which counts what readers alone hold of it.
+    /// A new table that counts the rows held by readers alone.
     pub(crate) fn counting(outlived: &Outlived) -> Self {
         let (parts, outlived) = (vec![Part::new()], outlived.clone());
         Table { parts, len: 0, slots: 0, heap: 0, outlived }
     }
 
-    /// The table as it is now, to be read elsewhere. Nothing is copied until more is added, and then only the leaves
-    /// to which something is.
+    /// The present state of the table, to be read elsewhere. Nothing is copied until more is added, and then only the
+    /// changed leaves.
     pub(crate) fn share(&mut self) -> Table<K, A> {
         let parts = self.parts.iter_mut().map(Part::share).collect();
         Table { parts, outlived: self.outlived.clone(), ..*self }
     }
 
-    /// Counts what is shared as held by readers alone: its owner lets go of it.
+    /// Counts shared rows as held by readers alone, because the owner releases them.
     pub(crate) fn leave_to_readers(&self) {
         self.parts.iter().for_each(|part| part.rows().leave_to_readers(&self.outlived));
     }
@@ -83,7 +83,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         self.len
     }
 
-    /// What the table holds. Kept up as rows come: asked for at every tick.
+    /// The size of the table. It is updated with every row, because it is read at every tick.
     pub(crate) fn size(&self) -> Size {
         let bytes = self.slots * (size_of::<(K, A)>() + 1) + self.heap;
         Size { groups: self.len, bytes }
@@ -108,7 +108,7 @@ impl<K: Key, A: Aggregate> Table<K, A> {
     }
 
     fn split(&mut self) {
-        // Each part would grow to this at once: it is what a table of 64 slots holds.
+        // The capacity of a table of 64 slots, to which each part would grow at once.
         const PART: usize = SPLIT_AT / PARTITIONS * 7 / 4;
         let mut whole = std::mem::take(&mut self.parts);
         self.parts.resize_with(PARTITIONS, || Part::with_capacity(PART));
@@ -128,16 +128,15 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         self.parts.iter().flat_map(|part| part.rows().iter())
     }
 
-    /// Puts the rows of a part in the order of their keys, for whoever reads intervals of them. Says no if there is no
-    /// such part.
+    /// Sorts the rows of a part by key, for readers of intervals. Returns `false` if there is no such part.
     pub(crate) fn put_in_order(&self, part: usize) -> bool {
         let part = self.parts.get(part);
         part.into_iter().for_each(Part::put_in_order);
         part.is_some()
     }
 
-    /// Visits the rows whose encoded keys are in `[from, to)`, part by part, until `visit` wants no more. Notes in `reached`, which is
-    /// empty at first, where the next interval goes on.
+    /// Visits the rows whose encoded keys are in `[from, to)`, part by part, until `visit` wants no more. `reached`, at
+    /// first empty, records where the next interval continues.
     pub(crate) fn visit_interval(
         &self,
         interval: (&[u8], Option<&[u8]>),
@@ -156,8 +155,8 @@ impl<K: Key, A: Aggregate> Table<K, A> {
         }
     }
 
-    /// The rows in parts that follow each other in the order of sealed files: all at once, or partition
-    /// by partition, which is then given with them.
+    /// The rows in parts, in the order of sealed files: all at once, or partition by partition, each with its
+    /// partition.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Option<usize>, Vec<&(K, A)>)> {
         let is_split = self.parts.len() > 1;
         let parts = self.parts.iter().enumerate();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-/// The bytes of a batch view: a mapped file, or memory of an engine that has no folder.
+/// The bytes of a batch view: a mapped file, or memory if the engine has no folder.
 ///
 /// Cloning shares the bytes.
 ///

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{PARTITIONS, owner};
 
-/// A set of partitions: the part of the keys that a file speaks for.
+/// A set of partitions: the keys that a file covers.
 ///
-/// A file says of every partition it covers which keys are there; a covered partition without rows is
-/// empty. Of a partition that is not covered, it says nothing.
+/// A file has all keys of each partition that it covers; a covered partition without rows is empty. It says nothing
+/// about partitions that it does not cover.
 ///
 /// ```
 /// use dayfold::batch::Coverage;

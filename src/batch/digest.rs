@@ -1,4 +1,4 @@
-//! What two sealed days have in common, however they are cut into files.
+//! Digests that compare sealed days, however they are cut into files.
 
 use std::fmt;
 use std::iter::Sum;
@@ -14,9 +14,8 @@ use crate::key::Key;
 /// A function of the multiset of rows: the sum modulo 2^128 of XXH3-128 of each row, which is its
 /// encoded key followed by its encoded aggregate.
 ///
-/// It does not depend on order, sections or files: the digests of the workers' files of a day add up
-/// to the same digest for any number of workers. It finds damage and disagreement; it does not
-/// withstand somebody who looks for collisions.
+/// It does not depend on order, sections or files: the digests of the workers' files of a day add up to the same digest
+/// for any number of workers. It finds damage and disagreement, but not deliberate collisions.
 ///
 /// ```
 /// use dayfold::batch::Digest;

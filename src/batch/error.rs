@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// What can be wrong with the bytes of a batch view. Reading changes nothing.
+/// Errors in the bytes of a batch view. Reading changes nothing.
 ///
 /// ```
 /// use dayfold::batch::BatchError;
@@ -35,7 +35,7 @@ pub enum BatchError {
         /// The version that this program reads.
         known: u32,
     },
-    /// The bytes are not what was written, or are not of the asked key and aggregate types.
+    /// The bytes differ from what was written, or do not have the expected key and aggregate types.
     #[error(
         "{file} is damaged at byte {offset}: {what}; restore it from a copy or rebuild the views from the log"
     )]
@@ -49,7 +49,7 @@ pub enum BatchError {
     },
 }
 
-/// Damage found where the file's name is not known.
+/// Damage, found where the name of the file is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Damage {
     pub(super) what: &'static str,

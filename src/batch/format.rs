@@ -21,11 +21,11 @@ pub(super) const FOOTER_BYTES: usize = 48;
 pub(super) const FOOTER_CHECKED: usize = 40;
 /// More bytes of meta than any view's name can need.
 pub(super) const META_BYTES_MAX: usize = 1 << 16;
-/// One section for each partition is the finest there is.
+/// The most sections: one for each partition.
 pub(super) const SECTION_BITS_MAX: u32 = 8;
 /// Sections are not made smaller than about this many rows.
 const SECTION_ROWS_MIN: u64 = 64;
-/// Where the number of levels begins in the word that says how many sections there are.
+/// The first bit of the number of levels, in the word that holds the number of sections.
 const LEVELS_SHIFT: u32 = 16;
 /// Header, sections and directory begin at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
@@ -59,7 +59,7 @@ pub struct BatchSummary {
 }
 
 impl BatchSummary {
-    /// One word that tells summaries apart: other rows have another digest.
+    /// One word that tells summaries apart: different rows have different digests.
     pub(crate) fn check(&self) -> u64 {
         let digest = self.digest.0;
         (digest >> 64) as u64 ^ digest as u64 ^ self.rows.rotate_left(32) ^ self.bytes
@@ -78,7 +78,7 @@ pub(super) fn section_of(sort_position: u64, bits: u32) -> usize {
     sort_position.checked_shr(64 - bits).unwrap_or(0) as usize
 }
 
-/// The index entry of a row: the bits after those of the section.
+/// The index entry of a row: the bits of its sort position after those of the section.
 #[inline]
 pub(super) fn position_in_section(sort_position: u64, bits: u32) -> u32 {
     (sort_position << bits >> 32) as u32
@@ -136,7 +136,7 @@ impl SectionEntry {
 pub(super) struct Footer {
     pub(super) directory: u64,
     pub(super) section_bits: u32,
-    /// How many lengths of prefixes have totals: 0, or the number of leading columns of the longest, and 1.
+    /// How many lengths of prefixes have totals: 0, or 1 more than the number of leading columns of the longest.
     pub(super) levels: u32,
     pub(super) header: u32,
     pub(super) rows: u64,
@@ -170,7 +170,7 @@ impl Footer {
     }
 }
 
-/// The integer at `at` of a block whose length the caller knows.
+/// The integer at `at` in a block whose length the caller has checked.
 #[inline]
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];

@@ -1,4 +1,4 @@
-//! Rows of several files in the order of their keys, as they are encoded.
+//! Merges rows of several files in the order of their encoded keys.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use super::view::touches;
 use super::{BatchError, Coverage, RawBatch};
 use crate::key::sort_position;
 
-/// What is left of a section, in the order of keys.
+/// The remaining rows of a section, in the order of keys.
 struct Cursor<'a> {
     file: &'a RawBatch,
     coverage: &'a Coverage,
@@ -47,8 +47,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Visits the rows of files, each of the partitions for which it counts, in the order of their keys. What is held at
-/// once is a place in each section, not the rows.
+/// Visits the rows of files in the order of their keys; from each file, only those in the partitions for which it
+/// counts. Only a position in each section is held in memory, not the rows.
 pub(crate) fn in_key_order<E: From<BatchError>>(
     files: &[(RawBatch, Coverage)],
     mut visit: impl FnMut(&RawBatch, &[u8], &[u8]) -> Result<(), E>,

@@ -34,27 +34,27 @@
 //!            └ magic "DYFE" ──────────────── 4  ┘
 //! ```
 //!
-//! * **Sections.** The top `s` bits of the sort position choose the section, `s ≤ 8` chosen so that a
-//!   small day is one section and a large one has one for each partition. The writer holds one section
-//!   in memory; the reader verifies a section's checksum when it first touches it.
-//! * **Index.** `position` is the 32 bits of the sort position after the section's. Hashes are uniform,
-//!   so an entry is found by interpolation and a few steps. Entries may be equal: the key decides.
+//! * **Sections.** The top `s` bits of the sort position choose the section, `s ≤ 8` chosen so that a small day is one
+//!   section and a large one has one for each partition. The writer holds one section in memory; the reader verifies
+//!   the checksum of a section on first use.
+//! * **Index.** `position` is the 32 bits of the sort position after the section's. Hashes are uniform, so an entry is
+//!   found by interpolation and a few steps. If entries are equal, the key decides.
 //! * **Order.** Key ranges and prefixes are found by binary search in each section.
-//! * **Rows.** A row ends where the next one begins, the last one with the section. The hash itself is
-//!   not stored: it is XXH3-64 of the encoded key.
-//! * **Totals.** Of level 0 there is one total, of all rows; of level 1 one for each value of the first column of
-//!   the key; and so on, as far as the [id](crate::Key::id) of the key says where its columns end, short of whole keys.
-//!   All together they are no more than an eighth of the rows: longer prefixes are left out first. A total is ⊕ of all
-//!   rows of the file, so it counts only where the whole file does. Files of version 1 have none, and no entry for
-//!   them in the directory.
+//! * **Rows.** A row ends where the next one begins; the last row ends with the section. The hash itself is not stored:
+//!   it is XXH3-64 of the encoded key.
+//! * **Totals.** Level 0 has one total, over all rows; level 1 has one for each value of the first column of the key;
+//!   and so on, up to the last level before whole keys for which the [id](crate::Key::id) of the key tells where
+//!   columns end. The number of totals is at most an eighth of the rows: longer prefixes are left out first. A total
+//!   covers rows of the whole file, so it is used only if the whole file counts. Files of version 1 have no totals, and
+//!   no entry for them in the directory.
 //! * **Aggregates** are written by bincode 1.3 with variable-length integers.
 //!
 //! # What is checked, and when
 //!
-//! Opening takes constant time and verifies header, directory and footer; a section is verified on its
-//! first touch; [`BatchView::verify`] reads everything. Damaged bytes give [`BatchError::Corrupt`],
-//! never a panic, never a large allocation. *Not guaranteed:* that a mapped file which another program
-//! truncates can still be read. Sealed files do not change.
+//! Opening takes constant time and verifies header, directory and footer; a section is verified on first use;
+//! [`BatchView::verify`] reads everything. Damaged bytes give [`BatchError::Corrupt`], never a panic, never a large
+//! allocation. *Not guaranteed:* that a mapped file which another program truncates can still be read. Sealed files do
+//! not change.
 
 mod bytes;
 mod coverage;

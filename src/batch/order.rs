@@ -1,11 +1,11 @@
-//! Sorting by a number that settles nearly all comparisons.
+//! Sorting by a number that decides nearly all comparisons.
 
 use std::cmp::Ordering;
 
-/// Sorts by `number`, and where that is equal by `order`.
+/// Sorts by `number`, and by `order` if numbers are equal.
 ///
-/// One comparison that looked at both would be a jump that no processor can foresee, at each step; numbers
-/// alone are sorted without any.
+/// A comparison of both at once would be an unpredictable branch at each step; numbers alone are sorted without
+/// branches.
 pub(crate) fn sort_by_number<T>(
     items: &mut [T],
     number: impl Fn(&T) -> u64,
@@ -19,7 +19,7 @@ pub(crate) fn sort_by_number<T>(
     }
 }
 
-/// The first eight bytes of a key as a number, which has the order of the keys unless it is equal.
+/// The first eight bytes of a key as a number. Unless two numbers are equal, they are in the order of their keys.
 pub(super) fn prefix(key: &[u8]) -> u64 {
     let mut first = [0; 8];
     let length = key.len().min(8);

@@ -1,4 +1,4 @@
-//! An opened file, whatever its types: what was checked at opening, and its sections.
+//! An opened file without its types: its frame, checked at opening, and its sections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::{BatchError, BatchMeta, BatchSummary, Bytes};
 use crate::codec;
 use crate::key::PARTITIONS;
 
-/// A batch view without its types. Its name, a meta and a few words are all it adds to the bytes.
+/// A batch view without its types. Besides the bytes, it holds only the name, the meta and a few words.
 #[derive(Debug)]
 pub(crate) struct RawBatch {
     bytes: Bytes,
@@ -24,7 +24,7 @@ pub(crate) struct RawBatch {
     footer: Footer,
     /// Sections whose checksum has been verified.
     verified: [AtomicU64; PARTITIONS / 64],
-    /// Whether the directory has an entry for totals behind those of the sections.
+    /// Whether the directory has an entry for totals after those of the sections.
     has_totals: bool,
     /// Whether the checksum of the totals has been verified.
     totals_verified: AtomicBool,
@@ -85,7 +85,7 @@ impl RawBatch {
     pub(super) fn section(&self, number: usize) -> Result<Section<'_>, Damage> {
         let entry = self.entry(number);
         let bytes = &self.bytes[entry.offset as usize..(entry.offset + entry.length) as usize];
-        // Two threads may both verify a section; they find the same, so no order is needed.
+        // If two threads verify the same section, they find the same result, so no ordering is needed.
         let (word, bit) = (&self.verified[number / 64], 1 << (number % 64));
         if word.load(Ordering::Relaxed) & bit == 0 {
             check_section(bytes, &entry)?;
@@ -99,7 +99,7 @@ impl RawBatch {
         self.footer.levels as usize
     }
 
-    /// The totals, which have the form of a section, once their checksum has been verified.
+    /// The totals, in the form of a section, once their checksum has been verified.
     pub(super) fn totals(&self) -> Result<Section<'_>, Damage> {
         let entry = self.entry(self.sections());
         let bytes = &self.bytes[entry.offset as usize..(entry.offset + entry.length) as usize];
@@ -115,7 +115,8 @@ impl RawBatch {
         self.verified.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
-    /// The section, its checksum verified again, and the zeros behind it. The one behind the last is that of the totals.
+    /// The section, with its checksum and the zeros after it verified again. The number after the last section means
+    /// the totals.
     pub(super) fn section_afresh(&self, number: usize) -> Result<Section<'_>, Damage> {
         let entry = self.entry(number);
         let end = (entry.offset + entry.length) as usize;
@@ -127,7 +128,7 @@ impl RawBatch {
         Ok(Section::new(bytes, &entry))
     }
 
-    /// Verifies all checksums. What the rows mean takes their types to check.
+    /// Verifies all checksums. The content of rows can be checked only with their types.
     pub(crate) fn verify(&self) -> Result<(), BatchError> {
         for number in 0..self.sections() + usize::from(self.has_totals) {
             self.section_afresh(number).map_err(|damage| self.error(damage))?;
@@ -177,7 +178,7 @@ fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
 fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<u32, BatchError> {
     let file = || Arc::clone(name);
     if !bytes.starts_with(&HEADER_MAGIC) {
-        // An end of ours without a beginning of ours is damage.
+        // A valid end without a valid beginning is damage.
         if bytes.ends_with(&FOOTER_MAGIC) {
             return Err(Damage::new("the beginning is missing", 0).of(name));
         }

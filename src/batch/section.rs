@@ -1,11 +1,11 @@
-//! One section of a file: index, order, rows. Borrowed, bounds-checked, decoded row by row.
+//! One section of a file: index, order, rows. It is borrowed, bounds-checked, and decoded row by row.
 
 use super::error::Damage;
 use super::format::{ROW_INDEX_BYTES, SectionEntry, u32_at};
 use crate::codec;
 
-/// A section whose checksum has been verified. What its bytes say is still not trusted: a file may
-/// have been written for other types.
+/// A section whose checksum has been verified. Its bytes are still not trusted, because the file may have been written
+/// for other types.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
     /// Where the rows begin in the file, for messages.
@@ -29,7 +29,7 @@ pub(super) struct EncodedRow<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// `bytes` are those of the entry; opening has checked that they hold index and order.
+    /// `bytes` are the bytes of the entry; opening has checked that they hold index and order.
     pub(super) fn new(bytes: &'a [u8], entry: &SectionEntry) -> Section<'a> {
         let count = entry.rows as usize;
         let (index, rest) = bytes.split_at(count * 8);
@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
         self.index.len()
     }
 
-    /// The bits of the sort position after the section's.
+    /// The bits of the sort position after those of the section.
     #[inline]
     pub(super) fn position(&self, row: usize) -> u32 {
         u32_at(&self.index[row], 0)
@@ -69,7 +69,7 @@ impl<'a> Section<'a> {
         Ok(EncodedRow { offset, key, aggregate, body })
     }
 
-    /// The number of the row that is `rank`th in order of keys.
+    /// The number of the row at `rank` in the order of keys.
     #[inline]
     pub(super) fn in_key_order(&self, rank: usize) -> Result<usize, Damage> {
         let row = u32_at(&self.order[rank], 0) as usize;
@@ -83,8 +83,8 @@ impl<'a> Section<'a> {
 
     /// The first row at or beyond `position`.
     ///
-    /// Positions are hashes, hence uniform: the first guess is near, and the rest is a gallop from
-    /// there. On an index out of order the result is some row; it does not fail.
+    /// Positions are hashes and so uniform: the first guess is near, and a galloping search finds the rest. If the
+    /// index is not sorted, the result is some row; the search does not fail.
     #[inline]
     pub(super) fn seek(&self, position: u32) -> usize {
         let count = self.len();
@@ -148,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// However uneven the positions are, interpolation finds what a scan finds.
+        /// Interpolation finds what a scan finds, however uneven the positions are.
         #[test]
         fn oracle_seek_is_a_partition_point(
             mut positions in proptest::collection::vec(

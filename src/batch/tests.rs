@@ -1,4 +1,4 @@
-//! The format's laws: what was written comes back, and damage is an error or changes nothing.
+//! The laws of the format: reading returns what was written, and damage is an error or changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -59,7 +59,7 @@ fn open<K: Key>(bytes: Vec<u8>) -> BatchView<K, N> {
     BatchView::open(bytes.into()).unwrap()
 }
 
-/// Everything the file holds, asked for in every way, against the rows it was written from.
+/// Compares everything in the file, read in every way, with the rows that were written.
 fn check<K: Key>(map: &BTreeMap<K, i64>, expected: u64, ranges: &[KeyRange], part: Coverage) {
     let rows = in_file_order(map, Coverage::ALL);
     let (bytes, summary) = write(&rows, Coverage::ALL, expected);
@@ -90,7 +90,7 @@ fn check<K: Key>(map: &BTreeMap<K, i64>, expected: u64, ranges: &[KeyRange], par
     }
 }
 
-/// A total, if the file has one, is that of the rows; and none counts where not all of the file does.
+/// A total, if the file has one, equals that of the rows; no total is used if only a part of the file counts.
 fn check_total<K: Key>(map: &BTreeMap<K, i64>, view: &BatchView<K, N>, range: &KeyRange) {
     let Some(prefix) = Prefix::of::<K>(range) else { return };
     let within = map.iter().filter(|(key, _)| range.contains(&encoded(*key)));
@@ -129,7 +129,7 @@ fn totals_are_kept_of_leading_columns_as_long_as_they_are_few() {
     assert_eq!(total(&few, KeyRange::all()), Total::NotKept);
 }
 
-/// A file as version 1 wrote it: no entry for totals in the directory.
+/// A file of version 1: no entry for totals in the directory.
 #[test]
 fn files_without_totals_are_read() {
     let map: BTreeMap<u64, i64> = (0..100).map(|n| (n, n as i64)).collect();
@@ -146,7 +146,7 @@ fn files_without_totals_are_read() {
     assert_eq!(view.total(prefix, &Coverage::ALL).unwrap(), Total::NotKept);
 }
 
-/// Totals that the rows do not give are found by who verifies.
+/// Verification finds totals that differ from the rows.
 #[test]
 fn wrong_totals_under_good_checksums_are_found() {
     let map: BTreeMap<u64, i64> = (0..100).map(|n| (n, n as i64)).collect();
@@ -213,7 +213,7 @@ proptest! {
         check(&map, expected, &ranges, part);
     }
 
-    /// However the rows are cut into files and sections, the digests add up.
+    /// The digests add up, however the rows are cut into files and sections.
     #[test]
     fn digests_add_up(map in maps("[a-d]{0,6}"), peers in 1usize..20, expected in expectations()) {
         let whole = write(&in_file_order(&map, Coverage::ALL), Coverage::ALL, 0).1;
@@ -227,7 +227,7 @@ proptest! {
         prop_assert_eq!(rows.sum::<Digest>(), whole.digest);
     }
 
-    /// Flipped and missing bytes are errors, or change nothing that is read.
+    /// Flipped and missing bytes are errors, or change no result.
     #[test]
     fn damage_is_an_error_or_harmless(
         map in maps(("[ab]{0,3}", "[abc]{0,3}")), expected in expectations(),
@@ -294,7 +294,7 @@ fn damaged<K: Key + Debug>(bytes: Vec<u8>, map: &BTreeMap<K, i64>) -> Result<(),
     Ok(())
 }
 
-/// Sets every checksum to what the bytes give, as far as the file has the form of one.
+/// Sets every checksum to that of the bytes, as far as the bytes have the form of a file.
 fn mend(bytes: &mut [u8]) {
     let end = bytes.len() - format::FOOTER_BYTES;
     let footer = *bytes[end..].as_chunks::<{ format::FOOTER_BYTES }>().0.first().unwrap();
@@ -358,7 +358,7 @@ fn large_days_have_many_sections_and_small_damage_stays_small() {
     let rows = in_file_order(&map, Coverage::ALL);
     let (mut bytes, _) = write(&rows, Coverage::ALL, map.len() as u64);
     check(&map, map.len() as u64, &[KeyRange::between(&7u64, &70)], Coverage::of_owner(1, 3));
-    // One damaged byte in the middle: all but its section's keys are still answered.
+    // One damaged byte in the middle: all keys outside its section are still answered.
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     let view = open::<u64>(bytes);

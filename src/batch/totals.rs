@@ -6,13 +6,13 @@ use crate::aggregate::Aggregate;
 use crate::key::{Key, KeyRange};
 use crate::schema::Leading;
 
-/// All totals of a file are not more than one for so many rows: so they neither slow a seal down nor double a file.
+/// A file keeps at most one total per this many rows, so totals neither slow sealing down nor double the file.
 const ROWS_PER_TOTAL: usize = 8;
 
-/// More leading columns than any key that is asked by prefix has.
+/// The most leading columns; more than any key that is queried by prefix has.
 pub(super) const LEVELS_MAX: usize = 16;
 
-/// Which keys of a view a total is of: those that begin with the same columns.
+/// The keys of a total: those that begin with the same columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefix<'a> {
     /// How many columns.
@@ -22,7 +22,7 @@ pub(crate) struct Prefix<'a> {
 }
 
 impl<'a> Prefix<'a> {
-    /// `None` if the range is not of all keys that begin with some columns.
+    /// `None` if the range is not exactly the keys that begin with some columns.
     pub(crate) fn of<K: Key>(range: &'a KeyRange) -> Option<Prefix<'a>> {
         let bytes = range.lower();
         if range.is_all() {
@@ -36,13 +36,13 @@ impl<'a> Prefix<'a> {
 /// What a file says of a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Total<A> {
-    /// The total of its keys; `None` if there are none.
+    /// The total of the keys; `None` if there are no such keys.
     Kept(Option<A>),
-    /// It keeps none of prefixes of this length, or not of what counts of it: rows say it.
+    /// The file has no total for prefixes of this length, or only a part of it counts; the rows must be read.
     NotKept,
 }
 
-/// How many lengths of prefixes have totals, and these in order of prefix.
+/// How many lengths of prefixes have totals, and the totals in order of prefix.
 type Listed<A> = (usize, Vec<(Box<[u8]>, A)>);
 
 /// Totals while they are added up.
@@ -96,7 +96,7 @@ impl<A: Aggregate> Totals<A> {
         }
     }
 
-    /// Gives the longest prefixes up, as long as there are more than so many totals.
+    /// Drops the longest prefixes as long as there are more than this many totals.
     fn keep(&mut self, most: usize) {
         while self.count > most || (most == 0 && !self.levels.is_empty()) {
             self.drop_from(self.levels.len() - 1);

@@ -14,10 +14,10 @@ use crate::aggregate::Aggregate;
 use crate::codec;
 use crate::key::{Key, KeyRange, sort_position};
 
-/// An opened batch view. Cloning shares it; a few hundred bytes each, so that years of days stay open.
+/// An opened batch view. Cloning shares it; each takes a few hundred bytes, so that years of days can stay open.
 ///
-/// Nothing is decoded but the rows that are asked for. Not checked: that the file was written with the
-/// types `K` and `A`; the manifest remembers them, and rows that do not decode are errors.
+/// Only requested rows are decoded. Not checked: that the file was written with the types `K` and `A`. The manifest
+/// records them, and rows that do not decode are errors.
 #[doc(hidden)]
 pub struct BatchView<K, A> {
     raw: Arc<RawBatch>,
@@ -40,12 +40,12 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
     /// Opens a file: verifies header, directory and footer, in constant time.
     ///
     /// # Errors
-    /// [`BatchError`] if the bytes are no batch view, of another version, or damaged.
+    /// [`BatchError`] if the bytes are not a batch view, have another version, or are damaged.
     pub fn open(bytes: Bytes) -> Result<BatchView<K, A>, BatchError> {
         BatchView::open_named(bytes, "a batch view in memory")
     }
 
-    /// Opens a file and gives it the name that errors will show.
+    /// Opens a file, with a name for error messages.
     ///
     /// # Errors
     /// Those of [`BatchView::open`].
@@ -103,18 +103,18 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         Ok(None)
     }
 
-    /// The rows of the partitions in `coverage`, in file order. Sections outside it are not touched.
+    /// The rows of the partitions in `coverage`, in file order. Sections outside it are not read.
     ///
     /// After an error the iterator ends.
     pub fn scan(&self, coverage: &Coverage) -> Scan<'_, K, A> {
         Scan { raw: &self.raw, coverage: *coverage, number: 0, section: None, types: PhantomData }
     }
 
-    /// Visits the rows of `range` in the partitions of `coverage`: section by section, in each in
-    /// order of encoded keys (in file order if the range is of all keys).
+    /// Visits the rows of `range` in the partitions of `coverage`, section by section; within a section in order of
+    /// encoded keys, or in file order if the range is of all keys.
     ///
     /// # Errors
-    /// [`BatchError::Corrupt`] if a section that is needed is damaged; rows before it were visited.
+    /// [`BatchError::Corrupt`] if a needed section is damaged; rows before it were visited.
     pub fn range(
         &self,
         range: &KeyRange,
@@ -157,8 +157,8 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         Ok(())
     }
 
-    /// The total of the keys with a prefix, if the file keeps totals of such prefixes. `coverage` is what counts of the
-    /// file: a total is of all its rows, so it says nothing where only a part of them counts.
+    /// The total of the keys with a prefix, if the file keeps totals of such prefixes. `coverage` is the part of the
+    /// file that counts. A total is over all rows of the file, so it cannot be used if only a part of them counts.
     pub(crate) fn total(
         &self,
         prefix: Prefix<'_>,
@@ -180,8 +180,8 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         find().map(Total::Kept).map_err(|damage| self.raw.error(damage))
     }
 
-    /// Reads and checks everything: checksums, order, that each key is where it belongs and decodes,
-    /// and that the rows give the digest and the totals.
+    /// Reads and checks everything: checksums, order, that each key decodes and is where it belongs, and that digest
+    /// and totals match the rows.
     ///
     /// # Errors
     /// [`BatchError::Corrupt`] for the first damage.
@@ -247,7 +247,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
                 return Err(damage("a row is in a partition that the file does not cover"));
             }
             last = here;
-            // As many ranks as rows, and strictly ascending: so each row has exactly one.
+            // There are as many ranks as rows, and they are strictly ascending, so each row has exactly one.
             let ranked = Some(section.row(section.in_key_order(at)?)?.key);
             if ranked <= last_key {
                 return Err(damage("the order of keys is wrong"));

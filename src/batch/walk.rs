@@ -1,4 +1,4 @@
-//! Walking a batch view in file order, with jumps: what a cursor of differential's does.
+//! Walks a batch view in file order, with jumps, as a cursor of differential does.
 
 use super::error::Damage;
 use super::format::{partition_of, position_in_section, section_of};
@@ -8,7 +8,7 @@ use crate::aggregate::Aggregate;
 use crate::key::{Key, sort_position};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A row of a batch view: its section, its number there, and its place in the order of the file.
+/// A row of a batch view: its section, its number there, and its position in file order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spot {
     section: usize,
@@ -31,8 +31,8 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         self.settle(spot.section, spot.row + 1, coverage).map_err(|damage| self.raw().error(damage))
     }
 
-    /// The first row at or beyond a key. Only the section that would hold it is touched, and those behind
-    /// it if it holds nothing that is.
+    /// The first row at or after a key. Only the section that would hold the key is read, and the following ones if it
+    /// has no such row.
     pub(crate) fn seek(
         &self,
         (position, key): (u64, &[u8]),
@@ -65,8 +65,8 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         self.settle(number, row, coverage)
     }
 
-    /// The first row at or beyond a place that is in the partitions of `coverage`. Its key and aggregate
-    /// decode, and belong where they are.
+    /// The first row at or after a position that is in the partitions of `coverage`. Checks that its key and aggregate
+    /// decode and belong there.
     fn settle(
         &self,
         mut number: usize,

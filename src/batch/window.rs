@@ -1,4 +1,4 @@
-//! Reading a batch view in the order of keys, from any key on: what can be left off and gone on with.
+//! Reads a batch view in the order of keys, from any key on; reading can stop and continue later.
 
 use super::error::Damage;
 use super::format::partition_of;
@@ -7,16 +7,16 @@ use super::{BatchError, BatchView, Coverage};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
-/// Who takes rows in the order of keys, section by section.
+/// Takes rows in the order of keys, section by section.
 pub(crate) trait Takes<K, A> {
-    /// Whether a row of the interval with this encoded key is wanted; if not, none of its section behind it is.
+    /// Whether the row of the interval with this encoded key is wanted; if not, no later row of its section is.
     fn wants(&self, key: &[u8]) -> bool;
     /// Takes a row. Says whether to go on.
     fn take(&mut self, key: K, aggregate: A) -> bool;
 }
 
-/// How far a file was read in the order of keys: what comes next in each section. A file has many sections, and an interval of keys
-/// few rows of each, so most of the time would be spent looking for them.
+/// How far a file was read in the order of keys: the next row of each section. A file has many sections and an interval
+/// has few rows in each, so without this, most time would go into finding them.
 #[derive(Debug, Default)]
 pub(crate) struct Bookmark {
     sections: Vec<Next>,
@@ -30,7 +30,7 @@ struct Next {
     least: u64,
 }
 
-/// The first eight bytes of a key, which compare as keys do where they differ.
+/// The first eight bytes of a key; where they differ, they compare as the keys do.
 fn first_bytes(key: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = key.len().min(8);
@@ -39,9 +39,9 @@ fn first_bytes(key: &[u8]) -> u64 {
 }
 
 impl<K: Key, A: Aggregate> BatchView<K, A> {
-    /// Hands over the rows of some partitions whose encoded keys are in `[from, to)`: each section in the order of
-    /// keys, one section after the other. Returns whether it went on to the end. `bookmark` is a new one, or that of the
-    /// interval before, which ended where this one begins.
+    /// Hands over the rows of some partitions whose encoded keys are in `[from, to)`, one section after the other, each
+    /// in the order of keys. Returns whether it reached the end. `bookmark` is new, or the bookmark of the interval
+    /// before, which ended where this one begins.
     pub(crate) fn read_interval(
         &self,
         (from, to): (&[u8], Option<&[u8]>),

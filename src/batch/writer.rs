@@ -15,9 +15,8 @@ use crate::key::{Key, partition, sort_position};
 
 /// Writes one batch view to a sink: rows ascending, then [`finish`](BatchWriter::finish).
 ///
-/// Holds one section in memory. After an error the writer and what it wrote are of no use.
-/// Not guaranteed: anything about the sink before `finish` has returned,
-/// nor that the sink is flushed or synced after it.
+/// Holds one section in memory. After an error, the writer and its output are useless. Not guaranteed: anything about
+/// the sink before `finish` has returned, nor that the sink is flushed or synced after it.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct BatchWriter<W: Write> {
@@ -36,7 +35,7 @@ pub struct BatchWriter<W: Write> {
     digest: Digest,
 }
 
-/// The section being collected; its number is the length of the directory.
+/// The section that is being collected; its number is the length of the directory.
 #[derive(Debug, Default)]
 struct Section {
     index: Vec<u8>,
@@ -53,7 +52,7 @@ impl<W: Write> BatchWriter<W> {
     /// for a section grows with the number of rows beyond it.
     ///
     /// # Errors
-    /// Those of the sink, and [`io::ErrorKind::InvalidInput`] for a view's name of more than 60,000 bytes.
+    /// Errors of the sink, and [`io::ErrorKind::InvalidInput`] if the view's name has more than 60,000 bytes.
     pub fn new(sink: W, meta: BatchMeta, expected_rows: u64) -> io::Result<BatchWriter<W>> {
         let mut header = HEADER_MAGIC.to_vec();
         header.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -86,11 +85,11 @@ impl<W: Write> BatchWriter<W> {
     /// Appends a row. `hash` is the key's [`Key::hash64`].
     ///
     /// # Errors
-    /// Those of the sink; an aggregate that refuses to be serialised; a section of more than 4 GiB.
+    /// Errors of the sink; an aggregate that cannot be serialised; a section of more than 4 GiB.
     ///
     /// # Panics
-    /// If the row is not beyond the one before it in order of sort position and encoded key, or not in
-    /// a partition that the file covers. (That the hash is the key's is a debug assertion.)
+    /// If the row is not after the row before it, in order of sort position and encoded key, or not in a partition that
+    /// the file covers. (A debug assertion checks that the hash is the key's.)
     pub fn push<K: Key, A: Aggregate>(
         &mut self,
         hash: u64,
@@ -138,7 +137,7 @@ impl<W: Write> BatchWriter<W> {
         last.map_or(&[], |&(from, to)| &self.section.rows[from as usize..to as usize])
     }
 
-    /// Writes what is left, directory and footer, and gives the sink back. Without totals.
+    /// Writes the rest, the directory and the footer, without totals, and returns the sink.
     ///
     /// # Errors
     /// Those of the sink.
@@ -232,14 +231,14 @@ impl<W: Write> BatchWriter<W> {
 }
 
 impl Section {
-    /// Appends a row; returns where its key is, and where key and aggregate begin.
+    /// Appends a row. Returns the range of its key, and where key and aggregate begin.
     fn put_row<A: Aggregate>(
         &mut self,
         encode_key: impl FnOnce(&mut Vec<u8>),
         aggregate: &A,
     ) -> io::Result<(std::ops::Range<usize>, usize)> {
-        // The length comes first and is not known yet, so the key is encoded behind where it would
-        // be with a length of one byte, and moved in the rare case of a longer one.
+        // The length comes first and is not known yet. So the key is encoded after room for a length of one byte, and
+        // moved in the rare case of a longer one.
         let start = self.rows.len();
         self.rows.push(0);
         encode_key(&mut self.rows);

@@ -1,4 +1,4 @@
-//! What connected processes tell each other before they begin: what they compute, over which folder.
+//! Connected processes compare what they compute, and over which folder, before they begin.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ClusterError;
 
-/// A message before the beginning has at most this many bytes.
+/// The most bytes of a message before the start.
 const MESSAGE_BYTES: usize = 1 << 30;
 
-/// How often a process is named that the others wait for.
+/// How often to log the process that the others wait for.
 const NAMED_EVERY: Duration = Duration::from_secs(5);
 
 /// What all processes see, each in its own way.
@@ -36,10 +36,10 @@ impl fmt::Display for SeenFolder {
     }
 }
 
-/// What a process says of itself. All have to say the same.
+/// The description of a process. All processes must have the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Word {
-    /// Names and values of what is computed: views, zones, sources.
+    /// Names and values that define the computation: views, zones, sources.
     pub(crate) computes: Vec<(String, String)>,
     pub(crate) folder: Option<SeenFolder>,
 }
@@ -62,7 +62,7 @@ impl Word {
             });
         }
         let differ = match (&self.folder, &theirs.folder) {
-            // A new one becomes what the others are: that of a machine that had none, say.
+            // A new folder, such as that of a machine that had none, takes the identity of the others.
             (Some(ours), Some(theirs)) => {
                 ours.identity.zip(theirs.identity).is_some_and(|(ours, theirs)| ours != theirs)
             }
@@ -99,8 +99,8 @@ impl Connected {
         sent.and_then(|()| socket.write_all(message)).map_err(|_| self.left())
     }
 
-    /// Waits for a message, as long as it takes: its sender may have much to read before. It is named
-    /// while the others wait.
+    /// Waits for a message without a time limit, because its sender may have much to read before. Logs the name of the
+    /// sender meanwhile.
     fn receive(&self) -> Result<Vec<u8>, ClusterError> {
         let mut length = [0; 4];
         self.read(&mut length)?;
@@ -145,19 +145,19 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Tells each of the others something, and hears what they say. All are heard before anything is compared, so
-/// that nobody closes a connection in which something waits to be read.
+/// Sends a message to each of the others, and receives theirs. All messages are received before anything is compared,
+/// so that no process closes a connection with unread data.
 pub(super) fn exchange(
     peers: &mut [Connected],
     messages: &[Vec<u8>],
 ) -> Result<Vec<(usize, Vec<u8>)>, ClusterError> {
     std::thread::scope(|scope| {
-        // Beside each other: a long message is sent while the other side sends one as well.
+        // Sends and receives at the same time, because the other side may be sending a long message as well.
         let send = |(peer, message): (&'_ Connected, &'_ Vec<u8>)| peer.send(message);
         let sending: Vec<_> =
             peers.iter().zip(messages).map(|told| scope.spawn(move || send(told))).collect();
         let heard: Vec<_> = peers.iter().map(|peer| Ok((peer.process, peer.receive()?))).collect();
-        // One that has left may have said why it would: what the others say is read all the same.
+        // A process that has left may have said why, so the messages of the others are read all the same.
         let heard = heard.into_iter().collect::<Result<_, _>>()?;
         for sent in sending {
             sent.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;

@@ -63,13 +63,12 @@ impl Cluster {
         Ok(Cluster { addresses, process, ..Cluster::workers(threads) })
     }
 
-    /// What timely's arguments say, of a program that has no others: `Cluster::from_args(std::env::args())`. See
-    /// [`Cluster::from_options`] for what they are. Besides these, `--secret-file FILE` names a file with the
-    /// [`Secret`] of the cluster.
+    /// The cluster of timely's command-line arguments, for a program without other arguments:
+    /// `Cluster::from_args(std::env::args())`. See [`Cluster::from_options`] for these arguments. In addition,
+    /// `--secret-file FILE` names a file with the [`Secret`] of the cluster.
     ///
     /// # Errors
-    /// [`ClusterError::Arguments`] with what timely says of them, [`ClusterError::Index`] and
-    /// [`ClusterError::SecretFile`].
+    /// [`ClusterError::Arguments`] with timely's message, [`ClusterError::Index`] and [`ClusterError::SecretFile`].
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Cluster, ClusterError> {
         use timely::CommunicationConfig::{Cluster as Processes, Process, ProcessBinary, Thread};
 
@@ -89,8 +88,8 @@ impl Cluster {
         }
     }
 
-    /// What timely's arguments say: `-w` workers, `-n` processes, `-p` this one, `-h` a file with one
-    /// `host:port` a line.
+    /// The cluster of timely's parsed arguments: `-w` workers, `-n` processes, `-p` this process, `-h` a file with one
+    /// `host:port` per line.
     ///
     /// # Errors
     /// [`ClusterError::Index`] and [`ClusterError::HostFile`].
@@ -115,15 +114,15 @@ impl Cluster {
         Cluster::hosts(threads, process, addresses)
     }
 
-    /// How long to wait for the other processes; one minute unless set.
+    /// How long to wait for the other processes. The default is one minute.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Cluster {
         self.patience = patience;
         self
     }
 
-    /// The secret that the processes share: nobody who does not know it can take the place of one. All have to
-    /// have the same, or all none.
+    /// Sets the secret that the processes share: without it, nobody can take the place of a process. All processes must
+    /// have the same secret, or none.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Cluster {
         self.secret = Some(secret);
@@ -150,7 +149,7 @@ impl Cluster {
         self.threads
     }
 
-    /// The indexes of this process's workers among all.
+    /// The indexes of this process's workers among all workers.
     pub fn local_workers(&self) -> Range<usize> {
         self.process * self.threads..(self.process + 1) * self.threads
     }

@@ -1,4 +1,4 @@
-//! Who calls: all greetings are taken side by side, so that those who say nothing hold nobody up.
+//! Accepts callers. All greetings are received side by side, so that silent callers hold nobody up.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,13 +10,14 @@ use super::hello::{GREETING_BYTES, Greeted, Greeting, Hello};
 use super::secret::{Proof, Role, Secret, nonce};
 use super::strangers::{Strangers, Why};
 
-/// How long a connected peer may take for its greeting, and its proof.
+/// How long a connected peer may take for its greeting and its proof.
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
-/// So many greetings are waited for. When one more comes, whoever has said nothing for longest has to go.
+/// The most greetings that are waited for. When one more connection comes, the one that has been silent for longest is
+/// closed.
 const CALLERS: usize = 128;
 
-/// What an answerer says of a caller's proof. Its own proof follows, if it was right.
+/// An answerer's verdict on a caller's proof. If it was right, the answerer's own proof follows.
 pub(super) const PROVEN: u8 = b'+';
 pub(super) const NOT_PROVEN: u8 = b'-';
 
@@ -42,14 +43,14 @@ impl Door {
         Ok(Door { listener, hello, secret, callers, strangers })
     }
 
-    /// Those who have greeted since the last time, and may be peers. It does not wait.
+    /// The possible peers that have greeted since the last call. It does not wait.
     pub(super) fn look(&mut self, now: Instant) -> Vec<(TcpStream, Hello)> {
         let mut greeted = Vec::new();
-        // As many at once as have room: a flood of connections does not keep it here.
+        // Takes only as many at once as there is room for, so that a flood of connections does not keep it here.
         for _ in 0..CALLERS {
             let Ok((socket, from)) = self.listener.accept() else { break };
             self.make_room(now);
-            // A connection that cannot be set up is gone already.
+            // A connection that cannot be set up is already closed.
             self.callers.extend(Caller::new(socket, from.ip(), now));
         }
         for mut caller in std::mem::take(&mut self.callers) {
@@ -96,9 +97,9 @@ struct Caller {
     socket: TcpStream,
     from: IpAddr,
     until: Instant,
-    /// All that it has said: its greeting, and its proof.
+    /// Everything received from it: its greeting and its proof.
     said: Vec<u8>,
-    /// Who it says that it is, and both greetings; once it has been greeted.
+    /// Its claimed identity and both greetings, once it has been greeted.
     greeted: Option<(Hello, Vec<u8>)>,
 }
 
@@ -146,7 +147,7 @@ impl Caller {
         let Some((theirs, greetings)) = self.greeted.clone() else { return Ok(Step::Waits) };
         match (secret, theirs.has_secret()) {
             (Some(_), false) => return Ok(Step::Stranger(Why::NoSecret)),
-            // Without a secret of its own, nobody can be told from a stranger: what differs is said.
+            // Without its own secret, this process cannot tell peers from strangers, so it reports the difference.
             (None, _) => return self.welcome(theirs),
             (Some(_), true) => {}
         }
@@ -172,7 +173,7 @@ impl Caller {
         Ok(Step::Greeted(theirs))
     }
 
-    /// Whether it has said so many bytes. More are left where they are.
+    /// Whether it has sent this many bytes. Further bytes stay unread.
     fn hear(&mut self, expected: usize) -> io::Result<bool> {
         let mut bytes = [0; GREETING_BYTES];
         while self.said.len() < expected {
@@ -267,7 +268,7 @@ mod tests {
             let mut answer = [0; GREETING_BYTES];
             socket.read_exact(&mut answer).unwrap();
             let right = knows.prove(Role::Caller, &[greeting, answer].concat());
-            // The second time, all is said that was right the first time.
+            // The second reading finds what the first one has checked.
             socket.write_all(replayed.get_or_insert(right)).unwrap();
             until(&mut door, |door, greeted| {
                 greeted.len() == usize::from(is_first) && door.callers.is_empty()
@@ -289,7 +290,7 @@ mod tests {
         until(&mut door, |door, _| door.callers.iter().any(|caller| caller.greeted.is_some()));
         let mut answer = [0; GREETING_BYTES];
         socket.read_exact(&mut answer).unwrap();
-        // Its nonce is all that there is to send back; nothing of it is proven before the caller has.
+        // Only the nonce is sent back; nothing is proven before the caller has proven itself.
         socket.write_all(&answer[56..]).unwrap();
         until(&mut door, |door, _| door.callers.is_empty());
         assert_eq!(door.strangers.count(Why::OtherSecret), 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Why processes did not find together. Nothing has been read or written.
+/// Why processes did not connect. Nothing has been read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
@@ -14,7 +14,7 @@ pub enum ClusterError {
         /// The count given.
         processes: usize,
     },
-    /// The arguments are not timely's, or do not fit each other.
+    /// The arguments are not timely's, or contradict each other.
     #[error("{reason}")]
     Arguments {
         /// What timely says.
@@ -49,7 +49,7 @@ pub enum ClusterError {
         peers: String,
         /// How long was waited.
         waited: Duration,
-        /// Who else has called meanwhile, by address; empty if nobody has.
+        /// The addresses of other callers meanwhile; empty if there were none.
         strangers: String,
     },
     /// A secret is too short to be one.
@@ -90,7 +90,7 @@ pub enum ClusterError {
         /// Its address.
         address: String,
     },
-    /// A peer is not the one expected, or computes something else.
+    /// A peer is not the expected one, or computes something else.
     #[error("process {peer}: {what} is {theirs} there and {ours} here")]
     Mismatch {
         /// The peer's index.

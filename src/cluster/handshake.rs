@@ -1,9 +1,9 @@
 //! The handshake: a full mesh of sockets between the processes of one cluster.
 //!
-//! Each process calls those with a lower index and answers those with a higher one. On each connection the
-//! caller greets first, and the answerer greets back. With a secret, the caller then proves that it knows it,
-//! and the answerer tells whether the proof was right, with its own. A proof covers both greetings, in
-//! each of which is a number that was made for this connection: what was said on another one proves nothing.
+//! Each process calls those with a lower index and answers those with a higher one. On each connection the caller
+//! greets first, and the answerer greets back. With a secret, the caller then proves that it knows it, and the answerer
+//! tells whether the proof was right, with its own. A proof covers both greetings, and each greeting has a random
+//! number for this connection, so messages of another connection prove nothing.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -17,7 +17,7 @@ use super::error::ClusterError;
 use super::hello::{GREETING_BYTES, Greeted, Hello};
 use super::secret::{Proof, Role, Secret, nonce};
 
-/// How often a process that does not answer is called.
+/// How often to call a process that does not answer.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 /// How often it is looked who calls.
@@ -26,10 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a connection may take to be opened, before the next try.
 const DIAL_LIMIT: Duration = Duration::from_secs(3);
 
-/// How often whoever waits for an answer looks whether all is over.
+/// How often a thread that waits for an answer checks whether to give up.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
 
-/// Connects with all other processes: calls every lower one, and answers every higher one meanwhile.
+/// Connects with all other processes: calls every lower one, and meanwhile answers every higher one.
 pub(super) fn connect(
     addresses: &[String],
     hello: &Hello,
@@ -105,7 +105,7 @@ impl Mesh<'_> {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Answers until all are there, there is a reason to give up, or the time is over.
+    /// Answers until all are connected, an error occurs, or the time is over.
     fn answer(&self, door: &mut Door) {
         while self.found().peers.len() + 1 < self.addresses.len() && !self.is_over() {
             for (socket, theirs) in door.look(Instant::now()) {
@@ -121,7 +121,7 @@ impl Mesh<'_> {
         }
     }
 
-    /// The process that has called, if it is one that should.
+    /// The process that has called, if it is an expected one.
     fn check(&self, theirs: &Hello) -> Result<usize, ClusterError> {
         let from = theirs.process as usize;
         let is_there = self.found().peers.iter().any(|peer| peer.process == from);
@@ -164,7 +164,7 @@ impl Mesh<'_> {
                 match self.introduce(&socket, peer) {
                     Ok(Ok(())) => return self.add(peer, socket),
                     Ok(Err(error)) => return self.fail(error),
-                    // It is at another stage, or ends: it is called again.
+                    // It is at another stage or ending, so it is called again.
                     Err(_) => {}
                 }
             }
@@ -172,7 +172,7 @@ impl Mesh<'_> {
         }
     }
 
-    /// Greets a process that was called, and proves to know the secret.
+    /// Greets a process that was called, and proves knowledge of the secret.
     fn introduce(&self, mut to: &TcpStream, peer: usize) -> io::Result<Result<(), ClusterError>> {
         to.set_nodelay(true)?;
         let greeting = self.hello.greeting(&nonce()?);
@@ -200,7 +200,7 @@ impl Mesh<'_> {
         Ok(self.hello.check(&theirs, peer))
     }
 
-    /// Fills `bytes`, as long as it takes: a process may be busy before it answers.
+    /// Fills `bytes` without a time limit, because a process may be busy before it answers.
     fn hear(&self, mut from: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
         from.set_read_timeout(Some(WAIT_SLICE))?;
         while !bytes.is_empty() {
@@ -220,7 +220,7 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Whether the other side has hung up, with nothing said. What it may have said stays to be read.
+/// Whether the other side has hung up without sending anything. Received bytes stay unread.
 fn is_closed(socket: &TcpStream) -> bool {
     let peeked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
     let is_open = socket.set_nonblocking(false).is_ok();
@@ -251,13 +251,13 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    /// As a process does it, over the addresses that it was given or others.
+    /// Connects as a process does, over its configured addresses or others.
     fn connect(addresses: &[String], cluster: &Cluster) -> Result<Vec<Connected>, ClusterError> {
         let hello = Hello::new(cluster, Purpose::Dataflow);
         super::connect(addresses, &hello, cluster.secret.as_ref(), cluster.patience)
     }
 
-    /// Connects each of some processes, on a thread of its own.
+    /// Connects some processes, each on its own thread.
     fn connect_all(
         addresses: &[String],
         processes: &[Cluster],
@@ -305,7 +305,7 @@ mod tests {
     fn another_secret_or_none_is_an_error_on_both_sides() {
         let secret = |text: &str| Secret::new(text.as_bytes()).unwrap();
         let (ours, theirs) = ("the secret of this cluster", "the secret of another one");
-        // The one that answers, the one that calls, and what each of them says.
+        // The answering process, the calling process, and the error of each.
         let cases = [
             (Some(ours), Some(theirs), "from 127.0.0.1 with another secret", "another secret"),
             (Some(ours), None, "from 127.0.0.1 without the secret", "it has a secret"),
@@ -317,7 +317,7 @@ mod tests {
                 let process = process(index, &addresses, 1).patience(patience);
                 text.map_or(process.clone(), |text| process.secret(secret(text)))
             };
-            // Nobody else can prevent its start, so it waits for the right one as long as it would.
+            // Strangers cannot prevent its start, so it waits for the right process as long as usual.
             let processes = [with(0, answers, Duration::from_secs(2)), with(1, calls, LIMIT)];
             for (result, expected) in
                 connect_all(&addresses, &processes).into_iter().zip([first, second])

@@ -1,4 +1,4 @@
-//! What a process says of itself, before anything else is said on a connection.
+//! The greeting: the first message on a connection, which identifies a process.
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use super::config::Cluster;
 use super::error::ClusterError;
 use super::secret::Nonce;
 
-/// What a connection is for. Each kind is connected after the one before it; a peer that is still at
-/// another one is hung up on, and tries again.
+/// The purpose of a connection. Each kind is connected after the one before it; the connection to a peer at another
+/// stage is closed, and the peer tries again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The traffic of the dataflow.
@@ -27,10 +27,10 @@ impl Purpose {
     }
 }
 
-/// A greeting has this many bytes; a stranger who sends others is hung up on.
+/// The length of a greeting; the connection of a stranger that sends other bytes is closed.
 pub(super) const GREETING_BYTES: usize = 88;
 
-/// A greeting, as it is sent: who a process is, and what a proof on this connection is bound to.
+/// A greeting as sent: the identity of a process, and the number to which a proof on this connection is bound.
 pub(super) type Greeting = [u8; GREETING_BYTES];
 
 /// Who has greeted.
@@ -50,11 +50,11 @@ pub(super) struct Hello {
     pub(super) process: u64,
     pub(super) processes: u64,
     threads: u64,
-    /// A hash of the version: what comes after the greeting is understood by the same version alone.
+    /// A hash of the version: only the same version understands the messages after the greeting.
     version: u64,
     /// 1 if it has a secret.
     secured: u64,
-    /// Of all the above: other protocols' bytes do not pass for a greeting.
+    /// A checksum of all the above, so that bytes of other protocols do not pass for a greeting.
     checksum: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Processes that have met, and how timely gets their connections.
+//! Connected processes, and how timely gets their connections.
 
 use std::any::Any;
 use std::net::ToSocketAddrs;
@@ -17,7 +17,7 @@ use super::hello::{Hello, Purpose};
 use super::watch::{Notice, Peer, Watch};
 
 impl Cluster {
-    /// Connects with the other processes, and agrees with them on what is computed and over which folder.
+    /// Connects with the other processes, and checks that all compute the same over the same folder.
     pub(crate) fn meet(self, word: &Word) -> Result<Met, ClusterError> {
         let mut met = Met { cluster: self, peers: Vec::new() };
         if met.cluster.processes() == 1 {
@@ -38,7 +38,7 @@ impl Cluster {
         handshake::connect(&self.addresses, &hello, self.secret.as_ref(), self.patience)
     }
 
-    /// Warns if whoever reaches this process's port could take the place of another process.
+    /// Warns if anybody who reaches this process's port could take the place of another process.
     fn warn_if_open(&self) {
         let address = &self.addresses[self.process];
         let found = address.to_socket_addrs().into_iter().flatten();
@@ -71,7 +71,7 @@ impl Met {
         &self.cluster
     }
 
-    /// Tells all others something, and hears theirs, by process: none goes on before all have said it.
+    /// Sends a message to all others, and returns theirs, by process. No process continues before all have sent theirs.
     pub(crate) fn exchange<M: Serialize + DeserializeOwned>(
         &mut self,
         message: &M,
@@ -81,7 +81,7 @@ impl Met {
         self.exchange_all(&messages)
     }
 
-    /// As [`Met::exchange`], but tells each of the others something of its own.
+    /// As [`Met::exchange`], but with a different message for each process.
     pub(crate) fn tell<M: Serialize + DeserializeOwned>(
         &mut self,
         message: impl Fn(usize) -> M,
@@ -137,7 +137,7 @@ impl Met {
     }
 }
 
-/// The way to this process's workers, once all processes agree.
+/// Starts this process's workers, once all processes agree.
 pub(crate) struct Joined {
     threads: usize,
     pub(crate) builders: Vec<AllocatorBuilder>,

@@ -1,11 +1,10 @@
-//! Several workers, several processes: who they are, and how the processes find each other.
+//! Several workers and processes: their configuration, and how the processes find each other.
 //!
-//! Timely connects processes without a time-out and without looking at who connects. So the processes
-//! shake hands themselves, on the same addresses: each one tells its index, the size of the cluster
-//! and its number of workers, then what it computes and which data folder it sees, and refuses a peer that
-//! says otherwise, before anything is written. When all have opened the folder, timely gets the sockets. A
-//! second connection between each two of them tells a peer that is lost from one that leaves, by name,
-//! and one that hangs.
+//! Timely connects processes without a time-out and without checking who connects. So the processes do a handshake of
+//! their own, on the same addresses. Each process sends its index, the size of the cluster and its number of workers,
+//! then what it computes and which data folder it sees, and refuses a peer that differs, before anything is written.
+//! When all have opened the folder, timely gets the sockets. A second connection between each two processes detects
+//! peers that are lost, that leave, or that hang, and names them.
 //!
 //! With a [`Secret`], each connection begins with a proof by both sides that they know it, so that nobody else
 //! takes a process's place. The traffic afterwards is neither encrypted nor authenticated. Addresses default to

@@ -1,4 +1,4 @@
-//! What the processes of a cluster know and nobody else does, and how they prove it.
+//! The shared secret of the processes of a cluster, and how they prove that they know it.
 
 use std::fmt;
 use std::io::Read;
@@ -13,19 +13,19 @@ use super::error::ClusterError;
 /// A shorter secret could be guessed from one proof.
 const LEAST_BYTES: usize = 16;
 
-/// A longer file is something else, named by mistake.
+/// A longer file is probably another file, named by mistake.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Made anew for each connection, so that no proof counts twice.
+/// Made for each connection, so that no proof can be replayed.
 pub(super) type Nonce = [u8; 32];
 
-/// HMAC-SHA256 of what was said on a connection, under the secret.
+/// HMAC-SHA256 of the greetings of a connection, under the secret.
 pub(super) type Proof = [u8; 32];
 
-/// A secret that all processes of a cluster share. With it, each connection between two of them begins with a
-/// proof by both that they know it; the secret itself is never sent.
+/// A secret that all processes of a cluster share. With it, each connection between two processes begins with a proof
+/// by both that they know it; the secret itself is never sent.
 ///
-/// It keeps others from taking a process's place at the start. The traffic afterwards is neither encrypted nor
+/// It prevents others from taking a process's place at the start. The traffic afterwards is neither encrypted nor
 /// authenticated.
 #[derive(Clone)]
 pub struct Secret(Arc<[u8]>);
@@ -36,7 +36,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whose proof it is. One side's is no proof of the other's.
+/// Which side proves. The proof of one side is not valid for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Caller,
@@ -85,12 +85,12 @@ impl Secret {
         mac
     }
 
-    /// Proves to know the secret on a connection on which both sides have said this.
+    /// The proof of the secret on a connection with these two greetings.
     pub(super) fn prove(&self, role: Role, said: &[u8]) -> Proof {
         self.mac(role, said).finalize().into_bytes().into()
     }
 
-    /// Checks the proof of the other side, in a time that does not tell where it is wrong.
+    /// Checks the proof of the other side in constant time.
     pub(super) fn is_proof(&self, proof: &Proof, role: Role, said: &[u8]) -> bool {
         self.mac(role, said).verify_slice(proof).is_ok()
     }

@@ -1,11 +1,11 @@
-//! Connections that are not a peer's: which there were, and how often that is said.
+//! Connections from strangers: counts them, and limits how often they are reported.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How often a kind of stranger is warned of at most.
+/// How often to warn of a kind of stranger, at most.
 const WARNED_EVERY: Duration = Duration::from_secs(5);
 
 /// So many addresses of each kind are named.
@@ -14,15 +14,15 @@ const NAMED: usize = 8;
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Why {
-    /// It says that it is a process of this cluster, and knows another secret.
+    /// It claims to be a process of this cluster, and knows another secret.
     OtherSecret,
-    /// It says that it is a process of this cluster, and has no secret.
+    /// It claims to be a process of this cluster, and has no secret.
     NoSecret,
     /// What came is no greeting.
     Garbled,
     /// It ended before its greeting did.
     HungUp,
-    /// Its greeting did not come in time, or others needed its place.
+    /// Its greeting did not come in time, or other connections needed its place.
     Silent,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// All that were closed. Their number is not bounded; what is kept of them is.
+/// All closed connections. Their number is not bounded, but the memory for them is.
 #[derive(Debug, Default)]
 pub(super) struct Strangers(BTreeMap<Why, Counted>);
 
@@ -46,13 +46,13 @@ pub(super) struct Strangers(BTreeMap<Why, Counted>);
 struct Counted {
     connections: u64,
     addresses: BTreeMap<IpAddr, u64>,
-    /// When it was warned of, and how many have come since.
+    /// The time of the last warning, and how many have come since.
     warned: Option<Instant>,
     since: u64,
 }
 
 impl Strangers {
-    /// Counts one, and says whether to warn of it: with how many others that were not.
+    /// Counts one, and says whether to warn of it, together with how many unreported ones.
     pub(super) fn note(&mut self, from: IpAddr, why: Why, now: Instant) -> Option<u64> {
         let kind = self.0.entry(why).or_default();
         kind.connections += 1;
@@ -74,7 +74,7 @@ impl Strangers {
     }
 }
 
-/// For the end of a sentence: nothing if there were none.
+/// The end of a message; empty if there were none.
 impl fmt::Display for Strangers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = " (meanwhile were closed: ";

@@ -1,8 +1,8 @@
 //! Who of the other processes is still there.
 //!
-//! Timely notices that a connection has ended, but not whose, and of a peer that hangs it notices nothing.
-//! So each pair of processes has a connection more. On it each side says twice a second that it is there,
-//! and before it leaves in order, that it does. One that ends without that word is lost.
+//! Timely notices that a connection has ended, but not whose, and does not notice a peer that hangs. So each pair of
+//! processes has one more connection. On it, each side sends a heartbeat twice a second, and a goodbye before it leaves
+//! in order. A peer whose connection ends without a goodbye is lost.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a process says that it is there.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a peer may say nothing before that is reported.
+/// How long a peer may be silent before that is reported.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 const HERE: u8 = b'.';
@@ -28,7 +28,7 @@ const GOODBYE: u8 = b'!';
 pub(crate) enum Notice {
     /// Its connection has ended, without a word.
     Lost,
-    /// It has said nothing for so long, and is still connected.
+    /// It has been silent for this long, and is still connected.
     Silent(Duration),
     /// It has been silent and is not any more.
     Back,
@@ -50,7 +50,7 @@ impl Peer {
         Ok(Peer { process, address, socket, heard: Instant::now(), silent: false })
     }
 
-    /// What has happened since the last look. `None` in the second place: the peer has left or is lost.
+    /// The event since the last call. `None` as the second value: the peer has left or is lost.
     fn look(&mut self) -> (Option<Notice>, Option<()>) {
         let mut bytes = [0; 64];
         loop {
@@ -73,7 +73,7 @@ impl Peer {
         (notice, Some(()))
     }
 
-    /// A peer that does not read will be found silent; one that is gone, at the next look.
+    /// A peer that does not read will be reported as silent; a lost peer, at the next call.
     fn say(&mut self, word: u8) {
         let _ = self.socket.write(&[word]);
     }
@@ -87,7 +87,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Tells `report` what is noticed of which process, at which address.
+    /// Calls `report` with each event, its process and its address.
     pub(super) fn start(
         mut peers: Vec<Peer>,
         report: impl Fn(usize, &str, Notice) + Send + 'static,
@@ -118,7 +118,7 @@ impl Watch {
         Ok(Watch { leave: Some(leave), thread: Some(thread) })
     }
 
-    /// Ends the watch. With `goodbye` the others know that this process leaves in order.
+    /// Ends the watch. `goodbye` tells the others that this process leaves in order.
     pub(crate) fn leave(mut self, goodbye: bool) {
         self.end(goodbye);
     }
@@ -176,7 +176,7 @@ mod tests {
         let (watch_here, notices) = watch(here);
         let (watch_there, _notices) = watch(there);
         watch_there.leave(true);
-        // The peer is looked at no more: the sender goes with the thread.
+        // The peer is not watched any more; the sender ends with the thread.
         watch_here.leave(true);
         assert_eq!(notices.recv(), Err(mpsc::RecvError));
     }

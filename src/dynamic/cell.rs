@@ -1,4 +1,4 @@
-//! Cells of states: any aggregate of the library, over values whose kind the declaration fixes.
+//! Cells of states: any aggregate of the library, over values of a declared kind.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ use crate::schema::id::{TypeId, compose};
 use crate::schema::{Kind, Value};
 use crate::time::EventTime;
 
-/// One aggregate of a state, of the values of one column. Nulls are in none of them.
-// A kind is known on disk by its place, so new ones come last.
+/// One aggregate of a state, over the values of one column, without nulls.
+// Files identify a kind by its position, so new kinds come last.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MeasureState {
-    /// How many values there are, or how many are true.
+    /// The number of values, or of true values.
     Count(Count),
     /// The sum of integers.
     Sum(Maybe<Sum>),
@@ -40,7 +40,7 @@ pub enum MeasureState {
     Top(Maybe<Top>),
 }
 
-/// What the cells of a view are, at one place of its states.
+/// The type of a view's cells at one place of its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MeasureKind {
     /// How many values there are.
@@ -60,7 +60,7 @@ pub(crate) enum MeasureKind {
 }
 
 impl MeasureKind {
-    /// The part of the view's aggregate id that names it.
+    /// Its part of the view's aggregate id.
     pub(super) fn id(self) -> String {
         let of = |name: &str, kind: Kind| compose(name, &[kind.to_string()]);
         match self {
@@ -142,8 +142,8 @@ impl MeasureKind {
 }
 
 impl MeasureState {
-    /// Adds the value of an event, in place: ⊕ of the cell of that value alone. A [`RowBuilder`](super::RowBuilder) has made
-    /// sure of its kind.
+    /// Adds the value of an event in place, which equals ⊕ with a cell of that value alone. A
+    /// [`RowBuilder`](super::RowBuilder) has checked its kind.
     pub(super) fn add(&mut self, kind: MeasureKind, time: EventTime, value: &RowValue<'_>) {
         if value.is_null() {
             return;
@@ -256,7 +256,7 @@ fn integer(value: &RowValue<'_>) -> Sum {
     match i64::try_from(*number) {
         Ok(number) => Sum::of(number),
         Err(_) if *number > 0 => Sum::from(size),
-        // The size, taken away: there is no such integer of 64 bits.
+        // Subtracts the absolute value, because it may not fit an `i64`.
         Err(_) => differential_dataflow::difference::Multiply::multiply(Sum::from(size), &-1i64),
     }
 }
@@ -270,8 +270,9 @@ fn decimal(value: &RowValue<'_>) -> Decimal {
     }
 }
 
-/// What a distinct count has of a value. Texts and bytes count as they are, without a length, and others as numbers: 64
-/// bits or, of decimals and what is larger, 128, the lowest byte first. Decimals that are equal as numbers are one value.
+/// The bytes that a distinct count hashes for a value. Texts and bytes are used as they are, without a length. Others
+/// are little-endian numbers: 64 bits, or 128 for decimals and larger numbers. Decimals that are equal as numbers are
+/// one value.
 #[inline]
 fn with_bytes(value: &RowValue<'_>, count: impl FnOnce(&[u8])) {
     match value {

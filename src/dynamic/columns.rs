@@ -3,8 +3,7 @@
 use super::error::DefinitionError;
 use crate::schema::{Column, Kind};
 
-/// The columns of the rows that a view's events are presented as: names and kinds, each name once. Any value may
-/// be null.
+/// The columns of the rows of a view's events: names and kinds, each name once. Any value may be null.
 ///
 /// ```
 /// use dayfold::dynamic::Columns;

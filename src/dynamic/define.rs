@@ -16,7 +16,7 @@ use crate::view::{View, ViewError};
 
 /// What a measure makes of a column of the events.
 ///
-/// Nulls are left out: a sum, a mean, an extreme or a quantile of no values is null, and a count is 0.
+/// Nulls are ignored: without values, a sum, a mean, an extreme or a quantile is null, and a count is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reduce {
@@ -28,28 +28,28 @@ pub enum Reduce {
     CountIf(String),
     /// The exact sum of integers or decimals.
     Sum(String),
-    /// The least value. Of decimals that are equal as numbers, the one of the fewest digits after the point.
+    /// The least value. Among decimals that are equal as numbers, the one with the fewest digits after the point.
     Min(String),
-    /// The greatest value. Of decimals that are equal as numbers, the one of the most digits after the point.
+    /// The greatest value. Among decimals that are equal as numbers, the one with the most digits after the point.
     Max(String),
-    /// The mean of integers or decimals, with six digits more than they have, nine at most.
+    /// The mean of integers or decimals, with six more digits than they have, at most nine.
     Mean(String),
-    /// How many different values: exact up to about 150, see [`Distinct`](crate::aggregate::Distinct).
+    /// The number of different values: exact up to about 150, see [`Distinct`](crate::aggregate::Distinct).
     Distinct(String),
-    /// What [`Reduce::Distinct`] is computed from, for others to merge.
+    /// The sketch behind [`Reduce::Distinct`], for other programs to merge.
     DistinctSketch(String),
     /// The value of integers or decimals at a rank, from 0 (the least) to 1: exact up to 1,000 values, see
     /// [`Quantiles`](crate::aggregate::Quantiles).
     Quantile(String, Decimal),
-    /// What [`Reduce::Quantile`] is computed from, for others to merge.
+    /// The sketch behind [`Reduce::Quantile`], for other programs to merge.
     QuantileSketch(String),
-    /// The value of the earliest event, the least of several at one time.
+    /// The value of the earliest event; the least one, if several have the same time.
     First(String),
-    /// The value of the latest event, the greatest of several at one time.
+    /// The value of the latest event; the greatest one, if several have the same time.
     Last(String),
-    /// So many of the most frequent values, 1,000 at most, with their counts, as a text of JSON: `[{"value":"/a","count":3}]`. Exact up
-    /// to 1,024 different values, see [`Top`](crate::aggregate::Top); beyond, each has an `error_max` as well. Of texts and bytes,
-    /// the first 120 bytes count.
+    /// This many of the most frequent values, at most 1,000, with their counts, as JSON text:
+    /// `[{"value":"/a","count":3}]`. Exact up to 1,024 different values, see [`Top`](crate::aggregate::Top); beyond
+    /// that, each also has an `error_max`. Only the first 120 bytes of texts and bytes count.
     Top(String, u32),
 }
 
@@ -74,7 +74,7 @@ impl Reduce {
         }
     }
 
-    /// The cell that it is shown of, what of it, and the measure; of values of this kind.
+    /// The cell that the measure shows, what it shows of it, and the measure itself, for values of this kind.
     fn made_of(&self, kind: Kind) -> Option<(MeasureKind, How, Measure)> {
         let count = || Measure::new("", Kind::Integer);
         let value = |kind| Measure::new("", kind).nullable();
@@ -159,9 +159,9 @@ fn billionths(of: Decimal) -> Option<u32> {
 /// # }
 /// ```
 ///
-/// A data folder knows a dynamic view by the kinds of its key and cells and by which columns they are of, and
-/// refuses another one, as it does for other types of keys and aggregates. Names of measures, their order, and which quantiles
-/// are shown may change from run to run.
+/// A data folder identifies a dynamic view by the kinds of its key and cells and by their columns, and refuses another
+/// one, as it refuses other types of keys and aggregates. The names of measures, their order, and the quantiles shown
+/// may change from run to run.
 #[derive(Clone, Debug)]
 pub struct ViewDef {
     view: View,
@@ -171,7 +171,7 @@ pub struct ViewDef {
 }
 
 impl ViewDef {
-    /// A view of events that have these columns, with one row for each day: without a key and without measures.
+    /// A view of events with these columns: one row for each day, without a key and without measures.
     pub fn new(view: View, columns: Columns) -> ViewDef {
         ViewDef { view, columns: Arc::new(columns), key: Vec::new(), measures: Vec::new() }
     }
@@ -179,7 +179,7 @@ impl ViewDef {
     /// The same view, with a row for each day and value of these columns.
     ///
     /// # Errors
-    /// [`DefinitionError`] if there is no such column, or its name cannot be that of a column of a view.
+    /// [`DefinitionError`] if there is no such column, or its name cannot name a column of a view.
     pub fn key<N: AsRef<str>>(
         mut self,
         columns: impl IntoIterator<Item = N>,
@@ -199,7 +199,7 @@ impl ViewDef {
     ///
     /// # Errors
     /// [`DefinitionError`] if there is no such column, if it has values of another kind, or if the name is taken or
-    /// cannot be that of a column of a view.
+    /// cannot name a column of a view.
     pub fn measure(mut self, name: &str, reduce: Reduce) -> Result<ViewDef, DefinitionError> {
         self.check_free(name)?;
         if !crate::schema::names::is_column_name(name) {
@@ -245,25 +245,23 @@ impl ViewDef {
         ViewSchema::of::<Key, State>(&self.described())
     }
 
-    /// What a data folder keeps of its definition, to compare it with what is there: see
+    /// The part of the definition that a data folder keeps, for comparison with an existing folder: see
     /// [`inspect`](crate::store::inspect).
     pub fn record(&self) -> ViewRecord {
         ViewRecord::of::<Key, State>(&self.described())
     }
 
-    /// The cell that a measure is made of, in [`State::cells`]; `None` if there is no such measure, or it is the number
-    /// of events.
+    /// The cell of a measure in [`State::cells`]; `None` if there is no such measure, or it is the number of events.
     pub fn cell(&self, measure: &str) -> Option<usize> {
         let (_, shown) = self.cells();
         let at = self.measures.iter().position(|(name, _)| name == measure)?;
         shown.get(at)?.cell.checked_sub(1).map(|cell| cell as usize)
     }
 
-    /// The key of these values, one for each column of the key: what
-    /// [`Query::point`](crate::serve::Query::point) asks for.
+    /// The key with these values, one for each column of the key, for [`Query::point`](crate::serve::Query::point).
     ///
     /// # Errors
-    /// [`DefinitionError::Values`] if there are not as many, or they are of other kinds.
+    /// [`DefinitionError::Values`] if their number or kinds differ.
     pub fn key_of(&self, values: &[Value]) -> Result<Key, DefinitionError> {
         if values.len() != self.key.len() {
             return Err(self.unfit(values));
@@ -274,7 +272,7 @@ impl ViewDef {
     /// The keys whose first columns have these values.
     ///
     /// # Errors
-    /// [`DefinitionError::Values`] if there are more than the key has columns, or they are of other kinds.
+    /// [`DefinitionError::Values`] if there are more values than columns of the key, or their kinds differ.
     pub fn keys_within(&self, values: &[Value]) -> Result<KeyRange, DefinitionError> {
         Ok(Key::range_within(self.leading(values)?))
     }
@@ -315,7 +313,7 @@ impl ViewDef {
         }
     }
 
-    /// The cells, with the columns that they are of, and what each measure shows of them. Measures share cells.
+    /// The cells with their columns, and what each measure shows of them. Measures share cells.
     fn cells(&self) -> (Vec<(MeasureKind, usize)>, Vec<Shown>) {
         let wanted = |(_, reduce): &(String, Reduce)| {
             let column = self.columns.position(reduce.column()?)?;
@@ -386,7 +384,7 @@ impl ViewDef {
         }
     }
 
-    /// What rows are made of: the columns, which ids do not say.
+    /// The definition of rows: the columns, which ids do not name.
     fn words(&self, cells: &[(MeasureKind, usize)]) -> String {
         let name = |at: usize| format!("{:?}", self.columns.name(at));
         let key: Vec<String> = self.key.iter().map(|&at| name(at)).collect();

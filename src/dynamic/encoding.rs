@@ -1,4 +1,4 @@
-//! How values are written in keys: in order, and each with a tag that says what it is.
+//! The encoding of values in keys: it keeps their order, and each has a tag for its kind.
 //!
 //! ```text
 //! key      (value)* 00
@@ -9,8 +9,8 @@
 //!          80+n, then n bytes of a number ≥ 0, the highest first; 7F−n, then n bytes of a number < 0; n is the least
 //! ```
 //!
-//! Nothing in it depends on how long others are, so the order of the bytes is that of the values, column by column,
-//! and the first columns of a key are a prefix of it. A value has one encoding, and other bytes are refused.
+//! The encoding of a column does not depend on the length of others. So the bytes sort as the values do, column by
+//! column, and the first columns of a key are a prefix of it. A value has one encoding, and other bytes are refused.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ const TIMESTAMP: u8 = 6;
 const TEXT: u8 = 7;
 const BYTES: u8 = 8;
 
-/// Appends a value. Decimals that are equal as numbers have one encoding, whatever their scales are.
+/// Appends a value. Decimals that are equal as numbers have one encoding, whatever their scales.
 pub(super) fn put(value: &RowValue<'_>, out: &mut Vec<u8>) {
     match value {
         RowValue::Null => out.push(NULL),
@@ -50,7 +50,7 @@ pub(super) fn put(value: &RowValue<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the beginning of all texts, or of all bytes, that begin with these. (The text has no end yet.)
+/// Appends the common prefix of all texts, or bytes, that begin with these, without the end of the text.
 pub(super) fn put_prefix(prefix: &RowValue<'_>, out: &mut Vec<u8>) {
     put(prefix, out);
     if matches!(prefix, RowValue::Text(_) | RowValue::Bytes(_)) {
@@ -82,7 +82,7 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<Option<RowValue<'static>>, KeyEr
     }))
 }
 
-/// How long the value is that these bytes begin with; `None` at the end of a key, and if they are no value.
+/// The length of the value at the front of these bytes; `None` at the end of a key, or if there is no valid value.
 pub(crate) fn value_length(bytes: &[u8]) -> Option<usize> {
     let (tag, rest) = bytes.split_first()?;
     let length = match *tag {
@@ -110,7 +110,7 @@ fn narrow<T: TryFrom<i128>>(number: i128) -> Result<T, KeyError> {
     T::try_from(number).map_err(|_| ERROR)
 }
 
-/// The number, with as many digits after the point as it needs.
+/// The number with as many digits after the point as it needs.
 fn shortest(billionths: i128) -> Decimal {
     let (mut rest, mut scale) = (billionths, 9);
     while scale > 0 && rest % 10 == 0 {
@@ -138,7 +138,7 @@ fn take_number(bytes: &mut &[u8]) -> Result<i128, KeyError> {
     let (digits, rest) = bytes.split_at_checked(count).ok_or(ERROR)?;
     *bytes = rest;
     let filler = if is_negative { 0xFF } else { 0 };
-    // A byte that says no more than the sign is left out.
+    // A byte that only repeats the sign is left out.
     if count > WIDTH || digits.first() == Some(&filler) {
         return Err(ERROR);
     }

@@ -6,21 +6,21 @@ use crate::cluster::Cluster;
 use crate::engine::{EngineError, Measures, Running, ViewHandle};
 use crate::time::EventTime;
 
-/// An engine of events that need no Rust type of their own.
+/// An engine for events without their own Rust type.
 pub type Engine = crate::Engine<Event>;
 
 impl<E: Send + Sync + 'static> crate::Engine<E> {
-    /// Adds a view whose columns are known only when the program runs: `fill` sets for each event the values of the
-    /// definition's [`Columns`](super::Columns) and says its event time, or `None` if the view does not want it.
+    /// Adds a view whose columns are known only at run time. For each event, `fill` sets the values of the definition's
+    /// [`Columns`](super::Columns) and returns the event time, or `None` if the view does not want the event.
     ///
-    /// An event whose group is there allocates nothing, unless a value of its own does. An event whose row is
-    /// [wrong](RowBuilder) is refused and counted.
+    /// An event of an existing group allocates nothing, unless one of its values does. An event with a
+    /// [wrong](RowBuilder) row is refused and counted.
     pub fn dynamic_view(
         &mut self,
         definition: ViewDef,
         fill: impl for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static,
     ) -> ViewHandle<Key, State> {
-        // In a box, so that all dynamic views of an engine are compiled once.
+        // Boxed, so that all dynamic views of an engine are compiled once.
         self.filled_view(definition, Box::new(fill))
     }
 

@@ -46,7 +46,7 @@ pub enum DefinitionError {
         /// What was given.
         of: Decimal,
     },
-    /// So many of the most frequent values are not shown.
+    /// A top list of this length is not supported.
     #[error("the {n} most frequent values: expected 1 to 1,000")]
     Top {
         /// What was given.

@@ -10,11 +10,11 @@ use super::{RowBuilder, RowValue};
 use crate::aggregate::Decimal;
 use crate::time::{Day, EventTime};
 
-/// An event whose columns are known only when the program runs: its event time, and a value for each column.
+/// An event whose columns are known only at run time: its event time, and a value for each column.
 ///
-/// The values lie one after the other in a few bytes, which is also how a log keeps them. An event of up to 47
-/// such bytes takes no heap, a larger one takes one allocation: a number takes 9 bytes or, if it is large, 17, a text or
-/// bytes 2 and as many as it has.
+/// The values are stored one after the other in a few bytes, in memory and in a log. An event of up to 47 such bytes
+/// takes no heap; a larger one takes one allocation. A number takes 9 bytes, or 17 if it is large; a text takes its
+/// bytes and 2 more.
 ///
 /// ```
 /// use dayfold::dynamic::{Event, RowValue};
@@ -31,7 +31,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of these values, in the order of the columns.
+    /// An event with these values, in the order of the columns.
     pub fn new<'a>(time: EventTime, values: impl IntoIterator<Item = RowValue<'a>>) -> Event {
         let mut packing = Packing { inline: [0; INLINE], len: 0, heap: Vec::new() };
         values.into_iter().for_each(|value| put(&value, &mut packing));
@@ -49,8 +49,8 @@ impl Event {
         std::iter::from_fn(move || take(&mut rest).expect("the values of an event were checked"))
     }
 
-    /// Fills a row of a view that has the same columns, for
-    /// [`Engine::dynamic_view`](crate::Engine::dynamic_view); it wants every event.
+    /// Fills a row of a view with the same columns, for [`Engine::dynamic_view`](crate::Engine::dynamic_view), and
+    /// accepts every event.
     pub fn fill<'e>(&'e self, row: &mut RowBuilder<'e>) -> Option<EventTime> {
         self.values().enumerate().for_each(|(at, value)| row.set(at, value));
         Some(self.time)
@@ -66,7 +66,7 @@ impl fmt::Debug for Event {
 
 const INLINE: usize = 47;
 
-/// Bytes that are kept where they are if they are few.
+/// Bytes that are stored inline if they are few.
 #[derive(Clone)]
 enum Packed {
     Inline { len: u8, bytes: [u8; INLINE] },
@@ -91,7 +91,7 @@ impl Packed {
     }
 }
 
-/// Bytes while they are put together: where they stay, as long as they are few.
+/// Bytes while they are collected: inline, as long as they are few.
 struct Packing {
     inline: [u8; INLINE],
     len: usize,
@@ -142,7 +142,7 @@ const TRUE: u8 = 2;
 const SHORT: u8 = 3;
 /// Of 16 bytes.
 const LONG: u8 = 4;
-/// Of 8 bytes, with no digits after the point; those of more digits follow.
+/// 8 bytes, without digits after the point; decimals with more digits follow.
 const SHORT_DECIMAL: u8 = 16;
 const LONG_DECIMAL: u8 = 32;
 const DATE: u8 = 5;
@@ -167,7 +167,7 @@ fn put(value: &RowValue<'_>, out: &mut Packing) {
     }
 }
 
-/// The bytes of a value behind its tag: one more than there are.
+/// The most bytes of a value after its tag, plus one.
 #[inline]
 fn tagged<const N: usize>(tag: u8, bytes: &[u8]) -> [u8; N] {
     let mut all = [tag; N];
@@ -185,7 +185,7 @@ fn put_number([short, long]: [u8; 2], number: i128, out: &mut Packing) {
 
 #[inline]
 fn put_bytes(tag: u8, bytes: &[u8], out: &mut Packing) {
-    // Most are short; a byte of 255 says that eight bytes follow.
+    // Most lengths are short; a byte of 255 means that eight bytes follow.
     match u8::try_from(bytes.len()) {
         Ok(len) if len < u8::MAX => out.extend(&[tag, len]),
         _ => {

@@ -1,4 +1,4 @@
-//! How events get into a dynamic view: what is done for each one.
+//! How events enter a dynamic view: the work for each event.
 
 use xxhash_rust::xxh3::xxh3_64;
 

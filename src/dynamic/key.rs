@@ -1,4 +1,4 @@
-//! Keys whose columns are known only when the program runs.
+//! Keys whose columns are known only at run time.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use crate::schema::id::{DYNAMIC, compose};
 
 /// A list of values, one for each column of a dynamic view's key.
 ///
-/// It is kept as it is encoded: bytes that have the order of the values, column by column. Null is less than
-/// everything, and apart from an empty text; numbers are in the order of numbers, texts in that of their bytes.
-/// Decimals that are equal as numbers are one key: `1.5` and `1.50` are, and it is shown as `1.5`.
+/// It is stored encoded, in bytes that sort as the values do, column by column. Null is less than everything, and
+/// differs from an empty text; numbers sort as numbers, texts by their bytes. Decimals that are equal as numbers are
+/// one key: `1.5` and `1.50` are one key, shown as `1.5`.
 ///
 /// ```
 /// use dayfold::dynamic::{Key, RowValue};
@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-/// Appends a value of a key; if it is open, what all keys have there whose text, or bytes, begin with it.
+/// Appends a value of a key; if it is open, the common prefix of all keys whose text, or bytes, begin with it.
 pub(crate) fn put_value(value: &Value, is_open: bool, out: &mut Vec<u8>) {
     match is_open {
         true => encoding::put_prefix(&value.into(), out),
@@ -112,7 +112,7 @@ impl crate::Key for Key {
         Ok(Key(whole[..whole.len() - bytes.len()].into()))
     }
 
-    /// Of keys of any columns. A dynamic view has an id that says which ones there are: `dynamic(text,integer)`.
+    /// The id for keys with any columns. A dynamic view has an id with its columns: `dynamic(text,integer)`.
     fn id() -> String {
         DYNAMIC.to_owned()
     }

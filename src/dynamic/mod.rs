@@ -1,10 +1,9 @@
-//! Views whose columns are known only when the program runs.
+//! Views whose columns are known only at run time.
 //!
-//! A program that is written for its events has Rust types for keys and aggregates. One that reads its views from a
-//! file, or from the command line, has a [`ViewDef`]: events are rows of named, typed [`Columns`], of which some
-//! are the key and others go into measures. Its [`Key`]s and [`State`]s are of one Rust type each, whatever is in
-//! them, and compiled once, in this crate; what is in them, the definition fixes, and a data folder keeps its
-//! ids and its schema.
+//! A program that is written for its events has Rust types for keys and aggregates. A program that reads its views from
+//! a file, or from the command line, has a [`ViewDef`]: events are rows of named, typed [`Columns`]; some columns are
+//! the key and others go into measures. [`Key`] and [`State`] are one Rust type each, whatever they contain, and are
+//! compiled once, in this crate. The definition fixes their content, and a data folder keeps its ids and its schema.
 //!
 //! ```
 //! use dayfold::dynamic::{Columns, Event, Reduce, ViewDef};
@@ -46,7 +45,7 @@
 //! ```
 //!
 //! Events of any type can have dynamic views: [`Engine::dynamic_view`](crate::Engine::dynamic_view) takes a function
-//! that fills a [`RowBuilder`]. [`Event`] is one that needs no Rust type either.
+//! that fills a [`RowBuilder`]. [`Event`] is an event type for programs without their own.
 
 mod cell;
 mod columns;

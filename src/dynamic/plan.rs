@@ -1,4 +1,4 @@
-//! What of a row is the key of a dynamic view, and what goes into its state.
+//! Which columns of a row are the key of a dynamic view, and which go into its state.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use super::encoding;
 use super::key::put_end;
 use super::row::RowBuilder;
 
-/// What of a row is the key, and what goes into which cell.
+/// Which columns of a row are the key, and which go into which cell.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) columns: Arc<Columns>,
     /// The places of the key's columns.
     pub(super) key: Vec<usize>,
-    /// The cells of a state, and the column that each is of.
+    /// The cells of a state, each with its column.
     pub(super) cells: Vec<(MeasureKind, usize)>,
 }
 

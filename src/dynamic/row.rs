@@ -1,19 +1,19 @@
-//! An event as a dynamic view takes it in: a value for each of the view's columns.
+//! The input of a dynamic view: a value for each of the view's columns.
 
 use super::{Columns, RowValue};
 use crate::aggregate::Decimal;
 use crate::schema::Kind;
 
-/// Integers are of 64 bits and a sign: so a sum of them cannot overflow.
+/// Integers have 64 bits and a sign, so that a sum of them cannot overflow.
 const INTEGER_MOST: u128 = u64::MAX as u128;
-/// In billionths, as [`Decimal`] says it of integers and parsed numbers.
+/// In billionths: the bound that [`Decimal`] has for integers and parsed numbers.
 const DECIMAL_MOST: u128 = 1 << 95;
 
-/// The values of one event for the [`Columns`] of a view. Those that are not set are null.
+/// The values of one event for the [`Columns`] of a view. Values that are not set are null.
 ///
-/// A row may be wrong: a value of another kind than its column, or a number beyond what sums hold, an integer
-/// beyond 64 bits and a sign or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer, is
-/// counted in the certificates of answers, and the first one is told to `tracing`.
+/// A row is wrong if a value has another kind than its column, or a number is too large for sums: an integer beyond 64
+/// bits and a sign, or a decimal beyond 3.9·10¹⁹. An event with such a row is refused: it is in no answer and is
+/// counted in the certificates of answers, and the first one is logged through `tracing`.
 ///
 /// ```
 /// use dayfold::aggregate::Decimal;
@@ -93,14 +93,14 @@ impl<'a> RowBuilder<'a> {
         RowBuilder { columns, values: vec![RowValue::Null; columns.len()], error: None }
     }
 
-    /// Takes all values out, so that another event fills it.
+    /// Clears all values, so that another event can fill it.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.values.iter_mut().for_each(|value| *value = RowValue::Null);
         self.error = None;
     }
 
-    /// Sets the value of a column, by its place. An integer becomes a decimal where the column has these.
+    /// Sets the value of a column, by its place. An integer becomes a decimal if the column has decimals.
     #[inline]
     pub fn set(&mut self, at: usize, value: impl Into<RowValue<'a>>) {
         let Some(kind) = self.columns.kind(at) else {

@@ -5,11 +5,11 @@ use super::top;
 use crate::aggregate::{Distinct, Maybe};
 use crate::schema::Value;
 
-/// What a measure shows of a state: which cell, and what of it. A view's schema keeps it as three numbers, so that
-/// whoever reads a folder shows the same.
+/// What a measure shows of a state: which cell, and what of it. A view's schema keeps this as three numbers, so that
+/// every reader of a folder shows the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// 0: the number of events; else the place of a cell, from 1.
+    /// 0 is the number of events; otherwise the place of a cell, from 1.
     pub(super) cell: u32,
     pub(super) how: How,
 }
@@ -47,7 +47,7 @@ impl Shown {
         [self.cell, how, of]
     }
 
-    /// Of measures that are not known, the values are null.
+    /// Unknown measures have null values.
     pub(super) fn read(parameters: &[u32]) -> impl Iterator<Item = Shown> {
         parameters.as_chunks().0.iter().map(|&[cell, how, of]| {
             let how = match how {
@@ -62,7 +62,7 @@ impl Shown {
         })
     }
 
-    /// The value for a state of so many events with these cells.
+    /// The value for a state with this many events and these cells.
     pub(super) fn of(self, state: Option<(i64, &[MeasureState])>) -> Value {
         let Some((rows, cells)) = state else { return Value::Null };
         match self.cell.checked_sub(1) {

@@ -1,4 +1,4 @@
-//! States whose cells are known only when the program runs.
+//! States whose cells are known only at run time.
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ use crate::schema::id::DYNAMIC;
 use crate::schema::{Presented, Shape};
 use crate::time::EventTime;
 
-/// What a dynamic view keeps for a day and key: how many events, and the cells that its
-/// [`ViewDef`](super::ViewDef) declares. Only a view makes one, so all states of a view have cells of the same
-/// kinds, at the same places, and unlike cells never meet.
+/// What a dynamic view keeps for a day and key: the number of events, and the cells that its
+/// [`ViewDef`](super::ViewDef) declares. Only a view makes states, so all states of a view have the same kinds of cells
+/// at the same places, and different kinds never meet.
 ///
 /// ```
 /// use dayfold::aggregate::{Decimal, Max, Maybe};
@@ -57,7 +57,7 @@ impl State {
         self.rows.0
     }
 
-    /// The cells, as [`ViewDef::cell`](super::ViewDef::cell) counts them.
+    /// The cells, numbered as in [`ViewDef::cell`](super::ViewDef::cell).
     pub fn cells(&self) -> &[MeasureState] {
         &self.cells
     }
@@ -84,8 +84,7 @@ impl Semigroup for State {
 }
 
 impl Aggregate for State {
-    /// Of states of any cells. A dynamic view has an id that says which ones there are:
-    /// `dynamic(sum,max(text))`.
+    /// The id for states with any cells. A dynamic view has an id with its cells: `dynamic(sum,max(text))`.
     fn id() -> String {
         DYNAMIC.to_owned()
     }
@@ -95,7 +94,7 @@ impl Aggregate for State {
         Shape::none()
     }
 
-    /// Puts the measures of the view, as its schema says of what they are made.
+    /// Puts the measures of the view, as its schema defines them.
     fn present(state: Option<&State>, out: &mut Presented<'_>) {
         let state = state.map(|state| (state.rows(), state.cells()));
         for shown in Shown::read(out.parameters()) {

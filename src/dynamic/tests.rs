@@ -1,4 +1,4 @@
-//! What the tests of this module share, and those of all of it.
+//! Helpers that the tests of this module share, and tests of the module as a whole.
 
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ const KINDS: [(&str, Kind); 7] = [
     ("bytes", Kind::Bytes),
 ];
 
-/// A view with every measure of every column that it can be of.
+/// A view with every measure of every column that allows it.
 fn all_measures() -> ViewDef {
     let columns = Columns::new(KINDS).unwrap();
     let view = ViewDef::new(View::new("all").unwrap(), columns).key(["text", "integer"]).unwrap();
@@ -105,7 +105,7 @@ fn state_of(filling: &Filling<Event>, events: &[Event]) -> State {
     })
 }
 
-/// Reads rows as those do who know nothing but what a folder keeps.
+/// Reads rows with nothing but what a folder keeps.
 fn read_by_ids(definition: &ViewDef, key: &Key, state: &State) -> Vec<Value> {
     let schema = definition.schema().unwrap();
     let record = ViewRecord::of::<Key, State>(&definition.described());
@@ -250,7 +250,7 @@ fn the_most_frequent_values_are_shown_with_their_types() {
     let days = vec![Day(0).into(), Day(0).into()];
     assert_eq!(shown(Kind::Date, days), r#"[{"value":"1970-01-01","count":2}]"#);
     assert_eq!(shown(Kind::Text, vec![RowValue::Null]), "");
-    // Of long texts, the first bytes count, and no half of a letter.
+    // Only the first bytes of long texts count, without half characters.
     let long = ["é".repeat(100), format!("{}x", "é".repeat(60))].map(RowValue::from).to_vec();
     let expect = format!(r#"[{{"value":"{}","count":2}}]"#, "é".repeat(60));
     assert_eq!(shown(Kind::Text, long), expect);

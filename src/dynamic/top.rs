@@ -1,4 +1,4 @@
-//! The most frequent values of a column: how they are kept, and shown.
+//! The most frequent values of a column: how they are stored and shown.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,14 @@ use super::{RowValue, encoding};
 use crate::aggregate::Top;
 use crate::schema::Value;
 
-/// So many bytes of a text count. With what keeps the end of a key's text apart, it fits into what [`Top`] keeps.
+/// The first bytes of a text that count. Together with the escapes and the end of an encoded text, they fit into a
+/// value of [`Top`].
 const TEXT_MAX: usize = 120;
 
 /// Most values that are shown.
 pub(super) const SHOWN_MAX: u32 = 1_000;
 
-/// A value as it is kept: as in a key. Of long texts, the first bytes.
+/// A value as it is stored: encoded as in a key; only the first bytes of long texts.
 pub(super) fn encoded(value: &RowValue<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32);
     match value {
@@ -29,7 +30,8 @@ pub(super) fn encoded(value: &RowValue<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The most frequent values as JSON: `[{"value":"/a","count":3}]`. If counts are estimates, with how much too high they may be.
+/// The most frequent values as JSON: `[{"value":"/a","count":3}]`. If counts are estimates, also by how much they may
+/// be too high.
 pub(super) fn shown(top: &Top, n: u32) -> Value {
     let mut text = String::from("[");
     let error = match top.error_max() {

@@ -7,7 +7,7 @@ use crate::aggregate::Decimal;
 use crate::schema::{Kind, Value};
 use crate::time::{Day, EventTime};
 
-/// A [`Value`] whose texts and bytes may be borrowed, as an event has it.
+/// A [`Value`] whose texts and bytes may be borrowed from an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowValue<'a> {

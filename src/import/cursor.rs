@@ -1,4 +1,4 @@
-//! Differential's cursor and trace over the files of sealed days, which stay where they are.
+//! Differential's cursor and trace over the files of sealed days, which are read in place.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -61,7 +61,7 @@ impl<T, K: Key, A: Aggregate> SealedDays<T, K, A> {
         SealedDays { files, error: RefCell::new(None), time: PhantomData }
     }
 
-    /// What was found in a file; where it is damaged, it ends.
+    /// The result of reading a file; at damage, the walk ends.
     fn found(&self, spot: Result<Option<Spot>, BatchError>) -> Option<Spot> {
         spot.unwrap_or_else(|error| {
             self.error.borrow_mut().get_or_insert(error);
@@ -81,7 +81,7 @@ impl<T: Timestamp + Lattice, K: Key, A: Aggregate> Navigable for SealedDays<T, K
     }
 }
 
-/// Walks keys in the order of the files, and of each key its days. All times are the least one.
+/// Walks keys in the order of the files, and the days of each key. All times are the minimum.
 #[derive(Debug)]
 pub struct DaysCursor<T, K, A> {
     /// Where each file is, if not at its end.
@@ -155,7 +155,7 @@ impl<T: Timestamp + Lattice, K: Key, A: Aggregate> Cursor for DaysCursor<T, K, A
             && let Some(spot) = self.spots[file]
         {
             let aggregate = days.files[file].view.aggregate_at(spot);
-            // A row that is zero is as if it were not there; old files may have some.
+            // A row that is zero is skipped; old files may have some.
             if !aggregate.is_zero() {
                 logic(&T::minimum(), &aggregate);
             }
@@ -198,7 +198,7 @@ impl<T: Timestamp + Lattice, K: Key, A: Aggregate> Cursor for DaysCursor<T, K, A
     }
 }
 
-/// A trace of sealed days: one batch, of the least time, and nothing ever after it.
+/// A trace of sealed days: one batch at the minimum time, and nothing after it.
 #[derive(Clone, Debug)]
 pub struct SealedTrace<T: Timestamp, K, A> {
     pub(super) span: Span<T, Rc<SealedDays<T, K, A>>>,
@@ -236,7 +236,7 @@ where
         } else if upper == self.span.lower().borrow() {
             Some(Vec::new())
         } else {
-            // The batch reaches beyond `upper`, and cannot be cut.
+            // The batch extends beyond `upper`, and cannot be cut.
             None
         }
     }

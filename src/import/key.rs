@@ -6,7 +6,7 @@ use timely::container::PushInto;
 
 use crate::key::{Key, KeyError, sort_position};
 
-/// An encoded key where it lies, in the order of sealed files: by position, then by encoding.
+/// A borrowed encoded key, in the order of sealed files: by position, then by encoding.
 ///
 /// ```
 /// use dayfold::import::SealedKey;
@@ -82,7 +82,7 @@ impl StoredKey {
 /// Encoded keys, one after the other, in an arrangement that is joined with sealed days.
 #[derive(Debug)]
 pub struct SealedKeys {
-    /// The position of each key, and where its encoding ends.
+    /// The position of each key, and the end of its encoding.
     places: Vec<(u64, usize)>,
     bytes: Vec<u8>,
 }

@@ -1,13 +1,12 @@
-//! Sealed days in a dataflow of one's own: as a collection, and as an arrangement that differential's
-//! operators join with in place.
+//! Sealed days in your own dataflow: as a collection, and as an arrangement that differential's operators join in
+//! place.
 //!
-//! The files stay where they are, mapped. A join looks up the keys that it needs, and touches only the
-//! sections that would hold them; nothing is loaded before. The sealed days are there at the least time of
-//! whatever time the dataflow has, and do not change: days that are sealed later are imported by a later
-//! dataflow.
+//! The files are mapped and read in place. A join looks up the keys that it needs, and reads only the sections that
+//! would hold them; nothing is loaded in advance. The sealed days are at the minimum time of the dataflow and do not
+//! change: days that are sealed later can be imported by a later dataflow.
 //!
-//! Files are sorted by the hash of the key, and the rows of a key belong to one worker. So what is joined
-//! with them has to be arranged in the same way, which [`Imported::arrange`] does.
+//! Files are sorted by the hash of the key, and the rows of a key belong to one worker. So data to be joined with them
+//! must be arranged in the same way, which [`Imported::arrange`] does.
 //!
 //! `examples/05-import-sealed-days.rs` is a whole program.
 //!
@@ -105,16 +104,15 @@ pub struct Imported<'scope, T: Timestamp, K, A> {
 }
 
 impl Archive {
-    /// Imports the sealed days of a view, in a range, at a [`Revision`]: what is live when this is called,
-    /// on each worker for the keys that it owns. All workers have to call it.
+    /// Imports the sealed days of a view, in a range, at a [`Revision`]. It imports the days that are live when it is
+    /// called, on each worker for the keys that it owns. All workers must call it.
     ///
-    /// While other days are sealed, workers that call this at different instants may find different days
-    /// live: a range that ends where the view was sealed before, or a [`Revision::At`], is the same for
-    /// all. A view that the folder does not know has no days.
+    /// While days are being sealed, workers that call this at different instants may find different days. A range that
+    /// ends where the view was sealed before, or a [`Revision::At`], is the same for all. A view that the folder does
+    /// not know has no days.
     ///
-    /// Cost: one map of a file for each day and writer, and no reading of rows.
-    /// Not checked here: that the days hold keys `K` and aggregates `A`. A row that is none is an error
-    /// when it is met, see [`ImportStatus::error`].
+    /// Cost: one map of a file for each day and writer, and no reading of rows. Not checked here: that the days hold
+    /// keys `K` and aggregates `A`. A row of other types is an error when it is read, see [`ImportStatus::error`].
     ///
     /// # Errors
     /// [`ArchiveError::NoFolder`] for an archive in memory; [`ArchiveError::Store`] if a file is missing or
@@ -141,18 +139,18 @@ impl Archive {
 }
 
 impl<'scope, T: Timestamp + Lattice, K: Key, A: Aggregate> Imported<'scope, T, K, A> {
-    /// The days as an arrangement: by key, a value for each day, whose difference is the aggregate.
+    /// The days as an arrangement: for each key, its days, with the aggregate as the difference.
     ///
-    /// Join it with what [`Imported::arrange`] made. `join_core` multiplies the aggregate by the other
-    /// side's difference. An aggregate that has no product with it is joined from the other side, where
-    /// that has [`Present`](differential_dataflow::difference::Present) for a difference, or by
+    /// Join it with an arrangement from [`Imported::arrange`]. `join_core` multiplies the aggregate by the other side's
+    /// difference. If there is no such product, join from the other side with
+    /// [`Present`](differential_dataflow::difference::Present) as its difference, or use
     /// [`join_traces`](differential_dataflow::operators::join::join_traces).
     pub fn arranged(&self) -> Arranged<'scope, SealedTrace<T, K, A>> {
         let trace = SealedTrace::new(Rc::clone(&self.days));
         Arranged { stream: Some(trace.span.clone()).to_stream(self.scope), trace }
     }
 
-    /// Arranges a collection as the sealed days are: in their order, on the workers that own its keys.
+    /// Arranges a collection in the order of sealed days, on the workers that own its keys.
     pub fn arrange<V: ExchangeData, R: ExchangeData + Semigroup>(
         &self,
         collection: VecCollection<'scope, T, (K, V), R>,
@@ -168,8 +166,8 @@ impl<'scope, T: Timestamp + Lattice, K: Key, A: Aggregate> Imported<'scope, T, K
     /// The days as a collection of `(day, key)` whose differences are aggregates, as
     /// [`DayView::changes`](crate::DayView::changes) has them. Each row is on the worker that owns it.
     ///
-    /// Rows are read while they are sent, some thousands at a time. Where a file is damaged, the stream is
-    /// held back at the least time, and [`ImportStatus::error`] says why.
+    /// Rows are read while they are sent, some thousands at a time. If a file is damaged, the stream is held back at
+    /// the minimum time, and [`ImportStatus::error`] says why.
     pub fn collection(&self) -> VecCollection<'scope, T, (Day, K), A> {
         let (days, scope) = (Rc::clone(&self.days), self.scope);
         let build = move |capability, info: OperatorInfo| {
@@ -200,7 +198,7 @@ impl<'scope, T: Timestamp + Lattice, K: Key, A: Aggregate> Imported<'scope, T, K
         source(self.scope, "Sealed days", build).as_collection()
     }
 
-    /// A look at the import on this worker that may leave the dataflow's scope.
+    /// A handle to the import's state on this worker; it may leave the dataflow's scope.
     pub fn status(&self) -> ImportStatus {
         ImportStatus { days: Rc::clone(&self.days) as Rc<dyn Inspect> }
     }
@@ -213,8 +211,8 @@ pub struct ImportStatus {
 }
 
 impl ImportStatus {
-    /// The first damage that was met. What was joined since may lack rows: check this before results are
-    /// believed. (A cursor of differential's has no way to fail.)
+    /// The first damage that was found. Later joins may lack rows, so check this before you trust results. (A cursor of
+    /// differential cannot return an error.)
     pub fn error(&self) -> Option<BatchError> {
         self.days.error()
     }

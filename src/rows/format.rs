@@ -13,9 +13,9 @@ pub enum Format {
     /// Columns that are aligned, by the first rows.
     #[default]
     Table,
-    /// A line of names, then a line for each row, as RFC 4180 quotes them. An empty cell is null, an empty text is `""`.
+    /// A line of names, then a line for each row, quoted as in RFC 4180. An empty cell is null, an empty text is `""`.
     Csv,
-    /// An array with an object for each row. Integers beyond ±2⁵³ and decimals are strings, since a reader may keep
+    /// An array with an object for each row. Integers beyond ±2⁵³ and decimals are strings, because a reader may store
     /// numbers as doubles.
     Json,
     /// The same objects, one on each line, without anything around them.
@@ -25,7 +25,7 @@ pub enum Format {
 /// A table is as wide as so many first rows need.
 const LOOKED_AT: u64 = 1_000;
 
-/// Writes rows. What begins and ends, and each row, is written as it comes; only a table waits for its first rows.
+/// Writes rows. The head, each row and the end are written as they come; only a table waits for its first rows.
 ///
 /// ```
 /// use dayfold::rows::{Format, Writer};
@@ -177,7 +177,7 @@ impl<W: Write> Writer<W> {
         self.out.write_all(text.as_bytes())
     }
 
-    /// The head and the rows that have waited for their widths.
+    /// The head, and the rows that waited for the widths of columns.
     fn lines(&mut self) -> io::Result<()> {
         let heads: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
         self.line(&heads)?;

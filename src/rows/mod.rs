@@ -1,8 +1,8 @@
-//! Rows of sealed days, read without the program that wrote them: for people, and for tools.
+//! Rows of sealed days, read without the program that wrote them, for people and tools.
 //!
-//! A data folder says what its views look like ([`ViewSchema`]) and how keys and aggregates are encoded (their ids). The keys
-//! and aggregates of this crate, and structs of such keys, are read by these. A key whose encoding is not known is shown as its
-//! bytes; of an aggregate that is not known, nothing is shown ([`SealedRows::has_measures`]).
+//! A data folder has the schemas of its views ([`ViewSchema`]) and the encodings of their keys and aggregates (their
+//! ids). With these, the keys and aggregates of this crate, and structs of such keys, can be read. A key with an
+//! unknown encoding is shown as its bytes; an unknown aggregate is not shown ([`SealedRows::has_measures`]).
 //!
 //! ```
 //! use dayfold::aggregate::Count;
@@ -76,15 +76,15 @@ impl RowOptions {
         RowOptions { days, ..self }
     }
 
-    /// The same, with sketches or without: measures that are bytes, from which others are computed.
+    /// The same, with or without sketches: measures that are bytes, from which others are computed.
     #[must_use]
     pub fn sketches(self, sketches: bool) -> RowOptions {
         RowOptions { sketches, ..self }
     }
 }
 
-/// The rows of a view's sealed days: of each day and partition those of the newest revision, as
-/// [`inspect`](crate::store::inspect) found them. By day, then in the order of keys.
+/// The rows of a view's sealed days, by day, then in the order of keys. For each day and partition, they are the rows
+/// of the newest revision that [`inspect`](crate::store::inspect) found.
 pub struct SealedRows<'a> {
     storage: &'a dyn Storage,
     view: &'a ViewReport,
@@ -99,8 +99,8 @@ impl std::fmt::Debug for SealedRows<'_> {
 }
 
 impl<'a> SealedRows<'a> {
-    /// Rows of a view of a folder. A folder of version 0.1 has no names of columns, and none of the values of vectors are shown:
-    /// it has them when its program has opened it once more.
+    /// Rows of a view of a folder. A folder of version 0.1 has no names of columns, and values of vectors are not
+    /// shown, until its program has opened it again.
     pub fn new(
         storage: &'a dyn Storage,
         view: &'a ViewReport,
@@ -122,12 +122,13 @@ impl<'a> SealedRows<'a> {
         SealedRows { storage, view, days: options.days, reader }
     }
 
-    /// Whether the aggregates are of a type that is known here. If not, rows have the columns of the key only.
+    /// Whether the type of the aggregates is known here. If not, rows have the columns of the key only.
     pub fn has_measures(&self) -> bool {
         self.reader.measures().is_some()
     }
 
-    /// The columns of each row: the day, those of the key, the measures, and whether the row is sealed, which all are.
+    /// The columns of each row: the day, the columns of the key, the measures, and whether the row is sealed, which is
+    /// always true.
     pub fn columns(&self) -> Vec<Column> {
         let mut columns = vec![self.reader.period()];
         columns.extend_from_slice(self.reader.key_columns());
@@ -144,8 +145,8 @@ impl<'a> SealedRows<'a> {
     /// Visits each row. One day's files are open at a time.
     ///
     /// # Errors
-    /// [`RowsError`] for the first file that is damaged or gone, or the first row that is not what the folder says; the
-    /// rows before it were visited. [`RowsError::Write`] with the error of `visit`.
+    /// [`RowsError`] for the first file that is damaged or missing, or the first row that does not match the folder's
+    /// description; the rows before it were visited. [`RowsError::Write`] with the error of `visit`.
     pub fn each(&self, visit: &mut dyn FnMut(&[Value]) -> io::Result<()>) -> Result<(), RowsError> {
         let live = |batch: &&crate::store::LiveBatch| {
             self.days.contains(batch.day) && !batch.coverage.is_empty()
@@ -185,7 +186,7 @@ impl<'a> SealedRows<'a> {
         let mut writer = Writer::new(format, &self.columns(), out);
         writer.begin().map_err(RowsError::Write)?;
         let read = self.each(&mut |row| writer.row(row));
-        // What came before something that cannot be read is shown all the same.
+        // Rows before an unreadable one are shown all the same.
         writer.end().map_err(RowsError::Write)?;
         read
     }
@@ -210,7 +211,7 @@ pub enum RowsError {
     /// A file is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// A row is not what the folder says of the view's types.
+    /// A row does not match the view's types in the folder.
     #[error(
         "{}: the {what} of a row of {day} is not what the folder says of the view's types; its key is '{key}'. Is \
          the file of this folder, and was this program made for folders like it?",

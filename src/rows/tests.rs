@@ -1,4 +1,4 @@
-//! Formats, and rows of folders that are whole, amended or damaged.
+//! Tests of formats, and of rows of folders that are whole, amended or damaged.
 
 use super::*;
 

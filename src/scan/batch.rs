@@ -47,7 +47,7 @@ pub struct Batch {
     certificate: Certificate,
 }
 
-/// The values of a column: so many as there are rows, with something in the place of each null.
+/// The values of a column: one for each row, with a placeholder for each null.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cells {
     values: Cell,
@@ -77,7 +77,7 @@ pub enum Cell {
     Timestamp(Vec<EventTime>),
 }
 
-/// Texts or bytes, one after the other, and where each ends.
+/// Texts or bytes, one after the other, and the end of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Strings {
     bytes: Vec<u8>,
@@ -135,7 +135,7 @@ impl Cells {
         Cells { values, nulls: None }
     }
 
-    /// The values; where a row has none, there is something else in its place.
+    /// The values; rows without a value have a placeholder.
     pub fn values(&self) -> &Cell {
         &self.values
     }
@@ -275,7 +275,7 @@ impl Batch {
         self.data[column].value(row)
     }
 
-    /// What the whole answer is exact as of; the same in all its batches.
+    /// The certificate of the whole answer; the same in all its batches.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }

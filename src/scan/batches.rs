@@ -11,7 +11,7 @@ use super::{Batch, Cursor, ScanError};
 use crate::schema::Column;
 use crate::serve::Certificate;
 
-/// How what is not there yet is waited for: by a thread, at most so long, or by a task, which is told.
+/// How to wait for the next piece: a thread waits for a limited time, a task is woken.
 pub(crate) enum Wait<'a, 'b> {
     Thread(Option<Duration>),
     Task(&'a mut Context<'b>),
@@ -19,23 +19,23 @@ pub(crate) enum Wait<'a, 'b> {
 
 /// Where batches come from.
 pub(crate) trait Rows: Send {
-    /// The next batch; `None` after the last one. Pending only for a task, which is told when to look again.
+    /// The next batch; `None` after the last one. Pending only for a task, which is woken later.
     fn next(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Option<Batch>, ScanError>>;
 
-    /// What the answer is exact as of, once it is known.
+    /// The certificate of the answer, once it is known.
     fn certificate(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Certificate, ScanError>>;
 
-    /// Behind the last row that was given, if the shape has such a place.
+    /// After the last row that was given, if the shape has pages.
     fn cursor(&self) -> Option<Cursor>;
 
-    /// After the last batch: whether there are more rows than the limit let through.
+    /// After the last batch: whether there are more rows than the limit.
     fn has_more(&self) -> bool;
 }
 
-/// The answer to a scan: batches in the order of its shape, all as of one moment.
+/// The answer to a scan: batches in the order of its shape, all as of the same moment.
 ///
-/// It is an iterator, which waits, and a [`Stream`] for tasks of any runtime. Batches are made as they are taken. Dropped,
-/// it cancels what is left of the scan, on all workers of all processes.
+/// It is an iterator, which waits, and a [`Stream`] for tasks of any runtime. Batches are made as they are taken.
+/// Dropping it cancels the rest of the scan on all workers of all processes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,14 +81,14 @@ impl Batches {
         Batches { version, ..self }
     }
 
-    /// The same; the iterator waits at most so long for each batch, and then gives [`ScanError::TimedOut`]. It can be
-    /// asked again.
+    /// The same, with a time limit: the iterator waits at most this long for each batch, and then returns
+    /// [`ScanError::TimedOut`]. It can be called again after that.
     pub fn timeout(self, limit: Duration) -> Batches {
         Batches { limit: Some(limit), ..self }
     }
 
-    /// Of a [subscription](super::ErasedView::subscribe): the number of the answer, which rises whenever it has changed, and is
-    /// the same for all who ask the same.
+    /// For a [subscription](super::ErasedView::subscribe): the number of the answer. It rises whenever the answer has
+    /// changed, and is the same for all subscribers of the same question.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -98,8 +98,7 @@ impl Batches {
         &self.columns
     }
 
-    /// Waits until it is known what the answer is exact as of. Batches say it as well, but of an answer without rows
-    /// there are none.
+    /// Waits for the certificate of the answer. Batches have it as well, but an answer without rows has no batches.
     ///
     /// # Errors
     /// [`ScanError`] as for batches.
@@ -113,10 +112,10 @@ impl Batches {
         std::future::poll_fn(|context| self.rows.certificate(Wait::Task(context))).await
     }
 
-    /// Waits for the next batch at most so long. `None`: there are no more.
+    /// Waits at most this long for the next batch; `None` if there are no more.
     ///
     /// # Errors
-    /// [`ScanError::TimedOut`]: waiting again is fine. After any other, there are no more.
+    /// [`ScanError::TimedOut`]: you may wait again. After any other error, there are no more batches.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<Batch>, ScanError> {
         match self.advance(Wait::Thread(Some(limit))) {
             Poll::Ready(next) => next.transpose(),
@@ -124,23 +123,24 @@ impl Batches {
         }
     }
 
-    /// The next batch, for a task. Dropped before it is done, it loses nothing.
+    /// The next batch, for a task. Dropping the future loses nothing.
     pub async fn next_async(&mut self) -> Option<Result<Batch, ScanError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Where a scan goes on behind the last row that was given. `None` before the first one, and in shapes that have
-    /// no pages: totals, and the greatest by a measure.
+    /// The position after the last row that was given, to continue a scan. `None` before the first row, and in shapes
+    /// without pages: totals, and the greatest by a measure.
     pub fn cursor(&self) -> Option<Cursor> {
         self.rows.cursor()
     }
 
-    /// Where the next page begins: after the last batch, if there are rows beyond the [limit](super::Scan::limit).
+    /// The beginning of the next page, known after the last batch, if there are rows beyond the
+    /// [limit](super::Scan::limit).
     pub fn next_page(&self) -> Option<Cursor> {
         if self.is_over && self.rows.has_more() { self.cursor() } else { None }
     }
 
-    /// Takes all that is left: for answers that are known to be small.
+    /// Takes all remaining batches, for answers that are known to be small.
     ///
     /// # Errors
     /// The first [`ScanError`].

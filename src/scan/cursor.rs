@@ -9,17 +9,17 @@ use super::ScanError;
 use crate::serve::{Revision, RowPosition};
 use crate::time::Grain;
 
-/// The place of a row in the order of a scan's shape. Its text is opaque; it says of which view, revision and shape it
-/// is, and a scan of another one refuses it.
+/// The position of a row in the order of a scan's shape. Its text is opaque. It names its view, revision and shape, and
+/// other scans refuse it.
 ///
 /// It names a row, not a moment: a page that is asked for later is of a later moment, unless both are of one
-/// [`Snapshot`](super::Snapshot). No row comes twice; keys that are new since, and in order before the row, do not come.
+/// [`Snapshot`](super::Snapshot). No row comes twice. New keys that sort before the row do not come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     pub(super) view: String,
     pub(super) revision: Revision,
     pub(super) order: Order,
-    /// The grain that was asked by, if it is not that of the view.
+    /// The grain of the question, if it is not that of the view.
     pub(super) grain: Option<Grain>,
     pub(super) place: RowPosition,
 }

@@ -16,7 +16,7 @@ use crate::schema::{Kind, Measure, ViewSchema};
 use crate::serve::{self, Certificate, Merge, Question};
 use crate::view::View;
 
-/// How many pieces of an answer each worker sends before any of them is taken.
+/// How many pieces of an answer each worker sends before the first is taken.
 const CREDIT: u64 = 2;
 
 impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
@@ -75,7 +75,7 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         let question = Question {
             query,
             after: of.pages.after.clone(),
-            // One more tells whether there are more. The greatest ones are cut when all workers' are there.
+            // One more row tells whether there are more. Top lists are cut when those of all workers have come.
             limit: of.pages.limit.filter(|_| !is_ranked).map(|limit| limit.saturating_add(1)),
             snapshot: id,
             credit: CREDIT,
@@ -93,7 +93,7 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
     }
 }
 
-/// The rows of an answer that is waited for as a whole.
+/// The rows of an answer that comes as a whole.
 struct AskedRows<K: Key, A: Aggregate> {
     asked: crate::engine::Asked<K, A>,
     of: RowsOf<A>,

@@ -52,7 +52,7 @@ pub enum ScanError {
         /// What is expected.
         expected: Kind,
     },
-    /// The type of the key says nothing of its encoding, so keys cannot be chosen by their values.
+    /// The encoding of the key is unknown, so keys cannot be chosen by their values.
     #[error(
         "keys of view '{view}' cannot be chosen by values: its type does not say how it is encoded; ask for all keys"
     )]
@@ -60,7 +60,7 @@ pub enum ScanError {
         /// The view.
         view: String,
     },
-    /// A measure by which keys cannot be ranked, or that is not there.
+    /// The measure does not exist, or keys cannot be ranked by it.
     #[error("view '{view}' has no measure '{by}' to rank keys by: expected one of {expected}")]
     Rank {
         /// The view.
@@ -70,7 +70,7 @@ pub enum ScanError {
         /// What there is.
         expected: String,
     },
-    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    /// The days were removed because of [`View::keep`](crate::view::View::keep).
     #[error(
         "view '{view}' keeps days from {kept_from} on: ask from there on, or without a beginning for all that is kept"
     )]
@@ -80,7 +80,7 @@ pub enum ScanError {
         /// The first day that is kept.
         kept_from: Day,
     },
-    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    /// The revision was removed because of [`View::keep_revisions`](crate::view::View::keep_revisions).
     #[error(
         "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
     )]
@@ -102,7 +102,7 @@ pub enum ScanError {
         /// What it can be asked by.
         expected: String,
     },
-    /// What is not sealed alone was asked for in a shape that combines keys.
+    /// Unsealed rows only were asked for, in a shape that combines keys.
     #[error(
         "view '{view}': rows that are not sealed can be asked for by period and key, or by key"
     )]
@@ -116,7 +116,7 @@ pub enum ScanError {
         /// Why.
         why: String,
     },
-    /// Another revision than the newest, as of a snapshot.
+    /// Another revision than the newest was asked for in a snapshot.
     #[error(
         "view '{view}' as of a snapshot has the newest revision of each day: expected no other one; without a \
          snapshot, others can be asked for, which do not change"
@@ -125,7 +125,7 @@ pub enum ScanError {
         /// The view.
         view: String,
     },
-    /// A value that is not what the schema says of its column: the definition of the view is at fault.
+    /// A value does not match its column in the schema: the definition of the view is wrong.
     #[error("view '{view}' shows something that is no {expected} in column '{column}'")]
     Presented {
         /// The view.
@@ -141,7 +141,7 @@ pub enum ScanError {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
-    /// So much is asked already that this is refused; nothing was done. Ask again later.
+    /// There are too many questions already; nothing was done. Ask again later.
     #[error("too much is asked at once: {why}")]
     Busy {
         /// What there is too much of.
@@ -153,7 +153,8 @@ pub enum ScanError {
         /// How long was waited.
         limit: Duration,
     },
-    /// The moment of the scan or of its snapshot could not be kept any longer. What came before is right, and not all.
+    /// The moment of the scan or of its snapshot could not be kept any longer. The rows before are correct but
+    /// incomplete.
     #[error("{why}: ask again, from behind the last row or as of a new snapshot")]
     Expired {
         /// What ended it.

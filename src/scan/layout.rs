@@ -1,4 +1,4 @@
-//! Which columns rows have, and how an item of an answer becomes a row.
+//! The columns of rows, and how an item of an answer becomes a row.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::key::{Key, encoded};
 use crate::schema::{Column, KeyCodec, Kind, Measure, Value, ViewSchema, period_of};
 use crate::serve::{Item, Parts, RowPosition};
 
-/// The parts of a value, by layer, as columns call them.
+/// The parts of a value, by layer, as named in columns.
 const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
 
 /// What a column shows.
@@ -24,14 +24,14 @@ enum Shows {
     LayerMeasure(usize, usize),
 }
 
-/// The columns of a scan's rows, and where their values come from.
+/// The columns of a scan's rows, and the origin of their values.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     schema: Arc<ViewSchema>,
     codec: Arc<KeyCodec>,
     columns: Arc<[Column]>,
     shows: Vec<Shows>,
-    /// The measures that are shown of the whole value, and of each of its layers; empty if none is.
+    /// The measures shown of the whole value, and of each of its layers; empty if there are none.
     wanted: [Vec<bool>; 4],
     shows_key: bool,
 }
@@ -98,7 +98,7 @@ impl Layout {
         let mut measures = [const { Vec::new() }; 4];
         if !self.wanted[0].is_empty() {
             let mut present = layers.iter().flatten();
-            // Mostly there is one part, and nothing to combine.
+            // Usually there is only one part, and nothing to combine.
             measures[0] = match (present.next(), present.next()) {
                 (Some(only), None) => self.present(Some(*only), 0, own)?,
                 _ => self.present(item.parts.merged().as_ref(), 0, own)?,

@@ -1,9 +1,9 @@
-//! Views without their Rust types: one trait, one question, and rows in columns.
+//! Views without their Rust types: one trait, one kind of question, and rows in columns.
 //!
-//! What is made for any view (a server, a table of SQL, a file of columns) knows no types of keys and aggregates. It has
-//! an [`ErasedView`]: what the view looks like ([`ErasedView::schema`]), and one way to read it
-//! ([`ErasedView::scan`]). A [`Scan`] says which columns, periods and keys, in which shape, how many rows, and from
-//! behind which one. The answer comes in [`Batch`]es of at most [`BATCH_ROWS`] rows, column by column.
+//! Code that serves any view (a server, an SQL table, a columnar file) does not know the types of keys and aggregates.
+//! It uses an [`ErasedView`], which has a schema ([`ErasedView::schema`]) and one way to read ([`ErasedView::scan`]). A
+//! [`Scan`] chooses columns, periods, keys, the shape, the number of rows, and the row after which to start. The answer
+//! comes in [`Batch`]es of at most [`BATCH_ROWS`] rows, column by column.
 //!
 //! ```
 //! use std::time::Duration;
@@ -80,7 +80,7 @@ use crate::engine::ViewState;
 use crate::schema::{Measure, ViewSchema};
 use crate::view::View;
 
-/// A view of an engine whose key and aggregate are not known.
+/// A view of an engine without its key and aggregate types.
 ///
 /// Every [`ViewHandle`](crate::engine::ViewHandle) is one; [`Running::views`](crate::engine::Running::views) lists those of an
 /// engine.
@@ -91,19 +91,19 @@ pub trait ErasedView: Send + Sync {
     /// The definition.
     fn definition(&self) -> &View;
 
-    /// How the view is in this process: its first and last day, up to which day it is sealed, how much is
-    /// not, and what went wrong. It asks nobody.
+    /// The state of the view in this process: its first and last day, up to which day it is sealed, how much is
+    /// unsealed, and errors. It does not query the workers.
     fn status(&self) -> ViewState;
 
-    /// The measures that people are shown: the program's own ([`Measures::measure`](crate::engine::Measures::measure)), or, if there are
-    /// none, those of the schema that are not sketches.
+    /// The measures to show to people: the program's own ([`Measures::measure`](crate::engine::Measures::measure)), or,
+    /// if there are none, those of the schema that are not sketches.
     fn shown(&self) -> Vec<Measure>;
 
     /// The measures by which keys can be ranked ([`Shape::Top`]).
     fn ranked_by(&self) -> Vec<&str>;
 
-    /// How many columns of the key, from the first one on, are ordered as their values are. Of these, a [`Keys::Range`]
-    /// from one value to another has the keys that a comparison of the values has.
+    /// How many columns of the key, from the first one on, sort as their values do. For these, a [`Keys::Range`]
+    /// contains the same keys as a comparison of values.
     fn ordered_columns(&self) -> usize;
 
     /// Whether a scan fits the view. Nobody is asked.
@@ -112,18 +112,18 @@ pub trait ErasedView: Send + Sync {
     /// [`ScanError`]: what does not fit.
     fn check(&self, scan: &Scan) -> Result<(), ScanError>;
 
-    /// Asks, and does not wait: batches are taken from what is returned. The answer is as of a moment that is complete, or
-    /// as of that of a snapshot of the same engine.
+    /// Asks without waiting; take batches from the result. The answer is as of a complete moment, or as of a snapshot
+    /// of the same engine.
     ///
-    /// Columns, in this order: `day` (the period), those of the key, the measures, and `sealed` (whether nothing that is
-    /// not sealed took part); without the day or the key where the shape combines them.
+    /// The columns are, in this order: `day` (the period), the columns of the key, the measures, and `sealed` (whether
+    /// all parts of the row are sealed). The day or the key is missing if the shape combines them.
     ///
     /// # Errors
-    /// [`ScanError`]: what does not fit the view, or why nothing can be asked now.
+    /// [`ScanError`] if the scan does not fit the view, or nothing can be asked now.
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError>;
 
-    /// Asks again and again: the first answer at once, then the latest one whenever it has changed, one in `every` at most.
-    /// Whoever is slow misses some, always gets the latest, and holds nothing up.
+    /// Asks repeatedly: returns the first answer at once, then the latest one whenever it has changed, at most one per
+    /// `every`. A slow subscriber misses some answers, always gets the latest, and holds nothing up.
     ///
     /// # Errors
     /// As [`ErasedView::scan`].

@@ -1,13 +1,13 @@
-//! What is asked of a view whose Rust types are not known.
+//! A question to a view without its Rust types.
 
 use super::Cursor;
 use crate::schema::Value;
 use crate::serve::Revision;
 use crate::time::{DayRange, Grain, Last};
 
-/// A question to a view: *these columns, of these periods and keys, in this shape, so many rows, from behind this one*.
+/// A question to a view: *these columns, of these periods and keys, in this shape, this many rows, after this row*.
 ///
-/// Nothing is checked here: [`ErasedView::scan`](super::ErasedView::scan) says what does not fit the view.
+/// Nothing is checked here; [`ErasedView::scan`](super::ErasedView::scan) returns an error if it does not fit the view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scan {
     pub(super) columns: Option<Vec<String>>,
@@ -25,7 +25,7 @@ pub struct Scan {
     pub(super) last: Option<Last>,
 }
 
-/// Which keys a scan is about, as values of the key's columns.
+/// The keys of a scan, as values of the key's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Keys {
@@ -36,14 +36,14 @@ pub enum Keys {
     One(Vec<Value>),
     /// Keys whose first columns have these values.
     Prefix(Vec<Value>),
-    /// The same, and the last value is a text, or bytes, of which only the beginning is given.
+    /// The same, but the last value is only the beginning of a text, or of bytes.
     StartingWith(Vec<Value>),
     /// Keys from `lower` on and below `upper`, in the order of keys: column by column, numbers as numbers, texts by
-    /// their bytes. Either may have fewer values than the key has columns; without any, it is no bound.
+    /// their bytes. Either may have fewer values than the key has columns; without values it is no bound.
     Range {
         /// The first keys of the range begin so.
         lower: Vec<Value>,
-        /// All keys that begin so, and those behind them, are beyond the range.
+        /// All keys that begin with these values, and all keys after them, are outside the range.
         upper: Vec<Value>,
     },
 }
@@ -52,21 +52,21 @@ pub enum Keys {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shape {
-    /// One row for each period and key; by period, then by key.
+    /// One row for each period and key, by period, then by key.
     Rows,
-    /// One row for each period, keys combined; by period.
+    /// One row for each period, with keys combined, by period.
     ByPeriod,
     /// One row for each key, periods combined; by key.
     ByKey,
-    /// One row, keys and periods combined; none if there is nothing.
+    /// One row, with keys and periods combined; no row if there is nothing.
     Total,
-    /// The `n` keys with the greatest value of a measure, periods combined; greatest first, keys with equal values in
-    /// the order of keys, those without a value last.
+    /// The `n` keys with the greatest value of a measure, with periods combined. The greatest comes first; keys with
+    /// equal values are in the order of keys; keys without a value come last.
     Top {
         /// How many rows.
         n: u32,
-        /// The name of a measure of the schema: a number, a date, a timestamp or a boolean. Or that of one of the
-        /// program's own ([`Measures::measure`](crate::engine::Measures::measure)).
+        /// The name of a measure of the schema (a number, a date, a timestamp or a boolean), or of one of the program's
+        /// own ([`Measures::measure`](crate::engine::Measures::measure)).
         by: String,
     },
 }
@@ -116,8 +116,8 @@ impl Scan {
         Scan::new(Shape::Top { n, by: by.into() })
     }
 
-    /// Only these columns, in this order. What is not asked for is not computed. Measures that are sketches
-    /// ([`Kind::Bytes`](crate::schema::Kind::Bytes)) come only so.
+    /// Only these columns, in this order. Other columns are not computed. Sketches
+    /// ([`Kind::Bytes`](crate::schema::Kind::Bytes)) come only if named here.
     #[must_use]
     pub fn columns(self, names: impl IntoIterator<Item = impl Into<String>>) -> Scan {
         Scan { columns: Some(names.into_iter().map(Into::into).collect()), ..self }
@@ -129,9 +129,9 @@ impl Scan {
         Scan { periods, ..self }
     }
 
-    /// Rows by a coarser grain than the view's: one for each week, month, quarter or year (and key), whatever the view
-    /// keeps. A period has what there is of those periods of the view that are in it and asked for. The column of
-    /// periods has the name of the grain. In shapes without periods it means nothing.
+    /// Rows by a coarser grain than the view's: one for each week, month, quarter or year (and key). The view need not
+    /// keep rollups. A period combines the selected periods of the view within it. The column of periods has the name
+    /// of the grain. It has no meaning in shapes without periods.
     ///
     /// ```
     /// use dayfold::aggregate::Count;
@@ -167,16 +167,15 @@ impl Scan {
         Scan { grain: Some(grain), ..self }
     }
 
-    /// Only rows in which something took part that is not sealed: those whose `sealed` is false. Periods that are sealed as a
-    /// whole are not read, so this is what may change from one moment to the next, and costs no more than that. For
-    /// [`Shape::Rows`] and [`Shape::ByKey`].
+    /// Only rows with something unsealed, whose `sealed` is false. Periods that are entirely sealed are not read, so
+    /// this returns exactly the rows that may change, and costs no more. For [`Shape::Rows`] and [`Shape::ByKey`].
     #[must_use]
     pub fn unsealed(self) -> Scan {
         Scan { unsealed: true, ..self }
     }
 
-    /// Only the last periods as of now, in the place of others: by the engine's clock, when it takes the scan up. A subscription
-    /// moves on with them. See [`Query::last`](crate::serve::Query::last).
+    /// Only the last periods as of now, instead of others, by the engine's clock when it takes up the scan. A
+    /// subscription moves on with them. See [`Query::last`](crate::serve::Query::last).
     #[must_use]
     pub fn last(self, last: Last) -> Scan {
         Scan { last: Some(last), ..self }
@@ -188,43 +187,43 @@ impl Scan {
         Scan { keys, ..self }
     }
 
-    /// So many rows at most: no more are read than needed. At least 1.
+    /// At most this many rows, at least 1. No more are read than needed.
     #[must_use]
     pub fn limit(self, rows: u64) -> Scan {
         Scan { limit: Some(rows), ..self }
     }
 
-    /// Only rows behind the one that a cursor stands at.
+    /// Only rows after the row of a cursor.
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Scan {
         Scan { after: Some(cursor), ..self }
     }
 
-    /// Of sealed days as they were first sealed, or after some closing; nothing that is not sealed. As in
+    /// Sealed days as they were first sealed, or after some closing, and nothing unsealed; as in
     /// [`Query::revision`](crate::serve::Query::revision).
     #[must_use]
     pub fn revision(self, revision: Revision) -> Scan {
         Scan { revision, ..self }
     }
 
-    /// With columns that say what each value is made of, behind all others, or by name: `revision` (the latest sealed
-    /// revision that took part, named by its closing), and for each of `batch`, `speed` and `amendments` whether
-    /// there is such a part, and its measures: `batch.trips`.
+    /// With columns for the parts of each value, after all others, or by name: `revision` (the latest contributing
+    /// sealed revision, named by its closing), and for each of `batch`, `speed` and `amendments` whether there is such
+    /// a part, and its measures: `batch.trips`.
     #[must_use]
     pub fn layers(self) -> Scan {
         Scan { layers: true, ..self }
     }
 
-    /// With the program's own measures ([`Measures::measure`](crate::engine::Measures::measure)) in the place of those of the
-    /// schema, if it has any: [`ErasedView::shown`](super::ErasedView::shown) lists them. They are decimals, and
-    /// columns are named by them.
+    /// With the program's own measures ([`Measures::measure`](crate::engine::Measures::measure)) instead of those of
+    /// the schema, if it has any: [`ErasedView::shown`](super::ErasedView::shown) lists them. They are decimals, and
+    /// name the columns.
     #[must_use]
     pub fn shown(self) -> Scan {
         Scan { shown: true, ..self }
     }
 
-    /// With one more row behind all others, also if there are none: all that the scan is about combined, whatever the limit,
-    /// and whichever row it goes on behind. Its day and the columns of its key are null.
+    /// With one more row after all others, even if there are none: everything that the scan selects, combined, whatever
+    /// the limit and the starting row. Its day and the columns of its key are null.
     #[must_use]
     pub fn total_row(self) -> Scan {
         Scan { total_row: true, ..self }

@@ -1,4 +1,4 @@
-//! A scan checked against a view, as a query of it.
+//! Checks a scan against a view, and makes a query of it.
 
 use std::sync::Arc;
 
@@ -27,14 +27,14 @@ pub(crate) struct RowsOf<A> {
     pub(crate) own: Option<Arc<Named<A>>>,
     /// Whether all items combined are a row, too.
     pub(crate) has_total: bool,
-    /// Only so many items are rows, the greatest first, and all are in the answer.
+    /// Only this many items become rows, the greatest first, but all are in the answer.
     pub(crate) top: Option<(u32, Arc<RankFn<A>>)>,
 }
 
 /// Which part of the rows is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
-    /// The view, revision and order of cursors; `None` if the shape has no pages.
+    /// The view, revision and order for cursors; `None` if the shape has no pages.
     mark: Option<Cursor>,
     pub(crate) after: Option<RowPosition>,
     pub(crate) limit: Option<u64>,
@@ -65,7 +65,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         Shape::ByPeriod => serve::Shape::ByDay,
         Shape::ByKey => serve::Shape::ByKey,
         Shape::Total => serve::Shape::Total,
-        // All keys are in the total, and only so many are rows.
+        // All keys are in the total, but only this many are rows.
         Shape::Top { n, by } if has_total => {
             top = Some((*n, Arc::clone(&view.ranks.1[rank(by, view)?.place()])));
             serve::Shape::ByKey
@@ -87,7 +87,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }
 
-/// Whether the view can be asked by the grains of a scan: that of its rows, and that of its window.
+/// Checks that the view supports the grains of a scan: of its rows, and of its window.
 fn grain(scan: &Scan, schema: &ViewSchema) -> Result<(), ScanError> {
     let (view, grain) = (schema.name.clone(), schema.grain);
     let mut asked = [scan.grain, scan.last.map(Last::grain)].into_iter().flatten();

@@ -12,11 +12,11 @@ use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::serve::{Answer, Certificate, Item, Parts, RankFn, RowPosition};
 
-/// The rows of a whole answer, which others may share.
+/// The rows of a whole answer, which may be shared.
 pub(super) struct WholeRows<K: Key, A: Aggregate> {
     answer: Arc<Answer<K, A>>,
     of: RowsOf<A>,
-    /// The items that are rows, if they are not all in their order.
+    /// The indices of the items that are rows, unless they are all items in order.
     order: Option<Vec<usize>>,
     /// The next of them.
     at: usize,
@@ -24,7 +24,7 @@ pub(super) struct WholeRows<K: Key, A: Aggregate> {
     left: u64,
     last: Option<RowPosition>,
     has_more: bool,
-    /// Whether the row of all together is still to come.
+    /// Whether the total row is still to come.
     owes_total: bool,
 }
 
@@ -88,7 +88,7 @@ impl<K: Key, A: Aggregate> WholeRows<K, A> {
     }
 }
 
-/// The places of the `n` greatest items; those with equal values stay in their order, those without one are last.
+/// The indices of the `n` greatest items; items with equal values keep their order, items without a value are last.
 fn greatest<K: Key, A: Aggregate>(items: &[Item<K, A>], n: u32, rank: &RankFn<A>) -> Vec<usize> {
     let value = |item: &Item<K, A>| item.parts.merged().and_then(|merged| rank(&merged));
     let ranked = items.iter().enumerate().map(|(at, item)| (Reverse(value(item)), at));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::engine::KeptSnapshot;
 use crate::moment::Moment;
 
-/// One moment of an engine, as of which any number of scans over any of its views are answered, on all workers and
-/// processes. Made by [`Views::snapshot`](crate::engine::Views::snapshot); clones are of the same moment.
+/// One moment of an engine. Any number of scans over any of its views can be answered as of this moment, on all workers
+/// and processes. [`Views::snapshot`](crate::engine::Views::snapshot) makes it; clones have the same moment.
 ///
 /// ```
 /// use std::time::Duration;

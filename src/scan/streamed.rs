@@ -16,7 +16,7 @@ use crate::yielding::let_others_run;
 /// After so many rows others have their turn.
 const YIELD_EVERY: usize = 128;
 
-/// A question that was asked. Dropped before it has its answer, it is cancelled on all workers.
+/// A question that was asked. Dropping it before it has its answer cancels it on all workers.
 pub(super) struct Asked<K: Key, A: Aggregate> {
     pub(super) mailbox: Arc<Mailbox<K, A>>,
     pub(super) number: u64,
@@ -32,7 +32,7 @@ impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
     }
 }
 
-/// The rows of an answer, of which a few pieces are here at a time.
+/// The rows of an answer that arrives in pieces; only a few pieces are here at a time.
 pub(super) struct StreamedRows<K: Key, A: Aggregate> {
     asked: Asked<K, A>,
     merge: Merge<K, A>,

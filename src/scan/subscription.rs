@@ -16,10 +16,12 @@ use crate::key::Key;
 use crate::schema::Column;
 use crate::serve::Answer;
 
-/// The latest answer to a scan, whenever it has changed. Made by [`ErasedView::subscribe`](super::ErasedView::subscribe).
+/// Returns the latest answer to a scan whenever it has changed. [`ErasedView::subscribe`](super::ErasedView::subscribe)
+/// makes it.
 ///
-/// All with the same question share an answer; rows are made of it as batches are taken. One answer waits at most, and a
-/// newer one takes its place. The engine's end is told after the last one. Dropped, it is forgotten.
+/// All subscribers with the same question share an answer; rows are made as batches are taken. At most one answer
+/// waits, and a newer one replaces it. The end of the engine is reported after the last answer. Dropping it ends the
+/// subscription.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +93,7 @@ impl ScanSubscription {
         &self.columns
     }
 
-    /// Waits for the next answer. `None`: the engine has stopped, and there are no more.
+    /// Waits for the next answer; `None` if the engine has stopped and there are no more.
     #[expect(clippy::should_implement_trait, reason = "an iterator would hide that it waits")]
     pub fn next(&mut self) -> Option<Batches> {
         self.answers.next(None).ok().flatten()
@@ -100,13 +102,13 @@ impl ScanSubscription {
     /// Waits for the next answer at most so long.
     ///
     /// # Errors
-    /// [`ScanError::TimedOut`]: nothing has changed, or is not known yet; waiting again is fine.
+    /// [`ScanError::TimedOut`] if nothing has changed, or the answer is not known yet; you may wait again.
     /// [`ScanError::Stopped`]: there are no more.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Batches, ScanError> {
         self.answers.next(Some(limit))?.ok_or(ScanError::Stopped)
     }
 
-    /// As [`ScanSubscription::next`], for a task of any runtime. Dropped before it is done, it loses nothing.
+    /// As [`ScanSubscription::next`], for a task of any runtime. Dropping the future loses nothing.
     pub async fn next_async(&mut self) -> Option<Batches> {
         std::future::poll_fn(|context| self.answers.poll_next(context)).await
     }

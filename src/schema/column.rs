@@ -20,7 +20,7 @@ pub enum Kind {
     Date,
     /// A moment in time.
     Timestamp,
-    /// Bytes; of a measure, what is kept to compute others: a sketch.
+    /// Bytes; for a measure, a sketch from which others are computed.
     Bytes,
 }
 
@@ -89,13 +89,13 @@ pub struct Measure {
     pub kind: Kind,
     /// Whether a value may be missing.
     pub nullable: bool,
-    /// Whether the sum over rows means something: that of counts and sums does, that of means, extremes,
-    /// distinct counts and quantiles does not.
+    /// Whether the sum over rows is meaningful: it is for counts and sums, but not for means, extremes, distinct counts
+    /// and quantiles.
     pub additive: bool,
 }
 
 impl Measure {
-    /// A measure whose values are never missing, and do not add up.
+    /// A measure whose values are never null, and do not add up.
     pub fn new(name: &str, kind: Kind) -> Measure {
         Measure { name: name.to_owned(), kind, nullable: false, additive: false }
     }
@@ -118,7 +118,7 @@ pub(crate) fn additive(kind: Kind) -> Measure {
     Measure::new("", kind).additive()
 }
 
-/// The columns of several parts, named by their places from 1 on, if there is more than one part.
+/// The columns of several parts. If there is more than one part, they are named by their places, from 1.
 pub(crate) fn numbered(parts: Vec<Vec<Column>>) -> Vec<Column> {
     let is_one = parts.len() == 1;
     let name = |at: usize| if is_one { String::new() } else { (at + 1).to_string() };

@@ -20,7 +20,7 @@ pub enum SchemaError {
         /// How many columns the key has.
         expected: usize,
     },
-    /// Not as many lists of names as the aggregate has parts.
+    /// The number of lists of names differs from the number of parts of the aggregate.
     #[error(
         "names for {found} parts of an aggregate that has {expected}: give a list of names for each part"
     )]
@@ -30,7 +30,7 @@ pub enum SchemaError {
         /// How many parts the aggregate has.
         expected: usize,
     },
-    /// Not one name for a part of an aggregate, and not as many as are in it.
+    /// A part of an aggregate has neither one name nor a name for each of its measures.
     #[error("{found} names for part {part} of an aggregate: expected one name, or {expected}")]
     Names {
         /// The part, from 1.
@@ -46,7 +46,7 @@ pub enum SchemaError {
         /// The name.
         name: String,
     },
-    /// A state has a vector of more elements than there are names.
+    /// A state has a vector with more elements than there are names.
     #[error(
         "view '{view}' has a vector with more elements than the view has names for: name all of them"
     )]

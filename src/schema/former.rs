@@ -1,8 +1,7 @@
-//! What folders said before there were ids: the names that Rust gave to types in version 0.1.
+//! The names of Rust types that folders of version 0.1 have instead of ids.
 //!
-//! `std::any::type_name` promises nothing, and has the private paths of modules in it. The names of this
-//! crate's own types are known here, as that version had them; one's own types are known by the name that
-//! they have now, if it is still the same.
+//! `std::any::type_name` guarantees nothing, and contains private module paths. The names that this crate's types had
+//! in that version are listed here; an embedder's types are recognized by their present name, if it is still the same.
 
 use super::id::{DEEPEST, compose};
 
@@ -15,7 +14,7 @@ pub(crate) enum Former {
         /// What [`std::any::type_name`] says now.
         name: String,
     },
-    /// Whatever version 0.1 may have said, for those who do not know the type.
+    /// Matches any name that version 0.1 may have written, for readers that do not know the type.
     Any,
 }
 
@@ -25,7 +24,7 @@ impl Former {
         Former::Of { id, name: std::any::type_name::<T>().to_owned() }
     }
 
-    /// Whether what a folder says is the former name of this type.
+    /// Whether the text in a folder is the former name of this type.
     pub(crate) fn is(&self, said: &str) -> bool {
         match self {
             _ if !is_former(said) => false,
@@ -38,18 +37,17 @@ impl Former {
     }
 }
 
-/// Whether a text is a name that Rust gave to a type: ids have no colons, and tuples begin with a name.
+/// Whether a text is a Rust type name: ids have no colons, and tuples begin with a name.
 pub(crate) fn is_former(said: &str) -> bool {
     said.contains("::") || said.starts_with('(')
 }
 
-/// The id, if a folder has a former name in its place.
+/// The id, if a folder has a former name instead.
 pub(crate) fn id_of(said: &str) -> String {
     if is_former(said) { translated(said) } else { said.to_owned() }
 }
 
-/// The id in the place of a former name. One's own types, which have no id that could be known here, keep
-/// their names in it.
+/// The id for a former name. Types of an embedder, whose ids are not known here, keep their names in it.
 fn translated(said: &str) -> String {
     let mut rest = said;
     match take(&mut rest, DEEPEST) {
@@ -78,7 +76,7 @@ fn take(rest: &mut &str, depth: usize) -> Option<String> {
     (!path.is_empty()).then(|| named(path, parts))
 }
 
-/// Types up to a closing bracket; a tuple of one has a comma behind it.
+/// Types up to a closing bracket; a tuple of one ends with a comma.
 fn list(rest: &mut &str, end: char, depth: usize) -> Option<Vec<String>> {
     let mut found = Vec::new();
     loop {
@@ -93,7 +91,7 @@ fn list(rest: &mut &str, end: char, depth: usize) -> Option<Vec<String>> {
 }
 
 fn named(path: &str, parts: Vec<String>) -> String {
-    // The modules of the aggregates were private, and any of them may have moved since.
+    // The modules of the aggregates were private and may have moved since.
     let aggregate = path.strip_prefix("dayfold::aggregate::");
     let last = aggregate.map(|path| path.rsplit("::").next().unwrap_or(path));
     let id = match (path, last) {

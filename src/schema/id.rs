@@ -1,20 +1,20 @@
-//! Ids of types: the texts by which a data folder knows what its keys and aggregates are.
+//! Ids of types: the texts by which a data folder identifies its keys and aggregates.
 //!
 //! ```text
 //! id    name | name(id,id,…)
 //! name  letters, digits, '_', '-' and '.'
 //! ```
 //!
-//! An id is chosen once and stays, whatever the type is called in Rust and wherever it is. It names an
-//! *encoding*: to change what is written, choose another id.
+//! An id is chosen once and kept, even if the Rust type is renamed or moved. It names an *encoding*: if you change the
+//! encoding, choose another id.
 //!
-//! A name that is none of this crate's, with ids in parentheses, is encoded as they are, one after the
+//! A type with another name than this crate's types, and ids in parentheses, is encoded as these ids, one after the
 //! other: `Sensor(text,u32)` as `tuple(text,u32)`. So its values can be read without its type.
 
 use std::fmt;
 
-/// What the ids of keys and aggregates of dynamic views begin with. In parentheses are the kinds of the columns, or the
-/// cells.
+/// The beginning of the ids of keys and aggregates of dynamic views. The kinds of the columns, or the cells, are in
+/// parentheses.
 pub(crate) const DYNAMIC: &str = "dynamic";
 
 /// An id as a tree.
@@ -25,7 +25,7 @@ pub(crate) struct TypeId {
     pub(crate) parts: Option<Vec<TypeId>>,
 }
 
-/// Deeper than any type that somebody writes; damaged manifests do not exhaust the stack.
+/// Deeper than any real type, so that damaged manifests do not exhaust the stack.
 pub(super) const DEEPEST: usize = 64;
 
 impl TypeId {

@@ -20,7 +20,8 @@ pub(crate) fn json_list(values: &[Value]) -> String {
 /// Doubles hold every integer up to here.
 const EXACT: u128 = 1 << 53;
 
-/// Appends a value as JSON. Integers beyond ±2⁵³ and decimals are strings, since a reader may keep numbers as doubles.
+/// Appends a value as JSON. Integers beyond ±2⁵³ and decimals are strings, because a reader may store numbers as
+/// doubles.
 pub fn push_json(value: ValueRef<'_>, text: &mut String) {
     let is_bare = match value {
         ValueRef::Null => return text.push_str("null"),

@@ -1,10 +1,10 @@
-//! Keys by their ids: what they consist of, and their columns.
+//! Keys by their ids: their parts and their columns.
 
 use super::column::{nullable, numbered};
 use super::id::{DYNAMIC, TypeId};
 use super::{Column, Kind, SchemaError};
 
-/// How the encoding of a key is read, as far as its id says.
+/// The structure of a key's encoding, as far as its id tells.
 #[derive(Clone, Debug)]
 pub(super) enum KeyShape {
     One(Part),
@@ -77,14 +77,14 @@ impl KeyShape {
                 let kinds = parts.iter().map(|part| Kind::named(&part.name));
                 kinds.collect::<Option<_>>().map(KeyShape::Dynamic)
             }
-            // Whatever its name: what is in parentheses is encoded one after the other.
+            // Whatever the name is, the ids in parentheses are encoded one after the other.
             (_, Some(parts)) => {
                 parts.iter().map(KeyShape::of).collect::<Option<_>>().map(KeyShape::Parts)
             }
         }
     }
 
-    /// The columns, named by their places. A list is one column: how many there are, the id does not say.
+    /// The columns, named by their places. A list is one column, because the id does not tell its length.
     pub(super) fn columns(&self) -> Vec<Column> {
         match self {
             KeyShape::One(part) => vec![Column::new("", part.kind())],
@@ -99,18 +99,18 @@ impl KeyShape {
     }
 }
 
-/// The columns of a key by its id; of an encoding that is not known here, its bytes.
+/// The columns of a key by its id; for an unknown encoding, its bytes.
 pub(crate) fn columns_of(id: &str) -> Vec<Column> {
     let shape = TypeId::parse(id).and_then(|id| KeyShape::of(&id));
     shape.map_or_else(|| vec![Column::new("", Kind::Bytes)], |shape| shape.columns())
 }
 
-/// `None` if the encoding of keys of this id is not known here.
+/// `None` if the encoding of keys with this id is not known here.
 pub(super) fn key_shape(id: &str) -> Option<KeyShape> {
     TypeId::parse(id).and_then(|id| KeyShape::of(&id))
 }
 
-/// The columns of a key with the names that the program gives. A list has as many columns as there are names.
+/// The columns of a key with the names from the program. A list has as many columns as there are names.
 pub(super) fn named_columns(
     id: &str,
     mut columns: Vec<Column>,

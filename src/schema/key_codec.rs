@@ -9,19 +9,19 @@ use crate::key::{Key, encode_unterminated};
 /// Reads keys into the values of their columns, and writes such values as keys.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyCodec {
-    /// `None` if the encoding is not known: then a key is its bytes.
+    /// `None` if the encoding is not known; then a key is shown as its bytes.
     shape: Option<KeyShape>,
     columns: usize,
     /// The elements of a list have columns of their own.
     is_spread: bool,
 }
 
-/// Why values are no key, or not the beginning of one.
+/// Why values are not a key, or not the beginning of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAKey {
-    /// The value of this column is none that it can have.
+    /// The value does not fit its column.
     Value(usize),
-    /// The encoding is not known here, or is not written column by column.
+    /// The encoding is not known here, or not column by column.
     Unknown,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum NotAKey {
 struct Values<'a> {
     all: &'a [Value],
     at: usize,
-    /// What is written is the beginning of keys, not a whole one.
+    /// The values are only the beginning of keys, not a whole key.
     is_prefix: bool,
     /// Of the last value, only the beginning is given.
     is_open: bool,
@@ -53,7 +53,7 @@ impl Values<'_> {
 }
 
 impl KeyCodec {
-    /// For keys of this id, with the columns of a schema.
+    /// A codec for keys with this id and the columns of a schema.
     pub(crate) fn new(id: &str, columns: &[Column]) -> KeyCodec {
         let shape = key_shape(id);
         // A list as one text is never missing.
@@ -62,8 +62,8 @@ impl KeyCodec {
         KeyCodec { shape, columns: columns.len(), is_spread }
     }
 
-    /// How many columns, from the first one on, are ordered as their values are: keys from one value of such a column to
-    /// another are a range of encodings.
+    /// How many columns, from the first one on, sort as their values do: keys between two values of such a column are a
+    /// range of encodings.
     pub(crate) fn ordered_columns(&self) -> usize {
         match &self.shape {
             Some(shape) => ordered(shape).0,
@@ -71,7 +71,7 @@ impl KeyCodec {
         }
     }
 
-    /// Appends the values of an encoded key; `None` if it is none.
+    /// Appends the values of an encoded key; `None` if it is not valid.
     pub(crate) fn read(&self, key: &[u8], out: &mut Vec<Value>) -> Option<()> {
         let (mut rest, before) = (key, out.len());
         match &self.shape {
@@ -91,14 +91,14 @@ impl KeyCodec {
         (rest.is_empty() && out.len() - before == self.columns).then_some(())
     }
 
-    /// The encoding of a key, which has a value for each column.
+    /// The encoding of a key with a value for each column.
     pub(crate) fn key(&self, values: &[Value]) -> Result<Vec<u8>, NotAKey> {
         debug_assert_eq!(values.len(), self.columns, "a value for each column");
         self.write(Values { all: values, at: 0, is_prefix: false, is_open: false })
     }
 
-    /// What the encodings of all keys begin with whose first columns have these values. If it is open, the last value is a
-    /// text, or bytes, of which this is the beginning.
+    /// The common prefix of the encodings of all keys whose first columns have these values. If it is open, the last
+    /// value is only the beginning of a text, or of bytes.
     pub(crate) fn prefix(&self, values: &[Value], is_open: bool) -> Result<Vec<u8>, NotAKey> {
         self.write(Values { all: values, at: 0, is_prefix: true, is_open })
     }
@@ -124,14 +124,14 @@ impl KeyCodec {
     }
 }
 
-/// How many columns of a shape are ordered as their values are, and whether these are all that it has.
+/// How many columns of a shape sort as their values do, and whether these are all of its columns.
 fn ordered(shape: &KeyShape) -> (usize, bool) {
     match shape {
-        // One is shown as text and ordered as a number; the other has no values behind its end.
+        // One is shown as text but sorts as a number; the other has no values after its end.
         KeyShape::One(Part::U128) | KeyShape::List(_) => (0, false),
         KeyShape::One(_) => (1, true),
         KeyShape::Dynamic(kinds) => (kinds.len(), true),
-        // None, and a tuple of nulls, would look the same.
+        // `None` and a tuple of nulls would look the same.
         KeyShape::Option(some) if !matches!(**some, KeyShape::One(_)) => (0, false),
         KeyShape::Option(some) => ordered(some),
         KeyShape::Parts(parts) => {
@@ -201,8 +201,8 @@ fn write_dynamic(kinds: &[Kind], values: &mut Values<'_>, out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// Appends the encoding of a value; says no if the part cannot have it. If it is open, what the encodings of all values
-/// begin with that begin with this one.
+/// Appends the encoding of a value, or returns an error if the part cannot have it. If it is open, appends the common
+/// prefix of the encodings of all values that begin with this one.
 fn write_part(part: Part, value: &Value, is_open: bool, out: &mut Vec<u8>) -> bool {
     match (part, value) {
         (Part::Text, Value::Text(text)) => return write_bytes(text.as_bytes(), is_open, out),
@@ -245,7 +245,7 @@ fn write_bytes(bytes: &[u8], is_open: bool, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// A list whose elements have columns of their own; one that is shorter has no values behind its end.
+/// A list whose elements have separate columns; a shorter list has no values after its end.
 fn write_list(element: &KeyShape, values: &mut Values<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
     while let Some(value) = values.rest().first() {
         if *value == Value::Null {

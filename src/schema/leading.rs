@@ -1,16 +1,16 @@
-//! Where the leading columns of an encoded key end.
+//! Finds where the leading columns of an encoded key end.
 
 use super::id::DYNAMIC;
 use super::key::{KeyShape, Part, key_shape};
 use crate::dynamic::value_length;
 use crate::key::{Key, text_length};
 
-/// How long each column of an encoded key is, as far as the key's id says.
+/// The lengths of the columns of an encoded key, as far as the key's id tells.
 #[derive(Clone, Debug)]
 pub(crate) enum Leading {
     /// Columns one after the other, and whether the key ends with the last of them.
     Columns(Vec<Width>, bool),
-    /// Each column says itself what it is, and a zero ends the key.
+    /// Each column has a tag for its kind, and a zero ends the key.
     Dynamic,
 }
 
@@ -36,8 +36,8 @@ impl Leading {
         Leading::Columns(widths, is_whole)
     }
 
-    /// Where the column after the first `columns` ends in a key whose first `columns` end at `from`. `None` if that
-    /// is not known, or if it is the last one: then what ends there is the whole key.
+    /// The end of the column after the first `columns` in a key whose first `columns` end at `from`. `None` if that is
+    /// not known, or if it is the last column, whose end is the end of the key.
     pub(crate) fn next(&self, key: &[u8], columns: usize, from: usize) -> Option<usize> {
         let rest = key.get(from..)?;
         match self {
@@ -53,7 +53,7 @@ impl Leading {
         }
     }
 
-    /// Of how many columns these bytes are the encoding, and of nothing beyond.
+    /// The number of columns of which these bytes are exactly the encoding.
     pub(crate) fn columns_of(&self, bytes: &[u8]) -> Option<usize> {
         let (mut end, mut columns) = (0, 0);
         while end < bytes.len() {
@@ -83,7 +83,7 @@ impl Width {
     }
 }
 
-/// Appends the columns of a key; whether these are all.
+/// Appends the columns of a key. Returns whether these are all.
 fn flatten(shape: &KeyShape, widths: &mut Vec<Width>) -> bool {
     match shape {
         KeyShape::One(part) => {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(ends(&(text("a\0b"), 7u32, true)), [0, 6, 10]);
         assert_eq!(ends(&((text("ab"), -1i16), 7u8)), [0, 4, 6]);
         assert_eq!(ends(&(Some(text("")), None::<u64>, 7u128)), [0, 3, 4]);
-        // How long a list is, only its elements say: what is before it has totals.
+        // Only the elements of a list tell its length, so only the columns before it have totals.
         assert_eq!(ends(&(1u8, vec![text("a")])), [0, 1]);
         assert_eq!(ends(&vec![text("a"), text("b")]), [0]);
         let dynamic = dynamic::Key::new(["a".into(), 300i64.into(), dynamic::RowValue::Null]);

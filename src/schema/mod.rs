@@ -1,11 +1,12 @@
-//! What a view looks like to those that do not know its Rust types: its columns, their kinds, and values.
+//! The shape of a view for readers that do not know its Rust types: its columns, their kinds, and values.
 //!
-//! A [`ViewSchema`] is made of the types of a view's keys and aggregates, and of the names that the program
-//! gives to columns ([`View::key_columns`](crate::view::View::key_columns), [`View::measure_names`](crate::view::View::measure_names)). A data folder keeps it, so that its sealed days can be
-//! read without the program: see [`rows`](crate::rows).
+//! A [`ViewSchema`] is derived from the types of a view's keys and aggregates, and from the program's names of columns
+//! ([`View::key_columns`](crate::view::View::key_columns), [`View::measure_names`](crate::view::View::measure_names)).
+//! A data folder keeps it, so that its sealed days can be read without the program: see [`rows`](crate::rows).
 //!
-//! Names and kinds decide nothing about what is in a folder: a program may change them from run to run. What
-//! the encoding is, the ids of the types say ([`Key::id`](crate::key::Key::id), [`Aggregate::id`](crate::aggregate::Aggregate::id)), and a change of these is refused.
+//! Names and kinds do not affect the content of a folder: a program may change them from run to run. The ids of the
+//! types ([`Key::id`](crate::key::Key::id), [`Aggregate::id`](crate::aggregate::Aggregate::id)) define the encoding,
+//! and a change of these is refused.
 //!
 //! ```
 //! use dayfold::aggregate::{Count, Sum};

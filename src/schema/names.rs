@@ -1,4 +1,4 @@
-//! Names of columns and measures: those of the types, those that the program gives, and that no two are the same.
+//! Names of columns and measures, from the types or from the program, no two the same.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub(crate) fn is_column_name(name: &str) -> bool {
         && !RESERVED.contains(&name)
 }
 
-/// Names that the types give, made different where they are not.
+/// Names from the types, made distinct.
 #[derive(Default)]
 pub(super) struct Unique(HashSet<String>);
 
@@ -28,7 +28,7 @@ impl Unique {
         Unique(RESERVED.map(str::to_owned).into())
     }
 
-    /// Takes a name, with a number behind it if it is taken.
+    /// Takes a name, with a number appended if it is taken.
     pub(super) fn take(&mut self, name: &str) -> String {
         let mut taken = name.to_owned();
         let mut number = 1;
@@ -40,17 +40,17 @@ impl Unique {
     }
 }
 
-/// The measures of a shape, one after the other, and how many elements each list has that comes.
+/// The measures of a shape, one after the other, and the number of elements of each list.
 #[derive(Default)]
 pub(super) struct Flat {
     pub(super) measures: Vec<Measure>,
-    /// Whether the program gives the whole name of each of them.
+    /// Whether the program gives the whole name of each.
     pub(super) given: Vec<bool>,
     pub(super) lists: Vec<u32>,
 }
 
 impl Flat {
-    /// `names` are those that the program gives, by parts of the aggregate; none at all are those of the types.
+    /// `names` are the names from the program, by parts of the aggregate; if empty, the names of the types are used.
     pub(super) fn of(shape: &Shape, names: &[Vec<String>]) -> Result<Flat, SchemaError> {
         let parts = match &shape.0 {
             Form::Parts(parts) => parts.as_slice(),
@@ -115,7 +115,7 @@ impl Flat {
         }
     }
 
-    /// A part whose aggregates are called as their types say, behind a name.
+    /// A part whose aggregates have the names of their types, after a prefix.
     fn add(&mut self, part: &Shape, before: &str) {
         match &part.0 {
             Form::One { name, measures } => self.extend(&join(before, name), measures, false),

@@ -1,4 +1,4 @@
-//! The values of a key from its encoding, by what its id says.
+//! Reads the values of a key from its encoding, by its id.
 
 use super::key::{KeyShape, Part};
 use super::{Kind, Value, json_list};

@@ -1,4 +1,4 @@
-//! Rows of a view from their encodings, by the ids and the schema that a folder keeps.
+//! Reads rows of a view from their encodings, by the ids and the schema of a folder.
 
 use super::id::TypeId;
 use super::key_codec::KeyCodec;
@@ -24,7 +24,7 @@ pub(crate) enum Unread {
 }
 
 impl RowReader {
-    /// A reader for rows with keys and aggregates of these ids, of which so much is read as `wanted` says.
+    /// A reader for rows with these ids of keys and aggregates; it reads the `wanted` columns only.
     pub(crate) fn new(
         schema: ViewSchema,
         (key, aggregate): (&str, &str),
@@ -47,13 +47,13 @@ impl RowReader {
         &self.schema.key
     }
 
-    /// The measures that are read; `None` if the aggregates are of a type that is not known here.
+    /// The measures that are read; `None` if the type of the aggregates is not known here.
     pub(crate) fn measures(&self) -> Option<impl Iterator<Item = &Measure>> {
         let wanted = self.schema.measures.iter().zip(&self.wanted).filter(|(_, wanted)| **wanted);
         self.state.as_ref().map(|_| wanted.map(|(measure, _)| measure))
     }
 
-    /// Appends the values of a row: those of the key, then those of the measures.
+    /// Appends the values of a row: first the key, then the measures.
     pub(crate) fn read(
         &self,
         key: &[u8],

@@ -1,15 +1,14 @@
-//! What a state is shown as: which measures there are, and their values.
+//! How a state is shown: its measures and their values.
 
 use super::{Measure, Value};
 
-/// The measures of an aggregate, by the parts that it is made of. See
-/// [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
+/// The measures of an aggregate, by its parts. See [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(pub(super) Form);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// An aggregate, called so unless the view names it.
+    /// An aggregate with this name, unless the view names it.
     One {
         name: String,
         measures: Vec<Measure>,
@@ -29,13 +28,13 @@ impl Shape {
         Shape::of("", [])
     }
 
-    /// An aggregate that is one number, or another value, called so unless the view names it.
+    /// An aggregate that is one value, with this name unless the view names it.
     pub fn one(name: &str, measure: Measure) -> Shape {
         Shape::of(name, [Measure { name: String::new(), ..measure }])
     }
 
-    /// An aggregate of several measures. The names of these come behind the aggregate's, which is `name` unless
-    /// the view names it; that of the most important one may be empty.
+    /// An aggregate of several measures. Their names follow the name of the aggregate, which is `name` unless the view
+    /// names it; the name of the most important one may be empty.
     pub fn of(name: &str, measures: impl IntoIterator<Item = Measure>) -> Shape {
         Shape(Form::One { name: name.to_owned(), measures: measures.into_iter().collect() })
     }
@@ -50,12 +49,12 @@ impl Shape {
         Shape(Form::List(Box::new(element)))
     }
 
-    /// The measures of a dynamic view, with names, and what its states have to know to be shown as these.
+    /// The measures of a dynamic view, with names, and the parameters that its states need to show them.
     pub(crate) fn dynamic(measures: Vec<Measure>, parameters: Vec<u32>) -> Shape {
         Shape(Form::Dynamic { measures, parameters })
     }
 
-    /// What the states of a dynamic view have to know to be shown.
+    /// The parameters that the states of a dynamic view need to be shown.
     pub(crate) fn parameters(&self) -> &[u32] {
         match &self.0 {
             Form::Dynamic { parameters, .. } => parameters,
@@ -63,7 +62,7 @@ impl Shape {
         }
     }
 
-    /// The measures, without lists, of which it is not known how many elements they have.
+    /// The measures, without lists, whose number of elements is not known.
     pub(crate) fn unnamed(&self) -> Vec<Measure> {
         match &self.0 {
             Form::One { measures, .. } | Form::Dynamic { measures, .. } => measures.clone(),
@@ -107,7 +106,7 @@ impl Shape {
 #[derive(Debug, Default)]
 pub struct Presented<'a> {
     pub(super) values: Vec<Value>,
-    /// Those that are asked for; `None` is all. The others are null.
+    /// The requested measures; `None` means all. The others are null.
     wanted: Option<&'a [bool]>,
     /// How many elements each list has that comes.
     lists: &'a [u32],
@@ -120,7 +119,7 @@ impl<'a> Presented<'a> {
         Presented { lists, wanted, ..Presented::default() }
     }
 
-    /// Adds the value of the next measure. It is made only if somebody asks for it.
+    /// Adds the value of the next measure. It is computed only if requested.
     pub fn put(&mut self, value: impl FnOnce() -> Value) {
         let at = self.values.len();
         let is_wanted = self.wanted.is_none_or(|wanted| wanted.get(at) == Some(&true));
@@ -132,12 +131,12 @@ impl<'a> Presented<'a> {
         &self.values
     }
 
-    /// What a dynamic view has said of its measures: all that is left of the numbers of lists, for it is the last.
+    /// The parameters of a dynamic view's measures: the rest of the numbers for lists, because it comes last.
     pub(crate) fn parameters(&mut self) -> &'a [u32] {
         std::mem::take(&mut self.lists)
     }
 
-    /// The number of elements that are shown of the next list, which has so many.
+    /// The number of elements to show of the next list, given its length.
     pub(crate) fn list(&mut self, has: Option<usize>) -> usize {
         let (shown, rest) = self.lists.split_first().map_or((0, &[][..]), |(n, rest)| (*n, rest));
         self.lists = rest;

@@ -1,4 +1,4 @@
-//! States by their ids: measures from what is written of a state, without its type.
+//! Reads states by their ids: measures from the stored form of a state, without its type.
 
 use super::id::{DYNAMIC, TypeId};
 use super::{Presented, Shape};
@@ -16,7 +16,7 @@ pub(super) struct NotAState;
 
 type ReadFn = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState>;
 
-/// How what is written of a state is read, as far as its id says. As serde writes them, parts lie one after the other.
+/// The structure of a stored state, as far as its id tells. Serde writes parts one after the other.
 #[derive(Clone, Debug)]
 pub(super) enum StateShape {
     One(ReadFn, Shape),
@@ -28,7 +28,7 @@ pub(super) enum StateShape {
 }
 
 impl StateShape {
-    /// `None` if a part of it is not an aggregate of this crate.
+    /// `None` if a part is not an aggregate of this crate.
     pub(super) fn of(id: &TypeId) -> Option<StateShape> {
         match (id.name.as_str(), id.parts.as_deref()) {
             ("tuple", Some(parts)) => {
@@ -51,12 +51,12 @@ impl StateShape {
             StateShape::Parts(parts) => Shape::parts(parts.iter().map(StateShape::shape)),
             StateShape::Maybe(some) => some.shape().nullable(),
             StateShape::List(element) => Shape::list(element.shape()),
-            // Which measures are made of the cells, the schema of the view says.
+            // The schema of the view tells which measures are made of the cells.
             StateShape::Dynamic(_) => Shape::none(),
         }
     }
 
-    /// Reads a state and shows it; without bytes, shows that there is none.
+    /// Reads a state and shows it; without bytes, shows the values of no state.
     pub(super) fn read(
         &self,
         bytes: Option<&mut &[u8]>,
@@ -96,7 +96,7 @@ impl StateShape {
         let Some(bytes) = bytes else {
             return (0..out.list(None)).try_for_each(|_| self.read(None, out));
         };
-        // Each element takes up a byte at least: a damaged length ends here.
+        // Each element takes at least one byte, so a damaged length ends here.
         let has = usize::try_from(take::<u64>(bytes)?).map_err(|_| NotAState)?;
         if has > bytes.len() {
             return Err(NotAState);
@@ -128,7 +128,7 @@ fn single(id: &str) -> Option<StateShape> {
     KNOWN.iter().find_map(|known| known(id))
 }
 
-/// What is read under an id, if it is that of a type.
+/// The reader for an id, if it is the id of a known type.
 type Known = fn(&str) -> Option<StateShape>;
 
 const KNOWN: [Known; 21] = [

@@ -1,4 +1,4 @@
-//! Ids tell types apart, and what is written is read back by them.
+//! Ids tell types apart, and stored rows are read back by them.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn view() -> View {
     View::new("v").unwrap()
 }
 
-/// A row as one that does not know the types reads it.
+/// A row, read without knowing the types.
 fn row<K: Key, A: Aggregate>(view: &View, key: &K, state: &A) -> Result<Vec<Value>, Unread> {
     let schema = ViewSchema::of::<K, A>(view).unwrap();
     let reader = RowReader::new(schema, (&K::id(), &A::id()), |_| true);
@@ -25,7 +25,7 @@ fn row<K: Key, A: Aggregate>(view: &View, key: &K, state: &A) -> Result<Vec<Valu
     reader.read(&encoded(key), &bytes, &mut row).map(|()| row)
 }
 
-/// What is read by the id is what the type itself presents.
+/// Reading by the id gives what the type itself presents.
 #[track_caller]
 fn check_state<A: Aggregate>(state: &A) {
     let schema = ViewSchema::of::<bool, A>(&view()).unwrap();
@@ -98,7 +98,7 @@ fn ids_of_the_library_are_different() {
     }
 }
 
-/// They are on disk: none of them may change as long as the encoding does not.
+/// Ids are on disk: none of them may change unless the encoding does.
 #[test]
 fn ids_stay() {
     type Key = (String, Option<u32>, Vec<Vec<u8>>);
@@ -214,7 +214,7 @@ fn what_is_not_known_is_not_read() {
     let mut row = Vec::new();
     reader.read(&[7, 8], &[1, 2, 3], &mut row).unwrap();
     assert_eq!(row, [Value::Bytes(vec![7, 8])]);
-    // A key by hand that says what its encoding consists of.
+    // A hand-written key whose id lists the parts of its encoding.
     assert_eq!(key::columns_of("severity(u8)"), [Column::new("", Kind::Integer)]);
 }
 

@@ -34,12 +34,12 @@ impl fmt::Display for Expected {
 }
 
 impl Value {
-    /// The value whose text this is; the inverse of its [`Display`](fmt::Display), except that no text is null.
+    /// The value with this text. It is the inverse of [`Display`](fmt::Display), except that no text gives null.
     ///
-    /// Whole numbers have one text: no plus sign, no zeros in front.
+    /// Whole numbers have one text: no plus sign, no leading zeros.
     ///
     /// # Errors
-    /// [`ValueTextError`] if the text is none of this kind.
+    /// [`ValueTextError`] if the text is not a value of this kind.
     pub fn of_text(kind: Kind, text: &str) -> Result<Value, ValueTextError> {
         let value = match kind {
             Kind::Text => Some(Value::Text(text.to_owned())),

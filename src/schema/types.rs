@@ -1,11 +1,11 @@
-//! What the rows of a view are made of, as a data folder and those who ask know it.
+//! The types of a view's rows, for data folders and queries.
 
 use super::{Column, Shape};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
-/// The encoding of a view's rows and what they are shown as: what the Rust types of its keys and aggregates say,
-/// or, of a [dynamic](crate::dynamic) view, its definition, whose types are the same whatever is in them.
+/// The encoding of a view's rows, and how they are shown. It comes from the Rust types of keys and aggregates, or, for
+/// a [dynamic](crate::dynamic) view, from its definition, because all dynamic views have the same types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowTypes {
     /// The id of the keys.

@@ -8,15 +8,14 @@ use super::Kind;
 use crate::aggregate::Decimal;
 use crate::time::{Day, EventTime};
 
-/// A value of a column whose type is known only when the program runs.
+/// A value of a column whose type is known only at run time.
 ///
-/// Its text is what CSV has in a cell, before it is quoted: dates as `2024-05-01`, timestamps in RFC 3339 and UTC,
-/// `true` and `false`, numbers without grouping, decimals with as many digits as they have, nothing for
-/// null. Bytes that are printable ASCII stand for themselves; others, quotes and backslashes are written as `\x`
-/// and two hexadecimal digits.
+/// Its text is the cell of CSV, before quoting: dates as `2024-05-01`, timestamps in RFC 3339 and UTC, `true` and
+/// `false`, numbers without grouping, decimals with all their digits, nothing for null. Printable ASCII bytes are
+/// written as they are; other bytes, quotes and backslashes are written as `\x` and two hexadecimal digits.
 ///
-/// The order is that of the values of one kind, with null before all of them; decimals are ordered as
-/// [`Decimal`] orders them, so that `1.5` and `1.50` are two values.
+/// Values of one kind are ordered by value, with null before all of them; decimals are ordered as [`Decimal`] orders
+/// them, so `1.5` and `1.50` are two values.
 ///
 /// ```
 /// use dayfold::schema::{Kind, Value, ValueTextError};
@@ -50,7 +49,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The name of a period: a date, or of an hour the timestamp of its first minute.
+    /// The name of a period: a date, or for an hour the timestamp of its first minute.
     pub fn period(period: Day) -> Value {
         period.instant().map_or(Value::Date(period), Value::Timestamp)
     }
@@ -95,7 +94,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A value that lies somewhere else, say in a [`Batch`](crate::scan::Batch). Its text is that of the [`Value`].
+/// A borrowed value, for example from a [`Batch`](crate::scan::Batch). Its text is that of the [`Value`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {

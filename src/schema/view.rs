@@ -1,4 +1,4 @@
-//! The schema of a view: what it looks like as a table.
+//! The schema of a view, as a table.
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ use crate::key::Key;
 use crate::time::Grain;
 use crate::view::View;
 
-/// What a view looks like as a table. Before the columns of the key is the period, which is called
-/// as its grain, `day` mostly; behind the measures is `sealed`.
+/// The columns of a view as a table. The period comes before the columns of the key and has the name of its grain,
+/// usually `day`; `sealed` comes after the measures.
 ///
 /// ```
 /// use dayfold::aggregate::{Count, Maybe, Mean};
@@ -50,8 +50,8 @@ pub struct ViewSchema {
     pub key: Vec<Column>,
     /// The measures.
     pub measures: Vec<Measure>,
-    /// How many elements are shown of each vector among the aggregates, in order; of a dynamic view, how its
-    /// measures are made of the cells of its states.
+    /// How many elements are shown of each vector among the aggregates, in order; for a dynamic view, how its measures
+    /// are made from the cells of its states.
     #[doc(hidden)]
     pub lists: Vec<u32>,
 }
@@ -63,10 +63,11 @@ pub(crate) fn period_of(grain: Grain) -> Column {
 }
 
 impl ViewSchema {
-    /// That of a view with keys and aggregates of these types, and the names that the view has for columns.
+    /// The schema of a view with keys and aggregates of these types, and with the view's names of columns.
     ///
     /// # Errors
-    /// [`SchemaError`] if the view has names, and not as many as the types have columns, or if two are the same.
+    /// [`SchemaError`] if the view has names and their number differs from that of the types' columns, or if two are
+    /// the same.
     pub fn of<K: Key, A: Aggregate>(view: &View) -> Result<ViewSchema, SchemaError> {
         let types = view.row_types::<K, A>();
         for id in [&types.key, &types.aggregate] {
@@ -87,7 +88,7 @@ impl ViewSchema {
         }
         let (name, zone) = (view.name().to_owned(), view.calendar().name().to_owned());
         let grain = view.calendar().grain();
-        // Other names may be those of grains: a view of days may have a column `hour`.
+        // Names of other grains are allowed: a view of days may have a column `hour`.
         let taken = key.iter().map(|c| &c.name).chain(measures.iter().map(|m| &m.name));
         if let Some(name) = taken.into_iter().find(|name| *name == grain.name()) {
             return Err(SchemaError::Twice { name: name.clone() });
@@ -95,7 +96,7 @@ impl ViewSchema {
         Ok(ViewSchema { name, zone, grain, key, measures, lists })
     }
 
-    /// What the ids of a view's types tell of it, where nothing else is known.
+    /// The schema as far as the ids of a view's types tell it, if nothing else is known.
     pub(crate) fn unnamed(
         name: &str,
         zone: &str,
@@ -112,7 +113,7 @@ impl ViewSchema {
         ViewSchema { name, zone, grain, key, measures, lists }
     }
 
-    /// The column of periods: a date, or of hours a timestamp.
+    /// The column of periods: a date, or for hours a timestamp.
     pub fn period(&self) -> Column {
         period_of(self.grain)
     }
@@ -120,15 +121,14 @@ impl ViewSchema {
     /// The values of the measures of a state.
     ///
     /// # Errors
-    /// [`SchemaError::List`] if a vector has more elements than the view has names for.
+    /// [`SchemaError::List`] if a vector has more elements than the view has names.
     pub fn present<A: Aggregate>(&self, state: &A) -> Result<Vec<Value>, SchemaError> {
         let mut out = Presented::new(&self.lists, None);
         A::present(Some(state), &mut out);
         self.finish(out)
     }
 
-    /// The values of those measures that are wanted, and nulls in the places of the others; without a state, what there
-    /// is to show of none.
+    /// The values of the wanted measures, and nulls for the others; without a state, the values of no state.
     pub(crate) fn present_wanted<A: Aggregate>(
         &self,
         state: Option<&A>,
@@ -147,7 +147,7 @@ impl ViewSchema {
     }
 }
 
-/// The columns of a key, with the names that the program gives or those of the types.
+/// The columns of a key, with the names from the program or from the types.
 fn key_columns(
     view: &View,
     types: RowTypes,
@@ -158,16 +158,16 @@ fn key_columns(
         Some(given) => named_columns(&types.key, types.columns, given)?,
     };
     for column in &columns {
-        // They are different from each other, and not taken.
+        // They are distinct and not taken.
         names.take(&column.name);
     }
     Ok(columns)
 }
 
-/// Columns with the names that the types give, no two the same.
+/// Columns with distinct names from the types.
 fn taken(mut columns: Vec<Column>, names: &mut Unique) -> Vec<Column> {
     for column in &mut columns {
-        // A key that is one value has no name, and the parts of a tuple have numbers.
+        // A single value has no name, and the parts of a tuple have numbers.
         if column.name.is_empty() || column.name.starts_with(|c: char| c.is_ascii_digit()) {
             column.name =
                 if column.name.is_empty() { "key".to_owned() } else { join("key", &column.name) };
@@ -178,7 +178,7 @@ fn taken(mut columns: Vec<Column>, names: &mut Unique) -> Vec<Column> {
 }
 
 impl fmt::Display for ViewSchema {
-    /// The columns of the key and the measures, with their kinds: `?` where a value may be missing, `+` where they add up.
+    /// The columns of the key and the measures, with their kinds: `?` if a value may be null, `+` if values add up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = |is_so: bool, mark: &'static str| if is_so { mark } else { "" };
         let key = self.key.iter();

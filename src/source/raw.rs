@@ -106,7 +106,8 @@ impl RawRecords {
         self.columns.as_deref()
     }
 
-    /// The next record. It may block. With `hold_rest`, a last line without its end is [`RawRecord::Later`], until it has one.
+    /// The next record. It may block. With `hold_rest`, a last line without its end is [`RawRecord::Later`] until it
+    /// has one.
     ///
     /// # Errors
     /// [`SourceError`] if the file cannot be read any further.

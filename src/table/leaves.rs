@@ -1,7 +1,7 @@
-//! Rows in leaves, each of which is copied by itself when it changes while somebody reads it.
+//! Rows in leaves. A leaf is copied when it changes while somebody reads it.
 //!
-//! A leaf is small, so that no row that comes waits for more than one small copy, and a moment that is read for long costs
-//! copies only of what has changed since.
+//! A leaf is small, so a new row waits for at most one small copy, and a moment that is read for long costs only copies
+//! of changed leaves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,20 +12,20 @@ use hashbrown::hash_table::Entry;
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
-/// How many rows a leaf has on average when leaves are split.
+/// The average number of rows of a leaf at which leaves are split.
 const SPLIT_AT: usize = 96;
 
 /// How many leaves one becomes, as a power of two.
 const SPLIT_BITS: u32 = 2;
 
-/// Counts the bytes of rows that readers alone hold: newer rows have taken their place. Clones count together.
+/// Counts the bytes of rows held by readers alone, after newer rows have replaced them. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outlived {
     bytes: Arc<AtomicUsize>,
 }
 
 impl Outlived {
-    /// Bytes of slots, about; what keys and aggregates hold besides is not counted.
+    /// Approximate bytes of slots, without the heap bytes of keys and aggregates.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -67,7 +67,7 @@ impl<K, A> Leaf<K, A> {
     }
 }
 
-/// The rows of a part, by bits of their hashes. Clones share them, leaf by leaf, until one of them adds to a leaf.
+/// The rows of a part, by bits of their hashes. Clones share leaves until one of them adds to a leaf.
 #[derive(Clone, Debug)]
 pub(super) struct Leaves<K, A> {
     leaves: Vec<Arc<Leaf<K, A>>>,
@@ -86,7 +86,7 @@ pub(super) struct Added {
     pub(super) is_new: bool,
     /// Places, free ones included, before and after.
     pub(super) slots: (usize, usize),
-    /// What keys and aggregates hold besides their places, before and after.
+    /// Heap bytes of keys and aggregates, before and after.
     pub(super) heap: (usize, usize),
 }
 
@@ -95,7 +95,7 @@ impl<K: Key, A: Clone> Leaves<K, A> {
         Leaves { leaves: vec![Leaf::new(HashTable::with_capacity(capacity))], len: 0 }
     }
 
-    /// The leaf of a hash: by the bits below those of the partition.
+    /// The leaf of a hash, by the bits below those of the partition.
     #[inline]
     fn leaf(&self, hash: u64) -> usize {
         let bits = self.leaves.len().trailing_zeros();
@@ -107,7 +107,7 @@ impl<K: Key, A: Clone> Leaves<K, A> {
         leaf.rows.find(hash, |row| row.0 == *key).map(|row| &row.1)
     }
 
-    /// A leaf, to be changed: a copy of it, if somebody reads it.
+    /// A leaf to be changed; it is copied first if somebody reads it.
     #[inline]
     fn own<'a>(leaf: &'a mut Arc<Leaf<K, A>>, outlived: &Outlived) -> &'a mut HashTable<(K, A)> {
         if Arc::get_mut(leaf).is_none() {
@@ -154,7 +154,7 @@ impl<K: Key, A: Clone> Leaves<K, A> {
         self.leaves.get(leaf)?.rows.get_bucket(place)
     }
 
-    /// Counts all rows as held by readers alone, until those have gone.
+    /// Counts all rows as held by readers alone, until the readers are gone.
     pub(super) fn leave_to_readers(&self, outlived: &Outlived) {
         self.leaves.iter().for_each(|leaf| leaf.count(outlived));
     }

@@ -1,4 +1,4 @@
-//! Some rows of a table, which readers elsewhere may share.
+//! Some rows of a table, which readers may share.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use super::leaves::Leaves;
 use crate::key::Key;
 use crate::yielding::let_others_run;
 
-/// Some rows of a table. Whoever reads them elsewhere shares them; what is added then is added to copies of their leaves.
+/// Some rows of a table. Readers share them; rows added meanwhile go to copies of their leaves.
 #[derive(Clone, Debug)]
 pub(super) enum Part<K, A> {
     Own(Leaves<K, A>),
@@ -20,7 +20,7 @@ pub(super) enum Part<K, A> {
 #[derive(Debug)]
 pub(super) struct SharedRows<K, A> {
     rows: Leaves<K, A>,
-    /// Their places in the order of their keys, once somebody has asked for it: all who read the same rows share it.
+    /// The order of the rows by key, once somebody has asked for it; all readers of the same rows share it.
     order: OnceLock<Box<[Place]>>,
 }
 
@@ -73,8 +73,8 @@ impl<K: Key, A: Clone> Part<K, A> {
         }
     }
 
-    /// Visits the rows whose encoded keys are in `[from, to)`, in order, until `visit` wants no more. `reached` is the number of rows
-    /// below `from`, if that is known; what is returned is the number of those below `to`, or up to where it went.
+    /// Visits the rows whose encoded keys are in `[from, to)`, in order, until `visit` wants no more. `reached` is the
+    /// number of rows below `from`, if known. Returns the number of rows below `to`, or up to where it stopped.
     pub(super) fn visit_interval(
         &self,
         (from, to): (&[u8], Option<&[u8]>),

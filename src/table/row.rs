@@ -1,4 +1,4 @@
-//! What travels between workers: a row of one day and key.
+//! Messages between workers: a row of one day and key.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,13 @@ use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::{Day, EventTime};
 
-/// What travels from combine to the speed view: the events of one tick, worker, day, closing and key,
-/// combined.
+/// A row from combine to the speed view: the combined events of one tick, worker, day, closing and key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct TableRow<K: Key, A: Aggregate> {
     pub(crate) hash: u64,
     pub(crate) day: Day,
-    /// The day of the closing, and the floor of it; apart, so that a row is smaller.
+    /// The day and the floor of the closing, in separate fields so that a row is smaller.
     closing: Day,
     floor: EventTime,
     pub(crate) key: K,
