@@ -1,7 +1,7 @@
 //! Rows of a view as columns of [Apache Arrow](https://arrow.apache.org).
 //!
-//! [`schema`] says which types the columns of a scan have, and [`record_batch`] gives a
-//! [`Batch`] of it the form of a [`RecordBatch`].
+//! [`schema`] gives the types of a scan's columns, and [`record_batch`] converts a [`Batch`] of the scan to a
+//! [`RecordBatch`].
 //!
 //! | a column of a view | in Arrow |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | timestamp | `Timestamp(Microsecond, "UTC")` |
 //! | bytes | `Binary` |
 //!
-//! An integer beyond 64 bits and a decimal with more than 29 digits before its point have no place there: an
-//! [`ArrowError`] names the column and the value.
+//! An integer beyond 64 bits, or a decimal with more than 29 digits before its point, does not fit: an [`ArrowError`]
+//! names the column and the value.
 //!
 //! ```
 //! use dayfold::aggregate::Sum;
@@ -59,7 +59,7 @@ use dayfold::aggregate::Decimal;
 use dayfold::scan::{Batch, Cell, Cells, Strings};
 use dayfold::schema::{Column, Kind};
 
-/// Digits of a decimal column, and how many of them are behind the point: as many as a [`Decimal`] resolves.
+/// Digits of a decimal column, and how many of them are after the point: as many as a [`Decimal`] has.
 pub const DECIMAL: (u8, i8) = (38, 9);
 
 /// The greatest number of billionths that 38 digits hold.
@@ -79,7 +79,7 @@ pub enum ArrowError {
         /// What the column can hold.
         expected: &'static str,
     },
-    /// A batch whose columns are not those of the schema.
+    /// The columns of the batch differ from the schema.
     #[error("a batch with columns that are not those of the schema: {0}")]
     Schema(#[from] arrow_schema::ArrowError),
 }
@@ -104,15 +104,15 @@ pub fn schema(columns: &[Column]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
-/// The rows of a batch, as columns of a [`schema`] made of its columns.
+/// The rows of a batch, as columns of the [`schema`] of its columns.
 ///
 /// # Errors
-/// [`ArrowError`]: a value has no place in its column.
+/// [`ArrowError`] if a value does not fit its column.
 pub fn record_batch(batch: &Batch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().enumerate();
     let arrays = columns.map(|(at, column)| array(batch.cells(at), column));
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-    // Without columns, the number of rows is all that there is.
+    // Without columns, the batch has only a number of rows.
     let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
 }

@@ -37,7 +37,7 @@ const TYPES: [(&str, RowsFormat); 5] = [
     ("application/jsonl", RowsFormat::Lines),
 ];
 
-/// The form that is named, or else the one that `Accept` prefers; JSON if nothing is said.
+/// The named form, or else the one that `Accept` prefers; JSON by default.
 ///
 /// # Errors
 /// 400 for an unknown name, 406 if none of the forms is accepted.
@@ -79,7 +79,7 @@ fn preferred(accept: &str) -> Option<RowsFormat> {
             _ => TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind),
         };
         let Some(kind) = kind else { continue };
-        // Of several with the same preference the first one is taken.
+        // If several have the same preference, the first one is taken.
         if quality > best.map_or(0, |(quality, _)| quality) {
             best = Some((quality, kind));
         }

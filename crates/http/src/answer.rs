@@ -10,10 +10,10 @@ use crate::ask::{Ask, key_values};
 use crate::json::Text;
 use crate::parameters::Days;
 
-/// The parts of an answer, by the layer that they are from.
+/// The parts of an answer, by layer.
 const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
 
-/// The names of all columns that an answer is written from: those that tell rows apart, then those of the parts.
+/// The names of all columns from which an answer is written: those that identify rows, then those of the parts.
 pub(crate) fn columns<'a>(
     leading: Vec<&'a str>,
     measures: &'a [String],
@@ -35,7 +35,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) leading: usize,
     pub(crate) certificate: Certificate,
     pub(crate) batches: Vec<Batch>,
-    /// Whether there are more rows than the limit let through.
+    /// Whether there are more rows than the limit.
     pub(crate) has_more: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'a> AnswerRow<'a> {
         self.value(self.answer.leading + self.answer.measures.len())
     }
 
-    /// Where a layer's columns begin: whether there is such a part, and then its measures.
+    /// Where a layer's columns begin: one that says whether there is such a part, and then its measures.
     fn layer(&self, layer: usize) -> usize {
         self.answer.leading
             + self.answer.measures.len()
@@ -104,14 +104,14 @@ impl Answer<'_> {
         self.batches.iter().flat_map(rows).collect()
     }
 
-    /// The rows, and the last one, in which all are combined.
+    /// The rows, and the total row, in which all are combined.
     fn rows_and_total(&self) -> (Vec<AnswerRow<'_>>, Option<AnswerRow<'_>>) {
         let mut rows = self.rows();
         let total = rows.pop();
         (rows, total)
     }
 
-    /// Opens an answer: what was asked, and what it is exact as of.
+    /// Opens an answer: the question, and the moment as of which it is exact.
     fn begin(&self, asked: impl Fn(&mut Text)) -> Text {
         let mut text = Text::default();
         text.raw("{\"view\":").string(&self.schema.name).raw(",");
@@ -120,7 +120,7 @@ impl Answer<'_> {
         text
     }
 
-    /// The key that was asked for, as answers have keys.
+    /// The requested key, in the form of answers.
     fn asked_key<'t>(&self, text: &'t mut Text, key: &[String]) -> &'t mut Text {
         text.list(key_values(self.schema, key), |text, value| {
             text.text_of(value.by_ref());
@@ -228,7 +228,7 @@ pub(crate) fn write_days(text: &mut Text, days: Days) {
     text.raw("\"from\":").day(days.from).raw(",\"to\":").day(days.to).raw(",");
 }
 
-/// An event of `text/event-stream`. JSON as it is written here has no ends of lines.
+/// An event of `text/event-stream`. JSON as written here has no line ends.
 pub(crate) fn event(name: &str, data: &[u8]) -> Bytes {
     [b"event: ", name.as_bytes(), b"\ndata: ", data, b"\n\n"].concat().into()
 }

@@ -26,7 +26,7 @@ use crate::sinks::ReadSinks;
 use crate::snapshots::Snapshots;
 use crate::views::ServedView;
 
-/// Days are found by a query over everything, which many pages need not ask each for itself.
+/// The days are found by a query over everything, which many pages share.
 const SPANS_KEPT: Duration = Duration::from_millis(200);
 
 /// The first and the last day of each view.
@@ -92,15 +92,15 @@ impl App {
         })
     }
 
-    /// Whether somebody may push: on the loopback interface, or with a token.
+    /// Whether pushes are possible: on the loopback interface, or with a token.
     pub(crate) fn may_push(&self) -> bool {
         self.is_loopback || self.tokens.has(Role::Push)
     }
 
-    /// Waits for the engine, if not too many do already, and for so long.
+    /// Waits for the engine, up to a time limit, if not too many requests wait already.
     ///
     /// # Errors
-    /// 503 if too many wait or the time is over, or what `work` says.
+    /// 503 if too many wait or the time is over, or the error of `work`.
     pub(crate) async fn waiting<T>(
         &self,
         work: impl Future<Output = Result<T, ApiError>>,
@@ -129,9 +129,9 @@ impl App {
         Ok(json)
     }
 
-    /// The first and last days of all views, asked for again when they are older than [`SPANS_KEPT`].
+    /// The first and last days of all views, queried again when they are older than [`SPANS_KEPT`].
     pub(crate) async fn spans(&self) -> Result<Spans, ApiError> {
-        // Whoever comes meanwhile waits for the same answers.
+        // Requests that come meanwhile wait for the same answers.
         let mut spans = self.spans.lock().await;
         if let Some((asked, spans)) = &*spans
             && asked.elapsed() < SPANS_KEPT

@@ -12,7 +12,7 @@ use crate::parameters::Days;
 pub(crate) enum Ask {
     /// One key, or all of them.
     Value { key: Option<Vec<String>>, days: Days },
-    /// The same, period by period; `by` is their grain, if it is not that of the view.
+    /// The same, period by period; `by` is their grain, if it differs from that of the view.
     Series { key: Option<Vec<String>>, days: Days, by: Option<Grain> },
     /// The `n` keys with the greatest value of the measure of this name.
     Top { by: String, n: u32, days: Days },
@@ -21,11 +21,11 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    /// The scan that answers: one row for each item of the answer, and one more for all of them together where there
-    /// are several. Columns are those of `columns`.
+    /// The scan that answers: one row for each item of the answer, and a total row if there are several. It has the
+    /// columns of `columns`.
     ///
     /// # Errors
-    /// 400 for a key that is none of the view, or a window that it cannot tell.
+    /// 400 for a key that the view cannot have, or a window that it cannot answer.
     pub(crate) fn scan(
         &self,
         schema: &ViewSchema,
@@ -49,7 +49,7 @@ impl Ask {
         Ok(scan.shown().layers().columns(columns))
     }
 
-    /// The columns that tell the rows of the answer apart.
+    /// The columns that identify the rows of the answer.
     pub(crate) fn leading<'a>(&self, schema: &'a ViewSchema) -> Vec<&'a str> {
         match self {
             Ask::Value { .. } => Vec::new(),
@@ -100,7 +100,7 @@ pub(crate) fn key_values(schema: &ViewSchema, texts: &[String]) -> Vec<Value> {
     values(schema, "key", texts).unwrap_or_default()
 }
 
-/// Keys whose first columns are these; of the last one only the beginning may be given, if it is a text.
+/// Keys with these first columns; if the last one is a text, it may be only a beginning.
 ///
 /// # Errors
 /// 400 if there are none.
@@ -138,7 +138,8 @@ fn values(schema: &ViewSchema, parameter: &str, texts: &[String]) -> Result<Vec<
 /// In a column that may be null: null.
 const NULL: &str = "\\N";
 
-/// The value of a column. Where it may be null, `\N` is null, and a text that begins with a backslash has one more in front.
+/// The value of a column. If the column may be null, `\N` is null, and a text that begins with a backslash has one more
+/// in front.
 fn value_of(column: &Column, text: &str) -> Result<Value, String> {
     let text = match (column.nullable, column.kind) {
         (true, _) if text == NULL => return Ok(Value::Null),
@@ -156,7 +157,7 @@ fn value_of(column: &Column, text: &str) -> Result<Value, String> {
     Value::of_text(column.kind, text).map_err(|error| error.to_string())
 }
 
-/// What a scan refuses, as an answer. `keys` is the parameter that says which keys.
+/// The error of a scan, as an HTTP answer. `keys` is the parameter for keys.
 pub(crate) fn refusal(error: &ScanError, keys: &str) -> ApiError {
     let message = error.to_string();
     match error {

@@ -1,4 +1,4 @@
-//! Bodies: how much of them is read, and for how long.
+//! Request bodies: how much of them is read, and for how long.
 
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::places::Reserved;
 
-/// A body that does not say how long it is takes its bytes in pieces of so many.
+/// A body of unknown length reserves its bytes in steps of this many.
 const PIECE: usize = 64 << 10;
 
-/// How long what comes of a refused body is thrown away. A client that sends would not read the answer else.
+/// How long the rest of a refused body is read and dropped. Otherwise a client that is still sending would not read the
+/// answer.
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 
-/// A whole body. Its bytes are counted as long as it lives.
+/// A whole body. Its bytes count until it is dropped.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
     pub(crate) reserved: Reserved,
 }
 
-/// Reads a body: within a time, within the bytes that all bodies may take, and not while the server stops.
+/// Reads a body within a time limit and within the bytes for all bodies, unless the server is stopping.
 ///
 /// # Errors
 /// 408, 413, 503, and 400 for a body that ends before it should.
@@ -86,13 +87,13 @@ impl Reading {
                 ApiError::new(StatusCode::BAD_REQUEST, "bad_body", message)
             })?;
             self.make_room(piece.len(), PIECE)?;
-            // Copied: what comes in small pieces would hold a whole buffer with each of them.
+            // Copied, because each small piece would otherwise hold a whole buffer.
             self.bytes.extend_from_slice(&piece);
         }
         Ok(())
     }
 
-    /// Makes room for `more` bytes, before they are taken: for so many at once that it is seldom done.
+    /// Reserves room for `more` bytes before they are taken, in large steps so that this is rare.
     fn make_room(&mut self, more: usize, at_once: usize) -> Result<(), ApiError> {
         let needed = self.bytes.len().saturating_add(more);
         if needed > self.most {

@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-/// Bytes of a connection that are in memory besides bodies: a head that is longer is answered with 431, and an
-/// answer is not asked for the next piece while so much of it waits to be taken.
+/// The bytes of a connection in memory, besides bodies: a longer head is answered with 431, and the next piece of an
+/// answer is not made while this much of it waits to be taken.
 const BUFFERED_BYTES: usize = 16 << 10;
 
 /// What is spoken below HTTP.
@@ -32,8 +32,8 @@ pub(crate) struct Security {
     pub(crate) tls: Option<crate::tls::Tls>,
 }
 
-/// Serves a connection, in TLS if there is to be TLS. When the server stops, requests that are whole are still answered; of others
-/// nothing is waited for.
+/// Serves a connection, with TLS if configured. When the server stops, complete requests are still answered; it does
+/// not wait for incomplete ones.
 pub(crate) async fn serve(
     #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stream: TcpStream,
     security: Security,
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
     #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stopping: watch::Receiver<bool>,
 ) {
     let work = Arc::new(Work::default());
-    // TLS lies above: what it keeps for a client that takes nothing is waited for like what we keep.
+    // TLS is above this layer: bytes that it buffers for a client that takes nothing are treated like ours.
     let watched = |stream| Watched { stream, work: Arc::clone(&work), take, untaken: None };
     #[cfg(feature = "tls")]
     if let Some(tls) = security.tls {
@@ -92,7 +92,7 @@ async fn serve_stream(
         _ = connection.as_mut() => return,
         _ = stopping.wait_for(|stopping| *stopping) => connection.as_mut().graceful_shutdown(),
     }
-    // It is looked at once more: a request may be there already.
+    // It is polled once more, because a request may be there already.
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
@@ -107,7 +107,7 @@ async fn serve_stream(
 #[derive(Default)]
 struct Work {
     requests: AtomicUsize,
-    /// Whether the client has yet to take what is written.
+    /// Whether written bytes still wait to be taken by the client.
     is_untaken: AtomicBool,
 }
 
@@ -126,7 +126,7 @@ impl Request {
         Request(Arc::clone(work))
     }
 
-    /// Goes on for as long as the response does. One whose length is known is written at once.
+    /// Continues for as long as the response does. A response of known length is written at once.
     fn with(self, response: Response) -> Response {
         if response.body().size_hint().exact().is_some() {
             return response;
@@ -146,7 +146,7 @@ impl Drop for Request {
     }
 }
 
-/// A stream that notes whether what is written is taken.
+/// A stream that notes whether the client takes the written bytes.
 struct Watched {
     stream: TcpStream,
     work: Arc<Work>,

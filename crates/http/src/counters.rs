@@ -9,12 +9,12 @@ use hdrhistogram::Histogram;
 
 /// What the server counts itself.
 pub(crate) struct Metrics {
-    /// Microseconds from asking the engine to its answer.
+    /// Microseconds from the question to the engine's answer.
     pub(crate) queries: Mutex<Histogram<u64>>,
     /// Responses by the first digit of their status.
     pub(crate) responses: [AtomicU64; 6],
     pub(crate) accepted: AtomicU64,
-    /// Live answers that have been sent, to each who listens.
+    /// Live answers that have been sent, counted for each listener.
     pub(crate) delivered: AtomicU64,
 }
 

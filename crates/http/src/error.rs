@@ -48,7 +48,7 @@ impl ApiError {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_subscribers", message)
     }
 
-    /// 500: a function of the program that the server is in has panicked.
+    /// 500: a function of the embedding program has panicked.
     pub(crate) fn panicked() -> ApiError {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         ApiError::new(status, "panicked", "the request could not be answered")

@@ -58,7 +58,7 @@ async fn take(
 ) -> Result<Response, ApiError> {
     let key = idempotency_key(headers)?;
     let media = media(headers, &*sink)?;
-    // Its bytes are counted until the request is answered: the events are somewhere until then.
+    // Its bytes count until the request is answered, because the events are in memory until then.
     let Received { bytes, reserved: _reserved } = receive(app, request).await?;
     if app.observer.as_ref().map(Observer::state) == Some(EngineState::Recovering) {
         let message = "what was before the program started is not all in yet; nothing of the \
@@ -94,7 +94,7 @@ fn media(headers: &HeaderMap, sink: &dyn Sink) -> Result<Media, ApiError> {
     Err(ApiError::new(status, "unsupported_media_type", message))
 }
 
-/// The key of a request, with or without the quotation marks that the draft of the IETF asks for.
+/// The key of a request, with or without the quotation marks of the IETF draft.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };

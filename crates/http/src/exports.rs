@@ -11,7 +11,7 @@ pub struct ExportNumbers {
     pub exported: u64,
     /// Periods that are sealed and not exported yet.
     pub waiting: u64,
-    /// How often in a row it has failed; 0 while all is well.
+    /// The number of failures in a row; 0 while all is well.
     pub failures: u32,
     /// Why it failed last, if it has not succeeded since.
     pub error: Option<String>,

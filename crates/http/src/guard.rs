@@ -1,4 +1,4 @@
-//! What is looked at before a request is: whom it is for, and whose page sent it.
+//! Checks before a request is handled: the host that it is for, and the origin of the page that sent it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::parameters::Parameters;
 use crate::role::Role;
 use crate::server::host_name;
 
-/// What a page of this server may load: only from here.
+/// A page of this server may load only from here.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -24,7 +24,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         Err(error) => error.into_response(),
     };
     if response.status() == StatusCode::UNAUTHORIZED {
-        // A browser asks whoever looks at the page for it.
+        // A browser asks the user for it.
         let asks = HeaderValue::from_static("Basic realm=\"dayfold\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, asks);
     }
@@ -62,7 +62,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
                        names that it was told (--host)";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
     }
-    // Views look at theirs themselves; the address of the page says what it shows.
+    // Views check their own parameters; the address of the page has its state.
     let path = request.uri().path();
     if path != "/" && !path.starts_with("/api/views/") {
         Parameters::read(request.uri().query(), &[])?;
@@ -83,8 +83,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-/// Whether a host is always ours. Any name may be made to lead to any address, but for `localhost`; an address
-/// leads to itself, so no page from elsewhere comes under it.
+/// Whether a host is always ours. Any name except `localhost` may resolve to any address; an address resolves to
+/// itself, so a page of another site cannot use it.
 fn is_own(name: &str, loopback_only: bool) -> bool {
     let is_ours = |address: IpAddr| !loopback_only || address.is_loopback();
     name == "localhost" || name.parse().is_ok_and(is_ours)
@@ -103,7 +103,7 @@ pub(crate) fn check_may_push(app: &App) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::FORBIDDEN, "token_needed", message))
 }
 
-/// Whether a request may push: it shows a token, if there is one.
+/// Whether a request may push: it has the token, if one is set.
 ///
 /// # Errors
 /// 401 if not.
@@ -115,7 +115,8 @@ pub(crate) fn check_token(app: &App, headers: &HeaderMap) -> Result<(), ApiError
     Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message))
 }
 
-/// Whether a request may ask, if asking needs a token. Pushes are looked at where they are taken; whether it lives, everybody may know.
+/// Whether a request may query, if queries need a token. Pushes are checked where they are taken; `/healthz` and
+/// `/readyz` are open to everybody.
 fn check_read(app: &App, request: &Request) -> Result<(), ApiError> {
     let path = request.uri().path();
     let pushes = path == "/api/events" || path.starts_with("/api/sources/");

@@ -1,4 +1,4 @@
-//! Answers as JSON text. They are written as they are found: no tree is built of them.
+//! Answers as JSON text, written directly, without building a tree.
 
 use dayfold::Moment;
 use dayfold::rows::push_json;
@@ -58,7 +58,7 @@ impl Text {
         })
     }
 
-    /// A value as all of Dayfold writes it: integers beyond ±2⁵³ and decimals are strings, since a reader may keep
+    /// A value as everywhere in Dayfold: integers beyond ±2⁵³ and decimals are strings, because a reader may store
     /// numbers as doubles.
     pub(crate) fn value(&mut self, value: ValueRef<'_>) -> &mut Text {
         push_json(value, &mut self.0);
@@ -104,7 +104,7 @@ impl Text {
     }
 }
 
-/// A floor or a watermark that is a time: before all events and after all events there is none.
+/// A floor or a watermark as a time; `None` before all events and after all events.
 pub(crate) fn known(time: EventTime) -> Option<EventTime> {
     (time > EventTime::MIN + 1 && time < EventTime::MAX).then_some(time)
 }

@@ -1,9 +1,8 @@
-//! Views over HTTP: JSON for programs, server-sent events for what changes, and a page for people.
+//! Views over HTTP: JSON for programs, server-sent events for changes, and a page for people.
 //!
-//! A [`Server`] is given the views of an engine, which say what they look like, and is put on a
-//! thread of its own with [`Server::serve`], or into a program's own axum with [`Server::router`]. It is
-//! bound to the loopback interface unless it is told another address. `docs/http.md` in the repository
-//! lists what can be asked; a running server describes it at `/api/openapi.json`.
+//! A [`Server`] gets the views of an engine, with their schemas. It runs on its own thread with [`Server::serve`], or
+//! inside a program's own axum with [`Server::router`]. It binds to the loopback interface unless another address is
+//! given. `docs/http.md` in the repository lists all requests; a running server describes them at `/api/openapi.json`.
 //!
 //! ```
 //! use dayfold::aggregate::Count;

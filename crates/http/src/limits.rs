@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The resource limits of a server. Each one holds for one server.
+/// The resource limits of one server.
 ///
 /// ```
 /// let limits = dayfold_http::Limits::default().body(64 << 10).connections(256);
@@ -46,16 +46,16 @@ impl Default for Limits {
     }
 }
 
-/// Each of these returns the same limits, but for the one that it sets.
+/// Each of these methods returns the same limits with one changed.
 impl Limits {
-    /// Bytes of a request's body; one that is larger is answered with 413. Default: 1 MiB.
+    /// Bytes of a request's body; a larger one is answered with 413. Default: 1 MiB.
     #[must_use]
     pub fn body(self, body: usize) -> Limits {
         Limits { body, ..self }
     }
 
-    /// Bytes of all bodies together, from before they are read until their requests are answered: a body takes as many
-    /// as it says that it has, or as come. One more is answered with 503. Default: 64 MiB.
+    /// Bytes of all bodies together, from before they are read until their requests are answered. A body counts with
+    /// its stated length, or with the bytes that arrive. Beyond the limit, the answer is 503. Default: 64 MiB.
     #[must_use]
     pub fn bodies(self, bodies: usize) -> Limits {
         Limits { bodies, ..self }
@@ -67,7 +67,7 @@ impl Limits {
         Limits { connections, ..self }
     }
 
-    /// Live answers that are subscribed to; one more is answered with 429. Default: 2,048.
+    /// Live subscriptions; one more is answered with 429. Default: 2,048.
     #[must_use]
     pub fn subscribers(self, subscribers: usize) -> Limits {
         Limits { subscribers, ..self }
@@ -79,7 +79,7 @@ impl Limits {
         Limits { waiting, ..self }
     }
 
-    /// Answers with all rows of a view that are being sent; one more is answered with 503. Default: 64.
+    /// Answers under way with all rows of a view; one more is answered with 503. Default: 64.
     #[must_use]
     pub fn streams(self, streams: usize) -> Limits {
         Limits { streams, ..self }
@@ -103,14 +103,14 @@ impl Limits {
         Limits { pushes, ..self }
     }
 
-    /// How long a query waits for its answer, or a push for being durable, before 503. Default: 10 s.
+    /// How long a query waits for its answer, or a push until it is durable, before 503. Default: 10 s.
     #[must_use]
     pub fn patience(self, patience: Duration) -> Limits {
         Limits { patience, ..self }
     }
 
-    /// How long a client may take to send the head of a request, from when the connection is opened or the answer
-    /// before it was sent: one that asks nothing for so long is closed. Default: 30 s.
+    /// How long a client may take to send the head of a request, counted from the opening of the connection or from the
+    /// previous answer; then the connection is closed. Default: 30 s.
     #[must_use]
     pub fn read_head(self, read_head: Duration) -> Limits {
         Limits { read_head, ..self }
@@ -122,7 +122,7 @@ impl Limits {
         Limits { read_body, ..self }
     }
 
-    /// How long a client may take nothing of what is written for it, before it is cut off. Default: 30 s.
+    /// How long a client may take nothing of its answers before it is disconnected. Default: 30 s.
     #[must_use]
     pub fn take(self, take: Duration) -> Limits {
         Limits { take, ..self }

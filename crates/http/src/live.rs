@@ -17,7 +17,7 @@ use crate::app::{App, Shared};
 use crate::error::ApiError;
 use crate::question::live_ask;
 
-/// How often somebody who hears nothing is told that the server lives.
+/// How often a listener without new answers gets a sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// `GET /api/views/{view}/live`.
@@ -29,11 +29,11 @@ pub(crate) async fn live(
 ) -> Result<Response, ApiError> {
     let (view, ask, every) = live_ask(&app, path, query.as_deref(), uri)?;
     let place = Subscriber::take(&app)?;
-    // What is wrong with the question is said with a status, before there is a stream.
+    // A wrong question is answered with a status, before the stream begins.
     let answers = view.subscribe(ask, every)?;
     let mut stopping = app.stopping.clone();
     let stopped = async move {
-        // An error is a sender that is gone, and means the same.
+        // An error means that the sender is gone, which is handled in the same way.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     let end = futures_util::stream::once(async { event("end", b"{}") });

@@ -59,8 +59,8 @@ async fn asset(
     })
 }
 
-/// The file, or word that the client has it already. It is asked for again each time: the next version of
-/// the program may have another one.
+/// The file, or 304 if the client has it already. The client asks each time, because the next version of the program
+/// may have another one.
 fn respond((_, kind, content): &Asset, headers: &HeaderMap) -> Response {
     let tag = format!("\"{:016x}\"", xxh3_64(content));
     let has =

@@ -7,7 +7,7 @@ use dayfold::scan::Scan;
 use dayfold::schema::ViewSchema;
 use dayfold::time::{Day, DayRange, Grain, Last};
 
-/// The parameters of a request, each checked to be one of those that are known.
+/// The parameters of a request, all of them known ones.
 pub(crate) struct Parameters {
     pairs: Vec<(String, String)>,
 }
@@ -54,7 +54,7 @@ impl Parameters {
     /// `from` and `to`, both included; or `last`.
     ///
     /// # Errors
-    /// 400 for what is no day, a range whose end is before its beginning, or both in one.
+    /// 400 for an invalid day, for a range that ends before it begins, or if a range and a window are given.
     pub(crate) fn days(&self) -> Result<Days, ApiError> {
         let day = |name: &str| -> Result<Option<Day>, ApiError> {
             let parse = |text: &str| Day::parse_period(text);
@@ -79,7 +79,7 @@ impl Parameters {
         }
     }
 
-    /// The grain that periods are asked by, if one is given.
+    /// The requested grain of periods, if given.
     ///
     /// # Errors
     /// 400 for what is none.
@@ -126,7 +126,7 @@ impl Parameters {
     }
 }
 
-/// The days of a request, both ends included; `None` is no end. Or a window that ends now.
+/// The days of a request, both ends included; `None` means unbounded. Or a window that ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Days {
     pub(crate) from: Option<Day>,

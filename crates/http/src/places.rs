@@ -1,5 +1,5 @@
-//! What requests may take of the server: places to wait, bytes of bodies, threads. Each kind has its own, so that
-//! pushes do not starve questions, nor these those.
+//! Resources for requests: places to wait, bytes of bodies, threads. Each kind of request has its own, so that pushes
+//! and queries do not starve each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ const WRITERS: usize = 4;
 /// Threads that wait for pushes with a key.
 const KEYED: usize = 32;
 
-/// All of a server's threads for what takes long, besides the one that serves.
+/// All threads of a server for long work, besides the serving thread.
 pub(crate) const THREADS: usize = READERS + WRITERS + KEYED;
 
 /// Who may have such a thread.
@@ -36,7 +36,7 @@ impl Default for Threads {
     }
 }
 
-/// Who may wait for the engine, and what bodies may take.
+/// Limits on requests that wait for the engine, and on bodies.
 pub(crate) struct Places {
     questions: Semaphore,
     pushes: Semaphore,
@@ -54,7 +54,7 @@ impl Places {
         }
     }
 
-    /// A place among the questions that wait for the engine.
+    /// A place among the queries that wait for the engine.
     ///
     /// # Errors
     /// 503 if too many wait.
@@ -70,7 +70,7 @@ impl Places {
         self.pushes.try_acquire().map_err(|_| busy("as many pushes as may wait"))
     }
 
-    /// A place among those that all rows of a view are sent to.
+    /// A place among the answers with all rows of a view.
     ///
     /// # Errors
     /// 503 if there are too many.
@@ -88,7 +88,7 @@ fn busy(what: &str) -> ApiError {
     ApiError::unavailable("busy", message)
 }
 
-/// The bytes that bodies may take, over all connections.
+/// The bytes for bodies, over all connections.
 pub(crate) struct Bodies {
     bytes: usize,
     taken: AtomicUsize,
@@ -100,7 +100,7 @@ impl Bodies {
     }
 }
 
-/// A part of these bytes; given back when it is dropped.
+/// A part of these bytes; released when it is dropped.
 pub(crate) struct Reserved {
     bodies: Arc<Bodies>,
     bytes: usize,

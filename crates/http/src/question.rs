@@ -13,12 +13,12 @@ use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::views::ServedView;
 
-/// How many keys `/top` and `/keys` list, unless they are asked for others, and at most.
+/// How many keys `/top` and `/keys` list by default, and at most.
 const LISTED: (u32, u32) = (10, 1_000);
 
 const KEYS: (u32, u32) = (100, 10_000);
 
-/// The view and the query of a live answer, and how often it may come.
+/// The view and the query of a live answer, and its minimum interval.
 pub(crate) fn live_ask(
     app: &App,
     path: Result<Path<String>, PathRejection>,
@@ -51,7 +51,7 @@ pub(crate) fn live_ask(
     Ok((view, ask_of(of, query, &["of", "every"])?, every))
 }
 
-/// What a request asks. `besides` are parameters that are looked at elsewhere.
+/// The query of a request. `besides` are parameters that are handled elsewhere.
 pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<Ask, ApiError> {
     let read = |names: &[&str]| Parameters::read(query, &[names, besides].concat());
     match of {
@@ -92,5 +92,5 @@ pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<
     }
 }
 
-/// How often an answer comes at most, unless the request says so.
+/// The default minimum interval between answers.
 pub(crate) const EVERY: Duration = Duration::from_millis(100);

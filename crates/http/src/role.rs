@@ -1,4 +1,4 @@
-//! Who may do what: tokens, and how requests show them.
+//! Permissions: tokens, and how requests carry them.
 
 use axum::http::{HeaderMap, header};
 
@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
-    /// Ask: views, their page, the state of the engine. Once there is a token of this role, nobody asks without one.
+    /// May read: views, their page, the state of the engine. Once there is a token of this role, reading requires one.
     Read,
     /// Push events.
     Push,
@@ -33,7 +33,7 @@ impl Tokens {
         }
     }
 
-    /// Whether there is one with which a role's work can be done.
+    /// Whether there is a token for a role.
     pub(crate) fn has(&self, role: Role) -> bool {
         self.0.iter().any(|(known, _)| known.includes(role))
     }
@@ -43,11 +43,11 @@ impl Tokens {
         self.0.iter().any(|(role, _)| *role == Role::Read)
     }
 
-    /// Whether a request shows one of this role. All are compared, in the same time.
+    /// Whether a request has a token of this role. All are compared, in constant time.
     pub(crate) fn allow(&self, role: Role, headers: &HeaderMap) -> bool {
         let shown = headers.get(header::AUTHORIZATION).map_or(&b""[..], |shown| shown.as_bytes());
         let shown = match shown.strip_prefix(b"Basic ") {
-            // A browser asks for a name and a password: the token is the password.
+            // A browser asks for a name and a password; the password is the token.
             Some(pair) => password(pair),
             None => shown.strip_prefix(b"Bearer ").map(<[u8]>::to_vec),
         };
@@ -88,7 +88,7 @@ fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Compares in a time that does not tell where they differ.
+/// Compares in constant time.
 fn is_same(secret: &[u8], shown: &[u8]) -> bool {
     let differences = secret.iter().enumerate().fold(0u8, |differences, (at, byte)| {
         differences | (byte ^ shown.get(at).copied().unwrap_or(!byte))

@@ -1,7 +1,7 @@
 //! Rows of a view as a table: page by page, or all of them, in JSON, CSV or NDJSON.
 //!
-//! A page is held until it is sent, so that its headers say where the next one begins. All rows are never held: each
-//! batch is asked for when the client has taken the one before it.
+//! A page is held until it is sent, so that its headers can say where the next one begins. A full listing is never held
+//! as a whole: each batch is requested when the client has taken the one before it.
 
 use std::io;
 use std::sync::Arc;
@@ -233,9 +233,9 @@ async fn page(
     Ok(response)
 }
 
-/// All rows, piece by piece: the next one is made when the one before it is taken. Dropped, it asks for no more.
+/// All rows, piece by piece: the next piece is made when the one before it has been taken. Dropping it ends the scan.
 ///
-/// What goes wrong on the way cuts the answer off, which the client notices: its end is not there.
+/// An error on the way cuts the answer off; the client notices the missing end.
 fn stream(
     rows: Rows,
     threads: Arc<Threads>,

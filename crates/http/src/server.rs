@@ -1,4 +1,4 @@
-//! A server in the making: what it serves, and within which limits.
+//! The definition of a server: what it serves, and its limits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::sink::{Lines, Media, Sink, TypedSink};
 use crate::sinks::{ReadSinks, SinkNumbers};
 use crate::views::ServedView;
 
-/// A server to be: what it serves, and within which limits.
+/// The definition of a server: what it serves, and its limits.
 pub struct Server {
     pub(crate) name: String,
     pub(crate) views: Vec<Arc<ServedView>>,
@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// Tells of the engine that the views belong to: without it, status and metrics know the server only.
+    /// Sets the engine of the views; without it, status and metrics only describe the server.
     #[must_use]
     pub fn observe(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
@@ -82,7 +82,7 @@ impl Server {
         self
     }
 
-    /// Serves a view, under its name and those of its columns.
+    /// Serves a view, with its name and the names of its columns.
     #[must_use]
     pub fn view(mut self, view: Arc<dyn ErasedView>) -> Self {
         let threads = Arc::clone(&self.threads);
@@ -110,9 +110,9 @@ impl Server {
         self
     }
 
-    /// Accepts events of a source at `/api/sources/NAME/events`: `read` makes events of the body of a request, in JSON, in lines of
-    /// JSON or in CSV with a header, each with the number of its line; or says which line is wrong, and what was expected.
-    /// With a header `Idempotency-Key` they count once.
+    /// Accepts events of a source at `/api/sources/NAME/events`. `read` turns the body of a request (JSON, lines of
+    /// JSON, or CSV with a header) into events, each with the number of its line, or says which line is wrong, and what
+    /// was expected. With a header `Idempotency-Key` they count once.
     #[must_use]
     pub fn source<E: Send + Sync + 'static>(
         mut self,
@@ -126,16 +126,17 @@ impl Server {
         self
     }
 
-    /// Accepts events only from those who show this token (`Authorization: Bearer …`). An empty one is none.
-    /// Without a token, events are only accepted on the loopback interface.
+    /// Accepts events only with this token (`Authorization: Bearer …`). An empty token means none. Without a token,
+    /// events are only accepted on the loopback interface.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.tokens.add(Role::Push, token);
         self
     }
 
-    /// Adds a token of a role, to be shown as `Authorization: Bearer …`, or as the password that a browser asks for. There may be any number of
-    /// them. Once there is one of [`Role::Read`], nothing is answered without a token but `/healthz` and `/readyz`.
+    /// Adds a token of a role, to be sent as `Authorization: Bearer …`, or as the password in a browser. There may be
+    /// any number of tokens. Once there is one of [`Role::Read`], only `/healthz` and `/readyz` are answered without a
+    /// token.
     ///
     /// ```
     /// use dayfold_http::{Role, Server};
@@ -148,7 +149,7 @@ impl Server {
         self
     }
 
-    /// Tells in status and metrics how far sinks are. `sinks` is asked each time.
+    /// Shows the progress of sinks in status and metrics. `sinks` is called each time.
     ///
     /// ```
     /// use dayfold_http::{Server, SinkNumbers};
@@ -162,7 +163,7 @@ impl Server {
         Server { sinks: Some(Box::new(sinks)), ..self }
     }
 
-    /// Tells in status and metrics how far exports are. `exports` is asked each time.
+    /// Shows the progress of exports in status and metrics. `exports` is called each time.
     ///
     /// ```
     /// use dayfold_http::{ExportNumbers, Server};
@@ -180,16 +181,16 @@ impl Server {
         self
     }
 
-    /// Answers requests for the host of this name, too. No other names but `localhost` are answered, so that
-    /// no page from elsewhere can reach the server under a name of its own. Addresses are: on the loopback interface
-    /// those of that interface, on another one all.
+    /// Answers requests for this host name, too. Only these names and `localhost` are answered, so that a page of
+    /// another site cannot reach the server under its own name. Addresses are always answered: on the loopback
+    /// interface those of that interface, on another one all.
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.hosts.push(host_name(host));
         self
     }
 
-    /// Speaks HTTPS only. [`Server::router`] takes no notice of it: there the program's own server accepts connections.
+    /// Serves HTTPS only. [`Server::router`] ignores it, because there the program's own server accepts connections.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: crate::tls::Tls) -> Self {

@@ -19,11 +19,11 @@ use crate::places::THREADS;
 use crate::routes::router;
 use crate::server::Server;
 
-/// How long a server that stops waits for those who do not take their answers.
+/// How long a stopping server waits for clients that do not take their answers.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Bytes that the system keeps of what a client has not taken, about. It would keep megabytes for each client
-/// that takes nothing, and answers that nobody reads would be made to fill them.
+/// About how many unread bytes the system buffers for a client. Otherwise it would buffer megabytes for each client
+/// that takes nothing, and answers would be made only to fill the buffers.
 const UNTAKEN_BYTES: u32 = 64 << 10;
 
 /// Connections that wait for being accepted.
@@ -42,7 +42,7 @@ pub enum ServeError {
         #[source]
         error: io::Error,
     },
-    /// The system gives no thread, or no way to wait for connections.
+    /// The system provides no thread, or no way to wait for connections.
     #[error("the server cannot be started: {error}")]
     Start {
         /// Why not.
@@ -58,7 +58,7 @@ impl ServeError {
     }
 }
 
-/// A server at work. Dropped, it stops as with [`Serving::stop`].
+/// A running server. Dropping it stops it as [`Serving::stop`] does.
 ///
 /// ```
 /// use dayfold_http::{ServeError, Server, Serving};
@@ -84,10 +84,10 @@ impl Serving {
         self.address
     }
 
-    /// Takes no more connections, ends live answers, answers what was asked, and returns when that is
-    /// done. Who has not asked all of a request is cut off; so are those who do not take their answers within
-    /// [`Limits::patience`](crate::Limits::patience) and five seconds. To be called before the engine is
-    /// finished, which has to answer.
+    /// Takes no more connections, ends live answers, answers waiting requests, and returns when that is done. Clients
+    /// with an incomplete request are disconnected; so are those that do not take their answers within
+    /// [`Limits::patience`](crate::Limits::patience) and five seconds. Call it before the engine is finished, because
+    /// the engine has to answer.
     pub fn stop(mut self) {
         self.end();
     }
@@ -115,7 +115,8 @@ pub(crate) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let start = |error| ServeError::Start { error };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // They read requests and write large answers. Who waits for the engine needs none, but for pushes with a key.
+        // These threads read requests and write large answers. Requests that wait for the engine need none, except
+        // pushes with a key.
         .max_blocking_threads(THREADS)
         .thread_name("dayfold:http:write")
         .build()

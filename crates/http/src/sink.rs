@@ -1,4 +1,4 @@
-//! Where events go that programs push, without their type.
+//! The destination of pushed events, without their type.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use dayfold::engine::{OnceError, Pusher, WaitError};
 
 /// Where events go whose type has been forgotten.
 pub(crate) trait Sink: Send + Sync {
-    /// Makes events of their JSON forms and pushes all of them, or none. With a key, they count once however
-    /// often they come with it.
+    /// Makes events of their JSON forms and pushes all of them, or none. With a key, they count once, however often
+    /// they are sent with it.
     ///
     /// # Errors
-    /// 400 with the line if one is no good; 422 if the key came with other events; 503 if the engine has
-    /// stopped, or the time is over.
+    /// 400 with the line if an event is wrong; 422 if the key came with other events; 503 if the engine has stopped, or
+    /// the time is over.
     fn push(
         self: Arc<Self>,
         body: Bytes,
@@ -45,7 +45,7 @@ pub enum Media {
     Csv,
 }
 
-/// Events of a body, each with the number of its line; or what is wrong with a line.
+/// Events of a body, each with the number of its line; or the error of a line.
 ///
 /// ```
 /// use dayfold_http::{Lines, Media};
@@ -167,7 +167,7 @@ where
     ) -> Accepting {
         Box::pin(async move {
             let until = Instant::now() + limit;
-            // A large body takes a while to read, and `read` is the program's.
+            // A large body takes a while to read, and `read` is the program's function.
             let thread = timeout_at(until, Arc::clone(&self.threads.readers).acquire_owned()).await;
             let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let reader = Arc::clone(&self);
@@ -182,7 +182,7 @@ where
             let Ok(Ok(thread)) = thread else { return Err(no_room(limit)) };
             let pusher = self.pusher.clone();
             let push = move || {
-                // Held for as long as the thread is, whether somebody still waits or not.
+                // Held for as long as the thread is, even if nobody waits any more.
                 let _thread = thread;
                 let left = until.saturating_duration_since(Instant::now());
                 pusher.push_once(&key, events, left)

@@ -13,13 +13,13 @@ pub struct SinkNumbers {
     pub written: u64,
     /// Rows that the store has refused.
     pub refused: u64,
-    /// Events since the moment that the store has: so many rows may have changed at most.
+    /// Events since the moment that the store has: an upper bound on changed rows.
     pub lag_events: u64,
-    /// How old that moment is; nothing, if the store has all.
+    /// The age of that moment; `None` if the store has everything.
     pub lag: Duration,
-    /// Whether the store has had the whole answer of a moment since it was last reached.
+    /// Whether the store has got a complete answer of some moment since it was last reached.
     pub is_in_step: bool,
-    /// How often in a row it has failed; 0 while all is well.
+    /// The number of failures in a row; 0 while all is well.
     pub failures: u32,
     /// Why it failed last, if it has not succeeded since.
     pub error: Option<String>,

@@ -1,4 +1,4 @@
-//! Snapshots over HTTP: how a client takes one, and drops it.
+//! Snapshots over HTTP: how a client takes and releases one.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

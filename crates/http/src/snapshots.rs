@@ -1,4 +1,4 @@
-//! One moment for several requests: a client takes a snapshot, asks as of it, and drops it.
+//! One moment for several requests: a client takes a snapshot, queries as of it, and releases it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -20,7 +20,7 @@ pub(crate) struct Snapshots {
     most: usize,
     pub(crate) keep: Duration,
     held: Mutex<HashMap<String, (Snapshot, Instant)>>,
-    /// Names cannot be guessed from one another, and differ from those of a server before.
+    /// Names cannot be guessed from each other, and differ from those of an earlier server.
     names: RandomState,
     taken: AtomicU64,
 }

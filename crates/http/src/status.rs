@@ -150,7 +150,7 @@ fn latency(of: &Histogram<u64>) -> Value {
     })
 }
 
-/// Resident memory of this process in bytes, where Linux tells.
+/// Resident memory of this process in bytes; on Linux only.
 pub(crate) fn memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! HTTPS: the server's certificate, and what comes before the first request of a connection.
+//! HTTPS: the server's certificate, and the start of a connection before its first request.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-/// The first byte of what a client of TLS sends: the type of a handshake record (RFC 8446, 5.1).
+/// The first byte that a TLS client sends: the type of a handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// How long a client that speaks no TLS is given to take its answer.
+/// How long a client without TLS may take to read its answer.
 const TAKE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Bytes of a request without TLS that are read before it is answered.
+/// The most bytes of a request without TLS that are read before it is answered.
 const PLAIN_BYTES: usize = 16 << 10;
 
-/// A certificate and its key: a server with it speaks HTTPS, with TLS 1.2 and 1.3.
+/// A certificate and its key, for a server of HTTPS with TLS 1.2 and 1.3.
 ///
 /// ```no_run
 /// use dayfold_http::{Server, Tls};
@@ -66,7 +66,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The certificate and the key do not fit each other, or are of a kind that is not known.
+    /// The certificate and the key do not match, or are of an unknown kind.
     #[error("{} cannot be served with the key {}: {error}", certificate.display(), key.display())]
     Unfit {
         /// The file with the certificate.
@@ -80,10 +80,10 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads a certificate, followed by those that lead to its root, and its private key: both in PEM.
+    /// Reads a certificate, followed by its chain to the root, and its private key, both in PEM.
     ///
     /// # Errors
-    /// [`TlsError`] if a file cannot be read, has something else in it, or they do not belong together.
+    /// [`TlsError`] if a file cannot be read, has other content, or the two do not belong together.
     pub fn read(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
         let unreadable = |path: &Path, expected| {
             let path = path.to_owned();
@@ -108,7 +108,7 @@ impl Tls {
         Ok(Tls(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Waits for a client to begin with TLS. One that begins with something else is told so.
+    /// Waits for a client to begin with TLS. A client that begins otherwise gets an error.
     pub(crate) async fn is_begun(&self, stream: &mut TcpStream, within: Duration) -> bool {
         let mut first = [0];
         match timeout(within, stream.peek(&mut first)).await {
@@ -122,7 +122,7 @@ impl Tls {
         }
     }
 
-    /// The stream inside TLS; nothing, if the client does not come to terms.
+    /// The stream inside TLS; `None` if the handshake fails.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -141,7 +141,7 @@ impl Tls {
 }
 
 async fn answer_plain(stream: &mut TcpStream) {
-    // What is not read would reset the connection before its answer is taken.
+    // Unread bytes would reset the connection before its answer is taken.
     let mut request = vec![0; PLAIN_BYTES];
     let _ = stream.read(&mut request).await;
     let body = "{\"error\":{\"code\":\"tls_required\",\"message\":\"this port speaks HTTPS: ask for https://\"}}";

@@ -18,10 +18,11 @@ use crate::json::Text;
 use crate::places::Threads;
 use crate::written::Texts;
 
-/// An event of a live answer whenever it has changed, until the engine stops. All who ask the same share its bytes.
+/// An event whenever a live answer has changed, until the engine stops. All listeners of the same answer share its
+/// bytes.
 pub(crate) type Changing = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// A view, and the live answers of it that are written.
+/// A view, and the written live answers of it.
 pub(crate) struct ServedView {
     view: Arc<dyn ErasedView>,
     /// The names of the measures that are shown.
@@ -54,7 +55,7 @@ impl ServedView {
         &self.measures
     }
 
-    /// What the view looks like: its key, the measures that are shown, and the columns of its rows.
+    /// The description of the view: its key, the measures shown, and the columns of its rows.
     pub(crate) fn write_schema(&self, text: &mut Text) {
         let schema = self.schema();
         let column = |text: &mut Text, (name, kind, nullable): (&str, SchemaKind, bool)| {
@@ -91,10 +92,10 @@ impl ServedView {
         self.live_written.load(Ordering::Relaxed)
     }
 
-    /// Asks, and does not wait: batches are waited for at most so long.
+    /// Asks without waiting; each batch may take at most this long.
     ///
     /// # Errors
-    /// 400 for what does not fit the view; 503 if there is no answer.
+    /// 400 for a question that does not fit the view; 503 if there is no answer.
     pub(crate) fn scan(
         &self,
         scan: &Scan,
@@ -127,7 +128,7 @@ impl ServedView {
         self.written(ask, batches).await
     }
 
-    /// The JSON of an answer that is there, written on a thread of its own if it may be much.
+    /// The JSON of a complete answer, written on a separate thread if it may be large.
     async fn written(self: Arc<Self>, ask: Ask, batches: Batches) -> Result<Vec<u8>, ApiError> {
         if matches!(ask, Ask::Value { .. }) {
             return self.write(&ask, batches);
@@ -158,8 +159,7 @@ impl ServedView {
         Ok(answer.write(ask).into_bytes())
     }
 
-    /// Asks again whenever the answer has changed, once in `every` at most. It is written as an event of
-    /// `text/event-stream`.
+    /// Subscribes to an answer, at most one per `every`. Each is written as an event of `text/event-stream`.
     ///
     /// # Errors
     /// 400 for a key or measure that is none of the view; 503 if there will be no answer.
@@ -185,7 +185,7 @@ impl ServedView {
     /// A live answer as an event.
     async fn event(self: Arc<Self>, ask: Ask, batches: Batches) -> Option<Bytes> {
         self.live_written.fetch_add(1, Ordering::Relaxed);
-        // What could be wrong with the question has been looked at.
+        // The question has been checked before.
         let json = self.written(ask, batches).await.ok()?;
         Some(answer::event("answer", &json))
     }

@@ -1,4 +1,4 @@
-//! Live answers as text: each is written once, however many listen.
+//! Live answers as text: each is written once, however many listeners there are.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use axum::body::Bytes;
 use tokio::sync::OnceCell;
 
-/// The latest text of one question, which all who ask the same share.
+/// The latest text of one question, shared by all who ask it.
 #[derive(Default)]
 pub(crate) struct Latest(Mutex<Option<Arc<Written>>>);
 
@@ -19,8 +19,8 @@ struct Written {
 }
 
 impl Latest {
-    /// The text of the answer of this version, or of a later one if there is one: `write` is asked for it if
-    /// nobody has been before.
+    /// The text of the answer of this version, or of a later one if there is one. The first caller makes it with
+    /// `write`.
     pub(crate) async fn text(
         &self,
         version: u64,
@@ -32,7 +32,7 @@ impl Latest {
             let new = || Arc::new(Written { version, text: OnceCell::new() });
             Arc::clone(latest.insert(known.unwrap_or_else(new)))
         };
-        // A later one may not be written yet. Then whoever brings an earlier one would write that in its place.
+        // A later one may not be written yet, and then a caller with an earlier one would write that instead.
         match written.version == version {
             true => written.text.get_or_init(|| write).await.clone(),
             false => match written.text.get() {
@@ -43,7 +43,7 @@ impl Latest {
     }
 }
 
-/// The latest texts of all questions that somebody listens to.
+/// The latest texts of all questions with listeners.
 pub(crate) struct Texts<Q>(Mutex<HashMap<Q, Weak<Latest>>>);
 
 impl<Q> Default for Texts<Q> {
@@ -53,7 +53,7 @@ impl<Q> Default for Texts<Q> {
 }
 
 impl<Q: Eq + Hash> Texts<Q> {
-    /// That of a question, to be held by whoever listens.
+    /// The text of a question, held by its listeners.
     pub(crate) fn of(&self, question: Q) -> Arc<Latest> {
         let mut texts = lock(&self.0);
         // There are no more than there are subscribers.

@@ -4,8 +4,8 @@
 //! cargo run --release -p dayfold-lake --example export -- FOLDER URL [iceberg|hive] [VIEW…]
 //! ```
 //!
-//! `URL` is `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the features `aws`, `gcp`, `azure` and `hdfs`.
-//! Without views, all of them are exported. `AUDIT=1` compares what is there with the folder afterwards.
+//! `URL` is `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the features `aws`, `gcp`,
+//! `azure` and `hdfs`. If no views are named, all are exported. `AUDIT=1` compares the lake with the folder afterwards.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ import os
 import sys
 from decimal import Decimal
 
-# Columns of the table, and those of the answers that they equal.
+# Columns of the table, and the equal columns of the answers.
 COLUMNS = {
     "day": "day",
     "carrier": "key",
@@ -53,7 +53,7 @@ def normal(row):
     """A row as numbers and texts that compare."""
     day, key, *numbers = row
     flights, count, total, *others = (None if n in (None, "") else Decimal(str(n)).normalize() for n in numbers)
-    # The answers count 0 delays where there are none, and their sum is 0; in the view both are missing, like their mean.
+    # If there are no delays, the answers have a count and a sum of 0; in the view both are null, like the mean.
     return (str(day), key, flights, count or Decimal(0), total or Decimal(0), *others)
 
 
@@ -82,7 +82,7 @@ def with_pyiceberg(table, endpoint=None):
     properties = {"s3.endpoint": endpoint, "s3.path-style-access": "true"} if endpoint else {}
     path = f"{table}/metadata/v{hint(table, endpoint)}.metadata.json"
     static = StaticTable.from_metadata(path, properties)
-    # A filter on the partition and one on the key: pruning by our statistics must lose nothing.
+    # A filter on the partition and one on the key: pruning by our statistics must lose no rows.
     half = static.scan(row_filter="day < '2013-07-01'").to_arrow()
     other = static.scan(row_filter="day >= '2013-07-01'").to_arrow()
     one = static.scan(row_filter="carrier = 'UA'").to_arrow().num_rows
@@ -131,7 +131,7 @@ def spark_iceberg(table, endpoint=None):
         (f"{catalog}.type", "hadoop"),
         (f"{catalog}.warehouse", os.path.dirname(table)),
     )
-    # The catalogue has databases, the lake has none: a path names the table.
+    # The catalogue has databases, but the lake has none, so a path names the table.
     spark.read.format("iceberg").load(table).createOrReplaceTempView("flights")
     merged(spark, "flights")
     return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]

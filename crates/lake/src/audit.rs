@@ -16,7 +16,7 @@ use crate::table::Table;
 /// Rows that are compared at once.
 const BATCH_ROWS: usize = 4_096;
 
-/// What is wrong with a day in the lake, if anything is.
+/// The error of a day in the lake, if there is one.
 pub(crate) async fn compare(
     place: &Location,
     view: &View<'_>,
@@ -62,7 +62,7 @@ pub(crate) async fn compare(
     Ok(wrong)
 }
 
-/// What is different between rows of the folder and those of the file, if anything is.
+/// The difference between rows of the folder and rows of the file, if there is one.
 fn difference(
     expected: &RecordBatch,
     found: Option<Result<RecordBatch, arrow_schema::ArrowError>>,

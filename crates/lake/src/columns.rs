@@ -13,10 +13,10 @@ use dayfold::schema::{Column, Kind, Value};
 
 use crate::LakeError;
 
-/// Where Parquet and Iceberg find the number of a column that stays when it is renamed.
+/// Where Parquet and Iceberg find the number of a column, which stays when the column is renamed.
 const FIELD_ID: &str = "PARQUET:field_id";
-/// Digits of a decimal column, and how many of them are behind the point: what
-/// [`Decimal`](dayfold::aggregate::Decimal) resolves.
+/// Digits of a decimal column, and how many of them are after the point: as many as a
+/// [`Decimal`](dayfold::aggregate::Decimal) has.
 pub(crate) const DECIMAL: (u8, i8) = (38, 9);
 /// The greatest number of billionths that 38 digits hold.
 const DECIMAL_MAX: u128 = 10u128.pow(38) - 1;
@@ -90,7 +90,7 @@ impl Builders {
     /// Adds a row.
     ///
     /// # Errors
-    /// [`LakeError::Value`] if a value does not fit its column; the row is of no use then, nor is what was built.
+    /// [`LakeError::Value`] if a value does not fit its column; then the row and everything built so far are useless.
     pub(crate) fn push(&mut self, row: &[Value]) -> Result<(), LakeError> {
         assert_eq!(row.len(), self.columns.len(), "a row has a value for each column");
         for ((builder, column), value) in self.builders.iter_mut().zip(&self.columns).zip(row) {
@@ -188,5 +188,5 @@ impl Builder {
     }
 }
 
-/// Readers expect 64 bits of an integer, Iceberg's `long`.
+/// Readers expect 64-bit integers, Iceberg's `long`.
 const WIDE: &str = "an integer of at most 64 bits";

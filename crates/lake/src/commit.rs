@@ -1,4 +1,4 @@
-//! Days of a table, and what changes of them at once.
+//! Days of a table, and the changes of one commit.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) struct Exported {
     pub(crate) rows: u64,
 }
 
-/// A file that is in the store, and does not count yet.
+/// A file that is in the store but does not count yet.
 pub(crate) struct NewFile {
     pub(crate) day: Day,
     pub(crate) version: String,

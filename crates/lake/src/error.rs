@@ -5,7 +5,7 @@ use std::io;
 use dayfold::rows::RowsError;
 use dayfold::store::StoreError;
 
-/// Why a view could not be exported, or read from a lake. What was in the lake before is there still, whole.
+/// Why a view could not be exported, or read from a lake. The previous content of the lake is intact.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LakeError {
@@ -17,7 +17,7 @@ pub enum LakeError {
         /// What is wrong, and what was expected.
         what: String,
     },
-    /// The store failed, or cannot be reached. It is tried again.
+    /// The store failed, or cannot be reached. The exporter tries again.
     #[error("cannot {doing} {path}: {source}")]
     Store {
         /// What was tried.
@@ -62,7 +62,7 @@ pub enum LakeError {
         /// What would fit.
         expected: &'static str,
     },
-    /// A column has another type than the table has for its name.
+    /// A column has another type than the table's column of that name.
     #[error(
         "{table}: column '{column}' is {found} in the view and {expected} in the table: export the view \
          under another URL, or rename the column"
@@ -85,7 +85,7 @@ pub enum LakeError {
         /// What is wrong with it.
         what: String,
     },
-    /// Somebody else has written the table in between, again and again.
+    /// Another program has repeatedly written the table in between.
     #[error("{table}: another program writes this table; give each program a table of its own")]
     Conflict {
         /// The table.

@@ -30,14 +30,14 @@ impl Default for ExporterOptions {
 }
 
 impl ExporterOptions {
-    /// The same, which waits so long between two looks at the folder: a second, unless said otherwise.
+    /// The same, with this time between two checks of the folder. The default is a second.
     #[must_use]
     pub fn every(self, every: Duration) -> ExporterOptions {
         ExporterOptions { every, ..self }
     }
 
-    /// The same, which waits at most so long after failures: a minute, unless said otherwise. The first wait is that between
-    /// two looks, and each one is twice as long as the one before.
+    /// The same, with this longest wait after failures. The default is a minute. The first wait is the time between two
+    /// checks, and each following one is twice as long.
     #[must_use]
     pub fn longest_wait(self, longest_wait: Duration) -> ExporterOptions {
         ExporterOptions { longest_wait, ..self }
@@ -48,9 +48,9 @@ impl ExporterOptions {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExportStatus {
-    /// Days that are in the lake as they are in the folder, when it was last looked at.
+    /// Days whose version in the lake was that of the folder at the last check.
     pub exported: u64,
-    /// Days that are sealed and not in the lake yet, or amended since. Known once the lake can be reached.
+    /// Sealed days that are not in the lake yet, or were amended since. Known once the lake can be reached.
     pub waiting: u64,
     /// The last day that was sealed when everything was in the lake.
     pub through: Option<Day>,
@@ -58,7 +58,7 @@ pub struct ExportStatus {
     pub rows: u64,
     /// See `rows`.
     pub bytes: u64,
-    /// How often in a row it has failed; 0 while all is well.
+    /// The number of failures in a row; 0 while all is well.
     pub failures: u32,
     /// Why it failed last, if it has not succeeded since.
     pub error: Option<String>,
@@ -66,8 +66,8 @@ pub struct ExportStatus {
     pub in_step: Option<Instant>,
 }
 
-/// Exports the sealed days of views as they are sealed, on a thread of its own. It reads sealed files, which never change, so it
-/// holds nothing up; a store that cannot be reached is tried again, and days wait in the folder meanwhile.
+/// Exports the days of views as they are sealed, on its own thread. It reads sealed files, which never change, so it
+/// holds nothing up. If the store cannot be reached, it tries again, and days wait in the folder meanwhile.
 pub struct Exporter {
     shared: Arc<ExportedViews>,
     end: SyncSender<()>,
@@ -123,13 +123,13 @@ impl Exporter {
         self.shared.lock().clone()
     }
 
-    /// Ends the thread, after what it is just writing. What is not exported yet is left to the next one.
+    /// Ends the thread after its present write. The next exporter continues with the remaining days.
     pub fn stop(mut self) {
         self.end();
     }
 
     fn end(&mut self) {
-        // One that has ended already, or has been told, needs no word.
+        // A thread that has ended, or was already told to, needs no signal.
         let _ = self.end.try_send(());
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has been reported where it happened.
@@ -149,7 +149,7 @@ struct Work {
     folder: PathBuf,
     options: ExporterOptions,
     shared: Arc<ExportedViews>,
-    /// Tables that are open. One that has failed is opened anew.
+    /// Open tables. A failed one is reopened.
     tables: BTreeMap<String, Table>,
     /// The manifests as they were when everything was in step.
     seen: Option<Manifests>,
@@ -168,18 +168,18 @@ impl Work {
         }
     }
 
-    /// How long to wait after so many failures in a row.
+    /// How long to wait after this many failures in a row.
     fn wait(&self, failures: u32) -> Duration {
         let ExporterOptions { every, longest_wait } = self.options;
         if failures == 0 {
             return every;
         }
         let doubled = every.saturating_mul(1 << (failures - 1).min(16)).min(longest_wait);
-        // Not all exporters at once, when a store is back.
+        // Random, so that not all exporters return at once when a store is back.
         doubled.mul_f64(0.5 + random::share() / 2.0)
     }
 
-    /// Exports what is there now. Says whether all is well.
+    /// Exports the sealed days that are there now. Returns whether all is well.
     async fn look(&mut self) -> bool {
         let manifests = Manifests::of(&self.folder);
         if self.seen.as_ref() == Some(&manifests) {
@@ -238,11 +238,11 @@ impl Work {
     ) -> Result<(Export, Option<Day>), LakeError> {
         let view = match self.lake.view_of(looked, name) {
             Ok(view) => view,
-            // A folder learns of a view with its first sealed period: until then there is nothing to export.
+            // A folder knows a view only from its first sealed period on; until then there is nothing to export.
             Err(LakeError::NoView { .. }) => return Ok((Export::default(), None)),
             Err(error) => return Err(error),
         };
-        // Nor does it know the columns before that, which a table is made with.
+        // Before that, it does not know the columns either, which a table needs.
         if view.through().is_none() && view.days().is_empty() {
             return Ok((Export::default(), None));
         }

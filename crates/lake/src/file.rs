@@ -14,13 +14,13 @@ use tempfile::SpooledTempFile;
 use crate::LakeError;
 use crate::columns::{Builders, TableColumn};
 
-/// Rows of a row group. Rows are sorted by key, so a reader that looks for one key needs one group.
+/// Rows of a row group. Rows are sorted by key, so a lookup of one key needs one group.
 const GROUP_ROWS: usize = 65_536;
 /// Rows that are built into columns at once.
 const BATCH_ROWS: usize = 4_096;
 /// A file stays in memory up to this size, and is written to a temporary file beyond it.
 const IN_MEMORY: usize = 8 << 20;
-/// A bloom filter pays where a group has more rows than a page.
+/// A bloom filter pays if a group has more rows than a page.
 const BLOOM_ROWS: u64 = 20_000;
 
 /// Writes the rows of one period.
@@ -31,7 +31,7 @@ pub(crate) struct FileWriter {
     rows: u64,
 }
 
-/// The least and the greatest value of a column, and how many are missing.
+/// The least and the greatest value of a column, and the number of nulls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Bounds {
     pub(crate) least: Option<Value>,
@@ -48,7 +48,7 @@ pub(crate) struct Written {
 }
 
 impl FileWriter {
-    /// Begins a file of about so many rows, whose first `keys` columns it is sorted by.
+    /// Begins a file of about this many rows, sorted by its first `keys` columns.
     pub(crate) fn new(
         columns: &[TableColumn],
         keys: usize,
@@ -73,7 +73,7 @@ impl FileWriter {
             let path = ColumnPath::from(column.name.as_str());
             let is_key = column.id > 1 && column.id as usize <= keys;
             if column.kind == Kind::Bytes {
-                // Sketches: nobody looks for one, and statistics would repeat them.
+                // Sketches have no statistics: nobody filters by them, and statistics would repeat them.
                 properties = properties
                     .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
                     .set_column_dictionary_enabled(path, false);
@@ -111,7 +111,7 @@ impl FileWriter {
 }
 
 impl Written {
-    /// The next bytes, at most so many; none at the end.
+    /// The next bytes, at most this many; none at the end.
     pub(crate) fn next(&mut self, most: usize) -> Result<Vec<u8>, LakeError> {
         let mut bytes = Vec::new();
         (&mut self.file).take(most as u64).read_to_end(&mut bytes)?;

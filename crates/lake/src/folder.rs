@@ -1,4 +1,4 @@
-//! What a data folder has to export: the sealed days of a view, and which version of each.
+//! The exportable content of a data folder: the sealed days of a view, and their versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::LakeError;
 /// A sealed day, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
-    /// Names the rows: the closing of the newest revision, and a hash of the files that they come from.
+    /// Identifies the rows: the closing of the newest revision, and a hash of their files.
     pub(crate) version: String,
-    /// How many rows there are at most: files may hold rows that newer revisions replace.
+    /// An upper bound on the number of rows: files may hold rows that newer revisions replace.
     pub(crate) rows: u64,
 }
 
-/// A data folder, as it was when it was looked at. A program may be writing it.
+/// The state of a data folder when it was read. A program may be writing it.
 pub(crate) struct Looked {
     report: FolderReport,
 }
@@ -79,7 +79,7 @@ impl View<'_> {
             .collect()
     }
 
-    /// The columns of its rows: the day, those of the key, the measures, and whether the row is sealed.
+    /// The columns of its rows: the day, the columns of the key, the measures, and whether the row is sealed.
     pub(crate) fn columns(&self) -> Vec<Column> {
         self.rows_of(DayRange::ALL).columns()
     }
@@ -113,8 +113,8 @@ impl View<'_> {
         Sealed { version, rows: files.iter().map(|file| file.rows).sum() }
     }
 
-    /// Whether every process has committed what it has of a day. A process that has prepared files commits them after the first
-    /// one has: until then, these files are there and nothing names them.
+    /// Whether every process has committed its files of a day. A process with prepared files commits them after the
+    /// first process has committed; until then its files exist, but nothing names them.
     pub(crate) fn is_settled(&self, day: Day) -> Result<bool, LakeError> {
         if self.parts == 1 {
             return Ok(true);

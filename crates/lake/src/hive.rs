@@ -1,12 +1,12 @@
-//! A view in Hive's layout: one Parquet file for each day, in a folder that says which.
+//! A view in Hive's layout: one Parquet file for each day, in a folder with the day as its name.
 //!
 //! ```text
 //! URL/VIEW/day=<day>/part-0.parquet       the rows of the day; the file has no column for it
 //!          _dayfold/days.json             what of each day was exported; readers skip names with an underscore
 //! ```
 //!
-//! A file is replaced whole, so a reader of one day has the old rows or the new ones. A reader of several days may see some of them
-//! before and others after an amendment: whoever needs one moment reads Iceberg.
+//! A file is replaced as a whole, so a reader of one day sees either the old rows or the new ones. A reader of several
+//! days may see some of them before and others after an amendment; use Iceberg to read all days as of one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub(crate) struct Hive {
 #[derive(Serialize, Deserialize)]
 struct HiveState {
     format: u32,
-    /// The view, and what it was when it was last exported.
+    /// The view, and its definition at the last export.
     about: BTreeMap<String, String>,
     days: BTreeMap<String, Exported>,
 }
@@ -67,7 +67,7 @@ impl Hive {
         Ok(table)
     }
 
-    /// Days that the store has and nothing is known of: a program was killed before it could say so, or the state is lost.
+    /// Unknown days in the store: a program was killed before it recorded them, or the state is lost.
     async fn find_unknown(&mut self) -> Result<(), LakeError> {
         let found = self.place.list("").await?;
         let day =
@@ -96,7 +96,7 @@ impl Hive {
         format!("day={day}/part-0.parquet")
     }
 
-    /// Notes files that are in their places, and removes days.
+    /// Records files that are in place, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
         for day in &commit.removed {
             self.place.delete(&Hive::path(*day)).await?;

@@ -1,4 +1,4 @@
-//! Brings the tables of a lake in step with the sealed days of a data folder.
+//! Updates the tables of a lake to the sealed days of a data folder.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::store::Location;
 use crate::table::Table;
 use crate::{LakeError, audit};
 
-/// Days of one commit at most: a commit of a snapshot is work of its own, and what is not committed is sent again after a kill.
+/// The most days of one commit. Each commit has its own cost, and after a kill uncommitted days are sent again.
 const COMMIT_DAYS: usize = 64;
 /// And about so many bytes.
 const COMMIT_BYTES: u64 = 256 << 20;
@@ -49,27 +49,27 @@ impl Default for LakeOptions {
 }
 
 impl LakeOptions {
-    /// The same, where the files of a view make up a table in this way: Iceberg, unless said otherwise.
+    /// The same, with this layout of tables. The default is Iceberg.
     #[must_use]
     pub fn layout(self, layout: Layout) -> LakeOptions {
         LakeOptions { layout, ..self }
     }
 
-    /// The same, with sketches beside the numbers that they stand for, so that engines can merge them, or without. With them,
-    /// unless said otherwise.
+    /// The same, with or without sketches beside their numbers; engines can merge sketches. The default is with
+    /// sketches.
     #[must_use]
     pub fn sketches(self, sketches: bool) -> LakeOptions {
         LakeOptions { sketches, ..self }
     }
 
-    /// The same, which keeps so many snapshots of an Iceberg table: 100, unless said otherwise.
+    /// The same, which keeps this many snapshots of an Iceberg table. The default is 100.
     #[must_use]
     pub fn snapshots(self, snapshots: usize) -> LakeOptions {
         LakeOptions { snapshots, ..self }
     }
 }
 
-/// Tables of views below a URL. One program at a time may write a table; readers are never in the way.
+/// Tables of views below a URL. Only one program at a time may write a table; readers do not interfere.
 pub struct Lake {
     place: Location,
     options: LakeOptions,
@@ -87,11 +87,11 @@ impl fmt::Debug for Lake {
 pub struct Export {
     /// Days that were written, amended ones included.
     pub written: u64,
-    /// Days that were removed, since the view has none of them any longer.
+    /// Days that were removed, because the view no longer has them.
     pub removed: u64,
     /// Days that were in the lake as they are.
     pub unchanged: u64,
-    /// Days that a process is just committing: they are left for the next export.
+    /// Days that a process is committing now; they are left for the next export.
     pub unsettled: u64,
     /// Rows of the days that were written.
     pub rows: u64,
@@ -105,27 +105,28 @@ pub struct Export {
 pub struct Audit {
     /// Days that were compared, row by row.
     pub compared: u64,
-    /// Days whose files are gone, damaged or different, with what is wrong.
+    /// Days whose files are missing, damaged or different, with the error.
     pub wrong: Vec<(Day, String)>,
 }
 
 impl Lake {
-    /// Opens the lake below a URL: `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the features
-    /// of these stores. Credentials come from the variables that the tools of each store read, such as `AWS_ACCESS_KEY_ID`.
+    /// Opens the lake below a URL: `file:///folder`, or `s3://bucket/path`, `gs://…`, `az://…` and `hdfs://…` with the
+    /// features of these stores. Credentials come from the environment variables of each store's tools, such as
+    /// `AWS_ACCESS_KEY_ID`.
     ///
     /// # Errors
-    /// [`LakeError::Url`] if the URL cannot be used. Whether the store can be reached is not tried.
+    /// [`LakeError::Url`] if the URL cannot be used. It does not check whether the store can be reached.
     pub fn open(url: &str, options: LakeOptions) -> Result<Lake, LakeError> {
         Ok(Lake { place: Location::open(url)?, options })
     }
 
-    /// Exports the sealed days of a view that the lake does not have, or has as they were before they were amended. What is
-    /// there already is not written again, so an export that was killed goes on where it was.
+    /// Exports the sealed days of a view that are missing in the lake, or that were amended since. Existing files are
+    /// not written again, so an export that was killed continues where it stopped.
     ///
-    /// Another program may be writing the folder meanwhile. Memory: that of a row group of one file, and of 8 MiB.
+    /// Another program may be writing the folder meanwhile. Memory: one row group of one file, and 8 MiB.
     ///
     /// # Errors
-    /// [`LakeError`]; what was committed before it is in the lake.
+    /// [`LakeError`]; earlier commits are in the lake.
     pub async fn export(&self, folder: &Path, view: &str) -> Result<Export, LakeError> {
         let looked = Looked::at(folder)?;
         let view = self.view_of(&looked, view)?;
@@ -133,8 +134,8 @@ impl Lake {
         self.bring_in_step(&view, &mut table).await
     }
 
-    /// Compares what is in the lake with the folder, row by row, and returns what is wrong. Days that the lake does not have yet
-    /// are not wrong. With `mend`, what is wrong is written again.
+    /// Compares the lake with the folder, row by row, and returns the differences. Days that the lake does not have yet
+    /// are not differences. With `mend`, wrong days are written again.
     ///
     /// # Errors
     /// [`LakeError`] if the folder or the table cannot be read.
@@ -163,7 +164,7 @@ impl Lake {
         Ok(audit)
     }
 
-    /// Opens a lake in a store of one's own. `url` is its name for readers.
+    /// Opens a lake in your own store. `url` is its name for readers.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: &str, options: LakeOptions) -> Lake {
         Lake { place: Location::of(store, url), options }
     }
@@ -211,7 +212,7 @@ impl Lake {
                 done.unsettled += 1;
             }
         }
-        // What the view has sealed, and has no rows of any more. A view that is computed anew is further back for a while.
+        // Periods that the view has sealed, but that have no rows any more. A recomputed view is behind for a while.
         let is_gone = |day: &&Day| !days.contains_key(day) && view.through() >= Some(**day);
         let gone: Vec<Day> = table.days().keys().filter(is_gone).copied().collect();
         if !gone.is_empty() {

@@ -1,10 +1,11 @@
 //! Sealed days of a [Dayfold](dayfold) as Parquet files: an Iceberg table or Hive's layout, on disk and in object stores.
 //!
-//! A sealed day is final, checked and complete, so it is what DuckDB, Spark, Trino or Snowflake can mount. A
-//! [`Lake`] brings the tables of views in step with a data folder: days that are new are added, days that were amended are
-//! replaced, and what is there already is left alone.
+//! A sealed day is checked and complete, so DuckDB, Spark, Trino or Snowflake can read it. A [`Lake`] updates the
+//! tables of views from a data folder: new days are added, amended days are replaced, and existing files are left
+//! alone.
 //!
-//! Shape: the columns of a row are `day`, those of the key, the measures, and `sealed`. See `docs/lake.md` in the repository.
+//! Shape: the columns of a row are `day`, the columns of the key, the measures, and `sealed`. See `docs/lake.md` in the
+//! repository.
 //!
 //! ```
 //! use std::path::Path;

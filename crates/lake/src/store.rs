@@ -26,12 +26,12 @@ pub(crate) struct Location {
     root: Path,
     /// As readers name it, without a slash at its end.
     url: String,
-    /// The folder, on a disk: what is written there has to be synced.
+    /// The folder, if it is on a disk: files there have to be synced.
     folder: Option<PathBuf>,
 }
 
 impl Location {
-    /// The place that a URL names. Credentials come from the usual variables of each store's tools.
+    /// The place that a URL names. Credentials come from the usual environment variables of each store's tools.
     pub(crate) fn open(url: &str) -> Result<Location, LakeError> {
         let wrong = |what: String| LakeError::Url { url: shown(url), what };
         let parsed = Url::parse(url).map_err(|error| {
@@ -99,7 +99,7 @@ impl Location {
         }
     }
 
-    /// The objects below a folder: their names from there, and their sizes.
+    /// The objects below a folder: their names relative to it, and their sizes.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, LakeError> {
         let found = self.list_objects(folder).await?;
         Ok(found.into_iter().map(|(name, object)| (name, object.size)).collect())
@@ -118,7 +118,7 @@ impl Location {
         Ok(named.collect())
     }
 
-    /// The same, and how long ago they were written, as far as the store's clock and this machine's agree.
+    /// The same, with how long ago they were written, as far as the store's clock and this machine's agree.
     pub(crate) async fn list_with_age(
         &self,
         folder: &str,
@@ -132,7 +132,7 @@ impl Location {
         Ok(aged.collect())
     }
 
-    /// The name of an object of this place that a URL has.
+    /// The name in this place of the object with this URL.
     pub(crate) fn decoded(&self, path: &str) -> String {
         Path::from_url_path(path).map_or_else(|_| path.to_owned(), |path| path.as_ref().to_owned())
     }
@@ -144,7 +144,7 @@ impl Location {
         put.map(drop).map_err(failed)
     }
 
-    /// Puts an object where there is none yet. Says whether it has: if not, somebody else was first.
+    /// Puts an object where there is none yet. Returns `false` if another program was first.
     pub(crate) async fn create(&self, path: &str, bytes: Vec<u8>) -> Result<bool, LakeError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.store.put_opts(&self.path(path), PutPayload::from(bytes), options).await;
@@ -160,7 +160,7 @@ impl Location {
         }
     }
 
-    /// Puts a file in place of another one. Readers have the old one or the new one.
+    /// Replaces a file. Readers see either the old one or the new one.
     pub(crate) async fn send(&self, path: &str, written: &mut Written) -> Result<(), LakeError> {
         let failed = |source| LakeError::Store { doing: "write", path: self.url_of(path), source };
         let first = written.next(PART)?;
@@ -171,7 +171,7 @@ impl Location {
         let mut part = first;
         while !part.is_empty() {
             if let Err(error) = parts.put_part(PutPayload::from(part)).await {
-                // What was sent is of no use; if that fails as well, the store's own rules remove it.
+                // The sent parts are useless; if removing them fails as well, the store's own rules remove them.
                 let _ = parts.abort().await;
                 return Err(failed(error));
             }
@@ -184,7 +184,7 @@ impl Location {
     /// accepted.
     pub(crate) fn settle(&self) -> Result<(), LakeError> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        // One call instead of one for each file and folder.
+        // One call for everything, instead of one for each file and folder.
         Ok(rustix::fs::syncfs(File::open(folder)?).map_err(std::io::Error::from)?)
     }
 

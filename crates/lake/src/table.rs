@@ -1,4 +1,4 @@
-//! A view's table in a lake: what is there, and how it is replaced.
+//! A view's table in a lake: its content, and how it is replaced.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Table {
         }
     }
 
-    /// The columns of its files. Those of Hive have no day: the folder says it.
+    /// The columns of its files. Files of Hive's layout have no day, because the folder has it.
     pub(crate) fn columns(&self) -> &[TableColumn] {
         match self {
             Table::Hive(table) => table.columns(),

@@ -5,7 +5,7 @@ use super::pictures;
 use super::report::{Report, SHARES};
 use super::text::{align, count, duration, sentence};
 
-/// Two runs: this one, and one that it is held against.
+/// Two runs: this one, and one to compare it with.
 ///
 /// ```
 /// use dayfold_latency::{Against, File, Report, ReportError};
@@ -35,8 +35,8 @@ impl<'a> Against<'a> {
         Against { report, name, other, other_name }
     }
 
-    /// A table: for each quantity and condition that both runs have, both figures and how the first
-    /// compares to the second. What differs in what was said about the runs stands above it.
+    /// A table with both figures and their ratio for each quantity and condition that both runs have. Differences in
+    /// the descriptions of the runs are above it.
     pub fn table(&self) -> String {
         let mut text = format!(
             "{}: {}\n{}: {}\n",

@@ -1,8 +1,8 @@
-//! Axes, lines and legends in SVG, by hand: nothing but text comes out.
+//! Axes, lines and legends in SVG, written directly as text.
 
 use std::fmt::Write;
 
-/// Colours that stay apart for colour-blind eyes and on paper.
+/// Colours that are distinct for colour-blind people and on paper.
 pub(super) const COLOURS: [&str; 6] =
     ["#2f6fb3", "#d9622b", "#3a9a74", "#b8912d", "#5b6470", "#8a5fb5"];
 /// For what is wrong.
@@ -36,7 +36,7 @@ impl Axis {
         Axis { low: 0.0, high: high.max(1e-9), is_log: false }
     }
 
-    /// Logarithmic, to the next round numbers around these.
+    /// Logarithmic, extended to the next round numbers.
     pub(super) fn log(low: f64, high: f64) -> Axis {
         let low = low.max(1e-12);
         let high = high.max(low * 1.000_1);
@@ -66,7 +66,7 @@ impl Axis {
         let decades = (self.high / self.low).log10();
         let all = (self.low.log10() - 1e-9).floor() as i32..=self.high.log10().ceil() as i32;
         let all = all.flat_map(|power| (1..10).map(move |digit| (digit, 10f64.powi(power))));
-        // Over many decades, lines for each digit would be all that one sees.
+        // Over many decades, lines for each digit would hide everything else.
         let all = all.filter(|(digit, _)| *digit == 1 || decades <= 6.0);
         let inside = all.filter(|(digit, decade)| {
             let value = f64::from(*digit) * decade;
@@ -122,7 +122,7 @@ impl Chart {
         BOTTOM - self.y.at(value) * (BOTTOM - TOP)
     }
 
-    /// Draws both axes: what they show, and how their values are written.
+    /// Draws both axes: their titles, and their values.
     pub(super) fn axes(
         &mut self,
         x: (&str, &dyn Fn(f64) -> String),
@@ -176,7 +176,7 @@ impl Chart {
         }
     }
 
-    /// An entry of the legend: a stroke and a name, one beside the other.
+    /// An entry of the legend: a stroke and a name, side by side.
     fn entry(&mut self, name: &str, colour: &str, style: &str) {
         let width = 34.0 + name.chars().count() as f64 * 8.0;
         let x = self.legend;
@@ -197,7 +197,7 @@ impl Chart {
         ));
     }
 
-    /// A dashed line across the plot, at a height, with words above it.
+    /// A dashed line across the plot, at a height, with a text above it.
     pub(super) fn bound(&mut self, value: f64, words: &str) {
         let at = self.y(value);
         self.put(format_args!(
@@ -206,7 +206,7 @@ impl Chart {
         self.text(LEFT + 8.0, at - 6.0, "start", RED, "", words);
     }
 
-    /// A dashed line up the plot, with words beside it.
+    /// A vertical dashed line, with a text beside it.
     pub(super) fn mark(&mut self, value: f64, words: &str) {
         let at = self.x(value);
         self.put(format_args!(
@@ -216,7 +216,7 @@ impl Chart {
         self.text(x, BOTTOM - 10.0, anchor, RED, "", words);
     }
 
-    /// Spans of time behind the plot: where they begin and how long they are.
+    /// Spans of time in the background of the plot: their beginnings and lengths.
     pub(super) fn bands(&mut self, colour: &str, spans: &[(f64, f64)]) {
         for &(from, to) in spans {
             let (from, to) = (self.x(from), self.x(to));
@@ -229,7 +229,7 @@ impl Chart {
         }
     }
 
-    /// The same spans in a lane of their own under the plot.
+    /// The same spans in a separate lane under the plot.
     pub(super) fn lane(&mut self, name: &str, colour: &str, spans: &[(f64, f64)]) {
         let top = BOTTOM + 52.0 + self.lanes as f64 * LANE;
         self.lanes += 1;
@@ -247,7 +247,7 @@ impl Chart {
         self.text(LEFT - 10.0, top + 9.5, "end", INK, "", name);
     }
 
-    /// Words in red at the upper right: something about the picture that must not be overlooked.
+    /// A text in red at the upper right, for something that must not be overlooked.
     pub(super) fn warn(&mut self, words: &str) {
         self.text(RIGHT, 34.0, "end", RED, "font-weight=\"600\"", words);
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
-/// Spans of time in which something special goes on, by the name of the condition. Clones share them:
-/// one thread says what goes on, others record latencies.
+/// Spans of time in which a condition holds, by the name of the condition. Clones share them: one thread reports
+/// conditions, others record latencies.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     inner: Arc<Mutex<Inner>>,
@@ -22,7 +22,7 @@ struct Condition {
     name: String,
     /// Spans that have not ended, by number.
     open: Vec<usize>,
-    /// From when until when the others held, in the order in which they ended.
+    /// The beginnings and ends of the other spans, in the order in which they ended.
     ended: Vec<(u64, u64)>,
 }
 
@@ -54,8 +54,8 @@ impl Conditions {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// From the instant `at` on, `condition` holds. It is to be said before latencies that end after
-    /// `at` are recorded; they are counted under what is known by then.
+    /// From the instant `at` on, `condition` holds. Call this before latencies that end after `at` are recorded,
+    /// because latencies count under the conditions known by then.
     pub fn begin(&self, condition: &str, label: &str, at: u64) -> SpanId {
         let mut inner = self.lock();
         let number = inner.spans.len();
@@ -109,8 +109,8 @@ impl Conditions {
         self.lock().conditions.iter().map(|condition| condition.name.clone()).collect()
     }
 
-    /// Of what is done at `done`: up to which instant it had to be due for a condition to have held at
-    /// some moment in between. For each condition; `None`: whenever it was due, it had not.
+    /// For each condition: an event done at `done` overlaps it if it was due at or before the returned instant; `None`
+    /// means that it does not overlap, whenever it was due.
     pub(super) fn reaches(&self, done: u64, into: &mut Vec<Option<u64>>) {
         let inner = self.lock();
         let reach = |condition: &Condition| {

@@ -1,4 +1,4 @@
-//! A report as files: for other programs, and for the eye.
+//! A report as files, for other programs and for people.
 
 use std::fmt::Write;
 
@@ -31,8 +31,8 @@ impl Report {
         files
     }
 
-    /// The complementary distribution as CSV, one line for each latency that was recorded: quantity,
-    /// condition (`all`: the whole run), latency in nanoseconds, how many were greater, which share that is.
+    /// The complementary distribution as CSV, one line for each recorded latency: quantity, condition (`all`: the whole
+    /// run), latency in nanoseconds, how many were greater, and their share.
     pub fn csv(&self) -> String {
         let mut text = "quantity,condition,latency_ns,greater,greater_share\n".to_owned();
         for row in self.rows() {
@@ -47,8 +47,8 @@ impl Report {
         text
     }
 
-    /// The figures of the table as JSON, in nanoseconds, with the pace, the spans and the remarks. A
-    /// percentile that so few latencies do not tell is `null`.
+    /// The figures of the table as JSON, in nanoseconds, with the pace, the spans and the remarks. A percentile that
+    /// needs more latencies is `null`.
     pub fn json(&self) -> String {
         let pace = self.pace();
         let quantities = self.rows().into_iter().map(|row| {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Counts", into = "Counts")]
 pub struct Latencies(Histogram<u64>);
 
-/// How it travels: the buckets that count anything, each by how much greater it is than the one before it.
+/// The serialized form: the non-empty buckets, each as the difference from the one before it.
 #[derive(Serialize, Deserialize)]
 struct Counts {
     digits: u8,
@@ -39,7 +39,7 @@ impl Latencies {
         Latencies::default()
     }
 
-    /// With fewer digits it takes less memory: for one of many.
+    /// A histogram with fewer digits, which takes less memory, for use in large numbers.
     pub(super) fn with_digits(digits: u8) -> Latencies {
         Latencies(Histogram::new(digits).expect("0 to 5 digits are accepted"))
     }
@@ -64,14 +64,14 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The least latency that at least this share (0 to 1) of all does not exceed, rounded up to three
+    /// The least latency that at least this share (0 to 1) of all latencies does not exceed, rounded up to three
     /// digits; 0 if there is none.
     pub fn quantile(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
     }
 
-    /// As [`Latencies::quantile`], if it is a measurement: if at least one latency is expected beyond it. The
-    /// 99.9th percentile of 100 latencies is only their maximum.
+    /// As [`Latencies::quantile`], but only if at least one latency is expected beyond it. The 99.9th percentile of 100
+    /// latencies would only be their maximum.
     pub fn figure(&self, share: f64) -> Option<u64> {
         // A little less than one: shares are not exact.
         (self.count() as f64 * (1.0 - share) >= 0.999).then(|| self.quantile(share))
@@ -87,8 +87,8 @@ impl Latencies {
         self.0.mean()
     }
 
-    /// The complementary distribution: latencies in rising order, and how many are greater than each.
-    /// The last one has none above it.
+    /// The complementary distribution: latencies in ascending order, and how many are greater than each; for the last
+    /// one, none.
     pub fn exceeding(&self) -> Vec<(u64, u64)> {
         let mut left = self.count();
         let buckets = self.0.iter_recorded().map(|bucket| {

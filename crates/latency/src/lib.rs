@@ -1,17 +1,17 @@
 //! The latency lab: honest figures of how long things take in a streaming engine, or in anything else.
 //!
-//! A latency run is *open loop*: a [`Schedule`] fixes beforehand when each event is due, whatever the
-//! system under test does. Latency counts from there, so a stall is charged to everything that it
-//! delayed. (Who sends the next event only when the last one is through measures one slow event where
-//! a thousand users waited: the coordinated omission.) It goes like this:
+//! A latency run is *open loop*: a [`Schedule`] fixes beforehand when each event is due, whatever the system under test
+//! does. Latency counts from that instant, so a stall counts for everything that it delayed. (A tool that sends the
+//! next event only when the last one is done measures one slow event where a thousand users waited: the *coordinated
+//! omission*.) These are the steps:
 //!
-//! 1. Make a [`Schedule`], start a [`Watch`], and send what is [due](Schedule::due), as late as it may be.
-//! 2. Whenever something is done, tell a [`Recorder`] which events and when. Each quantity has its own.
-//! 3. Say in [`Conditions`] while something special goes on: a hand-over, an audit. What was under way
-//!    meanwhile is counted once more, by itself.
-//! 4. A [`Pacer`] notices if the system cannot keep the rate. Then latencies say how long one has measured,
-//!    and nothing about the system: the [`Report`] marks them.
-//! 5. Merge the [`Report`]s of all workers and processes, and look at [`Report::files`].
+//! 1. Make a [`Schedule`], start a [`Watch`], and send the events that are [due](Schedule::due), however late.
+//! 2. Whenever events are done, tell a [`Recorder`] which events and when. Each quantity has its own recorder.
+//! 3. Report in [`Conditions`] when a condition holds: a hand-over, an audit. Events that were under way meanwhile are
+//!    also counted separately.
+//! 4. A [`Pacer`] notices if the system cannot keep the rate. Then latencies depend on the length of the run, and say
+//!    nothing about the system: the [`Report`] marks them.
+//! 5. Merge the [`Report`]s of all workers and processes, and write [`Report::files`].
 //!
 //! ```
 //! use dayfold_latency::{Conditions, Pacer, Recorder, Report, Schedule};
@@ -38,7 +38,7 @@
 //! println!("{}", report.table());
 //! ```
 //!
-//! All of it but [`Watch`] is functions of what it is given: no clock, no threads, no files. Instants and
+//! Except for [`Watch`], everything is a function of its arguments: no clock, no threads, no files. Instants and
 //! durations are nanoseconds since the start of a run.
 
 #![warn(missing_debug_implementations, clippy::exhaustive_enums)]

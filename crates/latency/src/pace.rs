@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use super::text::{count, duration};
 
-/// A system whose oldest unfinished event is no older than this is abreast of its schedule.
+/// A system keeps up with its schedule if its oldest unfinished event is no older than this.
 const ABREAST: u64 = 10_000_000;
 
 /// A run is behind if its oldest unfinished event at the end is older than this, and than a hundredth of
@@ -32,7 +32,7 @@ impl Pacer {
         Pacer { schedule, done: 0, last: 0, abreast: 0, at_end: None, unseen: 0 }
     }
 
-    /// The events below `events` were done at `done`; those below the last such number were before.
+    /// The events below `events` were done at `done`; those below the previous such number were done before.
     pub fn seen(&mut self, events: u64, done: u64) {
         let lag = self.lag(done);
         if lag <= ABREAST {
@@ -46,13 +46,13 @@ impl Pacer {
         self.last = self.last.max(done);
     }
 
-    /// At `now` the run was given up: what is not done yet will not be waited for.
+    /// At `now` the run was given up: unfinished events will not be waited for.
     pub fn give_up(&mut self, now: u64) {
         self.seen(self.done, now);
         self.unseen = self.schedule.total() - self.done;
     }
 
-    /// How long the oldest event that is not done has been due, in nanoseconds.
+    /// How long the oldest unfinished event has been due, in nanoseconds.
     pub fn lag(&self, now: u64) -> u64 {
         if self.done == self.schedule.total() {
             0
@@ -84,21 +84,20 @@ pub struct Pace {
     pub scheduled: u64,
     /// When the schedule ended.
     pub end: u64,
-    /// How long the oldest event that was not done had been due then.
+    /// How long the oldest unfinished event had been due then.
     pub behind: u64,
     /// How many events were not done then.
     pub waiting: u64,
-    /// When the system was last abreast of the schedule, to within 10 ms.
+    /// When the system last kept up with the schedule, to within 10 ms.
     pub since: u64,
     /// When all events were done, or the run was given up.
     pub drained: u64,
-    /// How many were not done even then. They are in the histograms as if they had been: their latencies
-    /// are greater.
+    /// How many were not done even then. The histograms count them as done then; their real latencies are greater.
     pub unseen: u64,
 }
 
 impl Pace {
-    /// Whether the system did not keep the rate. Then the latencies depend on how long one has measured.
+    /// Whether the system did not keep the rate. Then the latencies depend on the length of the run.
     pub fn is_behind(&self) -> bool {
         self.unseen > 0 || self.behind > BEHIND.max(self.end / 100)
     }

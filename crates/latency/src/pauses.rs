@@ -3,9 +3,9 @@
 use super::conditions::Conditions;
 use super::histogram::Latencies;
 
-/// Finds the longest pause in each span of a condition: the longest time between two instants at which
-/// something was done one after the other, that overlaps with the span. It is meant for a steady stream of
-/// events: without one, nothing gets done because there is nothing to do.
+/// Finds the longest pause in each span of a condition: the longest time between two successive instants at which
+/// events were done, if it overlaps with the span. It is meant for a steady stream of events; without one, a pause may
+/// only mean that there was nothing to do.
 ///
 /// ```
 /// use dayfold_latency::{Conditions, Pauses, Span, SpanId};
@@ -24,7 +24,7 @@ pub struct Pauses {
     conditions: Conditions,
     condition: String,
     last: u64,
-    /// For spans that may still overlap with what comes: their numbers, and the longest pause so far.
+    /// Spans that may still overlap with later pauses: their numbers, and their longest pause so far.
     longest: Vec<(usize, u64)>,
     /// Spans before this number are known.
     known: usize,

@@ -22,7 +22,7 @@ pub(super) fn of(report: &Report) -> Vec<File> {
         let mut each = Vec::new();
         if recording.conditions().next().is_some() {
             each.push(("calm".to_owned(), recording.calm()));
-            // In the order of the colours that their spans have over time.
+            // In the order of colours that their spans have in the pictures over time.
             each.extend(
                 recording.conditions().map(|(name, latencies)| (name.to_owned(), latencies)),
             );
@@ -45,8 +45,8 @@ fn warning(report: &Report) -> &'static str {
     if report.pace().is_behind() { "the rate was not kept" } else { "" }
 }
 
-/// Latency over time: median, 99th percentile and maximum of what was due in each slice, with the spans
-/// of each condition.
+/// Latency over time: median, 99th percentile and maximum of the events due in each slice, with the spans of each
+/// condition.
 fn over_time(report: &Report, recording: &Recording) -> String {
     let (slice, slices) = recording.slices();
     let seconds = slice as f64 / SECOND;
@@ -74,7 +74,7 @@ fn over_time(report: &Report, recording: &Recording) -> String {
         let to = |to: Option<u64>| to.map_or(end, |to| (to as f64 / SECOND).min(end));
         within.map(|span| (span.from as f64 / SECOND, to(span.to))).collect::<Vec<_>>()
     };
-    // The first condition is the one that is to be seen best.
+    // The first condition is the most visible one.
     if let Some(first) = conditions.first() {
         chart.bands(COLOURS[1], &spans(first));
     }
@@ -103,14 +103,14 @@ fn over_time(report: &Report, recording: &Recording) -> String {
     chart.finish()
 }
 
-/// The complementary distribution: which share takes longer than so long, on logarithmic axes.
+/// The complementary distribution: the share of latencies beyond each value, on logarithmic axes.
 pub(super) fn distribution(title: &str, warning: &str, lines: &[(String, &Latencies)]) -> String {
     let exceeding: Vec<_> = lines.iter().map(|(_, latencies)| latencies.exceeding()).collect();
     let least =
         exceeding.iter().filter_map(|points| points.first()).map(|(latency, _)| *latency).min();
     let greatest =
         exceeding.iter().filter_map(|points| points.last()).map(|(latency, _)| *latency).max();
-    // The last point that is drawn is the one before the maximum: nothing is above that.
+    // The last point drawn is the one before the maximum, because nothing is above the maximum.
     let rarest = lines.iter().zip(&exceeding).map(|((_, latencies), points)| {
         let above = points.iter().rev().find(|(_, greater)| *greater > 0);
         above.map_or(1.0, |(_, greater)| *greater as f64 / latencies.count() as f64)

@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 /// Significant digits of the histograms over time, of which there are many.
 const SLICE_DIGITS: u8 = 2;
 
-/// Records the latencies of one quantity. Each thread may have one of its own: their recordings merge.
+/// Records the latencies of one quantity. Each thread may have its own recorder: their recordings merge.
 #[derive(Debug)]
 pub struct Recorder {
     conditions: Conditions,
@@ -21,8 +21,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records a quantity of this name. It is also kept apart for each `slice` nanoseconds of the run, by
-    /// the instant at which things were due.
+    /// Records a quantity with this name. It also records each `slice` nanoseconds of the run separately, by the
+    /// instants at which events were due.
     pub fn new(name: &str, conditions: &Conditions, slice: u64) -> Recorder {
         let recording = Recording { slice: slice.max(1), ..Recording::named(name) };
         let conditions = conditions.clone();
@@ -38,8 +38,8 @@ impl Recorder {
         }
     }
 
-    /// These events of a schedule were done together, at `done`. Each counts from its own instant: this
-    /// is the same as to [record](Recorder::record) them one by one, and takes less time.
+    /// These events of a schedule were done together, at `done`. Each counts from its own instant: this is the same as
+    /// [recording](Recorder::record) them one by one, but faster.
     pub fn record_run(&mut self, schedule: &Schedule, events: Range<u64>, done: u64) {
         if events.is_empty() {
             return;
@@ -82,10 +82,10 @@ fn add_run(latencies: &mut Latencies, schedule: &Schedule, events: Range<u64>, d
     let spacing = schedule.spacing();
     let mut end = events.end;
     while end > events.start {
-        // Of those that are left, the last one has waited least.
+        // Of the remaining events, the last one has waited least.
         let latency = done.saturating_sub(schedule.at(end - 1));
         let highest = latencies.highest_equivalent(latency);
-        // After a long stall many events share a bucket; otherwise it is not worth the division.
+        // After a long stall many events share a bucket; otherwise the division is not worth it.
         let first = if highest - latency < spacing {
             end - 1
         } else {
@@ -99,7 +99,7 @@ fn add_run(latencies: &mut Latencies, schedule: &Schedule, events: Range<u64>, d
     }
 }
 
-/// What was recorded of one quantity. Recordings of the same quantity add up, over workers and processes.
+/// The recording of one quantity. Recordings of the same quantity add up over workers and processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     name: String,
@@ -138,13 +138,12 @@ impl Recording {
         &self.all
     }
 
-    /// What was under way at no moment at which any condition held.
+    /// Events that overlap no condition.
     pub fn calm(&self) -> &Latencies {
         &self.calm
     }
 
-    /// What was under way at some moment at which a condition held: all that the condition may have
-    /// delayed.
+    /// Events that overlap a condition: all that the condition may have delayed.
     pub fn during(&self, condition: &str) -> Option<&Latencies> {
         self.during.iter().find(|(name, _)| name == condition).map(|(_, latencies)| latencies)
     }
@@ -155,13 +154,13 @@ impl Recording {
         some.map(|(name, latencies)| (name.as_str(), latencies))
     }
 
-    /// The length of a slice of time in nanoseconds, and the latencies (to two digits) of what was due in
-    /// each. The last one holds all that was due later.
+    /// The length of a slice of time in nanoseconds, and the latencies (to two digits) of the events due in each. The
+    /// last slice holds all later ones.
     pub fn slices(&self) -> (u64, &[Latencies]) {
         (self.slice, &self.slices)
     }
 
-    /// Adds what another worker or process has recorded of the same quantity.
+    /// Adds another worker's or process's recording of the same quantity.
     pub fn merge(&mut self, other: &Recording) {
         self.all.merge(&other.all);
         self.calm.merge(&other.calm);
@@ -179,7 +178,7 @@ impl Recording {
         }
     }
 
-    /// The histograms in which something counts that was due at `due`, given how far conditions reach.
+    /// The histograms in which an event due at `due` counts, given how far conditions reach.
     fn places(
         &mut self,
         reaches: &[Option<u64>],
@@ -211,5 +210,5 @@ impl Recording {
     }
 }
 
-/// Slices beyond this many are one: a bound on memory, whatever slice was chosen.
+/// Slices beyond this many become one, which bounds memory for any length of slices.
 const SLICES_MAX: u64 = 10_000;

@@ -10,14 +10,14 @@ use super::pace::Pace;
 use super::recorder::Recording;
 use super::text::{align, count, duration};
 
-/// The first bytes of a stored report, and the version of what follows.
+/// The first bytes of a stored report, and the version of its format.
 const MAGIC: &[u8; 12] = b"DAYFOLDH\x01\0\0\0";
 
 /// The shares of the table.
 pub(super) const SHARES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
-/// What a run has measured. Those of several workers and processes merge into one.
+/// The measurements of a run. Reports of several workers and processes merge into one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     about: Vec<(String, String)>,
@@ -62,7 +62,7 @@ impl LatencyRow<'_> {
 }
 
 impl Report {
-    /// A report of a run of which only the pace is known.
+    /// A report of a run that has only the pace so far.
     pub fn new(pace: Pace) -> Report {
         let (about, recordings) = (Vec::new(), Vec::new());
         Report { about, pace, recordings, spans: Vec::new(), notes: Vec::new() }
@@ -75,21 +75,21 @@ impl Report {
         self
     }
 
-    /// The same report with the spans that are to be seen in pictures.
+    /// The same report with spans to show in pictures.
     #[must_use]
     pub fn with_spans(mut self, spans: Vec<Span>) -> Report {
         self.spans = spans;
         self
     }
 
-    /// The same report with one more thing said about the run: an option and its value, say.
+    /// The same report with one more detail about the run, for example an option and its value.
     #[must_use]
     pub fn about(mut self, name: &str, value: impl ToString) -> Report {
         self.about.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// The same report with a remark for who reads it: something that was not measured, say.
+    /// The same report with a remark for its reader, for example something that was not measured.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Report {
         self.notes.push(note.into());
@@ -101,7 +101,7 @@ impl Report {
         &self.pace
     }
 
-    /// What was recorded, in the order in which it was added.
+    /// The recordings, in the order in which they were added.
     pub fn recordings(&self) -> &[Recording] {
         &self.recordings
     }
@@ -116,8 +116,8 @@ impl Report {
         &self.spans
     }
 
-    /// Adds what another worker or process has measured in the same run. Its spans are not added: each
-    /// process sees the same ones, a little earlier or later.
+    /// Adds the report of another worker or process of the same run. Its spans are not added, because each process sees
+    /// the same ones, a little earlier or later.
     pub fn merge(&mut self, other: &Report) {
         self.pace.merge(&other.pace);
         for recording in &other.recordings {
@@ -181,7 +181,7 @@ impl Report {
         text
     }
 
-    /// All that has histograms, line by line: each quantity, then under which conditions.
+    /// All histograms, line by line: each quantity, followed by its conditions.
     pub(super) fn rows(&self) -> Vec<LatencyRow<'_>> {
         let mut rows = Vec::new();
         for recording in self.recordings.iter().filter(|recording| recording.all().count() > 0) {

@@ -2,13 +2,12 @@
 
 const SECOND: u64 = 1_000_000_000;
 
-/// An open-loop schedule: so many events a second, each at its own instant, whatever becomes of those
-/// before it.
+/// An open-loop schedule: a number of events a second, each at its own instant, whatever happens to earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     rate: u64,
     total: u64,
-    /// Of all events, this share's are `first`, `first + step`, …
+    /// The events of this share are `first`, `first + step`, …
     first: u64,
     step: u64,
 }
@@ -19,8 +18,8 @@ impl Schedule {
         Schedule { rate: rate.max(1), total, first: 0, step: 1 }
     }
 
-    /// The events of one of `shares` workers or processes: every so many-th, so that all of them
-    /// together have exactly this schedule.
+    /// The events of one of `shares` workers or processes: every `shares`-th event, so that all of them together have
+    /// exactly this schedule.
     ///
     /// # Panics
     /// Unless `share < shares`.

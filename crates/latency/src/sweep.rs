@@ -6,10 +6,10 @@ use super::step::Step;
 use super::sweep_picture;
 use super::text::{align, count, duration};
 
-/// Two rates are near enough when the greater one is at most this much more than the other.
+/// Two rates are close enough when the greater one is at most this much more than the other.
 const NEAR: f64 = 1.05;
 
-/// At most so many runs: halving 16 times finds any rate that fits in a machine.
+/// The most runs: halving 16 times finds any rate that a machine can have.
 const STEPS_MAX: usize = 24;
 
 /// Looks for the highest rate: doubles it while the bound holds, halves it while it does not, and then
@@ -42,7 +42,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Begins at `rate`, for the 99th percentile of this quantity to stay at or under `bound` nanoseconds.
+    /// Begins at `rate`; the 99th percentile of this quantity should stay at or under `bound` nanoseconds.
     pub fn new(quantity: &str, bound: u64, rate: u64) -> Sweep {
         Sweep { quantity: quantity.to_owned(), bound, steps: Vec::new(), next: rate.max(1) }
     }
@@ -57,7 +57,7 @@ impl Sweep {
         (!near && self.steps.len() < STEPS_MAX).then_some(self.next)
     }
 
-    /// This is what came of a run at the rate that was to be tried.
+    /// Takes the result of a run at the rate to be tried.
     pub fn tried(&mut self, report: &Report) {
         let latencies = report
             .recording(&self.quantity)
@@ -73,7 +73,7 @@ impl Sweep {
         self.next = match (self.highest(), self.lowest_missed()) {
             (Some(held), None) => held.saturating_mul(2),
             (None, Some(missed)) => missed / 2,
-            // In the middle of their logarithms: what counts is the ratio.
+            // The middle of their logarithms, because the ratio counts.
             (Some(held), Some(missed)) => {
                 let middle = (held as f64 * missed as f64).sqrt() as u64;
                 middle.clamp(held + 1, missed.saturating_sub(1).max(held + 1))

@@ -1,4 +1,4 @@
-//! The instrument, held against arithmetic: fake systems whose delays are known, in virtual time.
+//! Checks the instrument by arithmetic: fake systems with known delays, in virtual time.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod golden;
@@ -11,8 +11,7 @@ use super::*;
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
-/// A system on paper: it looks for events once every `tick`, takes `delay` for what it finds, and does
-/// nothing while it stalls.
+/// A fake system: it looks for events once every `tick`, takes `delay` for them, and does nothing while it stalls.
 struct Fake {
     tick: u64,
     delay: u64,
@@ -20,7 +19,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// What becomes of a schedule: runs of events, and when each is done.
+    /// The result of a schedule: runs of events, and when each is done.
     fn runs(&self, schedule: &Schedule) -> Vec<(std::ops::Range<u64>, u64)> {
         let (mut runs, mut next, mut now) = (Vec::new(), 0, 0);
         while next < schedule.total() {
@@ -48,7 +47,7 @@ impl Fake {
     }
 }
 
-/// Whether a figure is what arithmetic gives, but for the three digits of a histogram.
+/// Whether a figure equals the arithmetic result, to the three digits of a histogram.
 #[track_caller]
 fn about(figure: u64, expect: u64) {
     let error = figure.abs_diff(expect) as f64;
@@ -75,8 +74,8 @@ fn a_stall_is_charged_to_all_that_it_delayed() {
     about(all.max(), SECOND);
     assert!(!report.pace().is_behind(), "it has caught up");
 
-    // Under the condition is what it delayed, and nothing else is slow. An event that was due and done
-    // in the first or last instant of the stall was under way then.
+    // The condition has exactly the events that it delayed, and nothing else is slow. An event that was due and done in
+    // the first or last instant of the stall counts as under way.
     let during = freshness.during("stall").unwrap();
     assert_eq!((during.count(), freshness.calm().count()), (1_001, 8_999));
     about(during.quantile(0.5), 500 * MS);
@@ -112,7 +111,7 @@ fn what_is_slow_shows_when_it_was_due() {
 
 #[test]
 fn falling_behind_is_told() {
-    // It does one event in 1.25 ms: 80 % of the rate. After 10 seconds it has done 8,000.
+    // It handles one event in 1.25 ms: 80 % of the rate. After 10 seconds it has handled 8,000.
     let schedule = Schedule::new(1_000, 10_000);
     let mut pacer = Pacer::new(schedule);
     for event in 0..10_000 {
@@ -125,7 +124,7 @@ fn falling_behind_is_told() {
     assert_eq!(pace.behind, 10 * SECOND - 7_999 * MS);
     assert_eq!(pace.drained, 12_500 * MS);
     about(pace.rate() as u64, 800);
-    // Abreast until an event has waited longer than 10 ms: the 36th has waited just that.
+    // It keeps up until an event has waited longer than 10 ms: the 36th has waited just that.
     assert_eq!(pace.since, 36 * 1_250_000);
     let text = pace.to_string();
     assert!(
@@ -133,7 +132,7 @@ fn falling_behind_is_told() {
         "{text}"
     );
 
-    // Given up after 11 seconds: what is not done is told, too.
+    // Given up after 11 seconds: the number of unfinished events is reported, too.
     let mut pacer = Pacer::new(schedule);
     for event in 0..8_800 {
         pacer.seen(event + 1, (event + 1) * 1_250_000);
@@ -227,7 +226,7 @@ proptest! {
     /// A run of events counts as if each had been recorded by itself.
     #[test]
     fn oracle_a_run_is_its_events(
-        // Up to one in each nanosecond: then events are at both edges of every bucket.
+        // Up to one in each nanosecond, so that events are at both edges of every bucket.
         rate in prop_oneof![1u64..3_000_000, Just(SECOND)],
         start in 0u64..5_000,
         len in 0u64..3_000,
@@ -255,7 +254,7 @@ proptest! {
         }
         let apart = apart.finish();
         prop_assert_eq!(together.finish(), apart.clone());
-        // And under a condition are those that were under way when it held.
+        // And a condition has the events that were under way when it held.
         for condition in ["a", "b"] {
             let spans = conditions.spans();
             let held = |due: u64| {
@@ -267,7 +266,7 @@ proptest! {
         }
     }
 
-    /// What several workers and processes record of their shares is what one records of the whole.
+    /// Several workers and processes record of their shares the same as one records of the whole.
     #[test]
     fn oracle_shares_merge_to_the_whole(
         rate in 1u64..100_000,

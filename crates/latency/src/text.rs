@@ -18,7 +18,7 @@ pub(super) fn round_duration(nanoseconds: f64) -> String {
     let units = [("s", 1e9), ("ms", 1e6), ("µs", 1e3)];
     let fits = units.into_iter().find(|(_, size)| nanoseconds >= *size * 0.999);
     let (unit, size) = fits.unwrap_or(("ns", 1.0));
-    // Three digits behind the point take away what multiplying has left in the last places.
+    // Three digits after the point remove the rounding errors of the multiplication.
     format!("{} {unit}", (nanoseconds / size * 1e3).round() / 1e3)
 }
 

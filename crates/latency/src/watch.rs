@@ -27,7 +27,7 @@ impl Watch {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Sleeps until `instant`, or later if the system sees fit, and returns the time then.
+    /// Sleeps until `instant`, or somewhat later if the system delays it, and returns the time then.
     pub fn sleep_until(&self, instant: u64) -> u64 {
         loop {
             let now = self.now();

@@ -42,7 +42,7 @@ pub(super) struct Entry {
 pub(super) struct Manifest {
     pub(super) path: String,
     pub(super) bytes: i64,
-    /// The sequence number of the snapshot that wrote it, and the least of its files.
+    /// The sequence number of the snapshot that wrote it, and the least one of its files.
     pub(super) sequence: i64,
     pub(super) least_sequence: i64,
     pub(super) snapshot: i64,
@@ -107,8 +107,8 @@ static ENTRY_SCHEMA: LazyLock<Schema> =
 static LIST_SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| Schema::parse_str(LIST).expect("a schema that was written here"));
 
-/// The schema with its lists of pairs marked as maps. The parser drops this mark, since Avro itself does not know it; readers of
-/// Iceberg need it.
+/// The schema with its lists of pairs marked as maps. The parser drops this mark, because Avro itself does not know it,
+/// but readers of Iceberg need it.
 fn with_maps(schema: Schema) -> Schema {
     match schema {
         Schema::Record(mut record) => {
@@ -129,12 +129,12 @@ fn with_maps(schema: Schema) -> Schema {
     }
 }
 
-/// What blocks are compressed with. It is always named: some readers take a file without a codec for one that they cannot read.
+/// The codec of blocks. It is always named, because some readers reject a file without a codec.
 fn codec() -> Codec {
     Codec::Deflate(DeflateSettings::default())
 }
 
-/// The bytes of a manifest. `schema` and `spec` are what the table's metadata has of them, in JSON.
+/// The bytes of a manifest. `schema` and `spec` are the JSON of the table's metadata.
 pub(super) fn write_manifest(
     entries: &[Entry],
     (schema_id, schema, spec): (i32, &str, &str),
@@ -261,7 +261,7 @@ impl Entry {
 }
 
 impl Manifest {
-    /// What a list says of a manifest with these files.
+    /// The entry of a list for a manifest with these files.
     pub(super) fn of(
         path: String,
         bytes: usize,
@@ -339,10 +339,10 @@ impl Manifest {
     }
 }
 
-/// Texts and bytes beyond this length are no bounds: a cut upper bound would be none.
+/// Longer texts and bytes are not used as bounds, because a cut upper bound would be wrong.
 const BOUND_BYTES: usize = 128;
 
-/// The number of nulls, and the bounds of the columns that readers look for, as Iceberg writes single values.
+/// The number of nulls, and the bounds of the columns by which readers filter, in Iceberg's encoding of single values.
 pub(super) fn statistics(columns: &[TableColumn], bounds: &[Bounds], entry: &mut Entry) {
     for (column, bounds) in columns.iter().zip(bounds) {
         entry.nulls.push((column.id, bounds.nulls as i64));
@@ -357,7 +357,7 @@ pub(super) fn statistics(columns: &[TableColumn], bounds: &[Bounds], entry: &mut
     }
 }
 
-/// A value as Iceberg writes one: integers little-endian, decimals as the least number of bytes, big-endian.
+/// A value in Iceberg's encoding: integers little-endian, decimals big-endian in the least number of bytes.
 fn single(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Text(text) => Some(text.as_bytes().to_vec()),
@@ -365,7 +365,7 @@ fn single(value: &Value) -> Option<Vec<u8>> {
         Value::Decimal(number) => {
             let bytes = number.billionths().to_be_bytes();
             let sign = if number.billionths() < 0 { 0xFF } else { 0 };
-            // A leading byte says nothing if the next one has the same sign.
+            // A leading byte is redundant if the next one has the same sign.
             let needless = |pair: &[u8]| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0;
             let from = bytes.windows(2).take_while(|pair| needless(pair)).count();
             Some(bytes[from..].to_vec())
@@ -393,7 +393,7 @@ fn map(pairs: impl Iterator<Item = (i32, Avro)>) -> Avro {
     )
 }
 
-/// A field of a record; of alternatives, the one that is there.
+/// A field of a record; for a union, the alternative that is present.
 fn field<'a>(value: &'a Avro, name: &str) -> Option<&'a Avro> {
     let Avro::Record(fields) = value else { return None };
     let (_, value) = fields.iter().find(|(field, _)| field == name)?;

@@ -1,4 +1,5 @@
-//! `vN.metadata.json`: what a table is, and its snapshots. Names and meanings are those of Iceberg's table specification, version 2.
+//! `vN.metadata.json`: the definition of a table, and its snapshots. Names and meanings are those of Iceberg's table
+//! specification, version 2.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::columns::{DECIMAL, TableColumn};
 
 /// The number of the partition's field; Iceberg counts them from 1000.
 pub(super) const PARTITION_FIELD: i32 = 1_000;
-/// Metadata files before the newest that are named in it, and kept.
+/// How many older metadata files the newest one names; these are kept.
 const OLDER_METADATA: usize = 20;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub(super) struct Metadata {
     pub(super) default_spec_id: i32,
     pub(super) last_partition_id: i32,
     pub(super) properties: BTreeMap<String, String>,
-    /// -1 before the first one, as Iceberg's own writers have it.
+    /// -1 before the first one, as Iceberg's own writers do.
     pub(super) current_snapshot_id: i64,
     pub(super) snapshots: Vec<Snapshot>,
     pub(super) snapshot_log: Vec<SnapshotLog>,
@@ -161,8 +162,8 @@ impl Metadata {
         self.snapshots.iter().find(|snapshot| snapshot.snapshot_id == self.current_snapshot_id)
     }
 
-    /// Gives each column of a view the number that the table has for its name, or the next one. A schema that has
-    /// changed becomes the current one.
+    /// Gives each column of a view the table's number for its name, or the next free number. A changed schema becomes
+    /// the current one.
     ///
     /// # Errors
     /// [`LakeError::Column`] if a column has another type than in the table.
@@ -213,7 +214,7 @@ impl Metadata {
         self.snapshots.push(snapshot);
     }
 
-    /// Forgets all but the newest snapshots; returns those that are forgotten.
+    /// Drops all but the newest snapshots; returns the dropped ones.
     pub(super) fn expire(&mut self, keep: usize) -> Vec<Snapshot> {
         let surplus = self.snapshots.len().saturating_sub(keep.max(1));
         let gone: Vec<Snapshot> = self.snapshots.drain(..surplus).collect();
@@ -222,7 +223,7 @@ impl Metadata {
         gone
     }
 
-    /// Notes the metadata file that this one replaces; returns those that need not be kept any longer.
+    /// Records the metadata file that this one replaces; returns the ones that need not be kept any longer.
     pub(super) fn replaces(&mut self, metadata_file: String) -> Vec<String> {
         let entry = MetadataLog { timestamp_ms: self.last_updated_ms, metadata_file };
         self.metadata_log.push(entry);

@@ -8,8 +8,8 @@
 //!          data/day=<day>/<version>.parquet  the rows of a day
 //! ```
 //!
-//! **A commit** writes manifests, their list, and then the next `vN.metadata.json`, which makes them count. A reader has the table as it
-//! was before or as it is after: of a day, the old file or the new one.
+//! **A commit** writes manifests, their list, and then the next `vN.metadata.json`, which makes them count. A reader
+//! sees the table either before or after a commit: for a day, either the old file or the new one.
 
 mod avro;
 mod metadata;
@@ -26,11 +26,12 @@ use crate::{LakeError, random};
 use avro::{Entry, Manifest, Status};
 use metadata::{Metadata, Snapshot};
 
-/// Beyond so many manifests they are merged into one: a reader opens each of them.
+/// Beyond this many, manifests are merged into one, because a reader opens each of them.
 const MANIFESTS: usize = 32;
-/// How often a commit is tried again if somebody else has made one in between.
+/// How often a commit is repeated if another program has committed in between.
 const ATTEMPTS: usize = 5;
-/// Objects that no snapshot names are removed when they are older: a younger one may be on its way into a commit.
+/// Objects that no snapshot names are removed when they are older than this; a younger one may belong to a commit in
+/// progress.
 const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
 
 /// A table that is open.
@@ -47,7 +48,7 @@ pub(crate) struct Iceberg {
 }
 
 impl Iceberg {
-    /// Opens the table at a place, or begins one with the first commit.
+    /// Opens the table at a place; if there is none, the first commit creates it.
     pub(crate) async fn open(
         place: Location,
         columns: Vec<TableColumn>,
@@ -132,13 +133,13 @@ impl Iceberg {
         Ok(())
     }
 
-    /// Makes files the rows of their days, and removes days.
+    /// Commits files as the rows of their days, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
         for _ in 0..ATTEMPTS {
             if self.try_commit(commit).await? {
                 return self.expire().await;
             }
-            // Somebody else was first: what they have written is where this one begins.
+            // Another program was first: this commit starts again from its version.
             self.load().await?;
         }
         Err(LakeError::Conflict { table: self.place.url().to_owned() })
@@ -182,7 +183,7 @@ impl Iceberg {
             summary,
             schema_id: metadata.current_schema_id,
         });
-        // Nothing may count before what it names is durable.
+        // Nothing may count before the files that it names are durable.
         self.place.settle()?;
         if !self.write_metadata(&metadata).await? {
             return Ok(false);
@@ -195,7 +196,7 @@ impl Iceberg {
         Ok(true)
     }
 
-    /// Writes the next metadata file. Says whether it could: if there is one already, nothing has changed.
+    /// Writes the next metadata file. Returns `false` if there is one already; then nothing has changed.
     async fn write_metadata(&mut self, metadata: &Metadata) -> Result<bool, LakeError> {
         let next = self.version + 1;
         let bytes = serde_json::to_vec_pretty(metadata).expect("texts and numbers are JSON");
@@ -207,7 +208,7 @@ impl Iceberg {
         Ok(true)
     }
 
-    /// The manifests behind a commit: untouched ones as they are, the others to be written.
+    /// The manifests after a commit: untouched ones as they are, the others to be written.
     fn manifests_after(
         &self,
         commit: &Commit,
@@ -292,7 +293,8 @@ impl Iceberg {
         Ok(manifests)
     }
 
-    /// Forgets old snapshots, when there are twice as many as are to be kept, and removes what no other one names.
+    /// Drops old snapshots when there are twice as many as should be kept, and removes objects that no other snapshot
+    /// names.
     async fn expire(&mut self) -> Result<(), LakeError> {
         let Some(metadata) = &self.metadata else { return Ok(()) };
         if metadata.snapshots.len() < self.snapshots.saturating_mul(2).max(2) {
@@ -303,7 +305,7 @@ impl Iceberg {
         metadata.last_updated_ms += 1;
         metadata.replaces(self.place.url_of(&metadata_path(self.version)));
         if !self.write_metadata(&metadata).await? {
-            // Somebody else writes; the next commit sees what they have.
+            // Another program writes; the next commit sees its version.
             return Ok(());
         }
         let named = self.named(&metadata).await?;
@@ -369,7 +371,7 @@ fn metadata_path(version: u64) -> String {
     format!("metadata/v{version}.metadata.json")
 }
 
-/// What a snapshot did, as readers of its summary expect it.
+/// The operation of a snapshot, as readers of its summary expect it.
 fn summary(
     commit: &Commit,
     manifests: &[(Manifest, Vec<Entry>)],

@@ -1,5 +1,5 @@
-//! A store that fails at random, and may have done what it says that it has not: exports are tried again until they succeed, and
-//! whoever reads meanwhile finds of each day one version, whole.
+//! A store that fails at random, sometimes after it has done the operation. Exports are repeated until they succeed,
+//! and a reader meanwhile finds one complete version of each day.
 
 use std::fmt;
 use std::ops::Range;
@@ -154,7 +154,7 @@ fn exports_to_a_store_that_fails_end_right() {
     assert!(failed > 100, "a third of all operations should have failed, and {failed} have");
 }
 
-/// Each day that is there is as it was behind one of the runs.
+/// Each day in the lake is as it was after one of the runs.
 fn check(found: &[crate::folder::Row], versions: &[Vec<crate::folder::Row>], about: (Layout, u64)) {
     let of_day = |rows: &[crate::folder::Row], day: i32| -> Vec<crate::folder::Row> {
         rows.iter().filter(|row| row.0 == day).cloned().collect()

@@ -1,4 +1,4 @@
-//! A data folder with a view, and what its rows should be.
+//! A data folder with a view, and its expected rows.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the snapshots of a table say, and when they go.
+//! Tests of the snapshots of a table, and of their removal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -50,7 +50,7 @@ fn old_snapshots_go_and_what_only_they_name() {
         folder.run(&[(0, "a", Some("1")), (1, "b", Some("2"))]);
         block_on(exporting.export(folder.path(), "readings")).expect("an export");
     }
-    // What is younger than an hour may be on its way into a commit.
+    // Objects younger than an hour may belong to a commit in progress.
     let data = || parquet_files(lake.path());
     assert_eq!(data().len(), 6);
     let old = SystemTime::now() - Duration::from_secs(7_200);
@@ -60,7 +60,7 @@ fn old_snapshots_go_and_what_only_they_name() {
     }
     folder.run(&[(0, "a", Some("1"))]);
     block_on(exporting.export(folder.path(), "readings")).expect("an export");
-    // Two snapshots of the four are left: the last one replaced one of the two days.
+    // Two of the four snapshots remain: the last one replaced one of the two days.
     let metadata = reader.metadata().expect("a table");
     assert_eq!(metadata["snapshots"].as_array().map(Vec::len), Some(2));
     assert_eq!(data().len(), 3);

@@ -26,7 +26,7 @@ fn oracle_what_readers_find() {
         let mut folder = Folder::new();
         let lake = tempfile::tempdir().expect("a folder");
         let url = format!("file://{}", lake.path().display());
-        // Keys that need care, an event without a number, and a second run that amends.
+        // Unusual keys, an event without a number, and a second run that amends.
         folder.run(&[
             (0, "a", Some("1.5")),
             (0, "é,\"", None),

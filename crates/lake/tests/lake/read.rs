@@ -1,4 +1,4 @@
-//! A reader that knows Parquet and the layouts, and nothing of the crate.
+//! A reader that knows Parquet and the layouts, but nothing about the crate.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! What people and other programs get to see, to the letter. `GOLDEN=write cargo test latency` writes
-//! what the lab prints now: look at it before it is committed.
+//! The exact output for people and other programs. `GOLDEN=write cargo test latency` writes the present output of the
+//! lab: check it before you commit it.
 
 use super::*;
 

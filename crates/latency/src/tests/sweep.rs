@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A run of a system that does `capacity` events a second, each at once, as long as it can.
+/// A run of a system that handles `capacity` events a second, each at once, as long as it can.
 fn run(rate: u64, capacity: u64) -> Report {
     let schedule = Schedule::new(rate, rate * 2);
     let (mut recorder, mut pacer) =
