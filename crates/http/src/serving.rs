@@ -202,7 +202,7 @@ async fn listen(
         }
     }
     drop(listener);
-    // What was asked has its time, and then those who do not take their answers have theirs.
+    // First waiting requests get their time, and then clients that do not take their answers get theirs.
     let all = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(limits.patience + LEAVE_WITHIN, all).await;
     Ok(())
@@ -222,20 +222,20 @@ async fn refuse(mut stream: TcpStream) {
 }
 
 impl Server {
-    /// Binds an address and serves it on a thread of its own, until [`Serving::stop`].
+    /// Binds an address and serves it on its own thread, until [`Serving::stop`].
     ///
     /// # Errors
-    /// [`ServeError`] if the address is none, is in use, or the system gives no thread.
+    /// [`ServeError`] if the address is invalid or in use, or the system provides no thread.
     pub fn serve(self, address: impl ToSocketAddrs) -> Result<Serving, ServeError> {
         serve(self, address)
     }
 
-    /// The routes, for a program that has an axum server. Its own layers decide about connections; all
-    /// else is as with [`Server::serve`] on an interface that is not the loopback one: names have to be told
-    /// with [`Server::host`], and events need a [`Server::token`]. Live answers go on until the engine stops.
+    /// The routes, for a program with its own axum server. The program decides about connections. Everything else is as
+    /// with [`Server::serve`] on an interface other than loopback: names must be set with [`Server::host`], and events
+    /// need a [`Server::token`]. Live answers go on until the engine stops.
     pub fn router(self) -> axum::Router {
         let (stop, stopping) = tokio::sync::watch::channel(false);
-        // Nobody stops it: the program stops its own server.
+        // Not stopped here: the program stops its own server.
         std::mem::forget(stop);
         router(App::new(self, stopping, false))
     }

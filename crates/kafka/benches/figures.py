@@ -28,7 +28,7 @@ PEERS = {
     "flink": (["setuptools<81", "apache-flink==2.1.0"], ["org.apache.flink:flink-sql-connector-kafka:4.0.1-2.0"]),
     "spark": (["pyspark==4.0.1"], [
         "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.1",
-        # It is used with secured clusters alone, and not every mirror has the one of 4.0.1.
+        # It is used only with secured clusters, and not every mirror has the version of 4.0.1.
         "org.apache.spark:spark-token-provider-kafka-0-10_2.13:4.0.0",
         "org.apache.kafka:kafka-clients:3.9.1",
         "org.apache.commons:commons-pool2:2.12.1",
@@ -81,7 +81,7 @@ def main():
 
 def freshness(figures, brokers, options):
     """How long after its acknowledgement a record is there: with the client alone, and in answers."""
-    # A broker that has just started compiles its code meanwhile.
+    # A broker that has just started is still compiling its code.
     figures("deliver", brokers, "warm", options.seconds)
     client, ours = [], []
     for run in range(options.runs):
@@ -121,7 +121,7 @@ def peer(name, ours, options, client):
         return
     for run in runs:
         assert result(run) == result(ours), f"{name} has {result(run)}, Dayfold {result(ours)}"
-    # The first one warms up.
+    # The first run warms up.
     seconds = statistics.median(run["seconds"] for run in runs[1:])
     show(f"{name}, 2 threads", {"seconds": seconds}, options.records, client)
 

@@ -1,4 +1,5 @@
-//! What `figures.py` measures, one command each; it starts them with a broker, and shows what they print beside peers.
+//! The measurements of `figures.py`, one command each. That script starts them with a broker, and shows their output
+//! beside other systems.
 //!
 //!     figures fill BROKERS TOPIC RECORDS          writes JSON records of 150 bytes into four partitions
 //!     figures consume BROKERS TOPIC RECORDS       reads them with the client alone, and parses nothing
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 const PARTITIONS: i32 = 4;
 const BEGIN: i64 = 1_704_067_200_000; // 2024-01-01
 const LIMIT: Duration = Duration::from_secs(60);
-/// Records of 10,000,000 lie so far apart that they take thirty days.
+/// The distance between records at which 10,000,000 records span thirty days.
 const STEP_MS: i64 = 259;
 const RATE: u64 = 10_000;
 
@@ -57,7 +58,7 @@ fn read(record: &Record<'_>) -> Result<Event, String> {
 fn record(n: u64, at: i64, into: &mut String) {
     use std::fmt::Write;
     let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    // Five digits: numbers of JSON do not begin with zeros.
+    // Five digits, because numbers of JSON have no leading zeros.
     let (user, amount) = (mixed >> 54, 10_000 + (mixed >> 20) % 90_000);
     into.clear();
     write!(
@@ -158,7 +159,7 @@ fn totals(amounts: &Amounts) -> (usize, i64, i128) {
     (rows, count, sum)
 }
 
-/// The most memory that this process has had, in MiB.
+/// The peak memory of this process, in MiB.
 fn memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -210,7 +211,7 @@ fn recover(brokers: &str, topic: &str, folder: &Path, workers: usize) {
 #[derive(Clone, Default)]
 struct Acknowledged(Arc<[Mutex<Waiting>; PARTITIONS as usize]>);
 
-/// Those that were not seen yet, and how many were seen before their producer had heard of them.
+/// Records that were not seen yet, and how many were seen before their producer got the acknowledgement.
 #[derive(Default)]
 struct Waiting {
     acknowledged: VecDeque<Instant>,
@@ -218,7 +219,8 @@ struct Waiting {
 }
 
 impl Acknowledged {
-    /// How many milliseconds before that the next record of a partition was acknowledged: none, if that is still to come.
+    /// How many milliseconds earlier the next record of a partition was acknowledged; `None` if it is not acknowledged
+    /// yet.
     fn since(&self, partition: usize, now: Instant) -> f64 {
         let mut waiting = self.0[partition].lock().unwrap();
         let Some(at) = waiting.acknowledged.pop_front() else {
@@ -244,7 +246,7 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-/// Writes 10,000 records a second into a topic, in a thread of its own.
+/// Writes 10,000 records a second into a topic, on its own thread.
 fn write_steadily(brokers: &str, topic: &str, total: u64) -> (Acknowledged, JoinHandle<()>) {
     let acknowledged = Acknowledged::default();
     let mut config = ClientConfig::new();
@@ -285,7 +287,7 @@ fn print_waits(mut took: Vec<f64>) {
     );
 }
 
-/// From acknowledgement to the client's hands: what the broker and the client take, whatever reads.
+/// From acknowledgement until the client has the record: the share of broker and client, for any reader.
 fn deliver(brokers: &str, topic: &str, seconds: u64) {
     create(brokers, topic);
     let mut config = ClientConfig::new();
@@ -327,7 +329,7 @@ fn fresh(brokers: &str, topic: &str, folder: &Path, seconds: u64) {
     }
     let total = RATE * seconds;
     let (acknowledged, writing) = write_steadily(brokers, topic, total);
-    // What an answer holds was visible when it came; what was not acknowledged by then took no time.
+    // Records in an answer were visible when it came; records not acknowledged by then took no time.
     let (mut seen, mut took) = ([0u64; PARTITIONS as usize], Vec::with_capacity(total as usize));
     while seen.iter().sum::<u64>() < total {
         let answer = arrived.ask(Query::rows(KeyRange::all(), DayRange::ALL)).unwrap();

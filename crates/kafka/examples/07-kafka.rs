@@ -23,7 +23,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 type Reading = (EventTime, String, i64); // Milliseconds UTC, meter, watt-hours.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Makes an event of a record, or says why it is none: such a record is counted and kept aside.
+/// Makes an event of a record, or says why it is not one: such a record is counted and kept aside.
 fn read(record: &Record<'_>) -> Result<Reading, String> {
     let fields = Json.decode(record.bytes())?;
     let used = i64::try_from(fields.integer("wh")?).map_err(|error| error.to_string())?;
@@ -37,7 +37,7 @@ fn run(brokers: &str, topic: &str, folder: &Path) -> Outcome {
     let used = engine.view(View::new("used")?, Measures::none(), |(at, meter, wh): &Reading| {
         Some((*at, meter.clone(), (Count::one(), Sum::of(*wh))))
     });
-    // It ends where the topic ends now; without `until_end` it goes on for ever.
+    // It ends at the present end of the topic; without `until_end` it goes on for ever.
     let source = Kafka::new(brokers, topic, read)
         .time(Time::Event(Box::new(|reading: &Reading| reading.0)))
         .until_end();

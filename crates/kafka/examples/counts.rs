@@ -2,8 +2,8 @@
 //!
 //!     counts BROKERS TOPIC FOLDER [-w 2 -n 2 -p 0 -h HOSTS]
 //!
-//! It takes commands, one a line: `answers` prints a line for each day and key, `status` one for each partition, and
-//! each ends with `.`; `stop`, or the end of input, finishes.
+//! It takes commands, one per line. `answers` prints a line for each day and key, `status` one for each partition; each
+//! output ends with `.`. `stop`, or the end of input, finishes.
 //!
 //! A record is JSON: `{"at":1714564800000,"key":"a","value":7}`.
 
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             break;
         }
         match commands.recv_timeout(Duration::from_millis(50)) {
-            // Whatever keeps it from answering, `finish` says it better.
+            // If it cannot answer, `finish` has the better error.
             Ok(command) if command == "answers" && answers(&view, &mut out).is_err() => break,
             Ok(command) if command == "answers" => {}
             Ok(command) if command == "status" => status(&running, &mut out)?,

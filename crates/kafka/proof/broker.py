@@ -64,7 +64,7 @@ class Broker:
             "transaction.state.log.num.partitions": 1,
             "auto.create.topics.enable": "false",
             "log.retention.ms": -1,
-            # Small ones, so that there are several.
+            # Small segments, so that there are several.
             "log.segment.bytes": 16 << 20,
         }
         users = []
@@ -74,7 +74,7 @@ class Broker:
                 users += ["--add-scram", f"{mechanism}=[name=alice,password=secret]"]
         with open(self.config, "w") as file:
             file.writelines(f"{key}={value}\n" for key, value in settings.items())
-        # The tool takes a name that begins with "-" for an option of its own.
+        # The tool mistakes a name that begins with "-" for an option.
         cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         self.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self.config, *users)
 
@@ -87,7 +87,7 @@ class Broker:
             "plain": f'{common}.plain.PlainLoginModule required user_alice="secret";',
             "scram-sha-256": f"{common}.scram.ScramLoginModule required;",
             "scram-sha-512": f"{common}.scram.ScramLoginModule required;",
-            # Tokens without a signature: what is tested is who gives them, not who checks them.
+            # Tokens without a signature: the test is about providing them, not about checking them.
             "oauthbearer": f'{common}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="node";',
         }
         return {

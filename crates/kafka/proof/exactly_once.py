@@ -42,7 +42,7 @@ class Writer(threading.Thread):
 
     def record(self):
         self.sequence += 1
-        # 1,440 records a day, up to two days out of order now and then.
+        # 1,440 records a day, sometimes up to two days out of order.
         behind = self.random.choice([0] * 20 + [DAY_MS // 10, 2 * DAY_MS]) * self.random.random()
         event = {
             "at": int(BEGIN + self.sequence * 60_000 - behind),
@@ -124,7 +124,7 @@ class Program:
         for index in indices:
             self.processes[index].kill()
         for process in self.processes:
-            # The other one notices that it is alone, and leaves.
+            # The other process notices that it is alone, and ends.
             process.wait(60)
             process.stdin.close()
             process.stdout.close()
@@ -216,7 +216,7 @@ def wait_for_trouble(program):
     """Waits until the status says of a partition that its broker is away, at most a minute."""
     end = time.time() + 60
     while time.time() < end:
-        # Name, position, lag, whether it is quiet, and what is wrong.
+        # Name, position, lag, whether it is quiet, and the error.
         if any(len(line.split(" ", 4)) == 5 and line.split(" ", 4)[4] for line in program.ask("status")[:-1]):
             return
         time.sleep(0.1)

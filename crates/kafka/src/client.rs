@@ -1,4 +1,4 @@
-//! The client: its settings, and what it tells beside records.
+//! The client: its settings, and what it reports besides records.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -16,23 +16,23 @@ use crate::error::KafkaError;
 /// What is set unless the program says otherwise.
 const DEFAULTS: [(&str, &str); 10] = [
     ("client.id", "dayfold"),
-    // What comes of aborted transactions is never seen.
+    // Records of aborted transactions are never seen.
     ("isolation.level", "read_committed"),
-    // Records that come are handed out at once; a fetch waits for them at the broker.
+    // Records are handed out as they come; a fetch waits for them at the broker.
     ("fetch.wait.max.ms", "100"),
     ("fetch.error.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "2000"),
-    // What is fetched ahead, for all partitions of a worker together, in KiB: memory is bounded by it.
+    // The amount fetched ahead, for all partitions of a worker together, in KiB, which bounds memory.
     ("queued.max.messages.kbytes", "32768"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     // Nobody is removed from a group: there is none.
     ("max.poll.interval.ms", "86400000"),
     ("check.crcs", "true"),
-    // The client wants one before it takes an assignment. Nobody joins it, and nothing is read of it.
+    // The client requires a group before it takes an assignment. Nobody joins it, and nothing is read from it.
     ("group.id", "dayfold"),
 ];
 
-/// What the reading rests on, whatever the program says.
+/// Settings that reading depends on; programs cannot change them.
 const FIXED: [(&str, &str); 5] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
@@ -58,7 +58,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token of somebody, until it expires: milliseconds UTC.
+    /// A token, its principal, and its expiry in milliseconds UTC.
     pub fn new(token: impl Into<String>, principal: impl Into<String>, expires: i64) -> Token {
         Token { token: token.into(), principal: principal.into(), expires }
     }
@@ -67,7 +67,7 @@ impl Token {
 /// How the brokers are, and the partitions there.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// Whether the statistics have come since they were taken last.
+    /// Whether new statistics have come since they were last taken.
     pub(crate) is_new: bool,
     /// Whether a broker is connected.
     pub(crate) is_up: bool,
@@ -80,9 +80,10 @@ pub(crate) struct Told {
 /// How far a partition goes, as the client sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends {
-    /// Behind the last record that can be read: below transactions that are open.
+    /// The position after the last readable record, before open transactions.
     pub(crate) stable: i64,
-    /// What will be fetched next, and where the last end was told: both behind what only brokers see.
+    /// The next position to be fetched, and the position of the last reported end: both are after markers that only
+    /// brokers see.
     pub(crate) next: i64,
     pub(crate) eof: i64,
 }
@@ -158,7 +159,7 @@ impl<const OAUTH: bool> ClientContext for Context<OAUTH> {
         }
         tracing::warn!(%error, reason, "the client");
         let mut told = lock(&self.told);
-        // That all are away says less than why the last one is.
+        // "All brokers are down" says less than the error of the last one.
         if told.error.is_none()
             || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown)
         {

@@ -1,6 +1,6 @@
 //! Why a topic cannot be read, or not any further.
 
-/// Why a topic cannot be read, or not any further. What was read before counts, and nothing was skipped.
+/// Why a topic cannot be read, or not any further. Records read before count, and none was skipped.
 ///
 /// ```
 /// use dayfold_kafka::KafkaError;

@@ -1,15 +1,15 @@
-//! Topics of Apache Kafka's protocol as a source of Dayfold, each record exactly once: also those of Azure Event Hubs,
-//! Redpanda, MSK and others that speak it.
+//! Topics of Apache Kafka as a source of Dayfold, each record exactly once; also of Azure Event Hubs, Redpanda, MSK and
+//! others with the same protocol.
 //!
-//! [`Kafka`] says which topic is read and what its records are; give it to
-//! [`Engine::partitioned`](dayfold::Engine::partitioned). Partitions are spread over all workers of all
-//! processes. There is no consumer group: the positions are in the engine's log, committed together with the events. Records of
+//! [`Kafka`] defines the topic and the meaning of its records; give it to
+//! [`Engine::partitioned`](dayfold::Engine::partitioned). Partitions are spread over all workers of all processes.
+//! There is no consumer group: the positions are in the engine's log, committed together with the events. Records of
 //! aborted transactions are never seen.
 //!
 //! - [`Record`]: a record, with its key, headers, partition, offset and [`Timestamp`]
 //! - [`Time`]: which time is that of the event
-//! - [`mod@format`]: what is in a record: JSON, CSV, Avro, Protobuf, Debezium's envelope
-//! - [`Lost`]: what to do when the broker does not have any more what comes next
+//! - [`mod@format`]: formats of records: JSON, CSV, Avro, Protobuf, Debezium's envelope
+//! - [`Lost`]: what to do when the broker no longer has the next record
 //! - [`KafkaError`]: why a topic cannot be read any further
 //!
 //! `docs/kafka.md` in the repository is the guide.

@@ -1,4 +1,4 @@
-//! What is to be read of a topic, and how events are made of its records.
+//! The plan for reading a topic, and for making events of its records.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::client::Oauth;
 use crate::position::{From, Lost};
 use crate::record::Record;
 
-/// Which time of a record is the time of its event.
+/// Which time of a record becomes the time of its event.
 #[non_exhaustive]
 pub enum Time<E> {
-    /// The record's timestamp. The topic says whether that is when its producer has made it (`CreateTime`) or when it
-    /// has come to the broker (`LogAppendTime`): [`Record::timestamp`] tells the two apart.
+    /// The record's timestamp. The topic decides whether that is when its producer created it (`CreateTime`) or when it
+    /// came to the broker (`LogAppendTime`): [`Record::timestamp`] distinguishes the two.
     Record,
     /// A header of this name, as text.
     Header(String, TimeParser),
@@ -41,7 +41,7 @@ pub enum Tombstones {
     Refuse,
     /// The program's function gets them, with [`Record::payload`] as `None`.
     Read,
-    /// They are passed over, and not counted: those that follow Debezium's deletions, say.
+    /// They are skipped, and not counted; for example those that follow Debezium's deletions.
     Pass,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Plan<E> {
     pub(crate) read: Box<Read<E>>,
 }
 
-/// Adds the events of a record, or says why it is none.
+/// Adds the events of a record, or says why it is refused.
 pub(crate) type Read<E> = dyn Fn(&Record<'_>, &mut Vec<E>) -> Result<(), String> + Send + Sync;
 
 impl<E> Plan<E> {

@@ -1,4 +1,4 @@
-//! Where a partition goes on, and whether it is still the one that was read: pure decisions.
+//! Where a partition continues, and whether it is still the one that was read: pure decisions.
 
 use dayfold::source::{Committed, Start};
 use xxhash_rust::xxh3::Xxh3;
@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::KafkaError;
 use crate::record::Record;
 
-/// What the log keeps beside a position: which record was read last, so that a topic that was made anew is told.
+/// What the log keeps with a position: the last record read, so that a recreated topic is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
     pub(crate) offset: u64,
@@ -38,8 +38,8 @@ impl Last {
     }
 }
 
-/// What the log keeps beside a position: the record that was read last, and one from before that, which was last found to be still the same
-/// (see [`crate::watch`]).
+/// What the log keeps with a position: the last record read, and an earlier one that was last found unchanged (see
+/// [`crate::watch`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) last: Last,
@@ -55,7 +55,8 @@ impl Mark {
         bytes
     }
 
-    /// What such bytes say; `None` if none was kept, or by a program that we do not know. Version 1 has the last record alone.
+    /// Reads such bytes; `None` if there are none, or if they are from an unknown program. Version 1 has only the last
+    /// record.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Mark> {
         let (version, mut rest) = bytes.split_first()?;
         let last = Last::take(&mut rest)?;
@@ -68,7 +69,7 @@ impl Mark {
     }
 }
 
-/// What the broker has of a partition: `[first, end)`.
+/// The offsets of a partition that the broker has: `[first, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) first: u64,
@@ -82,12 +83,12 @@ pub enum Lost {
     /// The engine stops, and says what it has found.
     #[default]
     Stop,
-    /// Reading begins anew at the first record that the broker has. What was read before still counts.
+    /// Reading restarts at the first record that the broker has. Records read before still count.
     BeginAnew,
 }
 
-/// Where a partition begins if the log has nothing of it and it is there when the engine starts. One that is found later is
-/// always read from its beginning.
+/// Where reading begins if the log has no position of a partition that exists when the engine starts. A partition that
+/// is found later is always read from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum From {
@@ -102,7 +103,7 @@ pub enum From {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) start: Start,
-    /// The record that has to be found the same first; reading begins at it.
+    /// The record that must be found unchanged first; reading begins at it.
     pub(crate) check: Option<Last>,
     /// See [`Mark::anchor`].
     pub(crate) anchor: Option<Last>,

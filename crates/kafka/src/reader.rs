@@ -20,10 +20,10 @@ use crate::position::{From, Held, Last, Lost, Mark, Opening, open};
 use crate::record::{Record, Timestamp};
 use crate::watch::{ANSWER, Watched, WatchedTopic, held, watch};
 
-/// How often is looked for partitions that are new.
+/// How often to look for new partitions.
 const REFRESH: Duration = Duration::from_secs(10);
 
-/// The same while the broker does not answer, or partitions are not open yet.
+/// The same, while the broker does not answer or partitions are not open yet.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// How often positions are committed for Kafka's own tools.
@@ -40,7 +40,7 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
     by_id: HashMap<i32, usize>,
     /// Those whose last record has to be found first.
     opening: HashMap<i32, (Opening, Held)>,
-    /// Whether all partitions that there were at the start are open or opening.
+    /// Whether all partitions that existed at the start are open or opening.
     all_found: bool,
     looked: Option<Instant>,
     told_group: Instant,
@@ -57,13 +57,13 @@ struct OpenPartition {
     /// The offset of the next record.
     next: u64,
     last: Option<Last>,
-    /// Behind what only brokers see, once all records before it are taken.
+    /// The position after markers that only brokers see, once all records before it are taken.
     behind: Option<u64>,
     is_at_end: bool,
     end: Option<u64>,
     /// Where the partition ended when it was opened.
     ended: u64,
-    /// Whether the client fetches nothing of it, since it is far ahead of others.
+    /// Whether it is paused because it is far ahead of others: the client fetches nothing from it.
     is_paused: bool,
 }
 
@@ -136,7 +136,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         let topic = &self.plan.topic;
         let held = held(&self.client, topic, id)?;
         let committed = self.share.committed(&id.to_string());
-        // One that is found later was made meanwhile: all of it is new.
+        // A partition that is found later was created meanwhile, so all of it is new.
         let from = if self.all_found { From::Beginning } else { self.plan.from };
         let opening = open((topic, id), committed.as_ref(), held, from, self.plan.lost)?;
         self.assign(id, opening.offset())?;
@@ -166,7 +166,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
     ) {
         let Opening { start, anchor, .. } = opening;
         let (epoch, next) = (start.epoch, start.next);
-        // One whose last record is gone has nothing to be compared with.
+        // If the last record is gone, there is nothing to compare with.
         let mark = last.zip(anchor).map(|(last, anchor)| Mark { last, anchor });
         lock(&self.watched).open(id, mark, next);
         let index = into.add(&id.to_string(), start);
@@ -189,7 +189,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         self.by_id.insert(id, index);
     }
 
-    /// The first thing that was found in a partition that is being opened: a record, or its end.
+    /// The first result from a partition that is being opened: a record, or its end.
     fn found(
         &mut self,
         id: i32,
@@ -218,7 +218,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         self.connect_anew()
     }
 
-    /// Takes another client, in which no record waits that comes from behind the place where reading begins anew.
+    /// Replaces the client, so that no queued record comes from after the position where reading restarts.
     fn connect_anew(&mut self) -> Result<(), KafkaError> {
         let (client, told) = connect(&self.plan.settings, self.plan.oauth.clone())?;
         (self.client, self.told) = (Arc::new(client), told);
@@ -285,13 +285,13 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
             ClientError::MessageConsumptionFatal(_) => {
                 return Err(KafkaError::Client { reason: error.to_string() });
             }
-            // It goes on by itself: a broker is away, or moved.
+            // It recovers by itself: a broker is away, or moved.
             error => self.trouble = Some(self.why(error.to_string())),
         }
         Ok(())
     }
 
-    /// What is wrong, with what the client has said of it: that a password is wrong, say, and not only that no broker is there.
+    /// The error, with the client's details: for example that a password is wrong, and not only that no broker answers.
     fn why(&self, trouble: String) -> String {
         let told = lock(&self.told);
         match &told.error {
@@ -313,7 +313,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         KafkaError::Client { reason: error.to_string() }
     }
 
-    /// Whether the topic was found to be another one than the one that is read.
+    /// Whether the topic was found to be another one than was read.
     fn look_at_watch(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
         let found = lock(&self.watched).take_found();
         let Some((id, held, error)) = found else { return Ok(()) };
@@ -330,7 +330,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         self.connect_anew()
     }
 
-    /// Has the client fetch nothing of partitions that are far ahead of others.
+    /// Pauses fetching of partitions that are far ahead of others.
     fn pause(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
         let failed = |error: ClientError| KafkaError::Client { reason: error.to_string() };
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
@@ -350,7 +350,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         Ok(())
     }
 
-    /// Passes on what the client has told beside records. `drained`: no record was waiting.
+    /// Passes on the client's reports besides records. `drained` means that no record was waiting.
     fn tell(&mut self, drained: bool, into: &mut Taking<E>) {
         let told = {
             let mut told = lock(&self.told);

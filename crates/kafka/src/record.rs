@@ -1,16 +1,16 @@
-//! A record of a topic, as the function that makes an event of it sees it.
+//! A record of a topic, as passed to the function that makes an event of it.
 
 use dayfold::time::EventTime;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-/// The time that a record carries, and who has set it: the topic's `message.timestamp.type` decides.
+/// The timestamp of a record, and who has set it: the topic's `message.timestamp.type` decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "these are the kinds that the protocol has")]
 pub enum Timestamp {
-    /// By its producer, when it was made (`CreateTime`): milliseconds UTC.
+    /// Set by its producer, when it was created (`CreateTime`): milliseconds UTC.
     Created(EventTime),
-    /// By the broker, when it came (`LogAppendTime`): milliseconds UTC. It never goes back in a partition.
+    /// Set by the broker, when it came (`LogAppendTime`): milliseconds UTC. It never goes back in a partition.
     Appended(EventTime),
     /// It carries none.
     Missing,
@@ -72,7 +72,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The value of the last header of this name; `None` if there is none, `Some(None)` if it has no value.
+    /// The value of the last header with this name; `None` if there is none, `Some(None)` if it has no value.
     pub fn header(&self, name: &str) -> Option<Option<&'a [u8]>> {
         let headers = self.message.headers()?;
         let found = (0..headers.count()).rev().filter_map(|index| headers.try_get(index));

@@ -1,4 +1,4 @@
-//! A topic as a source: how a program says what is to be read.
+//! A topic as a source: how a program defines what to read.
 
 use std::fmt;
 use std::io;
@@ -52,7 +52,7 @@ impl<E> Kafka<E> {
         })
     }
 
-    /// As [`Kafka::new`], for records that are several events, or none. Those of a record enter together, or are
+    /// As [`Kafka::new`], for records with several events, or none. The events of a record enter together, or are
     /// refused together.
     pub fn several(
         brokers: &str,
@@ -81,8 +81,8 @@ impl<E> Kafka<E> {
         self
     }
 
-    /// The name under which the log keeps the positions: the topic's, unless said otherwise. Another name is another source,
-    /// which is read from its beginning.
+    /// The name under which the log keeps the positions. The default is the topic's name. A source with another name is
+    /// another source, which is read from its beginning.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.with(|plan| name.clone_into(&mut plan.name))
@@ -118,7 +118,8 @@ impl<E> Kafka<E> {
             .set("sasl.password", password))
     }
 
-    /// Gives tokens for SASL's OAUTHBEARER, from the client's own thread whenever one is about to expire.
+    /// Sets a function that gives tokens for SASL's OAUTHBEARER. The client's own thread calls it whenever a token is
+    /// about to expire.
     #[must_use]
     pub fn oauth(self, token: impl Fn() -> Result<Token, String> + Send + Sync + 'static) -> Self {
         self.with(|plan| plan.oauth = Some(Arc::new(token)))
@@ -136,26 +137,27 @@ impl<E> Kafka<E> {
         self.with(|plan| plan.tombstones = tombstones)
     }
 
-    /// Where a partition begins of which the log has nothing.
+    /// Where reading begins in a partition without a position in the log.
     #[must_use]
     pub fn from(self, from: From) -> Self {
         self.with(|plan| plan.from = from)
     }
 
-    /// What to do when the broker does not have any more what comes next, or has something else.
+    /// What to do when the broker no longer has the next record, or has another one.
     #[must_use]
     pub fn lost(self, lost: Lost) -> Self {
         self.with(|plan| plan.lost = lost)
     }
 
-    /// The source ends where its partitions end when it is opened. Else it goes on for ever.
+    /// The source ends where its partitions ended when it was opened. Otherwise it goes on for ever.
     #[must_use]
     pub fn until_end(self) -> Self {
         self.with(|plan| plan.until_end = true)
     }
 
-    /// Also commits positions to this consumer group every few seconds, so that Kafka's own tools show the lag. Nobody
-    /// reads them here: the log has the positions, and these are of what was taken, perhaps not logged yet.
+    /// Also commits positions to this consumer group every few seconds, so that Kafka's own tools show the lag. They
+    /// are not read back: the log has the positions, while these count records that were taken but perhaps not logged
+    /// yet.
     #[must_use]
     pub fn group(self, group: &str) -> Self {
         self.with(|plan| plan.group = Some(group.to_owned())).set("group.id", group)
@@ -169,7 +171,7 @@ impl<E> Kafka<E> {
 }
 
 impl<E> fmt::Debug for Kafka<E> {
-    // Not the settings: there are passwords among them.
+    // The settings are left out, because they may contain passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kafka").field("topic", &self.plan.topic).finish_non_exhaustive()
     }

@@ -1,8 +1,8 @@
-//! Whether a topic is still the one that was read, looked at while it is read: by a thread of its own, with a client of its own.
+//! Checks while a topic is read whether it is still the same topic, on a separate thread with a separate client.
 //!
-//! The client passes on neither ids of topics nor epochs. So a record that was read some time ago, the *anchor*, is read once
-//! more now and then, and compared. While it is found the same, the anchor moves to the record that was read last. It is in the log
-//! as well: a run that was killed before it had noticed anything notices it when it goes on.
+//! The client reports neither topic ids nor epochs. So a record that was read some time ago, the *anchor*, is read
+//! again from time to time, and compared. While it is unchanged, the anchor moves to the last record read. It is in the
+//! log as well: if a run is killed before it notices a change, the next run does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,10 +20,10 @@ use crate::record::Record;
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How often the thread looks whether it is still wanted.
+/// How often the thread checks whether it should end.
 const WANTED: Duration = Duration::from_millis(200);
 
-/// What the reader and the watch know of the partitions of a share.
+/// The state of a share's partitions, shared by the reader and the watch.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     partitions: HashMap<i32, Partition>,
@@ -39,7 +39,7 @@ struct Partition {
 }
 
 impl Watched {
-    /// A partition is read, and the log has these records of it, if it has any.
+    /// A partition is being read; these are its records in the log, if any.
     pub(crate) fn open(&mut self, id: i32, mark: Option<Mark>, next: u64) {
         self.partitions.remove(&id);
         if let Some(Mark { last, anchor }) = mark {
@@ -101,7 +101,7 @@ fn look<const OAUTH: bool>(
     let partitions: Vec<_> =
         lock(watched).partitions.iter().map(|(id, partition)| (*id, *partition)).collect();
     if client.is_none() && !partitions.is_empty() {
-        // The reader has the same settings, and tells what is wrong with them.
+        // The reader has the same settings, and reports what is wrong with them.
         *client = connect(&place.settings, place.oauth.clone()).ok().map(|(client, _)| client);
     }
     let Some(client) = client else { return };
@@ -120,7 +120,7 @@ fn look<const OAUTH: bool>(
                 let error = wrong(&place.topic, id, &partition, held);
                 lock(watched).found = Some((id, held, error));
             }
-            // Next time: the reader waits as well, and says so.
+            // Try again next time: the reader waits as well, and reports it.
             Err(error) => tracing::debug!(%error, "the topic is not looked at"),
         }
     }
@@ -128,7 +128,7 @@ fn look<const OAUTH: bool>(
 
 enum Compared {
     Same,
-    /// The record is not there any more, and may have been removed as it was to be.
+    /// The record is gone; retention may have removed it.
     Unknown,
     Other(Held),
 }

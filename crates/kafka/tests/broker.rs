@@ -1,5 +1,5 @@
-//! What happens to topics, against a broker at `$KAFKA_BROKERS` (`.ci/kafka cargo test -p dayfold-kafka`). Without
-//! one, these tests say so and pass.
+//! Tests of changes to topics, with a broker at `$KAFKA_BROKERS` (`.ci/kafka cargo test -p dayfold-kafka`). Without a
+//! broker, these tests say so and pass.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
@@ -86,7 +86,7 @@ impl Topic {
             let record = BaseRecord::<str, str>::to(&self.name).partition(partition);
             let mut record = record.key("k").payload(&text).timestamp(value * 1_000);
             let begun = Instant::now();
-            // The producer may not know yet of a partition that is new.
+            // The producer may not know a new partition yet.
             while let Err((error, same)) = self.producer.send(record) {
                 assert!(begun.elapsed() < LIMIT, "{error}");
                 self.producer.poll(Duration::from_millis(100));
@@ -148,7 +148,7 @@ impl Program {
         answer.value().map_or((0, 0), |(count, sum)| (count.0, sum.value()))
     }
 
-    /// Waits until so many are counted: neither fewer nor more.
+    /// Waits until exactly this many are counted.
     #[track_caller]
     fn expect(&self, partition: i32, count: i64, sum: i128) {
         let begun = Instant::now();
@@ -198,7 +198,7 @@ fn a_partition_far_ahead_of_another_is_paused_until_that_follows() {
     const DAY: i64 = 86_400;
     let Some(topic) = Topic::new("ahead", 2) else { return };
     let folder = tempfile::tempdir().unwrap();
-    // Whoever reads the first partition beyond three days waits for this.
+    // The reader of the first partition waits for this beyond three days.
     let gate = Arc::new(Mutex::new(()));
     let (closed, waits) = (gate.lock().unwrap(), Arc::clone(&gate));
     let slow = move |record: &Record<'_>| {
@@ -235,7 +235,7 @@ fn a_partition_far_ahead_of_another_is_paused_until_that_follows() {
     assert!(partition.position.is_some_and(|position| position < records as u64), "{partition:?}");
 
     drop(closed);
-    // The other one goes on as well: it would hold days open.
+    // The other one continues as well, because otherwise it would hold days open.
     topic.write(0, [200 * DAY]);
     program.expect(1, 3 + records, i128::from(1 + 3 * DAY + sum));
     program.expect(0, 5, i128::from(1 + 206 * DAY));
@@ -287,7 +287,7 @@ fn a_topic_made_anew_stops_it_or_is_read_as_well() {
     }
 }
 
-/// A topic that is deleted and made anew under a running engine, and has more records then than were read before.
+/// A topic that is deleted and recreated under a running engine, with more records than were read before.
 #[test]
 fn a_topic_made_anew_while_it_is_read_stops_it() {
     let Some(topic) = Topic::new("again", 1) else { return };
@@ -301,10 +301,10 @@ fn a_topic_made_anew_while_it_is_read_stops_it() {
     let error = program.error();
     assert!(error.contains(&format!("topic '{}', partition 0", topic.name)), "{error}");
     assert!(error.contains("is another one now") && error.contains("BeginAnew"), "{error}");
-    // Whatever of it was read meanwhile, the next run notices it as well.
+    // The next run notices it as well, however much was read meanwhile.
     let error = start(folder.path(), 2, topic.kafka()).error();
     assert!(error.contains("was made anew") && error.contains("BeginAnew"), "{error}");
-    // All that is there now counts beside what was read before, which may be some of it already.
+    // All records of the new topic count besides those read before, which may include some of the new ones.
     let program = start(folder.path(), 1, topic.kafka().lost(Lost::BeginAnew));
     let anew: i128 = (100..130).sum();
     let begun = Instant::now();
@@ -316,7 +316,7 @@ fn a_topic_made_anew_while_it_is_read_stops_it() {
     program.running.finish().unwrap();
 }
 
-/// TLS, and SASL in all its forms, with an authority of the test's own.
+/// TLS, and SASL in all its forms, with the test's own certificate authority.
 #[test]
 fn secured_listeners() {
     let Some(topic) = Topic::new("secured", 2) else { return };
@@ -438,7 +438,7 @@ fn what_is_no_event_is_kept_with_its_place() {
     program.running.finish().unwrap();
 }
 
-/// A position lies behind the marks of transactions, and aborted records are nowhere.
+/// A position is after transaction markers, and aborted records are never counted.
 #[test]
 fn aborted_transactions_leave_nothing_and_no_lag() {
     let Some(topic) = Topic::new("aborted", 1) else { return };
@@ -473,7 +473,7 @@ fn aborted_transactions_leave_nothing_and_no_lag() {
     };
     assert_eq!(position, (Some(44), Some(0)), "40 records and four marks");
     program.running.finish().unwrap();
-    // What was read is removed, marks and all: nothing is missing.
+    // The records read before are removed, with their markers: nothing is missing.
     topic.remove_before(0, 44);
     topic.write(0, [100]);
     let program = start(folder.path(), 1, topic.kafka());

@@ -14,11 +14,11 @@ use super::{Fields, Format, decimal_of, within};
 
 /// A record of Avro.
 ///
-/// With a schema registry, its value begins with a zero and the number of the schema that it was written with; each record
-/// is read with its own, so a schema may evolve. With embedded schemas, it is a file of Avro with one record. A reader's
-/// schema, if there is one, gives the fields: those that a writer did not know get its defaults.
+/// With a schema registry, a value begins with a zero and the id of the writer's schema. Each record is read with its
+/// own schema, so a schema may evolve. With embedded schemas, a value is an Avro file with one record. A reader's
+/// schema, if given, determines the fields: fields that a writer did not know get its defaults.
 ///
-/// Arrays and maps are left out. Times of day, durations and UUIDs are as they are encoded.
+/// Arrays and maps are left out. Times of day, durations and UUIDs keep their encoded form.
 pub struct Avro {
     schemas: Schemas,
     reader: Option<Schema>,
@@ -39,7 +39,7 @@ impl Avro {
         Avro { schemas: Schemas::Embedded, reader: None }
     }
 
-    /// All values were written with this schema, and are nothing but the record.
+    /// All values were written with this schema, and contain only the record.
     ///
     /// # Errors
     /// If it is no schema.
@@ -47,7 +47,7 @@ impl Avro {
         Ok(Avro { schemas: Schemas::One(Box::new(parse(schema)?)), reader: None })
     }
 
-    /// Schemas by their numbers, as JSON: those of a registry, say.
+    /// Schemas by their ids, as JSON, for example from a registry.
     pub fn by_id(schema: impl Fn(u32) -> Result<String, String> + Send + Sync + 'static) -> Avro {
         let known = std::sync::Mutex::new(HashMap::<u32, Arc<Schema>>::new());
         let by_id = move |id| {
@@ -68,7 +68,7 @@ impl Avro {
         Avro::by_id(move |id| registry.schema(id))
     }
 
-    /// The fields that are wanted, whatever the writer knew: a schema that the writers' can be resolved to.
+    /// The wanted fields, whatever the writer knew: a schema to which the writers' schemas can be resolved.
     ///
     /// # Errors
     /// If it is no schema.
@@ -201,7 +201,7 @@ fn scalar(value: AvroValue, schema: Option<&Schema>) -> Result<Value, String> {
     })
 }
 
-/// A number of so many digits behind the point, in two's complement, most significant byte first.
+/// A number with this many digits after the point, in two's complement, most significant byte first.
 fn decimal(bytes: &[u8], scale: usize) -> Result<Value, String> {
     if bytes.len() > 16 {
         return Err("a decimal number of more than 16 bytes".to_owned());
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(fields.text("note"), Ok("x"));
         assert_eq!(avro.decode(&new).unwrap().text("shop"), Ok("harbour"));
 
-        // What the first writer did not know gets the reader's default.
+        // Fields that the first writer did not know get the reader's default.
         let avro = Avro::by_id(by_id).reader(SECOND).unwrap();
         let shops =
             [&old, &new].map(|bytes| avro.decode(bytes).unwrap().text("shop").unwrap().to_owned());

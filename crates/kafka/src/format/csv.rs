@@ -4,7 +4,7 @@ use dayfold::schema::Value;
 
 use super::{Fields, Format};
 
-/// One row of CSV, without a header: fields by the names given here, as texts; one with nothing in it, and no quotes, is null.
+/// One row of CSV, without a header: fields with the names given here, as texts; an empty field without quotes is null.
 #[derive(Clone, Debug)]
 pub struct Csv {
     columns: Vec<String>,
@@ -44,7 +44,7 @@ impl Format for Csv {
     }
 }
 
-/// The first cell, and what comes behind it; `None`: it was the last one.
+/// The first cell, and the rest; `None` if it was the last one.
 fn cell(bytes: &[u8], delimiter: u8) -> Result<(Value, Option<&[u8]>), String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|error| error.to_string());
     let Some(mut quoted) = bytes.strip_prefix(b"\"") else {

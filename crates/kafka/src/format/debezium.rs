@@ -5,9 +5,9 @@ use super::{Fields, Format};
 /// Changes of rows, in another format: Debezium's envelope with `op`, `before` and `after`, with or without the schema
 /// around it.
 ///
-/// An event is never taken back, but an aggregate may have an inverse: counts and sums do. A change therefore has a
-/// *sign*, which the program multiplies counts and sums with. For aggregates without an inverse (extremes, distinct counts,
-/// quantiles), take [`Debezium::inserts`], which refuses the rest.
+/// An event is never retracted, but an aggregate may have an inverse: counts and sums do. So a change has a *sign*, by
+/// which the program multiplies counts and sums. For aggregates without an inverse (extremes, distinct counts,
+/// quantiles), use [`Debezium::inserts`], which refuses other changes.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -39,20 +39,20 @@ pub struct Debezium<F> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// 1 for a row that has come, -1 for one that has gone.
+    /// 1 for an added row, -1 for a removed one.
     pub sign: i64,
     /// The row.
     pub fields: Fields,
 }
 
 impl<F: Format> Debezium<F> {
-    /// All changes: an update is a row that goes and one that comes. The table has to log whole rows (PostgreSQL's
-    /// `REPLICA IDENTITY FULL`), or updates and deletions are refused.
+    /// All changes: an update removes a row and adds one. The table must log whole rows (PostgreSQL's
+    /// `REPLICA IDENTITY FULL`); otherwise updates and deletions are refused.
     pub fn changes(format: F) -> Debezium<F> {
         Debezium { format, takes_back: true }
     }
 
-    /// Rows that come; updates and deletions are refused.
+    /// Only added rows; updates and deletions are refused.
     pub fn inserts(format: F) -> Debezium<F> {
         Debezium { format, takes_back: false }
     }

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{Fields, Format, within};
 
-/// A JSON object. Integers and decimal numbers are exact; objects in it give fields with names of both; an array is a
-/// text, as it stands. Of a name that comes twice, the last counts.
+/// A JSON object. Integers and decimal numbers are exact; fields of nested objects have both names; an array is its
+/// JSON text. If a name comes twice, the last one counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 

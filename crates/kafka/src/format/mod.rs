@@ -1,7 +1,7 @@
-//! What is in a record's value: named fields with types.
+//! The content of a record's value: named fields with types.
 //!
-//! Each format has a feature of its own name. Numbers are exact: what has a point is a decimal number; a binary
-//! floating-point number is the shortest decimal that is read back as it.
+//! Each format has a feature of its own name. Numbers are exact: a number with a point is a decimal; a binary
+//! floating-point number becomes the shortest decimal that reads back as the same number.
 
 #[cfg(feature = "avro")]
 mod avro;
@@ -39,7 +39,7 @@ pub trait Format: Send + Sync + 'static {
     fn decode(&self, bytes: &[u8]) -> Result<Fields, String>;
 }
 
-/// Named values. Those within others have the names of both, with a point between: `address.city`.
+/// Named values. Nested values have both names, with a point between: `address.city`.
 ///
 /// ```
 /// use dayfold::schema::Value;
@@ -95,7 +95,7 @@ impl Fields {
         }
     }
 
-    /// An integer; also one that is written as a text, as in CSV.
+    /// An integer, even if it is written as a text, as in CSV.
     ///
     /// # Errors
     /// If there is no field of this name, or no integer in it.
@@ -142,7 +142,7 @@ fn decimal_of(number: impl std::fmt::Display) -> Result<Value, String> {
     decimal.map(Value::Decimal)
 }
 
-/// The number of the schema that stands before a value, and the value.
+/// The id of the schema before a value, and the value.
 #[cfg(any(feature = "avro", feature = "protobuf"))]
 fn id_of(bytes: &[u8]) -> Result<(u32, &[u8]), String> {
     let short = "the value is shorter than the number of a schema";

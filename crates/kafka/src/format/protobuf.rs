@@ -7,10 +7,10 @@ use prost_reflect::{
 
 use super::{Fields, Format, decimal_of, within};
 
-/// A message of Protobuf, by the descriptor set that `protoc --descriptor_set_out --include_imports` writes.
+/// A Protobuf message, by the descriptor set that `protoc --descriptor_set_out --include_imports` writes.
 ///
-/// A field that is not set and says so is null; others have their defaults. An enumeration is its name, or its number where it
-/// has none. `google.protobuf.Timestamp` is a time. Repeated fields and maps are left out.
+/// An unset field with presence is null; other unset fields have their defaults. An enumeration is its name, or its
+/// number if it has no name. `google.protobuf.Timestamp` is a time. Repeated fields and maps are left out.
 #[derive(Clone, Debug)]
 pub struct Protobuf {
     message: MessageDescriptor,
@@ -18,10 +18,10 @@ pub struct Protobuf {
 }
 
 impl Protobuf {
-    /// The message of this name (with its package) of a descriptor set.
+    /// The message with this name (including its package) in a descriptor set.
     ///
     /// # Errors
-    /// If it is no descriptor set, or has no such message.
+    /// If it is not a descriptor set, or has no such message.
     pub fn new(descriptor_set: &[u8], message: &str) -> Result<Protobuf, String> {
         let pool = DescriptorPool::decode(descriptor_set);
         let pool = pool.map_err(|error| format!("no descriptor set: {error}"))?;
@@ -31,8 +31,8 @@ impl Protobuf {
         Ok(Protobuf { message, framed: false })
     }
 
-    /// Values begin as a schema registry has them: a zero, the number of the schema, and which message of it they
-    /// are. The number is passed over; a message that is not the first one is refused.
+    /// Values have the frame of a schema registry: a zero, the id of the schema, and the index of the message. The id
+    /// is ignored; a message that is not the first one is refused.
     #[must_use]
     pub fn framed(self) -> Protobuf {
         Protobuf { framed: true, ..self }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// How long is waited before a registry that does not answer is asked again.
+/// How long to wait before an unreachable registry is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// A schema registry that speaks the protocol of Confluent's: also those of Apicurio, Redpanda and Karapace.
+/// A schema registry with Confluent's protocol, such as those of Apicurio, Redpanda and Karapace.
 #[derive(Clone)]
 pub struct Registry {
     url: String,
@@ -37,11 +37,11 @@ impl Registry {
         Registry { authorization: Some(value.to_owned()), ..self }
     }
 
-    /// The schema of this number. Where the registry does not answer, it is asked again until it does: no record is
-    /// refused because a registry is away.
+    /// The schema with this id. If the registry does not answer, it is asked again until it does: no record is refused
+    /// because a registry is away.
     ///
     /// # Errors
-    /// If it says that there is no such schema, or that we must not see it.
+    /// If the registry says that there is no such schema, or denies access.
     pub(crate) fn schema(&self, id: u32) -> Result<String, String> {
         let url = format!("{}/schemas/ids/{id}", self.url);
         loop {
