@@ -1,12 +1,12 @@
-//! What more processes cost: the same work in one process and in two, and what goes over the sockets.
+//! The cost of more processes: the same work in one process and in two, and the traffic over the sockets.
 //!
-//! Processes are real ones, on the loopback interface; this program starts itself again for each. The
-//! workload is that of `benches/ingest.rs`, with one tick in flight at a time. `cargo bench --bench cluster`
-//! does both parts; `-- speed` and `-- traffic` one.
+//! Processes are real and use the loopback interface; this program starts itself again for each. The workload is that
+//! of `benches/ingest.rs`, with one tick in flight at a time. `cargo bench --bench cluster` does both parts; `-- speed`
+//! and `-- traffic` one.
 //!
-//! **Speed:** one process with two workers; the same, but what workers send each other is encoded as if it
-//! went over a socket (timely's `ProcessBinary`); two processes with one worker. The first step is what
-//! encoding costs, the second one what sockets and their threads do. Answers are compared with the hash map's.
+//! **Speed:** one process with two workers; the same, but messages between workers are encoded as for a socket
+//! (timely's `ProcessBinary`); two processes with one worker. The first step shows the cost of encoding, the second one
+//! the cost of sockets and their threads. Answers are compared with the hash map's.
 //!
 //! **Traffic:** bytes and messages that processes receive from each other, counted by timely's own log of its
 //! sockets.
@@ -116,7 +116,7 @@ fn traffic() {
     }
 }
 
-/// Runs a group of processes; what each of them measured.
+/// Runs a cluster of processes. Returns what each of them measured.
 fn group(
     processes: usize,
     workers: usize,
@@ -140,7 +140,7 @@ fn group(
         let output = member.wait_with_output().unwrap();
         assert!(output.status.success(), "a process ended with {}", output.status);
         let words = String::from_utf8(output.stdout).unwrap();
-        // Timely says something about its connections before that.
+        // Timely prints something about its connections before that.
         let numbers: Vec<f64> =
             words.lines().last().unwrap().split(' ').map(|word| word.parse().unwrap()).collect();
         numbers.try_into().unwrap()

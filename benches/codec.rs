@@ -1,17 +1,17 @@
-//! What codecs cost: bincode as timely and as Dayfold use it, columnar, abomonation, and batch views.
+//! The cost of codecs: bincode as timely and as Dayfold use it, columnar, abomonation, and batch views.
 //!
-//! For each kind of item, one block of up to 100,000 of them: bytes, and how long it takes to encode it; to
-//! *decode* it into owned values, which are dropped again; to *read* it, that is to visit all fields of
-//! all items without keeping any; and to get *one item* of it as an owned value. bincode has to decode for
-//! all of these. For columnar and abomonation, reading is what their "decoding" stands for: they lend what
-//! lies in the block. MB/s are of encoded bytes: a smaller encoding has fewer of them in the same time.
+//! For each kind of item, one block of up to 100,000 items is measured: its bytes, and how long it takes to encode it;
+//! to *decode* it into owned values, which are dropped again; to *read* it, that is to visit all fields of all items
+//! without keeping any; and to get *one item* of it as an owned value. bincode has to decode for all of these. For
+//! columnar and abomonation, "decoding" means reading: they lend values in the block. MB/s count encoded bytes: a
+//! smaller encoding has fewer of them in the same time.
 //!
-//! The codecs take turns; figures are medians, and ratios to bincode fixint are those within a round.
-//! Everything that was encoded has to come back on each of these ways before the first figure is
-//! printed. At the end, what becomes of a block in which one byte has changed.
+//! The codecs alternate; figures are medians, and ratios to bincode fixint are within a round. Everything that was
+//! encoded must come back in each of these ways before the first figure is printed. At the end, one byte of a block is
+//! changed.
 //!
-//! **abomonation is unsound** (RUSTSEC-2021-0120): what it reads has to be what the same build of the same
-//! program wrote, or the behaviour is undefined. It is here to be compared with. Do not use it.
+//! **abomonation is unsound** (RUSTSEC-2021-0120): reading anything that the same build of the same program did not
+//! write is undefined behaviour. It is here for comparison only. Do not use it.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

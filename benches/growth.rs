@@ -1,13 +1,12 @@
-//! How cost grows: with events, keys, days, kinds of keys and aggregates; whether a table that grows
-//! stops the engine; how much memory it takes, beside a hash map of the same groups; and whether sealed days
-//! take any.
+//! How costs grow with events, keys, days, kinds of keys and aggregates; whether a growing table stops the engine; how
+//! much memory it takes, compared with a hash map of the same groups; and whether sealed days take memory.
 //!
-//! Each line runs three times, each time in a process of its own, whose memory at its peak is that of the
-//! line. The figures are medians; of the ratios of the longest tick to the median one, the best is told. One tick of 100,000
-//! events is in flight; events are made between the ticks, and the time is that from a tick's push until
-//! it is visible. Count, sum and greatest value over all days and keys are compared with those of the events;
-//! without that, no figure is printed. `DAYFOLD_BENCH_SHORT=1` runs each line once, with a twentieth of the
-//! events and keys. A word after `--` runs the lines that have it in their names.
+//! Each line runs three times, each time in its own process, whose peak memory is that of the line. The figures are
+//! medians; for the ratio of the longest tick to the median one, the best is printed. One tick of 100,000 events is in
+//! flight; events are created between the ticks, and the time is from a tick's push until it is visible. Count, sum and
+//! greatest value over all days and keys are compared with those of the events before a figure is printed.
+//! `DAYFOLD_BENCH_SHORT=1` runs each line once, with a twentieth of the events and keys. A word after `--` runs the
+//! lines with this word in their names.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -34,7 +33,7 @@ const BASE: Load = Load { events: 5 * MILLION, keys: 100_000, days: 10, zipf: tr
 const A_DAY: Load = Load { days: 1, ..BASE };
 const TEN_MILLION: Load = Load { events: 20 * MILLION, keys: 10 * MILLION, days: 1, zipf: false };
 
-/// The most memory that is allowed, as a ratio to the hash map's.
+/// The most memory allowed, as a ratio to the hash map's.
 const MEMORY_RATIO: f64 = 1.5;
 /// The most anonymous memory that sealed days may add, as a ratio to that of the fewest.
 const FLAT: f64 = 1.2;
@@ -72,13 +71,13 @@ const LINES: [Line; 17] = [
     (SEALED[2], || sealed::run(400)),
 ];
 
-/// These come after the lines that they are compared with.
+/// These come after the lines with which they are compared.
 const MAP_SMALL: &str = "a day, 100,000 keys, hash map";
 const MAP_LARGE: &str = "a day, 10 M keys, evenly, hash map";
 const SEALED: [&str; 3] =
     ["10 days sealed on disk", "100 days sealed on disk", "400 days sealed on disk"];
 
-/// What a line has taken, in one run or as the median of several.
+/// The costs of a line, in one run or as the median of several.
 #[derive(Clone, Copy)]
 struct Measured {
     /// Events a second.
@@ -87,7 +86,7 @@ struct Measured {
     longest: Duration,
     /// The longest tick to the median one.
     ratio: f64,
-    /// Memory at its peak beyond that at the beginning; of sealed days, anonymous memory at its peak.
+    /// Peak memory beyond that at the beginning; for sealed days, peak anonymous memory.
     bytes: f64,
 }
 
@@ -111,7 +110,7 @@ fn main() -> ExitCode {
         .filter(|line| arguments.first().is_none_or(|word| LINES[*line].0.contains(word.as_str())))
         .collect();
     let mut runs = vec![Vec::new(); LINES.len()];
-    // In turn, so that a time in which the machine is slow for other reasons is that of no line alone.
+    // Lines alternate, so that a slow time of the machine does not affect only one of them.
     for _ in 0..if is_short() { 1 } else { 3 } {
         chosen.iter().for_each(|line| runs[*line].push(run(*line)));
     }
@@ -138,8 +137,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!kept))
 }
 
-/// Prints a ratio, and whether it is within its bound. Nothing has to be in a short run, whose few keys weigh
-/// less than what a program weighs anyway.
+/// Prints a ratio, and whether it is within its bound. In a short run the bound does not apply, because its few keys
+/// take less memory than the program itself.
 fn bounded(what: &str, ratio: f64, bound: f64) -> bool {
     let kept = ratio <= bound || is_short();
     println!("  {what}: {ratio:.2}{}", if kept { "" } else { ", which is too much" });

@@ -1,8 +1,8 @@
-//! What the handle of an engine costs: pushing, asking while events pour in, and a thousand subscribers.
+//! The cost of an engine's handle: pushing, asking while events come in, and a thousand subscribers.
 //!
-//! One worker (`-- 2`: two), 100,000 keys over 7 days, six of which are sealed. Every answer is compared with what it has to
-//! be; where one is wrong, no figure is printed. `DAYFOLD_BENCH_SHORT=1` pushes less. The worker, the thread
-//! that pushes and the one that asks share the cores: with two, each wake-up is in the figures.
+//! One worker (`-- 2`: two), 100,000 keys over 7 days, six of which are sealed. Every answer is checked; if one is
+//! wrong, no figure is printed. `DAYFOLD_BENCH_SHORT=1` pushes less. The worker, the pushing thread and the asking
+//! thread share the cores: with two cores, the figures include each wake-up.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -126,7 +126,7 @@ impl Bench {
         last.unwrap()
     }
 
-    /// How long it takes until so many events are pushed, and until they are visible.
+    /// How long it takes until this many events are pushed, and until they are visible.
     fn pour(&mut self, events: u64) -> (Duration, Duration) {
         let started = Instant::now();
         let receipt = self.push(DAYS - 1, events);
@@ -173,7 +173,7 @@ impl Bench {
         result
     }
 
-    /// How long each of the queries takes that one thread asks, one after the other, while another pushes.
+    /// The time of each query of one thread, one after the other, while another thread pushes.
     fn ask(&mut self, per_second: u64, seconds: u64) -> Vec<Duration> {
         let (handle, is_over) = (self.handle.clone(), Arc::new(AtomicBool::new(false)));
         let over = Arc::clone(&is_over);
@@ -216,7 +216,7 @@ impl Bench {
     }
 }
 
-/// How many events a key has when so many were pushed today: one of each day before, and its share.
+/// How many events a key has when this many were pushed today: one for each earlier day, and its share.
 fn expected(pushed: u64, key: u64) -> i64 {
     DAYS - 1 + (pushed / KEYS + u64::from(key < pushed % KEYS)) as i64
 }

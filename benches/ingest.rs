@@ -1,15 +1,13 @@
-//! What ingest costs: five million events folded by day and key, beside a plain hash map.
+//! The cost of ingest: five million events folded by day and key, compared with a plain hash map.
 //!
-//! Dayfold runs its whole graph, queries included, with its archive in memory: days close, are sorted
-//! and sealed during the run, on threads that share the processors with the workers. With one tick in
-//! flight, the next one enters when the one before is visible to queries; the engine has up to four. The
-//! time ends when the last event is visible. Every result is compared with that of the hash map, row by
-//! row; without that, no figure is printed.
+//! Dayfold runs its whole graph, queries included, with its archive in memory: days close, are sorted and sealed during
+//! the run, on threads that share the processors with the workers. With one tick in flight, the next one enters when
+//! the one before is visible to queries; the engine has up to four. The time ends when the last event is visible. Every
+//! result is compared with that of the hash map, row by row, before a figure is printed.
 //!
-//! The programs take turns, and the ratios are those within a round. `cargo bench --bench ingest --
-//! 1x1000` measures one worker in ticks of 1,000 only, `-- x1000` one and two; `-- latency` the latencies. `-- profile
-//! 1x1000` loads a line again and again and compares totals only: for a profiler, which would see little
-//! else than the comparison otherwise.
+//! The programs alternate, and ratios are within a round. `cargo bench --bench ingest -- 1x1000` measures one worker in
+//! ticks of 1,000 only, `-- x1000` one and two; `-- latency` the latencies. `-- profile 1x1000` loads a line repeatedly
+//! and compares totals only; otherwise a profiler would mostly see the comparison.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -33,8 +31,8 @@ use workload::{DAY_MS, DAYS, EVENTS, Event, Groups, START, Stats};
 
 const ROUNDS: usize = 5;
 const PROFILED_ROUNDS: usize = 20;
-/// Ticks whose latency is measured, the last of the run: so many while days of the load may still be sealed,
-/// so many when all are, each after the other, and so many that come one by one.
+/// Ticks whose latency is measured, at the end of the run: a number while days of the load may still be sealed, a
+/// number after all are sealed, both without pauses, and a number with pauses between them.
 const MEASURED_TICKS: usize = 300;
 /// From one of the latter to the next.
 const APART: Duration = Duration::from_micros(200);
@@ -62,7 +60,7 @@ fn main() {
     }
 }
 
-/// Loads one line again and again, with nothing besides that could be avoided.
+/// Loads one line repeatedly, with as little other work as possible.
 fn profile(events: &[Event], reference: &Groups, line: &str) {
     let line: Vec<usize> = line.split('x').map(|number| number.parse().unwrap()).collect();
     let &[workers, tick, ref in_flight @ ..] = &line[..] else { panic!("a line such as 1x1000") };
@@ -77,8 +75,7 @@ fn profile(events: &[Event], reference: &Groups, line: &str) {
     println!("{line:?}: {:.1} M best, {:.1} M median", best / 1e6, median / 1e6);
 }
 
-/// One line of the table: on how many workers, in ticks of how many events, of which so many may be on
-/// their way at once.
+/// One line of the table: the number of workers, the events of a tick, and the number of ticks in flight.
 #[derive(Clone)]
 struct Line {
     workers: usize,
@@ -132,7 +129,7 @@ fn throughput(events: &[Event], reference: &Groups, only: Option<&str>) {
     gains(&plain, &lines);
 }
 
-/// What the second thread brings: to the hash map, and to the lines that were measured with one worker and two.
+/// The gain by the second thread, for the hash map and for the lines that were measured with one worker and two.
 fn gains([one, two]: &[Vec<f64>; 2], lines: &[Line]) {
     let gain = |one: &[f64], two: &[f64]| {
         summary(one.iter().zip(two).map(|(one, two)| two / one).collect()).1
@@ -210,7 +207,7 @@ struct Run {
     load: Vec<Vec<Event>>,
     /// Ticks to enter afterwards, timed one by one.
     measured: Vec<Vec<Event>>,
-    /// How many ticks of the load may be on their way at once.
+    /// How many ticks of the load may be in flight.
     in_flight: usize,
     compared: Compared,
 }
@@ -232,7 +229,7 @@ impl Compared {
         }
     }
 
-    /// Ends the program unless the answer holds exactly what the reference does.
+    /// Ends the program unless the answer equals the reference.
     fn compare(self, answer: &Reply, reference: &Groups) {
         let wrong = match self {
             Compared::Rows => workload::wrong_rows(&answer.items, reference, 1),
@@ -257,10 +254,10 @@ type Times = fn(&Outcome) -> &[Duration];
 #[derive(Default)]
 struct Outcome {
     load: Duration,
-    /// Of ticks while days may be sealed, and of those when all are.
+    /// For ticks while days may be sealed, and for those after all are sealed.
     sealing: Vec<Duration>,
     visible: Vec<Duration>,
-    /// Of ticks that do not come at once after each other.
+    /// For ticks with pauses between them.
     apart: Vec<Duration>,
     answered: Vec<Duration>,
     at_once: Vec<Duration>,
@@ -272,10 +269,9 @@ impl Run {
         let Run { workers, in_flight, compared, .. } = self;
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let rows = Arc::new(Mutex::new(None));
-        // Each worker takes its own share of every tick; they are cut before the time begins.
-        // One more, which never enters: it lies above the others in memory. Without it, the last tick to be
-        // freed would have the allocator give the memory of them all back to the system, within the time;
-        // the hash map only reads its ticks.
+        // Each worker takes its own share of every tick; the shares are cut before the time begins. One more tick never
+        // enters and is above the others in memory. Without it, freeing the last tick would make the allocator return
+        // the memory of all ticks to the system, within the measured time; the hash map only reads its ticks.
         let share = |ticks: &[Vec<Event>], worker: usize| -> Vec<Vec<Event>> {
             let mut shared = share(ticks, worker, workers);
             shared.extend(shared.last().cloned());
@@ -306,7 +302,7 @@ impl Run {
                 run();
                 start.elapsed()
             };
-            // The last one stays: it lies above the others in memory, as above.
+            // The last one stays, above the others in memory; see above.
             let ticks = measured.len().saturating_sub(1) / 3;
             let mut measured = measured.into_iter();
             let wait = Some(Duration::from_millis(1));
@@ -340,7 +336,7 @@ impl Run {
                 .map(|rank| timed(&mut || drop(graph.ask(worker, query(rank)))))
                 .collect();
             let at_once = graph.ask_at_once(worker, (0..ticks * 10).map(query), &asked, drop);
-            // Days that have closed, all but the last one, are to be in the answer as batch views.
+            // All closed days, except the last one, must be in the answer as batch views.
             let closed = last.previous().previous();
             worker.step_or_park_while(wait, || graph.status.sealed_through() < Some(closed));
             let everything = graph.ask(worker, compared.query());

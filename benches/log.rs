@@ -1,14 +1,13 @@
-//! What the log costs, and what it gives back: ingest beside a plain writer, recovery, opening a folder of
-//! ten years, and the latency of ticks while large days are sealed.
+//! The cost of the log, and recovery from it: ingest compared with a plain writer, recovery, opening a folder of ten
+//! years, and the latency of ticks while large days are sealed.
 //!
-//! All of it through the engine: a thread pushes, receipts tell when events are visible and durable, and
-//! the time of the source is set by the benchmark, so that days close when it wants them to. Every result
-//! is compared with what it has to be before its figure is printed. Where figures are compared, the
-//! programs take turns, and ratios are those within a round.
+//! Everything goes through the engine: a thread pushes, receipts tell when events are visible and durable, and the
+//! benchmark sets the time of the source, so that it decides when days close. Every result is checked before its figure
+//! is printed. Programs to be compared alternate, and ratios are within a round.
 //!
-//! `cargo bench --bench log -- ingest` measures that alone; so do `recovery`, `opening` and `closing`. With
-//! `DAYFOLD_BENCH_SHORT=1` less is measured, so that a run takes seconds: its figures mean little. Folders
-//! are made where the system has its temporary files: that disk is what is measured (`TMPDIR` moves it).
+//! `cargo bench --bench log -- ingest` measures only ingest; `recovery`, `opening` and `closing` work the same way.
+//! With `DAYFOLD_BENCH_SHORT=1` less is measured, so that a run takes seconds, but its figures mean little. Folders are
+//! in the system's folder of temporary files, so that disk is measured (`TMPDIR` moves it).
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

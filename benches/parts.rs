@@ -1,9 +1,8 @@
-//! The parts, each by itself: keys, aggregates, ticks, sealed days, the log. What they are together is in the
-//! other benchmarks.
+//! Each part by itself: keys, aggregates, ticks, sealed days, the log. The other benchmarks measure them together.
 //!
-//! Each one looks at its result once before it is timed, and panics if that is wrong: no figure is printed.
-//! A word after `--` runs those that have it in their path; `--sample-count` and the other options are
-//! [divan](https://docs.rs/divan)'s. With `DAYFOLD_BENCH_SHORT=1` each runs once, and its time is not told.
+//! Each benchmark checks its result once before it is timed, and panics without a figure if the result is wrong. A word
+//! after `--` runs the benchmarks with this word in their path; `--sample-count` and the other options are
+//! [divan](https://docs.rs/divan)'s. With `DAYFOLD_BENCH_SHORT=1` each runs once, and no time is printed.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

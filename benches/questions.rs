@@ -1,12 +1,11 @@
-//! What large questions cost those who wait for events: how long it takes until a tick is visible while a million events a
-//! second enter, without questions and while sixteen clients ask for all keys of the view again and again; and by how
-//! much memory grows meanwhile.
+//! How large queries delay events: the time until a tick is visible while a million events a second enter, without
+//! queries and while sixteen clients repeatedly ask for all keys of the view; and by how much memory grows meanwhile.
 //!
-//! Two million keys over 30 days: 29 sealed ones, of which each key has two, and today, on which each key has events and
-//! gets more. Two workers (`-- 1`: one). Events are pushed a thousand at a time, on a schedule, and a tick is late from the
-//! time at which it was due. Each answer is looked through: it has every key once, in order, and at least the events that
-//! were visible when it was asked; where one is wrong, no figure is printed. `DAYFOLD_BENCH_SHORT=1` is a small form.
-//! `DAYFOLD_BENCH_KEYS=500000` has so many keys.
+//! There are two million keys over 30 days: 29 sealed ones, two of them for each key, and today, on which each key has
+//! events and gets more. There are two workers (`-- 1`: one). Events are pushed a thousand at a time, on a schedule,
+//! and latency counts from the time at which a tick was due. Each answer is checked: it has every key once, in order,
+//! and at least the events that were visible when it was asked; if one is wrong, no figure is printed.
+//! `DAYFOLD_BENCH_SHORT=1` is a small form. `DAYFOLD_BENCH_KEYS=500000` sets the number of keys.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -70,7 +69,7 @@ fn main() {
         println!("  until a tick is visible, {CLIENTS} clients ask for all keys: {asked}");
         println!("    {answers}");
         assert!(answers.whole.into_inner() > 0, "clients are answered");
-        // What the allocator keeps after the first clients is theirs, too.
+        // Memory that the allocator keeps after the first clients counts for the clients, too.
         let memory = if alone.memory == 0 { quiet.memory } else { alone.memory };
         alone = Figures { memory, ..alone.with(&quiet) };
         beside = beside.with(&asked);
@@ -82,7 +81,7 @@ fn main() {
     );
 }
 
-/// How long ticks took until they were visible, and the most memory that was used meanwhile.
+/// How long ticks took until they were visible, and the peak memory meanwhile.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     p50: Duration,
@@ -98,7 +97,7 @@ impl Figures {
         Figures { p50: at(0.5), p99: at(0.99), p999: at(0.999), memory }
     }
 
-    /// Of two rounds: the least latency, since others use this machine, too, and the most memory.
+    /// The best latency of two rounds, because others use this machine, too, and the most memory.
     fn with(self, other: &Figures) -> Figures {
         let least = |a: Duration, b: Duration| if a.is_zero() { b } else { a.min(b) };
         Figures {
@@ -123,7 +122,7 @@ impl std::fmt::Display for Figures {
 struct Answers {
     whole: AtomicU64,
     refused: AtomicU64,
-    /// Those whose moment was kept for as long as it may be, before all was read.
+    /// Queries whose moment expired before all rows were read.
     expired: AtomicU64,
     slowest_ms: AtomicU64,
 }
@@ -204,7 +203,7 @@ impl Bench {
         (from..self.pushed).map(|n| (noon(DAYS - 1), scattered(n % self.keys), 1)).collect()
     }
 
-    /// Pushes a million events a second; how long each tick takes from when it is due until it is visible.
+    /// Pushes a million events a second. Returns the time of each tick from when it was due until it was visible.
     fn pour(&mut self, size: Size) -> Figures {
         let (sender, receipts) = mpsc::channel::<(Instant, Receipt, u64)>();
         let visible = Arc::clone(&self.visible);
@@ -248,7 +247,7 @@ impl Bench {
     }
 }
 
-/// Asks for all keys again and again. Whoever is refused tries again later.
+/// Asks for all keys repeatedly, and tries again later if refused.
 fn ask(
     view: &dyn ErasedView,
     keys: u64,

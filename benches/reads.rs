@@ -1,11 +1,10 @@
-//! What reads cost: one key over days that are sealed, inside a worker; files are mapped, as an engine has
-//! them. Beside them, what they would cost if there were sealed months as well; and what the days cost if each
-//! of their files has to be opened for the read, as beyond the 400 that a shelf keeps open.
+//! The cost of reads: one key over sealed days, inside a worker, with mapped files as in an engine. For comparison: the
+//! cost if there were sealed months as well, and the cost if each file has to be opened for the read, as beyond the 400
+//! that a shelf keeps open.
 //!
-//! Every value is compared with what it has to be; without that, no figure is printed. Files are warm:
-//! each section was touched before, so that no checksum is verified within the time, except in files that are opened.
-//! `DAYFOLD_BENCH_SHORT=1` makes fewer days. How long a query takes through the whole dataflow is in
-//! `cargo bench --bench ingest -- latency`.
+//! Every value is checked before a figure is printed. Files are warm: each section was read before, so that no checksum
+//! is verified within the measured time, except in files that are opened. `DAYFOLD_BENCH_SHORT=1` makes fewer days.
+//! `cargo bench --bench ingest -- latency` measures a query through the whole dataflow.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -30,7 +29,7 @@ use workload::sealed::{self, KEYS};
 use workload::{DAY_MS, SplitMix, State};
 
 const READS: usize = 5_000;
-/// The graph has one worker: none to be told that all is asked.
+/// The graph has one worker, so no other one has to be told that all is asked.
 static NOBODY_WAITS: AtomicBool = AtomicBool::new(false);
 
 fn main() {
@@ -85,8 +84,8 @@ fn main() {
     );
 }
 
-/// The same through the dataflow of one worker, at a moment that is complete, with sealed days in a folder: an
-/// event of each key a day.
+/// The same through the dataflow of one worker, at a complete moment, with sealed days in a folder: one event of each
+/// key per day.
 fn through_the_dataflow(days: i32) {
     let value = |day: i32, key: u64| (key >> 32) + day as u64;
     let folder = TempDir::new().unwrap();
@@ -123,7 +122,7 @@ fn through_the_dataflow(days: i32) {
                 );
                 assert!(reply.certificate.sealed_through >= Some(last), "all are sealed");
             };
-            // The first time to touch every section, as above.
+            // The first time to read every section, as above.
             graph.ask_at_once(worker, queries.clone(), &NOBODY_WAITS, drop);
             (days - from, percentiles(graph.ask_at_once(worker, queries, &NOBODY_WAITS, check)))
         })
@@ -134,7 +133,7 @@ fn through_the_dataflow(days: i32) {
     }
 }
 
-/// Times reads of keys at random over a range of days, and compares what they find: p50 (p99).
+/// Times reads of random keys over a range of days, and checks their results: p50 (p99).
 fn measure(range: &Range<i32>, reads: usize, mut read: impl FnMut(u64) -> Option<State>) -> String {
     let mut all = || -> Vec<Duration> {
         let mut random = SplitMix(7);
@@ -149,7 +148,7 @@ fn measure(range: &Range<i32>, reads: usize, mut read: impl FnMut(u64) -> Option
         };
         (0..reads).map(one).collect()
     };
-    // The first time to touch every section, the second for the clock.
+    // The first time to read every section, the second for the clock.
     all();
     percentiles(all())
 }

@@ -1,4 +1,4 @@
-//! Ten years of 300 keys a day, asked for with and without months and years that are kept:
+//! Queries over ten years of 300 keys a day, with and without rollups of months and years:
 //! `cargo bench --bench rollups`.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on panics")]
 

@@ -2,8 +2,9 @@
 //!
 //!     cargo run --example 01-smallest
 //!
-//! With timely's arguments it runs on more workers, or processes: `-- -w 4`, or `-- -n 2 -p 0` and, in another terminal,
-//! `-- -n 2 -p 1`. The first process prints the same (and timely, that it awaits connections). Next: `02-own-aggregate`.
+//! With timely's arguments it runs on more workers, or processes: `-- -w 4`, or `-- -n 2 -p 0` and, in another
+//! terminal, `-- -n 2 -p 1`. The first process prints the same (and timely prints that it awaits connections). Next:
+//! `02-own-aggregate`.
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::serve::{Answer, Query};
@@ -21,7 +22,8 @@ fn main() -> Result<(), String> {
         let mut orders = InputHandle::<Moment, _>::new();
         let mut queries = InputHandle::<Moment, _>::new();
         worker.dataflow(|scope| {
-            // A view: of each event its time, its key, and an aggregate. It keeps one for each day and key.
+            // A view takes the time, the key and an aggregate of each event. It keeps one aggregate for each day and
+            // key.
             let by_shop = orders
                 .to_stream(scope)
                 .fold_days(
@@ -42,7 +44,7 @@ fn main() -> Result<(), String> {
                 },
             );
         });
-        // Events may enter at any worker, and queries be asked at any. Here, all at the first one.
+        // Any worker may take events and queries. Here, the first one takes all.
         if worker.index() == 0 {
             orders.send((MAY_1 + 8 * HOUR, "north", 250));
             orders.send((MAY_1 + 9 * HOUR, "north", 450));

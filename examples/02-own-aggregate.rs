@@ -1,4 +1,4 @@
-//! An aggregate of one's own: the longest run of hours in a day without an event.
+//! Your own aggregate: the longest run of hours in a day without an event.
 //!
 //!     cargo run --example 02-own-aggregate
 //!
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::Inspect;
 
-/// The hours of a day in which something happened, a bit for each. ⊕ is their union.
+/// The hours of a day in which something happened, one bit for each. ⊕ is their union.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Hours(u32);
 

@@ -2,9 +2,8 @@
 //!
 //!     cargo run --example 03-enrich-and-alert
 //!
-//! Payments are joined with the countries of their cards; a view sums them by country and day; where a
-//! sum is above a limit, an alert is raised, and taken back when a payment is. Before: `02-own-aggregate`.
-//! Next: `04-service`.
+//! Payments are joined with the countries of their cards; a view sums them by country and day; an alert is raised when
+//! a sum is above a limit, and withdrawn when a payment is retracted. Before: `02-own-aggregate`. Next: `04-service`.
 
 use dayfold::aggregate::Sum;
 use dayfold::view::View;
@@ -54,7 +53,7 @@ fn main() -> Result<(), String> {
             cards.flush();
             worker.step_while(|| probe.less_than(&moment));
         };
-        // All workers go through the ticks; what changes, one of them says.
+        // All workers go through the ticks; one of them enters the changes.
         let changes = if index == 0 { 1 } else { 0 };
         cards.update((1, "AT".to_owned()), changes);
         cards.update((2, "AT".to_owned()), changes);

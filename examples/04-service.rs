@@ -1,4 +1,4 @@
-//! The handle of an engine in an async service: tasks push, ask and subscribe; no thread waits.
+//! The handle of an engine in an async service: tasks push, ask and subscribe, and no thread waits.
 //!
 //!     cargo run --example 04-service
 //!
@@ -25,8 +25,8 @@ async fn main() -> Result<(), Error> {
         Some((*time, shop.clone(), (Count::one(), Sum::of(*cents))))
     });
     let pusher = engine.live(LiveOptions::new(|order: &Order| order.0));
-    // Timely's arguments, say `-w 2`. Starting waits for files, and for other processes if there are any; so does
-    // finishing.
+    // Timely's arguments, for example `-w 2`. Starting waits for files, and for other processes if there are any; so
+    // does finishing.
     let cluster = Cluster::from_args(std::env::args())?;
     let is_first = cluster.process() == 0;
     let running = tokio::task::spawn_blocking(move || engine.start(cluster)).await??;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Error> {
         return Ok(());
     }
 
-    // A dashboard, say: the latest total of the shop, ten times a second at most.
+    // For example for a dashboard: the latest total of the shop, at most ten times a second.
     let north = Query::point("north".to_owned(), DayRange::ALL);
     let live = per_shop.subscribe(north.clone(), Duration::from_millis(100))?;
     let watching = tokio::spawn(watch(live, 3));
@@ -52,20 +52,20 @@ async fn main() -> Result<(), Error> {
     println!("{:?}", answer.value());
     println!("{}", watching.await?);
 
-    drop(pusher); // No more orders: what was asked is answered, and all is sealed.
+    drop(pusher); // No more orders: waiting queries are answered, and all days are sealed.
     tokio::task::spawn_blocking(|| running.finish()).await??;
     let after = per_shop.ask_async(Query::total(DayRange::ALL)).await;
     println!("{}", after.expect_err("nobody is there to answer"));
     Ok(())
 }
 
-/// Takes an order: waits for room, then until everybody who asks sees it.
+/// Takes an order: waits for room, and then until every query sees it.
 async fn order(pusher: &Pusher<Order>, order: Order) -> Result<(), Error> {
     let pushed = pusher.push_async(vec![order]).await.map_err(|error| error.refusal)?;
     Ok(pushed.receipt.visible().await?)
 }
 
-/// Listens until so many orders are in; slower than they come, it still gets the latest.
+/// Listens until this many orders are in. Even if it is slower than they come, it gets the latest answer.
 async fn watch(mut live: Subscription<String, (Count, Sum)>, orders: i64) -> String {
     while let Some(answer) = live.next_async().await {
         if let Some((count, sum)) = answer.value().filter(|(count, _)| count.0 >= orders) {

@@ -1,9 +1,9 @@
-//! Sealed days in a dataflow of one's own: joined in place, without being loaded.
+//! Sealed days in your own dataflow: joined in place, without being loaded.
 //!
 //!     cargo run --example 05-import-sealed-days
 //!
-//! The first dataflow seals a day into a folder. The second one, which has a time of its own, joins what is
-//! sealed with a table of names. Before: `04-service`. Next: `06-own-source`.
+//! The first dataflow seals a day into a folder. The second one, with its own timestamp, joins the sealed days with a
+//! table of names. Before: `04-service`. Next: `06-own-source`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use timely::dataflow::InputHandle;
 use timely::dataflow::operators::{Exchange, Inspect};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Each process keeps what its own workers seal, in a folder of its own.
+    // Each process keeps the sealed days of its own workers, in its own folder.
     let folder = tempfile::tempdir()?;
     let view = View::new("visits")?.defined_as("one for each visit");
     let config = StoreConfig::new(0, 1, vec![ViewRecord::of::<u64, Count>(&view)]);

@@ -1,9 +1,9 @@
-//! A source of one's own: a file of binary records that grows, and is read on where the log has it.
+//! Your own source: a growing file of binary records, which is read on from the position in the log.
 //!
 //!     cargo run --example 06-own-source
 //!
-//! Two runs over one file, the second after more was appended. Stopped or killed, a run goes on behind the last
-//! record whose events are in the log. Before: `05-import-sealed-days`.
+//! Two runs over one file, the second after more was appended. After a stop or a kill, the next run continues after the
+//! last record whose events are in the log. Before: `05-import-sealed-days`.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -63,7 +63,7 @@ impl Source for Meters {
     }
 }
 
-/// On all workers: makes an event of a record, or says why it is none.
+/// Runs on all workers: makes an event of a record, or says why it is not one.
 fn parse(row: &Row<'_>) -> Result<Reading, String> {
     let (meter, used) = (number(&row.raw()[8..12]) as u32, number(&row.raw()[12..]) as u32);
     if used > 1_000_000 {
@@ -97,7 +97,7 @@ fn run(folder: &Path, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
         println!("record {} refused: {}", refused.line, refused.reason);
         Ok(())
     });
-    // Timely's arguments, say `-w 2`. With several processes, the first one reads, and each has a folder of its own.
+    // Timely's arguments, for example `-w 2`. With several processes, the first one reads, and each has its own folder.
     let cluster = Cluster::from_args(std::env::args())?;
     let is_first = cluster.process() == 0;
     let running = engine.start(cluster)?;

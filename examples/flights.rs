@@ -41,7 +41,7 @@ struct Options {
     /// The flights.
     #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
     flights: PathBuf,
-    /// Where sealed days are kept; a second run starts from them.
+    /// The folder for sealed days; a second run starts from them.
     #[arg(long, value_name = "DIR", default_value = "flights-data")]
     data: PathBuf,
     /// If the log in the data folder has lost its end or is damaged: sets the folder aside, under another name in the
@@ -101,11 +101,11 @@ impl Flight {
     }
 }
 
-/// Flights; how late they came, if known; aircraft; miles. One definition for both layers.
+/// Flights, delays if known, aircraft, and miles. One definition for both layers.
 type Stats = (Count, Maybe<Delay>, Maybe<Distinct>, Sum);
 type Delay = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
 
-/// What its parts are called, for those who look into the folder.
+/// The names of its parts, for readers of the folder.
 const MEASURES: [&[&str]; 4] = [
     &["flights"],
     &["mean_delay", "least_delay", "worst_delay", "delay"],
@@ -159,7 +159,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
         Ok(view.grace(grace))
     };
     let measures = || Measures::none().measure("flights", |stats: &Stats| Some(stats.0.0.into()));
-    // What a machine that stops takes from the log can be read from the file again.
+    // Events that the log loses when the machine stops can be read from the file again.
     let mut engine =
         Engine::new().data(&options.data).log(Durability::System, |flight: &Flight| flight.time);
     if options.accept_lost_log {
@@ -186,7 +186,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views), EngineError> {
                 None => CsvSource::open(Input::file(file), csv)?,
                 Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
             };
-            // The log knows which records were refused, so the file of them is written anew.
+            // The log has the refused records, so their file is written again.
             let path = resume.store().map(Store::rejected_path).unwrap_or_default();
             let mut writer = rejected_file(&path).map_err(common::failed)?;
             resume
@@ -257,7 +257,7 @@ fn watch(
             continue;
         };
         latency.record(before.elapsed().as_nanos() as u64).map_err(input)?;
-        // A few answers on the way, where both layers take part.
+        // A few answers on the way, which use both layers.
         let parts = answer.items.first().map(|item| &item.parts);
         if progress.rows / 45_000 > shown
             && let Some(parts) =
@@ -379,7 +379,7 @@ fn table<K: Key>(
     line(out, "")
 }
 
-/// Every day and carrier, in the columns of an independent program's answers.
+/// Every day and carrier, with the columns of an independent program's answers.
 fn write_days(view: &ViewHandle<String, Stats>, path: &PathBuf) -> Result<(), EngineError> {
     let failed = |error: std::io::Error| EngineError::Failed { message: error.to_string() };
     let mut text = String::from(
@@ -409,7 +409,7 @@ fn day_row(day: Day, key: &str, (events, delay, aircraft, miles): &Stats) -> Str
     format!("{day},{key},{},{delays},{aircraft},{}\n", events.0, miles.value())
 }
 
-/// What depends on the machine, apart from the tables.
+/// Figures that depend on the machine, separate from the tables.
 fn summary(workers: &Workers, rows: u64, late: u64, elapsed: Duration, latency: &Histogram<u64>) {
     let seconds = elapsed.as_secs_f64();
     let percentile = |p| latency.value_at_quantile(p) as f64 / 1_000.0;

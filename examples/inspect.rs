@@ -1,4 +1,4 @@
-//! Shows a data folder: its runs, its views and their days, its log, and whether all of it is whole.
+//! Shows a data folder: its runs, its views and their days, its log, and whether all of it is intact.
 //!
 //!     cargo run --release --example flights -- --data /tmp/flights
 //!     cargo run --release --example inspect -- /tmp/flights
@@ -6,8 +6,8 @@
 //!
 //!     cargo run --release --example inspect -- /tmp/flights --backup /tmp/backup
 //!
-//! It takes no lock and changes nothing, so it may look at a folder that a program is writing: it shows
-//! what had been committed when it read it.
+//! It takes no lock and changes nothing, so it can read a folder that a program is writing: it shows what was committed
+//! at that time.
 
 #[path = "inspect/folder.rs"]
 mod folder;
@@ -32,12 +32,12 @@ use dayfold::store::{self, Disk};
 use page::{Page, bytes, count};
 use verify::Damage;
 
-/// Shows what is in a data folder, and verifies the checksums of all that counts.
+/// Shows the content of a data folder, and verifies the checksums of everything that counts.
 ///
-/// With --backup it makes a copy instead, also while a program writes the folder.
+/// With --backup it makes a copy instead, even while a program writes the folder.
 ///
-/// Exits with 0 if all of it is whole; 1 if something is damaged or cannot be read; 2 if there is no data
-/// folder, or not the view.
+/// Exits with 0 if everything is intact; 1 if something is damaged or cannot be read; 2 if there is no such data folder
+/// or view.
 #[derive(Parser)]
 struct Options {
     /// The data folder.
@@ -46,11 +46,11 @@ struct Options {
     /// Lists each revision of each day, and each day of the log.
     #[arg(long)]
     days: bool,
-    /// Does not read files whole: checks no checksums but those of the manifests and commit records.
+    /// Does not read whole files: checks only the checksums of manifests and commit records.
     #[arg(long)]
     no_verify: bool,
-    /// Copies the data folder to DIR, which is not there yet, as a program that is killed now would leave it. The
-    /// program may go on meanwhile. To restore it, put the copy in the place of the folder.
+    /// Copies the data folder to DIR, which must not exist yet, in the state in which a program that is killed now
+    /// would leave it. The program may go on meanwhile. To restore it, replace the folder by the copy.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["days", "no_verify"])]
     backup: Option<PathBuf>,
     #[command(subcommand)]
@@ -59,7 +59,8 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Shown {
-    /// Prints the rows of a view's sealed days, with the names of their columns. It needs no program that knows the view.
+    /// Prints the rows of a view's sealed days, with the names of their columns. It does not need the program of the
+    /// view.
     Rows(rows::Options),
 }
 
@@ -153,7 +154,7 @@ fn show(options: &Options) -> io::Result<bool> {
         damages.extend(log::refused(&mut page, state, &report).err());
         damages.extend(unsealed::show(&mut page, state, &report).err());
     }
-    // Reading everything may take a while; what is known is shown before.
+    // Reading everything may take a while, so what is known is shown first.
     print(&mut page)?;
     if !options.no_verify {
         verify::everything(&mut page, &report, state.as_ref(), &mut damages);

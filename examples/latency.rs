@@ -1,9 +1,9 @@
-//! How long things take: the latency lab, used on ourselves.
+//! Measures latencies of Dayfold itself with the latency lab.
 //!
 //!     cargo run --release --example latency -- --rate 1000000 --seconds 60 --out latency
 //!
-//! Events come by a schedule, days pass every ten seconds, and each event counts from the instant at which it
-//! was due. `docs/latency.md` says what is counted and how to read it.
+//! Events come by a schedule, a day passes every ten seconds, and each latency counts from the instant at which the
+//! event was due. `docs/latency.md` explains what is counted and how to read it.
 
 mod common;
 #[path = "latency/load.rs"]
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), EngineError> {
     let interrupted = common::interrupted();
-    // What cannot be read is found before anything is measured, what cannot be written as well.
+    // Files that cannot be read or written are found before anything is measured.
     let other = options.against.as_deref().map(read).transpose()?;
     write(options.out.as_deref(), &[])?;
     if options.sweep {
@@ -63,19 +63,19 @@ fn run(options: &Options) -> Result<(), EngineError> {
     print(&shown)
 }
 
-/// Measures once, over all processes. The report is process 0's.
+/// Measures once, over all processes. Process 0 has the report.
 fn once(options: &Options, interrupted: &AtomicBool) -> Result<Option<Report>, EngineError> {
     let (process, processes) = (options.workers.process(), options.workers.processes());
     let folder = Folder::new(&options.data(), process)?;
     if let Some(out) = options.out.as_deref().filter(|_| processes > 1) {
-        // Before the processes find together: then nobody takes what an earlier run has left.
+        // Done before the processes connect, so that nobody takes files of an earlier run.
         parts::remove(out, process)?;
     }
     let clock = Arc::new(DayClock::new(options));
     let load = Load::new(options, &clock);
     let Program { engine, view, pusher } = Program::new(options, &clock, &folder)?;
     let running = common::start(engine, options.workers.cluster()?, interrupted)?;
-    // As long as this one is there, the day that is open stays open.
+    // While this pusher exists, the open day stays open.
     let last = pusher.clone();
     let run = Run::new(options, &clock, &view, &running, interrupted);
     let mut report = options.describe(run.measure(pusher, &load)?);
@@ -106,7 +106,7 @@ fn once(options: &Options, interrupted: &AtomicBool) -> Result<Option<Report>, E
     Ok(Some(report))
 }
 
-/// Every event counts once, or the figures are of something else.
+/// Every event must count once; otherwise the figures are meaningless.
 fn check(view: &Handle, expect: u64) -> Result<(), EngineError> {
     let events = program::total(view)?;
     if events == expect {
@@ -115,8 +115,8 @@ fn check(view: &Handle, expect: u64) -> Result<(), EngineError> {
     Err(failed(format_args!("{expect} events were pushed, and {events} are in the answer")))
 }
 
-/// Stops the engine where it is, starts it again over its folder, and measures how long it takes until it
-/// answers. Without a log there is nothing to start from.
+/// Stops the engine, starts it again over its folder, and measures how long it takes until it answers. Without a log
+/// there is nothing to recover.
 fn recover(
     options: &Options,
     clock: &Arc<DayClock>,
@@ -124,7 +124,7 @@ fn recover(
     (running, interrupted): (Running, &AtomicBool),
     report: Report,
 ) -> Result<Report, EngineError> {
-    // Without `finish`, it stops at once: what is open is not sealed, as if the process were gone.
+    // Without `finish`, it stops at once and does not seal open days, as if the process were killed.
     drop(running);
     if options.log.durability.is_none() {
         return Ok(report);
@@ -149,7 +149,7 @@ fn recover(
         .note(format!("Recovery let {replayed} events of open days in again.")))
 }
 
-/// Looks for the highest rate that the bound allows.
+/// Finds the highest rate that the bound allows.
 fn sweep(options: &Options, interrupted: &AtomicBool) -> Result<(), EngineError> {
     let bound = options.bound.as_nanos() as u64;
     let mut sweep = Sweep::new("freshness", bound, options.rate);
@@ -159,7 +159,7 @@ fn sweep(options: &Options, interrupted: &AtomicBool) -> Result<(), EngineError>
         let step = format!("rate-{rate}");
         write(options.out.as_deref().map(|out| out.join(step)).as_deref(), &report.files())?;
         sweep.tried(&report);
-        // So that a sweep that is interrupted leaves what it has found.
+        // So that an interrupted sweep keeps its results.
         write(options.out.as_deref(), &sweep.files())?;
     }
     print(&sweep.table())
@@ -172,7 +172,7 @@ fn read(folder: &Path) -> Result<Report, EngineError> {
     Report::from_bytes(&bytes).map_err(|error| input(format_args!("{}: {error}", path.display())))
 }
 
-/// Writes files into a folder, which is made if it is not there.
+/// Writes files into a folder, which is created if it does not exist.
 fn write(folder: Option<&Path>, files: &[File]) -> Result<(), EngineError> {
     let Some(folder) = folder else { return Ok(()) };
     let failed = |path: &Path, error| input(format_args!("{}: {error}", path.display()));

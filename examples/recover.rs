@@ -1,13 +1,12 @@
-//! What becomes of a program that is killed, of a file that is damaged, and of a view that nobody thought of
-//! in time: a tour of the log.
+//! A tour of the log: a program that is killed, a file that is damaged, and a view that is added later.
 //!
 //!     cargo run --release --example recover
 //!     cargo run --release --example recover -- -w 2
 //!
-//! It streams the flights into a folder of its own, kills itself in the middle, and goes on. Then it looks at a
-//! day as it was first sealed, damages a sealed file and mends it from the log, and adds a view whose past
-//! is computed from the log. At last it copies the folder, deletes a part of the log, and goes on from
-//! the copy, or reads all again. Each step says what to expect, and fails if it is not so.
+//! It streams the flights into its own folder, kills itself in the middle, and continues. Then it shows a day as it was
+//! first sealed, damages a sealed file and repairs it from the log, and adds a view whose past is computed from the
+//! log. Finally it copies the folder, deletes a part of the log, and continues from the copy, or reads everything
+//! again. Each step says what to expect, and fails if the result differs.
 
 mod common;
 
@@ -44,11 +43,11 @@ struct Options {
     /// The flights.
     #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
     flights: PathBuf,
-    /// Where to keep the data; it must not be there yet. Without it, a temporary folder. Several processes need
-    /// one that all of them see: an audit and a rebuild read the logs of all.
+    /// The folder for the data; it must not exist yet. Without it, a temporary folder. Several processes need one
+    /// shared folder, because an audit and a rebuild read all logs.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Kills this process when so many records were read: what the tour does to a process of its own.
+    /// Kills this process when this many records were read; the tour does this to a process that it starts.
     #[arg(long, value_name = "RECORDS", requires = "data")]
     die_after: Option<u64>,
     #[command(flatten)]
@@ -93,14 +92,14 @@ fn run(options: &Options) -> Result<(), EngineError> {
     step(options, &folder, false, as_first_sealed)?;
     step(options, &folder, false, |views, running| damaged_and_mended(views, running, &folder))?;
     step(options, &folder, true, a_view_added)?;
-    // Other processes would have to stop and start with this one.
+    // Other processes would have to be stopped and started with this one.
     if options.workers.are_several() { Ok(()) } else { cut_and_restored(options, &folder) }
 }
 
 /// An engine, and the handles of its views.
 type Program = (Engine<Flight>, Vec<ViewHandle<String, Stats>>);
 
-/// One view of the flights, or two; a log; the file, from wherever the log says.
+/// One view of the flights, or two; a log; and the file, from the position in the log.
 fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Program, EngineError> {
     let stats = |flight: &Flight| (Count::one(), Maybe(flight.delay.map(Max)));
     let mut engine = Engine::new();
@@ -120,7 +119,7 @@ fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Progra
             let csv = CsvOptions::new("event_time").arrival("ingest_time");
             let csv = csv.fields(["carrier", "origin", "arr_delay"]);
             let source = match resume.consumed() {
-                // Which rows are in the log already, the log knows.
+                // The log knows which rows it already has.
                 Some(consumed) => CsvSource::resume_after(Input::file(file), csv, consumed)?,
                 None => CsvSource::open(Input::file(file), csv)?,
             };
@@ -136,7 +135,7 @@ fn program(options: &Options, folder: &Path, with_origin: bool) -> Result<Progra
     Ok((engine, views))
 }
 
-/// Starts the engine, has the first process show something, and stops all.
+/// Starts the engine, calls a function on the first process to show something, and stops all.
 fn step(
     options: &Options,
     folder: &Path,
@@ -163,7 +162,7 @@ fn flights(view: &ViewHandle<String, Stats>, query: Query<String>) -> Result<i64
     Ok(view.ask(query).map_err(failed)?.value().map_or(0, |(Count(flights), _)| flights))
 }
 
-/// As if somebody had pulled the plug of the process: nothing is flushed, nothing is said.
+/// Ends the process like a kill: nothing is flushed, nothing is reported.
 fn die_after(options: &Options, folder: &Path, records: u64) -> Result<(), EngineError> {
     let (engine, _views) = program(options, folder, false)?;
     let running = engine.start(options.workers.cluster()?)?;
@@ -171,7 +170,7 @@ fn die_after(options: &Options, folder: &Path, records: u64) -> Result<(), Engin
         if running.progress().rows >= records {
             std::process::abort();
         }
-        // Other processes than the first one read nothing, and end when it is gone.
+        // Other processes read nothing, and end when the first one is gone.
         if running.wait_sealed(Duration::from_millis(1))? {
             return Err(failed("it was done before it died"));
         }
@@ -247,7 +246,7 @@ fn damaged_and_mended(
     check(audited.findings.is_empty(), "the day is rebuilt from the log: no difference")
 }
 
-/// Puts a damaged copy in the place of the newest file of a day, in the first part that has the day.
+/// Replaces the newest file of a day by a damaged copy, in the first part that has the day.
 fn flip_a_byte(folder: &Path, day: &str) -> std::io::Result<()> {
     let parts = (0..).map(|part| folder.join(format!("part-{part}")));
     let mut days = parts.take_while(|part| part.exists()).map(|part| part.join(day));
@@ -259,7 +258,7 @@ fn flip_a_byte(folder: &Path, day: &str) -> std::io::Result<()> {
     let mut bytes = std::fs::read(&path)?;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    // The engine has mapped the file: it keeps the old one until it is opened again.
+    // The engine has mapped the file, so it keeps the old one until the file is opened again.
     std::fs::remove_file(&path)?;
     std::fs::write(&path, bytes)
 }

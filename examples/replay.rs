@@ -4,8 +4,8 @@
 //!         --time event_time --arrival ingest_time --key carrier --value arr_delay --distinct tailnum \
 //!         --zone America/New_York -w 2
 //!
-//! The rows are streamed in the order of the file through one view; days close while it runs, and late
-//! rows amend them. At the end all days close, and every answer is asked of the merged view.
+//! It streams the rows in the order of the file through one view. Days close while it runs, and late rows amend them.
+//! At the end all days close, and it queries every row of the view.
 
 mod common;
 #[path = "replay/options.rs"]
@@ -41,8 +41,8 @@ use output::{Target, push_cell};
 use refused::RefusedRows;
 use table::Table;
 
-/// Reads the selected fields of a row, which are those of the key, the values and the distinct columns, as the view
-/// has them. With `--data`, the event is what the log keeps.
+/// Reads the selected fields of a row: those of the key, the values and the distinct columns, in the order of the view.
+/// With `--data`, the log keeps this event.
 fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, String> {
     let (keys, numbers) = (options.key.len(), options.value.len());
     let mut wrong = None;
@@ -63,10 +63,10 @@ fn parse(row: &Row<'_>, options: &Options, values: &Values) -> Result<Event, Str
     wrong.map_or(Ok(event), Err)
 }
 
-/// The name under which the data folder keeps that of the file.
+/// The name under which the data folder keeps the name of the file.
 const FILE: &str = "replay";
 
-/// What was done to values that this process has read, in this run.
+/// Counts of changed values that this process has read in this run.
 #[derive(Default)]
 struct Values {
     rounded: AtomicU64,
@@ -81,7 +81,7 @@ impl Values {
         }
         match Decimal::parse_rounded(cell) {
             Ok(number) => {
-                // All workers count here: only what there is to count.
+                // All workers count here, and only if there is something to count.
                 if !number.is_exact {
                     self.rounded.fetch_add(1, Ordering::Relaxed);
                 }
@@ -108,10 +108,10 @@ impl Values {
     }
 }
 
-/// What opening the source, keeping refused rows and the summary share.
+/// State shared by opening the source, keeping refused rows, and the summary.
 #[derive(Default)]
 struct Session {
-    /// Whether the folder has something of the file already.
+    /// Whether the folder already has rows of the file.
     goes_on: bool,
     refused: RefusedRows,
 }
@@ -148,11 +148,11 @@ fn run(options: Options) -> Result<(), EngineError> {
     };
     let result = work.watch(&session).and_then(|()| work.report(&session, started));
     if let Err(error) = &result {
-        // Refused rows that were written are kept, whatever happened.
+        // Written refused rows are kept, whatever happened.
         let _ = lock(&session).refused.finish();
         running.fail(&error.to_string());
     }
-    // If another process was the first to stop, its reason counts.
+    // If another process stopped first, its reason counts.
     running.finish().and(result)
 }
 
@@ -165,7 +165,7 @@ fn build(
 ) -> Result<(Engine, ViewHandle<Key, State>), EngineError> {
     let mut engine = Engine::new();
     if let Some(folder) = &options.data {
-        // What a machine that stops takes from the log can be read from the file again.
+        // Rows that the log loses when the machine stops can be read from the file again.
         engine = engine.data(folder).log(Durability::System, Event::time);
         if options.accept_lost_log {
             engine = engine.accept_lost_log();
@@ -195,7 +195,7 @@ fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens the source, behind what the folder has of it. Nothing is written before all is known to fit.
+/// Opens the source after the position in the folder. Nothing is written before everything has been checked.
 fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), EngineError> {
     let (store, name) = (resume.store(), options.file_name());
     let has_run = store.filter(|store| store.state() != RunState::Fresh);
@@ -230,7 +230,7 @@ fn open(options: &Options, resume: &Resume<'_>) -> Result<(CsvSource, Session), 
     if options.out.as_ref() == Some(&path) {
         return Err(input(format_args!("--out is the file of refused rows, {}", path.display())));
     }
-    // The log knows which rows were refused, whatever became of the file of them.
+    // The log knows which rows were refused, whatever happened to their file.
     let refused = RefusedRows::open(path.clone(), options.refused.is_some());
     let refused = refused.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => input(format_args!("{}: {error}", path.display())),
@@ -257,7 +257,7 @@ fn keep(refused: &Refused, strict: bool, session: &mut Session) -> Result<(), En
     }
 }
 
-/// Says a folder's complaint in the words of the command line.
+/// Turns an error of the folder into words of the command line.
 fn explain(error: EngineError, options: &Options) -> EngineError {
     match error {
         EngineError::Store(StoreError::ViewMismatch { field, on_disk, asked, .. })
@@ -281,10 +281,10 @@ fn explain(error: EngineError, options: &Options) -> EngineError {
     }
 }
 
-/// So many events, at most, are in the days whose rows are asked for at once, or one day: memory holds no more rows.
+/// The days of one query have at most this many events, or are a single day, which bounds the rows in memory.
 const EVENTS_AT_ONCE: i64 = 1 << 16;
 
-/// The days of an answer, as spans to ask for at once.
+/// The days of an answer, in ranges for one query each.
 fn spans(days: &Answer<Key, State>) -> Vec<DayRange> {
     let (mut spans, mut events) = (Vec::<DayRange>::new(), 0);
     for item in &days.items {
@@ -312,7 +312,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Waits until all days are sealed, with a progress bar if somebody looks.
+    /// Waits until all days are sealed, with a progress bar on a terminal.
     fn watch(&self, session: &Mutex<Session>) -> Result<(), EngineError> {
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template(
@@ -375,7 +375,7 @@ impl Work<'_> {
             0 => format!("nothing was left to read, {seconds:.2} s"),
             _ => format!("{read} read in {seconds:.2} s, {:.0} rows/s", read as f64 / seconds),
         };
-        // Which of the earlier rows came late is in the folder's revisions, not in a count.
+        // There is no count of late rows of earlier runs; only the folder's revisions show them.
         let since = if session.goes_on { " in this run" } else { "" };
         let values = self.values.said().map_or(String::new(), |said| format!(", {said}{since}"));
         say(format_args!(
@@ -425,7 +425,7 @@ impl Work<'_> {
         self.view.ask(query).map_err(failed)
     }
 
-    /// Whether the user wants to stop, here or in any other process; all processes know of it then.
+    /// Whether the user wants to stop, here or in any other process; then all processes know it.
     fn is_interrupted(&self) -> bool {
         if common::is_set(self.interrupted) {
             self.running.interrupt();

@@ -10,12 +10,12 @@ import sys
 import time
 
 VALUES = ["arr_delay", "distance"]
-# A discrete quantile is the value at rank ceil(q * n), as Dayfold's is.
+# A discrete quantile is the value at rank ceil(q * n), as in Dayfold.
 STATISTICS = ", ".join(
     f"count({v}), coalesce(sum({v}), 0), min({v}), max({v}), avg({v}), quantile_disc({v}, 0.5), quantile_disc({v}, 0.99)"
     for v in VALUES
 )
-# A question over all flights, over one carrier, and of ten routes: as in QUESTIONS of run.py.
+# Queries over all flights, over one carrier, and for ten routes, as in QUESTIONS of run.py.
 WHOLE = "SELECT count(*), sum(distance)::BIGINT, printf('%.2f', avg(arr_delay)) FROM flights"
 ASKED = {
     "all flights of 2013": WHOLE,
@@ -25,7 +25,7 @@ ASKED = {
 
 
 def csv_source(file):
-    # Without a zone, since days are UTC's, and zones are an extension of DuckDB.
+    # Without a zone, because days are in UTC, and zones are an extension of DuckDB.
     return f"read_csv('{file}', types = {{event_time: 'TIMESTAMP', ingest_time: 'TIMESTAMP'}})"
 
 

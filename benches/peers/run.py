@@ -112,7 +112,7 @@ def fold(python, place, form, workers, runs):
                 subprocess.run([*ours, str(out)], check=True, stderr=subprocess.DEVNULL)
                 seconds = time.perf_counter() - started
             else:
-                # Polars reads the number of its threads from there alone.
+                # Polars reads its number of threads only from there.
                 environ = os.environ | {"POLARS_MAX_THREADS": str(workers)}
                 command = [python, HERE / "peer.py", name, "fold", str(file), str(out), str(workers)]
                 ran = subprocess.run(command, check=True, env=environ, stdout=subprocess.PIPE)
@@ -195,7 +195,7 @@ def whole(answer):
     return [value["flights"], value["miles"], value["mean_delay"]]
 
 
-# What is asked over HTTP, and what of the answer is compared; peer.py has the same questions in SQL.
+# The HTTP queries, and the compared part of their answers; peer.py has the same queries in SQL.
 QUESTIONS = [
     ("all flights of 2013", "/api/views/by-route/total", whole),
     ("one carrier over the year", "/api/views/by-carrier/value?key=UA", whole),

@@ -5,17 +5,17 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Fields, Index, LitStr, Member, parse_macro_input};
 
-/// Derives `dayfold::Key` for a struct whose fields are keys: its encoding is that of the fields, one after
+/// Derives `dayfold::Key` for a struct whose fields are keys. Its encoding is the encodings of the fields, one after
 /// the other.
 ///
-/// The encoding keeps the order of a derived `Ord`, which is that of the fields as they are written. To
-/// reorder, add or remove a field makes another key, which a data folder refuses. To rename one does not.
+/// The encoding keeps the order of a derived `Ord`, which follows the order of the fields. Reordering, adding or
+/// removing a field makes another key, which a data folder refuses. Renaming a field does not.
 ///
 /// The columns of the key have the names of the fields.
 ///
-/// The id of the key is the struct's name with the ids of its fields: `Sensor(text,u32)`. Modules do not matter.
-/// A struct that is renamed keeps its id, and the folders that have it, with the attribute
-/// `#[key(id = "Sensor")]`. `#[key(id = "tuple")]` is for a struct that takes the place of a tuple.
+/// The id of the key is the struct's name with the ids of its fields: `Sensor(text,u32)`. Modules do not matter. With
+/// the attribute `#[key(id = "Sensor")]`, a renamed struct keeps its id and its data folders. `#[key(id = "tuple")]` is
+/// for a struct that replaces a tuple.
 #[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -78,10 +78,10 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
     })
 }
 
-/// Names of ids that mean another encoding than that of a struct.
+/// Names of ids with another encoding than that of a struct.
 const TAKEN: [&str; 2] = ["list", "option"];
 
-/// The name that the id of the key begins with: that of `#[key(id = "…")]`, or else the struct's.
+/// The name at the beginning of the key's id: that of `#[key(id = "…")]`, or else the struct's.
 fn id_name(input: &DeriveInput) -> Result<String, Error> {
     let mut chosen = LitStr::new(&input.ident.unraw().to_string(), input.ident.span());
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("key")) {

@@ -1,4 +1,4 @@
-//! What the examples share: timely's arguments, the exit codes, and Ctrl-C.
+//! Code that the examples share: timely's arguments, exit codes, and Ctrl-C.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -23,7 +23,7 @@ pub(crate) struct Workers {
     /// Workers of each process.
     #[arg(short = 'w', long = "threads", value_name = "NUM", default_value_t = 1)]
     threads: usize,
-    /// Processes in all. Start the same command once for each, with its own -p.
+    /// The number of processes. Start the same command once for each, with its own -p.
     #[arg(short = 'n', long = "processes", value_name = "NUM", default_value_t = 1)]
     processes: usize,
     /// Which of the processes this one is, from 0.
@@ -36,8 +36,8 @@ pub(crate) struct Workers {
     /// How long to wait for the other processes to start: 90s, 5m, 1h.
     #[arg(long = "wait", value_name = "DURATION", default_value = "1m")]
     wait: String,
-    /// A file with a secret that all processes share, so that nobody else takes the place of one. It only
-    /// protects the start: what is sent afterwards is neither encrypted nor authenticated.
+    /// A file with a secret that all processes share, so that nobody else takes the place of one. It only protects the
+    /// start: later traffic is neither encrypted nor authenticated.
     #[arg(long = "secret-file", value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ impl Workers {
         self.processes > 1
     }
 
-    /// These arguments again, for a process that this one starts.
+    /// These arguments, for a process that this one starts.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let numbers = [("-w", self.threads), ("-n", self.processes), ("-p", self.process)];
         let mut arguments: Vec<OsString> = vec!["--wait".into(), self.wait.clone().into()];
@@ -116,7 +116,7 @@ pub(crate) fn is_set(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed)
 }
 
-/// Shows what happens inside on standard error, for `RUST_LOG` (warnings, unless it says otherwise).
+/// Prints traces on standard error, as `RUST_LOG` says; by default, warnings.
 pub(crate) fn init_tracing() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -126,7 +126,8 @@ pub(crate) fn init_tracing() {
     quiet_lost_connections();
 }
 
-/// Threads that talk to other processes panic when one is gone. The engine says so in words, and by name.
+/// Threads that talk to other processes panic when one is gone; this hides their messages. The engine reports it, with
+/// the name of the process.
 fn quiet_lost_connections() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -141,7 +142,7 @@ fn quiet_lost_connections() {
     }));
 }
 
-/// Starts an engine; while it looks for the other processes, Ctrl-C ends the wait.
+/// Starts an engine; while it waits for the other processes, Ctrl-C ends the wait.
 #[allow(dead_code, reason = "not every example needs it")]
 pub(crate) fn start<E: Send + Sync + 'static>(
     engine: Engine<E>,
@@ -161,7 +162,7 @@ pub(crate) fn start<E: Send + Sync + 'static>(
     }
 }
 
-/// What the processes do that neither ask nor print: they work until all stop.
+/// Runs a process that neither asks nor prints: it works until all stop.
 #[allow(dead_code, reason = "not every example needs it")]
 pub(crate) fn follow(running: Running, interrupted: &AtomicBool) -> Result<(), EngineError> {
     while !running.wait_stopped(Duration::from_millis(50)) {
@@ -183,12 +184,12 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> EngineError {
     EngineError::Failed { message: error.to_string() }
 }
 
-/// Prints a line on standard error, if that is still open.
+/// Prints a line on standard error, if it is still open.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// What an error begins with if more rows were refused than may be: it tells all processes of a group.
+/// The beginning of an error about too many refused rows, by which all processes of a cluster recognize it.
 pub(crate) const TOO_MANY_REFUSED: &str = "too many rows refused";
 
 /// 0 done; 2 arguments, input; 3 too many rows refused; 130 interrupted; 1 anything else.

@@ -142,7 +142,7 @@ def orders():
         f" arg_min(article, (time, article)), arg_max(article, (time, article)) FROM {table} GROUP BY ALL")
     found = rows(ask("SELECT day, country, orders, items, revenue, dearest, first, last FROM by_country"))
     same("orders by country", found, expected)
-    # What a local clock shows is the hour of the view, but for the hour that the clocks left out.
+    # The local clock time is the hour of the view, except for the hour that the clocks skipped.
     expected = duck(f"SELECT day, CASE WHEN day = '2024-03-31' AND time[:2] = '02' THEN 3 ELSE time[:2]::INT END AS h,"
                     f" sum(quantity::INT), count(*) FILTER (quantity::INT * cents >= 100) FROM {table} GROUP BY ALL")
     same("orders by hour", rows(ask("SELECT day, hour, items, large FROM by_hour")), expected)
@@ -151,7 +151,7 @@ def orders():
         sys.exit(f"the wrong order is not among the refused rows: {refused}")
 
 
-# What is alike in both: see docs/program.md for what is not.
+# Functions that are the same in both; docs/program.md lists the differences.
 class Expressions:
     """Expressions at random, as text for Dayfold and for DuckDB."""
 
@@ -268,7 +268,7 @@ id = "id"
             try:
                 expected = [row[0] for row in connection.sql(f"SELECT {text} FROM rows ORDER BY id").fetchall()]
             except duckdb.Error as error:
-                # A decimal of more than 38 digits, say: theirs is not there to be compared with.
+                # For example a decimal of more than 38 digits, for which DuckDB has no result to compare with.
                 print(f"  DuckDB has no answer to {text}: {str(error).splitlines()[0]}")
                 continue
             for row, other in zip(found, expected, strict=True):

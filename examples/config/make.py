@@ -87,7 +87,7 @@ def orders():
                 f"{number};{day}.03.2024;{minute // 60:02}:{minute % 60:02};{random.choice(['at', ' AT', 'de', 'CH ', 'it'])};"
                 f"{random.choice(['007', '4711', 'a;b', 'x'])};{random.randint(1, 9)};{random.randrange(99, 9_999) / 100}"
             )
-        # One that quotes, and one that is wrong.
+        # One row with quotes, and a wrong one.
         lines = [line.replace("a;b", '"a;b"') for line in lines]
         if day == 29:
             lines[60] = lines[60].rsplit(";", 1)[0] + ";dear"

@@ -45,7 +45,7 @@ pub(crate) fn head(page: &mut Page, folder: &Path, report: &FolderReport) {
     }
 }
 
-/// The release of the time zone database, and what another one of this program would say.
+/// The release of the time zone database, and the differences to this program's release.
 fn zone_data(release: &str, view: &ViewReport) -> String {
     let own = zone_data_release();
     match (&view.changed_days[..], release == own) {
@@ -159,8 +159,8 @@ fn revisions(revisions: &[LiveBatch]) -> Table {
     table
 }
 
-/// The id of a type, with room to break the line. A folder of version 0.1 that was not opened since has the names that
-/// Rust gave to types: these are shown without the modules on the way to them.
+/// The id of a type, with places to break the line. A folder of version 0.1 that was not opened since has Rust type
+/// names: these are shown without their module paths.
 fn short(name: &str) -> String {
     let mut text = String::new();
     let mut word = String::new();

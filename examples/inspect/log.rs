@@ -1,4 +1,4 @@
-//! The log: events, refused rows, and what of the sources is in it.
+//! The log: events, refused rows, and how far each source is in it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use dayfold::time::{Day, EventTime};
 use crate::page::{Page, Table, bytes, count, days, number, stretches, time};
 use crate::verify::Damage;
 
-/// So many reasons for which rows were refused are shown.
+/// How many reasons for refused rows are shown.
 const REASONS: usize = 5;
 
 pub(crate) fn events(page: &mut Page, state: &LogState, report: &FolderReport, each: bool) {
@@ -41,7 +41,7 @@ pub(crate) fn events(page: &mut Page, state: &LogState, report: &FolderReport, e
     runs(page, &state.streams, report);
 }
 
-/// What is beyond the ends of what counts. It is harmless, unless something is missing before.
+/// Bytes after the committed ends. They are harmless, unless something before them is missing.
 pub(crate) fn ends(page: &mut Page, state: &LogState, is_whole: bool) {
     if !is_whole {
         return;
@@ -95,7 +95,7 @@ fn runs(page: &mut Page, streams: &[StreamInfo], report: &FolderReport) {
     page.table(&table);
 }
 
-/// How much of the commit streams of a run the manifests prove.
+/// How much of a run's commit streams the manifests prove.
 fn proven(streams: &[&StreamInfo], report: &FolderReport) -> String {
     let proven = |stream: &&&StreamInfo| {
         let part = report.parts.iter().find(|part| part.process as u32 == stream.part)?;
@@ -114,7 +114,7 @@ fn proven(streams: &[&StreamInfo], report: &FolderReport) -> String {
     }
 }
 
-/// What of each source is committed. How long the sources are is not known here.
+/// The committed part of each source. The lengths of the sources are not known here.
 pub(crate) fn sources(page: &mut Page, state: &LogState) {
     if state.ranges.is_empty() {
         return;

@@ -39,7 +39,7 @@ impl Page {
         self.put(&format!("{title}  {more}"));
     }
 
-    /// A line with a margin; a long one goes on below itself.
+    /// A line with a margin; a long line is wrapped.
     pub(crate) fn line(&mut self, text: &str) {
         self.named("", text);
     }
@@ -172,7 +172,7 @@ pub(crate) fn days(first: Day, last: Day) -> String {
     if first == last { first.to_string() } else { format!("{first} … {last}") }
 }
 
-/// Runs of days without a gap: where each begins and ends, as positions of `days`, which ascend.
+/// Runs of days without a gap: the beginning and end of each, as positions in `days`, which is ascending.
 pub(crate) fn stretches(days: &[Day]) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;

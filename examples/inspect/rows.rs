@@ -39,7 +39,7 @@ enum Printed {
 /// Why rows are not printed, with the exit code.
 pub(crate) struct Failed(pub(crate) String, pub(crate) u8);
 
-/// Prints rows. Who has seen enough closes the pipe.
+/// Prints rows, until the reader closes the pipe.
 pub(crate) fn print(folder: &Path, options: &Options) -> Result<(), Failed> {
     let report = store::inspect(&Disk, folder).map_err(|error| Failed(in_full(&error), 1))?;
     let Some(view) = report.views.iter().find(|view| view.record.name == options.view) else {

@@ -1,8 +1,8 @@
-//! What of the log the sealed days do not hold, as far as that can be told.
+//! Events of the log that sealed days do not hold, as far as this is known.
 //!
-//! The closing of an event is the later one of its day and the first day that was open under its floor. The
-//! log has the floor of each frame, and the UTC day of its events; what a view makes of an event, and
-//! whether it wants it at all, only the program knows.
+//! The closing of an event is the later one of its day and the first day that was open under its floor. The log has the
+//! floor of each frame, and the UTC day of its events. Only the program knows what a view makes of an event, and
+//! whether it wants it at all.
 
 use std::time::Duration;
 
@@ -57,10 +57,10 @@ pub(crate) fn show(page: &mut Page, state: &LogState, report: &FolderReport) -> 
     Ok(())
 }
 
-/// What decides on the closing of an event, besides the event.
+/// What determines the closing of an event, besides the event itself.
 struct Closings<'a> {
     calendar: &'a Calendar,
-    /// Of the view, in the run that logged it; `None` if that run did not have the view.
+    /// The grace of the view in the run that logged the event; `None` if that run did not have the view.
     grace: Option<Duration>,
     through: Option<Closing>,
 }
@@ -91,7 +91,7 @@ impl Closings<'_> {
         Ok(())
     }
 
-    /// What has become of the events of some UTC days that entered under a floor.
+    /// The state of the events of some UTC days that entered under a floor.
     fn fate(&self, (first, last): (Day, Day), floor: EventTime) -> Fate {
         let start = |day: Day| i64::from(day.0).saturating_mul(DAY_MS);
         let first = self.calendar.day_of(start(first));
@@ -100,7 +100,7 @@ impl Closings<'_> {
             open if day < open => Closing::late(open, floor),
             _ => Closing::of(day),
         };
-        // Without a grace, days are open for the shortest time.
+        // Without grace, days are open for the shortest time.
         let least = self.grace.map_or(Closing::of(first), |grace| closing(first, grace));
         let greatest = closing(last, self.grace.unwrap_or_default());
         match self.through {

@@ -1,4 +1,4 @@
-//! Reading everything, to see whether it is what was written.
+//! Reads everything, to check that it is as it was written.
 
 use std::error::Error;
 
@@ -21,8 +21,8 @@ impl Damage {
     }
 }
 
-/// Reads all batch views, and all of the log that counts. Manifests and commit records have been read
-/// before: the folder could not be shown otherwise.
+/// Reads all batch views, and the committed part of the log. Manifests and commit records were read before, to show the
+/// folder.
 pub(crate) fn everything(
     page: &mut Page,
     report: &FolderReport,
@@ -48,7 +48,7 @@ pub(crate) fn everything(
     }
     for file in &files {
         bar.set_message("the log");
-        // One file at a time: each damage is found, not only the first.
+        // One file at a time, so that every damage is found, not only the first.
         let mut one = LogState::default();
         one.files.push((*file).clone());
         if let Err(error) = log::verify(&Disk, &one) {
@@ -71,7 +71,7 @@ pub(crate) fn everything(
     }
 }
 
-/// What is damaged has been found already, if it could not be shown.
+/// If a file could not be shown, its damage was found before.
 pub(crate) fn add(damages: &mut Vec<Damage>, damage: Damage) {
     if !damages.iter().any(|known| known.message == damage.message) {
         damages.push(damage);

@@ -1,4 +1,4 @@
-//! The events: what comes, and when by the clock of the run, on which days pass faster.
+//! The events, and the clock of the run, on which days pass faster.
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,7 @@ pub(crate) type Event = (EventTime, u64, i64);
 const DAY_MS: f64 = 86_400_000.0;
 /// 2024-01-01T00:00:00Z: when every run begins.
 const BEGIN: EventTime = 1_704_067_200_000;
-/// Keys are drawn beforehand, and then again and again: drawing takes longer than counting.
+/// Keys are drawn in advance and reused, because drawing takes longer than counting.
 const DRAWN: usize = 1 << 20;
 const SEED: u64 = 0x1A7E_9C1E;
 
@@ -49,7 +49,7 @@ impl DayClock {
         ((time - BEGIN) as f64 / DAY_MS * self.day_ns).ceil() as u64
     }
 
-    /// Which day of the run it is at this instant, counted from 0, and how much of it is over.
+    /// The day of the run at this instant, counted from 0, and how much of it is over.
     pub(crate) fn phase(&self, instant: u64) -> (u64, f64) {
         let days = instant as f64 / self.day_ns;
         (days as u64, days.fract())
@@ -69,7 +69,7 @@ pub(crate) const LATE_TO: f64 = 0.75;
 pub(crate) struct Load<'a> {
     clock: &'a DayClock,
     keys: Vec<u64>,
-    /// Of 2⁶⁴ random numbers, so many make an event late.
+    /// How many of the 2⁶⁴ random numbers make an event late.
     late: u64,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Load<'a> {
         let whole = sums.last().copied().unwrap_or(1.0);
         let draw = |number: usize| {
             let place = (mix(SEED ^ number as u64) >> 11) as f64 / (1u64 << 53) as f64 * whole;
-            // Nothing of the order of frequency is left in the key.
+            // The key does not show the order of frequency.
             mix(sums.partition_point(|sum| *sum <= place).min(sums.len() - 1) as u64)
         };
         let keys = (0..DRAWN).map(draw).collect();

@@ -1,4 +1,4 @@
-//! One run: threads that push, wait and ask by a schedule, and what they record.
+//! One run: threads that push, wait and ask by a schedule, and record latencies.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,10 +20,10 @@ use crate::observe::{self, HAND_OVER, Watching};
 use crate::options::Options;
 use crate::program::{Handle, Stats};
 
-/// Events of one push: after a stall, what is due comes in pushes of this size.
+/// The most events of one push: after a stall, due events are pushed in batches of this size.
 const PUSH_MAX: u64 = 65_536;
 
-/// Threads that ask: a query whose instant has come waits only if so many are under way.
+/// Threads that ask: a due query waits only if this many are under way.
 const ASKERS: usize = 4;
 
 /// Longer than anything takes, unless the engine is stuck.
@@ -43,14 +43,14 @@ pub(crate) struct Run<'a> {
     pub(crate) visible: AtomicU64,
     /// Nothing more is to be measured.
     pub(crate) over: AtomicBool,
-    /// The queries below this number are taken by a thread that asks.
+    /// Queries below this number have been taken by an asking thread.
     asked: AtomicU64,
     slice: u64,
     /// When to give up.
     deadline: u64,
 }
 
-/// Events that were pushed together, and where to ask for them.
+/// Events that were pushed together, and their receipt.
 type Batch = (Range<u64>, Receipt);
 
 impl<'a> Run<'a> {
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
             asked: AtomicU64::new(0),
             // 200 slices or more: wide enough for a percentile, narrow enough to see a closing.
             slice: (end / 400).clamp(50_000_000, 1_000_000_000),
-            // As long again, and a little more: what has not come until then shows that it will not.
+            // Twice the time, and a little more: events that have not come by then will not come.
             deadline: 2 * end + 10_000_000_000,
         }
     }
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
         let (to_visible, visible) = mpsc::channel();
         let (to_durable, durable) = mpsc::channel();
         let (to_subscribed, subscribed) = mpsc::channel();
-        // Before anything is pushed: each change has to be told.
+        // Before anything is pushed, so that each change is reported.
         let of = Query::point(load.most_frequent(), DayRange::ALL);
         let subscription = (!self.options.no_subscription)
             .then(|| self.view.subscribe(of, Duration::ZERO).map_err(failed));
@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
             let maintaining = maintaining.transpose()?;
             let watching = named(scope, "watch", move || watching.watch())?;
 
-            // In this order: each of these ends when those before it have.
+            // In this order, because each of these ends after those before it.
             let pushed = joined(pushing);
             let visible = joined(visible);
             let durable = durable.map(joined).transpose();
@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
         Recorder::new(name, &self.conditions, self.slice)
     }
 
-    /// Pushes what is due, as often as was asked for. What could not be pushed in time is left out.
+    /// Pushes due events, as often as configured. Events that could not be pushed in time are left out.
     fn push(
         &self,
         pusher: Pusher<Event>,
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
         told: Vec<mpsc::Sender<Batch>>,
     ) -> Result<Recording, EngineError> {
         let every = self.options.push_every.as_nanos() as u64;
-        // What the lab itself adds: it is seen as it is, and not blamed on what else goes on.
+        // The lab's own share: it is reported as it is, and not under conditions.
         let mut recorder = Recorder::new("handed in", &Conditions::new(), self.slice);
         let (mut next, mut now) = (0, 0);
         while next < self.schedule.total() && !is_set(self.interrupted) && now < self.deadline {
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
                 recorder.record_run(&self.schedule, events.clone(), now);
                 next = events.end;
                 for to in &told {
-                    // Who waits for them may have failed, which is told elsewhere.
+                    // The thread that waits for them may have failed, which is reported elsewhere.
                     let _ = to.send((events.clone(), pushed.receipt.clone()));
                 }
             }
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
                         waiting.push_back((events, receipt));
                     }
                 }
-                // An answer may have come before it was known that these were pushed.
+                // An answer may have come before these were known to be pushed.
                 if let Some((certificate, now)) = &latest {
                     let is_in = |receipt: &Receipt| receipt.is_in(certificate) == Some(true);
                     while let Some((events, _)) =
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
             }
             let due = schedule.at(number);
             now = self.watch.sleep_until(due);
-            // One that will not be asked any more would take longer than until now.
+            // A query that will not be asked any more would take longer than until now.
             if now < self.deadline {
                 let query = Query::point(load.key(mix(number)), DayRange::ALL);
                 self.view.ask_timeout(query, LONG).map_err(failed)?;
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Starts a thread whose name tells in a profile what it is for.
+/// Starts a thread with a name that tells its purpose in a profile.
 fn named<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: &str,

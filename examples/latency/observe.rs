@@ -1,4 +1,4 @@
-//! What else goes on in a run: days close, late events come, days are audited and rebuilt.
+//! The conditions of a run: days close, late events come, days are audited and rebuilt.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering;
@@ -15,16 +15,16 @@ use crate::measure::Run;
 pub(crate) const HAND_OVER: &str = "a hand-over";
 const AMENDMENTS: &str = "amendments";
 
-/// How often it is looked whether a day is sealed. The engine brings its numbers up to date every 20 ms.
+/// How often to check whether a day is sealed. The engine updates its numbers every 20 ms.
 const LOOK_EVERY: u64 = 5_000_000;
 
-/// Closings are announced so long before they come, so that nothing is recorded before they are known.
+/// Closings are announced this long in advance, so that nothing is recorded before they are known.
 const AHEAD: u64 = 10_000_000_000;
 
-/// When in a day it is audited or rebuilt: after the hand-over, if that is quick.
+/// When to audit or rebuild within a day: after the hand-over, if that is quick.
 const MAINTAIN_AT: f64 = 0.2;
 
-/// Notes hand-overs and times of amendments, and shows how far the run is.
+/// Records hand-overs and times of amendments, and shows the progress of the run.
 pub(crate) struct Watching<'a> {
     run: &'a Run<'a>,
     /// The day whose closing is to be announced next.
@@ -37,7 +37,7 @@ pub(crate) struct Watching<'a> {
 }
 
 impl<'a> Watching<'a> {
-    /// Announces what comes first: before anything can be recorded.
+    /// Announces the next change before anything can be recorded.
     pub(crate) fn new(run: &'a Run<'a>) -> Watching<'a> {
         let closing = run.view.view().calendar().day_of(run.clock.at(0));
         let (amended, handing_over, took) = (0, Vec::new(), Latencies::new());
@@ -62,7 +62,7 @@ impl<'a> Watching<'a> {
         Ok(Recording::of("hand-over until sealed", self.took))
     }
 
-    /// Days that close, and amendments that come, behind the end of the schedule are not part of the run.
+    /// Days that close, and amendments that come, after the end of the schedule are not part of the run.
     fn announce(&mut self, now: u64) {
         let (run, view) = (self.run, self.run.view.view());
         let until = now.saturating_add(AHEAD).min(run.schedule.end());
@@ -99,7 +99,7 @@ impl<'a> Watching<'a> {
     }
 }
 
-/// Once a day, audits the last sealed day, or rebuilds it, in turn.
+/// Once a day, audits and rebuilds the last sealed day in turn.
 pub(crate) fn maintain(run: &Run<'_>) -> Result<(), EngineError> {
     for day in 1.. {
         let begin = run.clock.instant_of(day, MAINTAIN_AT);
@@ -129,7 +129,7 @@ pub(crate) fn maintain(run: &Run<'_>) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The line that shows how far a run is: twice a second on a terminal, else every ten seconds.
+/// The progress line of a run: twice a second on a terminal, otherwise every ten seconds.
 struct Progress {
     every: u64,
     next: u64,

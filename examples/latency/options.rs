@@ -10,12 +10,12 @@ use dayfold_latency::Report;
 
 use crate::common::{Workers, input};
 
-/// Measures how long things take: until an event is visible, until it is durable, until a query is
-/// answered; and the same while a day is handed over, while late events come, during an audit and a
-/// rebuild. Open loop: each event and each query has its instant beforehand, and latency counts from there.
+/// Measures how long it takes until an event is visible, until it is durable, and until a query is answered; and the
+/// same while a day is handed over, while late events come, and during an audit and a rebuild. Open loop: the instant
+/// of each event and query is fixed in advance, and latency counts from it.
 ///
-/// Exits with 0 when it has measured, whatever the figures; 2 for something about the arguments; 130 when
-/// interrupted; 1 for anything else.
+/// Exits with 0 when it has measured, whatever the figures; 2 for wrong arguments; 130 when interrupted; 1 for anything
+/// else.
 #[derive(Parser, Clone, Debug)]
 #[command(disable_help_flag = true)]
 #[command(
@@ -36,10 +36,10 @@ pub(crate) struct Options {
     /// How many keys there are.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) keys: u64,
-    /// How unevenly events are spread over keys: the exponent of Zipf's law. 0 is evenly.
+    /// How unevenly events are distributed over keys: the exponent of Zipf's law. 0 means evenly.
     #[arg(long, value_name = "S", default_value_t = 1.05, value_parser = share_up_to::<10>)]
     pub(crate) zipf: f64,
-    /// How long a day takes: the clock runs so much faster.
+    /// How long a day takes: the clock runs faster accordingly.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) day_seconds: u64,
     /// The share of events that belong to the day before, which is closed: up to 0.5. They come in the
@@ -55,29 +55,29 @@ pub(crate) struct Options {
     /// The log: `off`; `commit` (as soon as possible); how often it is synced, such as `10ms`; or `system`.
     #[arg(long, value_name = "MODE", default_value = "off", value_parser = log_mode)]
     pub(crate) log: LogMode,
-    /// Audits the last sealed day, and in turn rebuilds it, once a day; each worker may take this share of
-    /// a processor's time for it, up to 1. Needs a log, and a single process.
+    /// Once a day, audits and rebuilds the last sealed day in turn; each worker may take this share of a processor's
+    /// time for it, up to 1. Needs a log, and a single process.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share_up_to::<1>)]
     pub(crate) maintain: f64,
     /// How often events that are due are pushed.
     #[arg(long, value_name = "TIME", default_value = "100us", value_parser = time)]
     pub(crate) push_every: Duration,
-    /// Writes the report here: table, JSON, CSV, .hgrm, pictures. With several processes it is needed, and
-    /// has to be the same folder for all.
+    /// Writes the report here: table, JSON, CSV, .hgrm, pictures. With several processes it is required, and must be
+    /// the same folder for all.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Shows this run beside the one whose report is here.
     #[arg(long, value_name = "DIR")]
     pub(crate) against: Option<PathBuf>,
-    /// Looks for the highest rate at which the 99th percentile of freshness stays under --bound, from
-    /// --rate on. Each rate is measured for --seconds. Needs a single process.
+    /// Finds the highest rate at which the 99th percentile of freshness stays under --bound, starting from --rate. Each
+    /// rate is measured for --seconds. Needs a single process.
     #[arg(long, conflicts_with = "against")]
     pub(crate) sweep: bool,
     /// The bound of --sweep.
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = time)]
     pub(crate) bound: Duration,
-    /// Where the data is while it is measured; must not hold any, and is removed in the end. Without it, in
-    /// DIR of --out or else in the working directory. Put it on the disk that is meant.
+    /// The folder for data during the run; it must be empty, and is removed at the end. Without it, a folder in DIR of
+    /// --out or else in the working directory. Choose a folder on the disk that you want to measure.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]

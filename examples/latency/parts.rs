@@ -1,4 +1,4 @@
-//! How the processes of a run hand their reports to process 0: as files in the folder of `--out`.
+//! The processes of a run pass their reports to process 0 as files in the folder of `--out`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -9,14 +9,14 @@ use dayfold_latency::Report;
 
 use crate::common::{failed, is_set};
 
-/// How long a process waits for the others, once it is done itself.
+/// How long a process waits for the others once it is done.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 fn path(out: &Path, process: usize) -> PathBuf {
     out.join(format!("part-{process}.report"))
 }
 
-/// Removes what this process has left of an earlier run.
+/// Removes files that this process left in an earlier run.
 pub(crate) fn remove(out: &Path, process: usize) -> Result<(), EngineError> {
     match std::fs::remove_file(path(out, process)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),

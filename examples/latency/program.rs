@@ -51,7 +51,7 @@ pub(crate) fn total(view: &Handle) -> Result<u64, EngineError> {
     Ok(answer.value().map_or(0, |(Count(events), _, _)| events as u64))
 }
 
-/// The data folder of a run: its part goes with it.
+/// The data folder of a run; dropping it removes this process's part.
 pub(crate) struct Folder {
     root: PathBuf,
     part: PathBuf,
@@ -72,10 +72,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is in the way of the next run, which says so.
+        // If a file cannot be removed, the next run reports it.
         let _ = std::fs::remove_dir_all(&self.part);
         if self.made {
-            // Not if another process still has its part there.
+            // Fails if another process still has its part there.
             let _ = std::fs::remove_dir(&self.root);
         }
     }

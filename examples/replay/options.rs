@@ -1,4 +1,4 @@
-//! The command line: what is asked for, checked before anything is opened.
+//! The command line, checked before anything is opened.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,7 @@ use crate::table::{Names, Table};
 /// Counts a CSV file by day and key: events, and for each value column its count, sum, extremes, mean
 /// and quantiles, and for each distinct column how many different values there are.
 ///
-/// Exits with 0 when done; 2 for something about the arguments or the input; 130 when interrupted; 1
-/// for anything else.
+/// Exits with 0 when done; 2 for wrong arguments or input; 130 when interrupted; 1 for anything else.
 #[derive(Parser, Debug)]
 #[command(disable_help_flag = true)]
 #[command(
@@ -33,8 +32,8 @@ pub(crate) struct Options {
     /// A .csv or .csv.gz file, or - for standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The column that says when it happened: RFC 3339 with an offset, a number since 1970 (seconds, milliseconds,
-    /// microseconds or nanoseconds, by its size), or a date alone, which is its midnight in --zone.
+    /// The column of the event time: RFC 3339 with an offset, a number since 1970 (seconds, milliseconds, microseconds
+    /// or nanoseconds, by its size), or a date alone, which is its midnight in --zone.
     #[arg(long, value_name = "COL")]
     pub(crate) time: String,
     /// The columns to group by.
@@ -43,25 +42,25 @@ pub(crate) struct Options {
     /// The column that says when a row arrived; without one, the largest event time is the clock.
     #[arg(long, value_name = "COL")]
     pub(crate) arrival: Option<String>,
-    /// How times are written, in --time and --arrival, if they are written in another way: as in strptime, with the
-    /// conversions of the Rust library jiff, such as '%d/%b/%Y:%H:%M:%S %z'.
+    /// The format of times in --time and --arrival, if it is another one: as in strptime, with the conversions of the
+    /// Rust library jiff, such as '%d/%b/%Y:%H:%M:%S %z'.
     #[arg(long, value_name = "FORMAT")]
     time_format: Option<String>,
     /// The zone of local times, which have no offset, and of dates alone.
     #[arg(long, value_name = "IANA")]
     time_zone: Option<String>,
-    /// What a local time means that comes twice, when clocks go back; without this, it is refused.
+    /// The meaning of a local time that comes twice, when clocks go back; without this, it is refused.
     #[arg(long, value_parser = ["earlier", "later", "refuse"], requires = "time_zone")]
     fold: Option<String>,
-    /// What a local time means that does not come, when clocks go forward; without this, it is refused.
+    /// The meaning of a local time that is skipped, when clocks go forward; without this, it is refused.
     #[arg(long, value_parser = ["earlier", "later", "refuse"], requires = "time_zone")]
     gap: Option<String>,
-    /// Columns of numbers. Digits beyond 9 after the point are rounded, half to even, and the summary says how many numbers
-    /// were.
+    /// Columns of numbers. Digits beyond 9 after the point are rounded, half to even, and the summary says how many
+    /// numbers were rounded.
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     pub(crate) value: Vec<String>,
-    /// What becomes of a row with a value that is no number: it is refused, or the value is as if the cell were
-    /// empty, and the summary says how many there were.
+    /// What to do with a row with a value that is not a number: refuse the row, or treat the cell as empty. The summary
+    /// says how many there were.
     #[arg(long, value_parser = ["refuse", "null"], default_value = "refuse")]
     bad_value: String,
     /// Columns whose different values are counted.
@@ -70,21 +69,20 @@ pub(crate) struct Options {
     /// The time zone whose days are meant.
     #[arg(long, value_name = "IANA", default_value = "UTC")]
     pub(crate) zone: String,
-    /// How long after its end a day stays open, the disorder that is allowed included: 90s, 5m, 1h, 2d.
+    /// How long after its end a day stays open, including the allowed disorder: 90s, 5m, 1h, 2d.
     #[arg(long, value_name = "DURATION", default_value = "1h", allow_hyphen_values = true)]
     pub(crate) grace: String,
-    /// Keeps sealed days in this folder; a second run with the same or a grown file goes on from them.
+    /// Keeps sealed days in this folder; a second run with the same or a grown file continues from them.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// How the rows are written; without this, a FILE of .jsonl, .ndjson or one of these with .gz is
-    /// JSON lines, all else CSV. JSON lines need the feature `json`. Names are those of fields then;
-    /// `user.id` reaches into an object.
+    /// The format of rows; without this, a FILE of .jsonl, .ndjson or one of these with .gz is JSON lines, every other
+    /// file CSV. JSON lines need the feature `json`. Then options name fields; `user.id` reaches into an object.
     #[arg(long, value_name = "FORMAT", value_parser = ["csv", "jsonl"])]
     format: Option<String>,
-    /// Goes on at the end of FILE and reads what is appended to it, until Ctrl-C or SIGTERM; a later run
-    /// with the same --data goes on from there. The file must not be rotated or compressed. Days close
-    /// as rows come, which standard error says; without rows, the last ones stay open. The answers are those of a run without this
-    /// option: with the same --data, it closes all days and prints them.
+    /// Waits at the end of FILE and reads appended rows, until Ctrl-C or SIGTERM; a later run with the same --data
+    /// continues from there. The file must not be rotated or compressed. Days close as rows come, and standard error
+    /// reports it; without rows, the last days stay open. For the answers, run without this option and with the same
+    /// --data: it closes all days and prints them.
     #[arg(long)]
     pub(crate) follow: bool,
     /// Writes the answers to this file, whole or not at all, instead of standard output.
@@ -95,15 +93,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) refused: Option<PathBuf>,
     /// If the log in the data folder has lost its end or is damaged: sets the folder aside, under another name in the
-    /// same place, and reads FILE again from its beginning. Where the log is whole, nothing happens. With -n, for
-    /// all processes.
+    /// same place, and reads FILE again from its beginning. Does nothing if the log is intact. With -n, for all
+    /// processes.
     #[arg(long, requires = "data")]
     pub(crate) accept_lost_log: bool,
-    /// Goes on with a data folder that is closed up to a time still to come, as a run under a wrong system clock
-    /// leaves it: whatever comes before counts as late. With -n, for all processes.
+    /// Accepts a data folder whose days are closed up to a future time, for example after a run under a wrong system
+    /// clock: all events until then count as late. With -n, for all processes.
     #[arg(long, requires = "data")]
     pub(crate) accept_floor_ahead: bool,
-    /// What is between the fields of CSV: one character, or tab.
+    /// The delimiter of CSV fields: one character, or tab.
     #[arg(long, value_name = "CHAR", default_value = ",", value_parser = parse_byte)]
     delimiter: u8,
     /// CSV without a header: columns are named by number, from 1.
@@ -115,14 +113,14 @@ pub(crate) struct Options {
     /// Skips lines of CSV that begin with this character.
     #[arg(long, value_name = "CHAR", value_parser = parse_byte)]
     comment: Option<u8>,
-    /// Accepts rows of CSV with too few fields, whose other ones are empty, and with more, if these are empty.
+    /// Accepts rows of CSV with too few fields (the others are empty), and with more if the additional ones are empty.
     #[arg(long)]
     ragged: bool,
     /// Stops at the first refused row.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Fails, with exit code 3 and without output, if more rows are refused than so many, or than so many percent of
-    /// all. Without it, a run fails if all of its rows are refused.
+    /// Fails, with exit code 3 and without output, if more rows than this number, or this percentage of all, are
+    /// refused. Without it, a run fails if all of its rows are refused.
     #[arg(long, value_name = "N|P%")]
     pub(crate) max_refused: Option<MaxRefused>,
     #[command(flatten)]
@@ -175,7 +173,7 @@ impl Options {
         self.file.as_os_str() == "-"
     }
 
-    /// The file's name without the folder it is in; what is inside is known by its hash.
+    /// The file's name without its folder; its content is identified by its hash.
     pub(crate) fn file_name(&self) -> String {
         let name = self.file.file_name().unwrap_or(self.file.as_os_str());
         name.to_string_lossy().into_owned()
@@ -189,7 +187,7 @@ impl Options {
         self.format.as_ref().map_or(named, |format| format == "jsonl")
     }
 
-    /// Checks what can be checked without the input, and defines the view.
+    /// Checks everything that can be checked without the input, and defines the view.
     pub(crate) fn table(&self) -> Result<Table, EngineError> {
         if self.accept_lost_log && self.is_stdin() {
             return Err(input(
@@ -242,8 +240,8 @@ impl Options {
         names
     }
 
-    /// What sealed days are made of, for the data folder: all options that decide on their content,
-    /// but for the zone, which the folder keeps by itself.
+    /// The definition of sealed days, for the data folder: all options that affect their content, except the zone,
+    /// which the folder keeps itself.
     fn definition(&self) -> String {
         let mut words = format!("--time {:?}", self.time);
         if let Some(arrival) = &self.arrival {
@@ -287,7 +285,7 @@ impl Options {
         words
     }
 
-    /// The columns to read: those of the key, the values, and those that are counted.
+    /// The columns to read: the key, the values, and the distinct columns.
     pub(crate) fn source(&self) -> Result<CsvOptions, EngineError> {
         let fields = [&self.key, &self.value, &self.distinct].into_iter().flatten().cloned();
         let names = match (self.no_header, self.columns.is_empty()) {
@@ -336,7 +334,7 @@ impl Options {
         }
     }
 
-    /// Whether a value that is no number is as if its cell were empty.
+    /// Whether a value that is not a number counts as an empty cell.
     pub(crate) fn bad_value_is_null(&self) -> bool {
         self.bad_value == "null"
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, SpooledTempFile};
 
-/// So many bytes of output wait in memory for standard output, more of them in a temporary file.
+/// Up to this many bytes of output for standard output wait in memory; more wait in a temporary file.
 const SPOOLED: usize = 32 << 20;
 
 /// Where the output goes.
@@ -16,7 +16,7 @@ pub(crate) enum Target {
     Stdout,
     /// A file that is there whole or not at all.
     File(PathBuf),
-    /// Something that is there already and is no file, such as `/dev/null` or a pipe.
+    /// Something existing that is not a file, such as `/dev/null` or a pipe.
     Device(PathBuf),
 }
 
@@ -32,7 +32,7 @@ impl Target {
         }
     }
 
-    /// Tries whether a file can be made there, hours before it is needed.
+    /// Checks whether a file can be created there, long before it is needed.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self {
             Target::File(path) if path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
@@ -63,10 +63,10 @@ impl Target {
     }
 }
 
-/// A file next to the one that it will be renamed to.
+/// A file next to its final name.
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    // As any file that a program makes: the user's umask decides who may read it.
+    // As for any file that a program creates, the user's umask decides who may read it.
     builder.prefix(".replay-").permissions(Permissions::from_mode(0o666));
     builder.tempfile_in(folder(path))
 }
@@ -75,7 +75,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Output on its way. Dropped, it leaves nothing behind.
+/// Unpublished output. Dropping it leaves nothing behind.
 pub(crate) enum Output {
     File(BufWriter<NamedTempFile>, PathBuf),
     Spool(SpooledTempFile, Option<PathBuf>),
@@ -123,8 +123,7 @@ fn copy(from: &mut impl io::Read, to: &mut impl Write) -> io::Result<()> {
     to.flush()
 }
 
-/// Appends a cell as it is, also if it is no UTF-8: quoted only where a comma, a quote, CR or LF is
-/// inside.
+/// Appends a cell as it is, even if it is not UTF-8; it is quoted only if it contains a comma, a quote, CR or LF.
 pub(crate) fn push_cell(line: &mut Vec<u8>, cell: &[u8]) {
     if !cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
         line.extend_from_slice(cell);

@@ -1,4 +1,4 @@
-//! The file of refused rows, and what is counted of them.
+//! The file of refused rows, and their counts.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dayfold::source::{Refused, RefusedWriter};
 
-/// So many different reasons are counted apart, and so many of them are told.
+/// How many different reasons are counted separately, and how many of them are printed.
 const REASONS: usize = 1_000;
 const REASONS_TOLD: usize = 3;
 
@@ -16,9 +16,8 @@ const HEADER: &[u8] = b"line,reason,row\n";
 
 /// Keeps refused rows.
 ///
-/// Each run begins the file again: what earlier ones refused is in the log. The file that was asked for
-/// by `--refused` is there even if it has nothing but a header; the other ones are only there if a row
-/// was refused.
+/// Each run begins the file again; rows refused by earlier runs are in the log. The file named by `--refused` exists
+/// even if it has only a header; others exist only if a row was refused.
 #[derive(Default)]
 pub(crate) struct RefusedRows {
     pub(crate) path: PathBuf,
@@ -29,7 +28,7 @@ pub(crate) struct RefusedRows {
 }
 
 impl RefusedRows {
-    /// Prepares the file at `path`, which is `asked` for or a default.
+    /// Prepares the file at `path`, which was `asked` for or is a default.
     pub(crate) fn open(path: PathBuf, asked: bool) -> io::Result<RefusedRows> {
         let mut rows = RefusedRows { path, ..RefusedRows::default() };
         if rows.path.is_file() {
@@ -67,7 +66,7 @@ impl RefusedRows {
         self.writer()?.write(refused)
     }
 
-    /// The commonest reasons, each with the number of its rows; nothing if no row was refused.
+    /// The most common reasons, each with the number of its rows; nothing if no row was refused.
     pub(crate) fn commonest(&self) -> Vec<String> {
         let mut reasons: Vec<(&String, &u64)> = self.reasons.iter().collect();
         reasons.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
@@ -81,7 +80,7 @@ impl RefusedRows {
         lines
     }
 
-    /// Hands what was written to the system, for those who watch the file.
+    /// Flushes written rows to the system, for readers of the file.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.writer.as_mut().map_or(Ok(()), RefusedWriter::flush)
     }
@@ -97,7 +96,7 @@ impl RefusedRows {
     }
 }
 
-/// Whether a file that is there is one of refused rows, or empty.
+/// Whether an existing file has refused rows, or is empty.
 fn is_own(path: &Path) -> io::Result<bool> {
     let mut begins = Vec::new();
     File::open(path)?.take(HEADER.len() as u64).read_to_end(&mut begins)?;

@@ -1,4 +1,4 @@
-//! The table that is asked for: the view, and its rows as they are written.
+//! The requested table: the view, and its rows as they are written.
 
 use dayfold::aggregate::{Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles};
 use dayfold::dynamic::{Columns, DefinitionError, Key, MeasureState, Reduce, State, ViewDef};
@@ -8,14 +8,14 @@ use dayfold::view::View;
 
 use crate::output::push_cell;
 
-/// The view, and where in its states the columns of the output are.
+/// The view, and the positions of the output's columns in its states.
 pub(crate) struct Table {
     pub(crate) definition: ViewDef,
     values: Vec<Numbers>,
     distinct: Vec<usize>,
 }
 
-/// What there is of a value column, of each a cell.
+/// The measures of a value column, one cell each.
 struct Numbers {
     mean: usize,
     least: usize,
@@ -23,7 +23,7 @@ struct Numbers {
     quantiles: usize,
 }
 
-/// Names of the columns, by the options that ask for them.
+/// Names of the columns, by option.
 pub(crate) struct Names<'a> {
     pub(crate) key: &'a [String],
     pub(crate) value: &'a [String],
@@ -31,8 +31,8 @@ pub(crate) struct Names<'a> {
 }
 
 impl Table {
-    /// The table of a view. The data folder keeps the names of the output for those who look into it, unless some
-    /// names of the file cannot be names of a table, such as empty ones: then it has numbers in their place.
+    /// The table of a view. The data folder keeps the names of the output for readers of the folder, unless some names
+    /// of the file cannot name columns of a table, such as empty ones: then it has numbers instead.
     pub(crate) fn new(view: &View, names: &Names<'_>) -> Result<Table, DefinitionError> {
         Table::named(view, names).or_else(|_| {
             let numbers = |names: &[String], what: &str| -> Vec<String> {
@@ -45,7 +45,7 @@ impl Table {
     }
 
     fn named(view: &View, names: &Names<'_>) -> Result<Table, DefinitionError> {
-        // A column of the file may be in several options. A tab is in no name of a view's column.
+        // A column of the file may be in several options. No name of a view's column contains a tab.
         let value = |name: &String| format!("value\t{name}");
         let different = |name: &String| format!("distinct\t{name}");
         let key = names.key.iter().map(|name| (name.clone(), Kind::Bytes));
@@ -124,7 +124,7 @@ impl Table {
     }
 }
 
-/// What the output has of a value column, by the end of the name.
+/// The output's columns for a value column, by the suffix of their names.
 fn of_value(column: &str) -> [(&'static str, Reduce); 7] {
     let of = || column.to_owned();
     let percentile = |percent| Reduce::Quantile(of(), Decimal::from_scaled(percent, 2));

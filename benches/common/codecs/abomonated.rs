@@ -1,8 +1,8 @@
-//! abomonation 0.7: memory as it is, with the pointers put right when it is read.
+//! abomonation 0.7: raw memory, whose pointers are corrected when it is read.
 //!
-//! **Unsound**, by its advisory (RUSTSEC-2021-0120): it has undefined behaviour for bytes that are not
-//! what the same build of the same program encoded, and makes values in ways that the language does not
-//! promise to support. It is here to be compared with, and nowhere else.
+//! **Unsound**, by its advisory (RUSTSEC-2021-0120): it has undefined behaviour for bytes that the same build of the
+//! same program did not encode, and makes values in ways that the language does not guarantee. It is here for
+//! comparison, and nowhere else.
 
 #![allow(unsafe_code)]
 
@@ -10,8 +10,8 @@ use abomonation::Abomonation;
 
 use super::{Codec, Contender, Fold, Outcome, contender};
 
-/// What items have to be for abomonation. Not checked, but relied on: they have no padding, and what they
-/// own on the heap is bytes, which need no alignment.
+/// The requirements on items for abomonation. Not checked, but relied on: they have no padding, and their heap data are
+/// bytes, which need no alignment.
 pub(crate) trait Plain: Abomonation {}
 impl<T: Abomonation> Plain for T {}
 
@@ -23,7 +23,7 @@ pub(crate) fn abomonation_of<T: Plain + Clone + PartialEq + Fold + 'static>(
     contender("abomonation (unsound)", items, codec)
 }
 
-/// A block is a `Vec` of items and what they own, which reading lends after it has changed the block.
+/// A block is a `Vec` of items and their heap data. Reading changes the block and then lends them.
 struct Abomonated {
     /// In words, so that items are aligned.
     words: Vec<u64>,

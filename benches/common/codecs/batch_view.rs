@@ -8,9 +8,8 @@ use dayfold::time::Day;
 use super::fold::and_then;
 use super::{Codec, Fold, Outcome};
 
-/// A block is a file, in memory. Encoding it also sorts the keys, and makes checksums and a digest.
-/// `decode` verifies the checksums; `read` and `point` go on with the file that it opened. One item is
-/// found by its key.
+/// A block is a file, in memory. Encoding it also sorts the keys, and makes checksums and a digest. `decode` verifies
+/// the checksums; `read` and `point` use the opened file. One item is found by its key.
 pub(crate) struct BatchFile<K, A> {
     /// Hash and encoding of each key.
     keys: Vec<(u64, Vec<u8>)>,

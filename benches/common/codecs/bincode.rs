@@ -15,7 +15,7 @@ use super::{Codec, Fold, Outcome};
 pub(crate) struct Bincode<O> {
     options: O,
     bytes: Vec<u8>,
-    /// Where each item begins, and where the last one ends.
+    /// The beginning of each item, and the end of the last one.
     offsets: Vec<u32>,
 }
 

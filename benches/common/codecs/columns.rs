@@ -1,4 +1,4 @@
-//! The `columnar` crate: a column for each field, lent in place.
+//! The `columnar` crate: a column for each field, borrowed in place.
 
 use columnar::bytes::indexed::{self, DecodedStore};
 use columnar::{
@@ -8,14 +8,13 @@ use columnar::{
 use super::fold::and_then;
 use super::{Codec, Fold, Outcome};
 
-/// A block is columns one after another, behind an index of where each one ends: what
-/// `columnar::bytes::stash::Stash` holds.
+/// A block is an index of the ends of columns, followed by the columns, as `columnar::bytes::stash::Stash` holds it.
 ///
-/// Encoding distributes the items over columns and then copies these. Opening takes constant time, and
-/// so does one item. Only `decode` and `point` make owned values of what is lent.
+/// Encoding distributes the items over columns and then copies these. Opening takes constant time, and so does one
+/// item. Only `decode` and `point` make owned values of the borrowed ones.
 pub(crate) struct Columns<T: Columnar> {
     columns: ContainerOf<T>,
-    /// The block, in words, since columns are read in place and have to be aligned.
+    /// The block, in words, because columns are read in place and must be aligned.
     words: Vec<u64>,
 }
 
@@ -33,7 +32,7 @@ impl<T: Columnar> Columns<T> {
         FromBytes::from_store(&DecodedStore::new(&self.words), &mut 0)
     }
 
-    /// Opens a block. Checked is its index, not what is in the columns.
+    /// Opens a block. Only its index is checked, not the content of columns.
     fn open(&self) -> Outcome<BorrowedOf<'_, T>> {
         indexed::validate::<BorrowedOf<'_, T>>(&self.words)?;
         Ok(self.borrow())

@@ -1,4 +1,4 @@
-//! What becomes of a block in which one byte has changed.
+//! What happens to a block with one changed byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,7 +41,7 @@ fn damage<C: Codec<FlightTuple>>(
     let mut endings = Endings::default();
     for at in 0..codec.encode(items)? {
         bytes(&mut codec)[at] ^= 0xFF;
-        // After a panic the block is what it was, and the rest is not used.
+        // After a panic the block is unchanged, and the rest is not used.
         let ending = catch_unwind(AssertUnwindSafe(|| codec.decode()));
         let count = match ending {
             Err(_) => &mut endings.panics,

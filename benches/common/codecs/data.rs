@@ -1,8 +1,8 @@
-//! What is encoded: events as a log would have them, rows as batch views have them.
+//! The encoded data: events as in a log, rows as in batch views.
 //!
-//! Only serde is implemented for Dayfold's own types. So all codecs are measured with tuples of the same
-//! numbers and strings, of which bincode makes the same bytes as of the types themselves. abomonation gets
-//! tuples without padding, whose heap data need no alignment: to encode others is undefined behaviour.
+//! Only serde is implemented for Dayfold's own types. So all codecs are measured with tuples of the same numbers and
+//! strings, which bincode encodes to the same bytes as the types themselves. abomonation gets tuples without padding,
+//! whose heap data need no alignment: encoding others is undefined behaviour.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// `plain` makes of an item what abomonation is given.
+    /// `plain` converts an item to the form for abomonation.
     fn new<T, P>(title: &'static str, items: &[T], plain: impl Fn(&T) -> P) -> Set
     where
         T: Serialize + DeserializeOwned + columnar::Columnar + Clone + PartialEq + Fold,
@@ -55,7 +55,7 @@ impl Set {
     }
 }
 
-/// What bincode does unless told otherwise, and timely between processes.
+/// The default of bincode, which timely uses between processes.
 pub(crate) fn fixint() -> impl Options + Copy {
     ::bincode::DefaultOptions::new().with_fixint_encoding()
 }
@@ -83,7 +83,7 @@ pub(crate) fn sets() -> Vec<Set> {
     ]
 }
 
-/// An `i128` has to be aligned to 16 bytes; its halves have not.
+/// An `i128` must be aligned to 16 bytes; its halves need not.
 fn halves(number: i128) -> (u64, i64) {
     (number as u64, (number >> 64) as i64)
 }
@@ -181,7 +181,7 @@ fn sensor_set(rows: Vec<(String, Measured)>) -> Set {
         .with_rows(rows)
 }
 
-/// The fields of quantiles are their own affair; their bytes have them, behind a byte for the form.
+/// The fields of quantiles are private, but their bytes contain them, after a byte for the form.
 fn sensor_tuple((key, (count, mean, quantiles)): &(String, Measured)) -> MeasuredTuple {
     let (values, digits, form, runs): (u64, u8, u32, Vec<Run>) =
         varint().deserialize(&varint().serialize(quantiles).unwrap()).unwrap();

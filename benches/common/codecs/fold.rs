@@ -1,9 +1,9 @@
-//! A number made of all fields of an item, so that reading it cannot be left out.
+//! A number made of all fields of an item, so that reading cannot be optimized away.
 
 use columnar::{Index, Slice};
 use dayfold::aggregate::{Count, Max, Mean, Quantiles, Sum};
 
-/// The same number for an item and for what a codec lends of it.
+/// The same number for an item and for its borrowed form.
 pub(crate) trait Fold {
     fn fold(&self) -> u64;
 }

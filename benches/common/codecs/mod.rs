@@ -23,7 +23,7 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A codec of blocks of items, which holds one encoded block.
 pub(crate) trait Codec<T> {
-    /// Encodes the items into the block, whose memory is used again; its length in bytes.
+    /// Encodes the items into the block, reusing its memory. Returns the length in bytes.
     // abomonation encodes vectors, and no slices.
     #[allow(clippy::ptr_arg)]
     fn encode(&mut self, items: &Vec<T>) -> Outcome<usize>;
@@ -31,19 +31,19 @@ pub(crate) trait Codec<T> {
     /// All items, as owned values.
     fn decode(&mut self) -> Outcome<Vec<T>>;
 
-    /// Visits all fields of all items, one item at a time: where they lie, if the codec can do that.
+    /// Visits all fields of all items, one item at a time, in place if the codec can do that.
     fn read(&mut self) -> Outcome<u64>;
 
-    /// One item, by its number or by its key, as an owned value, out of a block that was opened before.
+    /// One item, by its number or by its key, as an owned value, from a block that was opened before.
     fn point(&mut self, at: usize) -> Outcome<T>;
 
-    /// How many points a round measures; few, where each one takes the whole block.
+    /// How many single items a round measures; few, if each one takes the whole block.
     fn points(&self) -> usize {
         1_000
     }
 }
 
-/// A codec with its items, whose types no longer show.
+/// A codec with its items, with their types erased.
 pub(crate) trait Contender {
     fn name(&self) -> &str;
     fn items(&self) -> usize;
@@ -54,7 +54,7 @@ pub(crate) trait Contender {
     fn read(&mut self);
     fn point(&mut self, at: usize);
 
-    /// Whether everything that was encoded comes back, on each of the ways.
+    /// Whether everything that was encoded comes back, in each of these ways.
     fn is_right(&mut self) -> Outcome<bool>;
 }
 

@@ -1,10 +1,10 @@
 //! The latency of ticks while a large day is sealed.
 //!
-//! An open loop: a tick of 1,000 events is due every millisecond, and its latency counts from then, however
-//! late it is pushed. Event time runs faster: a day passes in four seconds, with each of a million keys in it
-//! four times, in random order. A day is being *closed* from the first tick whose time is beyond its end and
-//! grace until it is sealed; all other ticks are ordinary. So are those for which the table of a new day
-//! grows, as far as no day is being closed then.
+//! An open loop: a tick of 1,000 events is due every millisecond, and its latency counts from that instant, however
+//! late it is pushed. Event time runs faster: a day passes in four seconds and has each of a million keys four times,
+//! in random order. A day is being *closed* from the first tick whose time is beyond its end and grace until it is
+//! sealed; all other ticks are ordinary. Ticks during which the table of a new day grows are ordinary, too, unless a
+//! day is being closed.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -69,11 +69,11 @@ fn print(name: &str, of: &Histogram<u64>) {
 struct Measured {
     ordinary: Histogram<u64>,
     closing: Histogram<u64>,
-    /// How long each closing took that ended before the next one began.
+    /// The duration of each closing that ended before the next one began.
     sealed: Vec<Duration>,
 }
 
-/// A tick that was pushed, when it was due, and the time of its events.
+/// A pushed tick, its due time, and the time of its events.
 struct Pushed {
     number: usize,
     due: Instant,
@@ -85,7 +85,7 @@ fn run(durability: Option<Durability>, closings: usize) -> Measured {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(Arc::new(Disk), folder.path(), 1, durability, START);
     let order = order();
-    // The last closing begins with the last full day, and has one more to end in.
+    // The last closing begins after the last full day, and has one more day to end in.
     let ticks = (closings + 1) * DAY_TICKS;
     let (sender, pushed) = mpsc::channel();
     let measured = std::thread::scope(|scope| {
@@ -107,7 +107,7 @@ fn run(durability: Option<Durability>, closings: usize) -> Measured {
     measured
 }
 
-/// Waits for one tick after the other. When a tick is visible, it is known whether a day was being closed.
+/// Waits for one tick after the other. When a tick becomes visible, it is known whether a day was being closed.
 fn watch(program: &Program, pushed: mpsc::Receiver<Pushed>) -> Measured {
     let histogram = || Histogram::new(3).unwrap();
     let mut measured = Measured { ordinary: histogram(), closing: histogram(), sealed: Vec::new() };
@@ -152,7 +152,7 @@ fn events_of(order: &[u32], tick: usize, time: EventTime) -> Vec<Event> {
     order[from..from + TICK_EVENTS].iter().map(event).collect()
 }
 
-/// Seals what is open, and ends the program unless every day has all events, and the last one each key.
+/// Seals open days, and ends the program unless every day has all events, and the last one has each key.
 fn check(program: Program, days: usize) {
     let Program { running, view, pusher, .. } = program;
     drop(pusher);

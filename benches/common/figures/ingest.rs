@@ -1,7 +1,7 @@
-//! Ingest with the log, without it, and a plain writer that does the same commits.
+//! Ingest with the log and without it, and a plain writer that does the same commits.
 //!
-//! The time ends when every event is visible, and durable where there is a log. No day closes meanwhile, so
-//! that what is compared is the log alone.
+//! The time ends when every event is visible and, with a log, durable. No day closes meanwhile, so that only the log
+//! makes a difference.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

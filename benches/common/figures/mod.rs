@@ -1,4 +1,4 @@
-//! The figures of the log, one in each module, and the program that they are measured with.
+//! The figures of the log, one in each module, and the program with which they are measured.
 
 pub(crate) mod closing;
 pub(crate) mod ingest;
@@ -22,7 +22,7 @@ use dayfold::{Cluster, Engine};
 
 use crate::workload::{Event, State};
 
-/// Whoever waits longer than this waits for something that does not come.
+/// A longer wait than this is for something that does not come.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// The durability that is measured: group commit every 10 ms.
@@ -46,8 +46,8 @@ struct Program {
 }
 
 impl Program {
-    /// Starts on a folder, with a log or without. No day closes before the clock is set: it stands at
-    /// `start`, and events may be any time ahead of it.
+    /// Starts on a folder, with a log or without. No day closes before the clock is set: it stays at `start`, and
+    /// events may be any time ahead of it.
     fn start(
         storage: Arc<dyn Storage>,
         folder: &Path,

@@ -1,4 +1,4 @@
-//! Opening a folder of ten years: from before the engine is made until the first answer.
+//! Opening a folder of ten years: the time from the creation of the engine to the first answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The plain writer: what the same commits cost a program that only writes.
+//! The plain writer: the cost of the same commits for a program that only writes.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,9 +15,9 @@ pub(super) fn encoded(events: &[Event]) -> Vec<u8> {
     words.flat_map(u64::to_le_bytes).collect()
 }
 
-/// Does what the log has done to its files of events: writes as much to as many files and syncs them as
-/// often, one step after the other, from a buffer that is there. No frames, no checksums, no commit
-/// records, no waiting for 10 ms to pass.
+/// Repeats what the log has done to its files of events: writes as much to as many files and syncs them as often, one
+/// step after the other, from an existing buffer. It has no frames, no checksums, no commit records, and does not wait
+/// for 10 ms to pass.
 pub(super) fn write(steps: &[Step], bytes: &[u8], folder: &Path) -> Duration {
     let mut files: HashMap<&Path, File> = HashMap::new();
     let mut names = (0..).map(|number| folder.join(format!("plain-{number}")));

@@ -1,5 +1,5 @@
-//! Recovery: how fast the events of open days are back, from the start of the engine until queries are
-//! answered. Nothing is sealed, so all of the log is replayed. Its files are in the system's cache.
+//! Recovery: how fast the events of open days are restored, from the start of the engine until queries are answered.
+//! Nothing is sealed, so all of the log is replayed. Its files are in the system's cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The disk, and what the log did with the files of its events.
+//! A disk that records what the log does to its files of events.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(super) enum Step {
     Sync(PathBuf),
 }
 
-/// The disk; what is done to files of events in the log is noted, so that a plain writer can do the same.
+/// The disk. It records all operations on the log's files of events, so that a plain writer can repeat them.
 #[derive(Debug, Default)]
 pub(super) struct Traced {
     steps: Arc<Mutex<Vec<Step>>>,

@@ -34,7 +34,7 @@ pub(crate) struct Graph {
     watermark: EventTime,
     now: Moment,
     pub(crate) status: ViewStatus,
-    /// The moments after the ticks that are not visible yet, as far as this worker has looked.
+    /// The moments after the ticks that are not visible yet, as last seen by this worker.
     waiting: VecDeque<Moment>,
 }
 
@@ -77,7 +77,7 @@ impl Graph {
 
     /// Enters a tick, and waits until fewer than `in_flight` are not visible yet.
     pub(crate) fn enter(&mut self, worker: &mut Worker, mut tick: Vec<Event>, in_flight: usize) {
-        // The next floor: all days close that these events show to be over, grace included.
+        // The next floor: all days close that are over by these events, grace included.
         let newest = tick.last().map_or(self.watermark, |(time, ..)| time - DISORDER_MS);
         self.watermark = self.watermark.max(newest);
         self.events.send_batch(&mut tick);
@@ -95,9 +95,8 @@ impl Graph {
         self.answer.take()
     }
 
-    /// Asks as the engine does: at a moment that is complete already, so that no tick has to pass before
-    /// the answer comes. Only the first worker asks; the others do their part until it is through. What is answered is
-    /// checked outside of the time.
+    /// Asks as the engine does: at a complete moment, so that no tick has to pass before the answer comes. Only the
+    /// first worker asks; the others do their part until it is done. Answers are checked outside the measured time.
     pub(crate) fn ask_at_once(
         &mut self,
         worker: &mut Worker,
@@ -146,16 +145,16 @@ impl Graph {
         {
             step_while(worker, || self.probe.less_than(&next));
         }
-        // As the engine does: what is closed and not sealed is bounded.
+        // As in the engine, closed and unsealed tables are bounded.
         worker.step_or_park_while(None, || self.status.sealing() > SEALING_MAX);
     }
 }
 
-/// Steps as long as there is something to wait for, and parks late.
+/// Steps while there is something to wait for, and parks late.
 ///
-/// Two workers that park whenever they wait for each other never run at the same time, and the system sees no
-/// reason not to leave both on one processor. So a worker goes on stepping for longer than a small tick takes,
-/// then lets others have the processor between steps, and parks after a millisecond.
+/// If two workers park whenever they wait for each other, they never run at the same time, and the system may leave
+/// both on one processor. So a worker keeps stepping for longer than a small tick takes, then yields between steps, and
+/// parks after a millisecond.
 fn step_while(worker: &mut Worker, is_waiting: impl Fn() -> bool) {
     let started = Instant::now();
     while is_waiting() {

@@ -1,4 +1,4 @@
-//! What workers and processes send each other, counted by timely.
+//! The traffic between workers and processes, counted by timely.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -15,14 +15,14 @@ use timely::worker::Worker;
 /// What a worker received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
-    /// Records of each channel, all, from other workers, and from those of other processes.
+    /// Records of each channel: all, from other workers, and from workers of other processes.
     records: HashMap<usize, [i64; 3]>,
     /// The channels of timely's progress messages.
     progress: HashSet<usize>,
 }
 
 impl Received {
-    /// Begins to count on a worker that has no dataflow yet, in a process with so many workers.
+    /// Begins to count on a worker that has no dataflow yet, in a process with this many workers.
     pub(crate) fn count(worker: &Worker, workers: usize) -> Rc<RefCell<Received>> {
         let counted = Rc::new(RefCell::new(Received::default()));
         let counting = Rc::clone(&counted);
@@ -68,9 +68,9 @@ impl Received {
 /// Messages and bytes, headers included, that a process received from others, by channel.
 pub(crate) type Wire = Arc<Mutex<HashMap<usize, (u64, u64)>>>;
 
-/// Hooks that count what comes over the sockets of this process. The counts are whole when timely has ended.
+/// Hooks that count the data over the sockets of this process. The counts are complete when timely has ended.
 pub(crate) fn counting(wire: &Wire) -> Hooks {
-    /// Of the header that timely puts before each message.
+    /// The length of the header that timely puts before each message.
     const HEADER: usize = 6 * size_of::<u64>();
     let wire = Arc::clone(wire);
     let log_fn = move |_| {

@@ -113,8 +113,8 @@ pub(crate) fn map(load: Load) -> Measured {
     Measured::of(ticks, memory::of(memory::PEAK) - before)
 }
 
-/// Folds a load with one worker. `make` makes what an event brings of a key, between the ticks; `key` makes a key of
-/// that, in the view.
+/// Folds a load with one worker. `make` makes the event's form of a key, between the ticks; `key` makes the key from
+/// it, in the view.
 pub(crate) fn run<E: Clone + 'static, K: Key, A: Checked>(
     load: Load,
     make: impl Fn(u64) -> E + Send + Sync + 'static,

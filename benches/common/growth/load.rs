@@ -34,7 +34,7 @@ impl Load {
     }
 }
 
-/// The rank at which the continuous form of Zipf's law has reached this share: no table of ranks, whose
+/// The rank at which the continuous form of Zipf's law reaches this share. There is no table of ranks, because its
 /// memory would count.
 fn zipf(share: f64, keys: usize) -> usize {
     const EXPONENT: f64 = 1.05;

@@ -1,9 +1,9 @@
-//! What the system knows of the memory of this process.
+//! The memory of this process, as the system reports it.
 
-/// Memory that is resident, and the most that ever was, in bytes.
+/// Resident memory, and its peak, in bytes.
 pub(crate) const NOW: &str = "VmRSS:";
 pub(crate) const PEAK: &str = "VmHWM:";
-/// Of what is resident, what no file stands behind.
+/// The resident memory that is not backed by files.
 pub(crate) const ANONYMOUS: &str = "RssAnon:";
 
 /// One of these; 0 where the system does not tell.

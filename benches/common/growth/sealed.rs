@@ -1,8 +1,7 @@
-//! Whether sealed days take memory: days of 100,000 keys go to disk one after the other, and the peak of
-//! anonymous memory is that of the day in work, however many there were before.
+//! Whether sealed days take memory: days of 100,000 keys go to disk one after the other, and the peak of anonymous
+//! memory must be that of the current day, however many there were before.
 //!
-//! What is counted has no file behind it: sealed days are mapped, and the system takes their pages back
-//! when it likes.
+//! Only memory without a file counts: sealed days are mapped, and the system can reclaim their pages at any time.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +19,7 @@ use crate::load::TICK;
 use crate::workload::{self, DAY_MS, Event, START, State};
 use crate::{Measured, is_short, memory};
 
-/// Seals so many days, each of one tick with as many keys. The time of a tick is that until its day is sealed.
+/// Seals this many days, each of one tick with as many keys. The time of a tick is the time until its day is sealed.
 pub(crate) fn run(days: u64) -> Measured {
     let days = if is_short() { days / 20 + 2 } else { days };
     let folder = tempfile::tempdir().unwrap();

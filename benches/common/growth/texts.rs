@@ -1,5 +1,5 @@
-//! Two other ways to have a text in a key, beside a `String` of its own for each event: interned, so that equal
-//! texts are one; and in the key itself, so that there is nothing on the heap.
+//! Two other ways to have a text in a key, instead of a `String` for each event: interned, so that equal texts are
+//! shared; and inline in the key, without heap.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ thread_local! {
     static TEXTS: RefCell<HashSet<Arc<str>, RandomState>> = RefCell::default();
 }
 
-/// A text of which there is one for all keys that are equal.
+/// A text that is shared by all equal keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub(crate) struct Interned(Arc<str>);
@@ -61,7 +61,7 @@ const ROOM: usize = 23;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Inline {
-    // What is beyond the length is zero, so that bytes and length compare as the text does.
+    // Bytes beyond the length are zero, so that bytes and length compare as the text does.
     bytes: [u8; ROOM],
     length: u8,
 }
@@ -103,7 +103,7 @@ impl Key for Inline {
     }
 }
 
-/// As a `String` is encoded, where no byte is zero.
+/// Encoded as a `String` without zero bytes.
 fn encode(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
     out.extend_from_slice(&[0, 0]);

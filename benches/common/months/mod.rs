@@ -1,6 +1,6 @@
-//! Sealed months beside sealed days, as a trial: the product has none. A month is an ordinary batch view of the
-//! same keys, whose aggregate is either a list of its days' states, so that answers by day stay
-//! possible, or one state for all of them.
+//! Sealed months beside sealed days, as an experiment that is not in the product. A month is an ordinary batch view of
+//! the same keys, whose aggregate is either a list of its days' states, so that answers by day stay possible, or one
+//! state for all of them.
 
 use std::ops::Range;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::workload::sealed::{self, plus};
 
 /// What a month has of a key.
 pub(crate) trait OfMonth: Aggregate {
-    /// From its days: the number within the month, and the state.
+    /// Makes it from its days: the number within the month, and the state.
     fn of(days: Vec<(u8, State)>) -> Self;
 
     /// Adds what it holds.
@@ -73,7 +73,7 @@ impl OfMonth for State {
     }
 }
 
-/// The whole months of some days, and how long it took to make one of them.
+/// The whole months of some days, and the time to make one of them.
 pub(crate) struct Months<A> {
     months: Vec<(Range<i32>, BatchView<u64, A>)>,
     pub(crate) each: Duration,
@@ -101,7 +101,7 @@ impl<A: OfMonth> Months<A> {
         self.months.iter().map(|(_, view)| view.summary().bytes).sum()
     }
 
-    /// One key over a range of days: whole months where there are any, and days for the rest.
+    /// One key over a range of days: whole months if there are any, and days for the rest.
     pub(crate) fn read(
         &self,
         days: &[BatchView<u64, State>],
@@ -146,7 +146,7 @@ fn bytes<A: OfMonth>(days: &[BatchView<u64, State>]) -> Vec<u8> {
         .map(|day| day.scan(&Coverage::ALL).map(|row| row.expect("the file is not damaged")))
         .map(Iterator::peekable)
         .collect();
-    // Days have the same order of keys: so each time the least of their next ones.
+    // All days have the same order of keys, so the least of their next keys comes next.
     loop {
         let nexts = scans.iter_mut().filter_map(|rows| rows.peek());
         let least = nexts.map(|(hash, key, _)| (sort_position(*hash), *key, *hash)).min();

@@ -11,7 +11,7 @@ use crate::workload::SplitMix;
 /// A state that is made of the value of one event.
 trait Prepared: Aggregate {
     fn of(value: u64) -> Self;
-    /// What is looked at: a number that is known without the state.
+    /// The number to check, which is known without the state.
     fn check(&self, values: &[u64]);
 }
 
@@ -72,7 +72,7 @@ fn values(seed: u64, count: usize) -> Vec<u64> {
 fn folded<A: Prepared>(values: &[u64]) -> A {
     let (first, rest) = values.split_first().unwrap();
     let mut state = A::of(*first);
-    // Not even a count is known before: each event's state is made.
+    // So that not even a count is known in advance, each event's state is made.
     rest.iter().for_each(|value| state.plus_equals(&black_box(A::of(*value))));
     state
 }

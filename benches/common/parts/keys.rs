@@ -1,4 +1,4 @@
-//! A thousand keys: their encoding, its way back, and their hash, which every event needs.
+//! A thousand keys: encoding, decoding, and hashing, which every event needs.
 
 use divan::{Bencher, black_box};
 
@@ -31,7 +31,8 @@ impl Sample for (String, u32) {
     }
 }
 
-/// The keys, after a look at some of them: what is encoded comes back, and hashes are those of the encodings.
+/// The keys, after a check of some of them: encoded keys decode to the same keys, and hashes are those of the
+/// encodings.
 fn keys<K: Sample>() -> Vec<K> {
     let keys: Vec<K> = (0..COUNT).map(K::of).collect();
     check_key_laws(&keys[..50]);

@@ -1,6 +1,6 @@
-//! The log, on files in memory: 100,000 events from a push until they are visible, without a log and with one, where
-//! they are also encoded into frames and committed; a log of a million events read and its checksums verified; and
-//! an engine that starts over it, which decodes its frames and folds their events again.
+//! The log, on files in memory. 100,000 events from a push until they are visible, without a log and with one, in which
+//! they are also encoded into frames and committed; reading a log of a million events and verifying its checksums; and
+//! an engine that starts over it, decodes its frames and folds their events again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The file of a day of 55,000 keys: written, read whole, and asked for one key over some of them.
+//! The file of a day of 55,000 keys: writing, reading all of it, and looking up one key over several files.
 
 use std::io::Write;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn write_in_memory(bencher: Bencher) {
     bencher.counter(KEYS).bench(|| sealed::bytes(1, &keys));
 }
 
-/// What is written in memory, and then to the disk, which says that it has it.
+/// Writes in memory, and then to the disk, including the sync.
 #[divan::bench(sample_count = 30, sample_size = 1)]
 fn write_and_sync(bencher: Bencher) {
     let folder = TempDir::new().unwrap();
@@ -56,7 +56,7 @@ fn read_whole(bencher: Bencher) {
     });
 }
 
-/// A key at random, over files that are mapped and were read before. (A short run has a month of them.)
+/// A random key, over files that are mapped and were read before. (A short run has a month of them.)
 #[divan::bench(args = [7, 365])]
 fn read_a_key_over_days(bencher: Bencher, days: i32) {
     let days = if is_short() { days.min(30) } else { days };
@@ -64,7 +64,7 @@ fn read_a_key_over_days(bencher: Bencher, days: i32) {
     let views = sealed::mapped(folder.path(), days);
     for rank in 0..KEYS {
         let key = workload::key(rank);
-        // All of them for a week; of a year, those that touch each section.
+        // All keys for a week; for a year, keys that touch each section.
         if days == 7 || rank % 50 == 0 {
             let found = sealed::read(&views, key);
             assert_eq!(found, sealed::total(0, days, key), "the reads of key {key} are wrong");

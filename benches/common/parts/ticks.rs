@@ -1,6 +1,6 @@
-//! A tick of a dataflow of one worker, from its push until it is visible: events of 100 keys, where to combine
-//! is nearly all of it, and events of a key each, each of which is folded into its row of the day's table.
-//! And what closing a day of 55,000 keys takes, from the floor that closes it until it is sealed, in memory.
+//! A tick of a dataflow with one worker, from its push until it is visible: with events of 100 keys, so that combining
+//! is nearly all of the work, and with a different key for each event, so that each is folded into its row of the day's
+//! table. Also the closing of a day of 55,000 keys, from the floor that closes it until it is sealed, in memory.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -38,7 +38,7 @@ struct Small {
 
 impl Small {
     fn new() -> Small {
-        // `execute_directly` is for what may be sent to another thread, which the harness may not.
+        // `execute_directly` requires a closure that can be sent to another thread, and the harness cannot.
         let alone = Allocator::Thread(Default::default());
         let mut worker = Worker::new(WorkerConfig::default(), alone, Some(Instant::now()));
         let view = View::new("parts").unwrap();

@@ -17,7 +17,7 @@ pub(crate) const DAYS: usize = 10;
 pub(crate) const DAY_MS: i64 = 86_400_000;
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START: EventTime = 1_704_067_200_000;
-/// No event is older than the newest one before it by more than this.
+/// The most by which an event may be older than the newest one before it.
 pub(crate) const DISORDER_MS: i64 = 5 * 60_000;
 
 const KEYS: usize = 100_000;
@@ -51,7 +51,7 @@ pub(crate) fn first_events(count: usize) -> Vec<Event> {
     (0..count).map(event).collect()
 }
 
-/// The key of a rank: a bijection that leaves nothing of the order of frequency.
+/// The key of a rank: a bijection that removes the order of frequency.
 pub(crate) fn key(rank: usize) -> u64 {
     SplitMix(SEED ^ rank as u64).next()
 }

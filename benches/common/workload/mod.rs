@@ -1,4 +1,4 @@
-//! The workload of the benchmarks, and the program that does the same without a dataflow.
+//! The workload of the benchmarks, and a program that does the same without a dataflow.
 
 // Each benchmark takes what it needs of it.
 #![allow(dead_code)]
@@ -26,7 +26,7 @@ pub(crate) type Stats = (u64, u64, u64);
 /// Result of both programs.
 pub(crate) type Groups = hashbrown::HashMap<(u32, u64), Stats, RandomState>;
 
-/// A hash map of (day, key) on one thread: what the fold costs when nothing else is promised.
+/// A hash map of (day, key) on one thread: the cost of the fold without any other guarantee.
 pub(crate) fn hash_map(ticks: &[Vec<Event>]) -> (Groups, Duration) {
     let mut groups = Groups::with_hasher(RandomState::default());
     let start = Instant::now();
@@ -45,7 +45,7 @@ pub(crate) fn archive<A: Aggregate>(folder: &Path, view: &str) -> Archive {
     Archive::folder(Arc::new(store))
 }
 
-/// The same on two threads: each reads all events and takes those whose key is its own.
+/// The same on two threads: each reads all events and takes those of its keys.
 pub(crate) fn hash_maps(ticks: &[Vec<Event>]) -> (usize, Duration) {
     let begin = Barrier::new(3);
     let half = |mine: u64| {
@@ -79,7 +79,7 @@ pub(crate) fn add(groups: &mut Groups, (time, key, value): Event) {
     stats.2 = stats.2.max(value);
 }
 
-/// How many rows differ from those of a reference, each of whose events entered so many times.
+/// How many rows differ from those of a reference in which each event entered this many times.
 pub(crate) fn wrong_rows(items: &[Item<u64, State>], reference: &Groups, times: u64) -> usize {
     let is_wrong = |item: &&Item<u64, State>| {
         let (day, key) = item.day.zip(item.key).expect("answers by day and key have both");

@@ -24,7 +24,7 @@ pub(crate) fn state(day: i32, key: u64) -> State {
     (Count(i64::from(day) + 1), Sum::from(key >> 32), Max(key ^ day as u64))
 }
 
-/// What a key has over the days in `[from, until)`.
+/// The state of a key over the days in `[from, until)`.
 pub(crate) fn total(from: i32, until: i32, key: u64) -> Option<State> {
     (from..until).map(|day| state(day, key)).reduce(|mut sum, part| {
         sum.plus_equals(&part);
