@@ -148,7 +148,7 @@ fn group(
     members.into_iter().map(end).collect()
 }
 
-/// One process of a group.
+/// One process of a cluster.
 struct Member {
     process: usize,
     workers: usize,
@@ -206,7 +206,7 @@ impl Member {
             let mine = worker.index() - process * workers;
             let ticks = shares[mine].lock().unwrap().take().unwrap();
             let mut graph = Graph::build(worker, &archive);
-            // All begin together.
+            // All processes begin together.
             graph.settle(worker);
             let start = Instant::now();
             ticks.into_iter().for_each(|tick| graph.enter(worker, tick, 1));

@@ -93,13 +93,13 @@ impl Times {
         self.encode.push(seconds(items, || self.bytes = contender.encode()));
         self.decode.push(seconds(items, || contender.decode()));
         self.read.push(seconds(items, || contender.read()));
-        // A prime, so that places are all over the block.
+        // A prime, so that positions are spread over the block.
         let places = (0..points).map(|number| number * 7_919 % items);
         self.point.push(seconds(points, || places.for_each(|at| contender.point(at))));
     }
 }
 
-/// For each of so many items.
+/// For each of this many items.
 fn seconds(items: usize, run: impl FnOnce()) -> f64 {
     let start = Instant::now();
     run();

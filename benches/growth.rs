@@ -145,7 +145,7 @@ fn bounded(what: &str, ratio: f64, bound: f64) -> bool {
     kept
 }
 
-/// Runs a line in a process of its own.
+/// Runs a line in its own process.
 fn run(line: usize) -> Measured {
     let this = std::env::current_exe().unwrap();
     let output = Command::new(this).arg(format!("line={line}")).output().unwrap();

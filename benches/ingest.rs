@@ -212,7 +212,7 @@ struct Run {
     compared: Compared,
 }
 
-/// What is compared with the hash map in the end.
+/// The result that is compared with the hash map at the end.
 #[derive(Clone, Copy)]
 enum Compared {
     /// Every row.

@@ -35,7 +35,7 @@ const CLIENTS: usize = 16;
 const BATCH: u64 = 1_000;
 const LONG: Duration = Duration::from_secs(600);
 
-/// How much is asked, and for how long.
+/// How many queries there are, and for how long.
 #[derive(Clone, Copy)]
 struct Size {
     keys: u64,
@@ -117,7 +117,7 @@ impl std::fmt::Display for Figures {
     }
 }
 
-/// What the clients got.
+/// The answers that the clients got.
 #[derive(Default)]
 struct Answers {
     whole: AtomicU64,

@@ -48,7 +48,7 @@ fn main() {
     let last = Day((FIRST + days - 1) as i32);
     [&plain, &rolled].iter().for_each(|view| view.wait_sealed_through(last, LONG).unwrap());
     let (mut found, mut since) = (0, Instant::now());
-    // Until no more are made.
+    // Waits until all rollups are made.
     while since.elapsed() < Duration::from_secs(2) {
         std::thread::sleep(Duration::from_millis(50));
         let rollups = rolled.status().numbers.rollups;
@@ -74,7 +74,7 @@ fn main() {
     running.finish().unwrap();
 }
 
-/// What is answered, whatever it was read from.
+/// The values of an answer, whatever it was read from.
 fn values(view: &Asked, query: &Query<u64>) -> Vec<(Option<Day>, Option<u64>, Option<Stats>)> {
     let items = view.ask(query.clone()).unwrap().items;
     assert!(!items.is_empty());

@@ -41,12 +41,12 @@ impl Semigroup for Hours {
 }
 
 impl Aggregate for Hours {
-    /// What a data folder knows it by.
+    /// Its id in a data folder.
     fn id() -> String {
         "hours".to_owned()
     }
 
-    /// What it is shown as, and its value.
+    /// How it is shown, and its value.
     fn shape() -> Shape {
         Shape::one("silence", Measure::new("", Kind::Integer))
     }

@@ -61,7 +61,7 @@ struct Options {
     workers: Workers,
 }
 
-/// What a record says; the log keeps it.
+/// The content of a record; the log keeps it.
 #[derive(Serialize, Deserialize)]
 struct Flight {
     time: EventTime,
@@ -271,7 +271,7 @@ fn watch(
     Ok(latency)
 }
 
-/// One answer, its layers told apart.
+/// One answer, by layer.
 fn show(carrier: &str, answer: &Answer<String, Stats>, parts: &dayfold::serve::Parts<Stats>) {
     let flights = |stats: &Option<Stats>| stats.as_ref().map_or(0, |stats| stats.0.0);
     let total = parts.merged().map_or(0, |stats| stats.0.0);

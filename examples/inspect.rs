@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     match show(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Who has seen enough closes the pipe.
+        // A reader that has seen enough closes the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: cannot write: {error}");
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why this is no data folder, if it is none.
+/// Returns why this is not a data folder, if so.
 fn check_folder(folder: &Path) -> Result<(), String> {
     let names = std::fs::read_dir(folder);
     let names = names.map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
@@ -119,7 +119,7 @@ fn backup(from: &Path, to: &Path) -> ExitCode {
     }
 }
 
-/// Returns whether all is whole.
+/// Returns whether everything is intact.
 fn show(options: &Options) -> io::Result<bool> {
     let mut damages = Vec::new();
     let mut page = Page::new();

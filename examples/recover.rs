@@ -54,7 +54,7 @@ struct Options {
     workers: Workers,
 }
 
-/// The log keeps whatever derives serde's traits.
+/// The log keeps any type that derives serde's traits.
 #[derive(Serialize, Deserialize)]
 struct Flight {
     time: EventTime,
@@ -63,7 +63,7 @@ struct Flight {
     delay: Option<Decimal>,
 }
 
-/// How many there are in the file.
+/// How many flights are in the file.
 const FLIGHTS: i64 = 328_521;
 
 /// Flights, and how late the latest was.
@@ -320,7 +320,7 @@ fn remove_longest(folder: &Path) -> std::io::Result<()> {
     files.into_iter().max_by_key(length).map_or(Ok(()), std::fs::remove_file)
 }
 
-/// Prints what was expected, or fails with it.
+/// Prints the expectation, or fails with it.
 fn check(holds: bool, expected: &str) -> Result<(), EngineError> {
     if !holds {
         return Err(failed(format_args!("not so: {expected}")));

@@ -95,7 +95,7 @@ impl Values {
         }
     }
 
-    /// What there is to say of them.
+    /// The summary of them.
     fn said(&self) -> Option<String> {
         let counts = [
             (&self.rounded, "values rounded to 9 digits after the point"),
@@ -344,7 +344,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes every day and key, and says how it went.
+    /// Writes every day and key, and a summary.
     fn report(&self, session: &Mutex<Session>, started: Instant) -> Result<(), EngineError> {
         let days =
             self.ask(Query::new(Keys::Range(KeyRange::all()), DayRange::ALL, Shape::ByDay))?;

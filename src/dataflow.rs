@@ -206,7 +206,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
                     |input, output| {
                         input.for_each(|capability, data| {
                             let Some(moment) = capability.least().copied() else { return };
-                            // What cancels out within a tick is no change.
+                            // Changes that cancel out within a tick are no change.
                             let rows = data.drain(..).filter(|row| !row.aggregate.is_zero());
                             let changes =
                                 rows.map(|row| ((row.day, row.key), moment, row.aggregate));
@@ -224,7 +224,7 @@ impl<'scope, K: Key, A: Aggregate> DayView<'scope, K, A> {
         self.progress.clone()
     }
 
-    /// What this worker holds of the view.
+    /// This worker's part of the view.
     pub(crate) fn shared(&self) -> &SharedSpeed<K, A> {
         &self.state
     }

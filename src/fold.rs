@@ -101,7 +101,7 @@ where
     );
 }
 
-/// An event, and what makes a state of it.
+/// An event, and the function that makes its state.
 struct Event<'a, E, F>(&'a F, &'a E);
 
 impl<E, F: Fold<E>> Term<F::State> for Event<'_, E, F> {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::aggregate::{Count, Max};
 
-    /// It counts, and forgets half of what it adds.
+    /// It counts, but ignores half of what it adds.
     struct Wrong;
 
     impl Fold<u64> for Wrong {

@@ -36,7 +36,7 @@ pub(crate) fn put_header(magic: Magic, version: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&crc32fast::hash(&out[start..]).to_le_bytes());
 }
 
-/// Why a header is not what it should be.
+/// Why a header is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderError {
     Damaged(&'static str),
@@ -121,7 +121,7 @@ pub(crate) fn records(
         }
         let at = offset;
         let Some(payload) = record_at(bytes, at, bytes_max) else {
-            // Nothing comes after the end, whichever it is.
+            // Nothing comes after the end, in either case.
             offset = bytes.len();
             let later = |later| record_at(bytes, later, bytes_max).is_some_and(&proves);
             return (at + 1..bytes.len()).any(later).then_some(Err(DamagedAt(at)));
@@ -131,7 +131,7 @@ pub(crate) fn records(
     })
 }
 
-/// Where the record with this payload ends.
+/// The end of the record with this payload.
 pub(crate) fn end_of(offset: usize, payload: &[u8]) -> usize {
     offset + RECORD_HEAD_BYTES + payload.len()
 }

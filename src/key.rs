@@ -156,7 +156,7 @@ pub fn numbered_columns(fields: Vec<Vec<Column>>) -> Vec<Column> {
     numbered(fields)
 }
 
-/// XXH3-64 of what is encoded.
+/// XXH3-64 of the encoded bytes.
 fn hash_encoded(encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
     thread_local! {
         static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };

@@ -15,16 +15,16 @@ pub(crate) struct Written<'a> {
 /// The first digits of a number, and the part that was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
-    /// The value of the digits that were taken.
+    /// The value of the digits taken.
     pub(crate) taken: u128,
     /// The next digit.
     pub(crate) next: u8,
-    /// Whether any digit behind that one is not zero.
+    /// Whether any later digit is not zero.
     pub(crate) more: bool,
 }
 
 impl Cut {
-    /// Whether nothing but zeros was left out.
+    /// Whether only zeros were left out.
     pub(crate) fn is_exact(self) -> bool {
         self.next == 0 && !self.more
     }
@@ -37,7 +37,7 @@ impl Cut {
 }
 
 impl<'a> Written<'a> {
-    /// Reads a number; `None` if it is none.
+    /// Reads a number; `None` if it is not valid.
     pub(crate) fn read(text: &'a [u8]) -> Option<Written<'a>> {
         let (negative, rest) = match text {
             [b'-', rest @ ..] => (true, rest),

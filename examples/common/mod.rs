@@ -173,7 +173,7 @@ pub(crate) fn follow(running: Running, interrupted: &AtomicBool) -> Result<(), E
     running.finish().map(|_| ())
 }
 
-/// Something about the arguments or the input.
+/// The arguments or the input are wrong.
 #[allow(dead_code, reason = "not every example needs it")]
 pub(crate) fn input(error: impl std::fmt::Display) -> EngineError {
     EngineError::Input { message: error.to_string() }

@@ -7,10 +7,10 @@ use dayfold::time::{Day, EventTime};
 
 const WIDTH: usize = 100;
 
-/// What is to be printed next.
+/// The text to be printed next.
 pub(crate) struct Page {
     text: String,
-    /// Nothing was put on it yet.
+    /// It is still empty.
     is_first: bool,
     colours: bool,
 }
@@ -26,7 +26,7 @@ impl Page {
         Page { text: String::new(), is_first: true, colours: std::io::stdout().is_terminal() }
     }
 
-    /// What was put on it since the last time.
+    /// The text added since the last call.
     pub(crate) fn take(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

@@ -10,7 +10,7 @@ use dayfold::time::{Day, DayRange};
 
 use crate::in_full;
 
-/// Which rows, and how they are printed.
+/// Which rows to print, and how.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The view.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::in_full;
 use crate::page::{Page, bytes, count};
 
-/// Something that is not what was written.
+/// A difference from what was written.
 pub(crate) struct Damage {
     kind: &'static str,
     message: String,

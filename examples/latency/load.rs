@@ -105,7 +105,7 @@ impl<'a> Load<'a> {
         (time, self.key(number), (random % 10_000) as i64)
     }
 
-    /// The key that comes most often.
+    /// The most frequent key.
     pub(crate) fn most_frequent(&self) -> u64 {
         mix(0)
     }

@@ -29,7 +29,7 @@ const ASKERS: usize = 4;
 /// Longer than anything takes, unless the engine is stuck.
 const LONG: Duration = Duration::from_secs(120);
 
-/// What the threads of a run share.
+/// State that the threads of a run share.
 pub(crate) struct Run<'a> {
     pub(crate) options: &'a Options,
     pub(crate) clock: &'a DayClock,
@@ -41,7 +41,7 @@ pub(crate) struct Run<'a> {
     pub(crate) conditions: Conditions,
     /// The events below this number are visible.
     pub(crate) visible: AtomicU64,
-    /// Nothing more is to be measured.
+    /// The measurement is over.
     pub(crate) over: AtomicBool,
     /// Queries below this number have been taken by an asking thread.
     asked: AtomicU64,
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Measures until all that is due is done.
+    /// Measures until all due events are done.
     pub(crate) fn measure(
         &self,
         pusher: Pusher<Event>,
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         let mut recorder = Recorder::new("handed in", &Conditions::new(), self.slice);
         let (mut next, mut now) = (0, 0);
         while next < self.schedule.total() && !is_set(self.interrupted) && now < self.deadline {
-            // Every so often, but not before anything is due.
+            // At intervals, but not before an event is due.
             let beat = (now / every + 1) * every;
             now = self.watch.sleep_until(self.schedule.at(next).max(beat));
             let due = self.schedule.due(now);

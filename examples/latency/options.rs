@@ -84,7 +84,7 @@ pub(crate) struct Options {
     pub(crate) workers: Workers,
 }
 
-/// What `--log` says.
+/// The value of `--log`.
 #[derive(Clone, Debug)]
 pub(crate) struct LogMode {
     pub(crate) durability: Option<Durability>,
@@ -99,7 +99,7 @@ impl LogMode {
 }
 
 impl Options {
-    /// What the types of the options do not say.
+    /// Checks that the types of the options do not cover.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         let alone = self.workers.processes() == 1;
         let refuse = [
@@ -127,7 +127,7 @@ impl Options {
         }
     }
 
-    /// Says in the report what was asked for.
+    /// Records the options in the report.
     pub(crate) fn describe(&self, report: Report) -> Report {
         report
             .about("rate", self.rate)

@@ -24,10 +24,10 @@ pub(crate) fn remove(out: &Path, process: usize) -> Result<(), EngineError> {
     }
 }
 
-/// Hands in the report of this process.
+/// Delivers the report of this process.
 pub(crate) fn write(out: &Path, process: usize, report: &Report) -> Result<(), EngineError> {
     let (whole, partial) = (path(out, process), out.join(format!("part-{process}.partial")));
-    // Whoever sees the file sees all of it.
+    // A visible file is complete.
     let written = std::fs::write(&partial, report.to_bytes());
     written.and_then(|()| std::fs::rename(&partial, &whole)).map_err(failed)
 }

@@ -66,7 +66,7 @@ pub(crate) struct Options {
     /// Columns whose different values are counted.
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     pub(crate) distinct: Vec<String>,
-    /// The time zone whose days are meant.
+    /// The time zone of the days.
     #[arg(long, value_name = "IANA", default_value = "UTC")]
     pub(crate) zone: String,
     /// How long after its end a day stays open, including the allowed disorder: 90s, 5m, 1h, 2d.
@@ -157,7 +157,7 @@ impl FromStr for MaxRefused {
 }
 
 impl Options {
-    /// Whether so many of all rows may be refused.
+    /// Whether this many of all rows may be refused.
     pub(crate) fn allows(&self, refused: u64, rows: u64) -> bool {
         match self.max_refused {
             Some(MaxRefused::Rows(most)) => refused <= most,
@@ -349,7 +349,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// A byte of ASCII, as it is or by its name.
+/// An ASCII byte, given directly or by its name.
 fn parse_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"tab" | b"\\t" => Ok(b'\t'),

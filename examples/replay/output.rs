@@ -14,14 +14,14 @@ const SPOOLED: usize = 32 << 20;
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Stdout,
-    /// A file that is there whole or not at all.
+    /// A file that appears whole or not at all.
     File(PathBuf),
     /// Something existing that is not a file, such as `/dev/null` or a pipe.
     Device(PathBuf),
 }
 
 impl Target {
-    /// What `--out` means.
+    /// The meaning of `--out`.
     pub(crate) fn new(out: Option<&PathBuf>) -> Target {
         let Some(path) = out else { return Target::Stdout };
         // A link is followed: renaming over it would replace it.

@@ -11,7 +11,7 @@ use dayfold::source::{Refused, RefusedWriter};
 const REASONS: usize = 1_000;
 const REASONS_TOLD: usize = 3;
 
-/// What the file begins with.
+/// The beginning of the file.
 const HEADER: &[u8] = b"line,reason,row\n";
 
 /// Keeps refused rows.

@@ -77,7 +77,7 @@ impl Units {
         Units::of_turned(turned as u128)
     }
 
-    /// The value whose number without a sign this is.
+    /// The value with this unsigned number.
     #[inline]
     pub(super) fn of_turned(turned: u128) -> Units {
         Units([(turned >> 64) as u32, (turned >> 32) as u32, turned as u32])

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::Written;
 
-/// Digits after the point that a unit resolves.
+/// Digits after the point of a unit.
 const UNIT_DIGITS: u8 = 9;
 /// Units of 10⁻⁹ in one.
 const UNITS_PER_ONE: u64 = 1_000_000_000;
@@ -285,7 +285,7 @@ macro_rules! from_integer {
 
 from_integer!(i32, u32, i64, u64);
 
-/// Why a text is no [`Decimal`].
+/// Why a text is not a [`Decimal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecimalError {
@@ -297,13 +297,13 @@ pub enum DecimalError {
     /// Too many digits before the point.
     #[error("{digits} digits before the point: at most 18 are allowed")]
     TooLarge {
-        /// How many there are, without leading zeros.
+        /// The number of digits, without leading zeros.
         digits: u64,
     },
     /// Too many digits after the point to be read exactly.
     #[error("{digits} digits after the point: at most 9 are read exactly, round it or write fewer")]
     TooFine {
-        /// How many there are, without trailing zeros.
+        /// The number of digits, without trailing zeros.
         digits: u64,
     },
 }

@@ -92,7 +92,7 @@ impl Distinct {
         }
     }
 
-    /// The state of such a sketch, if it is one.
+    /// The state of such a sketch, if it is valid.
     pub fn from_sketch_bytes(bytes: &[u8]) -> Option<Distinct> {
         if let Some(registers) = sketch_format::registers(bytes) {
             return Some(Distinct(Form::Registers(registers.into())));

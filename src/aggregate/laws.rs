@@ -196,7 +196,7 @@ mod tests {
         check_laws(&[Last(1), Last(2)]);
     }
 
-    /// It says that it is shown, and is not.
+    /// It declares measures, but presents none.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
     struct Silent(u64);
 

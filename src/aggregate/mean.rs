@@ -71,7 +71,7 @@ impl Mean {
 }
 
 impl fmt::Display for Mean {
-    /// With six digits more than the values have.
+    /// With six more digits than the values have.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.to_string_with(u32::from(self.sum.scale()) + MORE_DIGITS))
     }
@@ -88,7 +88,7 @@ impl Semigroup for Mean {
     #[inline]
     fn plus_equals(&mut self, rhs: &Mean) {
         self.sum.plus_equals(&rhs.sum);
-        // Wraps as sums do. No stream gets there.
+        // Wraps as sums do; no stream reaches this.
         self.count = self.count.wrapping_add(rhs.count);
     }
 }
@@ -112,7 +112,7 @@ macro_rules! multiply_mean {
     ($($times:ty),*) => { $(
         impl Multiply<$times> for Mean {
             type Output = Mean;
-            /// What comes out can be taken back.
+            /// The result supports retractions.
             #[inline]
             fn multiply(self, times: &$times) -> Mean {
                 Mean { sum: self.sum.multiply(times), count: self.count.wrapping_mul(*times as u64) }

@@ -124,14 +124,14 @@ impl Quantiles {
         Some(Decimal::from_billionths(units, self.scale))
     }
 
-    /// The state as it is stored.
+    /// The stored form of the state.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         codec::encode(self, &mut bytes).expect("a state holds nothing that cannot be encoded");
         bytes
     }
 
-    /// The state that is stored so, if it is one.
+    /// The state with this stored form, if it is valid.
     pub fn from_bytes(bytes: &[u8]) -> Option<Quantiles> {
         codec::decode(bytes).ok()
     }
@@ -395,7 +395,7 @@ mod tests {
         assert_eq!(exact.quantile(1, 2), Some(Decimal::from(1_000_499)));
         let many = integers(1_000_000..1_001_001);
         assert!(matches!(many.form, Form::Buckets(_)));
-        // The ends stay exact.
+        // The first and last values stay exact.
         assert_eq!(many.quantile(0, 1), Some(Decimal::from(1_000_000)));
         assert_eq!(many.quantile(1, 1), Some(Decimal::from(1_001_000)));
     }

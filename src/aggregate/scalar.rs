@@ -1,4 +1,4 @@
-//! Values that extremes are made of.
+//! Values that extremes keep.
 
 use std::fmt::Debug;
 

@@ -10,10 +10,10 @@ use super::buckets::Units;
 
 /// An entry of a sorted vector: entries of one key are joined into one.
 pub(super) trait Entry: Copy {
-    /// What entries are sorted by.
+    /// The key by which entries are sorted.
     type Key: Ord;
     fn key(&self) -> Self::Key;
-    /// Takes up another entry of the same key.
+    /// Joins another entry of the same key.
     fn join(&mut self, other: &Self);
 }
 

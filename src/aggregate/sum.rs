@@ -215,7 +215,7 @@ macro_rules! multiply_decimal {
     ($($times:ty),*) => { $(
         impl Multiply<$times> for DecimalSum {
             type Output = DecimalSum;
-            /// What comes out can be taken back.
+            /// The result supports retractions.
             #[inline]
             fn multiply(self, times: &$times) -> DecimalSum {
                 DecimalSum { units: self.units.wrapping_mul(*times as i128), scale: Scale(None) }

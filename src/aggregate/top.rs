@@ -12,7 +12,7 @@ use crate::time::EventTime;
 /// Up to this many different values, all of them are counted.
 const EXACT_MAX: usize = 1_024;
 
-/// Candidates that a sketch has.
+/// The number of candidates of a sketch.
 const CANDIDATES: usize = 512;
 
 /// The rows of counters of a sketch: each value has one counter in each row.
@@ -67,7 +67,7 @@ struct Counted {
     draw: u64,
 }
 
-/// What is kept of more values.
+/// The form for more values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Sketch {
     /// [`CANDIDATES`] values with their random numbers, sorted by these numbers.

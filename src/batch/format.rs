@@ -32,7 +32,7 @@ pub(super) const ALIGNMENT: usize = 8;
 /// Bytes of a row's entries in index and order.
 pub(super) const ROW_INDEX_BYTES: usize = 12;
 
-/// What a file says about itself.
+/// A file's description of itself.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchMeta {
@@ -42,11 +42,11 @@ pub struct BatchMeta {
     pub day: Day,
     /// The closing that made this revision.
     pub closing: Day,
-    /// The partitions that the file speaks for.
+    /// The partitions that the file covers.
     pub coverage: Coverage,
 }
 
-/// What was written.
+/// The summary of the written rows.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchSummary {
@@ -101,7 +101,7 @@ pub(super) fn padding(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT) - length
 }
 
-/// Where a section is.
+/// The location of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SectionEntry {
     pub(super) offset: u64,

@@ -174,7 +174,7 @@ fn check_section(bytes: &[u8], entry: &SectionEntry) -> Result<(), Damage> {
     }
 }
 
-/// Is this ours, and of which version?
+/// Whether this is a batch view, and its version.
 fn check_kind(bytes: &[u8], name: &Arc<str>) -> Result<u32, BatchError> {
     let file = || Arc::clone(name);
     if !bytes.starts_with(&HEADER_MAGIC) {

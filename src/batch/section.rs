@@ -8,17 +8,17 @@ use crate::codec;
 /// for other types.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
-    /// Where the rows begin in the file, for messages.
+    /// The beginning of the rows in the file, for messages.
     rows_at: usize,
     index: &'a [[u8; 8]],
     order: &'a [[u8; 4]],
     rows: &'a [u8],
 }
 
-/// A row as it lies in the file.
+/// A row as stored in the file.
 #[derive(Clone, Copy)]
 pub(super) struct EncodedRow<'a> {
-    /// Where the row is in the file, for messages.
+    /// The position of the row in the file, for messages.
     pub(super) offset: usize,
     /// The encoded key.
     pub(super) key: &'a [u8],
@@ -81,7 +81,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The first row at or beyond `position`.
+    /// The first row at or after `position`.
     ///
     /// Positions are hashes and so uniform: the first guess is near, and a galloping search finds the rest. If the
     /// index is not sorted, the result is some row; the search does not fail.

@@ -33,7 +33,7 @@ impl<'a> Prefix<'a> {
     }
 }
 
-/// What a file says of a prefix.
+/// A file's answer for a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Total<A> {
     /// The total of the keys; `None` if there are no such keys.
@@ -45,18 +45,18 @@ pub(crate) enum Total<A> {
 /// How many lengths of prefixes have totals, and the totals in order of prefix.
 type Listed<A> = (usize, Vec<(Box<[u8]>, A)>);
 
-/// Totals while they are added up.
+/// Totals that are being added up.
 pub(super) struct Totals<A> {
     leading: Leading,
     /// By number of leading columns.
     levels: Vec<HashMap<Box<[u8]>, A>>,
-    /// How many there may be in all.
+    /// The most totals in all.
     most: usize,
     count: usize,
 }
 
 impl<A: Aggregate> Totals<A> {
-    /// Those of a file of about so many rows.
+    /// The totals of a file of about this many rows.
     pub(super) fn new<K: Key>(expected_rows: u64) -> Totals<A> {
         let most = usize::try_from(expected_rows).unwrap_or(usize::MAX) / ROWS_PER_TOTAL;
         Totals::of_levels::<K>(LEVELS_MAX, most)
@@ -107,7 +107,7 @@ impl<A: Aggregate> Totals<A> {
         self.count -= self.levels.drain(columns..).map(|level| level.len()).sum::<usize>();
     }
 
-    /// What is kept of a file of so many rows.
+    /// The totals to keep for a file of this many rows.
     pub(super) fn finish(mut self, rows: u64) -> Listed<A> {
         self.keep(usize::try_from(rows).unwrap_or(usize::MAX) / ROWS_PER_TOTAL);
         self.into_sorted()

@@ -1,4 +1,4 @@
-//! Reading a batch view in place.
+//! Reads a batch view in place.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl<K: Key, A: Aggregate> BatchView<K, A> {
         &self.raw
     }
 
-    /// What the file says about itself.
+    /// The file's description of itself.
     pub fn meta(&self) -> &BatchMeta {
         self.raw.meta()
     }

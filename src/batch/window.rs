@@ -11,7 +11,7 @@ use crate::key::Key;
 pub(crate) trait Takes<K, A> {
     /// Whether the row of the interval with this encoded key is wanted; if not, no later row of its section is.
     fn wants(&self, key: &[u8]) -> bool;
-    /// Takes a row. Says whether to go on.
+    /// Takes a row. Returns whether to continue.
     fn take(&mut self, key: K, aggregate: A) -> bool;
 }
 

@@ -39,7 +39,7 @@ pub struct BatchWriter<W: Write> {
 #[derive(Debug, Default)]
 struct Section {
     index: Vec<u8>,
-    /// Where each row's key is in `rows`.
+    /// The position of each row's key in `rows`.
     keys: Vec<(u32, u32)>,
     rows: Vec<u8>,
     /// Rows in order of keys, each with the prefix of its key.
@@ -140,7 +140,7 @@ impl<W: Write> BatchWriter<W> {
     /// Writes the rest, the directory and the footer, without totals, and returns the sink.
     ///
     /// # Errors
-    /// Those of the sink.
+    /// Errors of the sink.
     pub fn finish(mut self) -> io::Result<(W, BatchSummary)> {
         self.end_rows()?;
         self.end_section()?;
@@ -159,7 +159,7 @@ impl<W: Write> BatchWriter<W> {
             let (key, _) = self.section.put_row(|out| out.extend_from_slice(&prefix), &total)?;
             self.section.index_row(0, start, key);
         }
-        // Rows say the same.
+        // The rows give the same result.
         if self.section.rows.len() > u32::MAX as usize {
             self.section.clear();
             levels = 0;

@@ -15,10 +15,10 @@ const MESSAGE_BYTES: usize = 1 << 30;
 /// How often to log the process that the others wait for.
 const NAMED_EVERY: Duration = Duration::from_secs(5);
 
-/// What all processes see, each in its own way.
+/// The agreement, as each process sees it.
 const FOLDER: &str = "the data folder";
 
-/// The data folder, as one process sees it.
+/// The data folder, as seen by one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenFolder {
     pub(crate) path: String,

@@ -1,4 +1,4 @@
-//! Who belongs to a cluster, and where.
+//! The members of a cluster, and their addresses.
 
 use std::ops::Range;
 use std::path::Path;

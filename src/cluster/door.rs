@@ -21,7 +21,7 @@ const CALLERS: usize = 128;
 pub(super) const PROVEN: u8 = b'+';
 pub(super) const NOT_PROVEN: u8 = b'-';
 
-/// Answers those who call.
+/// Answers callers.
 pub(super) struct Door {
     listener: TcpListener,
     hello: Hello,
@@ -65,7 +65,7 @@ impl Door {
         greeted
     }
 
-    /// Those who came and were no peers.
+    /// Callers that were not peers.
     pub(super) fn strangers(&self) -> &Strangers {
         &self.strangers
     }
@@ -92,7 +92,7 @@ impl Door {
     }
 }
 
-/// A connection that is not a peer's yet.
+/// A connection that is not known to be a peer's yet.
 struct Caller {
     socket: TcpStream,
     from: IpAddr,
@@ -103,7 +103,7 @@ struct Caller {
     greeted: Option<(Hello, Vec<u8>)>,
 }
 
-/// What has become of a caller.
+/// The state of a caller.
 enum Step {
     Waits,
     Greeted(Hello),
@@ -215,7 +215,7 @@ mod tests {
         TcpStream::connect(door.listener.local_addr().unwrap()).unwrap()
     }
 
-    /// Looks until that is so.
+    /// Checks until that is so.
     fn until(door: &mut Door, mut is_so: impl FnMut(&Door, &[(TcpStream, Hello)]) -> bool) {
         let mut greeted = Vec::new();
         while !is_so(door, &greeted) {

@@ -1,4 +1,4 @@
-//! Why processes do not find together.
+//! Why processes did not connect.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub enum ClusterError {
     /// The arguments are not timely's, or contradict each other.
     #[error("{reason}")]
     Arguments {
-        /// What timely says.
+        /// Timely's message.
         reason: String,
     },
     /// The list of hosts cannot be used.
@@ -36,7 +36,7 @@ pub enum ClusterError {
     Listen {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Peers did not come in time.
@@ -47,19 +47,19 @@ pub enum ClusterError {
     Missing {
         /// Their indexes and addresses.
         peers: String,
-        /// How long was waited.
+        /// The time waited.
         waited: Duration,
         /// The addresses of other callers meanwhile; empty if there were none.
         strangers: String,
     },
-    /// A secret is too short to be one.
+    /// A secret is too short.
     #[error(
         "a secret of {found} bytes, expected {least} or more: `head -c 32 /dev/urandom | base64` makes one"
     )]
     WeakSecret {
         /// How many bytes it has.
         found: usize,
-        /// How many it has to have.
+        /// The least number of bytes.
         least: usize,
     },
     /// The file of the secret cannot be used.
@@ -80,7 +80,7 @@ pub enum ClusterError {
         /// What differs.
         reason: String,
     },
-    /// A peer has ended before all had begun.
+    /// A peer has ended before all had started.
     #[error(
         "process {peer} at {address} ended before all had begun: see what it says, and start all again"
     )]
@@ -107,13 +107,13 @@ pub enum ClusterError {
     Refused {
         /// The peer's index.
         peer: usize,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
     /// Timely could not be started.
     #[error("the workers cannot be connected: {reason}")]
     Timely {
-        /// What timely said.
+        /// Timely's message.
         reason: String,
     },
 }

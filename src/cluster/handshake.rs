@@ -20,7 +20,7 @@ use super::secret::{Proof, Role, Secret, nonce};
 /// How often to call a process that does not answer.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-/// How often it is looked who calls.
+/// How often to check for callers.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How long a connection may take to be opened, before the next try.
@@ -69,7 +69,7 @@ pub(super) fn connect(
     Err(ClusterError::Missing { peers: late.join(", "), waited: patience, strangers })
 }
 
-/// The connections in the making.
+/// Connections that are being made.
 struct Mesh<'a> {
     addresses: &'a [String],
     hello: Hello,
@@ -340,7 +340,7 @@ mod tests {
             let addresses = &addresses;
             let first = scope.spawn(move || connect(addresses, &first));
             for imposter in &imposters {
-                // The address of the true one is not its own.
+                // The address of the real process is another one.
                 let hello = Hello::new(imposter, Purpose::Dataflow);
                 let mesh = Mesh {
                     addresses,

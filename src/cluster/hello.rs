@@ -14,7 +14,7 @@ use super::secret::Nonce;
 pub(super) enum Purpose {
     /// The traffic of the dataflow.
     Dataflow,
-    /// To notice that a peer is lost.
+    /// The connection that detects lost peers.
     Watch,
 }
 
@@ -33,17 +33,17 @@ pub(super) const GREETING_BYTES: usize = 88;
 /// A greeting as sent: the identity of a process, and the number to which a proof on this connection is bound.
 pub(super) type Greeting = [u8; GREETING_BYTES];
 
-/// Who has greeted.
+/// A process that has greeted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Greeted {
     /// A process that may be a peer, for the same purpose.
     Peer(Hello),
-    /// One that is further on, or behind.
+    /// A process at a later or earlier stage.
     Early,
     Stranger,
 }
 
-/// What a process says of itself.
+/// A process's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hello {
     magic: u64,
@@ -91,7 +91,7 @@ impl Hello {
         greeting
     }
 
-    /// Who has sent a greeting.
+    /// The sender of a greeting.
     pub(super) fn read(&self, greeting: &Greeting) -> Greeted {
         let hello = &greeting[..GREETING_BYTES - size_of::<Nonce>()];
         let Ok(hello) = codec().deserialize::<Hello>(hello) else { return Greeted::Stranger };

@@ -66,7 +66,7 @@ impl Met {
         self.peers.is_empty()
     }
 
-    /// The cluster whose processes have met.
+    /// A cluster of connected processes.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How often to warn of a kind of stranger, at most.
 const WARNED_EVERY: Duration = Duration::from_secs(5);
 
-/// So many addresses of each kind are named.
+/// How many addresses of each kind are named.
 const NAMED: usize = 8;
 
 /// Why a connection was closed.
@@ -18,9 +18,9 @@ pub(super) enum Why {
     OtherSecret,
     /// It claims to be a process of this cluster, and has no secret.
     NoSecret,
-    /// What came is no greeting.
+    /// The received bytes are not a greeting.
     Garbled,
-    /// It ended before its greeting did.
+    /// The connection ended before the greeting was complete.
     HungUp,
     /// Its greeting did not come in time, or other connections needed its place.
     Silent,

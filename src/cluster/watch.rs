@@ -1,4 +1,4 @@
-//! Who of the other processes is still there.
+//! Watches which other processes are still running.
 //!
 //! Timely notices that a connection has ended, but not whose, and does not notice a peer that hangs. So each pair of
 //! processes has one more connection. On it, each side sends a heartbeat twice a second, and a goodbye before it leaves
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::agree::Connected;
 
-/// How often the connections are looked at.
+/// How often the connections are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often a process says that it is there.
+/// How often a process sends a heartbeat.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a peer may be silent before that is reported.
@@ -23,14 +23,14 @@ const SILENT_AFTER: Duration = Duration::from_secs(5);
 const HERE: u8 = b'.';
 const GOODBYE: u8 = b'!';
 
-/// What is noticed of a peer.
+/// An event of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// Its connection has ended, without a word.
+    /// Its connection has ended without a goodbye.
     Lost,
     /// It has been silent for this long, and is still connected.
     Silent(Duration),
-    /// It has been silent and is not any more.
+    /// It was silent, and has sent a heartbeat again.
     Back,
 }
 

@@ -79,7 +79,7 @@ impl MeasureKind {
         }
     }
 
-    /// The cell that has this id.
+    /// The cell with this id.
     pub(crate) fn of_id(id: &TypeId) -> Option<MeasureKind> {
         let kind = match id.parts.as_deref() {
             None => None,
@@ -120,7 +120,7 @@ impl MeasureKind {
         }
     }
 
-    /// Whether a cell that was read is one of these.
+    /// Whether a cell that was read has this type.
     pub(super) fn fits(self, cell: &MeasureState) -> bool {
         let is_of = |value: Option<&Value>, kind| value.is_none_or(|v| v.kind() == Some(kind));
         match (self, cell) {
@@ -248,7 +248,7 @@ fn plus<A: Semigroup>(cell: &mut Maybe<A>, one: A) {
     }
 }
 
-/// A row's integers are of 64 bits and a sign.
+/// A row's integers have 64 bits and a sign.
 #[inline]
 fn integer(value: &RowValue<'_>) -> Sum {
     let RowValue::Integer(number) = value else { return Sum::of(0i64) };

@@ -16,7 +16,7 @@ use crate::schema::{Column, Kind};
 pub struct Columns(Vec<Column>);
 
 impl Columns {
-    /// Columns of these names and kinds.
+    /// Columns with these names and kinds.
     ///
     /// # Errors
     /// [`DefinitionError::Twice`](super::DefinitionError::Twice) if two have one name.
@@ -34,7 +34,7 @@ impl Columns {
         Ok(Columns(of))
     }
 
-    /// How many there are.
+    /// The number of them.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -44,7 +44,7 @@ impl Columns {
         self.0.is_empty()
     }
 
-    /// The place of the column of this name.
+    /// The place of the column with this name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|column| column.name == name)
     }

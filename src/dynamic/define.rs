@@ -14,7 +14,7 @@ use crate::schema::{Column, Kind, Measure, RowTypes, SchemaError, Shape, Value, 
 use crate::store::ViewRecord;
 use crate::view::{View, ViewError};
 
-/// What a measure makes of a column of the events.
+/// How a measure aggregates a column of the events.
 ///
 /// Nulls are ignored: without values, a sum, a mean, an extreme or a quantile is null, and a count is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ use crate::view::{View, ViewError};
 pub enum Reduce {
     /// How many events.
     Count,
-    /// How many values that are not null.
+    /// The number of non-null values.
     CountOf(String),
     /// How often a boolean is true.
     CountIf(String),
@@ -54,7 +54,7 @@ pub enum Reduce {
 }
 
 impl Reduce {
-    /// The column whose values it takes.
+    /// The column that it aggregates.
     pub fn column(&self) -> Option<&str> {
         match self {
             Reduce::Count => None,
@@ -195,7 +195,7 @@ impl ViewDef {
         Ok(self)
     }
 
-    /// The same view, with one measure more.
+    /// The same view, with one more measure.
     ///
     /// # Errors
     /// [`DefinitionError`] if there is no such column, if it has values of another kind, or if the name is taken or
@@ -227,7 +227,7 @@ impl ViewDef {
         Ok(self)
     }
 
-    /// The view, as it is without its columns.
+    /// The view without its columns.
     pub fn view(&self) -> &View {
         &self.view
     }
@@ -237,7 +237,7 @@ impl ViewDef {
         &self.columns
     }
 
-    /// What it looks like.
+    /// Its schema.
     ///
     /// # Errors
     /// [`SchemaError`]; the names have been checked before.
@@ -362,7 +362,7 @@ impl ViewDef {
         self.measures.iter().map(measure).collect()
     }
 
-    /// The view, which knows its columns.
+    /// The view with its columns.
     pub(super) fn described(&self) -> View {
         let (cells, shown) = self.cells();
         let columns = self.key.iter().map(|&at| Column {

@@ -19,7 +19,7 @@ use crate::aggregate::Decimal;
 use crate::key::{KeyError, decode_bytes, encode_bytes, text_length};
 use crate::time::Day;
 
-/// Behind the last column.
+/// After the last column.
 pub(super) const END: u8 = 0;
 const NULL: u8 = 1;
 const BOOLEAN: u8 = 2;

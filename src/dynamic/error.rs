@@ -22,7 +22,7 @@ pub enum DefinitionError {
         /// The name.
         name: String,
     },
-    /// Two columns have one name.
+    /// Two columns have the same name.
     #[error("two columns are called '{name}': choose another name for one of them")]
     Twice {
         /// The name.
@@ -35,12 +35,12 @@ pub enum DefinitionError {
         name: String,
         /// The column.
         column: String,
-        /// What the measure takes.
+        /// The kinds that the measure takes.
         expected: &'static str,
         /// The kind of the column.
         found: Kind,
     },
-    /// A quantile that is none.
+    /// An invalid quantile.
     #[error("a quantile of {of}: expected 0 to 1")]
     Quantile {
         /// What was given.
@@ -52,7 +52,7 @@ pub enum DefinitionError {
         /// What was given.
         n: u32,
     },
-    /// Values that are no key.
+    /// Values that are not a key of the view.
     #[error("the values of a key are of the kinds {found}: expected {expected}")]
     Values {
         /// The columns of the key.

@@ -95,7 +95,7 @@ impl Packed {
 struct Packing {
     inline: [u8; INLINE],
     len: usize,
-    /// All of them, if they are not few.
+    /// All bytes, if they are not few.
     heap: Vec<u8>,
 }
 
@@ -196,11 +196,11 @@ fn put_bytes(tag: u8, bytes: &[u8], out: &mut Packing) {
     out.extend(bytes);
 }
 
-/// Bytes that are no values.
+/// Bytes that are not values.
 #[derive(Debug)]
 struct NoValues;
 
-/// Reads a value; `None` behind the last one.
+/// Reads a value; `None` after the last one.
 #[inline]
 fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<RowValue<'a>>, NoValues> {
     let Some((&tag, behind)) = rest.split_first() else { return Ok(None) };

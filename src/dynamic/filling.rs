@@ -13,7 +13,7 @@ use crate::time::EventTime;
 pub(super) type Fill<E> =
     dyn for<'e> Fn(&'e E, &mut RowBuilder<'e>) -> Option<EventTime> + Send + Sync + 'static;
 
-/// How events of a type get into a view.
+/// How events of a type enter a view.
 pub(super) struct Filling<E> {
     plan: Plan,
     fill: Box<Fill<E>>,
@@ -64,7 +64,7 @@ impl KeyRef<Key> for Encoded<'_> {
     }
 }
 
-/// What an event adds to the state of its group.
+/// The contribution of an event to the state of its group.
 struct One<'a, 'e>(&'a Plan, EventTime, &'a RowBuilder<'e>);
 
 impl Term<State> for One<'_, '_> {

@@ -30,7 +30,7 @@ use crate::schema::id::{DYNAMIC, compose};
 pub struct Key(Box<[u8]>);
 
 impl Key {
-    /// The key of these values.
+    /// The key with these values.
     pub fn new<'a>(values: impl IntoIterator<Item = RowValue<'a>>) -> Key {
         let mut bytes = Vec::new();
         values.into_iter().for_each(|value| encoding::put(&value, &mut bytes));

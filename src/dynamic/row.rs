@@ -55,11 +55,11 @@ pub struct RowBuilder<'a> {
     error: Option<RowError>,
 }
 
-/// What is wrong with a row.
+/// Why a row is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// A value of another kind.
+    /// A value has another kind.
     #[error("column '{column}' is {expected}, and the value is {found}")]
     Kind {
         /// The column.
@@ -112,13 +112,13 @@ impl<'a> RowBuilder<'a> {
         }
     }
 
-    /// The value of a column that is there.
+    /// The value of an existing column.
     #[inline]
     pub(super) fn get(&self, at: usize) -> &RowValue<'a> {
         &self.values[at]
     }
 
-    /// What is wrong with it, if something is.
+    /// Why the row is wrong, if it is.
     pub fn error(&self) -> Option<&RowError> {
         self.error.as_ref()
     }
@@ -129,7 +129,7 @@ impl<'a> RowBuilder<'a> {
     }
 }
 
-/// What is wrong with a value.
+/// Why a value is wrong.
 enum Wrong {
     Kind(Kind),
     TooLarge,
@@ -147,7 +147,7 @@ impl Wrong {
     }
 }
 
-/// The value as a column of this kind has it.
+/// The value, converted to a column of this kind.
 #[inline]
 fn fitting(kind: Kind, value: RowValue<'_>) -> Result<RowValue<'_>, Wrong> {
     let value = match (kind, value) {

@@ -1,4 +1,4 @@
-//! How a measure is made of a state.
+//! How a measure is computed from a state.
 
 use super::cell::MeasureState;
 use super::top;
@@ -14,20 +14,20 @@ pub(super) struct Shown {
     pub(super) how: How,
 }
 
-/// What is shown of a cell.
+/// The part of a cell that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     /// What it is.
     Whole,
-    /// Of a mean: the sum.
+    /// The sum of a mean.
     Sum,
-    /// Of a mean: the number of values.
+    /// The number of values of a mean.
     Count,
-    /// The quantile of so many billionths.
+    /// The quantile at this many billionths.
     Quantile(u32),
-    /// What others can merge with theirs.
+    /// The sketch, which others can merge.
     Sketch,
-    /// So many of the most frequent values.
+    /// This many of the most frequent values.
     Top(u32),
 }
 

@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// How many events it is of.
+    /// The number of its events.
     pub fn rows(&self) -> i64 {
         self.rows.0
     }
@@ -62,7 +62,7 @@ impl State {
         &self.cells
     }
 
-    /// Whether what was read are cells of these kinds.
+    /// Whether the cells that were read have these kinds.
     pub(crate) fn fits(&self, kinds: &[MeasureKind]) -> bool {
         let mut cells = self.cells.iter().zip(kinds);
         self.cells.len() == kinds.len() && cells.all(|(cell, kind)| kind.fits(cell))
@@ -89,7 +89,7 @@ impl Aggregate for State {
         DYNAMIC.to_owned()
     }
 
-    /// None: the measures are those of the view.
+    /// None, because the view defines the measures.
     fn shape() -> Shape {
         Shape::none()
     }

@@ -28,7 +28,7 @@ pub(crate) fn values() -> impl Strategy<Value = RowValue<'static>> {
     ]
 }
 
-/// A column of each kind.
+/// One column of each kind.
 const KINDS: [(&str, Kind); 7] = [
     ("text", Kind::Text),
     ("integer", Kind::Integer),

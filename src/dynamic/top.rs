@@ -10,7 +10,7 @@ use crate::schema::Value;
 /// value of [`Top`].
 const TEXT_MAX: usize = 120;
 
-/// Most values that are shown.
+/// The most values that are shown.
 pub(super) const SHOWN_MAX: u32 = 1_000;
 
 /// A value as it is stored: encoded as in a key; only the first bytes of long texts.

@@ -31,7 +31,7 @@ pub enum RowValue<'a> {
 }
 
 impl RowValue<'_> {
-    /// The kind; null is of any.
+    /// The kind; null has any kind.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             RowValue::Null => None,
@@ -50,7 +50,7 @@ impl RowValue<'_> {
         matches!(self, RowValue::Null)
     }
 
-    /// The value as one of its own.
+    /// The value as an owned one.
     pub fn to_value(&self) -> Value {
         match self {
             RowValue::Null => Value::Null,

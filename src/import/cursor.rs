@@ -43,7 +43,7 @@ use crate::time::Day;
 #[derive(Debug)]
 pub struct SealedDays<T, K, A> {
     pub(super) files: Vec<SealedFile<K, A>>,
-    /// The first damage that a cursor has met.
+    /// The first damage that a cursor has found.
     pub(super) error: RefCell<Option<BatchError>>,
     time: PhantomData<T>,
 }
@@ -84,9 +84,9 @@ impl<T: Timestamp + Lattice, K: Key, A: Aggregate> Navigable for SealedDays<T, K
 /// Walks keys in the order of the files, and the days of each key. All times are the minimum.
 #[derive(Debug)]
 pub struct DaysCursor<T, K, A> {
-    /// Where each file is, if not at its end.
+    /// The position of each file, if not at its end.
     spots: Vec<Option<Spot>>,
-    /// The files that are at the least key, by day.
+    /// The files at the least key, by day.
     here: Vec<usize>,
     /// Which of these the value is.
     val: usize,
@@ -99,7 +99,7 @@ impl<T, K: Key, A: Aggregate> DaysCursor<T, K, A> {
         Some(SealedKey::new(spot.position, days.files[file].view.key_at(spot)))
     }
 
-    /// Finds the files that are at the least key.
+    /// Finds the files at the least key.
     fn minimize(&mut self, days: &SealedDays<T, K, A>) {
         self.here.clear();
         self.val = 0;

@@ -47,7 +47,7 @@ impl PartialEq<&StoredKey> for SealedKey<'_> {
     }
 }
 
-/// An encoded key that travels; see [`SealedKey`].
+/// An encoded key that can be sent; see [`SealedKey`].
 ///
 /// ```
 /// use dayfold::import::StoredKey;

@@ -92,7 +92,7 @@ type ByKeyBatcher<V, T, R> = MergeBatcher<
     OrdValBuilder<ByKey<V, T, R>, Vec<((StoredKey, V), T, R)>>,
 >;
 
-/// Where a collection of sealed rows goes.
+/// The destination of a collection of sealed rows.
 type Rows<'a, T, K, A> =
     OutputBuilderSession<'a, T, CapacityContainerBuilder<Vec<((Day, K), T, A)>>>;
 
@@ -204,7 +204,7 @@ impl<'scope, T: Timestamp + Lattice, K: Key, A: Aggregate> Imported<'scope, T, K
     }
 }
 
-/// What has been read of an import on one worker.
+/// The reading state of an import on one worker.
 #[derive(Clone)]
 pub struct ImportStatus {
     days: Rc<dyn Inspect>,

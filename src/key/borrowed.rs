@@ -271,7 +271,7 @@ mod tests {
         check_key_ref::<Vec<String>, _>(&lists.each_ref());
     }
 
-    /// It takes one key for the other.
+    /// It confuses two keys.
     #[derive(Clone)]
     struct Blind(u64);
 

@@ -22,7 +22,7 @@ pub enum Format {
     JsonLines,
 }
 
-/// A table is as wide as so many first rows need.
+/// How many first rows determine the widths of a table.
 const LOOKED_AT: u64 = 1_000;
 
 /// Writes rows. The head, each row and the end are written as they come; only a table waits for its first rows.
@@ -45,7 +45,7 @@ pub struct Writer<W> {
     columns: Vec<Column>,
     out: W,
     rows: u64,
-    /// A line in the making.
+    /// A line that is being written.
     text: String,
     /// Rows of a table whose widths are not known yet.
     waiting: Vec<Vec<String>>,
@@ -61,10 +61,10 @@ impl<W: Write> Writer<W> {
         Writer { format, columns, out, rows: 0, text, waiting, widths }
     }
 
-    /// Writes what is before the rows.
+    /// Writes the beginning, before the rows.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn begin(&mut self) -> io::Result<()> {
         match self.format {
             Format::Table | Format::JsonLines => Ok(()),
@@ -81,7 +81,7 @@ impl<W: Write> Writer<W> {
     /// Writes a row: a value for each column.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn row(&mut self, row: &[Value]) -> io::Result<()> {
         self.values(row.iter().map(Value::by_ref))
     }
@@ -89,7 +89,7 @@ impl<W: Write> Writer<W> {
     /// Writes the rows of a batch, which has the same columns.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn batch(&mut self, batch: &Batch) -> io::Result<()> {
         let columns = batch.columns().len();
         (0..batch.rows()).try_for_each(|row| {
@@ -97,10 +97,10 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    /// Writes what is behind the rows, and flushes.
+    /// Writes the end, and flushes.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// Errors of the writer.
     pub fn end(&mut self) -> io::Result<()> {
         match self.format {
             Format::Csv | Format::JsonLines => {}
@@ -112,7 +112,7 @@ impl<W: Write> Writer<W> {
         self.out.flush()
     }
 
-    /// What is written to.
+    /// The writer.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
@@ -198,7 +198,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A cell of a table: one line, whatever it holds.
+/// A cell of a table, on one line whatever it holds.
 fn in_table(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "-".to_owned(),

@@ -55,7 +55,7 @@ use crate::time::{Day, DayRange};
 pub use crate::schema::push_json;
 pub use format::{Format, Writer};
 
-/// Which rows are read, and what of them.
+/// Which rows and columns to read.
 #[derive(Clone, Copy, Debug)]
 pub struct RowOptions {
     days: DayRange,
@@ -205,7 +205,7 @@ impl<'a> SealedRows<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowsError {
-    /// A file is damaged, or gone.
+    /// A file is damaged or missing.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file is damaged.
@@ -227,7 +227,7 @@ pub enum RowsError {
         /// The encoded key.
         key: String,
     },
-    /// What is read cannot be written.
+    /// The rows cannot be written.
     #[error("cannot write rows: {0}")]
     Write(#[source] io::Error),
 }

@@ -86,12 +86,12 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// How many there are.
+    /// The number of them.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -101,7 +101,7 @@ impl Strings {
         &self.bytes
     }
 
-    /// Where each begins, and where the last one ends.
+    /// The beginning of each, and the end of the last one.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
     }
@@ -109,7 +109,7 @@ impl Strings {
     /// The bytes of one.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there are fewer.
     pub fn get(&self, row: usize) -> &[u8] {
         &self.bytes[self.offsets[row]..self.offsets[row + 1]]
     }
@@ -157,7 +157,7 @@ impl Cells {
         }
     }
 
-    /// Adds a value; says no if it is of another kind.
+    /// Adds a value; returns `false` if it has another kind.
     fn push(&mut self, value: &Value) -> bool {
         let rows = self.len();
         match (&mut self.values, value) {
@@ -202,7 +202,7 @@ impl Cells {
     /// The value of a row.
     ///
     /// # Panics
-    /// If there are not so many rows.
+    /// If there are fewer rows.
     pub fn value(&self, row: usize) -> ValueRef<'_> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls[row]) {
             return ValueRef::Null;
@@ -254,7 +254,7 @@ impl Batch {
     /// The values of a column.
     ///
     /// # Panics
-    /// If there are not so many columns.
+    /// If there are fewer columns.
     pub fn cells(&self, column: usize) -> &Cells {
         &self.data[column]
     }
@@ -262,7 +262,7 @@ impl Batch {
     /// A value.
     ///
     /// # Panics
-    /// If there are not so many rows or columns.
+    /// If there are fewer rows or columns.
     pub fn value(&self, row: usize, column: usize) -> Value {
         self.value_ref(row, column).to_value()
     }
@@ -270,7 +270,7 @@ impl Batch {
     /// A value, without a copy of it.
     ///
     /// # Panics
-    /// If there are not so many rows or columns.
+    /// If there are fewer rows or columns.
     pub fn value_ref(&self, row: usize, column: usize) -> ValueRef<'_> {
         self.data[column].value(row)
     }

@@ -17,7 +17,7 @@ pub(crate) enum Wait<'a, 'b> {
     Task(&'a mut Context<'b>),
 }
 
-/// Where batches come from.
+/// The source of batches.
 pub(crate) trait Rows: Send {
     /// The next batch; `None` after the last one. Pending only for a task, which is woken later.
     fn next(&mut self, wait: Wait<'_, '_>) -> Poll<Result<Option<Batch>, ScanError>>;
@@ -166,7 +166,7 @@ impl Batches {
     }
 }
 
-/// What a thread waited for.
+/// The result of a thread's wait.
 fn now<T>(polled: Poll<Result<T, ScanError>>) -> Result<T, ScanError> {
     match polled {
         Poll::Ready(result) => result,

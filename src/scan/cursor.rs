@@ -1,4 +1,4 @@
-//! Where a scan goes on: behind a row.
+//! Where a scan continues: after a row.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub struct Cursor {
     pub(super) place: RowPosition,
 }
 
-/// What rows are in order of.
+/// The order of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Order {
     PeriodAndKey,
@@ -32,7 +32,7 @@ pub(super) enum Order {
     Key,
 }
 
-/// Changes if the text means something else.
+/// The version of the text's format.
 const VERSION: u8 = 2;
 
 impl fmt::Display for Cursor {

@@ -65,7 +65,7 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
         let snapshot = at.map(|snapshot| Arc::clone(snapshot.kept()));
         let id = snapshot.as_ref().map(|snapshot| snapshot.id);
         if of.has_total {
-            // All of the answer is in the total.
+            // The total covers the whole answer.
             let asked = self.ask_whole(Question { snapshot: id, ..Question::whole(query) })?;
             let rows = AskedRows { asked, of, rows: None, _snapshot: snapshot };
             return Ok(Batches::new(columns, Box::new(rows)));
@@ -98,7 +98,7 @@ struct AskedRows<K: Key, A: Aggregate> {
     asked: crate::engine::Asked<K, A>,
     of: RowsOf<A>,
     rows: Option<WholeRows<K, A>>,
-    /// It stays as long as it is read.
+    /// It is kept as long as it is read.
     _snapshot: Option<Arc<KeptSnapshot>>,
 }
 

@@ -6,18 +6,18 @@ use crate::engine::AskError;
 use crate::schema::Kind;
 use crate::time::{Day, Grain};
 
-/// What is wrong with a scan, or came between.
+/// Why a scan is wrong, or failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
-    /// A column that rows of this shape do not have.
+    /// Rows of this shape do not have this column.
     #[error("view '{view}' has no column '{name}' in this shape: expected some of {expected}")]
     Column {
         /// The view.
         view: String,
-        /// What was asked for.
+        /// The requested one.
         name: String,
-        /// The columns that there are.
+        /// The available columns.
         expected: String,
     },
     /// No columns were asked for.
@@ -26,12 +26,12 @@ pub enum ScanError {
     /// A limit of no rows.
     #[error("a limit of 0 rows: expected at least 1")]
     Limit,
-    /// Not as many values as the key has columns.
+    /// The number of values differs from the number of key columns.
     #[error("{found} values for the key of view '{view}', which is {columns}: expected {expected}")]
     Values {
         /// The view.
         view: String,
-        /// How many there are.
+        /// The number of them.
         found: usize,
         /// The columns of the key.
         columns: String,
@@ -49,7 +49,7 @@ pub enum ScanError {
         column: String,
         /// The value, as text.
         found: String,
-        /// What is expected.
+        /// The expected values.
         expected: Kind,
     },
     /// The encoding of the key is unknown, so keys cannot be chosen by their values.
@@ -65,9 +65,9 @@ pub enum ScanError {
     Rank {
         /// The view.
         view: String,
-        /// What was asked for.
+        /// The requested one.
         by: String,
-        /// What there is.
+        /// The available ones.
         expected: String,
     },
     /// The days were removed because of [`View::keep`](crate::view::View::keep).
@@ -90,16 +90,16 @@ pub enum ScanError {
         /// The closing after which its state is known.
         since: Day,
     },
-    /// Periods that are not made of those of the view.
+    /// The periods do not consist of whole periods of the view.
     #[error("view '{view}' by {asked}: it is kept by {grain}; expected one of {expected}")]
     Grain {
         /// The view.
         view: String,
-        /// What was asked for.
+        /// The requested one.
         asked: Grain,
-        /// What the view is kept by.
+        /// The grain of the view.
         grain: Grain,
-        /// What it can be asked by.
+        /// The grains that can be asked for.
         expected: String,
     },
     /// Unsealed rows only were asked for, in a shape that combines keys.
@@ -110,7 +110,7 @@ pub enum ScanError {
         /// The view.
         view: String,
     },
-    /// A cursor that does not belong here.
+    /// A cursor of another scan.
     #[error("a cursor that cannot be used here: {why}")]
     Cursor {
         /// Why.
@@ -132,7 +132,7 @@ pub enum ScanError {
         view: String,
         /// The column.
         column: String,
-        /// What the schema says.
+        /// The kind in the schema.
         expected: Kind,
     },
     /// The engine has not started.
@@ -144,20 +144,20 @@ pub enum ScanError {
     /// There are too many questions already; nothing was done. Ask again later.
     #[error("too much is asked at once: {why}")]
     Busy {
-        /// What there is too much of.
+        /// The exceeded limit.
         why: String,
     },
-    /// Nothing came in time; waiting again is fine.
+    /// Nothing came in time; you may wait again.
     #[error("no rows within {limit:?}")]
     TimedOut {
-        /// How long was waited.
+        /// The time waited.
         limit: Duration,
     },
     /// The moment of the scan or of its snapshot could not be kept any longer. The rows before are correct but
     /// incomplete.
     #[error("{why}: ask again, from behind the last row or as of a new snapshot")]
     Expired {
-        /// What ended it.
+        /// Why it ended.
         why: String,
     },
 }

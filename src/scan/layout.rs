@@ -12,7 +12,7 @@ use crate::serve::{Item, Parts, RowPosition};
 /// The parts of a value, by layer, as named in columns.
 const LAYERS: [&str; 3] = ["batch", "speed", "amendments"];
 
-/// What a column shows.
+/// The content of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shows {
     Day,
@@ -37,7 +37,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The columns that a scan asks for.
+    /// The columns of a scan.
     pub(crate) fn new(
         scan: &Scan,
         schema: &Arc<ViewSchema>,
@@ -86,7 +86,7 @@ impl Layout {
         place: &RowPosition,
         own: Option<&Named<A>>,
     ) -> Result<Vec<Value>, ScanError> {
-        // Where keys are combined there is none.
+        // If keys are combined there is none.
         let mut key = vec![Value::Null; self.schema.key.len()];
         if let Some(encoded) = place.key.as_ref().filter(|_| self.shows_key) {
             let wrong = || self.presented(0, &self.schema.key);
@@ -114,7 +114,7 @@ impl Layout {
             Shows::Sealed => Value::Boolean(speed.is_none() && amendments.is_none()),
             Shows::Revision => Value::or_null(item.revision.map(Value::period)),
             Shows::HasLayer(layer) => Value::Boolean(layers[layer].is_some()),
-            // A part that is not there is nothing, not zero.
+            // A missing part is null, not zero.
             Shows::LayerMeasure(layer, _) if layers[layer].is_none() => Value::Null,
             Shows::LayerMeasure(layer, measure) => measures[layer + 1][measure].clone(),
         };
@@ -154,12 +154,12 @@ impl Layout {
     }
 }
 
-/// The place of an item in the order of its shape.
+/// The position of an item in the order of its shape.
 pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> RowPosition {
     RowPosition { day: item.day, key: item.key.as_ref().map(encoded) }
 }
 
-/// All columns that rows of this shape have.
+/// All columns of rows of this shape.
 fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Column, Shows)> {
     let (by_day, by_key) = match scan.shape {
         Shape::Rows => (true, true),

@@ -85,7 +85,7 @@ use crate::view::View;
 /// Every [`ViewHandle`](crate::engine::ViewHandle) is one; [`Running::views`](crate::engine::Running::views) lists those of an
 /// engine.
 pub trait ErasedView: Send + Sync {
-    /// What the view looks like as a table.
+    /// The schema of the view.
     fn schema(&self) -> &ViewSchema;
 
     /// The definition.
@@ -106,10 +106,10 @@ pub trait ErasedView: Send + Sync {
     /// contains the same keys as a comparison of values.
     fn ordered_columns(&self) -> usize;
 
-    /// Whether a scan fits the view. Nobody is asked.
+    /// Checks a scan against the view, without asking the workers.
     ///
     /// # Errors
-    /// [`ScanError`]: what does not fit.
+    /// [`ScanError`] if it does not fit.
     fn check(&self, scan: &Scan) -> Result<(), ScanError>;
 
     /// Asks without waiting; take batches from the result. The answer is as of a complete moment, or as of a snapshot

@@ -41,14 +41,14 @@ pub enum Keys {
     /// Keys from `lower` on and below `upper`, in the order of keys: column by column, numbers as numbers, texts by
     /// their bytes. Either may have fewer values than the key has columns; without values it is no bound.
     Range {
-        /// The first keys of the range begin so.
+        /// The first keys of the range begin with these values.
         lower: Vec<Value>,
         /// All keys that begin with these values, and all keys after them, are outside the range.
         upper: Vec<Value>,
     },
 }
 
-/// Which rows a scan has, and their order.
+/// The rows of a scan, and their order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shape {
@@ -56,7 +56,7 @@ pub enum Shape {
     Rows,
     /// One row for each period, with keys combined, by period.
     ByPeriod,
-    /// One row for each key, periods combined; by key.
+    /// One row for each key, with periods combined, by key.
     ByKey,
     /// One row, with keys and periods combined; no row if there is nothing.
     Total,

@@ -18,7 +18,7 @@ pub(crate) struct Resolved<K: Key, A> {
     pub(crate) rows: RowsOf<A>,
 }
 
-/// How rows are made of the items of an answer.
+/// How to make rows from the items of an answer.
 #[derive(Clone)]
 pub(crate) struct RowsOf<A> {
     pub(crate) layout: Arc<Layout>,
@@ -31,7 +31,7 @@ pub(crate) struct RowsOf<A> {
     pub(crate) top: Option<(u32, Arc<RankFn<A>>)>,
 }
 
-/// Which part of the rows is wanted.
+/// The wanted part of the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
     /// The view, revision and order for cursors; `None` if the shape has no pages.
@@ -41,7 +41,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// The cursor that stands at a row.
+    /// The cursor of a row.
     pub(crate) fn cursor(&self, place: &RowPosition) -> Option<Cursor> {
         self.mark.as_ref().map(|mark| Cursor { place: place.clone(), ..mark.clone() })
     }

@@ -20,7 +20,7 @@ pub(super) struct WholeRows<K: Key, A: Aggregate> {
     order: Option<Vec<usize>>,
     /// The next of them.
     at: usize,
-    /// How many rows are still to come at most.
+    /// The most rows that are still to come.
     left: u64,
     last: Option<RowPosition>,
     has_more: bool,
@@ -58,7 +58,7 @@ impl<K: Key, A: Aggregate> WholeRows<K, A> {
         Ok(Some(batch))
     }
 
-    /// The row of all together, once.
+    /// The total row, once.
     fn total(&mut self) -> Result<Option<Batch>, ScanError> {
         if !std::mem::take(&mut self.owes_total) {
             return Ok(None);

@@ -13,7 +13,7 @@ use crate::key::Key;
 use crate::serve::{Certificate, Cut, Merge, Next, RowPosition};
 use crate::yielding::let_others_run;
 
-/// After so many rows others have their turn.
+/// After this many rows, the reader yields.
 const YIELD_EVERY: usize = 128;
 
 /// A question that was asked. Dropping it before it has its answer cancels it on all workers.
@@ -37,13 +37,13 @@ pub(super) struct StreamedRows<K: Key, A: Aggregate> {
     asked: Asked<K, A>,
     merge: Merge<K, A>,
     of: RowsOf<A>,
-    /// How many rows are still to come at most.
+    /// The most rows that are still to come.
     left: u64,
     /// The rows of a batch that is not full.
     begun: Option<Batch>,
     last: Option<RowPosition>,
     has_more: bool,
-    /// It stays as long as it is read.
+    /// It is kept as long as it is read.
     _snapshot: Option<Arc<KeptSnapshot>>,
 }
 

@@ -1,4 +1,4 @@
-//! Answers to a scan, again and again.
+//! Repeated answers to a scan.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl std::fmt::Debug for ScanSubscription {
     }
 }
 
-/// Answers whose types have been forgotten.
+/// Answers with erased types.
 trait Answers: Send {
     fn next(&mut self, limit: Option<Duration>) -> Result<Option<Batches>, ScanError>;
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Batches>>;

@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that is printed so.
+    /// The kind with this name.
     pub(crate) fn named(name: &str) -> Option<Kind> {
         const ALL: [Kind; 7] = [
             Kind::Text,
@@ -62,17 +62,17 @@ pub struct Column {
     pub name: String,
     /// The kind of its values.
     pub kind: Kind,
-    /// Whether a value may be missing.
+    /// Whether a value may be null.
     pub nullable: bool,
 }
 
 impl Column {
-    /// A column whose values are never missing.
+    /// A column whose values are never null.
     pub fn new(name: &str, kind: Kind) -> Column {
         Column { name: name.to_owned(), kind, nullable: false }
     }
 
-    /// The same, whose values may be missing.
+    /// The same, but values may be null.
     #[must_use]
     pub fn nullable(self) -> Column {
         Column { nullable: true, ..self }
@@ -87,7 +87,7 @@ pub struct Measure {
     pub name: String,
     /// The kind of its values.
     pub kind: Kind,
-    /// Whether a value may be missing.
+    /// Whether a value may be null.
     pub nullable: bool,
     /// Whether the sum over rows is meaningful: it is for counts and sums, but not for means, extremes, distinct counts
     /// and quantiles.
@@ -100,20 +100,20 @@ impl Measure {
         Measure { name: name.to_owned(), kind, nullable: false, additive: false }
     }
 
-    /// The same, whose values may be missing.
+    /// The same, but values may be null.
     #[must_use]
     pub fn nullable(self) -> Measure {
         Measure { nullable: true, ..self }
     }
 
-    /// The same, whose values add up.
+    /// The same, but values add up.
     #[must_use]
     pub fn additive(self) -> Measure {
         Measure { additive: true, ..self }
     }
 }
 
-/// A measure whose sum over rows means something.
+/// A measure whose sum over rows is meaningful.
 pub(crate) fn additive(kind: Kind) -> Measure {
     Measure::new("", kind).additive()
 }
@@ -126,19 +126,19 @@ pub(crate) fn numbered(parts: Vec<Vec<Column>>) -> Vec<Column> {
     parts.flat_map(|(at, columns)| within(&name(at), columns)).collect()
 }
 
-/// The columns of a part of that name.
+/// The columns of a part with that name.
 pub(crate) fn within(name: &str, mut columns: Vec<Column>) -> Vec<Column> {
     columns.iter_mut().for_each(|column| column.name = join(name, &column.name));
     columns
 }
 
-/// The same columns, which may have no value.
+/// The same columns, which may be null.
 pub(crate) fn nullable(mut columns: Vec<Column>) -> Vec<Column> {
     columns.iter_mut().for_each(|column| column.nullable = true);
     columns
 }
 
-/// A name, and that of a part of it.
+/// A name, and the name of a part of it.
 pub(super) fn join(name: &str, part: &str) -> String {
     match (name, part) {
         ("", _) => part.to_owned(),

@@ -1,18 +1,18 @@
-//! What can be wrong with the columns of a view.
+//! Errors in the columns of a view.
 
-/// What can be wrong with the columns of a view.
+/// Errors in the columns of a view.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// A type's id is none.
+    /// The id of a type is not valid.
     #[error(
         "'{id}' is not an id of a type: expected letters, digits, '_', '-' and '.', and other ids in parentheses"
     )]
     Id {
-        /// What the type says.
+        /// The id.
         id: String,
     },
-    /// Not as many names as the key has columns.
+    /// The number of names differs from the number of key columns.
     #[error("{found} names for the columns of a key that has {expected}: name each of them")]
     Key {
         /// How many names there are.
@@ -40,7 +40,7 @@ pub enum SchemaError {
         /// How many aggregates are in the part.
         expected: usize,
     },
-    /// Two columns have one name.
+    /// Two columns have the same name.
     #[error("two columns are called '{name}': choose another name for one of them")]
     Twice {
         /// The name.

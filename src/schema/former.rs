@@ -5,13 +5,13 @@
 
 use super::id::{DEEPEST, compose};
 
-/// What a folder may have in the place of an id.
+/// What a folder may have instead of an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Former {
-    /// What version 0.1 said of the type with this id.
+    /// The name in version 0.1 of the type with this id.
     Of {
         id: String,
-        /// What [`std::any::type_name`] says now.
+        /// The present [`std::any::type_name`].
         name: String,
     },
     /// Matches any name that version 0.1 may have written, for readers that do not know the type.
@@ -122,7 +122,7 @@ mod tests {
     use crate::aggregate::{Min, Quantiles, Sum};
     use crate::key::Key;
 
-    /// As folders of version 0.1 have them.
+    /// As in folders of version 0.1.
     const NUMBERS: &str = "dayfold::aggregate::maybe::Maybe<(dayfold::aggregate::mean::Mean, \
          dayfold::aggregate::extremes::Min<dayfold::aggregate::decimal::Decimal>, \
          dayfold::aggregate::extremes::Max<dayfold::aggregate::decimal::Decimal>, \
@@ -175,7 +175,7 @@ mod tests {
         assert!(!Former::of::<Sum>(Sum::id()).is("dayfold::aggregate::sum::DecimalSum"));
     }
 
-    /// One's own type, where it always was.
+    /// An embedder's type that has not moved.
     struct Load;
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) struct TypeId {
 pub(super) const DEEPEST: usize = 64;
 
 impl TypeId {
-    /// Reads an id; `None` if the text is none.
+    /// Reads an id; `None` if the text is not valid.
     pub(crate) fn parse(text: &str) -> Option<TypeId> {
         let mut rest = text;
         let id = take(&mut rest, DEEPEST)?;

@@ -1,4 +1,4 @@
-//! Keys as the values of their columns, both ways.
+//! Converts keys to the values of their columns and back.
 
 use super::key::{KeyShape, Part, key_shape};
 use super::read_key::{read_key, read_list};
@@ -25,19 +25,19 @@ pub(crate) enum NotAKey {
     Unknown,
 }
 
-/// Values on their way into a key.
+/// Values that are being written into a key.
 struct Values<'a> {
     all: &'a [Value],
     at: usize,
     /// The values are only the beginning of keys, not a whole key.
     is_prefix: bool,
-    /// Of the last value, only the beginning is given.
+    /// Only the beginning of the last value is given.
     is_open: bool,
 }
 
-/// Why no more is written.
+/// Why writing stopped.
 enum Stop {
-    /// All values are.
+    /// All values are written.
     End,
     Fault(NotAKey),
 }
@@ -56,7 +56,7 @@ impl KeyCodec {
     /// A codec for keys with this id and the columns of a schema.
     pub(crate) fn new(id: &str, columns: &[Column]) -> KeyCodec {
         let shape = key_shape(id);
-        // A list as one text is never missing.
+        // A list as one text is never null.
         let is_spread = matches!(shape, Some(KeyShape::List(_)))
             && columns.iter().all(|column| column.nullable);
         KeyCodec { shape, columns: columns.len(), is_spread }

@@ -14,7 +14,7 @@ pub(crate) enum Leading {
     Dynamic,
 }
 
-/// How long a column is.
+/// The length of a column.
 #[derive(Clone, Debug)]
 pub(crate) enum Width {
     Fixed(usize),
@@ -25,7 +25,7 @@ pub(crate) enum Width {
 }
 
 impl Leading {
-    /// Those of a type of keys.
+    /// The columns of a type of keys.
     pub(crate) fn of<K: Key>() -> Leading {
         let id = K::id();
         if id == DYNAMIC {
@@ -119,7 +119,7 @@ mod tests {
     use crate::dynamic;
     use crate::key::encoded;
 
-    /// Where each leading column ends.
+    /// The end of each leading column.
     fn ends<K: Key>(key: &K) -> Vec<usize> {
         let (leading, bytes) = (Leading::of::<K>(), encoded(key));
         let mut ends = vec![0];

@@ -6,13 +6,13 @@ use super::column::join;
 use super::shape::{Form, Shape};
 use super::{Measure, SchemaError};
 
-/// What a view as a table has beside its columns.
+/// Reserved names of a view's table.
 pub(crate) const RESERVED: [&str; 2] = ["day", "sealed"];
 
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
 
-/// Whether a column may be called so.
+/// Whether a column may have this name.
 pub(crate) fn is_column_name(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && !name.chars().any(char::is_control)
@@ -120,7 +120,7 @@ impl Flat {
         match &part.0 {
             Form::One { name, measures } => self.extend(&join(before, name), measures, false),
             Form::Parts(parts) => parts.iter().for_each(|part| self.add(part, before)),
-            // Only the program knows how many there are.
+            // Only the program knows their number.
             Form::List(_) => self.lists.push(0),
             Form::Dynamic { measures, parameters } => {
                 self.lists.extend(parameters);

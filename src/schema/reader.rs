@@ -16,7 +16,7 @@ pub(crate) struct RowReader {
     wanted: Vec<bool>,
 }
 
-/// What could not be read of a row.
+/// The part of a row that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     Key,

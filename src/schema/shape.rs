@@ -44,7 +44,7 @@ impl Shape {
         Shape(Form::Parts(parts.into_iter().collect()))
     }
 
-    /// As many of one kind as the view has names for.
+    /// As many of one kind as the view has names.
     pub(crate) fn list(element: Shape) -> Shape {
         Shape(Form::List(Box::new(element)))
     }
@@ -71,7 +71,7 @@ impl Shape {
         }
     }
 
-    /// The same, of which there may be none.
+    /// The same, which may be null.
     pub(crate) fn nullable(self) -> Shape {
         Shape(match self.0 {
             Form::One { name, mut measures } => {
@@ -108,7 +108,7 @@ pub struct Presented<'a> {
     pub(super) values: Vec<Value>,
     /// The requested measures; `None` means all. The others are null.
     wanted: Option<&'a [bool]>,
-    /// How many elements each list has that comes.
+    /// The number of elements of each list.
     lists: &'a [u32],
     /// A list has more elements than the view has names for.
     pub(super) is_beyond: bool,
@@ -126,7 +126,7 @@ impl<'a> Presented<'a> {
         self.values.push(if is_wanted { value() } else { Value::Null });
     }
 
-    /// What was put.
+    /// The values put so far.
     pub(crate) fn values(&self) -> &[Value] {
         &self.values
     }

@@ -10,7 +10,7 @@ use crate::codec;
 use crate::dynamic::{MeasureKind, State};
 use crate::time::Day;
 
-/// Bytes that are not what the id says.
+/// Bytes that do not match the id.
 #[derive(Debug)]
 pub(super) struct NotAState;
 
@@ -44,7 +44,7 @@ impl StateShape {
         }
     }
 
-    /// The measures, as the types say.
+    /// The measures, from the types.
     pub(super) fn shape(&self) -> Shape {
         match self {
             StateShape::One(_, shape) => shape.clone(),

@@ -186,7 +186,7 @@ fn names_of_the_program() {
         assert!(view().key_columns([bad]).is_err(), "{bad}");
     }
     assert!(view().key_columns(["a", "a"]).is_err());
-    // What follows from a name gives way.
+    // A derived name gives way to a given one.
     let both = view().key_columns(["a_sketch"]).unwrap().measure_names([["a"]]).unwrap();
     let schema = ViewSchema::of::<u8, Distinct>(&both).unwrap();
     assert_eq!(schema.to_string(), "a_sketch integer; a integer, a_sketch_2 bytes");

@@ -6,7 +6,7 @@ use super::{Kind, Value};
 use crate::aggregate::Decimal;
 use crate::time::Day;
 
-/// A text that is no value of a kind.
+/// A text that is not a value of a kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is no {kind}: expected {}", Expected(*kind))]
 #[non_exhaustive]
@@ -61,7 +61,7 @@ impl Value {
     }
 }
 
-/// Bytes as [`Value`] writes them.
+/// Bytes as written by [`Value`].
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -19,7 +19,7 @@ pub(crate) struct RowTypes {
 }
 
 impl RowTypes {
-    /// What these types say.
+    /// The definition by these types.
     pub(crate) fn of<K: Key, A: Aggregate>() -> RowTypes {
         RowTypes { key: K::id(), aggregate: A::id(), columns: K::columns(), shape: A::shape() }
     }

@@ -54,7 +54,7 @@ impl Value {
         period.instant().map_or(Value::Date(period), Value::Timestamp)
     }
 
-    /// The kind; null is of any.
+    /// The kind; null has any kind.
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Value::Null => None,
@@ -68,7 +68,7 @@ impl Value {
         }
     }
 
-    /// The same, without a copy of it.
+    /// The same, without a copy.
     pub fn by_ref(&self) -> ValueRef<'_> {
         match self {
             Value::Null => ValueRef::Null,
@@ -117,7 +117,7 @@ pub enum ValueRef<'a> {
 }
 
 impl ValueRef<'_> {
-    /// The same, on its own.
+    /// The same, owned.
     pub fn to_value(self) -> Value {
         match self {
             ValueRef::Null => Value::Null,
@@ -143,7 +143,7 @@ impl fmt::Display for ValueRef<'_> {
             ValueRef::Date(day) => day.fmt(f),
             ValueRef::Timestamp(time) => match jiff::Timestamp::from_millisecond(*time) {
                 Ok(time) => write!(f, "{time:.3}"),
-                // Beyond the years that can be written.
+                // Years that cannot be written.
                 Err(_) => time.fmt(f),
             },
             ValueRef::Bytes(bytes) => bytes.iter().try_for_each(|&byte| match byte {

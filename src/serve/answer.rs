@@ -36,7 +36,7 @@ use crate::time::{Day, Grain, Last};
 pub struct Answer<K: Key, A: Aggregate> {
     /// The number that the asker gave the query.
     pub id: u64,
-    /// What the answer is exact as of.
+    /// The certificate of the answer.
     pub certificate: Certificate,
     /// The values, in the order of the query's [`Shape`]; empty if nothing was found.
     pub items: Vec<Item<K, A>>,
@@ -71,7 +71,7 @@ pub enum QueryError {
          with DayView::measure before serving"
     )]
     NoMeasure {
-        /// The place that was asked for.
+        /// The requested place.
         measure: MeasureId,
         /// How many measures the view has.
         measures: usize,
@@ -99,15 +99,15 @@ pub enum QueryError {
         "the last {last}: only an engine has a clock; ask for the days that Last::periods gives"
     )]
     NoClock {
-        /// What was asked for.
+        /// The requested one.
         last: Last,
     },
-    /// Periods that are not made of those of the view.
+    /// The periods do not consist of whole periods of the view.
     #[error("by {asked}: the view is kept by {grain}, of which a {asked} is not made")]
     Grain {
-        /// What was asked for.
+        /// The requested one.
         asked: Grain,
-        /// What the view is kept by.
+        /// The grain of the view.
         grain: Grain,
     },
 }
@@ -154,7 +154,7 @@ impl<K: Key, A: Aggregate> Answer<K, A> {
     }
 }
 
-/// What an answer is exact as of.
+/// The certificate of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Certificate {
@@ -189,7 +189,7 @@ pub struct Item<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Item<K, A> {
-    /// Bytes that it takes, about.
+    /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let Parts { batch, speed, amendments } = &self.parts;
         let parts = [batch, speed, amendments].into_iter().flatten();
@@ -206,7 +206,7 @@ impl<K: Key, A: Aggregate> Item<K, A> {
 pub struct Parts<A: Aggregate> {
     /// From batch views: sealed days.
     pub batch: Option<A>,
-    /// From speed views: days that are not sealed.
+    /// From speed views: unsealed days.
     pub speed: Option<A>,
     /// From speed views: late events of days that were closed when they came.
     pub amendments: Option<A>,
@@ -218,7 +218,7 @@ impl<A: Aggregate> Parts<A> {
         Parts { batch: None, speed: None, amendments: None }
     }
 
-    /// Whether something is not sealed.
+    /// Whether a part is unsealed.
     pub(crate) fn has_unsealed(&self) -> bool {
         self.speed.is_some() || self.amendments.is_some()
     }

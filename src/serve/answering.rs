@@ -36,7 +36,7 @@ const LEASE: Duration = Duration::from_secs(60);
 /// How often leases are checked. If readers hold too much memory, one of them ends at each check.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// A question that is being looked up elsewhere.
+/// A question that is being looked up on another thread.
 struct Running {
     capability: Capability<Moment>,
     control: Arc<Control>,
@@ -49,7 +49,7 @@ struct Kept<K: Key, A: Aggregate> {
     lease: Arc<Lease>,
 }
 
-/// What the operator knows.
+/// The state of the operator.
 struct LookUp<K: Key, A: Aggregate> {
     worker: u64,
     state: SharedSpeed<K, A>,
@@ -198,7 +198,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         over.for_each(|running| running.control.look());
     }
 
-    /// Sends on what has come out of jobs.
+    /// Sends on the output of jobs.
     fn collect(&mut self, give: &mut Give<'_, K, A>) {
         for out in self.out.take() {
             match out {
@@ -311,7 +311,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                         Arc::new(state.capture(days, partition, revision, moment)?)
                     }
                 };
-                // Nothing waits for who takes all at once.
+                // Answers taken as a whole have no pieces waiting.
                 let is_whole = question.credit == u64::MAX;
                 (joined, captured, Lease::new(if is_whole { Duration::MAX } else { LEASE }))
             }

@@ -24,9 +24,9 @@ pub(crate) struct RowPosition {
 #[serde(bound = "")]
 pub(crate) struct Question<K: Key> {
     pub(crate) query: Query<K>,
-    /// Only items behind this place.
+    /// Only items after this position.
     pub(crate) after: Option<RowPosition>,
-    /// So many items at most, of each worker.
+    /// At most this many items from each worker.
     pub(crate) limit: Option<u64>,
     /// As of a moment that all workers hold.
     pub(crate) snapshot: Option<u64>,
@@ -69,7 +69,7 @@ impl<K: Key> Question<K> {
     }
 }
 
-/// What a worker says to those that look up.
+/// Messages from an asking worker to those that look up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) enum Call<K: Key> {
@@ -77,7 +77,7 @@ pub(crate) enum Call<K: Key> {
     Ask(u64, Question<K>),
     /// There is room for one more piece of this answer from this worker.
     More(u64, u64),
-    /// Nobody wants this answer any more.
+    /// This answer is not wanted any more.
     Cancel(u64),
     /// Keep the state as of this moment, for this many milliseconds.
     Hold(u64, DayRange, u64),
@@ -113,7 +113,7 @@ pub(crate) struct Piece<K: Key, A: Aggregate> {
     pub(crate) kept_from: Option<Day>,
     pub(crate) counts: Counts,
     pub(crate) items: Vec<Item<K, A>>,
-    /// Whether this was all of this worker.
+    /// Whether this is the last piece of this worker.
     pub(crate) is_last: bool,
     pub(crate) cut: Option<Cut>,
 }

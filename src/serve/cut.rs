@@ -1,15 +1,15 @@
-//! What may end an answer before it is whole.
+//! Why an answer may end before it is complete.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Day;
 
-/// Why an answer is not whole.
+/// Why an answer is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Cut {
-    /// Its moment was kept for as long as it may be.
+    /// Its moment could not be kept any longer.
     Expired,
-    /// Nobody asks for more of it any more.
+    /// No more of it is wanted.
     Stopped,
     /// For this day, states before the state after closing `since` are not known any more.
     Superseded { day: Day, since: Day },

@@ -18,7 +18,7 @@ const PIECE_ITEMS: usize = 1_024;
 /// The output of jobs, which the operator sends on.
 pub(super) enum Out<K: Key, A: Aggregate> {
     Piece(Piece<K, A>),
-    /// Nobody wants more of this.
+    /// No more of this is wanted.
     Gone(Id),
     /// Files that were opened, to be kept open.
     Opened(Vec<LivePart<K, A>>),
@@ -28,7 +28,7 @@ pub(super) enum Out<K: Key, A: Aggregate> {
 /// The worker that asked, and its number.
 pub(super) type Id = (u64, u64);
 
-/// Where jobs put what comes out of them.
+/// The output queue of jobs.
 pub(super) struct Outbox<K: Key, A: Aggregate> {
     out: Mutex<Vec<Out<K, A>>>,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -49,7 +49,7 @@ impl<K: Key, A: Aggregate> Outbox<K, A> {
     }
 }
 
-/// What the operator says to a job.
+/// Messages from the operator to a job.
 pub(super) struct Control {
     state: Mutex<Said>,
     pool: Pool,
@@ -59,7 +59,7 @@ struct Said {
     /// How many pieces may be sent.
     credit: u64,
     is_cancelled: bool,
-    /// The asker takes no more, and has not got all.
+    /// The asker takes no more before it has everything.
     is_stopped: bool,
     /// The job, if it waits.
     waiting: Option<Box<dyn Step>>,
@@ -88,7 +88,7 @@ impl Control {
         self.change(|said| said.credit = said.credit.saturating_add(1));
     }
 
-    /// Nobody wants more.
+    /// No more is wanted.
     pub(super) fn cancel(&self) {
         self.change(|said| said.is_cancelled = true);
     }

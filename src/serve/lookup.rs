@@ -39,7 +39,7 @@ struct Group<K: Key, A: Aggregate> {
     /// For shapes without keys: the source to be read next, and the values read so far.
     at: usize,
     found: Option<(Option<Day>, Parts<A>)>,
-    /// Of shapes by key: where the next window begins.
+    /// For shapes by key: where the next window begins.
     from: Vec<u8>,
     /// Where windows end, if they were chosen.
     ends: Option<VecDeque<Vec<u8>>>,
@@ -74,7 +74,7 @@ impl<K: Key, A: Aggregate> Group<K, A> {
     }
 }
 
-/// Reads what a worker has of an answer.
+/// Reads a worker's part of an answer.
 pub(super) struct Lookup<K: Key, A: Aggregate> {
     chosen: Chosen<K>,
     shape: Shape,

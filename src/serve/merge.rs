@@ -8,7 +8,7 @@ use super::{Answer, Certificate, Cut, Item, Piece, RankFn, Shape};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
-/// What a worker has sent and nobody has taken.
+/// Pieces of a worker that were not taken yet.
 struct Source<K: Key, A: Aggregate> {
     by: u64,
     items: VecDeque<Item<K, A>>,
@@ -46,10 +46,10 @@ pub(crate) struct Merge<K: Key, A: Aggregate> {
     used_up: Vec<u64>,
 }
 
-/// What comes next.
+/// The next item.
 pub(crate) enum Next<K: Key, A: Aggregate> {
     Item(Item<K, A>),
-    /// Pieces have to come first.
+    /// More pieces must come first.
     Waiting,
     End,
     Cut(Cut),

@@ -51,14 +51,14 @@ pub(crate) fn to_asker<K: Key, A: Aggregate>()
     Exchange::new(|piece: &Piece<K, A>| piece.from)
 }
 
-/// A query that is asked and not answered.
+/// A query that is not answered yet.
 struct Unanswered {
     id: u64,
     shape: Shape,
     error: Option<QueryError>,
 }
 
-/// Those of a worker, by number.
+/// The questions of a worker, by number.
 type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
 
 /// Numbers queries to a view with this grain, first kept period and number of measures.

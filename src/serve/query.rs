@@ -1,4 +1,4 @@
-//! What can be asked of a view.
+//! Queries to a view.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,9 +31,9 @@ use crate::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
 pub struct Query<K: Key> {
     /// The asker's own number for the query; it comes back in the answer.
     pub id: u64,
-    /// Which keys.
+    /// The keys.
     pub keys: Keys<K>,
-    /// Which days.
+    /// The days.
     pub days: DayRange,
     /// The shape of the answer.
     pub shape: Shape,
@@ -51,7 +51,7 @@ pub struct Query<K: Key> {
     pub last: Option<Last>,
 }
 
-/// Which keys a query is about.
+/// The keys of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound = "")]
 #[non_exhaustive]
@@ -110,7 +110,7 @@ pub enum Shape {
     Top {
         /// How many keys.
         n: u32,
-        /// By which measure.
+        /// The measure.
         measure: MeasureId,
     },
 }
@@ -169,7 +169,7 @@ impl<K: Key> Query<K> {
         self.grain.and_then(|grain| calendar.coarser(day, grain)).unwrap_or(day)
     }
 
-    /// The same query of the keys of a range alone.
+    /// The same query, only for the keys of a range.
     ///
     /// ```
     /// use dayfold::key::KeyRange;

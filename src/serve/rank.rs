@@ -6,7 +6,7 @@ use crate::aggregate::{Aggregate, Decimal};
 use crate::schema::{Kind, Value, ViewSchema};
 use crate::serve::MeasureFn;
 
-/// What one decimal unit has of the smallest ones.
+/// The billionths of one decimal unit.
 const BILLIONTHS: i128 = 1_000_000_000;
 
 /// A number: its whole part, rounded down, and the rest in billionths. 1.5 and 1.50 are equal, however they were
@@ -30,7 +30,7 @@ impl Rank {
         !matches!(kind, Kind::Text | Kind::Bytes)
     }
 
-    /// That of a value; none of null, nor of a text.
+    /// The rank of a value; `None` for null and texts.
     fn of(value: &Value) -> Option<Rank> {
         match value {
             Value::Integer(number) => Some(Rank(*number, 0)),

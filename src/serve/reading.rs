@@ -33,7 +33,7 @@ impl<K: Key, A: Aggregate> Clone for Begin<K, A> {
     }
 }
 
-/// What is read for all who share it.
+/// The shared part of a reading.
 struct Reading<K: Key, A: Aggregate> {
     begin: Begin<K, A>,
     state: Mutex<State<K, A>>,
@@ -44,7 +44,7 @@ type Window<K, A> = Arc<Vec<Item<K, A>>>;
 
 struct State<K: Key, A: Aggregate> {
     progress: Progress<K, A>,
-    /// Windows that were read, the last ones.
+    /// The last windows that were read.
     kept: VecDeque<(Window<K, A>, Held)>,
     /// The number of the first of them.
     first: u64,
@@ -55,11 +55,11 @@ enum Progress<K: Key, A: Aggregate> {
     NotBegun,
     Reading(Box<Lookup<K, A>>),
     Done,
-    /// Who read it has gone in the middle of a window.
+    /// Its reader is gone in the middle of a window.
     Broken,
 }
 
-/// Somebody's place in a reading.
+/// An asker's position in a reading.
 pub(super) struct Reader<K: Key, A: Aggregate> {
     reading: Arc<Reading<K, A>>,
     /// The number of the next window.
@@ -69,7 +69,7 @@ pub(super) struct Reader<K: Key, A: Aggregate> {
     taken: u64,
 }
 
-/// What comes next of a reading.
+/// The next step of a reading.
 pub(super) enum Read<K: Key, A: Aggregate> {
     Items(Vec<Item<K, A>>),
     /// Nothing is left. These files were opened.
@@ -95,7 +95,7 @@ impl<K: Key, A: Aggregate> Reader<K, A> {
         Arc::strong_count(&self.reading) == 1
     }
 
-    /// Goes on with a look-up of its own.
+    /// Continues with its own look-up.
     fn part(&mut self) {
         let mut begin = self.reading.begin.clone();
         begin.question.after = self.last.take().or(begin.question.after);
@@ -219,10 +219,10 @@ impl<K: Key, A: Aggregate> Readings<K, A> {
     }
 }
 
-/// What a question is asked of.
+/// The sources of a question.
 pub(super) enum Wanted<'a, K: Key, A: Aggregate> {
-    /// What there is at a moment.
+    /// The state at a moment.
     Moment(Moment),
-    /// What was kept.
+    /// A kept state.
     Kept(&'a Arc<Captured<K, A>>),
 }

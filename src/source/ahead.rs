@@ -17,7 +17,7 @@ use super::options::RowFormat;
 use super::row::Rows;
 use super::row::{Refused, Row};
 
-/// Bytes of a chunk, about.
+/// About how many bytes a chunk has.
 const CHUNK: usize = 1 << 20;
 
 /// The most rows of a chunk, because each row takes memory besides its bytes.
@@ -35,20 +35,20 @@ pub(super) struct AheadOptions {
 }
 
 impl AheadOptions {
-    /// Cuts chunks on so many threads.
+    /// Cuts chunks on this many threads.
     pub(super) fn with_threads(threads: usize) -> AheadOptions {
         AheadOptions { threads, chunk: CHUNK, rows: CHUNK_ROWS }
     }
 }
 
-/// What was read ahead of a source.
+/// The content read ahead of a source.
 pub(super) struct Ahead {
     options: AheadOptions,
     has_quotes: bool,
     pool: Pool,
-    /// Chunks that were given to be cut, in order.
+    /// Chunks handed to the cutting threads, in order.
     away: VecDeque<(Flight, usize)>,
-    /// How many of them there may be, for now.
+    /// How many of them are allowed at present.
     most: usize,
     /// The chunk that is being handed out.
     current: Option<Current>,
@@ -96,7 +96,7 @@ impl Current {
         self.next == self.rows.len() && self.refused.is_empty()
     }
 
-    /// What comes next.
+    /// The next item.
     #[inline]
     pub(super) fn peek(&self) -> NextRecord<'_> {
         if let Some(at) = self.refused.front()
@@ -111,7 +111,7 @@ impl Current {
         NextRecord::Row(self.rows.row(self.next), reading)
     }
 
-    /// Passes what comes next.
+    /// Skips the next item.
     pub(super) fn pass(&mut self) {
         if self.is_refused_next() {
             self.refused.pop_front();
@@ -148,7 +148,7 @@ impl Ahead {
         }
     }
 
-    /// Forgets what was read ahead.
+    /// Drops everything read ahead.
     pub(super) fn forget(&mut self) {
         self.away.clear();
         self.current = None;
@@ -189,7 +189,7 @@ impl Ahead {
         self.current.as_mut()
     }
 
-    /// So much of the current chunk was consumed.
+    /// This much of the current chunk was consumed.
     pub(super) fn consumed(&mut self, bytes: usize) {
         self.taken -= bytes;
     }

@@ -20,7 +20,7 @@ pub(crate) struct RowBlock {
     pub(crate) refused: Vec<Refused>,
 }
 
-/// Which rows a block has.
+/// The rows of a block.
 #[derive(Clone, Debug)]
 enum Picked {
     Range(Range<usize>),
@@ -80,7 +80,7 @@ impl RowBlock {
     }
 }
 
-/// The same rows, whatever else lies beside them.
+/// Compares the rows only, not unused bytes.
 impl PartialEq for RowBlock {
     fn eq(&self, other: &RowBlock) -> bool {
         let fields = |row: Row<'_>| (0..row.width()).map(|i| row.field(i).to_vec()).collect();

@@ -14,11 +14,11 @@ pub(crate) trait Blocks {
     fn name(&self) -> &str;
     /// See [`CsvSource::read`]; [`ReadLimit::bytes`] is a limit of [`SourcePosition::at`].
     fn read(&mut self, limit: ReadLimit) -> Result<Read, SourceError>;
-    /// Behind what was handed out.
+    /// The position after the rows handed out.
     fn place(&self) -> SourcePosition;
-    /// The clock with the last row handed out.
+    /// The clock after the last row handed out.
     fn clock(&self) -> EventTime;
-    /// How far it has come since it was opened.
+    /// Its progress since it was opened.
     fn progress(&self) -> Progress;
     /// See [`CsvSource::paced`].
     fn pace(&self) -> Option<f64>;

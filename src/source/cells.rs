@@ -1,8 +1,8 @@
-//! A record that was cut, whoever has cut it.
+//! A record that was cut, by any cutter.
 
 /// The fields of a record.
 pub(super) trait Cells {
-    /// How many there are.
+    /// The number of them.
     fn count(&self) -> usize;
     /// Whether all cells after the first `count` are empty.
     fn is_empty_behind(&self, count: usize) -> bool;

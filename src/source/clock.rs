@@ -5,7 +5,7 @@ use crate::time::EventTime;
 /// The default limit on how far an event may be ahead of a clock: a day, in milliseconds.
 pub(crate) const AHEAD_LIMIT_MS: i64 = 86_400_000;
 
-/// What a row says about the clock.
+/// A row's information for the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reading {
     /// The clock is the largest event time.
@@ -14,10 +14,10 @@ pub(super) enum Reading {
     Arrival(Option<EventTime>),
 }
 
-/// Where an accepted row takes the clock.
+/// The clock after an accepted row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Advance {
-    /// The clock with the row.
+    /// The clock after the row.
     pub(super) clock: EventTime,
     /// Whether the row's arrival is missing or smaller than the one before, so that the one before is used.
     pub(super) fell_back: bool,

@@ -67,7 +67,7 @@ impl Content {
         hasher.digest128()
     }
 
-    /// What was read and is not consumed.
+    /// Bytes that were read and not consumed.
     pub(super) fn unread(&self) -> &[u8] {
         &self.buffer[self.consumed..self.filled]
     }
@@ -83,7 +83,7 @@ impl Content {
         Ok(&unread[..count.min(unread.len())])
     }
 
-    /// Consumes so many of the bytes that were read.
+    /// Consumes this many of the bytes that were read.
     pub(super) fn consume(&mut self, count: usize) {
         assert!(count <= self.unread().len(), "only what was read is consumed");
         self.consumed += count;

@@ -58,7 +58,7 @@ use crate::time::EventTime;
 pub struct CsvSource {
     records: Records,
     options: CsvOptions,
-    /// None as long as a followed file has no header.
+    /// `None` as long as a followed file has no header.
     judge: Option<Arc<Judge>>,
     /// The chunks read ahead, once the judge is known.
     ahead: Option<Ahead>,
@@ -269,7 +269,7 @@ impl CsvSource {
         self.holds_rest = hold;
     }
 
-    /// How far the reader has come.
+    /// The progress of the reader.
     pub(crate) fn progress(&self) -> Progress {
         let stream = self.records.stream();
         let (bytes_read, bytes_total) = (stream.position(), stream.total());
@@ -464,10 +464,10 @@ impl CsvSource {
 #[derive(Default)]
 struct Taken {
     records: usize,
-    /// Bytes of memory, about.
+    /// About how many bytes of memory it takes.
     bytes: usize,
     refused: Vec<Refused>,
-    /// Rows that do not fit where they stand.
+    /// Rows that do not fit the clock.
     except: Vec<usize>,
 }
 

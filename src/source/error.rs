@@ -6,12 +6,12 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The operating system said no.
+    /// The operating system returned an error.
     #[error("cannot read '{name}'")]
     Io {
         /// The source.
         name: String,
-        /// What it said.
+        /// The error.
         source: io::Error,
     },
     /// Compressed data that ends too early or does not decompress.
@@ -24,21 +24,21 @@ pub enum SourceError {
         name: String,
         /// How it is compressed: gzip, zstd or xz.
         format: &'static str,
-        /// How far the compressed data was good.
+        /// How far the compressed data was valid.
         offset: u64,
         /// Whether the data ends too early, rather than being wrong.
         cut_off: bool,
-        /// What the decompressor said.
+        /// The decompressor's error.
         source: io::Error,
     },
-    /// Content that is no text, by its first bytes.
+    /// Content that is not text, by its first bytes.
     #[error(
         "'{name}' looks like {what}; expected text of UTF-8, or of UTF-16 with a byte order mark"
     )]
     NoText {
         /// The source.
         name: String,
-        /// What it looks like.
+        /// The likely format.
         what: &'static str,
     },
     /// No bytes at all, or nothing but blank lines.
@@ -70,10 +70,10 @@ pub enum SourceError {
     Options {
         /// The source.
         name: String,
-        /// What cannot be meant.
+        /// The contradiction.
         what: String,
     },
-    /// Two columns have the name that was asked for.
+    /// Two columns have the requested name.
     #[error(
         "'{name}': the header has the column '{column}' twice, and it is asked for; rename one, or name the columns"
     )]
@@ -83,7 +83,7 @@ pub enum SourceError {
         /// The name that occurs twice.
         column: String,
     },
-    /// A column that was asked for is not there.
+    /// A requested column is missing.
     #[error(
         "'{name}': no column '{column}' in the header, which has {}{}",
         list(.columns),
@@ -92,9 +92,9 @@ pub enum SourceError {
     MissingColumn {
         /// The source.
         name: String,
-        /// The column that was asked for.
+        /// The requested column.
         column: String,
-        /// The columns there are.
+        /// The available columns.
         columns: Vec<String>,
     },
     /// The content read before is not the beginning of what is there now.
@@ -102,9 +102,9 @@ pub enum SourceError {
     Changed {
         /// The source.
         name: String,
-        /// What was read before.
+        /// The content that was read before.
         expected: String,
-        /// What is there now.
+        /// The present content.
         found: String,
     },
     /// The source was opened after the position in the data folder. The content between would be missing.
@@ -115,9 +115,9 @@ pub enum SourceError {
     OpenedBehind {
         /// The source.
         name: String,
-        /// Up to where the data folder has it.
+        /// The position in the data folder.
         expected: String,
-        /// Where it was opened.
+        /// The position at which it was opened.
         found: String,
     },
     /// Only the content of a plain file can be followed.
@@ -136,7 +136,7 @@ pub enum SourceError {
     NotAppended {
         /// The source.
         name: String,
-        /// What was found of it instead.
+        /// What was found instead.
         found: String,
     },
     /// The source has failed in an earlier call.
@@ -147,7 +147,7 @@ pub enum SourceError {
     },
 }
 
-/// So many columns are listed in a message.
+/// How many columns are listed in a message.
 const LISTED: usize = 50;
 
 /// What the names of columns look like, if they are not names of CSV columns with this delimiter.

@@ -77,7 +77,7 @@ impl Followed {
             Ok(named) if self.rotates && named.len() == 0 => {}
             Ok(_) => return Ok(Some("another file has its name now".to_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // One that was removed is not held open.
+                // A removed file is not held open.
                 if !self.rotates || is_removed(&self.file.metadata()?) && !has_more {
                     return Ok(Some("it was removed or renamed".to_owned()));
                 }

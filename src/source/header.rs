@@ -71,7 +71,7 @@ pub(super) struct Columns {
     pub(super) time: usize,
     /// The arrival, if it is a column.
     pub(super) arrival: Option<usize>,
-    /// The selected ones, in the order asked for.
+    /// The selected ones, in order.
     pub(super) selected: Vec<usize>,
 }
 

@@ -62,7 +62,7 @@ impl Input {
         if argument == "-" { Input::stdin() } else { Input::file(argument) }
     }
 
-    /// Any reader, under a name for messages.
+    /// Any reader, with a name for messages.
     pub fn reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Input {
         Input { name: name.into(), kind: InputKind::Reader(Box::new(reader)) }
     }
@@ -200,7 +200,7 @@ pub(super) struct Stream {
     text: Text,
 }
 
-/// Content that was read, and not handed out.
+/// Content that was read but not handed out.
 #[derive(Default)]
 struct Text {
     utf16: Option<Utf16>,
@@ -217,7 +217,7 @@ enum Decoder {
 }
 
 impl Stream {
-    /// Bytes in memory, as they are.
+    /// Bytes in memory, unchanged.
     pub(super) fn memory(name: &str, bytes: Vec<u8>) -> Stream {
         let decoder = Decoder::Plain(Counted::new(Box::new(io::Cursor::new(bytes))));
         Stream { name: name.to_owned(), total: None, decoder, text: Text::default() }
@@ -311,7 +311,7 @@ impl Stream {
         }
     }
 
-    /// Reads some bytes of the content, as they are.
+    /// Reads some bytes of the content, unchanged.
     fn read_bytes(&mut self, into: &mut [u8]) -> Result<usize, SourceError> {
         let read = match &mut self.decoder {
             Decoder::Plain(counted) => counted.read(into),

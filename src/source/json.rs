@@ -22,7 +22,7 @@ impl Fields {
         &self.0
     }
 
-    /// How many there are.
+    /// The number of them.
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! Sources: where events come from that are read.
+//! Sources: where events are read from.
 //!
 //! One thread reads a file. It alone decides what depends on the order of rows: which rows are refused for their time,
 //! and how far the source's clock has come. Other threads cut chunks of the file into rows, and parse times. The first

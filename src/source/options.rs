@@ -38,7 +38,7 @@ pub struct CsvOptions {
     pub(crate) quoted_lines_max: u64,
 }
 
-/// Where the columns of CSV have their names from.
+/// Where the names of CSV columns come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ColumnNames {
@@ -51,7 +51,7 @@ pub enum ColumnNames {
     Given(Vec<String>),
 }
 
-/// How the rows of a source are written.
+/// The format of a source's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowFormat {
@@ -184,7 +184,7 @@ impl CsvOptions {
         time.into_iter().chain(arrival)
     }
 
-    /// Whether they can be meant. Returns what cannot.
+    /// Checks the options. Returns the contradiction, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         let reserved = |byte: u8| matches!(byte, b'"' | b'\r' | b'\n');
         if reserved(self.delimiter) {

@@ -113,7 +113,7 @@ pub trait Source {
     }
 }
 
-/// What comes next in a [`Source`].
+/// The next item of a [`Source`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next<'a> {
@@ -128,9 +128,9 @@ pub enum Next<'a> {
     },
     /// A record that is not an event. It is counted, and kept aside with its reason.
     Refused {
-        /// Why, on one line.
+        /// The reason, on one line.
         reason: String,
-        /// What stands there.
+        /// Its text.
         bytes: &'a [u8],
     },
     /// Nothing at present. The source is asked again a little later.
@@ -145,11 +145,11 @@ pub enum Next<'a> {
     End,
 }
 
-/// Reads a source of somebody's own in blocks.
+/// Reads a [`Source`] in blocks.
 pub(crate) struct Own<S: Source> {
     source: S,
     name: String,
-    /// Behind the last record that was handed out.
+    /// The position after the last record handed out.
     records: u64,
     position: S::Position,
     clock: EventTime,

@@ -106,7 +106,7 @@ pub trait Partitioned<E>: Send + Sync + 'static {
     }
 }
 
-/// The partitions of one worker, being read.
+/// Reads the partitions of one worker.
 pub trait Partitions<E> {
     /// Takes the available records, until [`Taking::is_full`]; waits at most this long for the first one.
     ///
@@ -182,7 +182,7 @@ pub struct Committed {
     pub epoch: u32,
     /// The number of the next record.
     pub next: u64,
-    /// What [`Partitions::mark`] has said.
+    /// The bytes from [`Partitions::mark`].
     pub mark: Vec<u8>,
 }
 
@@ -217,7 +217,7 @@ fn full_name(source: &str, partition: &str) -> String {
     format!("{source}/{partition}")
 }
 
-/// Where the reading of a partition begins.
+/// Where to begin reading a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Start {
@@ -235,7 +235,7 @@ impl Start {
     }
 }
 
-/// What is taken from the partitions of a share.
+/// The records taken from the partitions of a share.
 #[derive(Debug)]
 pub struct Taking<E> {
     options: PartitionOptions,
@@ -248,7 +248,7 @@ pub struct Taking<E> {
     is_ready: bool,
     pub(crate) events: Vec<E>,
     pub(crate) refused: Vec<Refused>,
-    /// Of the records that these were made of.
+    /// For the records from which these were made.
     bytes: usize,
 }
 
@@ -258,9 +258,9 @@ pub struct Taking<E> {
 pub struct Taken<'a> {
     /// When it came, if the source knows.
     pub arrival: Option<EventTime>,
-    /// The number of the record behind it.
+    /// The number of the record after it.
     pub next: u64,
-    /// What it is kept as if it is refused.
+    /// The bytes to keep if it is refused.
     pub raw: &'a [u8],
 }
 
@@ -277,7 +277,7 @@ impl<'a> Taken<'a> {
     }
 }
 
-/// How far a partition was taken.
+/// How far a partition was read.
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) name: String,
@@ -292,7 +292,7 @@ pub(crate) struct Partition {
     /// Nothing more will come.
     pub(crate) has_ended: bool,
     pub(crate) is_paused: bool,
-    /// What keeps this one from being read on.
+    /// Why this one cannot be read on.
     pub(crate) trouble: Option<String>,
     /// When the last record came, on the wall clock.
     pub(crate) heard: EventTime,
@@ -515,13 +515,13 @@ impl<E> Taking<E> {
         moved.map(extent).collect()
     }
 
-    /// What was taken, for the worker.
+    /// The taken records, for the worker.
     pub(crate) fn drain(&mut self) -> (Vec<E>, Vec<Refused>) {
         self.bytes = 0;
         (std::mem::take(&mut self.events), std::mem::take(&mut self.refused))
     }
 
-    /// Up to where this share allows days to close.
+    /// How far this share allows days to close.
     pub(crate) fn allows(&self) -> Watermark {
         if !self.is_ready {
             return Watermark::Held(EventTime::MIN);
@@ -543,7 +543,7 @@ impl<E> Taking<E> {
     }
 }
 
-/// Up to where days may close.
+/// How far days may close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watermark {
     /// No further, even if others would allow it.

@@ -67,9 +67,9 @@ pub(super) struct Skipped {
 
 /// What follows the bytes of a record that were read.
 pub(super) enum Follows {
-    /// More that may be of it.
+    /// More bytes that may belong to it.
     More,
-    /// More, beyond what a record may have.
+    /// More bytes than a record may have.
     TooMuch,
     /// Nothing yet, in a followed file.
     Later,
@@ -88,7 +88,7 @@ pub(super) struct Pending {
     pub(super) lines: u64,
     pub(super) fields: usize,
     pub(super) tail: Tail,
-    /// Why it is no row.
+    /// Why it is not a row.
     pub(super) refusal: Option<String>,
     pub(super) is_comment: bool,
     /// Whether it is a header that is too long.

@@ -27,7 +27,7 @@ pub struct Consumed {
     pub digest: u128,
     /// The physical line that they end on.
     pub line: u64,
-    /// The clock with the last row of them.
+    /// The clock after their last row.
     pub clock: EventTime,
     /// How they end.
     pub tail: Tail,
@@ -38,7 +38,7 @@ pub struct Consumed {
 pub(crate) enum SourcePosition {
     /// In rows of text.
     Text(Consumed),
-    /// In a source of somebody's own.
+    /// In a [`Source`](super::Source).
     Own(OwnPlace),
 }
 
@@ -47,9 +47,9 @@ pub(crate) enum SourcePosition {
 pub(crate) struct OwnPlace {
     /// Records since its beginning, refused ones included.
     pub(crate) records: u64,
-    /// The clock with the last of them.
+    /// The clock after the last of them.
     pub(crate) clock: EventTime,
-    /// Its position behind them, encoded with bincode.
+    /// Its position after them, encoded with bincode.
     pub(crate) position: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ impl SourcePosition {
         matches!(self, SourcePosition::Text(consumed) if consumed.tail != Tail::Line)
     }
 
-    /// The clock with the last row.
+    /// The clock after the last row.
     pub(crate) fn clock(&self) -> EventTime {
         match self {
             SourcePosition::Text(consumed) => consumed.clock,
@@ -88,7 +88,7 @@ impl SourcePosition {
     }
 
     /// # Errors
-    /// If the bytes are not those of a place.
+    /// If the bytes are not a position.
     pub(crate) fn decode(bytes: &[u8]) -> Result<SourcePosition, bincode::Error> {
         if bytes.starts_with(&OWN.to_le_bytes()) {
             let (_, own): (u64, OwnPlace) = bincode::deserialize(bytes)?;

@@ -44,7 +44,7 @@ impl std::fmt::Debug for RawRecords {
     }
 }
 
-/// What comes next in [`RawRecords`].
+/// The next item of [`RawRecords`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RawRecord<'a> {
@@ -55,11 +55,11 @@ pub enum RawRecord<'a> {
         /// The record, quotes included, without the end of the line.
         bytes: &'a [u8],
     },
-    /// What is no record.
+    /// Not a record.
     Refused {
         /// The physical line on which it begins.
         line: u64,
-        /// Why, on one line.
+        /// The reason, on one line.
         reason: &'a str,
         /// Its text; only the beginning, if it is too long.
         bytes: &'a [u8],

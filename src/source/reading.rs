@@ -28,7 +28,7 @@ pub(crate) enum Read {
     /// The next row would take the clock to the limit or beyond. It will be the first of the next
     /// block; nothing was consumed.
     AtClock {
-        /// Where that row will take the clock.
+        /// The clock after that row.
         clock: EventTime,
     },
     /// The limit of bytes is reached; nothing was consumed.
@@ -41,7 +41,7 @@ pub(crate) enum Read {
     End,
 }
 
-/// How far a reader has come since it was opened.
+/// The progress of a reader since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Accepted rows.

@@ -55,7 +55,7 @@ pub(super) struct Records {
     json: Option<Fields>,
 }
 
-/// What [`Records::find`] has found.
+/// The result of [`Records::find`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FoundRecord {
     /// A record, which is pending.

@@ -49,7 +49,7 @@ impl<W: Write> RefusedWriter<W> {
     /// A writer that begins with the header.
     ///
     /// # Errors
-    /// What `out` says.
+    /// The error of `out`.
     pub fn new(mut out: W) -> io::Result<RefusedWriter<W>> {
         out.write_all(b"line,reason,row\n")?;
         Ok(RefusedWriter::continuing(out))
@@ -78,7 +78,7 @@ impl<W: Write> RefusedWriter<W> {
     /// Flushes the underlying writer.
     ///
     /// # Errors
-    /// What the underlying writer says.
+    /// The error of the underlying writer.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }

@@ -49,12 +49,12 @@ impl<'a> Row<'a> {
         self.rows.field(self.index, i)
     }
 
-    /// Bytes of memory that it takes, about.
+    /// About how many bytes of memory it takes.
     pub(super) fn memory(&self) -> usize {
         self.rows.memory_of(self.index)
     }
 
-    /// How many fields are selected.
+    /// The number of selected fields.
     pub(super) fn width(&self) -> usize {
         self.rows.width()
     }
@@ -71,7 +71,7 @@ impl<'a> Row<'a> {
 pub struct Refused {
     /// The physical line on which the row begins; the header's is 1.
     pub line: u64,
-    /// Why, on one line.
+    /// The reason, on one line.
     pub reason: String,
     /// The row as it stands in the source, without the end of the line.
     #[serde(with = "packed")]
@@ -133,7 +133,7 @@ pub(super) mod packed {
     }
 }
 
-/// A place in [`Rows`]' bytes.
+/// A position in the bytes of [`Rows`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -177,7 +177,7 @@ impl Rows {
         Rows { width, ..Rows::default() }
     }
 
-    /// Room for so many rows.
+    /// Reserves room for this many rows.
     pub(super) fn reserve(&mut self, rows: usize) {
         self.raw.reserve(rows);
         self.fields.reserve(rows * self.width as usize);
@@ -220,7 +220,7 @@ impl Rows {
         assert_eq!(self.fields.len(), self.len() * self.width as usize, "fields of a row");
     }
 
-    /// The bytes that the rows are places in.
+    /// The bytes in which the rows are positions.
     pub(super) fn set_bytes(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes;
     }
@@ -231,7 +231,7 @@ impl Rows {
         Span::new(start, self.bytes.len())
     }
 
-    /// Adds so many lines before the first row.
+    /// Adds this many lines before the first row.
     pub(super) fn move_lines(&mut self, lines: u64) {
         self.lines.iter_mut().for_each(|line| *line += lines);
     }
@@ -251,7 +251,7 @@ impl Rows {
         self.raw[index].range().len() + 8 * self.width as usize + 24
     }
 
-    /// Where the row at `index` begins.
+    /// The beginning of the row at `index`.
     pub(super) fn start(&self, index: usize) -> usize {
         self.raw[index].start as usize
     }

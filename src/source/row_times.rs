@@ -76,7 +76,7 @@ impl Eq for RowTimes {}
 /// A row whose event time is not known yet.
 pub struct UntimedRow<'a> {
     pub(super) cells: &'a dyn Cells,
-    /// Where the selected fields are.
+    /// The positions of the selected fields.
     pub(super) selected: &'a [usize],
 }
 

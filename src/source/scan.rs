@@ -4,7 +4,7 @@
 
 use memchr::{memchr, memchr2};
 
-/// Where the machine stands.
+/// The state of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ScanState {
     /// Before the first byte of a field.
@@ -24,9 +24,9 @@ enum ScanState {
 pub(super) enum Scanned {
     /// Everything was read.
     All,
-    /// Behind a line feed within quotes.
+    /// After a line feed within quotes.
     QuotedLine,
-    /// Behind the end of the record.
+    /// After the end of the record.
     Record,
     /// After a byte that may not follow a closing quote.
     Stray,
@@ -45,7 +45,7 @@ pub(super) struct Scanner {
     pub(super) ends_max: usize,
     /// How many fields there are.
     pub(super) fields: usize,
-    /// Where the field begins that is being read.
+    /// The beginning of the field that is being read.
     field_start: usize,
 }
 
@@ -82,7 +82,7 @@ impl Scanner {
         self.state = ScanState::Quoted;
     }
 
-    /// Reads on in the record, and says how far.
+    /// Reads on in the record, and returns how far.
     pub(super) fn scan(&mut self, input: &[u8]) -> (usize, Scanned) {
         if self.by_line {
             return match memchr(b'\n', input) {

@@ -12,7 +12,7 @@ use super::counted::Counted;
 /// The memory that a decoder of xz may use, in KiB: four times what `xz -9` needs.
 const XZ_MEMORY_KIB: u32 = 256 << 10;
 
-/// How input may be compressed.
+/// Compression formats of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
     Gzip,
@@ -41,7 +41,7 @@ impl Packing {
         }
     }
 
-    /// What input is that begins with these bytes.
+    /// The format of input that begins with these bytes.
     pub(super) fn of(begins: &[u8]) -> Option<Packing> {
         Packing::ALL.into_iter().find(|packing| begins.starts_with(packing.magic()))
     }
@@ -56,12 +56,12 @@ impl Packing {
 /// Decompressed bytes of one member after the other; zeros between and after members are skipped.
 pub(super) struct Unpacked {
     packing: Packing,
-    /// None only within a call.
+    /// `None` only within a call.
     member: Option<Member>,
 }
 
 enum Member {
-    /// All is read.
+    /// Everything is read.
     End(Counted),
     Gzip(Box<GzDecoder<Counted>>),
     Zstd(Box<FrameDecoder>, Counted),

@@ -19,7 +19,7 @@ impl Utf16 {
         Some(Utf16 { little, byte: None, high: None })
     }
 
-    /// Appends what `bytes` say to `text`.
+    /// Appends the text of `bytes` to `text`.
     pub(super) fn push(&mut self, bytes: &[u8], text: &mut Vec<u8>) {
         for &byte in bytes {
             let Some(first) = self.byte.take() else {

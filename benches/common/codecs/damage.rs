@@ -8,7 +8,7 @@ use super::{Bincode, Codec, Columns, Outcome};
 /// Flights in the block.
 const ITEMS: usize = 200;
 
-/// How often decoding ended in which way.
+/// How often decoding ended in each way.
 #[derive(Default)]
 pub(crate) struct Endings {
     pub(crate) errors: usize,

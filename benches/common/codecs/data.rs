@@ -60,7 +60,7 @@ pub(crate) fn fixint() -> impl Options + Copy {
     ::bincode::DefaultOptions::new().with_fixint_encoding()
 }
 
-/// What Dayfold writes to disk.
+/// The rows that Dayfold writes to disk.
 pub(crate) fn varint() -> impl Options + Copy {
     ::bincode::DefaultOptions::new()
 }

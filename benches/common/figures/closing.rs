@@ -112,10 +112,10 @@ fn watch(program: &Program, pushed: mpsc::Receiver<Pushed>) -> Measured {
     let histogram = || Histogram::new(3).unwrap();
     let mut measured = Measured { ordinary: histogram(), closing: histogram(), sealed: Vec::new() };
     let view = view();
-    // Since when a day is being closed.
+    // When the closing of a day began.
     let mut since: Option<Instant> = None;
     for Pushed { number, due, time, receipt } in pushed {
-        // As it was when the tick was due, or later.
+        // Its state when the tick was due, or later.
         let numbers = program.running.progress().views;
         let sealed = numbers.first().and_then(|numbers| numbers.sealed_through);
         let over = view.first_open(view.floor_at(time)).previous();

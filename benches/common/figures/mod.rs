@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// The durability that is measured: group commit every 10 ms.
 const GROUPED: Durability = Durability::Every(Duration::from_millis(10));
 
-/// Whether a run is to take seconds, not minutes.
+/// Whether a run should take seconds, not minutes.
 fn is_short() -> bool {
     std::env::var_os("DAYFOLD_BENCH_SHORT").is_some()
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use dayfold::batch::Bytes;
 use dayfold::store::{Disk, FolderLock, Storage, StorageFile};
 
-/// What was done to a file of events.
+/// The operations on a file of events.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Write(PathBuf, usize),

@@ -24,7 +24,7 @@ const SEALING_MAX: usize = 8;
 
 pub(crate) type Reply = Answer<u64, State>;
 
-/// The graph of one worker, and where it stands.
+/// The graph of one worker, and its progress.
 pub(crate) struct Graph {
     events: InputHandle<Moment, CapacityContainerBuilder<Vec<Event>>>,
     queries: InputHandle<Moment, CapacityContainerBuilder<Vec<Query<u64>>>>,
@@ -179,7 +179,7 @@ pub(crate) fn compare(answer: Reply, reference: &Groups) {
     assert!(answer.certificate.sealed_through.is_some() && answer.certificate.late == 0);
 }
 
-/// What each of some workers enters of every tick.
+/// The share of every tick that each worker enters.
 pub(crate) fn share(ticks: &[Vec<Event>], worker: usize, workers: usize) -> Vec<Vec<Event>> {
     let part = |tick: &Vec<Event>| {
         let bound = |at: usize| tick.len() * at / workers;

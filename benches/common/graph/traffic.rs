@@ -12,7 +12,7 @@ use timely::logging::{CommChannelKind, TimelyEvent, TimelyEventBuilder};
 use timely::logging_core::Logger;
 use timely::worker::Worker;
 
-/// What a worker received.
+/// The traffic that a worker received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
     /// Records of each channel: all, from other workers, and from workers of other processes.

@@ -29,7 +29,7 @@ pub(crate) fn five(value: u64) -> Five {
     (stats(value), Distinct::of(&value.to_le_bytes()), Quantiles::of(Decimal::from(value as i64)))
 }
 
-/// Time, what makes the key, value.
+/// Time, the source of the key, value.
 pub(crate) type Event<E> = (EventTime, E, u64);
 
 /// The five aggregates by number.
@@ -82,7 +82,7 @@ fn add_stats(value: u64, (count, sum, max): &mut State) {
     max.add(&value);
 }
 
-/// What is compared in the end.
+/// The totals that are compared at the end.
 pub(crate) trait Checked: Aggregate {
     fn checked(&self) -> Stats;
 }

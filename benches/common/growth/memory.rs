@@ -6,7 +6,7 @@ pub(crate) const PEAK: &str = "VmHWM:";
 /// The resident memory that is not backed by files.
 pub(crate) const ANONYMOUS: &str = "RssAnon:";
 
-/// One of these; 0 where the system does not tell.
+/// One of these; 0 if the system does not report it.
 pub(crate) fn of(line: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let found = status.lines().find_map(|found| found.strip_prefix(line));

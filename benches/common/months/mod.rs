@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::workload::State;
 use crate::workload::sealed::{self, plus};
 
-/// What a month has of a key.
+/// The part of a month for a key.
 pub(crate) trait OfMonth: Aggregate {
     /// Makes it from its days: the number within the month, and the state.
     fn of(days: Vec<(u8, State)>) -> Self;

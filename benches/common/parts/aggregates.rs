@@ -8,7 +8,7 @@ use dayfold::aggregate::{
 
 use crate::workload::SplitMix;
 
-/// A state that is made of the value of one event.
+/// A state made from the value of one event.
 trait Prepared: Aggregate {
     fn of(value: u64) -> Self;
     /// The number to check, which is known without the state.

@@ -8,7 +8,7 @@ use crate::workload;
 
 const COUNT: usize = 1_000;
 
-/// A key that is made of a rank.
+/// A key made from a rank.
 trait Sample: Key {
     fn of(rank: usize) -> Self;
 }

@@ -22,7 +22,7 @@ use timely::worker::Worker;
 use crate::workload::sealed::KEYS;
 use crate::workload::{self, DAY_MS, Event, START, State, Stats};
 
-/// A view and what it is fed with.
+/// A view and its input.
 struct Small {
     worker: Worker,
     view: View,
@@ -32,7 +32,7 @@ struct Small {
     answer: Rc<RefCell<Option<State>>>,
     status: ViewStatus,
     now: Moment,
-    /// Of all that was pushed.
+    /// The totals of all pushed events.
     expected: Stats,
 }
 
@@ -79,7 +79,7 @@ impl Small {
         worker.step_or_park_while(None, || probe.less_than(now));
     }
 
-    /// Notes what a tick adds to the total.
+    /// Adds a tick to the total.
     fn expect(&mut self, tick: &[Event]) {
         for &(_, _, value) in tick {
             let (count, sum, greatest) = self.expected;
@@ -104,7 +104,7 @@ impl Small {
     }
 }
 
-/// A tick of a day, of so many keys in turn.
+/// A tick of a day, of this many keys in turn.
 fn tick(day: i32, events: usize, keys: usize) -> Vec<Event> {
     let time = START + i64::from(day) * DAY_MS;
     (0..events).map(|number| (time, workload::key(number % keys), number as u64)).collect()

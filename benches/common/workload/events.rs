@@ -1,6 +1,6 @@
 //! The events of the benchmarks: the same on every machine and in every run.
 
-// Each benchmark takes what it needs of it.
+// Each benchmark uses only a part of it.
 #![allow(dead_code)]
 
 use dayfold::aggregate::{Count, Max, Sum};
@@ -29,7 +29,7 @@ pub(crate) fn events() -> Vec<Event> {
     first_events(EVENTS)
 }
 
-/// The first so many of them.
+/// The first ones, up to a number.
 pub(crate) fn first_events(count: usize) -> Vec<Event> {
     let weights = (1..=KEYS).map(|rank| (rank as f64).powf(-ZIPF_EXPONENT));
     let cumulated: Vec<f64> = weights

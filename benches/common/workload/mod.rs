@@ -1,6 +1,6 @@
 //! The workload of the benchmarks, and a program that does the same without a dataflow.
 
-// Each benchmark takes what it needs of it.
+// Each benchmark uses only a part of it.
 #![allow(dead_code)]
 
 pub(crate) mod events;

@@ -19,7 +19,7 @@ pub(crate) fn keys() -> Vec<u64> {
     keys
 }
 
-/// What a key has on a day.
+/// The state of a key on a day.
 pub(crate) fn state(day: i32, key: u64) -> State {
     (Count(i64::from(day) + 1), Sum::from(key >> 32), Max(key ^ day as u64))
 }
@@ -72,7 +72,7 @@ pub(crate) fn read(views: &[BatchView<u64, State>], key: u64) -> Option<State> {
     total
 }
 
-/// Visits what these files have of a key.
+/// Visits the states of a key in these files.
 pub(crate) fn get<'a, A: Aggregate>(
     views: impl IntoIterator<Item = &'a BatchView<u64, A>>,
     key: u64,
@@ -86,7 +86,7 @@ pub(crate) fn get<'a, A: Aggregate>(
     }
 }
 
-/// ⊕ of what there is so far and one more part.
+/// ⊕ of the parts so far and one more part.
 pub(crate) fn plus(total: &mut Option<State>, part: State) {
     match total {
         Some(total) => total.plus_equals(&part),

@@ -65,7 +65,7 @@ pub const DECIMAL: (u8, i8) = (38, 9);
 /// The greatest number of billionths that 38 digits hold.
 const BILLIONTHS_MAX: u128 = 10u128.pow(38) - 1;
 
-/// A value that Arrow's type has no place for.
+/// A value that does not fit Arrow's type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArrowError {
@@ -76,7 +76,7 @@ pub enum ArrowError {
         column: String,
         /// The value, as text.
         value: String,
-        /// What the column can hold.
+        /// The values that the column can hold.
         expected: &'static str,
     },
     /// The columns of the batch differ from the schema.
@@ -170,7 +170,7 @@ fn array(cells: &Cells, column: &Column) -> Result<ArrayRef, ArrowError> {
     })
 }
 
-/// Texts or bytes, and where each begins.
+/// Texts or bytes, and the beginning of each.
 fn parts(strings: &Strings, column: &Column) -> Result<(OffsetBuffer<i32>, Buffer), ArrowError> {
     let wide = |_| ArrowError::Value {
         column: column.name.clone(),

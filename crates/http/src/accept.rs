@@ -1,4 +1,4 @@
-//! In which form a client wants rows.
+//! The form in which a client wants rows.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
@@ -24,11 +24,11 @@ impl RowsFormat {
     }
 }
 
-/// The names of the forms, as `format` has them.
+/// The names of the forms for the parameter `format`.
 const FORMATS: [(&str, RowsFormat); 3] =
     [("json", RowsFormat::Json), ("csv", RowsFormat::Csv), ("ndjson", RowsFormat::Lines)];
 
-/// Media types by which they are asked for.
+/// The media types that request them.
 const TYPES: [(&str, RowsFormat); 5] = [
     ("application/json", RowsFormat::Json),
     ("text/csv", RowsFormat::Csv),
@@ -71,7 +71,7 @@ fn preferred(accept: &str) -> Option<RowsFormat> {
         let name = parts.next().unwrap_or("").to_ascii_lowercase();
         let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
         let quality = quality.map_or(Some(1.0), |text| text.parse::<f32>().ok());
-        // In thousandths, as the header has them.
+        // In thousandths, as in the header.
         let quality = quality.map_or(0, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16);
         let kind = match &name[..] {
             "*/*" | "application/*" => Some(RowsFormat::Json),

@@ -26,12 +26,12 @@ pub(crate) fn columns<'a>(
     leading.chain(measures.iter().cloned()).chain(["revision".to_owned()]).chain(layers)
 }
 
-/// An answer that is there.
+/// A complete answer.
 pub(crate) struct Answer<'a> {
     pub(crate) schema: &'a ViewSchema,
     /// The measures that are shown.
     pub(crate) measures: &'a [String],
-    /// How many columns tell rows apart.
+    /// How many columns identify a row.
     pub(crate) leading: usize,
     pub(crate) certificate: Certificate,
     pub(crate) batches: Vec<Batch>,
@@ -52,7 +52,7 @@ impl<'a> AnswerRow<'a> {
         self.batch.value_ref(self.at, column)
     }
 
-    /// The columns in front, as a list.
+    /// The first columns, as a list.
     fn key(&self, text: &mut Text) {
         text.list(0..self.answer.leading, |text, column| {
             text.text_of(self.value(column));
@@ -88,7 +88,7 @@ impl<'a> AnswerRow<'a> {
 }
 
 impl Answer<'_> {
-    /// The JSON of what was asked.
+    /// The JSON of the question.
     pub(crate) fn write(&self, ask: &Ask) -> Text {
         match ask {
             Ask::Value { key, days } => self.value(key.as_deref(), *days),

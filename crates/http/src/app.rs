@@ -1,4 +1,4 @@
-//! Everything that requests share.
+//! State that all requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -32,7 +32,7 @@ const SPANS_KEPT: Duration = Duration::from_millis(200);
 /// The first and the last day of each view.
 type Spans = Vec<Option<(Day, Day)>>;
 
-/// Everything that requests share.
+/// State that all requests share.
 pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) views: Vec<Arc<ServedView>>,
@@ -53,7 +53,7 @@ pub(crate) struct App {
     pub(crate) subscribers: AtomicUsize,
     pub(crate) places: Places,
     spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
-    /// Set when the server is to stop.
+    /// Set when the server should stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -83,7 +83,7 @@ impl App {
         })
     }
 
-    /// The view of a name.
+    /// The view with a name.
     pub(crate) fn view(&self, name: &str) -> Result<Arc<ServedView>, ApiError> {
         let found = self.views.iter().find(|view| view.name() == name);
         found.cloned().ok_or_else(|| {
@@ -145,10 +145,10 @@ impl App {
     }
 }
 
-/// What handlers are given.
+/// The arguments of handlers.
 pub(crate) type Shared = State<Arc<App>>;
 
-/// JSON as it is.
+/// JSON, unchanged.
 pub(crate) fn json(body: Vec<u8>) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ([kind], Body::from(body)).into_response()

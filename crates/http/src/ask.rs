@@ -1,4 +1,4 @@
-//! What a request asks, as a scan of a view.
+//! The question of a request, as a scan of a view.
 
 use dayfold::scan::{Keys, Scan, ScanError};
 use dayfold::schema::{Column, Kind, Value, ViewSchema};
@@ -7,7 +7,7 @@ use dayfold::time::Grain;
 use crate::error::ApiError;
 use crate::parameters::Days;
 
-/// What is asked of a view.
+/// A question to a view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ask {
     /// One key, or all of them.
@@ -60,7 +60,7 @@ impl Ask {
         }
     }
 
-    /// The parameter that says which keys.
+    /// The parameter for keys.
     pub(crate) fn keys_parameter(&self) -> &'static str {
         match self {
             Ask::Keys { .. } => "prefix",
@@ -77,10 +77,10 @@ pub(crate) fn by_grain(scan: Scan, grain: Option<Grain>) -> Scan {
     }
 }
 
-/// A key of so many texts as it has columns.
+/// A key with one text for each of its columns.
 ///
 /// # Errors
-/// 400 if it is none.
+/// 400 if it is not valid.
 pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<Keys, ApiError> {
     if texts.len() != schema.key.len() {
         let message = format!(
@@ -135,7 +135,7 @@ fn values(schema: &ViewSchema, parameter: &str, texts: &[String]) -> Result<Vec<
     schema.key.iter().zip(texts).map(value).collect()
 }
 
-/// In a column that may be null: null.
+/// Null, in a column that may be null.
 const NULL: &str = "\\N";
 
 /// The value of a column. If the column may be null, `\N` is null, and a text that begins with a backslash has one more

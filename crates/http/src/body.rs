@@ -58,7 +58,7 @@ pub(crate) async fn receive(app: &App, request: Request) -> Result<Received, Api
 /// A body that is being read.
 struct Reading {
     stream: BodyDataStream,
-    /// How long it says that it is, at least.
+    /// The least length that it states.
     declared: u64,
     most: usize,
     bytes: Vec<u8>,
@@ -71,7 +71,7 @@ impl Reading {
         Reading {
             declared: body.size_hint().lower(),
             stream: body.into_data_stream(),
-            // What can never be reserved is too large.
+            // A length that can never be reserved is too large.
             most: app.limits.body.min(app.limits.bodies),
             bytes: Vec::new(),
             reserved: Reserved::nothing(&app.places.bodies),

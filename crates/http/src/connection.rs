@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 /// answer is not made while this much of it waits to be taken.
 const BUFFERED_BYTES: usize = 16 << 10;
 
-/// What is spoken below HTTP.
+/// The protocol below HTTP.
 #[derive(Clone)]
 pub(crate) struct Security {
     /// TLS, or nothing.
@@ -103,7 +103,7 @@ async fn serve_stream(
     }
 }
 
-/// What keeps a connection from being closed.
+/// Why a connection is not closed.
 #[derive(Default)]
 struct Work {
     requests: AtomicUsize,
@@ -168,7 +168,7 @@ impl Watched {
         }
         let take = self.take;
         let untaken = self.untaken.get_or_insert_with(|| Box::pin(tokio::time::sleep(take)));
-        // It wakes the connection when the time is over.
+        // This wakes the connection when the time is over.
         match untaken.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

@@ -1,4 +1,4 @@
-//! What the server counts itself.
+//! The server's own counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use hdrhistogram::Histogram;
 
-/// What the server counts itself.
+/// The server's own counters.
 pub(crate) struct Metrics {
     /// Microseconds from the question to the engine's answer.
     pub(crate) queries: Mutex<Histogram<u64>>,

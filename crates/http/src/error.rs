@@ -10,7 +10,7 @@ pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// The parameter, or the names that there are.
+    /// The parameter, or the available names.
     more: Option<(&'static str, Value)>,
 }
 
@@ -29,7 +29,7 @@ impl ApiError {
             .with("parameter", json!(name))
     }
 
-    /// 404, with what there is.
+    /// 404, with the available names.
     pub(crate) fn missing<'a>(
         code: &'static str,
         message: impl Into<String>,
@@ -54,7 +54,7 @@ impl ApiError {
         ApiError::new(status, "panicked", "the request could not be answered")
     }
 
-    /// 500: the program or the view is at fault.
+    /// 500: the program or the view is wrong.
     pub(crate) fn internal(code: &'static str, message: String) -> ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
     }

@@ -72,7 +72,7 @@ async fn take(
     Ok(app::json(answer.to_string().into_bytes()))
 }
 
-/// How the events are written.
+/// The format of the events.
 fn media(headers: &HeaderMap, sink: &dyn Sink) -> Result<Media, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or("").trim();

@@ -1,15 +1,15 @@
-//! How far exports are, for status and metrics.
+//! The progress of exports, for status and metrics.
 
-/// How far the export of a view is.
+/// The progress of a view's export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportNumbers {
     /// The name of the export.
     pub export: String,
     /// The view.
     pub view: String,
-    /// Periods that are exported as they are.
+    /// Periods that are exported in their present version.
     pub exported: u64,
-    /// Periods that are sealed and not exported yet.
+    /// Sealed periods that are not exported yet.
     pub waiting: u64,
     /// The number of failures in a row; 0 while all is well.
     pub failures: u32,
@@ -17,5 +17,5 @@ pub struct ExportNumbers {
     pub error: Option<String>,
 }
 
-/// Tells them.
+/// Returns the progress of exports.
 pub(crate) type ReadExports = dyn Fn() -> Vec<ExportNumbers> + Send + Sync;

@@ -38,7 +38,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     for (name, value) in constant {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // An answer is of its moment.
+    // An answer is valid only for its moment, so it is not cached.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -53,7 +53,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
     let name = host.map(host_name);
     let is_named = |name: &str| app.hosts.iter().any(|host| host == name);
     let is_ours = match name.as_deref() {
-        // HTTP/1.0 names none; no browser speaks it.
+        // HTTP/1.0 names none, but no browser uses it.
         None => true,
         Some(name) => is_named(name) || is_own(name, app.is_loopback),
     };
@@ -79,7 +79,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    // What is no text is no name of ours.
+    // A host that is not text is not ours.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
@@ -93,7 +93,7 @@ fn is_own(name: &str, loopback_only: bool) -> bool {
 /// Refuses to take events from other machines without a token.
 ///
 /// # Errors
-/// 403 if nobody may push.
+/// 403 if pushes are not possible.
 pub(crate) fn check_may_push(app: &App) -> Result<(), ApiError> {
     if app.may_push() {
         return Ok(());

@@ -6,7 +6,7 @@ use dayfold::scan::ValueRef;
 use dayfold::serve::Certificate;
 use dayfold::time::{Day, EventTime};
 
-/// JSON text in the making.
+/// JSON text that is being written.
 #[derive(Default)]
 pub(crate) struct Text(String);
 
@@ -74,12 +74,12 @@ impl Text {
         }
     }
 
-    /// What an answer is exact as of, as fields.
+    /// The certificate of an answer, as fields.
     pub(crate) fn certificate(&mut self, certificate: &Certificate) {
         self.certificate_fields(certificate).raw(",");
     }
 
-    /// The same, without a comma behind it.
+    /// The same, without a comma after it.
     pub(crate) fn certificate_fields(&mut self, certificate: &Certificate) -> &mut Text {
         self.as_of(certificate.as_of).raw(",\"late\":").integer(certificate.late);
         self.raw(",\"refused\":").integer(certificate.refused);

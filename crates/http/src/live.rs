@@ -1,4 +1,4 @@
-//! Answers that come again when they have changed.
+//! Answers that are sent again when they have changed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) async fn live(
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(kept_alive)).into_response())
 }
 
-/// A subscriber's place; given back when it goes.
+/// A subscriber's place; released when it goes.
 struct Subscriber(Arc<App>);
 
 impl Subscriber {

@@ -19,7 +19,7 @@ use dayfold::engine::Observer;
 const BOUNDS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000, 10_000_000];
 
-/// The text in the making.
+/// The text that is being written.
 #[derive(Default)]
 struct Text(String);
 
@@ -38,7 +38,7 @@ impl Text {
         self.line(format_args!("dayfold_{name} {value}"));
     }
 
-    /// A histogram of microseconds, told in seconds.
+    /// A histogram of microseconds, printed in seconds.
     fn histogram(&mut self, name: &str, help: &str, of: &Histogram<u64>) {
         self.begin(name, "histogram", help);
         for bound in BOUNDS {

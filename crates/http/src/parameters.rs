@@ -1,4 +1,4 @@
-//! What a URL asks, as far as that needs no view.
+//! The parameters of a URL that do not depend on a view.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Parameters {
     /// The requested grain of periods, if given.
     ///
     /// # Errors
-    /// 400 for what is none.
+    /// 400 for an invalid one.
     pub(crate) fn grain(&self) -> Result<Option<Grain>, ApiError> {
         let Some(by) = self.get("by") else { return Ok(None) };
         let wrong = || {
@@ -138,7 +138,7 @@ impl Days {
     /// The same scan of these days.
     ///
     /// # Errors
-    /// 400 for a window that the view cannot tell.
+    /// 400 for a window that the view cannot answer.
     pub(crate) fn of(self, scan: Scan, schema: &ViewSchema) -> Result<Scan, ApiError> {
         let Some(last) = self.last else { return Ok(scan.periods(self.range())) };
         if schema.grain.is_within(last.grain()) {

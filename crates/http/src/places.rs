@@ -21,7 +21,7 @@ const KEYED: usize = 32;
 /// All threads of a server for long work, besides the serving thread.
 pub(crate) const THREADS: usize = READERS + WRITERS + KEYED;
 
-/// Who may have such a thread.
+/// Limits the use of these threads.
 pub(crate) struct Threads {
     pub(crate) readers: Arc<Semaphore>,
     pub(crate) writers: Arc<Semaphore>,
@@ -115,7 +115,7 @@ impl Reserved {
         self.bytes
     }
 
-    /// Reserves more, if there is so much.
+    /// Reserves more, if available.
     pub(crate) fn extend(&mut self, more: usize) -> bool {
         let Bodies { bytes, taken } = &*self.bodies;
         let within = |taken: usize| taken.checked_add(more).filter(|taken| taken <= bytes);

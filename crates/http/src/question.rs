@@ -1,4 +1,4 @@
-//! What a request asks of a view.
+//! The question of a request to a view.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-/// What whoever shows a token may do.
+/// The permissions of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
@@ -15,7 +15,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether it includes what another one may do.
+    /// Whether it includes the permissions of another role.
     fn includes(self, other: Role) -> bool {
         self == other || self == Role::Admin
     }
@@ -26,7 +26,7 @@ impl Role {
 pub(crate) struct Tokens(Vec<(Role, String)>);
 
 impl Tokens {
-    /// Adds one; an empty one is none.
+    /// Adds a token; an empty one is ignored.
     pub(crate) fn add(&mut self, role: Role, token: &str) {
         if !token.is_empty() {
             self.0.push((role, token.to_owned()));
@@ -38,7 +38,7 @@ impl Tokens {
         self.0.iter().any(|(known, _)| known.includes(role))
     }
 
-    /// Whether asking needs one.
+    /// Whether queries need a token.
     pub(crate) fn keep_reads(&self) -> bool {
         self.0.iter().any(|(role, _)| *role == Role::Read)
     }

@@ -1,4 +1,4 @@
-//! The routes, and what they ask.
+//! The routes, and their handlers.
 
 use std::sync::Arc;
 

@@ -26,23 +26,23 @@ use crate::parameters::{Days, Parameters};
 use crate::places::Threads;
 use crate::views::ServedView;
 
-/// How many rows a page has at most.
+/// The most rows of a page.
 pub(crate) const PAGE: u32 = 10_000;
 
-/// Where the rows behind a page begin.
+/// Where the rows after a page begin.
 const NEXT: &str = "dayfold-next";
 
-/// What the rows are exact as of, as JSON.
+/// The certificate of the rows, as JSON.
 const AS_OF: &str = "dayfold-as-of";
 
-/// What is asked of the rows.
+/// The request for rows.
 struct Question {
     scan: Scan,
     days: Days,
     kind: RowsFormat,
-    /// Whether a page is asked for.
+    /// Whether a page is requested.
     is_page: bool,
-    /// The parameter that says which keys.
+    /// The parameter for keys.
     keys: &'static str,
 }
 
@@ -124,17 +124,17 @@ fn as_of(certificate: &Certificate) -> HeaderValue {
     HeaderValue::from_bytes(&text.into_bytes()).expect("numbers and times are visible ASCII")
 }
 
-/// Rows on their way to a client.
+/// Rows that are being sent to a client.
 struct Rows {
     batches: Batches,
     writer: Writer<Vec<u8>>,
-    /// What stands before the rows.
+    /// The text before the rows.
     head: Option<Vec<u8>>,
     is_json: bool,
     cursor: Option<Cursor>,
 }
 
-/// What is written next.
+/// The part to be written next.
 enum Piece {
     Some(Vec<u8>),
     Last(Vec<u8>),
@@ -202,7 +202,7 @@ impl Rows {
     }
 }
 
-/// A page, whole.
+/// A whole page.
 async fn page(
     mut rows: Rows,
     question: &Question,

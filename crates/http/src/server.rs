@@ -75,7 +75,7 @@ impl Server {
         self
     }
 
-    /// Says which process of how many this is.
+    /// Sets the index of this process and the number of processes.
     #[must_use]
     pub fn process(mut self, process: usize, processes: usize) -> Self {
         self.process = (process, processes);

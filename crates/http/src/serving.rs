@@ -1,4 +1,4 @@
-//! A server on a thread of its own.
+//! A server on its own thread.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -26,7 +26,7 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// that takes nothing, and answers would be made only to fill the buffers.
 const UNTAKEN_BYTES: u32 = 64 << 10;
 
-/// Connections that wait for being accepted.
+/// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
 /// Why there is no server.
@@ -36,23 +36,23 @@ pub enum ServeError {
     /// The address cannot be bound.
     #[error("{address} cannot be bound ({error}): name another port")]
     Bind {
-        /// The address, as far as it is known.
+        /// The address, if it is known.
         address: String,
-        /// Why not.
+        /// The error.
         #[source]
         error: io::Error,
     },
     /// The system provides no thread, or no way to wait for connections.
     #[error("the server cannot be started: {error}")]
     Start {
-        /// Why not.
+        /// The error.
         #[source]
         error: io::Error,
     },
 }
 
 impl ServeError {
-    /// Whether somebody else has the address.
+    /// Whether the address is in use.
     pub fn is_in_use(&self) -> bool {
         matches!(self, ServeError::Bind { error, .. } if error.kind() == io::ErrorKind::AddrInUse)
     }
@@ -79,7 +79,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -157,7 +157,7 @@ fn bind_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
             // As the standard library does: another program's connections that linger are not in the way.
             #[cfg(unix)]
             socket.set_reuseaddr(true)?;
-            // Those that are accepted have it from here.
+            // Accepted connections inherit it.
             socket.set_send_buffer_size(UNTAKEN_BYTES)?;
             socket.bind(*address)?;
             socket.listen(BACKLOG)
@@ -217,7 +217,7 @@ async fn refuse(mut stream: TcpStream) {
          retry-after: 1\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    // Who is gone already needs no answer.
+    // A client that is gone needs no answer.
     let _ = tokio::time::timeout(LEAVE_WITHIN, stream.write_all(text.as_bytes())).await;
 }
 

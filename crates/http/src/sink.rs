@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::places::Threads;
 use dayfold::engine::{OnceError, Pusher, WaitError};
 
-/// Where events go whose type has been forgotten.
+/// A destination of events with erased types.
 pub(crate) trait Sink: Send + Sync {
     /// Makes events of their JSON forms and pushes all of them, or none. With a key, they count once, however often
     /// they are sent with it.
@@ -29,11 +29,11 @@ pub(crate) trait Sink: Send + Sync {
         limit: Duration,
     ) -> Accepting;
 
-    /// Whether it reads events that are written so.
+    /// Whether it reads events in this format.
     fn reads(&self, media: Media) -> bool;
 }
 
-/// How the events of a request are written.
+/// The format of a request's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Media {
@@ -67,15 +67,15 @@ pub enum Media {
 /// ```
 pub type Lines<E> = Result<Vec<(usize, E)>, (usize, String)>;
 
-/// What became of a request.
+/// The result of a request.
 pub(crate) struct Accepted {
     pub(crate) events: u64,
     pub(crate) durable: bool,
-    /// Its events were in before.
+    /// Its events had been accepted before.
     pub(crate) repeated: bool,
 }
 
-/// Events on their way.
+/// Events that are being pushed.
 pub(crate) type Accepting = BoxFuture<'static, Result<Accepted, ApiError>>;
 
 pub(crate) struct TypedSink<E, F> {

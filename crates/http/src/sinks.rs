@@ -1,8 +1,8 @@
-//! How far sinks are, for status and metrics.
+//! The progress of sinks, for status and metrics.
 
 use std::time::Duration;
 
-/// How far a view is in the store of a sink.
+/// The progress of a view in the store of a sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkNumbers {
     /// The name of the sink.
@@ -25,5 +25,5 @@ pub struct SinkNumbers {
     pub error: Option<String>,
 }
 
-/// Tells them.
+/// Returns the progress of sinks.
 pub(crate) type ReadSinks = dyn Fn() -> Vec<SinkNumbers> + Send + Sync;

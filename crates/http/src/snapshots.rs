@@ -37,10 +37,10 @@ impl Snapshots {
         }
     }
 
-    /// The snapshot of this name, if one is named.
+    /// The snapshot with this name, if one is named.
     ///
     /// # Errors
-    /// 410 if it is not held.
+    /// 410 if it is not kept.
     pub(crate) fn named(&self, name: Option<&str>) -> Result<Option<Snapshot>, ApiError> {
         let Some(name) = name else { return Ok(None) };
         let found = self.held().get(name).map(|(snapshot, _)| snapshot.clone());
@@ -51,7 +51,7 @@ impl Snapshots {
         })
     }
 
-    /// Those that are held; what is over is dropped.
+    /// The kept snapshots; expired ones are dropped.
     fn held(&self) -> MutexGuard<'_, HashMap<String, (Snapshot, Instant)>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -84,7 +84,7 @@ impl Snapshots {
         let snapshot = snapshot.map_err(|error| refusal(&error, "snapshot"))?;
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let name = format!("{:016x}", self.names.hash_one(number));
-        // Others may have taken theirs meanwhile.
+        // Other requests may have taken snapshots meanwhile.
         self.has_room()?;
         self.held().insert(name.clone(), (snapshot.clone(), until));
         Ok((name, snapshot))

@@ -1,4 +1,4 @@
-//! How the engine and the server are.
+//! The status of the engine and the server.
 
 use std::sync::atomic::Ordering;
 

@@ -49,12 +49,12 @@ impl fmt::Debug for Tls {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file cannot be read, or is no PEM.
+    /// A file cannot be read, or is not PEM.
     #[error("{}: {error}: expected {expected}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What it has to be.
+        /// What it should be.
         expected: &'static str,
         /// Why it cannot be read.
         #[source]
@@ -73,7 +73,7 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The file with the key.
         key: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         error: rustls::Error,
     },
@@ -117,7 +117,7 @@ impl Tls {
                 let _ = timeout(TAKE_WITHIN, answer_plain(stream)).await;
                 false
             }
-            // It is gone, or says nothing.
+            // The client is gone, or sends nothing.
             _ => false,
         }
     }
@@ -150,7 +150,7 @@ async fn answer_plain(stream: &mut TcpStream) {
          connection: close\r\n\r\n{body}",
         body.len()
     );
-    // Who is gone already needs no answer.
+    // A client that is gone needs no answer.
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

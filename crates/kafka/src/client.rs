@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::error::KafkaError;
 
-/// What is set unless the program says otherwise.
+/// The default settings.
 const DEFAULTS: [(&str, &str); 10] = [
     ("client.id", "dayfold"),
     // Records of aborted transactions are never seen.
@@ -25,7 +25,7 @@ const DEFAULTS: [(&str, &str); 10] = [
     // The amount fetched ahead, for all partitions of a worker together, in KiB, which bounds memory.
     ("queued.max.messages.kbytes", "32768"),
     ("topic.metadata.refresh.interval.ms", "30000"),
-    // Nobody is removed from a group: there is none.
+    // There is no group, so nobody is removed from one.
     ("max.poll.interval.ms", "86400000"),
     ("check.crcs", "true"),
     // The client requires a group before it takes an assignment. Nobody joins it, and nothing is read from it.
@@ -51,7 +51,7 @@ pub(crate) type Oauth = dyn Fn() -> Result<Token, String> + Send + Sync;
 pub struct Token {
     /// The token.
     pub token: String,
-    /// Whose it is.
+    /// Its principal.
     pub principal: String,
     /// When it expires: milliseconds UTC.
     pub expires: i64,
@@ -64,14 +64,14 @@ impl Token {
     }
 }
 
-/// How the brokers are, and the partitions there.
+/// The state of the brokers and their partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Whether new statistics have come since they were last taken.
     pub(crate) is_new: bool,
     /// Whether a broker is connected.
     pub(crate) is_up: bool,
-    /// What the client has said last of what is wrong.
+    /// The last error that the client has reported.
     pub(crate) error: Option<String>,
     /// By partition.
     pub(crate) partitions: HashMap<i32, Ends>,
@@ -95,7 +95,7 @@ pub(crate) struct Context<const OAUTH: bool> {
 
 pub(crate) type Client<const OAUTH: bool> = BaseConsumer<Context<OAUTH>>;
 
-/// Makes a client, and what it tells.
+/// Makes a client, and the receiver of its reports.
 pub(crate) fn connect<const OAUTH: bool>(
     settings: &[(String, String)],
     oauth: Option<Arc<Oauth>>,
@@ -153,7 +153,7 @@ impl<const OAUTH: bool> ClientContext for Context<OAUTH> {
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        // Said of each partition whenever all is read.
+        // Reported for each partition whenever it is read to its end.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }

@@ -19,19 +19,19 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {
-    /// The client does not take the settings.
+    /// The client does not accept the settings.
     #[error("the client does not take the settings: {reason}")]
     Settings {
-        /// What it says.
+        /// Its message.
         reason: String,
     },
-    /// A connection string of Event Hubs that is none.
+    /// An invalid connection string of Event Hubs.
     #[error(
         "the connection string has no '{missing}': copy it whole, as in \
          'Endpoint=sb://name.servicebus.windows.net/;SharedAccessKeyName=…;SharedAccessKey=…'"
     )]
     ConnectionString {
-        /// What it lacks.
+        /// What is missing.
         missing: &'static str,
     },
     /// The broker has removed records that were not read.
@@ -50,7 +50,7 @@ pub enum KafkaError {
         /// The first offset that the broker has.
         first: u64,
     },
-    /// The partition ends before what was read of it.
+    /// The partition ends before the position that was read.
     #[error(
         "topic '{topic}', partition {partition}: the log is at offset {committed}, and the partition ends at {end}: it \
          was truncated, or the topic was made anew. Name the right topic or broker, or accept it with Lost::BeginAnew: \
@@ -63,12 +63,12 @@ pub enum KafkaError {
         partition: i32,
         /// The offset of the next record, as the log has it.
         committed: u64,
-        /// Where the partition ends.
+        /// The end of the partition.
         end: u64,
         /// The first offset that the broker has.
         first: u64,
     },
-    /// The record that was read last is another one.
+    /// The last record that was read has changed.
     #[error(
         "topic '{topic}', partition {partition}: the record at offset {offset}, which was read last before the log's \
          offset {committed}, is another one now: the topic was made anew. Name the right topic or broker, or accept it \
@@ -89,7 +89,7 @@ pub enum KafkaError {
     /// The client has given up.
     #[error("the client has given up: {reason}")]
     Client {
-        /// What it says.
+        /// Its message.
         reason: String,
     },
 }

@@ -18,7 +18,7 @@ pub enum Time<E> {
     Record,
     /// A header of this name, as text.
     Header(String, TimeParser),
-    /// What the event itself says, of its payload.
+    /// The time in the event itself, from its payload.
     Event(Box<dyn Fn(&E) -> EventTime + Send + Sync>),
 }
 
@@ -32,7 +32,7 @@ impl<E> fmt::Debug for Time<E> {
     }
 }
 
-/// What becomes of records without a value.
+/// What to do with records without a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tombstones {
@@ -45,7 +45,7 @@ pub enum Tombstones {
     Pass,
 }
 
-/// What is to be read of a topic.
+/// The definition of what to read from a topic.
 pub(crate) struct Plan<E> {
     pub(crate) name: String,
     pub(crate) topic: String,

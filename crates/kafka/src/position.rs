@@ -47,7 +47,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// A version, and both.
+    /// A version, and both records.
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut bytes = vec![2];
         self.last.push(&mut bytes);
@@ -76,11 +76,11 @@ pub(crate) struct Held {
     pub(crate) end: u64,
 }
 
-/// What to do when records are lost or others.
+/// What to do when records are lost or have changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The engine stops, and says what it has found.
+    /// The engine stops, and reports the error.
     #[default]
     Stop,
     /// Reading restarts at the first record that the broker has. Records read before still count.
@@ -95,7 +95,7 @@ pub enum From {
     /// At the first record that the broker has.
     #[default]
     Beginning,
-    /// Behind the last one.
+    /// After the last one.
     End,
 }
 
@@ -110,12 +110,12 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Where the client begins to read.
+    /// The position at which the client begins to read.
     pub(crate) fn offset(&self) -> u64 {
         self.check.map_or(self.start.next, |last| last.offset)
     }
 
-    /// Reading begins anew at the first record.
+    /// Reading restarts at the first record.
     pub(crate) fn anew(epoch: u32, held: Held) -> Opening {
         Opening { start: Start::new(epoch + 1, held.first), check: None, anchor: None }
     }
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(opening.start, Start::new(3, 50));
         assert_eq!((opening.check, opening.offset()), (Some(Last { offset: 48, digest: 7 }), 48));
         assert_eq!(opening.anchor, Some(Last { offset: 41, digest: 8 }));
-        // The last record is gone, and nothing behind it.
+        // The last record is gone, and nothing follows it.
         let opening = opened(11, Lost::Stop).unwrap();
         assert_eq!((opening.check, opening.offset()), (None, 11));
         assert_eq!(opened(10, Lost::Stop).unwrap().start.next, 10);

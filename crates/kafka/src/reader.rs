@@ -1,4 +1,4 @@
-//! The share of a worker, being read.
+//! Reads the share of a worker.
 
 use std::collections::HashMap;
 use std::io;
@@ -38,14 +38,14 @@ pub(crate) struct Reader<E, const OAUTH: bool> {
     /// By index.
     open: Vec<OpenPartition>,
     by_id: HashMap<i32, usize>,
-    /// Those whose last record has to be found first.
+    /// Partitions whose last record must be found first.
     opening: HashMap<i32, (Opening, Held)>,
     /// Whether all partitions that existed at the start are open or opening.
     all_found: bool,
     looked: Option<Instant>,
     told_group: Instant,
     trouble: Option<String>,
-    /// Of one record.
+    /// The events of one record.
     events: Vec<E>,
     times: Vec<EventTime>,
 }
@@ -92,7 +92,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         })
     }
 
-    /// Looks for partitions, when it is time.
+    /// Looks for new partitions, when it is time.
     fn look(&mut self, into: &mut Taking<E>) -> Result<(), KafkaError> {
         let every = if self.all_found && self.trouble.is_none() { REFRESH } else { RETRY };
         if self.looked.is_some_and(|looked| looked.elapsed() < every) {
@@ -243,7 +243,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
         let Some(&index) = self.by_id.get(&message.partition()) else { return Ok(()) };
         let open = &mut self.open[index];
-        // The one that was looked at once more.
+        // The record that was read again.
         if record.offset() < open.next {
             return Ok(());
         }
@@ -268,7 +268,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         Ok(())
     }
 
-    /// What the client says instead of a record.
+    /// A result of the client other than a record.
     fn failed(&mut self, error: ClientError, into: &mut Taking<E>) -> Result<(), KafkaError> {
         match error {
             ClientError::PartitionEOF(id) => {
@@ -300,7 +300,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
     }
 
-    /// Which partition has lost its place.
+    /// The partition whose position is lost.
     fn lost(&self, error: &ClientError) -> KafkaError {
         for partition in &self.open {
             let Ok(held) = held(&self.client, &self.plan.topic, partition.id) else { continue };
@@ -413,7 +413,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         }
     }
 
-    /// Whether all there was at the start is taken.
+    /// Whether all records that existed at the start are taken.
     fn has_ended(&self) -> bool {
         let mut open = self.open.iter();
         self.all_found

@@ -12,12 +12,12 @@ pub enum Timestamp {
     Created(EventTime),
     /// Set by the broker, when it came (`LogAppendTime`): milliseconds UTC. It never goes back in a partition.
     Appended(EventTime),
-    /// It carries none.
+    /// It has none.
     Missing,
 }
 
 impl Timestamp {
-    /// Milliseconds UTC, whoever has set them.
+    /// Milliseconds UTC, from either.
     pub fn millis(self) -> Option<EventTime> {
         match self {
             Timestamp::Created(time) | Timestamp::Appended(time) => Some(time),
@@ -63,7 +63,7 @@ impl<'a> Record<'a> {
         self.payload().unwrap_or_default()
     }
 
-    /// The time that it carries.
+    /// Its timestamp.
     pub fn timestamp(&self) -> Timestamp {
         match self.message.timestamp() {
             rdkafka::Timestamp::CreateTime(time) if time >= 0 => Timestamp::Created(time),

@@ -99,7 +99,7 @@ impl<E> Kafka<E> {
     /// The settings for a connection string of Azure Event Hubs.
     ///
     /// # Errors
-    /// [`KafkaError::ConnectionString`] if it is none.
+    /// [`KafkaError::ConnectionString`] if it is not valid.
     pub fn event_hubs(self, connection: &str) -> Result<Self, KafkaError> {
         let part = |name: &'static str| {
             let mut parts = connection.split(';');
@@ -131,7 +131,7 @@ impl<E> Kafka<E> {
         self.with(|plan| plan.time = time)
     }
 
-    /// What becomes of records without a value.
+    /// What to do with records without a value.
     #[must_use]
     pub fn tombstones(self, tombstones: Tombstones) -> Self {
         self.with(|plan| plan.tombstones = tombstones)

@@ -17,7 +17,7 @@ use crate::error::KafkaError;
 use crate::position::{Held, Last, Mark};
 use crate::record::Record;
 
-/// How often is looked.
+/// How often to check.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// How often the thread checks whether it should end.
@@ -27,7 +27,7 @@ const WANTED: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     partitions: HashMap<i32, Partition>,
-    /// What was found to be wrong.
+    /// The error that was found.
     found: Option<(i32, Held, KafkaError)>,
 }
 
@@ -61,13 +61,13 @@ impl Watched {
         Mark { last, anchor }
     }
 
-    /// What was found to be wrong, if anything was.
+    /// The error that was found, if any.
     pub(crate) fn take_found(&mut self) -> Option<(i32, Held, KafkaError)> {
         self.found.take()
     }
 }
 
-/// Where the topic is.
+/// The location of the topic.
 pub(crate) struct WatchedTopic {
     pub(crate) topic: String,
     pub(crate) settings: Vec<(String, String)>,
@@ -162,7 +162,7 @@ fn compare<const OAUTH: bool>(
     })
 }
 
-/// The first record at an offset or behind it.
+/// The first record at or after an offset.
 fn read_at<const OAUTH: bool>(
     client: &Client<OAUTH>,
     topic: &str,
@@ -199,10 +199,10 @@ fn wrong(topic: &str, id: i32, of: &Partition, held: Held) -> KafkaError {
     KafkaError::Anew { topic, partition: id, offset, committed, first }
 }
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
-/// What the broker has of a partition.
+/// The broker's offsets of a partition.
 pub(crate) fn held<const OAUTH: bool>(
     client: &Client<OAUTH>,
     topic: &str,

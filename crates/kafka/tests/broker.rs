@@ -26,7 +26,7 @@ type Counts = ViewHandle<String, (Count, Sum)>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A topic of its own for a test.
+/// A separate topic for a test.
 struct Topic {
     brokers: String,
     name: String,
@@ -180,7 +180,7 @@ fn a_topic_grows_and_other_numbers_of_workers_go_on() {
         program.expect(1, run + 1, 7 * i128::from(run + 1));
         program.running.finish().unwrap();
     }
-    // A new one is found while it runs.
+    // A new partition is found while it runs.
     let program = start(folder.path(), 2, topic.kafka());
     program.expect(0, 300, 44_850);
     topic.grow(3);
@@ -362,7 +362,7 @@ fn secured_listeners() {
         assert_eq!((program.count(0), program.count(1)), ((10, 45), (20, 190)), "{way}");
         program.running.finish().unwrap();
     }
-    // Who is not let in waits, and says why.
+    // A client without access waits, and reports why.
     let unknown = Kafka::new(&tls, &topic.name, read).set("security.protocol", "ssl");
     for (kafka, expect) in [(by("PLAIN", "wrong"), "uthentication"), (unknown, "certificate")] {
         let folder = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether the audit found nothing wrong.
+/// Returns whether the audit found no error.
 fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).peekable();
     let usage = "expected FOLDER URL [iceberg|hive] [VIEW…]";

@@ -59,12 +59,12 @@ impl TableColumn {
     }
 }
 
-/// The columns as Arrow has them.
+/// The columns as an Arrow schema.
 pub(crate) fn arrow_schema(columns: &[TableColumn]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(TableColumn::field).collect::<Vec<_>>()))
 }
 
-/// Rows on their way into columns.
+/// Rows that are being built into columns.
 pub(crate) struct Builders {
     columns: Vec<TableColumn>,
     schema: SchemaRef,

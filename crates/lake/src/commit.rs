@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::Bounds;
 
-/// A day as it is in the lake.
+/// A day in the lake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exported {
-    /// Names what of the day was exported.
+    /// Identifies the exported version of the day.
     pub(crate) version: String,
     /// The object, within the table.
     pub(crate) path: String,
@@ -28,11 +28,11 @@ pub(crate) struct NewFile {
     pub(crate) bounds: Vec<Bounds>,
 }
 
-/// What changes at once.
+/// The changes of one commit.
 #[derive(Default)]
 pub(crate) struct Commit {
     pub(crate) added: Vec<NewFile>,
     pub(crate) removed: Vec<Day>,
-    /// What the table says of itself behind it.
+    /// The table's description after it.
     pub(crate) certificate: BTreeMap<String, String>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong on the way into a lake.
+//! Errors of exports to a lake.
 
 use std::io;
 
@@ -12,7 +12,7 @@ pub enum LakeError {
     /// The URL of the lake cannot be used.
     #[error("{url}: {what}")]
     Url {
-        /// The URL, without what is secret in it.
+        /// The URL, without secrets.
         url: String,
         /// What is wrong, and what was expected.
         what: String,
@@ -20,11 +20,11 @@ pub enum LakeError {
     /// The store failed, or cannot be reached. The exporter tries again.
     #[error("cannot {doing} {path}: {source}")]
     Store {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// The object.
         path: String,
-        /// What the store says.
+        /// The store's error.
         #[source]
         source: object_store::Error,
     },
@@ -39,10 +39,10 @@ pub enum LakeError {
     NoView {
         /// The name.
         view: String,
-        /// Those that it has.
+        /// The views that it has.
         known: String,
     },
-    /// Tables of a lake are in days.
+    /// Tables of a lake are by day.
     #[error(
         "view '{view}' has a row for each {grain}, and tables of a lake are in days: leave it out of the export"
     )]
@@ -59,7 +59,7 @@ pub enum LakeError {
         column: String,
         /// The value.
         value: String,
-        /// What would fit.
+        /// What was expected.
         expected: &'static str,
     },
     /// A column has another type than the table's column of that name.
@@ -77,7 +77,7 @@ pub enum LakeError {
         /// Its type in the view.
         found: String,
     },
-    /// A table is not what this crate writes.
+    /// A table was not written by this crate.
     #[error("{path} is not a table of this program: {what}")]
     Table {
         /// The object.
@@ -91,7 +91,7 @@ pub enum LakeError {
         /// The table.
         table: String,
     },
-    /// A file on the way could not be written here.
+    /// A temporary file could not be written.
     #[error("cannot write a temporary file: {0}")]
     Temporary(#[from] io::Error),
     /// Parquet could not be written or read.

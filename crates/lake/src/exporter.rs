@@ -16,7 +16,7 @@ use crate::lake::Lake;
 use crate::table::Table;
 use crate::{Export, LakeError, random};
 
-/// How often an [`Exporter`] looks.
+/// How often an [`Exporter`] checks the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExporterOptions {
     every: Duration,
@@ -44,7 +44,7 @@ impl ExporterOptions {
     }
 }
 
-/// How far the export of a view is.
+/// The progress of a view's export.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExportStatus {
@@ -62,7 +62,7 @@ pub struct ExportStatus {
     pub failures: u32,
     /// Why it failed last, if it has not succeeded since.
     pub error: Option<String>,
-    /// When everything was in the lake.
+    /// When everything was last in the lake.
     pub in_step: Option<Instant>,
 }
 

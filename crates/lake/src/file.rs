@@ -129,7 +129,7 @@ impl Bounds {
             (Some(least), Some(greatest)) => (less(value, least), less(greatest, value)),
             _ => (true, true),
         };
-        // Sketches have no order that anybody asks for.
+        // Nobody filters by the order of sketches.
         if matches!(value, Value::Bytes(_)) {
             return;
         }

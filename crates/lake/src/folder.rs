@@ -56,7 +56,7 @@ impl Looked {
 }
 
 impl View<'_> {
-    /// What a table says of the view.
+    /// The table's description of the view.
     pub(crate) fn about(&self) -> BTreeMap<String, String> {
         let record = &self.report.record;
         let about = [
@@ -68,7 +68,7 @@ impl View<'_> {
         about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// What holds of the sealed days now.
+    /// The state of the sealed days now.
     pub(crate) fn certificate(&self) -> BTreeMap<String, String> {
         let through = self.report.closed_through.map(|day| day.to_string());
         let through = through.unwrap_or_else(|| "none".to_owned());
@@ -89,7 +89,7 @@ impl View<'_> {
         self.report.schema.as_ref().map_or(0, |schema| schema.key.len())
     }
 
-    /// The last day that is sealed.
+    /// The last sealed day.
     pub(crate) fn through(&self) -> Option<Day> {
         self.report.closed_through
     }

@@ -21,7 +21,7 @@ use crate::store::Location;
 const STATE: &str = "_dayfold/days.json";
 const FORMAT: u32 = 1;
 
-/// A table that is open.
+/// An open table.
 pub(crate) struct Hive {
     place: Location,
     columns: Vec<TableColumn>,
@@ -29,7 +29,7 @@ pub(crate) struct Hive {
     days: BTreeMap<Day, Exported>,
 }
 
-/// What the lake says of a table.
+/// The lake's description of a table.
 #[derive(Serialize, Deserialize)]
 struct HiveState {
     format: u32,

@@ -20,10 +20,10 @@ use crate::{LakeError, audit};
 
 /// The most days of one commit. Each commit has its own cost, and after a kill uncommitted days are sent again.
 const COMMIT_DAYS: usize = 64;
-/// And about so many bytes.
+/// And about this many bytes.
 const COMMIT_BYTES: u64 = 256 << 20;
 
-/// How the files of a view make up a table.
+/// The layout of a view's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Layout {
@@ -34,7 +34,7 @@ pub enum Layout {
     Hive,
 }
 
-/// Where views are exported to, and how.
+/// The destination of exports, and their options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LakeOptions {
     pub(crate) layout: Layout,
@@ -81,7 +81,7 @@ impl fmt::Debug for Lake {
     }
 }
 
-/// What an export has done.
+/// The result of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Export {
@@ -89,7 +89,7 @@ pub struct Export {
     pub written: u64,
     /// Days that were removed, because the view no longer has them.
     pub removed: u64,
-    /// Days that were in the lake as they are.
+    /// Days that were already in the lake in their present version.
     pub unchanged: u64,
     /// Days that a process is committing now; they are left for the next export.
     pub unsettled: u64,
@@ -99,7 +99,7 @@ pub struct Export {
     pub bytes: u64,
 }
 
-/// What an audit has found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Audit {
@@ -194,7 +194,7 @@ impl Lake {
         })
     }
 
-    /// Brings a table in step with its view.
+    /// Updates a table from its view.
     pub(crate) async fn bring_in_step(
         &self,
         view: &View<'_>,
@@ -225,7 +225,7 @@ impl Lake {
         Ok(done)
     }
 
-    /// Writes days, so many to a commit.
+    /// Writes days, in several commits.
     async fn write(
         &self,
         view: &View<'_>,
@@ -256,12 +256,12 @@ impl Lake {
             place.settle()?;
             table.commit(&commit).await?;
         }
-        // What the commits themselves have written.
+        // The days that the commits have written.
         place.settle()
     }
 }
 
-/// The rows of a day as a file, here.
+/// The rows of a day as a local file.
 fn write_day(
     view: &View<'_>,
     table: &Table,
@@ -269,7 +269,7 @@ fn write_day(
     sealed: &Sealed,
 ) -> Result<Written, LakeError> {
     let columns = table.columns();
-    // Without the day, where the folder says it.
+    // Without the day, if the folder has it.
     let skipped = view.columns().len() - columns.len();
     let about = [("dayfold.day", day.to_string()), ("dayfold.version", sealed.version.clone())];
     let keys = view.keys() + 1 - skipped;

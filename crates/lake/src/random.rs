@@ -1,4 +1,4 @@
-//! Numbers that nobody else has.
+//! Unique random numbers.
 
 fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

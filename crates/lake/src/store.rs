@@ -1,4 +1,4 @@
-//! The store that a lake is in, by its URL.
+//! The store of a lake, by its URL.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ const PART: usize = 8 << 20;
 pub(crate) struct Location {
     store: Arc<dyn ObjectStore>,
     root: Path,
-    /// As readers name it, without a slash at its end.
+    /// Its name for readers, without a slash at its end.
     url: String,
     /// The folder, if it is on a disk: files there have to be synced.
     folder: Option<PathBuf>,
@@ -47,7 +47,7 @@ impl Location {
         Ok(Location { store, root, url: url.trim_end_matches('/').to_owned(), folder })
     }
 
-    /// A place in a store that is open already.
+    /// A place in an open store.
     pub(crate) fn of(store: Arc<dyn ObjectStore>, url: &str) -> Location {
         let url = url.trim_end_matches('/').to_owned();
         Location { store, root: Path::default(), url, folder: None }
@@ -88,7 +88,7 @@ impl Location {
         }
     }
 
-    /// What is known of an object, if there is one.
+    /// The metadata of an object, if there is one.
     pub(crate) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>, LakeError> {
         match self.store.head(&self.path(path)).await {
             Ok(found) => Ok(Some(found)),
@@ -137,7 +137,7 @@ impl Location {
         Path::from_url_path(path).map_or_else(|_| path.to_owned(), |path| path.as_ref().to_owned())
     }
 
-    /// Puts an object in place of another one, whole.
+    /// Replaces an object as a whole.
     pub(crate) async fn put(&self, path: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
         let put = self.store.put(&self.path(path), PutPayload::from(bytes)).await;
         let failed = |source| LakeError::Store { doing: "write", path: self.url_of(path), source };
@@ -188,7 +188,7 @@ impl Location {
         Ok(rustix::fs::syncfs(File::open(folder)?).map_err(std::io::Error::from)?)
     }
 
-    /// Removes an object; that there is none is well.
+    /// Removes an object; it need not exist.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match self.store.delete(&self.path(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -199,12 +199,12 @@ impl Location {
     }
 }
 
-/// A part of a path as URLs have it.
+/// A part of a path, encoded for URLs.
 fn encoded(part: &str) -> String {
     Path::from_iter([part]).as_ref().to_owned()
 }
 
-/// A URL without what is secret in it.
+/// A URL without secrets.
 fn shown(url: &str) -> String {
     match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
         Some((scheme, (_, rest))) => format!("{scheme}://…@{rest}"),

@@ -32,7 +32,7 @@ impl Table {
         }
     }
 
-    /// Where a version of a day goes.
+    /// The path of a version of a day.
     pub(crate) fn path(&self, day: Day, version: &str) -> String {
         match self {
             Table::Hive(_) => Hive::path(day),

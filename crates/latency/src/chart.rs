@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Colours that are distinct for colour-blind people and on paper.
 pub(super) const COLOURS: [&str; 6] =
     ["#2f6fb3", "#d9622b", "#3a9a74", "#b8912d", "#5b6470", "#8a5fb5"];
-/// For what is wrong.
+/// For errors.
 pub(super) const RED: &str = "#c0392b";
 const INK: &str = "#1f2933";
 const GREY: &str = "#66707c";
@@ -45,7 +45,7 @@ impl Axis {
         Axis { low: below.unwrap_or(low), high: above.unwrap_or(high), is_log: true }
     }
 
-    /// Where a value is, from 0 to 1.
+    /// The position of a value, from 0 to 1.
     fn at(&self, value: f64) -> f64 {
         let place = if self.is_log {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
@@ -55,7 +55,7 @@ impl Axis {
         place.clamp(0.0, 1.0)
     }
 
-    /// Where lines go, and which of them have a label.
+    /// The positions of lines, and which of them have a label.
     fn ticks(&self) -> Vec<(f64, bool)> {
         if !self.is_log {
             let rough = (self.high - self.low) / 8.0;
@@ -103,7 +103,7 @@ impl Chart {
     }
 
     fn put(&mut self, args: std::fmt::Arguments<'_>) {
-        // A `String` takes whatever is written.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(self.body, "{args}");
     }
 
@@ -155,7 +155,7 @@ impl Chart {
         let (mut last, mut pending) = (None::<(f64, f64)>, None);
         for &(x, y) in points {
             let (x, y) = (self.x(x), self.y(y));
-            // What nobody sees need not be drawn.
+            // Invisible parts need not be drawn.
             if last.is_some_and(|(a, b)| (x - a).abs() < 0.4 && (y - b).abs() < 0.4) {
                 pending = Some((x, y));
                 continue;

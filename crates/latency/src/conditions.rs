@@ -1,4 +1,4 @@
-//! What else goes on while one measures.
+//! Conditions that hold during a measurement.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -32,7 +32,7 @@ struct Condition {
 pub struct Span {
     /// The name of the condition.
     pub condition: String,
-    /// What this one was about: a day, say.
+    /// A label, for example a day.
     pub label: String,
     /// When it began.
     pub from: u64,

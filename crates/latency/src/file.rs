@@ -1,12 +1,12 @@
-//! Files of a report, before somebody writes them.
+//! Files of a report, not yet written.
 
-/// A file of a report. Whoever wants it writes it.
+/// A file of a report; the caller writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct File {
     /// Its name.
     pub name: String,
-    /// What is in it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -16,7 +16,7 @@ impl File {
     }
 }
 
-/// A name as a part of the name of a file.
+/// A name for use in a file name.
 pub(super) fn file_name(name: &str) -> String {
     name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
 }

@@ -40,7 +40,7 @@ impl Report {
             let all = row.latencies.count() as f64;
             for (latency, greater) in row.latencies.exceeding() {
                 let share = greater as f64 / all;
-                // A `String` takes whatever is written.
+                // Writing to a `String` cannot fail.
                 let _ = writeln!(text, "{quantity},{condition},{latency},{greater},{share:.9}");
             }
         }
@@ -137,7 +137,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { "[]".to_owned() } else { format!("[{}\n  ]", items.join(",")) }
 }
 
-/// Text as JSON has it.
+/// Text as a JSON string.
 fn string(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for letter in text.chars() {

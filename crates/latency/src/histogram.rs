@@ -54,7 +54,7 @@ impl Latencies {
         self.0.record_n(latency, count).expect("the histogram grows as needed");
     }
 
-    /// Adds all that `other` has counted.
+    /// Adds everything that `other` has counted.
     pub fn merge(&mut self, other: &Latencies) {
         self.0.add(&other.0).expect("the histogram grows as needed");
     }

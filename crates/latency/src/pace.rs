@@ -61,7 +61,7 @@ impl Pacer {
         }
     }
 
-    /// What came of it.
+    /// The result.
     pub fn pace(&self) -> Pace {
         let (behind, waiting) = self.at_end.unwrap_or_default();
         Pace {
@@ -102,7 +102,7 @@ impl Pace {
         self.unseen > 0 || self.behind > BEHIND.max(self.end / 100)
     }
 
-    /// Events a second that the system did.
+    /// Events per second that the system handled.
     pub fn rate(&self) -> f64 {
         let took = self.drained.max(self.end).max(1);
         (self.scheduled - self.unseen) as f64 * 1e9 / took as f64

@@ -1,4 +1,4 @@
-//! How long nothing got done.
+//! The longest times in which nothing was done.
 
 use super::conditions::Conditions;
 use super::histogram::Latencies;
@@ -32,7 +32,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Looks at the spans of this condition.
+    /// Watches the spans of this condition.
     pub fn new(conditions: &Conditions, condition: &str) -> Pauses {
         Pauses {
             conditions: conditions.clone(),
@@ -44,7 +44,7 @@ impl Pauses {
         }
     }
 
-    /// Something was done at `done`. Instants rise.
+    /// Events were done at `done`. Instants are ascending.
     pub fn seen(&mut self, done: u64) {
         let (from, condition) = (self.last, &self.condition);
         let (known, longest, ended) = (&mut self.known, &mut self.longest, &mut self.ended);

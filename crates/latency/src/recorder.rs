@@ -29,7 +29,7 @@ impl Recorder {
         Recorder { conditions, recording, reaches: Vec::new(), cuts: Vec::new() }
     }
 
-    /// What was due at `due` was done at `done`.
+    /// An event that was due at `due` was done at `done`.
     pub fn record(&mut self, due: u64, done: u64) {
         self.conditions.reaches(done, &mut self.reaches);
         let latency = done.saturating_sub(due);
@@ -71,7 +71,7 @@ impl Recorder {
         self.recording.all.count()
     }
 
-    /// What was recorded.
+    /// The recording.
     pub fn finish(self) -> Recording {
         self.recording.with_names(self.conditions.names())
     }

@@ -1,4 +1,4 @@
-//! A run, ready to be merged, kept and shown.
+//! A run, which can be merged, stored and shown.
 
 use bincode::Options;
 use serde::{Deserialize, Serialize};
@@ -27,14 +27,14 @@ pub struct Report {
     notes: Vec<String>,
 }
 
-/// Bytes that are no report.
+/// Bytes that are not a report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
     /// They are something else, or of another version.
     #[error("not a report of this version: it does not begin with \"DAYFOLDH\" 1")]
     Foreign,
-    /// They begin like one.
+    /// They begin like a report.
     #[error("a damaged report: {message}")]
     Damaged {
         /// What is wrong.
@@ -106,7 +106,7 @@ impl Report {
         &self.recordings
     }
 
-    /// What was recorded of the quantity of this name.
+    /// The recording of the quantity with this name.
     pub fn recording(&self, name: &str) -> Option<&Recording> {
         self.recordings.iter().find(|recording| recording.name() == name)
     }

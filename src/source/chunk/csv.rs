@@ -8,7 +8,7 @@ use crate::source::options::CsvOptions;
 use crate::source::records::STRAY;
 use crate::source::row::Span;
 
-/// How the rows are written.
+/// The format of the rows.
 pub(super) struct Dialect {
     delimiter: u8,
     comment: Option<u8>,
@@ -41,7 +41,7 @@ struct Cutter<'a> {
     escaped: Vec<usize>,
 }
 
-/// What begins at a place.
+/// The item at a position.
 enum CutRecord {
     /// A record with its line feed, and the number of its lines.
     Record { line_feed: usize, lines: u64 },
@@ -80,7 +80,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// A line of which only the end is of interest.
+    /// A line of which only the end matters.
     fn line(&self, from: Option<usize>, hits: &mut impl Iterator<Item = usize>) -> CutRecord {
         match from.into_iter().chain(hits).find(|at| self.bytes[*at] == b'\n') {
             Some(line_feed) => CutRecord::Stray { line_feed },

@@ -10,7 +10,7 @@ use crate::source::options::{CsvOptions, SELECTED_BYTES};
 /// Objects with more distinct names are not walked here.
 const NAMES_MAX: usize = 256;
 
-/// The names that are asked for.
+/// The selected names.
 pub(super) struct Names {
     asked: Vec<String>,
     slow: json::Fields,
@@ -55,13 +55,13 @@ pub(super) fn cut(names: &Names, comment: Option<u8>, bytes: &[u8], sheet: &mut 
 /// A name that objects of this chunk have.
 struct Seen {
     name: Vec<u8>,
-    /// Where it is asked for.
+    /// Its position in the selection.
     asked: Vec<usize>,
     /// The line that had it last, counted from 1.
     round: u64,
 }
 
-/// A value as it stands in a line.
+/// A value in a line.
 #[derive(Clone, Copy)]
 struct Value {
     start: usize,
@@ -108,7 +108,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// The places of the values that were found.
+    /// The positions of the values that were found.
     fn place(&mut self, bytes: &[u8], sheet: &mut Sheet<'_>) -> Option<()> {
         self.fields.clear();
         for value in &self.found {
@@ -180,7 +180,7 @@ impl Walker<'_> {
     }
 }
 
-/// Behind white space.
+/// After white space.
 #[inline]
 fn spaces(line: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = line.get(at) {
@@ -189,7 +189,7 @@ fn spaces(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Behind white space and a byte.
+/// After white space and a byte.
 #[inline]
 fn expect(line: &[u8], at: usize, byte: u8) -> Option<usize> {
     let at = spaces(line, at);
@@ -243,7 +243,7 @@ fn word(line: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     line[at..].starts_with(word).then_some(at + word.len())
 }
 
-/// Behind a number as JSON has them.
+/// After a JSON number.
 #[inline]
 fn number(line: &[u8], at: usize) -> Option<usize> {
     let digits = |from: usize| {

@@ -12,7 +12,7 @@ pub(in crate::source) struct Pool {
 
 type Task = (Chunk, mpsc::SyncSender<Parsed>);
 
-/// A chunk that was given to be cut.
+/// A chunk to be cut.
 pub(in crate::source) enum Flight {
     Away(mpsc::Receiver<Parsed>),
     Here(Chunk),
@@ -30,18 +30,18 @@ impl Pool {
                 loop {
                     let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((chunk, to)) = task else { return };
-                    // If nobody takes it, it was given up.
+                    // If nobody takes it, the chunk was dropped.
                     let _ = to.send(parser.parse(chunk));
                 }
             };
             let thread = std::thread::Builder::new().name("dayfold:cut".to_owned());
-            // Fewer threads do the same.
+            // Fewer threads work as well.
             started += usize::from(thread.spawn(work).is_ok());
         }
         Pool { parser, tasks: (started > 0).then_some(sender) }
     }
 
-    /// Gives a chunk to be cut.
+    /// Hands out a chunk to be cut.
     pub(in crate::source) fn give(&self, chunk: Chunk) -> Flight {
         let Some(tasks) = &self.tasks else { return Flight::Here(chunk) };
         let (to, result) = mpsc::sync_channel(1);
@@ -51,7 +51,7 @@ impl Pool {
         }
     }
 
-    /// Takes what became of a chunk; waits for it.
+    /// Takes the result of a chunk, and waits for it.
     pub(in crate::source) fn take(&self, flight: Flight) -> Parsed {
         match flight {
             Flight::Here(chunk) => self.parser.parse(chunk),

@@ -5,19 +5,19 @@ use crate::source::clock::Reading;
 use crate::source::judge::Judge;
 use crate::source::row::{Refused, Rows, Span};
 
-/// What a chunk says. Lines are counted from 0.
+/// The content of a chunk. Lines are counted from 0.
 pub(in crate::source) struct Parsed {
     pub(in crate::source) rows: Rows,
     /// What each row says about the clock, if there is a column of arrivals.
     pub(in crate::source) readings: Vec<Reading>,
-    /// Records that are no rows, in order.
+    /// Records that are not rows, in order.
     pub(in crate::source) refused: Vec<RefusedAt>,
     /// Bytes and lines up to which the chunk is clear. A record or a blank line begins there.
     pub(in crate::source) length: usize,
     pub(in crate::source) lines: u64,
 }
 
-/// A record that is no row.
+/// A record that is not a row.
 pub(in crate::source) struct RefusedAt {
     /// Rows before it.
     pub(in crate::source) rows: usize,
@@ -69,7 +69,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// Takes a record that is no row.
+    /// Takes a record that is not a row.
     pub(super) fn refuse(&mut self, bytes: &[u8], raw: Span, reason: String) {
         let (line, rows, start) = (self.line(), self.parsed.rows.len(), raw.start as usize);
         let refused = Refused { line, reason, row: bytes[raw.range()].to_vec() };
@@ -87,7 +87,7 @@ impl<'a> Sheet<'a> {
 pub(super) struct Fields {
     pub(super) spans: Vec<Span>,
     pub(super) count: usize,
-    /// Bytes of fields that nobody can ask for.
+    /// Bytes of fields that cannot be selected.
     behind: usize,
 }
 
@@ -115,7 +115,7 @@ impl Fields {
     }
 }
 
-/// Fields and what they are places in.
+/// Fields, and the bytes in which they are positions.
 struct Placed<'a> {
     bytes: &'a [u8],
     extra: &'a [u8],

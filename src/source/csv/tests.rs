@@ -15,7 +15,7 @@ mod quotes;
 mod resuming;
 mod shapes;
 
-/// Gives at most `size` bytes with each read.
+/// Returns at most `size` bytes per read.
 struct Chunked {
     bytes: io::Cursor<Vec<u8>>,
     size: usize,

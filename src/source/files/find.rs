@@ -1,4 +1,4 @@
-//! Which files a pattern stands for.
+//! The files that a pattern matches.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use glob::{MatchOptions, Pattern};
 /// are left out.
 ///
 /// # Errors
-/// If it is no pattern.
+/// If it is not a valid pattern.
 pub fn files_of(pattern: &str) -> io::Result<Vec<PathBuf>> {
     find(pattern).map(|(paths, _)| paths)
 }

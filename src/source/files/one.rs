@@ -28,7 +28,7 @@ pub(super) enum Watching {
     No,
     /// As it grows.
     Growth,
-    /// The same, until something else has its name.
+    /// The same, until another file has its name.
     Rotation,
 }
 
@@ -57,7 +57,7 @@ struct Mark {
     finished: Option<Stamp>,
 }
 
-/// Marks of this form begin with it.
+/// The first byte of marks of this form.
 const MARK_VERSION: u8 = 1;
 
 impl Mark {
@@ -91,11 +91,11 @@ pub(super) struct File {
     /// The index under which it was added; `None` if it was finished before, and has not been touched.
     pub(super) index: Option<usize>,
     pub(super) epoch: u32,
-    /// As it was when it was opened last.
+    /// Its state when it was last opened.
     pub(super) stamp: Stamp,
     /// The position after the rows handed out; `None` if there were none.
     consumed: Option<Consumed>,
-    /// Whether nothing is left behind that.
+    /// Whether nothing is left after that.
     pub(super) is_finished: bool,
     is_plain: bool,
     source: Option<CsvSource>,
@@ -189,7 +189,7 @@ impl File {
         let coming = self.read_next(options, watching, now, rows);
         (self.coming, self.is_finished) = match coming {
             Ok(coming) => (coming, coming == Coming::Nothing),
-            // Somebody is writing it.
+            // A program is still writing it.
             Err(SourceError::Compressed { cut_off: true, offset, .. })
                 if watching != Watching::No =>
             {
@@ -215,7 +215,7 @@ impl File {
         let limit = ReadLimit { rows, clock: EventTime::MAX, bytes: u64::MAX, now };
         let mut clock = source.clock();
         let mut found = if clock == EventTime::MIN {
-            // Where the first row takes it.
+            // The clock after the first row.
             source.read(ReadLimit { clock: EventTime::MIN + 1, ..limit })?
         } else {
             source.read(limit)?

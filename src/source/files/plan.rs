@@ -1,4 +1,4 @@
-//! What is to be read of a source of files.
+//! The definition of what to read from a source of files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::source::row::Row;
 /// How often to look for new files, and for finished ones that have grown.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// What a program says of its files.
+/// A program's options for its files.
 pub(super) struct Plan<E> {
     pub(super) name: String,
     pub(super) pattern: String,
@@ -55,7 +55,7 @@ impl<E> Plan<E> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Changed {
-    /// The engine stops, and says what it has found.
+    /// The engine stops, and reports the error.
     #[default]
     Stop,
     /// The file is read from its beginning. Rows read from it before still count.

@@ -1,4 +1,4 @@
-//! A worker's share of the files, being read.
+//! Reads a worker's share of the files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,7 +13,7 @@ use crate::source::partitions::{More, Partitions, Share, Start, Taking};
 use crate::source::row::Refused;
 use crate::time::EventTime;
 
-/// So many files are open at once.
+/// How many files are open at once.
 const OPEN_MAX: usize = 64;
 
 pub(super) struct Reading<E> {
@@ -22,7 +22,7 @@ pub(super) struct Reading<E> {
     /// Sorted by path when they were found; indices do not change.
     files: Vec<File>,
     by_name: BTreeMap<String, usize>,
-    /// The file that a partition is.
+    /// The file of a partition.
     of_partition: Vec<usize>,
     /// Files with rows to read, by the clock after their next row.
     waiting: BTreeSet<(EventTime, usize)>,
@@ -84,13 +84,13 @@ impl<E: Send + Sync + 'static> Reading<E> {
         Ok(())
     }
 
-    /// Begins with a file that is new or was touched.
+    /// Begins with a new or touched file.
     fn look_again(&mut self, at: usize, into: &mut Taking<E>) -> Result<(), Failure> {
         let file = &self.files[at];
         if file.is_open() || matches!(file.coming, Coming::Rows(_)) {
             return Ok(());
         }
-        // One that is gone meanwhile is nothing to read.
+        // If the file is gone meanwhile, there is nothing to read.
         let Ok(stamp) = Stamp::of(&file.path) else { return Ok(()) };
         if stamp == file.stamp && (file.is_finished || matches!(file.coming, Coming::CutOff(_))) {
             return Ok(());
@@ -163,7 +163,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         self.following.remove(&at);
     }
 
-    /// Tells of a file what is known of it now.
+    /// Reports what is known of a file now.
     fn settle(&mut self, at: usize, into: &mut Taking<E>) {
         let file = &mut self.files[at];
         let index = file.index.unwrap_or_else(|| {
@@ -222,7 +222,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         self.waiting.remove(&(clock, at));
         if !self.files[at].is_open() {
             self.peek(at, File::block_rows(), into)?;
-            // It may have changed its place.
+            // Its position in the order may have changed.
             if self.waiting.first().is_none_or(|(_, first)| *first != at) {
                 return Ok(true);
             }
@@ -252,7 +252,7 @@ impl<E: Send + Sync + 'static> Reading<E> {
         into.rows(index, clock, self.files[at].position(), bytes, events);
     }
 
-    /// Looks whether files that are open have grown.
+    /// Checks whether open files have grown.
     fn follow(&mut self, into: &mut Taking<E>) -> Result<(), Failure> {
         for at in std::mem::take(&mut self.following) {
             self.peek(at, File::block_rows(), into)?;

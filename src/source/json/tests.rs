@@ -102,7 +102,7 @@ proptest! {
         }
         let (whole, _) = read(RowFormat::JsonLines, json.as_bytes());
         prop_assert_eq!(&whole, &read(RowFormat::Csv, csv.as_bytes()).0);
-        // And in two runs.
+        // The same in two runs.
         let (mut lines, consumed) = read(RowFormat::JsonLines, &json.as_bytes()[..middle]);
         let input = Input::reader("test", Cursor::new(json.clone().into_bytes()));
         let options = options(RowFormat::JsonLines);

@@ -1,10 +1,10 @@
-//! Formats of times of one's own.
+//! Custom formats of times.
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
-/// A text that is no format of times.
+/// A text that is not a format of times.
 ///
 /// ```
 /// use dayfold::source::{TimeFormatError, TimeParser, TimeRefusal};

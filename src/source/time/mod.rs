@@ -27,7 +27,7 @@ pub enum TimeRefusal {
         "not a time; expected RFC 3339 with an offset such as 2013-01-01T10:59:00Z or a number since 1970"
     )]
     Format,
-    /// Not what the parser's own format says.
+    /// Not a time of the parser's format.
     #[error("not a time of the given format; expected one as the format says")]
     OwnFormat,
     /// A local time without an offset, and no zone is named for these.
@@ -140,7 +140,7 @@ impl TimeParser {
     /// format has no offset or no time of day, they are found as without a format.
     ///
     /// # Errors
-    /// [`TimeFormatError`] if it is no such format.
+    /// [`TimeFormatError`] if it is not such a format.
     pub fn format(self, format: &str) -> Result<TimeParser, TimeFormatError> {
         format::check_format(format)?;
         Ok(TimeParser { format: Some(format.to_owned()), ..self })
@@ -307,7 +307,7 @@ fn parse_offset(rest: &[u8]) -> Result<i64, TimeRefusal> {
     }
 }
 
-/// As programs write it that do not know RFC 3339.
+/// As written by programs that do not know RFC 3339.
 #[inline(never)]
 fn parse_loose_offset(rest: &[u8]) -> Result<i64, TimeRefusal> {
     match rest {

@@ -42,7 +42,7 @@ impl Avro {
     /// All values were written with this schema, and contain only the record.
     ///
     /// # Errors
-    /// If it is no schema.
+    /// If it is not a schema.
     pub fn of_schema(schema: &str) -> Result<Avro, String> {
         Ok(Avro { schemas: Schemas::One(Box::new(parse(schema)?)), reader: None })
     }
@@ -71,7 +71,7 @@ impl Avro {
     /// The wanted fields, whatever the writer knew: a schema to which the writers' schemas can be resolved.
     ///
     /// # Errors
-    /// If it is no schema.
+    /// If it is not a schema.
     pub fn reader(self, schema: &str) -> Result<Avro, String> {
         Ok(Avro { reader: Some(parse(schema)?), ..self })
     }
@@ -133,7 +133,7 @@ fn fields_of(value: AvroValue, schema: &Schema) -> Result<Fields, String> {
     Ok(fields)
 }
 
-/// Adds a value, and what is in it.
+/// Adds a value and its nested values.
 fn add(
     name: &str,
     value: AvroValue,

@@ -26,7 +26,7 @@ pub struct Debezium<F> {
     takes_back: bool,
 }
 
-/// A row that has come, or gone.
+/// An added or removed row.
 ///
 /// ```
 /// use dayfold_kafka::format::Change;
@@ -93,7 +93,7 @@ impl<F: Format> Debezium<F> {
     }
 }
 
-/// The fields within this one, if there are any.
+/// The nested fields, if there are any.
 fn row(all: &Fields, outer: &str) -> Option<Fields> {
     let mut fields = Fields::default();
     for (name, value) in all.iter() {

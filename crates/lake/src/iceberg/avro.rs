@@ -12,7 +12,7 @@ use crate::LakeError;
 use crate::columns::TableColumn;
 use crate::file::Bounds;
 
-/// What a manifest says of one of its files.
+/// A manifest's entry for one of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Existing,
@@ -20,11 +20,11 @@ pub(super) enum Status {
     Deleted,
 }
 
-/// A data file, as a manifest has it.
+/// A data file, as in a manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) status: Status,
-    /// The snapshot that gave it its status.
+    /// The snapshot that set its status.
     pub(super) snapshot: i64,
     /// The sequence number of the snapshot that added it.
     pub(super) sequence: i64,
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     pub(super) greatest: Vec<(i32, Vec<u8>)>,
 }
 
-/// A manifest, as a list has it.
+/// A manifest, as in a list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Manifest {
     pub(super) path: String,

@@ -244,7 +244,7 @@ impl Schema {
     }
 }
 
-/// What Iceberg calls a kind.
+/// Iceberg's name of a kind.
 fn type_of(kind: Kind) -> String {
     match kind {
         Kind::Text => "string".to_owned(),

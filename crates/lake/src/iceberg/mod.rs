@@ -34,7 +34,7 @@ const ATTEMPTS: usize = 5;
 /// progress.
 const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
 
-/// A table that is open.
+/// An open table.
 pub(crate) struct Iceberg {
     place: Location,
     columns: Vec<TableColumn>,
@@ -77,7 +77,7 @@ impl Iceberg {
         &self.days
     }
 
-    /// Where a version of a day goes.
+    /// The path of a version of a day.
     pub(crate) fn path(day: Day, version: &str) -> String {
         format!("data/day={day}/{version}.parquet")
     }
@@ -226,7 +226,7 @@ impl Iceberg {
         for (manifest, entries) in &self.manifests {
             let alive = || entries.iter().filter(|entry| entry.status != Status::Deleted);
             if alive().next().is_none() {
-                // All that it had was deleted before.
+                // Everything in it was deleted before.
                 continue;
             }
             if !is_merged && !alive().any(|entry| gone.contains(&entry.day)) {
@@ -364,7 +364,7 @@ impl Iceberg {
     }
 }
 
-/// The property of a table that says whose it is.
+/// The property of a table that names its owner.
 pub(crate) const VIEW: &str = "dayfold.view";
 
 fn metadata_path(version: u64) -> String {

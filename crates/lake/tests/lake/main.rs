@@ -1,4 +1,4 @@
-//! Exports of data folders, as readers find them.
+//! Exports of data folders, as readers see them.
 
 mod faulty;
 mod folder;

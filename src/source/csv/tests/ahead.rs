@@ -3,7 +3,7 @@
 use super::*;
 use crate::source::ahead::AheadOptions;
 
-/// Everything that is handed out, up to the end.
+/// Everything handed out, up to the end.
 type All = (Vec<String>, Vec<(u64, Vec<u8>)>, Consumed, EventTime, Option<String>);
 
 /// Reads in blocks of this many rows, stopping at each second of the clock.

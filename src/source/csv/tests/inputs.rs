@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is read of input that is called this.
+/// The result of reading input with this name.
 fn read_input(name: &str, bytes: &[u8]) -> Result<Vec<String>, SourceError> {
     let input = Input::reader(name, io::Cursor::new(bytes.to_vec()));
     let mut source = CsvSource::open(input, options())?;

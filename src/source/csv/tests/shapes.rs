@@ -48,7 +48,7 @@ fn names() {
         &["1 1000 a", "2 ! 2 fields where the columns are 4"],
     );
     check_with(given.clone(), "", &[]);
-    // They go on as they began.
+    // They continue as they began.
     for (options, content) in [(numbers, "1,a\n2,b\n"), (given, ",1,,a\n,2,,b\n")] {
         let mut source = CsvSource::open(input(content.as_bytes()), options.clone()).unwrap();
         assert!(matches!(source.read(limit(1)), Ok(Read::Rows(_))));
