@@ -1,4 +1,4 @@
-"""The peers at work, each call in a process of its own. run.py calls it: see there for what is timed.
+"""Runs the peers, each call in its own process. run.py calls it; see there for what is timed.
 
     peer.py duckdb|polars fold FILE OUT THREADS         prints seconds
     peer.py duckdb ask FILE THREADS TIMES          prints answers and median seconds as JSON

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Dayfold beside DuckDB and Polars: the same work on the same files, results compared before any time is shown.
+"""Compares Dayfold with DuckDB and Polars: the same work on the same files, with equal results before any time is shown.
 
     benches/peers/run.py            # ten years of flights, medians of five runs
     benches/peers/run.py --short    # one year, once: for the results alone
@@ -61,7 +61,7 @@ def main():
 
 
 def environment():
-    """An environment with the peers, made once."""
+    """An environment with the peers, created once."""
     folder = TARGET / "peers"
     python = folder / "bin/python"
     if not python.exists():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the files of this folder, and compares their answers with those that DuckDB finds in the raw rows.
+"""Runs the files of this folder, and compares their answers with DuckDB's over the raw rows.
 
     examples/config/check.py PROGRAM FOLDER [SEED]
 
@@ -153,7 +153,7 @@ def orders():
 
 # Functions that are the same in both; docs/program.md lists the differences.
 class Expressions:
-    """Expressions at random, as text for Dayfold and for DuckDB."""
+    """Random expressions, as text for Dayfold and for DuckDB."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)

@@ -43,7 +43,7 @@ def changes(zone, first, last):
 
 
 def hour(zone, second):
-    """An hour is of one local hour and one offset."""
+    """An hour has one local hour and one offset."""
     def of(at):
         moment = local(zone, at)
         return (moment.date(), moment.hour, moment.utcoffset())

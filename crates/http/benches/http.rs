@@ -1,13 +1,13 @@
-//! What the HTTP server does beside ingest: point queries while events come at 100,000 per second, and
-//! ingest, at a million a second and as fast as it goes, beside 1,000 live subscribers.
+//! The HTTP server during ingest: point queries while events come at 100,000 per second, and ingest, at a million a
+//! second and at full speed, with 1,000 live subscribers.
 //!
-//! Client, server and one worker share the machine and one process; everything goes over loopback
-//! connections that stay open. Totals are compared with what was pushed; without that, no figure is printed.
-//! `DAYFOLD_BENCH_SHORT=1` takes a second for each figure, and fewer subscribers.
+//! Client, server and one worker share the machine and one process; everything goes over loopback connections that stay
+//! open. Totals are compared with the pushed events before a figure is printed. `DAYFOLD_BENCH_SHORT=1` takes a second
+//! for each figure, and fewer subscribers.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-// Both have more than each benchmark takes.
+// Each benchmark uses only a part of both.
 #[allow(dead_code)]
 #[path = "../examples/http_load/client.rs"]
 mod client;
@@ -32,10 +32,10 @@ use workload::{Event, State};
 const EVENTS: usize = 1_000_000;
 const BATCH: usize = 1_000;
 const ASKING_RATE: u64 = 100_000;
-/// At which subscribers may slow ingest by a tenth.
+/// The rate at which subscribers may slow ingest by a tenth.
 const INGEST_RATE: u64 = 1_000_000;
 const CONNECTIONS: usize = 16;
-/// A run says beside its own figures what is wanted.
+/// A run prints the wanted figures beside its own.
 const WANTED: &str = "wanted: 20,000/s, p99 5 ms; ingest at 1 M events/s no more than 10 % slower";
 
 fn main() {
@@ -81,7 +81,7 @@ impl Program {
             let state = (Count::one(), Sum::from(event.2), Max(event.2));
             Some((event.0, event.1, state))
         });
-        // Times of the workload are long ago, and in order but for minutes: nothing is late.
+        // Times of the workload are long ago, and in order to within minutes, so no event is late.
         let disorder = Duration::from_millis(i64::MAX as u64 / 4);
         let options = LiveOptions::new(|event: &Event| event.0).disorder(disorder);
         let pusher = engine.live(options);
@@ -91,7 +91,7 @@ impl Program {
         Program { running, serving, view, pusher }
     }
 
-    /// Stops, having compared the total with what was pushed.
+    /// Compares the total with the pushed events, and stops.
     fn end(self, pushed: u64) {
         let answer = self.view.ask(Query::total(DayRange::ALL)).unwrap();
         assert_eq!(answer.value().map_or(0, |state| state.0.0) as u64, pushed);
@@ -101,8 +101,8 @@ impl Program {
     }
 }
 
-/// Pushes the events again and again, at a rate or as fast as they are taken, until it is told to end and
-/// all are visible. Returns how many there were, and how many per second.
+/// Pushes the events repeatedly, at a rate or as fast as possible, until it is told to end and all are visible. Returns
+/// their number, and the rate per second.
 fn push(
     pusher: Pusher<Event>,
     events: Arc<Vec<Event>>,
@@ -141,7 +141,7 @@ fn asking(events: &Arc<Vec<Event>>, time: Duration) {
         format!("/api/views/by-key/value?key={key}")
     };
     let address = program.serving.address();
-    // Once for what is done once, the second time for the clock.
+    // The first time warms up, the second is measured.
     ask(address, CONNECTIONS, time / 5, path.clone()).unwrap();
     let asked = ask(address, CONNECTIONS, time, path).unwrap();
     done.store(true, Ordering::Relaxed);
@@ -159,7 +159,7 @@ fn asking(events: &Arc<Vec<Event>>, time: Duration) {
     );
 }
 
-/// Events per second, beside so many who listen to the total.
+/// Events per second, with this many listeners of the total.
 fn ingest(events: &Arc<Vec<Event>>, time: Duration, rate: Option<u64>, subscribers: usize) -> f64 {
     let program = Program::start();
     let path = |_| "/api/views/by-key/live".to_owned();

@@ -46,20 +46,20 @@ struct Options {
     /// The flights.
     #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
     flights: PathBuf,
-    /// How fast they are played back, in days per second, or `max`.
+    /// How fast the flights are played back, in days per second, or `max`.
     #[arg(long, value_name = "DAYS_PER_S", default_value = "1", value_parser = pace)]
     pace: Pace,
-    /// Where sealed days and the log are kept; a second run goes on from there.
+    /// The folder of sealed days and the log; a second run continues from there.
     #[arg(long, value_name = "DIR", default_value = "dashboard-data")]
     data: PathBuf,
     /// The port of the page; otherwise the first free one from 8080.
     #[arg(long)]
     port: Option<u16>,
-    /// The address of the page. Whoever reaches it can read everything. Beyond the loopback interface, adding
-    /// flights needs a --token, and names of this machine have to be allowed with --host.
+    /// The address of the page. Everybody who can reach it can read everything. Beyond the loopback interface, adding
+    /// flights needs a --token, and names of this machine must be allowed with --host.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     bind: std::net::IpAddr,
-    /// A name under which the page is asked for, besides localhost and addresses. May be given several times.
+    /// A name under which the page is served, besides localhost and addresses. May be given several times.
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
     /// Adding flights over HTTP needs this token.
@@ -72,7 +72,7 @@ struct Options {
     workers: Workers,
 }
 
-/// Milliseconds of event time in one; `None` is as fast as it goes.
+/// Milliseconds of event time per millisecond; `None` means as fast as possible.
 #[derive(Clone, Copy)]
 struct Pace(Option<f64>);
 
@@ -100,9 +100,9 @@ fn run(options: &Options) -> Result<(), EngineError> {
     let interrupted = common::interrupted();
     let (engine, views, pusher) = build(options)?;
     let running = common::start(engine, options.workers.cluster()?, &interrupted)?;
-    // A source that nobody can push into holds the end of the data back for ever.
+    // A source into which nobody can push would hold back the end of the data for ever.
     let pusher = Some(pusher).filter(|_| !options.once);
-    // Other processes show a page only if they are told where.
+    // Other processes serve a page only if they have a port.
     let serving = match options.workers.is_first() || options.port.is_some() {
         true => Some(serve(options, &running, pusher)?),
         false => None,
@@ -123,12 +123,12 @@ fn run(options: &Options) -> Result<(), EngineError> {
     if options.once && options.workers.is_first() && !common::is_set(&interrupted) {
         summary(&views)?;
     }
-    // What was asked is answered while the engine can.
+    // Waiting requests are answered while the engine still can.
     drop(serving);
     running.finish().map(|_| ())
 }
 
-/// The engine: a file that is played back, flights that programs send, three views, a folder.
+/// The engine: a file that is played back, flights from programs, three views, and a folder.
 fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), EngineError> {
     let view = |name: &str, columns: &[&str]| -> Result<View, EngineError> {
         let view = View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input)?;
@@ -165,7 +165,7 @@ fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), E
     Ok((engine, Views { by_carrier, by_route, by_origin }, pusher))
 }
 
-/// Serves the views on the port that was asked for, or on the first one that is free.
+/// Serves the views on the given port, or on the first free one.
 fn serve(
     options: &Options,
     running: &Running,

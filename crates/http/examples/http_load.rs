@@ -1,4 +1,4 @@
-//! Asks a server over HTTP as fast as it answers, or listens to its live answers, and prints what came.
+//! Queries a server over HTTP as fast as it answers, or listens to its live answers, and prints the results.
 //!
 //!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/value?key=UA'
 //!     cargo run --release --example http_load -- 127.0.0.1:8080 '/api/views/by-carrier/live' --listen 100
@@ -21,18 +21,18 @@ use client::{Listeners, ask};
 struct Options {
     /// The server.
     address: SocketAddr,
-    /// What is asked; a `{}` in it becomes a number that counts the questions.
+    /// The path to query; a `{}` in it becomes the number of the query.
     path: String,
-    /// Connections that ask, each as soon as it has its last answer.
+    /// Connections that query, each as soon as it has its last answer.
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// Listens on so many connections instead of asking.
+    /// Listens on this many connections instead of querying.
     #[arg(long, value_name = "COUNT")]
     listen: Option<usize>,
-    /// Subscribes to `--live` on so many connections that take nothing of what they are sent, while it asks.
+    /// Also subscribes to `--live` on this many connections that read nothing.
     #[arg(long, value_name = "COUNT", default_value_t = 0, requires = "live")]
     unread: usize,
-    /// What is subscribed to and not read.
+    /// The path of the subscriptions that are not read.
     #[arg(long, value_name = "PATH")]
     live: Option<String>,
     /// How long.
@@ -77,7 +77,7 @@ fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Subscribes, and reads no more than whether that was granted.
+/// Subscribes, and reads only whether that was granted.
 fn subscribe(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes())?;
@@ -89,7 +89,7 @@ fn subscribe(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
     }
 }
 
-/// How often those who listen have heard something; the least of them tells whether any was left out.
+/// How many answers each listener has got; the least number tells whether any was left out.
 fn heard(before: &[u64], after: &[u64], time: Duration) -> String {
     let mut rates: Vec<f64> = before
         .iter()

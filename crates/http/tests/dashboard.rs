@@ -1,5 +1,5 @@
-//! The dashboard as a program: its values against right answers, with several workers and processes, and
-//! after it was killed.
+//! Tests the dashboard as a program: its values against right answers, with several workers and processes, and after it
+//! was killed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -15,13 +15,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// So many records are played back, in three weeks; all flights of `DAYS` are among them.
+/// How many records are played back, in three weeks; all flights of `DAYS` are among them.
 const RECORDS: u64 = 18_000;
 const FLIGHTS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/flights-2013.csv.gz");
 const DAYS: &str = "from=2013-01-01&to=2013-01-15";
 
-/// A running dashboard. Dropped, it is killed without a word.
+/// A running dashboard. Dropping it kills it.
 struct Dashboard {
     process: Child,
     address: String,
@@ -40,7 +40,7 @@ impl Dashboard {
             line.clear();
             assert!(lines.read_line(&mut line).unwrap() > 0, "the dashboard says where it is");
         }
-        // What else it says is nobody's, but it must not wait for being read.
+        // Its other output is not needed, but must be read so that it does not block.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         Dashboard { process, address: line.trim().to_owned() }
     }
@@ -53,7 +53,7 @@ impl Dashboard {
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// Waits until flights have been played back: those that are visible, of all processes.
+    /// Waits until flights have been played back, counted by the visible flights of all processes.
     fn wait_for(&self, flights: u64) -> u64 {
         loop {
             let (status, body) = self.get("/api/views/by-carrier/total?to=2013-12-31");
@@ -100,7 +100,7 @@ impl Drop for Dashboard {
     }
 }
 
-/// Day, flights, greatest delay, median, 99th percentile, miles: as the right answers have them.
+/// Day, flights, greatest delay, median, 99th percentile, miles, as in the right answers.
 fn row(day: &Value) -> String {
     let value = &day["value"];
     let number = |name: &str| match &value[name] {
@@ -156,11 +156,11 @@ fn the_values_are_right_with_two_processes() {
         (first, second.join().unwrap())
     });
     second.0.check();
-    // Whichever is asked tells of all.
+    // Any process answers for all.
     second.1.check();
 }
 
-/// Killed in the middle, it goes on where it was; what it had promised to keep is there, once.
+/// Killed in the middle, it continues where it stopped; acknowledged flights are there exactly once.
 #[test]
 fn killed_it_goes_on_and_keeps_what_was_acknowledged() {
     let folder = TempDir::new().unwrap();

@@ -1,6 +1,6 @@
-//! All rows of a large view leave a server whose memory does not grow, whether a client takes them or not.
+//! Sending all rows of a large view does not grow the memory of a server, whether clients read them or not.
 //!
-//! The server is a process of its own, so that nothing else is measured: this test, started again.
+//! The server is a separate process, which is this test started again, so that nothing else is measured.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,14 +23,14 @@ const DAYS: u64 = 50;
 const KEYS: u64 = if cfg!(debug_assertions) { 20_000 } else { 40_000 };
 const ROWS: u64 = DAYS * KEYS;
 
-/// What all clients together may cost. A whole answer would have 100 bytes of each row, for each of them.
+/// The memory that all clients together may cost. A whole answer would have 100 bytes per row for each client.
 const MORE: u64 = 48 << 20;
 
 /// 1 May 2024, 00:00 UTC.
 const MAY: EventTime = 1_714_521_600_000;
 const DAY: EventTime = 86_400_000;
 
-/// When the event of a row is.
+/// The event time of a row.
 fn time(row: u64) -> EventTime {
     MAY + (row / KEYS) as EventTime * DAY
 }
@@ -93,14 +93,14 @@ fn all_rows_of_a_large_view_are_sent_without_being_held() {
     assert!(page.contains("\"next\":\""), "{page}");
 
     let before = resident(server.id());
-    // These take nothing beyond what the system keeps for them.
+    // These read nothing beyond the system's buffers.
     let _untaken: Vec<_> =
         (0..4).map(|_| ask(&address, "/api/views/by-key/rows?format=ndjson")).collect();
     let (mut rows, mut most) = (0, before);
     let mut answer = ask(&address, "/api/views/by-key/rows?format=csv&columns=key,events,sum");
     let mut line = String::new();
     while answer.read_line(&mut line).unwrap() > 0 {
-        // Pieces of the transfer have lines of their own, which have no commas; so has the head.
+        // Lines of chunks and of the head have no commas.
         if line.trim_end() == format!("{},1,{rows}", rows % KEYS) {
             rows += 1;
         }

@@ -1,4 +1,4 @@
-//! HTTPS, asked by curl with certificates of openssl. Needs both programs.
+//! Tests HTTPS with curl and certificates of openssl. Needs both programs.
 
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -52,7 +52,7 @@ impl Served {
         Served { folder, cert, serving }
     }
 
-    /// Status and body, or nothing if curl fails.
+    /// Status and body, or `None` if curl fails.
     fn get(&self, scheme: &str, path: &str, arguments: &[&str]) -> Option<(String, String)> {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "60", "-w", "\n%{http_code}", "--cacert"]).arg(&self.cert);
@@ -72,7 +72,7 @@ fn clients_of_tls_are_answered() {
         let (status, page) = served.get("https", "/", versions).unwrap();
         assert_eq!(status, "200", "{page}");
         assert!(page.contains("</html>"), "{page}");
-        // It knows which of its names it is asked for, here as well.
+        // Host names are checked here as well.
         let foreign = served.get("https", "/api/status", &["-H", "host: example.com"]).unwrap();
         assert_eq!(foreign.0, "421", "{}", foreign.1);
     }
@@ -90,7 +90,7 @@ fn a_client_without_tls_is_told_so_and_others_are_not_kept_waiting() {
     let (status, body) = served.get("http", "/api/status", &[]).unwrap();
     assert_eq!(status, "400");
     assert!(body.contains("\"tls_required\""), "{body}");
-    // One that says nothing, one that begins and says no more, one that sends nonsense.
+    // One is silent, one begins and then is silent, one sends nonsense.
     let connect = |bytes: &[u8]| {
         let mut stream = TcpStream::connect(served.serving.address()).unwrap();
         stream.write_all(bytes).unwrap();
@@ -98,7 +98,7 @@ fn a_client_without_tls_is_told_so_and_others_are_not_kept_waiting() {
     };
     let open = [connect(b""), connect(&[22, 3, 1, 1, 0]), connect(&[22; 600])];
     assert_eq!(served.get("https", "/healthz", &[]).unwrap().0, "200");
-    // Nothing is waited for: none of them has asked anything.
+    // It waits for none of them, because none has sent a request.
     served.serving.stop();
     drop(open);
 }

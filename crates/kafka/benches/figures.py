@@ -80,7 +80,7 @@ def main():
 
 
 def freshness(figures, brokers, options):
-    """How long after its acknowledgement a record is there: with the client alone, and in answers."""
+    """How long after its acknowledgement a record is available: with the client alone, and in answers."""
     # A broker that has just started is still compiling its code.
     figures("deliver", brokers, "warm", options.seconds)
     client, ours = [], []
@@ -110,7 +110,7 @@ def result(of):
 
 
 def peer(name, ours, options, client):
-    """One that cannot be had or fails is said, and not hidden."""
+    """Reports a peer that is not available or fails, instead of hiding it."""
     try:
         python, jars = environment(name)
         command = [python, __file__, "--peer", name, "--runs", str(options.runs)]
@@ -141,7 +141,7 @@ def environment(name):
 
 
 def timed(options_runs, work):
-    """Runs it once more than asked, and prints each."""
+    """Runs it once more than requested, and prints each result."""
     import time
 
     for _ in range(options_runs + 1):
@@ -189,7 +189,7 @@ def spark(brokers, topic):
 
 
 def recovery(program, brokers, topic, folder):
-    """All is read and durable, and then everything is killed."""
+    """Waits until everything is read and durable, and then kills everything."""
     holding = subprocess.Popen([program, "hold", brokers, topic, folder, "2"], stdout=subprocess.PIPE, text=True)
     held = json.loads(holding.stdout.readline())
     holding.send_signal(signal.SIGKILL)

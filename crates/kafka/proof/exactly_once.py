@@ -32,7 +32,7 @@ BEGIN = 1_704_067_200_000  # 2024-01-01
 
 
 class Writer(threading.Thread):
-    """Writes transactions until it is stopped; what came of each, the topic itself says."""
+    """Writes transactions until it is stopped; the topic itself tells which were committed."""
 
     def __init__(self, address, seed, rate):
         super().__init__(daemon=True)
@@ -139,7 +139,7 @@ class Program:
 
 
 def mark_end(address, number):
-    """Writes a last record of a round into each partition; what is read up to them is all there is."""
+    """Writes a last record of a round into each partition; everything is read up to these."""
     producer = Producer({"bootstrap.servers": address, "acks": "all", "log_level": 0})
     event = json.dumps({"at": BEGIN, "key": "end", "value": number}, separators=(",", ":"))
     for partition in range(PARTITIONS):
@@ -149,7 +149,7 @@ def mark_end(address, number):
 
 
 def recompute(broker, number):
-    """What Kafka's own consumer reads up to the end of a round: rows by day and key, and how many records."""
+    """The rows by day and key, and the number of records, that Kafka's own consumer reads up to the end of a round."""
     consumer = subprocess.Popen(
         broker.java(
             "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", broker.address,
@@ -224,7 +224,7 @@ def wait_for_trouble(program):
 
 
 def disturb(what, program, broker, chance):
-    """One of the things that can happen. Returns whether the program has to be started again."""
+    """Causes one kind of failure. Returns whether the program has to be started again."""
     if what == "process":
         program.kill([chance.randrange(2)])
     elif what == "all":

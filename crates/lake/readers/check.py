@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads an exported table with somebody else's engine and compares it with the right answers.
+"""Reads an exported table with another engine and compares it with the right answers.
 
     check.py READER TABLE ANSWERS.csv [S3_ENDPOINT]
 

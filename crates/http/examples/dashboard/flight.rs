@@ -1,4 +1,4 @@
-//! A flight, as the file has it and as programs send it; and what is kept of flights.
+//! A flight, from the file or from programs, and the aggregate of flights.
 
 use dayfold::aggregate::{Count, Decimal, Distinct, Max, Maybe, Mean, Min, Quantiles, Sum};
 use dayfold::engine::Measures;
@@ -7,7 +7,7 @@ use dayfold::time::EventTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a record says; the log keeps it.
+/// The content of a record; the log keeps it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Flight {
     pub(crate) time: EventTime,
@@ -45,7 +45,7 @@ impl Flight {
         })
     }
 
-    /// Reads what a program sends: the columns of the file by name, `event_time` in RFC 3339.
+    /// Reads a flight from a program: the columns of the file by name, with `event_time` in RFC 3339.
     pub(crate) fn of_json(json: &Value) -> Result<Flight, String> {
         let fields = json.as_object().ok_or("expected an object with the fields of a flight")?;
         let known = |name: &str| name == "event_time" || COLUMNS.contains(&name);
@@ -82,11 +82,11 @@ impl Flight {
     }
 }
 
-/// Flights; how late they came, if known; aircraft; miles. One definition for both layers.
+/// Flights, delays if known, aircraft, and miles. One definition for both layers.
 pub(crate) type Stats = (Count, Maybe<Delay>, Maybe<Distinct>, Sum);
 type Delay = (Mean, Min<Decimal>, Max<Decimal>, Quantiles);
 
-/// What its parts are called, for those who look into the folder.
+/// The names of its parts, for readers of the folder.
 pub(crate) const MEASURES: [&[&str]; 4] = [
     &["flights"],
     &["mean_delay", "least_delay", "worst_delay", "delay"],

@@ -1,5 +1,5 @@
-//! A client that asks over connections that stay open, and one that listens. It knows HTTP/1.1 and nothing
-//! of Dayfold, so that what it measures is what any program would see.
+//! A client that queries over connections that stay open, and one that listens. It knows HTTP/1.1 but nothing about
+//! Dayfold, so it measures what any program would see.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// A server that says nothing for so long has failed.
+/// A server that is silent for this long has failed.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Who listens needs little stack, and there are many of them.
+/// Listeners need little stack, and there are many of them.
 const LISTENER_STACK: usize = 128 << 10;
 
 /// What came of asking.
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(crate) latency: Histogram<u64>,
     /// Answers with another status than 200.
     pub(crate) refused: u64,
-    /// How long it took altogether.
+    /// The total time.
     pub(crate) elapsed: Duration,
 }
 
@@ -33,10 +33,10 @@ impl Asked {
     }
 }
 
-/// Asks over so many connections for so long, each as soon as it has its last answer.
+/// Queries over this many connections for this long, each as soon as it has its last answer.
 ///
 /// # Errors
-/// Whatever a connection ends with, and an answer that is no HTTP.
+/// Errors of a connection, and an answer that is not HTTP.
 pub(crate) fn ask(
     address: SocketAddr,
     connections: usize,
@@ -114,7 +114,7 @@ impl Connection {
         self.stream.get_mut().write_all(request.as_bytes())
     }
 
-    /// The status, and the length of the body if it is told.
+    /// The status, and the length of the body if it is given.
     fn head(&mut self) -> io::Result<(u16, Option<usize>)> {
         self.read_line()?;
         let status = self.line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -131,7 +131,7 @@ impl Connection {
         }
     }
 
-    /// Reads a line; what ends in the middle is an error.
+    /// Reads a line; an incomplete line is an error.
     fn read_line(&mut self) -> io::Result<()> {
         self.line.clear();
         match self.stream.read_line(&mut self.line)? {
@@ -145,7 +145,7 @@ fn bad(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// Those who listen to live answers, each on a connection of its own.
+/// Listeners of live answers, each on its own connection.
 pub(crate) struct Listeners {
     threads: Vec<JoinHandle<()>>,
     streams: Vec<TcpStream>,
@@ -153,10 +153,10 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Subscribes so many; returns when the server has taken all of them up.
+    /// Subscribes this many; returns when the server has accepted all of them.
     ///
     /// # Errors
-    /// Whatever a connection ends with, and the status of one that was refused.
+    /// Errors of a connection, and the status of a refused one.
     pub(crate) fn subscribe(
         address: SocketAddr,
         count: usize,
@@ -179,7 +179,7 @@ impl Listeners {
         Ok(all)
     }
 
-    /// How many answers each has heard.
+    /// How many answers each has got.
     pub(crate) fn heard(&self) -> Vec<u64> {
         self.answers.iter().map(|answers| answers.load(Ordering::Relaxed)).collect()
     }
@@ -187,7 +187,7 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        // Who listens hears of the end at once. A server that was first has closed it already.
+        // Listeners notice the end at once. The server may already have closed the connection.
         self.streams.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         // A panic has been printed.
         self.threads.drain(..).for_each(|thread| drop(thread.join()));

@@ -1,4 +1,4 @@
-//! Keys of any kind of column, null among them, as text and back.
+//! Keys with any kind of column, null included, to text and back.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a server takes upon itself, and from whom.
+//! Tests of the limits of a server, and of permissions.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn metric(address: SocketAddr, name: &str) -> u64 {
     line.parse().unwrap()
 }
 
-/// Begins to push, and sends no more than the head.
+/// Begins to push, and sends only the head.
 fn held_body(address: SocketAddr, length: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -28,7 +28,7 @@ fn until(what: impl Fn() -> bool) {
     }
 }
 
-/// Bodies are counted before they are read, over all connections; what they took comes back when they end.
+/// Bodies count before they are read, over all connections; their bytes are released when they end.
 #[test]
 fn bodies_that_are_held_take_no_more_than_all_may() {
     const BODY: usize = 100_000;
@@ -51,7 +51,7 @@ fn bodies_that_are_held_take_no_more_than_all_may() {
     drop(held);
     until(|| taken() == 0);
 
-    // One that does not say how long it is takes room as it comes.
+    // A body of unknown length reserves bytes as it comes.
     let mut chunked = held_body(address, "transfer-encoding: chunked");
     chunked.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes()).unwrap();
     until(|| taken() == 64 << 10);
@@ -67,7 +67,7 @@ fn bodies_that_are_held_take_no_more_than_all_may() {
     served.end();
 }
 
-/// While a worker is held up, pushes that wait take no place from questions, nor these from those.
+/// While a worker is held up, waiting pushes and queries do not take each other's places.
 #[test]
 fn pushes_and_questions_have_places_of_their_own() {
     let served = limited(|limits| limits.waiting(1).pushes(1).patience(Duration::from_secs(60)));
@@ -83,7 +83,7 @@ fn pushes_and_questions_have_places_of_their_own() {
     let ask = || get(address, "/api/views/by-shop/total");
     std::thread::scope(|scope| {
         let (told, answers) = std::sync::mpsc::channel();
-        // Two of each: one waits, and the other one is refused.
+        // Two of each: one waits, and the other is refused.
         for _ in 0..2 {
             let (ask_told, push_told) = (told.clone(), told.clone());
             scope.spawn(move || ask_told.send(("question", ask())).unwrap());
@@ -105,8 +105,8 @@ fn pushes_and_questions_have_places_of_their_own() {
     served.end();
 }
 
-/// However many ask the same, however often each wants to hear: an answer is written once, and for those who
-/// take nothing, not at all.
+/// An answer is written once, however many clients ask the same and however often, and not at all for clients that read
+/// nothing.
 #[test]
 fn subscribers_that_ask_the_same_share_what_is_written() {
     const SILENT: usize = 300;
@@ -128,9 +128,9 @@ fn subscribers_that_ask_the_same_share_what_is_written() {
         while next_event(&mut reader, "answer")["rows"][0]["value"]["cents"] != sum {}
     }
     let written = metric(address, "dayfold_http_live_written_total");
-    // Each push is seen once at least, and in part by those who are told in between.
+    // Each push is seen at least once, and partly by listeners that are served in between.
     assert!(written <= 3 * 61, "{written} answers were written for 60 pushes");
-    // An answer has 100 kB: a client that takes nothing is sent few of them.
+    // An answer has 100 kB, so a client that reads nothing is sent few of them.
     let answers = metric(address, "dayfold_http_live_answers_total");
     assert!(answers < 60 + 12 * SILENT as u64, "{answers} answers for {SILENT} who do not read");
     assert_eq!(served.get("/api/views/by-shop/value?key=nobody").0, 200);
@@ -139,7 +139,7 @@ fn subscribers_that_ask_the_same_share_what_is_written() {
     served.end();
 }
 
-/// On all interfaces, a name that anybody may have made to lead here is refused, and so are events without a token.
+/// On all interfaces, unknown host names are refused, and so are events without a token.
 #[test]
 fn beyond_the_loopback_interface_names_are_told_and_events_need_a_token() {
     let sale = format!("{{\"time\":{MAY},\"shop\":\"a\",\"till\":1,\"cents\":5}}");

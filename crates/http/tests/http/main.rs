@@ -1,4 +1,4 @@
-//! The HTTP API, end to end, with an ordinary client; and by hand for what no client sends.
+//! Tests of the HTTP API, end to end, with an ordinary client, and with raw bytes that no client sends.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -33,7 +33,7 @@ struct Served {
     serving: Serving,
     pusher: Pusher<Sale>,
     clock: Arc<AtomicI64>,
-    /// Who has it holds up the worker that comes upon a sale of the shop `hold`.
+    /// Holding this lock holds up the worker that finds a sale of the shop `hold`.
     hold: Arc<Mutex<()>>,
     is_held: Arc<AtomicBool>,
 }
@@ -146,13 +146,13 @@ fn get(address: SocketAddr, path: &str) -> (u16, Value) {
     answer(agent().get(format!("http://{address}{path}")).call().unwrap())
 }
 
-/// What comes back for bytes that no client would send.
+/// The response to raw bytes that no client would send.
 fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
-    // A connection that is cut off is an answer as well.
+    // A closed connection is an answer as well.
     let _ = stream.read_to_string(&mut text);
     text
 }
@@ -232,7 +232,7 @@ fn regression_c13_an_engine_that_has_failed_is_not_ready_and_says_why() {
     let message = error["message"].as_str().unwrap();
     assert!(message.starts_with("the engine has stopped: ") && message.ends_with("no such shop"));
     let sale = format!(r#"{{"time": {MAY}, "shop": "a", "till": 1, "cents": 1}}"#);
-    // The other worker may still take it while the engine stops: then nobody knows what became of it.
+    // The other worker may still take it while the engine stops; then its result is unknown.
     loop {
         let (status, body) = served.post("application/json", &[], &sale);
         match (status, body["error"]["code"].as_str()) {
@@ -410,7 +410,7 @@ fn listeners_take_no_place_from_those_who_ask() {
     }
     served.push(&[(MAY, "0", 1, 5), (MAY, "1", 1, 5), (MAY, "2", 1, 5)]);
     for stream in &mut streams {
-        // That days are sealed is told as well.
+        // Sealing days also causes an answer.
         while next_event(stream, "answer")["value"]["sales"] != 1 {}
     }
     assert_eq!(served.get("/api/status").1["subscribers"], 300);
@@ -420,7 +420,7 @@ fn listeners_take_no_place_from_those_who_ask() {
     running.finish().unwrap();
 }
 
-/// Who has sent a part of a request holds up neither the server nor its end.
+/// A client with an incomplete request holds up neither the server nor its end.
 #[test]
 fn half_a_request_ends() {
     let soon = Duration::from_millis(50);
@@ -442,7 +442,7 @@ fn half_a_request_ends() {
         streams.push(stream);
     }
     assert_eq!(patient.get("/healthz").0, 200);
-    // It would take an hour, and the harness would not wait so long.
+    // It would take an hour, and the harness would not wait that long.
     patient.end();
 }
 
@@ -451,8 +451,8 @@ fn served_with_an_hour() -> Served {
     limited(|limits| limits.read_head(hour).read_body(hour).patience(hour))
 }
 
-/// While a worker is held up, so many wait and others are told so; those who wait get their answers even if
-/// the server is stopped meanwhile.
+/// While a worker is held up, requests wait up to the limit and others are refused; waiting ones get their answers even
+/// if the server is stopped meanwhile.
 #[test]
 fn what_was_asked_is_answered_though_the_server_stops() {
     let served = limited(|limits| limits.waiting(2).patience(Duration::from_secs(60)));
@@ -473,7 +473,7 @@ fn what_was_asked_is_answered_though_the_server_stops() {
     }
     let Served { running, serving, .. } = served;
     let stopping = std::thread::spawn(move || serving.stop());
-    // The port is closed once the server is about to stop.
+    // The port is closed once the server begins to stop.
     while TcpStream::connect(address).is_ok() {
         std::thread::yield_now();
     }
@@ -500,7 +500,7 @@ fn connections_are_bounded() {
     served.end();
 }
 
-/// A client that asks and takes no answer has its place for so long and no longer.
+/// A client that takes no answer keeps its place only until a time limit.
 #[test]
 fn whoever_takes_nothing_is_cut_off() {
     let served = limited(|limits| limits.connections(1).take(Duration::from_millis(50)));
@@ -509,7 +509,7 @@ fn whoever_takes_nothing_is_cut_off() {
     served.push(&sales);
     let address = served.serving.address();
     let mut stream = TcpStream::connect(address).unwrap();
-    // More than the buffers on the way hold.
+    // More than all buffers hold.
     let keys = "GET /api/views/by-shop/keys?limit=2000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(keys.repeat(150).as_bytes()).unwrap();
     let began = std::time::Instant::now();
@@ -521,7 +521,7 @@ fn whoever_takes_nothing_is_cut_off() {
     served.end();
 }
 
-/// Checks an answer about all that was pushed, two sales at a time, on two days each; returns how many it has.
+/// Checks an answer over all pushed sales, two at a time, on two days each; returns how many it has.
 fn one_moment(body: &Value, last: u64) -> u64 {
     let sales = |part: &Value| part["sales"].as_u64().unwrap_or(0);
     let total = sales(&body["value"]);
@@ -539,8 +539,8 @@ fn one_moment(body: &Value, last: u64) -> u64 {
     total
 }
 
-/// While events pour in and days close, no reader sees a total go down, or one that its days do not add up
-/// to.
+/// While events come in and days close, no reader sees a total go down, or a total that differs from the sum of its
+/// days.
 #[test]
 fn readers_never_see_two_moments() {
     let served = served(|server| server);

@@ -14,7 +14,7 @@ use dayfold_http::{Limits, Server, Serving};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Time, and the request that it came with.
+/// Time, and the request in which it came.
 type Event = (EventTime, u64);
 
 /// Longer than any wait takes, unless something is broken.
@@ -64,8 +64,7 @@ fn serve(folder: &TempDir, durability: Durability, limits: Limits) -> (Program, 
     (program, serving)
 }
 
-/// As a client does it that is told to come back: until all of what was before is in again,
-/// the server answers that nothing has entered.
+/// Retries like a client: until all earlier events are restored, the server answers that nothing has entered.
 fn post(serving: &Serving, keys: &[&str], body: &str) -> (u16, Value) {
     loop {
         let (status, answer) = post_once(serving, keys, body);
@@ -125,7 +124,7 @@ fn a_request_with_a_key_counts_once() {
     }
 }
 
-/// Who waits for the disk keeps nobody from being answered who does not need it.
+/// Requests that wait for the disk do not hold up requests that do not need it.
 #[test]
 fn pushes_with_a_key_that_wait_hold_nobody_up() {
     const PUSHES: usize = 40;
@@ -142,12 +141,12 @@ fn pushes_with_a_key_that_wait_hold_nobody_up() {
             let request = ureq::post(format!("http://{address}/api/events"));
             let request = request.header("idempotency-key", push.to_string());
             let request = request.content_type("application/json");
-            // Answered when the engine ends, or not at all.
+            // It is answered when the engine ends, or not at all.
             drop(request.send(format!("{{\"request\":{push}}}")));
         })
     });
     let waiting: Vec<_> = waiting.collect();
-    // All that have entered are visible. The others wait for a thread.
+    // All entered events are visible. The other requests wait for a thread.
     let began = std::time::Instant::now();
     while program.view.ask(Query::total(DayRange::ALL)).unwrap().value().is_none() {
         assert!(began.elapsed() < LONG, "the first has not entered");

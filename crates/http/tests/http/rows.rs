@@ -152,7 +152,7 @@ fn what_rows_cannot_be_is_refused_with_what_was_expected() {
     served.end();
 }
 
-/// Answers without a limit have places of their own, and give them back.
+/// Answers without a limit have separate places, and release them.
 #[test]
 fn answers_that_are_sent_for_long_are_bounded() {
     let served = limited(|limits| limits.streams(1));
@@ -160,7 +160,7 @@ fn answers_that_are_sent_for_long_are_bounded() {
     let sales: Vec<_> = shops.iter().map(|shop| (MAY, shop.as_str(), 1, 1)).collect();
     served.push(&sales);
     let address = served.serving.address();
-    // It takes nothing of four megabytes.
+    // It reads nothing of four megabytes.
     let first = subscribe(address, "/api/views/by-shop/rows?format=csv");
     let began = std::time::Instant::now();
     while served.get("/api/views/by-shop/rows").0 != 503 {
@@ -175,7 +175,7 @@ fn answers_that_are_sent_for_long_are_bounded() {
     served.end();
 }
 
-/// Whatever comes meanwhile, requests of one snapshot are of one moment, over all views and shapes.
+/// Requests of one snapshot are of one moment, over all views and shapes, whatever comes meanwhile.
 #[test]
 fn requests_of_a_snapshot_are_of_one_moment() {
     let served = limited(|limits| limits.snapshots(2));
@@ -221,7 +221,7 @@ fn every_path_is_described() {
     let (status, document) = served.get("/api/openapi.json");
     assert_eq!(status, 200);
     for path in document["paths"].as_object().unwrap().keys() {
-        // That one goes on for as long as somebody listens.
+        // This one goes on while somebody listens.
         if path.ends_with("/live") {
             continue;
         }

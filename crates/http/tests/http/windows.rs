@@ -1,4 +1,4 @@
-//! Questions of the last periods as of now.
+//! Queries of the last periods as of now.
 
 use std::sync::atomic::Ordering;
 
