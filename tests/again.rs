@@ -1,4 +1,4 @@
-//! A second run over a data folder counts nothing twice, whatever the program does about the source.
+//! A second run over a data folder counts nothing twice, however the program opens its source.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::Cursor;
@@ -43,7 +43,7 @@ enum Opening {
     Beginning,
     /// Where the engine says.
     Resumed,
-    /// Behind a row that the folder does not have.
+    /// After a row that the folder does not have.
     Behind,
 }
 
@@ -80,7 +80,7 @@ impl Runs {
                             CsvSource::resume_after(input(&content), options(), consumed)?
                         }
                         (Opening::Behind, Some(mut consumed)) => {
-                            // As a program does that keeps its own position.
+                            // As in a program that keeps its own position.
                             consumed.bytes = content.len() as u64;
                             consumed.digest = xxhash_rust::xxh3::xxh3_128(content.as_bytes());
                             CsvSource::resume_after(input(&content), options(), consumed)?
@@ -145,7 +145,7 @@ fn another_file_and_one_that_is_opened_too_far_are_refused() {
     }
 }
 
-/// A last line without its end counts, and is read again from its beginning: by then it may be longer.
+/// A last line without its end counts, and the next run reads it again from its beginning, because it may have grown.
 #[test]
 fn a_last_line_without_its_end_is_read_again() {
     let whole = format!("{}2024-05-09T10:00:00Z\n2024-05-09T11:00:00Z\n", rows(&[1, 2, 2, 5]));
@@ -165,7 +165,7 @@ fn a_last_line_without_its_end_is_read_again() {
     }
 }
 
-/// A source of one's own that stands where the program wants.
+/// A custom source that is opened at the position that the program chooses.
 struct Numbers(u64, u64);
 
 impl Source for Numbers {
@@ -210,7 +210,7 @@ fn a_source_of_ones_own_has_its_position_in_the_folder() {
     }
 }
 
-/// Folders of before have no position: nobody knows what is in their sealed days.
+/// Old folders have no position, so it is unknown which rows are in their sealed days.
 #[test]
 fn a_folder_without_a_log_that_does_not_say_how_far_it_was_read_is_refused() {
     let runs = Runs::new(false);
@@ -289,7 +289,7 @@ fn a_changed_source_is_an_error_of_the_source() {
     assert!(changed, "{error:?}");
 }
 
-/// Its late rows close one day more at the end of each run.
+/// Its late rows close one more day at the end of each run.
 #[test]
 fn a_source_that_grows_each_hour_is_not_taken_for_a_wrong_clock() {
     let mut runs = Runs::new(true);
@@ -310,7 +310,7 @@ fn a_header_without_its_end_is_read_again() {
     }
 }
 
-/// Workers enter blocks side by side. What has entered is sealed, and may have holes.
+/// Workers enter blocks side by side. Entered rows are sealed, and may have holes.
 #[test]
 fn a_run_that_is_finished_early_without_a_log_loses_and_doubles_nothing() {
     let mut content = "at\n".to_owned();

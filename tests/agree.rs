@@ -1,4 +1,4 @@
-//! Processes that do not fit each other: told what differs, on both sides, before anything is written.
+//! Processes that differ: both report the difference before anything is written.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "common/example.rs"]
@@ -56,7 +56,7 @@ impl Place {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Runs processes beside each other.
+    /// Runs processes side by side.
     fn run<const N: usize>(&self, args: [&str; N]) -> [Ended; N] {
         let children = args.map(|args| self.spawn(&format!("-h hosts {args}")));
         children.map(|child| {
@@ -144,7 +144,7 @@ fn the_folders_of_two_clusters_are_not_taken_for_one() {
     let [zero, one] = place.run(["--data here -n 2 -p 0", "--data there -n 2 -p 1"]);
     zero.refused(2, &["process 1: the data folder", "here (", "there ("]);
     one.refused(2, &["process 0: the data folder", "here (", "there ("]);
-    // One with nothing in it is no place for a part that was written before.
+    // An empty folder cannot replace a part that was written before.
     for ended in place.run(["--data here -n 2 -p 0", "--data nowhere -n 2 -p 1"]) {
         ended.refused(1, &["part-1", "is missing"]);
     }
@@ -163,7 +163,7 @@ fn a_part_that_is_not_there_is_named() {
     for ended in place.run(["--data data -n 2 -p 0", "--data data -n 2 -p 1"]) {
         ended.refused(1, &["part-1", "is missing"]);
     }
-    // Not by fewer processes either: the part's days and its log count all the same.
+    // Neither can fewer processes: the part's days and its log still count.
     let [alone] = place.run(["--data data"]);
     alone.refused(1, &["part-1", "is missing"]);
     assert!(before == place.files("data"), "something was written");

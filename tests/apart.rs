@@ -1,4 +1,4 @@
-//! Processes that have data folders of their own, as on machines without a shared one.
+//! Processes with separate data folders, as on machines without a shared one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// Runs a process for each folder, with so many workers each.
+    /// Runs a process for each folder, with this many workers each.
     fn try_run(&self, folders: &[&str], workers: usize) -> Vec<Ended> {
         let listeners: Vec<TcpListener> =
             folders.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -68,7 +68,7 @@ impl Place {
         ended.collect()
     }
 
-    /// As [`Place::try_run`]; what the first process prints.
+    /// As [`Place::try_run`]; returns the output of the first process.
     #[track_caller]
     fn run(&self, folders: &[&str], workers: usize) -> String {
         let ended = self.try_run(folders, workers);
@@ -90,7 +90,7 @@ impl Place {
         assert!(before == self.files(), "something was written");
     }
 
-    /// Appends days of rows, one in fifty of which comes two days late, and some of which are none.
+    /// Appends days of rows, one in fifty of which comes two days late, and some of which are invalid.
     fn grow(&self, days: std::ops::Range<i64>) {
         let path = self.path("in.csv");
         let mut text = std::fs::read_to_string(&path).unwrap_or_else(|_| "t,k,v,d\n".to_owned());
@@ -169,18 +169,18 @@ fn a_part_that_cannot_be_reached_is_named() {
     place.run(&["zero", "one"], 1);
     place.grow(14..16);
     let expected = place.run(&[""], 1);
-    // Fewer processes: the part of the one that is gone is nowhere.
+    // Fewer processes: the part of the removed one is missing.
     place.refused(&["zero"], 2, &["zero/part-1/manifest", "is missing"]);
     // More workers: each process has days that now belong to the other.
     place.refused(&["zero", "one"], 2, &["needs sealed days of", "part-"]);
-    // Folders that were mistaken for each other, or for a new one.
+    // Folders that were swapped, or replaced by a new one.
     place.refused(&["one", "zero"], 1, &["part-0", "is missing"]);
     place.refused(&["zero", "new"], 1, &["part-1", "is missing"]);
     place.refused(&["new", "one"], 1, &["part-0", "is missing"]);
     assert!(!place.path("new").exists());
     assert!(place.run(&["zero", "one"], 1) == expected);
 
-    // With copies of what they need, there may be more workers, and their copies may grow old.
+    // With copies of the needed parts, there may be more workers, and the copies may be old.
     place.copy_part("zero", 0, "one");
     place.refused(&["zero", "one"], 2, &["process 0 needs sealed days of zero/part-1"]);
     place.copy_part("one", 1, "zero");
@@ -189,10 +189,10 @@ fn a_part_that_cannot_be_reached_is_named() {
         let expected = place.run(&[""], 1);
         assert!(place.run(&["zero", "one"], 2) == expected);
     }
-    // But not for others than they were made for.
+    // But copies are no use for other processes than those they were made for.
     place.refused(&["zero", "one"], 1, &["needs sealed days of", "part-"]);
     place.refused(&["zero", "one", "two"], 1, &["needs sealed days of", "part-"]);
-    // All parts at one place: any number.
+    // All parts in one place: any number works.
     std::fs::remove_dir_all(place.path("zero/part-1")).unwrap();
     place.copy_part("one", 1, "zero");
     let expected = place.run(&[""], 1);
@@ -222,7 +222,7 @@ struct Program {
     pusher: Pusher<Event>,
 }
 
-/// Two processes, each with a disk of its own.
+/// Two processes, each with its own disk.
 fn programs(disks: &[Faulty; 2], workers: usize) -> Vec<Program> {
     let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     let hosts = listeners.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
@@ -248,7 +248,7 @@ fn programs(disks: &[Faulty; 2], workers: usize) -> Vec<Program> {
     })
 }
 
-/// One process stops the group. Whatever another waits for then, it is told.
+/// One process stops the cluster. Whatever another one waits for then, it is told.
 #[test]
 fn whoever_waits_is_told_that_another_process_has_stopped_all() {
     let disks = [Faulty::new(3), Faulty::new(4)];
@@ -279,8 +279,8 @@ fn whoever_waits_is_told_that_another_process_has_stopped_all() {
     });
 }
 
-/// What one process took, the other knows, in the next run with another number of workers, too; what is open
-/// comes back from the logs, which no process has all of. An audit says that it needs them all.
+/// Each process knows the keys that the other took, also in the next run with another number of workers. Open days come
+/// back from the logs, although no process has all of them. An audit reports that it needs them all.
 #[test]
 fn open_days_and_keys_that_count_once_come_back() {
     let disks = [Faulty::new(1), Faulty::new(2)];

@@ -1,8 +1,8 @@
-//! A source that is faster than the engine: what waits is bounded, and so is memory.
+//! A source that is faster than the engine: queues are bounded, and so is memory.
 //!
-//! Each case runs in a process of its own: this program starts itself again, with the name of the case in
-//! an environment variable. `DAYFOLD_SOAK=20 cargo test --release --test backpressure` lets twenty times
-//! as much through, under the same bounds.
+//! Each case runs in its own process: this program starts itself again, with the name of the case in an environment
+//! variable. `DAYFOLD_SOAK=20 cargo test --release --test backpressure` processes twenty times as much, under the same
+//! bounds.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -28,14 +28,14 @@ use dayfold::{Cluster, Engine};
 
 /// Set in the processes that are measured.
 const CASE: &str = "DAYFOLD_TEST_CASE";
-/// How often the volume is to be let through.
+/// How many times the volume to process.
 const SOAK: &str = "DAYFOLD_SOAK";
 
 const DAY_MS: i64 = 86_400_000;
 /// 2013-01-01T00:00:00Z.
 const START: EventTime = 1_356_998_400_000;
 const KEYS: u64 = 500;
-/// Of two workers, four ticks that are under way and four that ended in this turn.
+/// For two workers: four ticks in flight, and four that ended in this turn.
 const DELTAS: usize = 2 * (4 + 4);
 const MIB: usize = 1 << 20;
 
@@ -49,14 +49,14 @@ fn a_file_waits_for_a_slow_view() {
     measured("a_file_waits_for_a_slow_view", read_into_a_slow_view);
 }
 
-/// Runs a case in a process of its own, or is that process.
+/// Runs a case in its own process, or is that process.
 fn measured(test: &str, case: fn(usize)) {
     let soak = std::env::var(SOAK).map_or(1, |soak| soak.parse().expect("a number"));
     if std::env::var(CASE).is_ok_and(|case| case == test) {
         return case(soak);
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    // What glibc keeps of freed memory in an arena for each thread is not what waits.
+    // Freed memory that glibc keeps in an arena for each thread does not count.
     command.env("MALLOC_ARENA_MAX", "1");
     let output = command.args(["--exact", test, "--nocapture"]).env(CASE, test).output().unwrap();
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
@@ -64,7 +64,7 @@ fn measured(test: &str, case: fn(usize)) {
     said[0].lines().filter(|line| line.starts_with("most")).for_each(|line| println!("{line}"));
 }
 
-/// The most of everything that was ever seen to wait.
+/// The largest queues that were seen.
 #[derive(Debug, Default)]
 struct Most {
     ticks: usize,
@@ -87,7 +87,7 @@ impl Most {
         self.memory = self.memory.max(anonymous_mib());
     }
 
-    /// Looks until all is sealed.
+    /// Checks until everything is sealed.
     fn watch(&mut self, running: &Running) {
         while !running.wait_sealed(Duration::from_millis(2)).unwrap() {
             self.look(running);
@@ -115,7 +115,7 @@ fn push_to_a_slow_disk(soak: usize) {
 
     let events = (450 * MIB / EVENT_BYTES * soak) as u64;
     let folder = tempfile::tempdir().unwrap();
-    // The clock is as far as what was pushed: so many days, however long it takes.
+    // The clock follows the pushed events: this many days, however long it takes.
     let pushed = Arc::new(AtomicU64::new(0));
     let time = move |number: u64| {
         START + (number as i128 * i128::from(DAYS) * DAY_MS as i128 / events as i128) as i64
@@ -159,7 +159,7 @@ fn push_to_a_slow_disk(soak: usize) {
     println!("most {most:?}");
     assert!(most.ticks <= 4, "{most:?}");
     assert!(most.deltas <= DELTAS, "{most:?}");
-    // Those at which a worker takes in no more, and what was on its way.
+    // The number at which a worker takes in no more, and those under way.
     let tick = TICK_ROWS + BATCH as usize;
     let under_way = 2 * 4 * tick + WAITING + PUSHERS as usize * BATCH as usize;
     let days = under_way as u64 * DAYS / events + 2;
@@ -167,7 +167,7 @@ fn push_to_a_slow_disk(soak: usize) {
     let bytes = EVENT_BYTES + 64;
     assert!(most.log_waiting <= 64 * MIB + tick * bytes, "{most:?}");
     assert!(most.log_waiting >= 32 * MIB, "the disk was not slow: {most:?}");
-    // The two logs and what is under way, and half as much again.
+    // The two logs, data under way, and half as much again.
     let known = (2 * (64 * MIB + tick * bytes) + under_way * bytes) / MIB;
     assert!(most.memory <= known * 3 / 2, "{most:?}, known {known} MiB");
 }
@@ -203,7 +203,7 @@ fn read_into_a_slow_view(soak: usize) {
 
     println!("most {most:?}");
     assert!(most.ticks <= 4 && most.deltas <= DELTAS && most.closed <= 8 + 2, "{most:?}");
-    // Blocks that wait to be dealt, are dealt, or are in hand, as much again, and the program itself.
+    // Blocks that wait, are dealt, or are being processed, as much again, and the program itself.
     let known = 2 * (8 + 2 * 4 + 4) * 4_096 * ROW_BYTES / MIB + 16;
     assert!(most.memory <= known, "{most:?}, known {known} MiB");
 }

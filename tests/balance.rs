@@ -1,4 +1,4 @@
-//! Rows reach all workers alike, although few keys have most of the events.
+//! Rows are distributed evenly over workers, although few keys have most of the events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../benches/common/graph/mod.rs"]

@@ -1,4 +1,4 @@
-//! Processes that lose each other: by name, within seconds, and nothing is lost with them.
+//! Processes that lose each other report it by name, within seconds, and no data is lost.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use example::program;
 
-/// Processes of a group, which end with the test.
+/// Processes of a cluster, which end with the test.
 struct Group {
     folder: tempfile::TempDir,
     processes: usize,
@@ -22,14 +22,14 @@ struct Group {
     arguments: Vec<&'static str>,
 }
 
-/// Rows of ten days, a second apart, and how they are counted.
+/// Rows of ten days, a second apart, and their counts.
 fn rows(days: std::ops::Range<u32>) -> String {
     days.flat_map(|day| (0..200).map(move |n| format!("{},k{}\n", day * 86_400 + n, n % 7)))
         .collect()
 }
 
 impl Group {
-    /// Process 0 reads standard input, so the group runs until that ends.
+    /// Process 0 reads standard input, so the cluster runs until that ends.
     fn start(processes: usize) -> Group {
         let mut group = Group::empty(processes);
         group.restart();
@@ -86,7 +86,7 @@ impl Group {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Waits for a process to end; its exit code and what it said.
+    /// Waits for a process to end. Returns its exit code and output.
     fn end(&mut self, process: usize) -> (Option<i32>, String) {
         let mut child = self.children[process].take().unwrap();
         let started = Instant::now();
@@ -119,7 +119,7 @@ impl Drop for Group {
     }
 }
 
-/// What the group has to write in the end, whatever happened to it.
+/// The expected final output of the cluster, whatever happened to it.
 fn expected() -> String {
     let mut out = "day,k,events\n".to_owned();
     for day in 1..=10 {
@@ -174,7 +174,7 @@ fn a_process_that_hangs_is_named_and_may_come_back() {
     group.feed(&rows(6..10));
     group.signal(1, "-CONT");
     assert!(lines.any(|line| line.contains("is back")));
-    // What it says is read to the end, so that it is not held up.
+    // Its output is read to the end, so that it does not block.
     let rest = std::thread::spawn(move || lines.count());
     drop(group.child(0).stdin.take());
     let mut first = group.children[0].take().unwrap();
@@ -191,7 +191,7 @@ fn one_that_comes_late_is_waited_for_and_a_stranger_is_not_let_in() {
     let hosts = group.hosts();
     group.children.push(Some(group.spawn(0, &hosts)));
     let first = std::fs::read_to_string(&hosts).unwrap().lines().next().unwrap().to_owned();
-    // Somebody looks for open ports, and says something that is none of our business.
+    // A port scanner connects and sends unrelated bytes.
     for words in [&b""[..], b"GET / HTTP/1.0\r\n\r\n", &[0; 500]] {
         let started = Instant::now();
         let mut socket = loop {
@@ -214,7 +214,7 @@ fn one_that_comes_late_is_waited_for_and_a_stranger_is_not_let_in() {
     assert_eq!(out, expected());
 }
 
-/// Forty connections that say nothing, and two processes that do not know the secret, are in the way of nobody.
+/// Forty silent connections, and two processes without the secret, do not hold up the start.
 #[test]
 fn strangers_neither_prevent_a_start_nor_take_a_place() {
     let mut group = Group::empty(2);

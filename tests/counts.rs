@@ -1,4 +1,4 @@
-//! Other numbers of workers and processes over one folder, from run to run, while the file grows.
+//! Changing numbers of workers and processes over one folder, from run to run, while the file grows.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "common/example.rs"]
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use example::program;
 
-/// Runs so many processes with so many workers each over the file; what the first one writes.
+/// Runs this many processes and workers over the file. Returns the output of the first process.
 fn run(folder: &Path, processes: usize, workers: usize, more: &str) -> String {
     let listeners: Vec<TcpListener> =
         (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -40,7 +40,7 @@ fn run(folder: &Path, processes: usize, workers: usize, more: &str) -> String {
     first
 }
 
-/// Appends four days, one of whose rows in fifty comes two days late.
+/// Appends four days; one row in fifty comes two days late.
 fn grow(folder: &Path, days: std::ops::Range<i64>) {
     let path = folder.join("in.csv");
     let mut text = std::fs::read_to_string(&path).unwrap_or_else(|_| "t,k,v,d\n".to_owned());
@@ -57,7 +57,7 @@ fn grow(folder: &Path, days: std::ops::Range<i64>) {
     std::fs::write(path, text).unwrap();
 }
 
-/// The sealed files, and what is in them; the name of a file says by which worker it was written.
+/// The sealed files and their content; the name of a file has the worker that wrote it.
 fn sealed(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.join("data")];
@@ -87,11 +87,11 @@ fn counts_may_change_between_runs_while_the_file_grows() {
         let expected = run(folder, 1, 1, "");
         let found = run(folder, processes, workers, "--data data");
         assert!(found == expected, "{processes} processes with {workers} workers");
-        // Once more, with nothing to read: the same again.
+        // Once more, with nothing to read: the same output.
         let after = sealed(folder);
         assert!(run(folder, processes, workers, "--data data") == expected, "a second time");
         assert!(after == sealed(folder), "files were written when nothing had come");
-        // What was sealed stays as it was, and only the last two of its days have late rows.
+        // Sealed files do not change, and only the last two sealed days have late rows.
         for (path, bytes) in &before {
             assert!(after.get(path) == Some(bytes), "{} was written again", path.display());
         }

@@ -1,4 +1,4 @@
-//! What a push can wait for: visible, durable, both; and what becomes of it when the disk fails.
+//! Waiting for a push until it is visible, durable, or both; and what happens to it when the disk fails.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn what_is_durable_survives_a_loss_of_power() {
         for batch in 0..10 {
             program.push(batch * 10..batch * 10 + 10).wait_durable(LONG).unwrap();
         }
-        // Not waited for: it may be there, as a whole, or not.
+        // Nobody waited for it, so it is either there as a whole, or not.
         let _ = program.push(100..110);
         let left = disk.after_power_loss(0);
         disk.crash();
@@ -107,7 +107,7 @@ fn nothing_is_promised_where_nothing_is_synced() {
         receipt.wait_visible(LONG).unwrap();
         program.running.finish().unwrap();
     }
-    // But a process that is killed loses nothing that was written.
+    // But a killed process loses nothing that was written.
     let program = Program::start(Some(&disk.after_kill()), Durability::System, 2);
     assert_eq!(program.total(), stats(0..5));
 }
@@ -122,7 +122,7 @@ fn a_log_that_has_failed_acknowledges_nothing_more() {
         disk.fail_at(disk.operations() + 1, failure);
         let failed = program.push(10..20).wait_durable(LONG);
         assert!(matches!(failed, Err(WaitError::Log(_) | WaitError::Stopped)), "{failed:?}");
-        // The engine stops, with the reason; what is pushed now comes back.
+        // The engine stops, with the reason; later pushes are returned.
         assert!(program.running.wait_stopped(LONG));
         let ended = program.running.finish().err().unwrap().to_string();
         assert!(ended.contains("log"), "{ended}");
@@ -139,7 +139,7 @@ fn a_wait_may_be_given_up_and_begun_again() {
     let disk = Faulty::new(4);
     let hour = Durability::Every(Duration::from_secs(3_600));
     let program = Program::start(Some(&disk), hour, 1);
-    // Sealing syncs the log: yesterday is to be behind us.
+    // Sealing syncs the log, so yesterday must be sealed first.
     let is_sealed = || program.running.progress().views.iter().any(|v| v.sealed_through.is_some());
     while !is_sealed() {
         assert!(!program.running.wait_stopped(Duration::from_millis(1)));
@@ -148,7 +148,7 @@ fn a_wait_may_be_given_up_and_begun_again() {
     let short = Duration::from_millis(20);
     assert!(matches!(receipt.wait_durable(short), Err(WaitError::TimedOut { .. })));
     receipt.wait_visible(LONG).unwrap();
-    // Stopping in order commits what is not committed yet.
+    // An orderly stop commits everything.
     let again = receipt.clone();
     let waiting = std::thread::spawn(move || again.wait_durable(LONG));
     drop(program.pusher);
@@ -179,8 +179,8 @@ fn stopping_leaves_open_days_open_also_in_the_middle_of_recovery() {
     assert_eq!(program.view.audit(DayRange::ALL, 1.0).unwrap().findings, []);
 }
 
-/// In St. John's, clocks went back over midnight: an event may be of a later day than the end of what the log keeps
-/// under its UTC day. It is found there again all the same.
+/// In St. John's, clocks went back over midnight: an event may have a later day than the last one of its UTC day in the
+/// log. It is found all the same.
 #[test]
 fn what_the_log_keeps_under_another_day_is_back_after_a_restart() {
     let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();

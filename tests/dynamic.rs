@@ -107,7 +107,7 @@ fn both(engine: &mut Engine<Sale>, grace: i64) {
     engine.dynamic_view(definition(view("dynamic", grace)), Sale::fill);
 }
 
-/// The rows of a view. Of no values, a state in Rust types has no distinct count, and a dynamic one has a count of 0.
+/// The rows of a view. Without values, a state in Rust types has no distinct count, and a dynamic one has a count of 0.
 fn rows(running: &Running, view: &str, scan: &Scan) -> Vec<Vec<Value>> {
     let mut rows = running.view(view).unwrap().scan(scan, None).unwrap().collect_rows().unwrap();
     let at = COLUMNS.iter().position(|name| *name == "different").unwrap();
@@ -125,7 +125,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// Every shape of question, about several sets of keys and days.
+/// Every shape of query, over several sets of keys and days.
 fn scans() -> Vec<Scan> {
     let (lower, upper) = (vec![Value::Null], vec![text("b"), Value::Integer(0)]);
     let keys = [
@@ -189,7 +189,7 @@ proptest! {
         workers in 1..3usize,
         grace in 0..2 * DAY,
     ) {
-        // About in order, so that days close with what they have, and some of it is late.
+        // Roughly in order, so that days close, and some events are late.
         sales.sort_by_key(|sale| (sale.time / (2 * DAY), sale.shelf));
         let now = Arc::new(AtomicI64::new(0));
         let clock = Arc::clone(&now);
@@ -214,7 +214,7 @@ proptest! {
     }
 }
 
-/// Starts over a folder, with a view of that definition, and pushes one sale.
+/// Starts over a folder, with a view with this definition, and pushes one sale.
 fn start(storage: &Arc<Memory>, definition: ViewDef) -> Result<Running, EngineError> {
     let mut engine = Engine::<Sale>::new().clock(|| 0).data_in(Arc::clone(storage) as _, "data");
     engine.dynamic_view(definition, Sale::fill);
@@ -228,7 +228,7 @@ fn start(storage: &Arc<Memory>, definition: ViewDef) -> Result<Running, EngineEr
 #[test]
 fn a_folder_refuses_other_cells_and_keys_but_not_other_names() {
     let storage = Arc::new(Memory::default());
-    // With words of the program's own, which stay the same.
+    // With the program's own definition text, which stays the same.
     let sales = || view("sales", 0).defined_as("sales");
     start(&storage, definition(sales())).unwrap().finish().unwrap();
     let other = |view: View, key: &[&str], reduce: Reduce| {
@@ -248,7 +248,7 @@ fn a_folder_refuses_other_cells_and_keys_but_not_other_names() {
     let more = definition(sales()).measure("p90", quantile).unwrap();
     start(&storage, more).unwrap().finish().unwrap();
 
-    // The same cells, of another column: without words of the program, a view has its own.
+    // The same cells over another column: without a text from the program, the view has its own definition text.
     let storage = Arc::new(Memory::default());
     let count = |of: &str| other(view("sales", 0), &key, Reduce::CountOf(of.to_owned()));
     start(&storage, count("shelf")).unwrap().finish().unwrap();

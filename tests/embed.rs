@@ -1,4 +1,4 @@
-//! The smallest dataflow of one's own: events in, a view that is queried, a probe.
+//! The smallest dataflow of an embedder: events, a view with queries, and a probe.
 
 use dayfold::aggregate::{Count, Max, Sum};
 use dayfold::serve::{Answer, Query};

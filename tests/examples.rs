@@ -1,4 +1,4 @@
-//! The numbered examples, run, and what they print.
+//! Runs the numbered examples, and checks their output.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "common/example.rs"]
@@ -17,7 +17,7 @@ fn check_with(example: &str, arguments: &[String], expect: &str) {
     assert_eq!(text(&output.stdout), expect, "{example} {arguments:?}");
 }
 
-/// As [`check`], also with several workers and processes: the first one prints the same, others nothing.
+/// As [`check`], also with several workers and processes: the first process prints the same, others nothing.
 fn check_all(example: &str, expect: &str) {
     check(example, expect);
     check_with(example, &["-w".to_owned(), "3".to_owned()], expect);
@@ -47,7 +47,7 @@ fn check_group(example: &str, processes: usize, workers: usize, more: &str, expe
         assert!(output.status.success(), "process {process} of {processes}: {errors}");
         let expect = if process == 0 { expect } else { "" };
         let printed = String::from_utf8(output.stdout).unwrap();
-        // Timely's own words, while it connects.
+        // Timely's own output, while it connects.
         let ours = printed.lines().filter(|line| {
             !line.starts_with("awaiting connections") && !line.starts_with("worker ")
         });

@@ -1,5 +1,5 @@
-//! Files as partitions, beside other sources: each row counts once, whatever ends a run, however files grow, and whichever
-//! sources are added or left out.
+//! Files as partitions, together with other sources: each row counts once, however runs end, files grow, and sources
+//! are added or left out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ fn ended(running: &Running) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// A generator of numbers that a seed decides.
+/// A seeded generator of random numbers.
 struct Random(u64);
 
 impl Random {
@@ -94,7 +94,7 @@ impl Random {
     }
 }
 
-/// Folders of files, what their rows come to, and how many of them are no good.
+/// Folders of files, the totals of their rows, and the number of bad rows.
 struct Folder {
     place: tempfile::TempDir,
     random: Random,
@@ -117,7 +117,7 @@ impl Folder {
         self.place.path().join(name)
     }
 
-    /// Some rows of a few days, and now and then one that is no event.
+    /// Some rows of a few days, and occasionally an invalid one.
     fn lines(&mut self, json: bool) -> String {
         let (begin, mut text) = (self.random.below(20) as i64 * DAY_MS, String::new());
         for n in 0..self.random.below(400) as i64 {
@@ -196,7 +196,8 @@ impl Folder {
     }
 }
 
-/// Files grow and come between runs, which end anywhere and have other numbers of workers: the answers are those of all rows.
+/// Files grow and new files come between runs, which end anywhere and have different numbers of workers: the answers
+/// cover all rows.
 #[test]
 fn oracle_runs_that_end_anywhere_count_each_row_of_each_file_once() {
     let rounds = if cfg!(debug_assertions) { 12 } else { 100 };
@@ -252,7 +253,7 @@ fn all_kinds_of_sources_in_one_engine() {
         let pusher = engine.live(LiveOptions::new(|event: &Event| event.0));
         let mut engine = engine.file(single.as_path(), options(RowFormat::Csv), parse);
         engine = engine.partitioned(folder.csv());
-        // The middle run does without it.
+        // The middle run leaves it out.
         if run != 1 {
             engine = engine.partitioned(folder.json());
         }
@@ -270,8 +271,8 @@ fn all_kinds_of_sources_in_one_engine() {
     }
 }
 
-/// A file whose content changed below its position is refused with the way to go on, and read from its beginning if that is
-/// accepted.
+/// A file whose content changed before its position is refused, with a hint how to continue, and is read from its
+/// beginning if the change is accepted.
 #[test]
 fn a_file_that_changed_is_refused_and_can_be_read_anew() {
     let (folder, disk) = (Folder::new(1), Faulty::new(1));
@@ -299,7 +300,7 @@ fn a_file_that_changed_is_refused_and_can_be_read_anew() {
     }
 }
 
-/// A folder may be moved, and found under another path: its files are the same ones.
+/// A folder may be moved, and found under another path: its files stay the same.
 #[test]
 fn names_within_a_folder_stay_when_it_is_moved() {
     let (folder, disk) = (Folder::new(1), Faulty::new(1));
@@ -321,7 +322,7 @@ fn names_within_a_folder_stay_when_it_is_moved() {
     }
 }
 
-/// Times that are computed of whole rows or of their fields, with and without arrivals: the rows are those that columns would give.
+/// Times computed from whole rows or from fields, with and without arrivals, give the same rows as columns.
 #[test]
 fn times_are_computed_of_rows() {
     let (folder, mut answers) = (Folder::new(1), Vec::new());
@@ -337,7 +338,7 @@ fn times_are_computed_of_rows() {
     let of_raw = RowTimes::with_arrival(move |row| {
         let at = row.raw().split(|byte| *byte == b',').next().unwrap_or_default();
         let at: Vec<u8> = at.iter().copied().filter(|byte| *byte != b'"').collect();
-        // Every other row says when it came.
+        // Every other row has an arrival.
         let at = seconds(&at)?;
         Ok((at, (at % 2_000 == 0).then_some(at)))
     });
@@ -362,7 +363,7 @@ fn times_are_computed_of_rows() {
     assert_same(&answers[2], &answers[0], "both times of the row");
 }
 
-/// Waits until something is so, or panics after a minute.
+/// Waits until a condition holds, or panics after a minute.
 #[track_caller]
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begin = Instant::now();
@@ -372,7 +373,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Files that come, grow, are half written, and are removed while the engine runs.
+/// New files, growing files, half-written files, and removed files while the engine runs.
 #[test]
 fn files_are_watched() {
     let (folder, disk) = (Folder::new(1), Faulty::new(1));
@@ -424,7 +425,7 @@ fn files_are_rotated() {
     let row = || answer(&view).get(&(0, 1)).copied().unwrap_or_default();
     append(&path, "at,key,value\n1,1,1\n2,1,10\n");
     wait_until("the first rows", || row() == (2, 11));
-    // Whoever writes it goes on for a while after it was renamed, and after there is a new one.
+    // The writer continues for a while after the file was renamed, and after there is a new one.
     let old = folder.path("csv/live.csv.1");
     fs::rename(&path, &old).unwrap();
     append(&old, "3,1,100\n");
@@ -434,7 +435,7 @@ fn files_are_rotated() {
     wait_until("a row beside the new file", || row() == (4, 1_111));
     append(&path, "at,key,value\n5,1,10000\n");
     wait_until("the new file", || row() == (5, 11_111));
-    // Emptied, and written again.
+    // Truncated and rewritten.
     fs::write(&path, "").unwrap();
     append(&path, "at,key,value\n6,1,1\n7,1,1\n8,1,1\n9,1,1\n");
     wait_until("the file that was emptied", || row() == (9, 11_115));
@@ -442,7 +443,7 @@ fn files_are_rotated() {
     append(&folder.path("csv/other.csv"), "at,key,value\n10,1,1\n");
     wait_until("a file after one was removed", || row() == (10, 11_116));
     drop(running);
-    // In another run, all of it is there, and nothing comes again.
+    // In another run, everything is there, and nothing is read again.
     let (engine, view) = crate::engine(&disk);
     let running = engine
         .partitioned(folder.csv().changed(Changed::ReadAnew))
@@ -453,7 +454,7 @@ fn files_are_rotated() {
     running.finish().unwrap();
 }
 
-/// A file of later days waits for one whose days are open, and no file holds days open that has nothing for a while.
+/// A file of later days waits for a file whose days are open; a file without new rows for a while holds no days open.
 #[test]
 fn files_that_are_far_ahead_are_paused_and_quiet_ones_hold_nothing_back() {
     let (folder, disk) = (Folder::new(1), Faulty::new(1));
@@ -464,7 +465,7 @@ fn files_that_are_far_ahead_are_paused_and_quiet_ones_hold_nothing_back() {
         let text = format!("at,key,value\n{}", rows.collect::<String>());
         fs::write(folder.path(name), text).unwrap();
     };
-    // Whoever owns it: two workers, and files enough that each has one that goes on for a year.
+    // There are two workers, and enough files that each worker has one that lasts for a year.
     write("csv/held.csv", 0..2);
     (0..8).for_each(|n| write(&format!("csv/{n}.csv"), 0..365));
     let limits = PartitionOptions::default().max_ahead(Duration::from_secs(10 * 86_400));
@@ -472,7 +473,7 @@ fn files_that_are_far_ahead_are_paused_and_quiet_ones_hold_nothing_back() {
     let engine = engine.clock(move || wall.load(Ordering::Relaxed));
     let files = folder.csv().options(limits).watch();
     let running = engine.partitioned(files).start(Cluster::workers(2)).unwrap();
-    // A file is paused behind its first block, in which there are all its rows. So the next rows are those that wait.
+    // A file is paused after its first block, which has all its rows. So the next rows are the waiting ones.
     let others = |days: i64| {
         for n in 0..8 {
             let path = folder.path(&format!("csv/{n}.csv"));
@@ -487,7 +488,7 @@ fn files_that_are_far_ahead_are_paused_and_quiet_ones_hold_nothing_back() {
     let paused = || running.progress().sources.iter().filter(|source| source.paused).count();
     wait_until("files that wait for another", || paused() == 8);
     assert_eq!(count(), 2 + 8 * 365);
-    // It is at its end, and quiet once the wall clock says so.
+    // It is at its end, and becomes quiet by the wall clock.
     now.fetch_add(60_000, Ordering::Relaxed);
     wait_until("files that go on", || count() == 2 + 8 * 367);
     let sources = running.progress().sources;
@@ -538,7 +539,7 @@ fn two_processes_read_the_files_of_a_folder() {
     }
 }
 
-/// One event, and then nothing for ever; it knows up to where it is complete.
+/// One event, and then nothing for ever; the source knows its watermark.
 struct Idle {
     read: bool,
 }
@@ -562,7 +563,7 @@ impl Source for Idle {
     }
 }
 
-/// Sources that bring nothing hold no days open: one that is idle up to its watermark, a followed file by the wall clock.
+/// Sources without events hold no days open: an idle source up to its watermark, a followed file by the wall clock.
 #[test]
 fn quiet_sources_close_their_days() {
     let disk = Faulty::new(1);

@@ -1,5 +1,5 @@
-//! The flights of 2013 against answers that an independent program computed: every row, every field,
-//! in New York time and in UTC, for several numbers of workers and processes.
+//! Compares the flights of 2013 with answers of an independent program: every row, every field, in New York time and in
+//! UTC, for several numbers of workers and processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "common/example.rs"]
@@ -160,7 +160,7 @@ fn three_workers_give_the_right_answers() {
     check(None, 3, true);
 }
 
-/// Sealed by three workers, answered by two and by one, who read nothing.
+/// Sealed by three workers, answered by two and by one, which read nothing.
 #[test]
 fn a_folder_answers_the_same_whoever_opens_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ fn a_folder_answers_the_same_whoever_opens_it() {
     check(Some(folder.path()), 1, false);
 }
 
-/// The example, as people run it.
+/// The example, run as people do.
 fn flights() -> Command {
     let mut command = Command::new(example::program("flights"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
@@ -242,7 +242,7 @@ fn the_example_prints_the_same_on_any_number_of_workers_and_processes() {
     outputs.iter().for_each(|other| assert_eq!(*other, first));
 }
 
-/// What is read of its folder without its types: the same rows, under the names that it gave.
+/// Reading its folder without its types gives the same rows, with the program's names.
 fn check_inspected(data: &Path) {
     let report = store::inspect(&Disk, data).unwrap();
     let view = report.views.iter().find(|view| view.record.name == "by-carrier").unwrap();
@@ -274,7 +274,8 @@ fn check_inspected(data: &Path) {
                 panic!("{cells:?}");
             };
             assert_eq!(sealed, "true");
-            // Without delays there are none to add up, and without numbers of tails no aircraft: null, where the other says 0.
+            // Without delays there is no sum, and without tail numbers no count of aircraft: null, where the other
+            // program has 0.
             let [count, sum, aircraft] = [count, sum, aircraft].map(|cell| match cell.as_str() {
                 "" => "0",
                 number => number,
@@ -298,7 +299,7 @@ fn the_example_counts_days_of_utc_too() {
     assert!(out == UTC, "--out differs from the right answers");
 }
 
-/// Some processes with some workers each; what the first one prints.
+/// Runs processes with workers each. Returns the output of the first process.
 fn processes(count: usize, workers: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
     let hosts = host_file(folder.path(), count);
@@ -322,7 +323,7 @@ fn processes(count: usize, workers: usize) -> String {
     first
 }
 
-/// Free ports, in a file as timely's `-h` wants it.
+/// Free ports, in a file for timely's `-h`.
 fn host_file(folder: &Path, processes: usize) -> PathBuf {
     let sockets: Vec<TcpListener> =
         (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -332,7 +333,7 @@ fn host_file(folder: &Path, processes: usize) -> PathBuf {
     path
 }
 
-/// Interrupted, it seals what has come and ends; the next run goes on, and gives the right answers.
+/// When interrupted, it seals all events so far and ends; the next run continues, and gives the right answers.
 #[test]
 #[cfg(unix)]
 fn an_interrupt_ends_it_in_order() {
@@ -358,7 +359,7 @@ fn an_interrupt_ends_it_in_order() {
     assert!(errors.contains("interrupted") && !errors.contains("panicked"), "{errors}");
     assert!(output.stdout.is_empty());
 
-    // What had come is sealed, and another run goes on from there.
+    // The events so far are sealed, and another run continues from there.
     let (_, out) = run(folder.path(), &["-w", "3"]);
     assert!(out == NEW_YORK, "after an interruption: --out differs from the right answers");
 }

@@ -1,4 +1,4 @@
-//! The replay example follows a file that grows: days close as rows come, and it can be stopped anywhere.
+//! The replay example follows a growing file: days close as rows come, and it can be stopped anywhere.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
@@ -60,7 +60,7 @@ impl Following {
         }
     }
 
-    /// Its exit code, and the rest of what it said.
+    /// Its exit code, and the rest of its output.
     fn ended(&mut self) -> (Option<i32>, String) {
         let mut says = String::new();
         self.says.read_to_string(&mut says).unwrap();
@@ -107,7 +107,7 @@ fn days_close_as_rows_come_and_no_stop_changes_the_answers() {
         rows.windows(first.len()).position(|window| window == first.as_bytes()).unwrap()
     };
     for day in 2..=9 {
-        // Up to somewhere in the second row of the day, whose first row closes the day before.
+        // Up to the middle of the second row of the day; the first row closes the day before.
         let end = day_of(day) + 35 + 2 * day as usize;
         while at < end {
             let to = end.min(at + 97);

@@ -24,7 +24,7 @@ type Totals = (Count, Sum);
 
 /// Bounds hanging only.
 const LONG: Duration = Duration::from_secs(60);
-/// Noon of a day, and a clock that stays there.
+/// Noon of a day, and a clock that stops there.
 const NOON: i64 = 1_714_557_600_000;
 const DAY_MS: i64 = 86_400_000;
 
@@ -51,7 +51,7 @@ fn point(key: u64) -> Query<u64> {
     Query::point(key, DayRange::ALL)
 }
 
-/// The least runtime there is: a thread that sleeps until it is woken.
+/// The smallest runtime: a thread that sleeps until it is woken.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Thread(std::thread::Thread, AtomicBool);
     impl Wake for Thread {
@@ -103,7 +103,7 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
         let mut subscription = handle.subscribe(point(1).id(5), Duration::ZERO).unwrap();
         let mut first = subscription.next().unwrap();
         assert_eq!((first.id, first.value()), (5, None));
-        // The clock stands at noon: the days before close once, and that is told.
+        // The clock stands at noon: the days before close once, and this causes an answer.
         while first.certificate.sealed_through.is_none() {
             first = subscription.next_timeout(LONG).unwrap();
         }
@@ -126,7 +126,7 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
         let waited = handle.wait_sealed_through(today, limit);
         assert_eq!(waited, Err(AskError::TimedOut { limit }));
 
-        // The day is sealed at the end: its value stays, its parts move, and then it is over.
+        // The day is sealed at the end: its value stays, its parts change, and then the subscription ends.
         drop(pusher);
         assert!(running.wait_sealed(LONG).unwrap());
         running.finish().unwrap();
@@ -146,10 +146,10 @@ fn a_subscriber_gets_the_first_answer_at_once_and_then_what_changes() {
     }
 }
 
-/// An engine, the lock that holds its worker, and how many events have come to it.
+/// An engine, the lock that holds its worker, and the number of events that have reached it.
 type Gated = (ViewHandle<u64, Totals>, Pusher<Event>, Running, Arc<Mutex<()>>, Arc<AtomicUsize>);
 
-/// An engine of one worker that stands still while the lock is held, and says so.
+/// An engine with one worker that stands still while the lock is held, and reports it.
 fn start_gated(set: impl FnOnce(Engine<Event>) -> Engine<Event>, waiting: usize) -> Gated {
     let (gate, reached) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
     let (worker_gate, worker_reached) = (Arc::clone(&gate), Arc::clone(&reached));
@@ -175,7 +175,7 @@ fn queries_that_nobody_wants_leave_the_mailbox_and_bounds_hold() {
     while reached.load(Ordering::Acquire) == 0 {
         std::thread::yield_now();
     }
-    // The worker stands: what is asked waits.
+    // The worker stands still, so queries wait.
     let mut asked: Vec<_> = (0..3).map(|_| handle.send(point(1)).unwrap()).collect();
     assert_eq!(handle.send(point(1)).err(), Some(AskError::Full { limit: 3 }));
     assert_eq!(handle.waiting(), (3, 0));

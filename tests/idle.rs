@@ -1,6 +1,6 @@
-//! Idle, an engine uses next to nothing of a core: its workers park.
+//! An idle engine uses almost nothing of a core, because its workers park.
 //!
-//! In a process of its own, because what is counted is the processor time of the whole process.
+//! It runs in its own process, because the processor time of the whole process is measured.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -46,13 +46,13 @@ fn start(feed: Feed) -> (Running, ViewHandle<String, Count>) {
         move |_| Ok(Some(CsvSource::open(Input::reader("feed", feed), options)?)),
         |row| Ok((row.time(), String::from_utf8_lossy(row.field(0)).into_owned())),
     );
-    // The header is read when the source is opened, on a worker: it need not be there yet.
+    // The header is read when the source is opened, which may not have happened yet.
     (engine.start(Cluster::workers(2)).unwrap(), handle)
 }
 
 /// Processor time of this process over `wall`, in percent of one core.
 fn share_of_a_core(wall: Duration) -> f64 {
-    // What was begun before has come to rest by then.
+    // Earlier work has ended by then.
     std::thread::sleep(Duration::from_millis(300));
     let (started, before) = (Instant::now(), processor_seconds());
     std::thread::sleep(wall);

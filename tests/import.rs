@@ -1,5 +1,5 @@
-//! Sealed days in a dataflow of one's own: what is imported, as a collection or joined in place, equals a
-//! recomputation from the events, on any number of workers; and only what is needed is read.
+//! Sealed days in an embedder's dataflow: an imported collection, or a join in place, equals a recomputation from the
+//! events, on any number of workers, and only needed sections are read.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ fn open(memory: &Memory) -> Arc<Store> {
     Arc::new(store.unwrap())
 }
 
-/// Seals the days of `events`, in so many rounds: those of later ones amend days that are sealed.
+/// Seals the days of `events`, in this many rounds: later rounds amend sealed days.
 fn seal(memory: &Memory, rounds: &[Vec<(Event, isize)>], workers: usize) {
     let store = open(memory);
     store.begin().unwrap();
@@ -95,7 +95,7 @@ struct Found {
     sections: usize,
 }
 
-/// Imports a range and joins it with labels of keys, some of which are taken back at the second time.
+/// Imports a range and joins it with labels of keys, some of which are retracted at the second time.
 fn import(
     memory: &Memory,
     days: DayRange,
@@ -230,7 +230,7 @@ fn a_join_reads_the_sections_that_it_needs() {
     let labels = [(17, 0), (4_242, 1)];
     let found = import(&memory, DayRange::ALL, &labels, 0, 1, false);
     assert_eq!(found.joined[1], join(&recompute(&rounds, DayRange::ALL), &labels));
-    // Of each day: where the cursor begins, and where the keys are, or the next ones.
+    // For each day: where the cursor begins, and where the keys are, or the next ones.
     assert!((3..=3 * 4).contains(&found.sections), "{} of 768 sections", found.sections);
 }
 

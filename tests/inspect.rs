@@ -1,4 +1,4 @@
-//! The inspect example on folders that are whole, damaged, torn, in use, or not there.
+//! The inspect example on folders that are intact, damaged, torn, in use, or missing.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, too")]
 
 #[path = "common/example.rs"]
@@ -29,18 +29,18 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     (place, data)
 }
 
-/// What it says, on both outputs, if it ends as expected.
+/// Its output on both streams, if it ends as expected.
 #[track_caller]
 fn inspect(data: &Path, args: &[&str], code: i32, says: &[&str]) -> String {
     let ran = Command::new(program("inspect")).arg(data).args(args).output().unwrap();
     let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert_eq!(ran.status.code(), Some(code), "{said}");
     for expected in says {
-        // How wide columns are does not matter.
+        // The widths of columns do not matter.
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
     }
-    // But for paths, it fits a terminal of a hundred columns.
+    // Except for paths, it fits a terminal of a hundred columns.
     let fits = |line: &str| line.chars().count() <= 100 || line.contains('/');
     assert!(said.lines().all(fits), "too wide:\n{said}");
     said
@@ -60,7 +60,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// The first file whose path holds this, below the data folder.
+/// The first file below the data folder whose path contains this.
 fn file(data: &Path, part_of_path: &str) -> PathBuf {
     let mut paths = contents(data).into_iter().map(|(path, _)| path);
     let is_wanted = |path: &PathBuf| path.to_string_lossy().contains(part_of_path);
@@ -121,7 +121,7 @@ fn damage_is_named_with_its_place() {
     let both: Vec<&str> = both.iter().map(String::as_str).collect();
     let said = inspect(&data, &[], 1, &both);
     assert!(said.contains("view replay") && !said.contains("is whole"), "{said}");
-    // Who does not ask for it is told nothing of what is inside files.
+    // Without the option, it says nothing about the content of files.
     let said = inspect(&data, &["--no-verify"], 0, &["view replay"]);
     assert!(!said.contains("verified") && !said.contains("is whole"), "{said}");
 }
@@ -192,7 +192,7 @@ fn a_folder_of_version_0_1_is_shown_and_goes_on() {
     inspect(&data, &[], 0, &ids);
 }
 
-/// Its views are other ones today.
+/// Its views are different today.
 #[test]
 fn replay_refuses_a_folder_of_its_earlier_versions_and_says_how_to_go_on() {
     let (_place, data) = former_folder();
@@ -290,7 +290,7 @@ mod own {
         pub(super) number: Option<u32>,
     }
 
-    /// Its encoding is nobody else's.
+    /// Its encoding is unknown to others.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub(super) struct Letter(pub(super) u8);
 
@@ -330,7 +330,7 @@ mod own {
     }
 }
 
-/// Structs as keys have the names of their fields; what only the program can read is said to be so.
+/// Structs as keys have the names of their fields; parts that only the program can read are marked as such.
 #[test]
 fn rows_of_types_of_ones_own() {
     use dayfold::aggregate::{Count, Max};
@@ -365,7 +365,7 @@ fn rows_of_types_of_ones_own() {
     assert!(said.starts_with(expected), "{said}");
 }
 
-/// A log that has lost its end looks like one whose end was never written, but for what the manifest proves.
+/// A log that has lost its end looks like one whose end was never written, except for the proof in the manifest.
 #[test]
 fn a_log_that_has_lost_its_end_is_named() {
     for lose in [
@@ -402,7 +402,7 @@ fn a_log_that_has_lost_its_end_is_named() {
         assert!(out.contains("1970-01-01,a,1") && out.contains("1970-01-02,a,1"), "{out}");
         inspect(&data, &[], 0, &["all of it is whole"]);
         assert!(file(&data, "set-aside-1-part-0/views/").exists(), "it is kept");
-        // It is whole now, and nothing is set aside again.
+        // It is intact now, and nothing is set aside again.
         let (code, again, errors) = replay(&["--accept-lost-log"]);
         assert_eq!((code, again), (Some(0), out), "{errors}");
         assert!(errors.contains("nothing was left to read"), "{errors}");
@@ -422,7 +422,7 @@ fn remove_its_streams(stream: &Path) -> std::io::Result<()> {
     std::fs::remove_dir_all(stream.parent().unwrap())
 }
 
-/// A file that is no file is told from one that is: nothing waits for a writer that never comes.
+/// Special files are detected: nothing waits for a writer that never comes.
 #[cfg(unix)]
 #[test]
 fn a_sealed_file_that_is_none_is_named() {
@@ -477,7 +477,7 @@ fn without_a_data_folder() {
     inspect(&none, &[], 2, &["cannot look into"]);
 }
 
-/// A run that goes on, and then one that was killed: what is not sealed yet.
+/// Unsealed days of a running and of a killed program.
 #[track_caller]
 fn in_use(args: &str, unsealed: &str) {
     let place = tempfile::tempdir().unwrap();
@@ -492,7 +492,7 @@ fn in_use(args: &str, unsealed: &str) {
         .unwrap();
     child.stdin.as_mut().unwrap().write_all(ROWS.as_bytes()).unwrap();
     let data = place.path().join("d");
-    // The last row moves the clock to the eleventh, and enters behind that.
+    // The last row moves the clock to the eleventh, and enters after that.
     let started = Instant::now();
     let is_sealed = || {
         let ran = Command::new(program("inspect")).arg(&data).output().unwrap();

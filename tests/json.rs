@@ -84,7 +84,7 @@ fn flights_as_json_lines_give_the_right_answers() {
     let found = run(folder.path(), "flights.jsonl", &json, &format!("{args} -w 3"));
     let as_csv = run(folder.path(), "flights.csv", &csv, &format!("{args} -w 2"));
     assert!(found == as_csv, "JSON lines and CSV differ");
-    // And these are the right ones, by an independent program.
+    // And these are right, according to an independent program.
     let ours = [
         "day",
         "carrier",

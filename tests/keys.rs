@@ -1,4 +1,4 @@
-//! Structs as keys, by derive, and the laws of keys for them.
+//! Derived keys of structs, and the laws of keys for them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use dayfold::key::{Key, check_key_laws, encoded};
@@ -83,7 +83,7 @@ fn ids_of_derived_keys() {
     assert_eq!(Route::id(), "Route(text,text,i8)");
     assert_eq!(Everything::id(), "Everything()");
     assert_eq!(Tagged::<Option<Meters>>::id(), "Tagged(bytes,option(Meters(u32)))");
-    // Neither a module nor a new name makes another key of it.
+    // Neither a module nor a new name makes it another key.
     assert_eq!(elsewhere::Meters::id(), Meters::id());
     assert_eq!(Metres::id(), Meters::id());
     assert_eq!(Pair::id(), <(String, u8)>::id());

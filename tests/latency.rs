@@ -1,5 +1,5 @@
-//! The latency example as its users see it: what is scheduled is counted, and all files are there. Figures
-//! decide nothing here.
+//! The latency example as its users see it: all scheduled events are counted, and all files are written. Figures are
+//! not checked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "common/example.rs"]
@@ -35,8 +35,8 @@ fn counted(report: &Report, quantity: &str) -> u64 {
     report.recording(quantity).map_or(0, |recording| recording.all().count())
 }
 
-/// Everything at once, for two seconds: late events, queries, a log, audits and rebuilds. The example itself
-/// checks that each event is in the answer once, before and after it starts again.
+/// Everything at once, for two seconds: late events, queries, a log, audits and rebuilds. The example itself checks
+/// that each event is in the answer once, before and after its restart.
 #[test]
 fn everything_that_is_due_is_counted() {
     let place = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ fn two_processes_make_one_report() {
 #[test]
 fn a_sweep_leaves_its_steps() {
     let place = tempfile::tempdir().unwrap();
-    // A bound that nothing meets, so that a few steps are all.
+    // A bound that no run meets, so that there are only a few steps.
     let args = "--rate 8 --seconds 1 --keys 10 --sweep --bound 1us --out run";
     let table = ends(&latency(place.path(), args).output().unwrap(), 0, "8 events a second");
     assert!(table.contains("at no rate that was tried"), "{table}");
@@ -129,7 +129,7 @@ fn arguments() {
         let out = ends(&latency(place.path(), args).output().unwrap(), 2, says);
         assert!(out.is_empty(), "{args}: {out}");
     }
-    // A folder with data is not touched.
+    // A folder with data is left alone.
     std::fs::create_dir_all(place.path().join("mine/part-0")).unwrap();
     let args = "--rate 10 --seconds 1 --data mine";
     ends(&latency(place.path(), args).output().unwrap(), 2, "is there already");

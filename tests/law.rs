@@ -1,5 +1,5 @@
-//! The law: whatever is sealed, when, on how many workers and in whatever order events came, an answer
-//! equals a recomputation from scratch over the events up to its moment.
+//! The law: an answer equals a recomputation from scratch over the events up to its moment, whatever is sealed, in
+//! whatever order events came, on any number of workers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ const HOUR: i64 = 3_600_000;
 /// 2013-03-08T00:00:00Z: New York's clocks go forward two days later.
 const START: EventTime = 1_362_700_800_000;
 
-/// What happens in one tick: events, and how far the floor may move before it.
+/// One tick: its events, and how far the floor may move before it.
 #[derive(Clone, Debug)]
 struct Tick {
-    /// Hours by which the watermark moves; days may be jumped over.
+    /// Hours by which the watermark moves; it may jump over days.
     hours: i64,
     /// Event times (hours relative to the watermark, mostly before it), keys and values.
     events: Vec<(i64, u64, i64)>,
@@ -114,7 +114,7 @@ fn recompute(
         if !wanted || !query.days.contains(day) {
             continue;
         }
-        // From the event itself, whatever the view keeps it by.
+        // From the event itself, whatever the grain of the view.
         let calendar = view.calendar().clone();
         let day = query.grain.map_or(day, |grain| calendar.by(grain).day_of(time));
         let place = match query.shape {
@@ -146,7 +146,7 @@ struct Outcome {
     finished: bool,
 }
 
-/// Runs the schedule on `workers` workers; events are spread over them, queries asked at any of them.
+/// Runs the schedule on `workers` workers; events and queries are spread over them.
 fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool)) -> Outcome {
     let outcome = Arc::new(Mutex::new(Outcome {
         answers: Vec::new(),
@@ -200,7 +200,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool
                     out.lock().unwrap().entered.push((moment, event));
                 }
             }
-            // Queries are asked at the tick, or as of one that lies a while back.
+            // Queries are asked at the tick, or as of an earlier one.
             let asked = if lag { number / 2 } else { number };
             let due = !lag || number % 2 == 0;
             if due {
@@ -224,7 +224,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool
                 worker.step();
             });
             if !view.rollups().is_empty() {
-                // Rollups are made beside the workers, and would mostly come when all is over.
+                // Rollups are made in the background, and would mostly come when everything is over.
                 for _ in 0..4 {
                     std::thread::sleep(Duration::from_micros(300));
                     worker.step();
@@ -233,7 +233,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize, (lag, in_place): (bool, bool
         }
         events.close();
         asking.advance_to(Moment::new(EventTime::MAX, 0));
-        // A worker is finished by itself: wait for all, and keep turning for those that are not.
+        // Workers finish separately: wait for all, and keep stepping for the others.
         let pause = Some(std::time::Duration::from_millis(1));
         worker.step_or_park_while(pause, || !status.finished());
         done.fetch_add(1, Ordering::SeqCst);
@@ -311,7 +311,7 @@ fn check_changes(view: &View, outcome: &Outcome) {
     }
 }
 
-/// Schedules that are tried; without optimisation, fewer in the same time.
+/// The number of schedules; fewer without optimisation.
 const CASES: u32 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 
 proptest! {

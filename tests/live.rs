@@ -1,4 +1,4 @@
-//! A live source: days close by the wall clock, also when nothing comes.
+//! A live source: days close by the wall clock, even if no events come.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::ops::Range;
@@ -22,7 +22,7 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64
 }
 
-/// Asks until the answer is as expected; the number of tries is a bound against hanging only.
+/// Asks until the answer is as expected; the number of tries only prevents hanging.
 fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     for _ in 0..6_000 {
         if let Some(found) = ask() {
@@ -55,7 +55,7 @@ fn a_quiet_source_does_not_keep_a_day_open() {
     let shown = eventually(|| Some(all()).filter(|answer| answer.value() == expect));
     assert_eq!(shown.certificate.refused, 1);
 
-    // Nothing more comes, and yesterday is sealed; today stays open, and the answer stays the same.
+    // No more events come, and yesterday is sealed; today stays open, and the answer stays the same.
     let series = || handle.ask(Query::series(7, DayRange::ALL)).unwrap();
     let sealed = eventually(|| {
         let answer = series();
@@ -124,7 +124,7 @@ fn queries_wait_until_every_open_day_of_the_log_is_back() {
     const FIRST: i64 = -50;
     const DAYS: i64 = 40;
     let folder = tempfile::tempdir().unwrap();
-    // The events came before anything had moved the floor, or under that of the end of a day.
+    // The events came before the floor had moved, or under the floor of the end of a day.
     for clock in [i64::MIN, FIRST * DAY_MS] {
         let folder = folder.path().join(clock.to_string());
         let start = |clock| {
@@ -200,12 +200,12 @@ fn regression_c13_one_event_on_each_of_41_000_days_ends_nothing() {
         push(&pusher, request * 6_834..(request + 1) * 6_834);
     }
     assert_eq!(total(&handle), 41_004);
-    // More days than half the bound, but for those of the last requests, were sealed meanwhile.
+    // More days than half the bound, except for those of the last requests, were sealed meanwhile.
     let sealed = || running.progress().views[0].sealed_days;
     eventually(|| (sealed() > 15_000).then_some(()));
     drop(running);
 
-    // The folder can be started again, and takes more.
+    // The folder can be started again, and accepts more.
     let (running, handle, pusher) = start();
     assert_eq!(total(&handle), 41_004);
     push(&pusher, 0..500);
@@ -237,7 +237,7 @@ fn late_events_near_a_bound_are_sealed_before_their_day_closes() {
             expect += 30;
             assert_eq!(total(&handle), expect);
         }
-        // Until today closes, nothing but amendments can have been sealed; the second run closes it.
+        // Until today closes, only amendments can have been sealed; the second run closes it.
         let numbers = running.progress().views[0];
         assert!(numbers.sealed_days > 100, "{numbers:?}");
         let today = View::new("v").unwrap().calendar().day_of(NOON);
@@ -247,7 +247,7 @@ fn late_events_near_a_bound_are_sealed_before_their_day_closes() {
         let rebuilt = handle.rebuild(DayRange::ALL, 1.0).unwrap();
         assert!(rebuilt.revisions > 0);
         assert_eq!(total(&handle), expect);
-        // Half of the runs leave what is open to the log.
+        // Half of the runs leave open days to the log.
         if run % 2 == 0 {
             drop(running);
         } else {

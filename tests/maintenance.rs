@@ -1,4 +1,4 @@
-//! The views prove themselves: audits against the log, rebuilds from it, new and changed views.
+//! Audits against the log, rebuilds from it, and new and changed views.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ fn rows() -> String {
     text
 }
 
-/// The answer that no engine is needed for.
+/// The answer, computed without an engine.
 fn oracle(value: impl Fn(i64) -> i64) -> Rows {
     let mut groups = std::collections::BTreeMap::<(Day, String), Stats>::new();
     for (time, key, v) in rows_of(&rows()) {
@@ -99,7 +99,7 @@ fn program_in_words(folder: &std::path::Path, views: &[(&str, String, i64)]) -> 
     let mut handles = Vec::new();
     for &(name, ref words, factor) in views {
         let view = View::new(name).unwrap().defined_as(words);
-        // Both forms of a definition mean the same: so one may take over the folder of the other.
+        // Both forms of a definition mean the same, so one can take over the folder of the other.
         handles.push(if factor % 2 == 1 {
             engine.fold(view, Measures::none(), Times(factor))
         } else {
@@ -153,7 +153,7 @@ fn flip(path: &std::path::Path, at: impl Fn(usize) -> usize) {
     let mut bytes = std::fs::read(path).unwrap();
     let at = at(bytes.len());
     bytes[at] ^= 0x55;
-    // Another file of the same name: one that is mapped must not change.
+    // Another file with the same name, because a mapped file must not change.
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
 }
@@ -208,7 +208,7 @@ fn an_audit_tells_key_by_key_what_another_function_would_have_sealed() {
     let words = |factor| [("v", "the value".to_owned(), factor)];
     let Program { engine, .. } = program_in_words(folder.path(), &words(1));
     sealed(engine, 2).unwrap().finish().unwrap();
-    // The folder cannot know that the same words mean something else now.
+    // The folder cannot know that the same text means something else now.
     let Program { engine, views } = program_in_words(folder.path(), &words(7));
     let running = sealed(engine, 1).unwrap();
     let audited = views[0].audit(DayRange::only(Day(6)), 1.0).unwrap();
@@ -235,7 +235,7 @@ fn a_folder_that_cannot_be_opened_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let Program { engine, .. } = program(folder.path(), &[("v", 1), ("w", 2)]);
     sealed(engine, 2).unwrap().finish().unwrap();
-    // The header of one, the footer of another one, and one that is gone.
+    // The header of one file, the footer of another one, and a missing one.
     let path = |view, day| files(folder.path(), view, day).pop().unwrap();
     flip(&path("v", "1970-01-02"), |_| 20);
     flip(&path("w", "1970-01-03"), |length| length - 10);
@@ -291,7 +291,7 @@ fn views_are_added_and_defined_anew() {
     running.finish().unwrap();
 }
 
-/// Days close and are sealed while many are rebuilt, as slowly as it can be.
+/// Days close and are sealed while many are rebuilt as slowly as possible.
 #[test]
 fn days_are_sealed_while_others_are_rebuilt() {
     const DAY: EventTime = 86_400_000;
@@ -319,7 +319,7 @@ fn days_are_sealed_while_others_are_rebuilt() {
     view.wait_sealed_through(Day(DAYS - 1), LONG).unwrap();
     let rebuilt = view.clone();
     let rebuild = std::thread::spawn(move || rebuilt.rebuild(DayRange::ALL, 0.0001));
-    // Its first part is done, of five.
+    // The first of its five parts is done.
     let began = Instant::now();
     let is_new = |file: &PathBuf| file.to_string_lossy().contains("-g1-");
     while !files(folder.path(), "v", "1970-01-01").iter().any(is_new) {

@@ -1,8 +1,8 @@
-//! Memory holds the unsealed days only: ten years of days need no more of it than one year.
+//! Memory holds only unsealed days: ten years of days need no more than one year.
 //!
-//! A process of its own is measured for each length: this program starts itself again, with the number
-//! of days in an environment variable. What is counted is anonymous memory; batch views are mapped
-//! files, which the system takes back when it likes.
+//! Each length is measured in its own process: this program starts itself again, with the number of days in an
+//! environment variable. Only anonymous memory counts; batch views are mapped files, whose pages the system can
+//! reclaim.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -48,7 +48,7 @@ fn ten_years_need_no_more_memory_than_one() {
     assert!(ratio <= 1.2, "one year {year} kB, ten years {decade} kB, ratio {ratio:.3}");
 }
 
-/// Runs so many days in a process of its own; the peak of its anonymous memory, in kB.
+/// Runs this many days in a separate process. Returns its peak anonymous memory, in kB.
 fn anonymous_of(days: u64) -> u64 {
     let this = std::env::current_exe().unwrap();
     let mut command = Command::new(this);
@@ -61,7 +61,7 @@ fn anonymous_of(days: u64) -> u64 {
     peak.and_then(|peak| peak.parse().ok()).unwrap_or_else(|| panic!("no peak in {text}{errors}"))
 }
 
-/// Folds so many days into a folder, asks now and then, and prints the peak of anonymous memory.
+/// Folds this many days into a folder, queries at intervals, and prints the peak anonymous memory.
 fn measured(days: u64) {
     let folder = tempfile::tempdir().unwrap();
     let view = View::new("memory").unwrap();
@@ -112,7 +112,7 @@ fn measured(days: u64) {
                 asking.send(Query::point(7u64, recent(day)));
             }
             asking.advance_to(Moment::new(moment.floor, day + 2));
-            // As the engine does: what waits for the disk is bounded.
+            // As in the engine, data that waits for the disk is bounded.
             worker.step_or_park_while(pause, || probe.less_equal(&moment) || status.sealing() > 0);
             if index == 0 {
                 assert_eq!(answered.get(), ((day + 1).min(RECENT) * EVENTS_A_KEY) as i64);
@@ -149,7 +149,7 @@ fn anonymous() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The machine's files, without waiting for the disk: it is not what is measured.
+/// The machine's files, without waiting for the disk, because the disk is not measured.
 #[derive(Debug)]
 struct Unsynced;
 

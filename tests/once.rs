@@ -1,4 +1,4 @@
-//! Pushes with a key count once: whoever asks again, when, where, and after whatever.
+//! Pushes with a key count once, whenever and wherever they are repeated, and whatever happened in between.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use dayfold::time::{DayRange, EventTime};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 
-/// Time, and the request that it came with.
+/// Time, and the request in which it came.
 type Event = (EventTime, u64);
 
 /// Longer than any wait takes, unless something is broken.
@@ -128,7 +128,7 @@ fn a_key_is_kept_for_24_hours_and_not_longer() {
     assert!(!program.ask(1).unwrap().repeated, "it is forgotten");
     assert!(program.ask(1).unwrap().repeated, "and known again");
     program.finish();
-    // It counts as it came last, after a restart too. The clock begins where it was.
+    // It counts as it came last, after a restart too. The clock begins where it stopped.
     let program = Program::start(&disk, 1);
     program.clock.store(NOW + 2 * DAY_MS - 1, Ordering::SeqCst);
     assert!(program.ask(1).unwrap().repeated);
@@ -211,7 +211,7 @@ fn whoever_asks_again_after_a_crash_at_any_operation_is_counted_once() {
         let cluster = Cluster::workers(2);
         let mut told = 0;
         if let Some(program) = Program::try_start(storage, folder, SOON, cluster) {
-            // One after the other, until one is not answered.
+            // One after the other, until one gets no reply.
             for request in 0..6 {
                 match program.ask(request) {
                     Ok(once) => assert!(!once.repeated),

@@ -1,5 +1,5 @@
-//! A source of one's own: each record counts once, and is refused once, whatever ends a run, wherever, and however
-//! many workers go on.
+//! A custom source: each record counts once, or is refused once, however and wherever runs end, and with any number of
+//! workers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -26,12 +26,12 @@ const DAY_MS: i64 = 86_400_000;
 const RECORDS: u64 = 3_000;
 const SOON: Durability = Durability::Every(Duration::from_millis(1));
 
-/// A topic of three partitions that are read in turn. Messages that only the broker understands are passed over.
+/// A topic of three partitions that are read in turn. Messages that only the broker understands are skipped.
 struct Topic {
     offsets: Vec<u64>,
     message: String,
     until: u64,
-    /// Whether it says now and then that there is nothing yet.
+    /// Whether it sometimes reports that there is nothing yet.
     falters: bool,
     faltered: bool,
 }
@@ -43,7 +43,7 @@ impl Topic {
     }
 }
 
-/// What the message of this number is; `None` is no record.
+/// The message with this number; `None` if it is not a record.
 fn message(n: u64) -> Option<String> {
     (n % 17 != 5).then(|| n.to_string())
 }
@@ -103,7 +103,7 @@ fn parse(row: &Row<'_>) -> Result<Event, String> {
     Ok((row.time(), n % 7, n as i64))
 }
 
-/// What is to come of the first messages: rows, and refusals in order.
+/// The expected result of the first messages: rows, and refusals in order.
 fn expect(until: u64) -> (Rows, Vec<String>) {
     let (mut rows, mut refused, mut number) = (Rows::new(), Vec::new(), 0);
     for n in 0..until {
@@ -283,7 +283,7 @@ impl Source for Other {
     }
 }
 
-/// The error of a source stops the engine; what came before it is in, and a better source goes on.
+/// An error of a source stops the engine; records before it have entered, and a working source continues.
 #[test]
 fn an_error_of_the_source_stops_the_engine() {
     struct Broken(Topic);

@@ -1,5 +1,5 @@
-//! A source with partitions: each record counts once, and is refused once, whatever ends a run, wherever, and however
-//! many workers go on.
+//! A source with partitions: each record counts once, or is refused once, however and wherever runs end, and with any
+//! number of workers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const DAY_MS: i64 = 86_400_000;
 const RECORDS: u64 = 800;
 const SOON: Durability = Durability::Every(Duration::from_millis(1));
 
-/// A topic of so many partitions, each with so many records; the last one is found while it is read.
+/// A topic with this many partitions and records in each; the last partition is found while reading.
 #[derive(Clone, Copy)]
 struct Topic {
     partitions: usize,
@@ -37,7 +37,7 @@ struct Topic {
 
 const TOPIC: Topic = Topic { partitions: 4, until: RECORDS, broken_at: u64::MAX };
 
-/// A hundred records a day, each up to half a day out of order; partitions lie two days apart.
+/// A hundred records a day, each up to half a day out of order; partitions are two days apart.
 fn time(partition: usize, n: u64) -> EventTime {
     let disorder = (n as i64 * 7_919 + partition as i64) % 50;
     (n as i64 - disorder) * DAY_MS / 100 + partition as i64 * 2 * DAY_MS
@@ -87,7 +87,7 @@ struct Reading {
 impl Partitions<Event> for Reading {
     fn take(&mut self, into: &mut Taking<Event>, _wait: Duration) -> io::Result<More> {
         self.turn += 1;
-        // One at a time: as if they were found while the source is read.
+        // One at a time, as if they were found while the source is read.
         if let Some((partition, next)) = self.to_add.pop() {
             let index = into.add(&partition.to_string(), Start::new(0, next));
             assert_eq!(index, self.open.len());
@@ -127,7 +127,7 @@ impl Partitions<Event> for Reading {
     }
 }
 
-/// What is to come of a topic: rows, and refusals in order.
+/// The expected result of a topic: rows, and refusals in order.
 fn expect(topic: Topic) -> (Rows, Vec<String>) {
     let (mut rows, mut refused) = (Rows::new(), Vec::new());
     for partition in 0..topic.partitions {
@@ -199,7 +199,7 @@ impl Program {
             assert_eq!((numbers.lag, numbers.ended), (Some(0), true), "{what}: {numbers:?}");
         }
         self.running.finish().unwrap();
-        // All that was refused in all runs, once.
+        // All refused records of all runs, once each.
         let parts = [(0, "data/part-0".into())];
         let state = dayfold::log::scan(disk, &parts, u64::MAX).unwrap();
         let refused = dayfold::log::refused_rows(disk, &state).unwrap();
@@ -213,7 +213,7 @@ impl Program {
 fn topics_grow_and_other_numbers_of_workers_go_on() {
     let disk = Faulty::new(1);
     for (run, workers) in [1, 3, 2, 6, 1].into_iter().enumerate() {
-        // A partition more in each run, and more records in those that there are.
+        // One more partition in each run, and more records in existing ones.
         let topic = Topic { partitions: run + 1, until: 200 * (run as u64 + 1), ..TOPIC };
         let program = Program::start(&disk, workers, topic).unwrap();
         let before = if run == 0 {
@@ -269,7 +269,7 @@ fn a_crash_at_any_operation_loses_nothing_and_doubles_nothing() {
     }
 }
 
-/// The error of a source stops the engine; what came before it is in, and a better source goes on.
+/// An error of a source stops the engine; records before it have entered, and a working source continues.
 #[test]
 fn an_error_of_the_source_stops_the_engine() {
     let disk = Faulty::new(5);

@@ -1,4 +1,4 @@
-//! Periods of all grains against Python's zoneinfo: tests/data/periods.py wrote what is compared here.
+//! Compares periods of all grains with Python's zoneinfo: tests/data/periods.py wrote the expected ones.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn a_day_of_hours_has_as_many_as_the_clocks_show() {
     // Samoa left out a day, and Kwajalein.
     assert_eq!(hours("Pacific/Apia", "2011-12-30"), 0);
     assert_eq!(hours("Pacific/Kwajalein", "1993-08-21"), 0);
-    // Half an hour comes twice: it is a period of its own.
+    // Half an hour comes twice: it is a separate period.
     assert_eq!(hours("Australia/Lord_Howe", "2024-04-07"), 25);
     assert_eq!(hours("Australia/Lord_Howe", "2024-10-06"), 24);
 }
@@ -79,7 +79,7 @@ fn a_range_of_dates_has_each_period_that_has_a_day_of_it() {
     }
 }
 
-/// Going back minute by minute, the periods that come are those of the window.
+/// Going back minute by minute finds the periods of the window.
 #[test]
 fn oracle_a_window_has_the_last_periods_that_there_were() {
     const MINUTE: i64 = 60_000;

@@ -1,4 +1,4 @@
-//! Questions about much: what they read, what ends them, what they are refused for, and moments of two processes.
+//! Large queries: what they read, what ends them, why they are refused, and snapshots over two processes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::net::TcpListener;
@@ -19,17 +19,17 @@ use serde::{Deserialize, Serialize};
 const LONG: Duration = Duration::from_secs(60);
 const NOON: i64 = 1_714_557_600_000;
 
-/// Rows that threads which read for questions have made, those of them that there still are, and the most there ever were.
+/// Rows that reading threads have made, the ones that still exist, and their peak number.
 static READ: AtomicI64 = AtomicI64::new(0);
 static HELD: AtomicI64 = AtomicI64::new(0);
 static MOST: AtomicI64 = AtomicI64::new(0);
-/// The thread that reads stands still at this row, until the gate is open.
+/// The reading thread stops at this row, until the gate is open.
 static STOP_AT: AtomicI64 = AtomicI64::new(i64::MAX);
 static GATE: Mutex<()> = Mutex::new(());
-/// Tests that count have the counts for themselves.
+/// Tests that use the counts run alone.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// A number that counts its copies on threads that read.
+/// A number that counts its copies on reading threads.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Told(i64, #[serde(skip)] bool);
 
@@ -78,7 +78,7 @@ impl Aggregate for Told {
 
 const KEYS: u64 = 300_000;
 
-/// An engine of two workers whose view has so many keys, on an open day.
+/// An engine with two workers and a view with this many keys, on an open day.
 struct Counted {
     view: Arc<dyn ErasedView>,
     running: Running,
@@ -113,14 +113,14 @@ impl Counted {
         self.view.scan(scan, None).unwrap().timeout(LONG)
     }
 
-    /// Ends the engine, and with it all who read; how many rows they had read by then.
+    /// Ends the engine, and all readers. Returns how many rows they had read.
     fn read(self) -> i64 {
         self.running.finish().unwrap();
         READ.load(Ordering::SeqCst)
     }
 }
 
-/// Nothing is sent of a ranking before all keys are read: that it stops is not for want of room.
+/// A ranking sends nothing before all keys are read, so it does not stop for lack of credit.
 #[test]
 fn a_dropped_scan_stops_the_reading_on_all_workers() {
     let counted = Counted::new();
@@ -133,7 +133,7 @@ fn a_dropped_scan_stops_the_reading_on_all_workers() {
         std::thread::yield_now();
     }
     drop(ranking);
-    // Once these are answered, which come behind it, both workers know that it was dropped.
+    // Once these later queries are answered, both workers know that it was dropped.
     for key in 0..64u64 {
         let key = Value::Integer(key.wrapping_mul(0x9E37_79B9_7F4A_7C15).into());
         let one = counted.scan(&Scan::total().keys(Keys::One(vec![key])));
@@ -165,7 +165,7 @@ fn a_limit_stops_the_reading_and_a_ranking_keeps_few_rows() {
     assert!(most < KEYS as i64 / 3, "{most} rows were held at once");
 }
 
-/// Eight ask the same of one moment. One of them takes its time, and one goes away in the middle; nobody's answer differs.
+/// Eight askers ask the same as of one moment. One is slow, and one goes away in the middle; all answers are the same.
 #[test]
 fn who_asks_the_same_of_one_moment_shares_the_reading_and_waits_for_nobody() {
     let counted = Counted::new();
@@ -227,7 +227,7 @@ fn what_waits_to_be_taken_is_bounded_in_bytes_and_nobody_takes_nothing_for_ever(
     };
     assert!(matches!(refused, ScanError::Busy { .. }), "{refused}");
     assert!(refused.to_string().contains("bytes"), "{refused}");
-    // Those that were let in are answered, and when they are, others are let in.
+    // Accepted queries are answered, and then others are accepted.
     let first = begun.swap_remove(0);
     assert_eq!(first.map(|batch| batch.unwrap().rows()).sum::<usize>(), 30_000);
     drop(begun);
@@ -259,7 +259,7 @@ fn another_revision_than_the_newest_is_refused_of_a_snapshot() {
 
 /// Time, shop, desk. Each is counted by two views.
 type Sale = (i64, String, u32);
-/// Events of a push: they are in a moment together.
+/// Events of a push: they become visible together.
 const TOGETHER: i128 = 10;
 
 /// One of two processes.
@@ -276,7 +276,7 @@ fn process(process: usize, workers: usize, hosts: Vec<String>) -> (Pusher<Sale>,
     (pusher, engine.start(cluster).unwrap())
 }
 
-/// How many events there are, as each shape of both views says of one snapshot.
+/// The number of events, by each shape of both views, as of one snapshot.
 fn counts(views: &Views, snapshot: &Snapshot) -> Vec<i128> {
     let mut counts = Vec::new();
     for (view, measure) in [("by-shop", "count"), ("by-desk", "count"), ("by-desk", "sum")] {

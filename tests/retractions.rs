@@ -1,5 +1,5 @@
-//! The law with retractions: events that are taken back, before their day closes and after, leave answers,
-//! changes and values equal to a recomputation over what is left.
+//! The law with retractions: when events are retracted, before or after their day closes, answers, changes and values
+//! equal a recomputation over the remaining events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -25,13 +25,13 @@ type Groups = BTreeMap<(Option<Day>, Option<u64>), Stats>;
 
 const HOUR: i64 = 3_600_000;
 
-/// What happens in one tick. Changes may be entered some ticks before the moment that they carry.
+/// One tick. Changes may be entered some ticks before their moment.
 #[derive(Clone, Debug)]
 struct Tick {
     hours: i64,
     /// Hours before the watermark, key, value, times, and by how many ticks it is entered early.
     events: Vec<(i64, u64, i64, isize, usize)>,
-    /// Which events of before are taken back.
+    /// Which earlier events are retracted.
     back: Vec<usize>,
     steps: usize,
 }
@@ -104,7 +104,7 @@ fn recompute(view: &View, changes: &[Change], as_of: Moment, query: usize) -> Gr
     groups.retain(|_, sum| *sum != (Count(0), Sum::from(0i64)));
     if query == 3 {
         let mut ranked: Vec<_> = groups.into_iter().collect();
-        // The least first: a key of which nothing is left would be the first.
+        // The least first: a key without remaining events would be the first.
         ranked.sort_by_key(|((_, key), sum)| (sum.0, *key));
         ranked.truncate(2);
         groups = ranked.into_iter().collect();
@@ -131,7 +131,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
         let probe = ProbeHandle::new();
         let status = worker.dataflow(|scope| {
             let events = events.to_collection(scope);
-            // In a place of its own within the scope.
+            // In a separate region within the scope.
             scope.clone().region(|region| {
                 let folded = events
                     .enter_region(region)
@@ -175,7 +175,7 @@ fn run(view: &View, ticks: &[Tick], workers: usize) -> Outcome {
         }
         events.close();
         asking.advance_to(Moment::new(EventTime::MAX, 0));
-        // A worker is finished by itself: wait for all, and keep turning for those that are not.
+        // Workers finish separately: wait for all, and keep stepping for the others.
         let pause = Some(std::time::Duration::from_millis(1));
         worker.step_or_park_while(pause, || !status.finished());
         done.fetch_add(1, Ordering::SeqCst);
@@ -227,7 +227,7 @@ fn check(view: &View, ticks: &[Tick], workers: usize) {
     }
 }
 
-/// Schedules that are tried; without optimisation, fewer in the same time.
+/// The number of schedules; fewer without optimisation.
 const CASES: u32 = if cfg!(debug_assertions) { 40 } else { 1_000 };
 
 proptest! {
@@ -244,7 +244,7 @@ proptest! {
     }
 }
 
-/// One event comes on the first day, and is taken back when that day is sealed.
+/// One event comes on the first day, and is retracted after that day is sealed.
 #[test]
 fn a_sealed_row_that_is_taken_back_is_gone() {
     let view = View::new("back").unwrap().grace(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Coarser periods that are kept: answers are the same with and without them, whatever comes and goes.
+//! Rollups: answers are the same with and without them, whatever events come.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
@@ -37,7 +37,7 @@ struct Started {
 }
 
 impl Started {
-    /// An engine whose clock stands at the beginning of a day.
+    /// An engine whose clock is set to the beginning of a day.
     fn new(storage: &Memory, workers: usize, day: i64) -> Started {
         let clock = Arc::new(AtomicI64::new((FIRST + day) * DAY));
         let now = Arc::clone(&clock);
@@ -70,7 +70,7 @@ impl Started {
         self.pusher.push(events).unwrap().receipt.wait_visible(LONG).unwrap();
     }
 
-    /// Waits until so many rollups are there, on all workers.
+    /// Waits until this many rollups exist, on all workers.
     #[track_caller]
     fn wait_rollups(&self, expected: usize) {
         let began = Instant::now();
@@ -84,7 +84,7 @@ impl Started {
         }
     }
 
-    /// All kinds of questions, of ranges that begin and end within periods and with them.
+    /// All kinds of queries, over ranges that begin and end within periods or at their bounds.
     #[track_caller]
     fn check(&self, what: &str) {
         let day = |at: i64| Day((FIRST + at) as i32);
@@ -124,8 +124,8 @@ impl Started {
         }
     }
 
-    /// Scans of what is not sealed have those rows of all that say so, and no others. Says how many keys that are. Revisions
-    /// are left out: that of a rollup is of the whole period.
+    /// Scans of unsealed rows have exactly the unsealed rows of a full scan. Returns the number of keys. Revisions are
+    /// left out, because a rollup's revision is that of the whole period.
     #[track_caller]
     fn check_unsealed(&self, days: DayRange, what: &str) -> usize {
         let view = self.running.view("rolled").unwrap();
@@ -149,7 +149,7 @@ impl Started {
     }
 }
 
-/// Some keys each day; key 9 is there seldom.
+/// Some keys each day; key 9 is rare.
 fn events() -> Vec<Event> {
     let of_day = |day: i64| {
         let time = (FIRST + day) * DAY + 3_600_000;
@@ -160,7 +160,7 @@ fn events() -> Vec<Event> {
     (0..DAYS).flat_map(of_day).collect()
 }
 
-/// 24 months and 2 years, of each worker.
+/// 24 months and 2 years, for each worker.
 const ALL: usize = 26;
 
 #[test]
@@ -197,7 +197,7 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         drop(started.pusher);
         started.running.finish().unwrap();
 
-        // What a run has left is not believed, whatever it is; on other workers, too.
+        // Files of an earlier run are not used, whatever they are; with other workers, too.
         let left = Path::new("data/part-0/rollups/rolled/month-2020-01-01-w0-1");
         storage.create(left).unwrap().write_all(b"something else").unwrap();
         let started = Started::new(&storage, 3 - workers, DAYS + 1);

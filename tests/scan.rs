@@ -1,4 +1,4 @@
-//! Scans of views whose types are not known, against recomputations from the events.
+//! Compares scans of views without types with recomputations from the events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -85,7 +85,8 @@ impl Scene {
         self.view.scan(scan, None).expect_err("it is refused")
     }
 
-    /// What a scan with the columns of its shape, `sales` and `cents` has to give: day and key, if the shape has them.
+    /// The expected result of a scan with the columns of its shape, `sales` and `cents`: day and key, if the shape has
+    /// them.
     fn expected(&self, by_day: bool, by_key: bool, keys: impl Fn(&Key) -> bool) -> Vec<Vec<Value>> {
         let mut sums: BTreeMap<(Option<Day>, Option<Key>), (i128, i128)> = BTreeMap::new();
         for (time, shop, desk, cents) in &self.events {
@@ -190,7 +191,7 @@ fn pages_put_together_are_the_whole_and_batches_are_bounded() {
             loop {
                 let mut page = scan.clone().limit(limit);
                 if let Some(cursor) = after.take() {
-                    // As it travels: through text.
+                    // As it is sent: through text.
                     page = page.after(cursor.to_string().parse().unwrap());
                 }
                 let mut batches = scene.view.scan(&page, None).unwrap().timeout(LONG);
@@ -247,7 +248,7 @@ fn a_scan_says_what_its_rows_are_made_of() {
     assert!(!names.contains(&sketch));
     let [row] = &scene.rows(&Scan::total().columns([sketch]))[..] else { panic!("one row") };
     assert!(matches!(&row[0], Value::Bytes(bytes) if !bytes.is_empty()));
-    // The certificate is that of a query.
+    // The certificate equals that of a query.
     let mut batches = scene
         .view
         .scan(&Scan::total().keys(Keys::One(vec![text("none"), integer(1)])), None)
@@ -321,7 +322,7 @@ fn what_does_not_fit_the_view_is_refused_with_what_was_expected() {
     assert_eq!(view.scan(&Scan::rows(), None).err(), Some(ScanError::Stopped));
 }
 
-/// The total is of the same answer as the rows, and has all that the scan is about.
+/// The total is of the same answer as the rows, and covers everything that the scan selects.
 #[test]
 fn oracle_a_total_row_combines_everything() {
     let scene = Scene::new(2);
@@ -364,9 +365,9 @@ fn scans_of_a_snapshot_are_of_one_moment_whatever_comes_and_is_sealed() {
         let mut batches = scene.view.scan(&Scan::total(), Some(&snapshot)).unwrap();
         assert_eq!(batches.certificate().unwrap().as_of, snapshot.moment());
         drop(batches);
-        // What is asked without it sees what has come.
+        // A query without it sees the new events.
         assert_ne!(scene.rows(&columns(Scan::total())), expected[3]);
-        // A snapshot that is not kept any longer says so.
+        // A snapshot that is not kept any longer gives an error.
         let brief = scene.running.views().snapshot(Duration::ZERO).unwrap();
         let expired = scene.view.scan(&Scan::rows(), Some(&brief)).unwrap().collect_rows();
         assert!(matches!(expired, Err(ScanError::Expired { .. })), "{expired:?}");
@@ -397,7 +398,7 @@ fn large_answers_are_streamed_in_order_and_cancelled_when_nobody_takes_them() {
         (0..KEYS).map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
     expected.sort_unstable();
     let scan = Scan::by_key().columns(["key"]);
-    // Begun before more comes, read after it: nothing of that is in it, and nothing waited for it.
+    // Begun before more events come, read after them: it has none of them, and delays nothing.
     let slow = view.scan(&scan, None).unwrap().timeout(LONG);
     let mut certified = view.scan(&scan, None).unwrap();
     certified.certificate().unwrap();
@@ -452,7 +453,7 @@ fn oracle_scans_by_coarser_grains() {
             let names = [grain.name(), "shop", "desk", "sales", "cents"];
             let scan = Scan::rows().by(grain).periods(range).columns(names);
             assert_eq!(scene.rows(&scan), expected, "{grain}");
-            // Page by page: each begins behind a row within a period.
+            // Page by page: each begins after a row within a period.
             let (mut pages, mut after) = (Vec::new(), None::<Cursor>);
             loop {
                 let page = scan.clone().limit(100);
@@ -496,7 +497,7 @@ fn oracle_scans_by_coarser_grains() {
     scene.running.finish().unwrap();
 }
 
-/// What is not sealed alone is what a scan of everything says is not sealed, by the same names and with the same values.
+/// A scan of unsealed rows only equals the unsealed rows of a full scan, with the same names and values.
 #[test]
 fn differential_what_is_not_sealed_is_found_without_the_rest() {
     for workers in 1..=3 {

@@ -1,6 +1,5 @@
-//! The law of the past: a sealed day, as it was first or after any closing, equals a recomputation from
-//! scratch over the events of the closings up to then; whatever was amended, rebuilt or opened again with
-//! other workers since.
+//! The law of the past: a sealed day, as first sealed or after any closing, equals a recomputation from scratch over
+//! the events of the closings up to then, even if days were amended, rebuilt or reopened with other workers since.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
@@ -25,7 +24,7 @@ type Event = (EventTime, u64, i64);
 type Key = (u8, u64);
 /// Day, closing, key and value of an event.
 type Fate = (Day, Day, u64, i64);
-/// Whether all was sealed when the query was asked, the query and its answer.
+/// Whether everything was sealed at the time of the query, the query, and its answer.
 type Asked = (bool, Query<Key>, Answer<Key, Stats>);
 /// A tick: hours by which the watermark moves, and events with their times relative to it.
 type Tick = (i64, Vec<(i64, u64, i64)>);
@@ -58,7 +57,7 @@ fn of_first(days: DayRange, shape: Shape) -> Query<Key> {
     Query::new(Keys::Range(KeyRange::within(&1u8)), days, shape)
 }
 
-/// What is asked: of all rows, of one key and of a few days, as first sealed, after closings, and now.
+/// The queries: of all rows, of one key and of a few days, as first sealed, after closings, and now.
 fn queries(days: &[Day]) -> Vec<Query<Key>> {
     let at = days.iter().map(|&day| Revision::At(day));
     let revisions = at.chain([Revision::First, Revision::Now]);
@@ -106,8 +105,7 @@ fn recompute(query: &Query<Key>, fates: &[Fate]) -> Vec<(Option<Day>, Option<Key
     groups.into_iter().map(|((day, key), sum)| (day, key, sum)).collect()
 }
 
-/// Runs the ticks; asks as they go and, with everything sealed, at the end. Returns where the watermark is
-/// then.
+/// Runs the ticks; queries meanwhile and, with everything sealed, at the end. Returns the final watermark.
 fn run(
     view: &View,
     archive: &Archive,
@@ -194,7 +192,7 @@ fn run(
 
 fn check(answers: &[Asked], fates: &[Fate], what: &str) {
     for (at_end, query, answer) in answers {
-        // On the way, what is claimed is what all have sealed.
+        // Meanwhile, the certificate claims only what all workers have sealed.
         let sealed = match (at_end, query.revision, answer.certificate.sealed_through) {
             (true, ..) => true,
             (_, Revision::At(last), Some(through)) => last <= through,
@@ -224,9 +222,9 @@ fn open(memory: &Memory) -> Arc<Store> {
     Arc::new(store)
 }
 
-/// Writes a sealed file again, as the next generation, and takes the old one away: nobody may miss it.
+/// Writes a sealed file again, as the next generation, and removes the old one, which nobody may need.
 fn rebuild(memory: &Memory, store: &Store, day: Day, which: usize) {
-    // Of each closing, those that are not rebuilt yet: the others are gone.
+    // For each closing, the files that are not rebuilt yet; the others are gone.
     let mut revisions = store.revisions("sealed", day).unwrap();
     let all = revisions.clone();
     revisions.retain(|batch| {

@@ -1,4 +1,4 @@
-//! What closes a day and what does not, and that sealing it changes no answer.
+//! Which events close a day and which do not; sealing a day changes no answer.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
@@ -36,8 +36,8 @@ fn one(value: i64) -> Stats {
     (Count::one(), Sum::of(value))
 }
 
-/// The same queries, asked again at every tick around two closings, with late events between them.
-/// Every answer is what a recomputation gives, before, while and after the days are sealed.
+/// The same queries at every tick around two closings, with late events between them. Every answer equals a
+/// recomputation, before, while and after the days are sealed.
 fn standing(archive: &Archive, view: &View) {
     let archive = archive.clone();
     let view = view.clone();
@@ -78,7 +78,7 @@ fn standing(archive: &Archive, view: &View) {
             let event = (now - late, ["a", "b", "c"][tick as usize % 3].to_owned(), tick as i64);
             entered.push(event.clone());
             events.send(event);
-            // Asked twice: at once, and when the archive has had time to go on.
+            // Asked twice: at once, and after the archive has had time to continue.
             for pause in [false, true] {
                 let moment = Moment::new(floor, tick);
                 asking.advance_to(moment);
@@ -92,7 +92,7 @@ fn standing(archive: &Archive, view: &View) {
                     events.advance_to(Moment::new(floor, tick + 1));
                     asking.advance_to(Moment::new(floor, tick + 1));
                     worker.step_while(|| probe.less_equal(&moment));
-                    // What has closed is sealed before the next tick, so that all layers are seen.
+                    // Closed days are sealed before the next tick, so that all layers are seen.
                     let pause = Some(Duration::from_millis(1));
                     worker.step_or_park_while(pause, || status.sealing() > 0);
                 }
@@ -235,8 +235,8 @@ fn logged(
     engine.start(Cluster::workers(2)).unwrap()
 }
 
-/// A view that is new in a folder has its past in the log, and days to seal at once. Not before the run
-/// has begun, though, in all processes: else a crash would leave days that some of them have never heard of.
+/// A new view in a folder has its past in the log, and days to seal at once. But nothing is sealed before the run has
+/// begun in all processes; otherwise a crash would leave days that some of them do not know.
 #[test]
 fn nothing_is_sealed_before_the_run_has_begun() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,7 +292,7 @@ fn stops(limits: Limits, expect: &str) {
     for hour in 0..96 {
         rows.push_str(&format!("{},key-{hour}\n", START + hour * HOUR));
     }
-    // A grace that nothing outlives: all days stay open.
+    // A grace longer than any run: all days stay open.
     let view =
         View::new("bounded").unwrap().grace(Duration::from_secs(9_000 * 86_400)).limits(limits);
     let (running, handle) = engine(view, std::io::Cursor::new(rows), false);

@@ -1,4 +1,4 @@
-//! The start of an engine, which says what cannot work, and its end: what becomes of open days.
+//! The start of an engine, which reports definitions that cannot work, and its end: what happens to open days.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
@@ -107,13 +107,13 @@ fn names_of_columns_have_to_fit_the_types() {
 fn a_log_needs_a_data_folder() {
     let logged = || Engine::<Event>::new().log(SOON, |event| event.0);
     is_refused(logged(), "needs a data folder");
-    // A folder may be opened without a source: to ask what is sealed.
+    // A folder may be opened without a source, to query sealed days.
     let mut engine = logged().data_in(Arc::new(Memory::default()), "data");
     view(&mut engine, "view");
     engine.start(Cluster::workers(1)).unwrap().finish().unwrap();
 }
 
-/// The view and the live source first, what they depend on after them.
+/// The view and the live source first, and then their prerequisites.
 #[test]
 fn the_order_of_what_an_engine_is_given_does_not_matter() {
     let mut engine = Engine::new();
@@ -157,7 +157,7 @@ fn a_question_that_nobody_would_answer_is_refused_at_once() {
     running.finish().unwrap();
 }
 
-/// What a run left: how it ended, and whether the next one starts, and with how many events.
+/// The state after a run: how it ended, whether the next one starts, and with how many events.
 struct Program {
     running: Running,
     handle: ViewHandle<u64, Count>,
@@ -174,11 +174,11 @@ impl Program {
         Ok(Program { running: engine.start(Cluster::workers(1))?, handle, pusher })
     }
 
-    /// Starts with an event of a day that is open.
+    /// Starts with an event of an open day.
     fn with_an_open_day(disk: &Memory, logged: bool) -> Running {
         let Program { running, pusher, .. } = Program::start(disk, logged).unwrap();
         pusher.push(vec![(NOON, 1)]).unwrap().receipt.wait_visible(LONG).unwrap();
-        // The pusher goes last: it is the program that ends the run, and not its source.
+        // The pusher is dropped last, so that the program ends the run, and not its source.
         std::mem::forget(pusher);
         running
     }
@@ -198,7 +198,7 @@ fn day() -> Day {
     View::new("view").unwrap().calendar().day_of(NOON)
 }
 
-/// [`Running`] says this in words.
+/// The documentation of [`Running`] describes this.
 #[test]
 fn what_becomes_of_open_days_at_the_end() {
     for logged in [false, true] {

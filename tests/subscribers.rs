@@ -1,5 +1,5 @@
-//! Subscribers in the processes of a group: each hears what the answers say, whichever process the events come to;
-//! those that are slow, or gone, hold nobody up.
+//! Subscribers in the processes of a cluster: each gets the right answers, whichever process gets the events; slow or
+//! missing subscribers hold nobody up.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use dayfold::{Cluster, Engine};
 /// Event time, key, value.
 type Event = (i64, u64, i64);
 type Totals = (Count, Sum);
-/// What an answer says, without what it is made of.
+/// The values of an answer, without their parts.
 type Said = Vec<(Option<Day>, Option<u64>, Option<Totals>)>;
 
 /// Bounds hanging only.
@@ -70,7 +70,7 @@ fn said(answer: &Answer<u64, Totals>) -> Said {
     said.into_iter().filter(|(_, _, value)| value.is_some()).collect()
 }
 
-/// Waits for the answer that says so; those before it say what was said last.
+/// Waits for an answer with this value; earlier ones must have the previous value.
 #[track_caller]
 fn hears(subscription: &mut Subscription<u64, Totals>, before: &Said, now: &Said) {
     loop {
@@ -90,13 +90,13 @@ fn each_process_hears_what_the_answers_say_and_nobody_waits_for_the_others() {
             queries().map(|query| program.handle.subscribe(query, Duration::ZERO).unwrap())
         };
         let mut listening: Vec<_> = programs.iter().map(subscribe).collect();
-        // Nobody takes what these are told, and these are gone before the end.
+        // Nobody reads these, and these are dropped before the end.
         let mut slow: Vec<_> = programs.iter().map(subscribe).collect();
         let mut leaving: Vec<_> = programs.iter().map(subscribe).collect();
 
         let mut before: [Said; 3] = Default::default();
         for round in 0..20 {
-            // Each push reaches keys of all workers, and every fifth one a day that is closed or is to come.
+            // Each push has keys of all workers, and every fifth one a day that is closed or in the future.
             let time = NOON + [0, 0, 0, -DAY_MS, DAY_MS / 4][round % 5];
             let events = (0..KEYS).map(|key| (time, key, round as i64)).collect();
             let pusher = &programs[round % 2].pusher;
@@ -121,7 +121,7 @@ fn each_process_hears_what_the_answers_say_and_nobody_waits_for_the_others() {
             assert_eq!(program.handle.waiting(), (0, 6), "those that are gone are forgotten");
         }
 
-        // A day closes: what is said stays, what it is made of does not.
+        // A day closes: the value stays, but its parts change.
         now.store(NOON + DAY_MS, Ordering::SeqCst);
         let today = programs[0].handle.view().calendar().day_of(NOON);
         for (program, subscriptions) in programs.iter().zip(&mut listening) {
@@ -145,7 +145,7 @@ fn each_process_hears_what_the_answers_say_and_nobody_waits_for_the_others() {
                 });
             }
         });
-        // The slow ones have missed all but the latest, and then all are told that it is over.
+        // Slow ones have missed all but the latest, and then all get the end.
         for subscriptions in &mut slow {
             for (subscription, before) in subscriptions.iter_mut().zip(&before) {
                 assert_eq!(said(&subscription.next().unwrap()), *before);

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 type Clicks = ViewHandle<u8, (Count,)>;
 
-/// An engine whose clock stands at the end of 5 May, with as many events on each of its days as its number.
+/// An engine whose clock is set to the end of 5 May; each day has as many events as its number.
 fn begin(grain: Grain) -> (Running, Clicks, Pusher<EventTime>, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(MAY + 5 * DAY - 1));
     let now = Arc::clone(&clock);
@@ -66,7 +66,7 @@ fn a_window_is_that_of_the_clock_when_it_is_asked() {
     clock.store(MAY + 5 * DAY, Ordering::SeqCst);
     assert_eq!(ask("1w"), [], "a Monday");
     assert_eq!(ask("3d"), days(&[("04", 4), ("05", 5)]), "nothing has come of the 6th");
-    // What a clock has not reached is not in it, though it is there.
+    // Events beyond the clock are not in the window, although they exist.
     clock.store(MAY + 2 * DAY, Ordering::SeqCst);
     assert_eq!(ask("2d"), days(&[("02", 2), ("03", 3)]));
     assert_eq!(ask("1mo").len(), 5, "the month that is now, as a whole");

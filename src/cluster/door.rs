@@ -268,7 +268,7 @@ mod tests {
             let mut answer = [0; GREETING_BYTES];
             socket.read_exact(&mut answer).unwrap();
             let right = knows.prove(Role::Caller, &[greeting, answer].concat());
-            // The second reading finds what the first one has checked.
+            // The second time, the proof of the first time is replayed.
             socket.write_all(replayed.get_or_insert(right)).unwrap();
             until(&mut door, |door, greeted| {
                 greeted.len() == usize::from(is_first) && door.callers.is_empty()

@@ -1,4 +1,4 @@
-//! The modules of a crate, read from its sources, and what names in them mean.
+//! The modules of a crate, read from its sources, and the meaning of names in them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) struct Crate {
 #[derive(Default)]
 pub(crate) struct Module {
     pub(crate) items: Vec<Item>,
-    /// What `use` brings in, by the name that it has here.
+    /// Imports of `use`, by their local names.
     pub(crate) uses: BTreeMap<String, Use>,
 }
 
@@ -31,10 +31,10 @@ pub(crate) struct Use {
 /// What a name means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// The item of this name, in this module.
+    /// The item with this name, in this module.
     Item(Names, String),
     Module(Names),
-    /// Something of another crate, or made by a macro.
+    /// An item of another crate, or one made by a macro.
     Elsewhere(Names),
 }
 
@@ -45,7 +45,7 @@ impl Crate {
         of
     }
 
-    /// Reads a file, whose submodules lie in `folder`.
+    /// Reads a file, whose submodules are in `folder`.
     fn read_file(&mut self, file: &Path, folder: &Path, path: Names) {
         let text = std::fs::read_to_string(file);
         let text = text.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -91,7 +91,7 @@ impl Crate {
         &self.modules[path]
     }
 
-    /// What `path` means in the module `at`.
+    /// The meaning of `path` in the module `at`.
     pub(crate) fn resolve(&self, at: &[String], path: &[String]) -> Meaning {
         let (mut at, mut path) = (at.to_vec(), path.to_vec());
         while let Some(first) = path.first() {
@@ -141,7 +141,7 @@ pub(crate) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// The feature that an item needs: outside tests, if it is there in tests as well. No other condition.
+/// The feature that an item needs (outside tests, if tests have it as well); other conditions are ignored.
 pub(crate) fn feature(attributes: &[Attribute]) -> Option<String> {
     let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let text = |attribute: &Attribute| attribute.meta.require_list().unwrap().tokens.to_string();
@@ -164,7 +164,7 @@ fn source_of(folder: &Path, item: &ItemMod) -> PathBuf {
     if flat.is_file() { flat } else { folder.join(item.ident.to_string()).join("mod.rs") }
 }
 
-/// The names of a `use`, and what they stand for.
+/// The names of a `use`, and their meanings.
 fn names(tree: &UseTree, before: &mut Names, each: &mut impl FnMut(String, Names)) {
     let with = |name: &syn::Ident, before: &Names| -> Names {
         if name == "self" {

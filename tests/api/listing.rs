@@ -1,4 +1,4 @@
-//! What of a crate can be reached from outside, an item a line.
+//! The items of a crate that are reachable from outside, one per line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ impl Listing<'_> {
         });
     }
 
-    /// Lists the public items of the module `at`, which can be reached as `path`.
+    /// Lists the public items of the module `at`, which is reachable as `path`.
     fn module(&mut self, at: &[String], path: &str, within: Option<&str>) {
         let module = self.of.module(at);
         for item in &module.items {
@@ -153,7 +153,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Lists the public methods and constants of all types that are listed.
+    /// Lists the public methods and constants of all listed types.
     fn methods(&mut self) {
         let of = self.of;
         for (at, module) in of.modules() {
@@ -191,7 +191,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Lists the other paths to items. Those that are listed nowhere else are listed there.
+    /// Lists other paths to items. An item that is listed nowhere else is listed there.
     fn again(&mut self) {
         let mut told = BTreeSet::new();
         for (path, item) in std::mem::take(&mut self.again) {

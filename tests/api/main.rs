@@ -1,4 +1,4 @@
-//! `docs/api.txt` lists what is public, an item a line. This finds it in the sources, and compares.
+//! `docs/api.txt` lists the public items, one per line. This test finds them in the sources, and compares.
 //!
 //! ```sh
 //! DAYFOLD_BLESS=1 cargo test --test api   # writes the list anew

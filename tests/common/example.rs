@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// The program of an example, as the sources of this moment make it.
+/// The program of an example, built from the present sources.
 ///
-/// `cargo test --test X` does not build examples, so what lies in the target folder may be old, or built with other
-/// features. Therefore a process asks Cargo once for each example that it runs. When nothing has changed, Cargo says
-/// in a fraction of a second where the program is.
+/// `cargo test --test X` does not build examples, so programs in the target folder may be old, or built with other
+/// features. Therefore a process asks Cargo once for each example that it runs. If nothing has changed, Cargo returns
+/// the path in a fraction of a second.
 pub(crate) fn program(example: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -18,7 +18,7 @@ pub(crate) fn program(example: &str) -> PathBuf {
 
 fn build(example: &str) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // From the root, so that the features of dependencies are those that everything else is built with.
+    // From the root, so that dependencies have the same features as in all other builds.
     cargo.current_dir(root());
     cargo.args(["build", "--quiet", "--locked", "--message-format", "json-render-diagnostics"]);
     cargo.args(["--example", example, "--profile", profile()]);
@@ -38,12 +38,12 @@ fn root() -> &'static Path {
     package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap()
 }
 
-/// The folder of all that Cargo builds.
+/// The folder of Cargo's builds.
 fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-/// The profile that this test is built with, so that its builds of the libraries are used again.
+/// The profile of this test, so that its builds of the libraries are reused.
 fn profile() -> &'static str {
     if cfg!(debug_assertions) { "dev" } else { "release" }
 }

@@ -1,4 +1,4 @@
-//! The replay example of version 0.1, as far as its data folders go: its event and its view.
+//! The event and the view of the replay example of version 0.1, for its data folders.
 
 use std::path::Path;
 use std::time::Duration;
@@ -60,8 +60,8 @@ fn view(engine: &mut Engine<Event>) -> ViewHandle<Key, Stats> {
     })
 }
 
-/// Goes on with the folder of version 0.1 and its `sensors.csv`. Returns how many rows were left to read, and what the
-/// sum of temperatures is of each row of the first day.
+/// Continues with the folder of version 0.1 and its `sensors.csv`. Returns how many rows were left to read, and the sum
+/// of temperatures of each row of the first day.
 pub(crate) fn go_on(data: &Path, workers: usize) -> (u64, Vec<String>) {
     let mut engine = Engine::new().data(data).log(Durability::System, |event: &Event| event.time);
     let view = view(&mut engine);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::mpsc;
 
-/// A reader that waits for what it is sent, and ends when the sender is gone.
+/// A reader that waits for bytes from a sender, and ends when the sender is gone.
 pub(crate) struct Feed {
     reader: mpsc::Receiver<Vec<u8>>,
     rest: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What may become of the log of a folder.
+//! Kinds of damage to the log of a folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::random::Random;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Damages a folder; says how.
+/// Damages a folder. Returns a description.
 pub(crate) fn damage(folder: &mut Folder, ages: &[Folder], random: &mut Random) -> String {
     let disk = random.below(folder.disks.len() as u64) as usize;
     if random.one_in(3) {
@@ -23,7 +23,7 @@ pub(crate) fn damage(folder: &mut Folder, ages: &[Folder], random: &mut Random) 
     }
 }
 
-/// A folder name of the log, or what a part has of the log.
+/// The folder of the log, or of a part's log.
 fn delete_many(files: &mut Files, random: &mut Random) -> String {
     let run = format!("/r{}-", 1 + random.below(3));
     let which =
@@ -61,7 +61,7 @@ fn change(files: &mut Files, random: &mut Random, which: &str) -> String {
     format!("{}: {done}", path.display())
 }
 
-/// Some of a folder is of another age than the rest.
+/// A part of the folder has another age than the rest.
 fn mix(files: &mut Files, other: &Files, age: usize, random: &mut Random) -> String {
     let part = format!("part-{}/", random.below(2));
     let which = match random.below(6) {

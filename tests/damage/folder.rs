@@ -1,4 +1,4 @@
-//! A data folder as data: what is in its files, for each disk that it lies on.
+//! A data folder as data: the content of its files, for each of its disks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ impl Folder {
         Folder { disks: disks.iter().map(files).collect() }
     }
 
-    /// The same files on disks of their own.
+    /// The same files on separate disks.
     pub(crate) fn disks(&self) -> Vec<Memory> {
         let disk = |files: &BTreeMap<PathBuf, Vec<u8>>| {
             let disk = Memory::default();
@@ -41,7 +41,7 @@ fn collect(disk: &Memory, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>)
     for name in disk.list(folder).unwrap_or_default() {
         let path = folder.join(name);
         match disk.read(&path) {
-            // Locks are held or not, and a file that is being written is of no interest.
+            // Lock files and files that are being written are ignored.
             Ok(_) if path.ends_with("lock") => {}
             Ok(bytes) => drop(files.insert(path, bytes)),
             Err(_) => collect(disk, &path, files),

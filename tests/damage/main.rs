@@ -1,8 +1,8 @@
-//! Damages to the log of a folder: whatever is cut, deleted, zeroed or put together from copies of different
-//! ages, the next run says what is wrong or gives the right answer.
+//! Damages to the log of a folder: after cuts, deletions, zeroed pages, or a mix of copies of different ages, the next
+//! run reports an error or gives the right answer.
 //!
-//! Folders are built in memory by real engines, with one and two workers and processes; copies of them are made while
-//! the program runs and when it has ended. Each damage follows from a seed, which is printed if it fails.
+//! Real engines with one and two workers and processes build folders in memory; copies are made while the program runs
+//! and after it has ended. Each damage follows from a seed, which is printed if it fails.
 //!
 //! ```sh
 //! DAYFOLD_DAMAGES=20000 cargo test --release --test damage -- --nocapture
@@ -43,7 +43,7 @@ const SHAPES: [Shape; 5] = [
     Shape { processes: 2, workers: 1, apart: true },
 ];
 
-/// A shape of the program, and copies of its folder of all ages, the oldest first.
+/// A configuration of the program, and copies of its folder of all ages, the oldest first.
 struct Timeline {
     shape: Shape,
     ages: Vec<Folder>,
@@ -54,7 +54,7 @@ struct Timeline {
 struct Tally {
     right: AtomicU64,
     refused: AtomicU64,
-    /// Of the refused ones, those that were right after the log was given up.
+    /// Refused folders that gave the right answer after the log was given up.
     accepted: AtomicU64,
 }
 
@@ -91,7 +91,7 @@ fn oracle_a_damaged_log_is_refused_or_gives_the_right_answer() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let timelines: Vec<Timeline> =
         SHAPES.into_iter().map(|shape| Timeline { shape, ages: timeline(shape) }).collect();
-    // What is whole is never refused, whatever its age.
+    // An undamaged folder is never refused, whatever its age.
     for Timeline { shape, ages } in &timelines {
         for (age, folder) in ages.iter().enumerate() {
             let ran = Program::of(*shape, folder, &mut Random(7)).run_to_the_end();
@@ -123,11 +123,11 @@ fn oracle_a_damaged_log_is_refused_or_gives_the_right_answer() {
     println!("{right} gave the right answer, {refused} were refused, {accepted} of them read anew");
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "these seeds fail: {failed:?}");
-    // A test that only ever sees one of the two sees little.
+    // The test is only meaningful if both outcomes occur.
     assert!(seeds.len() < 100 || right > 10 && refused > 10, "{right} right, {refused} refused");
 }
 
-/// Whatever the moment, the copy of a folder that is in use is one that a program goes on from, to the right answer.
+/// A program can continue from a copy of a folder in use, made at any moment, and gives the right answer.
 #[test]
 fn oracle_a_backup_goes_on_from_any_moment() {
     let rows = program::ROWS as usize;
@@ -158,7 +158,7 @@ fn oracle_a_backup_goes_on_from_any_moment() {
     }
 }
 
-/// Events that were pushed are nowhere else.
+/// Pushed events are nowhere else.
 #[test]
 fn a_lost_log_of_pushed_events_is_not_given_up() {
     let mut engine = Engine::<i64>::new();

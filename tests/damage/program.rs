@@ -1,4 +1,4 @@
-//! The program whose folder is damaged: it reads a source from wherever the log says, and counts by day and key.
+//! The program whose folder is damaged: it reads a source from the position in the log, and counts by day and key.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -32,7 +32,7 @@ const HANGS: Duration = Duration::from_secs(10);
 type Event = (i64, u64, i64);
 type Stats = (Count, Sum);
 
-/// How many processes, with so many workers each, and whether each has a disk of its own.
+/// The number of processes and of workers each, and whether each process has its own disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) processes: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Shape {
     pub(crate) apart: bool,
 }
 
-/// All rows, the same for everybody: some come a day late.
+/// All rows, the same for all processes: some come a day late.
 fn rows() -> Vec<Event> {
     let row = |number: u64| {
         let late = if number % 7 == 3 { 30 } else { 0 };
@@ -67,7 +67,7 @@ fn expected() -> BTreeMap<(Day, u64), Stats> {
     groups
 }
 
-/// Content that comes bit by bit.
+/// Content that arrives in pieces.
 struct Gate {
     bytes: Vec<u8>,
     at: usize,
@@ -80,7 +80,7 @@ impl Read for Gate {
         while self.at == self.open && self.open < self.bytes.len() {
             match self.opened.recv() {
                 Ok(open) => self.open = open.max(self.open).min(self.bytes.len()),
-                // Nobody opens it any more: the program was stopped.
+                // The program was stopped before it opened this.
                 Err(_) => return Err(io::ErrorKind::BrokenPipe.into()),
             }
         }
@@ -95,23 +95,23 @@ impl Read for Gate {
 pub(crate) struct Program {
     shape: Shape,
     pub(crate) disks: Vec<Memory>,
-    /// A folder of the machine in the place of those.
+    /// A folder on the real disk instead.
     place: Option<PathBuf>,
     durability: Durability,
     accepts: bool,
 }
 
-/// A process of it that runs.
+/// A running process of it.
 struct Started {
     running: Running,
     view: ViewHandle<u64, Stats>,
 }
 
 impl Program {
-    /// Over a copy of a folder, which may be opened with other workers than it was written with.
+    /// Over a copy of a folder, possibly with another number of workers than before.
     pub(crate) fn of(shape: Shape, folder: &Folder, random: &mut Random) -> Program {
         let workers = match shape.apart {
-            // Else a process needs files that the other one has.
+            // Otherwise a process needs files that the other one has.
             true => shape.workers,
             false => 1 + random.below(2) as usize,
         };
@@ -170,7 +170,7 @@ impl Program {
         Ok(Started { running, view })
     }
 
-    /// Starts all processes; what lets the source go on.
+    /// Starts all processes. Returns what lets the source continue.
     fn start_all(&self) -> Result<(Vec<Started>, Sender<usize>), String> {
         let (opens, opened) = mpsc::channel();
         let mut opened = Some(opened);
@@ -195,7 +195,7 @@ impl Program {
         Ok((started.into_iter().collect::<Result<_, _>>()?, opens))
     }
 
-    /// Runs the program until all is read and sealed, and compares the answer.
+    /// Runs the program until everything is read and sealed, and compares the answer.
     pub(crate) fn run_to_the_end(&self) -> Result<(), String> {
         let (started, opens) = self.start_all()?;
         opens.send(usize::MAX).unwrap();
@@ -248,7 +248,8 @@ pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
 }
 
 impl Program {
-    /// Runs it, row by row, and does something meanwhile; it is stopped in the middle if `opens` is less than all.
+    /// Runs it, row by row, and calls a function meanwhile; it is stopped in the middle if `opens` is less than all
+    /// rows.
     pub(crate) fn run_beside(&self, rows: std::ops::Range<usize>, mut beside: impl FnMut()) {
         let (started, opens) = self.start_all().unwrap();
         let ends = ends(&content());
@@ -287,14 +288,14 @@ fn abandon(started: Vec<Started>) {
     });
 }
 
-/// Where lines end, the header's first.
+/// The ends of lines, beginning with the header.
 fn ends(content: &[u8]) -> Vec<usize> {
     let bytes = content.iter().enumerate();
     bytes.filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect()
 }
 
-/// Copies of a folder from its beginning to its end: while two runs go on, the first of which is stopped in the middle,
-/// and when the second is complete.
+/// Copies of a folder over its life: during two runs, the first of which is stopped in the middle, and after the
+/// second.
 pub(crate) fn timeline(shape: Shape) -> Vec<Folder> {
     let disks = || (0..if shape.apart { shape.processes } else { 1 }).map(|_| Memory::default());
     let durability = Durability::System;
@@ -325,7 +326,7 @@ pub(crate) fn timeline(shape: Shape) -> Vec<Folder> {
     ages
 }
 
-/// Waits until some process has committed the days that are over.
+/// Waits until a process has committed the days that are over.
 fn await_sealed(started: &[Started], day: Day) {
     let since = Instant::now();
     let through = |one: &Started| one.running.store().unwrap().closed_through("v");

@@ -1,4 +1,4 @@
-//! A group of processes that is started, and of which some are killed.
+//! A cluster of processes, some of which are killed.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,13 +15,13 @@ use super::random::Random;
 /// A bound against hanging.
 const HANGING: Duration = Duration::from_secs(120);
 
-/// A process whose peer was killed before the two had met would wait for a minute. It is killed, too.
+/// A process whose peer was killed before they connected would wait for a minute. It is killed, too.
 const LONELY: Duration = Duration::from_secs(2);
 
-/// What a process says, for `RUST_LOG`, when it has met all others.
+/// The log line of a process when it has connected with all others.
 const HAS_MET: &str = "the engine starts";
 
-/// Processes that are running in a folder.
+/// Processes running in a folder.
 pub(crate) struct Group {
     folder: PathBuf,
     members: Vec<Child>,
@@ -36,8 +36,8 @@ pub(crate) enum Ended {
 }
 
 impl Group {
-    /// Starts `processes` in `folder`; the first one reads `stdin`. If they are apart, each of the others
-    /// has a data folder of its own.
+    /// Starts `processes` in `folder`; the first one reads `stdin`. If they are apart, each of the others has its own
+    /// data folder.
     pub(crate) fn start(
         folder: &Path,
         example: &str,
@@ -62,14 +62,14 @@ impl Group {
         let mut members: Vec<Child> = (0..processes).map(start).collect();
         let mut pipe = members[0].stdin.take().unwrap();
         let write = |rows: Vec<u8>| {
-            // A process that is killed reads no more of it.
+            // A killed process reads no more of it.
             std::thread::spawn(move || drop(pipe.write_all(&rows)))
         };
         let writer = stdin.map(write);
         Group { folder: folder.to_owned(), members, writer, started: Instant::now() }
     }
 
-    /// Waits until all have ended by themselves. All must have done their work.
+    /// Waits until all have ended by themselves, successfully.
     pub(crate) fn finish(mut self) {
         let statuses: Vec<ExitStatus> = (0..self.members.len()).map(|at| self.wait(at)).collect();
         let done = statuses.iter().all(ExitStatus::success);
@@ -95,7 +95,7 @@ impl Group {
         let victims = 1 + random.below((1 << self.members.len()) - 1);
         let is_victim = |at: usize| victims >> at & 1 == 1;
         for (at, member) in self.members.iter_mut().enumerate().filter(|(at, _)| is_victim(*at)) {
-            // One that has ended already is past killing.
+            // A process that has ended cannot be killed.
             member.kill().unwrap_or_else(|error| panic!("cannot kill process {at}: {error}"));
         }
         let statuses: Vec<ExitStatus> = (0..self.members.len())
@@ -110,7 +110,7 @@ impl Group {
             "none was killed, yet {statuses:?}: {}",
             self.said()
         );
-        // The others lose a peer, or are done before they notice.
+        // The others lose a peer, or finish before they notice.
         let fine = |status: &ExitStatus| matches!(status.code(), None | Some(0 | 1));
         assert!(statuses.iter().all(fine), "{statuses:?}: {}", self.said());
         Ended::Killed
@@ -146,7 +146,7 @@ impl Group {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What all have written to standard error.
+    /// The standard error of all.
     fn said(&self) -> String {
         (0..self.members.len()).map(|at| format!("\n{at}: {}", self.read("stderr", at))).collect()
     }
@@ -164,12 +164,12 @@ impl Drop for Group {
     }
 }
 
-/// The data folder of a process that has one of its own.
+/// The data folder of a process with its own folder.
 pub(crate) fn data(process: usize) -> String {
     if process == 0 { "data".to_owned() } else { format!("data-{process}") }
 }
 
-/// Free ports, as timely's `-h` wants them.
+/// Free ports, for timely's `-h`.
 fn hosts(processes: usize) -> String {
     let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners: Vec<TcpListener> = (0..processes).map(bind).collect();

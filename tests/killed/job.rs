@@ -1,4 +1,4 @@
-//! Work that is killed until it is done, and what must come of it.
+//! Work that is killed until it is done, and its expected result.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::group::{Ended, Group, data};
 use super::random::{Random, Spread};
 use super::rows::end_of_row;
 
-/// How many kills all jobs take together, if nobody says how many.
+/// The default number of kills of all jobs together.
 const KILLS: usize = 22;
 
 /// How the rows come.
@@ -33,7 +33,7 @@ pub(crate) struct Job {
     pub(crate) feeding: Feeding,
     /// The numbers of processes to choose from.
     pub(crate) processes: &'static [usize],
-    /// Whether each process has a data folder of its own. Their number stays as it is, and that of workers.
+    /// Whether each process has its own data folder. Then the numbers of processes and workers do not change.
     pub(crate) apart: bool,
 }
 
@@ -65,8 +65,8 @@ impl Job {
         }
     }
 
-    /// Runs it undisturbed; then again and again, killed now and then. `share` is its part of [`KILLS`],
-    /// and `refused` the file of refused rows.
+    /// Runs it undisturbed; then repeatedly, with kills. `share` is its part of [`KILLS`], and `refused` the file of
+    /// refused rows.
     pub(crate) fn survives(&self, share: usize, refused: &str) -> Whole {
         let seed =
             number("DAYFOLD_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
@@ -92,7 +92,7 @@ impl Job {
         whole
     }
 
-    /// Starts a group, with the rows up to `end`.
+    /// Starts a cluster, with the rows up to `end`.
     fn start(&self, folder: &Path, processes: usize, workers: usize, end: usize) -> Group {
         let rows = &self.rows[..end];
         let is_stdin = self.feeding == Feeding::Stdin;
@@ -111,7 +111,7 @@ impl Job {
     }
 }
 
-/// A data folder from its beginning until all is done.
+/// A data folder from its beginning until everything is done.
 struct Life<'a> {
     job: &'a Job,
     whole: &'a Whole,
@@ -129,7 +129,7 @@ impl<'a> Life<'a> {
         Life { job, whole, refused, seed, folder, story: Vec::new() }
     }
 
-    /// Starts it until it is done, with at most so many kills. Returns how many there were.
+    /// Starts it until it is done, with at most this many kills. Returns the number of kills.
     fn live(
         mut self,
         kills: usize,
@@ -179,7 +179,7 @@ impl<'a> Life<'a> {
         self.folder.as_ref().unwrap().path()
     }
 
-    /// Brings the parts together that the processes have written.
+    /// Merges the parts that the processes have written.
     fn gather(&self, processes: usize) {
         for process in (1..processes).filter(|_| self.job.apart) {
             let part = format!("part-{process}");

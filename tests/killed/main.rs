@@ -1,5 +1,5 @@
-//! Real processes, killed with SIGKILL at any instant and started again until they are done: the answers,
-//! the refused rows and the log are those of a run that nothing disturbed.
+//! Real processes are killed with SIGKILL at any instant and started again until they are done: the answers, the
+//! refused rows and the log equal those of an undisturbed run.
 //!
 //! The instants are spread over the time that an undisturbed run takes, from a seed that is printed. No
 //! check depends on time. For more kills, and for the same instants again:
@@ -25,7 +25,7 @@ const NEW_YORK: &str = include_str!("../data/flights-2013.by-carrier.new-york.cs
 /// Columns of [`rows::file`].
 const REPLAY: &str = "--time at --arrival seen --key k --value v --distinct tag";
 
-/// Where refused rows go, unless it is said otherwise.
+/// The default file of refused rows.
 const REJECTED: &str = "data/part-0/rejected/rows.csv";
 
 fn replay(args: &str) -> Job {
@@ -43,7 +43,7 @@ fn flights_give_the_right_answers() {
 #[test]
 fn a_file_on_any_number_of_workers() {
     let mut file = rows::file();
-    // Nothing of a last line without its end may be kept, whenever a run is killed.
+    // A last line without its end must never be kept, whenever a run is killed.
     assert_eq!(file.pop(), Some(b'\n'));
     let job = Job { args: format!("{REPLAY} --zone America/New_York"), ..Job::new("replay", file) };
     let whole = job.survives(5, REJECTED);

@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// Points of `[0, 1)` that fill it evenly, however many are taken: multiples of the golden ratio.
+/// Points that fill `[0, 1)` evenly, however many are taken: multiples of the golden ratio.
 pub(crate) struct Spread(f64);
 
 impl Spread {

@@ -1,4 +1,4 @@
-//! A file with everything in it: rows in time, late rows, and rows that are refused.
+//! A file with rows in time, late rows, and refused rows.
 
 use super::random::Random;
 
@@ -8,10 +8,10 @@ const ROWS_OF_DAY: i64 = 5_000;
 const START: i64 = 1_362_096_000;
 const DAY: i64 = 86_400;
 
-/// One in so many rows is refused.
+/// One in this many rows is refused.
 const REFUSED_EVERY: i64 = 61;
 
-/// Lines of the file of refused rows: the header, and one for each row, but for those with a line end inside.
+/// Lines of the file of refused rows: the header, and one for each row, except for rows with a line end inside.
 pub(crate) const REFUSED_LINES: usize = {
     let refused = DAYS * ROWS_OF_DAY / REFUSED_EVERY;
     (1 + refused + (refused + 1) / 5) as usize
@@ -44,7 +44,7 @@ pub(crate) fn file() -> Vec<u8> {
     file
 }
 
-/// Where a row of the file ends, at `at` or before.
+/// The end of the last row of the file that ends at `at` or before.
 pub(crate) fn end_of_row(file: &[u8], at: usize) -> usize {
     // A line end inside quotes is followed by digits and a quote.
     let is_end = |&end: &usize| {

@@ -1,4 +1,4 @@
-//! A year of flights, against an independent program's answers, on any number of workers.
+//! Compares a year of flights with an independent program's answers, on any number of workers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn table(text: &str) -> Vec<BTreeMap<&str, &str>> {
     lines.map(|line| names.iter().copied().zip(line.split(',')).collect()).collect()
 }
 
-/// Every day and carrier of a year, as an independent program has it.
+/// Every day and carrier of a year, by an independent program.
 #[track_caller]
 fn compare_flights(text: &str, expected: &str) {
     const SAME: [(&str, &str); 10] = [

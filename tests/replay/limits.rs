@@ -1,9 +1,9 @@
-//! How many rows may be refused, and what becomes of them.
+//! Limits on refused rows, and their file.
 
 use super::{Place, outputs};
 
 const ARGS: &str = "in.csv --time t --key k";
-/// Two rows in order, three that are refused for two reasons.
+/// Two good rows, and three that are refused for two reasons.
 const ROWS: &str = "t,k\n0,a\nx,b\n1,a\ny,b\n2\n";
 
 #[test]
@@ -55,7 +55,7 @@ fn the_commonest_reasons_are_in_the_summary() {
     let ran = place.run(ARGS);
     ran.ends(0, "2 refused: 't': not a time;")
         .ends(0, "1 refused: 1 fields where the header has 2");
-    // Milliseconds that differ from row to row make no reasons of their own.
+    // Milliseconds that differ from row to row do not make different reasons.
     place.write("in.csv", "t,k\n0,a\n9998-12-30T00:00:00Z,a\n9998-12-30T00:00:01Z,a\n");
     place.run(ARGS).ends(0, "2 refused: the event is … ms ahead of the wall clock");
 }

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use example::program;
 
-/// A folder of its own to run in.
+/// A separate folder to run in.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -54,7 +54,7 @@ impl Place {
     fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
         let mut child = self.start(args);
         let mut stdin = child.stdin.take().unwrap();
-        // A program that reads nothing may be gone before all is written.
+        // A program that reads nothing may end before everything is written.
         let _ = stdin.write_all(input);
         drop(stdin);
         Ran::of(child.wait_with_output().unwrap())
@@ -64,7 +64,7 @@ impl Place {
         self.run_with(&args.split_whitespace().collect::<Vec<_>>(), b"")
     }
 
-    /// Starts one process for each list of arguments, as a group on the loopback interface.
+    /// Starts one process for each list of arguments, as a cluster on the loopback interface.
     fn group(&self, processes: usize, args: &str) -> Vec<Child> {
         let listeners: Vec<TcpListener> =
             (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -114,7 +114,7 @@ impl Ran {
 
 const KEYED: &str = "--time t --key k";
 
-/// Runs the program on a file, and compares all that it says. All rows may be refused; `limits` has how many may be.
+/// Runs the program on a file, and compares its whole output. All rows may be refused; `limits` tests the limits.
 #[track_caller]
 fn check(args: &str, input: impl AsRef<[u8]>, out: &str, code: i32, says: &str) {
     let place = Place::new();
@@ -210,7 +210,7 @@ fn numbers() {
         "",
     );
     numbers("0,a,-0,\n0,a,+0.0,\n", "1970-01-01,a,2,2,0.0,0.0,0.0,0.0000000,0.0,0.0,0\n", "");
-    // The scale is the column's, also for groups of other days; a refused row has no say.
+    // The scale is that of the column, also for groups of other days; a refused row does not count.
     numbers(
         "0,a,1,\n86400,a,0.125,\n86400,a,0.12345.0,\n",
         "1970-01-01,a,1,1,1.000,1.000,1.000,1.000000000,1.000,1.000,0\n\
@@ -317,7 +317,7 @@ fn refused_rows() {
     }
     place.run("in.csv --time t --key k --value v --refused r").ends(0, "3 refused (see r)");
     assert_eq!(place.read("r").as_deref(), Some(kept));
-    // What an earlier run refused does not stand beside a run that refused nothing.
+    // The refused rows of an earlier run do not stay beside a run that refused nothing.
     place.write("in.csv", "t,k,v\n0,a,1\n");
     place.run("in.csv --time t --key k --value v").ends(0, "0 refused,");
     assert_eq!(place.names(), ["in.csv", "r"]);
@@ -347,8 +347,8 @@ fn standard_input_and_output() {
 #[test]
 fn an_output_that_nobody_reads() {
     let place = Place::new();
-    // More than a pipe holds: another test's child that is just being started may have this pipe open
-    // for a moment, and would let a short output pass.
+    // More than a pipe holds: a child that another test is just starting may have this pipe open for a moment, and a
+    // short output would then succeed.
     let rows: String = (0..20_000).map(|key| format!("0,key-{key}\n")).collect();
     place.write("in.csv", format!("t,k\n{rows}"));
     let mut child = place.start(&["in.csv", "--time", "t", "--key", "k"]);
@@ -395,7 +395,7 @@ fn a_folder_again() {
     assert_eq!(again.out, first.out);
     assert_eq!(refused().lines().count(), 2);
 
-    // Each is refused, names both sides, and changes nothing.
+    // Each is refused with both sides named, and changes nothing.
     let other = |args: &str, both: [&str; 2]| {
         let ran = place.run(args);
         ran.ends(2, both[0]).ends(2, both[1]);
@@ -417,7 +417,7 @@ fn a_folder_again() {
     place.write("in.csv", &beginning[..beginning.len() - 4]);
     other(ARGS, ["read before were", "now there are"]);
 
-    // Only the rest is read: late rows for sealed days among it, and refused ones.
+    // Only the rest is read, including late rows for sealed days, and refused ones.
     let grown = format!("{beginning}0,a,1.25\ny,a,1\n172800,a,4\n");
     place.write("in.csv", &grown);
     let ran = place.run(&format!("{ARGS} -w 3"));
@@ -429,7 +429,7 @@ fn a_folder_again() {
     assert_eq!(place.run(ARGS).text(), fresh.text());
 }
 
-/// Years before 0 and the last days of the calendar, late rows of both, and a folder that grows with them.
+/// Years before 0 and the last days of the calendar, late rows of both, and a folder that continues with them.
 #[test]
 fn a_folder_with_days_at_both_ends_of_the_calendar() {
     let place = Place::new();
@@ -473,7 +473,7 @@ fn a_folder_that_a_strict_run_has_left_goes_on() {
     place.write("in.csv", "t,k\n0,a\nx,a\n86400,b\ny,b\n172800,c\n");
     let fresh = place.run("in.csv --time t --key k");
     let refused = || place.read("d/part-0/rejected/rows.csv");
-    // Whether the log has the row already or not: it stops every strict run.
+    // It stops every strict run, whether the log already has the row or not.
     for workers in 1..=3 {
         place.run(&format!("{ARGS} --strict -w {workers}")).ends(2, "line 3: 't': not a time");
         assert_eq!(refused().map(|rows| rows.lines().count()), Some(2), "{:?}", refused());
@@ -485,11 +485,11 @@ fn a_folder_that_a_strict_run_has_left_goes_on() {
     place.write("other.csv", "t,k\n0,a\n");
     let other = place.run("other.csv --time t --key k --data d");
     other.ends(2, "in.csv").ends(2, "other.csv");
-    // One that is not strict goes on, and has each row once.
+    // A run that is not strict continues, and has each row once.
     let ran = place.run(&format!("{ARGS} -w 2"));
     assert_eq!(ran.ends(0, "3 rows accepted, 2 refused").out, fresh.out);
     assert_eq!(refused(), place.read("in.csv.refused.csv"));
-    // A strict run of what is complete stops there, too, and costs nothing of it.
+    // A strict run over a complete folder stops there, too, and changes nothing.
     place.run(&format!("{ARGS} --strict")).ends(2, "line 3");
     let ran = place.run(&format!("{ARGS} --refused r"));
     assert_eq!(ran.ends(0, "3 rows accepted, 2 refused (see r)").out, fresh.out);
@@ -529,14 +529,14 @@ fn an_interrupted_run_goes_on() {
         wait_for(&place.path(&format!("d{ms}/part-0/manifest")));
         std::thread::sleep(std::time::Duration::from_millis(ms));
         kill("-INT", &child);
-        // It may have been done already.
+        // It may have finished already.
         let ran = Ran::of(child.wait_with_output().unwrap());
         assert!(ran.code == 130 && ran.out.is_empty() || ran.out == fresh.out, "{ran:?}");
         assert!(place.run(&args).ends(0, "50000 rows accepted").out == fresh.out, "{args}");
     }
 }
 
-/// Waits until the program listens to signals, which it does before it makes a folder.
+/// Waits until the program handles signals, which it does before it creates a folder.
 fn wait_for(path: &Path) {
     let started = std::time::Instant::now();
     while !path.exists() {
@@ -551,7 +551,7 @@ fn kill(signal: &str, child: &Child) {
 }
 
 fn outputs(children: Vec<Child>) -> Vec<Ran> {
-    // All at once: none may wait for another one's pipe to be emptied.
+    // All at once, because none may wait until another one's pipe is emptied.
     let waiting: Vec<_> = children
         .into_iter()
         .map(|child| std::thread::spawn(|| Ran::of(child.wait_with_output().unwrap())))

@@ -1,4 +1,4 @@
-//! Any file, against a recomputation that shares nothing with the crate: whole numbers and maps.
+//! Compares random files with a recomputation that shares no code with the crate: whole numbers and maps.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::Place;
 /// Units of 10⁻⁹ in one.
 pub(crate) const UNIT: i128 = 1_000_000_000;
 
-/// `units`/`count` with so many digits after the point, half to even, in whole numbers.
+/// `units`/`count` with this many digits after the point, half to even, in whole numbers.
 pub(crate) fn mean_text(units: i128, count: i128, digits: u32) -> String {
     let (dividend, divisor) = (units.abs() * 10i128.pow(digits), count * UNIT);
     let (quotient, rest) = (dividend / divisor, dividend % divisor);
@@ -24,7 +24,7 @@ pub(crate) fn mean_text(units: i128, count: i128, digits: u32) -> String {
     }
 }
 
-/// A xorshift generator: a seed says all.
+/// A xorshift generator, determined by its seed.
 struct Random(u64);
 
 impl Random {
@@ -40,7 +40,7 @@ impl Random {
     }
 }
 
-/// Times around which something happens in a zone.
+/// Times near changes of a zone.
 const ZONES: [(&str, &str); 7] = [
     ("UTC", "2013-01-01T00:00:00Z"),
     ("Pacific/Apia", "2011-12-30T10:00:00Z"),
@@ -58,7 +58,7 @@ struct Group {
     distinct: std::collections::BTreeSet<Vec<u8>>,
 }
 
-/// One random file, its options, and what must come out.
+/// One random file, its options, and the expected output.
 struct Trial {
     zone: &'static str,
     arrival: bool,
@@ -200,7 +200,7 @@ fn trial(seed: u64) -> Trial {
     Trial { zone, arrival, input, output: expected(groups, scales), refused }
 }
 
-/// A number in units, and its digits after the point; none for an empty cell.
+/// A number in units, and its digits after the point; `None` for an empty cell.
 fn units(text: &str) -> Result<Option<(i128, u32)>, ()> {
     if text.is_empty() {
         return Ok(None);

@@ -9,7 +9,7 @@ fn times_as_programs_write_them() {
     let rows = "t,k\n1651591054.5349035,a\n1651591054.0,a\n1.651591054e9,a\n2022-05-03 17:17:34 +0200,a\n\
                 2022-05-03T17:17:34+02,a\n2022-05-03,a\n";
     check("--time t --key k", rows, &format!("{HEAD}2022-05-03,a,6\n"), 0, "0 refused");
-    // A date is one of the view's zone, or of the zone that is named.
+    // A date is in the view's zone, or in the named zone.
     let date = "t,k\n2022-05-03,a\n";
     let args = "--time t --key k --zone America/New_York";
     check(args, date, &format!("{HEAD}2022-05-03,a,1\n"), 0, "0 refused");
@@ -66,7 +66,7 @@ fn floats_of_full_precision_are_rounded_and_counted() {
     let said = "2 values rounded to 9 digits after the point";
     check("--time t --key k --value v", rows, out, 0, said);
     check("--time t --key k --value v -w 2", rows, out, 0, said);
-    // Each process of a group says what it has read.
+    // Each process of a cluster reports what it has read.
     let place = Place::new();
     place.write("in.csv", rows);
     let group = outputs(place.group(2, "in.csv --time t --key k --value v"));
@@ -118,7 +118,7 @@ fn dialects_of_csv() {
     place.run("in.csv --time t --key k --data d").ends(2, "");
 }
 
-/// A program that still writes has come as far as the middle of a line.
+/// A program that is still writing has reached the middle of a line.
 #[test]
 fn a_last_line_that_grows_is_read_again() {
     const ARGS: &str = "in.csv --time t --key k --value v --data d";

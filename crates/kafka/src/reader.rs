@@ -218,7 +218,7 @@ impl<E: 'static, const OAUTH: bool> Reader<E, OAUTH> {
         self.connect_anew()
     }
 
-    /// Replaces the client, so that no queued record comes from after the position where reading restarts.
+    /// Replaces the client, so that it has no queued records from beyond the position where reading restarts.
     fn connect_anew(&mut self) -> Result<(), KafkaError> {
         let (client, told) = connect(&self.plan.settings, self.plan.oauth.clone())?;
         (self.client, self.told) = (Arc::new(client), told);

@@ -1,4 +1,4 @@
-//! Parts that an embedder brings: a key, an aggregate, and the events they are made of.
+//! Parts of an embedder: a key, an aggregate, and the events from which they are made.
 
 use dayfold::aggregate::{Abelian, Aggregate, IsZero, Monoid, Multiply, Semigroup};
 use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
@@ -15,7 +15,7 @@ pub struct Route {
     pub destination: String,
 }
 
-/// An aggregate that can be taken back: passengers and bags.
+/// An aggregate that supports retractions: passengers and bags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Load {
     /// How many passengers.

@@ -1,4 +1,4 @@
-//! The ways to embed, by the public API alone.
+//! The ways to embed the library, with the public API only.
 
 use std::io;
 use std::sync::mpsc;
@@ -117,7 +117,7 @@ fn an_engine_on_threads_of_its_own() {
     running.finish().unwrap();
 }
 
-/// Flights of a table, of which the third is none.
+/// Flights of a table, the third of which is invalid.
 struct Table(u64);
 
 impl Source for Table {
