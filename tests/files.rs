@@ -237,7 +237,8 @@ fn oracle_runs_that_end_anywhere_count_each_row_of_each_file_once() {
     }
 }
 
-/// One file that all workers share, files as partitions and pushed events, in one engine; sources that are left out and come back.
+/// One file that all workers share, files as partitions and pushed events, in one engine; sources that are left out and
+/// come back.
 #[test]
 fn all_kinds_of_sources_in_one_engine() {
     let (mut folder, disk) = (Folder::new(77), Faulty::new(77));

@@ -428,7 +428,8 @@ fn large_answers_are_streamed_in_order_and_cancelled_when_nobody_takes_them() {
 #[test]
 fn oracle_scans_by_coarser_grains() {
     use dayfold::time::{Calendar, Grain};
-    // The five days are from a Thursday to a Monday: two weeks, of which the first is sealed and amended, the second half open.
+    // The five days are from a Thursday to a Monday: two weeks, of which the first is sealed and amended, the second
+    // half open.
     let scene = Scene::new(2);
     for grain in [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year] {
         for range in [DayRange::ALL, DayRange::new(Day(1), Day(4))] {

@@ -21,7 +21,8 @@ const WIDTH: usize = 1_024;
 
 /// The most frequent values, and how often each came.
 ///
-/// **Exact** up to 1,024 different values. Beyond, a state has two parts, each of which is a function of the events alone, to the bit:
+/// **Exact** up to 1,024 different values. Beyond, a state has two parts, each of which is a function of the events
+/// alone, to the bit:
 ///
 /// - Counts in a Count-Min sketch (Cormode, Muthukrishnan: *An improved data stream summary: the count-min sketch and
 ///   its applications*, J. Algorithms 55, 2005) of 4 rows of 1,024 counters. A count is never too low. With a

@@ -30,8 +30,8 @@ impl<E: Send + Sync + 'static> crate::Engine<E> {
     }
 }
 
-/// Starts an engine, as [`Engine::start`](crate::Engine::start) does. It is compiled in this crate: a program whose views
-/// are all dynamic builds faster with it.
+/// Starts an engine, as [`Engine::start`](crate::Engine::start) does. It is compiled in this crate: a program whose
+/// views are all dynamic builds faster with it.
 ///
 /// # Errors
 /// As [`Engine::start`](crate::Engine::start).

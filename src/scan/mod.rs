@@ -82,8 +82,8 @@ use crate::view::View;
 
 /// A view of an engine without its key and aggregate types.
 ///
-/// Every [`ViewHandle`](crate::engine::ViewHandle) is one; [`Running::views`](crate::engine::Running::views) lists those of an
-/// engine.
+/// Every [`ViewHandle`](crate::engine::ViewHandle) is one; [`Running::views`](crate::engine::Running::views) lists
+/// those of an engine.
 pub trait ErasedView: Send + Sync {
     /// The schema of the view.
     fn schema(&self) -> &ViewSchema;

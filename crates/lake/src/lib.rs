@@ -1,4 +1,5 @@
-//! Sealed days of a [Dayfold](dayfold) as Parquet files: an Iceberg table or Hive's layout, on disk and in object stores.
+//! Sealed days of a [Dayfold](dayfold) as Parquet files: an Iceberg table or Hive's layout, on disk and in object
+//! stores.
 //!
 //! A sealed day is checked and complete, so DuckDB, Spark, Trino or Snowflake can read it. A [`Lake`] updates the
 //! tables of views from a data folder: new days are added, amended days are replaced, and existing files are left

@@ -180,8 +180,8 @@ impl Location {
         parts.complete().await.map(drop).map_err(failed)
     }
 
-    /// Makes sure that everything written so far survives a crash, if this place is on a disk. Object stores keep what they have
-    /// accepted.
+    /// Makes sure that everything written so far survives a crash, if this place is on a disk. Object stores keep what
+    /// they have accepted.
     pub(crate) fn settle(&self) -> Result<(), LakeError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         // One call for everything, instead of one for each file and folder.
