@@ -125,6 +125,7 @@ pub struct Engine<E> {
     /// See [`Engine::keep_log`].
     log_kept: Option<Duration>,
     redefined: Vec<String>,
+    removed: Vec<String>,
     lost: LostLog,
     tick_rows: usize,
     asking: AskLimits,
@@ -166,6 +167,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             log: None,
             log_kept: None,
             redefined: Vec::new(),
+            removed: Vec::new(),
             lost: LostLog::Refuse,
             tick_rows: 65_536,
             asking: AskLimits::default(),

@@ -7,6 +7,40 @@ use crate::cluster::{Cluster, Word};
 use crate::store::{Looked, StoreConfig};
 
 impl<E: Send + Sync + 'static> Engine<E> {
+    /// Removes a view from the data folder that the engine does not have any more, with all that is sealed of it: without this, such
+    /// a folder is refused. Events stay in the log. So a view that is added under the same name later is a new one, whose past
+    /// is computed from the log as far as that reaches. Where the folder does not have the view, nothing happens.
+    ///
+    /// ```
+    /// use dayfold::aggregate::Count;
+    /// use dayfold::engine::Measures;
+    /// use dayfold::log::Durability;
+    /// use dayfold::time::EventTime;
+    /// use dayfold::view::View;
+    /// use dayfold::{Cluster, Engine};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let place = tempfile::tempdir()?;
+    /// # let folder = place.path().join("data");
+    /// let start = |name: &str, former: &str| {
+    ///     let engine = Engine::<EventTime>::new().data(&folder).log(Durability::System, |at| *at);
+    ///     let mut engine = engine.remove_view(former);
+    ///     let view = View::new(name).expect("it is a name");
+    ///     engine.view(view, Measures::none(), |at| Some((*at, 0u64, Count::one())));
+    ///     engine.start(Cluster::workers(1))
+    /// };
+    /// start("visits", "none").and_then(|running| running.finish())?;
+    /// // The folder has visits and no views.
+    /// start("views", "visits").and_then(|running| running.finish())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn remove_view(mut self, view: &str) -> Self {
+        self.removed.push(view.to_owned());
+        self
+    }
+
     pub(super) fn store_config(&self, cluster: &Cluster) -> StoreConfig {
         StoreConfig {
             process: cluster.process(),
@@ -14,6 +48,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             views: self.views.iter().map(|view| view.record()).collect(),
             logged: self.log.is_some(),
             rebuild: self.redefined.clone(),
+            removed: self.removed.clone(),
             schemas: self.views.iter().filter_map(|view| view.schema().ok()).collect(),
             former: self.views.iter().map(|view| (view.record().name, view.former())).collect(),
             retention: view::retention(&self.views),
@@ -36,6 +71,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
             add("grace", &format!("{grace} ms"));
             add("what it keeps", &format!("{:?}", view.view().retention()));
         }
+        let mut removed = self.removed.clone();
+        removed.sort_unstable();
+        computes.push(("views that are removed".to_owned(), removed.join(", ")));
         computes.push(("a log".to_owned(), yes_no(self.log.is_some())));
         computes.push(("how long the log is kept".to_owned(), format!("{:?}", self.log_kept)));
         let promises = self.log.as_ref().is_some_and(|log| log.durability.is_promise());

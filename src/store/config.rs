@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{FormerNames, ViewRecord};
+use super::view_record::{FormerNames, ViewRecord};
 use crate::schema::ViewSchema;
 use crate::view::Retention;
 
@@ -14,6 +14,7 @@ pub struct StoreConfig {
     pub(crate) views: Vec<ViewRecord>,
     pub(crate) logged: bool,
     pub(crate) rebuild: Vec<String>,
+    pub(crate) removed: Vec<String>,
     pub(crate) schemas: Vec<ViewSchema>,
     /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
     /// from now on.
@@ -25,8 +26,17 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
-        let (logged, rebuild, schemas, former, retention) = Default::default();
-        StoreConfig { process, processes, views, logged, rebuild, schemas, former, retention }
+        StoreConfig {
+            process,
+            processes,
+            views,
+            logged: false,
+            rebuild: Vec::new(),
+            removed: Vec::new(),
+            schemas: Vec::new(),
+            former: BTreeMap::new(),
+            retention: BTreeMap::new(),
+        }
     }
 
     /// The same, for a program that appends every accepted event to a log before it is acknowledged. A folder keeps to what
@@ -42,6 +52,13 @@ impl StoreConfig {
     #[must_use]
     pub fn rebuild(self, views: impl IntoIterator<Item = impl Into<String>>) -> StoreConfig {
         StoreConfig { rebuild: views.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The same, where the views of these names, which the program does not have, are removed from the folder on opening, with
+    /// all that is sealed of them. Where the folder does not have such a view, nothing happens.
+    #[must_use]
+    pub fn remove(self, views: impl IntoIterator<Item = impl Into<String>>) -> StoreConfig {
+        StoreConfig { removed: views.into_iter().map(Into::into).collect(), ..self }
     }
 
     /// The same, with what the views look like. The folder keeps it for those who do not know their types; it may be another

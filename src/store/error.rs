@@ -123,7 +123,7 @@ pub enum StoreError {
     },
     /// A view of the folder is not in the program. Nothing was changed.
     #[error(
-        "view '{view}' is in the folder but not in the program: define it, or use a new folder"
+        "view '{view}' is in the folder but not in the program: define it, remove it from the folder with Engine::remove_view(\"{view}\"), or use a new folder"
     )]
     ViewMissing {
         /// The view.

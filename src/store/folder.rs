@@ -9,8 +9,9 @@ use super::layout::{Layout, TEMPORARY, parse_part};
 use super::lower_end;
 use super::manifest::{self, Replayed};
 use super::proof::{LogPosition, Proofs};
-use super::record::{Definition, Identity, PartState, Run, ViewRecord};
+use super::record::{Definition, Identity, PartState, Run};
 use super::storage::Storage;
+use super::view_record::ViewRecord;
 use crate::closing::Closing;
 use crate::key::PARTITIONS;
 use crate::time::Day;
@@ -188,7 +189,10 @@ impl Folder {
         let Some(log_from) = agreed.log_from else { return Ok(()) };
         for (name, known) in self.definitions() {
             let view = config.views.iter().find(|view| view.name == name);
-            let is_sealed = self.states().any(|(_, state)| state.through(&name).is_some());
+            // What a part has of an earlier edition is dropped in any case.
+            let is_sealed = self.states().any(|(_, state)| {
+                state.edition(&name) == known.edition && state.through(&name).is_some()
+            });
             let Some(view) = view.filter(|_| agreed.edition(&name) > known.edition && is_sealed)
             else {
                 continue;
@@ -256,33 +260,46 @@ impl Folder {
         config: &StoreConfig,
         rebuild: &[String],
     ) -> Result<BTreeMap<String, u32>, StoreError> {
-        let newest = self.definitions().into_iter();
-        let mut editions: BTreeMap<String, u32> =
-            newest.map(|(name, known)| (name, known.edition)).collect();
-        for (name, edition) in &mut editions {
-            let Some(asked) = config.views.iter().find(|view| view.name == *name) else {
-                return Err(StoreError::ViewMissing { view: name.clone() });
+        let definitions = self.definitions();
+        let mut editions = BTreeMap::new();
+        for (name, known) in &definitions {
+            let asked = config.views.iter().find(|view| view.name == *name);
+            let is_new = match (asked, known.view.is_removed()) {
+                (None, is_removed) if is_removed || config.removed.contains(name) => !is_removed,
+                (None, _) => return Err(StoreError::ViewMissing { view: name.clone() }),
+                // The name is free.
+                (Some(_), true) => true,
+                (Some(asked), false) => match self.mismatch(known, asked, config) {
+                    Some(_) if rebuild.contains(name) => true,
+                    Some(error) => return Err(error),
+                    None => false,
+                },
             };
-            let known = self.states().filter_map(|(_, state)| state.views.get(name));
-            let newest = known.filter(|known| known.edition == *edition);
-            let mismatch = newest.filter_map(|known| mismatch(&known.view, asked, config)).next();
-            match mismatch {
-                Some(_) if rebuild.contains(name) => *edition += 1,
-                Some(error) => return Err(error),
-                None => {}
-            }
+            editions.insert(name.clone(), known.edition + u32::from(is_new));
         }
         let is_sealed = self.states().any(|(_, state)| !state.sealed.is_empty());
         for view in &config.views {
-            if !editions.contains_key(&view.name) {
+            if definitions.get(&view.name).is_none_or(|known| known.view.is_removed()) {
                 // Its past can only come from a log.
                 if is_sealed && !config.logged {
                     return Err(StoreError::ViewAdded { view: view.name.clone() });
                 }
-                editions.insert(view.name.clone(), 0);
+                editions.entry(view.name.clone()).or_insert(0);
             }
         }
         Ok(editions)
+    }
+
+    /// How the newest definition of a view differs from that of the program, in whichever part.
+    fn mismatch(
+        &self,
+        newest: &Definition,
+        asked: &ViewRecord,
+        config: &StoreConfig,
+    ) -> Option<StoreError> {
+        let known = self.states().filter_map(|(_, state)| state.views.get(&asked.name));
+        let mut known = known.filter(|known| known.edition == newest.edition);
+        known.find_map(|known| mismatch(&known.view, asked, config))
     }
 
     /// Checks that every process of the group has opened its part and rolled it forward.

@@ -11,8 +11,9 @@ use super::layout::Layout;
 use super::live::{LiveBatch, narrow};
 use super::open::run_state;
 use super::proof::LogPosition;
-use super::record::{FormerNames, Run, ViewRecord};
+use super::record::Run;
 use super::storage::Storage;
+use super::view_record::{FormerNames, ViewRecord};
 use super::{live, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
@@ -116,7 +117,8 @@ pub fn inspect(
     if folder.parts.is_empty() {
         return Err(StoreError::MissingPart { path: layout.manifest(0) });
     }
-    let definitions = folder.definitions();
+    let mut definitions = folder.definitions();
+    definitions.retain(|_, definition| !definition.view.is_removed());
     // The checks of opening, by a program that expects what is there.
     let views = definitions.values().map(|definition| definition.view.clone()).collect();
     let logged = folder.newest_run().is_some_and(|run| run.logged);

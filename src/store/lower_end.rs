@@ -1,7 +1,7 @@
 //! Where a view begins that is computed from a log whose first days are removed.
 
 use super::config::StoreConfig;
-use super::record::ViewRecord;
+use super::view_record::ViewRecord;
 use crate::time::{Calendar, DAY_MS, Day};
 
 /// The first period of a view of which a log has all events that begins with this UTC day.

@@ -159,7 +159,8 @@ mod tests {
     use super::*;
     use crate::batch::{Coverage, Digest};
     use crate::store::Memory;
-    use crate::store::record::{BatchEntry, Definition, Run, ViewRecord, batch_file_name};
+    use crate::store::record::{BatchEntry, Definition, Run, batch_file_name};
+    use crate::store::view_record::ViewRecord;
     use crate::time::{Day, Grain};
     use proptest::prelude::*;
 

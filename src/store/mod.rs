@@ -39,7 +39,8 @@
 //!    changed before all checks have passed.
 //!
 //!    Here a view gets a new definition, if [`StoreConfig::rebuild`] names it: each part drops what it has
-//!    sealed of the view. Once one part has, the others follow, whatever came between.
+//!    sealed of the view. Once one part has, the others follow, whatever came between. A view is removed in the same way, if
+//!    [`StoreConfig::remove`] names it.
 //! 2. When all processes of the group have opened theirs, each calls [`Store::begin`], which reads the
 //!    other parts again and fails if they do not agree.
 //!
@@ -108,6 +109,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod view_record;
 mod whole;
 mod zones;
 
@@ -126,7 +128,8 @@ pub(crate) use open::Looked;
 pub use opened::Store;
 pub use proof::LogPosition;
 pub(crate) use proof::{LogProof, Share};
-pub use record::{BatchEntry, FormerNames, ViewRecord};
+pub use record::BatchEntry;
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
 pub use versions::{Manifests, SealedPeriod};
+pub use view_record::{FormerNames, ViewRecord};

@@ -422,6 +422,10 @@ fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
             );
         }
     }
+    let in_program = |name: &&String| config.views.iter().any(|view| view.name == **name);
+    if let Some(name) = config.removed.iter().find(in_program) {
+        return refuse("a view that is to be removed is in the program", name.clone());
+    }
     Ok(())
 }
 

@@ -380,7 +380,7 @@ impl Store {
     }
 
     pub(super) fn check_view(&self, view: &str) -> Result<(), StoreError> {
-        if self.read().own.views.contains_key(view) {
+        if self.read().own.views.get(view).is_some_and(|known| !known.view.is_removed()) {
             return Ok(());
         }
         Err(StoreError::UnknownView { view: view.to_owned() })

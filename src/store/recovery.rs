@@ -13,9 +13,10 @@ use super::error::StoreError;
 use super::folder::{Agreed, Folder, mismatch};
 use super::layout::{Layout, TEMPORARY};
 use super::manifest::{Manifest, Replayed};
-use super::record::{BatchEntry, Definition, PartState, Record, ViewRecord, parse_batch_file_name};
+use super::record::{BatchEntry, Definition, PartState, Record, parse_batch_file_name};
 use super::removal;
 use super::storage::Storage;
+use super::view_record::ViewRecord;
 use crate::batch::RawBatch;
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
@@ -81,14 +82,16 @@ fn rename_types(state: &mut PartState, config: &StoreConfig) {
 /// The definitions that a part does not have, or has in an earlier edition; and what views look like, where it has that
 /// otherwise.
 pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartState) -> Vec<Record> {
-    let asked = config.views.iter().map(|view| (view, agreed.edition(&view.name)));
-    let is_new = |(view, edition): &(&ViewRecord, u32)| {
+    let asked = config.views.iter().map(|view| (view.clone(), agreed.edition(&view.name)));
+    // Views that the program does not have are those that were removed.
+    let is_asked = |name: &str| config.views.iter().any(|view| view.name == name);
+    let removed = agreed.editions.iter().filter(|(name, _)| !is_asked(name));
+    let removed = removed.map(|(name, edition)| (ViewRecord::removed(name), *edition));
+    let is_new = |(view, edition): &(ViewRecord, u32)| {
         state.views.get(&view.name).is_none_or(|known| known.edition < *edition)
     };
-    let record = |(view, edition): (&ViewRecord, u32)| {
-        Record::define(Definition { view: view.clone(), edition })
-    };
-    let mut records: Vec<Record> = asked.filter(is_new).map(record).collect();
+    let record = |(view, edition)| Record::define(Definition { view, edition });
+    let mut records: Vec<Record> = asked.chain(removed).filter(is_new).map(record).collect();
     // With a new edition of a view, what it looked like is gone.
     let has = |name: &str| records.iter().any(|record| record.defines(name));
     let is_shown =

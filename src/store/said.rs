@@ -76,7 +76,9 @@ impl Said {
                 for view in state.sealed.keys().cloned() {
                     // What is dropped when it is opened is not needed.
                     let files = files(state, &view, coverage);
-                    if files.count > 0 && !config.rebuild.contains(&view) {
+                    let is_dropped =
+                        config.rebuild.contains(&view) || config.removed.contains(&view);
+                    if files.count > 0 && !is_dropped {
                         let process = process as u32;
                         needs.push(Need { process, holder, part, view, coverage, files });
                     }

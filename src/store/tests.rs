@@ -22,6 +22,7 @@ mod inspect;
 mod kept;
 mod rebuild;
 mod redefine;
+mod removed_view;
 mod runs;
 mod schema;
 mod zones;

@@ -32,6 +32,19 @@ const SPANS_KEPT: Duration = Duration::from_millis(200);
 /// The first and the last day of each view.
 type Spans = Vec<Option<(Day, Day)>>;
 
+/// What a server has counted, and since when: it goes on when what is served is replaced.
+#[derive(Clone, Debug)]
+pub(crate) struct Carried {
+    started: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Default for Carried {
+    fn default() -> Carried {
+        Carried { started: Instant::now(), metrics: Arc::new(Metrics::new()) }
+    }
+}
+
 /// State that all requests share.
 pub(crate) struct App {
     pub(crate) name: String,
@@ -49,16 +62,21 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) process: (usize, usize),
     pub(crate) started: Instant,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) subscribers: AtomicUsize,
     pub(crate) places: Places,
     spans: tokio::sync::Mutex<Option<(Instant, Spans)>>,
-    /// Set when the server should stop.
+    /// Set when the server is to stop, or serves something else from now on.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
 impl App {
-    pub(crate) fn new(server: Server, stopping: watch::Receiver<bool>, loopback: bool) -> Arc<App> {
+    pub(crate) fn new(
+        server: Server,
+        stopping: watch::Receiver<bool>,
+        loopback: bool,
+        carried: Carried,
+    ) -> Arc<App> {
         Arc::new(App {
             places: Places::new(&server.limits),
             spans: tokio::sync::Mutex::default(),
@@ -76,8 +94,8 @@ impl App {
             is_loopback: loopback,
             limits: server.limits,
             process: server.process,
-            started: Instant::now(),
-            metrics: Metrics::new(),
+            started: carried.started,
+            metrics: carried.metrics,
             subscribers: AtomicUsize::new(0),
             stopping,
         })

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use futures_util::StreamExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,28 +20,22 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use crate::current::{Current, Turn};
+
 /// The bytes of a connection in memory, besides bodies: a longer head is answered with 431, and the next piece of an
 /// answer is not made while this much of it waits to be taken.
 const BUFFERED_BYTES: usize = 16 << 10;
-
-/// The protocol below HTTP.
-#[derive(Clone)]
-pub(crate) struct Security {
-    /// TLS, or nothing.
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::Tls>,
-}
 
 /// Serves a connection, with TLS if configured. When the server stops, complete requests are still answered; it does
 /// not wait for incomplete ones.
 pub(crate) async fn serve(
     #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stream: TcpStream,
-    security: Security,
-    router: Router,
+    current: watch::Receiver<Current>,
     (read_head, take): (Duration, Duration),
     #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut stopping: watch::Receiver<bool>,
 ) {
     let work = Arc::new(Work::default());
+    let security = current.borrow().security.clone();
     // TLS is above this layer: bytes that it buffers for a client that takes nothing are treated like ours.
     let watched = |stream| Watched { stream, work: Arc::clone(&work), take, untaken: None };
     #[cfg(feature = "tls")]
@@ -58,27 +52,30 @@ pub(crate) async fn serve(
             begun = begin => begun,
         };
         if let Some(stream) = begun {
-            serve_stream(stream, &work, router, read_head, stopping).await;
+            serve_stream(stream, &work, current, read_head, stopping).await;
         }
         return;
     }
     #[cfg(not(feature = "tls"))]
-    let Security {} = security;
-    serve_stream(watched(stream), &work, router, read_head, stopping).await;
+    let crate::current::Security {} = security;
+    serve_stream(watched(stream), &work, current, read_head, stopping).await;
 }
 
 async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     work: &Arc<Work>,
-    router: Router,
+    current: watch::Receiver<Current>,
     read_head: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let router = TowerToHyperService::new(router);
     let at_work = Arc::clone(work);
-    let service = service_fn(move |request| {
-        let (request, response) = (Request::begin(&at_work), router.call(request));
-        async move { response.await.map(|response| request.with(response)) }
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (begun, mut current) = (Request::begin(&at_work), current.clone());
+        async move {
+            let Turn { router, going } = Current::turn(&mut current, request.uri().path()).await;
+            let response = TowerToHyperService::new(router).call(request).await;
+            response.map(|response| begun.with(response, going))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -126,14 +123,14 @@ impl Request {
         Request(Arc::clone(work))
     }
 
-    /// Continues for as long as the response does. A response of known length is written at once.
-    fn with(self, response: Response) -> Response {
+    /// Continues for as long as the response does, and so does `going`. A response of known length is written at once.
+    fn with(self, response: Response, going: Arc<()>) -> Response {
         if response.body().size_hint().exact().is_some() {
             return response;
         }
         response.map(|body| {
             Body::from_stream(body.into_data_stream().map(move |data| {
-                let _going_on = &self;
+                let _going_on = (&self, &going);
                 data
             }))
         })

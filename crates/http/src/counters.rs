@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use hdrhistogram::Histogram;
 
 /// The server's own counters.
+#[derive(Debug)]
 pub(crate) struct Metrics {
     /// Microseconds from the question to the engine's answer.
     pub(crate) queries: Mutex<Histogram<u64>>,

@@ -48,6 +48,7 @@ mod ask;
 mod body;
 mod connection;
 mod counters;
+mod current;
 mod error;
 mod events;
 mod exports;

@@ -13,8 +13,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::app::App;
-use crate::connection::{self, Security};
+use crate::app::{App, Carried};
+use crate::connection;
+use crate::current::{Current, Replacing};
+use crate::limits::Limits;
 use crate::places::THREADS;
 use crate::routes::router;
 use crate::server::Server;
@@ -75,6 +77,8 @@ impl ServeError {
 pub struct Serving {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    replacing: Replacing,
+    patience: Duration,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,8 +96,36 @@ impl Serving {
         self.end();
     }
 
+    /// Has new requests wait until [`Serving::replace`], ends live answers, and returns when all others are given, at most
+    /// after [`Limits::patience`](crate::Limits::patience) and five seconds. A request waits for as long as that patience, and is
+    /// then answered with 503 and `Retry-After`; nothing of it has entered. `/healthz` answers meanwhile. To be called before
+    /// an engine is finished after which another one is served.
+    pub fn pause(&self) {
+        self.replacing.pause(self.patience + LEAVE_WITHIN);
+    }
+
+    /// Serves something else from now on, at the same address: the views of another engine, other tokens, another certificate.
+    /// Requests that are being answered get their answers from what was served before; live answers end, and
+    /// clients ask for them again. What the server has counted goes on. Limits of connections stay as they were.
+    ///
+    /// ```
+    /// use dayfold_http::Server;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let serving = Server::new("before").serve("127.0.0.1:0")?;
+    /// serving.pause();
+    /// // Here one engine is finished, and another one started.
+    /// serving.replace(Server::new("after"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace(&self, server: Server) {
+        self.replacing.replace(server);
+    }
+
     fn end(&mut self) {
         self.stop.send_replace(true);
+        self.replacing.end();
         if let Some(thread) = self.thread.take() {
             // It has no result; a panic has been printed.
             let _ = thread.join();
@@ -128,24 +160,19 @@ pub(crate) fn serve(server: Server, address: impl ToSocketAddrs) -> Result<Servi
     let address = listener.local_addr().map_err(bind)?;
     let (stop, stopping) = watch::channel(false);
     let connections = Arc::new(Semaphore::new(server.limits.connections));
-    let security = Security {
-        #[cfg(feature = "tls")]
-        tls: server.tls.clone(),
-    };
-    let app = App::new(server, stopping, address.ip().is_loopback());
-    if app.events.is_some() && !app.may_push() {
-        tracing::warn!(
-            "{address} can be reached from other machines, and there is no token: pushes are refused"
-        );
-    }
+    let limits = server.limits.clone();
+    let patience = limits.patience;
+    let replacing = Replacing::new(server, address.ip().is_loopback());
+    let current = replacing.current();
     let run = move || {
-        if let Err(error) = runtime.block_on(listen(listener, app, security, connections)) {
+        let listening = listen(listener, current, stopping, limits, connections);
+        if let Err(error) = runtime.block_on(listening) {
             tracing::error!(%error, "the server has ended");
         }
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("dayfold:http".to_owned()).spawn(run);
-    Ok(Serving { address, stop, thread: Some(thread.map_err(start)?) })
+    Ok(Serving { address, stop, replacing, patience, thread: Some(thread.map_err(start)?) })
 }
 
 /// Listens on the first address that can be bound.
@@ -172,12 +199,11 @@ fn bind_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
 
 async fn listen(
     mut listener: TcpListener,
-    app: Arc<App>,
-    security: Security,
+    current: watch::Receiver<Current>,
+    mut stopping: watch::Receiver<bool>,
+    limits: Limits,
     room: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let (mut stopping, limits) = (app.stopping.clone(), app.limits.clone());
-    let router = router(app);
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {
@@ -190,11 +216,10 @@ async fn listen(
         let _ = stream.set_nodelay(true);
         match Arc::clone(&room).try_acquire_owned() {
             Ok(permit) => {
-                let (router, stopping) = (router.clone(), stopping.clone());
-                let security = security.clone();
+                let (current, stopping) = (current.clone(), stopping.clone());
+                let times = (limits.read_head, limits.take);
                 connections.spawn(async move {
-                    let times = (limits.read_head, limits.take);
-                    connection::serve(stream, security, router, times, stopping).await;
+                    connection::serve(stream, current, times, stopping).await;
                     drop(permit);
                 });
             }
@@ -237,6 +262,6 @@ impl Server {
         let (stop, stopping) = tokio::sync::watch::channel(false);
         // Not stopped here: the program stops its own server.
         std::mem::forget(stop);
-        router(App::new(self, stopping, false))
+        router(App::new(self, stopping, false, Carried::default()))
     }
 }

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 mod error;
 pub mod expr;
+mod next;
 mod options;
 pub mod plan;
 pub mod run;

@@ -63,6 +63,18 @@ enum Command {
         /// As if the next run were given it.
         #[arg(long, value_name = "VIEW")]
         rebuild: Vec<String>,
+        /// As if the next run were given it.
+        #[arg(long, value_name = "VIEW")]
+        remove: Vec<String>,
+    },
+    /// Has the program that runs read its file again: views are added and removed, and no source is lost.
+    Reload {
+        /// The file.
+        #[arg(env = "DAYFOLD_FILE")]
+        file: PathBuf,
+        /// Removes a view that the file does not have any more, though the log has not all of its past. May be given several times.
+        #[arg(long, value_name = "VIEW")]
+        remove: Vec<String>,
     },
     /// Prints the first rows as the views see them, and those that are refused with their reasons. Writes nothing.
     Sample {
@@ -126,6 +138,9 @@ struct Run {
     /// Gives up the sealed days of a view, and computes them again from the log. May be given several times.
     #[arg(long, value_name = "VIEW")]
     rebuild: Vec<String>,
+    /// Removes a view that the file does not have any more, though the log has not all of its past. May be given several times.
+    #[arg(long, value_name = "VIEW")]
+    remove: Vec<String>,
     /// Workers of each process; otherwise what the file says, or 1.
     #[arg(short = 'w', long, value_name = "NUM", env = "DAYFOLD_WORKERS")]
     workers: Option<usize>,
@@ -182,15 +197,18 @@ fn execute(command: Command, data: Option<PathBuf>, json: bool) -> Result<(), Pr
             commands::demo(&demo, &interrupted(), &mut out)
         }
         Command::Init { folder } => commands::init(&folder, &mut out),
-        Command::Check { file, rebuild } => {
-            commands::check(&Plan::new(read(&file)?)?, &rebuild, &mut out)
+        Command::Check { file, rebuild, remove } => {
+            commands::check(&Plan::new(read(&file)?)?, &rebuild, &remove, &mut out)
+        }
+        Command::Reload { file, remove } => {
+            commands::reload(&Plan::new(read(&file)?)?, &remove, &mut out)
         }
         Command::Sample { file, rows } => {
             commands::sample(&Plan::new(read(&file)?)?, rows, &mut out)
         }
         Command::Run(options) => {
             drop(out);
-            execute_run(&options, read(&options.file)?, json)
+            execute_run(&options, read(&options.file)?, data.clone(), json)
         }
         Command::Query { file, sql, format } => {
             commands::query(&read(&file)?, &sql, format, &mut out)
@@ -202,7 +220,12 @@ fn execute(command: Command, data: Option<PathBuf>, json: bool) -> Result<(), Pr
     }
 }
 
-fn execute_run(options: &Run, config: Config, json: bool) -> Result<(), ProgramError> {
+fn execute_run(
+    options: &Run,
+    config: Config,
+    data: Option<PathBuf>,
+    json: bool,
+) -> Result<(), ProgramError> {
     let input = |error: &dyn std::fmt::Display| ProgramError::Input(error.to_string());
     let workers = options.workers.or(config.workers).unwrap_or(1);
     let hosts = options.hosts.as_deref();
@@ -220,6 +243,9 @@ fn execute_run(options: &Run, config: Config, json: bool) -> Result<(), ProgramE
             once: options.once,
             cluster,
             rebuild: options.rebuild.clone(),
+            remove: options.remove.clone(),
+            data,
+            reload: asked_to_reload(),
             json,
             pace: None,
         },
@@ -249,6 +275,17 @@ fn interrupted() -> Arc<AtomicBool> {
         {
             tracing::warn!(%error, "Ctrl-C will end the program without flushing");
         }
+    }
+    flag
+}
+
+/// Set when somebody asks, with SIGHUP, that the file is read again.
+fn asked_to_reload() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&flag))
+    {
+        tracing::warn!(%error, "SIGHUP will end the program: use `dayfold reload`");
     }
     flag
 }

@@ -1,5 +1,9 @@
 //! What the command line says of a run.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use dayfold::Cluster;
 
 /// How a file is run.
@@ -11,6 +15,12 @@ pub struct RunOptions {
     pub cluster: Cluster,
     /// Views whose sealed days are given up, and computed again from the log.
     pub rebuild: Vec<String>,
+    /// Views that the file does not have any more, and that are removed from the data folder whatever the log has.
+    pub remove: Vec<String>,
+    /// The data folder, in the place of the one that the file names.
+    pub data: Option<PathBuf>,
+    /// Set when somebody asks, with SIGHUP, that the file is read again.
+    pub reload: Arc<AtomicBool>,
     /// What is said on standard error is lines of JSON.
     pub json: bool,
     /// How many milliseconds of a file's clock are played back in one of the wall clock; `None` is as fast as it goes.

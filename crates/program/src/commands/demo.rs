@@ -62,6 +62,9 @@ pub fn demo(demo: &Demo, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<
         once: demo.once,
         cluster: Cluster::workers(1),
         rebuild: Vec::new(),
+        remove: Vec::new(),
+        data: None,
+        reload: Arc::default(),
         json: demo.json,
         // Milliseconds of the flights' clock in one of the wall clock.
         pace: demo.pace.map(|days| days * 86_400.0),

@@ -1,10 +1,11 @@
-//! What the program does beside running a file: `demo`, `init`, `check`, `sample`, `query`, `inspect`.
+//! What the program does beside running a file: `demo`, `init`, `check`, `sample`, `reload`, `query`, `inspect`.
 
 mod check;
 mod demo;
 mod init;
 mod inspect;
 mod query;
+mod reload;
 mod sample;
 mod select;
 mod sink;
@@ -15,5 +16,6 @@ pub use demo::{Demo, demo};
 pub use init::init;
 pub use inspect::inspect;
 pub use query::{Output, query};
+pub use reload::reload;
 pub use sample::sample;
 pub use sink::sink_sync;

@@ -110,12 +110,21 @@ impl Plan {
         Ok(Plan { config, sources, views, layouts })
     }
 
-    /// Checks that views have these names, which are to be rebuilt.
+    /// Checks that the file has the views that are to be rebuilt, and has not those that are to be removed.
     ///
     /// # Errors
-    /// [`ProgramError::Input`] if one has not.
-    pub(crate) fn check_names(&self, rebuild: &[String]) -> Result<(), ProgramError> {
+    /// [`ProgramError::Input`] otherwise.
+    pub(crate) fn check_names(
+        &self,
+        rebuild: &[String],
+        remove: &[String],
+    ) -> Result<(), ProgramError> {
         let has = |name: &String| self.views.iter().any(|view| view.config.name.value == *name);
+        if let Some(name) = remove.iter().find(|name| has(name)) {
+            return Err(ProgramError::Input(format!(
+                "--remove {name}: the file has a view of that name: take it out of the file first"
+            )));
+        }
         match rebuild.iter().find(|name| !has(name)) {
             None => Ok(()),
             Some(unknown) => Err(ProgramError::Input(format!(

@@ -26,6 +26,7 @@ pub(crate) struct Built {
 pub(crate) fn build(
     plan: &Plan,
     options: &RunOptions,
+    removed: &[String],
     refusals: &Refusals,
 ) -> Result<Built, ProgramError> {
     let mut engine = Engine::new();
@@ -44,6 +45,7 @@ pub(crate) fn build(
         }
     }
     engine = options.rebuild.iter().fold(engine, |engine, view| engine.redefine(view));
+    engine = removed.iter().fold(engine, |engine, view| engine.remove_view(view));
     for view in &plan.views {
         let taking = plan.taking(view);
         engine.dynamic_view(view.definition.clone(), move |event: &Event, row| {

@@ -98,14 +98,18 @@ impl Exports {
         })
     }
 
+    /// Stops them, whoever still asks how far they are: one program at a time writes a table.
+    pub(crate) fn stop(&self) {
+        let exporters = std::mem::take(&mut *lock(&self.exporters));
+        exporters.into_iter().for_each(Exporter::stop);
+    }
+
     /// Waits until everything that is sealed is written. A store that cannot be reached is tried again for a while.
     ///
     /// # Errors
     /// [`ProgramError::Failed`] with what the store says at last.
     pub(crate) fn complete(self, stop: &AtomicBool) -> Result<(), ProgramError> {
-        // One program at a time writes a table.
-        let exporters = std::mem::take(&mut *lock(&self.exporters));
-        exporters.into_iter().for_each(Exporter::stop);
+        self.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for (export, url) in &self.targets {
             let failed = |error: LakeError| {

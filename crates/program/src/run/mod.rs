@@ -1,5 +1,6 @@
 //! A file that was checked, running.
 //!
+//! - `session`: an engine at work, with what goes with it
 //! - `engine`: the library's engine of a plan
 //! - `kafka`: sources that are topics of Kafka
 //! - `exports`: sealed periods, written as Parquet
@@ -11,15 +12,20 @@
 //! - `status`: a line on the terminal that says how far it is
 //! - `tokens`: who may ask and push
 //! - `addresses`: where a running program can be asked
+//! - `reload`: what a running program makes of its file when that has changed
+//! - `control`: how it is asked to look
 
 mod addresses;
+mod control;
 mod engine;
 #[cfg(feature = "lake")]
 mod exports;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod refused;
+mod reload;
 mod serve;
+mod session;
 #[cfg(feature = "sinks")]
 mod sinks;
 #[cfg(feature = "sql")]
@@ -34,30 +40,37 @@ mod tokens;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dayfold::Cluster;
-use dayfold::engine::{EngineError, Running};
+use dayfold::engine::Running;
 
 pub(crate) use addresses::Addresses;
+pub(crate) use control::ask as ask_to_reload;
 #[cfg(feature = "lake")]
 pub(crate) use exports::check as check_exports;
-use refused::Refusals;
 #[cfg(feature = "sinks")]
 pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
 #[cfg(feature = "sql")]
 pub(crate) use sql::check as check_sql;
-use status::Status;
 #[cfg(feature = "sinks")]
 pub(crate) use targets::check as check_sinks;
 #[cfg(feature = "tls")]
 pub(crate) use tls::read as read_tls;
 pub(crate) use tokens::to_read as token_to_read;
 
+use control::Request;
+use reload::Prepared;
+use serve::Served;
+use session::Session;
+use status::Status;
+
 use crate::config::{Config, MaxRefused};
 use crate::error::ProgramError;
 use crate::options::RunOptions;
 use crate::plan::Plan;
+
+/// How long requests wait for the engine of a file that was read again, at most. Later ones are told that it recovers.
+const HELD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs a file until its sources end, or somebody ends it.
 ///
@@ -81,127 +94,176 @@ pub(crate) fn run_then(
     stop: &Arc<AtomicBool>,
     last: &mut dyn FnMut(&Running) -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
-    let plan = Plan::new(config)?;
-    plan.check_names(&options.rebuild)?;
-    tokens::tokens(&plan.config)?;
-    #[cfg(feature = "tls")]
-    tls::read(&plan.config)?;
-    let (process, once, json) = (options.cluster.process(), options.once, options.json);
-    let refusals = Refusals::new(plan.config.data.as_deref(), process);
-    let built = engine::build(&plan, &options, &refusals)?;
-    if let Some(folder) = &plan.config.data {
-        plan.layouts
-            .write(folder)
-            .map_err(|error| ProgramError::Failed(format!("{}: {error}", folder.display())))?;
-    }
+    let mut plan = Plan::new(config)?;
+    plan.check_names(&options.rebuild, &options.remove)?;
+    serve::check_files(&plan.config)?;
+    let process = options.cluster.process();
     let processes = (process, options.cluster.processes());
-    let running = start(built.engine, options.cluster, stop)?;
-    #[cfg(feature = "lake")]
-    let exports = match plan.config.data.as_deref().filter(|_| process == 0) {
-        Some(folder) if !plan.config.exports.is_empty() => {
-            let exports = exports::Exports::start(&plan.config, folder);
-            Some(exports.inspect_err(|error| running.fail(&error.to_string()))?)
-        }
+    let mut session = Session::start(&plan, &options, stop, None)?;
+    let (pusher, numbers) = (session.pusher.as_ref(), session.numbers());
+    let served = serve::serve(&plan, &session.running, pusher, processes, numbers);
+    let served = served.inspect_err(|error| session.running.fail(&error.to_string()))?;
+    let left = match process {
+        0 => serve::leave_addresses(&plan.config, served.as_ref(), session.postgres())?,
         _ => None,
     };
-    #[cfg(feature = "lake")]
-    let numbers = exports.as_ref().map(exports::Exports::numbers);
-    #[cfg(not(feature = "lake"))]
-    let numbers: Option<Box<dyn Fn() -> Vec<dayfold_http::ExportNumbers> + Send + Sync>> = None;
-    #[cfg(feature = "sinks")]
-    let sinks = match plan.config.data.as_deref().filter(|_| process == 0) {
-        Some(folder) if !plan.config.sinks.is_empty() => {
-            let sinks = sinks::Sinks::start(&plan, &running, folder, once);
-            Some(sinks.inspect_err(|error| running.fail(&error.to_string()))?)
+    let postgres = session.postgres().map(|address| format!("postgres://{address}/dayfold"));
+    let addresses =
+        [("http", served.as_ref().map(|served| served.url.clone())), ("postgres", postgres)];
+    for (what, address) in addresses {
+        if let Some(address) = address {
+            say(options.json, "serves", what, &address);
         }
-        _ => None,
+    }
+    let outcome = loop {
+        let turn = watch(&session, &plan, &options, stop);
+        let request = match turn {
+            Ok(Turn::Over) => break last(&session.running),
+            Ok(Turn::Reload(request)) => request,
+            Err(error) => break Err(error),
+        };
+        let (next_plan, next, answer) =
+            follow(plan, session, served.as_ref(), &options, request.as_ref(), stop)?;
+        (plan, session) = (next_plan, next);
+        tell(&plan, &options, request.as_ref(), answer);
     };
-    #[cfg(feature = "sinks")]
-    let in_stores = sinks.as_ref().map(sinks::Sinks::numbers);
-    #[cfg(not(feature = "sinks"))]
-    let in_stores: Option<Box<dyn Fn() -> Vec<dayfold_http::SinkNumbers> + Send + Sync>> = None;
-    let numbers = serve::Numbers { exports: numbers, sinks: in_stores };
-    #[cfg(feature = "sql")]
-    let sql = sql::serve(&plan.config, &running, process)
-        .inspect_err(|error| running.fail(&error.to_string()))?;
-    #[cfg(feature = "sql")]
-    let postgres = sql.as_ref().map(dayfold_sql::server::Serving::address);
-    #[cfg(not(feature = "sql"))]
-    let postgres: Option<std::net::SocketAddr> = None;
-    let pusher = built.pusher.as_ref();
-    let served = serve::serve(&plan, &running, pusher, processes, numbers, postgres);
-    let served = served.inspect_err(|error| running.fail(&error.to_string()))?;
-    if let Some(served) = &served {
-        let address = &served.url;
-        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "http": address } });
-        let said = if json { said.to_string() } else { address.clone() };
-        let _ = writeln!(std::io::stderr(), "{said}");
-    }
-    if let Some(address) = postgres {
-        let address = format!("postgres://{address}/dayfold");
-        let said = serde_json::json!({ "level": "INFO", "fields": { "message": "serves", "postgres": address } });
-        let said = if json { said.to_string() } else { address };
-        let _ = writeln!(std::io::stderr(), "{said}");
-    }
-    let outcome = watch(&running, &plan, once && process == 0, json, &refusals, stop)
-        .and_then(|()| last(&running));
     if let Err(error) = &outcome {
-        running.fail(&error.to_string());
+        session.running.fail(&error.to_string());
     }
     #[cfg(feature = "sinks")]
-    if let Some(sinks) = sinks {
-        if once && outcome.is_ok() {
-            sinks.complete(stop);
-        }
-        drop(sinks);
+    if options.once && outcome.is_ok() {
+        session.complete_sinks(stop);
     }
-    // What was asked is answered while the engine can.
-    drop(served);
-    #[cfg(feature = "sql")]
-    drop(sql);
-    drop(built.pusher);
-    let stopped = running.finish();
-    refusals.finish()?;
-    outcome?;
-    stopped?;
     #[cfg(feature = "lake")]
-    if let Some(exports) = exports.filter(|_| once) {
+    let exports = session.take_exports().filter(|_| options.once);
+    // What was asked is answered while the engine can.
+    drop((left, served));
+    let ended = session.end();
+    outcome?;
+    ended?;
+    #[cfg(feature = "lake")]
+    if let Some(exports) = exports {
         exports.complete(stop)?;
     }
     Ok(())
 }
 
-/// Starts the engine; while it looks for other processes, whoever ends the program ends the wait.
-fn start(
-    engine: dayfold::dynamic::Engine,
-    cluster: Cluster,
+/// Says something on standard error, as a line of JSON if that was asked for.
+fn say(json: bool, message: &str, what: &str, value: &str) {
+    let fields = serde_json::json!({ "message": message, what: value });
+    let said = serde_json::json!({ "level": "INFO", "fields": fields });
+    let said = if json { said.to_string() } else { value.to_owned() };
+    let _ = writeln!(std::io::stderr(), "{said}");
+}
+
+/// What came of reading the file again: what has changed, or why the program goes on as it was.
+type Followed = Result<Vec<String>, Vec<String>>;
+
+/// Reads the file again, and runs what it says now. If it cannot, the program goes on as it was.
+///
+/// # Errors
+/// [`ProgramError`] if it cannot go on at all.
+fn follow(
+    plan: Plan,
+    session: Session,
+    served: Option<&Served>,
+    options: &RunOptions,
+    request: Option<&Request>,
     stop: &Arc<AtomicBool>,
-) -> Result<Running, ProgramError> {
-    let (sender, started) = std::sync::mpsc::channel();
-    std::thread::spawn(move || drop(sender.send(dayfold::dynamic::start(engine, cluster))));
-    loop {
-        match started.recv_timeout(Duration::from_millis(50)) {
-            Ok(started) => return Ok(started?),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if !stop.load(Ordering::Relaxed) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                return Err(EngineError::Interrupted.into());
-            }
-            Err(_) => return Err(ProgramError::Failed("the engine did not start".to_owned())),
+) -> Result<(Plan, Session, Followed), ProgramError> {
+    let Prepared { plan: next_plan, needs_engine, said } =
+        match reload::prepare(&plan, options, request) {
+            Ok(prepared) => prepared,
+            Err(why) => return Ok((plan, session, Err(why))),
+        };
+    let serve = |plan: &Plan, session: &Session| {
+        let (pusher, numbers) = (session.pusher.as_ref(), session.numbers());
+        served.map_or(Ok(()), |served| served.replace(plan, &session.running, pusher, numbers))
+    };
+    if !needs_engine {
+        return Ok(match serve(&next_plan, &session) {
+            Ok(()) => (next_plan, session, Ok(said)),
+            Err(error) => (plan, session, Err(vec![error.in_full()])),
+        });
+    }
+    // From here on pushes and questions wait, so that none is cut off.
+    served.iter().for_each(|served| served.pause());
+    let postgres = session.postgres();
+    session.end()?;
+    // What was to be rebuilt or removed at the start, was.
+    let mut again = RunOptions { rebuild: Vec::new(), remove: Vec::new(), ..options.clone() };
+    let remove = request.map_or_else(Vec::new, |request| request.remove.clone());
+    let with_removed = RunOptions { remove, ..again.clone() };
+    let started = Session::start(&next_plan, &with_removed, stop, postgres);
+    let (plan, session, followed) = match started {
+        Ok(session) => (next_plan, session, Ok(said)),
+        Err(error) if stop.load(Ordering::Relaxed) => return Err(error),
+        Err(error) => {
+            // A view that was removed already comes back from the log; one that was added goes again.
+            again.remove = added(&plan, &next_plan);
+            let session = Session::start(&plan, &again, stop, postgres)?;
+            (plan, session, Err(vec![error.in_full()]))
         }
+    };
+    let is_in = session.wait_recovered(Some(Instant::now() + HELD_WITHIN), stop);
+    serve(&plan, &session)?;
+    if !is_in {
+        session.wait_recovered(None, stop);
+    }
+    Ok((plan, session, followed))
+}
+
+/// Views that only the other plan has.
+fn added(plan: &Plan, other: &Plan) -> Vec<String> {
+    let names = |plan: &Plan| -> Vec<String> {
+        plan.views.iter().map(|view| view.schema.name.clone()).collect()
+    };
+    let known = names(plan);
+    names(other).into_iter().filter(|name| !known.contains(name)).collect()
+}
+
+/// Tells who asked, and whoever looks at what the program says.
+fn tell(plan: &Plan, options: &RunOptions, request: Option<&Request>, followed: Followed) {
+    let path = plan.config.document.path().display();
+    let (is_done, said) = match followed {
+        Ok(said) => (true, said),
+        Err(why) => (false, why),
+    };
+    let what = if is_done { "runs as it is now" } else { "was not followed" };
+    say(options.json, "reloaded", "file", &format!("{path} {what}: {}", said.join("; ")));
+    if let (Some(request), Some(folder)) = (request, &plan.config.data) {
+        control::answer(folder, request, is_done, said);
     }
 }
 
-/// Waits until everything is sealed, or somebody ends the program.
+/// Why a program that watches its engine does something else.
+enum Turn {
+    /// Everything is sealed, or somebody ends the program.
+    Over,
+    /// The file is to be read again, for whoever asked with a request, or with a signal.
+    Reload(Option<Request>),
+}
+
+/// Whether the file is to be read again.
+fn asked(plan: &Plan, options: &RunOptions) -> Option<Turn> {
+    if options.reload.swap(false, Ordering::AcqRel) {
+        return Some(Turn::Reload(None));
+    }
+    let folder = plan.config.data.as_ref().filter(|_| options.cluster.process() == 0)?;
+    control::take(folder).map(|request| Turn::Reload(Some(request)))
+}
+
+/// Waits until everything is sealed, or somebody ends the program or has it read its file again.
 fn watch(
-    running: &Running,
+    session: &Session,
     plan: &Plan,
-    ends: bool,
-    json: bool,
-    refusals: &Refusals,
+    options: &RunOptions,
     stop: &Arc<AtomicBool>,
-) -> Result<(), ProgramError> {
+) -> Result<Turn, ProgramError> {
+    let Session { running, refusals, .. } = session;
+    let ends = options.once && options.cluster.process() == 0;
     let most = plan.config.max_refused;
-    let mut status = Status::new(!json);
+    let mut status = Status::new(!options.json);
     loop {
         let is_sealed = running.wait_sealed(Duration::from_millis(50))?;
         refusals.flush()?;
@@ -225,7 +287,10 @@ fn watch(
             std::thread::sleep(Duration::from_millis(50));
         }
         if running.wait_stopped(Duration::ZERO) {
-            return Ok(());
+            return Ok(Turn::Over);
+        }
+        if let Some(turn) = asked(plan, options) {
+            return Ok(turn);
         }
     }
     let progress = running.progress();
@@ -235,5 +300,5 @@ fn watch(
         }
     }
     tracing::info!(events = progress.events, refused = progress.refused, "the run ends");
-    Ok(())
+    Ok(Turn::Over)
 }

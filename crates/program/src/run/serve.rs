@@ -19,8 +19,45 @@ use crate::plan::{Plan, SourcePlan, csv_options};
 pub(crate) struct Served {
     /// Where.
     pub(crate) url: String,
-    _serving: Serving,
-    _left: Option<Left>,
+    serving: Serving,
+    /// The process, of how many.
+    processes: (usize, usize),
+}
+
+impl Served {
+    /// Has requests wait for what is served next.
+    pub(crate) fn pause(&self) {
+        self.serving.pause();
+    }
+
+    /// Serves another engine, or the same one to others.
+    ///
+    /// # Errors
+    /// [`ProgramError::File`] if tokens or the certificate cannot be read.
+    pub(crate) fn replace(
+        &self,
+        plan: &Plan,
+        running: &Running,
+        pusher: Option<&Pusher<Event>>,
+        numbers: Numbers,
+    ) -> Result<(), ProgramError> {
+        self.serving.replace(server(plan, running, pusher, self.processes, numbers)?);
+        Ok(())
+    }
+}
+
+/// Checks the files that `[serve]` names: tokens, and the certificate.
+///
+/// # Errors
+/// [`ProgramError::File`] if one of them is wrong.
+pub(crate) fn check_files(config: &Config) -> Result<(), ProgramError> {
+    super::tokens::tokens(config)?;
+    if let Some(file) = config.serve.as_ref().and_then(|serve| serve.token_file.as_ref()) {
+        token(config, file)?;
+    }
+    #[cfg(feature = "tls")]
+    super::tls::read(config)?;
+    Ok(())
 }
 
 /// What else tells how far it is.
@@ -31,28 +68,58 @@ pub(crate) struct Numbers {
     pub(crate) sinks: Option<Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync>>,
 }
 
-/// Serves the views of a running engine, if the file says where. The address is left in the data folder.
+/// Serves the views of a running engine, if the file says where.
 pub(crate) fn serve(
     plan: &Plan,
     running: &Running,
     pusher: Option<&Pusher<Event>>,
-    (process, processes): (usize, usize),
+    processes: (usize, usize),
     numbers: Numbers,
-    postgres: Option<SocketAddr>,
 ) -> Result<Option<Served>, ProgramError> {
     let Some((serve, http)) =
         plan.config.serve.as_ref().and_then(|serve| Some((serve, serve.http.as_ref()?)))
     else {
         return Ok(None);
     };
+    let serving = server(plan, running, pusher, processes, numbers)?
+        .serve(http.value.as_str())
+        .map_err(|error| http.error(&plan.config.document, error.to_string()))?;
+    let scheme = if serve.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", serving.address());
+    Ok(Some(Served { url, serving, processes }))
+}
+
+/// Leaves in the data folder where the program can be asked.
+pub(crate) fn leave_addresses(
+    config: &Config,
+    served: Option<&Served>,
+    postgres: Option<SocketAddr>,
+) -> Result<Option<Left>, ProgramError> {
+    let Some(folder) = &config.data else { return Ok(None) };
+    let addresses = Addresses {
+        pid: std::process::id(),
+        http: served.map(|served| served.url.clone()),
+        postgres: postgres.map(|address| format!("postgres://{address}/dayfold")),
+    };
+    Ok(Some(addresses.leave(folder)?))
+}
+
+/// A server of the views of a running engine.
+fn server(
+    plan: &Plan,
+    running: &Running,
+    pusher: Option<&Pusher<Event>>,
+    (process, processes): (usize, usize),
+    numbers: Numbers,
+) -> Result<Server, ProgramError> {
     let name = plan.config.document.path().file_stem().unwrap_or_default().to_string_lossy();
     let server = Server::new(&name).observe(running.observer()).process(process, processes);
     let mut server = server.views(&running.views());
-    for host in &serve.hosts {
-        server = server.host(&host.value);
-    }
-    if let Some(file) = &serve.token_file {
-        server = server.token(&token(&plan.config, file)?);
+    if let Some(serve) = &plan.config.serve {
+        server = serve.hosts.iter().fold(server, |server, host| server.host(&host.value));
+        if let Some(file) = &serve.token_file {
+            server = server.token(&token(&plan.config, file)?);
+        }
     }
     for (role, token) in super::tokens::tokens(&plan.config)? {
         server = server.token_of(role, &token);
@@ -73,19 +140,7 @@ pub(crate) fn serve(
     if let Some(tls) = super::tls::read(&plan.config)? {
         server = server.tls(tls);
     }
-    let serving = server
-        .serve(http.value.as_str())
-        .map_err(|error| http.error(&plan.config.document, error.to_string()))?;
-    let address = serving.address();
-    let scheme = if serve.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    let postgres = postgres.map(|address| format!("postgres://{address}/dayfold"));
-    let addresses = Addresses { pid: std::process::id(), http: Some(url.clone()), postgres };
-    let left = match plan.config.data.as_deref().filter(|_| process == 0) {
-        Some(folder) => Some(addresses.leave(folder)?),
-        None => None,
-    };
-    Ok(Some(Served { url, _serving: serving, _left: left }))
+    Ok(server)
 }
 
 /// The token in a file, without the end of its line.

@@ -1,6 +1,7 @@
 //! SQL over PostgreSQL's protocol.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use dayfold::engine::Running;
 use dayfold_sql::server::{Access, Serving, Users};
@@ -8,6 +9,9 @@ use dayfold_sql::{Limits, Sql};
 
 use crate::config::{Config, FileError, Postgres, Text};
 use crate::error::ProgramError;
+
+/// How long an address may take to be free that was served before.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Finds out whether the users and the certificate of a file can be had, without listening anywhere.
 ///
@@ -18,19 +22,30 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
 }
 
 /// Serves the views of a running engine, if the file says where, until what is returned is dropped. The first process of
-/// a group does.
+/// a group does. Where it was served `before`, it is served again.
 pub(crate) fn serve(
     config: &Config,
     running: &Running,
     process: usize,
+    before: Option<SocketAddr>,
 ) -> Result<Option<Serving>, ProgramError> {
     let Some(postgres) = postgres(config).filter(|_| process == 0) else { return Ok(None) };
     let failed =
         |error: &dyn std::fmt::Display| postgres.listen.error(&config.document, error.to_string());
     let sql = Sql::new(running.views(), Limits::default()).map_err(|error| failed(&error))?;
-    let address: SocketAddr = postgres.listen.value.parse().map_err(|error| failed(&error))?;
-    let serving = Serving::start(sql, address, access(config, postgres)?);
-    Ok(Some(serving.map_err(|error| failed(&error))?))
+    let said: SocketAddr = postgres.listen.value.parse().map_err(|error| failed(&error))?;
+    let address = before.unwrap_or(said);
+    let until = Instant::now() + FREE_WITHIN;
+    loop {
+        match Serving::start(sql.clone(), address, access(config, postgres)?) {
+            Ok(serving) => return Ok(Some(serving)),
+            // The one before lets go of it in the background.
+            Err(_) if before.is_some() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(failed(&error).into()),
+        }
+    }
 }
 
 fn postgres(config: &Config) -> Option<&Postgres> {

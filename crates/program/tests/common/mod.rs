@@ -60,6 +60,10 @@ impl Serving {
         answer.body_mut().read_to_string().unwrap()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn push(&self, kind: &str, body: &str) -> (u16, String) {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         let url = format!("{}/api/sources/visits/events", self.1);

@@ -1,0 +1,152 @@
+//! What a server serves now. It may be replaced while the server listens, and requests may wait for what comes next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use tokio::sync::watch;
+
+use crate::app::{App, Carried};
+use crate::error::ApiError;
+use crate::routes::router;
+use crate::server::Server;
+
+/// How often a server that is paused looks whether requests are still being answered.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// What is spoken below HTTP.
+#[derive(Clone)]
+pub(crate) struct Security {
+    /// TLS, or nothing.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Tls>,
+}
+
+/// What new requests find.
+#[derive(Clone)]
+pub(crate) struct Current {
+    turn: Option<Turn>,
+    pub(crate) security: Security,
+    patience: Duration,
+    /// The server stops: nothing comes next.
+    is_over: bool,
+}
+
+/// A router, and how many requests it still has to answer: whoever answers one holds a clone.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    pub(crate) router: Router,
+    pub(crate) going: Arc<()>,
+}
+
+impl Current {
+    /// The router for a request, which waits for it while the server is paused. What is asked by those who watch the process
+    /// does not wait.
+    pub(crate) async fn turn(current: &mut watch::Receiver<Current>, path: &str) -> Turn {
+        let patience = {
+            let now = current.borrow();
+            if let Some(turn) = &now.turn {
+                return turn.clone();
+            }
+            now.patience
+        };
+        if matches!(path, "/healthz" | "/readyz") {
+            return between();
+        }
+        let next = current.wait_for(|current| current.turn.is_some() || current.is_over);
+        let next = tokio::time::timeout(patience, next).await;
+        let next = next.ok().and_then(Result::ok).and_then(|current| current.turn.clone());
+        next.unwrap_or_else(between)
+    }
+}
+
+/// What is answered while nothing is served: that the process lives, and that the rest has to be asked again.
+fn between() -> Turn {
+    let uncached = [("cache-control", "no-store")];
+    let later = "what is served is being replaced; nothing of the request has entered: try again";
+    let router = Router::new()
+        .route("/healthz", get(move || async move { (uncached, "the process lives\n") }))
+        .fallback(move || async move { (uncached, ApiError::unavailable("reloading", later)) });
+    Turn { router, going: Arc::default() }
+}
+
+/// The side that replaces it.
+#[derive(Debug)]
+pub(crate) struct Replacing {
+    sender: watch::Sender<Current>,
+    is_loopback: bool,
+    carried: Carried,
+    /// Of the router that requests find now. Dropped, it ends live answers.
+    stop: Mutex<Option<watch::Sender<bool>>>,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current").field("is_paused", &self.turn.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl Replacing {
+    pub(crate) fn new(server: Server, is_loopback: bool) -> Replacing {
+        let carried = Carried::default();
+        let (stop, current) = made(server, is_loopback, &carried);
+        let (sender, _) = watch::channel(current);
+        Replacing { sender, is_loopback, carried, stop: Mutex::new(Some(stop)) }
+    }
+
+    pub(crate) fn current(&self) -> watch::Receiver<Current> {
+        self.sender.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<watch::Sender<bool>>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has new requests wait, ends live answers, and returns when all others are given, or the time is over.
+    pub(crate) fn pause(&self, limit: Duration) {
+        let mut turn = None;
+        self.sender.send_modify(|current| turn = current.turn.take());
+        self.end_live();
+        let Some(Turn { router, going }) = turn else { return };
+        drop(router);
+        let until = Instant::now() + limit;
+        while Arc::strong_count(&going) > 1 && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    pub(crate) fn replace(&self, server: Server) {
+        let (stop, current) = made(server, self.is_loopback, &self.carried);
+        self.sender.send_replace(current);
+        // What was live before ends, and is asked for again.
+        *self.lock() = Some(stop);
+    }
+
+    /// Ends live answers, and tells those who wait that nothing comes next.
+    pub(crate) fn end(&self) {
+        self.end_live();
+        self.sender.send_modify(|current| current.is_over = true);
+    }
+
+    fn end_live(&self) {
+        *self.lock() = None;
+    }
+}
+
+fn made(server: Server, is_loopback: bool, carried: &Carried) -> (watch::Sender<bool>, Current) {
+    let (stop, stopping) = watch::channel(false);
+    let security = Security {
+        #[cfg(feature = "tls")]
+        tls: server.tls.clone(),
+    };
+    let app = App::new(server, stopping, is_loopback, carried.clone());
+    if app.events.is_some() && !app.may_push() {
+        tracing::warn!(
+            "the server can be reached from other machines, and there is no token: pushes are refused"
+        );
+    }
+    let patience = app.limits.patience;
+    let turn = Some(Turn { router: router(app), going: Arc::default() });
+    (stop, Current { turn, security, patience, is_over: false })
+}

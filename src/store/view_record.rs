@@ -1,0 +1,134 @@
+//! What a folder remembers of the definition of a view.
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Aggregate;
+use crate::key::Key;
+use crate::schema::former::{Former, id_of, is_former};
+use crate::time::Grain;
+use crate::view::View;
+use crate::zones;
+
+/// What a folder remembers of a view's definition. All texts; a mismatch of any is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ViewRecord {
+    /// The name, 1 to 64 of `a-z`, `0-9`, `-` and `_`; it names a folder.
+    pub name: String,
+    /// The IANA zone of its periods.
+    pub zone: String,
+    /// How long they are.
+    pub grain: Grain,
+    /// The id of its keys: [`Key::id`].
+    pub key: String,
+    /// The id of its aggregates: [`Aggregate::id`].
+    pub aggregate: String,
+    /// What else decides its rows: expressions, filters, parameters of aggregates.
+    pub definition: String,
+}
+
+impl ViewRecord {
+    /// That of a view with keys and aggregates of these types.
+    pub fn of<K: Key, A: Aggregate>(view: &View) -> ViewRecord {
+        let types = view.row_types::<K, A>();
+        ViewRecord {
+            name: view.name().to_owned(),
+            zone: view.calendar().name().to_owned(),
+            grain: view.calendar().grain(),
+            key: types.key,
+            aggregate: types.aggregate,
+            definition: view.definition().to_owned(),
+        }
+    }
+
+    /// How another definition of the view differs from this one, if it does: what, how it is here, and how it is there. Two names of
+    /// one zone do not differ.
+    pub fn difference<'a>(
+        &'a self,
+        other: &'a ViewRecord,
+    ) -> Option<(&'static str, &'a str, &'a str)> {
+        let mut fields = self.fields().into_iter().zip(other.fields());
+        let is_other = |field: &str, here: &str, there: &str| {
+            here != there && !(field == "zone" && zones::is_same(here, there))
+        };
+        let ((field, here), (_, there)) =
+            fields.find(|((field, here), (_, there))| is_other(field, here, there))?;
+        Some((field, here, there))
+    }
+
+    /// The ids of its keys and aggregates, also where version 0.1 wrote names of types.
+    pub(crate) fn ids(&self) -> (String, String) {
+        (id_of(&self.key), id_of(&self.aggregate))
+    }
+
+    /// That of a view which was removed: no view has keys and aggregates without an id. A program of before there were
+    /// any takes it for another definition, and refuses the folder.
+    pub(super) fn removed(name: &str) -> ViewRecord {
+        let nothing = String::new;
+        ViewRecord {
+            name: name.to_owned(),
+            zone: nothing(),
+            grain: Grain::Day,
+            key: nothing(),
+            aggregate: nothing(),
+            definition: "removed".to_owned(),
+        }
+    }
+
+    /// Whether the view was removed.
+    pub(super) fn is_removed(&self) -> bool {
+        self.key.is_empty() && self.aggregate.is_empty()
+    }
+
+    /// Whether it has names of types in the place of ids, as version 0.1 wrote it.
+    pub(super) fn is_former(&self) -> bool {
+        is_former(&self.key) || is_former(&self.aggregate)
+    }
+
+    /// Names and texts in which two definitions may differ.
+    pub(crate) fn fields(&self) -> [(&'static str, &str); 5] {
+        [
+            ("zone", &self.zone),
+            ("grain", self.grain.name()),
+            // Before the ids: where both differ, the words say more.
+            ("definition", &self.definition),
+            ("key", &self.key),
+            ("aggregate", &self.aggregate),
+        ]
+    }
+
+    /// What the processes of a group have to agree on. Names of one zone are one zone, and its data one release.
+    pub(crate) fn agreed(&self) -> [(&'static str, String); 5] {
+        self.fields().map(|(what, value)| match what {
+            "zone" => (what, zones::agreed(value)),
+            _ => (what, value.to_owned()),
+        })
+    }
+}
+
+/// What a folder of version 0.1 may have in the place of the ids of a view.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerNames {
+    key: Former,
+    aggregate: Former,
+}
+
+impl FormerNames {
+    /// Those of a view with keys and aggregates of these types.
+    pub fn of<K: Key, A: Aggregate>() -> FormerNames {
+        FormerNames { key: Former::of::<K>(K::id()), aggregate: Former::of::<A>(A::id()) }
+    }
+
+    /// Those of a view whose types are not known.
+    pub(super) const ANY: FormerNames = FormerNames { key: Former::Any, aggregate: Former::Any };
+
+    /// Whether this is the former name of a field's type.
+    pub(super) fn has(&self, field: &str, said: &str) -> bool {
+        match field {
+            "key" => self.key.is(said),
+            "aggregate" => self.aggregate.is(said),
+            _ => false,
+        }
+    }
+}
