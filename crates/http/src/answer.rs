@@ -93,7 +93,7 @@ impl Answer<'_> {
         match ask {
             Ask::Value { key, days } => self.value(key.as_deref(), *days),
             Ask::Series { key, days, by } => self.series(key.as_deref(), *days, *by),
-            Ask::Top { by, n, days } => self.top(by, *n, *days),
+            Ask::Top { by, n, skip, days } => self.top(by, (*skip, *n), *days),
             Ask::Keys { prefix, .. } => self.keys(prefix),
         }
     }
@@ -191,13 +191,16 @@ impl Answer<'_> {
         text
     }
 
-    fn top(&self, by: &str, n: u32, days: Days) -> Text {
+    fn top(&self, by: &str, (skip, n): (u32, u32), days: Days) -> Text {
         let mut text = self.begin(|text| {
-            text.raw("\"by\":").string(by).raw(",\"n\":").integer(u64::from(n)).raw(",");
+            text.raw("\"by\":").string(by).raw(",\"n\":").integer(u64::from(n));
+            text.raw(",\"skip\":").integer(u64::from(skip)).raw(",");
             write_days(text, days);
         });
         let (rows, total) = self.rows_and_total();
         self.parts(&mut text, total);
+        let has_more = rows.len() > (skip + n) as usize;
+        let rows = rows.into_iter().skip(skip as usize).take(n as usize);
         text.raw(",\"rows\":").list(rows, |text, row| {
             text.raw("{\"key\":");
             row.key(text);
@@ -205,7 +208,7 @@ impl Answer<'_> {
             self.parts(text, Some(row));
             text.raw("}");
         });
-        text.raw("}");
+        text.raw(",\"more\":").raw(if has_more { "true" } else { "false" }).raw("}");
         text
     }
 

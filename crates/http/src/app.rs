@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::exports::ReadExports;
 use crate::limits::Limits;
 use crate::places::{Places, Threads};
+use crate::refusals::ReadRefused;
 use crate::role::{Role, Tokens};
 use crate::server::Server;
 use crate::sink::Sink;
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) sinks: Option<Box<ReadSinks>>,
+    pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) is_loopback: bool,
     pub(crate) limits: Limits,
@@ -90,6 +92,7 @@ impl App {
             tokens: server.tokens,
             exports: server.exports,
             sinks: server.sinks,
+            refused: server.refused,
             hosts: server.hosts,
             is_loopback: loopback,
             limits: server.limits,
@@ -179,6 +182,7 @@ pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
         "/api/views/{view}/{value|series|top|total|keys|rows|live}",
         "/api/snapshots",
         "/api/events",
+        "/api/refused",
         "/api/status",
         "/api/openapi.json",
         "/metrics",

@@ -64,7 +64,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
     }
     // Views check their own parameters; the address of the page has its state.
     let path = request.uri().path();
-    if path != "/" && !path.starts_with("/api/views/") {
+    if !matches!(path, "/" | "/api/refused") && !path.starts_with("/api/views/") {
         Parameters::read(request.uri().query(), &[])?;
     }
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);

@@ -61,6 +61,8 @@ mod page;
 mod parameters;
 mod places;
 mod question;
+mod refusals;
+mod refused;
 mod role;
 mod routes;
 mod rows;
@@ -78,6 +80,7 @@ mod written;
 
 pub use exports::ExportNumbers;
 pub use limits::Limits;
+pub use refusals::{RefusedRow, RefusedRows};
 pub use role::Role;
 pub use server::Server;
 pub use serving::{ServeError, Serving};

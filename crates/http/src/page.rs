@@ -24,12 +24,13 @@ type Asset = (&'static str, &'static str, &'static [u8]);
 const INDEX: Asset = ("index.html", HTML, include_bytes!("page/index.html"));
 
 /// What the page loads. The chart is uPlot, MIT (`page/uplot.LICENSE`); the rest is ours.
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 11] = [
     ("app.js", SCRIPT, include_bytes!("page/app.js")),
     ("api.js", SCRIPT, include_bytes!("page/api.js")),
     ("chart.js", SCRIPT, include_bytes!("page/chart.js")),
     ("format.js", SCRIPT, include_bytes!("page/format.js")),
     ("keys.js", SCRIPT, include_bytes!("page/keys.js")),
+    ("refused.js", SCRIPT, include_bytes!("page/refused.js")),
     ("tables.js", SCRIPT, include_bytes!("page/tables.js")),
     ("uplot.js", SCRIPT, include_bytes!("page/uplot.js")),
     ("uplot.css", STYLE, include_bytes!("page/uplot.css")),

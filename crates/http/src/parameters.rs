@@ -1,5 +1,6 @@
 //! The parameters of a URL that do not depend on a view.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::error::ApiError;
@@ -96,10 +97,16 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(crate) fn number(&self, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
+    pub(crate) fn number(
+        &self,
+        name: &str,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
-        let number = text.parse().ok().filter(|n| (1..=max).contains(n));
-        let wrong = || format!("{name}={text}: expected a whole number from 1 to {max}");
+        let number = text.parse().ok().filter(|n| range.contains(n));
+        let (least, most) = (range.start(), range.end());
+        let wrong = || format!("{name}={text}: expected a whole number from {least} to {most}");
         number.ok_or_else(|| ApiError::parameter(name, wrong()))
     }
 

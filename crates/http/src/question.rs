@@ -18,6 +18,9 @@ const LISTED: (u32, u32) = (10, 1_000);
 
 const KEYS: (u32, u32) = (100, 10_000);
 
+/// The most keys that `/top` skips: each page ranks them again. `/rows` has all keys.
+const SKIPPED: u32 = 100_000;
+
 /// The view and the query of a live answer, and its minimum interval.
 pub(crate) fn live_ask(
     app: &App,
@@ -71,17 +74,18 @@ pub(crate) fn ask_of(of: &str, query: Option<&str>, besides: &[&str]) -> Result<
             Ok(Ask::Series { key, days: given.days()?, by: given.grain()? })
         }
         "top" => {
-            let given = read(&["by", "n", "from", "to", "last"])?;
+            let given = read(&["by", "n", "skip", "from", "to", "last"])?;
             let Some(by) = given.get("by") else {
                 let message = "the parameter by is missing: expected the name of a measure";
                 return Err(ApiError::parameter("by", message));
             };
-            let n = given.number("n", LISTED.0, LISTED.1)?;
-            Ok(Ask::Top { by: by.to_owned(), n, days: given.days()? })
+            let n = given.number("n", LISTED.0, 1..=LISTED.1)?;
+            let skip = given.number("skip", 0, 0..=SKIPPED)?;
+            Ok(Ask::Top { by: by.to_owned(), n, skip, days: given.days()? })
         }
         "keys" => {
             let given = read(&["prefix", "limit"])?;
-            let limit = given.number("limit", KEYS.0, KEYS.1)?;
+            let limit = given.number("limit", KEYS.0, 1..=KEYS.1)?;
             Ok(Ask::Keys { prefix: given.all("prefix"), limit })
         }
         _ => {

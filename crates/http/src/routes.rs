@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::json::Text;
 use crate::parameters::Parameters;
 use crate::question::ask_of;
-use crate::{events, guard, live, metrics, page, rows, snapshot_routes, status};
+use crate::{events, guard, live, metrics, page, refused, rows, snapshot_routes, status};
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
@@ -28,6 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/snapshots/{snapshot}", delete(snapshot_routes::release))
         .route("/api/events", post(events::post))
         .route("/api/sources/{name}/events", post(events::post_to))
+        .route("/api/refused", get(refused::refused))
         .route("/api/status", get(status::status))
         .route("/api/openapi.json", get(openapi))
         .route("/metrics", get(metrics::metrics))
@@ -90,7 +91,7 @@ async fn answer(
     let view = app.view(&view)?;
     let ask = ask_of(&of, query.as_deref(), &["snapshot"])?;
     // Each of them is one that it takes.
-    let all = ["key", "from", "to", "last", "by", "n", "prefix", "limit", "snapshot"];
+    let all = ["key", "from", "to", "last", "by", "n", "skip", "prefix", "limit", "snapshot"];
     let given = Parameters::read(query.as_deref(), &all)?;
     let at = app.snapshots.named(given.get("snapshot"))?;
     Ok(json(app.ask(view, ask, at).await?))

@@ -108,7 +108,7 @@ fn question(
     }
     let is_page = given.get("limit").is_some();
     if is_page {
-        scan = scan.limit(given.number("limit", PAGE, PAGE)?.into());
+        scan = scan.limit(given.number("limit", PAGE, 1..=PAGE)?.into());
     }
     if let Some(after) = given.get("after") {
         let cursor: Cursor = after.parse().map_err(|error| refusal(&error, parameter))?;

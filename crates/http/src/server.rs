@@ -9,6 +9,7 @@ use dayfold::scan::ErasedView;
 use crate::exports::{ExportNumbers, ReadExports};
 use crate::limits::Limits;
 use crate::places::Threads;
+use crate::refusals::{ReadRefused, RefusedRows};
 use crate::role::{Role, Tokens};
 use crate::sink::{Lines, Media, Sink, TypedSink};
 use crate::sinks::{ReadSinks, SinkNumbers};
@@ -25,6 +26,7 @@ pub struct Server {
     pub(crate) tokens: Tokens,
     pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) sinks: Option<Box<ReadSinks>>,
+    pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) hosts: Vec<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Tls>,
@@ -59,6 +61,7 @@ impl Server {
             tokens: Tokens::default(),
             exports: None,
             sinks: None,
+            refused: None,
             hosts: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -179,6 +182,28 @@ impl Server {
     ) -> Self {
         self.exports = Some(Box::new(exports));
         self
+    }
+
+    /// Serves the rows that were refused, at `/api/refused` and on the page. `read` gets the place where the rows
+    /// begin, and how many rows it may return at most. The place is 0, or the [`next`](RefusedRows::next) of an
+    /// earlier answer. The server answers on the loopback interface, and otherwise to clients with a token of
+    /// [`Role::Admin`].
+    ///
+    /// ```
+    /// use dayfold_http::{RefusedRow, RefusedRows, Server};
+    ///
+    /// let (reason, row) = ("ms: expected an integer".to_owned(), "2024-05-01,many".to_owned());
+    /// let reasons = vec![(reason.clone(), 1)];
+    /// let rows = vec![RefusedRow { line: 7, reason, row }];
+    /// let found = RefusedRows { rows, next: None, total: 1, reasons };
+    /// let server = Server::new("flights").refused(move |_after, _limit| Ok(found.clone()));
+    /// ```
+    #[must_use]
+    pub fn refused(
+        self,
+        read: impl Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + Sync + 'static,
+    ) -> Server {
+        Server { refused: Some(Arc::new(read)), ..self }
     }
 
     /// Answers requests for this host name, too. Only these names and `localhost` are answered, so that a page of

@@ -87,6 +87,7 @@ fn of_server(app: &App) -> Value {
         "freshness_us": latency(&empty()),
         "query_us": latency(&app.metrics.queries()),
         "subscribers": app.subscribers.load(Ordering::Relaxed),
+        "tells_refused": app.refused.is_some(),
         "accepts_events": app.events.is_some() && app.may_push(),
     })
 }

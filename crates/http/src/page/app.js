@@ -4,14 +4,20 @@ import { Refusal, address, ask, atOneMoment, paced, wired } from "/assets/api.js
 import { Chart } from "/assets/chart.js";
 import { dayNumber, dayText, label, title } from "/assets/format.js";
 import { Keys } from "/assets/keys.js";
+import { Refused } from "/assets/refused.js";
 import * as tables from "/assets/tables.js";
 
 const by = (id) => document.getElementById(id);
 const chart = new Chart(by("chart"), by("tip"), by("empty"));
 const keys = new Keys((chosen) => change({ keys: chosen }));
+const refusedRows = new Refused(() => write());
 
-/** What is chosen; the address says it. `range` is `all`, a number of days up to the last one, or `dates`. */
-let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10" };
+/** What is chosen; the address says it. `range` is `all`, a number of days up to the last one, a window that ends now (`7d`), or `dates`. */
+let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10", page: 0 };
+
+/** Windows that end now, and the grains whose views can tell them. */
+const WINDOWS = { "24h": ["last 24 hours", "hour"], "7d": ["last 7 days", "hour day"], "4w": ["last 4 weeks", "hour day week"], "3mo": ["last 3 months", "hour day month"], "1y": ["last year", "hour day month quarter year"] };
+const isWindow = (range) => /^[1-9]\d{0,3}(h|d|w|mo|q|y)$/.test(range);
 let views = [];
 let stream = null;
 /** One answer for each line of the chart. All that is said of what is chosen is from them and the top table's, drawn together. */
@@ -30,8 +36,10 @@ function read() {
   const found = query.getAll("k").map((text) => { try { return JSON.parse(text); } catch { return null; } });
   const keys = found.filter((key) => Array.isArray(key) && key.every((part) => part === null || typeof part === "string"));
   const [from, to] = [query.get("from") ?? "", query.get("to") ?? ""];
-  const range = from || to ? "dates" : query.get("days") ?? "all";
-  chosen = { view: query.get("view"), measure: query.get("measure"), keys, range, from, to, n: query.get("n") ?? "10" };
+  const range = from || to ? "dates" : query.get("last") ?? query.get("days") ?? "all";
+  const page = /^[1-9]\d{0,4}$/.test(query.get("page") ?? "") ? Number(query.get("page")) - 1 : 0;
+  chosen = { view: query.get("view"), measure: query.get("measure"), keys, range, from, to, n: query.get("n") ?? "10", page };
+  refusedRows.toggle(query.has("refused"));
 }
 
 function write() {
@@ -40,8 +48,10 @@ function write() {
   if (chosen.range === "dates") {
     if (chosen.from) query.set("from", chosen.from);
     if (chosen.to) query.set("to", chosen.to);
-  } else if (chosen.range !== "all") query.set("days", chosen.range);
+  } else if (chosen.range !== "all") query.set(isWindow(chosen.range) ? "last" : "days", chosen.range);
   if (chosen.n !== "10") query.set("n", chosen.n);
+  if (chosen.page) query.set("page", chosen.page + 1);
+  if (refusedRows.isOpen) query.set("refused", "");
   const text = `?${query}`;
   if (text !== location.search) history.pushState(null, "", text);
 }
@@ -57,12 +67,19 @@ function fit() {
   if (!view().measures.includes(chosen.measure)) chosen.measure = view().measures[0] ?? null;
   chosen.keys = chosen.keys.filter((key) => key.length === view().key.length);
   if (![...by("n").options].some((option) => option.value === chosen.n)) chosen.n = "10";
-  if (!["all", "dates"].includes(chosen.range) && !/^[1-9]\d{0,4}$/.test(chosen.range)) chosen.range = "all";
+  if (!["all", "dates"].includes(chosen.range) && !/^[1-9]\d{0,4}$/.test(chosen.range) && !isWindow(chosen.range)) chosen.range = "all";
+}
+
+function grain() {
+  return view()?.schema.grain ?? "day";
 }
 
 function change(to) {
+  // Another question begins with its first page; keys are chosen from any.
+  if (!("keys" in to) && !("page" in to)) chosen.page = 0;
   Object.assign(chosen, to);
   if (to.view) chosen.keys = [];
+  if (to.view && isWindow(chosen.range) && !WINDOWS[chosen.range]?.[1].includes(grain())) chosen.range = "all";
   fit();
   write();
   controls();
@@ -72,7 +89,8 @@ function change(to) {
 /** The days that are asked for; none at an open end. */
 function range() {
   if (chosen.range === "dates") return { from: chosen.from, to: chosen.to };
-  const last = view()?.last_day;
+  if (isWindow(chosen.range)) return { last: chosen.range };
+  const last = view()?.last_day?.slice(0, 10);
   if (chosen.range === "all" || !last) return { from: "", to: "" };
   return { from: dayText(dayNumber(last) - Number(chosen.range) + 1), to: "" };
 }
@@ -90,9 +108,14 @@ function controls() {
   options(by("measure"), view().measures, chosen.measure, label);
   keys.set(view(), chosen.keys);
   by("n").value = chosen.n;
+  const windows = Object.keys(WINDOWS).filter((name) => WINDOWS[name][1].split(" ").includes(grain()));
+  if (isWindow(chosen.range) && !windows.includes(chosen.range)) windows.push(chosen.range);
+  options(by("window"), ["", ...windows], isWindow(chosen.range) ? chosen.range : "", (name) => (name ? WINDOWS[name]?.[0] ?? `last ${name}` : "up to now …"));
   for (const button of by("presets").children) button.setAttribute("aria-pressed", String(button.dataset.range === chosen.range));
   // A date that is being typed is not touched.
-  const shown = chosen.range === "dates" ? { from: chosen.from, to: chosen.to } : { from: range().from || view().first_day || "", to: view().last_day ?? "" };
+  const date = (day) => day?.slice(0, 10) ?? "";
+  const all = { from: range().from || date(view().first_day), to: date(view().last_day) };
+  const shown = chosen.range === "dates" ? { from: chosen.from, to: chosen.to } : isWindow(chosen.range) ? { from: "", to: "" } : all;
   for (const name of ["from", "to"]) if (document.activeElement !== by(name)) by(name).value = shown[name];
 }
 
@@ -124,19 +147,24 @@ const refresh = paced(400, () => asking(async (isMine) => {
   const asked = chosen.keys.length ? chosen.keys : [null];
   const [top, ...found] = await atOneMoment((snapshot) => {
     const what = { ...range(), snapshot };
-    const ranked = chosen.measure && ask(address(chosen.view, "top", { by: chosen.measure, n: chosen.n, ...what }));
+    const ranked = chosen.measure && ask(address(chosen.view, "top", { by: chosen.measure, n: chosen.n, skip: chosen.page * Number(chosen.n) || "", ...what }));
     const series = asked.map((key) => ask(address(chosen.view, "series", { key: wired(view(), key), ...what })));
     return Promise.all([ranked, ...series]);
   });
   if (!isMine()) return;
   lines = found;
   draw();
+  // Keys may have gone from the days that are asked for.
+  if (top && chosen.page > 0 && top.rows.length === 0) { change({ page: 0 }); return; }
   if (top) tables.top(view(), top, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
+  const { last, from, to } = range();
+  by("download").href = address(chosen.view, "rows", { format: "csv", last, from, to });
 }));
 
 function draw() {
-  by("series-title").replaceChildren(`${title(chosen.measure)}, day by day `, tables.element("span", `(${view().zone})`, "quiet"));
-  chart.draw(lines, chosen.measure);
+  const zone = grain() === "hour" ? "UTC" : view().zone;
+  by("series-title").replaceChildren(`${title(chosen.measure)}, ${grain()} by ${grain()} `, tables.element("span", `(${zone})`, "quiet"));
+  chart.draw(lines, chosen.measure, grain());
   tables.totals(view(), lines, chosen.measure);
   by("days").hidden = lines.every((line) => line.days.length === 0);
   if (by("days").open) tables.days(lines, chosen.measure);
@@ -232,7 +260,8 @@ async function look() {
     if (status.state === "recovering") banner("The engine reads what is in its log. Answers come when all of it is back.", "wait");
     else if (status.state === "stopped") banner("The engine has stopped.");
     else if (by("banner").className.includes("wait")) banner("");
-    tables.engine(status);
+    tables.engine(status, refusedRows);
+    refusedRows.look(status.refused);
     if (hadNone) { fit(); history.replaceState(null, "", location.search); }
     controls();
     const isClosed = !stream || stream.readyState === EventSource.CLOSED;
@@ -251,6 +280,10 @@ by("filters").addEventListener("submit", (event) => event.preventDefault());
 by("view").addEventListener("change", (event) => change({ view: event.target.value }));
 by("measure").addEventListener("change", (event) => change({ measure: event.target.value }));
 by("n").addEventListener("change", (event) => change({ n: event.target.value }));
+by("window").addEventListener("change", (event) => change({ range: event.target.value || "all", from: "", to: "" }));
+for (const [name, step] of [["prev", -1], ["next", 1]]) {
+  by(name).addEventListener("click", () => { if (by(name).getAttribute("aria-disabled") !== "true") change({ page: Math.max(0, chosen.page + step) }); });
+}
 by("presets").addEventListener("click", (event) => {
   const { range } = event.target.dataset;
   if (range) change({ range, from: "", to: "" });

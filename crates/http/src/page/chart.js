@@ -1,7 +1,9 @@
 // The series: sealed days solid, open days dashed, the line between them where it is at this moment.
-import { PARTS, column, dayNumber, dayText, float, keyText, label, show } from "/assets/format.js";
+import { PARTS, column, float, keyText, label, nextPeriod, periodStart, periodText, show } from "/assets/format.js";
 
 const DAY = 86400;
+/** Periods on the axis. Hours of eleven years are fewer. */
+const MOST = 100_000;
 export const COLOURS = ["#4e87c4", "#c9732a", "#3f9c6d", "#a4569a", "#b8942b", "#5d6bc4"];
 
 export class Chart {
@@ -13,22 +15,25 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
   }
 
-  /** `lines`: one series answer for each key. */
-  draw(lines, measure) {
-    Object.assign(this, { lines, measure });
-    const numbers = lines.flatMap((line) => line.days.map((day) => dayNumber(day.day)));
+  /** `lines`: one series answer for each key, by periods of a grain. */
+  draw(lines, measure, grain = "day") {
+    Object.assign(this, { lines, measure, grain });
+    const numbers = lines.flatMap((line) => line.days.map((day) => periodStart(day.day)));
     const key = lines.some((line) => line.key) ? `of ${lines.length > 1 ? "these keys" : "this key"} ` : "";
     this.empty.textContent = numbers.length ? "" : `No events ${key}in these days.`;
     this.place.classList.toggle("none", numbers.length === 0);
-    const first = Math.min(...numbers), last = Math.max(...numbers);
-    this.days = numbers.length ? Array.from({ length: last - first + 1 }, (_, i) => first + i) : [];
+    const ends = numbers.reduce(([first, last], at) => [Math.min(first, at), Math.max(last, at)], [Infinity, -Infinity]);
+    const [first, last] = ends;
+    // Every period between them has its place, with events or without.
+    this.days = [];
+    for (let at = first; at <= last && this.days.length < MOST; at = nextPeriod(at, grain)) this.days.push(at);
     // Lines may be of different moments: what all of them have sealed.
     const through = lines.map((line) => line.sealed_through).filter(Boolean).sort()[0] ?? null;
     this.through = through;
-    this.sealed = through ? dayNumber(through) : null;
+    this.sealed = through ? periodStart(through) : null;
     this.place.dataset.sealed = through ?? "";
-    const data = [this.days.map((day) => day * DAY)];
-    this.found = lines.map((line) => new Map(line.days.map((day) => [dayNumber(day.day), day])));
+    const data = [this.days];
+    this.found = lines.map((line) => new Map(line.days.map((day) => [periodStart(day.day), day])));
     for (const found of this.found) {
       const value = (day) => float(found.get(day)?.value?.[measure]);
       const isSealed = (day) => found.has(day) && found.get(day).source !== "speed";
@@ -38,13 +43,13 @@ export class Chart {
       data.push(this.days.map((day) => (!isSealed(day) || day === lastSealed ? value(day) : null)));
       data.push(this.days.map((day) => (found.get(day)?.source === "both" ? value(day) : null)));
     }
-    const shape = `${lines.length}`;
+    const shape = `${lines.length} ${grain}`;
     if (!this.plot || shape !== this.shape) this.build(data, shape);
     else this.plot.setData(data);
     if (this.at !== undefined && this.at !== null) this.show(this.at);
     const sum = lines.length === 1 ? show(lines[0].value?.[measure]) : "";
     const sealed = !through ? "nothing sealed yet" : this.sealed >= last ? "all sealed" : `sealed through ${through}`;
-    this.place.setAttribute("aria-label", this.empty.textContent || `Chart of ${label(measure)} on ${this.days.length} days, ${sealed}` + (sum ? `, in all ${sum}` : ""));
+    this.place.setAttribute("aria-label", this.empty.textContent || `Chart of ${label(measure)} in ${this.days.length} ${grain}s, ${sealed}` + (sum ? `, in all ${sum}` : ""));
   }
 
   build(data, shape) {
@@ -68,7 +73,7 @@ export class Chart {
       legend: { show: false }, cursor: { y: false, points: { size: 9 }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (u, min, max) => this.span(min, max) }, y: { range: (u, min, max) => scale(min, max) } },
       padding: [22, 34, 0, 0],
-      axes: [{ ...axis, grid: { show: false }, space: 76, size: 28, values: (u, at) => dates(at) },
+      axes: [{ ...axis, grid: { show: false }, space: 76, size: 28, values: (u, at) => dates(at, this.grain) },
              { ...axis, size: 62, values: (u, at) => at.map((value) => show(String(Number(value.toPrecision(8))), 3)) }],
       series,
       hooks: { drawClear: [(u) => this.ground(u, css)], setCursor: [(u) => this.moved(u)] },
@@ -76,9 +81,16 @@ export class Chart {
     this.plot.over.addEventListener("mouseleave", () => this.hide());
   }
 
-  /** Half a day more at both ends. Of a single day, uPlot itself would make years. */
+  /** Half a period. */
+  half(start) {
+    return (nextPeriod(start, this.grain) - start) / 2;
+  }
+
+  /** Half a period more at both ends. Of a single day, uPlot itself would make years. */
   span(min, max) {
-    return this.days.length ? [(this.days[0] - 0.5) * DAY, (this.days.at(-1) + 0.5) * DAY] : [min, max];
+    if (!this.days.length) return [min, max];
+    const [first, last] = [this.days[0], this.days.at(-1)];
+    return [first - this.half(first), last + this.half(last)];
   }
 
   /** The last sealed day is in the dashed line only to join it: it has no open point. */
@@ -95,7 +107,7 @@ export class Chart {
   ground(u, css) {
     const { left, top, width, height } = u.bbox, ctx = u.ctx, ratio = devicePixelRatio;
     if (!this.days.length) return;
-    const end = this.sealed === null ? left : u.valToPos((this.sealed + 0.5) * DAY, "x", true);
+    const end = this.sealed === null ? left : u.valToPos(this.sealed + this.half(this.sealed), "x", true);
     const x = Math.min(left + width, Math.max(left, end));
     ctx.save();
     ctx.fillStyle = css("--moving-soft");
@@ -106,7 +118,7 @@ export class Chart {
       ctx.beginPath(); ctx.moveTo(x, top - 4 * ratio); ctx.lineTo(x, top + height); ctx.stroke();
       ctx.fillStyle = css("--moving");
       ctx.font = `600 ${11 * ratio}px system-ui, sans-serif`;
-      const text = `sealed through ${dayText(this.sealed)}`;
+      const text = `sealed through ${periodText(this.sealed, this.grain)}`;
       const isRight = x - left > ctx.measureText(text).width + 12 * ratio;
       ctx.textAlign = isRight ? "right" : "left";
       // Above the lines, which it would cover.
@@ -127,7 +139,7 @@ export class Chart {
     event.preventDefault();
     const from = this.at ?? (steps[event.key] < 0 ? this.days.length : -1);
     const at = Math.min(this.days.length - 1, Math.max(0, from + steps[event.key]));
-    this.plot.setCursor({ left: this.plot.valToPos(this.days[at] * DAY, "x"), top: 0 });
+    this.plot.setCursor({ left: this.plot.valToPos(this.days[at], "x"), top: 0 });
     this.show(at);
   }
 
@@ -136,7 +148,7 @@ export class Chart {
     const day = this.days[at];
     if (day === undefined) return this.hide();
     this.at = at;
-    const parts = [element("h3", dayText(day))];
+    const parts = [element("h3", periodText(day, this.grain))];
     this.lines.forEach((line, i) => {
       const found = this.found[i].get(day);
       if (this.lines.length > 1 || line.key) parts.push(pair(line.key ? keyText(line.key) : "all keys", "", "quiet"));
@@ -150,7 +162,7 @@ export class Chart {
     });
     this.tip.replaceChildren(...parts);
     this.tip.hidden = false;
-    const x = this.place.offsetLeft + this.plot.valToPos(day * DAY, "x") + this.plot.bbox.left / devicePixelRatio;
+    const x = this.place.offsetLeft + this.plot.valToPos(day, "x") + this.plot.bbox.left / devicePixelRatio;
     const room = this.place.offsetLeft + this.place.clientWidth - this.tip.offsetWidth;
     const beside = x + 14 > room ? x - this.tip.offsetWidth - 14 : x + 14;
     this.tip.style.transform = `translate(${Math.max(4, Math.min(room, beside))}px, ${this.place.offsetTop + 16}px)`;
@@ -168,7 +180,7 @@ export class Chart {
 
   recolour() {
     this.shape = "";
-    if (this.lines.length) this.draw(this.lines, this.measure);
+    if (this.lines.length) this.draw(this.lines, this.measure, this.grain);
   }
 }
 
@@ -181,12 +193,12 @@ function scale(min, max) {
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-/** A date for each tick at which a day is drawn, and not between days; the year where it changes. */
-export function dates(at) {
+/** A date for each tick at which a day is drawn, and not between days; the year where it changes. Of hours, the hour. */
+export function dates(at, grain = "day") {
   let year = null;
   return at.map((second) => {
-    if (second % DAY !== 0) return "";
     const date = new Date(second * 1e3);
+    if (second % DAY !== 0) return grain === "hour" && second % 60 === 0 ? date.toISOString().slice(11, 16) : "";
     const text = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`;
     const full = date.getUTCFullYear() === year ? text : `${text} ${date.getUTCFullYear()}`;
     year = date.getUTCFullYear();

@@ -88,3 +88,26 @@ export function dayNumber(day) {
 export function dayText(number) {
   return new Date(number * DAY * 1000).toISOString().slice(0, 10);
 }
+
+/** When a period begins, in seconds since 1970: a date, without any zone, or an hour by its first minute in UTC. */
+export function periodStart(name) {
+  return Date.parse(name.includes("T") ? name : `${name}T00:00:00Z`) / 1000;
+}
+
+/** The name of the period that begins then, as the server has it. */
+export function periodText(start, grain) {
+  const text = new Date(start * 1000).toISOString();
+  return grain === "hour" ? `${text.slice(0, 19)}Z` : text.slice(0, 10);
+}
+
+const MONTHS = { month: 1, quarter: 3, year: 12 };
+
+/** When the next period begins. */
+export function nextPeriod(start, grain) {
+  if (grain in MONTHS) {
+    const date = new Date(start * 1000);
+    return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + MONTHS[grain], 1) / 1000;
+  }
+  return start + ({ hour: DAY / 24, week: 7 * DAY }[grain] ?? DAY);
+}
+

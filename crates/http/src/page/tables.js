@@ -109,7 +109,7 @@ export function top(view, answer, keys, pick, rank) {
   const most = Math.max(...answer.rows.map((row) => float(row.value?.[answer.by]) ?? 0), 0);
   by("top-body").replaceChildren(...answer.rows.map((found, at) => {
     const row = element("tr", "", keys.has(found.key) ? "chosen" : "");
-    row.append(element("td", String(at + 1), "num quiet"));
+    row.append(element("td", show(answer.skip + at + 1), "num quiet"));
     found.key.forEach((part, i) => {
       const place = element("td");
       if (i === 0) {
@@ -140,8 +140,19 @@ export function top(view, answer, keys, pick, rank) {
     row.append(none);
     by("top-body").append(row);
   }
+  pages(answer);
   // What had the focus has it again.
   if (focused) [...by("top").querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
+}
+
+/** Says which rows of the ranking are shown, and lets others be asked for. */
+function pages(answer) {
+  const first = answer.skip + 1, last = answer.skip + answer.rows.length;
+  by("page-of").textContent = answer.rows.length ? `${show(first)} to ${show(last)}${answer.more ? "" : `, the last of ${show(last)}`}` : "";
+  // A button that cannot be pressed keeps the focus.
+  by("prev").setAttribute("aria-disabled", String(answer.skip === 0));
+  by("next").setAttribute("aria-disabled", String(!answer.more));
+  by("pager").hidden = answer.skip === 0 && !answer.more;
 }
 
 /** What people call a source; the server has the words of the engine. */
@@ -167,14 +178,19 @@ function place(source) {
 }
 
 function list(id, rows) {
+  const focused = document.activeElement;
   by(id).replaceChildren(...rows.flatMap(([name, value, title = ""]) => {
-    const made = [element("dt", name), element("dd", value)];
+    const made = [element("dt", name), element("dd", typeof value === "string" ? value : "")];
+    if (typeof value !== "string") made[1].replaceChildren(value);
     made[0].title = title;
     return made;
   }));
+  // What is there again has the focus again.
+  if (by(id).contains(focused)) focused.focus({ preventScroll: true });
 }
 
-export function engine(status) {
+/** `refused` shows the refused rows. */
+export function engine(status, refused) {
   const most = (of) => show(status.views.reduce((most, one) => Math.max(most, one[of]), 0));
   const quantiles = (of) => (of?.count ? `${micros(of.p50)} / ${micros(of.p99)}` : "–");
   list("engine", [
@@ -190,7 +206,7 @@ export function engine(status) {
   list("counts", [
     ["events", show(status.events), "that entered through this process; totals also have those of earlier runs and other processes"],
     ["late events", show(status.late), "of days that had closed, in all processes; they count at once, and their day is sealed again"],
-    ["refused rows", show(status.refused)],
+    ["refused rows", status.tells_refused ? refused.button(show(status.refused)) : show(status.refused)],
     ["visible after: median / p99", quantiles(status.freshness_us), "how long an event takes until answers have it; 99 % take no longer than the second"],
     ["queries: median / p99", quantiles(status.query_us), "how long an answer takes; 99 % take no longer than the second"],
   ]);

@@ -5,6 +5,7 @@
 mod kinds;
 mod limits;
 mod once;
+mod refused;
 mod rows;
 mod windows;
 

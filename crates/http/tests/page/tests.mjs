@@ -150,7 +150,7 @@ async function keyboardWorks({ past, on }) {
     if (at === "chart") break;
     await page.keyboard.press("Tab");
   }
-  assert.deepEqual(reached, ["skip", "theme", "view", "measure", "key-input", "all", "90", "30", "7", "from", "to", "chart"]);
+  assert.deepEqual(reached, ["skip", "theme", "view", "measure", "key-input", "all", "90", "30", "7", "window", "from", "to", "chart"]);
   await page.keyboard.press("Home");
   assert.match(await text(page, "#tip"), /2013-01-01/);
   await page.keyboard.press("ArrowRight");
@@ -238,7 +238,7 @@ async function severalKeys({ past, on, picture }) {
   await page.locator("#chart .u-over").hover({ position: { x: 300, y: 60 } });
   await until("both keys in the tip", () => text(page, "#tip"), (tip) => tip.includes("UA") && tip.includes("B6"), 10_000);
   await picture(page, "several-1280");
-  for (const width of [1280, 390]) {
+  for (const width of [1600, 1280, 390]) {
     const routes = [["JFK", "LAX"], ["EWR", "SFO"]].map((key) => ["k", JSON.stringify(key)]);
     const page = await on(past, { width, path: "/?" + new URLSearchParams([["view", "by-route"], ["measure", "miles"], ...routes]) });
     const broken = await page.locator("#totals").evaluate((totals) => [...totals.querySelectorAll("b")].filter((number) => {
@@ -300,7 +300,7 @@ async function refusalsAreSentences({ past, on }) {
 }
 
 async function layoutAndColours({ past, on, picture }) {
-  for (const width of [1280, 390]) {
+  for (const width of [1600, 1280, 390]) {
     for (const dark of [false, true]) {
       for (const path of ["/", "/?view=by-route&measure=mean_delay&days=7&k=" + encodeURIComponent('["JFK","LAX"]')]) {
         const page = await on(past, { width, dark, path });

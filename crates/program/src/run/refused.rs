@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dayfold::source::{Refused, RefusedWriter};
+use dayfold_http::{RefusedRow, RefusedRows};
+
+use crate::plan::fields;
 
 /// So many reasons are told apart, and so many of them are shown.
 const REASONS: usize = 1_000;
 const SHOWN: usize = 3;
+/// So many reasons are told to who looks at the rows.
+const TOLD: usize = 20;
+/// The longest row of the file that is read: rows are cut when they are refused.
+const ROW_BYTES: u64 = 1 << 20;
 
 /// Rows that were refused. In a data folder they are in `refused.csv`; in memory they are counted.
 #[derive(Clone)]
@@ -72,6 +79,31 @@ impl Refusals {
         self.lock().writer.as_mut().map_or(Ok(()), RefusedWriter::flush)
     }
 
+    /// Rows of the file from a place on, at most so many, and the commonest reasons of all.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if no row begins at this place.
+    pub(crate) fn rows(&self, after: u64, limit: usize) -> io::Result<RefusedRows> {
+        self.flush()?;
+        let (path, mut found) = {
+            let kept = self.lock();
+            let mut reasons: Vec<(String, u64)> = kept.reasons.clone().into_iter().collect();
+            reasons.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+            reasons.truncate(TOLD);
+            (
+                kept.path.clone(),
+                RefusedRows { total: kept.count, reasons, ..RefusedRows::default() },
+            )
+        };
+        let Some(path) = path else { return Ok(found) };
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            opened => opened?,
+        };
+        (found.rows, found.next) = read_rows(BufReader::new(file), after, limit)?;
+        Ok(found)
+    }
+
     /// Writes all of it to the disk.
     pub(crate) fn finish(&self) -> io::Result<()> {
         let Some(writer) = self.lock().writer.take() else { return Ok(()) };
@@ -97,5 +129,95 @@ impl Refusals {
             .filter(|_| kept.count > 0)
             .map(|path| format!("refused rows are in {}", path.display()));
         shown.into_iter().chain(others).chain(place).collect()
+    }
+}
+
+/// Rows from a byte on, which is behind the end of a line; and the byte behind them, if more follow.
+fn read_rows(
+    mut file: impl BufRead + Seek,
+    after: u64,
+    limit: usize,
+) -> io::Result<(Vec<RefusedRow>, Option<u64>)> {
+    let mut at = after;
+    let mut record = Vec::new();
+    if after == 0 {
+        // The header.
+        at += file.read_until(b'\n', &mut record)? as u64;
+    } else {
+        let mut before = [0];
+        file.seek(SeekFrom::Start(after - 1))?;
+        let is_there = file.read(&mut before)? == 1;
+        if !is_there || before != *b"\n" {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+    }
+    let mut rows = Vec::new();
+    while rows.len() < limit {
+        if !read_record(&mut file, &mut record)? {
+            return Ok((rows, None));
+        }
+        at += record.len() as u64;
+        let text = String::from_utf8_lossy(&record);
+        let mut cells = fields(text.trim_end_matches('\n'), b',').into_iter();
+        let mut next = || cells.next().unwrap_or_default().into_owned();
+        let (line, reason, row) = (next(), next(), next());
+        // Of a line within a row this is no number.
+        let line = line.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        rows.push(RefusedRow { line, reason, row });
+    }
+    let has_more = !file.fill_buf()?.is_empty();
+    Ok((rows, has_more.then_some(at)))
+}
+
+/// Reads up to the end of a row, which may have ends of lines between quotes. False if there is no whole row.
+fn read_record(file: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<bool> {
+    record.clear();
+    loop {
+        let room = ROW_BYTES.saturating_sub(record.len() as u64);
+        let read = file.by_ref().take(room).read_until(b'\n', record)?;
+        if read == 0 || record.last() != Some(&b'\n') {
+            return Ok(false);
+        }
+        // Quotes within a cell are doubled: in a whole row, they are even.
+        if record.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2) {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_read_page_by_page_as_they_were_refused() {
+        let text = "line,reason,row\n3,\"a, b\",\"x,\"\"y\"\"\nz\"\n5,no number,plain\n9,no number,\n10,half";
+        let read = |after, limit| read_rows(Cursor::new(text), after, limit);
+        let row = |line, reason: &str, row: &str| RefusedRow {
+            line,
+            reason: reason.to_owned(),
+            row: row.to_owned(),
+        };
+        let expect =
+            [row(3, "a, b", "x,\"y\"\nz"), row(5, "no number", "plain"), row(9, "no number", "")];
+        // The last row is not whole yet.
+        assert_eq!(read(0, 10).unwrap(), (expect.to_vec(), None));
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let (rows, next) = read(after, 1).unwrap();
+            found.extend(rows);
+            let Some(next) = next else { break };
+            after = next;
+        }
+        assert_eq!(found, expect);
+        for after in [1, 17, 31, 1 << 40] {
+            let error = read(after, 1).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{after}");
+        }
+        assert_eq!(read_rows(Cursor::new(""), 0, 10).unwrap(), (Vec::new(), None));
+        let none = Refusals::new(None, 0).rows(0, 10).unwrap();
+        assert_eq!(none, RefusedRows::default());
     }
 }

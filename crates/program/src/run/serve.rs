@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dayfold::dynamic::Event;
 use dayfold::engine::{Pusher, Running};
 use dayfold::source::{Input, RawRecord, RawRecords};
-use dayfold_http::{ExportNumbers, Lines, Media, Server, Serving, SinkNumbers};
+use dayfold_http::{ExportNumbers, Lines, Media, RefusedRows, Server, Serving, SinkNumbers};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
@@ -60,12 +60,17 @@ pub(crate) fn check_files(config: &Config) -> Result<(), ProgramError> {
     Ok(())
 }
 
+/// Tells refused rows, from a place on and at most so many.
+type ReadRefused = dyn Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + Sync;
+
 /// What else tells how far it is.
 pub(crate) struct Numbers {
     /// How far exports are.
     pub(crate) exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
     /// How far sinks are.
     pub(crate) sinks: Option<Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync>>,
+    /// Which rows were refused.
+    pub(crate) refused: Option<Box<ReadRefused>>,
 }
 
 /// Serves the views of a running engine, if the file says where.
@@ -129,6 +134,9 @@ fn server(
     }
     if let Some(sinks) = numbers.sinks {
         server = server.sinks(sinks);
+    }
+    if let Some(refused) = numbers.refused {
+        server = server.refused(refused);
     }
     let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {

@@ -91,7 +91,9 @@ impl Session {
 
     /// What else tells how far it is.
     pub(crate) fn numbers(&self) -> Numbers {
+        let refusals = self.refusals.clone();
         Numbers {
+            refused: Some(Box::new(move |after, limit| refusals.rows(after, limit))),
             #[cfg(feature = "lake")]
             exports: self.exports.as_ref().map(super::exports::Exports::numbers),
             #[cfg(not(feature = "lake"))]
