@@ -88,6 +88,16 @@ pub enum EngineError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The log has rows that were read in another way than the engine reads: see
+    /// [`Engine::refuse_former_source`](crate::Engine::refuse_former_source). Nothing has been read.
+    #[error(
+        "the data folder was written by a program that read {place}; this one reads its sources otherwise, and would \
+         count the same rows again: use another folder, and they are read from their beginning"
+    )]
+    FormerSource {
+        /// What was read, and how far.
+        place: String,
+    },
     /// The data folder is closed up to a time that is still to come: everything until then would be late. A run
     /// under a wrong system clock leaves that.
     #[error(

@@ -138,6 +138,8 @@ pub struct Engine<E> {
     mistake: Option<String>,
     /// See [`Engine::accept_floor_ahead`].
     floor_ahead: bool,
+    /// See [`Engine::refuse_former_source`].
+    refuses_former: bool,
 }
 
 impl<E> std::fmt::Debug for Engine<E> {
@@ -177,6 +179,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             waits: Arc::default(),
             mistake: None,
             floor_ahead: false,
+            refuses_former: false,
         }
     }
 
@@ -535,6 +538,13 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let log = log
             .map(|(log, store)| Logging::recover(log, store, &views, reads, before, &mut met))
             .transpose()?;
+        if let Some(log) = log.as_ref().filter(|_| self.refuses_former) {
+            match (reads.one, reads.partitions) {
+                (false, _) => log.known.check_none()?,
+                (true, false) => resume::check_no_partitions(&log.extents)?,
+                (true, true) => {}
+            }
+        }
         let known = match (&log, &store) {
             (Some(log), _) => Arc::clone(&log.known),
             (None, Some(store)) if is_read && cluster.process() == 0 => {

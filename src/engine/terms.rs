@@ -41,6 +41,24 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
+    /// Refuses a data folder whose log has a source that was read in order ([`Engine::file`], [`Engine::csv`],
+    /// [`Engine::source`]), if this engine has none; and one whose log has partitions ([`Engine::partitioned`]), if this
+    /// engine reads in order alone. It is for a program that reads the same rows in another way than before, and
+    /// would count them twice. Without this, what the log has of such a source counts, and nothing more is read of it.
+    ///
+    /// ```
+    /// use dayfold::Engine;
+    /// use dayfold::log::Durability;
+    ///
+    /// let engine = Engine::<i64>::new().data("data").log(Durability::System, |time| *time);
+    /// let engine = engine.refuse_former_source();
+    /// ```
+    #[must_use]
+    pub fn refuse_former_source(mut self) -> Self {
+        self.refuses_former = true;
+        self
+    }
+
     pub(super) fn store_config(&self, cluster: &Cluster) -> StoreConfig {
         StoreConfig {
             process: cluster.process(),

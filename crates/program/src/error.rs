@@ -58,6 +58,7 @@ impl ProgramError {
                 EngineError::Input { .. }
                 | EngineError::Source(_)
                 | EngineError::Definition(_)
+                | EngineError::FormerSource { .. }
                 | EngineError::Incomplete { .. }
                 | EngineError::Store(
                     StoreError::ViewMismatch { .. }

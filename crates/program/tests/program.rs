@@ -324,6 +324,34 @@ fn the_demo_has_all_flights() {
     assert!(bad(folder.path(), &["demo"], 2).contains("give --flights FILE"));
 }
 
+/// A program that has read a file in order, as former builds did, and `demo` at a pace does, leaves a folder in which the
+/// file is not one of partitions: read again, its rows would count twice.
+#[test]
+fn a_folder_of_a_program_that_read_in_order_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "event_time,ingest_time,carrier,origin,dest,tailnum,arr_delay,distance\n\
+                2013-01-01T10:00:00Z,2013-01-01T10:00:00Z,UA,EWR,SFO,N1,1,10\n";
+    fs::write(folder.path().join("flights.csv"), text).unwrap();
+    let demo = |data: &'static str, pace: &'static str| {
+        let mut all = vec!["demo", "--once", "--port", "0", "--flights", "flights.csv"];
+        all.extend(["--data", data, "--pace", pace]);
+        all
+    };
+    let (in_order, partitions) = (demo("in-order", "1000"), demo("partitions", "max"));
+    good(folder.path(), &in_order);
+    let printed = good(folder.path(), &partitions);
+    assert!(printed.starts_with("by-carrier: 1 flights, 10 miles"), "{printed}");
+    // Each goes on as it was, and not as the other one.
+    for (goes_on, other) in
+        [(in_order, demo("in-order", "max")), (partitions, demo("partitions", "1000"))]
+    {
+        assert_eq!(good(folder.path(), &goes_on), printed);
+        let said = bad(folder.path(), &other, 2);
+        assert!(said.contains("would count the same rows again: use another folder"), "{said}");
+        assert_eq!(good(folder.path(), &goes_on), printed);
+    }
+}
+
 /// With --json, each line on standard error is one object, from the first to the reason why it ends.
 #[test]
 fn what_is_said_is_json_if_it_is_asked_for() {

@@ -4,7 +4,7 @@ use bincode::Options;
 use serde::de::DeserializeOwned;
 
 use crate::engine::error::EngineError;
-use crate::log::SourceRange;
+use crate::log::{Extents, SourceRange};
 use crate::source::{Consumed, OwnPlace, Refused, SourceError, SourcePosition, Tail};
 use crate::store::Store;
 
@@ -127,6 +127,24 @@ impl Known {
         Ok(Known { prefix: Some(prefix), ..Known::default() })
     }
 
+    /// Whether earlier runs have read nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::FormerSource`] with how far they have.
+    pub(crate) fn check_none(&self) -> Result<(), EngineError> {
+        let read = self.committed.last().map(|committed| &committed.to).or(self.prefix.as_ref());
+        let place = match read {
+            None => return Ok(()),
+            Some(SourcePosition::Text(consumed)) => {
+                format!("one source in order, up to {} bytes", consumed.bytes)
+            }
+            Some(SourcePosition::Own(own)) => {
+                format!("one source in order, up to {} records", own.records)
+            }
+        };
+        Err(EngineError::FormerSource { place })
+    }
+
     /// Where the part without holes ends in a source of one's own.
     pub(crate) fn own(&self) -> Option<&OwnPlace> {
         match &self.prefix {
@@ -162,6 +180,16 @@ impl Known {
         };
         Ok(known)
     }
+}
+
+/// Whether earlier runs have read no partition.
+///
+/// # Errors
+/// [`EngineError::FormerSource`] that names one.
+pub(crate) fn check_no_partitions(extents: &Extents) -> Result<(), EngineError> {
+    extents.keys().next().map_or(Ok(()), |name| {
+        Err(EngineError::FormerSource { place: format!("partitions, such as {name}") })
+    })
 }
 
 /// How far a [`CsvSource`](crate::source::CsvSource) was read.

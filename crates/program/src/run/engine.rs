@@ -64,6 +64,8 @@ pub(crate) fn build(
         };
     }
     let (before, kept) = (refusals.clone(), refusals.clone());
+    // Builds before all files were partitions have read a file in order; `demo` does, at a pace.
+    engine = engine.refuse_former_source();
     if options.pace.is_none() {
         engine =
             engine.refused_before(move |rows| before.begin(rows).map_err(|error| failed(&error)));
