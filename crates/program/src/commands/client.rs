@@ -19,7 +19,8 @@ pub(crate) fn agent(config: &Config, address: &str) -> Result<Agent, ProgramErro
     {
         let _ = config;
         let not_built = crate::config::not_built("tls");
-        let message = format!("{address}: the program that has the folder open speaks HTTPS: {not_built}");
+        let message =
+            format!("{address}: the program that has the folder open speaks HTTPS: {not_built}");
         Err(ProgramError::Input(message))
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn agent(config: &Config) -> Result<Agent, ProgramError> {
         Some((cert, _)) => {
             let path = config.path(&cert.value);
             let read = CertificateDer::from_pem_file(&path);
-            let wrong = |error| cert.error(&config.document, format!("{}: {error}", path.display()));
+            let wrong =
+                |error| cert.error(&config.document, format!("{}: {error}", path.display()));
             Some(read.map_err(wrong)?)
         }
     };
@@ -42,7 +43,8 @@ pub(crate) fn agent(config: &Config) -> Result<Agent, ProgramError> {
     let hosts = hosts.filter_map(|host| ServerName::try_from(host.value.clone()).ok()).collect();
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Known { own, hosts, provider: Arc::clone(&provider) });
-    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let client =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let client = client.map_err(|error| ProgramError::Failed(error.to_string()))?;
     let client = client.dangerous().with_custom_certificate_verifier(verifier);
     let tls = Tls(Arc::new(client.with_no_client_auth()));
@@ -75,7 +77,8 @@ impl ServerCertVerifier for Known {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let provider = Arc::clone(&self.provider);
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let verifier = verifier.map_err(|_| unknown())?;
         let is_of = |host: &ServerName<'_>| {
             verifier.verify_server_cert(end_entity, intermediates, host, ocsp_response, now)
@@ -131,12 +134,23 @@ impl<In: Transport> Connector<In> for Tls {
         let mut conn = ClientConnection::new(Arc::clone(&self.0), name).map_err(failed)?;
         let mut sock = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
         sock.set_timeout(details.timeout);
-        conn.complete_io(&mut sock)?;
+        conn.complete_io(&mut sock).map_err(shaken)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         let stream = StreamOwned { conn, sock };
         Ok(Some(Either::B(TlsTransport { buffers, stream })))
     }
+}
+
+/// What is wrong with a handshake. A program that is not there is no such thing.
+fn shaken(error: std::io::Error) -> ureq::Error {
+    if error.kind() != std::io::ErrorKind::InvalidData {
+        return ureq::Error::Io(error);
+    }
+    let message = format!(
+        "{error}: the program shows another certificate than tls_cert has; `dayfold reload` has it read its files again"
+    );
+    ureq::Error::Other(message.into())
 }
 
 struct TlsTransport {

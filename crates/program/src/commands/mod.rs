@@ -1,7 +1,10 @@
 //! What the program does beside running a file: `demo`, `init`, `check`, `sample`, `reload`, `query`, `inspect`.
 
 mod check;
+mod client;
 mod demo;
+#[cfg(feature = "tls")]
+mod https;
 mod init;
 mod inspect;
 mod query;

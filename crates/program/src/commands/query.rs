@@ -12,7 +12,7 @@ use dayfold::store::{self, Disk};
 use serde::Deserialize;
 
 use super::select::Select;
-use super::table;
+use super::{client, table};
 use crate::config::Config;
 use crate::error::ProgramError;
 use crate::expr::Type;
@@ -60,20 +60,13 @@ fn running(config: &Config, folder: &Path, select: &Select) -> Result<Option<Row
     let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
         return Ok(None);
     };
-    if address.starts_with("https:") {
-        let message = format!(
-            "{address}: the program that has the folder open speaks HTTPS, and `query` does not: ask it with \
-             curl {address}/api/views/{}/rows?format=csv",
-            select.view
-        );
-        return Err(ProgramError::Input(message));
-    }
     let failed =
         |error: &dyn std::fmt::Display| ProgramError::Failed(format!("{address}: {error}"));
     let token = token_to_read(config)?.map(|token| format!("Bearer {token}"));
+    let agent = client::agent(config, &address)?;
     let get = |url: String| match &token {
-        Some(token) => ureq::get(url).header("authorization", token),
-        None => ureq::get(url),
+        Some(token) => agent.get(url).header("authorization", token),
+        None => agent.get(url),
     };
     let mut answer = match get(format!("{address}/api/views")).call() {
         // It has been killed: what it left is in the folder.
