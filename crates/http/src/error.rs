@@ -64,6 +64,19 @@ impl ApiError {
         ApiError::new(StatusCode::GONE, "expired", message)
     }
 
+    /// The same, as clients of Iceberg's REST protocol expect it.
+    pub(crate) fn into_catalog_response(self) -> Response {
+        let kind = match self.status {
+            StatusCode::UNAUTHORIZED => "NotAuthorizedException",
+            StatusCode::FORBIDDEN => "ForbiddenException",
+            _ => "BadRequestException",
+        };
+        let code = self.status.as_u16();
+        let body = json!({ "error": { "message": self.message, "type": kind, "code": code } });
+        let of_json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        (self.status, [of_json], body.to_string()).into_response()
+    }
+
     /// The same error with one more field.
     pub(crate) fn with(mut self, name: &'static str, value: Value) -> ApiError {
         self.more = Some((name, value));

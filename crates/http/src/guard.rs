@@ -18,9 +18,14 @@ use crate::server::host_name;
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
+/// Where the catalogue of Iceberg's tables is.
+pub(crate) const CATALOG: &str = "/iceberg";
+
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let asks_catalog = is_of_catalog(&app, &request);
     let mut response = match check(&app, &request).and_then(|()| check_read(&app, &request)) {
         Ok(()) => next.run(request).await,
+        Err(error) if asks_catalog => error.into_catalog_response(),
         Err(error) => error.into_response(),
     };
     if response.status() == StatusCode::UNAUTHORIZED {
@@ -62,9 +67,12 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
                        names that it was told (--host)";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
     }
-    // Views check their own parameters; the address of the page has its state.
+    // Views and the catalogue check their own parameters; the address of the page has its state.
     let path = request.uri().path();
-    if !matches!(path, "/" | "/api/refused") && !path.starts_with("/api/views/") {
+    let checks_itself = matches!(path, "/" | "/api/refused")
+        || path.starts_with("/api/views/")
+        || is_of_catalog(app, request);
+    if !checks_itself {
         Parameters::read(request.uri().query(), &[])?;
     }
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
@@ -76,6 +84,12 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// Whether a request is for the catalogue, whose clients expect errors in a form of their own.
+fn is_of_catalog(app: &App, request: &Request) -> bool {
+    let below = request.uri().path().strip_prefix(CATALOG);
+    app.catalog.is_some() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {

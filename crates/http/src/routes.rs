@@ -19,7 +19,11 @@ use crate::{events, guard, live, metrics, page, refused, rows, snapshot_routes, 
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
-    page::routes(Router::new())
+    let mut routes = page::routes(Router::new());
+    if let Some(catalog) = &app.catalog {
+        routes = routes.nest_service(guard::CATALOG, catalog.clone());
+    }
+    routes
         .route("/api/views", get(views))
         .route("/api/views/{view}/live", get(live::live))
         .route("/api/views/{view}/rows", get(rows::rows))

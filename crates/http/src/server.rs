@@ -27,6 +27,7 @@ pub struct Server {
     pub(crate) exports: Option<Box<ReadExports>>,
     pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) refused: Option<Arc<ReadRefused>>,
+    pub(crate) catalog: Option<axum::Router>,
     pub(crate) hosts: Vec<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Tls>,
@@ -62,6 +63,7 @@ impl Server {
             exports: None,
             sinks: None,
             refused: None,
+            catalog: None,
             hosts: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -204,6 +206,20 @@ impl Server {
         read: impl Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + Sync + 'static,
     ) -> Server {
         Server { refused: Some(Arc::new(read)), ..self }
+    }
+
+    /// Serves a catalogue of Iceberg's REST protocol below `/iceberg`: its routes begin with `/v1/config`, as those of
+    /// `dayfold_lake::Catalog` do. It needs the same token as other questions, one of [`Role::Read`], if there is one.
+    ///
+    /// ```
+    /// use dayfold_http::Server;
+    ///
+    /// let config = axum::routing::get(|| async { "{\"defaults\":{},\"overrides\":{}}" });
+    /// let server = Server::new("flights").catalog(axum::Router::new().route("/v1/config", config));
+    /// ```
+    #[must_use]
+    pub fn catalog(self, routes: axum::Router) -> Server {
+        Server { catalog: Some(routes), ..self }
     }
 
     /// Answers requests for this host name, too. Only these names and `localhost` are answered, so that a page of

@@ -4,7 +4,8 @@
     check.py READER TABLE ANSWERS.csv [S3_ENDPOINT]
 
 READER is duckdb-hive, duckdb-iceberg, pyiceberg, polars-hive, polars-iceberg, spark-hive or spark-iceberg. TABLE is the folder or URL
-of the view by-carrier; ANSWERS.csv has a line for each day and carrier. Ends with 1 if anything is different.
+of the view by-carrier; for duckdb-catalog, pyiceberg-catalog and spark-catalog it is the URL of a catalogue that has the lake, and TOKEN
+of the environment its token. ANSWERS.csv has a line for each day and carrier. Ends with 1 if anything is different.
 """
 
 import csv
@@ -39,6 +40,9 @@ def main():
         "polars-iceberg": polars_iceberg,
         "spark-hive": spark_hive,
         "spark-iceberg": spark_iceberg,
+        "duckdb-catalog": duckdb_catalog,
+        "pyiceberg-catalog": pyiceberg_catalog,
+        "spark-catalog": spark_catalog,
     }[reader]
     found = sorted(map(normal, read(table, *endpoint)))
     with open(answers) as file:
@@ -65,15 +69,51 @@ def duckdb_hive(table, endpoint=None):
     return con.execute(SELECT.format(files)).fetchall()
 
 
-def duckdb_iceberg(table, endpoint=None):
+def duckdb_with(*extensions):
     import duckdb
     import duckdb_extensions
 
-    duckdb_extensions.import_extension("avro")
-    duckdb_extensions.import_extension("iceberg")
+    for extension in extensions:
+        duckdb_extensions.import_extension(extension)
     con = duckdb.connect()
-    con.execute("LOAD avro; LOAD iceberg")
+    for extension in extensions:
+        con.execute(f"LOAD {extension}")
+    return con
+
+
+def duckdb_iceberg(table, endpoint=None):
+    con = duckdb_with("avro", "iceberg")
     return con.execute(SELECT.format(f"iceberg_scan('{newest(table)}')")).fetchall()
+
+
+def duckdb_catalog(url):
+    con = duckdb_with("httpfs", "avro", "iceberg")
+    con.execute(f"CREATE SECRET of_lake (TYPE iceberg, TOKEN '{os.environ['TOKEN']}')")
+    con.execute(f"ATTACH 'dayfold' AS mounted (TYPE iceberg, ENDPOINT '{url}', SECRET of_lake)")
+    return con.execute(SELECT.format('mounted.lake."by-carrier"')).fetchall()
+
+
+def pyiceberg_catalog(url):
+    from pyiceberg.catalog.rest import RestCatalog
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, UnauthorizedError
+
+    catalog = RestCatalog("lake", uri=url, token=os.environ["TOKEN"])
+    assert catalog.list_namespaces() == [("lake",)], catalog.list_namespaces()
+    assert ("lake", "by-carrier") in catalog.list_tables("lake"), catalog.list_tables("lake")
+    assert catalog.table_exists("lake.by-carrier") and not catalog.table_exists("lake.none")
+    # Errors are the ones that clients know.
+    for expected, attempt in [
+        (NoSuchTableError, lambda: catalog.load_table("lake.none")),
+        (NoSuchNamespaceError, lambda: catalog.list_tables("none")),
+        (UnauthorizedError, lambda: RestCatalog("lake", uri=url, token="wrong")),
+    ]:
+        try:
+            attempt()
+        except expected:
+            continue
+        raise AssertionError(f"{expected} was expected")
+    rows = catalog.load_table("lake.by-carrier").scan().to_arrow().to_pylist()
+    return [tuple(row[name] for name in COLUMNS) for row in rows]
 
 
 def with_pyiceberg(table, endpoint=None):
@@ -135,6 +175,21 @@ def spark_iceberg(table, endpoint=None):
     spark.read.format("iceberg").load(table).createOrReplaceTempView("flights")
     merged(spark, "flights")
     return [tuple(row) for row in spark.sql(SELECT.format("flights")).collect()]
+
+
+def spark_catalog(url):
+    catalog = "spark.sql.catalog.mounted"
+    spark = session(
+        ("spark.jars", os.environ["ICEBERG_JAR"]),
+        (catalog, "org.apache.iceberg.spark.SparkCatalog"),
+        (f"{catalog}.type", "rest"),
+        (f"{catalog}.uri", url),
+        (f"{catalog}.token", os.environ["TOKEN"]),
+        (f"{catalog}.rest-page-size", "1"),
+    )
+    tables = {row["tableName"] for row in spark.sql("SHOW TABLES IN mounted.lake").collect()}
+    assert {"by-carrier", "by-route", "by-origin"} <= tables, tables
+    return [tuple(row) for row in spark.sql(SELECT.format("mounted.lake.`by-carrier`")).collect()]
 
 
 def merged(spark, table):

@@ -181,6 +181,12 @@ impl Lake {
         self.place.within(view.about().get(crate::iceberg::VIEW).map_or("", String::as_str))
     }
 
+    /// Where its tables are.
+    #[cfg(feature = "catalog")]
+    pub(crate) fn place(&self) -> &Location {
+        &self.place
+    }
+
     pub(crate) async fn table(&self, view: &View<'_>) -> Result<Table, LakeError> {
         let place = self.place_of(view);
         let columns = TableColumn::numbered(&view.columns());

@@ -41,6 +41,8 @@
 #![warn(missing_debug_implementations, clippy::exhaustive_enums)]
 
 mod audit;
+#[cfg(feature = "catalog")]
+mod catalog;
 mod columns;
 mod commit;
 mod error;
@@ -54,6 +56,8 @@ mod random;
 mod store;
 mod table;
 
+#[cfg(feature = "catalog")]
+pub use catalog::Catalog;
 pub use error::LakeError;
 pub use exporter::{ExportStatus, Exporter, ExporterOptions};
 pub use lake::{Audit, Export, Lake, LakeOptions, Layout};

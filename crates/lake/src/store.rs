@@ -105,6 +105,15 @@ impl Location {
         Ok(found.into_iter().map(|(name, object)| (name, object.size)).collect())
     }
 
+    /// The folders in this place.
+    #[cfg(feature = "catalog")]
+    pub(crate) async fn folders(&self) -> Result<Vec<String>, LakeError> {
+        let found = self.store.list_with_delimiter(Some(&self.root)).await;
+        let failed = |source| LakeError::Store { doing: "list", path: self.url.clone(), source };
+        let folders = found.map_err(failed)?.common_prefixes.into_iter();
+        Ok(folders.filter_map(|folder| folder.filename().map(str::to_owned)).collect())
+    }
+
     async fn list_objects(&self, folder: &str) -> Result<Vec<(String, ObjectMeta)>, LakeError> {
         let prefix = self.path(folder);
         let failed = |source| LakeError::Store { doing: "list", path: self.url_of(folder), source };

@@ -105,6 +105,38 @@ fn exports_are_in_status_and_metrics() {
     assert!(status["exports"][0]["failures"].is_u64() && status["exports"][0]["exported"].is_u64());
 }
 
+/// A catalogue of what is exported, which needs the token to read.
+#[cfg(feature = "lake")]
+#[test]
+fn exports_have_a_catalogue() {
+    let export = "\n[exports.out]\nurl = \"lake\"\ncatalog = true\n";
+    let file = FILE.replace("[serve]", "[serve]\ntokens_file = \"tokens\"");
+    let folder = folder(&format!("{file}{export}"));
+    fs::write(folder.path().join("tokens"), "read secret\n").unwrap();
+    for (from, to, expected) in [
+        ("catalog = true", "catalog = true\ntable = \"hive\"", "expected table = \"iceberg\""),
+        ("http =", "# http =", "expected http = \"127.0.0.1:8080\" in [serve]"),
+    ] {
+        let wrong = format!("{file}{export}").replace(from, to);
+        fs::write(folder.path().join("wrong.toml"), wrong).unwrap();
+        let said = bad(folder.path(), &["check", "wrong.toml"], 2);
+        assert!(said.contains(expected), "{said}");
+    }
+    let serving = Serving::start(folder.path());
+    let get = |token: &str| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let get = ureq::Agent::new_with_config(config)
+            .get(format!("{}/iceberg/v1/namespaces", serving.1))
+            .header("authorization", format!("Bearer {token}"));
+        let mut answer = get.call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    assert_eq!(get("wrong").0, 401);
+    let (status, namespaces) = get("secret");
+    assert_eq!(status, 200, "{namespaces}");
+    assert!(namespaces.contains("[[\"out\"]]"), "{namespaces}");
+}
+
 /// Tokens by role: who may read, who may push, and what everybody may know.
 #[test]
 fn tokens_say_who_may_do_what() {

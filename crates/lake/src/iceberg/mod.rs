@@ -84,10 +84,7 @@ impl Iceberg {
 
     /// Reads the newest state of the table.
     async fn load(&mut self) -> Result<(), LakeError> {
-        let names = self.place.list("metadata").await?;
-        let version =
-            |name: &str| name.strip_prefix('v')?.strip_suffix(".metadata.json")?.parse().ok();
-        self.version = names.iter().filter_map(|(name, _)| version(name)).max().unwrap_or(0);
+        self.version = newest_version(&self.place).await?;
         (self.metadata, self.manifests) = (None, Vec::new());
         self.days.clear();
         if self.version == 0 {
@@ -204,7 +201,7 @@ impl Iceberg {
             return Ok(false);
         }
         self.version = next;
-        self.place.put("metadata/version-hint.text", next.to_string().into_bytes()).await?;
+        self.place.put(HINT, next.to_string().into_bytes()).await?;
         Ok(true)
     }
 
@@ -366,6 +363,30 @@ impl Iceberg {
 
 /// The property of a table that names its owner.
 pub(crate) const VIEW: &str = "dayfold.view";
+
+/// The number of the newest metadata file, for readers without a catalogue.
+pub(crate) const HINT: &str = "metadata/version-hint.text";
+
+/// The number of the newest metadata file of a table, 0 if there is none.
+async fn newest_version(table: &Location) -> Result<u64, LakeError> {
+    let names = table.list("metadata").await?;
+    let version = |name: &str| name.strip_prefix('v')?.strip_suffix(".metadata.json")?.parse().ok();
+    Ok(names.iter().filter_map(|(name, _)| version(name)).max().unwrap_or(0))
+}
+
+/// The newest metadata file of the table at a place, and its name there.
+#[cfg(feature = "catalog")]
+pub(crate) async fn newest_metadata(
+    table: &Location,
+) -> Result<Option<(String, bytes::Bytes)>, LakeError> {
+    match newest_version(table).await? {
+        0 => Ok(None),
+        version => {
+            let path = metadata_path(version);
+            Ok(table.get(&path).await?.map(|bytes| (path, bytes)))
+        }
+    }
+}
 
 fn metadata_path(version: u64) -> String {
     format!("metadata/v{version}.metadata.json")

@@ -1,5 +1,7 @@
 //! Exports of data folders, as readers see them.
 
+#[cfg(feature = "catalog")]
+mod catalog;
 mod faulty;
 mod folder;
 mod iceberg;

@@ -17,6 +17,8 @@ pub struct ExportConfig {
     pub url: Text,
     /// How files make up a table.
     pub table: TableLayout,
+    /// Whether the server has a catalogue of its tables, in which it is a namespace.
+    pub catalog: bool,
 }
 
 /// How the files of a view make up a table.
@@ -33,7 +35,7 @@ pub(super) fn read(
     root: &Section<'_>,
     views: &[ViewConfig],
 ) -> Result<Vec<ExportConfig>, FileError> {
-    let sections = root.sections("exports", &["views", "url", "table"])?;
+    let sections = root.sections("exports", &["views", "url", "table", "catalog"])?;
     sections.into_iter().map(|(name, section)| export(name, &section, views)).collect()
 }
 
@@ -49,8 +51,13 @@ fn export(
         Some("hive") => TableLayout::Hive,
         _ => TableLayout::Iceberg,
     };
+    let catalog = section.boolean("catalog")?;
+    if catalog && table != TableLayout::Iceberg {
+        return Err(section
+            .error("catalog", "a catalogue has tables of Iceberg: expected table = \"iceberg\""));
+    }
     let url = section.needed_text("url", "\"file:///folder\"")?;
-    Ok(ExportConfig { name, views, url, table })
+    Ok(ExportConfig { name, views, url, table, catalog })
 }
 
 /// The views that `views` names: all of them, if it is not there or says so.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dayfold_http::ExportNumbers;
-use dayfold_lake::{Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
+use dayfold_http::{ExportNumbers, Server};
+use dayfold_lake::{Catalog, Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
 
 use crate::config::{Config, ExportConfig, FileError, TableLayout};
 use crate::error::ProgramError;
@@ -29,6 +29,11 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     for export in &config.exports {
         if config.data.is_none() {
             let message = "what is exported are sealed days of a data folder: expected data = \"…\" in [engine]";
+            return Err(export.name.error(&config.document, message));
+        }
+        if export.catalog && config.serve.as_ref().is_none_or(|serve| serve.http.is_none()) {
+            let message =
+                "the catalogue is asked over HTTP: expected http = \"127.0.0.1:8080\" in [serve]";
             return Err(export.name.error(&config.document, message));
         }
         open(export, &url(config, export))
@@ -58,6 +63,24 @@ fn open(export: &ExportConfig, url: &str) -> Result<Lake, LakeError> {
 
 fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
     exporters.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same server, with a catalogue of the tables of those exports that ask for one.
+///
+/// # Errors
+/// [`ProgramError::Failed`] if a URL is not valid.
+pub(super) fn serve_catalog(config: &Config, server: Server) -> Result<Server, ProgramError> {
+    let mut catalog = None;
+    for export in config.exports.iter().filter(|export| export.catalog) {
+        let lake = open(export, &url(config, export));
+        let lake = lake.map_err(|error| ProgramError::Failed(error.to_string()))?;
+        let namespaces: Catalog = catalog.unwrap_or_default();
+        catalog = Some(namespaces.namespace(&export.name.value, lake));
+    }
+    Ok(match catalog {
+        Some(catalog) => server.catalog(catalog.router()),
+        None => server,
+    })
 }
 
 impl Exports {

@@ -148,6 +148,11 @@ fn server(
     if let Some(tls) = super::tls::read(&plan.config)? {
         server = server.tls(tls);
     }
+    // The first process has the exports.
+    #[cfg(feature = "lake")]
+    if process == 0 {
+        server = super::exports::serve_catalog(&plan.config, server)?;
+    }
     Ok(server)
 }
 
