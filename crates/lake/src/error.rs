@@ -42,16 +42,6 @@ pub enum LakeError {
         /// The views that it has.
         known: String,
     },
-    /// Tables of a lake are by day.
-    #[error(
-        "view '{view}' has a row for each {grain}, and tables of a lake are in days: leave it out of the export"
-    )]
-    Grain {
-        /// The view.
-        view: String,
-        /// Its grain.
-        grain: &'static str,
-    },
     /// A value does not fit its column.
     #[error("column '{column}': {value} does not fit: expected {expected}")]
     Value {

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
 use dayfold::store::{self, Disk, FolderReport, SealedPeriod, ViewReport};
-use dayfold::time::{Day, DayRange, Grain};
+use dayfold::time::{Day, DayRange};
 
-use crate::LakeError;
+use crate::{LakeError, period};
+
+/// What a table says of the length of its periods.
+pub(crate) const GRAIN: &str = "dayfold.grain";
 
 /// A sealed day, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +47,13 @@ impl Looked {
         let report = self.report.views.iter().find(|view| view.record.name == name);
         let report = report.ok_or_else(|| LakeError::NoView {
             view: name.to_owned(),
-            known: self.names().join(", "),
+            known: match self.names().join(", ") {
+                none if none.is_empty() => {
+                    "none yet, since it learns of a view with its first sealed period".to_owned()
+                }
+                names => names,
+            },
         })?;
-        let grain = report.record.grain;
-        if grain != Grain::Day {
-            return Err(LakeError::Grain { view: name.to_owned(), grain: grain.name() });
-        }
         let options = RowOptions::default().sketches(sketches);
         Ok(View { report, parts: self.report.parts.len(), options })
     }
@@ -62,6 +66,7 @@ impl View<'_> {
         let about = [
             (crate::iceberg::VIEW, record.name.clone()),
             ("dayfold.zone", record.zone.clone()),
+            (GRAIN, record.grain.name().to_owned()),
             ("dayfold.key", record.key.clone()),
             ("dayfold.aggregate", record.aggregate.clone()),
         ];
@@ -105,8 +110,11 @@ impl View<'_> {
         let revision = files.iter().map(|file| file.revision()).max();
         let generation = files.iter().map(|file| file.generation).max().unwrap_or(0);
         let closing = revision.map_or_else(String::new, |revision| match revision.floor() {
-            None => format!("r{}", files.iter().map(|file| file.closing).max().unwrap_or(Day::MIN)),
-            Some(floor) => format!("r{}-f{floor}", files[0].closing),
+            None => {
+                let last = files.iter().map(|file| file.closing).max().unwrap_or(Day::MIN);
+                format!("r{}", period::in_path(last))
+            }
+            Some(floor) => format!("r{}-f{floor}", period::in_path(files[0].closing)),
         });
         let edition = self.report.redefined;
         let version = format!("{closing}-g{generation}-e{edition}-{:016x}", period.fingerprint);
@@ -123,7 +131,7 @@ impl View<'_> {
         let named: BTreeSet<&PathBuf> = of_day.clone().map(|batch| &batch.path).collect();
         let folders = self.report.revisions.iter().filter_map(|batch| {
             let view = batch.path.parent()?.parent()?;
-            Some(view.join(day.to_string()))
+            Some(view.join(period::in_path(day)))
         });
         let folders: BTreeSet<PathBuf> = folders.collect();
         for folder in folders {

@@ -5,6 +5,8 @@
 //!          _dayfold/days.json             what of each day was exported; readers skip names with an underscore
 //! ```
 //!
+//! A view of another grain has its own period column in the place of `day`.
+//!
 //! A file is replaced as a whole, so a reader of one day sees either the old rows or the new ones. A reader of several
 //! days may see some of them before and others after an amendment; use Iceberg to read all days as of one moment.
 
@@ -13,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfold::time::Day;
 use serde::{Deserialize, Serialize};
 
-use crate::LakeError;
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported};
+use crate::folder::GRAIN;
 use crate::store::Location;
+use crate::{LakeError, period};
 
 const STATE: &str = "_dayfold/days.json";
 const FORMAT: u32 = 1;
@@ -24,6 +27,8 @@ const FORMAT: u32 = 1;
 /// An open table.
 pub(crate) struct Hive {
     place: Location,
+    /// The name of the period column, which is in the names of folders.
+    period: String,
     columns: Vec<TableColumn>,
     about: BTreeMap<String, String>,
     days: BTreeMap<Day, Exported>,
@@ -39,13 +44,14 @@ struct HiveState {
 }
 
 impl Hive {
-    /// Opens the table at a place.
+    /// Opens the table at a place. The first of the columns is that of periods.
     pub(crate) async fn open(
         place: Location,
-        columns: Vec<TableColumn>,
+        mut columns: Vec<TableColumn>,
         about: BTreeMap<String, String>,
     ) -> Result<Hive, LakeError> {
-        let mut table = Hive { place, columns, about, days: BTreeMap::new() };
+        let period = columns.remove(0).name;
+        let mut table = Hive { place, period, columns, about, days: BTreeMap::new() };
         let wrong = |what: String| LakeError::Table { path: table.place.url_of(STATE), what };
         let state = match table.place.get(STATE).await? {
             Some(bytes) => Some(
@@ -58,8 +64,16 @@ impl Hive {
             if state.format != FORMAT {
                 return Err(wrong(format!("its format is {}, expected {FORMAT}", state.format)));
             }
+            let grain = state.about.get(GRAIN);
+            if let Some(grain) = grain.filter(|grain| **grain != table.period) {
+                return Err(wrong(format!(
+                    "it has a file for each {grain}, and the view one for each {}: export it under another URL",
+                    table.period
+                )));
+            }
             for (day, exported) in state.days {
-                let day = day.parse().map_err(|_| wrong(format!("'{day}' is no day")))?;
+                let day =
+                    Day::parse_period(&day).map_err(|_| wrong(format!("'{day}' is no period")))?;
                 table.days.insert(day, exported);
             }
         }
@@ -70,13 +84,17 @@ impl Hive {
     /// Unknown days in the store: a program was killed before it recorded them, or the state is lost.
     async fn find_unknown(&mut self) -> Result<(), LakeError> {
         let found = self.place.list("").await?;
-        let day =
-            |name: &str| name.strip_prefix("day=")?.strip_suffix("/part-0.parquet")?.parse().ok();
+        let prefix = format!("{}=", self.period);
+        let day = |name: &str| {
+            let name = name.strip_prefix(&prefix)?.strip_suffix("/part-0.parquet")?;
+            period::of_hive(name)
+        };
         let found: BTreeSet<Day> = found.iter().filter_map(|(name, _)| day(name)).collect();
         for day in found {
+            let path = self.path(day);
             self.days.entry(day).or_insert_with(|| Exported {
                 version: String::new(),
-                path: Hive::path(day),
+                path,
                 bytes: 0,
                 rows: 0,
             });
@@ -92,14 +110,14 @@ impl Hive {
         &self.days
     }
 
-    pub(crate) fn path(day: Day) -> String {
-        format!("day={day}/part-0.parquet")
+    pub(crate) fn path(&self, day: Day) -> String {
+        format!("{}={}/part-0.parquet", self.period, period::in_hive(day))
     }
 
     /// Records files that are in place, and removes days.
     pub(crate) async fn commit(&mut self, commit: &Commit) -> Result<(), LakeError> {
         for day in &commit.removed {
-            self.place.delete(&Hive::path(*day)).await?;
+            self.place.delete(&self.path(*day)).await?;
             self.days.remove(day);
         }
         for file in &commit.added {

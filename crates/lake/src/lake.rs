@@ -191,9 +191,7 @@ impl Lake {
         let place = self.place_of(view);
         let columns = TableColumn::numbered(&view.columns());
         Ok(match self.options.layout {
-            Layout::Hive => {
-                Table::Hive(Hive::open(place, columns[1..].to_vec(), view.about()).await?)
-            }
+            Layout::Hive => Table::Hive(Hive::open(place, columns, view.about()).await?),
             Layout::Iceberg => Table::Iceberg(Box::new(
                 Iceberg::open(place, columns, view.about(), self.options.snapshots).await?,
             )),
@@ -242,6 +240,7 @@ impl Lake {
         let place = self.place_of(view);
         let mut commit = Commit { certificate: view.certificate(), ..Commit::default() };
         let mut bytes = 0;
+        let is_nothing = days.is_empty();
         for (day, sealed) in days {
             let mut written = write_day(view, table, day, &sealed)?;
             let path = table.path(day, &sealed.version);
@@ -263,7 +262,7 @@ impl Lake {
             table.commit(&commit).await?;
         }
         // The days that the commits have written.
-        place.settle()
+        if is_nothing { Ok(()) } else { place.settle() }
     }
 }
 

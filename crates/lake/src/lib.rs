@@ -52,6 +52,7 @@ mod folder;
 mod hive;
 mod iceberg;
 mod lake;
+mod period;
 mod random;
 mod store;
 mod table;

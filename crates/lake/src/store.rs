@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
@@ -75,7 +75,9 @@ impl Location {
     }
 
     fn path(&self, path: &str) -> Path {
-        path.split('/').fold(self.root.clone(), |at, part| at.join(part))
+        // As it is: names of hours have escapes in them. What is no name of an object is escaped.
+        let part = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
+        path.split('/').fold(self.root.clone(), |at, name| at.join(part(name)))
     }
 
     /// The bytes of an object, if there is one.
@@ -194,7 +196,12 @@ impl Location {
     pub(crate) fn settle(&self) -> Result<(), LakeError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         // One call for everything, instead of one for each file and folder.
-        Ok(rustix::fs::syncfs(File::open(folder)?).map_err(std::io::Error::from)?)
+        let synced = File::open(folder).and_then(|at| Ok(rustix::fs::syncfs(at)?));
+        synced.map_err(|error| LakeError::Store {
+            doing: "sync",
+            path: self.url.clone(),
+            source: object_store::Error::Generic { store: "disk", source: error.into() },
+        })
     }
 
     /// Removes an object; it need not exist.

@@ -24,7 +24,7 @@ impl Table {
         }
     }
 
-    /// The columns of its files. Files of Hive's layout have no day, because the folder has it.
+    /// The columns of its files. Files of Hive's layout have no period, because the folder has it.
     pub(crate) fn columns(&self) -> &[TableColumn] {
         match self {
             Table::Hive(table) => table.columns(),
@@ -35,8 +35,8 @@ impl Table {
     /// The path of a version of a day.
     pub(crate) fn path(&self, day: Day, version: &str) -> String {
         match self {
-            Table::Hive(_) => Hive::path(day),
-            Table::Iceberg(_) => Iceberg::path(day, version),
+            Table::Hive(table) => table.path(day),
+            Table::Iceberg(table) => table.path(day, version),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use apache_avro::schema::UnionSchema;
 use apache_avro::types::Value as Avro;
 use apache_avro::{Codec, DeflateSettings, Reader, Schema, Writer};
-use dayfold::schema::Value;
+use dayfold::schema::{Kind, Value};
 use dayfold::time::Day;
 
-use crate::LakeError;
 use crate::columns::TableColumn;
 use crate::file::Bounds;
+use crate::{LakeError, period};
 
 /// A manifest's entry for one of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ const ENTRY: &str = r#"{"type":"record","name":"manifest_entry","fields":[
 {"name":"file_path","type":"string","field-id":100},
 {"name":"file_format","type":"string","field-id":101},
 {"name":"partition","field-id":102,"type":{"type":"record","name":"r102","fields":[
-{"name":"day","type":["null",{"type":"int","logicalType":"date"}],"default":null,"field-id":1000}]}},
+{"name":"PERIOD","type":["null",TYPE],"default":null,"field-id":1000}]}},
 {"name":"record_count","type":"long","field-id":103},
 {"name":"file_size_in_bytes","type":"long","field-id":104},
 {"name":"value_counts","default":null,"field-id":109,"type":["null",{"type":"array","items":
@@ -102,8 +102,41 @@ const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
 {"name":"upper_bound","type":["null","bytes"],"default":null,"field-id":511}]}}]}
 ]}"#;
 
-static ENTRY_SCHEMA: LazyLock<Schema> =
-    LazyLock::new(|| with_maps(Schema::parse_str(ENTRY).expect("a schema that was written here")));
+/// The schema of an entry of a table that is partitioned by this column.
+fn entry_schema(period: &TableColumn) -> Result<Schema, LakeError> {
+    let kind = match period.kind {
+        Kind::Timestamp => r#"{"type":"long","logicalType":"timestamp-micros"}"#,
+        _ => r#"{"type":"int","logicalType":"date"}"#,
+    };
+    let schema = ENTRY.replace("PERIOD", &period.name).replace("TYPE", kind);
+    Ok(with_maps(Schema::parse_str(&schema)?))
+}
+
+/// Marks times of a file's schema as those of UTC. The parser drops this mark as well, and readers that do not find it take them
+/// for times without a zone.
+fn with_utc(file: Vec<u8>) -> Vec<u8> {
+    const KEY: &[u8] = b"\x16avro.schema";
+    const TIME: &str = r#""logicalType":"timestamp-micros""#;
+    let Some(at) = file.windows(KEY.len()).position(|bytes| bytes == KEY) else { return file };
+    let at = at + KEY.len();
+    // How long the schema is, as Avro writes numbers: seven bits a byte, and then the sign in the lowest.
+    let digits = file[at..].iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    let zigzag = (0..digits).fold(0, |sum, n| sum | usize::from(file[at + n] & 0x7F) << (7 * n));
+    let (from, to) = (at + digits, at + digits + zigzag / 2);
+    let schema = String::from_utf8_lossy(&file[from..to]);
+    let schema = schema.replace(TIME, &format!("{TIME},\"adjust-to-utc\":true"));
+    let mut marked = file[..at].to_vec();
+    let mut rest = schema.len() * 2;
+    while rest > 0x7F {
+        marked.push((rest & 0x7F) as u8 | 0x80);
+        rest >>= 7;
+    }
+    marked.push(rest as u8);
+    marked.extend_from_slice(schema.as_bytes());
+    marked.extend_from_slice(&file[to..]);
+    marked
+}
+
 static LIST_SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| Schema::parse_str(LIST).expect("a schema that was written here"));
 
@@ -134,12 +167,14 @@ fn codec() -> Codec {
     Codec::Deflate(DeflateSettings::default())
 }
 
-/// The bytes of a manifest. `schema` and `spec` are the JSON of the table's metadata.
+/// The bytes of a manifest of a table that is partitioned by `period`. `schema` and `spec` are the JSON of the table's metadata.
 pub(super) fn write_manifest(
     entries: &[Entry],
+    period: &TableColumn,
     (schema_id, schema, spec): (i32, &str, &str),
 ) -> Result<Vec<u8>, LakeError> {
-    let mut writer = Writer::with_codec(&ENTRY_SCHEMA, Vec::new(), codec())?;
+    let avro = entry_schema(period)?;
+    let mut writer = Writer::with_codec(&avro, Vec::new(), codec())?;
     let about = [
         ("schema", schema.to_owned()),
         ("schema-id", schema_id.to_string()),
@@ -152,9 +187,10 @@ pub(super) fn write_manifest(
         writer.add_user_metadata(key.to_owned(), value)?;
     }
     for entry in entries {
-        writer.append_value(entry.to_avro())?;
+        writer.append_value(entry.to_avro(&period.name))?;
     }
-    Ok(writer.into_inner()?)
+    let file = writer.into_inner()?;
+    Ok(if period.kind == Kind::Timestamp { with_utc(file) } else { file })
 }
 
 /// The files of a manifest; `path` is its name in errors.
@@ -199,7 +235,7 @@ pub(super) fn read_list(path: &str, bytes: &[u8]) -> Result<Vec<Manifest>, LakeE
 }
 
 impl Entry {
-    fn to_avro(&self) -> Avro {
+    fn to_avro(&self, period: &str) -> Avro {
         let status = match self.status {
             Status::Existing => 0,
             Status::Added => 1,
@@ -212,7 +248,11 @@ impl Entry {
             some(map(bounds.iter().map(|(id, bytes)| (*id, Avro::Bytes(bytes.clone())))))
         };
         let values: Vec<(i32, i64)> = self.nulls.iter().map(|(id, _)| (*id, self.rows)).collect();
-        let partition = record([("day", some(Avro::Date(self.day.0)))]);
+        let day = match period::micros(self.day) {
+            Some(micros) => Avro::TimestampMicros(micros),
+            None => Avro::Date(self.day.0),
+        };
+        let partition = record([(period, some(day))]);
         let file = record([
             ("content", Avro::Int(0)),
             ("file_path", Avro::String(self.path.clone())),
@@ -242,14 +282,19 @@ impl Entry {
             _ => return None,
         };
         let file = field(value, "data_file")?;
-        let Avro::Date(day) = field(field(file, "partition")?, "day")? else { return None };
+        let Avro::Record(partition) = field(file, "partition")? else { return None };
+        let day = match inner(&partition.first()?.1) {
+            Avro::Date(day) => Day(*day),
+            Avro::TimestampMicros(micros) => period::of_micros(*micros)?,
+            _ => return None,
+        };
         let longs = |name| entries_of(field(file, name)?, long);
         let texts = |name| entries_of(field(file, name)?, bytes);
         Some(Entry {
             status,
             snapshot: long(field(value, "snapshot_id")?)?,
             sequence: long(field(value, "sequence_number")?)?,
-            day: Day(*day),
+            day,
             path: text(field(file, "file_path")?)?,
             rows: long(field(file, "record_count")?)?,
             bytes: long(field(file, "file_size_in_bytes")?)?,
@@ -285,7 +330,13 @@ impl Manifest {
     }
 
     fn to_avro(&self) -> Avro {
-        let bound = |day: Day| some(Avro::Bytes(day.0.to_le_bytes().to_vec()));
+        let bound = |day: Day| {
+            let bytes = match period::micros(day) {
+                Some(micros) => micros.to_le_bytes().to_vec(),
+                None => day.0.to_le_bytes().to_vec(),
+            };
+            some(Avro::Bytes(bytes))
+        };
         let summary = record([
             ("contains_null", Avro::Boolean(false)),
             ("contains_nan", some(Avro::Boolean(false))),
@@ -316,7 +367,10 @@ impl Manifest {
         let Avro::Array(summaries) = field(value, "partitions")? else { return None };
         let day = |name| {
             let bound = bytes(field(summaries.first()?, name)?)?;
-            Some(Day(i32::from_le_bytes(bound.try_into().ok()?)))
+            match bound.len() {
+                8 => period::of_micros(i64::from_le_bytes(bound.try_into().ok()?)),
+                _ => Some(Day(i32::from_le_bytes(bound.try_into().ok()?))),
+            }
         };
         Some(Manifest {
             path: text(field(value, "manifest_path")?)?,
@@ -396,11 +450,15 @@ fn map(pairs: impl Iterator<Item = (i32, Avro)>) -> Avro {
 /// A field of a record; for a union, the alternative that is present.
 fn field<'a>(value: &'a Avro, name: &str) -> Option<&'a Avro> {
     let Avro::Record(fields) = value else { return None };
-    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
-    Some(match value {
+    fields.iter().find(|(field, _)| field == name).map(|(_, value)| inner(value))
+}
+
+/// Of alternatives, the one that is there.
+fn inner(value: &Avro) -> &Avro {
+    match value {
         Avro::Union(_, value) => value,
         value => value,
-    })
+    }
 }
 
 fn entries_of<T>(value: &Avro, read: impl Fn(&Avro) -> Option<T>) -> Option<Vec<(i32, T)>> {
@@ -425,4 +483,42 @@ fn text(value: &Avro) -> Option<String> {
 
 fn bytes(value: &Avro) -> Option<Vec<u8>> {
     if let Avro::Bytes(bytes) = value { Some(bytes.clone()) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_of_hours_are_in_utc_and_come_back() {
+        let period =
+            |name: &str, kind| TableColumn { id: 1, name: name.into(), kind, nullable: false };
+        let entry = |day| Entry {
+            status: Status::Added,
+            snapshot: 1,
+            sequence: 1,
+            day,
+            path: "file:///x".to_owned(),
+            rows: 2,
+            bytes: 3,
+            nulls: vec![(1, 0)],
+            least: Vec::new(),
+            greatest: Vec::new(),
+        };
+        let hour = Day::parse_period("2024-05-01T13:30:00Z").expect("an hour");
+        for (column, day, is_utc) in [
+            (period("hour", Kind::Timestamp), hour, true),
+            (period("month", Kind::Date), Day(19_844), false),
+        ] {
+            let entries = [entry(day)];
+            let about = (0, "{}", "[]");
+            let file = write_manifest(&entries, &column, about).expect("a manifest");
+            let mark = b"\"adjust-to-utc\":true";
+            assert_eq!(file.windows(mark.len()).any(|bytes| bytes == mark), is_utc);
+            assert_eq!(read_manifest("x", &file).expect("a manifest"), entries);
+            let manifest = Manifest::of("x".to_owned(), 1, (1, 1), &entries);
+            let list = write_list(std::slice::from_ref(&manifest), (1, None, 1)).expect("a list");
+            assert_eq!(read_list("x", &list).expect("a list"), [manifest]);
+        }
+    }
 }

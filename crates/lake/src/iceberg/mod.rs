@@ -8,6 +8,8 @@
 //!          data/day=<day>/<version>.parquet  the rows of a day
 //! ```
 //!
+//! A view of another grain has its own period column in the place of `day`.
+//!
 //! **A commit** writes manifests, their list, and then the next `vN.metadata.json`, which makes them count. A reader
 //! sees the table either before or after a commit: for a day, either the old file or the new one.
 
@@ -22,7 +24,7 @@ use dayfold::time::Day;
 use crate::columns::TableColumn;
 use crate::commit::{Commit, Exported, NewFile};
 use crate::store::Location;
-use crate::{LakeError, random};
+use crate::{LakeError, period, random};
 use avro::{Entry, Manifest, Status};
 use metadata::{Metadata, Snapshot};
 
@@ -78,8 +80,9 @@ impl Iceberg {
     }
 
     /// The path of a version of a day.
-    pub(crate) fn path(day: Day, version: &str) -> String {
-        format!("data/day={day}/{version}.parquet")
+    pub(crate) fn path(&self, day: Day, version: &str) -> String {
+        let column = &self.columns[0].name;
+        format!("data/{column}={}/{version}.parquet", period::in_path(day))
     }
 
     /// Reads the newest state of the table.
@@ -97,6 +100,15 @@ impl Iceberg {
         let view = self.properties.get(VIEW);
         if metadata.format_version != 2 || metadata.properties.get(VIEW) != view {
             return Err(self.wrong(&path, "it belongs to another view, or to another program"));
+        }
+        let partition = metadata.partition_specs.first().and_then(|spec| spec.fields.first());
+        let of = partition.map_or("nothing", |field| &field.name);
+        if of != self.columns[0].name {
+            let what = format!(
+                "it is partitioned by {of}, and the view has a row for each {}: export it under another URL",
+                self.columns[0].name
+            );
+            return Err(self.wrong(&path, what));
         }
         metadata.fit(&mut self.columns)?;
         if let Some(snapshot) = metadata.snapshot() {
@@ -281,7 +293,7 @@ impl Iceberg {
                 continue;
             }
             let about = (metadata.current_schema_id, schema.as_str(), spec.as_str());
-            let bytes = avro::write_manifest(&entries, about)?;
+            let bytes = avro::write_manifest(&entries, &self.columns[0], about)?;
             let path = format!("metadata/{}-m{number}.avro", snapshot.0);
             let manifest = Manifest::of(self.place.url_of(&path), bytes.len(), snapshot, &entries);
             self.place.put(&path, bytes).await?;

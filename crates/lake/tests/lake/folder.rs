@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dayfold::aggregate::{Count, Decimal, DecimalSum, Distinct, Max, Maybe};
 use dayfold::engine::{LiveOptions, Measures};
-use dayfold::time::EventTime;
+use dayfold::time::{Calendar, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 use tempfile::TempDir;
@@ -17,17 +17,25 @@ pub(crate) type Reading = (i32, &'static str, Option<&'static str>);
 
 type Event = (EventTime, String, Option<Decimal>);
 
-/// Day, key, events, sum in billionths, greatest in billionths: one row.
+/// Period, key, events, sum in billionths, greatest in billionths: one row.
 pub(crate) type Row = (i32, String, i64, i128, Option<i128>);
 
 pub(crate) struct Folder {
     folder: TempDir,
+    calendar: Calendar,
     rows: BTreeMap<(i32, String), (i64, i128, Option<i128>)>,
 }
 
 impl Folder {
     pub(crate) fn new() -> Folder {
-        Folder { folder: tempfile::tempdir().expect("a folder"), rows: BTreeMap::new() }
+        Folder::by(Grain::Day, "UTC")
+    }
+
+    /// One whose view has a row for each period of a zone.
+    pub(crate) fn by(grain: Grain, zone: &str) -> Folder {
+        let calendar = Calendar::new(zone).expect("a zone").by(grain);
+        let folder = tempfile::tempdir().expect("a folder");
+        Folder { folder, calendar, rows: BTreeMap::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -38,6 +46,7 @@ impl Folder {
     pub(crate) fn run(&mut self, readings: &[Reading]) {
         let mut engine = Engine::<Event>::new();
         let view = View::new("readings").expect("a name").key_columns(["site"]).expect("a column");
+        let view = view.grain(self.calendar.grain()).zone(self.calendar.name()).expect("a zone");
         let names = [vec!["events"], vec!["total"], vec!["most"], vec!["values"]];
         let view = view.measure_names(names).expect("names");
         engine.view(view, Measures::none(), |(time, site, number): &Event| {
@@ -58,7 +67,8 @@ impl Folder {
         running.finish().expect("an end");
         for (day, site, number) in readings {
             let number = number.map(|n| n.parse::<Decimal>().expect("a number").billionths());
-            let row = self.rows.entry((*day, (*site).to_owned())).or_default();
+            let period = self.calendar.day_of(i64::from(*day) * DAY_MS);
+            let row = self.rows.entry((period.0, (*site).to_owned())).or_default();
             row.0 += 1;
             row.1 += number.unwrap_or(0);
             row.2 = row.2.max(number);

@@ -7,6 +7,9 @@ mod folder;
 mod iceberg;
 mod read;
 
+use std::collections::BTreeSet;
+
+use dayfold::time::Grain;
 use dayfold_lake::{Exporter, ExporterOptions, Lake, LakeError, LakeOptions, Layout};
 use folder::Folder;
 use read::Reader;
@@ -59,6 +62,60 @@ fn oracle_what_readers_find() {
 
         let audit = block_on(exporting.audit(folder.path(), "readings", false)).expect("an audit");
         assert_eq!((audit.compared, audit.wrong), (3, Vec::new()), "{layout:?}");
+    }
+}
+
+#[test]
+fn oracle_views_of_other_grains() {
+    // Hours of Kolkata begin at half past.
+    let grains = Grain::ALL.into_iter().map(|grain| (grain, "UTC"));
+    let grains = grains.chain([(Grain::Hour, "Asia/Kolkata"), (Grain::Week, "America/New_York")]);
+    for (layout, (grain, zone)) in
+        LAYOUTS.into_iter().flat_map(|layout| grains.clone().map(move |grain| (layout, grain)))
+    {
+        let about = format!("{layout:?}, {grain} of {zone}");
+        let mut folder = Folder::by(grain, zone);
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        let exporting = Lake::open(&url, options(layout)).expect("a lake");
+        let export = |folder: &Folder| {
+            block_on(exporting.export(folder.path(), "readings")).expect("an export")
+        };
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        let periods = |folder: &Folder| {
+            let periods: BTreeSet<i32> = folder.expected().iter().map(|row| row.0).collect();
+            periods.len() as u64
+        };
+        folder.run(&[(0, "a", Some("1.5")), (100, "b", None), (400, "a", Some("2"))]);
+        assert_eq!(export(&folder).written, periods(&folder), "{about}");
+        assert_eq!(reader.rows(), folder.expected(), "{about}");
+        // An amended period and a new one.
+        folder.run(&[(100, "a", Some("3")), (800, "a", Some("4"))]);
+        let (done, all) = (export(&folder), periods(&folder));
+        assert_eq!((done.written, done.unchanged), (2, all - 2), "{about}");
+        assert_eq!(reader.rows(), folder.expected(), "{about}");
+        let audit = block_on(exporting.audit(folder.path(), "readings", false)).expect("an audit");
+        assert_eq!((audit.compared, audit.wrong), (all, Vec::new()), "{about}");
+        let again = Lake::open(&url, options(layout)).expect("a lake");
+        let again = block_on(again.export(folder.path(), "readings")).expect("an export");
+        assert_eq!((again.written, again.unchanged), (0, all), "{about}");
+    }
+}
+
+#[test]
+fn a_table_of_another_grain_is_left_alone() {
+    for layout in LAYOUTS {
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        let exporting = Lake::open(&url, options(layout)).expect("a lake");
+        let (mut by_day, mut by_month) = (Folder::new(), Folder::by(Grain::Month, "UTC"));
+        by_day.run(&[(0, "a", Some("1"))]);
+        by_month.run(&[(0, "a", Some("1"))]);
+        block_on(exporting.export(by_day.path(), "readings")).expect("an export");
+        let error = block_on(exporting.export(by_month.path(), "readings")).expect_err("days");
+        assert!(error.to_string().contains("for each month"), "{error}");
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        assert_eq!(reader.rows(), by_day.expected());
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use apache_avro::types::Value as Avro;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Decimal128Type, Int64Type};
+use arrow_array::types::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use dayfold::time::Day;
 use dayfold_lake::Layout;
@@ -51,21 +51,26 @@ impl Reader {
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for path in self.files() {
-            let day =
-                path.parent().and_then(|folder| folder.file_name()?.to_str()?.strip_prefix("day="));
-            let day: Day = day.expect("a folder of a day").parse().expect("a day");
+            let folder = path.parent().and_then(|folder| folder.file_name()?.to_str());
+            let (column, name) = folder.and_then(|name| name.split_once('=')).expect("a period");
+            let day = period_of(name);
             let file = File::open(&path).expect("a file that counts is there");
             let batches = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
             for batch in batches.build().expect("Parquet") {
                 let batch = batch.expect("rows");
-                if let Some(days) = batch.column_by_name("day") {
+                if let Some(days) = batch.column_by_name(column) {
                     assert_eq!(
                         self.layout,
                         Layout::Iceberg,
                         "Hive has the day in the folder alone"
                     );
-                    let days = days.as_primitive::<Date32Type>();
-                    assert!(days.values().iter().all(|of| *of == day.0));
+                    if let Some(time) = day.instant() {
+                        let times = days.as_primitive::<TimestampMicrosecondType>();
+                        assert!(times.values().iter().all(|of| *of == time * 1_000));
+                    } else {
+                        let days = days.as_primitive::<Date32Type>();
+                        assert!(days.values().iter().all(|of| *of == day.0));
+                    }
                 }
                 rows.extend(rows_of(&batch, day));
             }
@@ -73,6 +78,14 @@ impl Reader {
         rows.sort();
         rows
     }
+}
+
+/// The period of a folder: a date, or an hour as `2024-05-01 13%3A00%3A00` or `2024-05-01T130000Z`.
+fn period_of(name: &str) -> Day {
+    let name = name.replace("%3A", "").replace(' ', "T");
+    let Some((date, time)) = name.split_once('T') else { return name.parse().expect("a date") };
+    let (hour, minute) = (&time[..2], &time[2..4]);
+    Day::parse_period(&format!("{date}T{hour}:{minute}:00Z")).expect("an hour")
 }
 
 fn rows_of(batch: &RecordBatch, day: Day) -> Vec<Row> {
