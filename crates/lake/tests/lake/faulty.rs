@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use dayfold_lake::{Lake, Layout};
+use futures_util::future::{Either, select};
 use futures_util::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -16,15 +17,20 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use tokio::sync::Notify;
+
 use crate::folder::{Folder, Reading};
 use crate::read::Reader;
 use crate::{LAYOUTS, block_on, options};
 
-/// Fails a third of the operations, half of these after they were done.
+/// Fails a third of the operations, half of these after they were done. The export is killed at one of them.
 #[derive(Debug)]
 struct Faulty {
     inner: LocalFileSystem,
     state: Mutex<u64>,
+    /// Operations until the program that exports is killed, if it is.
+    left: Mutex<Option<u64>>,
+    killed: Notify,
 }
 
 impl fmt::Display for Faulty {
@@ -38,10 +44,30 @@ enum Fate {
     Well,
     NotDone,
     DoneAndFailed,
+    /// Before it was done, or behind it.
+    Killed(bool),
 }
 
 impl Faulty {
+    fn new(lake: &std::path::Path, seed: u64, kill_after: Option<u64>) -> Faulty {
+        let inner = LocalFileSystem::new_with_prefix(lake).expect("a folder");
+        let left = Mutex::new(kill_after);
+        Faulty { inner, state: Mutex::new(seed), left, killed: Notify::new() }
+    }
+
+    /// Nothing comes back of an operation at which the program is killed.
+    async fn kill(&self) -> ! {
+        self.killed.notify_one();
+        std::future::pending().await
+    }
+
     fn fate(&self) -> Fate {
+        if let Some(left) = &mut *self.left.lock().expect("a lock") {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Fate::Killed(self.state.lock().expect("a lock").is_multiple_of(2));
+            }
+        }
         let mut state = self.state.lock().expect("a lock");
         // xorshift64: the same schedule for the same seed.
         *state ^= *state << 13;
@@ -74,6 +100,12 @@ impl ObjectStore for Faulty {
                 self.inner.put_opts(location, payload, options).await?;
                 Faulty::failed()
             }
+            Fate::Killed(is_done) => {
+                if is_done {
+                    self.inner.put_opts(location, payload, options).await?;
+                }
+                self.kill().await
+            }
         }
     }
 
@@ -88,6 +120,7 @@ impl ObjectStore for Faulty {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         match self.fate() {
             Fate::Well => self.inner.get_opts(location, options).await,
+            Fate::Killed(_) => self.kill().await,
             _ => Faulty::failed(),
         }
     }
@@ -116,14 +149,16 @@ impl ObjectStore for Faulty {
     }
 }
 
+/// Days that come, and are amended.
+const RUNS: [&[Reading]; 4] = [
+    &[(0, "a", Some("1")), (1, "b", Some("2")), (2, "b", None)],
+    &[(1, "a", Some("5")), (2, "c", Some("0.5"))],
+    &[(0, "a", Some("-1")), (7, "a", Some("1"))],
+    &[(1, "b", None), (7, "z", Some("3"))],
+];
+
 #[test]
 fn exports_to_a_store_that_fails_end_right() {
-    let runs: [&[Reading]; 4] = [
-        &[(0, "a", Some("1")), (1, "b", Some("2")), (2, "b", None)],
-        &[(1, "a", Some("5")), (2, "c", Some("0.5"))],
-        &[(0, "a", Some("-1")), (7, "a", Some("1"))],
-        &[(1, "b", None), (7, "z", Some("3"))],
-    ];
     let mut failed = 0;
     for (layout, seed) in
         LAYOUTS.into_iter().flat_map(|layout| (1..=12).map(move |at| (layout, at)))
@@ -134,12 +169,11 @@ fn exports_to_a_store_that_fails_end_right() {
         let reader = Reader::new(lake.path().join("readings"), layout);
         let mut failures = 0;
         let mut versions: Vec<Vec<crate::folder::Row>> = vec![Vec::new()];
-        for run in runs {
+        for run in RUNS {
             folder.run(run);
             versions.push(folder.expected());
             let seed = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed + 100 * failures);
-            let inner = LocalFileSystem::new_with_prefix(lake.path()).expect("a folder");
-            let store = Arc::new(Faulty { inner, state: Mutex::new(seed) });
+            let store = Arc::new(Faulty::new(lake.path(), seed, None));
             let exporting = Lake::with_store(store, &url, options(layout));
             while let Err(error) = block_on(exporting.export(folder.path(), "readings")) {
                 assert!(error.to_string().contains("connection was lost"), "{error}");
@@ -152,6 +186,57 @@ fn exports_to_a_store_that_fails_end_right() {
         failed += failures;
     }
     assert!(failed > 100, "a third of all operations should have failed, and {failed} have");
+}
+
+#[test]
+fn killed_exports_to_a_store_that_fails_go_on() {
+    let (mut kills, mut failures) = (0, 0);
+    for (layout, round) in
+        LAYOUTS.into_iter().flat_map(|layout| (1..=8).map(move |at| (layout, at)))
+    {
+        let mut folder = Folder::new();
+        let lake = tempfile::tempdir().expect("a folder");
+        let url = format!("file://{}", lake.path().display());
+        let reader = Reader::new(lake.path().join("readings"), layout);
+        let mut versions: Vec<Vec<crate::folder::Row>> = vec![Vec::new()];
+        for (amendment, run) in RUNS.into_iter().enumerate() {
+            folder.run(run);
+            versions.push(folder.expected());
+            for attempt in 1_u64.. {
+                assert!(attempt < 10_000, "it never ends");
+                let seed = attempt * 64 + amendment as u64 * 16 + round;
+                let seed = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed);
+                // Now and then it is killed at one of its first operations, and begins again as another program does.
+                let kill_after = (attempt % 4 != 0).then_some(1 + seed % 17);
+                let store = Arc::new(Faulty::new(lake.path(), seed, kill_after));
+                let exporting = Lake::with_store(
+                    Arc::clone(&store) as Arc<dyn ObjectStore>,
+                    &url,
+                    options(layout),
+                );
+                let ended = block_on(async {
+                    let export = std::pin::pin!(exporting.export(folder.path(), "readings"));
+                    let killed = std::pin::pin!(store.killed.notified());
+                    match select(export, killed).await {
+                        Either::Left((done, _)) => Some(done),
+                        Either::Right(_) => None,
+                    }
+                });
+                check(&reader.rows(), &versions, (layout, seed));
+                match ended {
+                    Some(Ok(_)) => break,
+                    Some(Err(error)) => {
+                        assert!(error.to_string().contains("connection was lost"), "{error}");
+                        failures += 1;
+                    }
+                    None => kills += 1,
+                }
+            }
+            assert_eq!(reader.rows(), folder.expected(), "{layout:?}, round {round}");
+        }
+    }
+    assert!(kills > 50 && failures > 20, "{kills} kills, {failures} failures");
+    println!("{kills} kills, {failures} failures");
 }
 
 /// Each day in the lake is as it was after one of the runs.
