@@ -258,6 +258,11 @@ impl ViewStatus {
         self.state.numbers()
     }
 
+    /// The first period that a question of this moment is about, if it is asked here.
+    pub(crate) fn kept_at(&self, moment: Moment) -> Day {
+        self.state.kept_at(moment)
+    }
+
     /// Whether nothing is left to seal, ever: the stream has ended and every day is sealed.
     pub fn finished(&self) -> bool {
         self.state.finished()
@@ -320,6 +325,7 @@ trait Inspect {
     fn stop_over_limit(&self);
     fn finished(&self) -> bool;
     fn sealed_through(&self) -> Option<Day>;
+    fn kept_at(&self, moment: Moment) -> Day;
     fn newest(&self) -> Option<Moment>;
     fn answered(&self) -> u64;
     fn numbers(&self) -> ViewNumbers;
@@ -348,6 +354,9 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     }
     fn sealed_through(&self) -> Option<Day> {
         self.borrow().sealed_through()
+    }
+    fn kept_at(&self, moment: Moment) -> Day {
+        self.borrow().kept_at(moment)
     }
     fn newest(&self) -> Option<Moment> {
         self.borrow().newest

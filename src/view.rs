@@ -228,11 +228,11 @@ impl View {
     }
 
     /// The same view, which keeps a period for this long after its end, counted up to the end of the last sealed
-    /// period. Older periods are removed from the data folder when a program opens it. Queries and rebuilds of removed
-    /// periods are refused, and their late events are in the log only.
+    /// period. Older periods are removed while the program runs, as soon as no reader needs them. Queries and rebuilds
+    /// of removed periods are refused, and their late events are in the log only.
     ///
-    /// The folder remembers what was removed. A longer time brings nothing back; a new definition does, as far as the
-    /// log reaches. Without a data folder nothing is removed.
+    /// A data folder remembers what was removed. A longer time brings nothing back; a new definition does, as far as
+    /// the log reaches.
     ///
     /// ```
     /// use std::num::NonZeroU32;
@@ -253,7 +253,8 @@ impl View {
     }
 
     /// The same view, which keeps only this many of the newest revisions of each period; 1 keeps the current one only.
-    /// Older revisions are removed from the data folder when a program opens it, and queries of them are refused.
+    /// Older revisions are removed from the data folder while the program runs, as soon as no reader needs them, and
+    /// queries of them are refused. Without a data folder all of them are kept.
     #[must_use]
     pub fn keep_revisions(mut self, revisions: NonZeroU32) -> View {
         self.retention.revisions = Some(revisions);
@@ -288,6 +289,28 @@ impl View {
     /// The bounds.
     pub fn bounds(&self) -> Limits {
         self.limits
+    }
+
+    /// The first period that is kept if periods are closed through this one; [`Day::MIN`] if all are.
+    pub(crate) fn kept_behind(&self, through: Day) -> Day {
+        match self.retention.keep {
+            // What the end of all time is in is not over.
+            Some(keep) if through > Day::MIN && through < Day::MAX => {
+                self.calendar.first_open(self.calendar.end_of(through), keep)
+            }
+            _ => Day::MIN,
+        }
+    }
+
+    /// The first period that is kept under `floor`: the same on all workers, however far each has sealed.
+    pub(crate) fn kept_at(&self, floor: EventTime) -> Day {
+        if self.retention.keep.is_none() {
+            return Day::MIN;
+        }
+        match self.first_open(floor) {
+            open if open == Day::MIN || open == Day::MAX => Day::MIN,
+            open => self.kept_behind(self.calendar.preceding(open)),
+        }
     }
 
     /// The first day that is not closed under `floor`.

@@ -16,7 +16,7 @@ use dayfold::log::Durability;
 use dayfold::scan::{ErasedView, Scan, ScanError};
 use dayfold::serve::{Query, Revision};
 use dayfold::store::{Memory, Storage};
-use dayfold::time::{Day, DayRange, EventTime};
+use dayfold::time::{Day, DayRange, EventTime, Grain};
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
 
@@ -269,4 +269,165 @@ fn a_view_that_the_log_is_too_short_for_is_refused_or_begins_later() {
     let all = DayRange::new(Day(125), Day(130));
     assert!(matches!(handle.ask(Query::total(all)), Err(AskError::Removed { .. })));
     running.finish().unwrap();
+}
+
+/// Tries again until it is so: what is removed while an engine runs goes a little later.
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < LONG, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kept_on_disk(storage: &Memory) -> Option<Day> {
+    dayfold::store::inspect(storage, "data").unwrap().views[0].kept_from
+}
+
+#[test]
+fn what_is_older_goes_while_the_engine_runs_and_who_reads_it_goes_on() {
+    for workers in 1..=3 {
+        let storage = Memory::default();
+        let keep = |view: View| view.keep(Duration::from_secs(5 * 86_400)).rollup([Grain::Month]);
+        let started = Started::new(&storage, 100, workers, keep);
+        let views = started.running.views();
+        let (mut snapshot, mut scan) = (None, None);
+        let subscribed = DayRange::new(Day(100), Day(130));
+        let mut answers = started.view.subscribe(Query::total(subscribed), Duration::ZERO).unwrap();
+        for day in 100..130 {
+            started.push((0..10).map(|n| day * DAY + n));
+            started.seal_before(day + 1);
+            if day == 105 {
+                snapshot = Some(views.snapshot(LONG).unwrap());
+                // Begun, and read later.
+                scan = Some(started.view.scan(&Scan::rows(), snapshot.as_ref()).unwrap());
+            }
+        }
+        let kept: Vec<_> = (125..130).map(|day| (day, 10)).collect();
+        assert_eq!(started.days(rows()).unwrap(), kept);
+        let answer = started.view.ask(rows()).unwrap();
+        assert_eq!(answer.certificate.kept_from, Some(Day(125)));
+        let around = Query::rows(KeyRange::all(), DayRange::new(Day(124), Day(130)));
+        let removed = AskError::Removed { view: "events".to_owned(), kept_from: Day(125) };
+        assert_eq!(started.days(around).unwrap_err(), removed);
+        // A subscription has what is kept of its days.
+        until("the subscription follows", || {
+            let answer = answers.next_timeout(LONG).unwrap();
+            let total = answer.value().map_or(0, |count| count.0);
+            total == 50 && answer.certificate.kept_from == Some(Day(125))
+        });
+        // The snapshot has what was kept when it was taken, and so has what asks of it now.
+        let count = |scan: &Scan, snapshot| {
+            let rows = started.view.scan(scan, snapshot).unwrap().timeout(LONG).collect_rows();
+            rows.unwrap().len()
+        };
+        let early = Scan::rows().periods(DayRange::new(Day(101), Day(103)));
+        assert_eq!(count(&early, snapshot.as_ref()), 2 * 7);
+        let rows_of_scan = scan.take().unwrap().timeout(LONG).collect_rows().unwrap();
+        assert_eq!(rows_of_scan.len(), 5 * 7);
+        drop(snapshot);
+        until("nobody reads what goes", || folders(&storage) == 5);
+        assert_eq!(kept_on_disk(&storage), Some(Day(125)));
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        started.view.rebuild(DayRange::ALL, 1.0).unwrap();
+        // Late events of what is removed are not sealed, those of what is kept are.
+        started.push([110 * DAY + 3, 127 * DAY + 11]);
+        started.push([130 * DAY]);
+        started.seal_before(131);
+        let mut kept: Vec<_> = (126..130).map(|day| (day, 10)).collect();
+        kept[1].1 = 11;
+        kept.push((130, 1));
+        assert_eq!(started.days(rows()).unwrap(), kept);
+        until("the next one goes", || kept_on_disk(&storage) == Some(Day(126)));
+        started.running.finish().unwrap();
+        let started = Started::new(&storage, 131, workers, |view| view);
+        assert_eq!(started.days(rows()).unwrap(), kept, "the folder remembers");
+        started.running.finish().unwrap();
+    }
+}
+
+/// The files of sealed days on disk.
+fn files(storage: &Memory) -> usize {
+    let views = Path::new("data/part-0/views/events");
+    let days = storage.list(views).unwrap_or_default();
+    days.iter().map(|day| storage.list(&views.join(day)).unwrap().len()).sum()
+}
+
+#[test]
+fn old_revisions_go_while_the_engine_runs() {
+    for workers in 1..=2 {
+        let storage = Memory::default();
+        let keep = |view: View| view.keep_revisions(revisions(1));
+        let started = Started::new(&storage, 100, workers, keep);
+        for day in 100..110 {
+            // Each day has late events of the one before: two revisions of each.
+            started.push((0..10).map(|n| day * DAY + n));
+            started.push((0..10).map(|n| (day - 1) * DAY + n));
+            started.seal_before(day + 1);
+        }
+        let days = 11;
+        until("one revision is left", || files(&storage) == days * workers);
+        let all: Vec<_> = started.days(rows()).unwrap();
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 200);
+        let past = rows().revision(Revision::First);
+        let error = started.days(past).unwrap_err();
+        assert!(matches!(error, AskError::Superseded { .. }), "{error}");
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        // What was rebuilt is there twice until the next start.
+        started.view.rebuild(DayRange::ALL, 1.0).unwrap();
+        assert_eq!(files(&storage), 2 * days * workers);
+        started.running.finish().unwrap();
+        let started = Started::new(&storage, 110, workers, |view| view);
+        assert_eq!(files(&storage), days * workers);
+        assert_eq!(started.days(rows()).unwrap(), all);
+        started.running.finish().unwrap();
+    }
+}
+
+#[test]
+fn the_log_is_shortened_while_the_engine_runs() {
+    for workers in 1..=3 {
+        let storage = Memory::default();
+        // Of an earlier run and of this one.
+        let started = Started::new(&storage, 100, workers, |view| view);
+        for day in 100..110 {
+            started.push((0..10).map(|n| day * DAY + n));
+            started.seal_before(day + 1);
+        }
+        started.running.finish().unwrap();
+        let log = |engine: Engine<EventTime>| engine.keep_log(Duration::from_secs(5 * 86_400));
+        let started = Started::of(&storage, 110, workers, |view| view, log);
+        assert_eq!(logged(&storage).len(), 5);
+        for day in 110..120 {
+            started.push((0..10).map(|n| day * DAY + n));
+            started.seal_before(day + 1);
+        }
+        until("five days are left", || logged(&storage).len() == 5);
+        assert_eq!(logged(&storage)[0], Day(115).to_string());
+        let report = dayfold::store::inspect(&storage, "data").unwrap();
+        assert_eq!(report.log_from, Some(Day(115)));
+        assert!(dayfold::log::prove(&storage, &report).is_empty());
+        let error = started.view.audit(DayRange::new(Day(114), Day(118)), 1.0).unwrap_err();
+        let is_it = matches!(error, MaintainError::LogShortened { from: Day(115), .. });
+        assert!(is_it, "{error}");
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+        assert_eq!(audited.events, 50 * workers as u64, "each worker reads all of it");
+        let all = started.days(rows()).unwrap();
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 200);
+        // Late events of what is removed make a file of their own, which goes once they are sealed.
+        started.push([105 * DAY]);
+        until("it is in the log", || logged(&storage).len() == 6);
+        started.push((0..10).map(|n| 120 * DAY + n));
+        started.seal_before(121);
+        until("it goes", || logged(&storage)[0] == Day(116).to_string());
+        started.running.finish().unwrap();
+        let started = Started::of(&storage, 121, workers, |view| view, log);
+        let count: i64 = started.days(rows()).unwrap().iter().map(|(_, count)| count).sum();
+        assert_eq!(count, 211);
+        started.running.finish().unwrap();
+    }
 }

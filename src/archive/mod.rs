@@ -14,6 +14,7 @@ mod seal;
 mod sealed;
 mod shelf;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -27,10 +28,11 @@ pub(crate) use recompute::LogRows;
 pub(crate) use rollup::{Rollup, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use sealed::{Past, Sealed};
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{Shelf, TakenOff};
 
 use crate::closing::Closing;
 use crate::store::{Share, Store};
+use crate::time::Day;
 
 /// Where the sealed days of all views of a program are kept. Clones share it.
 ///
@@ -103,6 +105,16 @@ impl Archive {
 
     pub(crate) fn shelves(&self) -> usize {
         self.shelves.load(Ordering::Relaxed)
+    }
+
+    /// Whether this worker, of so many, removes for its process: one of each process does.
+    pub(crate) fn removes(&self, worker: usize, peers: usize) -> bool {
+        match &self.place {
+            Place::Memory => false,
+            Place::Folder(store) => {
+                worker == store.process() as usize * (peers / store.processes())
+            }
+        }
     }
 
     /// Notes that a worker has nothing to write for the closings of a view up to `through`.
@@ -187,5 +199,27 @@ pub(crate) fn commit(
     match place {
         Place::Memory => Ok(()),
         Place::Folder(store) => Ok(store.commit(view, through, shares)?),
+    }
+}
+
+/// What a process removes of a view from its part; nobody reads or writes it any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removal {
+    /// Periods before this one.
+    pub(crate) before: Option<Day>,
+    /// What closings up to this one have superseded, so many revisions left.
+    pub(crate) superseded: Option<(Closing, NonZeroU32)>,
+}
+
+impl Removal {
+    pub(crate) fn run(self, place: &Place, view: &str) -> Result<(), ArchiveError> {
+        let Place::Folder(store) = place else { return Ok(()) };
+        if let Some(from) = self.before {
+            store.remove_before(view, from)?;
+        }
+        if let Some((through, revisions)) = self.superseded {
+            store.remove_superseded(view, through, revisions)?;
+        }
+        Ok(())
     }
 }

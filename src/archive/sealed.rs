@@ -38,8 +38,11 @@ pub(crate) enum Sealed<K, A> {
     /// An open file.
     Open(LivePart<K, A>),
     /// One that is opened when it is needed.
-    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source },
+    Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source, _pin: Pin },
 }
+
+/// Has files stay where they are: none that was on the shelf is removed while somebody has the pin of then.
+pub(crate) type Pin = Arc<()>;
 
 /// A file that is not open.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +100,7 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
     pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
         match self {
             Sealed::Open(part) => Ok(part.clone()),
-            Sealed::Closed { store, view, file, source } => {
+            Sealed::Closed { store, view, file, source, .. } => {
                 Ok(source.part((file.day, file.closing), file.open(store, view, *source)?))
             }
         }
@@ -116,6 +119,7 @@ pub(crate) enum Past<K, A> {
         revision: Revision,
         days: DayRange,
         wanted: Coverage,
+        _pin: Pin,
     },
 }
 
@@ -124,7 +128,7 @@ impl<K: Key, A: Aggregate> Past<K, A> {
     pub(crate) fn open(self) -> Result<Vec<Sealed<K, A>>, ArchiveError> {
         match self {
             Past::Kept(parts) => Ok(parts.into_iter().map(Sealed::Open).collect()),
-            Past::Folder { store, view, revision, days, wanted } => {
+            Past::Folder { store, view, revision, days, wanted, _pin } => {
                 let holds = |day, closing| revision.holds(day, closing);
                 let live = store.sealed(&view, days, holds)?;
                 let parts = live.iter().map(|live| LivePart::open(&store, live, wanted));

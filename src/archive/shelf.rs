@@ -1,12 +1,12 @@
 //! The sealed days of one worker and view: a few words for each file, and those in use open.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use super::rollup::{Rollup, RollupJob, Rollups, coarsest};
-use super::sealed::{Closed, Past, Sealed, Source};
+use super::sealed::{Closed, Past, Pin, Sealed, Source};
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchView, Coverage};
@@ -36,6 +36,10 @@ pub(crate) struct Shelf<K, A> {
     mine: Coverage,
     /// The first period that the view keeps.
     kept_from: Day,
+    /// Held by those who may still open the files that are here.
+    pin: Pin,
+    /// What was taken off the shelf, and the pin of those who may still open it. In order.
+    leaving: VecDeque<(TakenOff, Weak<()>)>,
     /// By day and closing. Days mostly come in order, so that this grows at its end.
     files: Vec<File>,
     days: usize,
@@ -46,6 +50,15 @@ pub(crate) struct Shelf<K, A> {
     superseded: Vec<LivePart<K, A>>,
     /// Coarser periods, made of these files.
     rollups: Rollups<K, A>,
+}
+
+/// What is not on a shelf any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenOff {
+    /// Periods before this one.
+    Before(Day),
+    /// Revisions that were superseded by closings up to this one.
+    Superseded(Closing),
 }
 
 /// A live file.
@@ -83,6 +96,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             view: view.into(),
             mine,
             kept_from,
+            pin: Pin::default(),
+            leaving: VecDeque::new(),
             superseded: Vec::new(),
             files: Vec::new(),
             days: 0,
@@ -130,9 +145,45 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.mine
     }
 
-    /// The first period that the view keeps; [`Day::MIN`] if nothing was removed.
+    /// The first period that is here; [`Day::MIN`] if nothing was removed.
     pub(crate) fn kept_from(&self) -> Day {
         self.kept_from
+    }
+
+    /// Takes the periods before this one off the shelf. Files stay as they are: those who have listed them may still open
+    /// them ([`Shelf::gone`]).
+    pub(crate) fn remove_before(&mut self, from: Day) {
+        if from <= self.kept_from {
+            return;
+        }
+        self.kept_from = from;
+        let count = self.files.partition_point(|file| file.day < from);
+        let mut last = None;
+        for file in self.files.drain(..count) {
+            self.open.get_mut().close(file.slot.get());
+            if last.replace(file.day) != Some(file.day) {
+                self.days -= 1;
+                self.rollups.changed(file.day);
+            }
+        }
+        self.superseded.retain(|part| part.day >= from);
+        self.turn(TakenOff::Before(from));
+    }
+
+    /// Notes that the revisions of closings up to this one are here, and what they supersede is not.
+    pub(crate) fn supersede_through(&mut self, closing: Closing) {
+        self.turn(TakenOff::Superseded(closing));
+    }
+
+    fn turn(&mut self, taken: TakenOff) {
+        let pin = std::mem::take(&mut self.pin);
+        self.leaving.push_back((taken, Arc::downgrade(&pin)));
+    }
+
+    /// The next of what was taken off, if nobody may open files of it any more.
+    pub(crate) fn gone(&mut self) -> Option<TakenOff> {
+        let (taken, _) = self.leaving.pop_front_if(|(_, pin)| pin.strong_count() == 0)?;
+        Some(taken)
     }
 
     /// The number of days.
@@ -266,7 +317,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
                 unreachable!("without a folder all files stay open");
             };
             let file = Closed { day: file.day, closing: file.closing, check: file.check };
-            Sealed::Closed { store: Arc::clone(store), view: Arc::clone(&self.view), file, source }
+            let (store, view) = (Arc::clone(store), Arc::clone(&self.view));
+            Sealed::Closed { store, view, file, source, _pin: Arc::clone(&self.pin) }
         };
         (from..from + wanted.count()).filter(counts).map(sealed).collect()
     }
@@ -346,6 +398,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
                 revision,
                 days,
                 wanted: partition.map_or(self.mine, |partition| Coverage::from_iter([partition])),
+                _pin: Arc::clone(&self.pin),
             },
         })
     }

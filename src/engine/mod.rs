@@ -215,8 +215,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Keeps the log for so long behind the last period that every view has sealed. Older UTC days of it are removed when the engine
-    /// starts, once all views have sealed their events. What would need them is refused: rebuilds and audits of days before, new
+    /// Keeps the log for so long behind the last period that every view has sealed. Older UTC days of it are removed while the
+    /// engine runs, once all views have sealed their events. What would need them is refused: rebuilds and audits of days before, new
     /// definitions of views that have such days. A view that is new begins where the log is whole.
     ///
     /// ```
@@ -577,6 +577,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             archive,
             live: self.live,
             log,
+            log_kept: self.log_kept,
             known,
             partitioned: self.partitioned,
             extents,

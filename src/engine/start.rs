@@ -1,6 +1,7 @@
 //! What the workers of a process start from.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::ingest::live::Queue;
 use super::ingest::logging::Logging;
@@ -21,6 +22,8 @@ pub(super) struct Start<E> {
     pub(super) archive: Archive,
     pub(super) live: Option<Arc<Queue<E>>>,
     pub(super) log: Option<Logging<E>>,
+    /// For how long it is kept.
+    pub(super) log_kept: Option<Duration>,
     /// What earlier runs have read of the source.
     pub(super) known: Arc<Known>,
     /// The sources with partitions, and what earlier runs have read of them.

@@ -245,7 +245,8 @@ where
             self.mailbox.expect(worker);
             let (shelf, through) = archive.load(self.view.name(), worker, cluster.peers())?;
             let computed = archive.store().map(|store| store.computed_from(self.view.name()));
-            self.mailbox.keeps_from(shelf.kept_from(), computed.unwrap_or(Day::MIN));
+            self.mailbox.keeps_from(shelf.kept_from());
+            self.mailbox.computes_from(computed.unwrap_or(Day::MIN));
             loaded.insert(worker, (shelf, through));
         }
         Ok(())

@@ -31,6 +31,7 @@ use super::ingest::reader::{Feeding, Reader};
 use super::recover::replay::FromLog;
 use super::shared::Held;
 use super::start::Start;
+use super::upkeep::log_end::LogEnd;
 use super::upkeep::tasks::Tasks;
 use super::view::EngineView;
 use crate::log::{Entry, LogError, LogWriter, SourceRange};
@@ -109,6 +110,10 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let place = start.log.as_ref().zip(log.as_ref());
         let place = place.map(|(logging, log)| (log.handle(), logging.codec.clone()));
         start.shared.waits.register(local, place.as_ref().map(|(log, _)| log.clone()));
+        let log_end = place.as_ref().zip(start.archive.store()).zip(start.log_kept);
+        let log_end = log_end.map(|(((log, _), store), keep)| {
+            LogEnd::new(keep, store, start.shared.views.clone(), log.clone(), (index, peers))
+        });
         let probe = ProbeHandle::new();
         let (mut events, mut counts, views) = worker.dataflow_named("Views", |scope| {
             let (events, event_stream) = scope.new_input::<Vec<Batch<E>>>();
@@ -152,7 +157,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             counts: Some(counts),
             views,
             probe,
-            tasks: Tasks::new(index, peers),
+            tasks: Tasks::new(index, peers, log_end),
             owner: start.log.as_ref().map(|log| log.owner(&start.shared, index, peers)),
             clock,
             now,
@@ -242,6 +247,9 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         self.advance();
         let asked = self.answer() | self.has_answered();
         self.tasks.step(&mut self.views, &mut self.feed);
+        if self.recovered {
+            self.tasks.step_log(&mut self.views, &mut self.feed);
+        }
         let passed = self.pass_once();
         self.step(read || entered || asked || passed);
         while let Some((moment, entered)) = self.in_flight.front()
@@ -386,7 +394,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         if let Some(input) = &mut self.counts
             && !refused.is_empty()
         {
-            input.send(Counts { late: 0, refused: refused.len() as u64 });
+            input.send(Counts::refused(refused.len() as u64));
         }
         let events = Arc::new(events);
         let entry = range.map(|range| Entry {

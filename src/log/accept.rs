@@ -37,11 +37,35 @@ pub(super) fn streams(
     before_run: u64,
 ) -> Result<Vec<Accepted>, LogError> {
     let names = latest_names(storage, layout, before_run)?;
-    let accepted = |name| {
-        let (name, bytes) = newest(storage, layout, name)?;
-        accept(storage, layout, name, &bytes)
-    };
-    names.into_iter().map(accepted).collect()
+    names.into_iter().map(|name| accepted(storage, layout, name)).collect()
+}
+
+/// A stream, or the one that has taken its place meanwhile: files that it names may go then.
+fn accepted(
+    storage: &dyn Storage,
+    layout: &Layout,
+    mut name: StreamName,
+) -> Result<Accepted, LogError> {
+    for _ in 0..ATTEMPTS {
+        let (found, bytes) = newest(storage, layout, name)?;
+        let error = match accept(storage, layout, found, &bytes) {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) => error,
+        };
+        let now = latest_names(storage, layout, found.run + 1)?;
+        let of = |name: &&StreamName| (name.run, name.worker) == (found.run, found.worker);
+        match now.iter().find(of) {
+            Some(now) if now.seq > found.seq => name = *now,
+            _ => return Err(error),
+        }
+    }
+    Err(replaced(layout, name))
+}
+
+fn replaced(layout: &Layout, name: StreamName) -> LogError {
+    let path = layout.stream(name);
+    let error = io::Error::new(ErrorKind::TimedOut, "it is replaced again and again");
+    LogError::harmless("read", &path)(error)
 }
 
 /// The names of the streams with the greatest `seq` of each run and worker.
@@ -92,9 +116,7 @@ pub(super) fn newest(
             Err(error) => return Err(LogError::harmless("read", &path)(error)),
         }
     }
-    let path = layout.stream(name);
-    let error = io::Error::new(ErrorKind::TimedOut, "it is replaced again and again");
-    Err(LogError::harmless("read", &path)(error))
+    Err(replaced(layout, name))
 }
 
 /// Decides which records count: see the tail rules at the top of the module.

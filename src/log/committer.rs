@@ -15,12 +15,15 @@ use super::record::{Commit, FileState, StreamState};
 use super::stream::StreamWriter;
 use crate::journal::{HEADER_BYTES, Magic};
 use crate::store::{Effect, LogPosition, Storage};
-use crate::time::Day;
+use crate::time::{Day, EventTime};
 
 /// So many encoded bytes are held at most before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 /// The buffers of so many days are kept for reuse.
 const DAYS_MAX: usize = 64;
+
+/// Whether events may be needed of which this is the last UTC day, and the greatest floor under which they entered.
+pub(crate) type IsNeeded = dyn Fn(Day, EventTime) -> bool + Send + Sync;
 
 pub(super) struct Committer<E> {
     storage: Arc<dyn Storage>,
@@ -159,6 +162,34 @@ impl<E> Committer<E> {
         let stream = self.stream()?;
         stream.append(&commit)?;
         self.state.apply(commit);
+        Ok(())
+    }
+
+    /// Removes files of days before this one whose events nobody needs: asked are the last day of a file and the greatest
+    /// floor of its frames. All that was taken is committed first; then a stream that does not name the files takes the
+    /// place of the present one, and is durable before any goes.
+    pub(super) fn shorten(&mut self, from: Day, is_needed: &IsNeeded) -> Result<(), LogError> {
+        self.commit(true)?;
+        let (run, worker) = (self.state.run, self.state.worker);
+        let goes = |last: Day, file: &FileState| last < from && !is_needed(last, file.floor_max);
+        let mut gone = Vec::new();
+        for (day, _) in self.state.files.extract_if(.., |day, file| goes(*day, file)) {
+            gone.push(self.layout.day(day, run, worker));
+        }
+        for (days, _) in self.state.wide.extract_if(.., |_, wide| goes(wide.last, &wide.file)) {
+            gone.push(self.layout.days(days, run, worker));
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.rotate()?;
+        for path in gone {
+            self.files.forget(&path);
+            // Another worker may be about to make a file in its folder, which stays.
+            if let Err(error) = self.storage.remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "a file of the log is removed with the next start");
+            }
+        }
         Ok(())
     }
 

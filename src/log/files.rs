@@ -45,6 +45,11 @@ impl Files {
         open.file.write_all(bytes).map_err(LogError::write("append to", &open.path, Effect::None))
     }
 
+    /// Closes a file that is removed: what is written to it later goes to a new one.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.open.retain(|open| open.path != path);
+    }
+
     fn open(&mut self, path: PathBuf, new: bool) -> Result<OpenFile, LogError> {
         if self.open.len() >= OPEN_MAX {
             // Nobody would learn of a failure to write it back once it is closed.

@@ -123,6 +123,7 @@ mod writer;
 use std::time::Duration;
 
 pub(crate) use codec::EventCodec;
+pub(crate) use committer::IsNeeded;
 pub(crate) use entry::Entry;
 pub use error::LogError;
 pub use frames::{Frame, Frames, Verified, refused_rows, verify};

@@ -56,6 +56,16 @@ pub(crate) fn repair(
     part: &Path,
     before_run: u64,
 ) -> Result<Repaired, LogError> {
+    settle_part(storage, part, before_run, false)
+}
+
+/// As [`repair`]. Folders that are empty go as well, unless the program runs: a worker may be about to make a file in one.
+pub(super) fn settle_part(
+    storage: &dyn Storage,
+    part: &Path,
+    before_run: u64,
+    is_running: bool,
+) -> Result<Repaired, LogError> {
     let layout = Layout::new(part);
     let mut repaired = Repaired::default();
     let streams = accept::streams(storage, &layout, before_run)?;
@@ -94,7 +104,7 @@ pub(crate) fn repair(
             let ours = parse_file(whole).is_some_and(|(run, _)| run < before_run);
             ours && !kept.contains(&folder.join(name))
         })?;
-        if list(storage, &folder)?.is_empty() {
+        if !is_running && list(storage, &folder)?.is_empty() {
             storage.remove_empty(&folder).map_err(LogError::harmless("remove", &folder))?;
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::accept;
 use super::error::LogError;
 use super::layout::Layout;
-use super::repair::{Repaired, repair};
+use super::repair::{Repaired, settle_part};
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
@@ -16,15 +16,17 @@ use crate::store::Storage;
 /// then on no commit names the file, so a crash leaves it to the next repair. What else the streams say stays: how far sources
 /// are read, refused rows, keys of pushes.
 ///
-/// As for a repair, nobody may read this part at the same time.
+/// As for a repair, nobody may read these files at the same time. While the program runs, the workers of this run go on
+/// writing theirs.
 ///
 /// # Errors
-/// As [`repair`].
+/// As [`repair`](super::repair).
 pub(crate) fn shorten(
     storage: &dyn Storage,
     part: &Path,
     before_run: u64,
     unwanted: &BTreeSet<PathBuf>,
+    is_running: bool,
 ) -> Result<Repaired, LogError> {
     let layout = Layout::new(part);
     for accepted in accept::streams(storage, &layout, before_run)? {
@@ -37,5 +39,5 @@ pub(crate) fn shorten(
             StreamWriter::create(storage, &layout, accepted.name.next(), &state)?;
         }
     }
-    repair(storage, part, before_run)
+    settle_part(storage, part, before_run, is_running)
 }

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::Durability;
 use super::codec::EventCodec;
-use super::committer::Committer;
+use super::committer::{Committer, IsNeeded};
 use super::entry::Entry;
 use super::error::LogError;
 use super::layout::Layout;
 use super::record::StreamState;
 use crate::store::{LogPosition, Storage};
+use crate::time::Day;
 
 /// How far the log has come. Entries are numbered from 1.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ struct Progress {
     /// How many events that is, and how many bytes those had, encoded, that were encoded last.
     waiting_events: usize,
     bytes_an_event: usize,
+    /// What may go of the log.
+    shorten: Option<Shorten>,
     /// When the first entry was appended that the thread has not taken.
     oldest: Option<Instant>,
     /// There will be no more entries.
@@ -39,6 +42,19 @@ struct Progress {
     /// The thread has ended.
     ended: bool,
     error: Option<LogError>,
+}
+
+/// The first day that is kept, and what is needed of those before it.
+#[derive(Clone)]
+struct Shorten {
+    from: Day,
+    is_needed: Arc<IsNeeded>,
+}
+
+impl fmt::Debug for Shorten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shorten").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -213,6 +229,12 @@ impl LogHandle {
         progress.waiting_bytes.max(encoded)
     }
 
+    /// Has the thread remove its files of days before this one whose events nobody needs. Nobody reads them.
+    pub(crate) fn shorten(&self, from: Day, is_needed: Arc<IsNeeded>) {
+        self.shared.lock().shorten = Some(Shorten { from, is_needed });
+        self.shared.work.notify_one();
+    }
+
     /// Forces a commit with a sync, and waits until entries up to `number` are durable.
     ///
     /// # Errors
@@ -254,6 +276,7 @@ struct Work {
     through: u64,
     commit: bool,
     sync: bool,
+    shorten: Option<Shorten>,
     closing: bool,
 }
 
@@ -285,6 +308,9 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 taken += 1;
                 // After each entry: what is bounded by the bytes that wait is to know soon how large events are.
                 self.shared.encoded(bytes, events, self.committer.encoded - before);
+            }
+            if let Some(Shorten { from, is_needed }) = &work.shorten {
+                self.committer.shorten(*from, &**is_needed)?;
             }
             if work.commit {
                 self.committer.commit(work.sync)?;
@@ -327,8 +353,11 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 }
                 Durability::System => (taken < through || forced && behind, forced && behind),
             };
-            if taken < through || commit || closing {
-                return Work { through, commit, sync, closing };
+            if taken < through || commit || closing || progress.shorten.is_some() {
+                let shorten = progress.shorten.take();
+                // It commits everything, durably.
+                let (commit, sync) = (commit || shorten.is_some(), sync || shorten.is_some());
+                return Work { through, commit, sync, shorten, closing };
             }
             progress = match left {
                 Some(left) => {

@@ -53,11 +53,11 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
     }
 
     fn check(&self, scan: &Scan) -> Result<(), ScanError> {
-        resolve(scan, self).map(drop)
+        resolve(scan, self, false).map(drop)
     }
 
     fn scan(&self, scan: &Scan, at: Option<&Snapshot>) -> Result<Batches, ScanError> {
-        let Resolved { query, rows: of } = resolve(scan, self)?;
+        let Resolved { query, rows: of } = resolve(scan, self, at.is_some())?;
         if at.is_some() && query.revision != serve::Revision::Now {
             return Err(ScanError::Revision { view: self.view().name().to_owned() });
         }
@@ -81,13 +81,14 @@ impl<K: Key, A: Aggregate> ErasedView for ViewHandle<K, A> {
             credit: CREDIT,
         };
         let (number, pieces) = self.mailbox.send(question)?;
-        let asked = Asked { mailbox: Arc::clone(&self.mailbox), number, pieces, is_over: false };
+        let (schema, mailbox) = (Arc::clone(&self.schema), Arc::clone(&self.mailbox));
+        let asked = Asked { schema, mailbox, number, pieces, is_over: false };
         let rows = StreamedRows::new(asked, Merge::new(shape, self.ranked()), of, snapshot);
         Ok(Batches::new(columns, Box::new(rows)))
     }
 
     fn subscribe(&self, scan: &Scan, every: Duration) -> Result<ScanSubscription, ScanError> {
-        let Resolved { query, rows } = resolve(scan, self)?;
+        let Resolved { query, rows } = resolve(scan, self, false)?;
         let answers = self.subscribe_unchecked(query, every)?.shared();
         Ok(ScanSubscription::new(answers, rows))
     }

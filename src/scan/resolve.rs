@@ -47,10 +47,11 @@ impl Pages {
     }
 }
 
-/// Checks a scan.
+/// Checks a scan: of now, or of a snapshot, which has what was kept when it was taken.
 pub(crate) fn resolve<K: Key, A: Aggregate>(
     scan: &Scan,
     view: &ViewHandle<K, A>,
+    is_of_snapshot: bool,
 ) -> Result<Resolved<K, A>, ScanError> {
     let own = Some(&view.measures).filter(|own| scan.shown && !own.is_empty()).cloned();
     let measures = if scan.shown { view.shown() } else { view.schema.measures.clone() };
@@ -74,7 +75,7 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     };
     let periods = view.view.calendar().periods(scan.periods);
     let kept_from = view.mailbox.kept_from();
-    if periods.lower != Day::MIN && periods.lower < kept_from {
+    if !is_of_snapshot && periods.lower != Day::MIN && periods.lower < kept_from {
         return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
     }
     if scan.unsealed && !matches!(scan.shape, Shape::Rows | Shape::ByKey) {

@@ -10,6 +10,7 @@ use super::{BATCH_ROWS, Batch, Cursor, ScanError};
 use crate::aggregate::Aggregate;
 use crate::engine::{Closed, KeptSnapshot, Mailbox, Pieces, Said, Taker};
 use crate::key::Key;
+use crate::schema::ViewSchema;
 use crate::serve::{Certificate, Cut, Merge, Next, RowPosition};
 use crate::yielding::let_others_run;
 
@@ -18,6 +19,7 @@ const YIELD_EVERY: usize = 128;
 
 /// A question that was asked. Dropping it before it has its answer cancels it on all workers.
 pub(super) struct Asked<K: Key, A: Aggregate> {
+    pub(super) schema: Arc<ViewSchema>,
     pub(super) mailbox: Arc<Mailbox<K, A>>,
     pub(super) number: u64,
     pub(super) pieces: Taker<Pieces<K, A>>,
@@ -59,6 +61,21 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
         StreamedRows { asked, merge, of, left, begun, last, has_more, _snapshot }
     }
 
+    /// Why there is no more of it.
+    fn error(&self, cut: Cut) -> ScanError {
+        match cut {
+            Cut::Stopped => ScanError::Stopped,
+            Cut::Removed { kept_from } => {
+                ScanError::Removed { view: self.asked.schema.name.clone(), kept_from }
+            }
+            Cut::Superseded { day, since } => ScanError::Superseded { day, since },
+            Cut::Expired => {
+                let why = "the moment of this scan was kept for as long as it may be".to_owned();
+                ScanError::Expired { why }
+            }
+        }
+    }
+
     /// Waits until more pieces have come.
     fn receive(&mut self, wait: &mut Wait<'_, '_>) -> Poll<Result<(), ScanError>> {
         let taken = match wait {
@@ -88,7 +105,7 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
         }
         loop {
             match self.merge.next() {
-                Next::Cut(cut) => return Poll::Ready(Err(error(cut))),
+                Next::Cut(cut) => return Poll::Ready(Err(self.error(cut))),
                 Next::End => return Poll::Ready(Ok(self.begun.take())),
                 Next::Waiting => {
                     if let Err(error) = std::task::ready!(self.receive(wait)) {
@@ -131,17 +148,6 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
     }
 }
 
-fn error(cut: Cut) -> ScanError {
-    match cut {
-        Cut::Stopped => ScanError::Stopped,
-        Cut::Superseded { day, since } => ScanError::Superseded { day, since },
-        Cut::Expired => {
-            let why = "the moment of this scan was kept for as long as it may be".to_owned();
-            ScanError::Expired { why }
-        }
-    }
-}
-
 impl<K: Key, A: Aggregate> Rows for StreamedRows<K, A> {
     fn next(&mut self, mut wait: Wait<'_, '_>) -> Poll<Result<Option<Batch>, ScanError>> {
         self.fill(&mut wait)
@@ -150,7 +156,7 @@ impl<K: Key, A: Aggregate> Rows for StreamedRows<K, A> {
     fn certificate(&mut self, mut wait: Wait<'_, '_>) -> Poll<Result<Certificate, ScanError>> {
         loop {
             if let Some(cut) = self.merge.cut() {
-                return Poll::Ready(Err(error(cut)));
+                return Poll::Ready(Err(self.error(cut)));
             }
             if let Some(certificate) = self.merge.certificate() {
                 return Poll::Ready(Ok(certificate));

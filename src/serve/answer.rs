@@ -117,6 +117,7 @@ impl QueryError {
     pub(super) fn of_cut(cut: Cut) -> Option<QueryError> {
         match cut {
             Cut::Superseded { day, since } => Some(QueryError::Superseded { day, since }),
+            Cut::Removed { kept_from } => Some(QueryError::Removed { kept_from }),
             Cut::Expired | Cut::Stopped => None,
         }
     }

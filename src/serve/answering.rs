@@ -22,7 +22,7 @@ use crate::key::{Key, encoded, partition};
 use crate::moment::Moment;
 use crate::speed::{Captured, Layer, Lease, OUTLIVED_MAX, SharedSpeed, Speed};
 use crate::store::Revision;
-use crate::time::Day;
+use crate::time::{Day, DayRange};
 
 /// How long one activation may look up, because other operators need the worker, too. The next activation continues.
 const SLICE: Duration = Duration::from_micros(200);
@@ -237,9 +237,11 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                 Call::Ask(number, question) => {
                     self.ask(&capability, (asked.from, *number, asked.of), question, give)
                 }
-                Call::Hold(snapshot, days, ms) => {
+                Call::Hold(snapshot, ms) => {
                     let mut state = self.state.borrow_mut();
-                    let captured = state.capture(*days, None, Revision::Now, moment);
+                    let kept_from = state.kept_at(moment);
+                    let days = DayRange::new(kept_from, Day::MAX);
+                    let captured = state.capture((days, kept_from), None, Revision::Now, moment);
                     drop(state);
                     let lease = Lease::new(Duration::from_millis(*ms));
                     captured.map(|captured| {
@@ -265,7 +267,11 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         give: &mut Give<'_, K, A>,
     ) -> Result<(), ArchiveError> {
         let mut state = self.state.borrow_mut();
-        let of_kept = question.of_kept(state.kept_from());
+        // A snapshot has what was kept when it was taken.
+        let kept = question.snapshot.and_then(|snapshot| self.kept.get(&snapshot));
+        let kept_from =
+            kept.map_or_else(|| state.kept_at(*capability.time()), |kept| kept.captured.kept_from);
+        let of_kept = question.of_kept(kept_from);
         let question = of_kept.as_ref().unwrap_or(question);
         state.answered += 1;
         let moment = *capability.time();
@@ -276,12 +282,18 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             of,
             as_of: moment,
             sealed_through: state.sealed_through(),
-            kept_from: Some(state.kept_from()).filter(|day| *day > Day::MIN),
+            kept_from: Some(kept_from).filter(|day| *day > Day::MIN),
             counts: state.counts(moment),
             items: Vec::new(),
             is_last: true,
             cut: None,
         };
+        let lower = question.query.days.lower;
+        if lower != Day::MIN && lower < kept_from {
+            // It was kept when the question was asked.
+            give(capability, Piece { cut: Some(Cut::Removed { kept_from }), ..blank });
+            return Ok(());
+        }
         if let Some(items) = one_key(&state, question, moment, &self.ranks)? {
             give(capability, Piece { items, ..blank });
             return Ok(());
@@ -308,7 +320,8 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                     Some(reader) => Arc::clone(reader.captured()),
                     None => {
                         let (days, revision) = (query.days, query.revision);
-                        Arc::new(state.capture(days, partition, revision, moment)?)
+                        let of = (days, kept_from);
+                        Arc::new(state.capture(of, partition, revision, moment)?)
                     }
                 };
                 // Answers taken as a whole have no pieces waiting.
@@ -383,7 +396,7 @@ fn one_key<K: Key, A: Aggregate>(
     let by_day = matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey);
     let by_key = !matches!(query.shape, Shape::Total | Shape::ByDay);
     let mut items = std::collections::BTreeMap::new();
-    let known = (state.view.calendar().grain(), state.kept_from());
+    let known = (state.view.calendar().grain(), Day::MIN);
     if QueryError::of(query, known, ranks.len()).is_some() {
         // The answer carries the error.
         return Ok(Some(Vec::new()));

@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::speed::Counts;
 use crate::store::Revision;
-use crate::time::{Day, DayRange};
+use crate::time::Day;
 
 /// The position of a row in an answer: its day and its encoded key, as far as the shape has them. Ordered as answers
 /// are.
@@ -80,7 +80,7 @@ pub(crate) enum Call<K: Key> {
     /// This answer is not wanted any more.
     Cancel(u64),
     /// Keep the state as of this moment, for this many milliseconds.
-    Hold(u64, DayRange, u64),
+    Hold(u64, u64),
     /// It is not wanted any more.
     Release(u64),
 }

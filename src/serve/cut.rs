@@ -11,6 +11,8 @@ pub(crate) enum Cut {
     Expired,
     /// No more of it is wanted.
     Stopped,
+    /// It begins before this day, which is the first kept one.
+    Removed { kept_from: Day },
     /// For this day, states before the state after closing `since` are not known any more.
     Superseded { day: Day, since: Day },
 }

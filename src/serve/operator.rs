@@ -61,7 +61,7 @@ struct Unanswered {
 /// The questions of a worker, by number.
 type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
 
-/// Numbers queries to a view with this grain, first kept period and number of measures.
+/// Numbers queries to a view with this grain, first kept period (as the program started) and number of measures.
 fn call<K: Key>(
     queries: StreamVec<'_, Moment, Query<K>>,
     known: (Grain, Day),

@@ -26,12 +26,22 @@ pub(crate) struct Counts {
     pub(crate) late: u64,
     /// Events that a source or the view refused.
     pub(crate) refused: u64,
+    /// The last period that has events, of a view that keeps only so many.
+    pub(crate) latest: Option<Day>,
+}
+
+impl Counts {
+    /// Of so many events that were refused.
+    pub(crate) fn refused(refused: u64) -> Counts {
+        Counts { refused, ..Counts::default() }
+    }
 }
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         self.late += other.late;
         self.refused += other.refused;
+        self.latest = self.latest.max(other.latest);
     }
 }
 
@@ -243,6 +253,7 @@ where
         builder.set_notify_for(input, FrontierInterest::Never);
     }
     let mut combiner = Combiner::<K, A>::new(view.clone(), sealed, peers);
+    let (removes, mut latest) = (view.retention().keep.is_some(), None);
     builder.build(move |_capabilities| {
         move |_frontiers| {
             let mut rows = rows.activate();
@@ -253,9 +264,16 @@ where
                 for container in containers {
                     read(container, &mut combiner);
                 }
-                let (shares, counted) = combiner.take();
+                let (shares, mut counted) = combiner.take();
                 let mut session = rows.session(&capability);
-                shares.for_each(|mut share| session.give_container(&mut share));
+                shares.for_each(|mut share| {
+                    if removes {
+                        let last = share.iter().map(|row| row.day).max();
+                        counted.latest = counted.latest.max(last.filter(|_| last > latest));
+                    }
+                    session.give_container(&mut share);
+                });
+                latest = latest.max(counted.latest);
                 if counted != Counts::default() {
                     counts.session(&capability).give_iterator(to_each(peers, counted));
                 }
@@ -429,7 +447,7 @@ mod tests {
             combiner.add(time, 7, One);
         }
         let (shares, counts) = combiner.take();
-        assert_eq!((shares.flatten().count(), counts), (2, Counts { late: 0, refused: 4 }));
+        assert_eq!((shares.flatten().count(), counts), (2, Counts::refused(4)));
     }
 
     #[test]

@@ -20,10 +20,12 @@ use std::sync::mpsc::{self, TryRecvError};
 
 use timely::scheduling::SyncActivator;
 
-use super::report::{EVERYTHING, SealReport};
+use super::report::{EVERYTHING, Leaving, SealReport};
 use super::state::{Prepared, SharedSpeed};
 use crate::aggregate::Aggregate;
-use crate::archive::{self, Archive, ArchiveError, Lane, LivePart, Place, Rollup, SealJob};
+use crate::archive::{
+    self, Archive, ArchiveError, Lane, LivePart, Place, Removal, Rollup, SealJob,
+};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::log::LogHandle;
@@ -57,6 +59,9 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     /// What makes rollups, if any are kept, and the one that is being made.
     rollups: Option<Lane>,
     rollup: Option<mpsc::Receiver<Result<Rollup<K, A>, ArchiveError>>>,
+    /// What was removed from this process's part, and the job that goes on with it.
+    removed: Leaving,
+    removal: Option<mpsc::Receiver<Result<(), ArchiveError>>>,
     /// The last closing that was reported as prepared.
     reported: Option<Closing>,
     /// The last closing that this worker had events of.
@@ -90,6 +95,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             stage: Stage::Idle,
             rollups,
             rollup: None,
+            removed: Leaving::default(),
+            removal: None,
             reported,
             highest: None,
             stop: Arc::default(),
@@ -102,9 +109,46 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if self.state.borrow().abandoned {
             return None;
         }
+        let goes_on = self.step_leaving();
         let report = self.step_seal(frontier);
         self.step_rollups();
-        report
+        match (report, self.reported) {
+            (None, Some(through)) if goes_on => Some(self.report(through, Vec::new())),
+            (report, _) => report,
+        }
+    }
+
+    /// Goes on with what the view keeps no longer. Returns whether there is something to tell the others.
+    fn step_leaving(&mut self) -> bool {
+        let mut state = self.state.borrow_mut();
+        let goes_on = state.look_what_goes();
+        if matches!(self.stage, Stage::Idle) {
+            state.take_off();
+        }
+        match self.removal.as_ref().map(mpsc::Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return goes_on,
+            Some(Ok(Err(error))) => state.fail(error),
+            Some(Err(TryRecvError::Disconnected)) => state.fail(ArchiveError::Panicked),
+            Some(Ok(Ok(()))) | None => {}
+        }
+        self.removal = None;
+        // One worker of each process removes; which one does not matter.
+        let (all, before) = (state.all_leaving(), self.removed);
+        if all != before && self.archive.removes(self.worker, state.prepared.len()) {
+            self.removed = all;
+            let revisions = state.view.retention().revisions;
+            let removal = Removal {
+                before: all.gone.filter(|_| all.gone > before.gone),
+                superseded: all
+                    .superseded
+                    .filter(|_| all.superseded > before.superseded)
+                    .zip(revisions),
+            };
+            let view = state.view.name().to_owned();
+            drop(state);
+            self.removal = Some(self.spawn(move |place| removal.run(place, &view)));
+        }
+        goes_on
     }
 
     /// Takes in the rollup that has been made, and begins the next one.
@@ -237,6 +281,9 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             state.note_sealed();
             return Ok(Next::Waiting(Stage::Idle));
         }
+        let forgotten = state.forget_late(through);
+        // When the events end, the day closes that late ones waited for.
+        self.highest = self.highest.max(forgotten.map(|closing| Closing::of(closing.day)));
         let frozen = state.freeze(through);
         let Some(((_, highest), _)) = frozen.last() else {
             drop(state);
@@ -248,7 +295,6 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             let done = self.spawn(move |_| sync());
             return Ok(Next::Going(Stage::Syncing(through, done)));
         };
-        // When the events end, the day closes that late ones waited for.
         self.highest = self.highest.max(Some(Closing::of(highest.day)));
         let live = frozen.iter().map(|((day, _), _)| Ok((*day, state.live(*day)?)));
         let live = live.collect::<Result<_, ArchiveError>>()?;
@@ -322,7 +368,8 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         self.reported = Some(through);
         // By now it is durable as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
-        SealReport { worker: self.worker as u64, through, highest: self.highest, log, files }
+        let (worker, highest) = (self.worker as u64, self.highest);
+        SealReport { worker, through, highest, log, files, leaving: self.state.borrow().leaving() }
     }
 
     /// The closing to commit, if all workers have prepared what this one has.

@@ -1,5 +1,8 @@
 //! What one worker holds of a view: tables, deltas, frozen tables, and its part of the batch views.
 
+mod bounds;
+mod leaving;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -11,8 +14,8 @@ use super::captured::Captured;
 use super::combine::Counts;
 use super::delta::Delta;
 use super::numbers::ViewNumbers;
-use super::report::{EVERYTHING, SealReport};
-use super::room::{Fill, Late, LateTables, Room};
+use super::report::{EVERYTHING, Leaving, SealReport};
+use super::room::{Fill, LateTables};
 use super::table::{Frozen, Size, Table, TableRow};
 use crate::aggregate::Aggregate;
 use crate::archive::{ArchiveError, LivePart, Pool, Shelf};
@@ -21,7 +24,7 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::store::{LogPosition, Revision};
 use crate::time::{Day, DayRange, Grain};
-use crate::view::{LimitError, View};
+use crate::view::View;
 
 /// The state of a view on one worker, shared by the operators of that worker that write and read it.
 pub(crate) type SharedSpeed<K, A> = Rc<RefCell<Speed<K, A>>>;
@@ -50,6 +53,8 @@ pub(crate) struct Prepared {
     files: u64,
     /// How many it has written of closings that may not be sealed yet.
     later: BTreeMap<Closing, u64>,
+    /// What goes, as far as it is.
+    pub(super) leaving: Leaving,
 }
 
 impl Prepared {
@@ -57,7 +62,7 @@ impl Prepared {
     pub(super) fn add(&mut self, report: SealReport) {
         self.through = self.through.max(Some(report.through));
         self.highest = self.highest.max(report.highest);
-        self.log = report.log;
+        (self.log, self.leaving) = (report.log, report.leaving);
         for (closing, files) in report.files {
             *self.later.entry(closing).or_default() += files;
         }
@@ -112,6 +117,15 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// Sealed days of this worker are being rebuilt: no day is frozen meanwhile, so that what amends a
     /// day is merged with its rebuilt revision.
     pub(crate) rebuilding: bool,
+    /// Or audited: the files that count stay where they are.
+    pub(crate) auditing: bool,
+    leaving: Leaving,
+    /// The first period that was kept when the program started.
+    kept_first: Day,
+    /// The least moment and the last period that is sealed, when something was last taken off the shelf.
+    taken_of: Option<(Moment, Day)>,
+    /// The last closing whose revisions are all on the shelf, when that was last noted.
+    superseded_through: Option<Closing>,
     /// Wakes the operator that seals: progress tracking does not see what operators share.
     pub(crate) sealing: Option<Activator>,
     /// The events have ended and every day is sealed.
@@ -130,6 +144,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         through: Option<Closing>,
     ) -> Self {
         sealed.roll_up(view.calendar(), view.rollups());
+        let kept_first = sealed.kept_from();
+        let latest = through.map(Closing::last_closed);
         Speed {
             view,
             peers,
@@ -145,7 +161,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             is_raised: false,
             has_door: false,
             closed: VecDeque::new(),
-            counts: Counts::default(),
+            counts: Counts { latest, ..Counts::default() },
             later_counts: VecDeque::new(),
             servers: Vec::new(),
             prepared: vec![Prepared::default(); peers],
@@ -153,6 +169,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             abandoned: false,
             seal_busy: false,
             rebuilding: false,
+            auditing: false,
+            leaving: Leaving::default(),
+            kept_first,
+            taken_of: None,
+            superseded_through: None,
             sealing: None,
             finished: false,
             newest: None,
@@ -244,70 +265,11 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.check_limits();
     }
 
-    /// Limits hold over all workers; keys spread evenly, so each worker answers for its share.
-    ///
-    /// This runs at each tick: the sizes are kept up as rows are folded, and days are counted only
-    /// when there are so many tables that the limit could be met.
-    fn check_limits(&mut self) {
-        if !self.has_door {
-            self.stop_over_limit();
-        }
-    }
-
-    /// Stops if a bound is exceeded.
-    pub(crate) fn stop_over_limit(&mut self) {
-        let is_raised = self.is_raised;
-        let over = self.fills().into_iter().find(|fill| fill.is_over(is_raised));
-        if let Some(Fill { what, limit, needed, .. }) = over
-            && self.error.is_none()
-        {
-            let view = self.view.name().to_owned();
-            self.fail(LimitError { view, what, limit, needed });
-        }
-    }
-
-    /// How far the bounds are used up.
-    fn fills(&self) -> [Fill; 3] {
-        let (limits, peers) = (self.view.bounds(), self.peers);
-        let tables = self.tables.len() + self.frozen.len();
-        let days = if tables > limits.unsealed_days / 2 { self.unsealed_days() } else { tables };
-        let fill = |what, limit, needed, late| Fill { what, limit, needed, late };
-        let (all, late) = (self.unsealed, self.sealable());
-        let (late_tables, late) = (late.tables, late.size);
-        [
-            fill("unsealed days", limits.unsealed_days, days, late_tables),
-            fill("groups", limits.groups, all.groups * peers, late.groups * peers),
-            fill("bytes", limits.bytes, all.bytes * peers, late.bytes * peers),
-        ]
-    }
-
-    fn sealable(&self) -> Late {
-        self.late.sealable(self.open)
-    }
-
     /// Notes the floor up to which nothing is outstanding.
     pub(super) fn settle(&mut self, floor: Option<i64>) {
         if self.settled != floor {
             self.settled = floor;
             self.open = floor.map_or(Day::MAX, |floor| self.view.first_open(floor));
-        }
-    }
-
-    /// How much more may come.
-    pub(crate) fn room(&self) -> Room {
-        let fills = self.fills();
-        if fills.iter().any(Fill::is_worth_sealing) {
-            let floor = self.sealable().floor;
-            match floor.filter(|floor| self.settled.is_some_and(|at| at <= *floor)) {
-                Some(floor) => Room::Late(floor),
-                None => Room::Sealing,
-            }
-        } else if !fills.iter().any(Fill::is_tight) {
-            Room::Enough
-        } else if self.seal_busy || self.rebuilding || !self.frozen.is_empty() {
-            Room::Sealing
-        } else {
-            Room::Tight
         }
     }
 
@@ -492,22 +454,17 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         counts
     }
 
-    /// The first period that the view keeps.
-    pub(crate) fn kept_from(&self) -> Day {
-        self.sealed.kept_from()
-    }
-
     /// What this worker holds of these days as of `moment`, each event in exactly one part of it; where `partition` is
     /// given, at least what is of it. Of another revision than the newest, only what is sealed.
     pub(crate) fn capture(
         &mut self,
-        days: DayRange,
+        (days, kept_from): (DayRange, Day),
         partition: Option<usize>,
         revision: Revision,
         moment: Moment,
     ) -> Result<Captured<K, A>, ArchiveError> {
         let calendar = self.view.calendar().clone();
-        let mut captured = Captured::nothing(moment, calendar, self.kept_from());
+        let mut captured = Captured::nothing(moment, calendar, kept_from);
         (captured.sealed_through, captured.counts) = (self.sealed_through(), self.counts(moment));
         if days.is_empty() {
             return Ok(captured);

@@ -30,7 +30,8 @@
 //! # Removing
 //!
 //! A view may keep only the newest periods, and the newest revisions of each. A record says what is removed; then the files
-//! go (`kept.rs`). The first period that is kept is the same in all parts.
+//! go (`removal.rs`), when the folder is opened and while it is open. The first period that is kept is the same in all parts
+//! when a run begins.
 //!
 //! # Starting
 //!

@@ -207,8 +207,8 @@ impl Store {
         Ok((batches, kept.revised))
     }
 
-    /// The first period of a view that is kept; [`Day::MIN`] if nothing was removed. It is the same in all parts, and as
-    /// long as the folder is open.
+    /// The first period of a view that is kept; [`Day::MIN`] if nothing was removed. It is the same in all parts when the
+    /// run begins.
     pub(crate) fn kept_from(&self, view: &str) -> Day {
         let state = self.read();
         let parts = state.others.values().chain([&state.own]);
@@ -236,9 +236,14 @@ impl Store {
 
     /// The first period of a view that can be computed from the log.
     pub(crate) fn computed_from(&self, view: &str) -> Day {
+        self.log_from().map_or(Day::MIN, |log_from| self.computed_of(view, log_from))
+    }
+
+    /// The first period of a view that can be computed from a log that begins with this UTC day.
+    pub(crate) fn computed_of(&self, view: &str, log_from: Day) -> Day {
         let record = self.config.views.iter().find(|record| record.name == view);
-        let first = |record| Some(lower_end::first_of_log(&self.config, record, self.log_from()?));
-        record.and_then(first).unwrap_or(Day::MIN)
+        let first = |record| lower_end::first_of_log(&self.config, record, log_from);
+        record.map_or(Day::MIN, first)
     }
 
     /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.
@@ -307,6 +312,11 @@ impl Store {
     /// The index of this process, which is the number of its part.
     pub(crate) fn process(&self) -> u32 {
         self.config.process as u32
+    }
+
+    /// How many processes the group has.
+    pub(crate) fn processes(&self) -> usize {
+        self.config.processes
     }
 
     /// The folder of this process's part.

@@ -413,7 +413,7 @@ pub(super) fn period_name(period: Day) -> String {
 }
 
 /// Reads what [`period_name`] wrote.
-fn parse_period_name(name: &str) -> Option<Day> {
+pub(super) fn parse_period_name(name: &str) -> Option<Day> {
     let hour = |(date, time): (&str, &str)| {
         Some(format!("{date}T{}:{}:{}", time.get(0..2)?, time.get(2..4)?, time.get(4..)?))
     };

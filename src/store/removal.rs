@@ -4,17 +4,25 @@
 //! file that no manifest names. So whatever comes in between, the rest goes on the next opening.
 //!
 //! All parts of a folder remove the same periods: they agree on the greatest limit that any of them has recorded, and a part
-//! that a crash left behind follows when it is opened.
+//! that a crash left behind follows when it is opened. The same goes for parts without a process, which nobody writes while a
+//! program runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use super::config::StoreConfig;
+use super::error::StoreError;
 use super::folder::Agreed;
-use super::layout::Layout;
+use super::layout::{Layout, TEMPORARY};
 use super::live::{self, LiveBatch};
 use super::lower_end::first_of_log;
-use super::record::{FileKey, PartState, Record};
+use super::manifest;
+use super::opened::Store;
+use super::record::{
+    FileKey, PartState, Record, Sealed, batch_file_name, parse_batch_file_name, parse_period_name,
+};
 use crate::closing::Closing;
 use crate::time::{Calendar, Day};
 
@@ -47,19 +55,116 @@ pub(super) fn records(
             let (view, files, revised) = (view.name.clone(), Vec::new(), Vec::new());
             records.push(Record::Removed { view, from, files, revised });
         }
+        let is_rebuilt =
+            |sealed: &Sealed| sealed.batches.keys().any(|(_, _, generation, _)| *generation > 0);
+        let has_generations = state.sealed.get(&view.name).is_some_and(is_rebuilt);
+        if asked.revisions.is_none() && !has_generations {
+            continue;
+        }
         let batches = live::batches(state, layout, &view.name, process);
         let batches = batches.filter(|batch| batch.day >= from).collect();
-        let Some(revisions) = asked.revisions else { continue };
-        let (files, revised) = superseded(batches, revisions.get());
-        let name = &view.name;
-        records.extend(files.chunks(RECORD_FILES).map(|files| Record::Removed {
-            view: name.clone(),
-            from: Day::MIN,
-            files: files.to_vec(),
-            revised: revised.iter().filter(|(day, _)| has(files, *day)).copied().collect(),
-        }));
+        // What was rebuilt is the same revision: its earlier generations go in any case.
+        let (files, revised) = superseded(batches, asked.revisions.map_or(u32::MAX, u32::from));
+        records.extend(revisions_removed(&view.name, &files, &revised));
     }
     records
+}
+
+impl Store {
+    /// Removes the periods of a view before this one from the part of this process, while the folder is open: nobody in any
+    /// process opens files of them any more, nor writes any. Those that are open stay so.
+    ///
+    /// A file that cannot be removed stays, and goes with the next opening.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], or [`StoreError::Io`] if it may not have been recorded: no file was removed.
+    pub(crate) fn remove_before(&self, view: &str, from: Day) -> Result<(), StoreError> {
+        let mut manifest = self.manifest();
+        if self.read().own.kept_from(view) >= from {
+            // Another worker of this process was first.
+            return Ok(());
+        }
+        let (files, revised) = (Vec::new(), Vec::new());
+        let record = Record::Removed { view: view.to_owned(), from, files, revised };
+        self.append(&mut manifest, Some(record))?;
+        drop(manifest);
+        let periods = self.layout.views(self.config.process as u32).join(view);
+        let names = self.storage.list(&periods).unwrap_or_default();
+        let old = names.iter().filter(|name| parse_period_name(name).is_some_and(|day| day < from));
+        let old: Vec<_> = old.map(|name| periods.join(name)).collect();
+        old.iter().for_each(|period| self.remove_period(period));
+        tracing::info!(view, %from, periods = old.len(), "older periods are removed");
+        Ok(())
+    }
+
+    /// Removes from the part of this process the revisions that closings up to this one have superseded, so many of each
+    /// period left; as [`Store::remove_before`] does. Days that were rebuilt wait for the next opening: their files are not
+    /// live in order of closing.
+    ///
+    /// # Errors
+    /// As [`Store::remove_before`].
+    pub(crate) fn remove_superseded(
+        &self,
+        view: &str,
+        through: Closing,
+        revisions: NonZeroU32,
+    ) -> Result<(), StoreError> {
+        let mut manifest = self.manifest();
+        let process = self.config.process as u32;
+        let path = self.layout.manifest(process);
+        let Some(own) = manifest::read(&*self.storage, &path)? else {
+            return Err(StoreError::MissingPart { path });
+        };
+        let batches: Vec<_> = live::batches(&own.state, &self.layout, view, process).collect();
+        let rebuilt: BTreeSet<Day> =
+            batches.iter().filter(|batch| batch.generation > 0).map(|batch| batch.day).collect();
+        let is_settled =
+            |batch: &LiveBatch| batch.revision() <= through && !rebuilt.contains(&batch.day);
+        let (files, revised) =
+            superseded(batches.into_iter().filter(is_settled).collect(), revisions.get());
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.append(&mut manifest, revisions_removed(view, &files, &revised))?;
+        drop(manifest);
+        for (day, closing, generation, worker) in &files {
+            let file = batch_file_name(*closing, *generation, *worker);
+            let path = self.layout.day(process, view, *day).join(file);
+            if let Err(error) = self.storage.remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "a file is removed with the next opening");
+            }
+        }
+        tracing::info!(view, files = files.len(), "superseded revisions are removed");
+        Ok(())
+    }
+
+    fn remove_period(&self, period: &Path) {
+        let is_ours =
+            |name: &&String| parse_batch_file_name(name).is_some() || name.ends_with(TEMPORARY);
+        let names = self.storage.list(period).unwrap_or_default();
+        let mut paths = names.iter().filter(is_ours).map(|name| period.join(name));
+        let removed = paths.try_for_each(|path| self.storage.remove(&path));
+        // A file of somebody else keeps its folder.
+        let has_more = !self.storage.list(period).unwrap_or_default().is_empty();
+        let removed = removed.and_then(|()| match has_more {
+            true => Ok(()),
+            false => self.storage.remove_empty(period),
+        });
+        if let Err(error) = removed {
+            tracing::warn!(path = %period.display(), %error, "a period is removed with the next opening");
+        }
+    }
+}
+
+/// The records by which these files go.
+fn revisions_removed(view: &str, files: &[FileKey], revised: &[(Day, Closing)]) -> Vec<Record> {
+    let records = files.chunks(RECORD_FILES).map(|files| Record::Removed {
+        view: view.to_owned(),
+        from: Day::MIN,
+        files: files.to_vec(),
+        revised: revised.iter().filter(|(day, _)| has(files, *day)).copied().collect(),
+    });
+    records.collect()
 }
 
 fn has(files: &[FileKey], day: Day) -> bool {

@@ -34,6 +34,11 @@ impl Calendar {
         self.after(day)
     }
 
+    /// The period before another one.
+    pub(crate) fn preceding(&self, day: Day) -> Day {
+        self.before(day)
+    }
+
     /// The coarser period that contains a period of this calendar; `None` if the coarser grain does not consist of
     /// whole periods of this one ([`Grain::is_within`]).
     ///

@@ -11,7 +11,9 @@ use crate::world::World;
 impl World {
     /// Damages a file of those that count after a complete run, or none, and repairs the folder.
     pub(crate) fn mend(&mut self) {
-        let files = std::mem::take(&mut self.sealed_files);
+        let mut files = std::mem::take(&mut self.sealed_files);
+        // Some may have been removed since.
+        files.retain(|path| self.storage.read(path).is_ok());
         let damaged = (!files.is_empty()).then(|| self.random.pick(&files));
         if let Some(path) = &damaged {
             self.damage(path);

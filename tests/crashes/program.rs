@@ -36,7 +36,7 @@ pub(crate) struct Spec {
     grain: Grain,
     pub(crate) grace: i64,
     /// Its event times are so much later than the log's.
-    shift: i64,
+    pub(crate) shift: i64,
     /// Its key is the event's, divided by this; `None`: the number of the batch that was pushed.
     divisor: Option<u64>,
     /// Values are multiplied by this: the part of the definition that may change.

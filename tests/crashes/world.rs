@@ -111,7 +111,9 @@ impl World {
     /// for the order of threads.
     pub(crate) fn small(seed: u64, trace: Arc<Mutex<Vec<String>>>) -> World {
         let mut random = Random(1);
-        let views = vec![Spec::random("first", &mut random), Spec::random("second", &mut random)];
+        let mut views =
+            vec![Spec::random("first", &mut random), Spec::random("second", &mut random)];
+        views[0].keep = (1, 1);
         let mut world = World::new(seed, trace);
         world.program = Program {
             views,
@@ -119,7 +121,7 @@ impl World {
             reads: true,
             is_live: false,
             tick_rows: 10,
-            log_days: None,
+            log_days: Some(0),
             ..world.program
         };
         (world.random, world.content, world.acts) = (random, Content::new(false), 1);

@@ -20,7 +20,7 @@ use crate::engine::upkeep::maintenance::{MaintainError, Maintained, Maintenance,
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Call, Merge, Question};
-use crate::time::{Calendar, Day, DayRange, EventTime};
+use crate::time::{Calendar, Day, EventTime};
 
 /// What the loop knows when it lets queries in.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,9 @@ pub(crate) trait WorkerView {
     fn asked_task(&mut self) -> Option<AskedTask>;
     /// Begins this worker's part of an audit or a rebuild.
     fn begin_task(&mut self, id: u64, task: Task);
+    /// Computes nothing that needs what the log has of days before this one, from now on. Says whether nothing is under
+    /// way that does.
+    fn leave_log(&mut self, from: Day) -> bool;
     /// Goes on with it; returns what has ended.
     fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
     /// Tells those who look from other threads how the view is here.
@@ -99,12 +102,14 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             return false;
         }
         let Some(mail) = self.mailbox.take(self.worker, last) else { return false };
+        let kept_from = self.status.kept_at(complete.moment);
+        self.mailbox.keeps_from(kept_from);
         let Mail { requests, joining, left, said } = mail;
         let mut asked = !requests.is_empty();
         for (number, Request { mut question, reply }) in requests {
             self.replies.insert(number, Reply::One(reply, 0));
             if question.query.last.is_some() {
-                let (now, kept_from) = (self.clock.now(), self.mailbox.kept_from());
+                let now = self.clock.now();
                 question.query = question.query.at_time(&self.calendar, now, kept_from);
             }
             input.send(Call::Ask(number, question));
@@ -129,14 +134,16 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             joining.into_values().for_each(|joining| standing.join(joining, now));
             left.into_iter().for_each(|number| standing.leave(number));
             if standing.has_windows() {
-                standing.move_windows(&self.calendar, self.clock.now(), self.mailbox.kept_from());
+                standing.move_windows(&self.calendar, self.clock.now());
             }
             let seen = Seen { moment: complete.moment, sealings: self.mailbox.sealings() };
             let asking = match last {
                 true => standing.look_last(seen),
                 false => standing.look(seen, complete.entered, now),
             };
-            for (group, query) in asking {
+            for (group, mut query) in asking {
+                // A subscription goes on with what is kept of its days.
+                query.days.lower = query.days.lower.max(kept_from);
                 self.number += 1;
                 asked = true;
                 let merge = Merge::new(query.shape, Arc::clone(&self.ranks));
@@ -179,7 +186,7 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
         let Some(input) = &mut self.input else { return };
         input.send(match snapshot {
             Keep::Hold { id, limit } => {
-                Call::Hold(id, DayRange::ALL, limit.as_millis().try_into().unwrap_or(u64::MAX))
+                Call::Hold(id, limit.as_millis().try_into().unwrap_or(u64::MAX))
             }
             Keep::Release { id } => Call::Release(id),
         });
@@ -210,6 +217,13 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
 
     fn begin_task(&mut self, id: u64, task: Task) {
         self.maintenance.iter_mut().for_each(|maintenance| maintenance.push(id, task));
+    }
+
+    fn leave_log(&mut self, from: Day) -> bool {
+        let Some(maintenance) = &mut self.maintenance else { return true };
+        let (computed, is_left) = maintenance.leave_log(from);
+        self.mailbox.computes_from(computed);
+        is_left
     }
 
     fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)> {

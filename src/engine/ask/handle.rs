@@ -191,7 +191,8 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         let (id, shape) = (question.query.id, question.query.shape);
         let (number, pieces) = self.mailbox.send(question)?;
         let merge = Some(Merge::new(shape, self.ranked()));
-        Ok(Asked { id, number, pieces, merge, mailbox: Arc::clone(&self.mailbox) })
+        let (schema, mailbox) = (Arc::clone(&self.schema), Arc::clone(&self.mailbox));
+        Ok(Asked { schema, id, number, pieces, merge, mailbox })
     }
 
     /// What keys are ranked by.
@@ -319,6 +320,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
 /// before it has its answer, the query is cancelled on all workers.
 #[must_use = "dropped, it cancels the query"]
 pub struct Asked<K: Key, A: Aggregate> {
+    schema: Arc<ViewSchema>,
     id: u64,
     number: u64,
     pieces: Taker<Pieces<K, A>>,
@@ -396,6 +398,9 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         merge.finish(self.id).map_err(|cut| match cut {
             Cut::Expired => AskError::Expired,
             Cut::Stopped => AskError::Stopped,
+            Cut::Removed { kept_from } => {
+                AskError::Removed { view: self.schema.name.clone(), kept_from }
+            }
             Cut::Superseded { day, since } => AskError::Superseded { day, since },
         })
     }

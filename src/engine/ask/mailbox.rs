@@ -1,7 +1,7 @@
 //! What is on its way from other threads to the worker that takes up a view's queries.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -80,8 +80,9 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     sealings: AtomicU64,
     /// The threads that read for questions, once there are workers.
     pool: OnceLock<Pool>,
-    /// The first period that the view keeps, and the first that can be computed again, once that is known.
-    kept_from: OnceLock<(Day, Day)>,
+    /// The first period that the view keeps, and the first that can be computed again.
+    kept_from: AtomicI32,
+    computed_from: AtomicI32,
 }
 
 struct Inner<K: Key, A: Aggregate> {
@@ -171,24 +172,30 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
             closed: false,
         };
         let (inner, sealed) = (Mutex::new(inner), Condvar::new());
-        let (pool, kept_from) = (OnceLock::new(), OnceLock::new());
-        Mailbox { inner, sealed, sealings: AtomicU64::new(0), pool, kept_from }
+        let (pool, sealings) = (OnceLock::new(), AtomicU64::new(0));
+        let [kept_from, computed_from] = [(); 2].map(|()| AtomicI32::new(Day::MIN.0));
+        Mailbox { inner, sealed, sealings, pool, kept_from, computed_from }
     }
 
-    /// Says which period is the first one that the view keeps, and which one can be computed again, before there are workers.
-    pub(crate) fn keeps_from(&self, kept: Day, computed: Day) {
-        // All workers say the same.
-        let _ = self.kept_from.set((kept, computed));
+    /// Says which period is the first one that the view keeps. It never goes back.
+    pub(crate) fn keeps_from(&self, kept: Day) {
+        self.kept_from.fetch_max(kept.0, Ordering::Relaxed);
     }
 
-    /// The first period that the view keeps.
+    /// Says which period is the first one that can be computed again from the log.
+    pub(crate) fn computes_from(&self, computed: Day) {
+        self.computed_from.fetch_max(computed.0, Ordering::Relaxed);
+    }
+
+    /// The first period that the view keeps, as far as this process has heard: a question of it may be refused later, when a
+    /// worker takes it up.
     pub(crate) fn kept_from(&self) -> Day {
-        self.kept_from.get().map_or(Day::MIN, |(kept, _)| *kept)
+        Day(self.kept_from.load(Ordering::Relaxed))
     }
 
     /// The first period that can be computed again from the log.
     pub(crate) fn computed_from(&self) -> Day {
-        self.kept_from.get().map_or(Day::MIN, |(_, computed)| *computed)
+        Day(self.computed_from.load(Ordering::Relaxed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, A>> {

@@ -164,13 +164,13 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
     }
 
     /// Moves windows to this time: a group whose window is another one than before is asked again.
-    pub(crate) fn move_windows(&mut self, calendar: &Calendar, now: EventTime, kept_from: Day) {
+    pub(crate) fn move_windows(&mut self, calendar: &Calendar, now: EventTime) {
         for (id, moves_at) in self.windows.iter_mut().filter(|(_, moves_at)| **moves_at <= now) {
             let Some(group) = self.groups.get_mut(id) else { continue };
             let Some(last) = group.last else { continue };
             *moves_at = last.moves_at(calendar, now);
             let query = Query { last: Some(last), ..group.query.clone() };
-            let query = query.at_time(calendar, now, kept_from);
+            let query = query.at_time(calendar, now, Day::MIN);
             if query.days != group.query.days || group.query.last.is_some() {
                 (group.query, group.asked, self.looked) = (query, None, None);
             }

@@ -8,7 +8,7 @@ use crate::engine::upkeep::maintenance::{Maintained, Task};
 use crate::log::SourceRange;
 use crate::source::RowBlock;
 use crate::speed::Room;
-use crate::time::EventTime;
+use crate::time::{Day, EventTime};
 
 /// A message to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,6 +75,19 @@ pub(crate) enum Upkeep {
     Begin { id: u64, from: usize, view: usize, task: Task },
     /// What came of one worker's part of it.
     Done { id: u64, worker: usize, result: Result<Maintained, String> },
+    /// The log is to begin with this UTC day.
+    Log(LogStep, Day),
+}
+
+/// How far a shorter log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LogStep {
+    /// Nobody is to read what comes before.
+    Leave,
+    /// A worker does not any more.
+    Left,
+    /// No worker does: it may go.
+    Remove,
 }
 
 impl From<Data> for Deal {

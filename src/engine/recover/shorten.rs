@@ -1,4 +1,4 @@
-//! What of the log goes when a program starts: days that are older than the log is kept, once every view has sealed them.
+//! What of the log goes: days that are older than the log is kept, once every view has sealed them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::replay::Plan;
 use crate::cluster::Met;
 use crate::engine::error::EngineError;
-use crate::log::{self, LogState};
+use crate::log::{self, LogError, LogState};
 use crate::store::Store;
 use crate::time::{DAY_MS, Day, milliseconds};
 use crate::view::View;
@@ -28,12 +28,24 @@ pub(crate) fn shorten(
     let Some(newest) = heard.chain(newest).max() else { return Ok(()) };
     let Some(from) = first_kept(store, views, newest, keep) else { return Ok(()) };
     store.keep_log_from(from)?;
+    Ok(forget(store, views, from, false)?)
+}
+
+/// Removes what earlier runs have logged of days before this one, as far as no view needs it. That it goes is recorded.
+pub(crate) fn forget(
+    store: &Store,
+    views: &[View],
+    from: Day,
+    is_running: bool,
+) -> Result<(), LogError> {
+    let (storage, parts) = (store.storage(), store.held_parts());
+    let state = log::scan(&**storage, &parts, store.run())?;
     let unwanted = unwanted(store, views, state, from);
     if unwanted.is_empty() {
         return Ok(());
     }
     for (_, part) in &parts {
-        let removed = log::shorten(&**storage, part, store.run(), &unwanted)?;
+        let removed = log::shorten(&**storage, part, store.run(), &unwanted, is_running)?;
         tracing::info!(part = %part.display(), %from, %removed, "the log is shortened");
     }
     Ok(())

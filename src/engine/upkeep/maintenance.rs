@@ -125,6 +125,8 @@ pub(crate) struct Maintenance<K: Key, A: Aggregate> {
     coverage: Coverage,
     waiting: VecDeque<(u64, Task)>,
     running: Option<Running<K, A>>,
+    /// The first period that is computed here.
+    from: Day,
     /// Made with the first task.
     lane: Option<Lane>,
 }
@@ -152,12 +154,22 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         peers: usize,
     ) -> Self {
         let coverage = Coverage::of_owner(worker, peers);
-        let (waiting, running, lane) = (VecDeque::new(), None, None);
-        Maintenance { state, archive, log, worker, coverage, waiting, running, lane }
+        let (waiting, running, from, lane) = (VecDeque::new(), None, Day::MIN, None);
+        Maintenance { state, archive, log, worker, coverage, waiting, running, from, lane }
     }
 
     pub(crate) fn push(&mut self, id: u64, task: Task) {
         self.waiting.push_back((id, task));
+    }
+
+    /// From now on reads nothing of a log that is to begin with this UTC day. Returns the first period that can be computed
+    /// of it, and whether nothing is under way that may read more.
+    pub(crate) fn leave_log(&mut self, log_from: Day) -> (Day, bool) {
+        if let Some(store) = self.archive.store() {
+            let computed = store.computed_of(self.state.borrow().view.name(), log_from);
+            self.from = self.from.max(computed);
+        }
+        (self.from, self.running.as_ref().is_none_or(|running| running.job.is_none()))
     }
 
     /// Goes on as far as possible. Returns a task that has ended.
@@ -179,7 +191,10 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             }
             Ok(true) => Some((running.id, Ok(running.done))),
             Err(error) => {
-                self.state.borrow_mut().replace(Vec::new());
+                let mut state = self.state.borrow_mut();
+                state.auditing = false;
+                state.replace(Vec::new());
+                drop(state);
                 Some((running.id, Err(crate::engine::error::in_full(&error))))
             }
         }
@@ -202,6 +217,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
                 }),
             };
             let Some(done) = done else { return Ok(false) };
+            self.state.borrow_mut().auditing = false;
             running.done.add(done);
             running.job = None;
             if running.task.kind == TaskKind::Rebuild && running.rest.is_some() {
@@ -211,6 +227,11 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         }
         let Some(rest) = running.rest else { return Ok(true) };
         let state = self.state.borrow();
+        // What is removed meanwhile is not part of it.
+        let rest = DayRange::new(rest.lower.max(state.kept_from()).max(self.from), rest.upper);
+        if rest.is_empty() {
+            return Ok(true);
+        }
         if running.task.kind == TaskKind::Rebuild && state.seal_busy {
             return Ok(false);
         }
@@ -238,6 +259,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         match task.kind {
             TaskKind::Audit => {
                 let job = AuditJob { view, coverage, through, days };
+                self.state.borrow_mut().auditing = true;
                 let (sender, receiver) = mpsc::channel();
                 lane.spawn(move |place| {
                     // Nobody waits any more if the engine is stopping.

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use crate::engine::ask::asking::WorkerView;
 use crate::engine::ingest::deal::Upkeep;
 use crate::engine::ingest::feed::Feed;
+use crate::engine::upkeep::log_end::LogEnd;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained};
 
 /// What one worker knows of the audits and rebuilds that are under way.
@@ -18,6 +19,8 @@ pub(crate) struct Tasks {
     open: HashMap<u64, UnfinishedTask>,
     /// Who asked for those that are under way here.
     from: HashMap<u64, usize>,
+    /// Where the log is not kept for ever.
+    log_end: Option<LogEnd>,
 }
 
 struct UnfinishedTask {
@@ -28,8 +31,8 @@ struct UnfinishedTask {
 }
 
 impl Tasks {
-    pub(crate) fn new(worker: usize, peers: usize) -> Tasks {
-        Tasks { worker, peers, asked: 0, open: HashMap::new(), from: HashMap::new() }
+    pub(crate) fn new(worker: usize, peers: usize, log_end: Option<LogEnd>) -> Tasks {
+        Tasks { worker, peers, asked: 0, open: HashMap::new(), from: HashMap::new(), log_end }
     }
 
     /// Takes up what is asked, goes on with what is under way, and passes on what has ended.
@@ -57,8 +60,16 @@ impl Tasks {
                     views[view].begin_task(id, task);
                 }
                 Upkeep::Done { id, worker, result } => self.add(id, worker, result),
+                Upkeep::Log(step, from) => {
+                    self.log_end.iter_mut().for_each(|log| log.hear(step, from, feed));
+                }
             }
         }
+    }
+
+    /// Goes on with what the log keeps no longer, once everything of earlier runs is in.
+    pub(crate) fn step_log(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
+        self.log_end.iter_mut().for_each(|log| log.step(views, feed));
     }
 
     fn add(&mut self, id: u64, worker: usize, result: Result<Maintained, String>) {

@@ -47,7 +47,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             self.start.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
             let live::Batch { events: pushed, refused, ticket, .. } = batch;
             if refused > 0 {
-                counts.send(Counts { late: 0, refused });
+                counts.send(Counts::refused(refused));
             }
             let pushed = Arc::new(pushed);
             let entry = Entry {

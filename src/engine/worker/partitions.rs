@@ -72,7 +72,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         if let Some(input) = &mut self.counts
             && !refused.is_empty()
         {
-            input.send(Counts { late: 0, refused: refused.len() as u64 });
+            input.send(Counts::refused(refused.len() as u64));
         }
         let mut keep = self.start.keep.lock().unwrap_or_else(PoisonError::into_inner);
         let kept: Result<(), EngineError> = match &mut *keep {

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::crash::{append, fresh, mend, scene};
 use super::fake::Fake;
 use super::*;
+use crate::log::committer::Committer;
+use crate::log::layout::Layout;
+use crate::log::record::StreamState;
 use crate::log::{check, shorten};
 use crate::time::Day;
 
@@ -24,7 +27,7 @@ fn two_runs() -> (Fake, BTreeSet<PathBuf>) {
 }
 
 fn cut(fake: &Fake, unwanted: &BTreeSet<PathBuf>) -> Result<Repaired, LogError> {
-    shorten(fake, Path::new(PART), u64::MAX, unwanted)
+    shorten(fake, Path::new(PART), u64::MAX, unwanted, false)
 }
 
 /// What else the streams say is there, and of each run all events of a day or none; returns of how many runs day 3 is there.
@@ -86,6 +89,71 @@ fn what_is_kept_survives_a_crash_anywhere_and_what_is_not_goes_in_the_end() {
                 mend(&lost).unwrap();
                 let gone = |path: &PathBuf| lost.read(path).is_err();
                 assert!(unwanted.iter().all(gone), "at {at}");
+            }
+        }
+    }
+}
+
+/// A run that removes what it has of day 3 between two halves.
+fn shorten_between(fake: &Fake) -> Result<(), LogError> {
+    let state = StreamState::new(1, 0, vec![("v".to_owned(), 5)]);
+    let storage: Arc<dyn Storage> = Arc::new(fake.clone());
+    let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
+    for tick in 0..TICKS {
+        if tick == TICKS / 2 {
+            // Floors so far are below 3; what entered under a higher one is needed.
+            committer.shorten(Day(4), &|last, floor| last > Day(3) || floor > 2)?;
+        }
+        committer.take(scene(tick))?;
+        committer.commit(tick.is_multiple_of(3))?;
+    }
+    // Day 3 has an event that is needed.
+    committer.shorten(Day(4), &|_, floor| floor > 2)?;
+    committer.commit(true)
+}
+
+/// Of the entries that are there, everything but, perhaps, what there was of day 3 in the first half.
+#[track_caller]
+fn left_between(fake: &Fake) -> bool {
+    let state = scanned(fake).unwrap();
+    verify(fake, &state).unwrap();
+    let held = state.tick_max.map_or(0, |tick| tick + 1);
+    let mut found = events(fake).unwrap();
+    found.sort_unstable();
+    let of = |is_there: &dyn Fn(u64, &Event) -> bool| {
+        let mut expect: Vec<(Moment, Event)> = Vec::new();
+        for tick in 0..held {
+            let entry = scene(tick);
+            let there = entry.events.iter().filter(|event| is_there(tick, event));
+            expect.extend(there.map(|event| (entry.moment, *event)));
+        }
+        expect.sort_unstable();
+        expect
+    };
+    let is_whole = found == of(&|_, _| true);
+    let is_later = |tick: u64, event: &Event| tick >= TICKS / 2 || event.0.div_euclid(DAY_MS) == 4;
+    assert!(is_whole || found == of(&is_later), "{held} entries");
+    assert_eq!(state.once.len() as u64, held);
+    is_whole
+}
+
+#[test]
+fn a_run_shortens_its_own_log_and_the_machine_stops_anywhere() {
+    let whole = fresh(Fake::default());
+    shorten_between(&whole).unwrap();
+    let operations = whole.done().len();
+    assert!(!left_between(&whole), "day 3 is gone");
+    assert_eq!(scanned(&whole).unwrap().tick_max, Some(TICKS - 1));
+    for at in fresh(Fake::default()).done().len()..=operations {
+        for seed in 0..6 {
+            let fake = fresh(Fake::crashing(at, seed * 7_919 + at as u64));
+            assert_eq!(shorten_between(&fake).is_err(), at < operations, "at {at}");
+            for found in [fake.after_kill(), fake.after_power_loss(seed)] {
+                let before = left_between(&found);
+                mend(&found).unwrap();
+                assert_eq!(left_between(&found), before, "at {at}: a repair changes nothing");
+                let lost = found.after_power_loss(seed + 7);
+                assert_eq!(left_between(&lost), before, "at {at}");
             }
         }
     }
