@@ -1,7 +1,7 @@
 //! Rows of a view as columns of [Apache Arrow](https://arrow.apache.org).
 //!
 //! [`schema`] gives the types of a scan's columns, and [`record_batch`] converts a [`Batch`] of the scan to a
-//! [`RecordBatch`].
+//! [`RecordBatch`]. [`Builder`] does it for values one by one.
 //!
 //! | a column of a view | in Arrow |
 //! |---|---|
@@ -47,6 +47,8 @@
 //! # }
 //! ```
 
+mod builder;
+
 use std::sync::Arc;
 
 use arrow_array::{
@@ -59,11 +61,13 @@ use dayfold::aggregate::Decimal;
 use dayfold::scan::{Batch, Cell, Cells, Strings};
 use dayfold::schema::{Column, Kind};
 
+pub use builder::Builder;
+
 /// Digits of a decimal column, and how many of them are after the point: as many as a [`Decimal`] has.
 pub const DECIMAL: (u8, i8) = (38, 9);
 
 /// The greatest number of billionths that 38 digits hold.
-const BILLIONTHS_MAX: u128 = 10u128.pow(38) - 1;
+pub(crate) const BILLIONTHS_MAX: u128 = 10u128.pow(38) - 1;
 
 /// A value that does not fit Arrow's type.
 #[derive(Debug, thiserror::Error)]

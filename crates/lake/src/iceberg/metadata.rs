@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use dayfold::schema::Kind;
+use dayfold_arrow::DECIMAL;
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-use crate::columns::{DECIMAL, TableColumn};
+use crate::columns::TableColumn;
 
 /// The number of the partition's field; Iceberg counts them from 1000.
 pub(super) const PARTITION_FIELD: i32 = 1_000;
