@@ -49,23 +49,28 @@ pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<RowsForm
             ApiError::parameter("format", message)
         });
     }
+    accepted(headers, &TYPES)
+}
+
+/// The form that `Accept` prefers among those that there are, by their media types; the first one if nothing is said.
+///
+/// # Errors
+/// 406 if none of them is accepted.
+pub(crate) fn accepted<F: Copy>(headers: &HeaderMap, types: &[(&str, F)]) -> Result<F, ApiError> {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let accepted: Vec<&str> = accepted.filter_map(|value| value.to_str().ok()).collect();
-    if accepted.is_empty() {
-        return Ok(RowsFormat::Json);
-    }
-    preferred(&accepted.join(",")).ok_or_else(|| {
-        let message =
-            "rows come as application/json, text/csv or application/x-ndjson: accept one of them";
-        let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+    let accepted = if accepted.is_empty() { "*/*".to_owned() } else { accepted.join(",") };
+    preferred(&accepted, types).ok_or_else(|| {
+        let names: Vec<&str> = types.iter().map(|(name, _)| *name).collect();
+        let message = format!("rows come as {}: accept one of them", names.join(", "));
         ApiError::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", message)
-            .with("available", json!(types))
+            .with("available", json!(names))
     })
 }
 
 /// The form that the value of an `Accept` header prefers.
-fn preferred(accept: &str) -> Option<RowsFormat> {
-    let mut best: Option<(u16, RowsFormat)> = None;
+fn preferred<F: Copy>(accept: &str, types: &[(&str, F)]) -> Option<F> {
+    let mut best: Option<(u16, F)> = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or("").to_ascii_lowercase();
@@ -73,15 +78,15 @@ fn preferred(accept: &str) -> Option<RowsFormat> {
         let quality = quality.map_or(Some(1.0), |text| text.parse::<f32>().ok());
         // In thousandths, as in the header.
         let quality = quality.map_or(0, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u16);
-        let kind = match &name[..] {
-            "*/*" | "application/*" => Some(RowsFormat::Json),
-            "text/*" => Some(RowsFormat::Csv),
-            _ => TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind),
+        let is_meant = |known: &str| match name.strip_suffix('*') {
+            Some("*/") => true,
+            Some(beginning) => beginning.ends_with('/') && known.starts_with(beginning),
+            None => known == name,
         };
-        let Some(kind) = kind else { continue };
+        let Some((_, kind)) = types.iter().find(|(known, _)| is_meant(known)) else { continue };
         // If several have the same preference, the first one is taken.
         if quality > best.map_or(0, |(quality, _)| quality) {
-            best = Some((quality, kind));
+            best = Some((quality, *kind));
         }
     }
     best.map(|(_, kind)| kind)
@@ -111,7 +116,7 @@ mod tests {
             ("text/csv;q=x", None),
             ("", None),
         ] {
-            assert_eq!(preferred(accept), kind, "{accept}");
+            assert_eq!(preferred(accept, &TYPES), kind, "{accept}");
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::server::Server;
 use crate::sink::Sink;
 use crate::sinks::ReadSinks;
 use crate::snapshots::Snapshots;
+use crate::sql::AnswerSql;
 use crate::views::ServedView;
 
 /// The days are found by a query over everything, which many pages share.
@@ -60,6 +61,7 @@ pub(crate) struct App {
     pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) catalog: Option<axum::Router>,
+    pub(crate) sql: Option<Box<AnswerSql>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) is_loopback: bool,
     pub(crate) limits: Limits,
@@ -95,6 +97,7 @@ impl App {
             sinks: server.sinks,
             refused: server.refused,
             catalog: server.catalog,
+            sql: server.sql,
             hosts: server.hosts,
             is_loopback: loopback,
             limits: server.limits,
@@ -183,6 +186,7 @@ pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
         "/api/views",
         "/api/views/{view}/{value|series|top|total|keys|rows|live}",
         "/api/snapshots",
+        "/api/sql",
         "/api/events",
         "/api/refused",
         "/api/status",

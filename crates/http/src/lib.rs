@@ -72,6 +72,8 @@ mod sink;
 mod sinks;
 mod snapshot_routes;
 mod snapshots;
+mod sql;
+mod sql_routes;
 mod status;
 #[cfg(feature = "tls")]
 mod tls;
@@ -86,5 +88,6 @@ pub use server::Server;
 pub use serving::{ServeError, Serving};
 pub use sink::{Lines, Media};
 pub use sinks::SinkNumbers;
+pub use sql::{AnswerSql, SqlAnswer, SqlAnswering, SqlFormat, SqlQuery, SqlReason, SqlRefusal};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -15,7 +15,9 @@ use crate::error::ApiError;
 use crate::json::Text;
 use crate::parameters::Parameters;
 use crate::question::ask_of;
-use crate::{events, guard, live, metrics, page, refused, rows, snapshot_routes, status};
+use crate::{
+    events, guard, live, metrics, page, refused, rows, snapshot_routes, sql_routes, status,
+};
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     let guard = axum::middleware::from_fn_with_state(Arc::clone(&app), guard::guard);
@@ -30,6 +32,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/views/{view}/{of}", get(answer))
         .route("/api/snapshots", post(snapshot_routes::take))
         .route("/api/snapshots/{snapshot}", delete(snapshot_routes::release))
+        .route("/api/sql", post(sql_routes::post))
         .route("/api/events", post(events::post))
         .route("/api/sources/{name}/events", post(events::post_to))
         .route("/api/refused", get(refused::refused))

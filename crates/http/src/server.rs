@@ -13,6 +13,7 @@ use crate::refusals::{ReadRefused, RefusedRows};
 use crate::role::{Role, Tokens};
 use crate::sink::{Lines, Media, Sink, TypedSink};
 use crate::sinks::{ReadSinks, SinkNumbers};
+use crate::sql::{AnswerSql, SqlAnswering, SqlQuery};
 use crate::views::ServedView;
 
 /// The definition of a server: what it serves, and its limits.
@@ -28,6 +29,7 @@ pub struct Server {
     pub(crate) sinks: Option<Box<ReadSinks>>,
     pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) catalog: Option<axum::Router>,
+    pub(crate) sql: Option<Box<AnswerSql>>,
     pub(crate) hosts: Vec<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Tls>,
@@ -64,6 +66,7 @@ impl Server {
             sinks: None,
             refused: None,
             catalog: None,
+            sql: None,
             hosts: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -220,6 +223,34 @@ impl Server {
     #[must_use]
     pub fn catalog(self, routes: axum::Router) -> Server {
         Server { catalog: Some(routes), ..self }
+    }
+
+    /// Answers statements at `/api/sql`: `answer` runs them, with what engine it likes. `dayfold_sql::http` has one by DataFusion.
+    ///
+    /// ```
+    /// use dayfold_http::{AnswerSql, Server, SqlAnswer, SqlAnswering, SqlFormat, SqlQuery, SqlReason, SqlRefusal};
+    ///
+    /// /// Knows one statement.
+    /// fn answer(query: SqlQuery) -> SqlAnswering {
+    ///     Box::pin(async move {
+    ///         if query.sql != "SELECT 1" {
+    ///             let refusal = SqlRefusal::new(SqlReason::Statement, "expected SELECT 1");
+    ///             return Err(refusal.at(1, 1));
+    ///         }
+    ///         let rows = match query.format {
+    ///             SqlFormat::Csv => "one\n1\n",
+    ///             _ => "{\"columns\":[{\"name\":\"one\",\"kind\":\"integer\",\"nullable\":false}],\"rows\":[[1]]}",
+    ///         };
+    ///         let pieces = futures_util::stream::iter([Ok(rows.as_bytes().to_vec())]);
+    ///         Ok(Box::pin(pieces) as SqlAnswer)
+    ///     })
+    /// }
+    /// let answer: Box<AnswerSql> = Box::new(answer);
+    /// let server = Server::new("flights").sql(answer);
+    /// ```
+    #[must_use]
+    pub fn sql(self, answer: impl Fn(SqlQuery) -> SqlAnswering + Send + Sync + 'static) -> Server {
+        Server { sql: Some(Box::new(answer)), ..self }
     }
 
     /// Answers requests for this host name, too. Only these names and `localhost` are answered, so that a page of

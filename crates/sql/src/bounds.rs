@@ -61,14 +61,9 @@ impl Bounds {
                 .map(|(at, (_, condition))| (at, condition))
                 .collect()
         };
-        let mut range = DayRange::ALL;
-        for (at, condition) in of_column(&schema.period().name) {
-            if let Some((within, is_exact)) = periods(view.definition().calendar(), condition) {
-                let lower = range.lower.max(within.lower);
-                range = DayRange::new(lower, range.upper.min(within.upper).max(lower));
-                pushed[at] = if is_exact { Pushed::Exact } else { Pushed::Inexact };
-            }
-        }
+        let (range, periods) =
+            range(view.definition().calendar(), &of_column(&schema.period().name));
+        periods.into_iter().for_each(|(at, of)| pushed[at] = of);
         let (mut sets, mut taken) = (KeySets::new(), Vec::new());
         for column in &schema.key[..view.ordered_columns()] {
             taken.extend(sets.narrow(column, &of_column(&column.name)));
@@ -85,6 +80,31 @@ impl Bounds {
         }
         (Bounds { periods: range, keys }, pushed)
     }
+}
+
+/// The periods that conditions allow, and others maybe.
+pub(crate) fn periods_of(schema: &ViewSchema, calendar: &Calendar, filters: &[Expr]) -> DayRange {
+    let name = schema.period().name;
+    let conditions = filters.iter().filter_map(|filter| condition(schema, filter));
+    let conditions: Vec<_> = conditions.filter(|(of, _)| of.name == name).collect();
+    let numbered = conditions.iter().enumerate().map(|(at, (_, condition))| (at, condition));
+    range(calendar, &numbered.collect::<Vec<_>>()).0
+}
+
+/// The periods that all of these conditions allow, and what becomes of each.
+fn range(
+    calendar: &Calendar,
+    conditions: &[(usize, &Condition)],
+) -> (DayRange, Vec<(usize, Pushed)>) {
+    let (mut range, mut pushed) = (DayRange::ALL, Vec::new());
+    for (at, condition) in conditions {
+        if let Some((within, is_exact)) = periods(calendar, condition) {
+            let lower = range.lower.max(within.lower);
+            range = DayRange::new(lower, range.upper.min(within.upper).max(lower));
+            pushed.push((*at, if is_exact { Pushed::Exact } else { Pushed::Inexact }));
+        }
+    }
+    (range, pushed)
 }
 
 /// Sets of keys while columns are added to them.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use dayfold::scan::ScanError;
+use dayfold::store::StoreError;
 
 /// What is wrong with a statement, or came between.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +33,27 @@ pub enum SqlError {
         /// The name.
         name: String,
     },
+    /// The values of its parameters do not fit.
+    #[error("{message}")]
+    Parameters {
+        /// Which one, and what was expected.
+        message: String,
+    },
     /// It failed while it ran: a number out of range, more memory than it may have.
     #[error("{0}")]
     Failed(DataFusionError),
     /// What a view says.
     #[error("{0}")]
     View(ScanError),
+    /// What is wrong with a data folder.
+    #[error("{0}")]
+    Folder(Box<StoreError>),
+    /// The system has no threads for it.
+    #[error("no threads to run statements on: {error}")]
+    Threads {
+        /// Why.
+        error: std::io::Error,
+    },
     /// It took too long.
     #[error("the statement was stopped after {limit:?}, which is all the time it may take")]
     TimedOut {
@@ -67,6 +83,22 @@ impl SqlError {
     /// What came of running.
     pub(crate) fn run(error: DataFusionError) -> SqlError {
         SqlError::of(error, SqlError::Failed)
+    }
+
+    /// The place in the statement that is wrong, a line and a column from 1, where that is known.
+    pub fn position(&self) -> Option<(u64, u64)> {
+        let SqlError::Plan(error) = self else { return None };
+        let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+        if let Some(span) = span.filter(|span| span.start.line > 0) {
+            return Some((span.start.line, span.start.column));
+        }
+        // The parser has it in its message alone.
+        let DataFusionError::SQL(..) = error.find_root() else { return None };
+        let message = error.to_string();
+        let (_, place) = message.rsplit_once(" at Line: ")?;
+        let (line, column) = place.split_once(", Column: ")?;
+        let digits = column.find(|c: char| !c.is_ascii_digit()).unwrap_or(column.len());
+        Some((line.parse().ok()?, column[..digits].parse().ok()?))
     }
 
     fn of(error: DataFusionError, otherwise: fn(DataFusionError) -> SqlError) -> SqlError {

@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 use dayfold::scan::{Batch, Batches, ErasedView, Scan, ScanError, Snapshot};
+use dayfold::schema::Grain;
 use dayfold::serve::Revision;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
@@ -25,6 +26,7 @@ pub(crate) struct ViewExec {
     view: Arc<dyn ErasedView>,
     scans: Vec<Scan>,
     revision: Revision,
+    grain: Option<Grain>,
     limit: Option<usize>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -35,7 +37,7 @@ impl ViewExec {
     pub(crate) fn new(
         view: Arc<dyn ErasedView>,
         scans: Vec<Scan>,
-        revision: Revision,
+        (revision, grain): (Revision, Option<Grain>),
         schema: SchemaRef,
         limit: Option<usize>,
     ) -> ViewExec {
@@ -45,7 +47,7 @@ impl ViewExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        ViewExec { view, scans, revision, limit, schema, properties }
+        ViewExec { view, scans, revision, grain, limit, schema, properties }
     }
 
     /// How often it asks.
@@ -74,9 +76,10 @@ impl DisplayAs for ViewExec {
             self.scans.len()
         )?;
         match self.scans.first() {
-            Some(scan) => write!(f, ", shape={:?}", scan.shape()),
-            None => write!(f, ", nothing to read"),
+            Some(scan) => write!(f, ", shape={:?}", scan.shape())?,
+            None => write!(f, ", nothing to read")?,
         }
+        self.grain.map_or(Ok(()), |grain| write!(f, ", by={grain}"))
     }
 }
 

@@ -3,7 +3,8 @@
 //! A sum over rows is a sum over sums. So where a statement groups by columns of the key alone, the view combines periods,
 //! and where it groups by the period alone, the view combines keys: both are there already, as totals of sealed
 //! days or as states that are merged by what the view is made of. And where it wants the keys with the greatest
-//! sums, the view finds them. The rest of the plan stays as it is.
+//! sums, the view finds them. Where it groups by `date_trunc('month', day)`, the view combines the days of a month, of which it may
+//! have the sums as a rollup. The rest of the plan stays as it is.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams}
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Sort, TableScan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
-use dayfold::schema::Kind;
+use dayfold::schema::{Grain, Kind};
 
 use crate::bounds::{Bounds, Pushed};
 use crate::functions::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
@@ -54,10 +55,13 @@ fn combined(aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Transformed<Log
     let Some(scan) = scan_below(&aggregate.input) else { return unchanged() };
     let Some(table) = of_scan(scan) else { return unchanged() };
     let Some(form) = form(aggregate, table) else { return unchanged() };
-    if *table.form() != Form::Rows || !is_exact(scan, table) || !has_columns(scan, table, &form) {
+    let grain = grain(aggregate, table);
+    let has_fewer = form != Form::Rows || grain.is_some();
+    let is_read_in_full = *table.form() == Form::Rows && is_exact(scan, table);
+    if !has_fewer || !is_read_in_full || !has_columns(scan, table, &form) {
         return unchanged();
     }
-    with_form(plan, form)
+    with_form(plan, form, grain)
 }
 
 /// The keys with the greatest sums, of an aggregation that is read by key.
@@ -93,7 +97,7 @@ fn greatest(sort: &Sort, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>>
     if !is_by_whole_key || !is_ranked || nullable || !is_one || !has_columns(scan, table, &form) {
         return unchanged();
     }
-    with_form(plan, form)
+    with_form(plan, form, None)
 }
 
 /// Whether all columns that are read of a table are there in this form.
@@ -109,9 +113,13 @@ fn has_columns(scan: &TableScan, table: &ViewTable, form: &Form) -> bool {
 }
 
 /// The plan with its table read in this form.
-fn with_form(plan: &LogicalPlan, form: Form) -> Result<Transformed<LogicalPlan>> {
+fn with_form(
+    plan: &LogicalPlan,
+    form: Form,
+    grain: Option<Grain>,
+) -> Result<Transformed<LogicalPlan>> {
     plan.clone().transform_down(|plan| {
-        let Some(table) = of_plan(&plan).map(|table| table.in_form(form.clone())) else {
+        let Some(table) = of_plan(&plan).map(|table| table.in_form(form.clone(), grain)) else {
             return Ok(Transformed::no(plan));
         };
         let LogicalPlan::TableScan(scan) = plan else { return Ok(Transformed::no(plan)) };
@@ -210,7 +218,41 @@ fn group_columns(aggregate: &Aggregate) -> HashSet<String> {
     columns.map(|column| column.name.clone()).collect()
 }
 
-/// The form whose rows are enough for these groups, if it has fewer of them.
+/// The longer periods whose rows are enough for these groups, if the period is read in `date_trunc` of one grain alone.
+fn grain(aggregate: &Aggregate, table: &ViewTable) -> Option<Grain> {
+    let period = table.view().schema().period().name;
+    let reads_period = |expr: &Expr| expr.column_refs().iter().any(|column| column.name == period);
+    if aggregate.aggr_expr.iter().any(reads_period) {
+        return None;
+    }
+    let mut grains = aggregate.group_expr.iter().filter(|expr| reads_period(expr)).map(|expr| {
+        let truncated = truncated(expr).filter(|(_, column)| *column == period);
+        truncated.map(|(grain, _)| grain).filter(|grain| table.has_periods_of(*grain))
+    });
+    let first = grains.next()??;
+    grains.all(|grain| grain == Some(first)).then_some(first)
+}
+
+/// The grain of `date_trunc`, and the column that it is of, if an expression is nothing else but a cast of it.
+fn truncated(expr: &Expr) -> Option<(Grain, &str)> {
+    match expr {
+        Expr::Alias(alias) => truncated(&alias.expr),
+        Expr::Cast(cast) => truncated(&cast.expr),
+        Expr::ScalarFunction(call) if call.func.name() == "date_trunc" => {
+            let [Expr::Literal(grain, _), column] = &call.args[..] else { return None };
+            let grain = Grain::named(&grain.try_as_str()??.to_ascii_lowercase())?;
+            let mut column = column;
+            while let Expr::Cast(cast) = column {
+                column = &cast.expr;
+            }
+            let Expr::Column(column) = column else { return None };
+            Some((grain, &column.name))
+        }
+        _ => None,
+    }
+}
+
+/// The form whose rows are enough for these groups.
 fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
     // Sets of groups are several aggregations, and functions may give another value each time.
     let is_plain = aggregate
@@ -226,6 +268,6 @@ fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
     } else if read.iter().all(is_key) {
         Some(Form::ByKey)
     } else {
-        None
+        Some(Form::Rows)
     }
 }

@@ -38,20 +38,31 @@
 //! ```
 
 mod bounds;
+mod engine;
 mod error;
 mod exec;
+mod folder;
 mod form;
 mod functions;
+#[cfg(feature = "http")]
+pub mod http;
+mod numeric;
 pub mod server;
 mod session;
+mod settings;
 mod shared;
 mod statement;
 mod table;
+mod threads;
+mod values;
+mod write;
 
+pub use engine::QuerySql;
 pub use error::SqlError;
 pub use session::Sql;
 pub use shared::Limits;
-pub use statement::{Rows, Statement};
+pub use statement::{Batches, Rows, Statement};
+pub use write::{Format, Writer, kind, texts};
 
 pub use datafusion::arrow;
 

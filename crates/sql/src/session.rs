@@ -1,28 +1,33 @@
 //! Views as tables that statements can name.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::TableProvider;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
 use dayfold::serve::Revision;
+use dayfold::store::{self, Disk};
 use tokio::sync::Semaphore;
 
+use crate::folder::SealedTable;
 use crate::form::ReadCombined;
 use crate::functions::{self, CheckIntegers, MergeSketches};
 use crate::shared::{Limits, Shared, runtime};
-use crate::statement::{Rows, Statement};
+use crate::statement::{Batches, Rows, Statement};
 use crate::table::ViewTable;
+use crate::threads::Threads;
 use crate::{SqlError, statement};
 
 /// The database and the schema that tables are in.
 pub(crate) const DATABASE: &str = "dayfold";
 const SCHEMA: &str = "public";
 
-/// The views of an engine as tables. Clones share them, and their limits.
+/// Views as tables. Clones share them, and their limits.
 #[derive(Clone)]
 pub struct Sql {
     inner: Arc<Shared>,
@@ -34,10 +39,51 @@ impl Sql {
     /// # Errors
     /// [`SqlError::Plan`]: the catalogue cannot be made.
     pub fn new(views: Views, limits: Limits) -> Result<Sql, SqlError> {
+        let tables = views.iter().map(|view| {
+            let table = ViewTable::new(Arc::clone(view), Revision::Now);
+            (view.name().to_owned(), Arc::new(table) as Arc<dyn TableProvider>)
+        });
+        Sql::of_tables(tables.collect(), Some(views.clone()), limits)
+    }
+
+    /// Tables of the sealed periods in a data folder, which is read without its lock: for folders that no program has open.
+    /// There is no `dayfold_certificate()` of them, and no `revision_of(…)`.
+    ///
+    /// ```no_run
+    /// # async fn ask() -> Result<(), dayfold_sql::SqlError> {
+    /// use dayfold_sql::{Limits, Sql};
+    ///
+    /// let sql = Sql::of_folder("dayfold-data", Limits::default())?;
+    /// let rows = sql.query("SELECT shop, sum(cents) FROM sales GROUP BY shop").await?.collect().await?;
+    /// println!("{}", dayfold_sql::pretty(&rows)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SqlError::Folder`]: it is none, or it is damaged.
+    pub fn of_folder(folder: impl Into<PathBuf>, limits: Limits) -> Result<Sql, SqlError> {
+        let folder =
+            store::inspect(&Disk, folder).map_err(|error| SqlError::Folder(Box::new(error)))?;
+        let folder = Arc::new(folder);
+        let tables = folder.views.iter().enumerate().map(|(at, view)| {
+            let table = SealedTable::new(Arc::clone(&folder), at);
+            (view.record.name.clone(), Arc::new(table) as Arc<dyn TableProvider>)
+        });
+        Sql::of_tables(tables.collect(), None, limits)
+    }
+
+    fn of_tables(
+        tables: Vec<(String, Arc<dyn TableProvider>)>,
+        views: Option<Views>,
+        limits: Limits,
+    ) -> Result<Sql, SqlError> {
         let config = SessionConfig::new()
             .with_default_catalog_and_schema(DATABASE, SCHEMA)
             .with_information_schema(true)
             .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
+            // Errors say where.
+            .set_bool("datafusion.sql_parser.collect_spans", true)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
         let state = SessionStateBuilder::new()
             .with_default_features()
@@ -48,21 +94,18 @@ impl Sql {
             .with_analyzer_rule(Arc::new(CheckIntegers))
             .build();
         let context = SessionContext::new_with_state(state);
-        let tables = MemorySchemaProvider::new();
-        for view in views.iter() {
-            let table = ViewTable::new(Arc::clone(view), Revision::Now);
-            tables
-                .register_table(view.name().to_owned(), Arc::new(table))
-                .map_err(SqlError::plan)?;
+        let schema = MemorySchemaProvider::new();
+        for (name, table) in tables {
+            schema.register_table(name, table).map_err(SqlError::plan)?;
         }
         let database = context.catalog(DATABASE).ok_or_else(|| {
             SqlError::Plan(datafusion::common::exec_datafusion_err!("no catalogue '{DATABASE}'"))
         })?;
-        database.register_schema(SCHEMA, Arc::new(tables)).map_err(SqlError::plan)?;
+        database.register_schema(SCHEMA, Arc::new(schema)).map_err(SqlError::plan)?;
         datafusion_pg_catalog::setup_pg_catalog(&context, DATABASE, EmptyContextProvider)
             .map_err(|error| SqlError::plan(*error))?;
         // After the catalogue, whose functions of the same names they replace.
-        functions::register(&context, &views);
+        functions::register(&context, views.as_ref());
         let running = Arc::new(Semaphore::new(limits.statements));
         let parser = PostgresCompatibilityParser::new();
         Ok(Sql { inner: Arc::new(Shared { context, parser, views, limits, running }) })
@@ -103,9 +146,7 @@ impl Sql {
     /// # Errors
     /// [`SqlError`]: it is wrong, or would change something.
     pub async fn prepare(&self, statement: &str) -> Result<Statement, SqlError> {
-        let parsed = self.inner.parser.parse(statement);
-        let parsed = parsed.map_err(|error| SqlError::plan(error.into()))?;
-        let [statement] = <[_; 1]>::try_from(parsed)
+        let [statement] = <[_; 1]>::try_from(self.inner.parse(statement)?)
             .map_err(|statements| SqlError::NotOne { found: statements.len() })?;
         statement::plan(Arc::clone(&self.inner), statement).await
     }
@@ -116,6 +157,31 @@ impl Sql {
     /// [`SqlError`]: as [`Sql::prepare`], or it cannot run now.
     pub async fn query(&self, statement: &str) -> Result<Rows, SqlError> {
         self.prepare(statement).await?.run(None).await
+    }
+
+    /// The same for programs without a runtime of `tokio`: rows are made, on threads of their own, while they are taken.
+    ///
+    /// ```
+    /// use dayfold_sql::{Sql, SqlError};
+    ///
+    /// fn count(sql: &Sql) -> Result<usize, SqlError> {
+    ///     let mut count = 0;
+    ///     for batch in sql.query_blocking("SELECT * FROM sales")? {
+    ///         count += batch?.num_rows();
+    ///     }
+    ///     Ok(count)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sql::query`], or [`SqlError::Threads`].
+    ///
+    /// # Panics
+    /// Within a runtime of `tokio`.
+    pub fn query_blocking(&self, statement: &str) -> Result<Batches, SqlError> {
+        let threads = Threads::start().map_err(|error| SqlError::Threads { error })?;
+        let rows = threads.block_on(self.query(statement))?;
+        Ok(Batches::new(rows, threads))
     }
 
     pub(crate) fn inner(&self) -> &Arc<Shared> {

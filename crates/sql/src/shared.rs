@@ -7,6 +7,9 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
 use tokio::sync::Semaphore;
@@ -64,9 +67,31 @@ impl Limits {
 pub(crate) struct Shared {
     pub(crate) context: SessionContext,
     pub(crate) parser: PostgresCompatibilityParser,
-    pub(crate) views: Views,
+    /// Those of an engine that runs.
+    pub(crate) views: Option<Views>,
     pub(crate) limits: Limits,
     pub(crate) running: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// The statements in a text.
+    pub(crate) fn parse(&self, text: &str) -> Result<Vec<ast::Statement>, SqlError> {
+        let statements = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
+        let statements = statements.and_then(|mut parser| parser.parse_statements());
+        // Statements of the catalogue may have to be replaced as a whole. The parser of the catalogue does that, and
+        // knows no places any longer.
+        let text_lower = text.to_ascii_lowercase();
+        let is_of_catalogue =
+            ["pg_", "information_schema"].iter().any(|name| text_lower.contains(name));
+        let statements = match statements {
+            Ok(statements) if !is_of_catalogue => {
+                Ok(statements.into_iter().map(|one| self.parser.rewrite(one)).collect())
+            }
+            Ok(_) => self.parser.parse(text),
+            Err(error) => self.parser.parse(text).map_err(|_| error),
+        };
+        statements.map_err(|error| SqlError::plan(error.into()))
+    }
 }
 
 /// What a statement runs in: its own memory, and no disk.

@@ -7,22 +7,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::streaming::StreamingTableExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast;
+use dayfold::schema::Value;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::SqlError;
 use crate::exec::ViewExec;
 use crate::shared::{Shared, runtime};
+use crate::threads::Threads;
+use crate::{SqlError, values};
 
 /// How much longer than its statement a snapshot may live.
 const SPARE: Duration = Duration::from_secs(1);
@@ -59,8 +61,39 @@ impl Statement {
         Arc::clone(self.plan.schema().inner())
     }
 
-    pub(crate) fn plan(&self) -> &LogicalPlan {
-        &self.plan
+    /// The types of its parameters `$1`, `$2` and so on, as far as the statement tells them.
+    ///
+    /// # Errors
+    /// [`SqlError::Plan`]: a parameter has two types.
+    pub fn parameters(&self) -> Result<Vec<Option<DataType>>, SqlError> {
+        let mut types = self.plan.get_parameter_types().map_err(SqlError::plan)?;
+        // The planner does not say that these are numbers.
+        for name in limits(&self.plan) {
+            types.insert(name, Some(DataType::Int64));
+        }
+        let number = |name: &str| name.strip_prefix('$')?.parse::<usize>().ok();
+        let types = types.into_iter().filter_map(|(name, of)| Some((number(&name)?, of)));
+        let mut types: Vec<_> = types.collect();
+        types.sort_by_key(|(at, _)| *at);
+        Ok(types.into_iter().map(|(_, of)| of).collect())
+    }
+
+    /// Runs it with these values for its parameters. A text is read as the type that the statement expects.
+    ///
+    /// ```
+    /// use dayfold::schema::Value;
+    /// use dayfold_sql::{Rows, Sql, SqlError};
+    ///
+    /// async fn of_shop(sql: &Sql, shop: &str) -> Result<Rows, SqlError> {
+    ///     let statement = sql.prepare("SELECT day, cents FROM sales WHERE shop = $1").await?;
+    ///     statement.run_with(&[Value::Text(shop.to_owned())]).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SqlError::Parameters`]: there are more or fewer of them, or one does not fit. And those of [`Statement::run`].
+    pub async fn run_with(&self, values: &[Value]) -> Result<Rows, SqlError> {
+        self.run(values::bind(values, &self.parameters()?)?).await
     }
 
     /// Runs it, with values for its parameters if it has any.
@@ -100,9 +133,9 @@ impl Statement {
         let plan = state.create_physical_plan(&plan).await.map_err(SqlError::plan)?;
         let task = TaskContext::from(&state).with_runtime(Arc::new(runtime(limits.memory)?));
         // A single scan is of one moment by itself.
-        let task = match scans(&plan) {
-            0 | 1 => task,
-            _ => {
+        let task = match (views, scans(&plan)) {
+            (None, _) | (_, 0 | 1) => task,
+            (Some(views), _) => {
                 let snapshot = views.snapshot_async(limits.time + SPARE).await;
                 let snapshot = snapshot.map_err(SqlError::View)?;
                 let config = state.config().clone().with_extension(Arc::new(snapshot));
@@ -111,6 +144,20 @@ impl Statement {
         };
         execute_stream(plan, Arc::new(task)).map_err(SqlError::run)
     }
+}
+
+/// The parameters that are a `LIMIT` or an `OFFSET`.
+fn limits(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    if let LogicalPlan::Limit(limit) = plan {
+        let both = [&limit.skip, &limit.fetch].into_iter().flatten();
+        found.extend(both.filter_map(|expr| match &**expr {
+            Expr::Placeholder(parameter) => Some(parameter.id.clone()),
+            _ => None,
+        }));
+    }
+    found.extend(plan.inputs().into_iter().flat_map(limits));
+    found
 }
 
 /// How often a plan asks views.
@@ -172,5 +219,31 @@ impl Stream for Rows {
                 Ok(batch)
             }
         }))
+    }
+}
+
+/// The rows of a statement for programs without a runtime: batches, each of which is waited for. Dropped, they stop it.
+#[must_use = "dropped, it stops the statement"]
+pub struct Batches {
+    rows: Rows,
+    threads: Threads,
+}
+
+impl Batches {
+    pub(crate) fn new(rows: Rows, threads: Threads) -> Batches {
+        Batches { rows, threads }
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> &SchemaRef {
+        self.rows.schema()
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, SqlError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.threads.block_on(self.rows.next())
     }
 }

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use dayfold::scan::{ErasedView, Scan};
-use dayfold::schema::{Column, Kind, ViewSchema};
+use dayfold::schema::{Column, Grain, Kind, ViewSchema};
 use dayfold::serve::Revision;
 
 use crate::bounds::{Bounds, Pushed};
@@ -52,12 +52,14 @@ pub(crate) struct ViewTable {
     schema: SchemaRef,
     revision: Revision,
     form: Form,
+    /// Of longer periods than those of the view.
+    grain: Option<Grain>,
 }
 
 impl ViewTable {
     pub(crate) fn new(view: Arc<dyn ErasedView>, revision: Revision) -> ViewTable {
-        let schema = table_schema(view.schema());
-        ViewTable { view, schema, revision, form: Form::Rows }
+        let schema = table_schema(&columns(view.schema()), Some(view.schema()));
+        ViewTable { view, schema, revision, form: Form::Rows, grain: None }
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn ErasedView> {
@@ -68,13 +70,26 @@ impl ViewTable {
         &self.form
     }
 
-    pub(crate) fn in_form(&self, form: Form) -> ViewTable {
-        ViewTable { form, ..self.clone() }
+    pub(crate) fn in_form(&self, form: Form, grain: Option<Grain>) -> ViewTable {
+        ViewTable { form, grain, ..self.clone() }
+    }
+
+    /// Whether rows of longer periods can be read in the place of those of the view: both are named by dates, and no revision of
+    /// before is asked for.
+    pub(crate) fn has_periods_of(&self, grain: Grain) -> bool {
+        let own = self.view.schema().grain;
+        self.revision == Revision::Now
+            && own != Grain::Hour
+            && own.coarser().any(|one| one == grain)
     }
 
     /// The scans that read these columns within these bounds: one for each set of keys.
     fn scans(&self, columns: &[usize], bounds: Bounds, limit: Option<usize>) -> Vec<Scan> {
-        let names = columns.iter().map(|&at| self.schema.field(at).name().clone());
+        let period = self.view.schema().period().name;
+        let names = columns.iter().map(|&at| match (self.schema.field(at).name(), self.grain) {
+            (name, Some(grain)) if *name == period => grain.name().to_owned(),
+            (name, _) => name.clone(),
+        });
         let scan = match &self.form {
             Form::Rows => Scan::rows(),
             Form::ByPeriod => Scan::by_period(),
@@ -82,6 +97,10 @@ impl ViewTable {
             Form::Top { n, by } => Scan::top(*n, by),
         };
         let scan = scan.columns(names).periods(bounds.periods).revision(self.revision);
+        let scan = match self.grain {
+            Some(grain) => scan.by(grain),
+            None => scan,
+        };
         let scan = match limit {
             Some(limit) if !matches!(self.form, Form::Top { .. }) => scan.limit(limit as u64),
             _ => scan,
@@ -95,6 +114,7 @@ impl fmt::Debug for ViewTable {
         f.debug_struct("ViewTable")
             .field("view", &self.view.name())
             .field("form", &self.form)
+            .field("grain", &self.grain)
             .field("revision", &self.revision)
             .finish_non_exhaustive()
     }
@@ -172,7 +192,8 @@ impl ViewTable {
         };
         let scans = self.scans(&columns, bounds, limit);
         let view = Arc::clone(&self.view);
-        Ok(Arc::new(ViewExec::new(view, scans, self.revision, schema, limit)))
+        let read = (self.revision, self.grain);
+        Ok(Arc::new(ViewExec::new(view, scans, read, schema, limit)))
     }
 
     /// A column that is there in this form.
@@ -194,7 +215,7 @@ impl From<Pushed> for TableProviderFilterPushDown {
 
 /// All columns of a view: the period, those of the key, the measures with their sketches, and whether the row is
 /// sealed.
-pub(crate) fn columns(view: &ViewSchema) -> Vec<Column> {
+fn columns(view: &ViewSchema) -> Vec<Column> {
     let mut columns = vec![view.period()];
     columns.extend(view.key.iter().cloned());
     columns.extend(view.measures.iter().map(|measure| {
@@ -206,16 +227,17 @@ pub(crate) fn columns(view: &ViewSchema) -> Vec<Column> {
     columns
 }
 
-/// The same for Arrow. A measure that is computed from a sketch names it in its metadata.
-fn table_schema(view: &ViewSchema) -> SchemaRef {
-    let plain = dayfold_arrow::schema(&columns(view));
+/// Columns of a view for Arrow. A measure that is computed from a sketch names it in its metadata.
+pub(crate) fn table_schema(columns: &[Column], view: Option<&ViewSchema>) -> SchemaRef {
+    let plain = dayfold_arrow::schema(columns);
     let fields = plain.fields().iter().map(|field| {
-        let measure = view.measures.iter().find(|measure| measure.name == *field.name());
-        let metadata = measure.filter(|measure| !measure.additive).map(|measure| {
-            match sketch_of(view, &measure.name) {
-                Some(sketch) => (SKETCH.to_owned(), sketch.to_owned()),
-                None => (NOT_ADDITIVE.to_owned(), String::new()),
-            }
+        let measure = view.and_then(|view| {
+            let measure = view.measures.iter().find(|measure| measure.name == *field.name());
+            measure.filter(|measure| !measure.additive).map(|measure| (view, measure))
+        });
+        let metadata = measure.map(|(view, measure)| match sketch_of(view, &measure.name) {
+            Some(sketch) => (SKETCH.to_owned(), sketch.to_owned()),
+            None => (NOT_ADDITIVE.to_owned(), String::new()),
         });
         Field::clone(field).with_metadata(metadata.into_iter().collect())
     });

@@ -8,7 +8,7 @@
 //! - `targets`: the stores that sinks name
 //! - `refused`: the rows that are not counted
 //! - `serve`: the page, the API, and what is pushed
-//! - `sql`: PostgreSQL's protocol
+//! - `sql`: PostgreSQL's protocol, and statements over HTTP
 //! - `status`: a line on the terminal that says how far it is
 //! - `tokens`: who may ask and push
 //! - `addresses`: where a running program can be asked

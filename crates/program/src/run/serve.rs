@@ -7,7 +7,9 @@ use std::sync::Arc;
 use dayfold::dynamic::Event;
 use dayfold::engine::{Pusher, Running};
 use dayfold::source::{Input, RawRecord, RawRecords};
-use dayfold_http::{ExportNumbers, Lines, Media, RefusedRows, Server, Serving, SinkNumbers};
+use dayfold_http::{
+    AnswerSql, ExportNumbers, Lines, Media, RefusedRows, Server, Serving, SinkNumbers,
+};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
@@ -63,7 +65,7 @@ pub(crate) fn check_files(config: &Config) -> Result<(), ProgramError> {
 /// Tells refused rows, from a place on and at most so many.
 type ReadRefused = dyn Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + Sync;
 
-/// What else tells how far it is.
+/// What else is served beside the views: how far other parts of the program are, and what they answer.
 pub(crate) struct Numbers {
     /// How far exports are.
     pub(crate) exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
@@ -71,6 +73,8 @@ pub(crate) struct Numbers {
     pub(crate) sinks: Option<Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync>>,
     /// Which rows were refused.
     pub(crate) refused: Option<Box<ReadRefused>>,
+    /// What answers statements.
+    pub(crate) sql: Option<Box<AnswerSql>>,
 }
 
 /// Serves the views of a running engine, if the file says where.
@@ -137,6 +141,9 @@ fn server(
     }
     if let Some(refused) = numbers.refused {
         server = server.refused(refused);
+    }
+    if let Some(sql) = numbers.sql {
+        server = server.sql(sql);
     }
     let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {

@@ -25,7 +25,7 @@ pub(crate) struct Session {
     #[cfg(feature = "lake")]
     exports: Option<super::exports::Exports>,
     #[cfg(feature = "sql")]
-    sql: Option<dayfold_sql::server::Serving>,
+    sql: super::sql::Served,
     /// Where events of sources are pushed that programs push to.
     pub(crate) pusher: Option<Pusher<Event>>,
     pub(crate) refusals: Refusals,
@@ -89,7 +89,7 @@ impl Session {
         })
     }
 
-    /// What else tells how far it is.
+    /// What else is served beside the views.
     pub(crate) fn numbers(&self) -> Numbers {
         let refusals = self.refusals.clone();
         Numbers {
@@ -102,13 +102,19 @@ impl Session {
             sinks: self.sinks.as_ref().map(super::sinks::Sinks::numbers),
             #[cfg(not(feature = "sinks"))]
             sinks: None,
+            #[cfg(feature = "sql")]
+            sql: self.sql.answers.clone().map(|answers| -> Box<dayfold_http::AnswerSql> {
+                Box::new(move |query| answers(query))
+            }),
+            #[cfg(not(feature = "sql"))]
+            sql: None,
         }
     }
 
     /// Where PostgreSQL's protocol is served.
     pub(crate) fn postgres(&self) -> Option<SocketAddr> {
         #[cfg(feature = "sql")]
-        return self.sql.as_ref().map(dayfold_sql::server::Serving::address);
+        return self.sql.postgres.as_ref().map(dayfold_sql::server::Serving::address);
         #[cfg(not(feature = "sql"))]
         None
     }

@@ -1,9 +1,11 @@
-//! SQL over PostgreSQL's protocol.
+//! SQL over PostgreSQL's protocol and over HTTP.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dayfold::engine::Running;
+use dayfold_http::AnswerSql;
 use dayfold_sql::server::{Access, Serving, Users};
 use dayfold_sql::{Limits, Sql};
 
@@ -21,24 +23,42 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     postgres(config).map_or(Ok(()), |postgres| access(config, postgres).map(drop))
 }
 
-/// Serves the views of a running engine, if the file says where, until what is returned is dropped. The first process of
-/// a group does. Where it was served `before`, it is served again.
+/// What is served of SQL, until it is dropped.
+#[derive(Default)]
+pub(crate) struct Served {
+    /// PostgreSQL's protocol.
+    pub(crate) postgres: Option<Serving>,
+    /// What answers statements over HTTP.
+    pub(crate) answers: Option<Arc<AnswerSql>>,
+}
+
+/// Serves the views of a running engine as tables, where the file says so. The first process of a group serves
+/// PostgreSQL's protocol, where it was served `before` if it was.
 pub(crate) fn serve(
     config: &Config,
     running: &Running,
     process: usize,
     before: Option<SocketAddr>,
-) -> Result<Option<Serving>, ProgramError> {
-    let Some(postgres) = postgres(config).filter(|_| process == 0) else { return Ok(None) };
+) -> Result<Served, ProgramError> {
+    let Some(serve) = &config.serve else { return Ok(Served::default()) };
+    // Both count against the same limits.
+    let sql = Sql::new(running.views(), Limits::default());
+    let sql = sql.map_err(|error| ProgramError::Failed(error.to_string()))?;
+    let answers: Option<Arc<AnswerSql>> = match serve.http {
+        Some(_) => Some(Arc::new(dayfold_sql::http::answers(sql.clone())?)),
+        None => None,
+    };
+    let Some(postgres) = postgres(config).filter(|_| process == 0) else {
+        return Ok(Served { postgres: None, answers });
+    };
     let failed =
         |error: &dyn std::fmt::Display| postgres.listen.error(&config.document, error.to_string());
-    let sql = Sql::new(running.views(), Limits::default()).map_err(|error| failed(&error))?;
     let said: SocketAddr = postgres.listen.value.parse().map_err(|error| failed(&error))?;
     let address = before.unwrap_or(said);
     let until = Instant::now() + FREE_WITHIN;
     loop {
         match Serving::start(sql.clone(), address, access(config, postgres)?) {
-            Ok(serving) => return Ok(Some(serving)),
+            Ok(serving) => return Ok(Served { postgres: Some(serving), answers }),
             // The one before lets go of it in the background.
             Err(_) if before.is_some() && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(20));

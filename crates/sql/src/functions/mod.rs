@@ -1,6 +1,7 @@
 //! Functions that statements have beside DataFusion's own, and in the place of some of them.
 
 mod arithmetic;
+mod catalogue;
 mod certificate;
 mod merge;
 mod names;
@@ -20,12 +21,16 @@ pub(crate) use merge::MergeSketches;
 pub(crate) use names::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
 
 /// Makes them known to statements.
-pub(crate) fn register(context: &SessionContext, views: &Views) {
+pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {
     context.register_udaf(AggregateUDF::from(sum::ExactSum::new()));
     context.register_udaf(AggregateUDF::from(merge::Merge::distinct()));
     context.register_udaf(AggregateUDF::from(merge::Merge::quantile()));
-    context.register_udtf("dayfold_certificate", Arc::new(certificate::Certificates::new(views)));
-    context.register_udtf("revision_of", Arc::new(revision::RevisionOf::new(views)));
+    if let Some(views) = views {
+        let certificates = Arc::new(certificate::Certificates::new(views));
+        context.register_udtf("dayfold_certificate", certificates);
+        context.register_udtf("revision_of", Arc::new(revision::RevisionOf::new(views)));
+    }
+    catalogue::register(context);
     // Clients take from it what they may ask for.
     let version = concat!("PostgreSQL 16.6, Dayfold ", env!("CARGO_PKG_VERSION"));
     let version = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(version)));

@@ -37,10 +37,8 @@ pub(super) enum Command {
 
 /// The commands in a text.
 pub(super) async fn read(sql: &Sql, text: &str) -> PgWireResult<Vec<Command>> {
-    let parsed = sql.inner().parser.parse(text);
-    let parsed = parsed.map_err(|error| PgWireError::from(SqlError::plan(error.into())))?;
     let mut commands = Vec::new();
-    for statement in parsed {
+    for statement in sql.inner().parse(text)? {
         commands.push(command(sql, statement).await?);
     }
     Ok(commands)

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field};
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
-use super::numeric::Numeric;
+use crate::numeric::Numeric;
 
 /// Appends a row to what an encoder makes of it.
 pub(super) fn row<E: Encoder>(

@@ -66,6 +66,7 @@ impl From<SqlError> for PgWireError {
             },
             SqlError::ReadOnly { .. } => "25006",
             SqlError::NotOne { .. } => "42601",
+            SqlError::Parameters { .. } => "08P01",
             SqlError::Failed(inner) => match inner.find_root() {
                 DataFusionError::ResourcesExhausted(_) => "53200",
                 DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => "22000",
@@ -73,7 +74,7 @@ impl From<SqlError> for PgWireError {
                 _ => "XX000",
             },
             SqlError::View(ScanError::Busy { .. }) | SqlError::Busy { .. } => "53400",
-            SqlError::View(_) => "57P03",
+            SqlError::View(_) | SqlError::Folder(_) | SqlError::Threads { .. } => "57P03",
             SqlError::TimedOut { .. } => "57014",
             SqlError::TooManyRows { .. } => "54000",
             SqlError::Taken { .. } => "42P07",

@@ -7,25 +7,26 @@ use arrow_pg::datatypes::{arrow_schema_to_pg_fields, df, field_into_pg_type, int
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::logical_expr::{Expr, LogicalPlan};
 use futures_util::{Sink, Stream, StreamExt, stream};
 use pgwire::api::portal::{Format, Portal};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::results::{DataRowEncoder, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_describe_response};
+use pgwire::api::results::{
+    DataRowEncoder, DescribePortalResponse, FieldInfo, QueryResponse, Response, Tag,
+};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::extendedquery::{Describe, TARGET_TYPE_BYTE_PORTAL};
 use pgwire::messages::response::TransactionStatus;
 use tokio::sync::Mutex;
 
 use super::command::{self, Command};
 use super::cursor::Cursors;
 use super::error::of_code;
-use super::{copy, encode, settings};
-use crate::Sql;
-use crate::statement::Statement;
+use super::{copy, encode};
+use crate::{Sql, settings};
 
 /// What runs the commands of one connection.
 pub(super) struct Queries {
@@ -187,6 +188,26 @@ impl ExtendedQueryHandler for Queries {
         Arc::clone(&self.parser)
     }
 
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Command>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.name.as_deref().unwrap_or_default();
+        let is_portal = message.target_type == TARGET_TYPE_BYTE_PORTAL;
+        // A cursor is a portal of its name.
+        if is_portal && client.portal_store().get_portal(name).is_none() {
+            let schema = self.cursors.lock().await.schema(name);
+            if let Ok(schema) = schema {
+                let fields = arrow_schema_to_pg_fields(&schema, &Format::UnifiedText, None)?;
+                return send_describe_response(client, &DescribePortalResponse::new(fields)).await;
+            }
+        }
+        self._on_describe(client, message).await
+    }
+
     async fn do_query<C>(
         &self,
         client: &mut C,
@@ -201,8 +222,10 @@ impl ExtendedQueryHandler for Queries {
     {
         let command = &portal.statement.statement;
         let values = match command {
-            Command::Select(statement) if portal.parameter_len() > 0 => {
-                let types = parameters(statement)?;
+            Command::Select(statement) | Command::Declare(_, statement)
+                if portal.parameter_len() > 0 =>
+            {
+                let types = statement.parameters()?;
                 let types: Vec<_> = types.iter().map(Option::as_ref).collect();
                 Some(df::deserialize_parameters(portal, &types)?)
             }
@@ -210,36 +233,6 @@ impl ExtendedQueryHandler for Queries {
         };
         self.run(client, command, values, &portal.result_column_format).await
     }
-}
-
-/// The types of the parameters `$1`, `$2` and so on, as far as the statement tells them.
-fn parameters(statement: &Statement) -> PgWireResult<Vec<Option<DataType>>> {
-    let types = statement.plan().get_parameter_types();
-    let mut types = types.map_err(|error| PgWireError::from(crate::SqlError::plan(error)))?;
-    // The planner does not say that these are numbers.
-    for name in limits(statement.plan()) {
-        types.insert(name, Some(DataType::Int64));
-    }
-    let mut types: Vec<(usize, Option<DataType>)> = types
-        .into_iter()
-        .filter_map(|(name, data_type)| Some((name.strip_prefix('$')?.parse().ok()?, data_type)))
-        .collect();
-    types.sort_by_key(|(at, _)| *at);
-    Ok(types.into_iter().map(|(_, data_type)| data_type).collect())
-}
-
-/// The parameters that are a `LIMIT` or an `OFFSET`.
-fn limits(plan: &LogicalPlan) -> Vec<String> {
-    let mut found = Vec::new();
-    if let LogicalPlan::Limit(limit) = plan {
-        let both = [&limit.skip, &limit.fetch].into_iter().flatten();
-        found.extend(both.filter_map(|expr| match &**expr {
-            Expr::Placeholder(parameter) => Some(parameter.id.clone()),
-            _ => None,
-        }));
-    }
-    found.extend(plan.inputs().into_iter().flat_map(limits));
-    found
 }
 
 /// Plans what clients prepare.
@@ -284,8 +277,10 @@ impl QueryParser for Parser {
     }
 
     fn get_parameter_types(&self, command: &Command) -> PgWireResult<Vec<Type>> {
-        let Command::Select(statement) = command else { return Ok(Vec::new()) };
-        let types = parameters(statement)?.into_iter();
+        let (Command::Select(statement) | Command::Declare(_, statement)) = command else {
+            return Ok(Vec::new());
+        };
+        let types = statement.parameters()?.into_iter();
         types.map(|of| of.map_or(Ok(Type::UNKNOWN), |of| into_pg_type(&of))).collect()
     }
 

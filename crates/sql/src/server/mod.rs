@@ -11,9 +11,7 @@ mod cursor;
 mod encode;
 mod error;
 mod handler;
-mod numeric;
 mod serving;
-mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

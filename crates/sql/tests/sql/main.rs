@@ -1,6 +1,8 @@
 //! Statements over the views of an engine, against tables that are computed from its events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod random;
 mod scene;

@@ -1,7 +1,7 @@
 //! Settings that clients ask for.
 
 /// The value of a setting, if there is such a one.
-pub(super) fn value(name: &str) -> Option<&'static str> {
+pub(crate) fn value(name: &str) -> Option<&'static str> {
     Some(match name {
         "server_version" => "16.6",
         "server_version_num" => "160006",

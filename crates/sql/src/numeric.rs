@@ -9,7 +9,7 @@ use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
 /// A decimal of any number of digits that a column has. Its text has no zeros behind the last digit that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Numeric {
+pub(crate) struct Numeric {
     unscaled: i128,
     scale: u8,
 }
@@ -21,7 +21,7 @@ const BASE_DIGITS: u8 = 4;
 
 impl Numeric {
     /// `unscaled` · 10⁻ˢᶜᵃˡᵉ, in its shortest form.
-    pub(super) fn new(mut unscaled: i128, scale: i8) -> Numeric {
+    pub(crate) fn new(mut unscaled: i128, scale: i8) -> Numeric {
         // A negative scale is a factor.
         let mut scale = match u8::try_from(scale) {
             Ok(scale) => scale,
@@ -35,6 +35,11 @@ impl Numeric {
             scale -= 1;
         }
         Numeric { unscaled, scale }
+    }
+
+    /// The number, if it is a whole one.
+    pub(crate) fn integer(self) -> Option<i128> {
+        (self.scale == 0).then_some(self.unscaled)
     }
 
     /// The digits in base 10,000, the first one's power of it, none of them zero at either end.

@@ -1,0 +1,196 @@
+//! Sealed periods of a data folder as tables, without the program that wrote it and without its lock.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use dayfold::rows::{RowOptions, RowsError, SealedRows};
+use dayfold::schema::{Column, Value};
+use dayfold::store::{Disk, FolderReport, ViewReport};
+use dayfold::time::{Calendar, DayRange};
+use dayfold_arrow::Builder;
+
+use crate::bounds;
+use crate::table::table_schema;
+
+/// Rows of a batch.
+const ROWS: usize = 4_096;
+/// Batches that wait for the statement.
+const BATCHES: usize = 2;
+
+/// The sealed periods of one view.
+#[derive(Clone)]
+pub(crate) struct SealedTable {
+    folder: Arc<FolderReport>,
+    /// Which of its views.
+    view: usize,
+    columns: Arc<[Column]>,
+    schema: SchemaRef,
+}
+
+impl SealedTable {
+    pub(crate) fn new(folder: Arc<FolderReport>, view: usize) -> SealedTable {
+        let report = &folder.views[view];
+        let columns = SealedRows::new(&Disk, report, options(DayRange::ALL)).columns();
+        let schema = table_schema(&columns, report.schema.as_ref());
+        SealedTable { columns: columns.into(), schema, view, folder }
+    }
+
+    fn report(&self) -> &ViewReport {
+        &self.folder.views[self.view]
+    }
+
+    /// The periods that conditions allow; all of them, if the zone is not known here.
+    fn periods(&self, filters: &[Expr]) -> DayRange {
+        let (Some(schema), record) = (&self.report().schema, &self.report().record) else {
+            return DayRange::ALL;
+        };
+        let calendar = Calendar::new(&record.zone).map(|calendar| calendar.by(record.grain));
+        calendar.map_or(DayRange::ALL, |calendar| bounds::periods_of(schema, &calendar, filters))
+    }
+}
+
+/// Sketches too, for functions that merge them.
+fn options(days: DayRange) -> RowOptions {
+    RowOptions::default().days(days).sketches(true)
+}
+
+impl fmt::Debug for SealedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedTable")
+            .field("view", &self.report().record.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for SealedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        // Those of the period narrow what is read, and are looked at again.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let rows = Rows {
+            table: self.clone(),
+            days: self.periods(filters),
+            projection: projection.clone(),
+            schema: Arc::new(self.schema.project(projection)?),
+        };
+        let schema = Arc::clone(&rows.schema);
+        let limit = limit.filter(|_| filters.is_empty());
+        let rows: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(rows)];
+        Ok(Arc::new(StreamingTableExec::try_new(schema, rows, None, [], false, limit)?))
+    }
+}
+
+/// Columns of these periods, read when the statement runs.
+#[derive(Debug)]
+struct Rows {
+    table: SealedTable,
+    days: DayRange,
+    projection: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl PartitionStream for Rows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), BATCHES);
+        let batches = stream.tx();
+        let table = self.table.clone();
+        let mut columns = Columns::new(&table.columns, &self.projection, &self.schema);
+        let days = self.days;
+        stream.spawn_blocking(move || {
+            let rows = SealedRows::new(&Disk, table.report(), options(days));
+            let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+            let read = rows.each(&mut |row| {
+                columns.push(row)?;
+                match columns.rows < ROWS {
+                    true => Ok(()),
+                    false => batches.blocking_send(columns.take()).map_err(gone),
+                }
+            });
+            match read {
+                // Nobody waits for more.
+                Err(RowsError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                Err(error) => Err(DataFusionError::External(Box::new(error))),
+                Ok(()) => {
+                    drop(batches.blocking_send(columns.take()));
+                    Ok(())
+                }
+            }
+        });
+        stream.build()
+    }
+}
+
+/// Rows on their way into columns.
+struct Columns {
+    /// Where each column is in a row, and its name.
+    of: Vec<(usize, String, Builder)>,
+    schema: SchemaRef,
+    rows: usize,
+}
+
+impl Columns {
+    fn new(all: &[Column], projection: &[usize], schema: &SchemaRef) -> Columns {
+        let of = projection.iter().map(|&at| {
+            let column = &all[at];
+            (at, column.name.clone(), Builder::new(column.kind))
+        });
+        Columns { of: of.collect(), schema: Arc::clone(schema), rows: 0 }
+    }
+
+    fn push(&mut self, row: &[Value]) -> io::Result<()> {
+        for (at, name, builder) in &mut self.of {
+            let value = &row[*at];
+            builder.push(value).map_err(|expected| {
+                io::Error::other(format!("'{value}' in column '{name}': expected {expected}"))
+            })?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<RecordBatch> {
+        let arrays = self.of.iter_mut().map(|(_, _, builder)| builder.finish()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.rows = 0;
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+}
