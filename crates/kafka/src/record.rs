@@ -73,6 +73,15 @@ impl<'a> Record<'a> {
     }
 
     /// The value of the last header with this name; `None` if there is none, `Some(None)` if it has no value.
+    ///
+    /// ```
+    /// use dayfold_kafka::Record;
+    ///
+    /// /// The id by which a record can be traced, if it has one.
+    /// fn trace<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    ///     record.header("trace").flatten()
+    /// }
+    /// ```
     pub fn header(&self, name: &str) -> Option<Option<&'a [u8]>> {
         let headers = self.message.headers()?;
         let found = (0..headers.count()).rev().filter_map(|index| headers.try_get(index));

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# What psql is told by `dayfold run` with `[serve] postgres`: without users, and with a file of them.
+# What psql is told by `dayfold run` with `[serve] postgres`: without users, and with a file of them. What clients of HTTP are told, and
+# `dayfold query`. `crates/sql/clients/program.sh DAYFOLD PYTHON`
 set -euo pipefail
-dayfold=$1
+dayfold=$1 python=$2
+clients=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 program=
 trap '[ -z "$program" ] || { kill "$program" 2>/dev/null; wait "$program" || true; }; rm -rf "$work"' EXIT
@@ -27,17 +29,22 @@ stop() {
 ask() { psql -X -A -t -F, -h 127.0.0.1 -p "$port" -d dayfold "$@"; }
 same() { [ "$1" = "$2" ] || { printf 'expected %s, found %s\n' "$2" "$1" >&2; exit 1; }; }
 
-start 'postgres = "127.0.0.1:0"'
+start 'http = "127.0.0.1:0"\npostgres = "127.0.0.1:0"'
+http=$(grep '^http://' said)
 # All rows of the file that `init` wrote.
 rows=$(($(wc -l <visits.csv) - 1))
 sealed='SELECT sum(visits) FROM by_status WHERE sealed'
 for _ in $(seq 300); do [ "$(ask -U me -c "$sealed")" = "$rows" ] && break; sleep 0.1; done
 same "$(ask -U me -c 'SELECT sum(visits) FROM by_status')" "$rows"
+"$python" "$clients/http.py" "$http" "$rows"
+by_status='SELECT status, sum(visits) AS n FROM by_status GROUP BY status ORDER BY n DESC, status'
+running=$("$dayfold" query f.toml "$by_status" --format csv)
+same "$(tail -n +2 <<<"$running")" "$(ask -U me -c "$by_status")"
 if ask -U me -c 'CREATE TABLE t (a int)' 2>refused; then echo "a table was made" >&2; exit 1; fi
 grep -q 'read-only' refused
 stop
 # What the sealed days have, without the program.
-same "$rows" "$("$dayfold" query f.toml 'SELECT visits FROM by_status' --format csv | awk 'NR > 1 { sum += $1 } END { print sum }')"
+same "$("$dayfold" query f.toml "$by_status" --format csv)" "$running"
 
 start 'postgres = { listen = "127.0.0.1:0", users_file = "users.toml" }'
 same "$(PGPASSWORD=secret ask -U tester -c 'SELECT 1')" 1
@@ -49,4 +56,4 @@ stop
 sed 's|^http = .*|postgres = "0.0.0.0:5433"|' dayfold.toml >f.toml
 if "$dayfold" check f.toml 2>refused >/dev/null; then echo "it would serve everybody" >&2; exit 1; fi
 grep -q 'expected a users_file' refused
-echo "psql and dayfold run: ok"
+echo "psql, dayfold run, dayfold query: ok"

@@ -7,18 +7,23 @@ mod demo;
 mod https;
 mod init;
 mod inspect;
+mod output;
+mod program;
 mod query;
 mod reload;
 mod sample;
 mod select;
 mod sink;
+#[cfg(feature = "sql")]
+mod sql;
 mod table;
 
 pub use check::check;
 pub use demo::{Demo, demo};
 pub use init::init;
 pub use inspect::inspect;
-pub use query::{Output, query};
+pub use output::Output;
+pub use query::query;
 pub use reload::reload;
 pub use sample::sample;
 pub use sink::sink_sync;

@@ -1,34 +1,23 @@
 //! `dayfold query`: rows of a view.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
-use clap::ValueEnum;
 use dayfold::rows::{RowOptions, SealedRows};
 use dayfold::schema::{Column, Kind, Value};
 use dayfold::source::{CsvOptions, Input, RawRecord, RawRecords};
 use dayfold::store::{self, Disk};
 use serde::Deserialize;
 
+use super::output::{Output, width};
+use super::program::Program;
 use super::select::Select;
-use super::{client, table};
+use super::table;
 use crate::config::Config;
 use crate::error::ProgramError;
 use crate::expr::Type;
 use crate::plan::fields;
-use crate::run::{Addresses, token_to_read};
-
-/// How rows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Columns under their names.
-    Table,
-    /// CSV with a header.
-    Csv,
-    /// A line of JSON for each row.
-    Json,
-}
 
 /// Prints the rows that a question asks for.
 ///
@@ -40,13 +29,20 @@ pub fn query(
     output: Output,
     out: &mut dyn Write,
 ) -> Result<(), ProgramError> {
-    let select = Select::parse(sql).map_err(ProgramError::Input)?;
     let Some(folder) = &config.data else {
         let message =
             "the file has no [engine] data: nothing of it is left when the program does not run";
         return Err(ProgramError::Input(message.to_owned()));
     };
-    let (columns, rows) = match running(config, folder, &select)? {
+    let program = Program::of(config, folder)?;
+    #[cfg(feature = "sql")]
+    if super::sql::answer(program.as_ref(), folder, sql, output, out)? {
+        return Ok(());
+    }
+    // What follows reads rows of a view, and needs no other part of the program than the API.
+    let select = Select::parse(sql).map_err(ProgramError::Input)?;
+    let answer = program.map_or(Ok(None), |program| running(&program, &select))?;
+    let (columns, rows) = match answer {
         Some(answer) => answer,
         None => sealed(folder, &select)?,
     };
@@ -55,16 +51,12 @@ pub fn query(
 
 type Rows = (Vec<String>, Vec<Vec<Value>>);
 
-/// The answer of the program that has the folder open, if one has, and answers.
-fn running(config: &Config, folder: &Path, select: &Select) -> Result<Option<Rows>, ProgramError> {
-    let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
-        return Ok(None);
-    };
+/// Its answer, if it answers.
+fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramError> {
+    let Program { address, agent, authorization } = program;
     let failed =
         |error: &dyn std::fmt::Display| ProgramError::Failed(format!("{address}: {error}"));
-    let token = token_to_read(config)?.map(|token| format!("Bearer {token}"));
-    let agent = client::agent(config, &address)?;
-    let get = |url: String| match &token {
+    let get = |url: String| match authorization {
         Some(token) => agent.get(url).header("authorization", token),
         None => agent.get(url),
     };
@@ -184,7 +176,15 @@ fn write(
                 writeln!(out, "{}", serde_json::Value::Object(object))?;
             }
         }
-        Output::Table => table::write(columns, rows, width(), out)?,
+        Output::Table => {
+            let texts = rows.iter().map(|row| row.iter().map(Value::to_string).collect());
+            let texts: Vec<Vec<String>> = texts.collect();
+            let is_number = |at: usize| {
+                rows.iter().any(|row| matches!(row[at], Value::Integer(_) | Value::Decimal(_)))
+            };
+            let is_number: Vec<bool> = (0..columns.len()).map(is_number).collect();
+            table::write(columns, &is_number, &texts, width(), out)?;
+        }
     }
     Ok(())
 }
@@ -209,11 +209,4 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Integer(number) if number.unsigned_abs() <= 1 << 53 => (*number as i64).into(),
         other => other.to_string().into(),
     }
-}
-
-/// How wide the terminal is, if rows are printed on one.
-fn width() -> Option<usize> {
-    let out = std::io::stdout();
-    let size = out.is_terminal().then(|| terminal_size::terminal_size_of(out)).flatten();
-    size.map(|(width, _)| usize::from(width.0))
 }

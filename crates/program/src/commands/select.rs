@@ -1,6 +1,6 @@
 //! Questions that one scan answers: `SELECT columns FROM view WHERE condition ORDER BY columns LIMIT n`.
 //!
-//! Everything else of SQL belongs to the feature `sql`.
+//! Everything else of SQL belongs to the feature `sql`, which answers without this.
 
 use std::cmp::Ordering;
 use std::io;
@@ -14,7 +14,7 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use crate::config::not_built;
+use crate::config::needs_sql;
 use crate::expr::{Cell, Column, Expression, Row, Scope, Type, nearest};
 
 /// Rows that a question without a LIMIT may have, for they are kept until they are printed.
@@ -102,7 +102,7 @@ impl Select {
 }
 
 fn of_query(query: Query) -> Result<Select, String> {
-    let beyond = |what: &str| Err(format!("{what}: {}", not_built("sql")));
+    let beyond = |what: &str| Err(format!("{what}: {}", needs_sql()));
     if query.with.is_some() || query.fetch.is_some() {
         return beyond("WITH and FETCH");
     }

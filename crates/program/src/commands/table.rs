@@ -2,37 +2,34 @@
 
 use std::io::Write;
 
-use dayfold::schema::Value;
-
 /// Between columns.
 const GAP: usize = 2;
 
 /// No column is made narrower to fit.
 const LEAST: usize = 6;
 
-/// Writes rows under the names of their columns. With a width, the widest columns are cut to fit, and columns for which there is
+/// Writes rows under the names of their columns, numbers to the right. With a width, the widest columns are cut to fit, and columns for which there is
 /// no room are left out, which the last line says.
 pub(super) fn write(
     columns: &[String],
-    rows: &[Vec<Value>],
+    is_number: &[bool],
+    rows: &[Vec<String>],
     width: Option<usize>,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     let texts: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(on_one_line).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| on_one_line(cell)).collect()).collect();
     let wanted = |at: usize| {
         let cells = texts.iter().map(|row| length(&row[at]));
         cells.chain([length(&columns[at])]).max().unwrap_or(0)
     };
     let wanted: Vec<usize> = (0..columns.len()).map(wanted).collect();
     let widths = width.map_or_else(|| wanted.clone(), |width| fit(&wanted, width));
-    let is_number =
-        |at: usize| rows.iter().any(|row| matches!(row[at], Value::Integer(_) | Value::Decimal(_)));
     let line = |cells: &[String]| {
         let cells = widths.iter().enumerate().map(|(at, &width)| {
             let cell = cut(&cells[at], width);
             let padding = " ".repeat(width.saturating_sub(length(&cell)));
-            if is_number(at) { padding + &cell } else { cell + &padding }
+            if is_number[at] { padding + &cell } else { cell + &padding }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
@@ -85,13 +82,8 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// A cell, without what would move the cursor.
-fn on_one_line(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().any(char::is_control) {
-        text.chars().map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect()
-    } else {
-        text
-    }
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect()
 }
 
 #[cfg(test)]
@@ -101,12 +93,10 @@ mod tests {
     #[track_caller]
     fn check(width: Option<usize>, expect: &str) {
         let columns = ["page", "visits", "note"].map(str::to_owned);
-        let row = |page: &str, visits, note: &str| {
-            vec![Value::Text(page.into()), Value::Integer(visits), Value::Text(note.into())]
-        };
-        let rows = [row("/a/long/path", 12, "one\ntwo"), row("/é", 5, "")];
+        let rows = [["/a/long/path", "12", "one\ntwo"], ["/é", "5", ""]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         let mut out = Vec::new();
-        write(&columns, &rows, width, &mut out).unwrap();
+        write(&columns, &[false, true, false], &rows, width, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expect, "{width:?}");
     }
 

@@ -24,3 +24,15 @@ pub(crate) fn needs(feature: &str) -> Result<(), String> {
 pub(crate) fn needs_sinks(name: &str) -> String {
     format!("sink '{name}': {}", not_built("sinks"))
 }
+
+/// What is said of a question that only a program with SQL answers.
+pub(crate) fn needs_sql() -> String {
+    match needs("sql") {
+        Ok(()) => {
+            "the program that has the folder open was built without the feature 'sql'".to_owned()
+        }
+        Err(not_built) => format!(
+            "{not_built}, which answers all of SQL: cargo build --release -p dayfold-program --features sql"
+        ),
+    }
+}

@@ -28,6 +28,8 @@ pub use document::{Document, FileError};
 pub use export::{ExportConfig, TableLayout};
 #[cfg(not(feature = "sinks"))]
 pub(crate) use features::needs_sinks;
+pub(crate) use features::needs_sql;
+#[cfg(not(feature = "tls"))]
 pub(crate) use features::not_built;
 pub(crate) use format::plain_csv;
 pub use format::{AvroSchema, FileFormat};

@@ -1,0 +1,157 @@
+//! The program with SQL: `dayfold query` of a folder and of a program that runs, and `POST /api/sql`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "../../../program/tests/common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Serving, bad, good, wait_until};
+
+const FILE: &str = r#"
+[engine]
+data = "data"
+
+[sources.visits]
+type = "file"
+path = "visits*.csv"
+event_time = "time"
+
+[views.by_page]
+from = "visits"
+key = { page = "page" }
+measures = { visits = "count()", ms = "sum(ms)", users = "distinct(visitor)", spread = "quantiles(ms)" }
+
+[views.by_user]
+from = "visits"
+grain = "month"
+key = { visitor = "visitor" }
+measures = { visits = "count()" }
+"#;
+
+fn folder(file: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f.toml"), file).unwrap();
+    let mut rows = "time,page,visitor,ms\n".to_owned();
+    for day in 1..=9 {
+        for visit in 0..day {
+            rows += &format!(
+                "2024-05-0{day}T12:00:00Z,/{},u{visit},{}.25\n",
+                ["a", "b", "c"][visit % 3],
+                visit * day
+            );
+        }
+    }
+    fs::write(folder.path().join("visits.csv"), rows).unwrap();
+    folder
+}
+
+/// Statements, and what they give as CSV: what one scan cannot answer.
+const ANSWERS: &[(&str, &str)] = &[
+    (
+        "SELECT page, sum(visits) AS n, sum(ms) AS ms FROM by_page GROUP BY page ORDER BY n DESC",
+        "page,n,ms\n/a,18,265.5\n/b,15,306.75\n/c,12,309\n",
+    ),
+    (
+        "SELECT page, merge_quantile(spread, 1) AS greatest FROM by_page GROUP BY page ORDER BY page",
+        "page,greatest\n/a,54.25\n/b,63.25\n/c,72.25\n",
+    ),
+    (
+        "SELECT day, sum(sum(visits)) OVER (ORDER BY day ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS rolling \
+         FROM by_page WHERE day >= DATE '2024-05-07' GROUP BY day ORDER BY day",
+        "day,rolling\n2024-05-07,7\n2024-05-08,15\n2024-05-09,24\n",
+    ),
+    (
+        "WITH m AS (SELECT date_trunc('month', day)::date AS month, sum(visits) AS n FROM by_page GROUP BY 1) \
+         SELECT month, n, count(*) AS users FROM m JOIN by_user USING (month) GROUP BY month, n",
+        "month,n,users\n2024-05-01,45,9\n",
+    ),
+    (
+        "SELECT count(*) FROM by_page WHERE day BETWEEN '2024-05-02' AND '2024-05-03' AND page < '/c'",
+        "count(*)\n4\n",
+    ),
+    (
+        "SELECT day, page FROM by_page ORDER BY day DESC, page OFFSET 1 LIMIT 1",
+        "day,page\n2024-05-09,/b\n",
+    ),
+    ("SELECT 1 AS a UNION ALL SELECT 2 ORDER BY a", "a\n1\n2\n"),
+];
+
+#[track_caller]
+fn check(folder: &Path) {
+    for (sql, expect) in ANSWERS {
+        assert_eq!(good(folder, &["query", "f.toml", sql, "--format", "csv"]), *expect, "{sql}");
+    }
+    let sql = "SELECT page, sum(visits) AS n, NULL AS nothing FROM by_page GROUP BY page ORDER BY page LIMIT 2";
+    let table = good(folder, &["query", "f.toml", sql]);
+    assert_eq!(table, "page   n  nothing\n/a    18\n/b    15\n");
+    let json = good(folder, &["query", "f.toml", sql, "--format", "json"]);
+    let lines = "{\"page\":\"/a\",\"n\":18,\"nothing\":null}\n{\"page\":\"/b\",\"n\":15,\"nothing\":null}\n";
+    assert_eq!(json, lines);
+    for (sql, expect) in [
+        ("SELECT pag FROM by_page", "(line 1, column 8)"),
+        ("SELEC 1", "(line 1, column 1)"),
+        ("SELECT sum(users) FROM by_page", "do not add up"),
+        ("DROP TABLE by_page", "read-only"),
+    ] {
+        let said = bad(folder, &["query", "f.toml", sql], 2);
+        assert!(said.contains(expect), "{sql}: {said}");
+    }
+    bad(folder, &["query", "f.toml", "SELECT visits / (visits - visits) FROM by_page"], 1);
+}
+
+#[test]
+fn a_folder_that_nobody_has_open() {
+    let folder = folder(FILE);
+    let said = bad(folder.path(), &["query", "f.toml", "SELECT 1"], 2);
+    assert!(said.contains("run the file first"), "{said}");
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    check(folder.path());
+    // What a program that was killed has left says where it was: nobody answers there.
+    let left = r#"{"pid":1,"http":"http://127.0.0.1:1","postgres":null}"#;
+    fs::write(folder.path().join("data/addresses.json"), left).unwrap();
+    check(folder.path());
+}
+
+#[test]
+fn a_folder_whose_lock_is_taken() {
+    let serve = "[serve]\nhttp = \"127.0.0.1:0\"\n";
+    let folder = folder(&format!("{FILE}{serve}"));
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let serving = Serving::start(folder.path());
+    let once = common::run(folder.path(), &["run", "f.toml", "--once"]);
+    assert_ne!(once.status.code(), Some(0), "the program that runs has the lock");
+    // Without its address nobody can ask it, and the folder is read beside it.
+    fs::remove_file(folder.path().join("data/addresses.json")).unwrap();
+    check(folder.path());
+    bad(folder.path(), &["query", "f.toml", "SELECT * FROM dayfold_certificate()"], 2);
+    drop(serving);
+}
+
+#[test]
+fn a_program_that_runs() {
+    let token = "[serve]\nhttp = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n";
+    let folder = folder(&format!("{FILE}{token}"));
+    fs::write(folder.path().join("tokens"), "read r\npush p\n").unwrap();
+    let serving = Serving::start(folder.path());
+    let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    wait_until("all is sealed", || {
+        ask("SELECT sum(visits) AS n FROM by_user WHERE sealed") == "n\n45\n"
+    });
+    check(folder.path());
+    // What only a program that runs can tell, so it was asked.
+    assert!(ask("SELECT view FROM dayfold_certificate() ORDER BY view").ends_with("by_user\n"));
+    let post = |token: &str| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let request = ureq::Agent::new_with_config(config)
+            .post(format!("{}/api/sql", serving.1))
+            .content_type("application/json")
+            .header("authorization", format!("Bearer {token}"));
+        let mut answer = request.send(r#"{"sql":"SELECT 1 AS one"}"#).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    assert_eq!(post("p").0, 401);
+    let columns = r#"{"columns":[{"name":"one","kind":"integer","nullable":false}],"rows":["#;
+    assert_eq!(post("r"), (200, format!("{columns}\n[1]\n]}}\n")));
+}
