@@ -7,12 +7,14 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::log::Durability;
+use dayfold::scan::{Batches, Scan, ScanError};
 use dayfold::schema::Value;
 use dayfold::time::{Day, DayRange};
 use dayfold::view::View;
@@ -92,8 +94,8 @@ impl Started {
         pushed.receipt.wait_visible(LONG).unwrap();
     }
 
-    fn sink(&self, folder: &Path, store: impl Store + 'static) -> Sink {
-        let options = SinkOptions::default().every(Duration::from_millis(5));
+    fn sink(&self, folder: &Path, store: impl Store + 'static, options: SinkOptions) -> Sink {
+        let options = options.every(Duration::from_millis(5));
         let (aside, views) = (folder.join("sinks/files"), ["sales".to_owned()]);
         Sink::start(&self.running, folder, &aside, &views, Box::new(store), options).unwrap()
     }
@@ -126,34 +128,49 @@ fn journal(store: &Path) -> Rows {
     rows.into_iter().map(|(key, (sales, cents, _))| (key, (sales, cents))).collect()
 }
 
-/// Files that take no rows of one shop, and cannot be used while they are away.
-struct Faulty(Files, Arc<AtomicBool>);
+/// What happens before rows are written.
+type Before = Box<dyn FnMut(&[Row]) -> Result<(), StoreError> + Send>;
 
-impl Store for Faulty {
+/// Files that do something before they take rows, count how often they are opened, and cannot be used while they are
+/// away.
+struct Watched {
+    files: Files,
+    before: Before,
+    is_away: Arc<AtomicBool>,
+    openings: Arc<AtomicUsize>,
+}
+
+impl Watched {
+    fn new(store: &Path, before: Before) -> Watched {
+        let (is_away, openings) = (Arc::default(), Arc::default());
+        Watched { files: Files::new(store), before, is_away, openings }
+    }
+}
+
+impl Store for Watched {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.files.name()
     }
 
     fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError> {
-        self.0.open(table, at_least)
+        self.openings.fetch_add(1, Ordering::SeqCst);
+        self.files.open(table, at_least)
     }
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
-        if self.1.load(Ordering::SeqCst) {
+        if self.is_away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable { store: "files", why: "away".to_owned() });
         }
-        self.0.ping(table, stamp)
+        self.files.ping(table, stamp)
     }
 
     fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError> {
-        if rows.iter().any(|row| row.key == [Value::Text("bad".to_owned())]) {
-            return Err(StoreError::Refused { store: "files", why: "a bad \"shop\"".to_owned() });
-        }
-        self.0.write(table, stamp, rows)
+        (self.before)(rows)?;
+        self.files.write(table, stamp, rows)
     }
 
     fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
-        self.0.sweep(table, stamp, sweep)
+        self.files.sweep(table, stamp, sweep)
     }
 
     fn mark(
@@ -162,11 +179,11 @@ impl Store for Faulty {
         stamp: Stamp,
         marks: &BTreeMap<Day, Option<String>>,
     ) -> Result<(), StoreError> {
-        self.0.mark(table, stamp, marks)
+        self.files.mark(table, stamp, marks)
     }
 
     fn check(&mut self, table: &Table) -> Result<(), StoreError> {
-        self.0.check(table)
+        self.files.check(table)
     }
 }
 
@@ -176,9 +193,14 @@ fn refused_rows_are_kept_aside_with_the_reason_and_the_others_are_written() {
     let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
     let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
     started.push(events());
-    let is_away = Arc::new(AtomicBool::new(false));
-    let faulty = Faulty(Files::new(store.path()), Arc::clone(&is_away));
-    let sink = started.sink(folder.path(), faulty);
+    let is_bad = |row: &Row| row.key == [Value::Text("bad".to_owned())];
+    let refuse = move |rows: &[Row]| match rows.iter().any(is_bad) {
+        true => Err(StoreError::Refused { store: "files", why: "a bad \"shop\"".to_owned() }),
+        false => Ok(()),
+    };
+    let watched = Watched::new(store.path(), Box::new(refuse));
+    let is_away = Arc::clone(&watched.is_away);
+    let sink = started.sink(folder.path(), watched, SinkOptions::default());
     assert!(sink.complete(LONG));
 
     let (bad, good): (Rows, Rows) =
@@ -223,7 +245,7 @@ fn rebuilt_and_redefined_views_are_rewritten_and_what_is_gone_is_removed() {
     let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
     let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
     started.push(events());
-    let sink = started.sink(folder.path(), Files::new(store.path()));
+    let sink = started.sink(folder.path(), Files::new(store.path()), SinkOptions::default());
     // All but the last day close.
     clock.store((2 * DAYS - 1) * DAY_MS, Ordering::SeqCst);
     started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
@@ -248,8 +270,68 @@ fn rebuilt_and_redefined_views_are_rewritten_and_what_is_gone_is_removed() {
     let worth = |event: &Event| (event.1 != "Rome").then_some(5 * event.2);
     let started = start(folder.path(), "five times the cents, without Rome", worth, &clock);
     started.view.wait_sealed_through(Day(DAYS as i32 - 2), LONG).unwrap();
-    let sink = started.sink(folder.path(), Files::new(store.path()));
+    let sink = started.sink(folder.path(), Files::new(store.path()), SinkOptions::default());
     assert!(sink.complete(LONG));
     assert_eq!(journal(store.path()), expected(worth));
     started.finish(sink);
+}
+
+/// A first fill that takes longer than its moment is kept goes on behind the last row, with a later moment.
+#[test]
+fn a_slow_store_gets_its_first_fill_over_several_moments() {
+    const SHOPS: i64 = 40_000;
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Arc::new(AtomicI64::new(DAYS * DAY_MS - 1));
+    let started = start(folder.path(), "cents", |event| Some(event.2), &clock);
+    let shop = |number: i64| format!("{number:05}");
+    started.push((0..SHOPS).map(|number| (number, shop(number), number)).collect());
+
+    let ((waits, waiting), (go_on, goes_on)) = (sync_channel(0), sync_channel::<()>(0));
+    let mut first = Some((waits, goes_on));
+    let wait = move |_: &[Row]| {
+        if let Some((waits, goes_on)) = first.take() {
+            waits.send(()).unwrap();
+            goes_on.recv().unwrap();
+        }
+        Ok(())
+    };
+    let watched = Watched::new(store.path(), Box::new(wait));
+    let openings = Arc::clone(&watched.openings);
+    let keep = Duration::from_secs(2);
+    let sink = started.sink(folder.path(), watched, SinkOptions::default().keep(keep));
+    waiting.recv_timeout(LONG).unwrap();
+
+    // While the first rows are written, the last one changes, and the moment of the fill expires: after it one that is
+    // taken later.
+    started.push(vec![(0, shop(SHOPS - 1), 1)]);
+    let views = started.running.views();
+    let (later, begun) = (views.snapshot(keep).unwrap(), Instant::now());
+    let scan = Scan::total();
+    while !is_expired(views.get("sales").unwrap().scan(&scan, Some(&later))) {
+        assert!(begun.elapsed() < LONG, "a moment is kept for ever");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    go_on.send(()).unwrap();
+    assert!(sink.complete(LONG), "{:?}", sink.status());
+
+    assert_eq!(openings.load(Ordering::SeqCst), 1, "{:?}", sink.status());
+    let mut expected: Rows =
+        (0..SHOPS).map(|number| (("1970-01-01".to_owned(), shop(number)), (1, number))).collect();
+    expected.insert(("1970-01-01".to_owned(), shop(SHOPS - 1)), (2, SHOPS));
+    assert_eq!(journal(store.path()), expected);
+    assert_eq!(
+        sink.status()["sales"].written,
+        SHOPS as u64,
+        "each row once, the last one as changed"
+    );
+    started.finish(sink);
+}
+
+fn is_expired(scanned: Result<Batches, ScanError>) -> bool {
+    let counted = scanned.and_then(Batches::collect_rows);
+    match counted {
+        Ok(_) => false,
+        Err(ScanError::Expired { .. }) => true,
+        Err(error) => panic!("{error}"),
+    }
 }
