@@ -1,24 +1,20 @@
 """Kills the engine and the stores again and again; at the end the stores have the engine's rows, and no others.
 
-    kills.py --program target/debug/dayfold --rounds 3 [--seed N]
+    kills.py --program target/debug/dayfold --rounds 3 [--seed N] [--ferretdb PROGRAM]
 
-It starts Redis and PostgreSQL itself (`redis-server`, `initdb`, `pg_ctl`), and a program that reads a file which grows. In each
-round it appends rows, late ones too, and kills the engine, a store, or both, or stops a store for a while. While it does, counts of
-rows in the stores may rise only. After each round all is quiet, and the stores are compared row by row. At the end, Redis and
-PostgreSQL refuse a row.
+It starts Redis and PostgreSQL itself (`redis-server`, `initdb`, `pg_ctl`), FerretDB if it is given one, a webhook of its own, and a
+program that reads a file which grows. In each round it appends rows, late ones too, and kills the engine, a store, or both, or stops a store for a while. While it does, counts of
+rows in the stores may rise only. After each round all is quiet, and the stores are compared row by row. At the end, each
+server refuses a row.
 """
 
 import argparse
 import atexit
-import csv
-import io
 import json
 import os
 import pathlib
 import random
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -26,9 +22,10 @@ import time
 import urllib.parse
 import urllib.request
 
+from stores import VIEWS, Files, MongoDb, Postgres, Redis, Webhook, free_port, plain_hour, text, wait_until
+
 SHOPS = ["Oslo", "Rome", "a:b", "100%", "", "Ōsaka", "it's", '"q"', "x\\y", "line one"]
 DAY = 86_400_000
-VIEWS = {"by-shop": ["day", "shop"], "by-hour": ["hour"]}
 CONFIG = """
 [engine]
 data = "data"
@@ -64,153 +61,17 @@ every = "1s"
 [sinks.files]
 url = "file://answers"
 every = "1s"
+[sinks.hook]
+url = "http://127.0.0.1:{hook}/answers"
+secret_env = "HOOK_SECRET"
+every = "1s"
 """
-
-
-def free_port(taken=set()):
-    """One that no connection gets while a server is down: Linux gives them ports from 32768 on."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as found:
-            if port not in taken and found.connect_ex(("127.0.0.1", port)) != 0:
-                taken.add(port)
-                return port
-
-
-def wait_until(what, limit, condition):
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"{what}: not within {limit} s")
-        time.sleep(0.05)
-
-
-class Redis:
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder / "redis", free_port(), None
-        self.folder.mkdir()
-
-    def start(self):
-        options = ["--port", str(self.port), "--dir", str(self.folder), "--appendonly", "yes", "--save", "", "--bind", "127.0.0.1"]
-        self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-        wait_until("Redis starts", 120, lambda: self.call("PING").strip() == b"PONG")
-
-    def call(self, *words, script=None):
-        command = ["redis-cli", "-p", str(self.port), *words]
-        return subprocess.run(command, input=script, capture_output=True).stdout
-
-    def pause(self, seconds):
-        self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def rows(self, view):
-        """Rows by the parts of their names, as texts; without as_of."""
-        script = (
-            "local out = {} for _, name in ipairs(redis.call('KEYS', ARGV[1])) do if redis.call('TYPE', name).ok == 'hash' then "
-            "local row = {} local all = redis.call('HGETALL', name) for i = 1, #all, 2 do row[all[i]] = all[i + 1] end "
-            "out[name] = row end end return cjson.encode(out)"
-        )
-        said = self.call("EVAL", script, "0", f"dayfold:{view}:*")
-        found = {}
-        for name, row in (json.loads(said or b"{}") or {}).items():
-            parts = [None if part == "%-" else part.replace("%3A", ":").replace("%25", "%") for part in name.split(":")[2:]]
-            found[tuple(parts)] = row
-        return found
-
-
-class Postgres:
-    def __init__(self, folder):
-        self.folder, self.port = folder / "postgres", free_port()
-        self.tools = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1].parent
-        self.as_user = []
-        if os.geteuid() == 0:
-            self.folder.mkdir()
-            shutil.chown(self.folder, "postgres", "postgres")
-            self.as_user = ["runuser", "-u", "postgres", "--"]
-        self.run("initdb", "-D", str(self.folder), "-U", "dayfold", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
-
-    def run(self, tool, *options, check=True):
-        command = [*self.as_user, str(self.tools / tool), *options]
-        return subprocess.run(command, cwd="/", check=check, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def start(self):
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
-        command = ["pg_ctl", "-D", str(self.folder), "-o", options, "-l", str(self.folder / "log"), "-w", "-t", "150", "start"]
-        # Processes of the one that was killed may still be going.
-        wait_until("PostgreSQL starts", 180, lambda: self.run(*command, check=False).returncode == 0)
-
-    def pids(self):
-        parent = int((self.folder / "postmaster.pid").read_text().split()[0])
-        children = subprocess.run(["ps", "--ppid", str(parent), "-o", "pid="], capture_output=True, text=True).stdout
-        return [parent, *map(int, children.split())]
-
-    def signal(self, pids, which):
-        for pid in pids:
-            # Those of connections come and go.
-            try:
-                os.kill(pid, which)
-            except ProcessLookupError:
-                pass
-
-    def pause(self, seconds):
-        pids = self.pids()
-        self.signal(pids, signal.SIGSTOP)
-        time.sleep(seconds)
-        self.signal(pids, signal.SIGCONT)
-
-    def kill(self):
-        """As a crash: every process of the server, at once."""
-        self.signal(self.pids(), signal.SIGKILL)
-        wait_until("PostgreSQL is gone", 30, lambda: self.run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode != 0)
-        time.sleep(0.3)
-
-    def query(self, sql):
-        command = ["psql", "-X", "-q", "--csv", "-h", "127.0.0.1", "-p", str(self.port), "-U", "dayfold", "postgres", "--pset=null=%-", "-c", sql]
-        environment = {**os.environ, "PGTZ": "UTC"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment).stdout
-
-    def rows(self, view):
-        found = {}
-        for row in csv.DictReader(io.StringIO(self.query(f'SELECT * FROM "{view}"'))):
-            if "hour" in row:
-                row["hour"] = row["hour"].replace("+00", "Z").replace(" ", "T")
-            row = {name: None if value == "%-" else value for name, value in row.items()}
-            key = tuple(row.pop(column) for column in VIEWS[view])
-            found[key] = {name: {"t": "true", "f": "false"}.get(value, value) for name, value in row.items() if value is not None}
-        return found
-
-
-class Files:
-    """The journal, read from the beginning."""
-
-    def __init__(self, folder):
-        self.folder = folder / "answers"
-
-    def rows(self, view):
-        found = {}
-        path = self.folder / f"{view}.ndjson"
-        for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
-            if not line.endswith("\n"):
-                break
-            row = json.loads(line, parse_float=str, parse_int=str)
-            if "removed" in row or "removed_all_but" in row:
-                is_gone = (lambda day: day == row["removed"]) if "removed" in row else (lambda day: day not in row["removed_all_but"])
-                found = {key: old for key, old in found.items() if not (is_gone(key[0]) and int(old["as_of"]) < int(row["as_of"]))}
-                continue
-            if "hour" in row:
-                row["hour"] = row["hour"].replace(".000Z", "Z")
-            key = tuple(row.pop(column) for column in VIEWS[view])
-            found[key] = {name: text(value) for name, value in row.items() if value is not None}
-        return found
-
-
-def text(value):
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+# FerretDB 1 has no Decimal128.
+MONGODB = """
+[sinks.mongodb]
+url = "mongodb://127.0.0.1:{mongodb}/answers?decimals=text"
+every = "1s"
+"""
 
 
 class Engine:
@@ -246,8 +107,7 @@ class Engine:
         said = self.get(f"/api/views/{view}/rows?format=ndjson")
         for line in said.splitlines():
             row = json.loads(line, parse_float=str, parse_int=str)
-            if "hour" in row:
-                row["hour"] = row["hour"].replace(".000Z", "Z")
+            plain_hour(row)
             key = tuple(row.pop(column) for column in VIEWS[view])
             found[key] = {name: text(value) for name, value in row.items() if value is not None}
         return found
@@ -319,11 +179,15 @@ def wait_same(engine, stores, events, what, refused=None):
 
 
 def refusal(engine, stores, events, clock, append):
-    """A row that both servers refuse is kept aside with the reason, and holds nothing else up; after a start, too."""
-    redis, postgres, _ = stores
+    """A row that each server refuses is kept aside with the reason, and holds nothing else up; after a start, too."""
+    redis, postgres, _, hook, *others = stores
     day = time.strftime("%Y-%m-%d", time.gmtime(clock / 1000))
     redis.call("SET", f"dayfold:by-shop:{day}:taken", "something else")
     postgres.query("ALTER TABLE \"by-shop\" ADD CHECK (shop <> 'taken')")
+    hook.refused = "taken"
+    for mongodb in others:
+        # Of a later moment than any of a sink's.
+        mongodb.collection("by-shop")[1].insert_one({"_id": f"{day}:taken", "as_of": 1 << 60})
     append(f"{clock},{clock},taken,1\n")
     wait_same(engine, stores, events, "refused", (day, "taken"))
     engine.kill()
@@ -337,8 +201,9 @@ def refusal(engine, stores, events, clock, append):
     for name in ("rows_total", "refused_total", "lag_events", "lag_seconds", "failures"):
         assert f'dayfold_sink_{name}{{sink="redis",view="by-shop"}}' in metrics, metrics
     counts = {(sink["sink"], sink["view"]): sink["refused"] for sink in engine.status()["sinks"] if sink["refused"]}
-    assert counts.keys() == {("redis", "by-shop"), ("postgres", "by-shop")}, counts
-    for name, reason in (("redis", "is no hash"), ("postgres", "(23514)")):
+    reasons = {"redis": "is no hash", "postgres": "(23514)", "hook": "it answers 422"} | {"mongodb": "duplicate key" for _ in others}
+    assert counts.keys() == {(name, "by-shop") for name in reasons}, counts
+    for name, reason in reasons.items():
         kept = (engine.folder / "data/sinks" / name / "refused.ndjson").read_text().splitlines()
         kept = [json.loads(line) for line in kept]
         assert kept and all((one["view"], one["row"]["day"], one["row"]["shop"]) == ("by-shop", day, "taken") for one in kept), kept
@@ -351,17 +216,22 @@ def main():
     options.add_argument("--program", required=True)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--ferretdb", help="the program of ferretdb.go; without it, MongoDB's protocol is left out")
     options = options.parse_args()
     print(f"seed {options.seed}", flush=True)
     chance = random.Random(options.seed)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="dayfold-sinks-"))
     folder.chmod(0o755)
-    redis, postgres, files = Redis(folder), Postgres(folder), Files(folder)
-    stores = [redis, postgres, files]
-    redis.start()
-    postgres.start()
+    redis, postgres, files, hook = Redis(folder), Postgres(folder), Files(folder), Webhook(chance)
+    mongodb = [MongoDb(options.ferretdb, folder, postgres)] if options.ferretdb else []
+    servers = [redis, postgres, hook, *mongodb]
+    stores = [redis, postgres, files, hook, *mongodb]
+    for server in servers:
+        server.start()
     http = free_port()
-    (folder / "dayfold.toml").write_text(CONFIG.format(http=http, redis=redis.port, postgres=postgres.port))
+    config = CONFIG.format(http=http, redis=redis.port, postgres=postgres.port, hook=hook.port)
+    (folder / "dayfold.toml").write_text(config + "".join(MONGODB.format(mongodb=server.port) for server in mongodb))
+    os.environ["HOOK_SECRET"] = Webhook.SECRET
     sales = open(folder / "sales.csv", "w")
     sales.write("at,arrived,shop,cents\n")
     clock, events = 1_700_000_000_000, 0
@@ -376,21 +246,23 @@ def main():
         sales.flush()
         events += rows
 
-    atexit.register(lambda: (redis.kill(), postgres.run("pg_ctl", "-D", str(postgres.folder), "-m", "immediate", "stop", check=False)))
+    atexit.register(lambda: [server.kill() for server in [redis, *mongodb]])
+    atexit.register(lambda: postgres.run("pg_ctl", "-D", str(postgres.folder), "-m", "immediate", "stop", check=False))
     append(2_000)
     engine = Engine(str(pathlib.Path(options.program).resolve()), folder, http)
     atexit.register(lambda: engine.process and engine.kill())
     engine.start()
-    watcher = Watcher([redis, postgres])
+    watcher = Watcher(servers)
     watcher.start()
     for number in range(options.rounds):
         done = []
         for _ in range(4):
             append(chance.randrange(50, 800))
             time.sleep(chance.random() * 0.8)
-            victim = chance.choice([[engine], [redis], [postgres], [engine, redis], [engine, postgres], [redis, postgres], "pause"])
+            one, other = chance.sample(servers, 2)
+            victim = chance.choice([[engine], [one], [one], [engine, one], [engine, one], [one, other], "pause"])
             if victim == "pause":
-                store = chance.choice([redis, postgres])
+                store = one
                 done.append(f"pause {type(store).__name__}")
                 store.pause(chance.random() * 2)
                 continue
@@ -409,16 +281,24 @@ def main():
             postgres.query("DELETE FROM \"by-shop\" WHERE shop = 'Oslo'")
             with open(files.folder / "by-shop.ndjson", "a") as journal:
                 journal.write('{"day":"2001-01-01","shop":"nobody","sales":1,"sealed":true,"revision":null,"as_of":1}\n')
+            with hook.lock:
+                hook.held["by-shop"] = {key: row for key, row in hook.held["by-shop"].items() if key[1] != "Oslo"}
+                hook.held["by-shop"][("2001-01-01", "nobody")] = {"sales": "1", "sealed": "true", "as_of": "1"}
+            for server in mongodb:
+                documents = server.collection("by-shop")[1]
+                documents.insert_one({"_id": "2001-01-01:nobody", "day": "2001-01-01", "shop": "nobody", "sales": 1, "sealed": True, "as_of": 1})
+                documents.delete_many({"shop": "Oslo"})
             watcher.end = True
             watcher.join()
-            for sink in ("redis", "postgres", "files"):
+            for sink in ("redis", "postgres", "files", "hook", *("mongodb" for _ in mongodb)):
                 subprocess.run([engine.program, "sink", "sync", "dayfold.toml", sink], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             done.append("foreign and lost rows")
         took = wait_same(engine, stores, events, f"round {number + 1}: {done}")
         assert not watcher.wrong, f"rows went back: {watcher.wrong[:3]}"
         rows = sum(len(engine.rows(view)) for view in VIEWS)
         print(f"round {number + 1}: {', '.join(done)}; {events} events, {rows} rows equal in {took:.1f} s", flush=True)
-    assert watcher.looks > 0
+    assert watcher.looks > 0 and not hook.wrong, hook.wrong
+    assert hook.repeated > 0, "no message came twice: the test of the webhook's names shows nothing"
 
     def append_line(line):
         sales.write(line)
@@ -428,7 +308,8 @@ def main():
     engine.kill()
     check = [engine.program, "check", "dayfold.toml"]
     said = subprocess.run(check, cwd=folder, check=True, capture_output=True, text=True).stdout
-    for sink in ("redis: Redis", "postgres: PostgreSQL", "files: files"):
+    names = {"redis": "Redis", "postgres": "PostgreSQL", "files": "files", "hook": "the webhook"} | {"mongodb": "MongoDB" for _ in mongodb}
+    for sink in (f"{name}: {store}" for name, store in names.items()):
         assert f"sink {sink} can be reached" in said, said
     redis.kill()
     failed = subprocess.run(check, cwd=folder, capture_output=True, text=True)

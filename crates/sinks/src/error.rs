@@ -74,6 +74,16 @@ pub enum SinkError {
         /// Which views there are.
         known: String,
     },
+    /// A column has the name of one that each row of a sink has.
+    #[error(
+        "view '{view}' has a column '{column}', and so has each row of a sink, of its own: expected another name in the view"
+    )]
+    Column {
+        /// The view.
+        view: String,
+        /// The name.
+        column: String,
+    },
     /// From the system: no thread, no folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),

@@ -46,8 +46,12 @@ pub use status::SinkStatus;
 pub use store::{Opened, Stamp, Store, Sweep};
 #[cfg(feature = "files")]
 pub use stores::Files;
+#[cfg(feature = "mongodb")]
+pub use stores::MongoDb;
 #[cfg(feature = "postgres")]
 pub use stores::Postgres;
 #[cfg(feature = "redis")]
 pub use stores::Redis;
+#[cfg(feature = "webhook")]
+pub use stores::Webhook;
 pub use target::Target;

@@ -3,6 +3,11 @@
 use dayfold::schema::{Column, Kind, Value, ViewSchema};
 use dayfold::time::Day;
 
+use crate::SinkError;
+
+/// The columns that each row has beside those of its view.
+const OWN: [&str; 3] = ["sealed", "revision", "as_of"];
+
 /// What the rows of a view look like in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +39,20 @@ impl Table {
         }
     }
 
+    /// Whether rows of this table can be told apart from what a sink adds to them: `sealed`, `revision` and `as_of`.
+    ///
+    /// # Errors
+    /// [`SinkError::Column`] if a column of the view has one of these names.
+    pub fn check(&self) -> Result<(), SinkError> {
+        match self.names().find(|name| OWN.contains(name)) {
+            None => Ok(()),
+            Some(column) => {
+                let (view, column) = (self.view.clone(), column.to_owned());
+                Err(SinkError::Column { view, column })
+            }
+        }
+    }
+
     /// The names of the period's column, of the key's, and of the measures, in this order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let key = self.key.iter().chain(&self.measures);
@@ -58,7 +77,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row as an object of JSON: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit by digit.
+    /// The row as an object of JSON: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit
+    /// by digit.
     pub fn json(&self, table: &Table, as_of: i64) -> String {
         let mut out = String::from("{");
         let period = Value::period(self.period);
@@ -78,6 +98,21 @@ impl Row {
         out
     }
 
+    /// The period and the key as one text, which no other row of the view has: `PERIOD:KEY…`, in whose parts `%` and
+    /// `:` are written as `%25` and `%3A`, and null is `%-`.
+    #[cfg(any(feature = "redis", feature = "mongodb"))]
+    pub(crate) fn name(&self) -> String {
+        let mut name = escaped(&self.period.to_string());
+        for value in &self.key {
+            name.push(':');
+            match value {
+                Value::Null => name.push_str("%-"),
+                value => name.push_str(&escaped(&value.to_string())),
+            }
+        }
+        name
+    }
+
     /// The hash of the period and the key, and that of everything.
     pub(crate) fn hashes(&self) -> (u64, u64) {
         let mut text = self.period.to_string();
@@ -93,6 +128,12 @@ impl Row {
         text.push(if self.sealed { '+' } else { '-' });
         (name, xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
     }
+}
+
+/// A part of a name.
+#[cfg(any(feature = "redis", feature = "mongodb"))]
+pub(crate) fn escaped(part: &str) -> String {
+    part.replace('%', "%25").replace(':', "%3A")
 }
 
 /// A value as JSON: integers and decimals as numbers, digit by digit.
@@ -131,6 +172,41 @@ pub(crate) mod tests {
             sealed: false,
             revision: Value::Null,
         }
+    }
+
+    #[test]
+    fn a_column_of_the_view_has_no_name_of_a_column_of_the_sink() {
+        assert!(table().check().is_ok());
+        for name in OWN {
+            let (mut in_key, mut in_measures) = (table(), table());
+            in_key.key[0].name = name.to_owned();
+            in_measures.measures[0].name = name.to_owned();
+            for wrong in [in_key, in_measures] {
+                let error = wrong.check().unwrap_err().to_string();
+                assert!(
+                    error.starts_with(&format!("view 'sales' has a column '{name}'")),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(any(feature = "redis", feature = "mongodb"))]
+    fn no_two_rows_share_a_name() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let keys = [
+            vec![text("a:b"), text("c")],
+            vec![text("a"), text("b:c")],
+            vec![text("a%3Ab"), text("c")],
+            vec![Value::Null, text("c")],
+            vec![text("%-"), text("c")],
+            vec![text(""), text("c")],
+        ];
+        let name = |key: &Vec<Value>| Row { key: key.clone(), ..row(0, "", 1) }.name();
+        let names: std::collections::BTreeSet<String> = keys.iter().map(name).collect();
+        assert_eq!(names.len(), keys.len());
+        assert!(names.contains("1970-01-01:a%3Ab:c"));
     }
 
     #[test]

@@ -41,23 +41,23 @@ impl SinkOptions {
         SinkOptions { every, ..self }
     }
 
-    /// The same, which waits for the log or not: it does, unless said otherwise. Where nothing promises that events are durable
-    /// ([`Durability::System`](dayfold::log::Durability::System)), it may not: it would wait for a seal. Then sources have to bring again what
-    /// a crash has taken.
+    /// The same, which waits for the log or not: it does, unless said otherwise. Where nothing promises that events are
+    /// durable ([`Durability::System`](dayfold::log::Durability::System)), it may not: it would wait for a seal. Then
+    /// sources have to bring again what a crash has taken.
     #[must_use]
     pub fn durable(self, durable: bool) -> SinkOptions {
         SinkOptions { durable, ..self }
     }
 
-    /// The same, which keeps a moment for at most so long while it writes: a minute, unless said otherwise. It goes on with the next
-    /// one then. Longer keeps what many rows hold more alike, and costs memory.
+    /// The same, which keeps a moment for at most so long while it writes: a minute, unless said otherwise. It goes on
+    /// with the next one then. Longer keeps what many rows hold more alike, and costs memory.
     #[must_use]
     pub fn keep(self, keep: Duration) -> SinkOptions {
         SinkOptions { keep, ..self }
     }
 
-    /// The same, which waits at most so long after failures: half a minute, unless said otherwise. The first wait is a fifth
-    /// of a second, and each one is about twice as long as the one before.
+    /// The same, which waits at most so long after failures: half a minute, unless said otherwise. The first wait is a
+    /// fifth of a second, and each one is about twice as long as the one before.
     #[must_use]
     pub fn longest_wait(self, longest_wait: Duration) -> SinkOptions {
         SinkOptions { longest_wait, ..self }
@@ -66,8 +66,9 @@ impl SinkOptions {
 
 /// Keeps a store in step with views of a running engine, on a thread of its own.
 ///
-/// Promise: each row of the store is the merged answer for its period and key as of a moment that the log had. Moments of a row never
-/// go back. Once nothing comes any more, the store has the rows of the engine and no others, whatever was killed before.
+/// Promise: each row of the store is the merged answer for its period and key as of a moment that the log had. Moments
+/// of a row never go back. Once nothing comes any more, the store has the rows of the engine and no others, whatever
+/// was killed before.
 ///
 /// It reads snapshots, so it holds nothing up. Dropped, it ends after what it is just writing; the next one goes on.
 pub struct Sink {
@@ -110,11 +111,12 @@ impl SinkWatch {
 }
 
 impl Sink {
-    /// Begins to write views of an engine that keeps its data in `folder`. What the store refuses is kept in `aside`, a folder
-    /// of the sink's own.
+    /// Begins to write views of an engine that keeps its data in `folder`. What the store refuses is kept in `aside`, a
+    /// folder of the sink's own.
     ///
     /// # Errors
-    /// [`SinkError::NoView`], or from the system if there is no thread.
+    /// [`SinkError::NoView`]; [`SinkError::Column`] if a view has a column of the name of one that a sink adds; or from
+    /// the system if there is no thread.
     pub fn start(
         running: &Running,
         folder: &Path,
@@ -128,7 +130,9 @@ impl Sink {
             let known = || all.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
             let view = all.get(name).map(Arc::clone);
             let view = view.ok_or_else(|| SinkError::NoView { view: name.clone(), known: known() });
-            Ok(Followed::new(view?))
+            let followed = Followed::new(view?);
+            followed.table.check()?;
+            Ok(followed)
         });
         let followed = followed.collect::<Result<Vec<_>, SinkError>>()?;
         let (board, stop) = (Board::new(views), Arc::new(AtomicBool::new(false)));
@@ -160,7 +164,8 @@ impl Sink {
         SinkWatch { board: Arc::clone(&self.board) }
     }
 
-    /// Waits at most so long until the store has all that the engine answers now. Says whether it has. The engine has to run.
+    /// Waits at most so long until the store has all that the engine answers now. Says whether it has. The engine has
+    /// to run.
     pub fn complete(&self, limit: Duration) -> bool {
         let (told, done) = sync_channel(1);
         self.orders.send(Order::Complete(told)).is_ok() && done.recv_timeout(limit).is_ok()

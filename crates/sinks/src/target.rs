@@ -1,5 +1,6 @@
 //! Which store a URL names.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::{SinkError, Store};
@@ -12,11 +13,13 @@ use crate::{SinkError, Store};
 /// assert!(Target::parse("redis://127.0.0.1").is_ok());
 /// assert!(matches!(Target::parse("ftp://host"), Err(SinkError::Url { .. })));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     kind: Kind,
     url: String,
     expire: Option<Duration>,
+    secret: Option<String>,
+    notes: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +27,11 @@ enum Kind {
     Files,
     Redis,
     Postgres,
+    MongoDb,
+    Webhook,
 }
 
-const EXPECTED: &str = "file://FOLDER, redis://HOST or postgresql://HOST/DATABASE";
+const EXPECTED: &str = "file://FOLDER, redis://HOST, postgresql://HOST/DATABASE, mongodb://HOST/DATABASE, or a webhook, https://HOST/PATH";
 
 impl Kind {
     fn of(scheme: &str) -> Option<Kind> {
@@ -34,6 +39,8 @@ impl Kind {
             "file" => Some(Kind::Files),
             "redis" => Some(Kind::Redis),
             "postgres" | "postgresql" => Some(Kind::Postgres),
+            "mongodb" | "mongodb+srv" => Some(Kind::MongoDb),
+            "http" | "https" => Some(Kind::Webhook),
             _ => None,
         }
     }
@@ -46,6 +53,13 @@ fn shown(url: &str) -> String {
             format!("{scheme}://{}@{host}", user.split(':').next().unwrap_or_default())
         }
         None => url.to_owned(),
+    }
+}
+
+impl std::fmt::Debug for Target {
+    // Neither password nor secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("url", &shown(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -62,7 +76,7 @@ impl Target {
         };
         let (scheme, _) = url.split_once("://").ok_or_else(wrong)?;
         let kind = Kind::of(scheme).ok_or_else(wrong)?;
-        Ok(Target { kind, url: url.to_owned(), expire: None })
+        Ok(Target { kind, url: url.to_owned(), expire: None, secret: None, notes: None })
     }
 
     /// The same, whose rows go so long after they were last written, if the store can do that: Redis.
@@ -78,6 +92,32 @@ impl Target {
                 expected: "redis://HOST".to_owned(),
             }),
         }
+    }
+
+    /// Whether it has to be given a secret, which messages are signed with: a webhook has to.
+    pub fn is_signed(&self) -> bool {
+        self.kind == Kind::Webhook
+    }
+
+    /// The same, whose messages are signed with a secret: `whsec_` and the base64 of 24 to 64 bytes.
+    ///
+    /// # Errors
+    /// [`SinkError::Url`] if nothing is signed there.
+    pub fn secret(self, secret: &str) -> Result<Target, SinkError> {
+        match self.is_signed() {
+            true => Ok(Target { secret: Some(secret.to_owned()), ..self }),
+            false => Err(SinkError::Url {
+                url: shown(&self.url),
+                why: "nothing is signed there".to_owned(),
+                expected: "a webhook, https://HOST/PATH".to_owned(),
+            }),
+        }
+    }
+
+    /// The same, which keeps in this folder what the store itself cannot keep: epochs and marks of a webhook.
+    #[must_use]
+    pub fn notes(self, folder: &Path) -> Target {
+        Target { notes: Some(folder.to_owned()), ..self }
     }
 
     /// The store, which is not reached yet.
@@ -106,16 +146,45 @@ impl Target {
             }
             #[cfg(not(feature = "postgres"))]
             Kind::Postgres => Err(self.not_built("postgres")),
+            #[cfg(feature = "mongodb")]
+            Kind::MongoDb => {
+                Ok(Box::new(crate::MongoDb::new(&self.url).map_err(|error| self.wrong(&error))?))
+            }
+            #[cfg(not(feature = "mongodb"))]
+            Kind::MongoDb => Err(self.not_built("mongodb")),
+            #[cfg(feature = "webhook")]
+            Kind::Webhook => self.webhook(),
+            #[cfg(not(feature = "webhook"))]
+            Kind::Webhook => Err(self.not_built("webhook")),
         }
     }
 
-    #[cfg(any(feature = "redis", feature = "postgres"))]
+    #[cfg(feature = "webhook")]
+    fn webhook(&self) -> Result<Box<dyn Store>, SinkError> {
+        let missing = |expected: &str| SinkError::Url {
+            url: shown(&self.url),
+            why: "a webhook needs more than its address".to_owned(),
+            expected: expected.to_owned(),
+        };
+        let secret = self.secret.as_deref().ok_or_else(|| missing("a secret to sign with"))?;
+        let notes = self.notes.as_deref().ok_or_else(|| missing("a folder for what is noted"))?;
+        let hook = crate::Webhook::new(&self.url, secret, notes);
+        Ok(Box::new(hook.map_err(|error| self.wrong(&error))?))
+    }
+
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "mongodb", feature = "webhook"))]
     fn wrong(&self, error: &crate::StoreError) -> SinkError {
         let expected = EXPECTED.to_owned();
         SinkError::Url { url: shown(&self.url), why: error.to_string(), expected }
     }
 
-    #[cfg(not(all(feature = "files", feature = "redis", feature = "postgres")))]
+    #[cfg(not(all(
+        feature = "files",
+        feature = "redis",
+        feature = "postgres",
+        feature = "mongodb",
+        feature = "webhook"
+    )))]
     fn not_built(&self, feature: &'static str) -> SinkError {
         let scheme = self.url.split("://").next().unwrap_or_default().to_owned();
         SinkError::NotBuilt { scheme, feature }

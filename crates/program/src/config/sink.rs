@@ -22,6 +22,8 @@ pub struct SinkConfig {
     pub every: Duration,
     /// How long after they were last written rows go, if the store can do that.
     pub expire: Option<Duration>,
+    /// The variable of the environment that has the secret of a webhook.
+    pub secret_env: Option<Text>,
 }
 
 /// Where the URL of a sink is.
@@ -44,7 +46,7 @@ impl SinkUrl {
 
 /// The sinks of a file.
 pub(super) fn read(root: &Section<'_>, views: &[ViewConfig]) -> Result<Vec<SinkConfig>, FileError> {
-    let known = ["views", "url", "url_env", "every", "expire"];
+    let known = ["views", "url", "url_env", "every", "expire", "secret_env"];
     let sections = root.sections("sinks", &known)?;
     sections.into_iter().map(|(name, section)| sink(name, &section, views)).collect()
 }
@@ -66,5 +68,6 @@ fn sink(name: Text, section: &Section<'_>, views: &[ViewConfig]) -> Result<SinkC
         return Err(section.error("every", "0: expected a duration such as \"1s\""));
     }
     let expire = section.duration("expire")?;
-    Ok(SinkConfig { name, views, url, every, expire })
+    let secret_env = section.text("secret_env")?;
+    Ok(SinkConfig { name, views, url, every, expire, secret_env })
 }

@@ -72,6 +72,10 @@ impl Plan {
         let mut scopes: Vec<Scope> = columns.iter().map(SourceColumns::scope).collect();
         let views = config.views.iter().map(|view| ViewPlan::new(&config, view, &mut scopes));
         let views = views.collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "sinks")]
+        for view in &views {
+            crate::run::check_table(&config, &view.config, &view.schema)?;
+        }
         let is_kept = config.data.is_some();
         let mut sources = Vec::new();
         for (index, (columns, mut scope)) in columns.into_iter().zip(scopes).enumerate() {

@@ -109,3 +109,20 @@ fn what_is_wrong_is_said_with_its_place() {
     );
     assert!(plan(Path::new("x").to_str().unwrap()).is_err());
 }
+
+#[test]
+#[cfg(feature = "sinks")]
+fn a_view_of_a_sink_has_no_column_of_the_name_of_one_that_the_sink_adds() {
+    let engine = "[engine]\ndata = \"data\"\n";
+    let sink = "[sinks.here]\nurl = \"file://answers\"\n";
+    assert!(plan(&format!("{engine}{FILE}{sink}")).is_ok());
+    for (from, name) in [("carrier =", "revision"), ("worst =", "as_of")] {
+        let file = FILE.replace(from, &format!("{name} ="));
+        assert!(plan(&format!("{engine}{file}")).is_ok(), "without a sink any name is fine");
+        let said = plan(&format!("{engine}{file}{sink}")).map(|_| ()).unwrap_err();
+        let expected = format!(
+            "sinks.here: view 'by_carrier' has a column '{name}', and so has each row of a sink, of its own: expected another name in the view"
+        );
+        assert!(said.starts_with("f.toml:1") && said.ends_with(&expected), "{said}");
+    }
+}

@@ -53,7 +53,7 @@ pub(crate) use sinks::{reach as reach_sinks, sync as sync_sink};
 #[cfg(feature = "sql")]
 pub(crate) use sql::check as check_sql;
 #[cfg(feature = "sinks")]
-pub(crate) use targets::check as check_sinks;
+pub(crate) use targets::{check as check_sinks, check_table};
 #[cfg(feature = "tls")]
 pub(crate) use tls::read as read_tls;
 pub(crate) use tokens::to_read as token_to_read;

@@ -8,7 +8,7 @@ use dayfold::engine::Running;
 use dayfold_http::SinkNumbers;
 use dayfold_sinks::{Sink, SinkOptions, SinkWatch, StoreError, Table};
 
-use super::targets::store;
+use super::targets::{folder_of, store};
 use crate::config::{SinkConfig, SourceKind};
 use crate::error::ProgramError;
 use crate::plan::Plan;
@@ -79,7 +79,7 @@ impl Sinks {
     ) -> Result<Sinks, ProgramError> {
         let sinks = plan.config.sinks.iter().map(|sink| {
             let name = sink.name.value.clone();
-            let aside = folder.join("sinks").join(&name);
+            let aside = folder_of(folder, &name);
             // What was read can be read again; what was pushed cannot.
             let is_pushed =
                 plan.sources.iter().any(|source| source.config.kind == SourceKind::Http) && !once;

@@ -1,8 +1,11 @@
 //! The stores that sinks of a file name.
 
-use dayfold_sinks::{SinkError, Store, Target};
+use std::path::{Path, PathBuf};
 
-use crate::config::{Config, FileError, SinkConfig, SinkUrl};
+use dayfold::schema::ViewSchema;
+use dayfold_sinks::{SinkError, Store, Table, Target};
+
+use crate::config::{Config, FileError, SinkConfig, SinkUrl, Text, ViewConfig};
 use crate::error::ProgramError;
 
 /// Finds out whether the sinks of a file can be, without reaching for their stores.
@@ -18,10 +21,44 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
         }
         if let SinkUrl::Said(url) = &sink.url {
             let wrong = |error: SinkError| url.error(&config.document, error.to_string());
-            target(config, sink, &url.value).map_err(wrong)?;
+            let target = target(config, sink, &url.value).map_err(wrong)?;
+            if target.is_signed() != sink.secret_env.is_some() {
+                let expected = match target.is_signed() {
+                    true => {
+                        "a webhook is signed: expected secret_env, the variable that has the secret"
+                    }
+                    false => {
+                        "secret_env: nothing is signed there; expected the URL of a webhook, https://HOST/PATH"
+                    }
+                };
+                return Err(url.error(&config.document, expected));
+            }
         }
     }
     Ok(())
+}
+
+/// Finds out whether a view can be a table, if a sink has it.
+///
+/// # Errors
+/// [`FileError`] if a column of the view has the name of one that a sink adds.
+pub(crate) fn check_table(
+    config: &Config,
+    view: &ViewConfig,
+    schema: &ViewSchema,
+) -> Result<(), FileError> {
+    let sink = config.sinks.iter().find(|sink| sink.views.contains(&view.name.value));
+    let (Some(sink), Err(error)) = (sink, Table::of(schema).check()) else { return Ok(()) };
+    let mut names = view.key.iter().chain(&view.measures);
+    let is_it =
+        |name: &Text| matches!(&error, SinkError::Column { column, .. } if *column == name.value);
+    let place = names.find(|(name, _)| is_it(name)).map_or(&view.name, |(name, _)| name);
+    Err(place.error(&config.document, format!("sinks.{}: {error}", sink.name.value)))
+}
+
+/// The folder of a sink: what it notes, and what its store refuses.
+pub(super) fn folder_of(data: &Path, sink: &str) -> PathBuf {
+    data.join("sinks").join(sink)
 }
 
 /// The store of a URL; that of files is a folder beside the file.
@@ -40,15 +77,25 @@ pub(super) fn store(config: &Config, sink: &SinkConfig) -> Result<Box<dyn Store>
     let wrong = |error: &dyn std::fmt::Display| {
         ProgramError::Input(format!("sinks.{}: {error}", sink.name.value))
     };
-    let url = match &sink.url {
-        SinkUrl::Said(url) => url.value.clone(),
-        SinkUrl::Variable(name) => std::env::var(&name.value).map_err(|_| {
+    let variable = |name: &Text, key: &str| {
+        std::env::var(&name.value).map_err(|_| {
             wrong(&format_args!(
-                "the environment has no variable {}, which url_env names",
+                "the environment has no variable {}, which {key} names",
                 name.value
             ))
-        })?,
+        })
     };
-    let target = target(config, sink, &url).map_err(|error| wrong(&error))?;
+    let url = match &sink.url {
+        SinkUrl::Said(url) => url.value.clone(),
+        SinkUrl::Variable(name) => variable(name, "url_env")?,
+    };
+    let mut target = target(config, sink, &url).map_err(|error| wrong(&error))?;
+    if let Some(name) = &sink.secret_env {
+        let secret = variable(name, "secret_env")?;
+        target = target.secret(&secret).map_err(|error| wrong(&error))?;
+    }
+    if let Some(folder) = &config.data {
+        target = target.notes(&folder_of(folder, &sink.name.value));
+    }
     target.store().map_err(|error| wrong(&error))
 }

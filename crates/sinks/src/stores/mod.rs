@@ -2,16 +2,24 @@
 
 #[cfg(feature = "files")]
 mod files;
-#[cfg(feature = "files")]
+#[cfg(feature = "mongodb")]
+mod mongodb;
+#[cfg(any(feature = "files", feature = "webhook"))]
 mod notes;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "webhook")]
+mod webhook;
 
+#[cfg(feature = "mongodb")]
+pub use self::mongodb::MongoDb;
 #[cfg(feature = "files")]
 pub use files::Files;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
+#[cfg(feature = "webhook")]
+pub use webhook::Webhook;
