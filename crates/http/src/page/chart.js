@@ -62,7 +62,8 @@ export class Chart {
     this.lines.forEach((_, i) => {
       const colour = one ? css("--stone") : COLOURS[i % COLOURS.length];
       const open = one ? css("--moving") : colour;
-      series.push({ stroke: colour, width: 2, spanGaps: false, points: { show: few, size: 6, fill: colour, stroke: colour } });
+      series.push({ stroke: colour, width: 2, spanGaps: false, points: { show: few, size: 6, fill: colour, stroke: colour,
+        filter: (u, at, shown) => (shown ? null : alone(u.data[at])) } });
       series.push({ stroke: open, width: 2, dash: [5, 4], points: { show: true, size: 7, fill: css("--card"), stroke: open, width: 2,
         filter: (u, at, shown) => (shown ? this.openOnly(u, at) : null) } });
       series.push({ stroke: "transparent", width: 0, points: { show: true, size: 10, fill: "transparent", stroke: css("--late"), width: 2 } });
@@ -182,6 +183,12 @@ export class Chart {
     this.shape = "";
     if (this.lines.length) this.draw(this.lines, this.measure, this.grain);
   }
+}
+
+/** Values without a neighbour: no line leads to them, so they are seen as points alone. */
+function alone(values) {
+  const isThere = (at) => values[at] !== null && values[at] !== undefined;
+  return [...values.keys()].filter((at) => isThere(at) && !isThere(at - 1) && !isThere(at + 1));
 }
 
 function scale(min, max) {

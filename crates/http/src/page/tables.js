@@ -75,13 +75,13 @@ export function days(lines, measure) {
   by("days-body").replaceChildren(...rows.map(({ line, day }, at) => {
     const [value, ...parts] = shown.slice(4 * at, 4 * at + 4);
     const row = element("tr");
-    row.append(element("td", day.day));
+    row.append(element("td", day.day.replace(".000Z", "Z")));
     if (several) row.append(element("td", keyText(line.key)));
     // Of a key that came late to a closed day there is neither a sealed nor an open part.
     const state = day.batch || day.speed ? day.source : "amendments";
     row.append(element("td", value, "num"), element("td", PARTS[state] ?? state, `src ${state}`));
     layers.forEach((layer, i) => row.append(element("td", day[layer] ? parts[i] : "", "num")));
-    row.append(element("td", day.revision ?? ""));
+    row.append(element("td", (day.revision ?? "").replace(".000Z", "Z")));
     return row;
   }));
 }

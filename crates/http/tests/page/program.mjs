@@ -72,7 +72,7 @@ export class Program {
       for (let i = 0; i < count; i += 1) visits.push(`${new Date(midnight - day * 24 * HOUR + (i % 3) * 60_000).toISOString()},/${i % 2},${i}`);
     });
     visits.push(`${new Date(midnight - 40 * 24 * HOUR).toISOString()},/old,1`);
-    for (let i = 0; i < REFUSED; i += 1) visits.push(`${new Date(midnight).toISOString()},"/bad, number",many ${i}`);
+    for (let i = 0; i < REFUSED; i += 1) visits.push(`${new Date(midnight).toISOString()},"/bad, ${i}",many`);
     writeFileSync(join(folder, "visits.csv"), visits.join("\n") + "\n");
   }
 
