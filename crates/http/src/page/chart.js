@@ -75,7 +75,7 @@ export class Chart {
       scales: { x: { time: true, range: (u, min, max) => this.span(min, max) }, y: { range: (u, min, max) => scale(min, max) } },
       padding: [22, 34, 0, 0],
       axes: [{ ...axis, grid: { show: false }, space: 76, size: 28, values: (u, at) => dates(at, this.grain) },
-             { ...axis, size: 62, values: (u, at) => at.map((value) => show(String(Number(value.toPrecision(8))), 3)) }],
+             { ...axis, size: (u, values) => Math.max(62, 7.5 * Math.max(...(values ?? [""]).map((text) => text.length)) + 14), values: (u, at) => at.map((value) => show(String(Number(value.toPrecision(8))), 3)) }],
       series,
       hooks: { drawClear: [(u) => this.ground(u, css)], setCursor: [(u) => this.moved(u)] },
     }, data, this.place);
@@ -159,7 +159,7 @@ export class Chart {
       const [value, ...rest] = column(values, 6);
       parts.push(pair(label(this.measure), value));
       layers.forEach(([layer, style], at) => parts.push(pair(PARTS[layer], rest[at], style)));
-      if (found.revision) parts.push(pair("revision", found.revision, "quiet"));
+      if (found.revision) parts.push(pair("revision", found.revision.replace(".000Z", "Z"), "quiet"));
     });
     this.tip.replaceChildren(...parts);
     this.tip.hidden = false;

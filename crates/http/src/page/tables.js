@@ -145,13 +145,16 @@ export function top(view, answer, keys, pick, rank) {
   if (focused) [...by("top").querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
 }
 
+/** Keys that the server skips at most; all of them are in the CSV file. */
+const SKIPPED = 100_000;
+
 /** Says which rows of the ranking are shown, and lets others be asked for. */
 function pages(answer) {
   const first = answer.skip + 1, last = answer.skip + answer.rows.length;
   by("page-of").textContent = answer.rows.length ? `${show(first)} to ${show(last)}${answer.more ? "" : `, the last of ${show(last)}`}` : "";
   // A button that cannot be pressed keeps the focus.
   by("prev").setAttribute("aria-disabled", String(answer.skip === 0));
-  by("next").setAttribute("aria-disabled", String(!answer.more));
+  by("next").setAttribute("aria-disabled", String(!answer.more || answer.skip + answer.n > SKIPPED));
   by("pager").hidden = answer.skip === 0 && !answer.more;
 }
 
