@@ -63,7 +63,7 @@ export class Program {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "f.toml"), FILE.replace("PORT", port));
     const points = ["at,user,points"];
-    for (let i = 0; i < USERS; i += 1) points.push(`2024-0${1 + (i % 4)}-05T10:00:00Z,u${String(i).padStart(6, "0")},${USERS - i}`);
+    for (let i = 0; i < USERS; i += 1) points.push(`2024-0${1 + Math.floor((4 * i) / USERS)}-05T10:00:00Z,u${String(i).padStart(6, "0")},${USERS - i}`);
     writeFileSync(join(folder, "points.csv"), points.join("\n") + "\n");
     const visits = ["at,page,ms"];
     // A few minutes behind the beginning of a UTC day.
