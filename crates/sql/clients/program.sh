@@ -36,7 +36,7 @@ rows=$(($(wc -l <visits.csv) - 1))
 sealed='SELECT sum(visits) FROM by_status WHERE sealed'
 for _ in $(seq 300); do [ "$(ask -U me -c "$sealed")" = "$rows" ] && break; sleep 0.1; done
 same "$(ask -U me -c 'SELECT sum(visits) FROM by_status')" "$rows"
-"$python" "$clients/http.py" "$http" "$rows"
+"$python" "$clients/post_sql.py" "$http" "$rows"
 by_status='SELECT status, sum(visits) AS n FROM by_status GROUP BY status ORDER BY n DESC, status'
 running=$("$dayfold" query f.toml "$by_status" --format csv)
 same "$(tail -n +2 <<<"$running")" "$(ask -U me -c "$by_status")"

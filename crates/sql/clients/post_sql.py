@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What clients of HTTP are told by a program that serves the visits of `dayfold init`.
 
-    crates/sql/clients/http.py http://HOST:PORT VISITS
+    crates/sql/clients/post_sql.py http://HOST:PORT VISITS
 """
 import csv
 import io
