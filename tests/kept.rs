@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -44,6 +44,16 @@ impl Started {
         change: impl Fn(Engine<EventTime>) -> Engine<EventTime>,
     ) -> Started {
         let clock = Arc::new(AtomicI64::new(day * DAY));
+        Started::in_cluster(storage, clock, Cluster::workers(workers), keep, change)
+    }
+
+    fn in_cluster(
+        storage: &Memory,
+        clock: Arc<AtomicI64>,
+        cluster: Cluster,
+        keep: impl Fn(View) -> View,
+        change: impl Fn(Engine<EventTime>) -> Engine<EventTime>,
+    ) -> Started {
         let now = Arc::clone(&clock);
         let engine = Engine::new()
             .clock(move || now.load(Ordering::SeqCst))
@@ -55,7 +65,7 @@ impl Started {
             Some((*time, (*time % 7) as u64, Count::one()))
         });
         let pusher = engine.live(LiveOptions::new(|time: &EventTime| *time));
-        let running = engine.start(Cluster::workers(workers)).unwrap();
+        let running = engine.start(cluster).unwrap();
         Started { running, pusher, view, clock }
     }
 
@@ -430,4 +440,69 @@ fn the_log_is_shortened_while_the_engine_runs() {
         assert_eq!(count, 211);
         started.running.finish().unwrap();
     }
+}
+
+/// Two processes that share a folder.
+fn two_processes(storage: &Memory, clock: &Arc<AtomicI64>) -> [Started; 2] {
+    let listeners = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let hosts = listeners.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    drop(listeners);
+    let keep = |view: View| view.keep(Duration::from_secs(5 * 86_400)).keep_revisions(revisions(1));
+    let log = |engine: Engine<EventTime>| engine.keep_log(Duration::from_secs(5 * 86_400));
+    std::thread::scope(|scope| {
+        let start = |process: usize| {
+            let (hosts, clock) = (hosts.to_vec(), Arc::clone(clock));
+            let cluster = Cluster::hosts(2, process, hosts).unwrap();
+            scope.spawn(move || Started::in_cluster(storage, clock, cluster, keep, log))
+        };
+        [0, 1].map(start).map(|started| started.join().unwrap())
+    })
+}
+
+#[test]
+fn two_processes_remove_the_same() {
+    let (storage, clock) = (Memory::default(), Arc::new(AtomicI64::new(100 * DAY)));
+    let processes = two_processes(&storage, &clock);
+    for day in 100..115 {
+        for (process, started) in processes.iter().enumerate() {
+            started.push((0..10).map(|n| day * DAY + 100 * process as i64 + n));
+            // Late events of the day before: a second revision.
+            started.push((0..10).map(|n| (day - 1) * DAY + 200 + n));
+        }
+        processes.iter().for_each(|started| started.seal_before(day + 1));
+        let kept: Vec<_> = (day - 4..=day).filter(|kept| *kept >= 99).collect();
+        for started in &processes {
+            let days = started.days(rows()).unwrap();
+            let days: Vec<i64> = days.into_iter().map(|(day, _)| i64::from(day)).collect();
+            assert_eq!(days, kept, "after day {day}");
+        }
+    }
+    let views = |part: usize| PathBuf::from(format!("data/part-{part}/views/events"));
+    let files = |part: usize| {
+        let days = storage.list(&views(part)).unwrap();
+        days.iter().map(|day| storage.list(&views(part).join(day)).unwrap().len()).sum::<usize>()
+    };
+    // Of five days, and of both workers of each process.
+    until("both have removed", || files(0) <= 10 && files(1) <= 10);
+    let report = || dayfold::store::inspect(&storage, "data").unwrap();
+    until("both have shortened their logs", || {
+        report().log_from == Some(Day(110)) && logged(&storage).len() == 5
+    });
+    for started in &processes {
+        let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
+        assert!(audited.findings.is_empty(), "{:?}", audited.findings);
+    }
+    let all = processes[0].days(rows()).unwrap();
+    assert_eq!(all, processes[1].days(rows()).unwrap());
+    assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 5 * 20 + 4 * 20);
+    std::thread::scope(|scope| {
+        processes.into_iter().for_each(|Started { running, pusher, view, .. }| {
+            drop((pusher, view));
+            scope.spawn(|| running.finish().unwrap());
+        });
+    });
+    assert!(dayfold::log::prove(&storage, &report()).is_empty());
+    let started = Started::new(&storage, 115, 3, |view| view);
+    assert_eq!(started.days(rows()).unwrap(), all, "on one process");
+    started.running.finish().unwrap();
 }
