@@ -506,3 +506,49 @@ fn two_processes_remove_the_same() {
     assert_eq!(started.days(rows()).unwrap(), all, "on one process");
     started.running.finish().unwrap();
 }
+
+/// The bytes of all files below a folder.
+fn bytes(storage: &Memory, folder: &Path) -> usize {
+    let names = storage.list(folder).unwrap_or_default();
+    let of = |path: PathBuf| match storage.read(&path) {
+        Ok(bytes) => bytes.len(),
+        Err(_) => bytes(storage, &path),
+    };
+    names.iter().map(|name| of(folder.join(name))).sum()
+}
+
+#[test]
+fn the_disk_of_an_engine_that_goes_on_is_bounded() {
+    const KEPT: Duration = Duration::from_secs(20 * 86_400);
+    let run = |removes: bool| {
+        let storage = Memory::default();
+        let keep = |view: View| match removes {
+            true => view.keep(KEPT).keep_revisions(revisions(1)),
+            false => view,
+        };
+        let log = |engine: Engine<EventTime>| match removes {
+            true => engine.keep_log(KEPT),
+            false => engine,
+        };
+        let started = Started::of(&storage, 100, 2, keep, log);
+        [(100..140), (140..180)].map(|days| {
+            for day in days.clone() {
+                started.push((0..500).map(|n| day * DAY + n));
+                started.push((0..50).map(|n| (day - 1) * DAY + n));
+                started.seal_before(day + 1);
+            }
+            if removes {
+                let first = Day(days.end as i32 - 20);
+                until("it is removed", || {
+                    kept_on_disk(&storage) == Some(first) && logged(&storage).len() == 20
+                });
+                until("nothing else is left", || files(&storage) <= 40);
+            }
+            bytes(&storage, Path::new("data"))
+        })
+    };
+    let (kept, all) = (run(true), run(false));
+    eprintln!("bytes after 40 and 80 days: {kept:?} of {all:?}");
+    assert!(kept[1] < kept[0] + kept[0] / 2, "{kept:?}");
+    assert!(2 * kept[1] < all[1], "{kept:?} of {all:?}");
+}
