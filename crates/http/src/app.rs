@@ -17,6 +17,7 @@ use crate::ask::Ask;
 use crate::counters::Metrics;
 use crate::error::ApiError;
 use crate::exports::ReadExports;
+use crate::feeds::Feeds;
 use crate::limits::Limits;
 use crate::places::{Places, Threads};
 use crate::refusals::ReadRefused;
@@ -62,6 +63,7 @@ pub(crate) struct App {
     pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) catalog: Option<axum::Router>,
     pub(crate) sql: Option<Box<AnswerSql>>,
+    pub(crate) feeds: Option<Arc<Feeds>>,
     pub(crate) hosts: Vec<String>,
     pub(crate) is_loopback: bool,
     pub(crate) limits: Limits,
@@ -98,6 +100,7 @@ impl App {
             refused: server.refused,
             catalog: server.catalog,
             sql: server.sql,
+            feeds: server.feeds.map(|start| Arc::new(Feeds::new(start))),
             hosts: server.hosts,
             is_loopback: loopback,
             limits: server.limits,
@@ -184,7 +187,7 @@ pub(crate) fn nothing_at(uri: &Uri) -> ApiError {
     let there_is = [
         "/",
         "/api/views",
-        "/api/views/{view}/{value|series|top|total|keys|rows|live}",
+        "/api/views/{view}/{value|series|top|total|keys|rows|live|changes}",
         "/api/snapshots",
         "/api/sql",
         "/api/events",

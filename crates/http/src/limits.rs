@@ -15,6 +15,7 @@ pub struct Limits {
     pub(crate) subscribers: usize,
     pub(crate) waiting: usize,
     pub(crate) streams: usize,
+    pub(crate) followers: usize,
     pub(crate) snapshots: usize,
     pub(crate) keep: Duration,
     pub(crate) pushes: usize,
@@ -34,6 +35,7 @@ impl Default for Limits {
             subscribers: 2_048,
             waiting: 256,
             streams: 64,
+            followers: 64,
             snapshots: 64,
             keep: Duration::from_secs(60),
             pushes: 256,
@@ -83,6 +85,12 @@ impl Limits {
     #[must_use]
     pub fn streams(self, streams: usize) -> Limits {
         Limits { streams, ..self }
+    }
+
+    /// Who follows changes of views, each with a thread; one more is answered with 429. Default: 64.
+    #[must_use]
+    pub fn followers(self, followers: usize) -> Limits {
+        Limits { followers, ..self }
     }
 
     /// Snapshots that clients hold; one more is answered with 503. Default: 64.

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 
 use crate::answer::event;
 use crate::app::{App, Shared};
@@ -31,24 +31,32 @@ pub(crate) async fn live(
     let place = Subscriber::take(&app)?;
     // A wrong question is answered with a status, before the stream begins.
     let answers = view.subscribe(ask, every)?;
+    let events = answers.map(move |event| {
+        place.0.metrics.delivered();
+        event
+    });
+    Ok(event_stream(&app, events))
+}
+
+/// Server-sent events, and `end` when the server stops.
+pub(crate) fn event_stream(
+    app: &Arc<App>,
+    events: impl Stream<Item = Bytes> + Send + 'static,
+) -> Response {
     let mut stopping = app.stopping.clone();
     let stopped = async move {
         // An error means that the sender is gone, which is handled in the same way.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
     let end = futures_util::stream::once(async { event("end", b"{}") });
-    let events = answers.take_until(stopped).map(move |event| {
-        place.0.metrics.delivered();
-        event
-    });
-    let events = Box::pin(events.chain(end));
+    let events = Box::pin(events.take_until(stopped).chain(end));
     let kept_alive = futures_util::stream::unfold(events, |mut events| async {
         let next = tokio::time::timeout(KEEP_ALIVE, events.next()).await;
         let next = next.unwrap_or_else(|_| Some(Bytes::from_static(b": the server lives\n\n")));
         Some((Ok::<_, Infallible>(next?), events))
     });
     let kind = HeaderValue::from_static("text/event-stream");
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(kept_alive)).into_response())
+    ([(header::CONTENT_TYPE, kind)], Body::from_stream(kept_alive)).into_response()
 }
 
 /// A subscriber's place; released when it goes.

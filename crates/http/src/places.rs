@@ -41,6 +41,7 @@ pub(crate) struct Places {
     questions: Semaphore,
     pushes: Semaphore,
     streams: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
     pub(crate) bodies: Arc<Bodies>,
 }
 
@@ -50,6 +51,7 @@ impl Places {
             questions: Semaphore::new(limits.waiting),
             pushes: Semaphore::new(limits.pushes),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            followers: Arc::new(Semaphore::new(limits.followers)),
             bodies: Arc::new(Bodies { bytes: limits.bodies, taken: AtomicUsize::new(0) }),
         }
     }
@@ -79,6 +81,17 @@ impl Places {
             let message = "as many answers without a limit as may be sent at once are being sent: try again, or ask \
                            page by page (limit)";
             ApiError::unavailable("busy", message)
+        })
+    }
+
+    /// A place among those who follow changes; each has a thread.
+    ///
+    /// # Errors
+    /// 429 if there are too many.
+    pub(crate) fn follower(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
+            let message = "as many as may follow changes do already: try again";
+            ApiError::too_many_subscribers(message.to_owned())
         })
     }
 }

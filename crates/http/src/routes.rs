@@ -16,7 +16,7 @@ use crate::json::Text;
 use crate::parameters::Parameters;
 use crate::question::ask_of;
 use crate::{
-    events, guard, live, metrics, page, refused, rows, snapshot_routes, sql_routes, status,
+    changes, events, guard, live, metrics, page, refused, rows, snapshot_routes, sql_routes, status,
 };
 
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -28,6 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     routes
         .route("/api/views", get(views))
         .route("/api/views/{view}/live", get(live::live))
+        .route("/api/views/{view}/changes", get(changes::changes))
         .route("/api/views/{view}/rows", get(rows::rows))
         .route("/api/views/{view}/{of}", get(answer))
         .route("/api/snapshots", post(snapshot_routes::take))

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use dayfold::engine::{Observer, Pusher, Views};
 use dayfold::scan::ErasedView;
+use dayfold_sinks::{Feed, SinkError};
 
 use crate::exports::{ExportNumbers, ReadExports};
+use crate::feeds::StartFeed;
 use crate::limits::Limits;
 use crate::places::Threads;
 use crate::refusals::{ReadRefused, RefusedRows};
@@ -30,6 +32,7 @@ pub struct Server {
     pub(crate) refused: Option<Arc<ReadRefused>>,
     pub(crate) catalog: Option<axum::Router>,
     pub(crate) sql: Option<Box<AnswerSql>>,
+    pub(crate) feeds: Option<Box<StartFeed>>,
     pub(crate) hosts: Vec<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Tls>,
@@ -67,6 +70,7 @@ impl Server {
             refused: None,
             catalog: None,
             sql: None,
+            feeds: None,
             hosts: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -169,6 +173,34 @@ impl Server {
     #[must_use]
     pub fn sinks(self, sinks: impl Fn() -> Vec<SinkNumbers> + Send + Sync + 'static) -> Server {
         Server { sinks: Some(Box::new(sinks)), ..self }
+    }
+
+    /// Lets programs follow the changes of views, at `/api/views/{view}/changes`. `start` starts the feed of a view,
+    /// when somebody asks for it first.
+    ///
+    /// ```
+    /// use std::path::PathBuf;
+    ///
+    /// use dayfold::engine::Running;
+    /// use dayfold_http::Server;
+    /// use dayfold_sinks::{Feed, SinkOptions};
+    ///
+    /// /// Serves the views of an engine that keeps its data in `data`, and their changes.
+    /// fn server(running: &Running, data: PathBuf) -> Server {
+    ///     let (views, observer) = (running.views(), running.observer());
+    ///     let start = {
+    ///         let views = views.clone();
+    ///         move |view: &str| Feed::start(&views, &observer, &data, view, SinkOptions::default())
+    ///     };
+    ///     Server::new("flights").views(&views).changes(start)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn changes(
+        self,
+        start: impl Fn(&str) -> Result<Feed, SinkError> + Send + Sync + 'static,
+    ) -> Server {
+        Server { feeds: Some(Box::new(start)), ..self }
     }
 
     /// Shows the progress of exports in status and metrics. `exports` is called each time.

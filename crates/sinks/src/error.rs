@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dayfold::engine::Views;
 use dayfold::scan::ScanError;
 
 /// Why a store did not take something. What was sent may have been written or not, unless the variant says so.
@@ -87,6 +88,13 @@ pub enum SinkError {
     /// From the system: no thread, no folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+impl SinkError {
+    pub(crate) fn no_view(views: &Views, view: &str) -> SinkError {
+        let known = views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
+        SinkError::NoView { view: view.to_owned(), known }
+    }
 }
 
 /// Why a look ended before it was through.

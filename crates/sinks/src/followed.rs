@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dayfold::engine::{Observer, Views};
-use dayfold::scan::{Batch, ErasedView, Scan, ScanError, Snapshot};
-use dayfold::schema::Value;
+use dayfold::scan::{ErasedView, Scan, ScanError, Snapshot};
 use dayfold::time::{Day, DayRange};
 
 use crate::aside::Aside;
 use crate::error::LookError;
+use crate::row::Reader;
 use crate::sealed::{SealedPeriods, Version};
 use crate::status::Board;
 use crate::{Row, Stamp, Store, StoreError, Sweep, Table};
@@ -85,9 +85,7 @@ struct Known {
 
 /// A view, and what its store has of it.
 pub(crate) struct Followed {
-    view: Arc<dyn ErasedView>,
-    pub(crate) table: Table,
-    columns: Vec<String>,
+    pub(crate) reader: Reader,
     known: Option<Known>,
     epoch: i64,
     /// Events that had entered when everything was written, and how many looks have found no more.
@@ -103,12 +101,8 @@ const QUIET_LOOK_EVERY: u32 = 30;
 
 impl Followed {
     pub(crate) fn new(view: Arc<dyn ErasedView>) -> Followed {
-        let table = Table::of(view.schema());
-        let columns = table.names().chain(["sealed", "revision"]).map(str::to_owned).collect();
         Followed {
-            view,
-            table,
-            columns,
+            reader: Reader::of(view),
             known: None,
             epoch: 0,
             events: 0,
@@ -136,28 +130,29 @@ impl Followed {
         };
         known.look += 1;
         let stamp = Stamp::new(known.epoch, known.look);
-        store.ping(&self.table, stamp)?;
+        store.ping(&self.reader.table, stamp)?;
         let events = around.observer.progress().events;
-        let versions = around.sealed.look(&self.table.view)?;
+        let versions = around.sealed.look(&self.reader.table.view)?;
         let is_quiet = known.is_swept && versions == known.versions && self.is_quiet(events);
         if is_quiet && !is_last {
             self.known = Some(known);
-            around.board.change(&self.table.view, |status| status.failures = 0);
+            around.board.change(&self.reader.table.view, |status| status.failures = 0);
             return Ok(true);
         }
         let mut snapshot = around.moment()?;
         let mut writing = Writing {
             store,
-            table: &self.table,
+            table: &self.reader.table,
             stamp,
             rows: Vec::with_capacity(ROWS_AT_ONCE),
             around,
         };
         let is_settled = self.bring(&mut known, &mut snapshot, &versions, &mut writing)?;
+        writing.store.looked(stamp, &snapshot);
         known.versions = versions;
         self.known = Some(known);
         (self.events, self.complete) = (events, Some(began));
-        around.board.change(&self.table.view, |status| {
+        around.board.change(&self.reader.table.view, |status| {
             (status.failures, status.error) = (0, None);
         });
         Ok(is_settled)
@@ -167,7 +162,7 @@ impl Followed {
     pub(crate) fn tell(&self, events: u64, since: Instant, board: &Board) {
         let behind = events.saturating_sub(self.events);
         let lag = self.complete.unwrap_or(since).elapsed();
-        board.change(&self.table.view, |status| {
+        board.change(&self.reader.table.view, |status| {
             status.is_in_step = self.known.as_ref().is_some_and(|known| known.is_swept);
             status.lag_events = behind;
             // A store that cannot be reached may have lost what it had, also when nothing comes.
@@ -182,7 +177,7 @@ impl Followed {
     }
 
     fn open(&mut self, store: &mut dyn Store) -> Result<Known, StoreError> {
-        let opened = store.open(&self.table, self.epoch + 1)?;
+        let opened = store.open(&self.reader.table, self.epoch + 1)?;
         self.epoch = opened.epoch;
         Ok(Known {
             epoch: opened.epoch,
@@ -232,7 +227,7 @@ impl Followed {
         writing.flush()?;
         self.sweep(known, versions, &open, &mut marks, writing)?;
         if !marks.is_empty() {
-            writing.store.mark(&self.table, writing.stamp, &marks)?;
+            writing.store.mark(&self.reader.table, writing.stamp, &marks)?;
             known.note(marks);
         }
         Ok(is_settled)
@@ -245,13 +240,13 @@ impl Followed {
         snapshot: &mut Snapshot,
         writing: &mut Writing<'_, '_>,
     ) -> Result<BTreeSet<Day>, LookError> {
-        let scan = Scan::rows().layers().columns(&self.columns).unsealed();
+        let scan = self.reader.scan(Scan::rows()).unsealed();
         let mut open = BTreeSet::new();
         self.each_row(scan, snapshot, writing, &mut |row, writing| {
             if open.insert(row.period) && known.marked.contains_key(&row.period) {
                 // From now on it is not what the mark says.
                 let marks = BTreeMap::from([(row.period, None)]);
-                writing.store.mark(&self.table, writing.stamp, &marks)?;
+                writing.store.mark(&self.reader.table, writing.stamp, &marks)?;
                 known.note(marks);
             }
             if known.has_changed(&row) { writing.push(row) } else { Ok(()) }
@@ -285,7 +280,7 @@ impl Followed {
         day: Day,
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), LookError> {
-        let scan = Scan::rows().layers().columns(&self.columns).periods(DayRange::only(day));
+        let scan = self.reader.scan(Scan::rows()).periods(DayRange::only(day));
         match self.write_rows(known, snapshot, scan.clone(), false, writing) {
             Err(LookError::Scan(ScanError::Removed { .. })) => {
                 known.forget(day);
@@ -333,7 +328,7 @@ impl Followed {
         let mut in_vain = 0;
         loop {
             let mut cursor = None;
-            let expired = match self.view.scan(&scan, Some(snapshot)) {
+            let expired = match self.reader.view.scan(&scan, Some(snapshot)) {
                 Err(error) => error,
                 Ok(mut batches) => loop {
                     match batches.next() {
@@ -341,7 +336,9 @@ impl Followed {
                         Some(Err(error)) => break error,
                         Some(Ok(batch)) => {
                             for at in 0..batch.rows() {
-                                self.row(&batch, at).map_or(Ok(()), |row| visit(row, writing))?;
+                                self.reader
+                                    .row(&batch, at)
+                                    .map_or(Ok(()), |row| visit(row, writing))?;
                             }
                             cursor = batches.cursor();
                         }
@@ -382,23 +379,6 @@ impl Followed {
             known.is_swept = true;
         }
         Ok(())
-    }
-
-    fn row(&self, batch: &Batch, at: usize) -> Option<Row> {
-        let period = match batch.value(at, 0) {
-            Value::Date(day) => day,
-            Value::Timestamp(time) => Day::hour_from(time)?,
-            _ => return None,
-        };
-        let keys = 1 + self.table.key.len();
-        let measures = keys + self.table.measures.len();
-        Some(Row {
-            period,
-            key: (1..keys).map(|column| batch.value(at, column)).collect(),
-            measures: (keys..measures).map(|column| batch.value(at, column)).collect(),
-            sealed: batch.value(at, measures) == Value::Boolean(true),
-            revision: batch.value(at, measures + 1),
-        })
     }
 }
 

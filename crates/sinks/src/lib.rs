@@ -30,6 +30,7 @@
 
 mod aside;
 mod error;
+mod feed;
 mod followed;
 mod row;
 mod sealed;
@@ -40,6 +41,7 @@ mod stores;
 mod target;
 
 pub use error::{SinkError, StoreError};
+pub use feed::{Change, ChangeKind, Changes, Feed, FeedError};
 pub use row::{Row, Table};
 pub use sink::{Sink, SinkOptions, SinkWatch};
 pub use status::SinkStatus;

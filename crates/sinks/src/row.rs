@@ -1,5 +1,8 @@
 //! Rows as stores get them, and what a table of them looks like.
 
+use std::sync::Arc;
+
+use dayfold::scan::{Batch, ErasedView, Scan};
 use dayfold::schema::{Column, Kind, Value, ViewSchema};
 use dayfold::time::Day;
 
@@ -128,6 +131,50 @@ impl Row {
         text.push(if self.sealed { '+' } else { '-' });
         (name, xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
     }
+}
+
+/// Reads the rows of a view.
+pub(crate) struct Reader {
+    pub(crate) view: Arc<dyn ErasedView>,
+    pub(crate) table: Table,
+    columns: Vec<String>,
+}
+
+impl Reader {
+    pub(crate) fn of(view: Arc<dyn ErasedView>) -> Reader {
+        let table = Table::of(view.schema());
+        let columns = table.names().chain(["sealed", "revision"]).map(str::to_owned).collect();
+        Reader { view, table, columns }
+    }
+
+    /// The same scan, of the columns that rows are made of.
+    pub(crate) fn scan(&self, scan: Scan) -> Scan {
+        scan.layers().columns(&self.columns)
+    }
+
+    pub(crate) fn row(&self, batch: &Batch, at: usize) -> Option<Row> {
+        let period = match batch.value(at, 0) {
+            Value::Date(day) => day,
+            Value::Timestamp(time) => Day::hour_from(time)?,
+            _ => return None,
+        };
+        let keys = 1 + self.table.key.len();
+        let measures = keys + self.table.measures.len();
+        Some(Row {
+            period,
+            key: (1..keys).map(|column| batch.value(at, column)).collect(),
+            measures: (keys..measures).map(|column| batch.value(at, column)).collect(),
+            sealed: batch.value(at, measures) == Value::Boolean(true),
+            revision: batch.value(at, measures + 1),
+        })
+    }
+}
+
+/// A period as rows have it, as JSON.
+pub(crate) fn period_as_json(day: Day) -> String {
+    let mut text = String::new();
+    push_value(&mut text, &Value::period(day));
+    text
 }
 
 /// A part of a name.

@@ -125,21 +125,30 @@ impl Sink {
         store: Box<dyn Store>,
         options: SinkOptions,
     ) -> Result<Sink, SinkError> {
-        let all = running.views();
+        Sink::of(&running.views(), running.observer(), folder, aside, views, store, options)
+    }
+
+    pub(crate) fn of(
+        all: &Views,
+        observer: Observer,
+        folder: &Path,
+        aside: &Path,
+        views: &[String],
+        store: Box<dyn Store>,
+        options: SinkOptions,
+    ) -> Result<Sink, SinkError> {
         let followed = views.iter().map(|name| {
-            let known = || all.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
-            let view = all.get(name).map(Arc::clone);
-            let view = view.ok_or_else(|| SinkError::NoView { view: name.clone(), known: known() });
+            let view = all.get(name).map(Arc::clone).ok_or_else(|| SinkError::no_view(all, name));
             let followed = Followed::new(view?);
-            followed.table.check()?;
+            followed.reader.table.check()?;
             Ok(followed)
         });
         let followed = followed.collect::<Result<Vec<_>, SinkError>>()?;
         let (board, stop) = (Board::new(views), Arc::new(AtomicBool::new(false)));
         let (orders, received) = channel();
         let work = Work {
-            views: all,
-            observer: running.observer(),
+            views: all.clone(),
+            observer,
             folder: folder.to_owned(),
             aside: aside.to_owned(),
             followed,
@@ -162,6 +171,12 @@ impl Sink {
     /// Tells how far it is, for who does not own it.
     pub fn watch(&self) -> SinkWatch {
         SinkWatch { board: Arc::clone(&self.board) }
+    }
+
+    /// Has the next look made at once, also if nothing has changed.
+    pub(crate) fn look_soon(&self) {
+        // Nobody waits for its end. A thread that has ended looks no more.
+        let _ = self.orders.send(Order::Complete(sync_channel(1).0));
     }
 
     /// Waits at most so long until the store has all that the engine answers now. Says whether it has. The engine has
@@ -244,11 +259,11 @@ impl Work {
                 Ok(is_done) => is_settled &= is_done,
                 Err(LookError::Stopped) => return false,
                 Err(error) => {
-                    tracing::warn!(view = view.table.view, %error, "cannot bring a store in step");
+                    tracing::warn!(view = view.reader.table.view, %error, "cannot bring a store in step");
                     view.forget();
                     is_lost |= matches!(error, LookError::Store(_));
                     let error = error.to_string();
-                    self.board.change(&view.table.view, |status| {
+                    self.board.change(&view.reader.table.view, |status| {
                         status.failures += 1;
                         status.error = Some(error);
                     });

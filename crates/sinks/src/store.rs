@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dayfold::scan::Snapshot;
 use dayfold::time::Day;
 
 use crate::{Row, StoreError, Table};
@@ -107,6 +108,11 @@ pub trait Store: Send {
         stamp: Stamp,
         marks: &BTreeMap<Day, Option<String>>,
     ) -> Result<(), StoreError>;
+
+    /// Is told after each look which moment the store has now.
+    fn looked(&mut self, stamp: Stamp, snapshot: &Snapshot) {
+        let _ = (stamp, snapshot);
+    }
 
     /// Forgets all marks, and fences whoever writes: the next opening writes everything and compares.
     ///

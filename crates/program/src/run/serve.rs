@@ -10,6 +10,7 @@ use dayfold::source::{Input, RawRecord, RawRecords};
 use dayfold_http::{
     AnswerSql, ExportNumbers, Lines, Media, RefusedRows, Server, Serving, SinkNumbers,
 };
+use dayfold_sinks::{Feed, SinkOptions};
 use serde_json::value::RawValue;
 
 use super::addresses::{Addresses, Left};
@@ -144,6 +145,15 @@ fn server(
     }
     if let Some(sql) = numbers.sql {
         server = server.sql(sql);
+    }
+    if let Some(folder) = plan.config.data.clone().filter(|_| process == 0) {
+        let (views, observer) = (running.views(), running.observer());
+        let is_pushed = plan.sources.iter().any(|source| source.config.kind == SourceKind::Http);
+        // What was read can be read again; what was pushed cannot.
+        let options = SinkOptions::default().durable(is_pushed);
+        let start =
+            move |view: &str| Feed::start(&views, &observer, &folder, view, options.clone());
+        server = server.changes(start);
     }
     let pushed = plan.sources.iter().filter(|source| source.config.kind == SourceKind::Http);
     for (source, pusher) in pushed.zip(pusher.into_iter().cycle()) {

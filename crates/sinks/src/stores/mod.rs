@@ -1,10 +1,9 @@
-//! The stores, each behind a feature of its name.
+//! The stores, each behind a feature of its name, and what those note that keep no epochs and marks.
 
 #[cfg(feature = "files")]
 mod files;
 #[cfg(feature = "mongodb")]
 mod mongodb;
-#[cfg(any(feature = "files", feature = "webhook"))]
 mod notes;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -17,6 +16,7 @@ mod webhook;
 pub use self::mongodb::MongoDb;
 #[cfg(feature = "files")]
 pub use files::Files;
+pub(crate) use notes::Notes;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 #[cfg(feature = "redis")]

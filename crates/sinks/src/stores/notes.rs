@@ -49,6 +49,7 @@ impl Notes {
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 
+    #[cfg(any(feature = "files", feature = "webhook"))]
     pub(crate) fn note(&mut self, marks: &BTreeMap<Day, Option<String>>) {
         for (day, version) in marks {
             match version {

@@ -20,7 +20,6 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dayfold::schema::Value;
 use dayfold::time::Day;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -28,7 +27,7 @@ use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use super::notes::Notes;
-use crate::row::push_value;
+use crate::row::period_as_json;
 use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 
 const NAME: &str = "the webhook";
@@ -212,13 +211,6 @@ impl Webhook {
     }
 }
 
-/// A period as rows have it, as JSON.
-fn period(day: Day) -> String {
-    let mut text = String::new();
-    push_value(&mut text, &Value::period(day));
-    text
-}
-
 /// Only rows can be refused: what says that rows are gone must not be left out.
 fn not_refused(error: StoreError) -> StoreError {
     match error {
@@ -265,9 +257,9 @@ impl Store for Webhook {
 
     fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError> {
         let (kind, what) = match sweep {
-            Sweep::Period(day) => ("removed", format!(",\"period\":{}", period(*day))),
+            Sweep::Period(day) => ("removed", format!(",\"period\":{}", period_as_json(*day))),
             Sweep::AllBut(kept) => {
-                let kept: Vec<String> = kept.iter().copied().map(period).collect();
+                let kept: Vec<String> = kept.iter().copied().map(period_as_json).collect();
                 ("removed_all_but", format!(",\"periods\":[{}]", kept.join(",")))
             }
         };

@@ -1,0 +1,31 @@
+//! The feeds of views, which those who follow changes share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dayfold_sinks::{Feed, SinkError};
+
+/// Starts the feed of a view.
+pub(crate) type StartFeed = dyn Fn(&str) -> Result<Feed, SinkError> + Send + Sync;
+
+/// The feeds of views, each started by its first follower.
+pub(crate) struct Feeds {
+    start: Box<StartFeed>,
+    started: Mutex<HashMap<String, Arc<Feed>>>,
+}
+
+impl Feeds {
+    pub(crate) fn new(start: Box<StartFeed>) -> Feeds {
+        Feeds { start, started: Mutex::default() }
+    }
+
+    pub(crate) fn of(&self, view: &str) -> Result<Arc<Feed>, SinkError> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(feed) = started.get(view) {
+            return Ok(Arc::clone(feed));
+        }
+        let feed = Arc::new((self.start)(view)?);
+        started.insert(view.to_owned(), Arc::clone(&feed));
+        Ok(feed)
+    }
+}
