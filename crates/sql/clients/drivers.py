@@ -68,6 +68,12 @@ def psycopg_3(expected):
                 total += sum(row[2] for row in rows)
             connection.execute("CLOSE all_rows")
             assert total == ALL, total
+        # The same by the name of a cursor, with a parameter.
+        with connection.transaction(), connection.cursor(name="a named one") as cursor:
+            cursor.itersize = 500
+            cursor.execute("SELECT day, carrier, flights FROM by_carrier WHERE day >= %s", (datetime.date(2013, 1, 1),))
+            assert [column.name for column in cursor.description] == ["day", "carrier", "flights"]
+            assert sum(row[2] for row in cursor) == ALL
         # COPY, as text, as CSV and as binary.
         for options, read in [("", read_text), ("WITH (FORMAT csv, HEADER)", read_csv)]:
             with connection.cursor().copy(f"COPY (SELECT day, flights FROM by_carrier) TO STDOUT {options}") as copy:
@@ -155,20 +161,28 @@ def pg_8000(expected):
 
 def sql_alchemy(expected):
     url = f"postgresql+psycopg://{USER}:{PASSWORD.replace(' ', '%20')}@{HOST}:{PORT}/dayfold"
-    # Without it, the dialect looks for a type by a function that the catalogue lacks.
-    engine = sqlalchemy.create_engine(url, use_native_hstore=False)
+    engine = sqlalchemy.create_engine(url)
     inspector = sqlalchemy.inspect(engine)
-    assert {"by_carrier", "by_route", "hourly"} <= set(inspector.get_table_names()), inspector.get_table_names()
-    # Reflection of columns asks for functions that the catalogue lacks, so they are declared.
-    columns = [("day", sqlalchemy.Date), ("carrier", sqlalchemy.Text), ("flights", sqlalchemy.BigInteger), ("miles", sqlalchemy.BigInteger)]
-    table = sqlalchemy.Table("by_carrier", sqlalchemy.MetaData(), *(sqlalchemy.Column(name, of) for name, of in columns))
+    assert inspector.get_schema_names() == ["public"], inspector.get_schema_names()
+    assert {"by_carrier", "by_route", "hourly"} == set(inspector.get_table_names()), inspector.get_table_names()
+    assert inspector.get_view_names() == [] and inspector.has_table("hourly") and not inspector.has_table("nothing")
+    assert inspector.get_pk_constraint("by_carrier")["constrained_columns"] == [] and inspector.get_indexes("by_carrier") == []
+    assert inspector.get_foreign_keys("by_carrier") == [] and inspector.get_unique_constraints("by_carrier") == []
+    assert inspector.get_table_comment("by_carrier") == {"text": None}
+    # All tables with their columns, as they are.
+    metadata = sqlalchemy.MetaData()
+    metadata.reflect(engine)
+    table = metadata.tables["by_carrier"]
+    types = {"day": sqlalchemy.Date, "carrier": sqlalchemy.Text, "flights": sqlalchemy.BigInteger, "delay_sum": sqlalchemy.Numeric}
+    assert all(isinstance(table.c[name].type, of) for name, of in types.items()), table.c
+    assert isinstance(metadata.tables["hourly"].c.hour.type, sqlalchemy.DateTime) and table.c.day.nullable is False
     with engine.connect() as connection:
         query = sqlalchemy.select(table.c.day, table.c.carrier, table.c.flights, table.c.miles)
         query = query.where(table.c.day == DAY, table.c.carrier == "UA")
         assert [tuple(row) for row in connection.execute(query)] == [expected]
         total = sqlalchemy.select(sqlalchemy.func.sum(table.c.flights))
         assert connection.execute(total).scalar() == ALL
-    print("SQLAlchemy: names of tables, expressions")
+    print("SQLAlchemy: reflection, expressions")
 
 
 def main():

@@ -11,6 +11,10 @@ ask --command '\d by_route' | grep -Eq 'origin *\| text'
 ask --command '\d hourly' | grep -Eq 'hour *\| timestamp with time zone'
 ask --command '\l' | grep -q dayfold
 ask --command '\dn' | grep -q public
+ask --command '\d+ by_route' | grep -Eq 'flights *\| bigint *\| *\| not null'
+ask --command '\dt+' | grep -q 'by_carrier.*permanent'
+ask --command '\df' | grep -q '(0 rows)'
+for command in '\d+' '\df+' '\l+' '\dn+' '\du' '\dv' '\di' '\dx' '\db'; do ask --command "$command" >/dev/null; done
 ask --command '\timing on' --command 'SELECT 1' >/dev/null
 # The same bytes as the right answers have.
 columns='day, carrier AS key, flights AS events, miles AS distance_sum'

@@ -38,6 +38,7 @@
 //! ```
 
 mod bounds;
+mod catalogue;
 mod engine;
 mod error;
 mod exec;

@@ -21,7 +21,7 @@ use crate::shared::{Limits, Shared, runtime};
 use crate::statement::{Batches, Rows, Statement};
 use crate::table::ViewTable;
 use crate::threads::Threads;
-use crate::{SqlError, statement};
+use crate::{SqlError, catalogue, statement};
 
 /// The database and the schema that tables are in.
 pub(crate) const DATABASE: &str = "dayfold";
@@ -104,6 +104,7 @@ impl Sql {
         database.register_schema(SCHEMA, Arc::new(schema)).map_err(SqlError::plan)?;
         datafusion_pg_catalog::setup_pg_catalog(&context, DATABASE, EmptyContextProvider)
             .map_err(|error| SqlError::plan(*error))?;
+        catalogue::complete(&*database).map_err(SqlError::plan)?;
         // After the catalogue, whose functions of the same names they replace.
         functions::register(&context, views.as_ref());
         let running = Arc::new(Semaphore::new(limits.statements));

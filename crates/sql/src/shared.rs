@@ -14,7 +14,7 @@ use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
 use tokio::sync::Semaphore;
 
-use crate::SqlError;
+use crate::{SqlError, catalogue};
 
 /// What a statement may take, and how many may run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +87,17 @@ impl Shared {
             Ok(statements) if !is_of_catalogue => {
                 Ok(statements.into_iter().map(|one| self.parser.rewrite(one)).collect())
             }
+            // That parser takes the search path for none.
+            Ok(statements) if text_lower.contains("'search_path'") => {
+                let statements = statements.into_iter().map(catalogue::rewrite);
+                let text = statements.map(|one| one.to_string()).collect::<Vec<_>>().join("; ");
+                self.parser.parse(&text)
+            }
             Ok(_) => self.parser.parse(text),
             Err(error) => self.parser.parse(text).map_err(|_| error),
         };
-        statements.map_err(|error| SqlError::plan(error.into()))
+        let statements = statements.map_err(|error| SqlError::plan(error.into()))?;
+        Ok(statements.into_iter().map(catalogue::rewrite).collect())
     }
 }
 

@@ -71,11 +71,19 @@ impl Statement {
         for name in limits(&self.plan) {
             types.insert(name, Some(DataType::Int64));
         }
-        let number = |name: &str| name.strip_prefix('$')?.parse::<usize>().ok();
-        let types = types.into_iter().filter_map(|(name, of)| Some((number(&name)?, of)));
-        let mut types: Vec<_> = types.collect();
-        types.sort_by_key(|(at, _)| *at);
-        Ok(types.into_iter().map(|(_, of)| of).collect())
+        // PostgreSQL's protocol has no more parameters than these.
+        let number = |name: &str| name.strip_prefix('$')?.parse::<u16>().ok();
+        let mut all = Vec::new();
+        for (name, of) in types {
+            let Some(at) = number(&name).and_then(|number| number.checked_sub(1)) else { continue };
+            let at = usize::from(at);
+            // A number may be left out: it has a value all the same.
+            if all.len() <= at {
+                all.resize(at + 1, None);
+            }
+            all[at] = of;
+        }
+        Ok(all)
     }
 
     /// Runs it with these values for its parameters. A text is read as the type that the statement expects.

@@ -197,6 +197,18 @@ pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>, SqlError> 
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
+/// Values as JSON, as they are written in all JSON of Dayfold.
+pub(crate) fn texts_as_json(array: &ArrayRef) -> datafusion::error::Result<Vec<String>> {
+    let formatter = ArrayFormatter::try_new(array, &OPTIONS)?;
+    let column = Column { array, formatter };
+    let text = |at: usize| {
+        let mut text = String::new();
+        column.shown(at).push_json(&mut text);
+        text
+    };
+    Ok((0..array.len()).map(text).collect())
+}
+
 /// The kind of values of a type, as views call it: `text`, `integer`, `decimal`, `boolean`, `date`, `timestamp` or `bytes`; beside
 /// these `float`. What has no kind is written as a text.
 pub fn kind(data_type: &DataType) -> &'static str {

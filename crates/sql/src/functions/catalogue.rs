@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::SessionContext;
 
 use crate::settings;
+use crate::write::texts_as_json;
 
 /// Makes them known to statements.
 pub(super) fn register(context: &SessionContext) {
@@ -61,6 +62,8 @@ pub(super) fn register(context: &SessionContext) {
     }
     context.register_udf(ScalarUDF::from(CurrentSetting(any())));
     context.register_udf(ScalarUDF::from(Format(any())));
+    context.register_udf(ScalarUDF::from(SizePretty(any())));
+    context.register_udf(ScalarUDF::from(JsonObject(any())));
 }
 
 /// Any arguments, or none.
@@ -200,6 +203,89 @@ fn identifier(name: &str) -> String {
     }
 }
 
+/// `pg_size_pretty(bytes)`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SizePretty(Signature);
+
+impl ScalarUDFImpl for SizePretty {
+    fn name(&self) -> &str {
+        "pg_size_pretty"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let sizes = texts(&args)?.into_iter().map(|row| match row.first() {
+            Some(Some(bytes)) => match bytes.parse() {
+                Ok(bytes) => Ok(Some(size(bytes))),
+                Err(_) => exec_err!("pg_size_pretty: '{bytes}' is no whole number"),
+            },
+            _ => Ok(None),
+        });
+        let sizes = sizes.collect::<Result<Vec<_>>>()?;
+        Ok(ColumnarValue::Array(std::sync::Arc::new(StringArray::from(sizes))))
+    }
+}
+
+fn size(bytes: i64) -> String {
+    let (mut size, mut unit) = (bytes, "bytes");
+    for next in ["kB", "MB", "GB", "TB", "PB"] {
+        if size.unsigned_abs() < 10 * 1_024 {
+            break;
+        }
+        (size, unit) = ((size + size.signum() * 512) / 1_024, next);
+    }
+    format!("{size} {unit}")
+}
+
+/// `json_build_object('name', value, …)`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonObject(Signature);
+
+impl ScalarUDFImpl for JsonObject {
+    fn name(&self) -> &str {
+        "json_build_object"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if !args.args.len().is_multiple_of(2) {
+            return exec_err!("json_build_object: expected names and values in turn");
+        }
+        let rows = args.number_rows;
+        let mut objects = vec!["{".to_owned(); rows];
+        for (at, pair) in args.args.chunks(2).enumerate() {
+            let [names, values] = pair else { continue };
+            let names = names.cast_to(&DataType::Utf8, None)?.to_array(rows)?;
+            let (names, values) = (texts_as_json(&names)?, texts_as_json(&values.to_array(rows)?)?);
+            for ((object, name), value) in objects.iter_mut().zip(names).zip(values) {
+                if name == "null" {
+                    return exec_err!("json_build_object: a name is null");
+                }
+                object.push_str(if at > 0 { ", " } else { "" });
+                object.push_str(&name);
+                object.push_str(" : ");
+                object.push_str(&value);
+            }
+        }
+        objects.iter_mut().for_each(|object| object.push('}'));
+        Ok(ColumnarValue::Array(std::sync::Arc::new(StringArray::from(objects))))
+    }
+}
+
 /// The arguments of each row as texts.
 fn texts(args: &ScalarFunctionArgs) -> Result<Vec<Vec<Option<String>>>> {
     let mut rows = vec![Vec::with_capacity(args.args.len()); args.number_rows];
@@ -216,6 +302,19 @@ fn texts(args: &ScalarFunctionArgs) -> Result<Vec<Vec<Option<String>>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        for (bytes, expect) in [
+            (0, "0 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 kB"),
+            (-1_500_000, "-1465 kB"),
+            (123_456_789_012, "115 GB"),
+        ] {
+            assert_eq!(size(bytes), expect);
+        }
+    }
 
     #[test]
     fn patterns() {

@@ -20,6 +20,13 @@ const SAME: &[&str] = &[
     "SELECT day, sum(cents) FROM sales GROUP BY day",
     "SELECT date_trunc('month', day), sum(sales) FROM sales GROUP BY 1",
     "SELECT date_trunc('month', day), shop, sum(sales) FROM sales GROUP BY 1, 2",
+    "SELECT date_trunc('month', day)::date, shop, sum(cents) FROM sales WHERE day >= DATE '2024-02-25' AND day < DATE '2024-03-20' GROUP BY 1, 2",
+    "SELECT date_trunc('WEEK', day), desk, sum(sales) FROM sales WHERE shop IN ('Oslo', 'Os') GROUP BY 1, 2",
+    "SELECT date_trunc('year', day), extract(month FROM day), sum(sales) FROM sales GROUP BY 1, 2",
+    "SELECT date_trunc('month', day), date_trunc('year', day), sum(sales) FROM sales GROUP BY 1, 2",
+    "SELECT date_trunc('month', day), min(day), sum(sales) FROM sales GROUP BY 1",
+    "SELECT date_trunc('quarter', week), sum(cents) FROM weeks GROUP BY 1",
+    "SELECT day, sum(sum(cents)) OVER (ORDER BY day RANGE BETWEEN INTERVAL '6 days' PRECEDING AND CURRENT ROW) FROM sales GROUP BY day",
     "SELECT upper(shop), sum(sales) FROM sales WHERE desk >= 120 GROUP BY 1",
     "SELECT min(day), max(day), min(shop), max(desk) FROM sales",
     "SELECT min(day), max(day) FROM sales",
@@ -136,6 +143,31 @@ async fn oracle_statements() {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         scene.running.finish().unwrap();
     }
+}
+
+#[tokio::test]
+async fn plans_read_what_the_engine_combines() {
+    let scene = Scene::new(1, Limits::default());
+    for (statement, expect) in [
+        ("SELECT shop, sum(cents) FROM sales GROUP BY shop", "shape=ByKey"),
+        ("SELECT day, sum(cents) FROM sales GROUP BY day", "shape=ByPeriod"),
+        (
+            "SELECT date_trunc('month', day), sum(cents) FROM sales GROUP BY 1",
+            "shape=ByPeriod, by=month",
+        ),
+        (
+            "SELECT date_trunc('week', day)::date, shop, sum(cents) FROM sales GROUP BY 1, 2",
+            "shape=Rows, by=week",
+        ),
+        ("SELECT date_trunc('month', hour), sum(cents) FROM hours GROUP BY 1", "shape=ByPeriod"),
+        ("SELECT date_trunc('month', week), sum(cents) FROM weeks GROUP BY 1", "shape=ByPeriod"),
+        ("SELECT day, shop, cents FROM sales", "shape=Rows"),
+    ] {
+        let plan = scene.ask(&format!("EXPLAIN {statement}")).await.concat().join("\n");
+        let read = plan.lines().find(|line| line.contains("ViewExec")).unwrap_or(&plan);
+        assert!(read.ends_with(expect), "{statement}: {plan}");
+    }
+    scene.running.finish().unwrap();
 }
 
 #[tokio::test]

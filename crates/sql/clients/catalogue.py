@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""What clients that browse find in a server that `examples/serve.rs` is: pgcli itself, and statements in the forms in which
+Grafana's, Metabase's and DBeaver's PostgreSQL drivers ask for tables and columns.
+
+    crates/sql/clients/catalogue.py HOST:PORT
+"""
+import sys
+
+import psycopg
+from pgcli.pgexecute import PGExecute
+from pgspecial.main import PGSpecial
+
+HOST, PORT = sys.argv[1].rsplit(":", 1)
+USER, PASSWORD = "tester", "secret of the tester"
+TABLES = ["by_carrier", "by_route", "hourly"]
+
+# Of Grafana's query builder: the search path decides which tables are named without their schema.
+PATH = """quote_ident(table_schema) IN (
+    SELECT CASE WHEN trim(s[i]) = '"$user"' THEN user ELSE trim(s[i]) END
+    FROM generate_series(array_lower(string_to_array(current_setting('search_path'), ','), 1),
+                         array_upper(string_to_array(current_setting('search_path'), ','), 1)) AS i,
+         string_to_array(current_setting('search_path'), ',') s)"""
+GRAFANA = {
+    "version": "SELECT current_setting('server_version_num')::int/100 AS version",
+    "extension": "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'",
+    "schemas": "SELECT schema_name AS name FROM information_schema.schemata"
+    " WHERE schema_name NOT IN ('information_schema', 'pg_catalog', 'pg_toast') ORDER BY schema_name",
+    "tables": f"""SELECT CASE WHEN {PATH} THEN quote_ident(table_name)
+            ELSE quote_ident(table_schema) || '.' || quote_ident(table_name) END AS "table"
+        FROM information_schema.tables WHERE quote_ident(table_schema) NOT IN ('information_schema', 'pg_catalog')
+        ORDER BY CASE WHEN {PATH} THEN 0 ELSE 1 END, 1""",
+    "columns": f"""SELECT quote_ident(column_name) AS "column", data_type AS "type" FROM information_schema.columns
+        WHERE CASE WHEN array_length(parse_ident('by_carrier'), 1) = 2
+            THEN quote_ident(table_schema) = (parse_ident('by_carrier'))[1] AND quote_ident(table_name) = (parse_ident('by_carrier'))[2]
+            ELSE quote_ident(table_name) = 'by_carrier' AND {PATH} END""",
+}
+METABASE = {
+    "tables": """SELECT n.nspname AS schema, c.relname AS name,
+            CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'v' THEN 'VIEW' ELSE NULL END AS type,
+            d.description AS description, stat.n_live_tup AS estimated_row_count
+        FROM pg_catalog.pg_class AS c INNER JOIN pg_catalog.pg_namespace AS n ON c.relnamespace = n.oid
+        LEFT JOIN pg_catalog.pg_description AS d ON c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
+        LEFT JOIN pg_stat_user_tables AS stat ON n.nspname = stat.schemaname AND c.relname = stat.relname
+        WHERE c.relnamespace = n.oid AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+            AND c.relkind IN ('r', 'p', 'v', 'f', 'm') AND n.nspname IN ('public')
+        ORDER BY type ASC, schema ASC, name ASC""",
+    "columns": """SELECT c.column_name AS name,
+            CASE WHEN c.udt_schema IN ('public', 'pg_catalog') THEN format('%s', c.udt_name)
+                ELSE format('"%s"."%s"', c.udt_schema, c.udt_name) END AS database_type,
+            c.ordinal_position - 1 AS position, c.table_schema AS schema, c.table_name AS table_name, pk.column_name IS NOT NULL AS is_pk,
+            col_description(CAST(CAST(format('%I.%I', CAST(c.table_schema AS TEXT), CAST(c.table_name AS TEXT)) AS REGCLASS) AS OID),
+                c.ordinal_position) AS comment,
+            ((column_default IS NULL) OR (LOWER(column_default) = 'null')) AND (is_nullable = 'NO')
+                AND NOT (((column_default IS NOT NULL) AND (column_default LIKE '%nextval(%')) OR (is_identity <> 'NO')) AS is_required
+        FROM information_schema.columns AS c
+        LEFT JOIN (SELECT tc.table_schema, tc.table_name, kc.column_name FROM information_schema.table_constraints AS tc
+            INNER JOIN information_schema.key_column_usage AS kc ON tc.constraint_name = kc.constraint_name
+                AND tc.table_schema = kc.table_schema AND tc.table_name = kc.table_name
+            WHERE tc.constraint_type = 'PRIMARY KEY') AS pk
+            ON c.table_schema = pk.table_schema AND c.table_name = pk.table_name AND c.column_name = pk.column_name
+        WHERE c.table_schema !~ '^information_schema|catalog_history|pg_' AND c.table_schema IN ('public') AND c.table_name = 'by_carrier'
+        ORDER BY schema ASC, table_name ASC, position ASC""",
+    "enums": "SELECT nspname, typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+    " WHERE t.oid IN (SELECT DISTINCT enumtypid FROM pg_enum e)",
+    "zone": "SHOW timezone",
+}
+DBEAVER = {
+    "session": "SELECT current_schema(), session_user",
+    "database": "SELECT db.oid, db.* FROM pg_catalog.pg_database db WHERE datname = 'dayfold'",
+    "setting": "SELECT * FROM pg_catalog.pg_settings WHERE name = 'standard_conforming_strings'",
+    "schemas": "SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d"
+    " ON d.objoid = n.oid AND d.objsubid = 0 AND d.classoid = 'pg_namespace'::regclass ORDER BY nspname",
+    "tables": """SELECT c.oid, c.*, d.description, pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS partition_expr,
+            pg_catalog.pg_get_partkeydef(c.oid) AS partition_key
+        FROM pg_catalog.pg_class c LEFT OUTER JOIN pg_catalog.pg_description d
+            ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
+        WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public') AND c.relkind NOT IN ('i', 'I', 'c')
+        ORDER BY c.relname""",
+    "columns": """SELECT c.relname, a.*, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true) AS def_value, dsc.description, dep.objid
+        FROM pg_catalog.pg_attribute a INNER JOIN pg_catalog.pg_class c ON (a.attrelid = c.oid)
+        LEFT OUTER JOIN pg_catalog.pg_attrdef ad ON (a.attrelid = ad.adrelid AND a.attnum = ad.adnum)
+        LEFT OUTER JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid)
+        LEFT OUTER JOIN pg_depend dep ON dep.refobjid = a.attrelid AND dep.deptype = 'i' AND dep.refobjsubid = a.attnum
+            AND dep.classid = dep.refclassid
+        WHERE NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 'c') AND c.relname = 'by_carrier' ORDER BY a.attnum""",
+    "types": """SELECT t.oid, t.*, c.relkind, format_type(nullif(t.typbasetype, 0), t.typtypmod) AS base_type_name, d.description
+        FROM pg_catalog.pg_type t LEFT OUTER JOIN pg_catalog.pg_type et ON et.oid = t.typelem
+        LEFT OUTER JOIN pg_catalog.pg_class c ON c.oid = t.typrelid LEFT OUTER JOIN pg_catalog.pg_description d ON t.oid = d.objoid
+        WHERE t.typname IS NOT NULL AND (c.relkind IS NULL OR c.relkind = 'c') AND (et.typcategory IS NULL OR et.typcategory <> 'C')""",
+    "roles": "SELECT a.oid, a.*, pd.description FROM pg_catalog.pg_roles a LEFT JOIN pg_catalog.pg_shdescription pd ON a.oid = pd.objoid"
+    " ORDER BY a.rolname",
+    "constraints": "SELECT c.oid, c.*, t.relname AS tabrelname, rt.relnamespace AS refnamespace, d.description"
+    " FROM pg_catalog.pg_constraint c INNER JOIN pg_catalog.pg_class t ON t.oid = c.conrelid"
+    " LEFT OUTER JOIN pg_catalog.pg_class rt ON rt.oid = c.confrelid LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid"
+    " WHERE t.relname = 'by_carrier'",
+}
+
+
+def statements(connection, name, all_of_them):
+    """The rows of each statement."""
+    rows = {}
+    for of, sql in all_of_them.items():
+        try:
+            rows[of] = connection.execute(sql).fetchall()
+        except psycopg.Error as error:
+            raise AssertionError(f"{name}, {of}: {error}") from error
+    return rows
+
+
+def main():
+    with psycopg.connect(host=HOST, port=PORT, dbname="dayfold", user=USER, password=PASSWORD, autocommit=True) as connection:
+        found = statements(connection, "Grafana", GRAFANA)
+        assert found["version"] == [(1600,)] and found["extension"] == [] and found["schemas"] == [("public",)], found
+        assert found["tables"] == [(name,) for name in TABLES], found["tables"]
+        assert {("day", "date"), ("carrier", "text"), ("flights", "bigint")} <= set(found["columns"]), found["columns"]
+        found = statements(connection, "Metabase", METABASE)
+        assert [row[:3] for row in found["tables"]] == [("public", name, "TABLE") for name in TABLES], found["tables"]
+        columns = [(row[0], row[1], row[2], row[7]) for row in found["columns"]]
+        assert columns[:2] == [("day", "date", 0, True), ("carrier", "text", 1, True)] and ("flights", "int8", 2, True) in columns, columns
+        assert found["enums"] == [] and found["zone"] == [("UTC",)], found
+        found = statements(connection, "DBeaver", DBEAVER)
+        assert found["session"][0][0] == "public" and len(found["database"]) == 1, found["session"]
+        assert [row[2] for row in found["tables"]] == TABLES, found["tables"]
+        assert [row[0] for row in found["columns"]] == ["by_carrier"] * len(found["columns"]) and found["constraints"] == []
+        assert len(found["columns"]) == len(columns) and len(found["types"]) > 50
+    print("the statements of Grafana, Metabase and DBeaver: tables, columns, types")
+    pgcli()
+
+
+def pgcli():
+    """What it completes names from, and its commands."""
+    execute = PGExecute(database="dayfold", user=USER, password=PASSWORD, host=HOST, port=PORT, dsn="")
+    assert "public" in execute.schemata() and execute.search_path()[0] == "public"
+    assert {("public", name) for name in TABLES} <= set(execute.tables()), "tables"
+    columns = [tuple(column[1:3]) for column in execute.table_columns() if column[0] == "public"]
+    assert ("by_carrier", "flights") in columns and ("hourly", "hour") in columns, columns
+    for what in ["views", "view_columns", "databases", "foreignkeys", "functions", "datatypes"]:
+        list(getattr(execute, what)())
+    special = PGSpecial()
+    for command in ["\\d", "\\d by_carrier", "\\d+ by_carrier", "\\dt+", "\\dn+", "\\l", "\\df", "\\du", "\\dv", "\\di", "\\dx"]:
+        for title, rows, headers, status in (result[:4] for result in special.execute(execute.conn.cursor(), command)):
+            assert headers, (command, status)
+            rows = [tuple(row) for row in rows or []]
+            if command == "\\d":
+                assert {row[1] for row in rows} == set(TABLES), rows
+            if command.endswith("by_carrier"):
+                assert rows[0][:2] == ("day", "date") and len(rows) == len([c for c in columns if c[0] == "by_carrier"]), rows
+    print("pgcli: completion of schemas, tables and columns, commands")
+
+
+main()

@@ -1,0 +1,311 @@
+//! What PostgreSQL's catalogue of `datafusion-pg-catalog` lacks for clients that browse: columns of its tables, and forms of statements that
+//! DataFusion does not plan.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{CatalogProvider, SchemaProvider};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::{TableProvider, TableType, provider_as_source};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlanBuilder, lit};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArguments, GroupByExpr, Query, SelectItem, SetExpr, Statement, TableAlias,
+    TableFactor, Value as Literal, VisitMut, VisitorMut, visit_relations,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+/// The schema of PostgreSQL's catalogue.
+const CATALOGUE: &str = "pg_catalog";
+
+/// Columns of its tables that are lists, of which there is never any.
+const LISTS: [(&str, &[&str]); 3] = [
+    ("pg_class", &["relacl", "reloptions"]),
+    ("pg_namespace", &["nspacl"]),
+    ("pg_proc", &["proacl"]),
+];
+
+/// Tables whose rows are of PostgreSQL's own things, which are not here.
+const EMPTY: [&str; 1] = ["pg_proc"];
+
+/// Tables that have no rows, because views have no defaults and no sequences.
+const WITHOUT_ROWS: [&str; 2] = ["pg_attrdef", "pg_sequence"];
+
+/// Columns with numbers of columns of an index or a constraint, which no view has.
+const NUMBERS: [&str; 6] = ["indkey", "indclass", "indcollation", "indoption", "conkey", "confkey"];
+
+/// Tables that are not in the catalogue, by their whole names or by their last part, and what they are read from.
+const VIEWS: [(&str, &str); 6] = [
+    (
+        "information_schema.columns",
+        "SELECT current_database() AS table_catalog, n.nspname AS table_schema, c.relname AS table_name, \
+         a.attname AS column_name, a.attnum AS ordinal_position, CAST(NULL AS TEXT) AS column_default, \
+         CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable, \
+         format_type(a.atttypid, NULL) AS data_type, CAST(NULL AS INTEGER) AS character_maximum_length, \
+         CAST(NULL AS INTEGER) AS numeric_precision, CAST(NULL AS INTEGER) AS numeric_scale, \
+         CAST(NULL AS INTEGER) AS datetime_precision, 'pg_catalog' AS udt_schema, t.typname AS udt_name, \
+         'NO' AS is_identity, 'NEVER' AS is_generated, 'NO' AS is_updatable \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE a.attnum > 0",
+    ),
+    (
+        "information_schema.table_constraints",
+        "SELECT '' AS constraint_catalog, '' AS constraint_schema, '' AS constraint_name, '' AS table_catalog, \
+         '' AS table_schema, '' AS table_name, '' AS constraint_type WHERE false",
+    ),
+    (
+        "information_schema.key_column_usage",
+        "SELECT '' AS constraint_catalog, '' AS constraint_schema, '' AS constraint_name, '' AS table_catalog, \
+         '' AS table_schema, '' AS table_name, '' AS column_name, 0 AS ordinal_position WHERE false",
+    ),
+    (
+        "information_schema.constraint_column_usage",
+        "SELECT '' AS table_catalog, '' AS table_schema, '' AS table_name, '' AS column_name, \
+         '' AS constraint_catalog, '' AS constraint_schema, '' AS constraint_name WHERE false",
+    ),
+    (
+        "information_schema.referential_constraints",
+        "SELECT '' AS constraint_catalog, '' AS constraint_schema, '' AS constraint_name, \
+         '' AS unique_constraint_schema, '' AS unique_constraint_name, '' AS update_rule, '' AS delete_rule WHERE false",
+    ),
+    (
+        "pg_stat_user_tables",
+        "SELECT 0 AS relid, '' AS schemaname, '' AS relname, 0 AS n_live_tup WHERE false",
+    ),
+];
+
+/// Puts the catalogue with what it lacks in its place.
+pub(crate) fn complete(database: &dyn CatalogProvider) -> Result<()> {
+    if let Some(inner) = database.schema(CATALOGUE) {
+        database.register_schema(CATALOGUE, Arc::new(Catalogue { inner }))?;
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Catalogue {
+    inner: Arc<dyn SchemaProvider>,
+}
+
+#[async_trait]
+impl SchemaProvider for Catalogue {
+    fn table_names(&self) -> Vec<String> {
+        self.inner.table_names()
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.inner.table_exist(name)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(mut table) = self.inner.table(name).await? else { return Ok(None) };
+        if EMPTY.contains(&name) {
+            table = Arc::new(EmptyTable::new(table.schema()));
+        }
+        match LISTS.iter().find(|(of, _)| *of == name) {
+            Some((_, columns)) => with_lists(name, table, columns).map(Some),
+            None => Ok(Some(table)),
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        self.inner.table_type(name).await
+    }
+}
+
+/// The table with columns of these names that are lists of texts, and null.
+fn with_lists(
+    name: &str,
+    table: Arc<dyn TableProvider>,
+    lists: &[&str],
+) -> Result<Arc<dyn TableProvider>> {
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let null = ScalarValue::try_from(&list)?;
+    let plan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
+    let others = plan.schema().columns().into_iter().filter(|own| !lists.contains(&&own.name[..]));
+    let columns = others.map(PlanExpr::Column);
+    let columns: Vec<PlanExpr> =
+        columns.chain(lists.iter().map(|name| lit(null.clone()).alias(*name))).collect();
+    Ok(Arc::new(ViewTable::new(plan.project(columns)?.build()?, None)))
+}
+
+/// The statement in forms that can be planned.
+pub(crate) fn rewrite(mut statement: Statement) -> Statement {
+    let is_of_catalogue = visit_relations(&statement, |relation| {
+        let parts: Vec<String> =
+            relation.0.iter().map(|part| part.to_string().to_ascii_lowercase()).collect();
+        let is_function =
+            |name: &str| ["generate_series", "string_to_array", "unnest"].contains(&name);
+        let is_own = parts.last().is_some_and(|name| name.starts_with("pg_") || is_function(name))
+            || parts.iter().any(|name| name == "information_schema");
+        if is_own { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .is_continue();
+    let _ = VisitMut::visit(&mut statement, &mut Forms { is_of_catalogue });
+    statement
+}
+
+/// Puts other forms in the place of those that cannot be planned.
+struct Forms {
+    /// Whether all tables of the statement are those of the catalogue.
+    is_of_catalogue: bool,
+}
+
+impl VisitorMut for Forms {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(other) = with_backslash(expr) {
+            *expr = other;
+        }
+        if self.is_of_catalogue
+            && let Some(other) = known(expr)
+        {
+            *expr = other;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(other) = view(table) {
+            *table = other;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a table is read from that is not in the catalogue.
+fn view(table: &TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, alias, args: None, .. } = table else { return None };
+    let parts: Vec<String> =
+        name.0.iter().map(|part| part.to_string().to_ascii_lowercase().replace('"', "")).collect();
+    let whole = parts.join(".");
+    let last = parts.last()?;
+    let (_, sql) = VIEWS.iter().find(|(name, _)| whole.ends_with(name) || last == name)?;
+    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).ok()?;
+    let subquery = parser.parse_query().ok()?;
+    let alias = alias.clone().or_else(|| {
+        let name = name.0.last()?.as_ident()?.clone();
+        Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None })
+    });
+    Some(TableFactor::Derived { lateral: false, subquery, alias, sample: None })
+}
+
+/// `LIKE … ESCAPE '/'` with the only escape that DataFusion knows.
+fn with_backslash(expr: &Expr) -> Option<Expr> {
+    let (Expr::Like { pattern, escape_char: Some(escape), .. }
+    | Expr::ILike { pattern, escape_char: Some(escape), .. }) = expr
+    else {
+        return None;
+    };
+    let escape = escape.value.clone().into_string()?;
+    let mut chars = escape.chars();
+    let (Some(one), None) = (chars.next(), chars.next()) else { return None };
+    if matches!(one, '\\' | '%' | '_') {
+        return None;
+    }
+    let one = one.to_string().replace('\'', "''");
+    // Two of them are one, which must not become a backslash. In between it is a character that no text has.
+    let pattern = parsed(&format!(
+        "replace(replace(replace(replace(({pattern}), '\\', '\\\\'), '{one}{one}', chr(1)), '{one}', '\\'), chr(1), '{one}')"
+    ))?;
+    let mut expr = expr.clone();
+    if let Expr::Like { pattern: old, escape_char, .. }
+    | Expr::ILike { pattern: old, escape_char, .. } = &mut expr
+    {
+        **old = pattern;
+        *escape_char = None;
+    }
+    Some(expr)
+}
+
+/// What DataFusion cannot find out, and is known: lists that are empty (members of roles, columns of indexes), comments, the search path.
+fn known(expr: &Expr) -> Option<Expr> {
+    match expr {
+        // A comment of a column, of which there are none, may be asked for by a name that would have to be looked up. Not a plain null:
+        // columns of a result have different names.
+        Expr::Function(call)
+            if call.name.to_string().to_ascii_lowercase().ends_with("col_description") =>
+        {
+            parsed("nullif('comment', 'comment')")
+        }
+        Expr::Subquery(query) if !has_rows(query) => parsed("CAST(NULL AS TEXT)"),
+        Expr::Subquery(query) => of_one_row(query),
+        // The number of a table by its name as a parameter is asked for to find comments: a number that no table has.
+        Expr::Cast { expr: inner, data_type, .. }
+            if matches!(&**inner, Expr::Value(value) if matches!(value.value, Literal::Placeholder(_)))
+                && data_type.to_string().eq_ignore_ascii_case("regclass") =>
+        {
+            parsed(&format!("CAST(0 - length(CAST({inner} AS TEXT)) AS INTEGER)"))
+        }
+        // The search path as rows, which clients take the schemas from.
+        Expr::InSubquery { expr, subquery, negated }
+            if subquery.to_string().contains("current_setting('search_path')") =>
+        {
+            let not = if *negated { "NOT " } else { "" };
+            parsed(&format!("{expr} {not}IN ('public')"))
+        }
+        Expr::Function(call) => {
+            let name = call.name.0.last()?.to_string().to_ascii_lowercase();
+            match (&name[..], &call.args) {
+                ("array", FunctionArguments::Subquery(_)) => parsed("CAST(NULL AS TEXT[])"),
+                ("unnest", FunctionArguments::List(list)) => {
+                    let of = list.args.first()?.to_string().to_ascii_lowercase();
+                    let of = of.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
+                    NUMBERS.contains(&&of[..]).then(|| parsed("CAST(NULL AS SMALLINT)"))?
+                }
+                ("generate_subscripts", _) => parsed("CAST(NULL AS INTEGER)"),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether a table is read that may have rows.
+fn has_rows(query: &Query) -> bool {
+    let mut tables = 0;
+    let is_full = visit_relations(query, |relation| {
+        tables += 1;
+        let name = relation.0.last().map(|part| part.to_string()).unwrap_or_default();
+        match WITHOUT_ROWS.contains(&&name[..]) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    tables == 0 || is_full.is_break()
+}
+
+/// The value of a subquery whose rows are found by those of the query: DataFusion wants to see that there is one.
+fn of_one_row(query: &Query) -> Option<Expr> {
+    let SetExpr::Select(select) = &*query.body else { return None };
+    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &select.projection[..]
+    else {
+        return None;
+    };
+    let text = value.to_string().to_ascii_lowercase();
+    let is_aggregate =
+        ["agg(", "max(", "min(", "sum(", "count("].iter().any(|of| text.contains(of));
+    if is_grouped || is_aggregate || query.limit_clause.is_some() || select.distinct.is_some() {
+        return None;
+    }
+    let mut query = query.clone();
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.projection = vec![SelectItem::UnnamedExpr(parsed(&format!("max({value})"))?)];
+    }
+    query.order_by = None;
+    Some(Expr::Subquery(Box::new(query)))
+}
+
+fn parsed(sql: &str) -> Option<Expr> {
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql);
+    parser.and_then(|mut parser| parser.parse_expr()).ok()
+}
