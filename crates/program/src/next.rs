@@ -48,10 +48,13 @@ pub(crate) fn views(
     remove: &[String],
 ) -> Vec<(String, Next)> {
     let is_logged = report.parts.iter().any(|part| part.run.as_ref().is_some_and(|run| run.logged));
+    // A first run that was killed early has left a folder without any.
+    let has_begun = report.parts.iter().any(|part| part.run.is_some());
     let known = |name: &str| report.views.iter().find(|view| view.record.name == name);
     let of_file = plan.views.iter().map(|view| {
         let (name, asked) = (view.config.name.value.clone(), view.definition.record());
         let next = match known(&name) {
+            None if !has_begun => Next::GoesOn("it is new".to_owned()),
             None if is_logged => Next::Computes("it is new".to_owned()),
             None => Next::Refuses("it is new, and the folder has no log".to_owned()),
             Some(known) => match known.record.difference(&asked) {

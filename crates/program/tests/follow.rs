@@ -195,3 +195,28 @@ fn killed_runs_to_the_end_count_each_row_once() {
     let refused = fs::read_to_string(folder.path().join("data/refused.csv")).unwrap();
     assert_eq!(refused.lines().count() as u64, 1 + written.refused);
 }
+
+/// A run that is killed before it has written anything of its own leaves a folder that the next one takes for a new one.
+#[test]
+fn regression_a_first_run_that_is_killed_early_leaves_a_folder_that_the_next_one_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f.toml"), FILE).unwrap();
+    let mut written = Written::default();
+    written.grow_logs(&folder.path().join("logs/a/0.jsonl"), &mut Random(5));
+    written.grow_sales(&folder.path().join("sales.csv"), &mut Random(6));
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    // As it is when nothing but the identity of the folder has been written: the first record of the manifest.
+    let (data, manifest) = (folder.path().join("data"), "part-0/manifest");
+    let whole = fs::read(data.join(manifest)).unwrap();
+    let length = u32::from_le_bytes(whole[16..20].try_into().unwrap()) as usize;
+    let first = 16 + 8 + length;
+    fs::remove_dir_all(&data).unwrap();
+    fs::create_dir_all(data.join("part-0")).unwrap();
+    fs::write(data.join(manifest), &whole[..first]).unwrap();
+    good(folder.path(), &["check", "f.toml"]);
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let found =
+        good(folder.path(), &["query", "f.toml", "SELECT rows FROM hits", "--format", "csv"]);
+    let rows = found.lines().skip(1).map(|line| line.parse::<u64>().unwrap()).sum::<u64>();
+    assert_eq!(rows, written.logs.0);
+}
