@@ -5,7 +5,7 @@
 //! Before: `01-smallest`. Next: `03-enrich-and-alert`.
 
 use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
-use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+use dayfold::schema::{AggregateShape, Kind, Measure, Presented, Value};
 use dayfold::serve::{Answer, Query};
 use dayfold::time::DayRange;
 use dayfold::view::View;
@@ -47,8 +47,8 @@ impl Aggregate for Hours {
     }
 
     /// How it is shown, and its value.
-    fn shape() -> Shape {
-        Shape::one("silence", Measure::new("", Kind::Integer))
+    fn shape() -> AggregateShape {
+        AggregateShape::one("silence", Measure::new("", Kind::Integer))
     }
     fn present(state: Option<&Hours>, out: &mut Presented<'_>) {
         let silence = |hours: &Hours| Value::Integer(hours.longest_silence() as i128);

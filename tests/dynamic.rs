@@ -11,7 +11,7 @@ use dayfold::aggregate::{
 use dayfold::dynamic::{Columns, Reduce, RowBuilder, RowValue, ViewDef};
 use dayfold::engine::{EngineError, LiveOptions, Measures, Running};
 use dayfold::log::Durability;
-use dayfold::scan::{Keys, Scan};
+use dayfold::scan::{Scan, ScanKeys};
 use dayfold::schema::{Kind, Value};
 use dayfold::store::{Memory, StoreError};
 use dayfold::time::{Day, DayRange, EventTime};
@@ -129,13 +129,13 @@ fn text(text: &str) -> Value {
 fn scans() -> Vec<Scan> {
     let (lower, upper) = (vec![Value::Null], vec![text("b"), Value::Integer(0)]);
     let keys = [
-        Keys::All,
-        Keys::One(vec![text("a"), Value::Integer(-1)]),
-        Keys::One(vec![Value::Null, Value::Integer(1)]),
-        Keys::Prefix(vec![text("")]),
-        Keys::StartingWith(vec![text("a")]),
-        Keys::Range { lower: lower.clone(), upper: upper.clone() },
-        Keys::Range { lower: upper, upper: vec![] },
+        ScanKeys::All,
+        ScanKeys::One(vec![text("a"), Value::Integer(-1)]),
+        ScanKeys::One(vec![Value::Null, Value::Integer(1)]),
+        ScanKeys::Prefix(vec![text("")]),
+        ScanKeys::StartingWith(vec![text("a")]),
+        ScanKeys::Range { lower: lower.clone(), upper: upper.clone() },
+        ScanKeys::Range { lower: upper, upper: vec![] },
     ];
     let key = ["shop", "shelf"];
     let with = |columns: &[&'static str]| {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Aggregate, Count, IsZero, Semigroup, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, Views};
-use dayfold::scan::{Batches, ErasedView, Keys, Scan, ScanError, Snapshot};
-use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+use dayfold::scan::{Batches, ErasedView, Scan, ScanError, ScanKeys, Snapshot};
+use dayfold::schema::{AggregateShape, Kind, Measure, Presented, Value};
 use dayfold::serve::Revision;
 use dayfold::view::View;
 use dayfold::{Cluster, Engine};
@@ -68,8 +68,8 @@ impl Aggregate for Told {
     fn id() -> String {
         "told".to_owned()
     }
-    fn shape() -> Shape {
-        Shape::one("told", Measure::new("", Kind::Integer))
+    fn shape() -> AggregateShape {
+        AggregateShape::one("told", Measure::new("", Kind::Integer))
     }
     fn present(state: Option<&Told>, out: &mut Presented<'_>) {
         out.put(|| Value::or_null(state.map(|told| Value::Integer(told.0.into()))));
@@ -136,7 +136,7 @@ fn a_dropped_scan_stops_the_reading_on_all_workers() {
     // Once these later queries are answered, both workers know that it was dropped.
     for key in 0..64u64 {
         let key = Value::Integer(key.wrapping_mul(0x9E37_79B9_7F4A_7C15).into());
-        let one = counted.scan(&Scan::total().keys(Keys::One(vec![key])));
+        let one = counted.scan(&Scan::total().keys(ScanKeys::One(vec![key])));
         assert_eq!(one.collect_rows().unwrap().len(), 1);
     }
     drop(shut);

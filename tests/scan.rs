@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dayfold::aggregate::{Count, Distinct, Sum};
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
-use dayfold::scan::{BATCH_ROWS, Cursor, ErasedView, Keys, Scan, ScanError, Shape};
+use dayfold::scan::{BATCH_ROWS, Cursor, ErasedView, Scan, ScanError, ScanKeys, ScanShape};
 use dayfold::schema::Value;
 use dayfold::serve::{Query, Revision};
 use dayfold::time::{Day, DayRange};
@@ -117,9 +117,9 @@ fn integer(number: impl Into<i128>) -> Value {
 
 fn columns(scan: Scan) -> Scan {
     let names: &[&str] = match scan.shape() {
-        Shape::Rows => &["day", "shop", "desk", "sales", "cents"],
-        Shape::ByPeriod => &["day", "sales", "cents"],
-        Shape::ByKey | Shape::Top { .. } => &["shop", "desk", "sales", "cents"],
+        ScanShape::Rows => &["day", "shop", "desk", "sales", "cents"],
+        ScanShape::ByPeriod => &["day", "sales", "cents"],
+        ScanShape::ByKey | ScanShape::Top { .. } => &["shop", "desk", "sales", "cents"],
         _ => &["sales", "cents"],
     };
     scan.columns(names.iter().copied())
@@ -129,19 +129,19 @@ fn columns(scan: Scan) -> Scan {
 fn oracle_each_shape_and_choice_of_keys() {
     for workers in 1..=3 {
         let scene = Scene::new(workers);
-        let range = |lower: &[Value], upper: &[Value]| Keys::Range {
+        let range = |lower: &[Value], upper: &[Value]| ScanKeys::Range {
             lower: lower.to_vec(),
             upper: upper.to_vec(),
         };
-        type Choice = (Keys, Box<dyn Fn(&Key) -> bool>);
+        type Choice = (ScanKeys, Box<dyn Fn(&Key) -> bool>);
         let choices: Vec<Choice> = vec![
-            (Keys::All, Box::new(|_| true)),
+            (ScanKeys::All, Box::new(|_| true)),
             (
-                Keys::One(vec![text("Oslo"), integer(100)]),
+                ScanKeys::One(vec![text("Oslo"), integer(100)]),
                 Box::new(|key| *key == ("Oslo".to_owned(), 100)),
             ),
-            (Keys::Prefix(vec![text("Os")]), Box::new(|key| key.0 == "Os")),
-            (Keys::StartingWith(vec![text("Os")]), Box::new(|key| key.0.starts_with("Os"))),
+            (ScanKeys::Prefix(vec![text("Os")]), Box::new(|key| key.0 == "Os")),
+            (ScanKeys::StartingWith(vec![text("Os")]), Box::new(|key| key.0.starts_with("Os"))),
             (
                 range(&[text("Oslo"), integer(100)], &[text("Rome"), integer(9)]),
                 Box::new(|(shop, desk)| {
@@ -149,7 +149,7 @@ fn oracle_each_shape_and_choice_of_keys() {
                 }),
             ),
             (range(&[], &[text("Oslo")]), Box::new(|key| &key.0[..] < "Oslo")),
-            (Keys::One(vec![text("none"), integer(1)]), Box::new(|_| false)),
+            (ScanKeys::One(vec![text("none"), integer(1)]), Box::new(|_| false)),
         ];
         for (keys, is_one) in choices {
             let ask = |scan: Scan| scene.rows(&columns(scan).keys(keys.clone()));
@@ -251,7 +251,7 @@ fn a_scan_says_what_its_rows_are_made_of() {
     // The certificate equals that of a query.
     let mut batches = scene
         .view
-        .scan(&Scan::total().keys(Keys::One(vec![text("none"), integer(1)])), None)
+        .scan(&Scan::total().keys(ScanKeys::One(vec![text("none"), integer(1)])), None)
         .unwrap();
     let certificate = batches.certificate().unwrap();
     assert_eq!(batches.count(), 0);
@@ -294,13 +294,13 @@ fn what_does_not_fit_the_view_is_refused_with_what_was_expected() {
     says(Scan::rows().columns([""; 0]), "without columns");
     says(Scan::rows().limit(0), "a limit of 0 rows");
     says(
-        Scan::rows().keys(Keys::One(vec![text("a")])),
+        Scan::rows().keys(ScanKeys::One(vec![text("a")])),
         "1 values for the key of view 'sales', which is shop, desk: expected 2",
     );
-    says(Scan::rows().keys(Keys::Prefix(vec![Value::Null; 3])), "expected 0 to 2");
-    says(Scan::rows().keys(Keys::StartingWith(vec![])), "expected 1 to 2");
+    says(Scan::rows().keys(ScanKeys::Prefix(vec![Value::Null; 3])), "expected 0 to 2");
+    says(Scan::rows().keys(ScanKeys::StartingWith(vec![])), "expected 1 to 2");
     says(
-        Scan::rows().keys(Keys::One(vec![text("a"), integer(-1)])),
+        Scan::rows().keys(ScanKeys::One(vec![text("a"), integer(-1)])),
         "'-1' is no value of column 'desk' of the key of view 'sales': expected integer",
     );
     says(
@@ -327,14 +327,16 @@ fn what_does_not_fit_the_view_is_refused_with_what_was_expected() {
 fn oracle_a_total_row_combines_everything() {
     let scene = Scene::new(2);
     let total = |keys: fn(&Key) -> bool| scene.expected(false, false, keys).remove(0);
-    let at_oslo = Keys::One(vec![text("Oslo"), integer(4)]);
+    let at_oslo = ScanKeys::One(vec![text("Oslo"), integer(4)]);
     for (scan, rows, keys) in [
         (Scan::by_period(), 5, (|_| true) as fn(&Key) -> bool),
         (Scan::by_period().keys(at_oslo), 5, |key| *key == ("Oslo".to_owned(), 4)),
         (Scan::top(3, "cents"), 3, |_| true),
-        (Scan::by_key().keys(Keys::Prefix(vec![text("Rome")])).limit(2), 2, |key| key.0 == "Rome"),
+        (Scan::by_key().keys(ScanKeys::Prefix(vec![text("Rome")])).limit(2), 2, |key| {
+            key.0 == "Rome"
+        }),
     ] {
-        let by_key = !matches!(scan.shape(), Shape::ByPeriod);
+        let by_key = !matches!(scan.shape(), ScanShape::ByPeriod);
         let lead = if by_key { &["shop", "desk"][..] } else { &["day"] };
         let names = lead.iter().chain(&["sales", "cents"]);
         let alone = scene.rows(&scan.clone().columns(names.clone().copied()));
@@ -344,7 +346,7 @@ fn oracle_a_total_row_combines_everything() {
         assert!(last[..lead.len()].iter().all(|value| *value == Value::Null));
         assert_eq!(last[lead.len()..], total(keys));
     }
-    let nobody = Scan::top(3, "cents").keys(Keys::Prefix(vec![text("Nobody")])).total_row();
+    let nobody = Scan::top(3, "cents").keys(ScanKeys::Prefix(vec![text("Nobody")])).total_row();
     assert_eq!(scene.rows(&nobody.columns(["shop", "sales"])), [[Value::Null, Value::Null]]);
 }
 
@@ -503,8 +505,8 @@ fn oracle_scans_by_coarser_grains() {
 fn differential_what_is_not_sealed_is_found_without_the_rest() {
     for workers in 1..=3 {
         let scene = Scene::new(workers);
-        let oslo = Keys::One(vec![text("Oslo"), Value::Integer(0)]);
-        for keys in [Keys::All, Keys::Prefix(vec![text("Oslo")]), oslo] {
+        let oslo = ScanKeys::One(vec![text("Oslo"), Value::Integer(0)]);
+        for keys in [ScanKeys::All, ScanKeys::Prefix(vec![text("Oslo")]), oslo] {
             for scan in [Scan::rows(), Scan::by_key()] {
                 let scan = scan.keys(keys.clone()).layers();
                 let at = scene.view.scan(&scan, None).unwrap();
@@ -513,7 +515,9 @@ fn differential_what_is_not_sealed_is_found_without_the_rest() {
                 let (expected, sealed): (Vec<_>, Vec<_>) =
                     all.into_iter().partition(|row| row[at] == Value::Boolean(false));
                 assert!(!expected.is_empty());
-                assert!(!sealed.is_empty() || keys != Keys::All || scan.shape() != &Shape::Rows);
+                assert!(
+                    !sealed.is_empty() || keys != ScanKeys::All || scan.shape() != &ScanShape::Rows
+                );
                 assert_eq!(scene.rows(&scan.clone().unsealed()), expected, "{scan:?}");
                 let some = scene.rows(&scan.unsealed().limit(3));
                 assert_eq!(some, expected[..expected.len().min(3)]);

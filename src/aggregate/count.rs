@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
 use crate::schema::additive;
-use crate::schema::{Kind, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Kind, Presented, Value};
 
 /// How many events.
 ///
@@ -65,8 +65,8 @@ impl Aggregate for Count {
         "count".to_owned()
     }
 
-    fn shape() -> Shape {
-        Shape::one("count", additive(Kind::Integer))
+    fn shape() -> AggregateShape {
+        AggregateShape::one("count", additive(Kind::Integer))
     }
 
     fn present(state: Option<&Count>, out: &mut Presented<'_>) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::sketch_format::{MOST_COUPONS, REGISTERS};
 use super::sorted::{self, Sorted};
 use super::{Aggregate, sketch_format};
-use crate::schema::{Kind, Measure, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Kind, Measure, Presented, Value};
 
 /// If there is room for fewer coupons than this, a new coupon is looked up among the waiting ones.
 const FEW: usize = 32;
@@ -229,10 +229,10 @@ impl Aggregate for Distinct {
         "distinct".to_owned()
     }
 
-    fn shape() -> Shape {
+    fn shape() -> AggregateShape {
         let (count, sketch) =
             (Measure::new("", Kind::Integer), Measure::new("sketch", Kind::Bytes));
-        Shape::of("distinct", [count, sketch])
+        AggregateShape::of("distinct", [count, sketch])
     }
 
     fn present(state: Option<&Distinct>, out: &mut Presented<'_>) {

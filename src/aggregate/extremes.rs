@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Scalar};
 use crate::schema::id::compose;
-use crate::schema::{Measure, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Measure, Presented, Value};
 
 /// The least value.
 ///
@@ -61,8 +61,8 @@ macro_rules! extreme {
                 compose($id, &[T::id()])
             }
 
-            fn shape() -> Shape {
-                Shape::one($id, Measure::new("", T::KIND))
+            fn shape() -> AggregateShape {
+                AggregateShape::one($id, Measure::new("", T::KIND))
             }
 
             fn present(state: Option<&Self>, out: &mut Presented<'_>) {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::Aggregate;
 use crate::schema::id::TypeId;
-use crate::schema::{Presented, Shape};
+use crate::schema::{AggregateShape, Presented};
 
 /// Checks the laws of [`Aggregate`] on a sample of states: ⊕ is associative and commutative, by `==`, by `cmp` and by
 /// the bytes of [`bincode`]; a state that says it is zero is the identity; a state survives serialization; the id is
@@ -22,7 +22,7 @@ pub fn check_laws<A: Aggregate>(sample: &[A]) {
 
 /// As [`check_laws`], for states that are presented otherwise than their type says.
 #[track_caller]
-pub(crate) fn check_laws_of<A: Aggregate>(shape: &Shape, sample: &[A]) {
+pub(crate) fn check_laws_of<A: Aggregate>(shape: &AggregateShape, sample: &[A]) {
     let id = A::id();
     assert!(TypeId::parse(&id).is_some(), "'{id}' is no id: see Aggregate::id");
     for a in sample {
@@ -112,7 +112,7 @@ fn check_round_trip<A: Aggregate>(state: &A) {
 
 /// There is one value for each measure, of its kind, and null only if the measure allows it.
 #[track_caller]
-fn check_presented<A: Aggregate>(shape: &Shape, state: &A) {
+fn check_presented<A: Aggregate>(shape: &AggregateShape, state: &A) {
     let measures = shape.unnamed();
     for state in [Some(state), None] {
         let mut out = Presented::new(shape.parameters(), None);
@@ -217,8 +217,8 @@ mod tests {
             "silent".to_owned()
         }
 
-        fn shape() -> Shape {
-            Shape::one("n", Measure::new("", Kind::Integer))
+        fn shape() -> AggregateShape {
+            AggregateShape::one("n", Measure::new("", Kind::Integer))
         }
     }
 

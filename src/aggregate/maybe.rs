@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Aggregate;
 use crate::schema::id::compose;
-use crate::schema::{Presented, Shape};
+use crate::schema::{AggregateShape, Presented};
 
 /// An aggregate, or none if no event had a value. `Maybe(None)` is the identity of ⊕.
 ///
@@ -80,7 +80,7 @@ impl<A: Aggregate> Aggregate for Maybe<A> {
         compose("maybe", &[A::id()])
     }
 
-    fn shape() -> Shape {
+    fn shape() -> AggregateShape {
         A::shape().nullable()
     }
 

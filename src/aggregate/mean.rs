@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::decimal::step;
 use super::{Aggregate, Decimal, DecimalSum};
 use crate::schema::additive;
-use crate::schema::{Kind, Measure, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Kind, Measure, Presented, Value};
 
 /// How many more digits a mean is printed with than the scale of its values.
 const MORE_DIGITS: u32 = 6;
@@ -128,12 +128,12 @@ impl Aggregate for Mean {
         "mean".to_owned()
     }
 
-    fn shape() -> Shape {
+    fn shape() -> AggregateShape {
         let (sum, count) = (additive(Kind::Decimal), additive(Kind::Integer));
         let named = |name: &str, measure| Measure { name: name.to_owned(), ..measure };
         // Retracted values may leave a count of zero.
         let mean = Measure::new("", Kind::Decimal).nullable();
-        Shape::of("mean", [mean, named("sum", sum), named("count", count)])
+        AggregateShape::of("mean", [mean, named("sum", sum), named("count", count)])
     }
 
     fn present(state: Option<&Mean>, out: &mut Presented<'_>) {

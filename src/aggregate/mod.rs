@@ -23,7 +23,7 @@
 //!
 //! ```
 //! use dayfold::aggregate::{Aggregate, IsZero, Semigroup, laws};
-//! use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+//! use dayfold::schema::{Kind, Measure, Presented, AggregateShape, Value};
 //! use serde::{Deserialize, Serialize};
 //!
 //! /// One bit for each day of the week, Monday in the lowest.
@@ -53,8 +53,8 @@
 //!     fn id() -> String {
 //!         "weekdays".to_owned()
 //!     }
-//!     fn shape() -> Shape {
-//!         Shape::one("weekdays", Measure::new("", Kind::Integer))
+//!     fn shape() -> AggregateShape {
+//!         AggregateShape::one("weekdays", Measure::new("", Kind::Integer))
 //!     }
 //!     fn present(state: Option<&Weekdays>, out: &mut Presented<'_>) {
 //!         out.put(|| Value::or_null(state.map(|days| Value::Integer(days.0.count_ones().into()))));
@@ -124,7 +124,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::id::compose;
-use crate::schema::{Presented, Shape};
+use crate::schema::{AggregateShape, Presented};
 
 pub use differential_dataflow::difference::{Abelian, IsZero, Monoid, Multiply, Semigroup};
 
@@ -166,8 +166,8 @@ pub trait Aggregate:
     ///
     /// Each aggregate of this crate has measures of its own; a tuple has the measures of its parts. The view may name
     /// them: see [`View::measure_names`](crate::view::View::measure_names).
-    fn shape() -> Shape {
-        Shape::none()
+    fn shape() -> AggregateShape {
+        AggregateShape::none()
     }
 
     /// Puts one value for each measure, in the order of the [shape](Aggregate::shape); without a state, as many nulls.
@@ -203,8 +203,8 @@ macro_rules! tuple_aggregate {
                 compose("tuple", &[$( $part::id() ),*])
             }
 
-            fn shape() -> Shape {
-                Shape::parts([$( $part::shape() ),*])
+            fn shape() -> AggregateShape {
+                AggregateShape::parts([$( $part::shape() ),*])
             }
 
             fn present(state: Option<&Self>, out: &mut Presented<'_>) {
@@ -231,8 +231,8 @@ impl<A: Aggregate> Aggregate for Vec<A> {
     }
 
     /// As many as the view has names for.
-    fn shape() -> Shape {
-        Shape::list(A::shape())
+    fn shape() -> AggregateShape {
+        AggregateShape::list(A::shape())
     }
 
     fn present(state: Option<&Self>, out: &mut Presented<'_>) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Scalar};
 use crate::schema::id::compose;
-use crate::schema::{Measure, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Measure, Presented, Value};
 use crate::time::EventTime;
 
 /// The value of the earliest event. If several have the same time, it is the least value, so that ⊕ is commutative.
@@ -69,8 +69,8 @@ macro_rules! end {
                 compose($id, &[T::id()])
             }
 
-            fn shape() -> Shape {
-                Shape::one($id, Measure::new("", T::KIND))
+            fn shape() -> AggregateShape {
+                AggregateShape::one($id, Measure::new("", T::KIND))
             }
 
             fn present(state: Option<&Self>, out: &mut Presented<'_>) {

@@ -7,7 +7,7 @@ use super::buckets::{Units, bucket, middle, rounded};
 use super::sorted::{self, Sorted, SortedRun, Times};
 use super::{Aggregate, Decimal};
 use crate::codec;
-use crate::schema::{Kind, Measure, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Kind, Measure, Presented, Value};
 
 /// The most values that are kept exactly.
 const MOST_EXACT: u64 = 1_000;
@@ -268,9 +268,12 @@ impl Aggregate for Quantiles {
         "quantiles".to_owned()
     }
 
-    fn shape() -> Shape {
+    fn shape() -> AggregateShape {
         let quantile = |name: &str| Measure::new(name, Kind::Decimal);
-        Shape::of("", [quantile("p50"), quantile("p99"), Measure::new("sketch", Kind::Bytes)])
+        AggregateShape::of(
+            "",
+            [quantile("p50"), quantile("p99"), Measure::new("sketch", Kind::Bytes)],
+        )
     }
 
     fn present(state: Option<&Quantiles>, out: &mut Presented<'_>) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Decimal};
 use crate::schema::additive;
-use crate::schema::{Kind, Presented, Shape, Value};
+use crate::schema::{AggregateShape, Kind, Presented, Value};
 
 /// The exact sum of integers.
 ///
@@ -91,8 +91,8 @@ impl Aggregate for Sum {
         "sum".to_owned()
     }
 
-    fn shape() -> Shape {
-        Shape::one("sum", additive(Kind::Integer))
+    fn shape() -> AggregateShape {
+        AggregateShape::one("sum", additive(Kind::Integer))
     }
 
     fn present(state: Option<&Sum>, out: &mut Presented<'_>) {
@@ -231,8 +231,8 @@ impl Aggregate for DecimalSum {
         "decimal-sum".to_owned()
     }
 
-    fn shape() -> Shape {
-        Shape::one("sum", additive(Kind::Decimal))
+    fn shape() -> AggregateShape {
+        AggregateShape::one("sum", additive(Kind::Decimal))
     }
 
     fn present(state: Option<&DecimalSum>, out: &mut Presented<'_>) {

@@ -10,7 +10,9 @@ use super::{Columns, Key, RowValue, State, id_of, top};
 use crate::aggregate::Decimal;
 use crate::key::KeyRange;
 use crate::schema::id::{DYNAMIC, compose};
-use crate::schema::{Column, Kind, Measure, RowTypes, SchemaError, Shape, Value, ViewSchema};
+use crate::schema::{
+    AggregateShape, Column, Kind, Measure, RowTypes, SchemaError, Value, ViewSchema,
+};
 use crate::store::ViewRecord;
 use crate::view::{View, ViewError};
 
@@ -375,7 +377,7 @@ impl ViewDef {
             key: id_of(self.key.iter().map(|&at| self.kind(at))),
             aggregate: compose(DYNAMIC, &ids),
             columns: columns.collect(),
-            shape: Shape::dynamic(self.shown_as(), parameters),
+            shape: AggregateShape::dynamic(self.shown_as(), parameters),
         };
         let view = self.view.clone().described_as(types);
         match view.definition() {

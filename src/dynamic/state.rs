@@ -9,7 +9,7 @@ use super::row::RowBuilder;
 use super::shown::Shown;
 use crate::aggregate::{Aggregate, Count};
 use crate::schema::id::DYNAMIC;
-use crate::schema::{Presented, Shape};
+use crate::schema::{AggregateShape, Presented};
 use crate::time::EventTime;
 
 /// What a dynamic view keeps for a day and key: the number of events, and the cells that its
@@ -90,8 +90,8 @@ impl Aggregate for State {
     }
 
     /// None, because the view defines the measures.
-    fn shape() -> Shape {
-        Shape::none()
+    fn shape() -> AggregateShape {
+        AggregateShape::none()
     }
 
     /// Puts the measures of the view, as its schema defines them.

@@ -40,11 +40,11 @@ pub(crate) trait Rows: Send {
 /// ```
 /// use std::time::Duration;
 ///
-/// use dayfold::scan::{Batches, Cursor, ErasedView, Scan, ScanError, Shape};
+/// use dayfold::scan::{Batches, Cursor, ErasedView, Scan, ScanError, ScanShape};
 ///
 /// /// The first rows of a view, and where the next ones begin.
 /// fn page(view: &dyn ErasedView) -> Result<(usize, Option<Cursor>), ScanError> {
-///     let scan = Scan::new(Shape::ByKey).limit(100);
+///     let scan = Scan::new(ScanShape::ByKey).limit(100);
 ///     let mut page: Batches = view.scan(&scan, None)?.timeout(Duration::from_secs(10));
 ///     let mut rows = 0;
 ///     for batch in page.by_ref() {

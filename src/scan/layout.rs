@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Scan, ScanError, Shape};
+use super::{Scan, ScanError, ScanShape};
 use crate::aggregate::Aggregate;
 use crate::engine::Named;
 use crate::key::{Key, encoded};
@@ -162,10 +162,10 @@ pub(crate) fn place_of<K: Key, A: Aggregate>(item: &Item<K, A>) -> RowPosition {
 /// All columns of rows of this shape.
 fn available(scan: &Scan, schema: &ViewSchema, measures: &[Measure]) -> Vec<(Column, Shows)> {
     let (by_day, by_key) = match scan.shape {
-        Shape::Rows => (true, true),
-        Shape::ByPeriod => (true, false),
-        Shape::ByKey | Shape::Top { .. } => (false, true),
-        Shape::Total => (false, false),
+        ScanShape::Rows => (true, true),
+        ScanShape::ByPeriod => (true, false),
+        ScanShape::ByKey | ScanShape::Top { .. } => (false, true),
+        ScanShape::Total => (false, false),
     };
     let mut all = Vec::new();
     if by_day {

@@ -10,7 +10,7 @@
 //!
 //! use dayfold::aggregate::{Count, Sum};
 //! use dayfold::engine::{LiveOptions, Measures};
-//! use dayfold::scan::{ErasedView, Keys, Scan};
+//! use dayfold::scan::{ErasedView, Scan, ScanKeys};
 //! use dayfold::schema::Value;
 //! use dayfold::view::View;
 //! use dayfold::{Cluster, Engine};
@@ -28,7 +28,7 @@
 //!
 //! // From here on, nothing knows the types.
 //! let sales = running.view("sales").ok_or("no such view")?;
-//! let oslo = Keys::One(vec![Value::Text("Oslo".to_owned())]);
+//! let oslo = ScanKeys::One(vec![Value::Text("Oslo".to_owned())]);
 //! let scan = Scan::rows().keys(oslo).columns(["day", "cents"]);
 //! for batch in sales.scan(&scan, None)? {
 //!     let batch = batch?;
@@ -70,7 +70,7 @@ pub use batch::{BATCH_ROWS, Batch, Cell, Cells, Strings};
 pub use batches::Batches;
 pub use cursor::Cursor;
 pub use error::ScanError;
-pub use question::{Keys, Scan, Shape};
+pub use question::{Scan, ScanKeys, ScanShape};
 pub use snapshot::Snapshot;
 pub use subscription::ScanSubscription;
 
@@ -99,10 +99,10 @@ pub trait ErasedView: Send + Sync {
     /// if there are none, those of the schema that are not sketches.
     fn shown(&self) -> Vec<Measure>;
 
-    /// The measures by which keys can be ranked ([`Shape::Top`]).
+    /// The measures by which keys can be ranked ([`ScanShape::Top`]).
     fn ranked_by(&self) -> Vec<&str>;
 
-    /// How many columns of the key, from the first one on, sort as their values do. For these, a [`Keys::Range`]
+    /// How many columns of the key, from the first one on, sort as their values do. For these, a [`ScanKeys::Range`]
     /// contains the same keys as a comparison of values.
     fn ordered_columns(&self) -> usize;
 

@@ -12,8 +12,8 @@ use crate::time::{DayRange, Grain, Last};
 pub struct Scan {
     pub(super) columns: Option<Vec<String>>,
     pub(super) periods: DayRange,
-    pub(super) keys: Keys,
-    pub(super) shape: Shape,
+    pub(super) keys: ScanKeys,
+    pub(super) shape: ScanShape,
     pub(super) limit: Option<u64>,
     pub(super) after: Option<Cursor>,
     pub(super) revision: Revision,
@@ -28,7 +28,7 @@ pub struct Scan {
 /// The keys of a scan, as values of the key's columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Keys {
+pub enum ScanKeys {
     /// All of them.
     #[default]
     All,
@@ -51,7 +51,7 @@ pub enum Keys {
 /// The rows of a scan, and their order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Shape {
+pub enum ScanShape {
     /// One row for each period and key, by period, then by key.
     Rows,
     /// One row for each period, with keys combined, by period.
@@ -73,11 +73,11 @@ pub enum Shape {
 
 impl Scan {
     /// Everything in one shape: all columns but sketches, all periods and keys, all rows.
-    pub fn new(shape: Shape) -> Scan {
+    pub fn new(shape: ScanShape) -> Scan {
         Scan {
             columns: None,
             periods: DayRange::ALL,
-            keys: Keys::All,
+            keys: ScanKeys::All,
             shape,
             limit: None,
             after: None,
@@ -93,27 +93,27 @@ impl Scan {
 
     /// Each period and key.
     pub fn rows() -> Scan {
-        Scan::new(Shape::Rows)
+        Scan::new(ScanShape::Rows)
     }
 
     /// Each period.
     pub fn by_period() -> Scan {
-        Scan::new(Shape::ByPeriod)
+        Scan::new(ScanShape::ByPeriod)
     }
 
     /// Each key.
     pub fn by_key() -> Scan {
-        Scan::new(Shape::ByKey)
+        Scan::new(ScanShape::ByKey)
     }
 
     /// Everything combined.
     pub fn total() -> Scan {
-        Scan::new(Shape::Total)
+        Scan::new(ScanShape::Total)
     }
 
     /// The `n` keys with the greatest value of a measure.
     pub fn top(n: u32, by: impl Into<String>) -> Scan {
-        Scan::new(Shape::Top { n, by: by.into() })
+        Scan::new(ScanShape::Top { n, by: by.into() })
     }
 
     /// Only these columns, in this order. Other columns are not computed. Sketches
@@ -168,7 +168,7 @@ impl Scan {
     }
 
     /// Only rows with something unsealed, whose `sealed` is false. Periods that are entirely sealed are not read, so
-    /// this returns exactly the rows that may change, and costs no more. For [`Shape::Rows`] and [`Shape::ByKey`].
+    /// this returns exactly the rows that may change, and costs no more. For [`ScanShape::Rows`] and [`ScanShape::ByKey`].
     #[must_use]
     pub fn unsealed(self) -> Scan {
         Scan { unsealed: true, ..self }
@@ -183,7 +183,7 @@ impl Scan {
 
     /// Only these keys.
     #[must_use]
-    pub fn keys(self, keys: Keys) -> Scan {
+    pub fn keys(self, keys: ScanKeys) -> Scan {
         Scan { keys, ..self }
     }
 
@@ -230,7 +230,7 @@ impl Scan {
     }
 
     /// The shape.
-    pub fn shape(&self) -> &Shape {
+    pub fn shape(&self) -> &ScanShape {
         &self.shape
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cursor::Order;
 use super::layout::Layout;
-use super::{Cursor, ErasedView, Keys, Scan, ScanError, Shape};
+use super::{Cursor, ErasedView, Scan, ScanError, ScanKeys, ScanShape};
 use crate::aggregate::Aggregate;
 use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
@@ -62,23 +62,23 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
     grain(scan, &view.schema)?;
     let (keys, has_total, mut top) = (keys(scan, view)?, scan.total_row, None);
     let shape = match &scan.shape {
-        Shape::Rows => serve::Shape::ByDayAndKey,
-        Shape::ByPeriod => serve::Shape::ByDay,
-        Shape::ByKey => serve::Shape::ByKey,
-        Shape::Total => serve::Shape::Total,
+        ScanShape::Rows => serve::Shape::ByDayAndKey,
+        ScanShape::ByPeriod => serve::Shape::ByDay,
+        ScanShape::ByKey => serve::Shape::ByKey,
+        ScanShape::Total => serve::Shape::Total,
         // All keys are in the total, but only this many are rows.
-        Shape::Top { n, by } if has_total => {
+        ScanShape::Top { n, by } if has_total => {
             top = Some((*n, Arc::clone(&view.ranks.1[rank(by, view)?.place()])));
             serve::Shape::ByKey
         }
-        Shape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
+        ScanShape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
     let periods = view.view.calendar().periods(scan.periods);
     let kept_from = view.mailbox.kept_from();
     if !is_of_snapshot && periods.lower != Day::MIN && periods.lower < kept_from {
         return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
     }
-    if scan.unsealed && !matches!(scan.shape, Shape::Rows | Shape::ByKey) {
+    if scan.unsealed && !matches!(scan.shape, ScanShape::Rows | ScanShape::ByKey) {
         return Err(ScanError::Unsealed { view: view.schema.name.clone() });
     }
     let unsealed = scan.unsealed;
@@ -112,10 +112,10 @@ fn rank<K: Key, A: Aggregate>(by: &str, view: &ViewHandle<K, A>) -> Result<Measu
 
 fn pages(scan: &Scan, view: &str) -> Result<Pages, ScanError> {
     let order = match scan.shape {
-        Shape::Rows => Some(Order::PeriodAndKey),
-        Shape::ByPeriod => Some(Order::Period),
-        Shape::ByKey => Some(Order::Key),
-        Shape::Total | Shape::Top { .. } => None,
+        ScanShape::Rows => Some(Order::PeriodAndKey),
+        ScanShape::ByPeriod => Some(Order::Period),
+        ScanShape::ByKey => Some(Order::Key),
+        ScanShape::Total | ScanShape::Top { .. } => None,
     };
     let (revision, place) = (scan.revision, RowPosition::default());
     let grain = scan.grain.filter(|_| !matches!(order, Some(Order::Key)));
@@ -155,19 +155,19 @@ fn keys<K: Key, A: Aggregate>(
         codec.prefix(values, is_open).map_err(|fault| wrong(values, fault))
     };
     let range = match &scan.keys {
-        Keys::All => KeyRange::all(),
-        Keys::One(values) if values.len() != columns.len() => {
+        ScanKeys::All => KeyRange::all(),
+        ScanKeys::One(values) if values.len() != columns.len() => {
             let expected = columns.len().to_string();
             return Err(count(&view.schema.name, columns, values, expected));
         }
-        Keys::One(values) => {
+        ScanKeys::One(values) => {
             let encoded = codec.key(values).map_err(|fault| wrong(values, fault))?;
             let key = K::decode(&mut &encoded[..]).map_err(|_| wrong(values, NotAKey::Value(0)))?;
             return Ok(serve::Keys::One(key));
         }
-        Keys::Prefix(values) => KeyRange::starting_with(prefix(values, false)?),
-        Keys::StartingWith(values) => KeyRange::starting_with(prefix(values, true)?),
-        Keys::Range { lower, upper } => {
+        ScanKeys::Prefix(values) => KeyRange::starting_with(prefix(values, false)?),
+        ScanKeys::StartingWith(values) => KeyRange::starting_with(prefix(values, true)?),
+        ScanKeys::Range { lower, upper } => {
             let upper = (!upper.is_empty()).then(|| prefix(upper, false)).transpose()?;
             KeyRange::of_encoded(prefix(lower, false)?, upper)
         }

@@ -60,7 +60,7 @@ pub(crate) use key::columns_of;
 pub(crate) use key_codec::{KeyCodec, NotAKey};
 pub(crate) use leading::Leading;
 pub(crate) use reader::{RowReader, Unread};
-pub use shape::{Presented, Shape};
+pub use shape::{AggregateShape, Presented};
 pub use text::ValueTextError;
 pub(crate) use types::RowTypes;
 pub use value::{Value, ValueRef};

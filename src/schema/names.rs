@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::column::join;
-use super::shape::{Form, Shape};
+use super::shape::{AggregateShape, Form};
 use super::{Measure, SchemaError};
 
 /// Reserved names of a view's table.
@@ -51,7 +51,7 @@ pub(super) struct Flat {
 
 impl Flat {
     /// `names` are the names from the program, by parts of the aggregate; if empty, the names of the types are used.
-    pub(super) fn of(shape: &Shape, names: &[Vec<String>]) -> Result<Flat, SchemaError> {
+    pub(super) fn of(shape: &AggregateShape, names: &[Vec<String>]) -> Result<Flat, SchemaError> {
         let parts = match &shape.0 {
             Form::Parts(parts) => parts.as_slice(),
             _ => std::slice::from_ref(shape),
@@ -70,13 +70,18 @@ impl Flat {
     }
 
     /// With the names of the types.
-    pub(super) fn unnamed(shape: &Shape) -> Flat {
+    pub(super) fn unnamed(shape: &AggregateShape) -> Flat {
         let mut flat = Flat::default();
         flat.add(shape, "");
         flat
     }
 
-    fn add_named(&mut self, at: usize, part: &Shape, names: &[String]) -> Result<(), SchemaError> {
+    fn add_named(
+        &mut self,
+        at: usize,
+        part: &AggregateShape,
+        names: &[String],
+    ) -> Result<(), SchemaError> {
         if let Form::List(element) = &part.0 {
             self.lists.push(names.len() as u32);
             names.iter().for_each(|name| self.add_whole(element, name));
@@ -95,7 +100,7 @@ impl Flat {
     }
 
     /// A part that has a name.
-    fn add_whole(&mut self, part: &Shape, name: &str) {
+    fn add_whole(&mut self, part: &AggregateShape, name: &str) {
         match aggregates(part) {
             1 => self.add_each(part, &mut std::iter::repeat(&name.to_owned())),
             _ => self.add(part, name),
@@ -103,7 +108,11 @@ impl Flat {
     }
 
     /// A part each of whose aggregates has a name.
-    fn add_each<'a>(&mut self, part: &Shape, names: &mut impl Iterator<Item = &'a String>) {
+    fn add_each<'a>(
+        &mut self,
+        part: &AggregateShape,
+        names: &mut impl Iterator<Item = &'a String>,
+    ) {
         match &part.0 {
             Form::One { measures, .. } => {
                 let name = names.next().map_or("", String::as_str);
@@ -116,7 +125,7 @@ impl Flat {
     }
 
     /// A part whose aggregates have the names of their types, after a prefix.
-    fn add(&mut self, part: &Shape, before: &str) {
+    fn add(&mut self, part: &AggregateShape, before: &str) {
         match &part.0 {
             Form::One { name, measures } => self.extend(&join(before, name), measures, false),
             Form::Parts(parts) => parts.iter().for_each(|part| self.add(part, before)),
@@ -138,7 +147,7 @@ impl Flat {
 }
 
 /// How many aggregates can be named in a part.
-fn aggregates(part: &Shape) -> usize {
+fn aggregates(part: &AggregateShape) -> usize {
     match &part.0 {
         Form::One { .. } => 1,
         Form::Parts(parts) => parts.iter().map(aggregates).sum(),

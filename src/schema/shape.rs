@@ -4,7 +4,7 @@ use super::{Measure, Value};
 
 /// The measures of an aggregate, by its parts. See [`Aggregate::shape`](crate::aggregate::Aggregate::shape).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape(pub(super) Form);
+pub struct AggregateShape(pub(super) Form);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -13,8 +13,8 @@ pub(super) enum Form {
         name: String,
         measures: Vec<Measure>,
     },
-    Parts(Vec<Shape>),
-    List(Box<Shape>),
+    Parts(Vec<AggregateShape>),
+    List(Box<AggregateShape>),
     /// The measures of a dynamic view, and what [`Presented::parameters`] says of them.
     Dynamic {
         measures: Vec<Measure>,
@@ -22,36 +22,39 @@ pub(super) enum Form {
     },
 }
 
-impl Shape {
+impl AggregateShape {
     /// An aggregate without measures.
-    pub fn none() -> Shape {
-        Shape::of("", [])
+    pub fn none() -> AggregateShape {
+        AggregateShape::of("", [])
     }
 
     /// An aggregate that is one value, with this name unless the view names it.
-    pub fn one(name: &str, measure: Measure) -> Shape {
-        Shape::of(name, [Measure { name: String::new(), ..measure }])
+    pub fn one(name: &str, measure: Measure) -> AggregateShape {
+        AggregateShape::of(name, [Measure { name: String::new(), ..measure }])
     }
 
     /// An aggregate of several measures. Their names follow the name of the aggregate, which is `name` unless the view
     /// names it; the name of the most important one may be empty.
-    pub fn of(name: &str, measures: impl IntoIterator<Item = Measure>) -> Shape {
-        Shape(Form::One { name: name.to_owned(), measures: measures.into_iter().collect() })
+    pub fn of(name: &str, measures: impl IntoIterator<Item = Measure>) -> AggregateShape {
+        AggregateShape(Form::One {
+            name: name.to_owned(),
+            measures: measures.into_iter().collect(),
+        })
     }
 
     /// Aggregates side by side.
-    pub(crate) fn parts(parts: impl IntoIterator<Item = Shape>) -> Shape {
-        Shape(Form::Parts(parts.into_iter().collect()))
+    pub(crate) fn parts(parts: impl IntoIterator<Item = AggregateShape>) -> AggregateShape {
+        AggregateShape(Form::Parts(parts.into_iter().collect()))
     }
 
     /// As many of one kind as the view has names.
-    pub(crate) fn list(element: Shape) -> Shape {
-        Shape(Form::List(Box::new(element)))
+    pub(crate) fn list(element: AggregateShape) -> AggregateShape {
+        AggregateShape(Form::List(Box::new(element)))
     }
 
     /// The measures of a dynamic view, with names, and the parameters that its states need to show them.
-    pub(crate) fn dynamic(measures: Vec<Measure>, parameters: Vec<u32>) -> Shape {
-        Shape(Form::Dynamic { measures, parameters })
+    pub(crate) fn dynamic(measures: Vec<Measure>, parameters: Vec<u32>) -> AggregateShape {
+        AggregateShape(Form::Dynamic { measures, parameters })
     }
 
     /// The parameters that the states of a dynamic view need to be shown.
@@ -66,19 +69,21 @@ impl Shape {
     pub(crate) fn unnamed(&self) -> Vec<Measure> {
         match &self.0 {
             Form::One { measures, .. } | Form::Dynamic { measures, .. } => measures.clone(),
-            Form::Parts(parts) => parts.iter().flat_map(Shape::unnamed).collect(),
+            Form::Parts(parts) => parts.iter().flat_map(AggregateShape::unnamed).collect(),
             Form::List(_) => Vec::new(),
         }
     }
 
     /// The same, which may be null.
-    pub(crate) fn nullable(self) -> Shape {
-        Shape(match self.0 {
+    pub(crate) fn nullable(self) -> AggregateShape {
+        AggregateShape(match self.0 {
             Form::One { name, mut measures } => {
                 measures.iter_mut().for_each(|measure| measure.nullable = true);
                 Form::One { name, measures }
             }
-            Form::Parts(parts) => Form::Parts(parts.into_iter().map(Shape::nullable).collect()),
+            Form::Parts(parts) => {
+                Form::Parts(parts.into_iter().map(AggregateShape::nullable).collect())
+            }
             Form::List(element) => Form::List(Box::new(element.nullable())),
             Form::Dynamic { mut measures, parameters } => {
                 measures.iter_mut().for_each(|measure| measure.nullable = true);
@@ -88,14 +93,14 @@ impl Shape {
     }
 }
 
-/// The values of the measures of a state, in the order of its [`Shape`].
+/// The values of the measures of a state, in the order of its [`AggregateShape`].
 ///
 /// ```
-/// use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+/// use dayfold::schema::{Kind, Measure, Presented, AggregateShape, Value};
 ///
 /// /// What an aggregate of one's own says of itself in `Aggregate::shape`: it is shown as one number.
-/// fn shape() -> Shape {
-///     Shape::one("range", Measure::new("range", Kind::Integer).nullable())
+/// fn shape() -> AggregateShape {
+///     AggregateShape::one("range", Measure::new("range", Kind::Integer).nullable())
 /// }
 ///
 /// /// And in `Aggregate::present`: the number, or nothing where there is no state.

@@ -1,7 +1,7 @@
 //! Reads states by their ids: measures from the stored form of a state, without its type.
 
 use super::id::{DYNAMIC, TypeId};
-use super::{Presented, Shape};
+use super::{AggregateShape, Presented};
 use crate::aggregate::{
     Aggregate, Count, Decimal, DecimalSum, Distinct, First, Last, Max, Mean, Min, Quantiles,
     Scalar, Sum,
@@ -19,7 +19,7 @@ type ReadFn = fn(Option<&mut &[u8]>, &mut Presented<'_>) -> Result<(), NotAState
 /// The structure of a stored state, as far as its id tells. Serde writes parts one after the other.
 #[derive(Clone, Debug)]
 pub(super) enum StateShape {
-    One(ReadFn, Shape),
+    One(ReadFn, AggregateShape),
     Parts(Vec<StateShape>),
     Maybe(Box<StateShape>),
     List(Box<StateShape>),
@@ -45,14 +45,14 @@ impl StateShape {
     }
 
     /// The measures, from the types.
-    pub(super) fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> AggregateShape {
         match self {
             StateShape::One(_, shape) => shape.clone(),
-            StateShape::Parts(parts) => Shape::parts(parts.iter().map(StateShape::shape)),
+            StateShape::Parts(parts) => AggregateShape::parts(parts.iter().map(StateShape::shape)),
             StateShape::Maybe(some) => some.shape().nullable(),
-            StateShape::List(element) => Shape::list(element.shape()),
+            StateShape::List(element) => AggregateShape::list(element.shape()),
             // The schema of the view tells which measures are made of the cells.
-            StateShape::Dynamic(_) => Shape::none(),
+            StateShape::Dynamic(_) => AggregateShape::none(),
         }
     }
 

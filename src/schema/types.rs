@@ -1,6 +1,6 @@
 //! The types of a view's rows, for data folders and queries.
 
-use super::{Column, Shape};
+use super::{AggregateShape, Column};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 
@@ -15,7 +15,7 @@ pub(crate) struct RowTypes {
     /// The columns of the key, with names within it.
     pub(crate) columns: Vec<Column>,
     /// The measures.
-    pub(crate) shape: Shape,
+    pub(crate) shape: AggregateShape,
 }
 
 impl RowTypes {

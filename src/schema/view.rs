@@ -9,7 +9,7 @@ use super::id::TypeId;
 use super::key::{columns_of, named_columns};
 use super::names::{Flat, Unique};
 use super::state::StateShape;
-use super::{Column, Kind, Measure, Presented, RowTypes, SchemaError, Shape, Value};
+use super::{AggregateShape, Column, Kind, Measure, Presented, RowTypes, SchemaError, Value};
 use crate::aggregate::Aggregate;
 use crate::key::Key;
 use crate::time::Grain;
@@ -106,7 +106,7 @@ impl ViewSchema {
         let mut names = Unique::new();
         let key = taken(columns_of(key), &mut names);
         let shape = TypeId::parse(aggregate).and_then(|id| StateShape::of(&id));
-        let shape = shape.map_or_else(Shape::none, |shape| shape.shape());
+        let shape = shape.map_or_else(AggregateShape::none, |shape| shape.shape());
         let Flat { mut measures, lists, .. } = Flat::unnamed(&shape);
         measures.iter_mut().for_each(|measure| measure.name = names.take(&measure.name));
         let (name, zone) = (name.to_owned(), zone.to_owned());

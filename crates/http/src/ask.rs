@@ -1,6 +1,6 @@
 //! The question of a request, as a scan of a view.
 
-use dayfold::scan::{Keys, Scan, ScanError};
+use dayfold::scan::{Scan, ScanError, ScanKeys};
 use dayfold::schema::{Column, Kind, Value, ViewSchema};
 use dayfold::time::Grain;
 
@@ -33,7 +33,7 @@ impl Ask {
     ) -> Result<Scan, ApiError> {
         let one = |key: &Option<Vec<String>>| match key {
             Some(texts) => one_key(schema, texts),
-            None => Ok(Keys::All),
+            None => Ok(ScanKeys::All),
         };
         let scan = match self {
             Ask::Value { key, days } => days.of(Scan::total().keys(one(key)?), schema)?,
@@ -84,7 +84,7 @@ pub(crate) fn by_grain(scan: Scan, grain: Option<Grain>) -> Scan {
 ///
 /// # Errors
 /// 400 if it is not valid.
-pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<Keys, ApiError> {
+pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<ScanKeys, ApiError> {
     if texts.len() != schema.key.len() {
         let message = format!(
             "a key of view '{}' is {}: expected the parameter key {} times, found {}",
@@ -95,7 +95,7 @@ pub(crate) fn one_key(schema: &ViewSchema, texts: &[String]) -> Result<Keys, Api
         );
         return Err(ApiError::parameter("key", message));
     }
-    values(schema, "key", texts).map(Keys::One)
+    values(schema, "key", texts).map(ScanKeys::One)
 }
 
 /// The values of a key that has been checked.
@@ -107,7 +107,7 @@ pub(crate) fn key_values(schema: &ViewSchema, texts: &[String]) -> Vec<Value> {
 ///
 /// # Errors
 /// 400 if there are none.
-pub(crate) fn key_prefix(schema: &ViewSchema, texts: &[String]) -> Result<Keys, ApiError> {
+pub(crate) fn key_prefix(schema: &ViewSchema, texts: &[String]) -> Result<ScanKeys, ApiError> {
     if texts.len() > schema.key.len() {
         let message = format!(
             "a key of view '{}' is {}: expected the parameter prefix {} times at most",
@@ -119,9 +119,9 @@ pub(crate) fn key_prefix(schema: &ViewSchema, texts: &[String]) -> Result<Keys, 
     }
     let values = values(schema, "prefix", texts)?;
     Ok(match values.last() {
-        None => Keys::All,
-        Some(Value::Text(_)) => Keys::StartingWith(values),
-        Some(_) => Keys::Prefix(values),
+        None => ScanKeys::All,
+        Some(Value::Text(_)) => ScanKeys::StartingWith(values),
+        Some(_) => ScanKeys::Prefix(values),
     })
 }
 

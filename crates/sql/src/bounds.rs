@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{InList, Like};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
-use dayfold::scan::{ErasedView, Keys, Scan};
+use dayfold::scan::{ErasedView, Scan, ScanKeys};
 use dayfold::schema::{Column, Grain, Kind, Value, ViewSchema};
 use dayfold::time::{Calendar, Day, DayRange};
 
@@ -35,7 +35,7 @@ pub(crate) enum Pushed {
 pub(crate) struct Bounds {
     pub(crate) periods: DayRange,
     /// Sets of keys that have nothing in common; without any, there are no rows.
-    pub(crate) keys: Vec<Keys>,
+    pub(crate) keys: Vec<ScanKeys>,
 }
 
 /// What a condition says of one column.
@@ -76,7 +76,7 @@ impl Bounds {
         if keys.iter().all(|keys| view.check(&Scan::rows().keys(keys.clone())).is_ok()) {
             taken.into_iter().for_each(|at| pushed[at] = Pushed::Exact);
         } else {
-            keys = vec![Keys::All];
+            keys = vec![ScanKeys::All];
         }
         (Bounds { periods: range, keys }, pushed)
     }
@@ -179,13 +179,13 @@ impl KeySets {
         taken
     }
 
-    fn sets(self, columns: usize) -> Vec<Keys> {
+    fn sets(self, columns: usize) -> Vec<ScanKeys> {
         let set = |prefix: Vec<Value>| match &self.last {
-            None if prefix.is_empty() => Some(Keys::All),
-            None if prefix.len() == columns => Some(Keys::One(prefix)),
-            None => Some(Keys::Prefix(prefix)),
+            None if prefix.is_empty() => Some(ScanKeys::All),
+            None if prefix.len() == columns => Some(ScanKeys::One(prefix)),
+            None => Some(ScanKeys::Prefix(prefix)),
             Some(Last::Beginning(text)) => {
-                Some(Keys::StartingWith([prefix, vec![Value::Text(text.clone())]].concat()))
+                Some(ScanKeys::StartingWith([prefix, vec![Value::Text(text.clone())]].concat()))
             }
             Some(Last::Within { lower, upper }) => {
                 if let (Some(lower), Some(upper)) = (lower, upper)
@@ -198,7 +198,7 @@ impl KeySets {
                     Some(upper) => [prefix, vec![upper.clone()]].concat(),
                     None => behind(prefix)?,
                 };
-                Some(Keys::Range { lower, upper })
+                Some(ScanKeys::Range { lower, upper })
             }
         };
         self.prefixes.into_iter().filter_map(set).collect()

@@ -1,7 +1,7 @@
 //! Parts of an embedder: a key, an aggregate, and the events from which they are made.
 
 use dayfold::aggregate::{Abelian, Aggregate, IsZero, Monoid, Multiply, Semigroup};
-use dayfold::schema::{Kind, Measure, Presented, Shape, Value};
+use dayfold::schema::{AggregateShape, Kind, Measure, Presented, Value};
 use serde::{Deserialize, Serialize};
 
 /// A key by derive.
@@ -62,9 +62,9 @@ impl Aggregate for Load {
         "load".to_owned()
     }
 
-    fn shape() -> Shape {
+    fn shape() -> AggregateShape {
         let measure = |name| Measure::new(name, Kind::Integer).additive();
-        Shape::of("load", [measure("passengers"), measure("bags")])
+        AggregateShape::of("load", [measure("passengers"), measure("bags")])
     }
 
     fn present(state: Option<&Load>, out: &mut Presented<'_>) {
