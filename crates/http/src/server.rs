@@ -102,6 +102,26 @@ impl Server {
         self
     }
 
+    /// States the unit of a measure, which the page shows behind the measure's name. Views come first: a view or a measure
+    /// that the server does not have is ignored.
+    ///
+    /// ```
+    /// use dayfold::engine::Running;
+    /// use dayfold_http::Server;
+    ///
+    /// fn server(running: &Running) -> Server {
+    ///     Server::new("flights").views(&running.views()).unit("by-carrier", "mean_delay", "min")
+    /// }
+    /// ```
+    #[must_use]
+    pub fn unit(mut self, view: &str, measure: &str, unit: &str) -> Server {
+        let mut views = self.views.iter_mut().filter_map(Arc::get_mut);
+        if let Some(served) = views.find(|served| served.name() == view) {
+            served.set_unit(measure, unit);
+        }
+        self
+    }
+
     /// Serves all views of an engine, and snapshots of it: see [`Running::views`](dayfold::engine::Running::views).
     #[must_use]
     pub fn views(self, views: &Views) -> Self {

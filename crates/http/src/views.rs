@@ -1,5 +1,6 @@
 //! The views that are served.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub(crate) struct ServedView {
     view: Arc<dyn ErasedView>,
     /// The names of the measures that are shown.
     measures: Vec<String>,
+    /// Their units, of those that have one.
+    units: BTreeMap<String, String>,
     threads: Arc<Threads>,
     texts: Texts<Ask>,
     live_written: AtomicU64,
@@ -37,6 +40,7 @@ impl ServedView {
         ServedView {
             measures: view.shown().into_iter().map(|measure| measure.name).collect(),
             view,
+            units: BTreeMap::new(),
             threads,
             texts: Texts::default(),
             live_written: AtomicU64::new(0),
@@ -49,6 +53,11 @@ impl ServedView {
 
     pub(crate) fn schema(&self) -> &ViewSchema {
         self.view.schema()
+    }
+
+    /// Says in which unit a measure is shown.
+    pub(crate) fn set_unit(&mut self, measure: &str, unit: &str) {
+        self.units.insert(measure.to_owned(), unit.to_owned());
     }
 
     pub(crate) fn measures(&self) -> &[String] {
@@ -73,6 +82,9 @@ impl ServedView {
         text.raw(",\"measures\":").list(self.view.shown(), |text, one| {
             column(text, (&one.name, one.kind, one.nullable));
             text.raw(",\"additive\":").raw(if one.additive { "true" } else { "false" });
+            if let Some(unit) = self.units.get(&one.name) {
+                text.raw(",\"unit\":").string(unit);
+            }
             close(text);
         });
         let period = schema.period();

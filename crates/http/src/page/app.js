@@ -2,7 +2,7 @@
 // answers the page says so and goes on asking.
 import { Refusal, address, ask, atOneMoment, paced, wired } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
-import { dayNumber, dayText, label, title } from "/assets/format.js";
+import { dayNumber, dayText, label, setUnits, title } from "/assets/format.js";
 import { Keys } from "/assets/keys.js";
 import { Refused } from "/assets/refused.js";
 import * as tables from "/assets/tables.js";
@@ -96,14 +96,15 @@ function range() {
 }
 
 function options(select, names, value, text = (name) => name) {
-  if ([...select.options].map((option) => option.value).join("\n") !== names.join("\n")) {
-    select.replaceChildren(...names.map((name) => new Option(text(name), name)));
-  }
+  const wanted = names.map((name) => new Option(text(name), name));
+  const said = (options) => [...options].map(({ value, text }) => `${value}\n${text}`).join("\n");
+  if (said(select.options) !== said(wanted)) select.replaceChildren(...wanted);
   select.value = value;
 }
 
 function controls() {
   if (!view()) return;
+  setUnits(view().schema);
   options(by("view"), views.map((one) => one.name), chosen.view);
   options(by("measure"), view().measures, chosen.measure, label);
   keys.set(view(), chosen.keys);
@@ -167,7 +168,8 @@ function draw() {
   chart.draw(lines, chosen.measure, grain());
   tables.totals(view(), lines, chosen.measure);
   by("days").hidden = lines.every((line) => line.days.length === 0);
-  if (by("days").open) tables.days(lines, chosen.measure);
+  by("days").querySelector("summary").textContent = `The ${grain()}s as a table`;
+  if (by("days").open) tables.days(lines, chosen.measure, grain());
   sealed();
 }
 
@@ -176,8 +178,8 @@ function sealed() {
   const { through } = chart;
   const last = [view()?.last_day, ...lines.map((line) => line.days.at(-1)?.day)].filter(Boolean).sort().at(-1);
   const isAll = over && through && last && through >= last;
-  by("sealed-through").textContent = isAll ? `${last}, the last day` : through ?? "nothing yet";
-  by("sealed-through").title = through ? `Days through ${through} are closed. An event of them that still comes is late: it counts at once, and their day is sealed again.` : "";
+  by("sealed-through").textContent = isAll ? `${last}, the last ${grain()}` : through ?? "nothing yet";
+  by("sealed-through").title = through ? `Each ${grain()} up to ${through} is closed. An event of them that still comes is late: it counts at once, and its ${grain()} is sealed again.` : "";
 }
 
 /** One stream for what is chosen; each of its answers says that what is shown may have moved. */
@@ -291,7 +293,7 @@ by("presets").addEventListener("click", (event) => {
 for (const name of ["from", "to"]) {
   by(name).addEventListener("change", () => change({ range: "dates", from: by("from").value, to: by("to").value }));
 }
-by("days").addEventListener("toggle", () => { if (by("days").open) tables.days(lines, chosen.measure); });
+by("days").addEventListener("toggle", () => { if (by("days").open) tables.days(lines, chosen.measure, grain()); });
 addEventListener("popstate", () => { read(); fit(); controls(); restart(); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) { stream?.close(); stream = null; } else { look(); } });
 

@@ -65,9 +65,17 @@ export function keyText(key) {
   return key.map(partText).join(" → ");
 }
 
-/** The name of a measure, as people read it. */
+/** The units of the measures of the view that is shown. */
+let units = {};
+
+export function setUnits(schema) {
+  units = Object.fromEntries((schema?.measures ?? []).map(({ name, unit }) => [name, unit]));
+}
+
+/** The name of a measure, as people read it, and its unit. */
 export function label(measure) {
-  return (measure ?? "no measure").replaceAll("_", " ");
+  const name = (measure ?? "no measure").replaceAll("_", " ");
+  return units[measure] ? `${name} (${units[measure]})` : name;
 }
 
 /** The same at the beginning of a heading. */

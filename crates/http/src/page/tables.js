@@ -11,7 +11,12 @@ export function element(name, text = "", style = "") {
   return made;
 }
 
-const LAYERS = [["batch", "batch", "from sealed days"], ["speed", "speed", "from open days"], ["amendments", "amended", "late, to be sealed again"]];
+/** What a layer is called, of periods of a grain. */
+const LAYERS = [
+  ["batch", "batch", (grain) => `from sealed ${grain}s`],
+  ["speed", "speed", (grain) => `from open ${grain}s`],
+  ["amendments", "amended", () => "late, to be sealed again"],
+];
 
 /** A key as the chart paints it. */
 function keyed(key, at) {
@@ -48,7 +53,7 @@ export function totals(view, answers, chosen) {
     line.append(several ? keyed(answer.key, at) : element("span", answer.key ? keyText(answer.key) : "all keys", "keyed"));
     for (const [layer, style, text] of LAYERS.filter(([layer]) => answer[layer])) {
       const made = element("span", "", style);
-      made.append(element("b", show(answer[layer][chosen])), ` ${text}`);
+      made.append(element("b", show(answer[layer][chosen])), ` ${text(view.schema.grain)}`);
       line.append(made);
     }
     return line;
@@ -58,12 +63,12 @@ export function totals(view, answers, chosen) {
   by("as-of").title = `as of tick ${tick}` + (floor ? `, with floor ${floor}` : "") + ": answer = batch ⊕ speed ⊕ amendments";
 }
 
-/** The days as a table, the newest first. */
-export function days(lines, measure) {
+/** The periods as a table, the newest first. */
+export function days(lines, measure, grain) {
   const several = lines.length > 1;
   const layers = ["batch", "speed", "amendments"];
-  const heads = ["day", ...(several ? ["key"] : []), label(measure), "state", ...layers.map((layer) => PARTS[layer]), "revision"];
-  const isText = (head) => ["day", "key", "state", "revision"].includes(head);
+  const heads = [grain, ...(several ? ["key"] : []), label(measure), "state", ...layers.map((layer) => PARTS[layer]), "revision"];
+  const isText = (head) => [grain, "key", "state", "revision"].includes(head);
   by("days-head").replaceChildren(...heads.map((head) => {
     const made = element("th", head, isText(head) ? "" : "num");
     made.scope = "col";

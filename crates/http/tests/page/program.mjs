@@ -39,7 +39,8 @@ measures = { points = "sum(points)", rows = "count()" }
 from = "visits"
 grain = "hour"
 key = { page = "page" }
-measures = { visits = "count()", ms = "sum(ms)" }
+measures = { visits = "count()", time_spent = "sum(ms)" }
+units = { time_spent = "ms" }
 
 [views.by_day]
 from = "visits"

@@ -62,6 +62,9 @@ async function hoursAndMonths({ many, on, picture }) {
   const all = VISITS.reduce((all, count) => all + count) + 1;
   assert.equal(await total(page, "visits"), all);
   assert.equal(await text(page, "#series-title"), "Visits, hour by hour (UTC)");
+  assert.equal(await text(page, '#totals [data-measure="time_spent"] dt'), "time spent (ms)");
+  assert.equal(await text(page, "#days summary"), "The hours as a table");
+  assert.match(await text(page, "#layers"), /from sealed hours/);
   await page.click("#days summary");
   const hours = await until("hours", () => rows(page, "#days-body"), (found) => found.length === VISITS.filter(Boolean).length + 1);
   assert.match(hours[0][0], /^\d{4}-\d\d-\d\dT00:00:00Z$/);

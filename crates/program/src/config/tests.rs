@@ -105,6 +105,8 @@ fn what_is_wrong_is_said_with_its_place() {
     let rollup = "rollup = [\"hour\"]";
     check("grace = \"1h\"", rollup, "'hour': expected some of week, month, quarter, year");
     check("grace = \"1h\"", "revisions = 0", "expected a whole number, 1 or more");
+    let unknown = "units = { aa = \"mi\" }\nmeasures = {";
+    check("measures = {", unknown, ":22:11: there is no measure 'aa': did you mean 'a'?");
     check(
         "measures = {",
         "measure = {",

@@ -33,10 +33,23 @@ pub struct ViewConfig {
     pub key: Vec<(Text, Text)>,
     /// Its measures: names and calls.
     pub measures: Vec<(Text, Text)>,
+    /// Units of measures, by their names: what the page shows behind a name.
+    pub units: Vec<(Text, Text)>,
 }
 
-const KEYS: [&str; 10] =
-    ["from", "zone", "grain", "rollup", "grace", "keep", "revisions", "where", "key", "measures"];
+const KEYS: [&str; 11] = [
+    "from",
+    "zone",
+    "grain",
+    "rollup",
+    "grace",
+    "keep",
+    "revisions",
+    "where",
+    "key",
+    "measures",
+    "units",
+];
 
 /// The views of a file.
 pub(super) fn read(
@@ -65,18 +78,8 @@ fn view(
         section.needed_text("from", &format!("\"{}\"", names().next().unwrap_or_default()))?;
     }
     for source in &from {
-        if names().any(|name| name == source.value) {
-            continue;
-        }
-        let message = match nearest(&source.value, names()) {
-            Some(near) => format!("there is no source '{}': did you mean '{near}'?", source.value),
-            None => format!(
-                "there is no source '{}': expected one of {}",
-                source.value,
-                names().collect::<Vec<_>>().join(", ")
-            ),
-        };
-        return Err(source.error(section.document, message));
+        known("source", source, names())
+            .map_err(|message| source.error(section.document, message))?;
     }
     let grain = section.word("grain", &Grain::ALL.map(Grain::name))?;
     let grain = grain.and_then(Grain::named).unwrap_or_default();
@@ -84,6 +87,11 @@ fn view(
     if measures.is_empty() {
         let message = "a view needs measures: expected measures = { events = \"count()\" }";
         return Err(section.document.error(section.at(), message));
+    }
+    let units = section.named_texts("units")?.unwrap_or_default();
+    for (measure, _) in &units {
+        known("measure", measure, measures.iter().map(|(name, _)| name.value.as_str()))
+            .map_err(|message| measure.error(section.document, message))?;
     }
     Ok(ViewConfig {
         zone: zone(section)?,
@@ -97,6 +105,7 @@ fn view(
         name,
         from,
         measures,
+        units,
     })
 }
 
@@ -135,13 +144,22 @@ pub(super) fn known_view(
     named: &Text,
     views: &[ViewConfig],
 ) -> Result<(), FileError> {
-    let names = || views.iter().map(|view| view.name.value.as_str());
-    if names().any(|name| name == named.value) {
+    known("view", named, views.iter().map(|view| view.name.value.as_str()))
+        .map_err(|message| named.error(document, message))
+}
+
+/// Whether a name is one of these; else what is wrong with it.
+fn known<'a>(
+    what: &str,
+    named: &Text,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), String> {
+    if names.clone().any(|name| name == named.value) {
         return Ok(());
     }
-    let hint = match nearest(&named.value, names()) {
+    let hint = match nearest(&named.value, names.clone()) {
         Some(near) => format!("did you mean '{near}'?"),
-        None => format!("expected one of {}", names().collect::<Vec<_>>().join(", ")),
+        None => format!("expected one of {}", names.collect::<Vec<_>>().join(", ")),
     };
-    Err(named.error(document, format!("there is no view '{}': {hint}", named.value)))
+    Err(format!("there is no {what} '{}': {hint}", named.value))
 }

@@ -125,6 +125,12 @@ fn server(
     let name = plan.config.document.path().file_stem().unwrap_or_default().to_string_lossy();
     let server = Server::new(&name).observe(running.observer()).process(process, processes);
     let mut server = server.views(&running.views());
+    for view in &plan.config.views {
+        let unit = |server: Server, (measure, unit): &(Text, Text)| {
+            server.unit(&view.name.value, &measure.value, &unit.value)
+        };
+        server = view.units.iter().fold(server, unit);
+    }
     if let Some(serve) = &plan.config.serve {
         server = serve.hosts.iter().fold(server, |server, host| server.host(&host.value));
         if let Some(file) = &serve.token_file {
