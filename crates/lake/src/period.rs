@@ -15,13 +15,13 @@ pub(crate) fn in_hive(period: Day) -> String {
     }
 }
 
-/// Reads what [`in_hive`] wrote.
+/// Reads what [`in_hive`] wrote, and nothing else.
 pub(crate) fn of_hive(text: &str) -> Option<Day> {
     let name = match text.split_once(' ') {
         None => text.to_owned(),
         Some((date, time)) => format!("{date}T{}Z", time.replace("%3A", ":")),
     };
-    Day::parse_period(&name).ok()
+    Day::parse_period(&name).ok().filter(|period| in_hive(*period) == text)
 }
 
 /// Microseconds since 1970 at which an hour begins; nothing of a date.
