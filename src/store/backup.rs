@@ -1,16 +1,15 @@
-//! A copy of a folder that a program may be writing.
+//! Copies a data folder while a program may be writing to it.
 //!
-//! Nothing is locked and nobody waits. What makes the copy consistent is the order in which things are read. Sealed
-//! files never change, and the log only grows, so whatever is read later holds at least what was true
-//! before:
+//! The copy locks nothing and blocks nobody. The order of reading makes it consistent. Sealed files never change and
+//! the log only grows, so a file that is read later holds at least what was true before:
 //!
-//! 1. the manifests of all parts: what counts;
-//! 2. the sealed files, which are all there by then, also those that a part finds when it rolls forward;
-//! 3. the commit streams, which hold at least what the manifests prove;
-//! 4. the files of the log, which hold at least what the commit streams name, and everything else.
+//! 1. The manifests of all parts: they say what counts.
+//! 2. The sealed files. All of them exist by then, also those that a part finds when it rolls forward.
+//! 3. The commit streams, which hold at least what the manifests prove.
+//! 4. The files of the log, which hold at least what the commit streams name, and everything else.
 //!
-//! What was added meanwhile is left out when the copy is opened, as after a crash. If a run begins while the copy
-//! is made, it is made again: a run that begins removes what nobody had committed.
+//! Whatever was added meanwhile is left out when the copy is opened, as after a crash. If a run begins during the copy,
+//! the copy is made again, because a new run removes what was never committed.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,57 +21,57 @@ use super::inspect::{FolderReport, inspect};
 use super::layout::{TEMPORARY, parse_part};
 use super::storage::Storage;
 
-/// So often a copy is begun, if runs keep beginning meanwhile.
+/// The copy is started at most this many times if runs keep beginning meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// What a backup has copied.
+/// The result of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// How many parts.
+    /// The number of parts copied.
     pub parts: u64,
-    /// How many files.
+    /// The number of files copied.
     pub files: u64,
-    /// How many bytes.
+    /// The number of bytes copied.
     pub bytes: u64,
 }
 
-/// Why there is no backup.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// There is something where the copy was to be. Nothing was changed.
+    /// The target of the copy is not empty. Nothing was changed.
     #[error("{} is not empty: name a folder that is not there yet", path.display())]
     NotEmpty {
-        /// Where the copy was to be.
+        /// The target of the copy.
         path: PathBuf,
     },
-    /// The copy was to be inside the folder that is copied. Nothing was changed.
+    /// The target of the copy is inside the folder to be copied. Nothing was changed.
     #[error("{} is inside the data folder: name a folder elsewhere", path.display())]
     Inside {
-        /// Where the copy was to be.
+        /// The target of the copy.
         path: PathBuf,
     },
-    /// The system refused an operation. What was copied so far is no data folder yet.
+    /// The system refused an operation. What was copied so far is not a data folder yet.
     #[error("cannot {operation} {}: remove what was copied, and try again", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The folder cannot be read, or is damaged.
     #[error(transparent)]
     Folder(#[from] StoreError),
-    /// The copy is not whole: the folder is damaged, or the program was started again and again meanwhile. What was
-    /// copied was removed.
+    /// The copy is incomplete: the folder is damaged, or the program was started again and again during the copy. What
+    /// was copied was removed.
     #[error("no whole copy of {}: {reason}; inspect the folder, and try again", folder.display())]
     NotWhole {
-        /// The folder that was copied.
+        /// The folder to be copied.
         folder: PathBuf,
-        /// What is not right about the last copy.
+        /// What is wrong with the last copy.
         reason: String,
     },
 }
@@ -82,18 +81,18 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Bac
     move |source| BackupError::Io { operation, path, source }
 }
 
-/// Copies the data folder `from` to `to`, which is not there yet or empty, while a program may be writing it. The
-/// copy is a data folder as a crash at this moment would have left it: the program goes on from it.
+/// Copies the data folder `from` to `to`, while a program may be writing to `from`. `to` must be empty or not exist.
+/// The copy is a data folder in the state that a crash at this moment would have left, and the program can go on from
+/// it.
 ///
-/// Guarantee: after `Ok` the copy is durable, its manifests name nothing that is missing, and its logs hold what its
-/// manifests prove. Not verified: the checksums of what is in sealed files and in the log, which may have been damaged
-/// before.
+/// Guarantee: after `Ok` the copy is durable, its manifests name only files that exist, and its logs hold what its
+/// manifests prove. Not verified: the checksums inside sealed files and the log. They may have been damaged before.
 ///
-/// The parts of all processes have to be in `from`. Processes with folders of their own have no moment in
-/// common: stop them before their folders are copied. (Copies that do not fit are refused when they are opened.)
+/// `from` must have the parts of all processes. Processes with separate folders have no moment in common: stop them
+/// before you copy their folders. (Opening refuses copies that do not match.)
 ///
 /// # Errors
-/// [`BackupError`]; the folder that is copied is never changed.
+/// [`BackupError`]; `from` is never changed.
 pub fn backup(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
     check_target(from, to)?;
     let mut reason = String::new();
@@ -125,7 +124,7 @@ fn check_target(from: &Path, to: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Makes a copy, in the order that is told above.
+/// Makes one copy, in the order described above.
 fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
     let names = Disk.list(from).map_err(failed("list", from))?;
     let parts: Vec<String> = names.into_iter().filter(|name| parse_part(name).is_some()).collect();
@@ -134,7 +133,7 @@ fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
         let path = from.join(part).join("manifest");
         match Disk.read(&path) {
             Ok(bytes) => manifests.push((to.join(part).join("manifest"), bytes)),
-            // The process is about to make it.
+            // The process is about to create it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("read", &path)(error)),
         }
@@ -146,7 +145,7 @@ fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
             copy_folder(&from.join(part).join(folder), &to.join(part).join(folder), &mut copied)?;
         }
     }
-    // Without them, what was copied is no data folder: the copying may be interrupted.
+    // Manifests come last: if copying is interrupted, the copy has none and is not a data folder.
     for (path, bytes) in manifests {
         copied.files += 1;
         copied.bytes += bytes.len() as u64;
@@ -160,7 +159,7 @@ fn attempt(from: &Path, to: &Path) -> Result<BackupReport, BackupError> {
     Ok(copied)
 }
 
-/// Copies what is in a folder and is not there yet.
+/// Copies the files of a folder that are not in the copy yet.
 fn copy_folder(from: &Path, to: &Path, copied: &mut BackupReport) -> Result<(), BackupError> {
     let Some(names) = if_there(Disk.list(from)).map_err(failed("list", from))? else {
         return Ok(());
@@ -175,7 +174,7 @@ fn copy_folder(from: &Path, to: &Path, copied: &mut BackupReport) -> Result<(), 
         if metadata.is_dir() {
             copy_folder(&from, &to, copied)?;
         } else if metadata.is_file() && is_copied(&name) && !to.exists() {
-            // One that is removed meanwhile has had another one take its place, which is looked for below.
+            // If a file was removed meanwhile, another one has replaced it; that one is found below.
             let bytes = if_there(copy_file(&from, &to)).map_err(failed("copy", &from))?;
             copied.files += u64::from(bytes.is_some());
             copied.bytes += bytes.unwrap_or(0);
@@ -184,7 +183,7 @@ fn copy_folder(from: &Path, to: &Path, copied: &mut BackupReport) -> Result<(), 
     sync_folder(to)
 }
 
-/// What is held, unfinished, or copied last is not copied with the rest.
+/// Whether a file is copied with the rest. Locks, unfinished files and files that are copied last are not.
 fn is_copied(name: &str) -> bool {
     name != "lock" && name != "manifest" && !name.ends_with(TEMPORARY)
 }
@@ -206,7 +205,7 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Whether a copy is whole; why not, if it is not.
+/// Checks that a copy is complete; the error says what is wrong.
 fn check(from: &Path, to: &Path) -> Result<(), String> {
     let report = inspect(&Disk, to).map_err(|error| error.to_string())?;
     for batch in report.views.iter().flat_map(|view| &view.revisions) {

@@ -1,4 +1,4 @@
-//! Opening the file of a batch view, and comparing it with what the manifest says of it.
+//! Opens the file of a batch view and compares it with its entry in the manifest.
 
 use std::io;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) fn map_batch(storage: &dyn Storage, path: &Path) -> Result<Bytes, Sto
     })
 }
 
-/// Opens a file and compares it with what the manifest says of it.
+/// Opens a file and compares it with its entry in the manifest.
 pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBatch, StoreError> {
     let path = &batch.path;
     let bytes = map_batch(storage, path)?;
@@ -31,7 +31,7 @@ pub(crate) fn open_raw(storage: &dyn Storage, batch: &LiveBatch) -> Result<RawBa
     }
 }
 
-/// What differs between a file and what the manifest says of it: both sides, as texts.
+/// The first field in which a file differs from its entry in the manifest, with both values as text.
 fn difference(raw: &RawBatch, batch: &LiveBatch) -> Option<(&'static str, String, String)> {
     let (meta, summary) = (raw.meta(), raw.summary());
     let found = (&meta.view, meta.day, meta.closing, meta.coverage);

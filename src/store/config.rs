@@ -1,4 +1,4 @@
-//! What a program says about itself when it opens a folder, and how it finds it.
+//! How a program configures a folder, and the state in which it finds the folder.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::view_record::{FormerNames, ViewRecord};
 use crate::schema::ViewSchema;
 use crate::view::Retention;
 
-/// What a program says about itself when it opens a folder.
+/// What a program declares when it opens a folder.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
     pub(crate) process: usize,
@@ -16,15 +16,15 @@ pub struct StoreConfig {
     pub(crate) rebuild: Vec<String>,
     pub(crate) removed: Vec<String>,
     pub(crate) schemas: Vec<ViewSchema>,
-    /// By view, what a folder of version 0.1 may say in the place of the ids of its types. Where it does, it says the ids
-    /// from now on.
+    /// By view, the names that a folder of version 0.1 may have instead of type ids. If a folder has them, they are
+    /// replaced with the ids.
     pub(crate) former: BTreeMap<String, FormerNames>,
-    /// By view, what it keeps; all of it, where nothing is said. Opening removes what is not kept.
+    /// By view, what it keeps. A view without an entry keeps everything. Opening the folder removes the rest.
     pub(crate) retention: BTreeMap<String, Retention>,
 }
 
 impl StoreConfig {
-    /// Process `process` of `processes`, with these views, without a log and with nothing to rebuild.
+    /// A configuration for process `process` of `processes` with these views, without a log and without rebuilds.
     pub fn new(process: usize, processes: usize, views: Vec<ViewRecord>) -> StoreConfig {
         StoreConfig {
             process,
@@ -39,30 +39,31 @@ impl StoreConfig {
         }
     }
 
-    /// The same, for a program that appends every accepted event to a log before it is acknowledged. A folder keeps to what
-    /// its first run said: a log that began later, or paused, would not hold all events of what is sealed.
+    /// Sets whether the program appends every accepted event to a log before it acknowledges it. All runs of a folder
+    /// must have the same setting as its first run: a log that started later, or paused, would lack events of sealed
+    /// days.
     #[must_use]
     pub fn logged(self, logged: bool) -> StoreConfig {
         StoreConfig { logged, ..self }
     }
 
-    /// The same, where the views of these names may be defined otherwise than in the folder: what is sealed of such a
-    /// view is dropped on opening, and it is closed through no day again, to be computed from the log. Where the
-    /// definition has not changed, nothing happens.
+    /// Allows the views with these names to have definitions other than those in the folder. If a definition has
+    /// changed, opening drops the sealed days of the view. The view is then closed through no day, and is computed from
+    /// the log. If a definition has not changed, nothing happens.
     #[must_use]
     pub fn rebuild(self, views: impl IntoIterator<Item = impl Into<String>>) -> StoreConfig {
         StoreConfig { rebuild: views.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The same, where the views of these names, which the program does not have, are removed from the folder on opening, with
-    /// all that is sealed of them. Where the folder does not have such a view, nothing happens.
+    /// Removes the views with these names, which the program does not define, from the folder on opening, with all
+    /// their sealed days. If the folder has no such view, nothing happens.
     #[must_use]
     pub fn remove(self, views: impl IntoIterator<Item = impl Into<String>>) -> StoreConfig {
         StoreConfig { removed: views.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The same, with what the views look like. The folder keeps it for those who do not know their types; it may be another
-    /// in each run.
+    /// Sets the schemas of the views. The folder stores them for readers that do not know the types of the views. They
+    /// may differ from run to run.
     #[must_use]
     pub fn schemas(self, schemas: Vec<ViewSchema>) -> StoreConfig {
         StoreConfig { schemas, ..self }
@@ -80,6 +81,6 @@ pub enum RunState {
     Fresh,
     /// Every process of the last run said that it was complete.
     Complete,
-    /// The last run was cut short.
+    /// The last run was interrupted.
     Incomplete,
 }

@@ -43,7 +43,7 @@ impl Storage for Disk {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
-            // Names that are no UTF-8 are not ours; they are shown as well as can be.
+            // A name that is not UTF-8 does not belong to Dayfold; it is shown as well as possible.
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort_unstable();
@@ -58,15 +58,14 @@ impl Storage for Disk {
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         check_file(path)?;
         let file = File::open(path)?;
-        // An empty file cannot be mapped everywhere.
+        // Some systems cannot map an empty file.
         if file.metadata()?.len() == 0 {
             return Ok(Vec::new().into());
         }
-        // SAFETY: the map is sound while nobody changes or truncates the file. Sealed files are
-        // renamed into place when they are complete and never written again. Files of the log only
-        // grow, but for a repair, which comes before they are read. The folder's lock keeps other
-        // programs of ours out. Against a foreign program that edits files under us there
-        // is no defence but reading every file into memory.
+        // SAFETY: the map is sound as long as nobody changes or truncates the file. Sealed files are renamed into place
+        // once complete, and never written again. Files of the log only grow, except during a repair, which happens
+        // before they are read. The lock of the folder keeps out other programs that use Dayfold. The only defence
+        // against a foreign program that edits files would be to read every file into memory.
         #[allow(unsafe_code)]
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Bytes::Mapped(Arc::new(map)))
@@ -91,9 +90,9 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // The folder of a path that is a mere name.
+        // The folder of a path that consists of a name only.
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        // Elsewhere a folder cannot be opened as a file, and names are durable without.
+        // Other systems cannot open a folder as a file; names there are durable without a sync.
         if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
     }
 
@@ -111,7 +110,7 @@ impl Storage for Disk {
     }
 }
 
-/// Refuses what is no file before it is opened: to open a pipe waits for somebody who writes to it.
+/// Refuses anything that is not a file before it is opened: opening a pipe would block until somebody writes to it.
 fn check_file(path: &Path) -> io::Result<()> {
     match fs::metadata(path)?.is_file() {
         true => Ok(()),
@@ -119,7 +118,7 @@ fn check_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether an open file still has this name.
+/// Whether this path still names the open file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -131,7 +130,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Elsewhere an open file cannot be removed, or it cannot be told.
+/// Other systems do not remove an open file, or cannot tell.
 #[cfg(not(unix))]
 fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
     fs::exists(path)
@@ -163,7 +162,7 @@ impl StorageFile for DiskFile {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.file.set_len(length)?;
-        // A file that was created keeps its place, and would leave a hole.
+        // The write position of a created file stays where it was; without this, the next write would leave a hole.
         self.file.seek(SeekFrom::End(0)).map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a data folder.
+//! The errors of a data folder.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use crate::batch::BatchError;
 use crate::closing::Closing;
 use crate::time::Day;
 
-/// What is known of the effect of an operation that failed.
+/// What is known about the effect of a failed operation.
 ///
 /// ```
 /// use dayfold::store::{Effect, StoreError};
@@ -21,9 +21,9 @@ use crate::time::Day;
 #[expect(clippy::exhaustive_enums, reason = "who handles an error decides for each of the two")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It did not happen: nothing that counts was changed.
+    /// The operation did not happen: nothing that counts was changed.
     None,
-    /// It may have happened; opening the folder again finds out.
+    /// The operation may have happened; opening the folder again finds out.
     Perhaps,
 }
 
@@ -36,26 +36,26 @@ impl fmt::Display for Effect {
     }
 }
 
-/// What can go wrong with a data folder.
+/// An error of a data folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The system refused an operation.
     #[error("cannot {operation} {}: {effect}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Whether it may have happened.
+        /// Whether the operation may have happened.
         effect: Effect,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Another program, or another store of this one, holds the folder.
+    /// Another program, or another store in this program, has locked the folder.
     #[error("{} is in use by another program: stop it, or choose another folder", folder.display())]
     InUse {
-        /// The part that is held.
+        /// The locked part.
         folder: PathBuf,
     },
     /// A manifest is damaged before its end. Nothing was changed.
@@ -63,12 +63,12 @@ pub enum StoreError {
     Corrupt {
         /// The manifest.
         path: PathBuf,
-        /// Where.
+        /// The offset of the damage, in bytes.
         offset: u64,
         /// What is wrong.
         what: &'static str,
     },
-    /// A manifest of another format. Nothing was changed.
+    /// A manifest has another format version. Nothing was changed.
     #[error("{} has format version {found}, and this program reads {known}: use the one that wrote it", path.display())]
     Version {
         /// The manifest.
@@ -78,20 +78,20 @@ pub enum StoreError {
         /// The version that this program reads.
         known: u32,
     },
-    /// A part belongs to another folder, or was written under other rules. Nothing was changed.
+    /// A part belongs to another folder, or was written with other rules for placing keys. Nothing was changed.
     #[error("{} has {field} {on_disk}, expected {asked}: use the folder's own parts and program", path.display())]
     IdentityMismatch {
         /// The manifest.
         path: PathBuf,
-        /// What differs.
+        /// The field that differs.
         field: &'static str,
-        /// What the manifest says.
+        /// The value in the manifest.
         on_disk: String,
-        /// What the program, or the folder's other parts, say.
+        /// The value in the program, or in the other parts of the folder.
         asked: String,
     },
-    /// The folder's runs were logged and this one is not to be, or the other way round: its log would not
-    /// hold all events of what is sealed. Nothing was changed.
+    /// The runs of the folder had a log and this one has none, or the reverse: its log would lack events of sealed
+    /// days. Nothing was changed.
     #[error("{} {} and this program {}: {}", folder.display(),
         if *on_disk { "has a log" } else { "was written without a log" },
         if *asked { "keeps one" } else { "keeps none" },
@@ -101,10 +101,10 @@ pub enum StoreError {
         folder: PathBuf,
         /// Whether the runs of the folder were logged.
         on_disk: bool,
-        /// Whether this one is to be.
+        /// Whether this run is to be logged.
         asked: bool,
     },
-    /// A view is defined otherwise than when its days were sealed. Nothing was changed.
+    /// The definition of a view differs from the one with which its days were sealed. Nothing was changed.
     #[error(
         "view '{view}' has {field} '{on_disk}' on disk and '{asked}' in the program: {}give the changed view a new name or use a new folder",
         if *logged { format!("have it rebuilt from the log with Engine::redefine(\"{view}\"), ") } else { String::new() }
@@ -112,16 +112,16 @@ pub enum StoreError {
     ViewMismatch {
         /// The view.
         view: String,
-        /// What differs: zone, key, aggregate or definition.
+        /// The field that differs: zone, key, aggregate or definition.
         field: &'static str,
-        /// What the folder says.
+        /// The value in the folder.
         on_disk: String,
-        /// What the program says.
+        /// The value in the program.
         asked: String,
-        /// Whether the folder has a log, from which the view can be rebuilt.
+        /// Whether the folder has a log from which the view can be rebuilt.
         logged: bool,
     },
-    /// A view of the folder is not in the program. Nothing was changed.
+    /// The folder has a view that the program does not define. Nothing was changed.
     #[error(
         "view '{view}' is in the folder but not in the program: define it, remove it from the folder with Engine::remove_view(\"{view}\"), or use a new folder"
     )]
@@ -129,7 +129,7 @@ pub enum StoreError {
         /// The view.
         view: String,
     },
-    /// A view of the program is not in a folder that has sealed days and no log. Nothing was changed.
+    /// The program has a view that the folder lacks, and the folder has sealed days but no log. Nothing was changed.
     #[error(
         "view '{view}' is new, and the folder has sealed days but no log to compute its past from: use a new folder and read the events again"
     )]
@@ -137,27 +137,27 @@ pub enum StoreError {
         /// The view.
         view: String,
     },
-    /// The asked view is in neither the folder nor the program.
+    /// Neither the folder nor the program has the requested view.
     #[error("there is no view '{view}': define it before the folder is opened")]
     UnknownView {
         /// The view.
         view: String,
     },
-    /// The configuration cannot be. Nothing was changed.
+    /// The configuration is not valid. Nothing was changed.
     #[error("{what}: '{value}'")]
     Config {
         /// What is wrong, and what is expected.
         what: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: String,
     },
-    /// A part of the folder is not there, or has no manifest. Nothing was changed.
+    /// A part of the folder, or its manifest, is missing. Nothing was changed.
     #[error("{} is missing: restore it, or start with an empty folder", path.display())]
     MissingPart {
-        /// The manifest that is expected.
+        /// The expected manifest.
         path: PathBuf,
     },
-    /// A part is not where it has to be, in the folder of another process. Nothing was changed.
+    /// A part is missing in the folder of another process, which should have it. Nothing was changed.
     #[error(
         "part-{part} is missing in the data folder of process {process}: restore it there, or start with empty \
          folders everywhere"
@@ -165,34 +165,34 @@ pub enum StoreError {
     LostPart {
         /// The part.
         part: usize,
-        /// The process that sees to it.
+        /// The process responsible for the part.
         process: usize,
     },
-    /// A process needs sealed days of a part that it does not see: the number of processes or workers is
-    /// another one than when they were sealed. Nothing was changed.
+    /// A process needs sealed days from a part that is not in its folder: the number of processes or workers has
+    /// changed since they were sealed. Nothing was changed.
     #[error(
         "process {process} needs sealed days of {}, which is not there, or not as process {holder} has it: \
          copy or share that part, or start as many processes and workers as before",
         part.display()
     )]
     Unreachable {
-        /// The process that needs it.
+        /// The process that needs the part.
         process: usize,
-        /// The process that has it.
+        /// The process that has the part.
         holder: usize,
-        /// Where it is looked for.
+        /// Where the part is expected.
         part: PathBuf,
     },
-    /// What is asked for needs the parts of all processes, and one is on another machine. Nothing was changed.
+    /// The request needs the parts of all processes, and one is on another machine. Nothing was changed.
     #[error(
         "{} is written by another process and cannot be read here: this needs a folder that all processes share",
         part.display()
     )]
     Elsewhere {
-        /// Where it is looked for.
+        /// Where the part is expected.
         part: PathBuf,
     },
-    /// Parts do not agree on what is closed. Nothing was changed.
+    /// Two parts disagree about which days are closed. Nothing was changed.
     #[error(
         "view '{view}' is closed through {} in {} and through {} in this process: open every process's part before beginning",
         day_or_nothing(*through), path.display(), day_or_nothing(*own)
@@ -202,12 +202,12 @@ pub enum StoreError {
         view: String,
         /// The manifest of the other part.
         path: PathBuf,
-        /// Up to where the other part is closed.
+        /// The last closing of the other part.
         through: Option<Closing>,
-        /// Up to where this process's part is closed.
+        /// The last closing of this process's part.
         own: Option<Closing>,
     },
-    /// A part is older than the others: it lacks files that its process had written when another one committed
+    /// A part is older than the others: it lacks files that its process had written when another process committed
     /// them. Nothing was changed.
     #[error(
         "{} is older than the other parts: of view '{view}' it has {found} of the {expected} files up to {through} that \
@@ -220,14 +220,14 @@ pub enum StoreError {
         part: PathBuf,
         /// The view.
         view: String,
-        /// The day through which the other parts are closed.
+        /// The closing through which the other parts are closed.
         through: Closing,
-        /// How many files it has that it has not committed.
+        /// The number of files in the part that it has not committed.
         found: u64,
-        /// How many its process had written.
+        /// The number of files that its process had written.
         expected: u64,
     },
-    /// A state of a day that a view keeps no longer. Nothing was changed.
+    /// The requested state of a day is no longer kept by the view. Nothing was changed.
     #[error(
         "of {day} of view '{view}', what it was before the closing of {since} was removed: ask for a later revision"
     )]
@@ -236,10 +236,10 @@ pub enum StoreError {
         view: String,
         /// The day.
         day: Day,
-        /// The closing after which its state is known.
+        /// The first closing after which the day's state is known.
         since: Closing,
     },
-    /// Of a view that is defined anew, days would be lost: the log does not go back so far any more. Nothing was changed.
+    /// A new definition of a view would lose days, because the log no longer goes back that far. Nothing was changed.
     #[error(
         "view '{view}' cannot be defined anew: it has days before {first}, and the log has all events from {log_from} on only; \
          give the changed view a new name, which begins there"
@@ -249,35 +249,35 @@ pub enum StoreError {
         view: String,
         /// The first day that can be computed.
         first: Day,
-        /// The first UTC day of which the log has all events.
+        /// The first UTC day whose events are all in the log.
         log_from: Day,
     },
     /// A batch view is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// A batch view is not the one that the manifest names.
+    /// A file of a batch view is not the one that the manifest names.
     #[error("{} has {field} {found}, and the manifest says {expected}: restore it from a copy or rebuild the views from the log", path.display())]
     WrongBatch {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The field that differs.
         field: &'static str,
-        /// What the file says.
+        /// The value in the file.
         found: String,
-        /// What the manifest says.
+        /// The value in the manifest.
         expected: String,
     },
-    /// A sealed file never changes. Nothing was changed.
+    /// The closing is already sealed, and a sealed file never changes. Nothing was changed.
     #[error("view '{view}' is closed through {through}: closing {closing} cannot be written again")]
     AlreadyClosed {
         /// The view.
         view: String,
-        /// The closing that was to be written.
+        /// The closing to be written.
         closing: Closing,
-        /// Up to where the view is closed.
+        /// The closing through which the view is closed.
         through: Closing,
     },
-    /// Only what is sealed can be rebuilt. Nothing was changed.
+    /// The closing is not sealed, so it cannot be rebuilt. Nothing was changed.
     #[error(
         "view '{view}' is closed through {}: closing {closing} cannot be rebuilt yet",
         day_or_nothing(*through)
@@ -285,21 +285,20 @@ pub enum StoreError {
     NotClosed {
         /// The view.
         view: String,
-        /// The closing that was to be rebuilt.
+        /// The closing to be rebuilt.
         closing: Closing,
-        /// Up to where the view is closed.
+        /// The closing through which the view is closed.
         through: Option<Closing>,
     },
-    /// A manifest record of more bytes than one may have. Nothing was changed.
+    /// A manifest record exceeds the size limit. Nothing was changed.
     #[error("a manifest record has {bytes} bytes, more than {limit}: commit fewer days at a time")]
     TooLarge {
-        /// Its length.
+        /// The length of the record.
         bytes: usize,
-        /// The greatest length.
+        /// The limit.
         limit: usize,
     },
-    /// A file that this program holds was removed while it runs, or another one is in its place. What was to be written was
-    /// not.
+    /// A file that this program holds was removed or replaced while the program runs. The write did not happen.
     #[error(
         "{} was removed or replaced while this program runs, and another one may be writing the folder: stop all of \
          them, restore the file if it is a manifest, and start one",
@@ -317,10 +316,10 @@ pub enum StoreError {
     NoBatch {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// An earlier write to the manifest failed, so that its end is not known. Nothing was changed.
+    /// An earlier write to the manifest failed, so its end is unknown. Nothing was changed.
     #[error("{} failed earlier and cannot be written: open the folder again", path.display())]
     Failed {
         /// The manifest.
@@ -333,7 +332,7 @@ fn day_or_nothing(day: Option<Closing>) -> String {
 }
 
 impl StoreError {
-    /// An operation that changes nothing that counts when it fails.
+    /// An error of an operation whose failure changes nothing that counts.
     pub(super) fn harmless(
         operation: &'static str,
         path: impl Into<PathBuf>,
@@ -342,7 +341,7 @@ impl StoreError {
         move |source| StoreError::Io { operation, path, effect: Effect::None, source }
     }
 
-    /// An operation that may have happened when it fails.
+    /// An error of an operation that may have happened although it failed.
     pub(super) fn perhaps(
         operation: &'static str,
         path: impl Into<PathBuf>,

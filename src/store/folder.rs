@@ -1,4 +1,4 @@
-//! All parts of a folder as they are on disk, and whether they fit each other and the program.
+//! All parts of a folder as they are on disk, and whether they match each other and the program.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,17 +17,17 @@ use crate::key::PARTITIONS;
 use crate::time::Day;
 use crate::zones;
 
-/// The hash that places keys, as recorded.
+/// The recorded name of the hash that places keys.
 const HASH: &str = "xxh3-64";
 
-/// What the manifests of all parts say.
+/// The contents of the manifests of all parts.
 #[derive(Debug)]
 pub(super) struct Folder {
-    /// Parts that have a manifest here, and of which nobody else says what is in them.
+    /// The parts that have a manifest here, unless another process reported their state.
     pub(super) parts: BTreeMap<u32, Replayed>,
-    /// What other processes say of theirs; `None` if they were not asked.
+    /// The states of parts that other processes reported; `None` if they were not asked.
     heard: Option<BTreeMap<u32, PartState>>,
-    /// How many parts the folder has had, as far as any that is here knows, be it a copy.
+    /// The number of parts that the folder has ever had, as far as any part here knows, even a copy.
     pub(super) ever: u32,
     /// Whether there may be parts that are not known yet.
     is_partial: bool,
@@ -37,16 +37,16 @@ pub(super) struct Folder {
 #[derive(Clone, Debug)]
 pub(super) struct Agreed {
     pub(super) cluster: Option<u128>,
-    /// The newest run, if any began.
+    /// The newest run, if there was one.
     pub(super) run: Option<Run>,
-    /// Up to where each view is closed: the greatest of the newest run's parts. One process committed
-    /// it, so all had prepared it, and those that are behind roll forward.
+    /// The last closing of each view: the greatest of the newest run's parts. One process committed it, so all had
+    /// prepared it, and parts that are behind roll forward.
     pub(super) through: BTreeMap<String, Closing>,
-    /// The edition of each view of the program; a part of an earlier one drops what it has of the view.
+    /// The edition of each view of the program. A part with an earlier edition drops its sealed days of the view.
     pub(super) editions: BTreeMap<String, u32>,
-    /// The first period of each view that is kept: the greatest that any part has recorded.
+    /// The first kept period of each view: the greatest that any part has recorded.
     pub(super) kept: BTreeMap<String, Day>,
-    /// The first UTC day of which the log has all events, if any were removed.
+    /// The first UTC day whose events are all in the log, if earlier ones were removed.
     pub(super) log_from: Option<Day>,
 }
 
@@ -56,23 +56,23 @@ impl Agreed {
         self.editions.get(view).copied().unwrap_or(0)
     }
 
-    /// Whether a part has a view in an earlier edition than the others, or the program.
+    /// Whether a part has an earlier edition of a view than the other parts or the program.
     pub(super) fn is_behind(&self, state: &PartState) -> bool {
         self.editions.iter().any(|(view, &edition)| state.edition(view) < edition)
     }
 
-    /// Whether a part has periods that another one has removed.
+    /// Whether a part has periods that another part has removed.
     pub(super) fn is_longer(&self, state: &PartState) -> bool {
         self.kept.iter().any(|(view, &from)| state.kept_from(view) < from)
     }
 
-    /// Whether a process took part in the newest run, so that it prepared what that run committed.
+    /// Whether a process took part in the newest run, and so prepared what that run committed.
     pub(super) fn is_member(&self, process: u32) -> bool {
         self.run.is_some_and(|run| process < run.processes)
     }
 }
 
-/// The processes that have a folder, with a manifest or not; empty if there is no root.
+/// The processes that have a folder, with or without a manifest; empty if there is no root.
 pub(super) fn processes(storage: &dyn Storage, layout: &Layout) -> Result<Vec<u32>, StoreError> {
     match storage.list(layout.root()) {
         Ok(names) => Ok(names.iter().filter_map(|name| parse_part(name)).collect()),
@@ -82,7 +82,7 @@ pub(super) fn processes(storage: &dyn Storage, layout: &Layout) -> Result<Vec<u3
 }
 
 impl Folder {
-    /// Reads all manifests. Changes nothing.
+    /// Reads all manifests and changes nothing.
     pub(super) fn read(storage: &dyn Storage, layout: &Layout) -> Result<Folder, StoreError> {
         let mut parts = BTreeMap::new();
         for process in processes(storage, layout)? {
@@ -96,36 +96,36 @@ impl Folder {
         Ok(Folder { parts, heard: None, ever, is_partial: false })
     }
 
-    /// Other processes have not said yet which parts they see to.
+    /// Marks that other processes have yet to report the parts they are responsible for.
     pub(super) fn await_others(&mut self) {
         self.is_partial = true;
     }
 
-    /// Takes what the other processes say of the parts that they see to, in the place of what is here of these:
-    /// another machine's copy, or nothing.
+    /// Takes the reports of other processes about the parts they are responsible for. A report replaces what is here of
+    /// such a part: a copy from another machine, or nothing.
     pub(super) fn hear(&mut self, held: &[u32], heard: BTreeMap<u32, PartState>) {
         self.parts.retain(|part, _| held.contains(part));
         (self.heard, self.is_partial) = (Some(heard), false);
     }
 
-    /// What other processes said, if they were asked.
+    /// The reports of other processes, if they were asked.
     pub(super) fn heard(&self) -> Option<BTreeMap<u32, PartState>> {
         self.heard.clone()
     }
 
-    /// What is known of a part.
+    /// The known state of a part.
     pub(super) fn state(&self, part: u32) -> Option<&PartState> {
         let here = self.parts.get(&part).map(|replayed| &replayed.state);
         here.or_else(|| self.heard.as_ref()?.get(&part))
     }
 
-    /// All parts, and what is known of them.
+    /// The known states of all parts.
     pub(super) fn into_states(self) -> BTreeMap<u32, PartState> {
         let here = self.parts.into_iter().map(|(part, found)| (part, found.state));
         here.chain(self.heard.unwrap_or_default()).collect()
     }
 
-    /// What is proven of the log of a part, by whichever part.
+    /// The positions of a part's log that any part proves.
     pub(super) fn proven(&self, part: u32) -> Vec<LogPosition> {
         let mut proven = Proofs::default();
         let proofs = self.states().flat_map(|(_, state)| state.proofs.iter());
@@ -133,8 +133,8 @@ impl Folder {
         proven.of_part(part)
     }
 
-    /// Compares the parts with each other and with the program, whose views named in `rebuild` may be
-    /// others than those of the folder. Changes nothing.
+    /// Compares the parts with each other and with the program. Only views named in `rebuild` may differ from those of
+    /// the folder. Changes nothing.
     pub(super) fn check(
         &self,
         config: &StoreConfig,
@@ -184,12 +184,12 @@ impl Folder {
         Ok(agreed)
     }
 
-    /// Checks that the log has what the new definitions of views need.
+    /// Checks that the log has the events that the new definitions of views need.
     fn check_redefined(&self, config: &StoreConfig, agreed: &Agreed) -> Result<(), StoreError> {
         let Some(log_from) = agreed.log_from else { return Ok(()) };
         for (name, known) in self.definitions() {
             let view = config.views.iter().find(|view| view.name == name);
-            // What a part has of an earlier edition is dropped in any case.
+            // The sealed days of an earlier edition are dropped in any case.
             let is_sealed = self.states().any(|(_, state)| {
                 state.edition(&name) == known.edition && state.through(&name).is_some()
             });
@@ -211,12 +211,12 @@ impl Folder {
         self.states().filter_map(|(_, state)| state.run).max_by_key(|run| run.number)
     }
 
-    /// What the newest definitions are, whatever a program would say.
+    /// The newest definitions in the folder, whatever the program defines.
     pub(super) fn definitions(&self) -> BTreeMap<String, Definition> {
         let mut newest: BTreeMap<String, Definition> = BTreeMap::new();
         for (name, found) in self.states().flat_map(|(_, state)| &state.views) {
             let known = newest.entry(name.clone()).or_insert_with(|| found.clone());
-            // A part that has not been opened since version 0.1 has names in the place of ids.
+            // A part that has not been opened since version 0.1 has type names instead of ids.
             let is_older = known.edition < found.edition
                 || (known.edition == found.edition && known.view.is_former());
             if is_older {
@@ -253,8 +253,8 @@ impl Folder {
         Ok(cluster)
     }
 
-    /// The edition that each view of the program is to have: the folder's greatest, or the next one if
-    /// the program may define it anew.
+    /// Computes the edition of each view of the program: the greatest in the folder, or the next one if the program may
+    /// redefine the view.
     fn check_views(
         &self,
         config: &StoreConfig,
@@ -280,7 +280,7 @@ impl Folder {
         let is_sealed = self.states().any(|(_, state)| !state.sealed.is_empty());
         for view in &config.views {
             if definitions.get(&view.name).is_none_or(|known| known.view.is_removed()) {
-                // Its past can only come from a log.
+                // A log is the only source for the view's past.
                 if is_sealed && !config.logged {
                     return Err(StoreError::ViewAdded { view: view.name.clone() });
                 }
@@ -290,7 +290,7 @@ impl Folder {
         Ok(editions)
     }
 
-    /// How the newest definition of a view differs from that of the program, in whichever part.
+    /// How the newest definition of a view, in any part, differs from the program's definition.
     fn mismatch(
         &self,
         newest: &Definition,
@@ -302,7 +302,7 @@ impl Folder {
         known.find_map(|known| mismatch(&known.view, asked, config))
     }
 
-    /// Checks that every process of the group has opened its part and rolled it forward.
+    /// Checks that every process of the cluster has opened its part and rolled it forward.
     pub(super) fn check_group(
         &self,
         config: &StoreConfig,
@@ -316,7 +316,7 @@ impl Folder {
             };
             for view in config.views.iter().map(|view| &view.name) {
                 let (through, other) = (state.through(view), own.through(view));
-                // One that is behind is opened first, too: it still has to drop what it has.
+                // A part that is behind must also be opened first: it still has to drop sealed days.
                 if through != other || state.edition(view) != own.edition(view) {
                     return Err(StoreError::PartsDisagree {
                         view: view.clone(),
@@ -331,7 +331,7 @@ impl Folder {
     }
 }
 
-/// How a view of the folder differs from that of the program, if it does.
+/// How the folder's definition of a view differs from the program's, if it does.
 pub(super) fn mismatch(
     known: &ViewRecord,
     asked: &ViewRecord,
@@ -355,11 +355,12 @@ pub(super) fn mismatch(
     })
 }
 
-/// A part without a manifest is one whose making was cut short; one that has data has lost it.
+/// Checks a part without a manifest. If it has no data, its creation was interrupted; if it has data, its manifest was
+/// lost.
 fn check_bare(storage: &dyn Storage, layout: &Layout, process: u32) -> Result<(), StoreError> {
     let part = layout.part(process);
     let names = storage.list(&part).map_err(StoreError::harmless("list", &part))?;
-    // Or its process is about to make it, or just has.
+    // Or the process is about to create the manifest, or has just created it.
     let is_new = names.iter().all(|name| name == "lock" || name.ends_with(TEMPORARY));
     if is_new || names.iter().any(|name| name == "manifest") {
         return Ok(());

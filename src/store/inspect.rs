@@ -1,4 +1,4 @@
-//! What is in a folder, for a person or a tool: read without opening it for writing or locking it.
+//! Reports what a folder contains, for people and tools. The folder is not opened for writing and not locked.
 
 use std::path::PathBuf;
 
@@ -19,23 +19,23 @@ use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::Day;
 
-/// What is in a folder.
+/// The contents of a folder.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FolderReport {
-    /// The number by which parts of a folder know each other; `None` if none has it yet.
+    /// The number that all parts of a folder share; `None` if no part has it yet.
     pub cluster: Option<u128>,
-    /// How the last run left the folder; incomplete while one goes on.
+    /// How the last run left the folder; incomplete while a run goes on.
     pub state: RunState,
-    /// The first UTC day of which the log has all events, if any were removed.
+    /// The first UTC day whose events are all in the log, if earlier ones were removed.
     pub log_from: Option<Day>,
-    /// By process.
+    /// The parts, by process.
     pub parts: Vec<PartReport>,
-    /// By name.
+    /// The views, by name.
     pub views: Vec<ViewReport>,
 }
 
-/// A part: what one process writes.
+/// A part: the files that one process writes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PartReport {
@@ -43,16 +43,16 @@ pub struct PartReport {
     pub process: usize,
     /// The folder of the part.
     pub path: PathBuf,
-    /// The length of its manifest, in bytes.
+    /// The length of the manifest, in bytes.
     pub manifest_bytes: u64,
-    /// Bytes at the manifest's end that do not count: a crash has cut an append short, or one is going on.
+    /// Bytes at the end of the manifest that do not count: an append was cut short by a crash, or is in progress.
     pub torn_bytes: u64,
     /// The last run that the process began.
     pub run: Option<RunReport>,
-    /// Up to where the commit streams of its log have been durable, as the manifests of all parts say. What sealed days
-    /// hold was in the log before that: see [`log::prove`](crate::log::prove).
+    /// The durable ends of the commit streams of the part's log, as the manifests of all parts name them. The content
+    /// of sealed days was in the log before these ends: see [`log::prove`](crate::log::prove).
     pub proven: Vec<LogPosition>,
-    /// The names of the program's facts, and the lengths of their values in bytes. By name.
+    /// The names of the program's facts with the lengths of their values in bytes, by name.
     pub facts: Vec<(String, u64)>,
 }
 
@@ -60,11 +60,11 @@ pub struct PartReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// Its number in the folder, from 1.
+    /// The number of the run in the folder, from 1.
     pub number: u64,
     /// The number of processes.
     pub processes: usize,
-    /// Whether the process whose part this is has said that the run is complete.
+    /// Whether the process of this part has recorded that the run is complete.
     pub complete: bool,
     /// Whether accepted events were logged.
     pub logged: bool,
@@ -76,38 +76,38 @@ pub struct RunReport {
 pub struct ViewReport {
     /// Its definition.
     pub record: ViewRecord,
-    /// What it looks like; `None` in a folder that was not opened since version 0.1, or by a program that does not say it.
+    /// The schema of the view; `None` if the folder was not opened since version 0.1, or if the program declares no
+    /// schema.
     pub schema: Option<ViewSchema>,
-    /// The release of the time zone database that its sealed days were made with; `None` in a folder that was not opened
-    /// since version 0.1.
+    /// The release of the time zone database with which the days were sealed; `None` if the folder was not opened since
+    /// version 0.1.
     pub zone_data: Option<String>,
-    /// Sealed days that begin or end elsewhere by the time zone database of this program
+    /// Sealed days that begin or end at another time in the time zone database of this program
     /// ([`zone_data_release`](crate::time::zone_data_release)).
     pub changed_days: Vec<Day>,
-    /// How often it was defined anew under its name.
+    /// How often the view was redefined under its name.
     pub redefined: u32,
-    /// Up to which day it is closed, the day included. A process that a crash left behind finds the
-    /// files of these closings when it opens its part: they may be missing below.
+    /// The last closed day. A process that was behind after a crash finds the files of its last closings only when it
+    /// opens its part: they may be missing in `revisions`.
     pub closed_through: Option<Day>,
-    /// The last closing that is sealed: that of this day, or late events beyond it.
+    /// The last sealed closing: that of a day, or a later one of late events.
     pub sealed_through: Option<Closing>,
-    /// The first day that is kept, if days before it were removed.
+    /// The first day that is kept, if earlier days were removed.
     pub kept_from: Option<Day>,
-    /// Days that have lost revisions, and the closing after which each state of them can be told.
+    /// Days whose older revisions were removed, each with the first closing after which the day's state is known.
     pub revised: Vec<(Day, Closing)>,
-    /// All revisions, by day, then closing, generation, process and worker. `coverage` is the partitions
-    /// for which the rows of a file count: none, if it is superseded.
+    /// All revisions, by day, then closing, generation, process and worker. `coverage` has the partitions for which the
+    /// rows of the file count: none if it is superseded.
     pub revisions: Vec<LiveBatch>,
 }
 
-/// Looks at a folder and changes nothing. A program may be writing it: then this is what had been
-/// committed when each part's manifest was read, one after the other.
+/// Reads a folder and changes nothing. If a program is writing to it, the report has what was committed when each
+/// part's manifest was read, one after the other.
 ///
 /// # Errors
-/// [`StoreError::MissingPart`] if there is no folder here, or a part of it is lost;
-/// [`StoreError::Corrupt`], [`StoreError::Version`], [`StoreError::IdentityMismatch`] and
-/// [`StoreError::ViewMismatch`] if the parts cannot be read or do not fit each other;
-/// [`StoreError::Io`] from the system.
+/// [`StoreError::MissingPart`] if there is no folder here, or a part of it is lost; [`StoreError::Corrupt`],
+/// [`StoreError::Version`], [`StoreError::IdentityMismatch`] and [`StoreError::ViewMismatch`] if the parts cannot be
+/// read or do not match each other; [`StoreError::Io`] from the system.
 pub fn inspect(
     storage: &dyn Storage,
     root: impl Into<PathBuf>,
@@ -119,7 +119,7 @@ pub fn inspect(
     }
     let mut definitions = folder.definitions();
     definitions.retain(|_, definition| !definition.view.is_removed());
-    // The checks of opening, by a program that expects what is there.
+    // The same checks as on opening, for a program that expects what is there.
     let views = definitions.values().map(|definition| definition.view.clone()).collect();
     let logged = folder.newest_run().is_some_and(|run| run.logged);
     let former = definitions.keys().map(|name| (name.clone(), FormerNames::ANY)).collect();
@@ -181,13 +181,13 @@ pub fn inspect(
     })
 }
 
-/// Reads a sealed file whole: its checksums, and that it is the one that the manifest names. Without the
-/// types of its rows it cannot be told whether they decode; a
-/// [`BatchView`](crate::batch::BatchView::verify) can.
+/// Reads a whole sealed file, checks its checksums and that it is the file that the manifest names. It cannot check
+/// that the rows decode, because it does not know their types; [`BatchView::verify`](crate::batch::BatchView::verify)
+/// can.
 ///
 /// # Errors
-/// [`StoreError::Batch`] with the place if it is damaged, [`StoreError::WrongBatch`] if it is another
-/// file, [`StoreError::Io`] if it cannot be read.
+/// [`StoreError::Batch`] with the position if the file is damaged, [`StoreError::WrongBatch`] if it is another file,
+/// [`StoreError::Io`] if it cannot be read.
 pub fn verify(storage: &dyn Storage, batch: &LiveBatch) -> Result<(), StoreError> {
     Ok(open_raw(storage, batch)?.verify()?)
 }

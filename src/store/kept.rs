@@ -1,4 +1,4 @@
-//! What is left of a view in a part from which something was removed.
+//! What remains of a view in a part from which something was removed.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::closing::Closing;
 use crate::time::Day;
 
-/// What is still there of a view in a part.
+/// What a part still has of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// The first period that is kept.
+    /// The first kept period.
     pub(super) from: Day,
-    /// Of these periods, the state after this closing and later ones can be told, and no earlier one.
+    /// For these periods, only the states after this closing or a later one are known.
     pub(super) revised: BTreeMap<Day, Closing>,
 }
 
@@ -23,7 +23,7 @@ impl Default for Kept {
 }
 
 impl Kept {
-    /// Adds what was removed later.
+    /// Adds a later removal.
     pub(super) fn add(&mut self, from: Day, revised: impl IntoIterator<Item = (Day, Closing)>) {
         self.from = self.from.max(from);
         for (day, closing) in revised {

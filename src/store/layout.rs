@@ -1,11 +1,11 @@
-//! Where things are in a data folder.
+//! The paths inside a data folder.
 
 use std::path::{Path, PathBuf};
 
 use super::record::period_name;
 use crate::time::Day;
 
-/// The paths of a data folder; see the module's picture.
+/// The paths of a data folder; the module's documentation shows them.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     root: PathBuf,
@@ -49,18 +49,18 @@ impl Layout {
     }
 }
 
-/// The process whose part has this name.
+/// The process of the part with this folder name.
 pub(super) fn parse_part(name: &str) -> Option<u32> {
     let process = name.strip_prefix("part-")?.parse().ok()?;
     (format!("part-{process}") == name).then_some(process)
 }
 
-/// The name under which a file is written before it is renamed to `path`.
+/// The name of a file until it is complete and renamed to `path`.
 pub(super) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY);
     name.into()
 }
 
-/// How names of unfinished files end.
+/// The suffix of names of unfinished files.
 pub(super) const TEMPORARY: &str = ".tmp";

@@ -1,5 +1,5 @@
-//! Which rows count: of each day and partition, those of the newest revision that covers it. A revision is
-//! named by the closing that made it and, if it was rebuilt since, by a generation.
+//! Decides which rows count: for each day and partition, the rows of the newest revision that covers it. A revision is
+//! named by the closing that made it and, if it was rebuilt, by a generation.
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use crate::batch::{Coverage, Digest, RawBatch};
 use crate::closing::Closing;
 use crate::time::{Day, EventTime};
 
-/// Which revision of each sealed day is meant.
+/// Selects a revision of each sealed day.
 ///
-/// A revision is named by its closing. One that was rebuilt since holds the same rows, so the newest
-/// generation of a closing stands for it.
+/// A revision is named by its closing. A rebuilt revision holds the same rows, so the newest generation of a closing
+/// represents it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Revision {
     /// The newest one.
     #[default]
     Now,
-    /// As the day was first sealed, by its own closing: with the events that came in time.
+    /// The first one: the day as its own closing sealed it, with the events that came in time.
     First,
-    /// As it was after this closing: with the events of this closing and those before it.
+    /// The day as it was after this closing: with the events of this closing and of earlier ones.
     At(Day),
 }
 
 impl Revision {
-    /// Whether what a closing made of a day is in it.
+    /// Whether this revision of a day includes what a closing added to the day.
     pub(crate) fn holds(self, day: Day, closing: Closing) -> bool {
         match self {
             Revision::Now => true,
@@ -39,7 +39,7 @@ impl Revision {
     }
 }
 
-/// A batch view in the folder.
+/// A file of a batch view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveBatch {
@@ -49,25 +49,26 @@ pub struct LiveBatch {
     pub day: Day,
     /// The day of the closing that made this revision.
     pub closing: Day,
-    /// The floor up to which it has the late events of that closing, if they were sealed before the day itself closed.
+    /// The floor up to which the revision has late events of that closing, if they were sealed before the day itself
+    /// closed.
     pub floor: Option<EventTime>,
-    /// 0 as it was sealed; each rebuild of it has the next number, and counts in its place.
+    /// 0 for the file as it was sealed. Each rebuild has the next number and replaces the one before.
     pub generation: u32,
-    /// The process whose part it is in.
+    /// The process whose part has the file.
     pub process: usize,
-    /// The worker that wrote it, by its index in the group of that run.
+    /// The worker that wrote the file, by its index in the cluster of that run.
     pub worker: usize,
-    /// The partitions for which its rows count: not those that a newer revision covers.
+    /// The partitions for which the rows count: those that no newer revision covers.
     pub coverage: Coverage,
-    /// The partitions that the file speaks for.
+    /// All partitions that the file covers.
     pub file_coverage: Coverage,
     /// The file.
     pub path: PathBuf,
-    /// The number of rows in the file, counting or not.
+    /// The number of rows in the file, whether they count or not.
     pub rows: u64,
     /// The length of the file.
     pub bytes: u64,
-    /// The sum over the rows of the file, counting or not.
+    /// The sum over all rows of the file, whether they count or not.
     pub digest: Digest,
 }
 
@@ -96,7 +97,7 @@ impl LiveBatch {
     }
 }
 
-/// What is remembered of a sealed file, to open it again.
+/// What is kept in memory about a sealed file, to open it again.
 pub(crate) struct SealedFile<'a> {
     pub(crate) view: &'a str,
     pub(crate) day: Day,
@@ -104,9 +105,9 @@ pub(crate) struct SealedFile<'a> {
     pub(crate) generation: u32,
     pub(crate) process: u32,
     pub(crate) worker: u32,
-    /// The partitions that the file speaks for.
+    /// All partitions that the file covers.
     pub(crate) coverage: Coverage,
-    /// That of its [`BatchSummary`](crate::batch::BatchSummary).
+    /// The check value of its [`BatchSummary`](crate::batch::BatchSummary).
     pub(crate) check: u64,
 }
 
@@ -116,7 +117,7 @@ impl SealedFile<'_> {
         layout.day(self.process, self.view, self.day).join(file)
     }
 
-    /// What differs between a file and what is remembered of it: both sides, as texts.
+    /// The first field in which a file differs from what is kept in memory about it, with both values as text.
     pub(super) fn difference(&self, raw: &RawBatch) -> Option<(&'static str, String, String)> {
         let meta = raw.meta();
         let found = (meta.view.as_str(), meta.day, meta.closing, meta.coverage);
@@ -130,18 +131,18 @@ impl SealedFile<'_> {
     }
 }
 
-/// The files that count, each with the partitions for which it does. In the order of [`narrow`].
+/// The files that count, each with the partitions for which it counts, in the order of [`narrow`].
 pub(super) fn live(batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     let mut batches = narrow(batches);
     batches.retain(|batch| !batch.coverage.is_empty());
     batches
 }
 
-/// Narrows each file's coverage to the partitions for which its rows count: to none if it is superseded
-/// everywhere. By day, then closing, generation, process and worker.
+/// Narrows the coverage of each file to the partitions for which its rows count: to none if it is superseded
+/// everywhere. The result is sorted by day, then closing, generation, process and worker.
 ///
-/// Two files of one revision never cover the same partition, but by copies of the same rows; then the
-/// first by process and worker counts.
+/// Two files of one revision cover the same partition only if they are copies of the same rows. Then the first one by
+/// process and worker counts.
 pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     let newest_first =
         |b: &LiveBatch| (b.day, Reverse((b.revision(), b.generation)), b.process, b.worker);
@@ -158,7 +159,7 @@ pub(super) fn narrow(mut batches: Vec<LiveBatch>) -> Vec<LiveBatch> {
     batches
 }
 
-/// The files of a view in a part, those that were forgotten left out.
+/// The files of a view in a part, without those that were forgotten.
 pub(super) fn batches(
     part: &PartState,
     layout: &Layout,
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_revision_on_other_workers_supersedes_what_it_covers() {
-        // Sealed by two workers, then revised by three, of which one had nothing to write yet.
+        // Two workers seal the day, then three revise it, of which one has nothing to write yet.
         let sealed =
             vec![batch(1, 1, 0, 2), batch(1, 1, 1, 2), batch(1, 2, 0, 3), batch(1, 2, 2, 3)];
         let found = live(sealed);
@@ -213,7 +214,7 @@ mod tests {
     }
 
     proptest! {
-        /// The rule, partition by partition.
+        /// The rule, computed partition by partition.
         #[test]
         fn oracle_newest_revision(
             revisions in proptest::collection::vec(

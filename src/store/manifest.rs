@@ -1,7 +1,6 @@
 //! The manifest of a part: a [`journal`] of records, with one sync for each append.
 //!
-//! **The tail rule** here: a damaged record is a tail if no good record follows it. It is cut before anything is
-//! appended.
+//! **Tail rule:** a damaged record is a tail if no good record follows it. The tail is cut before anything is appended.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,24 +13,24 @@ use crate::codec;
 use crate::journal::{self, DamagedAt, HEADER_BYTES, HeaderError, Magic};
 
 const MAGIC: Magic = *b"DAYFOLDM";
-/// Version 2 had no schemas of views, and names of Rust types in the place of ids; manifests of it are read, and written anew
-/// when they are opened. It proved nothing of the log, either.
+/// Version 2 had no schemas of views, no proofs of the log, and names of Rust types instead of ids. Its manifests are
+/// read, and rewritten when they are opened.
 const FORMAT_VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 2;
-/// The greatest payload of a record.
+/// The greatest payload of a record, in bytes.
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// What a manifest says, and where its good part ends.
+/// The content of a manifest, and the end of its good part.
 #[derive(Clone, Debug)]
 pub(super) struct Replayed {
     pub(super) state: PartState,
-    /// The length of header and good records.
+    /// The length of the header and the good records.
     pub(super) good: usize,
     /// The length of the file.
     pub(super) length: usize,
 }
 
-/// Reads a manifest and changes nothing. `None` if there is none.
+/// Reads a manifest and changes nothing; `None` if there is none.
 pub(super) fn read(storage: &dyn Storage, path: &Path) -> Result<Option<Replayed>, StoreError> {
     match storage.read(path) {
         Ok(bytes) => replay(&bytes, path).map(Some),
@@ -80,7 +79,7 @@ fn put_record(record: &Record, out: &mut Vec<u8>) -> Result<(), StoreError> {
         .map_err(|bytes| StoreError::TooLarge { bytes, limit: RECORD_BYTES_MAX })
 }
 
-/// The bytes of a whole manifest.
+/// The bytes of a complete manifest.
 pub(super) fn whole(records: &[Record]) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     journal::put_header(MAGIC, FORMAT_VERSION, &mut bytes);
@@ -88,17 +87,17 @@ pub(super) fn whole(records: &[Record]) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// A manifest that records are appended to.
+/// A manifest, open for appending.
 #[derive(Debug)]
 pub(super) struct Manifest {
     file: Box<dyn StorageFile>,
     path: PathBuf,
-    /// An append failed, so that the end of the file is not known.
+    /// An append failed, so the end of the file is unknown.
     failed: bool,
 }
 
 impl Manifest {
-    /// Makes a manifest of these records, in one step.
+    /// Creates a manifest of these records in one step.
     pub(super) fn create(
         storage: &dyn Storage,
         path: &Path,
@@ -109,12 +108,11 @@ impl Manifest {
         Manifest::append_to(storage, path)
     }
 
-    /// Opens a manifest that was read, by writing what it says to a new one.
+    /// Opens a manifest that was read, by writing its content to a new file.
     ///
-    /// What was read may be in the system's cache only: the program that wrote it may have ended before
-    /// its sync, or after one that failed, and then no later sync of the file proves anything. What is
-    /// believed must be durable before anything is done about it. It also cuts the tail, and a manifest
-    /// stays as short as what it says.
+    /// The bytes that were read may exist only in the system's cache: the program that wrote them may have ended before
+    /// its sync, or after a failed one, and then a later sync of the file proves nothing. What this program relies on
+    /// must be durable first. Rewriting also cuts the tail and keeps the manifest short.
     pub(super) fn resume(
         storage: &dyn Storage,
         path: &Path,
@@ -132,7 +130,7 @@ impl Manifest {
         Ok(Manifest { file, path: path.to_owned(), failed: false })
     }
 
-    /// Appends records with one sync. After an error that may have happened, no more is appended.
+    /// Appends records with one sync. After an error that may have happened, every further append fails.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
@@ -140,14 +138,14 @@ impl Manifest {
         if self.failed {
             return Err(StoreError::Failed { path: self.path.clone() });
         }
-        // What is written to a file without a name is lost, and nobody would say so.
+        // A write to a file without a name would be lost without an error.
         if !self.file.is_at(&self.path).map_err(StoreError::harmless("look at", &self.path))? {
             self.failed = true;
             return Err(StoreError::Vanished { path: self.path.clone() });
         }
         let mut bytes = Vec::new();
         records.iter().try_for_each(|record| put_record(record, &mut bytes))?;
-        // A failed sync leaves it open what is durable, and a later one would not tell.
+        // After a failed sync it is unknown what is durable, and a later sync would not tell.
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync());
         self.failed = written.is_err();
         written.map_err(StoreError::perhaps("append to", &self.path))
@@ -209,7 +207,7 @@ mod tests {
             let found = replay(&bytes[..end], path()).unwrap();
             assert_eq!((found.good, found.length), (last, end));
             assert_eq!(found.state, expect.state);
-            // Zeros, or rubbish, where the rest should be.
+            // Zeros or rubbish instead of the rest.
             for filler in [0, 0xAA] {
                 let mut torn = bytes[..end].to_vec();
                 torn.resize(bytes.len(), filler);
@@ -280,7 +278,7 @@ mod tests {
             let mut framed = whole(&records()).unwrap();
             framed.extend_from_slice(&bytes);
             let _ = replay(&framed, path());
-            // Under a good checksum the decoder sees any bytes.
+            // If the checksum is good, the decoder gets arbitrary bytes.
             framed = whole(&[]).unwrap();
             framed.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             framed.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
@@ -300,7 +298,7 @@ mod tests {
                 // Only the last record can have been taken for a tail.
                 prop_assert_eq!(found.good, whole(&all[..4]).unwrap().len());
             }
-            // A payload with a chosen kind and flipped bytes, under a good checksum.
+            // A payload with a chosen kind and flipped bytes, and a good checksum.
             let mut payload = Vec::new();
             codec::encode(&all[3], &mut payload).unwrap();
             let at = at % payload.len();

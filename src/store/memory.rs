@@ -1,4 +1,4 @@
-//! A file system in memory, for tests. (An archive without a folder needs none: see
+//! A file system in memory, for tests. (An archive without a folder does not need it: see
 //! [`Archive::in_memory`](crate::Archive::in_memory).)
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::storage::{FolderLock, Storage, StorageFile};
 use crate::batch::Bytes;
 
-/// A file system in memory. Cloning shares the files.
+/// A file system in memory. Clones share the files.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -36,10 +36,10 @@ struct Files {
     locked: BTreeSet<PathBuf>,
 }
 
-/// Shared by a name and by the handles opened under it; its bytes by the maps of it.
+/// A name and all handles opened under it share this; its bytes are shared with maps of the file.
 type Content = Arc<Mutex<Arc<Vec<u8>>>>;
 
-/// No invariant spans a panic here, so that of another thread does not matter.
+/// A panic of another thread does no harm: no invariant spans a panic here.
 fn enter<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -65,7 +65,7 @@ impl Storage for Memory {
         if !files.dirs.contains(dir) {
             return Err(not_found(dir));
         }
-        // Paths are in the order of their components: what is below a folder follows it.
+        // Paths are ordered by their components: the content of a folder follows the folder.
         let dirs = files.dirs.range(dir.to_owned()..);
         let contents = files.contents.range(dir.to_owned()..).map(|(path, _)| path);
         let below = |path: &&PathBuf| path.starts_with(dir);

@@ -1,4 +1,4 @@
-//! The data folder: which batch views there are, and which of them count.
+//! The data folder: which batch views exist, and which of them count.
 //!
 //! ```text
 //! ROOT/part-<process>/lock                  held while a program runs
@@ -9,43 +9,43 @@
 //!                     rejected/rows.csv     what was refused
 //! ```
 //!
-//! Each process of a group owns one part. The parts of others may be in the same folder, or in folders on other
-//! machines, of which it hears (`said.rs`). A program may be started again with
-//! another number of processes or workers: files say which partitions they cover, and of each day and
-//! partition the rows of the newest revision count ([`Store::live`]).
+//! Each process of a cluster owns one part. The other parts may be in the same folder, or in folders on other machines,
+//! whose processes report about them (`said.rs`). A program may be restarted with another number of processes or
+//! workers: each file says which partitions it covers, and for each day and partition the rows of the newest revision
+//! count ([`Store::live`]).
 //!
 //! # Sealing
 //!
-//! 1. A worker writes its files (`Store::write_batch`): under another name, synced, renamed.
-//! 2. It registers them (`Store::prepare`), also when it has none.
-//! 3. When all workers *of the group* have, each process commits (`Store::commit`): one record with all
-//!    its workers' files, synced. It is the moment from which they count.
+//! 1. A worker writes its files (`Store::write_batch`): under a temporary name, synced, renamed.
+//! 2. It registers them (`Store::prepare`), even if it has none.
+//! 3. When all workers *of the cluster* have done so, each process commits (`Store::commit`): one record with all its
+//!    workers' files, synced. From then on the files count.
 //!
 //! # Rebuilding
 //!
-//! A revision that was computed again, from the log, is written as the next *generation* of the same
-//! closing (`Store::write_rebuilt`) and counts from one record on (`Store::commit_rebuilt`). It holds
-//! the same rows, so each process commits by itself: each partition is right, before and after.
+//! A revision that was computed again from the log is written as the next *generation* of the same closing
+//! (`Store::write_rebuilt`), and counts from one record on (`Store::commit_rebuilt`). It holds the same rows, so each
+//! process commits on its own: each partition is right before and after.
 //!
 //! # Removing
 //!
-//! A view may keep only the newest periods, and the newest revisions of each. A record says what is removed; then the files
-//! go (`removal.rs`), when the folder is opened and while it is open. The first period that is kept is the same in all parts
-//! when a run begins.
+//! A view may keep only its newest periods, and only the newest revisions of each. A record says what is removed; then
+//! the files are removed (`removal.rs`), when the folder is opened and while it is open. The first kept period is the
+//! same in all parts when a run begins.
 //!
 //! # Starting
 //!
-//! 1. [`Store::open`] checks, and then rolls the process's own part forward: if one process committed a
-//!    closing, all had prepared it. Then it removes what nobody committed. Nothing is created or
-//!    changed before all checks have passed.
+//! 1. [`Store::open`] checks the folder. Then it rolls the process's own part forward: if one process committed a
+//!    closing, all had prepared it. Then it removes what no process committed. Nothing is created or changed before all
+//!    checks have passed.
 //!
-//!    Here a view gets a new definition, if [`StoreConfig::rebuild`] names it: each part drops what it has
-//!    sealed of the view. Once one part has, the others follow, whatever came between. A view is removed in the same way, if
-//!    [`StoreConfig::remove`] names it.
-//! 2. When all processes of the group have opened theirs, each calls [`Store::begin`], which reads the
-//!    other parts again and fails if they do not agree.
+//!    A view gets a new definition here if [`StoreConfig::rebuild`] names it: each part drops its sealed days of the
+//!    view. Once one part has done so, the others follow, whatever happened in between. A view is removed in the same
+//!    way if [`StoreConfig::remove`] names it.
+//! 2. When all processes of the cluster have opened their parts, each calls [`Store::begin`], which reads the other
+//!    parts again and fails if they disagree.
 //!
-//! This module knows no dataflow, and reaches files only through [`Storage`].
+//! This module knows no dataflow, and accesses files only through [`Storage`].
 //!
 //! ```
 //! use std::path::Path;

@@ -1,4 +1,4 @@
-//! Opening a folder, and the beginning and end of a run.
+//! Opens a folder, and begins and ends a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -20,29 +20,30 @@ use super::storage::{FolderLock, Storage};
 use super::{live, zones};
 use crate::view::{Retention, is_name};
 
-/// A folder that was looked at, and not opened yet: it fits the program, and nothing was created or changed. The parts that
-/// this process writes, as far as they are there, are locked.
+/// A folder that was checked but not opened yet: it matches the program, and nothing was created or changed. The
+/// existing parts that this process writes are locked.
 pub(crate) struct Looked {
     storage: Arc<dyn Storage>,
     layout: Layout,
     config: StoreConfig,
     held: Vec<u32>,
-    /// Each with its file.
+    /// Each lock with its file.
     locks: Vec<(PathBuf, FolderLock)>,
     unlocked: Vec<u32>,
     folder: Folder,
     agreed: Agreed,
-    /// The parts that there are here, whoever sees to them.
+    /// The parts that exist here, whichever process is responsible for them.
     here: BTreeSet<u32>,
-    /// The identity of the folder, if it is new.
+    /// The identity of the folder if it is new.
     proposed: u128,
 }
 
 impl Looked {
-    /// Looks at a folder. In a group, parts may be missing here: [`Looked::hear`] of them, or have them all here.
+    /// Checks a folder. In a cluster, parts may be missing here: then call [`Looked::hear`] with the reports of the
+    /// other processes. Otherwise all parts must be here.
     ///
     /// # Errors
-    /// As [`Store::open`], but for those of writing.
+    /// As [`Store::open`], except the errors of writing.
     pub(crate) fn at(
         storage: Arc<dyn Storage>,
         root: impl Into<PathBuf>,
@@ -85,7 +86,7 @@ impl Looked {
         run_state(&self.folder, &self.agreed)
     }
 
-    /// What tells the folder from any other one, if it is not new.
+    /// The identity of the folder, unless it is new.
     pub(crate) fn identity(&self) -> Option<u128> {
         self.agreed.cluster
     }
@@ -99,7 +100,8 @@ impl Looked {
         self.layout.root()
     }
 
-    /// The parts that this process sees to: the folder of each, its last run, and what is proven of its log.
+    /// The parts that this process is responsible for: the folder of each, its last run, and the proven positions of
+    /// its log.
     pub(crate) fn proven(&self) -> impl Iterator<Item = (PathBuf, u64, Vec<LogPosition>)> {
         self.held.iter().filter_map(|&part| {
             let run = self.folder.state(part)?.run.map_or(0, |run| run.number);
@@ -111,7 +113,7 @@ impl Looked {
         &*self.storage
     }
 
-    /// Looks again: between the last look and now another program may have come and gone.
+    /// Checks again: since the last check another program may have changed the folder.
     pub(crate) fn refresh(&mut self) -> Result<(), StoreError> {
         let mut folder = Folder::read(&*self.storage, &self.layout)?;
         self.here = folder.parts.keys().copied().collect();
@@ -131,17 +133,18 @@ impl Looked {
         Ok(())
     }
 
-    /// What this process tells the others of the parts that it sees to; each has so many workers.
+    /// The report of this process about the parts that it is responsible for; `threads` is the number of workers of
+    /// each process.
     pub(crate) fn says(&self, threads: usize) -> Said {
         let parts = self.folder.parts.iter().filter(|(part, _)| self.held.contains(part));
         let parts = parts.map(|(&part, replayed)| (part, replayed.state.clone()));
         Said::new(&self.config, threads, self.proposed, self.folder.ever, parts.collect())
     }
 
-    /// What all others say of theirs, by process. Nothing is written.
+    /// Takes the reports of all other processes about their parts, by process. Nothing is written.
     ///
     /// # Errors
-    /// As [`Store::open`], for all parts; [`StoreError::Unreachable`] if this process needs one that is not here.
+    /// As [`Store::open`], for all parts; [`StoreError::Unreachable`] if this process needs a part that is not here.
     pub(crate) fn hear(&mut self, said: Vec<Said>) -> Result<(), StoreError> {
         let needed = said::needed(&said, self.config.process);
         let proposed = said.first().map(|first| first.proposed);
@@ -154,8 +157,8 @@ impl Looked {
         said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
-    /// Checks that the parts that this process sees to are not older than the others. To be called when it has heard of
-    /// all parts, and before it opens any.
+    /// Checks that the parts of this process are not older than the others. Call it once all parts are known, and
+    /// before any is opened.
     ///
     /// # Errors
     /// [`StoreError::PartBehind`]; nothing was changed.
@@ -165,11 +168,11 @@ impl Looked {
         held.iter().try_for_each(check)
     }
 
-    /// Gives the parts that this process sees to other names, which are no parts: nothing of them counts any more,
-    /// and all of it is kept. What is left is to be looked at anew.
+    /// Renames the parts that this process is responsible for to names that are not parts: nothing in them counts any
+    /// more, and everything is kept. Afterwards the folder must be checked anew.
     ///
     /// # Errors
-    /// [`StoreError::Io`], when some may have their new names.
+    /// [`StoreError::Io`]; some parts may already have their new names.
     pub(crate) fn set_aside(self) -> Result<(Arc<dyn Storage>, PathBuf, StoreConfig), StoreError> {
         let Looked { storage, layout, config, held, .. } = self;
         let root = layout.root();
@@ -200,7 +203,7 @@ impl Looked {
             self.refresh()?;
         }
         if self.config.processes > 1 && self.folder.heard().is_none() {
-            // All parts have to be here: nobody has said anything of others.
+            // All parts must be here: no process reported others.
             self.folder = Folder::read(&*self.storage, &self.layout)?;
             self.check()?;
         }
@@ -219,8 +222,8 @@ impl Looked {
         let heard = folder.heard();
         let mut others = heard.clone().unwrap_or_default();
         for (part, replayed) in folder.parts {
-            // Parts that have left the group earlier took no part in the newest run: nothing to do, unless
-            // they have a view that has been redefined.
+            // A part whose process left the cluster earlier took no part in the newest run. It has nothing to do,
+            // unless it has a view that was redefined.
             let is_due = agreed.is_member(part)
                 || agreed.is_behind(&replayed.state)
                 || agreed.is_longer(&replayed.state)
@@ -259,13 +262,13 @@ impl Looked {
 }
 
 impl Store {
-    /// Opens the process's part of a folder, making it if need be; process 0 also sees to the parts of
-    /// processes that the group no longer has.
+    /// Opens the process's part of a folder, and creates it if necessary. Process 0 is also responsible for the parts
+    /// of processes that the cluster no longer has.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`],
-    /// [`StoreError::IdentityMismatch`], [`StoreError::MissingPart`], [`StoreError::LogMismatch`], one of the
-    /// errors of views, or [`StoreError::Config`]: nothing was created or changed. [`StoreError::Io`] says what was tried.
+    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::Version`], [`StoreError::IdentityMismatch`],
+    /// [`StoreError::MissingPart`], [`StoreError::LogMismatch`], one of the errors of views, or [`StoreError::Config`]:
+    /// nothing was created or changed. [`StoreError::Io`] names the operation that failed.
     pub fn open(
         storage: Arc<dyn Storage>,
         root: impl Into<PathBuf>,
@@ -274,12 +277,12 @@ impl Store {
         Looked::at(storage, root, config)?.open()
     }
 
-    /// Says that the run has begun. To be called once every process of the group has opened its part.
+    /// Records that the run has begun. Call it once every process of the cluster has opened its part.
     ///
     /// # Errors
-    /// [`StoreError::MissingPart`] or [`StoreError::PartsDisagree`] if one has not,
-    /// [`StoreError::LogMismatch`] or [`StoreError::ViewMismatch`] if one says otherwise; nothing was written.
-    /// [`StoreError::Io`] if it may not have been recorded.
+    /// [`StoreError::MissingPart`] or [`StoreError::PartsDisagree`] if a process has not, [`StoreError::LogMismatch`]
+    /// or [`StoreError::ViewMismatch`] if a part contradicts this one; nothing was written. [`StoreError::Io`] if the
+    /// record may not have been written.
     ///
     /// # Panics
     /// If it was called before.
@@ -288,7 +291,7 @@ impl Store {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         assert!(!self.has_begun(&state), "a run begins once");
         self.check_locks()?;
-        // Views were redefined when the parts were opened; one that differs now is not the group's.
+        // Views were redefined when the parts were opened. One that differs now is not the cluster's.
         let process = self.config.process as u32;
         let mut folder = Folder::read(&*self.storage, &self.layout)?;
         state.here = folder.parts.keys().copied().collect();
@@ -300,7 +303,7 @@ impl Store {
         if state.own.run.is_none() {
             self.sync_root()?;
         }
-        // Folders of days that were made just before a crash become durable here.
+        // Folders of days that were created just before a crash become durable here.
         for view in &self.config.views {
             let views = self.layout.views(process);
             let dir = views.join(&view.name);
@@ -311,15 +314,15 @@ impl Store {
         }
         let mut records = Vec::new();
         if state.own.identity.is_none() {
-            // A new folder: process 0 has chosen the identity in the meantime.
+            // In a new folder, process 0 has chosen the identity in the meantime.
             let path = self.layout.manifest(0);
             let cluster = agreed.cluster.ok_or(StoreError::MissingPart { path })?;
             records.push(Record::Identity(folder::identity(cluster, process)));
         }
-        // Not before: a program that was stopped for its options leaves none of them behind.
+        // Definitions are recorded only now: a program that was stopped because of its options leaves none.
         records.extend(recovery::definitions(&self.config, &agreed, &state.own));
         records.extend(state.to_be_proven());
-        // What was read just now has the sealed days, which are not kept in memory.
+        // The state that was read just now has the sealed days, which are not kept in memory.
         let part = folder.parts.get(&process).map_or(&state.own, |replayed| &replayed.state);
         let days = |view: &str| {
             live::batches(part, &self.layout, view, process).map(|batch| batch.day).collect()
@@ -333,10 +336,10 @@ impl Store {
         Ok(())
     }
 
-    /// What this process tells the others of the parts that it sees to, now that it has opened them.
+    /// The report of this process about the parts that it is responsible for, after opening them.
     ///
     /// # Errors
-    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest can no longer be read.
     pub(crate) fn says(&self, threads: usize) -> Result<Said, StoreError> {
         let _manifest = self.manifest();
         let mut parts = BTreeMap::new();
@@ -348,7 +351,7 @@ impl Store {
         Ok(Said::new(&self.config, threads, 0, 0, parts))
     }
 
-    /// What all others say of theirs, by process, now that they have opened them.
+    /// Takes the reports of all other processes about their parts, by process, after opening.
     ///
     /// # Errors
     /// [`StoreError::Unreachable`] if this process needs a part that is not here.
@@ -359,13 +362,13 @@ impl Store {
         said::check_needs(&*self.storage, &self.layout, &self.config, &needed)
     }
 
-    /// Makes the names durable that lead to a part, before its first run: a crash may have come between
-    /// the making of one of its folders and the sync.
+    /// Makes the names on the path to a part durable before its first run: a crash may have come between creating one
+    /// of its folders and the sync.
     fn sync_root(&self) -> Result<(), StoreError> {
         for dir in self.layout.root().ancestors() {
             match self.storage.sync_dir(dir) {
                 Ok(()) => {}
-                // It was there before: somebody else's, or in a system that never syncs a folder.
+                // The folder existed before: another user's, or on a system that never syncs a folder.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -377,10 +380,10 @@ impl Store {
         Ok(())
     }
 
-    /// Says that the run is complete: its sources have ended and all is sealed.
+    /// Records that the run is complete: its sources have ended and everything is sealed.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it may not have been recorded.
+    /// [`StoreError::Io`] if the record may not have been written.
     ///
     /// # Panics
     /// If the run has not begun.
@@ -429,7 +432,7 @@ fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The parts that this process holds: its own and, if it is the first, those without a process.
+/// The parts that this process is responsible for: its own and, if it is the first, those without a process.
 fn held_parts(
     storage: &dyn Storage,
     layout: &Layout,
@@ -443,7 +446,7 @@ fn held_parts(
     Ok(held)
 }
 
-/// Locks a part; `None` if it has no file to lock yet.
+/// Locks a part; `None` if it has no lock file yet.
 fn lock(
     storage: &dyn Storage,
     layout: &Layout,
@@ -497,7 +500,7 @@ fn next_run(config: &StoreConfig, last: Option<Run>) -> Run {
     }
 }
 
-/// An identity for a new folder: only the engine reads clocks, so it comes from the system's entropy.
+/// An identity for a new folder. It comes from the system's entropy, because only the engine reads clocks.
 fn random_id() -> u128 {
     let word = || u128::from(RandomState::new().build_hasher().finish());
     word() << 64 | word()

@@ -22,9 +22,9 @@ use crate::closing::Closing;
 use crate::key::Key;
 use crate::time::{Day, DayRange};
 
-/// An open data folder. Shared by the threads of a process; dropping it unlocks the folder.
+/// An open data folder, shared by the threads of a process. Dropping it unlocks the folder.
 ///
-/// Writing files holds no lock; appending to the manifest does not stop readers.
+/// Writing files holds no lock; appending to the manifest does not block readers.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -52,34 +52,34 @@ pub struct Store {
     pub(super) last: RunState,
     /// The run that [`Store::begin`] begins.
     pub(super) next_run: Run,
-    /// Taken before `state`, where both are.
+    /// If both this lock and `state` are taken, this one is taken first.
     pub(super) manifest: Mutex<Manifest>,
     pub(super) state: RwLock<PartsState>,
-    /// A folder of a day could not be made in this run, but may be there.
+    /// Creating a folder of a day failed in this run, but the folder may exist.
     pub(super) days_in_doubt: AtomicBool,
-    /// Each with its file.
+    /// Each lock with its file.
     pub(super) locks: Vec<(PathBuf, FolderLock)>,
 }
 
 #[derive(Debug)]
 pub(super) struct PartsState {
     pub(super) own: PartState,
-    /// As they were when this part was opened, or began.
+    /// The states of the other parts, as they were when this part was opened, or when the run began.
     pub(super) others: BTreeMap<u32, PartState>,
-    /// The parts that there are in this process's folder, whoever sees to them.
+    /// The parts that exist in this process's folder, whichever process is responsible for them.
     pub(super) here: BTreeSet<u32>,
-    /// What other processes say of the parts that they see to, if they were asked.
+    /// The reports of other processes about their parts, if they were asked.
     pub(super) heard: Option<BTreeMap<u32, PartState>>,
-    /// By view.
+    /// The prepared files, by view.
     pub(super) prepared: BTreeMap<String, BTreeMap<FileKey, BatchEntry>>,
-    /// Up to which closing each local worker has prepared each view.
+    /// The last closing of each view that each local worker has prepared.
     pub(super) prepared_through: BTreeMap<(String, u32), Closing>,
-    /// What is to be proven of the logs with the next record.
+    /// The positions of the logs that the next record proves.
     pub(super) to_prove: Proofs,
 }
 
 impl PartsState {
-    /// What of that is not proven yet, as a record.
+    /// The positions in `to_prove` that are not proven yet, as a record.
     pub(super) fn to_be_proven(&self) -> Option<Record> {
         let proofs = self.to_prove.beyond(&self.own.proofs);
         (!proofs.is_empty()).then_some(Record::Proven(proofs))
@@ -87,13 +87,13 @@ impl PartsState {
 }
 
 impl Store {
-    /// How the last run left the folder, as it was when this part was opened.
+    /// How the last run had left the folder when this part was opened.
     pub fn state(&self) -> RunState {
         self.last
     }
 
-    /// The number of the run that [`Store::begin`] begins, the same in all processes of the group. Runs of
-    /// a folder are numbered upwards from 1; a run that was cut short keeps its number.
+    /// The number of the run that [`Store::begin`] begins, the same in all processes of the cluster. The runs of a
+    /// folder are numbered from 1; an interrupted run keeps its number.
     pub(crate) fn run(&self) -> u64 {
         self.next_run.number
     }
@@ -103,42 +103,42 @@ impl Store {
         self.config.logged
     }
 
-    /// Whether any view is closed through some day.
+    /// Whether any view has a closed day.
     pub(crate) fn is_sealed(&self) -> bool {
         !self.read().own.sealed.is_empty()
     }
 
-    /// Up to which day a view is closed, the day included: what this process has committed or, when it
-    /// opened the folder, was found committed by any process of the last run and rolled forward.
+    /// The last closed day of a view. This is the last commit of this process. Right after opening, it is the last
+    /// commit of any process of the last run, to which this part rolled forward.
     ///
-    /// A commit goes to every process's manifest. After [`Store::begin`] all agree, so this is both the
-    /// least and the greatest; during a run, another process may be one commit behind or ahead.
+    /// A commit is written to every process's manifest. After [`Store::begin`] all agree; during a run, another process
+    /// may be one commit behind or ahead.
     pub fn closed_through(&self, view: &str) -> Option<Day> {
         self.sealed_through(view).map(Closing::last_closed)
     }
 
-    /// As [`Store::closed_through`]: the last closing that is sealed, which may be one of late events.
+    /// As [`Store::closed_through`], but the last sealed closing, which may be one of late events.
     pub(crate) fn sealed_through(&self, view: &str) -> Option<Closing> {
         self.read().own.through(view)
     }
 
-    /// The batch views that count, of all parts: of each day and partition those of the newest revision
-    /// that covers it, by closing and then generation. By day, then closing and generation.
+    /// The batch views that count, of all parts: for each day and partition those of the newest revision that covers
+    /// it, by closing and then generation. They are sorted by day, then closing and generation.
     ///
-    /// This reads the manifests: memory holds no list of files. During a run, the part of another
-    /// process may be one commit behind or ahead.
+    /// This reads the manifests: no list of files is kept in memory. During a run, the part of another process may be
+    /// one commit behind or ahead.
     ///
     /// # Errors
-    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest cannot be read any more.
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`] if a manifest can no longer be read.
     pub fn live(&self, view: &str) -> Result<Vec<LiveBatch>, StoreError> {
         Ok(live::live(self.batches(view, |_| true)?))
     }
 
-    /// The batch views that counted when only some closings were sealed, of the days of a range: as [`Store::live`], of
-    /// what `holds` says. This reads the manifests once; it is for the rare query that asks for the past.
+    /// As [`Store::live`], for the days of a range, if only the closings selected by `holds` were sealed. This reads
+    /// all manifests once; it is for the rare query about the past.
     ///
     /// # Errors
-    /// As [`Store::live`], and [`StoreError::Superseded`] if what it needs was removed.
+    /// As [`Store::live`], and [`StoreError::Superseded`] if a needed revision was removed.
     pub(crate) fn sealed(
         &self,
         view: &str,
@@ -153,7 +153,7 @@ impl Store {
         Ok(live::live(batches))
     }
 
-    /// All revisions of a day, of all parts, each with the whole coverage of its file; by closing and
+    /// All revisions of a day, of all parts, each with the whole coverage of its file. Sorted by closing and
     /// generation.
     ///
     /// # Errors
@@ -172,13 +172,14 @@ impl Store {
         self.read_batches(view, wanted).map(|(batches, _)| batches)
     }
 
-    /// The files of some days, and of those that have lost revisions the closing since which their state is known.
+    /// The files of some days. For days that have lost revisions, also the first closing after which their state is
+    /// known.
     fn read_batches(
         &self,
         view: &str,
         wanted: impl Fn(Day) -> bool,
     ) -> Result<(Vec<LiveBatch>, BTreeMap<Day, Closing>), StoreError> {
-        // Nothing is appended to our own while it is read.
+        // The lock prevents appends to our own manifest while it is read.
         let _manifest = self.manifest();
         let (mut parts, edition) = {
             let state = self.read();
@@ -191,7 +192,7 @@ impl Store {
             let Some(part) = manifest::read(&*self.storage, &path)? else {
                 return Err(StoreError::MissingPart { path });
             };
-            // One whose process has not opened it yet may have the view as it was defined before.
+            // A part whose process has not opened it yet may have an earlier definition of the view.
             if part.state.edition(view) != edition {
                 continue;
             }
@@ -202,13 +203,13 @@ impl Store {
             let sealed = live::batches(&part.state, &self.layout, view, process);
             batches.extend(sealed.filter(|batch| wanted(batch.day)));
         }
-        // What one part has removed counts in none.
+        // What one part has removed counts in no part.
         batches.retain(|batch| batch.day >= kept.from);
         Ok((batches, kept.revised))
     }
 
-    /// The first period of a view that is kept; [`Day::MIN`] if nothing was removed. It is the same in all parts when the
-    /// run begins.
+    /// The first kept period of a view; [`Day::MIN`] if nothing was removed. It is the same in all parts when the run
+    /// begins.
     pub(crate) fn kept_from(&self, view: &str) -> Day {
         let state = self.read();
         let parts = state.others.values().chain([&state.own]);
@@ -217,16 +218,17 @@ impl Store {
         current.map(|part| part.kept_from(view)).max().unwrap_or(Day::MIN)
     }
 
-    /// The first UTC day of which the log has all events; `None` if nothing was removed of it.
+    /// The first UTC day whose events are all in the log; `None` if nothing of the log was removed.
     pub(crate) fn log_from(&self) -> Option<Day> {
         let state = self.read();
         state.others.values().chain([&state.own]).filter_map(|part| part.log_from).max()
     }
 
-    /// Records that the log is to have all events from this UTC day on only. Before anything of it is removed.
+    /// Records that the log will have all events only from this UTC day on. This must be called before anything of the
+    /// log is removed.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it may not have been recorded.
+    /// [`StoreError::Io`] if the record may not have been written.
     pub(crate) fn keep_log_from(&self, from: Day) -> Result<(), StoreError> {
         if self.read().own.log_from >= Some(from) {
             return Ok(());
@@ -246,11 +248,11 @@ impl Store {
         record.map_or(Day::MIN, first)
     }
 
-    /// Opens a batch view of the folder, by a map of its file: open it when it is first needed.
+    /// Opens a batch view of the folder by mapping its file. Call it when the batch view is first needed.
     ///
     /// # Errors
-    /// [`StoreError::Batch`] if it is damaged, [`StoreError::WrongBatch`] if it is not the one that the
-    /// manifest names, [`StoreError::Io`] if it cannot be read.
+    /// [`StoreError::Batch`] if the file is damaged, [`StoreError::WrongBatch`] if it is not the one that the manifest
+    /// names, [`StoreError::Io`] if it cannot be read.
     #[doc(hidden)]
     pub fn open_batch<K: Key, A: Aggregate>(
         &self,
@@ -259,7 +261,7 @@ impl Store {
         Ok(BatchView::from_raw(Arc::new(open_raw(&*self.storage, batch)?)))
     }
 
-    /// Opens a batch view again that was open before.
+    /// Opens a batch view that was open before.
     pub(crate) fn reopen<K: Key, A: Aggregate>(
         &self,
         file: &SealedFile<'_>,
@@ -280,8 +282,8 @@ impl Store {
         self.read().own.facts.get(name).cloned()
     }
 
-    /// The last values of a fact in all parts that have it, by process; the parts of other processes
-    /// are as they were when the run began.
+    /// The last values of a fact in all parts that have it, by process. Other processes' parts are as they were when
+    /// the run began.
     #[cfg(test)]
     pub(crate) fn facts(&self, name: &str) -> Vec<(usize, Vec<u8>)> {
         let state = self.read();
@@ -294,11 +296,11 @@ impl Store {
         facts
     }
 
-    /// Remembers a small named value in this process's part; the last one counts.
+    /// Records a small named value in this process's part. The last value counts.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if
-    /// it may not have been.
+    /// [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if it may not have
+    /// been.
     pub fn set_fact(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let fact = Record::Fact { name: name.to_owned(), bytes };
         self.append(&mut self.manifest(), Some(fact))
@@ -309,12 +311,12 @@ impl Store {
         &self.storage
     }
 
-    /// The index of this process, which is the number of its part.
+    /// The index of this process, which is also the number of its part.
     pub(crate) fn process(&self) -> u32 {
         self.config.process as u32
     }
 
-    /// How many processes the group has.
+    /// The number of processes of the cluster.
     pub(crate) fn processes(&self) -> usize {
         self.config.processes
     }
@@ -331,8 +333,8 @@ impl Store {
         parts.into_iter().map(|part| (part as usize, self.layout.part(part))).collect()
     }
 
-    /// The folders of the parts that this process sees to, by process: its own and, if it is the first,
-    /// those of processes that the group no longer has.
+    /// The folders of the parts that this process is responsible for, by process: its own and, if it is the first,
+    /// those of processes that the cluster no longer has.
     pub(crate) fn held_parts(&self) -> Vec<(u32, PathBuf)> {
         let (process, processes) = (self.config.process, self.config.processes);
         let is_held = |part: usize| part == process || (process == 0 && part >= processes);
@@ -340,12 +342,12 @@ impl Store {
         parts.map(|(part, path)| (part as u32, path)).collect()
     }
 
-    /// Where this process's refused rows go. The folder on the way to it may not exist yet.
+    /// The file for this process's refused rows. The folder on the path to it may not exist yet.
     pub fn rejected_path(&self) -> PathBuf {
         self.layout.rejected(self.config.process as u32)
     }
 
-    /// Appends records, and before them what is to be proven of the logs, with one sync.
+    /// Appends records with one sync. Positions of the logs that are to be proven come before them.
     pub(super) fn append(
         &self,
         manifest: &mut Manifest,
@@ -354,7 +356,7 @@ impl Store {
         self.check_locks()?;
         let proven = self.read().to_be_proven();
         let records: Vec<Record> = proven.into_iter().chain(records).collect();
-        // Synced before `state` is locked: readers do not wait for the disk.
+        // The sync happens before `state` is locked, so readers do not wait for the disk.
         manifest.append(&records)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
@@ -366,7 +368,7 @@ impl Store {
         Ok(())
     }
 
-    /// A lock whose file was removed keeps nobody out.
+    /// Checks that the lock files still exist: a lock whose file was removed keeps nobody out.
     pub(super) fn check_locks(&self) -> Result<(), StoreError> {
         match self.locks.iter().find(|(_, lock)| !lock.holds()) {
             Some((path, _)) => Err(StoreError::Vanished { path: path.clone() }),
@@ -374,17 +376,17 @@ impl Store {
         }
     }
 
-    /// Says up to where logs are durable. In memory only: it is proven by what is written next to the
-    /// manifest, together with that.
+    /// Notes the durable ends of logs, in memory only. They are proven together with the next record that is written to
+    /// the manifest.
     pub(crate) fn note_logs(&self, proofs: impl IntoIterator<Item = LogProof>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         proofs.into_iter().for_each(|proof| state.to_prove.add(proof));
     }
 
-    /// Proves what was noted, if it is not proven yet.
+    /// Proves the noted positions that are not proven yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if it may not have been recorded.
+    /// [`StoreError::Io`] if the record may not have been written.
     pub(crate) fn prove_logs(&self) -> Result<(), StoreError> {
         self.append(&mut self.manifest(), None)
     }
@@ -396,7 +398,7 @@ impl Store {
         Err(StoreError::UnknownView { view: view.to_owned() })
     }
 
-    /// A panic while it was held ends the process; what a lock guards is changed in one step.
+    /// A panic while the lock was held ends the process; the guarded state changes in one step.
     pub(super) fn manifest(&self) -> MutexGuard<'_, Manifest> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,9 @@
-//! What manifests say of the log: up to where it has been durable.
+//! The durable ends of the log that manifests record.
 //!
-//! What a sealed day holds is never read from its source again, because the log says that it was read. A
-//! log that has lost its end says less, and the next run would count the same rows twice. So each commit
-//! of sealed days names, for every worker of the group, the commit stream and the length up to which it
-//! was durable when the worker had prepared them. A log that ends before that is not believed.
+//! Events of a sealed day are never read from their source again, because the log says that they were read. If the log
+//! lost its end, the next run would count the same rows twice. So each commit of sealed days names, for every worker of
+//! the cluster, the commit stream and its durable length when the worker had prepared them. A log that ends before that
+//! is refused.
 
 use std::collections::BTreeMap;
 
@@ -12,67 +12,67 @@ use serde::{Deserialize, Serialize};
 use crate::closing::Closing;
 use crate::moment::Moment;
 
-/// A place in a commit stream of the log. Everything before it was durable.
+/// A position in a commit stream of the log. Everything before it was durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogPosition {
     /// The run that wrote the stream.
     pub run: u64,
-    /// The worker, by its index in the group of that run.
+    /// The worker, by its index in the cluster of that run.
     pub worker: u32,
-    /// Which of the streams of this worker that took each other's place.
+    /// The number of the stream; a worker's streams replace each other.
     pub seq: u64,
-    /// How many bytes of the stream come before the place.
+    /// The number of bytes of the stream before the position.
     pub bytes: u64,
     /// The checksum of these bytes.
     pub crc: u32,
-    /// The greatest moment of the entries before the place. Those of a worker rise.
+    /// The greatest moment of the entries before the position. The moments of a worker ascend.
     pub latest: Option<Moment>,
 }
 
 impl LogPosition {
-    /// Positions of one worker and run are ordered by the succession of streams, then by length.
+    /// The positions of one worker and run are ordered by the number of the stream, then by length.
     fn is_before(&self, later: &LogPosition) -> bool {
         (self.seq, self.bytes) < (later.seq, later.bytes)
     }
 }
 
-/// The part of a worker in what a group seals.
+/// The share of one worker in what a cluster seals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share {
-    /// Up to where its log was durable when it had prepared; `None` if it has entered nothing, or there is no log.
+    /// The durable end of its log when it had prepared; `None` if it has entered nothing, or there is no log.
     pub(crate) log: Option<LogPosition>,
-    /// How many files of the view it has written in this run.
+    /// The number of files of the view that it has written in this run.
     pub(crate) files: u64,
 }
 
-/// How many files of a view the workers of a run have written, up to a closing. A part that has none of
-/// them, and is not closed as far, is older than the one that says so.
+/// The number of files of a view that the workers of a run have written up to a closing. A part that has fewer files,
+/// and is not closed as far, is older than the part with this record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
     pub(super) run: u64,
     pub(super) through: Closing,
-    /// By worker of the group.
+    /// The numbers, by worker of the cluster.
     pub(super) files: Vec<u64>,
 }
 
 impl Written {
-    /// How many files a process wrote, of so many.
+    /// The number of files that process `process` of `processes` wrote.
     pub(super) fn by(&self, process: u32, processes: u32) -> u64 {
         let threads = (self.files.len() / processes.max(1) as usize).max(1);
         self.files.iter().skip(process as usize * threads).take(threads).sum()
     }
 }
 
-/// A position in the log of a part: what a manifest proves.
+/// A position in the log of a part, which a manifest proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogProof {
-    /// The process whose part the stream is in.
+    /// The process whose part has the stream.
     pub(crate) part: u32,
     pub(crate) position: LogPosition,
 }
 
-/// The greatest positions that are proven, by part, run and worker.
+/// The greatest proven positions, by part, run and worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proofs {
     positions: BTreeMap<(u32, u64, u32), LogPosition>,
@@ -86,18 +86,18 @@ impl Proofs {
         }
     }
 
-    /// Whether as much is proven already.
+    /// Whether this position, or a later one of its stream, is already proven.
     fn holds(&self, LogProof { part, position }: &LogProof) -> bool {
         let known = self.positions.get(&(*part, position.run, position.worker));
         known.is_some_and(|known| !known.is_before(position))
     }
 
-    /// What of it is not proven by another one.
+    /// The positions here that `known` does not prove.
     pub(crate) fn beyond(&self, known: &Proofs) -> Vec<LogProof> {
         self.iter().filter(|proof| !known.holds(proof)).collect()
     }
 
-    /// Forgets what another one proves.
+    /// Forgets the positions that `known` proves.
     pub(crate) fn forget(&mut self, known: &Proofs) {
         self.positions
             .retain(|&(part, ..), position| !known.holds(&LogProof { part, position: *position }));
@@ -107,7 +107,7 @@ impl Proofs {
         self.positions.iter().map(|(&(part, ..), &position)| LogProof { part, position })
     }
 
-    /// What is proven of a part, by run and worker.
+    /// The proven positions of a part, by run and worker.
     pub(crate) fn of_part(&self, part: u32) -> Vec<LogPosition> {
         let of_part = self.positions.range((part, 0, 0)..=(part, u64::MAX, u32::MAX));
         of_part.map(|(_, position)| *position).collect()
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_greatest_position_of_each_stream_is_proven() {
         let mut proofs = Proofs::default();
-        // The second has less, and the third has taken the first one's place.
+        // The second position is smaller, and the third stream has replaced the first.
         let all = [proof(0, 1, 0, 90), proof(0, 1, 0, 80), proof(0, 1, 1, 20), proof(0, 2, 0, 10)];
         all.into_iter().chain([proof(1, 1, 0, 5)]).for_each(|proof| proofs.add(proof));
         let found = proofs.of_part(0).into_iter().map(|at| (at.run, at.seq, at.bytes));

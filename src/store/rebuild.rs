@@ -1,4 +1,4 @@
-//! Rebuilding: a sealed revision, computed again, takes the place of the one that counts.
+//! Rebuilding: a sealed revision that was computed again replaces the one that counts.
 
 use std::sync::PoisonError;
 
@@ -12,22 +12,21 @@ use crate::key::Key;
 use crate::time::Day;
 
 impl Store {
-    /// Writes one batch view again, in any thread: the next generation of a revision that is sealed, one
-    /// more than the greatest that any part has of its partitions. `rows` ascend as
-    /// [`BatchWriter::push`](crate::batch::BatchWriter::push) asks.
+    /// Writes a rebuilt batch view, in any thread. It is the next generation of a sealed revision: one more than the
+    /// greatest that any part has for its partitions. `rows` must ascend as
+    /// [`BatchWriter::push`](crate::batch::BatchWriter::push) requires.
     ///
-    /// Guarantee: after `Ok` the file survives a crash. It does not count before
-    /// [`Store::commit_rebuilt`], and is removed on opening if that never came.
-    /// Not guaranteed: anything, if two threads rebuild a day for the same partitions at once.
+    /// Guarantee: after `Ok` the file survives a crash. It does not count before [`Store::commit_rebuilt`]; without
+    /// that, the next opening removes it. Not guaranteed: anything, if two threads rebuild a day for the same
+    /// partitions at once.
     ///
     /// # Errors
-    /// [`StoreError::NotClosed`] or [`StoreError::UnknownView`]; nothing was written.
-    /// [`StoreError::Io`] from the system.
+    /// [`StoreError::NotClosed`] or [`StoreError::UnknownView`]; nothing was written. [`StoreError::Io`] from the
+    /// system.
     ///
     /// # Panics
-    /// As [`BatchWriter::push`](crate::batch::BatchWriter::push) does, if rows are out of order or not
-    /// covered.
-    // As for `write_batch`: the name of a revision, then its rows.
+    /// As [`BatchWriter::push`](crate::batch::BatchWriter::push) does, if rows are out of order or not covered.
+    // The arguments are those of `write_batch`: the name of a revision, then its rows.
     #[doc(hidden)]
     #[allow(clippy::too_many_arguments)]
     pub fn write_rebuilt<K: Key, A: Aggregate>(
@@ -48,18 +47,17 @@ impl Store {
         self.write(view, (day, closing, generation, worker), coverage, expected_rows, rows)
     }
 
-    /// Makes rebuilt files of a view count, in one record; up to where it is closed stays.
+    /// Makes the rebuilt files of a view count, in one record. The last closed day does not change.
     ///
-    /// Guarantee: after `Ok` they count, and survive a crash; before, none of them does. Each process
-    /// commits what its workers have rebuilt, when it likes.
+    /// Guarantee: after `Ok` all of them count and survive a crash; before, none of them counts. Each process commits
+    /// what its workers have rebuilt, at any time.
     ///
     /// # Errors
-    /// [`StoreError::UnknownView`], [`StoreError::NotClosed`], [`StoreError::TooLarge`] or
-    /// [`StoreError::Failed`]: nothing was written. [`StoreError::Io`] if it may not have been; opening
-    /// the folder again finds out.
+    /// [`StoreError::UnknownView`], [`StoreError::NotClosed`], [`StoreError::TooLarge`] or [`StoreError::Failed`]:
+    /// nothing was written. [`StoreError::Io`] if it may not have been; opening the folder again finds out.
     ///
     /// # Panics
-    /// If an entry is not one of [`Store::write_rebuilt`].
+    /// If an entry does not come from [`Store::write_rebuilt`].
     #[doc(hidden)]
     pub fn commit_rebuilt(&self, view: &str, entries: Vec<BatchEntry>) -> Result<(), StoreError> {
         self.check_view(view)?;
@@ -74,7 +72,7 @@ impl Store {
         self.append(&mut self.manifest(), Some(record))
     }
 
-    /// The greatest generation of a revision in any of these partitions, or under the worker's name.
+    /// The greatest generation of a revision that covers any of these partitions, or that has the worker's name.
     fn generation(
         &self,
         view: &str,

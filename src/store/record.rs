@@ -1,4 +1,4 @@
-//! The records of a manifest, and the state they add up to.
+//! The records of a manifest, and the state that results from them.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use crate::schema::ViewSchema;
 use crate::time::{Day, Grain};
 use crate::view::is_name;
 
-/// A view of a part: what it is now, and how often its definition has been changed in this folder.
+/// A view of a part: its present definition, and how often the definition has changed in this folder.
 ///
-/// A redefinition goes into one part after the other, and drops what is sealed of the view there. The
-/// greatest edition is the one that counts: a part that a crash left behind follows on its next opening,
-/// even if the definition has become the old one again in between. The removal of a view is one more edition of it,
-/// whose definition is [`ViewRecord::removed`]; a view that takes the name again is the edition after that.
+/// A new definition goes into one part after the other, and drops what is sealed of the view there. The greatest
+/// edition counts: a part that a crash left behind follows on its next opening, even if the program has returned to the
+/// old definition in between. The removal of a view is one more edition, with the definition [`ViewRecord::removed`]. A
+/// view that takes the name again is the next edition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Definition {
     pub(super) view: ViewRecord,
     pub(super) edition: u32,
 }
 
-/// A [`Definition`] as a manifest has it of a view of days, since before there were other grains.
+/// The form of a [`Definition`] of a view of days in a manifest. It is older than other grains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DefinitionOfDays {
     name: String,
@@ -50,27 +50,28 @@ impl From<DefinitionOfDays> for Definition {
 pub struct BatchEntry {
     /// The day.
     pub day: Day,
-    /// The day of the closing that made this revision. Late events that were sealed by themselves have their floor in
-    /// the file's name.
+    /// The day of the closing that made this revision. If late events were sealed on their own, their floor is in the
+    /// name of the file.
     pub closing: Day,
-    /// 0 if it was sealed; how often it had been rebuilt, else.
+    /// 0 for a sealed file; otherwise how often it had been rebuilt.
     pub generation: u32,
-    /// The worker that wrote it, by its index in the group of that run.
+    /// The worker that wrote the file, by its index in the cluster of that run.
     pub worker: u32,
-    /// The partitions it speaks for.
+    /// The partitions that the file covers.
     pub coverage: Coverage,
-    /// Its name in the day's folder.
+    /// The name of the file in the day's folder.
     pub file: String,
-    /// The number of its rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Its length.
+    /// The length of the file.
     pub bytes: u64,
-    /// The sum over its rows.
+    /// The sum over the rows.
     pub digest: Digest,
 }
 
 impl BatchEntry {
-    /// Tells the files of one part and view apart, in the order in which they supersede each other.
+    /// The key of the file among those of a part and view. The order of keys is the order in which files supersede each
+    /// other.
     pub(super) fn place(&self) -> FileKey {
         (self.day, self.closing(), self.generation, self.worker)
     }
@@ -95,7 +96,7 @@ impl BatchEntry {
 /// Day, closing, generation and worker.
 pub(super) type FileKey = (Day, Closing, u32, u32);
 
-/// Which folder a part belongs to, and by which rules keys are placed.
+/// Which folder a part belongs to, and the rules by which keys are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub(super) partitions: u32,
@@ -104,25 +105,25 @@ pub(super) struct Identity {
     pub(super) process: u32,
 }
 
-/// Runs of the program, numbered from 1 in the whole folder.
+/// A run of the program. Runs are numbered from 1 in the whole folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) number: u64,
     pub(super) processes: u32,
-    /// The number of parts that the folder has ever had, so that a lost one is missed.
+    /// The number of parts that the folder has ever had, so that a lost part is noticed.
     pub(super) parts: u32,
     pub(super) complete: bool,
-    /// Whether its events were logged: the same for all runs of a folder.
+    /// Whether the events of the run were logged: the same for all runs of a folder.
     pub(super) logged: bool,
 }
 
-/// One record. New kinds are added at the end: the position is the kind on disk.
+/// A record. New kinds are added at the end, because the position is the kind on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Record {
     Identity(Identity),
-    /// The definition of a view. One of a later edition drops what is sealed of the view before.
+    /// The definition of a view. A later edition drops what was sealed of the view before.
     View(DefinitionOfDays),
-    /// A commit: these files are live, and the view is closed through the day. All or nothing.
+    /// A commit: these files count, and the view is closed through this closing. All or nothing.
     Live {
         view: String,
         through: Day,
@@ -134,30 +135,31 @@ pub(super) enum Record {
         bytes: Vec<u8>,
     },
     State(Run),
-    /// A rebuild: these files are live, and the view is closed as far as before. All or nothing.
+    /// A rebuild: these files count, and the last closing does not change. All or nothing.
     Rebuilt {
         view: String,
         batches: Vec<BatchEntry>,
     },
-    /// What a view looks like; the last one counts.
+    /// The schema of a view; the last one counts.
     Schema(ViewSchema),
-    /// Up to where logs were durable; of each commit stream the greatest position counts.
+    /// Durable ends of logs. The greatest position of each commit stream counts.
     Proven(Vec<LogProof>),
-    /// What the workers of the group have written of a view; the last one counts.
+    /// The numbers of files of a view that the workers of the cluster have written; the last record counts.
     Written {
         view: String,
         written: Written,
     },
-    /// A commit of amendments before their day closes: as `Live`, up to a closing of late events.
+    /// A commit of amendments before their day closes: as `Live`, but up to a closing of late events.
     Early {
         view: String,
         through: Closing,
         batches: Vec<BatchEntry>,
     },
-    /// As `View`, of a view that is not of days. Programs of before there were any do not know it, and refuse the folder.
+    /// As `View`, for a view with another grain than days. Programs older than grains do not know this record, and
+    /// refuse the folder.
     Grained(Definition),
-    /// What a view keeps no longer: all periods before one, and these files, which are superseded. Of the periods named in
-    /// `revised`, no earlier state than that after the closing can be told.
+    /// What a view no longer keeps: all periods before one, and these superseded files. For each period in `revised`,
+    /// no state before the given closing is known.
     Removed {
         view: String,
         from: Day,
@@ -179,7 +181,7 @@ impl Record {
         Record::View(DefinitionOfDays { name, zone, key, aggregate, definition, edition })
     }
 
-    /// Whether it is the definition of a view.
+    /// Whether this is the definition of the view `name`.
     pub(super) fn defines(&self, name: &str) -> bool {
         match self {
             Record::View(of) => of.name == name,
@@ -201,11 +203,11 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed {
     pub(super) through: Closing,
-    /// After [`PartState::forget_batches`], only those that were rebuilt.
+    /// The files. After [`PartState::forget_batches`], only those that were rebuilt.
     pub(super) batches: BTreeMap<FileKey, BatchEntry>,
 }
 
-/// What the records of one part add up to.
+/// The state that results from the records of one part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartState {
     pub(super) identity: Option<Identity>,
@@ -214,22 +216,22 @@ pub(super) struct PartState {
     pub(super) facts: BTreeMap<String, Vec<u8>>,
     pub(super) run: Option<Run>,
     pub(super) schemas: BTreeMap<String, ViewSchema>,
-    /// What is proven of the logs of all parts, as far as this part knows.
+    /// The proven positions of the logs of all parts, as far as this part knows.
     pub(super) proofs: Proofs,
-    /// What the workers of the group have written, by view.
+    /// The numbers of files that the workers of the cluster have written, by view.
     pub(super) written: BTreeMap<String, Written>,
-    /// What is still there of views of which something was removed.
+    /// What remains of views from which something was removed.
     pub(super) kept: BTreeMap<String, Kept>,
-    /// The first UTC day of which the log has all events, if any were removed.
+    /// The first UTC day whose events are all in the log, if earlier ones were removed.
     pub(super) log_from: Option<Day>,
 }
 
-/// Batches in one record of a snapshot, so that no record outgrows its bound.
+/// The number of batches in one record of a snapshot, so that no record exceeds its size limit.
 const SNAPSHOT_BATCHES: usize = 4_096;
 const SNAPSHOT_PROOFS: usize = 4_096;
 
 impl PartState {
-    /// Adds a record, or says why it cannot follow the ones before it.
+    /// Applies a record. The error says why it cannot follow the records before it.
     pub(super) fn apply(&mut self, record: Record) -> Result<(), &'static str> {
         match record {
             Record::Identity(identity) => {
@@ -312,7 +314,7 @@ impl PartState {
                 return Err("a batch belongs to a later closing than its commit");
             }
         }
-        // Late events of a period that is removed: what is sealed of them goes with the next opening.
+        // Late events of a removed period: the next opening removes what is sealed of them.
         let from = self.kept_from(&view);
         let batches = batches.into_iter().filter(|entry| entry.day >= from);
         let empty = || Sealed { through, batches: BTreeMap::new() };
@@ -340,13 +342,13 @@ impl PartState {
         Ok(())
     }
 
-    /// The first period of a view that is kept.
+    /// The first kept period of a view.
     pub(super) fn kept_from(&self, view: &str) -> Day {
         self.kept.get(view).map_or(Day::MIN, |kept| kept.from)
     }
 
-    /// Forgets the files, of which there are more every day; the manifest remembers them. Those that
-    /// were rebuilt are few, and the next rebuild needs their generations.
+    /// Forgets the sealed files, whose number grows every day; the manifest has them. Rebuilt files are few and are
+    /// kept, because the next rebuild needs their generations.
     pub(super) fn forget_batches(&mut self) {
         for sealed in self.sealed.values_mut() {
             sealed.batches.retain(|_, entry| entry.generation > 0);
@@ -354,17 +356,17 @@ impl PartState {
         self.kept.values_mut().for_each(|kept| kept.revised.clear());
     }
 
-    /// Up to where this part has committed a view.
+    /// The last closing of a view that this part has committed.
     pub(super) fn through(&self, view: &str) -> Option<Closing> {
         self.sealed.get(view).map(|sealed| sealed.through)
     }
 
-    /// How often the definition of a view has been changed, as far as this part knows.
+    /// How often the definition of a view has changed, as far as this part knows.
     pub(super) fn edition(&self, view: &str) -> u32 {
         self.views.get(view).map_or(0, |known| known.edition)
     }
 
-    /// The fewest records that add up to this state.
+    /// The smallest list of records that results in this state.
     pub(super) fn snapshot(&self) -> Vec<Record> {
         let mut records: Vec<Record> =
             self.identity.clone().map(Record::Identity).into_iter().collect();
@@ -372,7 +374,7 @@ impl PartState {
         records.extend(self.schemas.values().cloned().map(Record::Schema));
         for (view, sealed) in &self.sealed {
             let batches: Vec<BatchEntry> = sealed.batches.values().cloned().collect();
-            // At least one record, for a part that has closed days and no batches.
+            // A part with closed days and no batches needs at least one record.
             let chunks =
                 batches.chunks(SNAPSHOT_BATCHES).chain(batches.is_empty().then_some(&[][..]));
             records.extend(
@@ -407,12 +409,12 @@ impl PartState {
     }
 }
 
-/// A period in the name of a file: without the colons of hours, which not every file system takes.
+/// A period in the name of a file, without the colons of hours, which some file systems do not accept.
 pub(super) fn period_name(period: Day) -> String {
     period.to_string().replace(':', "")
 }
 
-/// Reads what [`period_name`] wrote.
+/// Parses the output of [`period_name`].
 pub(super) fn parse_period_name(name: &str) -> Option<Day> {
     let hour = |(date, time): (&str, &str)| {
         Some(format!("{date}T{}:{}:{}", time.get(0..2)?, time.get(2..4)?, time.get(4..)?))
@@ -421,7 +423,7 @@ pub(super) fn parse_period_name(name: &str) -> Option<Day> {
     Day::parse_period(&text).ok()
 }
 
-/// The name of a batch view in its day's folder.
+/// The name of a batch view in the folder of its day.
 pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) -> String {
     let day = period_name(closing.day);
     let floor = closing.floor().map_or(String::new(), |floor| format!("-f{floor}"));
@@ -431,7 +433,7 @@ pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) ->
     }
 }
 
-/// The closing, the generation and the worker in the name of a batch view.
+/// Parses the closing, the generation and the worker in the name of a batch view.
 pub(super) fn parse_batch_file_name(name: &str) -> Option<(Closing, u32, u32)> {
     let (revision, worker) = name.strip_suffix(".batch")?.rsplit_once("-w")?;
     let (closing, generation) = revision.split_once("-g").unwrap_or((revision, "0"));

@@ -1,9 +1,9 @@
-//! Opening a part: agree first, delete afterwards.
+//! Opens a part: first the parts agree, then files are removed.
 //!
-//! A seal commits in every process's manifest, one after the other, once all have prepared: written and
-//! synced their files. So what one part has committed, all have on disk, and a part that a crash left
-//! behind *rolls forward*: it finds its prepared files by their names and commits them. Only then are
-//! files removed that no manifest names, which belong to a closing that nobody committed.
+//! A seal is committed in every process's manifest, one after the other, once all processes have written and synced
+//! their files. So if one part has committed a closing, all parts have its files. A part that a crash left behind
+//! *rolls forward*: it finds its prepared files by their names and commits them. Only then are files removed that no
+//! manifest names; they belong to a closing that no process committed.
 
 use std::io;
 use std::path::Path;
@@ -22,7 +22,8 @@ use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::Day;
 
-/// Opens a part's manifest, making it if need be, rolls it forward and removes what nobody committed.
+/// Opens the manifest of a part and creates it if necessary, rolls the part forward, and removes what no process
+/// committed.
 pub(super) fn open_part(
     storage: &dyn Storage,
     layout: &Layout,
@@ -45,15 +46,15 @@ pub(super) fn open_part(
     {
         records.push(Record::Identity(super::folder::identity(cluster, process)));
     }
-    // In a folder where no run has begun yet, its definitions come with the first one.
+    // If no run has begun in the folder yet, the definitions come with the first one.
     if agreed.run.is_some() {
         records.extend(definitions(config, agreed, &state));
     }
-    // First: what is sealed of a view that is redefined is dropped, and not rolled forward.
+    // This comes first, so that the sealed days of a redefined view are dropped, not rolled forward.
     append(&mut manifest, &mut state, std::mem::take(&mut records))?;
     for (view, &through) in &agreed.through {
         if state.through(view).is_none_or(|own| own < through) {
-            // A process that was not in the newest run has prepared nothing in it.
+            // A process outside the newest run has prepared nothing in it.
             let batches = match agreed.is_member(process) {
                 true => prepared(storage, layout, process, view, state.through(view), through)?,
                 false => Vec::new(),
@@ -68,8 +69,8 @@ pub(super) fn open_part(
     Ok((manifest, state))
 }
 
-/// Puts the ids of types in the place of what version 0.1 said. The definitions are the same, and the manifest is
-/// written anew in any case.
+/// Replaces the type names of version 0.1 with ids. The definitions stay the same, and the manifest is rewritten in any
+/// case.
 fn rename_types(state: &mut PartState, config: &StoreConfig) {
     for asked in &config.views {
         let known = state.views.get_mut(&asked.name);
@@ -79,11 +80,10 @@ fn rename_types(state: &mut PartState, config: &StoreConfig) {
     }
 }
 
-/// The definitions that a part does not have, or has in an earlier edition; and what views look like, where it has that
-/// otherwise.
+/// The definitions that a part lacks, or has in an earlier edition; and the schemas of views that differ in the part.
 pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartState) -> Vec<Record> {
     let asked = config.views.iter().map(|view| (view.clone(), agreed.edition(&view.name)));
-    // Views that the program does not have are those that were removed.
+    // A view that the program does not define is one that was removed.
     let is_asked = |name: &str| config.views.iter().any(|view| view.name == name);
     let removed = agreed.editions.iter().filter(|(name, _)| !is_asked(name));
     let removed = removed.map(|(name, edition)| (ViewRecord::removed(name), *edition));
@@ -92,7 +92,7 @@ pub(super) fn definitions(config: &StoreConfig, agreed: &Agreed, state: &PartSta
     };
     let record = |(view, edition)| Record::define(Definition { view, edition });
     let mut records: Vec<Record> = asked.chain(removed).filter(is_new).map(record).collect();
-    // With a new edition of a view, what it looked like is gone.
+    // A new edition of a view removes its schema.
     let has = |name: &str| records.iter().any(|record| record.defines(name));
     let is_shown =
         |schema: &&ViewSchema| has(&schema.name) || state.schemas.get(&schema.name) != Some(schema);
@@ -115,8 +115,8 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Checks that a part which is to roll forward has the files that its process had prepared: else it is an old
-/// copy. Changes nothing.
+/// Checks that a part that must roll forward has the files that its process had prepared; otherwise it is an old copy.
+/// Changes nothing.
 pub(super) fn check_prepared(
     storage: &dyn Storage,
     layout: &Layout,
@@ -133,14 +133,14 @@ pub(super) fn check_prepared(
         let of_run = |state: &PartState| {
             state.written.get(view).filter(|written| written.run == run.number).cloned()
         };
-        // Programs that were older said nothing of it.
+        // Older programs did not record this.
         let mut said = folder.states().filter_map(|(_, state)| of_run(state));
         let Some(said) = said.find(|said| said.through == through) else { continue };
         let committed = of_run(own).map_or(0, |written| written.by(process, run.processes));
         let expected = said.by(process, run.processes).saturating_sub(committed);
         let files = prepared(storage, layout, process, view, own.through(view), through)?;
         let found = files.len() as u64;
-        // What is sealed in a run is sealed when it has begun in all processes.
+        // Sealing in a run starts only after the run has begun in all processes.
         let has_begun = own.run.is_some_and(|own| own.number == run.number);
         if !has_begun || found != expected {
             let (part, view) = (layout.part(process), view.clone());
@@ -150,7 +150,7 @@ pub(super) fn check_prepared(
     Ok(())
 }
 
-/// The files of a view with closings after `own` and up to `through`.
+/// The files of a view with closings after `own`, up to `through`.
 fn prepared(
     storage: &dyn Storage,
     layout: &Layout,
@@ -165,7 +165,7 @@ fn prepared(
         let Some((closing, generation, worker)) = parse_batch_file_name(found.file) else {
             return Ok(());
         };
-        // A rebuild was not prepared by all: what nobody committed of it does not count.
+        // A rebuild is not prepared by all processes, so an uncommitted one does not count.
         if found.view == view && generation == 0 && is_due(closing) {
             entries.extend(entry_of(storage, path, found, closing, worker)?);
         }
@@ -174,7 +174,7 @@ fn prepared(
     Ok(entries)
 }
 
-/// What a file says of itself; `None` if it was discarded.
+/// The entry of a file, read from the file itself; `None` if it was discarded.
 fn entry_of(
     storage: &dyn Storage,
     path: &Path,
@@ -207,7 +207,7 @@ fn entry_of(
     }))
 }
 
-/// Removes unfinished files and batch views that the manifest does not name. What is not ours stays.
+/// Removes unfinished files, and batch views that the manifest does not name. Foreign files stay.
 fn sweep(
     storage: &dyn Storage,
     layout: &Layout,
@@ -228,7 +228,7 @@ fn sweep(
         if is_orphan {
             tracing::debug!(path = %path.display(), "removing a file that does not count");
             discard(storage, path).map_err(StoreError::perhaps("remove", path))?;
-            // The last one takes its day's folder along.
+            // If this was the last file of a day, the day's folder is removed too.
             let day = path.parent().unwrap_or(path);
             if list(storage, day)?.is_empty() {
                 storage.remove_empty(day).map_err(StoreError::perhaps("remove", day))?;
@@ -238,12 +238,11 @@ fn sweep(
     })
 }
 
-/// What a batch view holds that was never committed, once it is removed.
+/// The content of an uncommitted batch view after its removal.
 const DISCARDED: &[u8] = b"never committed\n";
 
-/// Removes a file so that it is not taken for one that was prepared, should its name come back: names
-/// that were removed may do so when power is lost, and by then another process may have committed the
-/// file's closing again.
+/// Overwrites and removes a file. A power loss may bring a removed name back, and by then another process may have
+/// committed the file's closing again. The overwritten file is not taken for a prepared one.
 fn discard(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     let mut file = storage.append(path)?;
     file.truncate(0)?;
@@ -252,7 +251,7 @@ fn discard(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     storage.remove(path)
 }
 
-/// The names on the way to a file below `views`.
+/// The names on the path to a file below `views`.
 #[derive(Clone, Copy)]
 struct FileNames<'a> {
     view: &'a str,
@@ -280,7 +279,7 @@ fn each_file(
     Ok(())
 }
 
-/// The names in a folder; none if it is not there, or is a stray file.
+/// The names in a folder; none if it does not exist, or is a file.
 fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<String>, StoreError> {
     match storage.list(dir) {
         Ok(names) => Ok(names),

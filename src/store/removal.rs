@@ -1,11 +1,11 @@
-//! The lower end of a view: which periods, and which revisions of those, are removed.
+//! Retention of a view: which periods, and which revisions of the kept ones, are removed.
 //!
-//! One record of the manifest names what is removed. It is durable before the first file goes, and opening removes every
-//! file that no manifest names. So whatever comes in between, the rest goes on the next opening.
+//! One record of the manifest names what is removed. It is durable before the first file is removed, and opening
+//! removes every file that no manifest names. So after any interruption, the next opening removes the rest.
 //!
-//! All parts of a folder remove the same periods: they agree on the greatest limit that any of them has recorded, and a part
-//! that a crash left behind follows when it is opened. The same goes for parts without a process, which nobody writes while a
-//! program runs.
+//! All parts of a folder remove the same periods: they agree on the greatest limit that any of them has recorded, and a
+//! part that a crash left behind follows when it is opened. This includes parts without a process, which are not
+//! written while a program runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -26,10 +26,10 @@ use super::record::{
 use crate::closing::Closing;
 use crate::time::{Calendar, Day};
 
-/// Files in one record, so that no record outgrows its bound.
+/// The number of files in one record, so that no record exceeds its size limit.
 const RECORD_FILES: usize = 4_096;
 
-/// The records by which a part removes what its views keep no longer.
+/// The records with which a part removes what its views no longer keep.
 pub(super) fn records(
     config: &StoreConfig,
     agreed: &Agreed,
@@ -39,7 +39,7 @@ pub(super) fn records(
 ) -> Vec<Record> {
     let mut records = Vec::new();
     for view in &config.views {
-        // One that is behind is of an edition of which everything was dropped.
+        // A part that is behind has an edition of which everything was dropped.
         if state.edition(&view.name) != agreed.edition(&view.name) {
             continue;
         }
@@ -48,7 +48,7 @@ pub(super) fn records(
         let from = agreed.kept.get(&view.name).copied().unwrap_or(Day::MIN);
         let mut from = from.max(limit(config, agreed, &view.name).unwrap_or(Day::MIN));
         if let Some(log_from) = agreed.log_from.filter(|_| state.through(&view.name).is_none()) {
-            // It is computed from the log, and begins where that is whole.
+            // The view is computed from the log, and begins where the log is complete.
             from = from.max(first_of_log(config, view, log_from));
         }
         if from > known {
@@ -63,7 +63,7 @@ pub(super) fn records(
         }
         let batches = live::batches(state, layout, &view.name, process);
         let batches = batches.filter(|batch| batch.day >= from).collect();
-        // What was rebuilt is the same revision: its earlier generations go in any case.
+        // A rebuilt revision is the same revision: its earlier generations are removed in any case.
         let (files, revised) = superseded(batches, asked.revisions.map_or(u32::MAX, u32::from));
         records.extend(revisions_removed(&view.name, &files, &revised));
     }
@@ -71,10 +71,10 @@ pub(super) fn records(
 }
 
 impl Store {
-    /// Removes the periods of a view before this one from the part of this process, while the folder is open: nobody in any
-    /// process opens files of them any more, nor writes any. Those that are open stay so.
+    /// Removes the periods of a view before this one from this process's part while the folder is open. By then, no
+    /// process opens or writes files of them any more. Files that are open stay open.
     ///
-    /// A file that cannot be removed stays, and goes with the next opening.
+    /// A file that cannot be removed stays until the next opening.
     ///
     /// # Errors
     /// [`StoreError::Failed`], or [`StoreError::Io`] if it may not have been recorded: no file was removed.
@@ -97,9 +97,9 @@ impl Store {
         Ok(())
     }
 
-    /// Removes from the part of this process the revisions that closings up to this one have superseded, so many of each
-    /// period left; as [`Store::remove_before`] does. Days that were rebuilt wait for the next opening: their files are not
-    /// live in order of closing.
+    /// Removes revisions that closings up to this one have superseded from this process's part, as
+    /// [`Store::remove_before`] does, and keeps the newest `revisions` of each period. Days that were rebuilt wait for
+    /// the next opening, because their live files are not in order of closing.
     ///
     /// # Errors
     /// As [`Store::remove_before`].
@@ -144,7 +144,7 @@ impl Store {
         let names = self.storage.list(period).unwrap_or_default();
         let mut paths = names.iter().filter(is_ours).map(|name| period.join(name));
         let removed = paths.try_for_each(|path| self.storage.remove(&path));
-        // A file of somebody else keeps its folder.
+        // A foreign file keeps its folder.
         let has_more = !self.storage.list(period).unwrap_or_default().is_empty();
         let removed = removed.and_then(|()| match has_more {
             true => Ok(()),
@@ -156,7 +156,7 @@ impl Store {
     }
 }
 
-/// The records by which these files go.
+/// The records that remove these files.
 fn revisions_removed(view: &str, files: &[FileKey], revised: &[(Day, Closing)]) -> Vec<Record> {
     let records = files.chunks(RECORD_FILES).map(|files| Record::Removed {
         view: view.to_owned(),
@@ -171,25 +171,25 @@ fn has(files: &[FileKey], day: Day) -> bool {
     files.binary_search_by_key(&day, |file| file.0).is_ok()
 }
 
-/// The first period that a view keeps, if it is to remove any.
+/// The first period that a view keeps, if any is to be removed.
 fn limit(config: &StoreConfig, agreed: &Agreed, view: &str) -> Option<Day> {
     let keep = config.retention.get(view)?.keep?;
     let through = agreed.through.get(view)?.last_closed();
     let record = config.views.iter().find(|record| record.name == view)?;
-    // A period that the end of all is in is not one that is over.
+    // The period that contains the end of time is never over.
     let calendar = Calendar::new(&record.zone).ok()?.by(record.grain);
     (through < Day::MAX).then(|| first_kept(&calendar, through, keep))
 }
 
-/// The first period that is kept for so long behind its end, if periods are closed through this one.
+/// The first period to keep, if each period is kept for `keep` after its end and periods are closed through `through`.
 pub(super) fn first_kept(calendar: &Calendar, through: Day, keep: Duration) -> Day {
     calendar.first_open(calendar.end_of(through), keep)
 }
 
 /// The files of a part that are in none of the newest `revisions` of their periods; and for each period that loses a
-/// revision the oldest that is left.
+/// revision, the oldest one that is left.
 ///
-/// Files that other parts supersede may stay: nothing is known here of what they hold.
+/// Files that other parts supersede may stay: their content is not known here.
 fn superseded(batches: Vec<LiveBatch>, revisions: u32) -> (Vec<FileKey>, Vec<(Day, Closing)>) {
     let mut by_day: BTreeMap<Day, Vec<LiveBatch>> = BTreeMap::new();
     for batch in batches {

@@ -1,5 +1,5 @@
-//! Files of rollups. No manifest names them: they are made anew in each run, of sealed files, and none is believed that was
-//! there before.
+//! Files of rollups. No manifest names them: each run makes them anew from sealed files, and does not use those of
+//! earlier runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::key::Key;
 use crate::time::Grain;
 
 impl Store {
-    /// Writes a file of a rollup, and opens it. It has the name of its grain, its first period, its worker, and a number.
+    /// Writes a file of a rollup, and opens it. Its name has the grain, the first period, the worker and a number.
     pub(crate) fn write_rollup<K: Key, A: Aggregate>(
         &self,
         (grain, worker, number): (Grain, usize, u64),
@@ -39,7 +39,7 @@ impl Store {
         Ok((path, BatchView::from_raw(Arc::new(raw))))
     }
 
-    /// Removes files of rollups; whoever still reads one goes on. What cannot be removed goes with the next opening.
+    /// Removes files of rollups; readers that have one open go on. What cannot be removed stays until the next opening.
     pub(crate) fn discard_rollups(&self, stale: &[PathBuf]) {
         for path in stale {
             if let Err(error) = self.storage.remove(path) {
@@ -49,7 +49,7 @@ impl Store {
     }
 }
 
-/// Removes the rollups that earlier runs have left in a part.
+/// Removes the rollups that earlier runs left in a part.
 pub(super) fn sweep(
     storage: &dyn Storage,
     layout: &Layout,

@@ -1,11 +1,10 @@
-//! What processes tell each other of the parts that they see to.
+//! The reports that processes send each other about their parts.
 //!
-//! Each process has its own part, and the first also sees to those of processes that the group no longer
-//! has. The parts of others need not be in its folder, which may be on another machine: what it has to know of
-//! them it hears. Of their files it needs those that speak for partitions of its own workers, and there are
-//! none as long as the number of processes and workers stays as it was. If it has become another one,
-//! those parts have to be there: the folder itself, shared, or copies of them. A copy may be
-//! older than the part, as long as it has the files that are needed.
+//! Each process is responsible for its own part, and the first one also for those of processes that the cluster no
+//! longer has. The other parts need not be in its folder, which may be on another machine; their processes report what
+//! it needs to know. It needs their files only if they cover partitions of its own workers. There are none as long as
+//! the number of processes and workers does not change. After a change, those parts have to be there: the shared folder
+//! itself, or copies of them. A copy may be older than the part, as long as it has the needed files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,25 +23,25 @@ use super::storage::Storage;
 use crate::batch::Coverage;
 use crate::codec;
 
-/// What one process says.
+/// The report of one process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Said {
-    /// An identity for the folder, should it be new. That of the first process counts.
+    /// An identity for the folder if it is new. That of the first process counts.
     pub(super) proposed: u128,
     process: u32,
-    /// How many parts the folder has had, as far as this process knows.
+    /// The number of parts that the folder has ever had, as far as this process knows.
     pub(super) ever: u32,
-    /// The parts that the process sees to, without their files.
+    /// The parts that the process is responsible for, without their files.
     parts: BTreeMap<u32, PartState>,
     needs: Vec<Need>,
 }
 
-/// Files of a part that speak for partitions of another process.
+/// Files of a part that cover partitions of another process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Need {
-    /// Who needs them.
+    /// The process that needs them.
     process: u32,
-    /// Who has them.
+    /// The process that has them.
     holder: u32,
     part: u32,
     view: String,
@@ -50,7 +49,7 @@ pub(super) struct Need {
     files: Files,
 }
 
-/// Files without their order: how many, and a sum over what the manifest says of them.
+/// A set of files: how many, and a sum over their entries in the manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Files {
     count: u64,
@@ -58,7 +57,7 @@ struct Files {
 }
 
 impl Said {
-    /// What this process says of the parts that it sees to, if each process has so many workers.
+    /// The report of this process about the parts that it is responsible for, if each process has `threads` workers.
     pub(super) fn new(
         config: &StoreConfig,
         threads: usize,
@@ -74,7 +73,7 @@ impl Said {
             let coverage = coverage.fold(Coverage::NONE, Coverage::union);
             for (&part, state) in &parts {
                 for view in state.sealed.keys().cloned() {
-                    // What is dropped when it is opened is not needed.
+                    // Files that opening drops are not needed.
                     let files = files(state, &view, coverage);
                     let is_dropped =
                         config.rebuild.contains(&view) || config.removed.contains(&view);
@@ -92,7 +91,7 @@ impl Said {
     }
 }
 
-/// The files of a part that speak for some of these partitions.
+/// The files of a part that cover some of these partitions.
 fn files(state: &PartState, view: &str, coverage: Coverage) -> Files {
     let entries = state.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
     let wanted = entries.filter(|entry| !entry.coverage.intersection(coverage).is_empty());
@@ -103,18 +102,18 @@ fn files(state: &PartState, view: &str, coverage: Coverage) -> Files {
     })
 }
 
-/// All parts that were spoken of. Each has one process that sees to it.
+/// All reported parts. Each has one process that is responsible for it.
 pub(super) fn states(said: Vec<Said>) -> BTreeMap<u32, PartState> {
     said.into_iter().flat_map(|said| said.parts).collect()
 }
 
-/// What a process needs of the others' parts.
+/// What a process needs from the parts of others.
 pub(super) fn needed(said: &[Said], process: usize) -> Vec<Need> {
     let needs = said.iter().flat_map(|said| &said.needs);
     needs.filter(|need| need.process as usize == process).cloned().collect()
 }
 
-/// Whether the files that this process needs are in its folder.
+/// Checks that the files that this process needs are in its folder.
 pub(super) fn check_needs(
     storage: &dyn Storage,
     layout: &Layout,
@@ -132,7 +131,7 @@ pub(super) fn check_needs(
     Ok(())
 }
 
-/// Processes begin their run within moments of each other.
+/// The processes begin their run within this time of each other.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -140,16 +139,16 @@ impl Store {
     /// The folders of all parts that the folder has ever had, by process, as other processes write them now.
     ///
     /// # Errors
-    /// [`StoreError::Elsewhere`] if one is not here, or only as a copy of it.
+    /// [`StoreError::Elsewhere`] if one is missing here, or exists only as a copy.
     pub(crate) fn all_parts(&self) -> Result<Vec<(u32, PathBuf)>, StoreError> {
         let others = {
             let state = self.read();
             state.heard.as_ref().map(|_| state.others.clone())
         };
-        // Nobody was asked, so all of them are here.
+        // No process was asked, so all parts are here.
         for (part, known) in others.into_iter().flatten() {
             let is_member = (part as usize) < self.config.processes;
-            // A copy knows nothing of this run. What the group no longer has stays as it is.
+            // A copy does not know this run. Parts of processes that the cluster no longer has do not change.
             let is_it = |state: PartState| match is_member {
                 true => state.run.is_some_and(|run| run.number >= self.run()),
                 false => state.run == known.run,

@@ -19,17 +19,18 @@ use crate::key::Key;
 use crate::time::Day;
 
 impl Store {
-    /// Writes one batch view, in any thread. `rows` ascend as [`BatchWriter::push`](crate::batch::BatchWriter::push) asks.
+    /// Writes one batch view, in any thread. `rows` must ascend as
+    /// [`BatchWriter::push`](crate::batch::BatchWriter::push) requires.
     ///
     /// Guarantee: after `Ok` the file survives a crash. It does not count before a commit.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyClosed`] or [`StoreError::UnknownView`]; nothing was written.
-    /// [`StoreError::Io`] from the system.
+    /// [`StoreError::AlreadyClosed`] or [`StoreError::UnknownView`]; nothing was written. [`StoreError::Io`] from the
+    /// system.
     ///
     /// # Panics
     /// As [`BatchWriter::push`](crate::batch::BatchWriter::push) does, if rows are out of order or not covered.
-    // The name of a revision, then its rows: a struct for them would only repeat `BatchEntry`.
+    // The name of a revision, then its rows. A struct for them would only repeat `BatchEntry`.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn write_batch<K: Key, A: Aggregate>(
         &self,
@@ -47,7 +48,7 @@ impl Store {
         self.write(view, (day, closing, 0, worker as u32), coverage, expected_rows, rows)
     }
 
-    /// Writes a file of a place, whole, under its name.
+    /// Writes the complete file for a key, under its name.
     pub(super) fn write<K: Key, A: Aggregate>(
         &self,
         view: &str,
@@ -72,11 +73,11 @@ impl Store {
         Ok(BatchEntry { day, closing, generation, worker, coverage, file, rows, bytes, digest })
     }
 
-    /// Makes the folder of a day, durably.
+    /// Creates the folder of a day, durably.
     fn make_day(&self, dir: &Path) -> io::Result<()> {
         let made = self.storage.create_dirs(dir);
         if made.is_err() {
-            // It may be there and not be durable, and making it again would not notice.
+            // The folder may exist without being durable, and creating it again would not notice that.
             self.days_in_doubt.store(true, Ordering::SeqCst);
         }
         made?;
@@ -86,12 +87,12 @@ impl Store {
         }
     }
 
-    /// Says that a local worker has written all it has for the closings of a view up to `closing`;
-    /// `entries` are those since the last call, if any. In memory only.
+    /// Registers that a local worker has written all its files for the closings of a view up to `closing`. `entries`
+    /// are the files since the last call, if any. In memory only.
     ///
     /// # Errors
-    /// [`StoreError::UnknownView`], and [`StoreError::AlreadyClosed`] for an entry of a committed
-    /// closing; nothing was registered.
+    /// [`StoreError::UnknownView`], and [`StoreError::AlreadyClosed`] for an entry of a committed closing; nothing was
+    /// registered.
     ///
     /// # Panics
     /// If an entry is another worker's or of a later closing.
@@ -119,16 +120,16 @@ impl Store {
         Ok(())
     }
 
-    /// Commits all prepared files of a view with closings up to `through`, in one record. With it the manifest remembers
-    /// the part of each worker of the group, in order of the workers: how far its log was durable, and how many
-    /// files it has written. (Tests of the store have none.)
+    /// Commits all prepared files of a view with closings up to `through`, in one record. The record also has the share
+    /// of each worker of the cluster, in order of the workers: the durable end of its log, and the number of files it
+    /// has written. (Tests of the store have none.)
     ///
-    /// Guarantee: after `Ok` they count, and survive a crash; before, none of them does. Committing
-    /// again what is committed does nothing. To be called when all workers of the group have prepared.
+    /// Guarantee: after `Ok` the files count and survive a crash; before, none of them counts. Repeating a commit does
+    /// nothing. Call it when all workers of the cluster have prepared.
     ///
     /// # Errors
-    /// [`StoreError::UnknownView`], [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was
-    /// written. [`StoreError::Io`] if it may not have been; opening the folder again finds out.
+    /// [`StoreError::UnknownView`], [`StoreError::TooLarge`] or [`StoreError::Failed`]: nothing was written.
+    /// [`StoreError::Io`] if it may not have been; opening the folder again finds out.
     ///
     /// # Panics
     /// If the run has not begun, or a local worker that prepares has not prepared up to `through`.
@@ -144,7 +145,7 @@ impl Store {
         let mut manifest = self.manifest();
         let batches = {
             let state = self.read();
-            // Else an opening would not know which processes have prepared it.
+            // Otherwise an opening would not know which processes have prepared it.
             assert!(self.has_begun(&state), "a run begins before it commits");
             if state.own.through(view).is_some_and(|own| own >= through) {
                 return Ok(());
@@ -177,8 +178,8 @@ impl Store {
         }));
     }
 
-    /// The batch view that [`Store::write_batch`] wrote, with its whole coverage; to be opened before
-    /// or after its commit.
+    /// The batch view that [`Store::write_batch`] wrote, with its whole coverage. It can be opened before or after its
+    /// commit.
     pub(crate) fn written(&self, view: &str, entry: &BatchEntry) -> LiveBatch {
         LiveBatch::new(&self.layout, view, self.config.process as u32, entry)
     }

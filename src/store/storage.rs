@@ -1,4 +1,4 @@
-//! What the store asks of a file system, so that tests can stand in for one.
+//! The interface of a file system that the store needs. Tests can replace it.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -9,11 +9,11 @@ use crate::batch::Bytes;
 
 /// A file system, as far as the store needs one.
 ///
-/// Errors are those of the system. An operation that reports an error may still have happened, except
-/// where it says otherwise; the store assumes the worse.
+/// Errors are those of the system. An operation that reports an error may still have happened, unless its documentation
+/// says otherwise; the store assumes the worst.
 pub trait Storage: Debug + Send + Sync + 'static {
-    /// Makes a folder and those above it, durably; one that is there is left alone, and may not be
-    /// durable if a crash came between its making and its sync.
+    /// Creates a folder and the folders above it, durably. A folder that exists is left alone; it may not be durable if
+    /// a crash came between its creation and its sync.
     ///
     /// # Errors
     /// Those of the system.
@@ -31,27 +31,27 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The bytes of a file that will not change any more (though it may grow), mapped where that is possible: what is read
-    /// takes anonymous memory for as long as it is in use.
+    /// The bytes of a file whose present bytes will not change (though it may grow), mapped if possible. Without a map,
+    /// the bytes take anonymous memory while they are in use.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn map(&self, path: &Path) -> io::Result<Bytes>;
 
-    /// A new, empty file for writing; what was there under this name is gone.
+    /// Creates a new, empty file for writing, which replaces any file of this name.
     ///
     /// # Errors
     /// Those of the system.
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// A file that is there, for appending.
+    /// Opens an existing file for appending.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn append(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
-    /// Gives a file another name, replacing what had it, in one step; or a folder, which replaces nothing. Durable after
-    /// [`Storage::sync_dir`] of its folder.
+    /// Renames a file atomically and replaces any file of the new name; or renames a folder, which replaces nothing.
+    /// Durable after [`Storage::sync_dir`] of its folder.
     ///
     /// # Errors
     /// Those of the system.
@@ -63,8 +63,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Those of the system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder if it is empty, and does nothing otherwise. It need not do it at all: an empty folder is harmless, and takes
-    /// a block of a disk.
+    /// Removes a folder if it is empty, and does nothing otherwise. An implementation may also do nothing at all: an
+    /// empty folder is harmless, though it takes a block of the disk.
     ///
     /// # Errors
     /// Those of the system.
@@ -79,15 +79,15 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Those of the system.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Locks a file that is there, until what is returned is dropped or the program ends.
+    /// Locks an existing file until the returned lock is dropped or the program ends.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] if it is locked, by this program or another one;
-    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    /// [`io::ErrorKind::WouldBlock`] if it is locked, by this program or another one; [`io::ErrorKind::NotFound`] if
+    /// there is no such file.
     fn lock(&self, path: &Path) -> io::Result<FolderLock>;
 }
 
-/// An open file: written at its end.
+/// An open file that is written at its end.
 ///
 /// ```
 /// use std::io::{self, Write};
@@ -115,12 +115,11 @@ pub trait StorageFile: io::Write + Debug + Send {
     /// Makes what was written durable.
     ///
     /// # Errors
-    /// Those of the system. What was written may or may not be durable then, and a later success says
-    /// nothing about it.
+    /// Those of the system. After an error it is unknown whether the bytes are durable, and a later success says
+    /// nothing about them.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Whether this is still the file of that name: someone may have removed it, or put another one in its place. Yes, if
-    /// the file system cannot tell.
+    /// Whether `path` still names this file: it may have been removed or replaced. True if the file system cannot tell.
     ///
     /// # Errors
     /// Those of the system.
@@ -163,7 +162,8 @@ impl FolderLock {
         FolderLock::watched(held, || true)
     }
 
-    /// As [`FolderLock::new`]; `holds` says whether it still keeps others out. One whose file was removed does not.
+    /// As [`FolderLock::new`]; `holds` says whether the lock still keeps others out. A lock whose file was removed does
+    /// not.
     pub fn watched(
         held: impl Any + Send + Sync,
         holds: impl Fn() -> bool + Send + Sync + 'static,
@@ -171,7 +171,7 @@ impl FolderLock {
         FolderLock { _held: Box::new(held), holds: Box::new(holds) }
     }
 
-    /// Whether it still keeps others out.
+    /// Whether the lock still keeps others out.
     pub(super) fn holds(&self) -> bool {
         (self.holds)()
     }

@@ -1,4 +1,4 @@
-//! What tells whether sealed rows are others than they were, for programs that keep a copy of them elsewhere.
+//! Detects changes of sealed rows, for programs that keep a copy of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::inspect::ViewReport;
 use super::live::LiveBatch;
 use crate::time::Day;
 
-/// The manifests of a data folder, with their lengths and when they were written. While they are equal, nothing has been
+/// The manifests of a data folder, with their lengths and modification times. While they stay equal, nothing has been
 /// sealed, rebuilt or removed.
 ///
 /// ```
@@ -25,7 +25,7 @@ use crate::time::Day;
 pub struct Manifests(Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 impl Manifests {
-    /// Those of a folder on a disk, as they are now; none, if it cannot be read.
+    /// The manifests of a folder on a disk, as they are now; none if it cannot be read.
     pub fn of(folder: &Path) -> Manifests {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let found = entries.filter_map(|entry| {
@@ -39,7 +39,7 @@ impl Manifests {
     }
 }
 
-/// A sealed period of a view: the files that its rows come from.
+/// A sealed period of a view, with the files that its rows come from.
 ///
 /// ```
 /// use dayfold::store::{SealedPeriod, ViewReport};
@@ -54,7 +54,8 @@ impl Manifests {
 pub struct SealedPeriod<'a> {
     /// The files, by process and path.
     pub files: Vec<&'a LiveBatch>,
-    /// A hash of the files' names and digests, and of the partitions for which they count: other rows, another fingerprint.
+    /// A hash of the names and digests of the files, and of the partitions for which they count. If the rows differ,
+    /// the fingerprint differs.
     pub fingerprint: u64,
 }
 

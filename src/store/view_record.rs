@@ -1,4 +1,4 @@
-//! What a folder remembers of the definition of a view.
+//! The definition of a view as a folder stores it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,26 +9,26 @@ use crate::time::Grain;
 use crate::view::View;
 use crate::zones;
 
-/// What a folder remembers of a view's definition. All texts; a mismatch of any is refused.
+/// The definition of a view as a folder stores it. All fields are texts; a mismatch of any is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ViewRecord {
-    /// The name, 1 to 64 of `a-z`, `0-9`, `-` and `_`; it names a folder.
+    /// The name: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`. It is also the name of a folder.
     pub name: String,
     /// The IANA zone of its periods.
     pub zone: String,
-    /// How long they are.
+    /// The length of its periods.
     pub grain: Grain,
-    /// The id of its keys: [`Key::id`].
+    /// The id of its key type: [`Key::id`].
     pub key: String,
-    /// The id of its aggregates: [`Aggregate::id`].
+    /// The id of its aggregate type: [`Aggregate::id`].
     pub aggregate: String,
-    /// What else decides its rows: expressions, filters, parameters of aggregates.
+    /// Whatever else determines its rows: expressions, filters, parameters of aggregates.
     pub definition: String,
 }
 
 impl ViewRecord {
-    /// That of a view with keys and aggregates of these types.
+    /// The record of a view with keys and aggregates of these types.
     pub fn of<K: Key, A: Aggregate>(view: &View) -> ViewRecord {
         let types = view.row_types::<K, A>();
         ViewRecord {
@@ -41,8 +41,8 @@ impl ViewRecord {
         }
     }
 
-    /// How another definition of the view differs from this one, if it does: what, how it is here, and how it is there. Two names of
-    /// one zone do not differ.
+    /// The first difference from another definition of the view: the field, the value here, and the value there. Two
+    /// names of one zone do not differ.
     pub fn difference<'a>(
         &'a self,
         other: &'a ViewRecord,
@@ -56,13 +56,13 @@ impl ViewRecord {
         Some((field, here, there))
     }
 
-    /// The ids of its keys and aggregates, also where version 0.1 wrote names of types.
+    /// The ids of its keys and aggregates, even if version 0.1 wrote names of types.
     pub(crate) fn ids(&self) -> (String, String) {
         (id_of(&self.key), id_of(&self.aggregate))
     }
 
-    /// That of a view which was removed: no view has keys and aggregates without an id. A program of before there were
-    /// any takes it for another definition, and refuses the folder.
+    /// The record of a removed view: no view has keys and aggregates without an id. A program older than removals takes
+    /// it for another definition, and refuses the folder.
     pub(super) fn removed(name: &str) -> ViewRecord {
         let nothing = String::new;
         ViewRecord {
@@ -80,24 +80,24 @@ impl ViewRecord {
         self.key.is_empty() && self.aggregate.is_empty()
     }
 
-    /// Whether it has names of types in the place of ids, as version 0.1 wrote it.
+    /// Whether it has type names instead of ids, as version 0.1 wrote it.
     pub(super) fn is_former(&self) -> bool {
         is_former(&self.key) || is_former(&self.aggregate)
     }
 
-    /// Names and texts in which two definitions may differ.
+    /// The fields in which two definitions may differ, with their values.
     pub(crate) fn fields(&self) -> [(&'static str, &str); 5] {
         [
             ("zone", &self.zone),
             ("grain", self.grain.name()),
-            // Before the ids: where both differ, the words say more.
+            // This comes before the ids: if both differ, the definition says more.
             ("definition", &self.definition),
             ("key", &self.key),
             ("aggregate", &self.aggregate),
         ]
     }
 
-    /// What the processes of a group have to agree on. Names of one zone are one zone, and its data one release.
+    /// What the processes of a cluster have to agree on. Names of one zone are one zone, and its data one release.
     pub(crate) fn agreed(&self) -> [(&'static str, String); 5] {
         self.fields().map(|(what, value)| match what {
             "zone" => (what, zones::agreed(value)),
@@ -106,7 +106,7 @@ impl ViewRecord {
     }
 }
 
-/// What a folder of version 0.1 may have in the place of the ids of a view.
+/// The names that a folder of version 0.1 may have instead of the ids of a view.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormerNames {
@@ -115,15 +115,15 @@ pub struct FormerNames {
 }
 
 impl FormerNames {
-    /// Those of a view with keys and aggregates of these types.
+    /// The names of a view with keys and aggregates of these types.
     pub fn of<K: Key, A: Aggregate>() -> FormerNames {
         FormerNames { key: Former::of::<K>(K::id()), aggregate: Former::of::<A>(A::id()) }
     }
 
-    /// Those of a view whose types are not known.
+    /// The names of a view whose types are not known.
     pub(super) const ANY: FormerNames = FormerNames { key: Former::Any, aggregate: Former::Any };
 
-    /// Whether this is the former name of a field's type.
+    /// Whether `said` is the former name of a field's type.
     pub(super) fn has(&self, field: &str, said: &str) -> bool {
         match field {
             "key" => self.key.is(said),

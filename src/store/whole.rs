@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Writes files atomically.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::layout;
 use super::storage::{Storage, StorageFile};
 
-/// Writes a file so that it is there whole or not at all: under another name, synced, renamed.
+/// Writes a file atomically: under a temporary name, synced, then renamed.
 pub(super) fn write_whole<T>(
     storage: &dyn Storage,
     path: &Path,
@@ -20,7 +20,7 @@ pub(super) fn write_whole<T>(
         Ok(value)
     });
     let value = written.map_err(|error| {
-        // At worst it stays until the next opening.
+        // At worst the file stays until the next opening.
         let _ = storage.remove(&temporary);
         StoreError::harmless("write", path)(error)
     })?;

@@ -1,11 +1,11 @@
-//! The zone data that the days of a view were made with, as the folder keeps them.
+//! The time zone data with which the days of a view were made, as the folder stores it.
 
 use super::config::StoreConfig;
 use super::record::{PartState, Record};
 use crate::time::Day;
 use crate::zones::{RELEASE, ZoneData};
 
-/// The names of facts that are the store's own begin with this; the name of the view follows.
+/// The prefix of the names of the store's own facts; the name of the view follows.
 const OWN: &str = "zone data of view ";
 
 /// Whether a fact is the store's own.
@@ -13,13 +13,13 @@ pub(super) fn is_own(fact: &str) -> bool {
     fact.starts_with(OWN)
 }
 
-/// What a part keeps of a view's zone.
+/// The zone data that a part stores for a view.
 pub(super) fn kept(part: &PartState, view: &str) -> Option<ZoneData> {
     part.facts.get(&format!("{OWN}{view}")).and_then(|bytes| ZoneData::read(bytes))
 }
 
-/// What the part of a process has to keep from now on. A part whose sealed days begin or end elsewhere by the data of
-/// this program keeps those that they were made with, and that is said at each start.
+/// The zone data that the part of a process has to store from now on. A part with sealed days that begin or end at
+/// another time in the data of this program keeps the data with which they were made; each start reports that.
 pub(super) fn records(
     config: &StoreConfig,
     part: &PartState,

@@ -1,4 +1,4 @@
-//! The bytes of a file: those that are seen, those that are durable, and what lies between.
+//! The bytes of a file: the visible ones, the durable ones, and the changes between them.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use super::random::{Extent, Random};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    /// Shared with the maps of the file.
+    /// Shared with maps of the file.
     live: Arc<Vec<u8>>,
     durable: Vec<u8>,
-    /// What leads from the durable bytes to the live ones, in order. The first one is not durable.
+    /// The changes from the durable bytes to the live ones, in order. The first change is not durable.
     changes: Vec<(Change, ChangeState)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChangeState {
     Waiting,
-    /// A sync of it has failed: no later one makes it durable, as systems forget what they could not
-    /// write, but may have written it all the same.
+    /// A sync of this change failed. No later sync makes it durable, because systems forget what they could not write.
+    /// It may have been written all the same.
     GivenUp,
-    /// Though something before it is not.
+    /// This change is durable, although an earlier one is not.
     Durable,
 }
 
@@ -38,7 +38,7 @@ impl Change {
     }
 }
 
-/// Writes bytes at a place; what is missing before it is zeros.
+/// Writes bytes at an offset; a gap before them is filled with zeros.
 fn put(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     let end = at + bytes.len();
     if content.len() < end {
@@ -58,7 +58,7 @@ impl Content {
         }
     }
 
-    /// Cuts the file. One that is shorter stays, for the store never makes a file longer so.
+    /// Cuts the file. A file that is already shorter stays as it is: the store never lengthens a file this way.
     pub(super) fn cut(&mut self, length: usize) {
         self.change(Change::Cut(length));
     }
@@ -82,7 +82,8 @@ impl Content {
         }
     }
 
-    /// What a machine may find of it if so many of four changes survive, as durable as it is seen.
+    /// A state in which the file may be found after a power loss, if `share` of four changes survive. In it, all
+    /// visible bytes are durable.
     pub(super) fn after_power_loss(&self, share: usize, random: &mut Random) -> Content {
         let mut found = self.durable.clone();
         for (change, state) in &self.changes {
@@ -96,7 +97,7 @@ impl Content {
     }
 }
 
-/// A write that did not survive: it is cut short, or has left its length, or nothing.
+/// Applies a write that did not survive: it is cut short, or left only its length, or nothing.
 fn damage(found: &mut Vec<u8>, at: usize, bytes: &[u8], random: &mut Random) {
     match random.below(4) {
         0 => {}

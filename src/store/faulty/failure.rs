@@ -1,10 +1,10 @@
-//! The operations of a storage, and how one of them fails.
+//! The operations of a storage, and the ways in which one fails.
 
 /// An operation that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Operation {
-    /// [`Storage::create_dirs`](crate::store::Storage::create_dirs), where a folder is missing.
+    /// [`Storage::create_dirs`](crate::store::Storage::create_dirs), if a folder is missing.
     CreateDirs,
     /// [`Storage::create`](crate::store::Storage::create).
     Create,
@@ -26,14 +26,14 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// It did not happen. After a sync that failed so, no later sync makes durable what was to be synced.
+    /// The operation did not happen. After a sync that failed this way, no later sync makes those changes durable.
     NotDone,
-    /// It happened, and is reported as failed. (A folder that was made may not be durable.)
+    /// The operation happened, but is reported as failed. (A created folder may not be durable.)
     DoneButReported,
-    /// A part of it happened: of bytes, the first ones; of what was to be synced, some; of folders, the
-    /// upper ones. What is done in one step happened or not.
+    /// The operation happened in part: of bytes, the first ones; of a sync, some changes; of folders, the upper ones.
+    /// An atomic operation either happened or did not.
     Partly,
-    /// The disk is full: a part of what was to be written is. From here on all that takes space fails,
-    /// until [`Faulty::free_space`](super::Faulty::free_space).
+    /// The disk is full: a write writes only a part. From then on every operation that needs space fails, until
+    /// [`Faulty::free_space`](super::Faulty::free_space).
     DiskFull,
 }

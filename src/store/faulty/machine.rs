@@ -1,4 +1,4 @@
-//! A machine with its files, and what is to go wrong with it.
+//! A simulated machine with its files, and its planned failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,7 +11,8 @@ use super::random::{Extent, Random};
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) names: Names,
-    /// By number, as names and handles refer to them. None is taken away, for a handle may have it.
+    /// The files, by number; names and handles refer to the number. No file is ever removed, because a handle may refer
+    /// to it.
     pub(super) files: Vec<Content>,
     pub(super) locked: BTreeSet<usize>,
     pub(super) random: Random,
@@ -22,7 +23,7 @@ pub(super) struct Machine {
     pub(super) full: bool,
 }
 
-/// What becomes of an operation, and what is said of it.
+/// How much of an operation happens, and the result that it reports.
 pub(super) struct Outcome {
     pub(super) extent: Extent,
     pub(super) report: Option<io::Error>,
@@ -83,7 +84,7 @@ impl Machine {
             Some(Failure::DoneButReported) => failed(Extent::All),
             Some(Failure::DiskFull) if takes_space => {
                 self.full = true;
-                // Names are made in one step, and a full disk makes none.
+                // Creating a name is atomic, and a full disk creates none.
                 full(if operation == Operation::Write { Extent::Part } else { Extent::Nothing })
             }
             Some(Failure::DiskFull) => {

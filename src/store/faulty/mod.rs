@@ -1,11 +1,11 @@
-//! A storage that fails on demand, for tests: of this crate, and of programs that embed it.
+//! A storage that fails on demand, for tests of this crate and of programs that embed it.
 //!
 //! It needs the feature `testing`, which is not stable: it may change in any release.
 //!
-//! What a program sees and what would survive are kept apart: of files (durable after a sync) and of names
-//! (durable after a sync of their folder). A test lets a program run once and counts the operations that
-//! change something; then it stops the machine, or fails an operation, at each of them in turn, and looks
-//! at what a restarted program makes of what is left.
+//! The storage separates what a program sees from what would survive, for the content of files (durable after a sync)
+//! and for names (durable after a sync of their folder). A test runs a program once and counts the operations that
+//! change something. Then it stops the machine, or fails an operation, at each of them in turn, and checks what a
+//! restarted program does with the remains.
 //!
 //! ```
 //! use dayfold::store::{Faulty, Storage};
@@ -47,14 +47,13 @@ use names::{Names, Node};
 
 /// A file system in memory that crashes and fails on demand, and knows what would survive.
 ///
-/// Cloning shares the files. What it does follows from its seed, so a failure can be played again as long
-/// as the operations come in the same order.
+/// Clones share the files. The seed determines the behaviour, so a failure can be reproduced as long as the operations
+/// come in the same order.
 ///
-/// Operations are counted from 1 in the life of a storage; those of [`Operation`] count. What cannot be
-/// done (there is no such file) and what changes nothing (to make a folder that is there) does not count.
+/// The storage counts the operations of [`Operation`] from 1. It does not count operations that are impossible (the
+/// file does not exist) or change nothing (the folder to create exists).
 ///
-/// Files are renamed within their folder only: which folder's sync makes more than that durable differs
-/// between systems.
+/// Files can be renamed only within their folder: systems differ in which folder's sync makes other renames durable.
 #[derive(Clone, Debug)]
 pub struct Faulty {
     machine: Arc<Mutex<Machine>>,
@@ -70,19 +69,18 @@ impl Faulty {
         Faulty { machine: Arc::new(Mutex::new(machine)) }
     }
 
-    /// The number of operations so far that changed something, failed ones included.
+    /// The number of operations that changed something so far, including failed ones.
     pub fn operations(&self) -> u64 {
         self.enter().operations()
     }
 
-    /// The number of operations of one kind, as [`Faulty::operations`].
+    /// The number of operations of one kind, counted as in [`Faulty::operations`].
     pub fn count(&self, operation: Operation) -> u64 {
         self.enter().count(operation)
     }
 
-    /// Stops the machine at the operation with this number, or at the next one if that has passed. From
-    /// there on everything fails, in all threads, reading too. The operation itself happened, or happened
-    /// in part, or did not.
+    /// Stops the machine at the operation with this number, or at the next one if that has passed. From then on every
+    /// operation fails in all threads, reads too. The operation itself happened, happened in part, or did not happen.
     pub fn crash_at(&self, number: u64) {
         self.enter().crash_at = Some(number);
     }
@@ -97,35 +95,34 @@ impl Faulty {
         self.enter().crashed
     }
 
-    /// Lets the operation with this number fail; several may be given.
+    /// Makes the operation with this number fail. May be called several times.
     pub fn fail_at(&self, number: u64, failure: Failure) {
         self.enter().failures.insert(number, failure);
     }
 
-    /// Ends what [`Failure::DiskFull`] began.
+    /// Ends the state that [`Failure::DiskFull`] began.
     pub fn free_space(&self) {
         self.enter().full = false;
     }
 
-    /// What is found if the machine loses its power now; this storage stays as it is.
+    /// The storage as it may be found if the machine loses power now. This storage is unchanged.
     ///
-    /// What was synced is there. Of what was not, the seed chooses, for each file and name by itself: bytes
-    /// are there, or cut short, or replaced by zeros or rubbish of the same length, also if later ones are
-    /// there; a name that was made, replaced or removed is as it was at any time since it was last synced,
-    /// and a file that was renamed has its old name or its new one. Files that no folder leads to are gone,
-    /// and so are locks. Nothing is to fail in what is returned; a full disk is still full. With seed 0, nothing is
-    /// there but what was synced.
+    /// Synced changes are there. For each other change of a file or name, the seed decides. Bytes may be there, cut
+    /// short, or replaced by zeros or rubbish of the same length, even if later bytes are there. A name that was
+    /// created, replaced or removed is in any state that it had since its last sync. A renamed file has its old name or
+    /// its new one. Files that no folder leads to are gone, and so are locks. The returned storage has no planned
+    /// failures; a full disk is still full. With seed 0, only synced changes are there.
     pub fn after_power_loss(&self, seed: u64) -> Faulty {
         Faulty::of(self.enter().after_power_loss(seed))
     }
 
-    /// What is found if the program dies now and the machine goes on: all that was done, synced or not. Locks
-    /// are gone. This storage stays as it is, and nothing is to fail in what is returned.
+    /// The storage as it is found if the program dies now and the machine goes on: all changes, synced or not. Locks
+    /// are gone. This storage is unchanged, and the returned one has no planned failures.
     pub fn after_kill(&self) -> Faulty {
         Faulty::of(self.enter().after_kill())
     }
 
-    /// No invariant spans a panic here, so that of another thread does not matter.
+    /// A panic of another thread does no harm: no invariant spans a panic here.
     fn enter(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +170,7 @@ impl Storage for Faulty {
         let file = known.unwrap_or(machine.files.len());
         if outcome.extent.in_one_step(&mut machine.random) {
             match known {
-                // As a disk does it: the file stays, and its bytes go.
+                // As on a disk: the file stays, and its bytes go.
                 Some(file) => machine.files[file].cut(0),
                 None => {
                     machine.files.push(Default::default());
@@ -247,7 +244,7 @@ impl Drop for Unlock {
 #[derive(Debug)]
 struct FaultyFile {
     faulty: Faulty,
-    /// Its number: the file stays open when its name is gone.
+    /// The number of the file; the file stays open after its name is gone.
     file: usize,
 }
 

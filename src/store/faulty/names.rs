@@ -1,4 +1,4 @@
-//! The names in folders: those that are seen, those that are durable, and what lies between.
+//! The names in folders: the visible ones, the durable ones, and the changes between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::random::{Extent, Random};
 
-/// What has a name.
+/// What a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Dir,
@@ -15,16 +15,16 @@ pub(super) enum Node {
     File(usize),
 }
 
-/// The uppermost folder is there always, and has no name.
+/// The names of all files and folders. The top folder always exists and has no name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     live: BTreeMap<PathBuf, Node>,
     durable: BTreeMap<PathBuf, Node>,
-    /// What leads from the durable names to the live ones, in order.
+    /// The changes from the durable names to the live ones, in order.
     pending: Vec<Change>,
 }
 
-/// A name goes, or one comes, or both in one step.
+/// A name is removed, or added, or both in one step.
 #[derive(Clone, Debug)]
 struct Change {
     from: Option<PathBuf>,
@@ -67,12 +67,12 @@ impl Names {
         }
     }
 
-    /// The number of a file that is there.
+    /// The number of an existing file.
     pub(super) fn file(&self, path: &Path) -> io::Result<usize> {
         self.file_or_none(path)?.ok_or_else(|| at(io::ErrorKind::NotFound, path))
     }
 
-    /// The number of a file that is there, or `None` if there may be one.
+    /// The number of an existing file, or `None` if a file may be created there.
     pub(super) fn file_or_none(&self, path: &Path) -> io::Result<Option<usize>> {
         let Some(dir) = path.parent() else { return Err(at(io::ErrorKind::IsADirectory, path)) };
         self.check_dir(dir)?;
@@ -83,7 +83,7 @@ impl Names {
         }
     }
 
-    /// The folders that are missing on the way to one, itself included, from above.
+    /// The missing folders on the path to `dir`, `dir` included, from the top.
     pub(super) fn missing_dirs(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let mut missing = Vec::new();
         for dir in dir.ancestors() {
@@ -97,7 +97,7 @@ impl Names {
         Ok(missing)
     }
 
-    /// Makes folders from above, each durable before the next one is made; the last one is not, unless
+    /// Creates folders from the top. Each is durable before the next one is created. The last one is durable only if
     /// all went well.
     pub(super) fn make_dirs(&mut self, dirs: &[PathBuf], went_well: bool) {
         for (number, dir) in (1..).zip(dirs) {
@@ -126,16 +126,17 @@ impl Names {
             Extent::Part => 2,
             Extent::All => 4,
         };
-        // What is not durable yet keeps its order; between folders there is none.
+        // Changes that are not durable yet keep their order within a folder; there is no order between folders.
         self.pending = survive(inside, &mut self.durable, share, random);
         self.pending.extend(outside);
     }
 
-    /// What a machine may find if so many of four changes survive, as durable as it is seen.
+    /// A state in which the names may be found after a power loss, if `share` of four changes survive. In it, all
+    /// visible names are durable.
     pub(super) fn after_power_loss(&self, share: usize, random: &mut Random) -> Names {
         let mut found = self.durable.clone();
         survive(self.pending.clone(), &mut found, share, random);
-        // Paths come after those of the folders that they are in.
+        // A path comes after the path of its folder.
         let mut reached = BTreeMap::<PathBuf, Node>::new();
         for (path, node) in found {
             let dir = path.parent().unwrap_or(Path::new(""));
@@ -147,8 +148,8 @@ impl Names {
     }
 }
 
-/// Applies some of the changes, so many of four, and returns the others. One that touches a name is lost
-/// if an earlier one that touches it is: so a file that was renamed has one of its names.
+/// Applies a random `share` of four changes and returns the others. A change is lost if an earlier lost change touches
+/// the same name: so a renamed file keeps one of its names.
 fn survive(
     changes: Vec<Change>,
     names: &mut BTreeMap<PathBuf, Node>,

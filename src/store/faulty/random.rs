@@ -1,6 +1,6 @@
-//! Choices that follow from a seed.
+//! Random choices that are determined by a seed.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same on every machine.
 #[derive(Clone, Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -12,17 +12,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    /// True in so many of four cases.
+    /// True with a probability of `of_four` quarters.
     pub(super) fn quarters(&mut self, of_four: usize) -> bool {
         self.below(4) < of_four
     }
 
-    /// How much survives: in a quarter of cases each, none of four and all of four; else two of four.
+    /// How many of four changes survive: none or all with a probability of a quarter each, otherwise two.
     pub(super) fn share(&mut self) -> usize {
         [0, 2, 2, 4][self.below(4)]
     }
@@ -37,7 +37,7 @@ pub(super) enum Extent {
 }
 
 impl Extent {
-    /// How many of the first of `whole` things.
+    /// How many of `whole` things happen; always the first ones.
     pub(super) fn of(self, whole: usize, random: &mut Random) -> usize {
         match self {
             Extent::Nothing => 0,
@@ -46,7 +46,7 @@ impl Extent {
         }
     }
 
-    /// Whether something is done that is done whole or not at all.
+    /// Whether an atomic operation happens.
     pub(super) fn in_one_step(self, random: &mut Random) -> bool {
         self.of(1, random) == 1
     }
