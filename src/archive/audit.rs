@@ -1,4 +1,4 @@
-//! An audit: sealed days are computed again from the log, and compared with the files that count.
+//! An audit computes sealed days again from the log and compares them with the files that count.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::store::{self, LiveBatch, Store, StoreError};
 use crate::table::Table;
 use crate::time::{Day, DayRange};
 
-/// Keys that differ are listed up to so many for each finding; the rest is counted.
+/// Each finding lists at most this many keys that differ; the rest is counted.
 const KEYS_LISTED: usize = 10;
 
-/// Something that is not as the log says.
+/// A difference between a sealed day and the log.
 ///
 /// ```
 /// use dayfold::archive::{Fault, Finding, KeyDifference};
@@ -42,11 +42,11 @@ pub struct Finding {
     pub view: String,
     /// The day.
     pub day: Day,
-    /// What is wrong with it.
+    /// What is wrong with the day.
     pub fault: Fault,
 }
 
-/// What can be wrong with a sealed day.
+/// A fault of a sealed day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Fault {
@@ -54,23 +54,23 @@ pub enum Fault {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where; it names the file.
+        /// What is wrong, and where; the text names the file.
         what: String,
     },
-    /// The rows are not those that the log gives, in the partitions of one worker.
+    /// In the partitions of one worker, the rows are not those that the log gives.
     Differs {
-        /// The digest of what is sealed.
+        /// The digest of the sealed rows.
         sealed: Digest,
-        /// The digest of what the log gives.
+        /// The digest of the rows that the log gives.
         logged: Digest,
         /// The first keys that differ, in order of key.
         keys: Vec<KeyDifference>,
-        /// How many keys differ.
+        /// The number of keys that differ.
         differing: u64,
     },
 }
 
-/// A key whose value is not the one that the log gives, as texts.
+/// A key whose sealed value differs from the value that the log gives, as texts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyDifference {
@@ -78,7 +78,7 @@ pub struct KeyDifference {
     pub key: String,
     /// Its sealed value, if it has one.
     pub sealed: Option<String>,
-    /// What the log gives, if anything.
+    /// The value that the log gives, if any.
     pub logged: Option<String>,
 }
 
@@ -110,7 +110,8 @@ impl std::fmt::Display for Finding {
 pub(crate) struct AuditJob {
     pub(crate) view: String,
     pub(crate) coverage: Coverage,
-    /// The last closing that is sealed: what was live then is audited, whatever is sealed meanwhile.
+    /// The last sealed closing when the audit began. The audit compares what was live then, whatever is sealed
+    /// meanwhile.
     pub(crate) through: Closing,
     pub(crate) days: DayRange,
 }
@@ -125,7 +126,7 @@ pub(crate) struct Audited {
 }
 
 impl AuditJob {
-    /// Reads the files afresh, computes their days, and compares.
+    /// Opens the files again, computes their days from the log, and compares.
     pub(crate) fn run<K: Key, A: Aggregate>(
         &self,
         place: &Place,
@@ -141,7 +142,7 @@ impl AuditJob {
         let mut tables = recomputed.tables;
         let mut days: BTreeMap<Day, Vec<&LiveBatch>> = BTreeMap::new();
         live.iter().for_each(|live| days.entry(live.day).or_default().push(live));
-        // Days of which no file counts.
+        // Days for which no file counts.
         for day in tables.keys() {
             days.entry(*day).or_default();
         }
@@ -167,8 +168,7 @@ impl AuditJob {
     ) -> Result<Option<Fault>, ArchiveError> {
         let mut sealed = Table::new();
         for file in files {
-            // What a worker has open was verified when it was first touched; the file may have been
-            // damaged since.
+            // A file that a worker has open was verified when it was first read, and may have been damaged since.
             match self.read(store, file, &mut sealed) {
                 Ok(()) => {}
                 Err(error @ (ArchiveError::Batch(_) | ArchiveError::Store(_))) => {
@@ -230,7 +230,7 @@ fn differences<K: Key, A: Aggregate>(
     Fault::Differs { sealed: on_disk, logged, keys, differing }
 }
 
-/// The sealed days of a view that cannot be read, each with the first thing that is wrong.
+/// The sealed days of a view that cannot be read, each with its first fault.
 pub(crate) fn damaged(
     store: &Store,
     view: &str,

@@ -1,11 +1,11 @@
-//! What can go wrong with sealed days.
+//! The errors of sealed days.
 
 use crate::batch::BatchError;
 use crate::log::LogError;
 use crate::store::StoreError;
 use crate::time::Day;
 
-/// What can go wrong when a day is sealed or a sealed day is read.
+/// An error in sealing a day or in reading a sealed day.
 ///
 /// ```
 /// use dayfold::archive::ArchiveError;
@@ -30,16 +30,16 @@ pub enum ArchiveError {
     /// A sealed day is damaged.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// The log has failed: what it does not hold durably cannot be sealed.
+    /// The log has failed. Only what the log holds durably can be sealed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The thread that seals has ended without a word: it panicked.
+    /// The thread that seals has panicked.
     #[error("the thread that seals days has panicked")]
     Panicked,
-    /// There is no log to compute sealed days from. Nothing was changed.
+    /// There is no log from which to compute sealed days. Nothing was changed.
     #[error("there is no log: sealed days can be computed again only from one")]
     NoLog,
-    /// A damaged day of which the log does not have all events any more. Nothing was changed.
+    /// A day is damaged, and the log no longer has all its events. Nothing was changed.
     #[error(
         "day {day} of view '{view}' is damaged and cannot be computed again: the log has all events of days from {from} on only; restore the file from a copy"
     )]
@@ -51,26 +51,26 @@ pub enum ArchiveError {
         /// The first day that can be computed.
         from: Day,
     },
-    /// The archive is in memory, and has no sealed days that could be imported.
+    /// The archive is in memory, and has no sealed days to import.
     #[error("the archive is in memory: sealed days can be imported only from a data folder")]
     NoFolder,
-    /// The engine was stopped while days were computed. Those before are done.
+    /// The engine was stopped while days were computed. The days before this one are done.
     #[error("the engine was stopped")]
     Stopped,
-    /// An aggregate refuses to be encoded.
+    /// An aggregate cannot be encoded.
     #[error("an aggregate cannot be encoded: {what}")]
     Encode {
-        /// What its serialization said.
+        /// The error of its serialization.
         what: String,
     },
-    /// A sealed day in memory could not be written.
+    /// A sealed day could not be written in memory.
     #[error("day {day} of view '{view}' could not be sealed in memory")]
     Memory {
         /// The view.
         view: String,
         /// The day.
         day: Day,
-        /// What the writer said.
+        /// The error of the writer.
         source: std::io::Error,
     },
 }

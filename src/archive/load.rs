@@ -1,4 +1,4 @@
-//! What is sealed when a program starts.
+//! Loads the sealed days when a program starts.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::store::Store;
 
 impl Archive {
-    /// The live revisions of a worker's partitions, and the last closing that is sealed.
+    /// The live revisions of a worker's partitions, and the last sealed closing.
     pub(crate) fn load<K: Key, A: Aggregate>(
         &self,
         view: &str,
@@ -25,11 +25,11 @@ impl Archive {
     }
 }
 
-/// The live revisions of a worker's partitions, and the last closing that is sealed.
+/// The live revisions of a worker's partitions, and the last sealed closing.
 pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Closing>);
 
-/// Puts the live revisions of a worker's partitions on its shelf. All are opened once, so that one that
-/// is missing or damaged is found at the start.
+/// Puts the live revisions of a worker's partitions on its shelf. Each file is opened once, so that a missing or
+/// damaged one is found at the start.
 fn load<K: Key, A: Aggregate>(
     store: &Store,
     view: &str,

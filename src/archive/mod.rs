@@ -1,7 +1,7 @@
-//! The archive: where sealed days go, a data folder or memory, and the threads that write them.
+//! The archive: the storage of sealed days, in a data folder or in memory, and the threads that write it.
 //!
-//! Sealing sorts, merges, writes and syncs; none of this happens on a worker. A worker freezes a closed
-//! table, goes on, and swaps the file for it when the revision is live.
+//! Sealing sorts, merges, writes and syncs; none of this happens on a worker. A worker freezes a closed table and goes
+//! on. When the revision is live, it replaces the table with the file.
 
 mod audit;
 mod error;
@@ -34,7 +34,7 @@ use crate::closing::Closing;
 use crate::store::{Share, Store};
 use crate::time::Day;
 
-/// Where the sealed days of all views of a program are kept. Clones share it.
+/// The storage of the sealed days of all views of a program. Clones share it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -56,32 +56,32 @@ use crate::time::Day;
 #[derive(Clone, Debug)]
 pub struct Archive {
     place: Place,
-    /// How many shelves share the files that may be open.
+    /// The number of shelves, which share the limit of open files.
     shelves: Arc<AtomicUsize>,
-    /// What reads for questions.
+    /// The threads that read for questions.
     pool: Pool,
 }
 
-/// The place itself, as the archive's threads use it.
+/// The storage itself, as the archive's threads use it.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// Sealed days are held in memory, in the form they have in files, and gone with the program.
+    /// Sealed days are held in memory, in the same form as in files, and are lost when the program ends.
     Memory,
     /// Sealed days are files of a data folder.
     Folder(Arc<Store>),
 }
 
 impl Archive {
-    /// An archive in memory, for programs that need no folder. As in a folder, superseded revisions are
-    /// kept: a day that is amended again and again takes its size each time.
+    /// An archive in memory, for programs that need no folder. As in a folder, superseded revisions are kept: each
+    /// amendment of a day takes the size of the day again.
     pub fn in_memory() -> Archive {
         Archive { place: Place::Memory, shelves: Arc::default(), pool: Pool::new() }
     }
 
-    /// An archive in an opened data folder.
+    /// An archive in an open data folder.
     ///
-    /// The caller has called [`Store::begin`] before events enter, and calls [`Store::complete`] once
-    /// every view is finished; an [`Engine`](crate::Engine) does both.
+    /// The caller must call [`Store::begin`] before events enter, and [`Store::complete`] once every view is finished.
+    /// An [`Engine`](crate::Engine) does both.
     pub fn folder(store: Arc<Store>) -> Archive {
         Archive { place: Place::Folder(store), shelves: Arc::default(), pool: Pool::new() }
     }
@@ -107,7 +107,7 @@ impl Archive {
         self.shelves.load(Ordering::Relaxed)
     }
 
-    /// Whether this worker, of so many, removes for its process: one of each process does.
+    /// Whether worker `worker` of `peers` removes files for its process; one worker of each process does.
     pub(crate) fn removes(&self, worker: usize, peers: usize) -> bool {
         match &self.place {
             Place::Memory => false,
@@ -130,7 +130,7 @@ impl Archive {
         Ok(())
     }
 
-    /// A lane of this archive: a thread that does one job after the other.
+    /// A lane of this archive: a thread that runs its jobs one after the other.
     pub(crate) fn lane(&self, name: &str) -> Lane {
         let (jobs, receiver) = mpsc::channel::<Job>();
         let place = self.place.clone();
@@ -145,11 +145,11 @@ impl Archive {
     }
 }
 
-/// Lets workers have the processor before this thread, a lane or one that reads for questions, where both want it: a
-/// worker that is kept from going on keeps the others waiting. A lane gets a tenth of a processor at least, and what is
-/// closed and not sealed is bounded.
+/// Lowers the priority of this thread, a lane or one that reads for questions, below that of workers: a delayed worker
+/// delays all others. A lane still gets at least a tenth of a processor, and the amount that is closed and not sealed
+/// is bounded.
 fn give_way(by: i32) {
-    // Elsewhere this would be the priority of the whole process.
+    // On other systems this would set the priority of the whole process.
     #[cfg(not(target_os = "linux"))]
     let _ = by;
     #[cfg(target_os = "linux")]
@@ -158,8 +158,8 @@ fn give_way(by: i32) {
     }
 }
 
-/// A thread of an archive. Each view has one on each worker: most of its time it waits for the disk,
-/// and several that wait together are served together.
+/// A thread of an archive. Each view has one on each worker. It mostly waits for the disk, which serves several waiting
+/// lanes together.
 #[derive(Debug)]
 pub(crate) struct Lane {
     jobs: Option<mpsc::Sender<Job>>,
@@ -169,17 +169,17 @@ pub(crate) struct Lane {
 type Job = Box<dyn FnOnce(&Place) + Send>;
 
 impl Lane {
-    /// Runs `job` after those before it.
+    /// Runs `job` after the jobs before it.
     pub(crate) fn spawn(&self, job: impl FnOnce(&Place) + Send + 'static) {
         if let Some(jobs) = &self.jobs {
-            // The thread lives as long as this sender; a panic in a job is noticed where it is awaited.
+            // The thread lives as long as this sender. A panic in a job is noticed where its result is awaited.
             let _ = jobs.send(Box::new(job));
         }
     }
 }
 
 impl Drop for Lane {
-    /// Waits for what was begun: a program that ends leaves no half-written day behind.
+    /// Waits for jobs that have begun: a program that ends leaves no half-written day behind.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
@@ -188,8 +188,8 @@ impl Drop for Lane {
     }
 }
 
-/// Makes what all workers have prepared live: one record for all workers of this process. `shares` is the part of
-/// each worker of the group.
+/// Makes what all workers have prepared live, in one record for all workers of this process. `shares` has the share of
+/// each worker of the cluster.
 pub(crate) fn commit(
     place: &Place,
     view: &str,
@@ -202,12 +202,12 @@ pub(crate) fn commit(
     }
 }
 
-/// What a process removes of a view from its part; nobody reads or writes it any more.
+/// What a process removes of a view from its part. Nobody reads or writes it any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Removal {
-    /// Periods before this one.
+    /// Remove the periods before this one.
     pub(crate) before: Option<Day>,
-    /// What closings up to this one have superseded, so many revisions left.
+    /// Remove what closings up to this one have superseded, but keep this many revisions.
     pub(crate) superseded: Option<(Closing, NonZeroU32)>,
 }
 

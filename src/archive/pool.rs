@@ -1,7 +1,7 @@
-//! Threads that read for whoever asks, so that no worker does.
+//! Threads that read for questions, so that no worker does.
 //!
-//! A job is done in steps of a few milliseconds, in turn with all others: one that reads everything does not keep one from its
-//! answer that reads a little. A job that has to wait for its asker lies with the asker, and takes no thread.
+//! A job runs in steps of a few milliseconds, in turn with all others, so a job that reads everything does not delay
+//! one that reads a little. A job that has to wait for its asker is kept by the asker, and takes no thread.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -10,16 +10,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::table::Outlived;
 
-/// More threads would not read faster, and leave less to the workers.
+/// More threads would not read faster, and would leave less to the workers.
 const THREADS_MAX: usize = 4;
 
-/// What is to be read, in steps.
+/// A job that reads in steps.
 pub(crate) trait Step: Send {
-    /// Reads on for a while. Gives itself back if it wants to go on at once.
+    /// Reads for a while. Returns itself if it wants to continue at once.
     fn step(self: Box<Self>) -> Option<Box<dyn Step>>;
 }
 
-/// Threads that do steps of jobs in turn. Clones share them; they end with the last clone.
+/// Threads that run steps of jobs in turn. Clones share them; they end with the last clone.
 #[derive(Clone)]
 pub(crate) struct Pool {
     owner: Arc<Owner>,
@@ -32,9 +32,9 @@ struct Owner {
 struct PoolShared {
     state: Mutex<PoolState>,
     work: Condvar,
-    /// Bytes of rows that jobs have made and nobody has taken, about.
+    /// The approximate bytes of rows that jobs have made and that were not taken yet.
     bytes: AtomicUsize,
-    /// Bytes of tables that readers alone hold.
+    /// The bytes of tables that only readers hold.
     outlived: Outlived,
 }
 
@@ -42,7 +42,7 @@ struct PoolShared {
 struct PoolState {
     jobs: VecDeque<Box<dyn Step>>,
     threads: usize,
-    /// Threads that have nothing to do.
+    /// The number of idle threads.
     idle: usize,
     closed: bool,
 }
@@ -76,7 +76,7 @@ impl PoolShared {
                 continue;
             };
             drop(state);
-            // A job that panics tells its asker when it is dropped; the others go on.
+            // When a job that panicked is dropped, its asker is notified; the other jobs go on.
             let again = std::panic::catch_unwind(AssertUnwindSafe(|| job.step())).ok().flatten();
             state = self.lock();
             state.jobs.extend(again);
@@ -85,7 +85,7 @@ impl PoolShared {
 }
 
 impl Pool {
-    /// A pool without threads: they come with the first jobs.
+    /// A pool without threads: they start with the first jobs.
     pub(crate) fn new() -> Pool {
         let (state, work) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(PoolShared {
@@ -97,7 +97,7 @@ impl Pool {
         Pool { owner: Arc::new(Owner { shared }) }
     }
 
-    /// Does a job, in turn with the others.
+    /// Runs a job, in turn with the others.
     pub(crate) fn submit(&self, job: Box<dyn Step>) {
         let shared = &self.owner.shared;
         shared.push(job);
@@ -107,20 +107,20 @@ impl Pool {
             let running = Arc::clone(shared);
             let name = "dayfold:look-up".to_owned();
             let spawned = std::thread::Builder::new().name(name).spawn(move || {
-                // Less than a lane does: somebody waits for what is read.
+                // The priority is lowered less than that of a lane, because somebody waits for the result.
                 super::give_way(5);
                 running.run();
             });
             match spawned {
                 Ok(_) => state.threads += 1,
-                // Those that there are do it.
+                // The existing threads run the job.
                 Err(error) if state.threads > 0 => tracing::warn!(%error, "no thread to read"),
                 Err(error) => panic!("the system gives no thread to read with: {error}"),
             }
         }
     }
 
-    /// Does something short, in turn with the others.
+    /// Runs something short, in turn with the others.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         struct Once<F>(F);
         impl<F: FnOnce() + Send> Step for Once<F> {
@@ -132,24 +132,24 @@ impl Pool {
         self.submit(Box::new(Once(job)));
     }
 
-    /// Bytes of rows that jobs have made and nobody has taken, about.
+    /// The approximate bytes of rows that jobs have made and that were not taken yet.
     pub(crate) fn bytes(&self) -> usize {
         self.owner.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of tables that readers alone hold: those who read here, and snapshots.
+    /// The bytes of tables that only readers hold: readers of the pool, and snapshots.
     pub(crate) fn outlived(&self) -> &Outlived {
         &self.owner.shared.outlived
     }
 
-    /// Counts bytes of rows, as long as what is returned is there.
+    /// Counts bytes of rows until the returned value is dropped.
     pub(crate) fn hold(&self, bytes: usize) -> Held {
         self.owner.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         Held { shared: Arc::clone(&self.owner.shared), bytes }
     }
 }
 
-/// Bytes that are counted.
+/// Counted bytes.
 pub(crate) struct Held {
     shared: Arc<PoolShared>,
     bytes: usize,

@@ -1,5 +1,4 @@
-//! A rebuild: sealed days are computed again from the log, and the result counts in the place of the
-//! files that did.
+//! A rebuild computes sealed days again from the log. The result replaces the files that counted.
 
 use super::recompute::{LogRows, recompute};
 use super::seal::{LivePart, merged_parts};
@@ -18,27 +17,27 @@ pub(crate) struct RebuildJob {
     pub(crate) view: String,
     pub(crate) worker: usize,
     pub(crate) coverage: Coverage,
-    /// The last closing that is sealed.
+    /// The last sealed closing.
     pub(crate) through: Closing,
     pub(crate) days: DayRange,
     /// The sealed days among these, each with the closing of its newest live revision here.
     pub(crate) sealed: Vec<(Day, Closing)>,
 }
 
-/// What came of a rebuild.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub(crate) struct Rebuilt<K, A> {
-    /// They count from now on.
+    /// The new parts, which count from now on.
     pub(crate) parts: Vec<LivePart<K, A>>,
-    /// How many events were read for them.
+    /// The number of events that were read.
     pub(crate) events: u64,
 }
 
 impl RebuildJob {
     /// Computes the days, writes them, and makes them count.
     ///
-    /// A day that is sealed and of which the log has nothing becomes empty. The same rows as before, if
-    /// the files were as they should be: so it does not matter that each worker commits by itself.
+    /// A sealed day of which the log has no events becomes empty. If the files were correct, the rebuilt rows are the
+    /// same as before; so each worker may commit by itself.
     pub(crate) fn run<K: Key, A: Aggregate>(
         self,
         place: &Place,
@@ -53,7 +52,7 @@ impl RebuildJob {
             let table = recomputed.tables.remove(&day).unwrap_or_else(Table::new);
             due.push((day, closing, table));
         }
-        // Days of which every file was lost.
+        // Days whose files are all lost.
         let lost = recomputed.tables.into_iter().map(|(day, table)| (day, self.through, table));
         due.extend(lost.filter(|(day, ..)| *day <= self.through.day));
         let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! Sealed days, computed again from the log: to rebuild them, and to audit them.
+//! Computes sealed days again from the log, to rebuild or audit them.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::key::{Key, partition};
 use crate::table::{Table, TableRow};
 use crate::time::{Day, DayRange};
 
-/// The log as a view sees it: every event through the view's own function, and combined by the same
-/// operator that combines what comes in.
+/// The log as a view sees it: every event passes through the view's own function, and the same operator combines it as
+/// at ingest.
 pub(crate) trait LogRows<K: Key, A: Aggregate>: Send + Sync {
-    /// Hands over the rows of the events that may be of these days and of closings up to `through`, and of other days
-    /// that lie beside them.
-    /// Takes at most about this share of a processor's time. Returns how many events were read.
+    /// Hands over the rows of the events that may belong to these days and to closings up to `through`. Rows of
+    /// neighbouring days may come too. Takes at most about `share` of a processor's time. Returns the number of events
+    /// read.
     fn read(
         &self,
         days: DayRange,
@@ -24,19 +24,19 @@ pub(crate) trait LogRows<K: Key, A: Aggregate>: Send + Sync {
         take: &mut dyn FnMut(Vec<TableRow<K, A>>),
     ) -> Result<u64, ArchiveError>;
 
-    /// Has whoever reads give up, with [`ArchiveError::Stopped`].
+    /// Makes running reads stop with [`ArchiveError::Stopped`].
     fn stop(&self);
 }
 
 /// Days as the log has them.
 pub(super) struct Recomputed<K, A> {
     pub(super) tables: BTreeMap<Day, Table<K, A>>,
-    /// How many events were read for it.
+    /// The number of events that were read.
     pub(super) events: u64,
 }
 
-/// Computes days from the log, of the partitions in `coverage`: all events of closings up to `through`,
-/// which is what live revisions hold when all of these closings are sealed.
+/// Computes days from the log, for the partitions in `coverage`, from all events of closings up to `through`. Live
+/// revisions hold the same events when all of these closings are sealed.
 pub(super) fn recompute<K: Key, A: Aggregate>(
     log: &dyn LogRows<K, A>,
     days: DayRange,

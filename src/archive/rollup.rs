@@ -1,8 +1,8 @@
-//! Rollups: files of coarser periods, made of a worker's sealed files of all periods in them.
+//! Rollups: files of coarser periods, made from all of a worker's sealed files in such a period.
 //!
-//! An answer takes a rollup whole, in the place of its parts, or its parts: what it is made of is what counts, and as soon as
-//! one of them gets another revision the rollup is gone, until it has been made again. Nothing of it is believed that an
-//! earlier run has left: it is made again in each run, of what is sealed.
+//! An answer uses either the whole rollup or the files that it is made from. The files are what counts: as soon as one
+//! of them gets another revision, the rollup is dropped, until it has been made again. Rollups of earlier runs are not
+//! used: each run makes them again from what is sealed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ use crate::time::{Calendar, Day, DayRange, Grain};
 #[derive(Clone, Debug)]
 pub(crate) struct Rollup<K, A> {
     grain: Grain,
-    /// The periods of the view that are in it.
+    /// The periods of the view in it.
     days: DayRange,
     part: LivePart<K, A>,
-    /// Where it is, if it is a file of a folder.
+    /// Its path, if it is a file of a folder.
     path: Option<PathBuf>,
 }
 
-/// Rollups by their first period: none of them overlap.
+/// Rollups by their first period; they do not overlap.
 type Chosen<'a, K, A> = BTreeMap<Day, &'a Rollup<K, A>>;
 
 impl<K, A> Rollup<K, A> {
@@ -40,7 +40,7 @@ impl<K, A> Rollup<K, A> {
     }
 }
 
-/// The coarsest of some rollups that are within `days` as a whole, of grains that fit.
+/// The coarsest of some rollups that are wholly within `days` and have a suitable grain.
 pub(crate) fn coarsest<K, A>(
     rollups: &[Rollup<K, A>],
     days: DayRange,
@@ -62,7 +62,7 @@ pub(crate) fn coarsest<K, A>(
     chosen
 }
 
-/// The same sealed files, with the coarsest rollups in the place of those that they are made of.
+/// The same sealed files, but with the coarsest rollups instead of the files that they are made from.
 pub(crate) fn with_rollups<K: Key, A: Aggregate>(
     mut sealed: Vec<Sealed<K, A>>,
     rollups: &[Rollup<K, A>],
@@ -86,15 +86,16 @@ pub(crate) struct Rollups<K, A> {
     grains: Vec<Grain>,
     calendar: Calendar,
     kept: Vec<Rollup<K, A>>,
-    /// What is being made, unless one of its parts has changed since.
+    /// The rollup that is being made, unless one of its parts has changed since.
     pending: Option<(Grain, DayRange)>,
-    /// What could not be made: a part is damaged, or the disk is full. It is not tried again before a part has changed.
+    /// Rollups that could not be made, because a part is damaged or the disk is full. They are not tried again before a
+    /// part has changed.
     given_up: Vec<(Grain, DayRange)>,
-    /// Something may have to be made.
+    /// A rollup may have to be made.
     is_due: bool,
-    /// How many were begun: no two files have one name.
+    /// The number of rollups begun; it makes the names of files unique.
     begun: u64,
-    /// Files that are not needed any more.
+    /// Files that are no longer needed.
     stale: Vec<PathBuf>,
 }
 
@@ -103,7 +104,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         Rollups::new(Calendar::utc(), Vec::new())
     }
 
-    /// Those of a view with this calendar.
+    /// The rollups of a view with this calendar.
     pub(crate) fn new(calendar: Calendar, mut grains: Vec<Grain>) -> Self {
         grains.retain(|grain| *grain != calendar.grain() && calendar.grain().is_within(*grain));
         grains.sort_by_key(|grain| Grain::ALL.iter().position(|known| known == grain));
@@ -121,7 +122,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         self.is_due = true;
     }
 
-    /// Takes those out of the way that are made of a period which has another revision now.
+    /// Drops the rollups that contain a period which now has another revision.
     pub(crate) fn changed(&mut self, day: Day) {
         if self.grains.is_empty() {
             return;
@@ -139,7 +140,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         });
     }
 
-    /// Takes in what has been made, if none of its parts has changed since.
+    /// Takes in a finished rollup, if none of its parts has changed since.
     pub(crate) fn made(&mut self, rollup: Rollup<K, A>) {
         match self.pending.take() {
             Some(pending) if pending == (rollup.grain, rollup.days) => self.kept.push(rollup),
@@ -147,8 +148,8 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         }
     }
 
-    /// Goes on without the one that could not be made: answers are read from its parts, and whoever asks for these is told
-    /// what is wrong with them.
+    /// Goes on without a rollup that could not be made. Answers are read from its parts, and report what is wrong with
+    /// them.
     pub(crate) fn failed(&mut self, view: &str, error: &ArchiveError) {
         if let Some((grain, days)) = self.pending.take() {
             let first = days.lower;
@@ -157,7 +158,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         }
     }
 
-    /// The next one to be made: all its periods come before `first_open`. `periods` are those with files, in order.
+    /// The next rollup to make. All its periods come before `first_open`. `periods` are those with files, in order.
     pub(crate) fn next(
         &mut self,
         periods: impl Iterator<Item = Day> + Clone,
@@ -192,7 +193,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         None
     }
 
-    /// The job that makes one of these files.
+    /// The job that makes one rollup.
     pub(crate) fn job(
         &mut self,
         view: &str,
@@ -209,7 +210,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
     }
 }
 
-/// One rollup to be made, beside the worker.
+/// One rollup to be made, outside the worker.
 #[derive(Debug)]
 pub(crate) struct RollupJob<K, A> {
     view: String,

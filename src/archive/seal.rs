@@ -1,4 +1,4 @@
-//! Sealing a closed day: sorted once, merged with the revision before, written as the next one.
+//! Seals a closed day: its table is sorted once, merged with the revision before, and written as the next one.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ use crate::store::{BatchEntry, LiveBatch, Store};
 use crate::table::{Frozen, Table};
 use crate::time::Day;
 
-/// After so many rows, some 10 µs, a lane lets others run. Workers have more urgent things to do, and where
-/// all processors are busy the system would have one wait, when it wakes, for as long as a lane's turn
-/// lasts: several milliseconds. Two workers that wait for each other share a lane's turns, tick by tick.
+/// After this many rows, some 10 µs, a lane yields. Workers are more urgent. If all processors are busy, the system may
+/// make a worker that wakes up wait for a whole time slice of a lane: several milliseconds. Two workers that wait for
+/// each other would wait so at tick after tick.
 const ROWS_AT_ONCE: usize = 64;
 
 /// A file, and the partitions of this worker for which it is the live revision of its day.
@@ -27,7 +27,7 @@ pub(crate) struct LivePart<K, A> {
     pub(crate) closing: Closing,
     pub(crate) generation: u32,
     pub(crate) coverage: Coverage,
-    /// Who wrote it.
+    /// The process that wrote the file.
     pub(crate) process: u32,
     pub(crate) worker: u32,
     pub(crate) view: BatchView<K, A>,
@@ -39,9 +39,9 @@ pub(crate) struct SealJob<K: Key, A: Aggregate> {
     pub(crate) view: String,
     pub(crate) worker: usize,
     pub(crate) peers: usize,
-    /// The last closing that this is about.
+    /// The last closing of the job.
     pub(crate) through: Closing,
-    /// By `(day, closing)`, in order of closing.
+    /// The frozen tables by `(day, closing)`, in order of closing.
     pub(crate) frozen: Vec<Frozen<K, A>>,
     pub(crate) live: BTreeMap<Day, Vec<LivePart<K, A>>>,
     /// The engine is stopping: what is not written yet will not count.
@@ -49,7 +49,7 @@ pub(crate) struct SealJob<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> SealJob<K, A> {
-    /// Writes one revision for each closed table. Nothing of it is live yet.
+    /// Writes one revision for each closed table. None of them is live yet.
     pub(crate) fn write(mut self, place: &Place) -> Result<Vec<LivePart<K, A>>, ArchiveError> {
         let mut written = Vec::new();
         let mut entries = Vec::new();
@@ -90,7 +90,7 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
                 let written = write_rows(Vec::new(), meta, expected, rows);
                 let (mut bytes, _) = written.map_err(error)?;
-                // It stays as long as the day does, and grew with room for as much again.
+                // The bytes stay as long as the day does, and the vector may have grown to twice the size.
                 bytes.shrink_to_fit();
                 (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
             }
@@ -108,8 +108,8 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
     }
 }
 
-/// Hands to `write` the rows of a table and of the revisions before, as a file has them. They are made
-/// while they are written: not even a large day is held twice.
+/// Passes the rows of a table and of the revisions before it to `write`, as a file has them. They are made while they
+/// are written, so even a large day is not held twice.
 pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
     table: &Table<K, A>,
     before: &[LivePart<K, A>],
@@ -126,8 +126,8 @@ pub(super) fn merged_parts<K: Key, A: Aggregate, R>(
     in_order(parts.map(merge), write)
 }
 
-/// Hands to `write` the rows of files of several periods, combined. A key whose periods together are zero stays: of each of them
-/// there is something, and an answer that is made of them has it.
+/// Passes the combined rows of the files of several periods to `write`. A key whose periods add up to zero stays: each
+/// of these periods has the key, and so has an answer that is made from them.
 pub(super) fn rolled_up<K: Key, A: Aggregate, R>(
     parts: &[LivePart<K, A>],
     coverage: Coverage,
@@ -137,7 +137,7 @@ pub(super) fn rolled_up<K: Key, A: Aggregate, R>(
     in_order(partitions.map(|partition| merged(Vec::new(), parts, partition)), write)
 }
 
-/// Hands to `write` the rows of one part after the other.
+/// Passes the rows of one part after the other to `write`.
 fn in_order<K: Key, A: Aggregate, R>(
     parts: impl Iterator<Item = Result<Vec<(u64, K, A)>, BatchError>>,
     write: impl FnOnce(&mut dyn Iterator<Item = (u64, K, A)>) -> R,
@@ -165,19 +165,19 @@ fn in_order<K: Key, A: Aggregate, R>(
     }
 }
 
-/// The rows of a part of a table, and those of the revisions before in the same partitions, by position
-/// and key; an amendment is combined with what it amends.
+/// The rows of a part of a table, and those of the revisions before in the same partitions, by position and key. An
+/// amendment is combined with the row that it amends.
 fn merged<K: Key, A: Aggregate>(
     table: Vec<&(K, A)>,
     before: &[LivePart<K, A>],
     partitions: Coverage,
 ) -> Result<Vec<(u64, K, A)>, BatchError> {
-    // What was taken back entirely is as if it had never been.
+    // A row that was retracted entirely is left out.
     let table = table.into_iter().filter(|(_, aggregate)| !aggregate.is_zero());
-    // Rows are large: what moves while they are sorted is a position and a reference.
+    // Rows are large, so sorting moves a position and a reference.
     let mut places: Vec<(u64, &(K, A))> =
         table.map(|row| (sort_position(row.0.hash64()), row)).collect();
-    // Keys of the same hash are rare enough to be encoded only when they meet.
+    // Keys with the same hash are rare, so keys are encoded only to compare those.
     sort_by_number(
         &mut places,
         |(position, _)| *position,
@@ -195,7 +195,7 @@ fn merged<K: Key, A: Aggregate>(
             rows.push(row?);
         }
     }
-    // All of them are in order, each for itself: a stable sort finds this and merges them.
+    // Each of them is in order already: a stable sort detects this and merges them.
     rows.sort_by(|a, b| {
         let by_hash = sort_position(a.0).cmp(&sort_position(b.0));
         by_hash.then_with(|| encoded(&a.1).cmp(&encoded(&b.1)))
@@ -211,7 +211,7 @@ fn merged<K: Key, A: Aggregate>(
 }
 
 impl<K: Key, A: Aggregate> LivePart<K, A> {
-    /// Opens a file, if it counts for any of these partitions.
+    /// Opens a file if it counts for any of these partitions.
     pub(crate) fn open(
         store: &Store,
         live: &LiveBatch,

@@ -1,4 +1,4 @@
-//! Sealed parts that are read elsewhere than on their worker, and where their files come from.
+//! Sealed parts that are read outside their worker, and the sources of their files.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::store::{Revision, SealedFile, Store};
 use crate::time::{Day, DayRange};
 
-/// Who wrote a file, in which generation, for which partitions, and for which of them it counts here.
+/// The source of a file: its writer, its generation, its partitions, and those of them for which it counts here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
     pub(super) generation: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// A file of this source, opened.
+    /// An open file of this source.
     pub(super) fn part<K, A>(
         self,
         (day, closing): (Day, Closing),
@@ -32,16 +32,16 @@ impl Source {
     }
 }
 
-/// A live revision that is read elsewhere than on its worker: nothing there changes, whatever becomes of the shelf.
+/// A live revision that is read outside its worker. It does not change, whatever happens to the shelf.
 #[derive(Clone, Debug)]
 pub(crate) enum Sealed<K, A> {
     /// An open file.
     Open(LivePart<K, A>),
-    /// One that is opened when it is needed.
+    /// A file that is opened when it is needed.
     Closed { store: Arc<Store>, view: Arc<str>, file: Closed, source: Source, _pin: Pin },
 }
 
-/// Has files stay where they are: none that was on the shelf is removed while somebody has the pin of then.
+/// Keeps files in place: no file that was on the shelf when the pin was taken is removed while the pin is held.
 pub(crate) type Pin = Arc<()>;
 
 /// A file that is not open.
@@ -88,7 +88,7 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
         }
     }
 
-    /// How many rows it has, if that is known without opening it.
+    /// The number of rows, if it is known without opening the file.
     pub(crate) fn rows(&self) -> Option<u64> {
         match self {
             Sealed::Open(part) => Some(part.view.rows()),
@@ -96,7 +96,7 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
         }
     }
 
-    /// The file, opened if need be.
+    /// The file, opened if necessary.
     pub(crate) fn open(&self) -> Result<LivePart<K, A>, ArchiveError> {
         match self {
             Sealed::Open(part) => Ok(part.clone()),
@@ -110,9 +110,9 @@ impl<K: Key, A: Aggregate> Sealed<K, A> {
 /// Another revision than the live one.
 #[derive(Clone, Debug)]
 pub(crate) enum Past<K, A> {
-    /// Its parts.
+    /// The parts.
     Kept(Vec<LivePart<K, A>>),
-    /// What finds them.
+    /// What is needed to find the files.
     Folder {
         store: Arc<Store>,
         view: Arc<str>,
@@ -124,7 +124,7 @@ pub(crate) enum Past<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Past<K, A> {
-    /// The parts. In a folder, files are looked up in the manifests, and opened for this one time.
+    /// The parts. In a folder, the files are looked up in the manifests, and opened for this use only.
     pub(crate) fn open(self) -> Result<Vec<Sealed<K, A>>, ArchiveError> {
         match self {
             Past::Kept(parts) => Ok(parts.into_iter().map(Sealed::Open).collect()),

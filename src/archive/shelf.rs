@@ -1,4 +1,4 @@
-//! The sealed days of one worker and view: a few words for each file, and those in use open.
+//! The sealed days of one worker and view: a few words of memory for each file, and the open files.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,20 +15,20 @@ use crate::key::Key;
 use crate::store::Revision;
 use crate::time::{Calendar, Day, DayRange, Grain};
 
-/// Files that each view keeps open on each worker, unless there are many shelves: more than a year of
-/// days. Queries over more days than that open files again, 10 to 20 µs for each.
+/// The number of files that each view keeps open on each worker, unless there are many shelves. This is more than a
+/// year of days. Queries over more days open files again, which takes 10 to 20 µs each.
 const OPEN_FILES: usize = 400;
 
-/// Files in which a worker itself looks for a key, some microseconds for each: a year of days.
+/// The number of files in which a worker itself looks for a key, some microseconds each: a year of days.
 const READ_AT_ONCE: usize = 400;
 
-/// Files that all shelves of an archive may keep open: half the maps that Linux allows a process.
+/// The number of files that all shelves of an archive may keep open: half the maps that Linux allows a process.
 const OPEN_FILES_IN_ALL: usize = 32_768;
 
 /// The live revisions of a worker's partitions of a view.
 ///
-/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [`Store`]; what is open is
-/// bounded. Without a folder the files themselves are in memory, and all stay open.
+/// Memory holds unsealed days only: a sealed file costs 40 bytes here and none in the [`Store`], and the number of open
+/// files is bounded. Without a folder the files themselves are in memory, and all stay open.
 pub(crate) struct Shelf<K, A> {
     archive: Archive,
     view: Arc<str>,
@@ -36,28 +36,29 @@ pub(crate) struct Shelf<K, A> {
     mine: Coverage,
     /// The first period that the view keeps.
     kept_from: Day,
-    /// Held by those who may still open the files that are here.
+    /// Held by readers that may still open the files on the shelf.
     pin: Pin,
-    /// What was taken off the shelf, and the pin of those who may still open it. In order.
+    /// What was taken off the shelf, each with the pin of the readers that may still open it. In order.
     leaving: VecDeque<(TakenOff, Weak<()>)>,
-    /// By day and closing. Days mostly come in order, so that this grows at its end.
+    /// By day and closing. Days mostly come in order, so new files are added at the end.
     files: Vec<File>,
     days: usize,
-    /// What files have in common, by place: as many as there were workers, times ways to share keys.
+    /// The common properties of files, by index. There are as many as there were workers, times the ways in which keys
+    /// were divided.
     sources: Vec<Source>,
     open: RefCell<OpenFiles<K, A>>,
-    /// What newer revisions have taken the place of. Without a folder only: there they are found in the manifests.
+    /// Revisions that newer ones have replaced. Used only without a folder; in a folder, the manifests have them.
     superseded: Vec<LivePart<K, A>>,
-    /// Coarser periods, made of these files.
+    /// Coarser periods, made from these files.
     rollups: Rollups<K, A>,
 }
 
-/// What is not on a shelf any more.
+/// What was taken off a shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakenOff {
-    /// Periods before this one.
+    /// The periods before this one.
     Before(Day),
-    /// Revisions that were superseded by closings up to this one.
+    /// The revisions that closings up to this one superseded.
     Superseded(Closing),
 }
 
@@ -67,22 +68,22 @@ struct File {
     day: Day,
     closing: Closing,
     source: u32,
-    /// Its place among the open ones, or [`CLOSED`].
+    /// Its slot among the open files, or [`CLOSED`].
     slot: Cell<u32>,
-    /// What tells that a file that is opened again is the one that was sealed.
+    /// Verifies that a file that is opened again is the one that was sealed.
     check: u64,
 }
 
 const CLOSED: u32 = u32::MAX;
 
-/// A file by day, closing and source.
+/// A file, named by day, closing and source.
 type Name = (Day, Closing, u32);
 
-/// The open files: when there are too many, the one that was opened first makes room.
+/// The open files. When there are too many, the one that was opened first is closed.
 struct OpenFiles<K, A> {
     slots: Vec<Option<(Name, BatchView<K, A>)>>,
     free: Vec<u32>,
-    /// The slot to be taken next when all are in use.
+    /// The slot to take next when all are in use.
     hand: usize,
 }
 
@@ -120,14 +121,14 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.rollups.kept().len()
     }
 
-    /// The rollups that lie within a range.
+    /// The rollups within a range.
     pub(crate) fn rollups_of(&self, days: DayRange) -> Vec<Rollup<K, A>> {
         let within =
             |of: &&Rollup<K, A>| days.lower <= of.days().lower && of.days().upper <= days.upper;
         self.rollups.kept().iter().filter(within).cloned().collect()
     }
 
-    /// The next rollup to be made, if one is due. `first_open` is the first period that is not sealed.
+    /// The next rollup to make, if one is due. `first_open` is the first period that is not sealed.
     pub(crate) fn next_rollup(
         &mut self,
         worker: usize,
@@ -145,12 +146,12 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.mine
     }
 
-    /// The first period that is here; [`Day::MIN`] if nothing was removed.
+    /// The first period on the shelf; [`Day::MIN`] if nothing was removed.
     pub(crate) fn kept_from(&self) -> Day {
         self.kept_from
     }
 
-    /// Takes the periods before this one off the shelf. Files stay as they are: those who have listed them may still open
+    /// Takes the periods before this one off the shelf. Their files stay: readers that have listed them may still open
     /// them ([`Shelf::gone`]).
     pub(crate) fn remove_before(&mut self, from: Day) {
         if from <= self.kept_from {
@@ -170,7 +171,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.turn(TakenOff::Before(from));
     }
 
-    /// Notes that the revisions of closings up to this one are here, and what they supersede is not.
+    /// Notes that the revisions of closings up to this one are on the shelf, and those that they supersede are not.
     pub(crate) fn supersede_through(&mut self, closing: Closing) {
         self.turn(TakenOff::Superseded(closing));
     }
@@ -180,7 +181,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.leaving.push_back((taken, Arc::downgrade(&pin)));
     }
 
-    /// The next of what was taken off, if nobody may open files of it any more.
+    /// The next thing that was taken off, if no reader may open its files any more.
     pub(crate) fn gone(&mut self) -> Option<TakenOff> {
         let (taken, _) = self.leaving.pop_front_if(|(_, pin)| pin.strong_count() == 0)?;
         Some(taken)
@@ -191,13 +192,13 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         self.days
     }
 
-    /// The first and the last of them.
+    /// The first and the last day.
     pub(crate) fn span(&self) -> Option<(Day, Day)> {
         Some((self.files.first()?.day, self.files.last()?.day))
     }
 
-    /// Puts a revision in the place of the older ones that it covers, as far as no newer one does. A file
-    /// is opened again when it is needed.
+    /// Puts a revision on the shelf. It replaces older ones in the partitions that it covers, unless a newer one covers
+    /// them. The file is opened again when it is needed.
     pub(crate) fn put(&mut self, mut part: LivePart<K, A>) {
         let name = (part.closing, part.generation);
         let first = self.files.partition_point(|file| file.day < part.day);
@@ -242,7 +243,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         let file = File { day, closing, source, slot: Cell::new(CLOSED), check };
         let at = self.files.partition_point(|file| (file.day, file.closing) <= (day, closing));
         if self.files.len() == self.files.capacity() {
-            // By about a year: twice as much would be taken for nothing.
+            // Grow by about a year: doubling would waste memory.
             self.files.reserve_exact(OPEN_FILES);
         }
         self.files.insert(at, file);
@@ -251,8 +252,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// The days of a range, up to so many, each with the closing of its newest revision; and the first day
-    /// beyond these.
+    /// The days of a range, limited in number, each with the closing of its newest revision; and the first day after
+    /// these.
     pub(crate) fn closings(
         &self,
         days: DayRange,
@@ -263,7 +264,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         for file in self.files[from..].iter().take_while(|file| file.day < days.upper) {
             let is_full = found.len() == most;
             match found.last_mut() {
-                // In order of closing: the newest one is the last.
+                // Files are in order of closing, so the last one is the newest.
                 Some((day, closing)) if *day == file.day => *closing = file.closing,
                 _ if is_full => return (found, Some(file.day)),
                 _ => found.push((file.day, file.closing)),
@@ -272,8 +273,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         (found, None)
     }
 
-    /// Visits the live revisions of `days`, and of each the partitions for which it counts; where
-    /// `partition` is given, only what counts for it.
+    /// Visits the live revisions of `days`, each with the partitions for which it counts. If `partition` is given,
+    /// visits only the files that count for it.
     pub(crate) fn visit<E: From<ArchiveError>>(
         &self,
         days: DayRange,
@@ -301,7 +302,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// The live revisions of `days`, to be read later and elsewhere; where `partition` is given, only what counts for it.
+    /// The live revisions of `days`, to be read later and outside the worker. If `partition` is given, only the files
+    /// that count for it.
     pub(crate) fn list(&self, days: DayRange, partition: Option<usize>) -> Vec<Sealed<K, A>> {
         let from = self.files.partition_point(|file| file.day < days.lower);
         let wanted = self.files[from..].iter().take_while(|file| file.day < days.upper);
@@ -323,8 +325,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         (from..from + wanted.count()).filter(counts).map(sealed).collect()
     }
 
-    /// The live revisions of `days` that count for a partition, and the coarsest rollups that fit in their place, if few
-    /// enough of them and all are open.
+    /// The live revisions of `days` that count for a partition, with the coarsest suitable rollups in their place; only
+    /// if there are few enough of them and all are open.
     pub(crate) fn open_ones(
         &self,
         days: DayRange,
@@ -383,7 +385,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// Another revision than the live one. In a folder it is looked up in the manifests, later and elsewhere.
+    /// Another revision than the live one. In a folder, it is looked up in the manifests, later and outside the worker.
     pub(crate) fn past(
         &self,
         revision: Revision,
@@ -408,8 +410,8 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         &self.archive
     }
 
-    /// Of each day the newest part of a revision. Without a folder, all were made by this worker, for all
-    /// of its partitions.
+    /// For each day, the newest part of a revision. Without a folder, this worker has made all parts, for all its
+    /// partitions.
     fn kept(
         &self,
         revision: Revision,
@@ -434,7 +436,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
     }
 
     fn intern(&mut self, source: Source) -> u32 {
-        // The last ones are the ones in use.
+        // Recent sources are at the end and are the ones in use.
         let known = self.sources.iter().rposition(|known| *known == source);
         let at = known.unwrap_or_else(|| {
             self.sources.push(source);
@@ -443,7 +445,7 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         u32::try_from(at).expect("fewer sources than files")
     }
 
-    /// The batch view of a file, opened again if need be.
+    /// The batch view of a file, opened again if necessary.
     fn open(&self, at: usize) -> Result<BatchView<K, A>, ArchiveError> {
         let file = &self.files[at];
         if let Some(view) = self.open.borrow().get(file.slot.get()) {
@@ -485,7 +487,7 @@ impl<K, A> OpenFiles<K, A> {
         self.slots.get(slot as usize)?.as_ref().map(|(_, view)| view)
     }
 
-    /// Keeps a view open; returns its slot, and the name of the one that was closed for it.
+    /// Keeps a view open; returns its slot, and the name of the file that was closed for it.
     fn keep(&mut self, name: Name, view: BatchView<K, A>, max: usize) -> (u32, Option<Name>) {
         let slot = match self.free.pop() {
             Some(slot) => slot as usize,

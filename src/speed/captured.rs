@@ -1,9 +1,9 @@
-//! What a worker holds of a view as of one moment, to be read elsewhere: by threads of a pool, while the worker goes on.
+//! The state of a view on a worker as of one moment, which threads of a pool read while the worker goes on.
 //!
-//! Sealed days are files, which do not change. Tables are shared: what comes later is added to copies of those of their
-//! parts that it belongs to. So nothing waits for a reader, neither what comes nor the sealing of days; what a reader
-//! costs is the memory of what it keeps from being freed. It has a *lease*, which ends after some time, or earlier if all
-//! readers together keep more than they may ([`OUTLIVED_MAX`]): then the reader is told that its moment has expired.
+//! Sealed days are files, which do not change. Tables are shared: later rows are added to copies of the affected parts.
+//! So neither new events nor sealing waits for a reader. The cost of a reader is the memory that it keeps from being
+//! freed. A reader has a *lease*, which ends after some time, or earlier if all readers together hold more than
+//! [`OUTLIVED_MAX`]. Then the reader is told that its moment has expired.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,10 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::{Calendar, Day, DayRange};
 
-/// Bytes of tables that readers alone may hold in a process. If they hold more, the oldest lease ends, and so on.
+/// The bytes of tables that only readers may hold in a process. While they hold more, the oldest lease ends.
 pub(crate) const OUTLIVED_MAX: usize = 192 << 20;
 
-/// The right to read what was at a moment, for so long.
+/// The right to read the state of a moment, for a limited time.
 #[derive(Debug)]
 pub(crate) struct Lease {
     began: Instant,
@@ -33,12 +33,12 @@ impl Lease {
         Arc::new(Lease { began: Instant::now(), limit, is_ended: AtomicBool::new(false) })
     }
 
-    /// When it began, if it may be ended: one without a limit may not.
+    /// When it began, if it may be ended; a lease without a limit may not.
     pub(crate) fn began(&self) -> Option<Instant> {
         (self.limit < Duration::MAX).then_some(self.began)
     }
 
-    /// Ends it before its time.
+    /// Ends the lease early.
     pub(crate) fn end(&self) {
         self.is_ended.store(true, Ordering::Relaxed);
     }
@@ -56,18 +56,18 @@ pub(crate) struct Captured<K: Key, A: Aggregate> {
     /// The first period that the view keeps.
     pub(crate) kept_from: Day,
     pub(crate) sealed: Vec<Sealed<K, A>>,
-    /// Coarser periods that may be read in the place of sealed ones.
+    /// Coarser periods that may be read instead of sealed ones.
     pub(crate) rollups: Vec<Rollup<K, A>>,
-    /// Another revision of sealed days, in the place of the live one.
+    /// Another revision of the sealed days, instead of the live one.
     pub(crate) past: Option<Past<K, A>>,
-    /// What is not sealed, by day and closing.
+    /// The unsealed rows, by day and closing.
     pub(crate) tables: Vec<Frozen<K, A>>,
     pub(crate) sealed_through: Option<Day>,
     pub(crate) counts: Counts,
 }
 
 impl<K: Key, A: Aggregate> Captured<K, A> {
-    /// Nothing yet, of a view with this calendar that keeps periods from that one on.
+    /// An empty state of a view with this calendar that keeps the periods from `kept_from` on.
     pub(super) fn nothing(moment: Moment, calendar: Calendar, kept_from: Day) -> Self {
         let (sealed, rollups, past, tables, sealed_through) = Default::default();
         let counts = Counts::default();
@@ -84,7 +84,7 @@ impl<K: Key, A: Aggregate> Captured<K, A> {
         }
     }
 
-    /// How many rows there are of these days at most; `None` if that is not known, or files have to be opened.
+    /// An upper bound of the number of rows of these days; `None` if it is not known, or files have to be opened.
     pub(crate) fn rows(&self, days: DayRange) -> Option<u64> {
         if self.past.is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! Combine: equal (day, key) of one tick and worker are folded before they travel.
+//! Combine: rows of one (day, key), tick and worker are combined before they are sent.
 
 use serde::{Deserialize, Serialize};
 use timely::Container;
@@ -19,19 +19,19 @@ use crate::table::TableRow;
 use crate::time::{Day, DayFinder, EVENT_TIME_MAX, EVENT_TIME_MIN, EventTime};
 use crate::view::{View, late_or_not};
 
-/// Numbers that a certificate carries besides the view's own: they flow with the events.
+/// Numbers in a certificate that do not come from the view's rows. They flow with the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     /// Events whose day was closed at their moment.
     pub(crate) late: u64,
     /// Events that a source or the view refused.
     pub(crate) refused: u64,
-    /// The last period that has events, of a view that keeps only so many.
+    /// The last period that has events, for a view that keeps a limited number of periods.
     pub(crate) latest: Option<Day>,
 }
 
 impl Counts {
-    /// Of so many events that were refused.
+    /// Counts with this many refused events.
     pub(crate) fn refused(refused: u64) -> Counts {
         Counts { refused, ..Counts::default() }
     }
@@ -45,54 +45,54 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// For how many rows of a tick a combiner knows where they are at most: a power of two. The list of these places is to
-/// stay in a core's cache beside the rows. A small tick uses fewer, which stay in the nearest one.
+/// The number of rows of a tick whose position a combiner remembers at most: a power of two. The list of positions
+/// should stay in a core's cache together with the rows. A small tick uses fewer, which stay in the nearest cache.
 const PLACES: usize = 1 << 15;
 
-/// And at least.
+/// The minimum of [`PLACES`].
 const PLACES_MIN: usize = 1 << 11;
 
-/// Folds one tick's events of one worker.
+/// Combines the events of one tick on one worker.
 ///
-/// Nearly all of what can be combined is, and this is enough: rows of the same day and key that travel
-/// separately are combined in the table of the day. So there is one place for each value of some bits of the
-/// hash, and the latest row takes it: nothing is searched for, nothing grows, and nothing is cleared
-/// between ticks, because a place is believed only if the row there is of the same day and key.
+/// It combines nearly all rows that can be combined. That is enough, because rows of the same day and key that are sent
+/// separately are combined in the table of the day. There is one place for each value of some bits of the hash, and the
+/// latest row takes it. So nothing is searched, grown or cleared between ticks: a place is used only if its row has the
+/// same day and key.
 ///
-/// Each row is written where it travels from: rows lie apart by the worker that owns their key.
+/// Rows are grouped by the worker that owns their key, and each is written directly where it is sent from.
 pub(crate) struct Combiner<K: Key, A: Aggregate> {
     view: View,
     finder: DayFinder,
-    /// The floor and the grace that `first_open` was computed for.
+    /// The floor and the grace for which `first_open` was computed.
     floor: EventTime,
     grace: Option<i64>,
     first_open: Day,
     /// Closings up to this one are sealed, or were when the program started.
     sealed: Option<Closing>,
-    /// Whether what is sealed is wanted of a replay, or what is not.
+    /// Whether a replay wants the sealed events, or the unsealed ones.
     wants_sealed: bool,
-    /// What is read now was in the log, and may be in sealed days already.
+    /// The events that are read now were in the log, and may already be in sealed days.
     replaying: bool,
-    /// The rows of each worker.
+    /// The rows for each worker.
     shares: Vec<Share<K, A>>,
-    /// The worker of each partition: there are no more workers than partitions.
+    /// The worker of each partition; there are no more workers than partitions.
     owners: Vec<u8>,
-    /// The row that an event of this hash was last folded into: upper half of the hash, number of the row among
-    /// those of its worker.
+    /// For each hash, the row into which an event of this hash was last combined: the upper half of the hash, and the
+    /// number of the row among those of its worker.
     places: Vec<(u32, u32)>,
-    /// The bits of the hash that tell the place.
+    /// The bits of the hash that select the place.
     mask: usize,
     counts: Counts,
-    /// Whether an event that was refused was reported.
+    /// Whether a refused event was reported.
     warned: bool,
 }
 
-/// The rows of one tick that go to the same worker.
+/// The rows of one tick for one worker.
 struct Share<K: Key, A: Aggregate> {
     rows: Vec<TableRow<K, A>>,
-    /// Rows before this one are not combined with any more.
+    /// Rows before this one are complete: nothing more is combined into them.
     from: usize,
-    /// How many rows the next tick may have.
+    /// The expected number of rows of the next tick.
     expected: usize,
 }
 
@@ -117,14 +117,14 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    /// One that takes from a replay what belongs to closings up to `through`.
+    /// A combiner that takes the events of closings up to `through` from a replay.
     pub(crate) fn of_sealed(view: View, through: Closing) -> Self {
         Combiner { wants_sealed: true, ..Combiner::new(view, Some(through), 1) }
     }
 
-    /// What is added next enters under `floor`.
+    /// Starts a tick: what is added next enters under `floor`.
     pub(crate) fn begin(&mut self, floor: EventTime) {
-        // Only now: by this time, the memory of the rows of the tick before may be free.
+        // Allocated only now, because by this time the memory of the last tick's rows may be free.
         for share in self.shares.iter_mut().filter(|share| share.rows.capacity() == 0) {
             share.rows.reserve(share.expected);
         }
@@ -132,11 +132,11 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         self.replaying = false;
     }
 
-    /// What is added next entered under `floor` in an earlier run, with the `grace` of that run if it had
-    /// the view.
+    /// Starts a part of a replay: what is added next entered under `floor` in an earlier run, with the `grace` of that
+    /// run if it had the view.
     pub(crate) fn begin_replay(&mut self, floor: EventTime, grace: Option<i64>) {
-        // One tick may replay what entered under several floors, and equal days and keys of those may
-        // belong to different closings: such rows stay apart.
+        // One tick may replay events that entered under several floors. Equal days and keys under different floors may
+        // belong to different closings, so their rows are not combined.
         self.shares.iter_mut().for_each(|share| share.from = share.rows.len());
         self.enter(floor, grace);
         self.replaying = true;
@@ -149,18 +149,18 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    /// Combines an event into the row of its day and key, or into a new one. Of a row that is there, neither the key
-    /// nor a state is made.
+    /// Combines an event into the row of its day and key, or into a new row. For an existing row, neither a key nor a
+    /// state is made.
     #[inline]
     pub(crate) fn add(&mut self, time: EventTime, key: impl KeyRef<K>, term: impl Term<A>) {
         if !(EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
-            // No calendar can place it; on the last day of one it would be something that nobody said.
+            // No calendar has a date for this time. Counting it on a calendar's last day would be wrong.
             self.refuse(&format_args!("no calendar can place its time, {time}"));
             return;
         }
         let day = self.finder.day_of(time);
         let closing = late_or_not(day, self.first_open, self.floor);
-        // What is sealed is in a live revision.
+        // A live revision has what is sealed.
         if self.replaying && (Some(closing) <= self.sealed) != self.wants_sealed {
             return;
         }
@@ -172,7 +172,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             shares => &mut shares[usize::from(self.owners[partition(hash)])],
         };
         let place = &mut self.places[hash as usize & self.mask];
-        // The upper half of the hash lies beside the number, and settles nearly all.
+        // The upper half of the hash is stored beside the number, and decides nearly all comparisons.
         if place.0 == upper
             && place.1 as usize >= share.from
             && let Some(row) = share.rows.get_mut(place.1 as usize)
@@ -183,12 +183,12 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             term.add_to(&mut row.aggregate);
             return;
         }
-        // Rows beyond the four thousand millionth would take the places of earlier ones, and stay apart.
+        // Row numbers beyond 2³² wrap around to those of earlier rows; such rows are not combined.
         *place = (upper, share.rows.len() as u32);
         share.rows.push(TableRow::new(hash, day, closing, key.into_key(), term.state()));
     }
 
-    /// Refuses an event: it is counted, and of the first one the reason is told.
+    /// Refuses an event: counts it, and reports the reason of the first one.
     #[cold]
     pub(crate) fn refuse(&mut self, reason: &dyn std::fmt::Display) {
         self.counts.refused += 1;
@@ -201,7 +201,7 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         }
     }
 
-    /// Ends a tick: the rows for each worker that has any.
+    /// Ends a tick: returns the rows for each worker that has any.
     pub(crate) fn take(&mut self) -> (impl Iterator<Item = Vec<TableRow<K, A>>>, Counts) {
         // The next tick will be about as large.
         let rows: usize = self.shares.iter().map(|share| share.rows.len()).sum();
@@ -222,12 +222,12 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
 type Combined<'scope, K, A> =
     (StreamVec<'scope, Moment, TableRow<K, A>>, StreamVec<'scope, Moment, Addressed<Counts>>);
 
-/// Maps events to rows and combines them, for each worker and tick.
+/// Turns events into rows and combines them, for each worker and tick.
 ///
-/// Ticks are kept apart, and what a worker has of one is sent at the end of the same step: waiting for
-/// the frontier would wait for every other worker.
+/// Ticks are not combined with each other. A worker sends its rows of a tick at the end of the same step, because
+/// waiting for the frontier would mean waiting for every other worker.
 ///
-/// Rows come in containers of one owner each. Counts, `refused` ones included, are addressed to each worker.
+/// Each container has the rows of one owner. Counts, with those from `refused`, are addressed to each worker.
 pub(crate) fn combine<'scope, C, K, A>(
     events: Stream<'scope, Moment, C>,
     refused: Option<StreamVec<'scope, Moment, Counts>>,
@@ -389,7 +389,7 @@ mod tests {
         let mut combiner = Combiner::new(view(), None, 1);
         combiner.begin(EventTime::MIN);
         for _ in 0..2 {
-            // More keys than places: what is not combined is not lost.
+            // There are more keys than places: rows that are not combined are not lost.
             for key in (0..2 * PLACES as u64).chain(0..10) {
                 combiner.add(1, key, One);
             }
@@ -418,7 +418,7 @@ mod tests {
                 for key in 0..1_000u64 {
                     combiner.add(1, key, One);
                 }
-                // Of another floor: on the same days and keys, and yet rows of their own.
+                // The same days and keys under another floor become rows of their own.
                 combiner.begin_replay(EventTime::MIN, Some(0));
                 for key in 0..1_000u64 {
                     combiner.add(1, key, One);

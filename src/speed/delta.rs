@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::table::TableRow;
 use crate::time::Day;
 
-/// Below this many rows, reading them all is as quick as finding one by an index.
+/// Below this many rows, reading all of them is as fast as an index.
 const INDEX_FROM: usize = 64;
 
 /// The rows of one moment, as they came from each worker.
@@ -19,9 +19,9 @@ pub(crate) struct Delta<K: Key, A: Aggregate> {
     pub(crate) moment: Moment,
     chunks: Vec<Vec<TableRow<K, A>>>,
     rows: usize,
-    /// Made when the first query looks for a key: most deltas are folded before one does.
+    /// Made when the first query looks for a key. Most deltas are folded before that.
     index: OnceCell<HashTable<(u32, u32)>>,
-    /// Made when somebody looks, for the same reason.
+    /// Made at the first use, for the same reason.
     span: OnceCell<Option<(Day, Day)>>,
 }
 

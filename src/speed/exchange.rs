@@ -1,4 +1,4 @@
-//! The way of rows to the owners of their keys, and of what every worker is to hear to all of them.
+//! Sends rows to the owners of their keys, and sends what every worker needs to all workers.
 
 use timely::ExchangeData;
 use timely::communication::Push;
@@ -12,10 +12,10 @@ use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
 use crate::table::TableRow;
 
-/// Sends each container of rows to the worker that owns the partitions of them all.
+/// Sends each container of rows to the worker that owns the partitions of all its rows.
 ///
-/// Timely's own exchange copies rows and cuts them into messages of 8 kB. Combine has written those of each owner
-/// to a container of their own, so here nothing is left to do but to hand it on.
+/// Timely's own exchange copies rows and cuts them into messages of 8 kB. Combine has already written the rows of each
+/// owner to their own container, so this only passes it on.
 pub(crate) fn to_owner() -> DistributorPact<impl FnOnce(usize) -> ToOwner> {
     DistributorPact(|_peers| ToOwner)
 }
@@ -40,7 +40,7 @@ impl<K: Key, A: Aggregate> Distributor<Vec<TableRow<K, A>>> for ToOwner {
         }
     }
 
-    /// Nothing waits here.
+    /// Nothing is buffered here.
     fn flush<T: Clone, P: Push<Message<T, Vec<TableRow<K, A>>>>>(
         &mut self,
         _: &Stamp<T>,
@@ -49,17 +49,17 @@ impl<K: Key, A: Aggregate> Distributor<Vec<TableRow<K, A>>> for ToOwner {
     }
 }
 
-/// A record, and the worker that it goes to.
+/// A record and the worker to which it goes.
 pub(crate) type Addressed<T> = (u64, T);
 
-/// Addresses a record to each of so many workers.
+/// Addresses a record to each of `peers` workers.
 ///
-/// Timely's broadcast does this in three operators of its own, which have their part in the cost of each tick.
+/// Timely's broadcast uses three operators of its own for this, each of which adds to the cost of a tick.
 pub(crate) fn to_each<T: Clone>(peers: usize, record: T) -> impl Iterator<Item = Addressed<T>> {
     (0..peers as u64).map(move |to| (to, record.clone()))
 }
 
-/// Sends records to the workers that they are addressed to.
+/// Sends records to the workers to which they are addressed.
 pub(crate) fn addressed<T: ExchangeData>() -> impl ParallelizationContract<Moment, Vec<Addressed<T>>>
 {
     Exchange::new(|(to, _): &Addressed<T>| *to)

@@ -1,12 +1,12 @@
-//! The speed view: what the batch views do not hold yet.
+//! The speed view: what is not in batch views yet.
 //!
-//! Incrementally maintained, one hash table for each pair of an unsealed day and the closing that its
-//! events belong to. A table holds what is complete up to `since`, the least moment that a query can
-//! still ask for; later ticks wait beside it as small *deltas* in order of moment, so that a query
-//! sees exactly the ticks up to its own. When `since` passes a tick, its delta is folded in.
+//! It is maintained incrementally. There is one hash table for each pair of an unsealed day and the closing that its
+//! events belong to. A table holds what is complete up to `since`, the least moment that a query can still ask for.
+//! Later ticks wait as small *deltas* in order of moment, so that a query sees exactly the ticks up to its own. When
+//! `since` passes a tick, its delta is folded into the tables.
 //!
-//! A closed table is frozen, still readable, and handed to the [seal](crate::archive); once its
-//! revision is live on all workers, the file takes the table's place in one step.
+//! A closed table is frozen, stays readable, and is passed to the [seal](crate::archive). Once its revision is live on
+//! all workers, the file replaces the table in one step.
 
 mod captured;
 mod combine;

@@ -1,4 +1,4 @@
-//! What a view holds, in numbers.
+//! Numbers about what a view holds.
 
 use crate::time::Day;
 
@@ -6,35 +6,35 @@ use crate::time::Day;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ViewNumbers {
-    /// The last closing that is sealed.
+    /// The last sealed closing.
     pub sealed_through: Option<Day>,
-    /// The first day of which the view holds something here, sealed or not.
+    /// The first day of which the view has rows here, sealed or not.
     pub first_day: Option<Day>,
-    /// The last one.
+    /// The last such day.
     pub last_day: Option<Day>,
-    /// Days with a batch view.
+    /// The number of days with a batch view.
     pub sealed_days: usize,
-    /// Coarser periods that can be read in the place of sealed days, each of one worker, as [`View::rollup`](crate::view::View::rollup) has it.
+    /// The number of coarser periods, each of one worker, that can be read instead of sealed days; see
+    /// [`View::rollup`](crate::view::View::rollup).
     pub rollups: usize,
-    /// Days with events that are not sealed.
+    /// The number of days with events that are not sealed.
     pub unsealed_days: usize,
-    /// Pairs of day and key with events that are not sealed.
+    /// The number of pairs of day and key with events that are not sealed.
     pub groups: usize,
-    /// Ticks with rows that wait to be folded into the tables of their days.
+    /// The number of ticks with rows that wait to be folded into the tables of their days.
     pub deltas: usize,
-    /// How often days have closed that are not sealed on all workers yet.
+    /// The number of closings that are not sealed on all workers yet.
     pub closed: usize,
-    /// Events of the whole view that came late since the program started, as far as this worker has
-    /// heard.
+    /// The number of late events of the whole view since the program started, as far as this worker knows.
     pub late: u64,
-    /// Events of the whole view that were refused since the program started, by the source or because no
-    /// calendar can place their times, as far as this worker has heard.
+    /// The number of refused events of the whole view since the program started, as far as this worker knows. The
+    /// source refused them, or no calendar has a date for their times.
     pub refused: u64,
 }
 
 impl ViewNumbers {
-    /// Those of two workers, as one says it of both: days from the first to the last, sealed where both have
-    /// sealed, groups and rollups of either, and of the rest what the one has that has more.
+    /// The numbers of two workers together. Days span from the first to the last, and are sealed where both workers
+    /// have sealed them. Groups and rollups are added. Every other number is the greater one.
     pub(crate) fn with(self, other: ViewNumbers) -> ViewNumbers {
         ViewNumbers {
             sealed_through: self.sealed_through.min(other.sealed_through),

@@ -1,4 +1,4 @@
-//! The operator that maintains the speed view and hands closed days to the seal.
+//! The operator that maintains the speed view and passes closed days to the seal.
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -22,7 +22,7 @@ use crate::table::TableRow;
 
 /// Maintains the speed view on this worker, and seals closed days into `archive`.
 ///
-/// Returns a stream without records, whose frontier says up to which moment the state is complete.
+/// Returns a stream without records. Its frontier says up to which moment the state is complete.
 pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     rows: StreamVec<'scope, Moment, TableRow<K, A>>,
     counts: StreamVec<'scope, Moment, Addressed<Counts>>,
@@ -81,7 +81,7 @@ pub(crate) fn speed_view<'scope, K: Key, A: Aggregate>(
     progress
 }
 
-/// Records what all workers have prepared, and wakes the speed view to go on from there.
+/// Records what all workers have prepared, and wakes the speed view to continue.
 fn collect_reports<K: Key, A: Aggregate>(
     reports: StreamVec<'_, Moment, Addressed<SealReport>>,
     state: &SharedSpeed<K, A>,
@@ -90,7 +90,7 @@ fn collect_reports<K: Key, A: Aggregate>(
     let state = std::rc::Rc::clone(state);
     let mut builder = OperatorBuilder::new("Prepared".to_owned(), reports.scope());
     let mut reports = builder.new_input(reports, addressed());
-    // Reports carry no time, so the frontier is of no interest; a sink would be woken by it at each tick.
+    // Reports carry no time, so the frontier is not needed; in a sink it would cause a wake-up at each tick.
     builder.set_notify_for(0, FrontierInterest::Never);
     builder.build(move |_capabilities| {
         move |_frontiers| {

@@ -1,4 +1,4 @@
-//! What workers tell each other of what they have prepared.
+//! The messages in which workers report what they have prepared.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,32 +6,32 @@ use crate::closing::Closing;
 use crate::store::LogPosition;
 use crate::time::Day;
 
-/// What a worker tells all others: its part of every closing through `through` is prepared.
+/// A worker's report to all others: its share of every closing through `through` is prepared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SealReport {
     pub(super) worker: u64,
     pub(super) through: Closing,
-    /// The highest closing that it had events of.
+    /// The highest closing of which it had events.
     pub(super) highest: Option<Closing>,
-    /// Up to where its log is durable; `None` if it has entered nothing, or there is no log.
+    /// The durable end of its log; `None` if it has entered nothing, or there is no log.
     pub(super) log: Option<LogPosition>,
-    /// How many files it has written since its last report, by closing.
+    /// The number of files that it has written since its last report, by closing.
     pub(super) files: Vec<(Closing, u64)>,
-    /// What goes of the view, as far as this worker is.
+    /// What this worker no longer needs of the view.
     pub(super) leaving: Leaving,
 }
 
-/// How far a worker is with what a view keeps no longer; by the first period that is kept.
+/// What a worker no longer needs of a view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Leaving {
-    /// Nobody here may open files of what comes before.
+    /// Nobody on this worker may open files of periods before this one.
     pub(super) gone: Option<Day>,
-    /// Nobody here may open files that closings up to this one have superseded.
+    /// Nobody on this worker may open files that closings up to this one have superseded.
     pub(super) superseded: Option<Closing>,
 }
 
 impl Leaving {
-    /// As far as both are.
+    /// What both workers no longer need.
     pub(super) fn min(self, other: Leaving) -> Leaving {
         Leaving {
             gone: self.gone.min(other.gone),
@@ -40,5 +40,5 @@ impl Leaving {
     }
 }
 
-/// What closes when the events end.
+/// The closing of everything, at the end of the events.
 pub(super) const EVERYTHING: Closing = Closing::of(Day::MAX);

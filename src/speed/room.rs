@@ -1,4 +1,4 @@
-//! How near a view is to its bounds, and what can be done about it.
+//! How near a view is to its limits, and what can be done about it.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,31 @@ use crate::time::{Day, EventTime};
 /// How much more a worker can take of a view, or of all its views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Room {
-    /// As much as comes.
+    /// Any amount.
     #[default]
     Enough,
-    /// Three quarters of a bound are taken by days that are open: nothing that could come later.
+    /// Open days take three quarters of a limit: nothing that could come later.
     Tight,
-    /// What is being sealed will be out of memory soon: nothing until then.
+    /// Nothing, until what is being sealed has left memory, which will be soon.
     Sealing,
-    /// Half of a bound is taken, and late events have a good part of it: nothing until the floor has gone beyond this
-    /// one, so that they are sealed.
+    /// Half of a limit is taken, a good part of it by late events. Take nothing until the floor has passed this one, so
+    /// that they are sealed.
     Late(EventTime),
 }
 
-/// How far one bound is used up.
+/// How much of one limit is used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fill {
     pub(super) what: &'static str,
     pub(super) limit: usize,
-    /// What there is, estimated over all workers.
+    /// The amount that is held, estimated over all workers.
     pub(super) needed: usize,
-    /// What late events have of it, what is being sealed left out.
+    /// The part of it that late events take, without what is being sealed.
     pub(super) late: usize,
 }
 
 impl Fill {
-    /// Whether the bound is exceeded; late events do not count if they will be sealed anyway.
+    /// Whether the limit is exceeded. Late events do not count if they will be sealed anyway.
     pub(super) fn is_over(&self, is_raised: bool) -> bool {
         let late = if is_raised { self.late } else { 0 };
         self.needed.saturating_sub(late) > self.limit
@@ -45,13 +45,13 @@ impl Fill {
         self.needed > self.limit / 4 * 3
     }
 
-    /// Not for a few rows: each seal takes files and syncs.
+    /// False for a few rows, because each seal costs files and syncs.
     pub(super) fn is_worth_sealing(&self) -> bool {
         self.needed > self.limit / 2 && self.late > self.limit / 8
     }
 }
 
-/// What the tables of late events hold, by the day of their closing; frozen ones not included.
+/// What the tables of late events hold, by the day of their closing, without frozen tables.
 #[derive(Debug, Default)]
 pub(super) struct LateTables {
     by_day: BTreeMap<Day, Late>,
@@ -66,7 +66,7 @@ pub(super) struct Late {
 }
 
 impl LateTables {
-    /// A table of a closing has grown, or is new.
+    /// Notes that a table of a closing has grown, or is new.
     pub(super) fn grow(&mut self, closing: Closing, (before, after): (Size, Size), is_new: bool) {
         if closing.floor().is_some() {
             let late = self.by_day.entry(closing.day).or_default();
@@ -76,7 +76,7 @@ impl LateTables {
         }
     }
 
-    /// A table of a closing is frozen.
+    /// Notes that a table of a closing is frozen.
     pub(super) fn remove(&mut self, closing: Closing, size: Size) {
         if closing.floor().is_some()
             && let Some(late) = self.by_day.get_mut(&closing.day)
@@ -89,8 +89,8 @@ impl LateTables {
         }
     }
 
-    /// All that can be sealed once the floor has moved on while `open` is the first open day. In a run with a greater
-    /// grace than the one before, there may be more, which waits until its day closes.
+    /// What can be sealed once the floor has moved on, if `open` is the first open day. If a run has a greater grace
+    /// than the one before, there may be more, which waits until its day closes.
     pub(super) fn sealable(&self, open: Day) -> Late {
         self.by_day.range(..=open).fold(Late::default(), |all, (_, late)| Late {
             size: all.size + late.size,

@@ -1,16 +1,16 @@
-//! A seal, step by step: how a worker's part of a closing becomes live.
+//! The stages by which a worker's share of a closing becomes live.
 //!
-//! *Idle* → the frontier leaves days → *writing*, on a lane of the archive → *prepared*, and reported to
-//! all workers → all have prepared → *committing* → *idle*, the files in the tables' place. A worker
-//! that has nothing of a closing reports it as prepared at once. Closings of a view become live in
-//! order; those that have gathered while one was on its way go together.
+//! *Idle* → the frontier leaves days → *writing*, on a lane of the archive → *prepared*, and reported to all workers →
+//! all have prepared → *committing* → *idle*, with the files in place of the tables. A worker that has no rows of a
+//! closing reports it as prepared at once. The closings of a view become live in order. Closings that have gathered
+//! meanwhile are sealed together.
 //!
 //! Days close when the floor leaves them. Amendments can be sealed as soon as the floor has left the one under which
-//! they came: a worker that is near a bound of its view does so, and the others follow what it reports.
+//! they came. A worker that is near a limit of its view does so, and the others follow its report.
 //!
-//! Where there is a log, a worker has prepared a closing only when its log is durable up to there,
-//! also if it has no rows of it: events that it entered are in files that others write. So what a live
-//! revision holds is in the log, whatever happens, and is never read from its source again.
+//! If there is a log, a worker has prepared a closing only when its log is durable up to there, even if it has no rows
+//! of the closing: events that it entered are in files that other workers write. So the log always holds what a live
+//! revision holds, and these events are never read from their source again.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -40,15 +40,15 @@ enum Stage<K: Key, A: Aggregate> {
     Idle,
     /// There is nothing to write, but the log is not durable yet.
     Syncing(Closing, mpsc::Receiver<Result<(), ArchiveError>>),
-    /// The archive writes this worker's part of the closings through this one.
+    /// The archive writes this worker's share of the closings through this one.
     Writing(Closing, mpsc::Receiver<Written<K, A>>),
     /// Written; live as soon as all workers have written theirs.
     Prepared(Closing, Vec<LivePart<K, A>>),
-    /// All have; the manifest is being written. The closing is the last one that becomes live.
+    /// All workers have prepared, and the manifest is being written. The closing is the last one that becomes live.
     Committing(Closing, Vec<LivePart<K, A>>, mpsc::Receiver<Result<(), ArchiveError>>),
 }
 
-/// Takes a worker's part of the closings of a view through the stages of a seal.
+/// Takes a worker's share of the closings of a view through the stages of a seal.
 pub(super) struct Seal<K: Key, A: Aggregate> {
     worker: usize,
     state: SharedSpeed<K, A>,
@@ -56,17 +56,17 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     log: Option<LogHandle>,
     lane: Lane,
     stage: Stage<K, A>,
-    /// What makes rollups, if any are kept, and the one that is being made.
+    /// The lane that makes rollups, if any are kept, and the rollup that is being made.
     rollups: Option<Lane>,
     rollup: Option<mpsc::Receiver<Result<Rollup<K, A>, ArchiveError>>>,
-    /// What was removed from this process's part, and the job that goes on with it.
+    /// What was removed from this process's part, and the job that continues it.
     removed: Leaving,
     removal: Option<mpsc::Receiver<Result<(), ArchiveError>>>,
     /// The last closing that was reported as prepared.
     reported: Option<Closing>,
-    /// The last closing that this worker had events of.
+    /// The last closing of which this worker had events.
     highest: Option<Closing>,
-    /// Set when this is gone: a job that is long need not go on.
+    /// Set when this is dropped, so that a long job can stop.
     stop: Arc<AtomicBool>,
     wake: SyncActivator,
 }
@@ -104,7 +104,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
     }
 
-    /// Goes on as far as possible; returns what to tell the others. After an error the view stops.
+    /// Goes on as far as possible; returns the report for the other workers. After an error the view stops.
     pub(super) fn step(&mut self, frontier: Option<Moment>) -> Option<SealReport> {
         if self.state.borrow().abandoned {
             return None;
@@ -118,7 +118,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
     }
 
-    /// Goes on with what the view keeps no longer. Returns whether there is something to tell the others.
+    /// Continues with the removal of what the view no longer keeps. Returns whether there is something to report.
     fn step_leaving(&mut self) -> bool {
         let mut state = self.state.borrow_mut();
         let goes_on = state.look_what_goes();
@@ -132,7 +132,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Some(Ok(Ok(()))) | None => {}
         }
         self.removal = None;
-        // One worker of each process removes; which one does not matter.
+        // One worker of each process removes; any of them can.
         let (all, before) = (state.all_leaving(), self.removed);
         if all != before && self.archive.removes(self.worker, state.prepared.len()) {
             self.removed = all;
@@ -151,7 +151,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         goes_on
     }
 
-    /// Takes in the rollup that has been made, and begins the next one.
+    /// Takes in a finished rollup, and begins the next one.
     fn step_rollups(&mut self) {
         let Some(lane) = &self.rollups else { return };
         let mut state = self.state.borrow_mut();
@@ -202,7 +202,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
     }
 
-    /// Days go on closing while others are being sealed.
+    /// Days may close while others are being sealed.
     fn note_closed(&mut self, frontier: Option<Moment>) {
         let mut state = self.state.borrow_mut();
         let floor = state.settled_floor(frontier);
@@ -232,7 +232,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             },
             Stage::Writing(through, done) => match done.try_recv() {
                 Ok(written) => {
-                    // What could not be written is not reported: others would commit the closing without it.
+                    // What could not be written is not reported; otherwise others would commit the closing without it.
                     let parts = written?;
                     let mut files = BTreeMap::new();
                     parts.iter().for_each(|part| *files.entry(part.closing).or_default() += 1);
@@ -259,7 +259,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
                     tracing::debug!(view = state.view.name(), %through, files = parts.len(), "sealed");
                     let sealed = state.swap(parts, through);
                     drop(state);
-                    // To free a million keys takes longer than a tick may.
+                    // Freeing a million keys takes longer than a tick may.
                     self.lane.spawn(move |_| drop(sealed));
                     Next::Going(Stage::Idle)
                 }
@@ -269,7 +269,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         })
     }
 
-    /// Freezes what has closed since the last time and has it written.
+    /// Freezes the tables that have closed since the last time, and has them written.
     fn begin(&mut self, report: &mut Option<SealReport>) -> Result<Next<K, A>, ArchiveError> {
         let mut state = self.state.borrow_mut();
         if state.rebuilding {
@@ -277,12 +277,12 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
         let through = state.closed_so_far();
         if Some(through) <= self.reported || through.day == Day::MIN {
-            // What others are still to seal is in their hands; this worker has nothing of it.
+            // This worker has nothing of what others still have to seal.
             state.note_sealed();
             return Ok(Next::Waiting(Stage::Idle));
         }
         let forgotten = state.forget_late(through);
-        // When the events end, the day closes that late ones waited for.
+        // When the events end, the day closes for which late events waited.
         self.highest = self.highest.max(forgotten.map(|closing| Closing::of(closing.day)));
         let frozen = state.freeze(through);
         let Some(((_, highest), _)) = frozen.last() else {
@@ -317,22 +317,22 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         Ok(Next::Going(Stage::Writing(through, done)))
     }
 
-    /// Reports closings that this worker has nothing of.
+    /// Reports closings of which this worker has no rows.
     fn prepare_nothing(
         &mut self,
         through: Closing,
         report: &mut Option<SealReport>,
     ) -> Result<Next<K, A>, ArchiveError> {
         self.archive.prepare_nothing(self.state.borrow().view.name(), self.worker, through)?;
-        // What is closed on all workers is of no interest any more.
+        // What is closed on all workers is no longer needed.
         let all = self.state.borrow().prepared.iter().map(|worker| worker.through).min().flatten();
         all.into_iter().for_each(|all| drop(self.shares(all)));
         *report = Some(self.report(through, Vec::new()));
         Ok(Next::Going(Stage::Idle))
     }
 
-    /// Waits until the log holds what this worker has entered so far; to be run on the lane. By now that
-    /// is everything of the closings that the frontier has left.
+    /// Waits until the log holds what this worker has entered so far, which is everything of the closings that the
+    /// frontier has left. Runs on the lane.
     fn sync(&self) -> impl FnOnce() -> Result<(), ArchiveError> + Send + 'static {
         let log = self.log.as_ref().map(|log| (log.clone(), log.appended()));
         move || match log {
@@ -341,7 +341,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         }
     }
 
-    /// Runs a job on this view's lane; it wakes the operator when it is done.
+    /// Runs a job on this view's lane; when the job is done, it wakes the operator.
     fn spawn<R: Send + 'static>(
         &self,
         job: impl FnOnce(&Place) -> R + Send + 'static,
@@ -349,14 +349,14 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         let (sender, receiver) = mpsc::channel();
         let wake = self.wake.clone();
         self.lane.spawn(move |place| {
-            // The operator may be gone by now; then nobody waits, and nothing becomes live.
+            // The operator may be gone by now. Then nobody waits, and nothing becomes live.
             let _ = sender.send(job(place));
             let _ = wake.activate();
         });
         receiver
     }
 
-    /// The part of each worker in the closings up to this one.
+    /// The share of each worker in the closings up to this one.
     fn shares(&self, through: Closing) -> Vec<Share> {
         let workers = &mut self.state.borrow_mut().prepared;
         let share =
@@ -366,7 +366,7 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
 
     fn report(&mut self, through: Closing, files: Vec<(Closing, u64)>) -> SealReport {
         self.reported = Some(through);
-        // By now it is durable as far as this worker has entered what it has prepared.
+        // By now the log is durable at least as far as this worker has entered what it has prepared.
         let log = self.log.as_ref().and_then(LogHandle::position);
         let (worker, highest) = (self.worker as u64, self.highest);
         SealReport { worker, through, highest, log, files, leaving: self.state.borrow().leaving() }
@@ -382,11 +382,11 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         if through < EVERYTHING {
             return Some(through);
         }
-        // The events have ended: what is live goes to the last closing that anybody had events of.
+        // The events have ended: the last live closing is the last one of which any worker had events.
         state.prepared.iter().filter_map(|worker| worker.highest).max()
     }
 
-    /// Whether nothing is left to seal, ever, on this worker, nor to prepare on any.
+    /// Whether nothing is left to seal on this worker, ever, nor to prepare on any.
     pub(super) fn is_done(&self, frontier: Option<Moment>) -> bool {
         let state = self.state.borrow();
         let prepared = |worker: &Prepared| worker.through == Some(EVERYTHING);

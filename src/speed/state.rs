@@ -1,4 +1,4 @@
-//! What one worker holds of a view: tables, deltas, frozen tables, and its part of the batch views.
+//! What one worker holds of a view: tables, deltas, frozen tables, and its share of the batch views.
 
 mod bounds;
 mod leaving;
@@ -26,10 +26,10 @@ use crate::store::{LogPosition, Revision};
 use crate::time::{Day, DayRange, Grain};
 use crate::view::View;
 
-/// The state of a view on one worker, shared by the operators of that worker that write and read it.
+/// The state of a view on one worker, shared by that worker's operators that write and read it.
 pub(crate) type SharedSpeed<K, A> = Rc<RefCell<Speed<K, A>>>;
 
-/// Which layer a part of an answer came from.
+/// The layer from which a part of an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
     /// A batch view, sealed by this closing.
@@ -40,25 +40,25 @@ pub(crate) enum Layer {
     Amendment,
 }
 
-/// What a worker has said of its part of closings.
+/// What a worker has reported about its share of closings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prepared {
-    /// It has prepared every closing through this one.
+    /// The worker has prepared every closing through this one.
     pub(crate) through: Option<Closing>,
-    /// The highest closing that it had events of.
+    /// The highest closing of which it had events.
     pub(crate) highest: Option<Closing>,
-    /// Up to where its log was durable then.
+    /// The durable end of its log at that time.
     pub(crate) log: Option<LogPosition>,
-    /// How many files it has written in this run, those of closings in `later` left out.
+    /// The number of files it has written in this run, without those of closings in `later`.
     files: u64,
-    /// How many it has written of closings that may not be sealed yet.
+    /// The number of files it has written for closings that may not be sealed yet.
     later: BTreeMap<Closing, u64>,
-    /// What goes, as far as it is.
+    /// What it no longer needs.
     pub(super) leaving: Leaving,
 }
 
 impl Prepared {
-    /// Adds a report; those of a worker come in their order.
+    /// Adds a report; the reports of a worker come in order.
     pub(super) fn add(&mut self, report: SealReport) {
         self.through = self.through.max(Some(report.through));
         self.highest = self.highest.max(report.highest);
@@ -68,7 +68,8 @@ impl Prepared {
         }
     }
 
-    /// How many files it has written in this run for closings up to this one; nobody asks for less again.
+    /// The number of files it has written in this run for closings up to this one. Later calls never ask for an earlier
+    /// closing.
     pub(super) fn files_through(&mut self, closing: Closing) -> u64 {
         while let Some(first) = self.later.first_entry().filter(|first| *first.key() <= closing) {
             self.files += first.remove();
@@ -87,12 +88,12 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     deltas: VecDeque<Delta<K, A>>,
     /// Closed tables that are being sealed.
     frozen: BTreeMap<(Day, Closing), Arc<Table<K, A>>>,
-    /// What all tables hold together, frozen ones included.
+    /// The size of all tables together, including frozen ones.
     unsealed: Size,
     late: LateTables,
-    /// The floor up to which nothing was outstanding, when that was last looked at; `None` at the end.
+    /// The floor up to which nothing was outstanding at the last check; `None` at the end.
     settled: Option<i64>,
-    /// The first day that is open under that floor.
+    /// The first open day under that floor.
     open: Day,
     /// The live revisions of this worker's partitions, by day.
     pub(super) sealed: Shelf<K, A>,
@@ -101,38 +102,38 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     closed: VecDeque<Closing>,
     counts: Counts,
     later_counts: VecDeque<(Moment, Counts)>,
-    /// The least moment that each server can still be asked for.
+    /// The least moment for which each server can still be asked.
     servers: Vec<Moment>,
     /// What each worker has prepared.
     pub(crate) prepared: Vec<Prepared>,
     pub(crate) error: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    /// Whoever lets events in raises the floor where a bound comes near, so that late events are sealed.
+    /// Whether ingest raises the floor near a limit, so that late events are sealed.
     pub(crate) is_raised: bool,
-    /// And lets nothing more in if that does not help: the view does not stop by itself.
+    /// Whether ingest also pauses if that does not help. Then the view does not stop by itself.
     pub(crate) has_door: bool,
-    /// The view is being given up: nothing more is sealed.
+    /// The view is being abandoned: nothing more is sealed.
     pub(crate) abandoned: bool,
-    /// This worker is on the way from a frozen table to its file.
+    /// This worker is between a frozen table and its file.
     pub(crate) seal_busy: bool,
-    /// Sealed days of this worker are being rebuilt: no day is frozen meanwhile, so that what amends a
-    /// day is merged with its rebuilt revision.
+    /// Sealed days of this worker are being rebuilt. No day is frozen meanwhile, so that amendments are merged with the
+    /// rebuilt revision.
     pub(crate) rebuilding: bool,
-    /// Or audited: the files that count stay where they are.
+    /// Sealed days are being audited: the files that count must stay.
     pub(crate) auditing: bool,
     leaving: Leaving,
     /// The first period that was kept when the program started.
     kept_first: Day,
-    /// The least moment and the last period that is sealed, when something was last taken off the shelf.
+    /// The least moment and the last sealed period when something was last taken off the shelf.
     taken_of: Option<(Moment, Day)>,
-    /// The last closing whose revisions are all on the shelf, when that was last noted.
+    /// The last closing whose revisions are all on the shelf, as last noted.
     superseded_through: Option<Closing>,
-    /// Wakes the operator that seals: progress tracking does not see what operators share.
+    /// Wakes the operator that seals: progress tracking does not see state that operators share.
     pub(crate) sealing: Option<Activator>,
     /// The events have ended and every day is sealed.
     pub(crate) finished: bool,
-    /// The latest moment that any row carries.
+    /// The latest moment of any row.
     pub(crate) newest: Option<Moment>,
-    /// How many queries this worker has looked up.
+    /// The number of queries that this worker has looked up.
     pub(crate) answered: u64,
 }
 
@@ -184,7 +185,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// Takes in rows of a tick.
     pub(crate) fn push(&mut self, moment: Moment, rows: Vec<TableRow<K, A>>) {
         self.newest = self.newest.max(Some(moment));
-        // Ticks of several workers interleave, nearly in order: look from the end.
+        // Ticks of several workers interleave, nearly in order, so the search starts at the end.
         let place = self.deltas.iter().rposition(|delta| delta.moment <= moment);
         match place {
             Some(at) if self.deltas[at].moment == moment => self.deltas[at].push(rows),
@@ -208,18 +209,18 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.servers.len() - 1
     }
 
-    /// Records the least moment that `server` can still be asked for; `None`: it never will be again.
+    /// Records the least moment for which `server` can still be asked; `None` if it never will be again.
     pub(crate) fn set_since(&mut self, server: usize, since: Option<Moment>) {
         self.servers[server] = since.unwrap_or(Moment { floor: i64::MAX, tick: u64::MAX });
     }
 
-    /// Folds the deltas that every query to come sees whole. Returns whether there were any: closings
-    /// may have waited for them.
+    /// Folds the deltas that every future query sees whole. Returns whether there were any: closings may have waited
+    /// for them.
     pub(crate) fn fold(&mut self, frontier: Option<Moment>) -> bool {
         let waiting = self.deltas.len();
         let since = match self.servers.iter().min() {
             Some(since) => *since,
-            // Nobody asks: fold what is complete.
+            // There are no servers: fold what is complete.
             None => match frontier.map(Moment::before) {
                 Some(None) => return false,
                 Some(Some(complete)) => complete,
@@ -240,13 +241,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     }
 
     fn fold_one(&mut self, delta: Delta<K, A>) {
-        // Deltas are folded in order: nothing is left of lower floors.
+        // Deltas are folded in order, so nothing is left of lower floors.
         self.settle(self.settled.map(|settled| settled.max(delta.moment.floor)));
         for chunk in delta.into_chunks() {
             let mut rows = chunk.into_iter();
             while let Some(first) = rows.as_slice().first() {
                 let place = (first.day, first.closing());
-                // Rows of one table mostly follow each other: look the table up once for each run.
+                // Rows of one table mostly follow each other, so the table is looked up once for each run of them.
                 let same = |row: &&TableRow<K, A>| (row.day, row.closing()) == place;
                 let run = rows.as_slice().iter().take_while(same).count();
                 let tables = self.tables.len();
@@ -273,13 +274,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// The last day that has closed under the floor that was settled last.
+    /// The last day that has closed under the last settled floor.
     pub(super) fn last_closed(&self) -> Day {
         self.open.previous()
     }
 
-    /// The last closing to be sealed now that the floor has come so far: that of the last day that has closed, and if this
-    /// worker or another one is near a bound, late events of the first open one.
+    /// The last closing to seal at the present floor: that of the last closed day. If this worker or another one is
+    /// near a limit, it is a closing of late events of the first open day.
     pub(super) fn closed_so_far(&self) -> Closing {
         let Some(floor) = self.settled else { return EVERYTHING };
         let day = Closing::of(self.last_closed());
@@ -297,20 +298,20 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.abandoned = true;
     }
 
-    /// The floor up to which nothing is outstanding, given that of the frontier: what is not folded
-    /// yet holds closings back.
+    /// The floor up to which nothing is outstanding, given that of the frontier. Deltas that are not folded yet hold
+    /// closings back.
     pub(crate) fn settled_floor(&self, frontier: Option<Moment>) -> Option<i64> {
         let waiting = self.deltas.front().map(|delta| delta.moment.floor);
         frontier.map(|moment| moment.floor).into_iter().chain(waiting).min()
     }
 
-    /// Freezes the tables of closings through `through`; they stay readable. In order of closing.
+    /// Freezes the tables of closings through `through`, which stay readable. In order of closing.
     pub(crate) fn freeze(&mut self, through: Closing) -> Vec<Frozen<K, A>> {
         let mut ready: Vec<(Day, Closing)> =
             self.tables.keys().filter(|(_, closing)| *closing <= through).copied().collect();
         ready.sort_by_key(|&(day, closing)| (closing, day));
         let freeze = |place: (Day, Closing)| {
-            // Shared, so that readers need to find the order of its rows once.
+            // The table is shared, so that readers sort its rows only once.
             let table = Arc::new(self.tables.remove(&place)?.share());
             self.late.remove(place.1, table.size());
             self.frozen.insert(place, Arc::clone(&table));
@@ -319,7 +320,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         ready.into_iter().filter_map(freeze).collect()
     }
 
-    /// Replaces frozen tables by the files that hold them, in one step. Returns the tables, to be freed.
+    /// Replaces frozen tables with their files, in one step. Returns the tables, to be freed.
     #[must_use]
     pub(crate) fn swap(
         &mut self,
@@ -349,8 +350,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// The sealed days of a range, up to so many, each with the closing of its newest live revision; and
-    /// where the rest of the range begins.
+    /// The sealed days of a range, limited in number, each with the closing of its newest live revision; and where the
+    /// rest of the range begins.
     pub(crate) fn sealed_days(
         &self,
         days: DayRange,
@@ -377,12 +378,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.sealed_through = self.sealed_through.max(through);
     }
 
-    /// The last day that is closed, with all closings up to its own sealed.
+    /// The last day that is closed and whose closings, up to its own, are all sealed.
     pub(crate) fn sealed_through(&self) -> Option<Day> {
         self.sealed_through.map(Closing::last_closed)
     }
 
-    /// The last closing that is sealed.
+    /// The last sealed closing.
     pub(crate) fn last_sealed(&self) -> Option<Closing> {
         self.sealed_through
     }
@@ -405,7 +406,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// The first and the last day of which there is something.
+    /// The first and the last day that have rows.
     fn span(&self) -> Option<(Day, Day)> {
         let of_table = |place: Option<&(Day, Closing)>| place.map(|&(day, _)| (day, day));
         let tables = [self.tables.keys().next(), self.tables.keys().next_back()];
@@ -425,8 +426,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// How often days have closed that are not live on all workers. Also one that has nothing of them counts
-    /// them: what it enters may go to those that are behind.
+    /// The number of closings that are not live on all workers. A worker counts them even if it has no rows of them:
+    /// what it enters may go to workers that are behind.
     pub(crate) fn closed(&self) -> usize {
         self.closed.iter().filter(|closed| Some(**closed) > self.sealed_through).count()
     }
@@ -454,8 +455,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         counts
     }
 
-    /// What this worker holds of these days as of `moment`, each event in exactly one part of it; where `partition` is
-    /// given, at least what is of it. Of another revision than the newest, only what is sealed.
+    /// What this worker holds of these days as of `moment`, with each event in exactly one part. If `partition` is
+    /// given, at least what belongs to it. For another revision than the newest, only sealed rows.
     pub(crate) fn capture(
         &mut self,
         (days, kept_from): (DayRange, Day),
@@ -484,8 +485,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         Ok(captured)
     }
 
-    /// What is not folded yet, of these days and up to `moment`, as tables. Mostly nothing is left of it: it waits only for
-    /// other streams of queries.
+    /// The deltas of these days up to `moment`, as tables. Mostly there are none: a delta waits only for other streams
+    /// of queries.
     fn waiting(&self, days: DayRange, moment: Moment) -> Vec<Frozen<K, A>> {
         let mut tables: BTreeMap<(Day, Closing), Table<K, A>> = BTreeMap::new();
         for delta in self.deltas.iter().take_while(|delta| delta.moment <= moment) {
@@ -497,8 +498,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         tables.into_iter().map(|(place, mut table)| (place, Arc::new(table.share()))).collect()
     }
 
-    /// Visits what this worker holds of one key as of `moment`, each event in exactly one of the visited aggregates: for
-    /// those that look at little. Says no, and has visited nothing, if files have to be opened first.
+    /// Visits what this worker holds of one key as of `moment`, with each event in exactly one visited aggregate. For
+    /// questions that read little. Returns false, and has visited nothing, if files have to be opened first.
     pub(crate) fn visit_key(
         &self,
         (hash, key, bytes): (u64, &K, &[u8]),
@@ -551,7 +552,7 @@ fn of_days(lower: Day, upper: Day) -> std::ops::Range<(Day, Closing)> {
     (lower, least)..(upper, least)
 }
 
-/// The layer of what is not sealed.
+/// The layer of unsealed rows.
 pub(crate) fn speed_layer(day: Day, closing: Day) -> Layer {
     if day == closing { Layer::Speed } else { Layer::Amendment }
 }

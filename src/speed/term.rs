@@ -1,16 +1,16 @@
-//! What an event adds.
+//! What an event adds to a state.
 
 use crate::aggregate::Aggregate;
 
 /// What an event adds to the state of its group.
 pub(crate) trait Term<A> {
-    /// The state of the event alone.
+    /// The state of this event alone.
     fn state(self) -> A;
     /// Adds the event to a state.
     fn add_to(self, state: &mut A);
 }
 
-/// A state that the event has been made into.
+/// The state of a single event.
 pub(crate) struct StateOfOne<A>(pub(crate) A);
 
 impl<A: Aggregate> Term<A> for StateOfOne<A> {

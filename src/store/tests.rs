@@ -1,4 +1,4 @@
-//! The folder's laws: what was committed counts, once, whatever came between.
+//! The laws of the folder: what was committed counts, exactly once, whatever happened in between.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -67,17 +67,17 @@ fn try_open(
     Store::open(Arc::new(storage.clone()), ROOT, config(process, processes))
 }
 
-/// Opens all processes of a group, and then begins.
+/// Opens all processes of a cluster, then begins the run.
 fn start(memory: &(impl Storage + Clone), processes: usize) -> Vec<Store> {
     let open = |process| try_open(memory, process, processes).unwrap();
-    // The first one last: it must not matter.
+    // The first one comes last: the order must not matter.
     let mut stores: Vec<Store> = (0..processes).rev().map(open).collect();
     stores.reverse();
     stores.iter().for_each(|store| store.begin().unwrap());
     stores
 }
 
-/// Worker `worker` of `peers` writes the rows `0..keys` with value `value` of its partitions.
+/// Worker `worker` of `peers` writes the rows `0..keys` of its partitions with value `value`.
 fn write(
     store: &Store,
     day: i32,
@@ -115,7 +115,7 @@ fn seal(stores: &[Store], day: i32, closing: i32, value: i64, committing: usize)
     stores[..committing].iter().for_each(|store| store.commit("v", Day(closing), &[]).unwrap());
 }
 
-/// The value of each row that counts, by day and key; asserts that none counts twice.
+/// The value of each row that counts, by day and key. Asserts that no row counts twice.
 fn rows(store: &Store) -> BTreeMap<(Day, u64), i64> {
     let mut rows = BTreeMap::new();
     for batch in store.live("v").unwrap() {
@@ -249,7 +249,7 @@ fn one_program_at_a_time() {
     }
     let [first, second] = stores.try_into().unwrap();
     drop(first);
-    // Half of the old group still runs: a new, smaller group must not take its part over.
+    // Half of the old cluster still runs: a new, smaller cluster must not take over its part.
     assert!(matches!(try_open(&memory, 0, 1), Err(StoreError::InUse { folder })
         if folder == Path::new("/data/part-1")));
     drop(second);
@@ -326,7 +326,7 @@ fn a_lost_part_is_named() {
     for lost in 0..3 {
         let memory = Memory::default();
         drop(start(&memory, 3));
-        // A smaller group: the parts that it does not use are still needed.
+        // A smaller cluster still needs the parts that it does not use.
         drop(start(&memory, 2));
         let part = Path::new(ROOT).join(format!("part-{lost}"));
         let manifest = part.join("manifest");
@@ -381,7 +381,7 @@ fn a_part_that_was_left_behind_rolls_forward() {
             assert_eq!(store.closed_through("v"), Some(Day(11)));
             assert_eq!(rows(store), expect(&[(10, 2)]), "{before} processes, then {after}");
         }
-        // The new group goes on, and revises what the old one sealed.
+        // The new cluster goes on, and revises what the old one sealed.
         seal(&stores, 11, 12, 3, after);
         seal(&stores, 10, 13, 4, after);
         drop(stores);
@@ -398,7 +398,7 @@ fn what_no_process_committed_does_not_count() {
     seal(&stores, 10, 10, 1, 2);
     seal(&stores, 11, 11, 9, 0);
     drop(stores);
-    // One process instead of two seals the day again: nothing of the first attempt is left.
+    // One process instead of two seals the day again: nothing of the first attempt remains.
     let stores = start(&memory, 1);
     assert_eq!(rows(&stores[0]), expect(&[(10, 1)]));
     seal(&stores, 11, 11, 2, 1);
@@ -451,7 +451,7 @@ fn a_commit_beyond_what_is_prepared_is_a_bug() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever is in a manifest, opening gives a store or an error.
+    /// Whatever bytes a manifest has, opening gives a store or an error.
     #[test]
     fn any_manifest_is_a_store_or_an_error(
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
@@ -474,8 +474,8 @@ proptest! {
         let _ = try_open(&memory, 0, 1);
     }
 
-    /// Groups of changing size seal, are cut short at any commit, and go on: each row counts once,
-    /// with the value of its last closing that any process committed.
+    /// Clusters of changing size seal, are interrupted at any commit, and go on. Each row counts once, with the value
+    /// of its last closing that any process committed.
     #[test]
     fn oracle_groups_come_and_go(
         runs in proptest::collection::vec((1usize..4, 0usize..4, 0i32..3), 1..6),

@@ -4,7 +4,7 @@ use super::*;
 use crate::aggregate::Count;
 use crate::batch::{BatchMeta, BatchWriter, Bytes};
 
-/// A revision of day 1 with one row, which tells it apart.
+/// A revision of day 1 with one row, which identifies it.
 fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePart<u64, Count> {
     let (day, closing) = (Day(1), Closing::of(Day(closing)));
     let meta = BatchMeta { view: "v".to_owned(), day, closing: closing.day, coverage };
@@ -14,7 +14,7 @@ fn part(closing: i32, generation: u32, coverage: Coverage, count: i64) -> LivePa
     LivePart { day, closing, generation, coverage, process: 0, worker: 0, view }
 }
 
-/// Closing, generation and the row's value of what a revision visits.
+/// The closing, the generation and the row's value of each part that a revision visits.
 fn visited(shelf: &Shelf<u64, Count>, revision: Revision) -> Vec<(i32, u32, i64)> {
     let mut found = Vec::new();
     let visit = |part: LivePart<u64, Count>| {

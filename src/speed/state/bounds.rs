@@ -1,4 +1,4 @@
-//! How near a view is to its bounds on one worker.
+//! How near a view is to its limits on one worker.
 
 use super::Speed;
 use crate::aggregate::Aggregate;
@@ -7,17 +7,17 @@ use crate::speed::room::{Fill, Late, Room};
 use crate::view::LimitError;
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    /// Limits hold over all workers; keys spread evenly, so each worker answers for its share.
+    /// Checks the limits. They hold over all workers; keys spread evenly, so each worker checks its share.
     ///
-    /// This runs at each tick: the sizes are kept up as rows are folded, and days are counted only
-    /// when there are so many tables that the limit could be met.
+    /// This runs at each tick. Sizes are kept up to date as rows are folded, and days are counted only if there are
+    /// enough tables to reach the limit.
     pub(super) fn check_limits(&mut self) {
         if !self.has_door {
             self.stop_over_limit();
         }
     }
 
-    /// Stops if a bound is exceeded.
+    /// Stops the view if a limit is exceeded.
     pub(crate) fn stop_over_limit(&mut self) {
         let is_raised = self.is_raised;
         let over = self.fills().into_iter().find(|fill| fill.is_over(is_raised));
@@ -29,7 +29,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// How far the bounds are used up.
+    /// How much of each limit is used.
     pub(super) fn fills(&self) -> [Fill; 3] {
         let (limits, peers) = (self.view.bounds(), self.peers);
         let tables = self.tables.len() + self.frozen.len();
@@ -48,7 +48,7 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.late.sealable(self.open)
     }
 
-    /// How much more may come.
+    /// How much more can be taken in.
     pub(crate) fn room(&self) -> Room {
         let fills = self.fills();
         if fills.iter().any(Fill::is_worth_sealing) {

@@ -1,13 +1,14 @@
-//! What a view keeps no longer, on one worker, while it runs.
+//! Removes what a view no longer keeps, on one worker, while the program runs.
 //!
-//! 1. A worker takes periods off its shelf that no question still to come is about.
-//! 2. When nobody here has listed files of them any more, it tells all workers.
-//! 3. When all have said that, each process removes the files of its part: first the record, then the files.
+//! 1. A worker takes periods off its shelf that no future question covers.
+//! 2. When no reader on this worker holds a list of their files any more, it tells all workers.
+//! 3. When all have said so, each process removes the files from its part: first it writes the record, then it removes
+//!    the files.
 //!
-//! Superseded revisions go in the same way; no step is needed for questions, which are not about them.
+//! Superseded revisions are removed in the same way. Questions need no step for them, because they do not read them.
 //!
-//! Which periods a question is about is decided by its moment alone ([`Speed::kept_at`]), so all workers answer it of the same
-//! ones, wherever they are in this.
+//! The moment of a question alone decides which periods it covers ([`Speed::kept_at`]). So all workers answer it over
+//! the same periods, however far their removal is.
 
 use super::{Leaving, Speed};
 use crate::aggregate::Aggregate;
@@ -18,8 +19,8 @@ use crate::moment::Moment;
 use crate::time::Day;
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    /// The first period that a question of this moment is about: counted back from the last one that is closed, or from the
-    /// last one that has events, if that came before. The same on all workers.
+    /// The first period that a question of this moment covers. It is counted back from the last closed period, or from
+    /// the last one that has events if that is earlier. The same on all workers.
     pub(crate) fn kept_at(&self, moment: Moment) -> Day {
         let latest = self.counts(moment).latest.unwrap_or(Day::MIN);
         let kept = match moment.floor {
@@ -35,12 +36,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.sealed.kept_from()
     }
 
-    /// How far this worker is.
+    /// What this worker no longer needs.
     pub(in crate::speed) fn leaving(&self) -> Leaving {
         self.leaving
     }
 
-    /// Whether there is more than before that nobody here may open any more.
+    /// Whether this worker needs less than at the last check.
     pub(in crate::speed) fn look_what_goes(&mut self) -> bool {
         let before = self.leaving;
         while let Some(taken) = self.sealed.gone() {
@@ -52,12 +53,12 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         self.leaving != before
     }
 
-    /// Takes what nobody asks for any more off the shelf, while nothing is being sealed here.
+    /// Takes off the shelf what no future question reads, while nothing is being sealed here.
     pub(in crate::speed) fn take_off(&mut self) {
         if self.rebuilding || self.auditing {
             return;
         }
-        // What can still be asked for is kept, and so is what the last period that is sealed keeps.
+        // Keep what can still be asked for, and what the retention counted from the last sealed period keeps.
         let since = self.servers.iter().min().copied();
         let since = since.or(self.settled.map(|floor| Moment::new(floor, 0)));
         let of = since.zip(self.sealed_through());
@@ -76,13 +77,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// How far all workers are.
+    /// What no worker needs any more.
     pub(in crate::speed) fn all_leaving(&self) -> Leaving {
         let workers = self.prepared.iter().map(|worker| worker.leaving);
         workers.reduce(Leaving::min).unwrap_or_default()
     }
 
-    /// Forgets tables of late events of periods that are not on the shelf any more. Returns their last closing.
+    /// Forgets tables of late events of periods that are no longer on the shelf. Returns their last closing.
     pub(in crate::speed) fn forget_late(&mut self, through: Closing) -> Option<Closing> {
         let from = self.sealed.kept_from();
         let is_gone = |(day, closing): &&(Day, Closing)| *day < from && *closing <= through;

@@ -1,4 +1,4 @@
-//! What survives, what fails, and that it is as documented.
+//! What survives and what fails is as documented.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn file(storage: &Faulty, name: &str) -> Box<dyn StorageFile> {
     file
 }
 
-/// What a file is after losses of power by many seeds; `None` where it is not there.
+/// The possible contents of a file after power losses with many seeds; `None` if it does not exist.
 fn outcomes(storage: &Faulty, name: &str) -> BTreeSet<Option<Vec<u8>>> {
     (0..300).map(|seed| storage.after_power_loss(seed).read(&path(name)).ok()).collect()
 }
@@ -47,14 +47,14 @@ fn what_is_synced_survives_and_what_is_not_does_so_in_any_way() {
         |bytes: &Vec<u8>| bytes.len() == 11 && bytes[8..] != *b"ree" && bytes[8..] != [0; 3];
     assert!(found.iter().flatten().any(is_rubbish));
     assert_eq!(storage.after_power_loss(0).read(&path("a")).unwrap(), b"one");
-    // The same seed, the same loss.
+    // The same seed gives the same loss.
     let read = || storage.after_power_loss(5).read(&path("a")).unwrap();
     assert_eq!(read(), read());
     file.sync().unwrap();
     file.truncate(4).unwrap();
     let both = [&b"onet"[..], b"onetwothree"].map(|bytes| Some(bytes.to_vec()));
     assert_eq!(outcomes(&storage, "a"), both.into());
-    // What was found after a loss is as durable as it is seen.
+    // After a loss, everything visible is durable.
     let found = storage.after_power_loss(1);
     let bytes = found.read(&path("a")).unwrap();
     assert_eq!(outcomes(&found, "a"), [Some(bytes)].into());
@@ -91,7 +91,7 @@ fn a_name_is_durable_with_its_folder() {
     assert_eq!(outcomes(&storage, "a"), [old, new.clone()].into());
     storage.sync_dir(Path::new(DIR)).unwrap();
     assert_eq!(outcomes(&storage, "b"), [None].into());
-    // Under either name, and under one.
+    // The file has either name, but only one of them.
     storage.rename(&path("a"), &path("c")).unwrap();
     for seed in 0..100 {
         let found = storage.after_power_loss(seed);
@@ -112,7 +112,7 @@ fn folders_are_durable_when_they_are_made() {
     storage.create_dirs(&inner).unwrap();
     assert_eq!(storage.after_power_loss(1).list(Path::new(DIR)).unwrap(), ["x"]);
     assert_eq!(storage.list(&path("x")).unwrap(), ["y"]);
-    // But not those whose making was cut short, until their folder is synced.
+    // This does not hold for folders whose creation was interrupted, until their folder is synced.
     let (before, dir) = (storage.operations(), inner.join("z"));
     storage.fail_at(before + 1, Failure::DoneButReported);
     assert!(storage.create_dirs(&dir).is_err());
@@ -120,7 +120,7 @@ fn folders_are_durable_when_they_are_made() {
     assert_eq!(storage.operations(), before + 1, "what is there is left alone");
     let is_there = |seed| storage.after_power_loss(seed).list(&dir).is_ok();
     assert_eq!((0..50).map(is_there).collect::<BTreeSet<_>>(), [false, true].into());
-    // A file in it is lost with it.
+    // A file in such a folder is lost with it.
     let mut file = storage.create(&dir.join("f")).unwrap();
     file.sync().unwrap();
     storage.sync_dir(&dir).unwrap();

@@ -1,8 +1,8 @@
-//! What was committed is there, and nothing else is, wherever a machine stops and whatever fails.
+//! Wherever a machine stops and whatever fails, what was committed is there, and nothing else.
 //!
-//! A scenario of several runs, by groups of changing size, is played once to count the operations that
-//! change something on disk. Then it is played again for each of them, which crashes or fails, and the
-//! folder is opened again as it would be found. Each opening looks at all that the folder says.
+//! A scenario of several runs, by clusters of changing size, runs once to count the operations that change something on
+//! disk. Then it runs again for each of these operations, which crashes or fails, and the folder is opened again in the
+//! state in which it would be found. Each opening checks everything that the folder reports.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::*;
 use crate::store::{Failure, Faulty};
 use crate::view::Retention;
 
-/// A closing, and the days with their values, of each key, of which it makes revisions.
+/// Closings, each with the days and their values (the same for each key) that it revises.
 const CLOSINGS: [(i32, &[(i32, i64)]); 6] = [
     (10, &[(10, 1)]),
     (11, &[(10, 3), (11, 2)]),
@@ -24,7 +24,7 @@ const CLOSINGS: [(i32, &[(i32, i64)]); 6] = [
 ];
 const KEYS: u64 = 5;
 
-/// The days that are sealed after a closing, and their values.
+/// The sealed days after a closing, and their values.
 fn days(committed: i32) -> BTreeMap<i32, i64> {
     let closings = CLOSINGS.iter().filter(|(closing, _)| *closing <= committed);
     closings.flat_map(|(_, days)| *days).copied().collect()
@@ -34,7 +34,7 @@ fn days(committed: i32) -> BTreeMap<i32, i64> {
 #[derive(Debug)]
 struct World {
     storage: Faulty,
-    /// The last closing that was committed by any process, and the last that any has tried to; from 1.
+    /// The last closing that any process committed, and the last that any has tried to commit; from 1.
     committed: i32,
     tried: i32,
     /// By process: the fact that was set, and the one that was tried.
@@ -42,11 +42,11 @@ struct World {
     states: Vec<RunState>,
     /// What the view keeps, from the second run on.
     keeps: Retention,
-    /// Where in the test this is, for messages.
+    /// The present position in the test, for messages.
     at: String,
 }
 
-/// Does it again if it fails: a store refuses then, or succeeds.
+/// Tries again after a failure: the store must then refuse or succeed.
 fn twice<T>(mut act: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     act().or_else(|_| act())
 }
@@ -59,7 +59,7 @@ impl World {
         World { storage, committed: 0, tried: 0, facts, states, keeps, at }
     }
 
-    /// The same folder in another state, to be found by another program.
+    /// The same folder in another state, for another program to open.
     fn found(&self, storage: Faulty, at: impl std::fmt::Display) -> World {
         let (facts, states) = (self.facts.clone(), self.states.clone());
         World { storage, facts, states, at: format!("{}, {at}", self.at), ..*self }
@@ -71,7 +71,8 @@ impl World {
         self.run(1, 14, false)
     }
 
-    /// One run of a group: it opens the folder, looks, and seals what is not sealed up to a closing.
+    /// One run of a cluster: it opens the folder, checks it, and seals the closings up to `through` that are not
+    /// sealed.
     fn run(&mut self, processes: usize, through: i32, complete: bool) -> Result<(), StoreError> {
         let retention = || [("v".to_owned(), self.keeps)].into();
         let open = |process| {
@@ -103,7 +104,7 @@ impl World {
         Ok(())
     }
 
-    /// The first process has two workers, the others one.
+    /// The first process has two workers, the others have one.
     fn seal(
         &mut self,
         stores: &[Store],
@@ -133,7 +134,7 @@ impl World {
         Ok(())
     }
 
-    /// Looks at all that an opened folder says. What was found once has to be found from then on.
+    /// Checks everything that an open folder reports. What was found once must be found from then on.
     fn check(&mut self, stores: &[Store]) {
         let at = &self.at;
         let state = stores[0].state();
@@ -193,19 +194,19 @@ impl World {
         from
     }
 
-    /// A group opens the folder and seals one closing more; all of it survives a loss of power.
+    /// A cluster opens the folder and seals one more closing; all of it survives a power loss.
     fn recover(&mut self, processes: usize, seed: u64) {
         let next = CLOSINGS.iter().map(|(closing, _)| *closing).find(|&next| next > self.tried);
         let run = self.run(processes, next.unwrap_or(15), false);
         run.unwrap_or_else(|error| panic!("{}: {error:?}", self.at));
-        // Once in two cases nothing survives but what was synced.
+        // In every second case, only synced changes survive.
         let lost = self.storage.after_power_loss(seed * (seed % 2));
         let mut after = self.found(lost, "and power lost again");
         let run = after.run(1 + processes % 3, 0, false);
         run.unwrap_or_else(|error| panic!("{}: {error:?}", after.at));
     }
 
-    /// Recovers from all that may be found of it, also when the recovery is cut short.
+    /// Recovers from all states that may be found, also if the recovery is interrupted.
     fn recover_in_all_ways(&self, seed: u64) {
         for way in 0..3 {
             let seed = seed * 3 + way;
@@ -219,7 +220,7 @@ impl World {
             let world = found(self, way, seed);
             let mut whole = world.found(world.storage.after_kill(), format!("by {processes}"));
             whole.recover(processes, seed);
-            // Somewhere in the opening and sealing that has just been done, other than last time.
+            // An operation of the opening and sealing above, another one each time.
             let number = 1 + seed * 7919 % whole.storage.operations();
             let mut again =
                 world.found(world.storage.clone(), format!("by {processes}, at {number}"));
@@ -236,8 +237,8 @@ fn operations(keeps: Retention) -> u64 {
     world.storage.operations()
 }
 
-/// A closing is written and not committed; the next run removes it, or is cut short in it, and has
-/// something else to seal. The names that it removed come back when power is lost.
+/// A closing is written and not committed. The next run removes it, or is interrupted while doing so, and seals
+/// something else. The removed names come back when power is lost.
 #[test]
 fn what_was_removed_does_not_come_back() {
     let folder = |seed| {
@@ -311,7 +312,7 @@ fn what_was_committed_survives_any_operation_that_fails() {
             let mut world = World::new(number);
             world.at = format!("{failure:?} at {number}");
             world.storage.fail_at(number, failure);
-            // The program ends, if it does not go on, and is started again in one way or the other.
+            // If the program did not stop by itself, it ends here; then it is started again in one way or the other.
             let _ = world.scenario();
             world.storage.free_space();
             let seed = number * 4 + failure as u64;

@@ -1,4 +1,4 @@
-//! Folders of version 0.1 have names of Rust's types in the place of ids.
+//! Folders of version 0.1 have names of Rust types instead of ids.
 
 use super::*;
 use crate::aggregate::Count;
@@ -7,7 +7,7 @@ use crate::view::View;
 const KEY: &str = "(alloc::string::String, u64)";
 const AGGREGATE: &str = "dayfold::aggregate::count::Count";
 
-/// As version 0.1 has it.
+/// The record as version 0.1 wrote it.
 fn former(aggregate: &str) -> ViewRecord {
     let (key, aggregate) = (KEY.to_owned(), aggregate.to_owned());
     ViewRecord { key, aggregate, ..view("v") }
@@ -49,7 +49,7 @@ fn a_folder_of_version_0_1_is_read_and_has_ids_from_then_on() {
     let ids = ("tuple(text,u64)".to_owned(), "count".to_owned());
     let first = open::<Both, Count>(&memory, 0).unwrap();
     assert_eq!(says(&memory, 0), ids);
-    // The other process was stopped before it opened its part: the parts differ, and mean the same.
+    // The other process was stopped before it opened its part: the parts differ, but mean the same.
     assert_eq!(says(&memory, 1), (KEY.to_owned(), AGGREGATE.to_owned()));
     let shown = crate::store::inspect(&memory, ROOT).unwrap().views.remove(0);
     assert_eq!((shown.record.key, shown.record.aggregate), ids.clone());

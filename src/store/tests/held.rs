@@ -1,9 +1,10 @@
-//! What a program holds may be taken away from it while it runs.
+//! Files that a program holds may be removed while it runs.
 
 use super::*;
 use crate::store::Disk;
 
-/// A store whose run has begun, on a disk; something happens to a file of its part. What it says of that.
+/// Opens a store on a disk, begins its run and calls `what` on a file of its part. Returns the path and the error of
+/// the store.
 fn taken_away(name: &str, what: impl Fn(&Path)) -> (PathBuf, StoreError) {
     let place = tempfile::tempdir().unwrap();
     let config = StoreConfig::new(0, 1, vec![view("v")]);
@@ -23,7 +24,7 @@ fn a_lock_or_a_manifest_that_vanishes_is_noticed() {
     let replace = |path: &Path| {
         let bytes = std::fs::read(path).unwrap();
         std::fs::remove_file(path).unwrap();
-        // Beside it, so that it is another file for certain.
+        // The new file is written beside the old one, so that it certainly is another file.
         std::fs::write(path.with_extension("other"), &bytes).unwrap();
         std::fs::write(path, bytes).unwrap();
     };

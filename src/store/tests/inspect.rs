@@ -1,4 +1,4 @@
-//! A look at a folder shows what is there, and changes nothing.
+//! Inspecting a folder shows what is there, and changes nothing.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_folder_is_shown_as_it_is() {
     stores[1].set_fact("moment", vec![1, 2, 3]).unwrap();
     stores[0].complete().unwrap();
     let before = contents(&memory, Path::new(ROOT));
-    // While the program runs, too.
+    // It also works while the program runs.
     let report = look().unwrap();
     assert_eq!(contents(&memory, Path::new(ROOT)), before);
     assert!(report.cluster.is_some());
@@ -82,7 +82,7 @@ fn damage_to_a_sealed_file_is_found_wherever_it_is() {
         let error = crate::store::verify(&memory, &batch).unwrap_err();
         assert!(matches!(error, StoreError::Batch(_)), "byte {at}: {error}");
     }
-    // A good file of another content.
+    // A valid file with other content.
     let other = Memory::default();
     seal(&start(&other, 1), 10, 10, 2, 1);
     let bytes = other.read(&batch.path).unwrap();

@@ -1,4 +1,4 @@
-//! What views keep no longer is removed, and refused from then on.
+//! What views no longer keep is removed, and refused from then on.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn open(memory: &Memory, keep: Option<Duration>, revisions: u32) -> Vec<Store> {
     stores
 }
 
-/// Days 10 to 13; of the first two there are amendments.
+/// Days 10 to 13; the first two have amendments.
 fn folder() -> Memory {
     let memory = Memory::default();
     let stores = open(&memory, None, 0);
@@ -60,7 +60,7 @@ fn old_periods_go_and_do_not_come_back() {
     assert_eq!(stores[1].kept_from("v"), Day(12));
     assert_eq!(rows(&stores[0]), expect(&[(12, 1212), (13, 1313)]));
     assert_eq!(files(&memory).len(), 4, "{:?}", files(&memory));
-    // Late events of a day that was removed do not count, and go with the next opening.
+    // Late events of a removed day do not count, and the next opening removes them.
     for (worker, store) in stores.iter().enumerate() {
         let entry = write(store, 11, 14, worker, 2, 100, 7);
         store.prepare("v", Day(14), worker, vec![entry]).unwrap();
@@ -77,7 +77,7 @@ fn old_periods_go_and_do_not_come_back() {
     }
     let report = inspect(&memory, ROOT).unwrap();
     assert_eq!(report.views[0].kept_from, Some(Day(12)));
-    // A shorter one takes effect, down to nothing but what was sealed last.
+    // A shorter time takes effect, and leaves at least what was sealed last.
     let stores = open(&memory, Some(Duration::from_millis(1)), 0);
     assert_eq!((stores[0].kept_from("v"), files(&memory).len()), (Day(14), 0));
     assert_eq!(stores[0].closed_through("v"), Some(Day(14)), "it is closed as before");

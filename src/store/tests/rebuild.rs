@@ -1,8 +1,8 @@
-//! Rebuilt revisions: they count in the place of those they repeat, or not at all.
+//! Rebuilt revisions replace the ones that they repeat, or do not count at all.
 
 use super::*;
 
-/// Worker `worker` of `peers` writes its part of a sealed day again.
+/// Worker `worker` of `peers` writes its share of a sealed day again.
 fn rewrite(
     store: &Store,
     (day, closing): (i32, i32),
@@ -18,7 +18,7 @@ fn rewrite(
     store.write_rebuilt("v", Day(day), Day(closing), worker, coverage, 100, rows)
 }
 
-/// Day, closing, generation and worker of all revisions of a day.
+/// The day, closing, generation and worker of all revisions of a day.
 fn revisions(store: &Store, day: i32) -> Vec<(i32, u32, usize)> {
     let found = store.revisions("v", Day(day)).unwrap();
     found.into_iter().map(|batch| (batch.closing.0, batch.generation, batch.worker)).collect()
@@ -36,7 +36,7 @@ fn a_rebuilt_revision_counts_from_its_commit_on() {
     assert_eq!(rows(&stores[0]), expect(&[(10, 2)]));
     assert_eq!(stores[0].closed_through("v"), Some(Day(10)));
 
-    // The next one, over what was forgotten and what was read again.
+    // The next generation follows both those that were forgotten and those that were read again.
     for (generation, value) in [(2, 3), (3, 4)] {
         let entry = rewrite(&stores[0], (10, 10), 0, 1, value).unwrap();
         assert_eq!(entry.generation, generation);
@@ -49,7 +49,7 @@ fn a_rebuilt_revision_counts_from_its_commit_on() {
     // An amendment supersedes every generation of the closing before it.
     seal(&stores, 10, 11, 5, 1);
     assert_eq!(rows(&stores[0]), expect(&[(10, 5)]));
-    // What is rebuilt of an older closing does not count in its place.
+    // A rebuild of an older closing does not replace the amendment.
     let entry = rewrite(&stores[0], (10, 10), 0, 1, 6).unwrap();
     stores[0].commit_rebuilt("v", vec![entry]).unwrap();
     assert_eq!(rows(&stores[0]), expect(&[(10, 5)]));

@@ -1,5 +1,5 @@
-//! Views that are added or defined anew: their past is computed again, and nothing of an old definition
-//! counts under the new one.
+//! Views that are added or redefined: their past is computed again, and nothing of an old definition counts under the
+//! new one.
 
 use super::*;
 
@@ -62,7 +62,7 @@ fn a_changed_view_can_be_rebuilt_from_the_log() {
     assert_eq!((store.closed_through("v"), store.closed_through("w")), (None, Some(Day(10))));
     assert!(files(&memory).is_empty() && rows(&store).is_empty());
     drop(store);
-    // A crash before they were removed: they are of no use to the new definition.
+    // A crash came before their removal: the new definition does not use them.
     put_back(&memory, &old);
     let stores = start(&memory, 1, "new", true);
     assert!(files(&memory).is_empty());
@@ -97,7 +97,8 @@ fn nothing_is_rebuilt_without_a_log() {
 
 #[test]
 fn a_redefinition_that_was_cut_short_goes_on() {
-    // Processes of the old group, those of them that open with the new definition, the next group.
+    // The number of processes of the old cluster, how many of them open with the new definition, and the size of the
+    // next cluster.
     for (before, opened, after) in [(2, 1, 2), (3, 1, 2), (3, 2, 1), (2, 1, 3), (1, 1, 2)] {
         for finish in ["new, again", "new", "old, again"] {
             let memory = Memory::default();
@@ -123,7 +124,7 @@ fn a_redefinition_that_was_cut_short_goes_on() {
                 assert!(rows(store).is_empty());
             }
             assert!(files(&memory).is_empty(), "{before} {opened} {after} {finish}");
-            // The past is computed again, one process is left behind, and rolls forward.
+            // The past is computed again; one process is left behind, and rolls forward.
             seal(&stores, 10, 10, 2, after);
             seal(&stores, 11, 11, 3, 1);
             drop(stores);
@@ -196,7 +197,7 @@ fn a_view_is_added_to_a_logged_folder() {
     for store in &stores {
         assert_eq!((store.closed_through("v"), store.closed_through("w")), (None, Some(Day(12))));
     }
-    // Its past comes day by day, and is cut short; the other view has gone on meanwhile.
+    // Its past is computed day by day and interrupted; the other view has gone on meanwhile.
     stores.iter().for_each(|store| store.commit("w", Day(13), &[]).unwrap());
     seal(&stores, 10, 10, 1, 2);
     seal(&stores, 11, 11, 2, 1);

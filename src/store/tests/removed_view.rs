@@ -1,4 +1,5 @@
-//! Views that are removed from a folder: nothing of them counts any more, whatever came between, and their names are free.
+//! Views that are removed from a folder: nothing of them counts any more, whatever happened in between, and their names
+//! are free.
 
 use super::*;
 
@@ -55,7 +56,7 @@ fn a_view_is_removed_only_if_that_is_asked_for() {
     assert!(files(&memory).is_empty());
     let report = inspect(&memory, ROOT).unwrap();
     assert_eq!(report.views.iter().map(|view| &*view.record.name).collect::<Vec<_>>(), ["w"]);
-    // It is gone, whether that is asked for again or not; also once the manifest was written anew.
+    // The view is gone, whether its removal is requested again or not, and also once the manifest was rewritten.
     for _ in 0..2 {
         let without = StoreConfig { removed: Vec::new(), ..logged(0, 1, None) };
         open(&memory, without).unwrap().begin().unwrap();
@@ -65,11 +66,11 @@ fn a_view_is_removed_only_if_that_is_asked_for() {
 
 #[test]
 fn a_removal_that_was_cut_short_goes_on() {
-    // Processes of the old group, those of them that remove the view, the next group.
+    // The number of processes of the old cluster, how many of them remove the view, and the size of the next cluster.
     for (before, opened, after) in
         [(1, 1, 1), (2, 1, 2), (3, 1, 2), (3, 2, 1), (2, 1, 3), (1, 1, 2)]
     {
-        // What the next program makes of it: the same again, the former definition, or another one.
+        // The definition in the next program: removed again, the former one, or another one.
         for next in [None, Some("old"), Some("new")] {
             let memory = Memory::default();
             let stores = start(&memory, before, Some("old"));
@@ -93,7 +94,7 @@ fn a_removal_that_was_cut_short_goes_on() {
                 assert_eq!(store.closed_through("v"), None, "{what}");
                 assert!(rows(store).is_empty(), "{what}");
             }
-            // The past is computed again, one process is left behind, and rolls forward.
+            // The past is computed again; one process is left behind, and rolls forward.
             seal(&stores, 10, 10, 2, after);
             seal(&stores, 11, 11, 3, 1);
             drop(stores);

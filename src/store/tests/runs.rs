@@ -1,4 +1,4 @@
-//! What a folder keeps of its runs.
+//! What a folder records about its runs.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn open(memory: &Memory, process: usize, logged: bool) -> Result<Store, StoreErr
 fn a_folder_keeps_to_its_log() {
     for logged in [true, false] {
         let memory = Memory::default();
-        // Until a run has begun, nothing is settled.
+        // Until a run has begun, nothing is fixed.
         drop(open(&memory, 0, !logged).unwrap());
         let stores = [0, 1].map(|process| open(&memory, process, logged).unwrap());
         stores.iter().for_each(|store| store.begin().unwrap());

@@ -1,4 +1,4 @@
-//! A folder keeps what its views look like, and that decides nothing.
+//! A folder stores the schemas of its views; they decide nothing.
 
 use super::*;
 use crate::aggregate::Count;
@@ -32,11 +32,11 @@ fn names_may_change_and_what_is_sealed_stays() {
     assert_eq!(shown(&memory), (Some("a".to_owned()), 0));
     seal(&stores, 10, 10, 1, 1);
     drop(stores);
-    // Known from the opening on, and after the manifest was written anew.
+    // Known from the opening on, and after the manifest was rewritten.
     drop(open(&memory, config(["c", "b"], "d")));
     drop(open(&memory, config(["c", "b"], "d")));
     assert_eq!(shown(&memory), (Some("c".to_owned()), 1));
-    // A program that says nothing leaves what is there.
+    // A program without schemas leaves the stored ones in place.
     drop(open(&memory, StoreConfig { schemas: Vec::new(), ..config(["x", "y"], "d") }));
     assert_eq!(shown(&memory), (Some("c".to_owned()), 1));
 }
@@ -53,7 +53,7 @@ fn a_view_that_is_defined_anew_looks_as_it_is_now() {
     assert_eq!(shown(&memory).0.as_deref(), Some("a"));
 }
 
-/// A day of many sections, sealed by two workers, of whose halves an amendment has taken over one.
+/// A day of many sections, sealed by two workers. An amendment replaced the half of one of them.
 #[test]
 fn rows_are_read_in_the_order_of_keys_and_each_once() {
     const KEYS: u64 = 20_000;
@@ -87,7 +87,7 @@ fn rows_are_read_in_the_order_of_keys_and_each_once() {
     each.unwrap();
     assert_eq!(next, KEYS);
 
-    // A record that says something else than what is written.
+    // A record that contradicts what is written.
     let mut lie = report.views[0].clone();
     for (key, aggregate, what) in [("text", "count", "key"), ("u64", "distinct", "aggregate")] {
         (lie.record.key, lie.record.aggregate) = (key.to_owned(), aggregate.to_owned());

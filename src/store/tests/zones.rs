@@ -1,4 +1,4 @@
-//! Names of one zone, and data of zones that change with a release.
+//! Names of one zone, and zone data that changes with a release.
 
 use super::*;
 use crate::zones::{RELEASE, ZoneData};
@@ -17,8 +17,7 @@ fn open_in(memory: &Memory, zone: &str) -> Store {
     store
 }
 
-/// A folder of a zone with a sealed day that was made when an older release said of the zone what is said of
-/// `other` now.
+/// A folder of `zone` with a sealed day, made when an older release had for this zone the data that `other` has now.
 fn older(zone: &str, other: &str) -> Memory {
     let memory = Memory::default();
     let store = open_in(&memory, zone);
@@ -30,7 +29,7 @@ fn older(zone: &str, other: &str) -> Memory {
     memory
 }
 
-/// The release that a folder says, and the days that are others.
+/// The release that a folder reports, and the days that differ.
 fn shown(memory: &Memory) -> (Option<String>, Vec<Day>) {
     let report = crate::store::inspect(memory, ROOT).unwrap();
     assert!(report.parts.iter().all(|part| part.facts.is_empty()), "facts of the store's own");
