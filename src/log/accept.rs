@@ -1,4 +1,4 @@
-//! Which of a stream's records count.
+//! Decides which records of a stream count.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -12,25 +12,25 @@ use super::stream::{position, replay};
 use crate::journal::Magic;
 use crate::store::{LogPosition, Storage};
 
-/// How often a stream may be replaced while it is being read.
+/// How many replacements of a stream are followed while it is read.
 const ATTEMPTS: usize = 1_000;
 
-/// A stream, and what of it counts.
+/// A stream, and what counts in it.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) name: StreamName,
     pub(super) state: StreamState,
-    /// Up to where it is synced.
+    /// The position up to which it is synced.
     pub(super) synced: LogPosition,
-    /// Whether it has an opening only, which was durable before the stream had its name.
+    /// Whether it has an opening only, which was durable before the stream got its name.
     pub(super) settled: bool,
-    /// Files that count as far as they do because of records that do not say `synced`, and how far.
+    /// Files whose counted length comes from records that do not say `synced`, with that length.
     pub(super) unsynced: BTreeMap<PathBuf, u64>,
     /// Bytes at the end of the stream that do not count.
     pub(super) tail: u64,
 }
 
-/// The streams of a part that count, those of runs before `before_run`, in order of run and worker.
+/// The streams of a part that count, of runs before `before_run`, in order of run and worker.
 pub(super) fn streams(
     storage: &dyn Storage,
     layout: &Layout,
@@ -40,7 +40,7 @@ pub(super) fn streams(
     names.into_iter().map(|name| accepted(storage, layout, name)).collect()
 }
 
-/// A stream, or the one that has taken its place meanwhile: files that it names may go then.
+/// A stream, or the one that has replaced it meanwhile, in which case the files that it names may be removed.
 fn accepted(
     storage: &dyn Storage,
     layout: &Layout,
@@ -68,7 +68,7 @@ fn replaced(layout: &Layout, name: StreamName) -> LogError {
     LogError::harmless("read", &path)(error)
 }
 
-/// The names of the streams with the greatest `seq` of each run and worker.
+/// The name of the stream with the greatest `seq`, for each run and worker.
 pub(super) fn latest_names(
     storage: &dyn Storage,
     layout: &Layout,
@@ -85,7 +85,7 @@ pub(super) fn latest_names(
     Ok(names.collect())
 }
 
-/// The names in a folder; none if there is no such folder.
+/// The names in a folder; none if the folder does not exist.
 pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, LogError> {
     match storage.list(folder) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -95,7 +95,7 @@ pub(super) fn list(storage: &dyn Storage, folder: &Path) -> Result<Vec<String>, 
     }
 }
 
-/// The bytes of a stream, or of the one that has taken its place meanwhile.
+/// The bytes of a stream, or of the one that has replaced it meanwhile.
 pub(super) fn newest(
     storage: &dyn Storage,
     layout: &Layout,
@@ -119,7 +119,7 @@ pub(super) fn newest(
     Err(replaced(layout, name))
 }
 
-/// Decides which records count: see the tail rules at the top of the module.
+/// Decides which records count, by the tail rules in the module's documentation.
 pub(super) fn accept(
     storage: &dyn Storage,
     layout: &Layout,
@@ -146,7 +146,7 @@ pub(super) fn accept(
     for commit in replayed.unsynced {
         let grown = grown(layout, &state, &commit);
         if !holds(storage, &grown)? {
-            // The bytes of records are not counted, only that there are some.
+            // The length of the tail does not matter here, only that there is one.
             tail = tail.max(1);
             break;
         }
@@ -156,7 +156,7 @@ pub(super) fn accept(
     Ok(Accepted { name, state, synced, settled, unsynced, tail })
 }
 
-/// The files that a state names, the file of refused rows last.
+/// The files that a state names, with the file of refused rows last.
 pub(super) fn files<'a>(
     layout: &'a Layout,
     state: &'a StreamState,
@@ -174,7 +174,7 @@ pub(super) fn files<'a>(
     days.chain(wide).chain(refused)
 }
 
-/// The length of a file that is named by a synced record.
+/// The length of a file that a synced record names.
 pub(super) fn length(storage: &dyn Storage, path: &Path) -> Result<u64, LogError> {
     match storage.map(path) {
         Ok(bytes) => Ok(bytes.len() as u64),
@@ -185,7 +185,7 @@ pub(super) fn length(storage: &dyn Storage, path: &Path) -> Result<u64, LogError
     }
 }
 
-/// The files that a commit adds to: how they were, and how they are then.
+/// The files that a commit adds to: their states before and after.
 fn grown(
     layout: &Layout,
     state: &StreamState,
@@ -207,7 +207,7 @@ fn grown(
     days.chain(wide).chain(refused).collect()
 }
 
-/// Whether files hold what an unsynced commit adds.
+/// Whether the files hold what an unsynced commit adds.
 fn holds(
     storage: &dyn Storage,
     grown: &[(PathBuf, Magic, FileState, FileState)],

@@ -1,4 +1,4 @@
-//! How values become bytes of a frame.
+//! Encodes values into the bytes of a frame.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use serde::de::{Deserialize, DeserializeOwned};
 
 use crate::time::{DAY_MS, Day, EventTime};
 
-/// Frames are written in great numbers and read rarely: see the figures at the top of the module.
+/// Frames are written in great numbers and rarely read: see the figures in the module's documentation.
 fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding()
 }
 
-/// Appends the encodings of `values` until `out` has `full` bytes; at least that of the first one.
-/// Returns how many.
+/// Appends the encodings of `values` until `out` has `full` bytes, and at least that of the first value. Returns their
+/// number.
 pub(super) fn encode_some<T: Serialize>(
     values: &[T],
     full: usize,
@@ -30,7 +30,7 @@ pub(super) fn encode_some<T: Serialize>(
     Ok(values.len())
 }
 
-/// Decodes `count` values that take up all of `bytes`; `None` if they do not. A damaged count, or
+/// Decodes `count` values that together take all of `bytes`; `None` if they do not. A damaged count, or a damaged
 /// length within a value, does not allocate more than `bytes` justify.
 pub(super) fn decode_all<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Option<Vec<T>> {
     let mut values = Vec::with_capacity((count as usize).min(bytes.len()));
@@ -41,13 +41,13 @@ pub(super) fn decode_all<T: DeserializeOwned>(count: u32, bytes: &[u8]) -> Optio
     u8::deserialize(&mut input).is_err().then_some(values)
 }
 
-/// The day of UTC at `time`. Days beyond what [`Day`] counts are its last, and its second: the
-/// first one stands for no day.
+/// The UTC day of `time`. Times beyond the days of [`Day`] map to its last day, or to its second day: the first day
+/// stands for no day.
 fn utc_day(time: EventTime) -> Day {
     Day(time.div_euclid(DAY_MS).clamp(i64::from(i32::MIN) + 1, i64::from(i32::MAX)) as i32)
 }
 
-/// The day of the first event, and how many events from there on are of that day.
+/// The UTC day of the first event, and the number of events from there on with the same day.
 fn utc_run<E>(events: &[E], time: impl Fn(&E) -> EventTime) -> (Day, usize) {
     let Some(first) = events.first() else { return (Day(0), 0) };
     let first = time(first);
@@ -63,7 +63,7 @@ type Decode<E> = fn(u32, &[u8]) -> Option<Vec<E>>;
 type Time<E> = dyn Fn(&E) -> EventTime + Send + Sync;
 type SameDay<E> = dyn Fn(&[E]) -> (Day, usize) + Send + Sync;
 
-/// How events become bytes in the log, and to which UTC day they belong.
+/// Encodes events as bytes of the log, and finds their UTC days.
 pub(crate) struct EventCodec<E> {
     encode: Encode<E>,
     decode: Decode<E>,
@@ -72,7 +72,7 @@ pub(crate) struct EventCodec<E> {
 }
 
 impl<E: Serialize + DeserializeOwned> EventCodec<E> {
-    /// The codec of a type by its serde form, with the event time that `time` finds.
+    /// A codec that uses the type's serde form, and the event time that `time` returns.
     pub(crate) fn new(time: impl Fn(&E) -> EventTime + Send + Sync + 'static) -> EventCodec<E>
     where
         E: 'static,
@@ -99,10 +99,10 @@ impl<E> EventCodec<E> {
         (self.encode)(events, full, out)
     }
 
-    /// The encoding of all of `events`, one after the other.
+    /// The encodings of all `events`, one after the other.
     ///
     /// # Errors
-    /// If one refuses to be serialised.
+    /// If an event cannot be serialized.
     pub(crate) fn encode(&self, events: &[E]) -> bincode::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         (self.encode)(events, usize::MAX, &mut bytes)?;
@@ -119,7 +119,7 @@ impl<E> EventCodec<E> {
         (self.time)(event)
     }
 
-    /// The UTC day of the first event, and how many events from there on are of that day.
+    /// The UTC day of the first event, and the number of events from there on with the same day.
     pub(super) fn run(&self, events: &[E]) -> (Day, usize) {
         (self.run)(events)
     }

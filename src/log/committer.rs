@@ -1,4 +1,4 @@
-//! What the thread of a log does: encode, write, sync, commit.
+//! The work of a log's thread: encode, write, sync, commit.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use crate::journal::{HEADER_BYTES, Magic};
 use crate::store::{Effect, LogPosition, Storage};
 use crate::time::{Day, EventTime};
 
-/// So many encoded bytes are held at most before they are written.
+/// At most this many encoded bytes are held before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
-/// The buffers of so many days are kept for reuse.
+/// The buffers of this many days are kept for reuse.
 const DAYS_MAX: usize = 64;
 
-/// Whether events may be needed of which this is the last UTC day, and the greatest floor under which they entered.
+/// Whether events may still be needed, given their last UTC day and the greatest floor under which they entered.
 pub(crate) type IsNeeded = dyn Fn(Day, EventTime) -> bool + Send + Sync;
 
 pub(super) struct Committer<E> {
@@ -31,16 +31,16 @@ pub(super) struct Committer<E> {
     codec: EventCodec<E>,
     /// What is committed.
     state: StreamState,
-    /// What is not: taken, and of files written.
+    /// What is taken but not committed, with the files written for it.
     next: Commit,
     events: BTreeMap<Day, FrameBuffer>,
     refused: FrameBuffer,
-    /// Bytes in these buffers.
+    /// The number of bytes in these buffers.
     buffered: usize,
-    /// Bytes of events that were encoded so far.
+    /// The number of bytes of events that were encoded so far.
     pub(super) encoded: u64,
     files: Files,
-    /// Made with the first entry.
+    /// Created with the first entry.
     stream: Option<StreamWriter>,
 }
 
@@ -66,7 +66,7 @@ impl<E> Committer<E> {
         }
     }
 
-    /// Encodes an entry; it will be part of the next commit.
+    /// Encodes an entry, which becomes part of the next commit.
     pub(super) fn take(&mut self, entry: Entry<E>) -> Result<(), LogError> {
         let (run, worker) = (self.state.run, self.state.worker);
         let mut events = &entry.events[..];
@@ -96,7 +96,7 @@ impl<E> Committer<E> {
         if self.buffered >= BUFFER_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Writes what is encoded.
+    /// Writes the encoded bytes.
     fn write(&mut self) -> Result<(), LogError> {
         let (run, worker) = (self.state.run, self.state.worker);
         let dirty = self.events.values().filter(|buffer| buffer.len() > 0).count();
@@ -122,7 +122,7 @@ impl<E> Committer<E> {
         Ok(())
     }
 
-    /// Writes what is encoded of events into files of several days.
+    /// Writes the encoded events into files of several days.
     fn write_wide(&mut self) -> Result<(), LogError> {
         let (run, worker) = (self.state.run, self.state.worker);
         let dirty = self.events.iter_mut().filter(|(_, buffer)| buffer.len() > 0);
@@ -142,7 +142,7 @@ impl<E> Committer<E> {
         Ok(())
     }
 
-    /// Commits what was taken; with `sync` that and everything before is durable when it returns.
+    /// Commits what was taken. With `sync`, this and everything before is durable when it returns.
     pub(super) fn commit(&mut self, sync: bool) -> Result<(), LogError> {
         self.write()?;
         if self.next.is_empty() && !(sync && self.is_dirty()) {
@@ -165,9 +165,9 @@ impl<E> Committer<E> {
         Ok(())
     }
 
-    /// Removes files of days before this one whose events nobody needs: asked are the last day of a file and the greatest
-    /// floor of its frames. All that was taken is committed first; then a stream that does not name the files takes the
-    /// place of the present one, and is durable before any goes.
+    /// Removes files of days before this one whose events are no longer needed; `is_needed` is asked about the last day
+    /// of each file and the greatest floor of its frames. First, all that was taken is committed. Then a stream that
+    /// does not name the files replaces the present one; it is durable before any file is removed.
     pub(super) fn shorten(&mut self, from: Day, is_needed: &IsNeeded) -> Result<(), LogError> {
         self.commit(true)?;
         let (run, worker) = (self.state.run, self.state.worker);
@@ -185,7 +185,7 @@ impl<E> Committer<E> {
         self.rotate()?;
         for path in gone {
             self.files.forget(&path);
-            // Another worker may be about to make a file in its folder, which stays.
+            // The folder stays, because another worker may be about to create a file in it.
             if let Err(error) = self.storage.remove(&path) {
                 tracing::warn!(path = %path.display(), %error, "a file of the log is removed with the next start");
             }
@@ -193,24 +193,25 @@ impl<E> Committer<E> {
         Ok(())
     }
 
-    /// Up to where the stream is written; after a commit with a sync, all of that is durable. `None`: there was no entry yet.
+    /// The end of the written stream; after a commit with a sync, all of it is durable. `None` if there was no entry
+    /// yet.
     pub(super) fn position(&self) -> Option<LogPosition> {
         self.stream.as_ref().map(|stream| stream.position(&self.state))
     }
 
-    /// Whether a record was written that is not synced.
+    /// Whether a written record is not synced.
     fn is_dirty(&self) -> bool {
         self.stream.as_ref().is_some_and(StreamWriter::is_dirty)
     }
 
-    /// The stream; the first commit of a run makes it.
+    /// The stream; the first commit of a run creates it.
     fn stream(&mut self) -> Result<&mut StreamWriter, LogError> {
         if self.stream.is_none() {
             let commits = self.layout.commits();
             let failed = |operation, path| LogError::write(operation, path, Effect::None);
             self.storage.create_dirs(&commits).map_err(failed("create", &commits))?;
-            // Folders that were there may have been made by another worker, or a run that a crash
-            // ended, and not be durable yet.
+            // Existing folders may have been created by another worker, or by a run that crashed, and may not be
+            // durable yet.
             for folder in [self.layout.log(), self.layout.part()] {
                 self.storage.sync_dir(folder).map_err(failed("sync", folder))?;
             }
@@ -220,7 +221,7 @@ impl<E> Committer<E> {
         Ok(self.stream.as_mut().expect("it was made"))
     }
 
-    /// The next stream, with all of the state as its opening, takes the place of the present one.
+    /// Replaces the stream with the next one, whose opening has the whole state.
     fn rotate(&mut self) -> Result<(), LogError> {
         let Some(old) = self.stream.take() else { return Ok(()) };
         let old = old.name();
@@ -237,7 +238,7 @@ impl<E> Committer<E> {
     }
 }
 
-/// Writes buffers to a file, and returns how that is then.
+/// Appends buffers to a file, and returns the file's new state.
 fn grow<'a>(
     files: &mut Files,
     path: PathBuf,

@@ -1,4 +1,5 @@
-//! Files of several days: where a commit has events of many of them, a file for each would take too long.
+//! Files of several days. They are used if a commit has events of many days, because one file for each day would take
+//! too long.
 
 use std::fmt;
 
@@ -6,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Day;
 
-/// As many files of single days may be written at once; what is of more days goes to files of several.
+/// The number of files of single days that may be written at once. If there are more days, their events go to files of
+/// several days.
 pub(super) const DAYS_AT_ONCE: usize = 32;
 
-/// As many of those are written then.
+/// The number of files of several days that are written at once.
 const WIDE_AT_ONCE: usize = 8;
 
-/// Days of UTC that have a file together: 2^`level` of them, from a multiple of that on. So files of one run and worker
-/// overlap only where one has all the days of the other, and there are few.
+/// UTC days that share a file: 2^`level` of them, starting at a multiple of that. So two files of one run and worker
+/// overlap only if one contains all days of the other, and there are few files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Days {
     /// The number of the first day, divided by 2^`level`.
@@ -22,7 +24,7 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// The least level at which these days, in order, share few enough files.
+    /// The least level at which these days, in order, need few enough files.
     pub(super) fn level(days: impl Iterator<Item = Day> + Clone) -> u8 {
         let files = |level: u8| {
             let mut last = None;
@@ -32,12 +34,12 @@ impl Days {
         (1..31).find(|&level| files(level) <= WIDE_AT_ONCE).unwrap_or(31)
     }
 
-    /// Those of a level that have `day` among them.
+    /// The group of this level that contains `day`.
     pub(super) fn of(day: Day, level: u8) -> Days {
         Days { index: day.0 >> level, level }
     }
 
-    /// Whether the level is one that there is: what is read may claim any.
+    /// Whether the level exists; bytes that are read may claim any.
     pub(super) fn is_known(self) -> bool {
         let widest = i32::MAX >> self.level.min(31);
         self.level <= 31 && (-widest - 1..=widest).contains(&self.index)
@@ -49,7 +51,7 @@ impl Days {
 }
 
 impl fmt::Display for Days {
-    /// The first and the last day. As the name of a folder: digits and `-`, like that of a day.
+    /// The first and the last day. In the name of a folder: digits and `-`, as in the name of a day.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = i64::from(self.index) << self.level;
         let last = first + (1 << self.level) - 1;

@@ -1,4 +1,4 @@
-//! What can go wrong with the log.
+//! The errors of the log.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,38 +6,38 @@ use std::sync::Arc;
 
 use crate::store::Effect;
 
-/// What can go wrong with the log.
+/// An error of the log.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
     /// The system refused an operation.
     #[error("cannot {operation} {}: {effect}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Whether it may have happened.
+        /// Whether the operation may have happened.
         effect: Effect,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// Writing failed. The log takes nothing more in this run.
+    /// A write failed. The log accepts nothing more in this run.
     #[error(
         "cannot {operation} {}: {}; nothing more is logged until the program is started again",
         path.display(), fate(*effect)
     )]
     Write {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Whether entries that were not reported as committed may be in the log all the same.
+        /// Whether entries that were not reported as committed may still be in the log.
         effect: Effect,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// What was committed is missing or is not what was written. Nothing was changed.
+    /// Committed bytes are missing or damaged. Nothing was changed.
     #[error(
         "{} is damaged at byte {offset}: {what}; restore it from a copy, or have the data folder set aside and everything \
          read again (Engine::accept_lost_log, --accept-lost-log)",
@@ -46,13 +46,13 @@ pub enum LogError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Where, from the beginning of the file.
+        /// The offset from the beginning of the file.
         offset: u64,
         /// What is wrong.
         what: &'static str,
     },
-    /// The log ends before what sealed days rest on, so that their rows would be read again and count
-    /// twice. Nothing was changed.
+    /// The log ends before the events of sealed days. Their rows would be read again and count twice. Nothing was
+    /// changed.
     #[error(
         "{} {}, and the manifest proves {proven} bytes of it, on which sealed days rest: restore the whole data folder \
          from one copy, or have it set aside and everything read again (Engine::accept_lost_log, --accept-lost-log)",
@@ -61,9 +61,9 @@ pub enum LogError {
     Lost {
         /// The commit stream.
         path: PathBuf,
-        /// How many bytes of it are left; `None` if it is missing.
+        /// The number of bytes that are left; `None` if the stream is missing.
         found: Option<u64>,
-        /// How many bytes it had, at least.
+        /// The number of bytes that it had at least.
         proven: u64,
     },
     /// The log has a run that the manifest of its part does not know: the manifest is older. Nothing was
@@ -77,12 +77,12 @@ pub enum LogError {
     Ahead {
         /// A commit stream.
         path: PathBuf,
-        /// Its run.
+        /// The run of the stream.
         run: u64,
-        /// The last run of the manifest; 0 if it knows none.
+        /// The last run in the manifest; 0 if there is none.
         known: u64,
     },
-    /// A file of another format. Nothing was changed.
+    /// A file has another format version. Nothing was changed.
     #[error("{} has format version {found}, and this program reads {known}: use the one that wrote it", path.display())]
     Version {
         /// The file.
@@ -92,36 +92,36 @@ pub enum LogError {
         /// The version that this program reads.
         known: u32,
     },
-    /// One event, refused row or commit has more bytes than the log takes. It was not written.
+    /// An event, refused row or commit exceeds the size limit of the log. It was not written.
     #[error("an entry for {} has {bytes} bytes, more than {limit}: make it smaller", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its length.
         bytes: usize,
-        /// The greatest length.
+        /// The limit.
         limit: usize,
     },
-    /// The event type's serialization failed. The entry was not written.
+    /// An event could not be serialized. The entry was not written.
     #[error("an event for {} cannot be encoded: {what}; correct how its type is serialized", path.display())]
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the serialization said.
+        /// The error of the serialization.
         what: Arc<str>,
     },
-    /// The thread of the log has ended before this was durable.
+    /// The thread of the log ended before this was durable.
     #[error("the log in {} has stopped: {what}; what was not reported as durable may or may not be there, start again to find out", path.display())]
     Stopped {
         /// The folder of the log.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         what: &'static str,
     },
 }
 
 impl LogError {
-    /// Reading failed, or a change that does not matter if it happened.
+    /// An error of reading, or of a change that does no harm if it happened.
     pub(super) fn harmless(
         operation: &'static str,
         path: &Path,
@@ -131,7 +131,7 @@ impl LogError {
         move |source| LogError::Io { operation, path, effect, source: Arc::new(source) }
     }
 
-    /// Writing failed, or a sync. With [`Effect::None`] nothing more counts than before.
+    /// An error of a write or a sync. With [`Effect::None`] nothing more counts than before.
     pub(super) fn write(
         operation: &'static str,
         path: &Path,
@@ -161,7 +161,7 @@ fn fate(effect: Effect) -> &'static str {
     }
 }
 
-/// Damage found where the file's name is not known.
+/// Damage, found where the name of the file is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damage {
     pub(super) offset: u64,

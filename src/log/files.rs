@@ -1,4 +1,4 @@
-//! The open files of a log: a bounded number, the least recently written is closed for another one.
+//! The open files of a log. Their number is bounded; the least recently written one is closed for another.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -8,21 +8,21 @@ use std::sync::Arc;
 use super::error::LogError;
 use crate::store::{Effect, Storage, StorageFile};
 
-/// So many files are open at most.
+/// The maximum number of open files.
 const OPEN_MAX: usize = 64;
 
 #[derive(Debug)]
 struct OpenFile {
     path: PathBuf,
     file: Box<dyn StorageFile>,
-    /// Something was written since the last sync.
+    /// Bytes were written since the last sync.
     dirty: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Files {
     storage: Arc<dyn Storage>,
-    /// The most recently written is the last.
+    /// The most recently written file is last.
     open: Vec<OpenFile>,
     /// Folders with names that are not durable yet.
     folders: BTreeSet<PathBuf>,
@@ -33,7 +33,7 @@ impl Files {
         Files { storage, open: Vec::new(), folders: BTreeSet::new() }
     }
 
-    /// Appends to a file; a new one is made, with its folder.
+    /// Appends to a file; creates a new file together with its folder.
     pub(super) fn write(&mut self, path: &Path, new: bool, bytes: &[u8]) -> Result<(), LogError> {
         let open = match self.open.iter().position(|open| open.path == path) {
             Some(at) => self.open.remove(at),
@@ -45,14 +45,14 @@ impl Files {
         open.file.write_all(bytes).map_err(LogError::write("append to", &open.path, Effect::None))
     }
 
-    /// Closes a file that is removed: what is written to it later goes to a new one.
+    /// Closes a file that is removed: later writes go to a new one.
     pub(super) fn forget(&mut self, path: &Path) {
         self.open.retain(|open| open.path != path);
     }
 
     fn open(&mut self, path: PathBuf, new: bool) -> Result<OpenFile, LogError> {
         if self.open.len() >= OPEN_MAX {
-            // Nobody would learn of a failure to write it back once it is closed.
+            // Synced first: once it is closed, a failure to write it back would go unnoticed.
             sync(&mut self.open.remove(0))?;
         }
         let file = if new {
@@ -68,13 +68,13 @@ impl Files {
         let folder = path.parent().unwrap_or(Path::new(""));
         let made = self.storage.create_dirs(folder);
         made.map_err(LogError::write("create", folder, Effect::None))?;
-        // Another worker may have made it just now, and not synced its name yet.
+        // Another worker may have just created it, and not synced its name yet.
         self.folders.extend(folder.parent().map(Path::to_owned));
         self.folders.insert(folder.to_owned());
         Ok(())
     }
 
-    /// Makes everything durable that was written, names included.
+    /// Makes everything that was written durable, including names.
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.open.iter_mut().filter(|open| open.dirty).try_for_each(sync)?;
         while let Some(folder) = self.folders.pop_first() {

@@ -1,4 +1,4 @@
-//! The bytes of headers and of frames.
+//! The bytes of headers and frames.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ pub(super) const COMMITS: Magic = *b"DAYFOLDC";
 /// Version 1 had no keys of pushes in its commit streams.
 const FORMAT_VERSION: u32 = 2;
 pub(super) const FRAME_HEAD_BYTES: usize = 32;
-/// The greatest payload of a frame.
+/// The greatest payload of a frame, in bytes.
 pub(super) const FRAME_BYTES_MAX: usize = (64 << 20) - FRAME_HEAD_BYTES;
-/// A frame that has so many bytes gets no more events, so that readers need not hold large ones.
+/// A frame with this many bytes gets no more events, so that readers need not hold large frames.
 const FRAME_BYTES_FULL: usize = 4 << 20;
 
 pub(super) fn put_header(magic: Magic, out: &mut Vec<u8>) {
@@ -38,7 +38,7 @@ fn long_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|long| u64::from_le_bytes(*long))
 }
 
-/// The head of a frame, and where it lies.
+/// The head of a frame, and its position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) moment: Moment,
@@ -49,7 +49,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The head at `at`, checked; all of its frame lies in `bytes`.
+    /// The checked head at offset `at`; its whole frame lies in `bytes`.
     pub(super) fn at(bytes: &[u8], at: usize) -> Result<Head, Damage> {
         let damage = |what| Damage::new(at as u64, what);
         let short = || damage("a frame is cut short");
@@ -66,7 +66,7 @@ impl Head {
         Ok(Head { moment: Moment { floor, tick }, count, offset: at as u64, length, crc })
     }
 
-    /// The bytes of the payload, not checked.
+    /// The bytes of the payload, unchecked.
     fn unchecked<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let start = self.offset as usize + FRAME_HEAD_BYTES;
         &bytes[start..start + self.length as usize]
@@ -81,14 +81,13 @@ impl Head {
         Ok(payload)
     }
 
-    /// Where the frame ends.
+    /// The offset of the frame's end.
     pub(super) fn end(&self) -> usize {
         self.offset as usize + FRAME_HEAD_BYTES + self.length as usize
     }
 }
 
-/// Checks that the part of a file that takes it from one state to the next is whole: every
-/// checksum, and what the states say of it.
+/// Checks the part of a file between two states: every checksum, and the counts of both states.
 pub(super) fn check_growth(
     bytes: &[u8],
     magic: Magic,
@@ -118,9 +117,9 @@ pub(super) fn check_growth(
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
-    /// Where the last frame begins, if more may be added to it.
+    /// The offset of the last frame, if more may be added to it.
     open: Option<OpenFrame>,
-    /// What the closed frames add to their file.
+    /// What the closed frames add to the state of their file.
     added: FileState,
 }
 
@@ -143,7 +142,7 @@ impl FrameBuffer {
         self.bytes.len()
     }
 
-    /// Adds values of one moment. `encode` appends some of them, until there are so many bytes.
+    /// Adds values of one moment. `encode` appends some of them, up to a number of bytes.
     pub(super) fn put<T>(
         &mut self,
         moment: Moment,
@@ -191,7 +190,7 @@ impl FrameBuffer {
         self.added.add(moment.floor, 1, u64::from(count), bytes);
     }
 
-    /// The bytes of whole frames, and what they add to their file.
+    /// The bytes of complete frames, and what they add to the state of their file.
     pub(super) fn closed(&mut self) -> (&[u8], FileState) {
         self.close();
         (&self.bytes, self.added)

@@ -1,4 +1,4 @@
-//! Reading what the files of a log hold.
+//! Reads the files of a log.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::moment::Moment;
 use crate::source::Refused;
 use crate::store::Storage;
 
-/// The frames of a file of the log, in order, up to where it counts.
+/// The frames of a file of the log, in order, up to its counted length.
 #[derive(Debug)]
 pub struct Frames {
     bytes: Bytes,
@@ -22,15 +22,15 @@ pub struct Frames {
     length: usize,
 }
 
-/// A frame whose checksums hold.
+/// A frame whose checksums are correct.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Frame<'a> {
     /// The moment at which its events entered.
     pub moment: Moment,
-    /// How many events it holds.
+    /// The number of events.
     pub count: u32,
-    /// Where it begins in its file.
+    /// The offset of the frame in its file.
     pub offset: u64,
     payload: &'a [u8],
     path: &'a Path,
@@ -40,8 +40,8 @@ impl Frames {
     /// Maps a file of the log.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] if it is missing, shorter than what counts, or has a damaged header,
-    /// [`LogError::Version`] if it is of another format, [`LogError::Io`] if it cannot be read.
+    /// [`LogError::Corrupt`] if it is missing, shorter than its counted length, or has a damaged header,
+    /// [`LogError::Version`] if it has another format version, [`LogError::Io`] if it cannot be read.
     pub fn open(storage: &dyn Storage, file: &LogFile) -> Result<Frames, LogError> {
         let bytes = map(storage, file)?;
         check_header(&bytes, file.magic(), &file.path)?;
@@ -49,12 +49,11 @@ impl Frames {
         Ok(Frames { bytes, path: file.path.clone(), offset: HEADER_BYTES, length })
     }
 
-    /// The next frame whose moment is `wanted`; `None` at the end. Others are passed over, their
-    /// payloads unread and not verified.
+    /// The next frame whose moment is `wanted`; `None` at the end. Other frames are skipped; their payloads are neither
+    /// read nor verified.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] at a damaged frame. It is not passed over: the next call finds it
-    /// again.
+    /// [`LogError::Corrupt`] at a damaged frame. It is not skipped: the next call finds it again.
     pub fn next(
         &mut self,
         mut wanted: impl FnMut(Moment) -> bool,
@@ -75,7 +74,7 @@ impl Frames {
     }
 }
 
-/// The bytes of a file, all that count at least.
+/// The bytes of a file, at least all that count.
 fn map(storage: &dyn Storage, file: &LogFile) -> Result<Bytes, LogError> {
     let bytes = storage.map(&file.path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -94,7 +93,7 @@ impl Frame<'_> {
     /// The events of the frame.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] if these are no events of this type.
+    /// [`LogError::Corrupt`] if the bytes are not events of this type.
     pub(crate) fn decode<E>(&self, codec: &EventCodec<E>) -> Result<Vec<E>, LogError> {
         codec.decode(self.count, self.payload).ok_or_else(|| self.other_type())
     }
@@ -122,30 +121,30 @@ pub fn refused_rows(storage: &dyn Storage, state: &LogState) -> Result<Vec<Refus
     Ok(rows)
 }
 
-/// What [`verify`] has read.
+/// The counts of what [`verify`] has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Frames of events and of refused rows.
+    /// The number of frames of events and of refused rows.
     pub frames: u64,
-    /// Events.
+    /// The number of events.
     pub events: u64,
-    /// Refused rows.
+    /// The number of refused rows.
     pub refused: u64,
-    /// Bytes of all files, up to where they count.
+    /// The bytes of all files, up to their counted lengths.
     pub bytes: u64,
 }
 
 /// Reads everything that counts, and verifies each checksum and the counts of the commit records.
 ///
 /// # Errors
-/// [`LogError::Corrupt`] for the first damage, in order of days; else as [`Frames::open`].
+/// [`LogError::Corrupt`] for the first damage, in order of days; otherwise as [`Frames::open`].
 pub fn verify(storage: &dyn Storage, state: &LogState) -> Result<Verified, LogError> {
     let mut verified = Verified::default();
     for file in state.files.iter().chain(&state.refused_files) {
         let bytes = map(storage, file)?;
         check_growth(&bytes, file.magic(), &file.path, &FileState::default(), &file.state())?;
-        // Both are those of files that are there.
+        // Both are sums over existing files, so they do not overflow.
         verified.frames += file.frames;
         verified.bytes += file.length;
     }

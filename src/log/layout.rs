@@ -1,14 +1,14 @@
-//! Where things are in the log of a part.
+//! The paths in the log of a part.
 
 use std::path::{Path, PathBuf};
 
 use super::days::Days;
 use crate::time::Day;
 
-/// How names of unfinished files end.
+/// The suffix of names of unfinished files.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// The paths of a log; see the module's picture.
+/// The paths of a log; the module's documentation shows them.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     part: PathBuf,
@@ -36,7 +36,7 @@ impl Layout {
         self.log.join(day.to_string()).join(file_name(run, worker))
     }
 
-    /// A file of the events of several days.
+    /// A file with events of several days.
     pub(super) fn days(&self, days: Days, run: u64, worker: u32) -> PathBuf {
         self.log.join(days.to_string()).join(file_name(run, worker))
     }
@@ -54,19 +54,19 @@ fn file_name(run: u64, worker: u32) -> String {
     format!("r{run}-w{worker}.log")
 }
 
-/// The run and worker of a file of frames.
+/// The run and the worker in the name of a file of frames.
 pub(super) fn parse_file(name: &str) -> Option<(u64, u32)> {
     let (run, worker) = name.strip_prefix('r')?.strip_suffix(".log")?.split_once("-w")?;
     let (run, worker) = (run.parse().ok()?, worker.parse().ok()?);
     (file_name(run, worker) == name).then_some((run, worker))
 }
 
-/// Whether a folder of the log is one of a day, or that of refused rows.
+/// Whether a folder of the log is that of a day, or that of refused rows.
 pub(super) fn is_folder_of_frames(name: &str) -> bool {
     name == "refused" || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Which commit stream a file is. In order of run, worker and place in their succession.
+/// The name of a commit stream. Names are ordered by run, worker and `seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamName {
     pub(super) run: u64,
@@ -87,13 +87,13 @@ impl StreamName {
         (parsed.to_file_name() == name).then_some(parsed)
     }
 
-    /// The stream that takes this one's place.
+    /// The stream that replaces this one.
     pub(super) fn next(self) -> StreamName {
         StreamName { seq: self.seq + 1, ..self }
     }
 }
 
-/// The name under which a stream is written before it is renamed to `path`.
+/// The name of a stream until it is renamed to `path`.
 pub(super) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY);

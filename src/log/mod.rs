@@ -7,8 +7,7 @@
 //!                   /commits/r<run>-w<worker>-<seq>.log   what of these counts: the commit stream
 //! ```
 //!
-//! Each run of the program and each worker in it has files of its own. Nothing is ever appended to
-//! a file of an earlier run.
+//! Each worker has its own files in each run of the program. Files of an earlier run are never appended to.
 //!
 //! # The bytes
 //!
@@ -22,43 +21,39 @@
 //! record     length of the payload u32, crc32 of the payload u32, payload
 //! ```
 //!
-//! The payload of a frame is its values one after the other, in bincode 1.3 with fixed-size
-//! integers. Events of three 64-bit integers (a time, a key below 100,000, a value below 1,000)
-//! take 24 bytes, and are encoded at 350 and decoded at 460 million a second on one core; with
-//! variable-size integers it would be 15.4 bytes, 150 and 77 million. Frames are closed at 4 MiB,
-//! and have at most 64.
+//! The payload of a frame is its values one after the other, in bincode 1.3 with fixed-size integers. Events of three
+//! 64-bit integers (a time, a key below 100,000, a value below 1,000) take 24 bytes; one core encodes 350 million and
+//! decodes 460 million of them a second. With variable-size integers it would be 15.4 bytes, 150 million and 77
+//! million. Frames are closed at 4 MiB, and have at most 64 MiB.
 //!
-//! A frame's head has a checksum of its own, so that a reader may pass over the payload and still
-//! trust the moment and the length.
+//! The head of a frame has its own checksum, so a reader may skip the payload and still trust the moment and the
+//! length.
 //!
 //! # What counts
 //!
-//! The first record of a stream is its *opening*: the whole state so far. The others are *commits*,
-//! one for each group of appends: up to where each file counts, what was taken from the sources with
-//! that, and the keys of pushes that count once. **What lies in files beyond the last commit does not exist.** A commit that says
-//! `synced` was written after the files that it names, and the stream before it, were synced.
+//! The first record of a stream is its *opening*: the whole state so far. The others are *commits*, one for each group
+//! of appends. A commit has the counted length of each file, the ranges taken from the sources, and the keys of pushes
+//! that count once. **Bytes in files beyond the last commit do not exist.** A commit that says `synced` was written
+//! after the files that it names, and the stream before it, were synced.
 //!
-//! A stream is made whole, under another name, synced and renamed, so its header and opening are
-//! never torn. When it has grown long, the next one takes its place: `seq` rises, and the greatest
-//! counts.
+//! A stream is written under another name, synced and renamed, so its header and opening are never torn. When it has
+//! grown long, the next one replaces it: `seq` rises, and the greatest counts.
 //!
-//! **The tail rules.** Where a record is cut short or fails its checksum, and no good record that
-//! says `synced` follows, this is a tail that a crash left: it does not count. (Records that were
-//! never synced may be lost in any order.) Where one follows, the stream is damaged, and an error.
-//! Of the records after the last `synced` one, those count that come before the first one whose
-//! files do not hold what it names. Of what a `synced` one names, nothing may be missing. Not
-//! noticed: damage to the last record only, which looks like a tail.
+//! **Tail rules.** If a record is cut short or has a wrong checksum, and no good record that says `synced` follows, a
+//! crash has left this tail, and it does not count. (Records that were never synced may be lost in any order.) If such
+//! a record follows, the stream is damaged, which is an error. Of the records after the last `synced` one, those count
+//! that come before the first one whose files do not hold what it names. Nothing that a `synced` record names may be
+//! missing. One damage goes unnoticed: damage to the last record only, which looks like a tail.
 //!
-//! [`scan`] reads what counts, a repair (when an engine starts) removes the rest. It also writes anew, once, what counts and may not be
-//! durable: the streams of runs that it has not seen before, and the files that were not synced. (To sync them is
-//! not enough: where a sync has failed before, the next one may succeed and make nothing durable.)
+//! [`scan`] reads what counts. A repair, when an engine starts, removes the rest. It also rewrites, once, what counts
+//! and may not be durable: the streams of runs that it has not seen before, and the files that were not synced.
+//! (Syncing them is not enough: after a failed sync, the next one may succeed and make nothing durable.)
 //!
-//! **What is proven.** A stream whose end is lost looks like one whose end was never written. So manifests
-//! name, with each commit of sealed days, up to where each stream was durable then, and [`prove`] compares
-//! (see `store/proof.rs`). What comes after that no sealed day rests on: a source is read again from there.
+//! **Proofs.** A stream whose end is lost looks like one whose end was never written. So with each commit of sealed
+//! days, manifests record the durable end of each stream, and [`prove`] compares (see `store/proof.rs`). No sealed day
+//! depends on what comes after that: a source is read again from there.
 //!
-//! This module knows no dataflow and no views, and reaches files only through
-//! [`Storage`](crate::store::Storage).
+//! This module knows no dataflow and no views, and accesses files only through [`Storage`](crate::store::Storage).
 //!
 //! ```
 //! use std::path::Path;
@@ -141,8 +136,8 @@ pub(crate) use writer::{LogHandle, LogWriter};
 
 /// When appended events are durable, and what a crash can lose.
 ///
-/// What is acknowledged as durable is never lost. An entry is there whole or not at all, whatever
-/// happened; what a source is read from again goes on exactly behind what is there.
+/// What was acknowledged as durable is never lost. In any case, an entry is either wholly there or not at all, and a
+/// source is read again from exactly behind the last entry that is there.
 ///
 /// ```
 /// use std::time::Duration;
@@ -158,20 +153,19 @@ pub(crate) use writer::{LogHandle, LogWriter};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// As soon as possible: each group of appends is synced before the next is written. What waits for
-    /// the sync before is one group. A crash can lose only what was not acknowledged.
+    /// As soon as possible: each group of appends is synced before the next is written. A group is everything that
+    /// waits for the sync before it. A crash can lose only what was not acknowledged.
     EveryCommit,
-    /// At most this long after they were appended (plus the time of the sync). A crash, of the process
-    /// or the machine, can lose what came in that time and was not acknowledged.
+    /// At most this long after they were appended, plus the time of the sync. A crash of the process or the machine can
+    /// lose what came in that time and was not acknowledged.
     Every(Duration),
-    /// The operating system decides: a killed process loses nothing that was written, a machine
-    /// that stops may lose what came since the last forced sync (sealing a day forces one). Nothing
-    /// promises durability.
+    /// The operating system decides. A killed process loses nothing that was written; a machine that stops may lose
+    /// what came since the last forced sync (sealing a day forces one). Nothing promises durability.
     System,
 }
 
 impl Durability {
-    /// Whether what is acknowledged is durable at some time.
+    /// Whether acknowledged events become durable at some time.
     pub(crate) fn is_promise(self) -> bool {
         matches!(self, Durability::EveryCommit | Durability::Every(_))
     }

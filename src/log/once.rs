@@ -13,11 +13,11 @@ pub(crate) const ONCE_KEPT_MS: i64 = 86_400_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OnceKey {
     pub(crate) key: String,
-    /// Of the encoded events, by which the same key with others is told.
+    /// The digest of the encoded events, which detects the same key with other events.
     pub(crate) digest: u128,
-    /// When it entered, by the wall clock, in milliseconds UTC.
+    /// The time at which it entered, by the wall clock, in milliseconds UTC.
     pub(crate) at: EventTime,
-    /// How many events entered with it.
+    /// The number of events that entered with it.
     pub(crate) events: u64,
 }
 
@@ -28,13 +28,13 @@ pub(super) struct OnceKeys {
 }
 
 impl OnceKeys {
-    /// A key that comes again has been forgotten before: the later one counts.
+    /// Adds a key. If it was there before, it has expired meanwhile: the later one counts.
     pub(super) fn add(&mut self, key: OnceKey) {
         self.by_key.insert(key.key.clone(), key);
     }
 
-    /// Leaves out those that are a day older than the newest. The log reads no clock: what is kept too long
-    /// is left out by whoever reads it.
+    /// Removes keys that are more than a day older than the newest. The log reads no clock, so whoever reads the keys
+    /// has to leave out those that were kept too long.
     pub(super) fn prune(&mut self) {
         let newest = self.by_key.values().map(|key| key.at).max().unwrap_or(EventTime::MIN);
         self.by_key.retain(|_, key| newest < key.at.saturating_add(ONCE_KEPT_MS));

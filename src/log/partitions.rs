@@ -1,30 +1,30 @@
-//! How far the partitions of sources are committed, by their names.
+//! The committed extents of the partitions of sources, by their names.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What is committed of a partition: `[from, to)`, in numbers of the source's own that rise within a partition.
+/// The committed extent of a partition: `[from, to)`, in the source's own numbers, which ascend within a partition.
 ///
-/// One worker of a run reads a partition, in its order, and the next run goes on where that one has stopped. So
-/// the extents of all runs touch, and there are no holes.
+/// One worker of a run reads a partition, in order, and the next run continues where it stopped. So the extents of all
+/// runs touch, and there are no holes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Extent {
-    /// How often the source was told to begin anew somewhere else, since what the log has of it is gone.
+    /// How often the source was told to start again somewhere else, because what the log refers to no longer exists.
     pub epoch: u32,
-    /// Where it begins.
+    /// The beginning.
     pub from: u64,
-    /// Where it ends; not in the extent.
+    /// The end, which is not in the extent.
     pub to: u64,
-    /// What the source needs to go on at `to`; the log does not look into it.
+    /// What the source needs to continue at `to`; the log does not interpret it.
     pub mark: Vec<u8>,
 }
 
-/// Extents by the name of the source and of the partition.
+/// Extents by the names of the source and of the partition.
 pub(crate) type Extents = BTreeMap<String, Extent>;
 
-/// Adds what was read on to what was there before.
+/// Adds a later extent to the existing one.
 ///
 /// # Errors
 /// If the two do not touch, in one epoch, or the later one is of an earlier epoch. Nothing has changed then.
@@ -41,7 +41,7 @@ pub(super) fn extend(
         return Ok(());
     };
     if extent.epoch < later.epoch {
-        // Begun anew: what was before counts, and its numbers say nothing any more.
+        // Started again: the earlier extent counts, but its numbers no longer matter.
         *extent = later.clone();
         return Ok(());
     }
@@ -52,7 +52,7 @@ pub(super) fn extend(
     Ok(())
 }
 
-/// What of each partition is committed in all logs together.
+/// The committed extent of each partition in all logs together.
 ///
 /// # Errors
 /// If records of a partition are missing or count twice, with its name and both numbers.
@@ -62,7 +62,7 @@ pub(crate) fn joined(extents: Vec<(String, Extent)>) -> Result<Extents, String> 
     let mut joined = Extents::new();
     for (name, later) in extents {
         match joined.get_mut(&name) {
-            // Begun anew: what was before counts, and its numbers say nothing any more.
+            // Started again: the earlier extent counts, but its numbers no longer matter.
             Some(extent) if extent.epoch < later.epoch => *extent = later,
             Some(extent) if extent.to != later.from => {
                 let what = if extent.to < later.from { "has lost" } else { "has twice" };
@@ -97,7 +97,7 @@ mod tests {
             assert!(extend(&mut extents, "t/0", &wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(extents["t/0"], extent(0, 5, 20));
-        // What is read anew begins anywhere, and nothing of before comes behind it.
+        // A new epoch begins anywhere, and nothing of an earlier one follows it.
         extend(&mut extents, "t/0", &extent(2, 0, 3)).unwrap();
         extend(&mut extents, "t/0", &extent(2, 3, 4)).unwrap();
         for wrong in [extent(0, 20, 21), extent(1, 4, 5)] {

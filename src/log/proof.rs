@@ -1,7 +1,6 @@
-//! Whether a log holds what manifests prove of it.
+//! Checks whether a log holds what manifests prove of it.
 //!
-//! A commit stream whose end is lost looks like one whose end was never written. What was proven tells them
-//! apart.
+//! A commit stream whose end is lost looks like one whose end was never written. The proofs tell them apart.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +11,8 @@ use super::layout::{Layout, StreamName};
 use crate::moment::Moment;
 use crate::store::{FolderReport, LogPosition, PartReport, Storage};
 
-/// Checks the log of a part: that it holds what is proven, that it has no run after the last one that the
-/// part's manifest knows, and that nothing is missing or damaged of what its streams name. Changes nothing.
+/// Checks the log of a part: that it holds what is proven, that it has no run after the last one in the part's
+/// manifest, and that nothing that its streams name is missing or damaged. Changes nothing.
 ///
 /// # Errors
 /// [`LogError::Lost`], [`LogError::Ahead`], or as [`scan`](super::scan).
@@ -34,7 +33,7 @@ pub(crate) fn check(
         let (name, bytes) = accept::newest(storage, &layout, name)?;
         let is_held = |position: &LogPosition, latest| holds(name, &bytes, latest, position);
         let position = proven.remove(&(name.run, name.worker));
-        // A damaged end is one that is lost, whatever else is wrong with it.
+        // A damaged end is a lost one, whatever else is wrong with it.
         let accepted = accept::accept(storage, &layout, name, &bytes);
         let latest = accepted.as_ref().ok().and_then(|accepted| accepted.synced.latest);
         if let Some(position) = position.filter(|position| !is_held(position, latest)) {
@@ -53,7 +52,7 @@ pub(crate) fn check(
     }
 }
 
-/// Whether a stream holds what was proven of it, or of one whose place it has taken.
+/// Whether a stream holds what was proven of it, or of one that it has replaced.
 fn holds(name: StreamName, bytes: &[u8], latest: Option<Moment>, proven: &LogPosition) -> bool {
     if name.seq == proven.seq {
         let before = usize::try_from(proven.bytes).ok().and_then(|length| bytes.get(..length));
@@ -62,7 +61,7 @@ fn holds(name: StreamName, bytes: &[u8], latest: Option<Moment>, proven: &LogPos
     name.seq > proven.seq && latest >= proven.latest
 }
 
-/// Up to where the commit streams of one run in a part are synced.
+/// The positions up to which the commit streams of one run in a part are synced.
 ///
 /// # Errors
 /// As [`scan`](super::scan).
@@ -80,13 +79,13 @@ pub(crate) fn synced(
     synced.collect()
 }
 
-/// What of the logs in a folder is not as its manifests prove; empty if all of it is. Changes nothing. A program
-/// may be writing the folder, if the report was made before this is called.
+/// The differences between the logs in a folder and the proofs in its manifests; empty if there are none. Changes
+/// nothing. A program may be writing the folder, as long as the report was made before this is called.
 pub fn prove(storage: &dyn Storage, report: &FolderReport) -> Vec<LogError> {
     let check = |part: &PartReport| {
         let newest_run = part.run.map_or(0, |run| run.number);
         match check(storage, &part.path, newest_run, &part.proven) {
-            // It may have begun since.
+            // The run may have begun since.
             Err(LogError::Ahead { run, .. }) if newest_run_now(storage, part) >= Some(run) => {
                 check(storage, &part.path, run, &part.proven)
             }

@@ -1,4 +1,4 @@
-//! The records of a commit stream, and the state they add up to.
+//! The records of a commit stream, and the state that results from them.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use super::partitions::{Extent, Extents, extend};
 use crate::moment::Moment;
 use crate::time::{Day, EventTime};
 
-/// A range of a source whose rows are committed: `[from, to)`, in bytes of content for files, in numbers of records
-/// for a source of the program's own.
+/// A range of a source whose rows are committed: `[from, to)`, in bytes of content for files, in numbers of records for
+/// a source of the program's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SourceRange {
-    /// Which source, by the engine's numbering.
+    /// The source, by the engine's numbering.
     pub source: u32,
-    /// Where it begins.
+    /// The beginning.
     pub from: u64,
-    /// Where it ends; not in the range.
+    /// The end, which is not in the range.
     pub to: u64,
-    /// What the source needs to go on at `to`; the log does not look into it.
+    /// What the source needs to continue at `to`; the log does not interpret it.
     pub mark: Vec<u8>,
 }
 
-/// Up to where a file counts, and what is in it.
+/// The counted length of a file, and what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileState {
     pub(super) length: u64,
     /// The greatest floor of its frames.
     pub(super) floor_max: EventTime,
     pub(super) frames: u64,
-    /// Events, or refused rows.
+    /// The number of events or refused rows.
     pub(super) events: u64,
 }
 
 impl Default for FileState {
-    /// A file that is not there.
+    /// A file that does not exist.
     fn default() -> FileState {
         FileState { length: 0, floor_max: EventTime::MIN, frames: 0, events: 0 }
     }
@@ -45,7 +45,7 @@ impl Default for FileState {
 
 impl FileState {
     pub(super) fn add(&mut self, floor: EventTime, frames: u64, events: u64, bytes: u64) {
-        // What is read may claim any number.
+        // Bytes that are read may claim any number.
         self.length = self.length.saturating_add(bytes);
         self.floor_max = self.floor_max.max(floor);
         self.frames = self.frames.saturating_add(frames);
@@ -63,7 +63,7 @@ impl FileState {
 /// A file of several days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct WideState {
-    /// The first and the last day of which it has events.
+    /// The first and the last day that have events in it.
     pub(super) first: Day,
     pub(super) last: Day,
     pub(super) file: FileState,
@@ -81,7 +81,7 @@ impl WideState {
     }
 }
 
-/// Committed ranges, by source and beginning; those that touch are one.
+/// Committed ranges, by source and beginning. Ranges that touch are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ranges {
     by_start: BTreeMap<(u32, u64), (u64, Vec<u8>)>,
@@ -119,14 +119,14 @@ impl Ranges {
     }
 }
 
-/// Ranges of several logs: those that touch are one.
+/// The ranges of several logs. Ranges that touch are merged.
 pub(crate) fn merged(ranges: &[SourceRange]) -> Vec<SourceRange> {
     let mut all = Ranges::default();
     ranges.iter().cloned().for_each(|range| all.add(range));
     all.iter().collect()
 }
 
-/// What the records of a stream add up to.
+/// The state that results from the records of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StreamState {
     pub(super) run: u64,
@@ -139,15 +139,15 @@ pub(super) struct StreamState {
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Ranges,
     pub(super) once: OnceKeys,
-    /// In a record of its own kind, if there are any.
+    /// Written in another kind of record, if there are any.
     #[serde(skip)]
     pub(super) wide: BTreeMap<Days, WideState>,
-    /// In a record of its own kind, if there are any.
+    /// Written in another kind of record, if there are any.
     #[serde(skip)]
     pub(super) extents: Extents,
 }
 
-/// What a group of appends changes. Files are as they are then, the rest is what is added.
+/// The changes of a group of appends. File states are the new ones; everything else is what is added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Commit {
     /// The files that it names, and the stream before it, were synced before it was written.
@@ -158,10 +158,10 @@ pub(super) struct Commit {
     pub(super) refused_elsewhere: u64,
     pub(super) ranges: Vec<SourceRange>,
     pub(super) once: Vec<OnceKey>,
-    /// In a record of its own kind, if there are any.
+    /// Written in another kind of record, if there are any.
     #[serde(skip)]
     pub(super) wide: BTreeMap<Days, WideState>,
-    /// In a record of its own kind, if there are any.
+    /// Written in another kind of record, if there are any.
     #[serde(skip)]
     pub(super) extents: Extents,
 }
@@ -171,21 +171,21 @@ impl Commit {
         *self == Commit { latest: self.latest, synced: self.synced, ..Commit::default() }
     }
 
-    /// Adds what was read of a partition.
+    /// Adds what was read from a partition.
     pub(super) fn extend(&mut self, name: &str, extent: &Extent) {
         extend(&mut self.extents, name, extent).expect("a worker reads a partition in its order");
     }
 }
 
-/// One record. The position of a kind is the kind on disk.
+/// A record. The position of a kind is the kind on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Record {
     Opening(StreamState),
     Commit(Commit),
-    /// With files of several days.
+    /// An opening with files of several days.
     WideOpening(StreamState, BTreeMap<Days, WideState>),
     WideCommit(Commit, BTreeMap<Days, WideState>),
-    /// With partitions of sources, and perhaps files of several days.
+    /// An opening with partitions of sources, and perhaps files of several days.
     ReadOpening(StreamState, BTreeMap<Days, WideState>, Extents),
     ReadCommit(Commit, BTreeMap<Days, WideState>, Extents),
 }
@@ -210,11 +210,11 @@ impl Record {
         }
     }
 
-    /// The state that a stream opens with; `None` if this is no opening.
+    /// The state with which a stream opens; `None` if this is not an opening.
     pub(super) fn into_opening(self) -> Option<StreamState> {
         match self {
             Record::Opening(state) => Some(state),
-            // The commits that follow are compared with it; it is not compared with anything.
+            // An opening is not compared with anything; the commits that follow are compared with it.
             Record::WideOpening(state, wide) if wide.keys().all(|days| days.is_known()) => {
                 Some(StreamState { wide, ..state })
             }
@@ -228,7 +228,7 @@ impl Record {
         }
     }
 
-    /// The commit; `None` if this is none.
+    /// The commit; `None` if this is not a commit.
     pub(super) fn into_commit(self) -> Option<Commit> {
         match self {
             Record::Commit(commit) => Some(commit),
@@ -260,7 +260,7 @@ impl StreamState {
         self.files.get(&day).copied().unwrap_or_default()
     }
 
-    /// How many events its files have.
+    /// The number of events in its files.
     pub(super) fn events(&self) -> u64 {
         let wide = self.wide.values().map(|wide| &wide.file);
         let files = self.files.values().chain(wide);
@@ -271,7 +271,7 @@ impl StreamState {
         self.wide.get(&days).copied().unwrap_or_default()
     }
 
-    /// Whether a commit can follow; it says why not.
+    /// Checks whether a commit can follow; the error says why not.
     pub(super) fn check(&self, commit: &Commit) -> Result<(), &'static str> {
         let files = commit.files.iter().map(|(&day, file)| (self.file(day), file));
         let refused = commit.refused.iter().map(|file| (self.refused, file));
@@ -296,7 +296,7 @@ impl StreamState {
         commit.extents.iter().try_for_each(read)
     }
 
-    /// Adds a commit that was checked, or that is our own.
+    /// Applies a commit that was checked, or that this program made.
     pub(super) fn apply(&mut self, commit: Commit) {
         self.latest = self.latest.max(commit.latest);
         self.files.extend(commit.files);

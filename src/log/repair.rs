@@ -1,4 +1,4 @@
-//! Removing what does not count.
+//! Removes what does not count.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,17 +13,17 @@ use super::layout::{
 use super::stream::StreamWriter;
 use crate::store::Storage;
 
-/// What [`repair`] has removed.
+/// What [`repair`] has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) struct Repaired {
-    /// Commit streams that were written anew: their runs had not been repaired yet.
+    /// The number of rewritten commit streams, whose runs had not been repaired before.
     pub streams: u64,
-    /// Files of events and refused rows that were cut, and by how many bytes together.
+    /// The number of files of events and refused rows that were cut.
     pub files_cut: u64,
-    /// Bytes that were cut from files, those of removed files not counted.
+    /// The number of bytes cut from files, without those of removed files.
     pub bytes_cut: u64,
-    /// Files that were removed: no commit named them, or another one had taken their place.
+    /// The number of removed files, which no commit named or another file had replaced.
     pub files_removed: u64,
 }
 
@@ -38,19 +38,17 @@ impl fmt::Display for Repaired {
     }
 }
 
-/// Removes what does not count from the log of a part: ends of files beyond the last commit, files
-/// that no commit names, torn and superseded commit streams. Runs from `before_run` on are left
-/// alone.
+/// Removes what does not count from the log of a part: ends of files beyond the last commit, files that no commit
+/// names, torn and superseded commit streams. Runs from `before_run` on are left alone.
 ///
-/// It cuts files: nobody may read this part at the same time, so call it before anybody scans.
+/// A repair cuts files, so nobody may read this part at the same time: call it before any scan.
 ///
-/// Guarantee: what a reader believes after `Ok` survives a crash. It may be called again at any
-/// time, and a crash inside it is harmless: nothing is changed before everything was checked, and
-/// what counts never changes.
+/// Guarantee: what a reader accepts after `Ok` survives a crash. It may be called again at any time, and a crash inside
+/// it is harmless: nothing is changed before everything was checked, and what counts never changes.
 ///
 /// # Errors
-/// As [`scan`](super::scan), nothing was changed then; or [`LogError::Io`] if something could not
-/// be removed or synced.
+/// As [`scan`](super::scan), and then nothing was changed; or [`LogError::Io`] if something could not be removed or
+/// synced.
 pub(crate) fn repair(
     storage: &dyn Storage,
     part: &Path,
@@ -59,7 +57,7 @@ pub(crate) fn repair(
     settle_part(storage, part, before_run, false)
 }
 
-/// As [`repair`]. Folders that are empty go as well, unless the program runs: a worker may be about to make a file in one.
+/// As [`repair`]. Removes empty folders too, unless the program runs: a worker may be about to create a file in one.
 pub(super) fn settle_part(
     storage: &dyn Storage,
     part: &Path,
@@ -73,7 +71,7 @@ pub(super) fn settle_part(
     if folders.is_empty() {
         return Ok(repaired);
     }
-    // The names of streams are durable before those that they have superseded are removed.
+    // The names of streams are durable before the streams that they supersede are removed.
     let commits = layout.commits();
     let names = (!streams.is_empty()).then_some(&*commits);
     for folder in [layout.part(), layout.log()].into_iter().chain(names) {
@@ -111,10 +109,10 @@ pub(super) fn settle_part(
     Ok(repaired)
 }
 
-/// Makes what counts of a stream, and what that names, durable. Returns which stream counts then.
+/// Makes what counts of a stream, and the files that it names, durable. Returns the stream that counts then.
 ///
-/// What was not synced is written anew, not synced: a sync of it may have failed before, and then a later one
-/// succeeds and makes nothing durable. The same goes for the records of the stream.
+/// What was not synced is rewritten rather than synced: an earlier sync may have failed, and then a later one succeeds
+/// and makes nothing durable. The same holds for the records of the stream.
 fn settle(
     storage: &dyn Storage,
     layout: &Layout,
@@ -138,7 +136,7 @@ fn settle(
     Ok(next)
 }
 
-/// Puts a file of the same bytes, up to a length, in the place of one.
+/// Replaces a file with a new one of the same bytes, up to a length.
 fn write_anew(storage: &dyn Storage, path: &Path, length: u64) -> io::Result<()> {
     let bytes = storage.map(path)?;
     let counts = bytes.get(..length as usize).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -168,7 +166,7 @@ fn cut(
     Ok(())
 }
 
-/// Removes files of a folder, and syncs it. Returns how many.
+/// Removes files of a folder, and syncs the folder. Returns the number of files.
 fn remove(
     storage: &dyn Storage,
     folder: &Path,

@@ -1,4 +1,4 @@
-//! What the logs of all parts hold.
+//! The contents of the logs of all parts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use crate::moment::Moment;
 use crate::store::{LogPosition, LogProof, Storage};
 use crate::time::{Day, EventTime, duration};
 
-/// What the commit records of some parts say.
+/// The content of the commit records of some parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogState {
-    /// What each worker of each run has written; by part, run and worker.
+    /// What each worker of each run has written, by part, run and worker.
     pub streams: Vec<StreamInfo>,
-    /// Files of events; by day, part, run and worker.
+    /// The files of events, by day, part, run and worker.
     pub files: Vec<LogFile>,
-    /// Files of refused rows; by part, run and worker. Their day is [`Day::MIN`].
+    /// The files of refused rows, by part, run and worker. Their day is [`Day::MIN`].
     pub refused_files: Vec<LogFile>,
-    /// What of the sources is committed, by source and beginning; ranges that touch are one.
+    /// The committed ranges of the sources, by source and beginning. Ranges that touch are merged.
     pub ranges: Vec<SourceRange>,
-    /// What of the partitions of sources is committed, by the names of both, each run and worker for itself.
+    /// The committed extents of the partitions of sources, by the names of both, separately for each run and worker.
     pub extents: Vec<(String, Extent)>,
-    /// Keys of pushes that count once. The same key may have come again after a day.
+    /// The keys of pushes that count once. A key may occur again after a day.
     pub(crate) once: Vec<OnceKey>,
-    /// How many rows and events were refused, those included that are not kept in files.
+    /// The number of refused rows and events, including those that are not kept in files.
     pub refused: u64,
-    /// How many events there are.
+    /// The number of events.
     pub events: u64,
     /// The greatest floor of a committed entry.
     pub floor_max: Option<EventTime>,
@@ -45,50 +45,50 @@ pub struct LogState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamInfo {
-    /// The process whose part it is in.
+    /// The process whose part has it.
     pub part: u32,
     /// The run of the program.
     pub run: u64,
-    /// The worker, by its index in the group of that run.
+    /// The worker, by its index in the cluster of that run.
     pub worker: u32,
     /// The views of that run, each with its grace.
     pub graces: Vec<(String, Duration)>,
     /// The greatest moment of a committed entry.
     pub latest: Option<Moment>,
-    /// How many events there are.
+    /// The number of events.
     pub events: u64,
-    /// How many refused rows are kept.
+    /// The number of refused rows that are kept.
     pub refused: u64,
-    /// How many refused events are only counted.
+    /// The number of refused events that are only counted.
     pub refused_elsewhere: u64,
-    /// Bytes at the end of its commit stream that do not count, 1 at least if there are any: a crash has
-    /// cut a write short or lost one, or one is going on.
+    /// Bytes at the end of its commit stream that do not count; at least 1 if there are any. A crash has cut a write
+    /// short or lost one, or a write is in progress.
     pub torn_bytes: u64,
-    /// Up to where its commit stream is synced.
+    /// The position up to which its commit stream is synced.
     pub synced: LogPosition,
 }
 
-/// A file of the log, as far as it counts.
+/// A file of the log, up to its counted length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The process whose part it is in.
+    /// The process whose part has it.
     pub part: u32,
     /// The run of the program.
     pub run: u64,
-    /// The worker, by its index in the group of that run.
+    /// The worker, by its index in the cluster of that run.
     pub worker: u32,
     /// The UTC day of its events, or the first one.
     pub day: Day,
-    /// The last one.
+    /// The last UTC day of its events.
     pub last_day: Day,
-    /// Up to where it counts.
+    /// The counted length, in bytes.
     pub length: u64,
     /// The greatest floor of its frames.
     pub floor_max: EventTime,
-    /// How many events (or refused rows) it holds.
+    /// The number of events or refused rows.
     pub events: u64,
     /// The index in [`LogState::streams`].
     pub stream: usize,
@@ -106,20 +106,20 @@ impl LogFile {
     }
 }
 
-/// Stands for the day of refused rows. (No event is of it, however early.)
+/// The day that stands for refused rows. No event has it, however early.
 const REFUSED_DAY: Day = Day::MIN;
 
-/// What the commit records of some parts, each with its process, say. Reads only; a log may be
-/// written meanwhile. Runs from `before_run` on are not looked at.
+/// Reads the commit records of some parts, each given with its process. Changes nothing; a log may be written
+/// meanwhile. Runs from `before_run` on are ignored.
 ///
-/// No other process may repair one of these parts at the same time: it cuts files.
+/// No other process may repair one of these parts at the same time, because a repair cuts files.
 ///
-/// Files are checked for their lengths. Checksums are verified only of what was never synced, which
-/// may have been lost: [`verify`](super::verify) looks at the rest.
+/// The lengths of files are checked. Checksums are verified only for what was never synced, which may have been lost;
+/// [`verify`](super::verify) checks the rest.
 ///
 /// # Errors
-/// [`LogError::Corrupt`] if what was synced is missing or damaged, [`LogError::Version`] for a file
-/// of another format, [`LogError::Io`] if a file cannot be read.
+/// [`LogError::Corrupt`] if what was synced is missing or damaged, [`LogError::Version`] for a file with another format
+/// version, [`LogError::Io`] if a file cannot be read.
 pub fn scan(
     storage: &dyn Storage,
     parts: &[(u32, PathBuf)],
@@ -142,7 +142,7 @@ pub fn scan(
 }
 
 impl LogState {
-    /// Up to where each stream is synced.
+    /// The position up to which each stream is synced.
     pub(crate) fn proofs(&self) -> impl Iterator<Item = LogProof> {
         let proof = |stream: &StreamInfo| LogProof { part: stream.part, position: stream.synced };
         self.streams.iter().map(proof)

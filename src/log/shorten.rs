@@ -1,4 +1,4 @@
-//! Removing what a log keeps no longer.
+//! Removes what a log no longer keeps.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use crate::store::Storage;
 
 /// Removes files of events from the log of a part, of runs before `before_run`.
 ///
-/// A commit stream that names one of them is written anew first, without it, and durable before anything is removed. From
-/// then on no commit names the file, so a crash leaves it to the next repair. What else the streams say stays: how far sources
-/// are read, refused rows, keys of pushes.
+/// A commit stream that names one of them is rewritten first, without it, and is durable before anything is removed.
+/// From then on no commit names the file, so after a crash the next repair removes it. The rest of the streams stays:
+/// the positions in sources, refused rows, keys of pushes.
 ///
-/// As for a repair, nobody may read these files at the same time. While the program runs, the workers of this run go on
-/// writing theirs.
+/// As for a repair, nobody may read these files at the same time. While the program runs, the workers of this run
+/// continue to write theirs.
 ///
 /// # Errors
 /// As [`repair`](super::repair).

@@ -1,4 +1,4 @@
-//! Reading and writing a commit stream.
+//! Reads and writes a commit stream.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,28 +13,28 @@ use crate::store::{Effect, LogPosition, Storage, StorageFile};
 
 /// The greatest payload of a record. An opening has a few dozen bytes for each day and range.
 const RECORD_BYTES_MAX: usize = 1 << 30;
-/// The next stream takes the place of one that is longer than this, and four times its opening.
-/// Tests see more of these changes.
+/// A stream is replaced when it is longer than this, and longer than four times its opening. In tests this is small, so
+/// that it happens often.
 const LONG_BYTES: u64 = if cfg!(test) { 2 << 10 } else { 1 << 20 };
 
-/// What a stream says.
+/// The content of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replayed {
     /// The state at the last record that says `synced`, or at the opening.
     pub(super) synced: StreamState,
     /// The good records after that one, in order.
     pub(super) unsynced: Vec<Commit>,
-    /// The length of header and opening.
+    /// The length of the header and the opening.
     pub(super) opening: u64,
-    /// The length up to the end of the record that `synced` is the state at.
+    /// The length up to the end of the record of `synced`.
     pub(super) synced_length: u64,
-    /// The length of header and good records.
+    /// The length of the header and the good records.
     pub(super) good: u64,
     /// The length of the file.
     pub(super) length: u64,
 }
 
-/// Adds up the records of a stream.
+/// Applies the records of a stream.
 pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     let corrupt = |offset: usize, what| LogError::corrupt(path, Damage::new(offset as u64, what));
     check_header(bytes, COMMITS, path)?;
@@ -42,7 +42,7 @@ pub(super) fn replay(bytes: &[u8], path: &Path) -> Result<Replayed, LogError> {
     let opening = journal::record_at(bytes, HEADER_BYTES, RECORD_BYTES_MAX).ok_or_else(torn)?;
     let opened = codec::decode(opening).ok().and_then(Record::into_opening);
     let mut synced = opened.ok_or_else(torn)?;
-    // The state with what is not synced.
+    // The state including what is not synced.
     let mut state = synced.clone();
     let mut unsynced = Vec::new();
     let opening = journal::end_of(HEADER_BYTES, opening);
@@ -93,7 +93,7 @@ pub(super) fn whole(state: &StreamState, path: &Path) -> Result<Vec<u8>, LogErro
     Ok(bytes)
 }
 
-/// A place in a stream, and the state there.
+/// A position in a stream, with the state there.
 pub(super) fn position(name: StreamName, bytes: u64, crc: u32, state: &StreamState) -> LogPosition {
     let StreamName { run, worker, seq } = name;
     LogPosition { run, worker, seq, bytes, crc, latest: state.latest }
@@ -107,14 +107,14 @@ pub(super) struct StreamWriter {
     path: PathBuf,
     opening: u64,
     length: u64,
-    /// Of all bytes so far.
+    /// The checksum of all bytes so far.
     crc: crc32fast::Hasher,
-    /// Something was written since the last sync.
+    /// Bytes were written since the last sync.
     dirty: bool,
 }
 
 impl StreamWriter {
-    /// Makes a stream with this opening: durable when it returns.
+    /// Creates a stream with this opening, which is durable when it returns.
     pub(super) fn create(
         storage: &dyn Storage,
         layout: &Layout,
@@ -140,7 +140,7 @@ impl StreamWriter {
         Ok(StreamWriter { file, name, path, opening, length: opening, crc, dirty: false })
     }
 
-    /// Appends a commit. One that says `synced` is durable when it returns.
+    /// Appends a commit. If it says `synced`, it is durable when this returns.
     pub(super) fn append(&mut self, commit: &Commit) -> Result<(), LogError> {
         let mut bytes = Vec::new();
         put_record(&Record::commit(commit.clone()), &self.path, &mut bytes)?;
@@ -149,8 +149,8 @@ impl StreamWriter {
     }
 
     fn append_bytes(&mut self, record: &[u8], synced: bool) -> io::Result<()> {
-        // What comes before a record that says `synced` is durable before it is written. So damage
-        // before such a record is no trace of a crash.
+        // Everything before a record that says `synced` is durable before that record is written. So damage before such
+        // a record does not come from a crash.
         if synced && self.dirty {
             self.file.sync()?;
         }
@@ -169,7 +169,7 @@ impl StreamWriter {
         self.length > LONG_BYTES.max(4 * self.opening)
     }
 
-    /// The end of what was written, in this state; it is durable unless the stream is dirty.
+    /// The end of what was written, with this state; it is durable unless the stream is dirty.
     pub(super) fn position(&self, state: &StreamState) -> LogPosition {
         position(self.name, self.length, self.crc.clone().finalize(), state)
     }

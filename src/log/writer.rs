@@ -18,24 +18,24 @@ use super::record::StreamState;
 use crate::store::{LogPosition, Storage};
 use crate::time::Day;
 
-/// How far the log has come. Entries are numbered from 1.
+/// The progress of the log. Entries are numbered from 1.
 #[derive(Debug, Default)]
 struct Progress {
     appended: u64,
     committed: u64,
     durable: u64,
-    /// Where in the commit stream that is.
+    /// The position of the last durable entry in the commit stream.
     position: Option<LogPosition>,
-    /// Somebody waits for entries up to this one to be durable.
+    /// Somebody waits until the entries up to this one are durable.
     wanted: u64,
-    /// Bytes of entries that the thread has not encoded yet.
+    /// The bytes of entries that the thread has not encoded yet.
     waiting_bytes: usize,
-    /// How many events that is, and how many bytes those had, encoded, that were encoded last.
+    /// The number of these events; and the number and encoded bytes of those that were encoded last.
     waiting_events: usize,
     bytes_an_event: usize,
-    /// What may go of the log.
+    /// What may be removed from the log.
     shorten: Option<Shorten>,
-    /// When the first entry was appended that the thread has not taken.
+    /// When the first entry that the thread has not taken was appended.
     oldest: Option<Instant>,
     /// There will be no more entries.
     closing: bool,
@@ -44,7 +44,7 @@ struct Progress {
     error: Option<LogError>,
 }
 
-/// The first day that is kept, and what is needed of those before it.
+/// The first day to keep, and which events of earlier days are still needed.
 #[derive(Clone)]
 struct Shorten {
     from: Day,
@@ -62,19 +62,19 @@ struct WriterState {
     durability: Durability,
     folder: PathBuf,
     progress: Mutex<Progress>,
-    /// Something for the thread to do.
+    /// Signals that there is something for the thread to do.
     work: Condvar,
-    /// Something for those who wait.
+    /// Signals progress to those who wait.
     done: Condvar,
 }
 
 impl WriterState {
-    /// Nothing that panics happens under this lock.
+    /// No code that can panic runs under this lock.
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Entries were encoded: so many bytes of memory, events, and bytes of the log.
+    /// Notes that entries were encoded: their bytes of memory, their events, and their bytes in the log.
     fn encoded(&self, bytes: usize, events: usize, encoded: u64) {
         let mut progress = self.lock();
         progress.waiting_bytes -= bytes;
@@ -89,11 +89,9 @@ impl WriterState {
     }
 }
 
-/// The log of one worker in one run: hands entries to a thread of its own, which encodes, writes,
-/// syncs and commits.
+/// The log of one worker in one run: passes entries to its own thread, which encodes, writes, syncs and commits.
 ///
-/// Dropping it commits and syncs everything appended, unless the log has failed, and ends the
-/// thread.
+/// Dropping it commits and syncs everything appended, unless the log has failed, and ends the thread.
 pub(crate) struct LogWriter<E> {
     shared: Arc<WriterState>,
     entries: Sender<Entry<E>>,
@@ -103,8 +101,8 @@ pub(crate) struct LogWriter<E> {
 impl<E: Send + Sync + 'static> LogWriter<E> {
     /// A log in the folder of a part. Creates nothing on disk before the first entry.
     ///
-    /// `definition` is, for each view, its name and its grace in milliseconds in this run. The
-    /// thread calls `on_progress` after each commit, and when the log fails.
+    /// `definition` has, for each view, its name and its grace in milliseconds in this run. The thread calls
+    /// `on_progress` after each commit, and when the log fails.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
@@ -140,10 +138,10 @@ impl<E: Send + Sync + 'static> LogWriter<E> {
         LogWriter { shared, entries, thread }
     }
 
-    /// Hands an entry to the log. Never blocks on the disk.
+    /// Passes an entry to the log. Never blocks on the disk.
     ///
     /// # Errors
-    /// Once the log has failed, why it did. Nothing was appended.
+    /// Once the log has failed, the reason. Nothing was appended.
     pub(crate) fn append(&mut self, entry: Entry<E>) -> Result<(), LogError> {
         let mut progress = self.shared.lock();
         if let Some(error) = &progress.error {
@@ -164,7 +162,7 @@ impl<E: Send + Sync + 'static> LogWriter<E> {
 }
 
 impl<E> LogWriter<E> {
-    /// How far the log has come, for anybody.
+    /// A handle that shows the log's progress, for any thread.
     pub(crate) fn handle(&self) -> LogHandle {
         LogHandle { shared: Arc::clone(&self.shared) }
     }
@@ -175,7 +173,7 @@ impl<E> Drop for LogWriter<E> {
         self.shared.lock().closing = true;
         self.shared.work.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic of it has become the log's error.
+            // A panic of the thread has become the log's error.
             let _ = thread.join();
         }
     }
@@ -187,7 +185,7 @@ impl<E> fmt::Debug for LogWriter<E> {
     }
 }
 
-/// How far a log has come. Entries are numbered from 1.
+/// The progress of a log. Entries are numbered from 1.
 #[derive(Clone, Debug)]
 pub(crate) struct LogHandle {
     shared: Arc<WriterState>,
@@ -199,37 +197,37 @@ impl LogHandle {
         self.shared.lock().appended
     }
 
-    /// Entries up to this number are committed and synced.
+    /// The number up to which entries are committed and synced.
     pub(crate) fn durable(&self) -> u64 {
         self.shared.lock().durable
     }
 
-    /// Where in its commit stream the last entry is that is durable; `None` if there is none.
+    /// The position of the last durable entry in its commit stream; `None` if there is none.
     pub(crate) fn position(&self) -> Option<LogPosition> {
         self.shared.lock().position
     }
 
-    /// Entries up to this number are committed: a record was written, perhaps not synced.
+    /// The number up to which entries are committed: their record was written, but perhaps not synced.
     #[cfg(test)]
     pub(crate) fn committed(&self) -> u64 {
         self.shared.lock().committed
     }
 
-    /// Why the log has failed, if it has.
+    /// The reason why the log has failed, if it has.
     pub(crate) fn error(&self) -> Option<LogError> {
         self.shared.lock().error.clone()
     }
 
-    /// Bytes that are appended and not yet encoded, about: of memory, or what they will be in the log if
-    /// that is more, for events may point to much. What is encoded and not yet written is one or two MiB at
-    /// most.
+    /// The approximate bytes that are appended and not yet encoded: their memory, or their size in the log if that is
+    /// more, because events may point to much. In addition, one or two MiB at most are encoded and not yet written.
     pub(crate) fn waiting_bytes(&self) -> usize {
         let progress = self.shared.lock();
         let encoded = progress.waiting_events.saturating_mul(progress.bytes_an_event);
         progress.waiting_bytes.max(encoded)
     }
 
-    /// Has the thread remove its files of days before this one whose events nobody needs. Nobody reads them.
+    /// Makes the thread remove its files of days before this one whose events are not needed. Nobody may be reading
+    /// them.
     pub(crate) fn shorten(&self, from: Day, is_needed: Arc<IsNeeded>) {
         self.shared.lock().shorten = Some(Shorten { from, is_needed });
         self.shared.work.notify_one();
@@ -238,8 +236,7 @@ impl LogHandle {
     /// Forces a commit with a sync, and waits until entries up to `number` are durable.
     ///
     /// # Errors
-    /// Why the log has failed, or [`LogError::Stopped`] if it ends before there were so many
-    /// entries.
+    /// The reason why the log has failed, or [`LogError::Stopped`] if it ends before it has that many entries.
     pub(crate) fn sync_through(&self, number: u64) -> Result<(), LogError> {
         let mut progress = self.shared.lock();
         loop {
@@ -270,9 +267,9 @@ struct WriterThread<E, F: Fn()> {
     on_progress: F,
 }
 
-/// What the thread is to do next.
+/// The next work of the thread.
 struct Work {
-    /// Entries up to this number are to be taken.
+    /// Take the entries up to this number.
     through: u64,
     commit: bool,
     sync: bool,
@@ -282,7 +279,7 @@ struct Work {
 
 impl<E, F: Fn()> WriterThread<E, F> {
     fn run(mut self) {
-        // The program's own encoding may panic; nobody is to wait for a thread that has ended.
+        // The program's own encoding may panic, and nobody must wait for a thread that has ended.
         let result = panic::catch_unwind(AssertUnwindSafe(|| self.work()));
         let result = result.unwrap_or_else(|_| Err(self.shared.stopped("its thread has panicked")));
         let mut progress = self.shared.lock();
@@ -296,7 +293,7 @@ impl<E, F: Fn()> WriterThread<E, F> {
 
     fn work(&mut self) -> Result<(), LogError> {
         let mut taken = 0;
-        // When the first entry was appended that is not committed.
+        // When the first entry that is not committed was appended.
         let mut since = None;
         loop {
             let work = self.next(taken, &mut since);
@@ -306,7 +303,8 @@ impl<E, F: Fn()> WriterThread<E, F> {
                 let before = self.committer.encoded;
                 self.committer.take(entry)?;
                 taken += 1;
-                // After each entry: what is bounded by the bytes that wait is to know soon how large events are.
+                // This happens after each entry, because the limit of waiting bytes needs to know early how large
+                // events are.
                 self.shared.encoded(bytes, events, self.committer.encoded - before);
             }
             if let Some(Shorten { from, is_needed }) = &work.shorten {
@@ -355,7 +353,7 @@ impl<E, F: Fn()> WriterThread<E, F> {
             };
             if taken < through || commit || closing || progress.shorten.is_some() {
                 let shorten = progress.shorten.take();
-                // It commits everything, durably.
+                // Shortening commits everything, durably.
                 let (commit, sync) = (commit || shorten.is_some(), sync || shorten.is_some());
                 return Work { through, commit, sync, shorten, closing };
             }

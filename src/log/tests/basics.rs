@@ -26,7 +26,7 @@ fn what_was_appended_comes_back() {
         drop(log);
         assert_eq!(events(&*storage).unwrap().len(), before + 13);
         assert_eq!(handle.durable(), 3);
-        // The stream is written anew, once: all else is as it should be.
+        // The stream is rewritten, once; nothing else changes.
         let repaired = Repaired { streams: 1, files_removed: 1, ..Repaired::default() };
         assert_eq!(repair(&*storage, Path::new(PART), u64::MAX).unwrap(), repaired);
         assert_eq!(repair(&*storage, Path::new(PART), u64::MAX).unwrap(), Repaired::default());
@@ -35,7 +35,7 @@ fn what_was_appended_comes_back() {
     }
 }
 
-/// What one writer does: a durability, and appends of (day, events, whether to wait for the disk).
+/// The work of one writer: a durability, and appends of (day, events, whether to wait for the disk).
 type Writes = (usize, Vec<(i64, u64, bool)>);
 
 fn writes() -> impl Strategy<Value = Writes> {
@@ -52,7 +52,7 @@ fn write_runs(
     let hows = [Durability::EveryCommit, Durability::System, Durability::Every(Duration::MAX)];
     let (mut written, mut tick) = (Vec::new(), 0);
     for (run, workers) in (1..).zip(runs) {
-        // All of them are open at once.
+        // All of them are open at the same time.
         let mut logs = Vec::new();
         for (worker, (how, appends)) in (0u32..).zip(workers) {
             let part = parts[worker as usize % 2].1.clone();
@@ -80,7 +80,7 @@ fn write_runs(
         }
         drop(logs);
         for (_, part) in parts {
-            // Nothing is cut, and streams that were written anew are not written anew again.
+            // Nothing is cut, and streams that were rewritten before are not rewritten again.
             let repaired = repair(&**storage, part, run + 1).unwrap();
             assert_eq!((repaired.files_cut, repaired.bytes_cut), (0, 0));
             assert_eq!(repair(&**storage, part, run + 1).unwrap(), Repaired::default());

@@ -1,4 +1,4 @@
-//! Any bytes are a value or an error, never a panic, and never a large allocation.
+//! Any bytes give a value or an error, never a panic, and never a large allocation.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn path() -> &'static Path {
     Path::new("file")
 }
 
-/// A record of any payload, under a good checksum.
+/// A record with any payload and a good checksum.
 fn framed(payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
@@ -52,7 +52,7 @@ fn wide() -> impl Strategy<Value = BTreeMap<Days, WideState>> {
     proptest::collection::btree_map(days, state, 0..2)
 }
 
-/// Extents of one partition that follow each other or do not, and of another.
+/// Extents of one partition, which may or may not follow each other, and of another partition.
 fn extents() -> impl Strategy<Value = Extents> {
     let extent = (0u32..2, 0u64..4, 0u64..4, vec(any::<u8>(), 0..3));
     let extent = extent.prop_map(|(epoch, from, to, mark)| Extent { epoch, from, to, mark });
@@ -99,7 +99,7 @@ fn frames() -> Vec<u8> {
     bytes
 }
 
-/// A folder with these bytes as its stream and its day files.
+/// A folder with these bytes as its stream and as its file of a day.
 fn folder(stream: &[u8], day: &[u8]) -> Memory {
     let memory = Memory::default();
     let layout = Layout::new(Path::new(PART));
@@ -169,7 +169,7 @@ proptest! {
         let _ = Head::at(&bytes, at).map(|head| head.payload(&bytes).is_ok());
         let _ = codec().decode(count, &bytes);
         let _ = check_growth(&bytes, EVENTS, path(), &FileState::default(), &to);
-        // Good heads, damaged payloads, any claims about them.
+        // Good heads, damaged payloads, and any commit records about them.
         let mut good = frames();
         let at = at % good.len();
         good[at] ^= 1;
@@ -188,7 +188,7 @@ proptest! {
             let mut plain = begin.clone();
             plain.extend_from_slice(&bytes);
             let _ = replay(&plain, path());
-            // Under a good checksum the decoder sees any bytes.
+            // If the checksum is good, the decoder gets arbitrary bytes.
             let mut good = begin;
             framed(&bytes, &mut good);
             let _ = replay(&good, path());

@@ -1,4 +1,4 @@
-//! The machine stops, at every operation of a run and of a repair.
+//! The machine stops at every operation of a run and of a repair.
 
 use super::fake::{Dice, Fake};
 use super::*;
@@ -6,11 +6,11 @@ use crate::log::committer::Committer;
 use crate::log::layout::Layout;
 use crate::log::record::StreamState;
 
-/// Entries of a scenario: two of three are of day 3, some come with a refused row.
+/// An entry of a scenario: two of three are of day 3, and some have a refused row.
 pub(super) fn scene(tick: u64) -> Entry<Event> {
     let mut made = entry(tick, if tick.is_multiple_of(3) { 4 } else { 3 }, 1 + tick % 4);
     made.moment = Moment::new(tick as i64 / 7, tick);
-    // With gaps, so that ranges gather and streams grow.
+    // The ranges have gaps, so that they are not merged and streams grow.
     made.ranges[0].to -= 1;
     made.ranges[0].mark = vec![tick as u8; 120];
     made.once = Some(key(tick));
@@ -26,7 +26,7 @@ fn key(tick: u64) -> OnceKey {
     OnceKey { key: format!("key {tick:03}"), digest: u128::from(tick), at, events }
 }
 
-/// Entries up to these numbers were taken, committed, durable.
+/// The numbers up to which entries were taken, committed, and durable.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reached {
     pub(super) taken: u64,
@@ -34,8 +34,7 @@ pub(super) struct Reached {
     pub(super) durable: u64,
 }
 
-/// Appends entries `from..until` in a run; after which commits come, and which are synced, says
-/// `when`.
+/// Appends entries `from..until` in a run. `when` says after which entries a commit comes, and whether it is synced.
 pub(super) fn append(
     fake: &Fake,
     run: u64,
@@ -58,7 +57,7 @@ pub(super) fn append(
     Ok(())
 }
 
-/// How many entries the log holds; asserts that these are the first ones, whole, once.
+/// The number of entries in the log. Asserts that these are the first ones, complete, and each once.
 #[track_caller]
 fn held(storage: &dyn Storage) -> u64 {
     let state = scanned(storage).unwrap();
@@ -89,12 +88,12 @@ pub(super) fn mend(fake: &Fake) -> Result<Repaired, LogError> {
 }
 
 pub(super) fn fresh(fake: Fake) -> Fake {
-    // The part is there before the log; its making is not what crashes.
+    // The part exists before the log; its creation is not to crash.
     let _ = fake.create_dirs(Path::new(PART));
     fake
 }
 
-/// Operations that make the part.
+/// The number of operations that create the part.
 fn making() -> usize {
     fresh(Fake::default()).done().len()
 }
@@ -126,7 +125,7 @@ fn crash_everywhere(entries: u64, seeds: u64, when: impl Fn(u64) -> Option<bool>
     }
 }
 
-/// Repairs, also with a crash inside, and goes on with another run. Of the entries found, so many are
+/// Repairs the log, also with a crash inside, and continues with another run. `durable` of the found entries are
 /// durable.
 fn recover(found: &Fake, durable: u64, seed: u64) {
     let before = held(found);
@@ -168,7 +167,7 @@ fn a_crash_in_a_sync_leaves_no_hole_that_looks_like_damage() {
     append(&whole, 1, 0..4, when, &mut Reached::default()).unwrap();
     let last = whole.done().len() - 1;
     for seed in 0..200 {
-        // The last record, which says that it is synced, was written. Its sync does not happen.
+        // The last record, which says `synced`, was written, but its sync does not happen.
         let fake = fresh(Fake::failing(last, false));
         append(&fake, 1, 0..4, when, &mut Reached::default()).unwrap_err();
         held(&fake.after_power_loss(seed));
@@ -211,7 +210,7 @@ fn put(committer: &mut Committer<Event>, entry: Entry<Event>, sync: bool) -> Res
     committer.commit(sync)
 }
 
-/// One worker fails, or does not, while another one writes: to so many days before it.
+/// One worker may fail while another one writes events of `days_before` earlier days.
 fn side_by_side(fake: &Fake, days_before: u64, sync: bool) -> Result<(), LogError> {
     let mut other = committer(fake, 1);
     (0..days_before).for_each(|tick| put(&mut other, entry(tick, 5, 1), true).unwrap());
@@ -231,7 +230,7 @@ fn a_folder_that_another_worker_has_just_made_is_made_durable() {
         let made: Vec<_> = (from..done.len()).filter(|&at| done[at].0 == "make").collect();
         assert_eq!(made.len(), folders, "the log, the day and the commits, or the day only");
         for (at, sync) in made.into_iter().flat_map(|at| [(at, false), (at, true)]) {
-            // The first worker has made the folder, and not synced its name.
+            // The first worker has created the folder, but not synced its name.
             let mut fake = fresh(Fake::failing(at + 1, false));
             side_by_side(&fake, before, sync).unwrap_err();
             if !sync {
@@ -250,7 +249,8 @@ fn a_folder_that_another_worker_has_just_made_is_made_durable() {
 fn more_days_than_open_files() {
     let storage = fresh(Fake::default());
     let mut committer = committer(&storage, 0);
-    // Days in turn, so that events of one day are not together; so few at once that each day has its file.
+    // Days alternate, so that the events of a day are not together; few days come at once, so that each has its own
+    // file.
     let event = |n: i64| ((n % 25 + n / 75 * 25 - 50) * DAY_MS, 7, n);
     for tick in 0..4 {
         let mut many = entry(tick, 0, 0);
@@ -285,7 +285,7 @@ fn regression_a_commit_of_many_days_takes_few_files_and_syncs() {
         let syncs = storage.count("sync", "") - before;
         assert!(syncs < 40, "{syncs} syncs");
     }
-    // A single day, late enough to be a commit of its own, has a file of its own.
+    // A single day that is late enough to be a commit of its own has its own file.
     committer.take(entry(4, 9_000, 2)).unwrap();
     committer.commit(true).unwrap();
     drop(committer);
@@ -312,7 +312,7 @@ fn regression_a_commit_of_many_days_takes_few_files_and_syncs() {
 #[test]
 fn regression_what_a_repair_believes_survives_though_a_sync_had_failed() {
     use crate::store::{Failure, Faulty};
-    // The sync that fails is that of the file, of its folders, or of the stream.
+    // The failing sync is that of the file, of its folders, or of the stream.
     for ahead in 1..8 {
         let faulty = Faulty::new(ahead);
         let storage: Arc<dyn Storage> = Arc::new(faulty.clone());

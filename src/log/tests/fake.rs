@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::batch::Bytes;
 use crate::store::{FolderLock, Storage, StorageFile};
 
-/// A file system in memory that keeps apart what is seen and what survives a loss of power.
+/// A file system in memory that separates what is visible from what survives a power loss.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fake {
     machine: Arc<(Mutex<Machine>, Condvar)>,
@@ -16,18 +16,18 @@ pub(super) struct Fake {
 
 #[derive(Clone, Debug, Default)]
 struct Machine {
-    /// Seen, and durable. Folders have no content.
+    /// The visible names and the durable ones. Folders have no content.
     names: BTreeMap<PathBuf, Option<usize>>,
     durable_names: BTreeMap<PathBuf, Option<usize>>,
     contents: Vec<Content>,
-    /// What was done, in order: the kind and the path.
+    /// The operations so far, in order: kind and path.
     done: Vec<(&'static str, PathBuf)>,
-    /// The machine stops at this operation; of the operation itself happens what the seed says.
+    /// The machine stops at this operation; the seed decides how much of it happens.
     crash_at: Option<(usize, u64)>,
-    /// This operation fails, and has happened all the same or not; later ones do not fail.
+    /// This operation fails, and has or has not happened; later ones do not fail.
     fail_at: Option<(usize, bool)>,
     held: bool,
-    /// What the next listing of a folder says.
+    /// The names that the next listing of a folder returns.
     pretended: Option<Vec<String>>,
 }
 
@@ -37,7 +37,7 @@ struct Content {
     durable: Vec<u8>,
 }
 
-/// Numbers that look random.
+/// Pseudo-random numbers.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -48,10 +48,10 @@ impl Dice {
     }
 }
 
-/// What is to become of an operation.
+/// What happens to an operation.
 enum Fate {
     Happens,
-    /// So many of its bytes (of 1,000) are written, then an error.
+    /// This many thousandths of its bytes are written, then an error follows.
     Fails(usize),
 }
 
@@ -72,7 +72,7 @@ impl Fake {
         self.machine.0.lock().unwrap()
     }
 
-    /// The same machine, which stops at that operation from now on.
+    /// The same machine, which stops this many operations from now.
     pub(super) fn crash_in(&self, operations: usize, seed: u64) {
         let mut machine = self.lock();
         machine.crash_at = Some((machine.done.len() + operations, seed));
@@ -82,18 +82,18 @@ impl Fake {
         self.lock().done.clone()
     }
 
-    /// Syncs of files wait from now on, until they are let go on.
+    /// Syncs of files block from now on, until they are released.
     pub(super) fn hold_syncs(&self, held: bool) {
         self.lock().held = held;
         self.machine.1.notify_all();
     }
 
-    /// The next listing of a folder says this.
+    /// Makes the next listing of a folder return these names.
     pub(super) fn pretend(&self, names: &[&str]) {
         self.lock().pretended = Some(names.iter().map(|&name| name.to_owned()).collect());
     }
 
-    /// How many operations of a kind were done to paths that contain a text.
+    /// The number of operations of a kind on paths that contain a text.
     pub(super) fn count(&self, kind: &str, text: &str) -> usize {
         let hit = |(done, path): &&(&str, PathBuf)| {
             *done == kind && path.to_string_lossy().contains(text)
@@ -101,7 +101,7 @@ impl Fake {
         self.lock().done.iter().filter(hit).count()
     }
 
-    /// The process has ended, and the machine goes on.
+    /// The state after the process has ended, while the machine goes on.
     pub(super) fn after_kill(&self) -> Fake {
         let machine = self.lock();
         let (names, contents) = (machine.names.clone(), machine.contents.clone());
@@ -109,7 +109,7 @@ impl Fake {
         Fake::of(Machine { names, durable_names, contents, ..Machine::default() })
     }
 
-    /// The machine has lost power: of what was not synced, anything may be there.
+    /// The state after a power loss: of what was not synced, anything may be there.
     pub(super) fn after_power_loss(&self, seed: u64) -> Fake {
         let dice = &mut Dice(seed);
         let machine = self.lock();
@@ -137,7 +137,7 @@ impl Fake {
         Fake { machine: Arc::new((Mutex::new(machine), Condvar::new())) }
     }
 
-    /// Notes an operation, and decides what becomes of it.
+    /// Records an operation, and decides what happens to it.
     fn begin(
         &self,
         kind: &'static str,
@@ -196,11 +196,11 @@ fn not_found() -> io::Error {
     ErrorKind::NotFound.into()
 }
 
-/// The bytes of a file after a loss of power.
+/// The bytes of a file after a power loss.
 fn found(content: &Content, dice: &mut Dice) -> Vec<u8> {
     let Content { seen, durable } = content;
     if !seen.starts_with(durable) {
-        // It was cut.
+        // The file was cut.
         return if dice.below(2) == 0 { seen.clone() } else { durable.clone() };
     }
     let kept = durable.len() + dice.below(seen.len() - durable.len() + 1);
@@ -211,7 +211,7 @@ fn found(content: &Content, dice: &mut Dice) -> Vec<u8> {
         2 => found.resize(seen.len(), 0),
         3 => found.extend((kept..seen.len()).map(|_| dice.below(256) as u8)),
         4 => {
-            // A page in between was not written.
+            // A page in the middle was not written.
             let end = kept + dice.below(seen.len() - kept + 1);
             found.resize(end, 0);
             found.extend_from_slice(&seen[end..]);

@@ -1,4 +1,4 @@
-//! The laws of the log: what was committed is there, once and whole, whatever came between.
+//! The laws of the log: what was committed is there, once and complete, whatever happened in between.
 
 mod basics;
 mod bytes;
@@ -55,7 +55,7 @@ fn scanned(storage: &dyn Storage) -> Result<LogState, LogError> {
     scan(storage, &parts(), u64::MAX)
 }
 
-/// All events that count with their moments, in order of files.
+/// All events that count, with their moments, in order of files.
 fn events(storage: &dyn Storage) -> Result<Vec<(Moment, Event)>, LogError> {
     let mut found = Vec::new();
     for file in &scanned(storage)?.files {

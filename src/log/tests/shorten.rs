@@ -13,7 +13,7 @@ use crate::time::Day;
 
 const TICKS: u64 = 40;
 
-/// Two runs, each with events of the days 3 and 4, and the files of day 3.
+/// Two runs, each with events of the days 3 and 4; returns also the files of day 3.
 fn two_runs() -> (Fake, BTreeSet<PathBuf>) {
     let fake = fresh(Fake::default());
     append(&fake, 1, 0..20, |_| Some(true), &mut Default::default()).unwrap();
@@ -30,7 +30,8 @@ fn cut(fake: &Fake, unwanted: &BTreeSet<PathBuf>) -> Result<Repaired, LogError> 
     shorten(fake, Path::new(PART), u64::MAX, unwanted, false)
 }
 
-/// What else the streams say is there, and of each run all events of a day or none; returns of how many runs day 3 is there.
+/// Asserts that the streams say everything else, and that each run has all or none of the events of a day. Returns the
+/// number of runs that still have day 3.
 #[track_caller]
 fn left(fake: &Fake, proven: &[LogPosition]) -> usize {
     check(fake, Path::new(PART), 2, proven).unwrap();
@@ -94,14 +95,14 @@ fn what_is_kept_survives_a_crash_anywhere_and_what_is_not_goes_in_the_end() {
     }
 }
 
-/// A run that removes what it has of day 3 between two halves.
+/// A run that removes its events of day 3 between two halves.
 fn shorten_between(fake: &Fake) -> Result<(), LogError> {
     let state = StreamState::new(1, 0, vec![("v".to_owned(), 5)]);
     let storage: Arc<dyn Storage> = Arc::new(fake.clone());
     let mut committer = Committer::new(storage, Layout::new(Path::new(PART)), codec(), state);
     for tick in 0..TICKS {
         if tick == TICKS / 2 {
-            // Floors so far are below 3; what entered under a higher one is needed.
+            // Floors so far are below 3; events that entered under a higher one are needed.
             committer.shorten(Day(4), &|last, floor| last > Day(3) || floor > 2)?;
         }
         committer.take(scene(tick))?;
@@ -112,7 +113,7 @@ fn shorten_between(fake: &Fake) -> Result<(), LogError> {
     committer.commit(true)
 }
 
-/// Of the entries that are there, everything but, perhaps, what there was of day 3 in the first half.
+/// Checks that of the entries nothing is missing, except perhaps the events of day 3 in the first half.
 #[track_caller]
 fn left_between(fake: &Fake) -> bool {
     let state = scanned(fake).unwrap();

@@ -1,5 +1,4 @@
-//! The thread of a log: when it commits and syncs, what it does when something fails, and readers
-//! beside it.
+//! The thread of a log: when it commits and syncs, what it does when something fails, and readers beside it.
 
 use std::sync::mpsc::{self, Receiver};
 
@@ -9,7 +8,7 @@ use crate::store::{Disk, Effect};
 
 const LONG: Durability = Durability::Every(Duration::from_secs(100_000));
 
-/// A log on a fake, and what tells of its progress.
+/// A log on a fake, and a channel that reports its progress.
 fn started(fake: &Fake, how: Durability) -> (LogWriter<Event>, LogHandle, Receiver<()>) {
     let _ = fake.create_dirs(Path::new(PART));
     let (tell, told) = mpsc::channel();
@@ -20,7 +19,7 @@ fn started(fake: &Fake, how: Durability) -> (LogWriter<Event>, LogHandle, Receiv
     (log, handle, told)
 }
 
-/// Waits until something holds; that it does is told of.
+/// Waits until a condition holds; the channel reports each change.
 #[track_caller]
 fn until(told: &Receiver<()>, holds: impl Fn() -> bool) {
     while !holds() {
@@ -92,7 +91,7 @@ fn what_gathers_during_a_sync_is_one_commit() {
     until(&told, || handle.durable() == 1);
     fake.hold_syncs(true);
     log.append(entry(2, 3, 2)).unwrap();
-    // The thread is about to sync the second, or is on its way to.
+    // The thread is about to sync the second entry, or is on its way to it.
     while handle.waiting_bytes() > 0 {
         std::thread::yield_now();
     }
@@ -129,7 +128,7 @@ fn a_log_that_has_failed_stays_failed() {
             let (mut log, _, _told) = started(&whole, Durability::EveryCommit);
             log.append(entry(1, 3, 2)).unwrap();
             drop(log);
-            // The last one of its kind.
+            // The last operation of its kind.
             let at = whole.done().iter().rposition(|(done, _)| *done == kind).unwrap();
             let path = whole.done()[at].1.clone();
             let fake = Fake::failing(at, happened);
@@ -165,7 +164,7 @@ fn a_disk_that_is_full_fails_the_log_before_the_commit() {
     let (mut log, handle, told) = started(&fake, Durability::EveryCommit);
     log.append(entry(1, 3, 2)).unwrap();
     until(&told, || handle.durable() == 1);
-    // The next thing is the write to the day file.
+    // The next operation is the write to the file of the day.
     fake.crash_in(0, 3);
     log.append(entry(2, 3, 2)).unwrap();
     let error = handle.sync_through(2).unwrap_err();
@@ -205,7 +204,7 @@ fn an_encoding_that_panics_or_fails_fails_the_log() {
     }
 }
 
-/// Scans again and again while a log is written, whose streams replace each other all the time.
+/// Scans repeatedly while a log is written whose streams replace each other all the time.
 fn scan_beside(storage: Arc<dyn Storage>, part: &Path) {
     storage.create_dirs(part).unwrap();
     let how = Durability::System;

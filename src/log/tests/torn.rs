@@ -1,4 +1,4 @@
-//! Torn ends are cut, damage before them is an error with its place.
+//! Torn ends are cut; damage before them is an error with its position.
 
 use super::*;
 use crate::log::committer::Committer;
@@ -13,8 +13,8 @@ fn memory() -> Arc<Memory> {
     memory
 }
 
-/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of stream
-/// and day file after each.
+/// Commits one entry of `counts` events of day 3 after the other, and notes the lengths of the stream and of the day's
+/// file after each.
 fn written(memory: &Arc<Memory>, commits: &[(u64, bool)]) -> Vec<(usize, usize)> {
     let state = StreamState::new(1, 0, Vec::new());
     let storage: Arc<dyn Storage> = Arc::clone(memory) as Arc<dyn Storage>;
@@ -44,7 +44,7 @@ fn put(memory: &Memory, path: &Path, bytes: &[u8]) {
     memory.create(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// The number of events before and after a repair.
+/// The number of events, which must be the same before and after a repair.
 #[track_caller]
 fn held(memory: &Memory) -> usize {
     let before = events(memory).unwrap();
@@ -70,7 +70,7 @@ fn corrupt<T: std::fmt::Debug>(result: Result<T, LogError>, at: &Path, expect: u
     }
 }
 
-/// What may be where the rest of a file should be.
+/// What may be found instead of the rest of a file.
 fn tears(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
     let filled = |filler| {
         let mut torn = bytes[..at].to_vec();
@@ -115,14 +115,14 @@ fn a_stream_that_is_damaged_before_a_synced_record_is_an_error() {
         corrupt(repair(&*memory, Path::new(PART), u64::MAX), &stream(), second.start);
         assert_eq!(read(&memory, &stream()), bytes, "an error changes nothing");
     }
-    // Nothing synced follows the third: it may never have been written.
+    // Nothing synced follows the third record: it may never have been written.
     for at in third {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
         put(&memory, &stream(), &bytes);
         assert_eq!(events(&*memory).unwrap().len(), 5);
     }
-    // Streams are made whole: a damaged beginning is no trace of a crash.
+    // Streams are created as a whole, so a damaged beginning does not come from a crash.
     let opening = crate::log::stream::whole(&StreamState::new(1, 0, Vec::new()), &stream());
     let opening = opening.unwrap();
     for at in 0..opening.len() {
@@ -145,7 +145,7 @@ fn a_day_file_that_is_torn_at_any_byte_ends_before() {
         let mut expect = 0;
         for torn in tears(&whole, at) {
             put(&memory, &day(), &torn);
-            // The bytes that fill up the file may be those that were there.
+            // The bytes that fill the file may equal those that were there.
             expect = if torn.starts_with(second) { 5 } else { 2 };
             assert_eq!(events(&*memory).unwrap().len(), expect, "at {at}");
         }
@@ -176,7 +176,7 @@ fn what_was_synced_of_a_day_file_may_not_be_missing() {
         put(&memory, &day(), &whole[..at]);
         corrupt(scanned(&*memory), &day(), at);
         corrupt(repair(&*memory, Path::new(PART), u64::MAX), &day(), at);
-        // Bytes in the middle are read only when they are asked for.
+        // Bytes in the middle are read only on request.
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
         put(&memory, &day(), &bytes);
