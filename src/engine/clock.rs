@@ -1,4 +1,4 @@
-//! Numbers of ticks, and the wall clock. Only the engine reads clocks.
+//! The numbers of ticks, and the wall clock. Only the engine reads clocks.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use crate::source::AHEAD_LIMIT_MS;
 use crate::time::{DAY_MS, EventTime};
 use crate::view::View;
 
-/// Gives a worker the numbers of its ticks: microseconds of a monotonic clock, always rising.
+/// Numbers the ticks of a worker: microseconds of a monotonic clock, strictly ascending.
 #[derive(Debug)]
 pub(crate) struct TickClock {
     started: Instant,
@@ -21,20 +21,20 @@ impl TickClock {
         TickClock { started: Instant::now(), base, last: base }
     }
 
-    /// A tick beyond all before, and beyond `other`.
+    /// A tick after all before, and after `other`.
     pub(crate) fn beyond(&mut self, other: u64) -> u64 {
         let now = self.base.saturating_add(self.started.elapsed().as_micros() as u64);
         self.last = now.max(self.last + 1).max(other.saturating_add(1));
         self.last
     }
 
-    /// A tick beyond all before.
+    /// A tick after all before.
     pub(crate) fn next(&mut self) -> u64 {
         self.beyond(0)
     }
 }
 
-/// The wall clock, or one that a test moves. Clones are the same clock, also when it is set later.
+/// The wall clock, or one that a test moves. Clones are the same clock, even if it is set later.
 #[derive(Clone)]
 pub(crate) struct Clock {
     now: Arc<RwLock<Box<Now>>>,
@@ -43,7 +43,7 @@ pub(crate) struct Clock {
 type Now = dyn Fn() -> EventTime + Send + Sync;
 
 impl Clock {
-    /// Takes another clock in the place of this one.
+    /// Replaces this clock.
     pub(crate) fn set(&self, now: impl Fn() -> EventTime + Send + Sync + 'static) {
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Box::new(now);
     }
@@ -64,10 +64,10 @@ impl Default for Clock {
     }
 }
 
-/// Whether a floor is one that no source under a right clock can have reached: events may be a limit ahead of their
-/// arrival, arrivals a limit ahead of the wall clock, and the day of the last event closes at the end of a run. Late
-/// events of a source that has grown close one day more at the end of each run, so as many days as there were runs
-/// before are no sign of a wrong clock.
+/// Whether a floor is beyond what any source can have reached with a correct clock. Events may be a limit ahead of
+/// their arrival, arrivals may be a limit ahead of the wall clock, and the day of the last event closes at the end of a
+/// run. If a source has grown, its late events close one more day at the end of each run. So a lead of as many days as
+/// there were earlier runs does not show a wrong clock.
 pub(super) fn is_ahead(floor: EventTime, now: EventTime, runs: u64, views: &[View]) -> bool {
     let of_runs = i64::try_from(runs).unwrap_or(i64::MAX).saturating_mul(DAY_MS);
     let reached = now.saturating_add(2 * AHEAD_LIMIT_MS).saturating_add(of_runs);

@@ -17,7 +17,7 @@ pub(crate) enum Outcome {
     /// In order.
     #[default]
     Done,
-    /// In order, but by the user: the sources were not at their end.
+    /// In order, but by the user: the sources had not ended.
     Interrupted,
     /// Because of its input.
     Input(String),
@@ -36,28 +36,28 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The source could not be read. What entered before is in the views.
+    /// The source could not be read. Events that entered before are in the views.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The input, or what is said about it, is not what the program expects.
+    /// The input, or its description, is not what the program expects.
     #[error("{message}")]
     Input {
         /// What is wrong.
         message: String,
     },
-    /// The data folder.
+    /// An error of the data folder.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A sealed day.
+    /// An error of a sealed day.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The log.
+    /// An error of the log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The cluster.
+    /// An error of the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// An unfinished run left the folder.
+    /// A run that did not finish left the folder.
     #[error(
         "{folder} was left by a run that did not finish and kept no log, and events of its open days are \
          lost: remove the folder and run again"
@@ -66,7 +66,7 @@ pub enum EngineError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A view has names for columns that do not fit its types. Nothing has been read or written.
+    /// The column names of a view do not match its types. Nothing has been read or written.
     #[error("view '{view}': {error}")]
     Schema {
         /// The view.
@@ -75,11 +75,11 @@ pub enum EngineError {
         #[source]
         error: SchemaError,
     },
-    /// The engine is put together in a way that cannot work. Nothing has been read or written.
+    /// The definition of the engine is not valid. Nothing has been read or written.
     #[error("{0}")]
     Definition(String),
-    /// A folder without a log has sealed days, and does not say how far the source was read for them: read again,
-    /// its events would count twice. Folders of version 0.1 do not say it.
+    /// A folder without a log has sealed days, and does not record how far the source was read for them. If it were
+    /// read again, its events would count twice. Folders of version 0.1 do not record it.
     #[error(
         "{folder} has sealed days and no log, and does not say how far the source was read: \
          use another folder, or remove this one, and the source is read from its beginning"
@@ -88,7 +88,7 @@ pub enum EngineError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The log has rows that were read in another way than the engine reads: see
+    /// The log has rows that were read in another way than this engine reads: see
     /// [`Engine::refuse_former_source`](crate::Engine::refuse_former_source). Nothing has been read.
     #[error(
         "the data folder was written by a program that read {place}; this one reads its sources otherwise, and would \
@@ -98,26 +98,27 @@ pub enum EngineError {
         /// What was read, and how far.
         place: String,
     },
-    /// The data folder is closed up to a time that is still to come: everything until then would be late. A run
-    /// under a wrong system clock leaves that.
+    /// The data folder is closed up to a time in the future: all events until then would be late. A run with a wrong
+    /// system clock can cause this.
     #[error(
         "the data folder is closed up to {floor}, and the wall clock says {now}: all events before would be late; \
          correct the wall clock, use another folder, or accept it \
          with Engine::accept_floor_ahead (--accept-floor-ahead of replay)"
     )]
     FloorAhead {
-        /// Up to where days are closed, UTC.
+        /// The time up to which days are closed, UTC.
         floor: String,
         /// The wall clock, UTC.
         now: String,
     },
-    /// The program interrupted it, in this process or another one. [`Running`](super::Running) says what became of open days.
+    /// The program interrupted it, in this process or another one. [`Running`](super::Running) says what happens to
+    /// open days.
     #[error("interrupted")]
     Interrupted,
     /// A worker of some process stopped.
     #[error("{message}")]
     Failed {
-        /// What happened, as that worker said it.
+        /// What happened, as that worker reported it.
         message: String,
     },
 }
@@ -142,7 +143,7 @@ pub(crate) fn outcome_of(error: &EngineError) -> Outcome {
     }
 }
 
-/// An error with its causes, as far as it does not name them itself: only text reaches other processes.
+/// An error with its causes, unless it names them itself: only text reaches other processes.
 pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -30,7 +30,7 @@ struct Progress {
     wanted: u64,
     /// The bytes of entries that the thread has not encoded yet.
     waiting_bytes: usize,
-    /// The number of these events; and the number and encoded bytes of those that were encoded last.
+    /// The number of these events, and the encoded bytes per event of those that were encoded last.
     waiting_events: usize,
     bytes_an_event: usize,
     /// What may be removed from the log.

@@ -1,4 +1,4 @@
-//! A view on one worker, as the engine's loop sees it: queries go in at complete moments.
+//! A view on one worker, as the engine's loop sees it. Queries enter at complete moments.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,41 +27,41 @@ use crate::time::{Calendar, Day, EventTime};
 pub(crate) struct Complete {
     /// The latest moment that is complete on all workers.
     pub(crate) moment: Moment,
-    /// Whether what was before the program started is all in.
+    /// Whether everything from before the start of the program is in.
     pub(crate) recovered: bool,
-    /// The highest tick in which events entered, if all workers are of this process.
+    /// The highest tick in which events entered, if all workers are in this process.
     pub(crate) entered: Option<u64>,
 }
 
 /// A view on one worker.
 pub(crate) trait WorkerView {
-    /// Moves the query input to a moment that is complete, and sends the waiting queries at it, unless
-    /// what was before the program started is not all in yet. Returns whether there were any.
+    /// Moves the query input to a complete moment, and sends the waiting queries at that moment. Queries wait until
+    /// everything from before the start of the program is in. Returns whether there were any.
     fn ask_at(&mut self, complete: Complete) -> bool;
-    /// Keeps what there is at the moment of the query input, or lets go of it.
+    /// Keeps the state at the moment of the query input, or releases it.
     fn keep(&mut self, snapshot: Keep);
-    /// When a subscriber may next be served.
+    /// When a subscriber may next get an answer.
     fn next_due(&self) -> Option<Instant>;
     fn status(&self) -> &ViewStatus;
-    /// Takes up an audit or a rebuild that the program asks for.
+    /// Takes an audit or a rebuild that the program has requested.
     fn asked_task(&mut self) -> Option<AskedTask>;
-    /// Begins this worker's part of an audit or a rebuild.
+    /// Begins this worker's share of an audit or a rebuild.
     fn begin_task(&mut self, id: u64, task: Task);
-    /// Computes nothing that needs what the log has of days before this one, from now on. Says whether nothing is under
-    /// way that does.
+    /// From now on, computes nothing that needs events in the log before this day. Returns whether no such computation
+    /// is running.
     fn leave_log(&mut self, from: Day) -> bool;
-    /// Goes on with it; returns what has ended.
+    /// Continues the running task; returns its result once it has ended.
     fn step_task(&mut self) -> Option<(u64, Result<Maintained, String>)>;
-    /// Tells those who look from other threads how the view is here.
+    /// Publishes the state of the view on this worker for other threads.
     fn publish(&self);
-    /// Why the view cannot go on, if so.
+    /// Why the view cannot go on, if it cannot.
     fn error(&self) -> Option<Arc<dyn std::error::Error + Send + Sync>>;
-    /// Sends what still waits, and asks for the last answers of subscribers, if the last complete moment is
-    /// given; then ends the query input.
+    /// Sends the queries that still wait and asks for the last answers of subscribers, if the last complete moment is
+    /// given. Then ends the query input.
     fn close(&mut self, complete: Option<Complete>);
 }
 
-/// Numbers of questions that subscribers ask are above those that come through the mailbox.
+/// The numbers of subscribers' questions start here, above those of questions from the mailbox.
 const GROUPS: u64 = 1 << 63;
 
 type QueryInput<K> = InputHandle<Moment, CapacityContainerBuilder<Vec<Call<K>>>>;
@@ -71,23 +71,23 @@ pub(crate) struct Asking<K: Key, A: Aggregate> {
     pub(crate) mailbox: Arc<Mailbox<K, A>>,
     pub(crate) replies: Rc<Replies<K, A>>,
     pub(crate) worker: usize,
-    /// How many questions subscribers have asked.
+    /// The number of questions that subscribers have asked.
     pub(crate) number: u64,
     pub(crate) ranks: Ranks<A>,
-    /// What was sealed when this worker last looked.
+    /// The last sealed day when this worker last checked.
     pub(crate) sealed: Option<Day>,
     pub(crate) status: ViewStatus,
     pub(crate) skewed: Skewed,
-    /// Where there is a log.
+    /// Present if there is a log.
     pub(crate) maintenance: Option<Maintenance<K, A>>,
     pub(crate) calendar: Calendar,
-    /// What says which the last periods are.
+    /// Tells the time, which determines the last periods.
     pub(crate) clock: Clock,
 }
 
 impl<K: Key, A: Aggregate> Asking<K, A> {
-    /// Takes up what is in the mailbox, and asks for subscribers; `last` if there will be no more. Returns
-    /// whether anything was asked.
+    /// Takes the requests from the mailbox, and asks for subscribers; `last` if this is the last time. Returns whether
+    /// anything was asked.
     fn take_up(&mut self, complete: Complete, last: bool) -> bool {
         let Some(input) = &mut self.input else { return false };
         if *input.time() < complete.moment {
@@ -115,7 +115,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             input.send(Call::Ask(number, question));
         }
         for (number, said) in said {
-            // Of an answer that is there, nothing more is said.
+            // The answer has been given, so there is nothing to do.
             match said {
                 Said::More(of) if self.replies.is_open(number) => {
                     input.send(Call::More(number, of));
@@ -142,7 +142,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
                 false => standing.look(seen, complete.entered, now),
             };
             for (group, mut query) in asking {
-                // A subscription goes on with what is kept of its days.
+                // A subscription continues with those of its days that are kept.
                 query.days.lower = query.days.lower.max(kept_from);
                 self.number += 1;
                 asked = true;
@@ -157,7 +157,7 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
     }
 }
 
-/// An event whose event time in the view is further from the log's than the view allows.
+/// The event time in the view differs from that in the log by more than the view allows.
 pub(crate) struct Skewed {
     pub(crate) view: String,
     pub(crate) limit: i64,
@@ -208,7 +208,7 @@ impl<K: Key, A: Aggregate> WorkerView for Asking<K, A> {
     fn asked_task(&mut self) -> Option<AskedTask> {
         let (task, reply) = self.mailbox.take_task()?;
         if self.maintenance.is_none() {
-            // Whoever asked may have given up.
+            // The requester may have given up.
             let _ = reply.try_send(Err(MaintainError::NoLog));
             return None;
         }

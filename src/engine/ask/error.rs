@@ -6,32 +6,33 @@ use std::time::Duration;
 use crate::serve::MeasureId;
 use crate::time::{Day, Grain};
 
-/// What went wrong with a view.
+/// An error of a view.
 pub(crate) type ViewError = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Why a query has no answer, or a subscription does not begin or go on.
+/// Why a query has no answer, or a subscription does not begin or continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// [`Engine::start`](crate::engine::Engine::start) has not been called yet, so nobody would answer.
+    /// [`Engine::start`](crate::engine::Engine::start) has not been called yet.
     #[error("the engine has not started")]
     NotStarted,
-    /// The engine has stopped, or it stopped before it could answer.
+    /// The engine has stopped, perhaps before it could answer.
     #[error("the engine has stopped")]
     Stopped,
-    /// The view has no measure of this number to rank keys by; [`ViewHandle::measure`](crate::engine::ViewHandle::measure) finds one by its name.
+    /// The view has no measure of this number to rank keys by;
+    /// [`ViewHandle::measure`](crate::engine::ViewHandle::measure) finds a measure by its name.
     #[error(
         "view '{view}' has no measure {measure}: it has {measures}, and the first one is number 0"
     )]
     NoMeasure {
         /// The view.
         view: String,
-        /// The number that the query has.
+        /// The number in the query.
         measure: MeasureId,
-        /// How many measures the view has.
+        /// The number of measures of the view.
         measures: usize,
     },
-    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    /// The query asks for days that were removed; see [`View::keep`](crate::view::View::keep).
     #[error(
         "view '{view}' keeps days from {kept_from} on: ask from there on, or without a beginning for all that is kept"
     )]
@@ -41,51 +42,51 @@ pub enum AskError {
         /// The first day that is kept.
         kept_from: Day,
     },
-    /// A revision that was removed, as [`View::keep_revisions`](crate::view::View::keep_revisions) has it.
+    /// The query asks for a revision that was removed; see [`View::keep_revisions`](crate::view::View::keep_revisions).
     #[error(
         "of {day}, what it was before the closing of {since} was removed: ask for a later revision"
     )]
     Superseded {
         /// The day.
         day: Day,
-        /// The closing after which its state is known.
+        /// The first closing after which the day's state is known.
         since: Day,
     },
-    /// Periods that are not made of those of the view.
+    /// The requested periods do not consist of whole periods of the view.
     #[error("view '{view}' by {asked}: it is kept by {grain}, of which a {asked} is not made")]
     Grain {
         /// The view.
         view: String,
-        /// What was asked for.
+        /// The requested grain.
         asked: Grain,
-        /// What the view is kept by.
+        /// The grain of the view.
         grain: Grain,
     },
     /// Too many queries wait. Ask again later.
     #[error("{limit} queries are waiting already")]
     Full {
-        /// How many may wait.
+        /// The maximum number of waiting queries.
         limit: usize,
     },
-    /// The snapshot that it was asked of is not kept any longer.
+    /// The snapshot of the question is no longer kept.
     #[error("the snapshot has expired: ask again as of a new one")]
     Expired,
-    /// Rows that nobody has taken yet take too much memory. Ask again later.
+    /// Rows that were not taken yet use too much memory. Ask again later.
     #[error("answers of more than {limit} bytes wait to be taken already")]
     FullOfRows {
-        /// How many bytes may wait.
+        /// The maximum number of waiting bytes.
         limit: usize,
     },
-    /// Too many subscriptions.
+    /// There are too many subscriptions.
     #[error("there are {limit} subscriptions already")]
     TooManySubscribers {
-        /// How many there may be.
+        /// The maximum number of subscriptions.
         limit: usize,
     },
     /// The answer did not come in time.
     #[error("no answer within {limit:?}")]
     TimedOut {
-        /// How long was waited.
+        /// How long the call waited.
         limit: Duration,
     },
 }

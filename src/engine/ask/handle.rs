@@ -1,4 +1,4 @@
-//! The handle that asks a view, from any thread and from tasks of any runtime.
+//! The handle that queries a view, from any thread and from tasks of any runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::serve::{Answer, Cut, MeasureFn, MeasureId, Merge, Query, QueryError, 
 use crate::time::{Day, DayRange, Last};
 use crate::view::View;
 
-/// Numbers of an aggregate, and what they are called.
+/// The named numbers of an aggregate.
 pub(crate) type Named<A> = Vec<(String, Arc<MeasureFn<A>>)>;
 
 /// The named numbers of a view's aggregate, by which keys can be ranked.
@@ -40,7 +40,7 @@ impl<A> Measures<A> {
         Measures { named: Vec::new() }
     }
 
-    /// These measures and one more.
+    /// Adds a measure.
     #[must_use]
     pub fn measure(
         mut self,
@@ -52,7 +52,7 @@ impl<A> Measures<A> {
     }
 }
 
-/// Asks queries of a view of an engine, from any thread. Clones ask the same view.
+/// Queries a view of an engine, from any thread. Clones query the same view.
 ///
 /// ```
 /// use std::time::Duration;
@@ -142,8 +142,8 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.measures.iter().map(|(name, measure)| (name.as_str(), measure.as_ref()))
     }
 
-    /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker
-    /// took the query up; asking makes no new tick.
+    /// Asks and waits for the answer. It is exact as of a moment that was complete when the worker took the query;
+    /// asking does not create a tick.
     ///
     /// # Errors
     /// [`AskError`]; nothing has happened then.
@@ -151,7 +151,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.send(query)?.wait()
     }
 
-    /// Asks and waits for the answer at most so long.
+    /// Asks and waits for the answer, at most for `limit`.
     ///
     /// # Errors
     /// [`AskError`]; nothing has happened then.
@@ -159,7 +159,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.send(query)?.wait_timeout(limit)
     }
 
-    /// Asks at once; the future, of any runtime, waits for the answer. Dropped, it cancels the query.
+    /// Asks at once and returns a future of the answer, for any runtime. Dropping the future cancels the query.
     ///
     /// # Errors
     /// [`AskError`]; nothing has happened then.
@@ -171,7 +171,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         async move { asked?.await }
     }
 
-    /// Asks and does not wait: the answer is taken, waited for or awaited later.
+    /// Asks without waiting: the answer can be taken, waited for or awaited later.
     ///
     /// # Errors
     /// [`AskError::Full`], [`AskError::NoMeasure`], [`AskError::Grain`], [`AskError::NotStarted`],
@@ -181,12 +181,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.send_unchecked(query)
     }
 
-    /// As [`ViewHandle::send`], of a query whose measure is known to be there.
+    /// As [`ViewHandle::send`], for a query whose measure is known to exist.
     pub(crate) fn send_unchecked(&self, query: Query<K>) -> Result<Asked<K, A>, AskError> {
         self.ask_whole(Question::whole(query))
     }
 
-    /// Asks for all of an answer at once.
+    /// Asks for a whole answer at once.
     pub(crate) fn ask_whole(&self, question: Question<K>) -> Result<Asked<K, A>, AskError> {
         let (id, shape) = (question.query.id, question.query.shape);
         let (number, pieces) = self.mailbox.send(question)?;
@@ -195,15 +195,16 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         Ok(Asked { schema, id, number, pieces, merge, mailbox })
     }
 
-    /// What keys are ranked by.
+    /// The functions that rank keys.
     pub(crate) fn ranked(&self) -> Arc<Vec<Arc<RankFn<A>>>> {
         Arc::clone(&self.ranks.1)
     }
 
-    /// Subscribes to a query: the first answer at once, then the latest one whenever its items, their parts or
-    /// `sealed_through` have changed, one in `every` at most. Zero: at each complete moment that changes it.
+    /// Subscribes to a query. The first answer comes at once. After that, the latest answer comes whenever its items,
+    /// their parts or `sealed_through` have changed, at most once in `every`. Zero means at each complete moment that
+    /// changes it.
     ///
-    /// Subscribers of equal queries share the asking, and nothing is asked while nothing enters.
+    /// Subscribers of equal queries share the evaluation, and nothing is evaluated while no events enter.
     ///
     /// # Errors
     /// [`AskError::TooManySubscribers`], [`AskError::NoMeasure`], [`AskError::Grain`], [`AskError::NotStarted`],
@@ -217,7 +218,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.subscribe_unchecked(query, every)
     }
 
-    /// As [`ViewHandle::subscribe`], to a query whose measure is known to be there.
+    /// As [`ViewHandle::subscribe`], for a query whose measure is known to exist.
     pub(crate) fn subscribe_unchecked(
         &self,
         query: Query<K>,
@@ -226,13 +227,13 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         Subscription::begin(&self.mailbox, query, every)
     }
 
-    /// What the view looks like as a table. Where the names of columns do not fit its types, an engine does not start, and
-    /// this has the names that the types give.
+    /// The schema of the view as a table. If the names of columns do not match its types, the engine does not start,
+    /// and this schema has the names that the types give.
     pub fn schema(&self) -> &ViewSchema {
         &self.schema
     }
 
-    /// A measure that the view does not have would rank keys by nothing.
+    /// Checks a query. A measure that does not exist, for example, could not rank keys.
     fn check(&self, query: &Query<K>) -> Result<(), AskError> {
         let view = || self.view.name().to_owned();
         let known = (self.view.calendar().grain(), self.mailbox.kept_from());
@@ -240,7 +241,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         {
             return Err(AskError::Grain { view: view(), asked, grain: known.0 });
         }
-        // The window is that of the time when a worker takes the query up.
+        // The window is determined when a worker takes the query.
         let query = &Query { last: None, ..query.clone() };
         match QueryError::of(query, known, self.measures.len()) {
             Some(QueryError::NoMeasure { measure, measures }) => {
@@ -252,37 +253,35 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
             Some(QueryError::Removed { kept_from }) => {
                 Err(AskError::Removed { view: view(), kept_from })
             }
-            // Only who reads it knows.
+            // Only the reader of the answer can know.
             Some(QueryError::Superseded { .. } | QueryError::NoClock { .. }) | None => Ok(()),
         }
     }
 
-    /// Waits, at most so long, until a day and those before it are sealed, and live on all workers of this
-    /// process. A day without events closes as well, with the floor.
+    /// Waits, at most for `limit`, until a day and all days before it are sealed, and live on all workers of this
+    /// process. A day without events also closes, with the floor.
     ///
     /// # Errors
-    /// [`AskError::TimedOut`]: waiting again is fine. [`AskError::Stopped`]: it was not sealed before the engine
-    /// stopped, and is in the next run or at its end.
+    /// [`AskError::TimedOut`]: the call may be repeated. [`AskError::Stopped`]: the day was not sealed before the engine stopped; it will be in the next run, or at its end.
     pub fn wait_sealed_through(&self, day: Day, limit: Duration) -> Result<(), AskError> {
         self.mailbox.wait_sealed(day, limit)
     }
 
-    /// How the view is on the workers of this process: its first and last day, up to which day it is sealed, how
-    /// much is not, and what went wrong. It asks nobody: the workers tell it every 20 ms, and when days are sealed.
-    /// It can be called before the engine has started and after it has stopped.
+    /// The state of the view on the workers of this process: its first and last day, its last sealed day, how much is
+    /// not sealed, and its error, if any. The call asks nobody: the workers publish the state every 20 ms, and when
+    /// days are sealed. It works before the engine has started and after it has stopped.
     pub fn status(&self) -> ViewState {
         self.mailbox.status()
     }
 
-    /// How many queries wait to be taken up by a worker, and how many subscriptions there are, in this
-    /// process.
+    /// The number of queries that wait for a worker, and the number of subscriptions, in this process.
     pub fn waiting(&self) -> (usize, usize) {
         self.mailbox.waiting()
     }
 
-    /// Computes sealed days again from the log, with the operators that made them, and compares them key
-    /// by key with the files that count; returns when all workers have. `share` is how much of a
-    /// processor's time each worker may take for it, from 0 to 1: ingest and queries go on meanwhile.
+    /// Computes sealed days again from the log, with the operators that made them, and compares them key by key with
+    /// the files that count. Returns when all workers have done so. `share` is the share of a processor's time that
+    /// each worker may use for it, from 0 to 1. Ingest and queries go on meanwhile.
     ///
     /// # Errors
     /// [`MaintainError`]; nothing was changed.
@@ -290,12 +289,12 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
         self.maintain(Task { kind: TaskKind::Audit, days, share })
     }
 
-    /// Computes sealed days again from the log, each as a new revision that takes the place of the old one
-    /// in one step; returns when all workers have. `share` is as in [`ViewHandle::audit`]. Queries see the
-    /// old revision or the new one; late events of a day that is being computed wait for it to be sealed.
+    /// Computes sealed days again from the log. Each becomes a new revision, which replaces the old one in one step.
+    /// Returns when all workers have done so. `share` is as in [`ViewHandle::audit`]. Queries see the old revision or
+    /// the new one. Late events of a day that is being computed are sealed afterwards.
     ///
     /// # Errors
-    /// [`MaintainError`]; days before it were rebuilt.
+    /// [`MaintainError`]; days that were rebuilt before the error stay rebuilt.
     pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
         self.maintain(Task { kind: TaskKind::Rebuild, days, share })
     }
@@ -316,15 +315,15 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     }
 }
 
-/// A query that was asked. It is a future of its answer, for any runtime; threads wait for it instead. Dropped
-/// before it has its answer, the query is cancelled on all workers.
+/// A query that was asked. It is a future of its answer, for any runtime; threads call [`Asked::wait`]. Dropping it
+/// before it has its answer cancels the query on all workers.
 #[must_use = "dropped, it cancels the query"]
 pub struct Asked<K: Key, A: Aggregate> {
     schema: Arc<ViewSchema>,
     id: u64,
     number: u64,
     pieces: Taker<Pieces<K, A>>,
-    /// What has come of the answer, until it was given.
+    /// The part of the answer that has arrived; `None` once the answer was given.
     merge: Option<Merge<K, A>>,
     mailbox: Arc<Mailbox<K, A>>,
 }
@@ -344,17 +343,17 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         self.take(|pieces| pieces.take(None))?.ok_or(AskError::Stopped)
     }
 
-    /// Waits for the answer at most so long.
+    /// Waits for the answer, at most for `limit`.
     ///
     /// # Errors
-    /// [`AskError::TimedOut`]: waiting again is fine. [`AskError::Stopped`].
+    /// [`AskError::TimedOut`]: the call may be repeated. [`AskError::Stopped`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
         let began = Instant::now();
         let taken = self.take(|pieces| pieces.take(Some(limit.saturating_sub(began.elapsed()))));
         taken?.ok_or(AskError::TimedOut { limit })
     }
 
-    /// Whether waiting would be over at once.
+    /// Whether waiting would return at once.
     pub fn is_ready(&mut self) -> bool {
         let Some(merge) = &mut self.merge else { return true };
         match self.pieces.try_take() {
@@ -365,8 +364,8 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         merge.is_complete()
     }
 
-    /// The answer if it is there. It is given once, whichever way it is taken; then the engine counts as
-    /// stopped.
+    /// The answer, if it is there. It is given only once, in whichever way it is taken; afterwards the result is
+    /// [`AskError::Stopped`].
     ///
     /// # Errors
     /// [`AskError::Stopped`].
@@ -374,7 +373,7 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
         self.take(Taker::try_take)
     }
 
-    /// Takes pieces until the answer is whole, or none comes.
+    /// Takes pieces until the answer is complete, or no piece is left.
     fn take(
         &mut self,
         take: impl Fn(&Taker<Pieces<K, A>>) -> Result<Option<Pieces<K, A>>, Closed>,
@@ -406,7 +405,7 @@ impl<K: Key, A: Aggregate> Asked<K, A> {
     }
 }
 
-// Nothing of it is pinned.
+// Nothing in it is pinned.
 impl<K: Key, A: Aggregate> Unpin for Asked<K, A> {}
 
 impl<K: Key, A: Aggregate> Future for Asked<K, A> {
@@ -438,5 +437,5 @@ impl<K: Key, A: Aggregate> Drop for Asked<K, A> {
     }
 }
 
-/// What keys are ranked by.
+/// The functions that rank keys.
 pub(crate) type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::shared::Shared;
 
-/// A snapshot that is held on all workers. The last one who has it lets go of it.
+/// A snapshot that is held on all workers. Dropping the last clone releases it.
 pub(crate) struct Kept {
     pub(crate) id: u64,
     pub(crate) shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! What is on its way from other threads to the worker that takes up a view's queries.
+//! Requests of other threads, on their way to the worker that takes the queries of a view.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -20,9 +20,9 @@ use crate::time::Day;
 /// How much may wait for a view in this process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskLimits {
-    /// Queries that were not taken up yet.
+    /// The number of queries that no worker has taken yet.
     pub(crate) waiting: usize,
-    /// Subscriptions.
+    /// The number of subscriptions.
     pub(crate) subscribers: usize,
 }
 
@@ -35,21 +35,21 @@ impl Default for AskLimits {
 /// An audit or a rebuild, and where its result goes.
 pub(crate) type AskedTask = (Task, mpsc::SyncSender<Result<Maintained, MaintainError>>);
 
-/// A query that waits to be taken up.
+/// A query that waits for a worker.
 pub(crate) struct Request<K: Key, A: Aggregate> {
     pub(crate) question: Question<K>,
     pub(crate) reply: Giver<Pieces<K, A>>,
 }
 
-/// Pieces of an answer that nobody has taken yet.
+/// Pieces of an answer that were not taken yet.
 pub(crate) type Pieces<K, A> = VecDeque<Piece<K, A>>;
 
-/// What is said of a question that was taken up.
+/// A message about a question that a worker has taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Said {
-    /// One more piece is wanted of this worker.
+    /// This worker may send one more piece.
     More(u64),
-    /// No more are.
+    /// No more pieces are wanted.
     Cancel,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Joining<K: Key, A: Aggregate> {
     pub(crate) giver: Giver<Delivered<K, A>>,
 }
 
-/// What the worker finds in the mailbox.
+/// The content of the mailbox, for the worker.
 pub(crate) struct Mail<K: Key, A: Aggregate> {
     pub(crate) requests: BTreeMap<u64, Request<K, A>>,
     pub(crate) joining: BTreeMap<u64, Joining<K, A>>,
@@ -69,14 +69,14 @@ pub(crate) struct Mail<K: Key, A: Aggregate> {
     pub(crate) said: Vec<(u64, Said)>,
 }
 
-/// Bytes of rows that may wait to be taken in this process. If there are more, nothing more is asked.
+/// The bytes of rows that may wait to be taken in this process. While there are more, no questions are accepted.
 const BYTES_WAITING: usize = 128 << 20;
 
 pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     inner: Mutex<Inner<K, A>>,
-    /// Days have gone live on a worker, or nothing more will.
+    /// Signals that days have become live on a worker, or that no more will.
     sealed: Condvar,
-    /// How often a worker of this process has seen sealed days go live.
+    /// How often a worker of this process has seen sealed days become live.
     sealings: AtomicU64,
     /// The threads that read for questions, once there are workers.
     pool: OnceLock<Pool>,
@@ -88,23 +88,23 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
 struct Inner<K: Key, A: Aggregate> {
     /// The number of the latest query or subscription.
     number: u64,
-    /// By number, so that one can go that nobody wants any more.
+    /// By number, so that a cancelled one can be removed.
     requests: BTreeMap<u64, Request<K, A>>,
     joining: BTreeMap<u64, Joining<K, A>>,
-    /// Subscriptions that the worker knows and nobody wants any more.
+    /// Subscriptions that the worker knows and that have ended.
     left: Vec<u64>,
-    /// What was said of questions that the worker knows.
+    /// Messages about questions that the worker knows.
     said: Vec<(u64, Said)>,
     rounds: Rounds,
-    /// All that are wanted.
+    /// The number of active subscriptions.
     subscribers: usize,
     tasks: VecDeque<AskedTask>,
-    /// What each worker of this process has said of itself.
+    /// The numbers that each worker of this process has published.
     numbers: BTreeMap<usize, ViewNumbers>,
     error: Option<ViewError>,
-    /// The thread that takes all this up.
+    /// The thread of the worker that takes all this.
     worker: Option<Thread>,
-    /// Once the engine has started.
+    /// Set once the engine has started.
     limits: Option<AskLimits>,
     closed: bool,
 }
@@ -119,14 +119,14 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
         self.worker.iter().for_each(Thread::unpark);
     }
 
-    /// The questions that are let in now: those for which much is kept come in rounds.
+    /// The questions that are let in now. Questions that keep much state enter in rounds.
     fn take_requests(&mut self, outlived: usize, last: bool) -> BTreeMap<u64, Request<K, A>> {
         let keeps_much =
             |_: &u64, request: &mut Request<K, A>| request.question.is_of_many_keys_now();
         let is_awaited =
             self.requests.iter_mut().any(|(number, request)| keeps_much(number, request));
         let rows = self.numbers.values().map(|numbers| numbers.groups).sum();
-        // A table has as many free slots as used ones, about.
+        // A table has about as many free slots as used ones.
         let copied = Copied { rows, bytes: 2 * rows * size_of::<(K, A)>(), outlived };
         if last || !is_awaited || self.rounds.begins(copied, Instant::now()) {
             return std::mem::take(&mut self.requests);
@@ -135,7 +135,7 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
         self.requests.extract_if(.., let_in).collect()
     }
 
-    /// What may wait, if anything may.
+    /// The limits, if requests are accepted.
     fn limits(&self) -> Result<AskLimits, AskError> {
         if self.closed {
             return Err(AskError::Stopped);
@@ -177,18 +177,18 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         Mailbox { inner, sealed, sealings, pool, kept_from, computed_from }
     }
 
-    /// Says which period is the first one that the view keeps. It never goes back.
+    /// Records the first period that the view keeps. It never goes back.
     pub(crate) fn keeps_from(&self, kept: Day) {
         self.kept_from.fetch_max(kept.0, Ordering::Relaxed);
     }
 
-    /// Says which period is the first one that can be computed again from the log.
+    /// Records the first period that can be computed again from the log.
     pub(crate) fn computes_from(&self, computed: Day) {
         self.computed_from.fetch_max(computed.0, Ordering::Relaxed);
     }
 
-    /// The first period that the view keeps, as far as this process has heard: a question of it may be refused later, when a
-    /// worker takes it up.
+    /// The first period that the view keeps, as far as this process knows. A question about it may still be refused
+    /// when a worker takes it.
     pub(crate) fn kept_from(&self) -> Day {
         Day(self.kept_from.load(Ordering::Relaxed))
     }
@@ -202,12 +202,12 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The threads that read for questions.
+    /// Sets the threads that read for questions.
     pub(crate) fn read_with(&self, pool: &Pool) {
         self.pool.get_or_init(|| pool.clone());
     }
 
-    /// Puts a question in; returns its number and where the pieces of its answer will be.
+    /// Adds a question; returns its number and the place where the pieces of its answer will be.
     pub(crate) fn send(
         &self,
         question: Question<K>,
@@ -227,7 +227,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         Ok((number, answer))
     }
 
-    /// Says something of a question. One that no worker has taken up is cancelled by taking it out again.
+    /// Sends a message about a question. If no worker has taken the question yet, cancelling removes it.
     pub(crate) fn say(&self, number: u64, said: Said) {
         let mut inner = self.lock();
         let is_waiting = inner.requests.contains_key(&number);
@@ -245,7 +245,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         }
     }
 
-    /// Begins a subscription; returns its number and where the latest answer will be.
+    /// Begins a subscription; returns its number and the place where the latest answer will be.
     pub(crate) fn subscribe(
         &self,
         query: Query<K>,
@@ -275,13 +275,13 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         }
     }
 
-    /// How many queries wait to be taken up, and how many subscriptions there are.
+    /// The number of queries that wait for a worker, and the number of subscriptions.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.requests.len(), inner.subscribers)
     }
 
-    /// Puts in an audit or a rebuild.
+    /// Adds an audit or a rebuild.
     pub(crate) fn send_task(&self, task: AskedTask) -> Result<(), MaintainError> {
         let mut inner = self.lock();
         match inner.limits {
@@ -294,7 +294,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         Ok(())
     }
 
-    /// All that is here, if the calling thread is the worker that takes it up; `last` if it will not come again.
+    /// All requests, if the calling thread belongs to the worker that takes them; `last` if it will not come again.
     pub(crate) fn take(&self, worker: usize, last: bool) -> Option<Mail<K, A>> {
         let mut inner = self.lock();
         if !inner.is_taken_up_by(worker) {
@@ -310,7 +310,7 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         })
     }
 
-    /// The oldest audit or rebuild, if the calling thread is the worker that takes it up.
+    /// The oldest audit or rebuild, if the calling thread belongs to the worker that takes it.
     pub(crate) fn take_task(&self) -> Option<AskedTask> {
         let mut inner = self.lock();
         let this = std::thread::current().id();
@@ -318,29 +318,29 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         inner.tasks.pop_front()
     }
 
-    /// Lets queries in, so many at a time. They wait for the workers, which are still to start.
+    /// Accepts queries, within these limits. They wait for the workers, which have not started yet.
     pub(crate) fn open(&self, limits: AskLimits) {
         self.lock().limits = Some(limits);
     }
 
-    /// Expects a worker of this process.
+    /// Notes that this process will have this worker.
     pub(crate) fn expect(&self, worker: usize) {
         self.lock().numbers.insert(worker, ViewNumbers::default());
     }
 
-    /// Has the worker look at what there is.
+    /// Wakes the worker to check the mailbox.
     pub(crate) fn wake(&self) {
         self.lock().wake();
     }
 
-    /// Says that sealed days have gone live on a worker.
+    /// Notes that sealed days have become live on a worker.
     pub(crate) fn note_sealing(&self, worker: usize, numbers: ViewNumbers) {
         self.sealings.fetch_add(1, Ordering::AcqRel);
         self.publish(worker, numbers, None);
         self.lock().wake();
     }
 
-    /// Says how the view is on a worker.
+    /// Publishes the state of the view on a worker.
     pub(crate) fn publish(&self, worker: usize, numbers: ViewNumbers, error: Option<ViewError>) {
         let mut inner = self.lock();
         inner.numbers.insert(worker, numbers);
@@ -351,14 +351,14 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         self.sealed.notify_all();
     }
 
-    /// How the view is on all workers of this process.
+    /// The state of the view on all workers of this process.
     pub(crate) fn status(&self) -> ViewState {
         let inner = self.lock();
         let numbers = inner.numbers.values().copied().reduce(ViewNumbers::with);
         ViewState { numbers: numbers.unwrap_or_default(), error: inner.error.clone() }
     }
 
-    /// Waits until a day, and those before it, are sealed on all workers of this process.
+    /// Waits until a day, and all days before it, are sealed on all workers of this process.
     pub(crate) fn wait_sealed(&self, day: Day, limit: Duration) -> Result<(), AskError> {
         let is_sealed = |inner: &Inner<K, A>| {
             let mut workers = inner.numbers.values();
@@ -374,12 +374,12 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         }
     }
 
-    /// How often that was said.
+    /// How often sealed days have become live.
     pub(crate) fn sealings(&self) -> u64 {
         self.sealings.load(Ordering::Acquire)
     }
 
-    /// Refuses everything from now on; who waits learns that nothing comes.
+    /// Refuses everything from now on; waiting threads and tasks are told.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -390,22 +390,22 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         );
         inner.left.clear();
         self.sealed.notify_all();
-        // Their ends may run code of the program's, a waker's, which may ask again.
+        // Dropping them may run code of the program, such as a waker, which may ask again.
         drop(inner);
         drop(gone);
     }
 }
 
-/// How a view of an engine is, in this process.
+/// The state of a view of an engine in this process.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ViewState {
-    /// Those of all workers together. Days are sealed that all have sealed; days are counted by the worker that has
-    /// most of them. Other processes have other keys, and may have other days.
+    /// The numbers of all workers together. A day is sealed if all have sealed it; days are counted by the worker that
+    /// has most of them. Other processes have other keys, and may have other days.
     pub numbers: ViewNumbers,
-    /// Why the view has stopped, and with it the engine.
+    /// Why the view, and with it the engine, has stopped.
     pub error: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// An answer that all with the same query share, and a number that rises whenever it has changed.
+/// An answer shared by all subscribers of the same query, and a number that rises whenever the answer has changed.
 pub(crate) type Delivered<K, A> = (u64, Arc<Answer<K, A>>);

@@ -1,4 +1,4 @@
-//! How questions are asked and answered: look-ups, handles, subscriptions.
+//! Questions and answers: look-ups, handles, subscriptions.
 
 pub(super) mod asking;
 pub(super) mod error;

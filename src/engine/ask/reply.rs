@@ -1,4 +1,4 @@
-//! Where the pieces of answers go: to whoever asked, in this process.
+//! Delivers the pieces of answers to those who asked, in this process.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,28 +18,28 @@ use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Merge, Piece, to_asker};
 
-/// Answers of subscriptions with more items are put together on a thread of the pool.
+/// Answers of subscriptions with more items are merged on a thread of the pool.
 const AT_ONCE: usize = 256;
 
-/// Who waits for an answer.
+/// The recipient of an answer.
 pub(crate) enum Reply<K: Key, A: Aggregate> {
-    /// Who asked, and how many workers have said all they have.
+    /// One asker, and the number of workers that have sent everything.
     One(Giver<Pieces<K, A>>, u64),
-    /// The subscribers of a query, and what has come.
+    /// The subscribers of a query, and the pieces that have arrived.
     Group(u64, Merge<K, A>),
 }
 
-/// An answer that was put together elsewhere, of a group, and whether it differs from the one before.
+/// An answer of a group that was merged on the pool, and whether it differs from the one before.
 type Finished<K, A> = (u64, Answer<K, A>, bool);
 
-/// Who waits, by the number of the question.
+/// The recipients, by the number of the question.
 pub(crate) struct Replies<K: Key, A: Aggregate> {
     open: RefCell<HashMap<u64, Reply<K, A>>>,
     pub(crate) standing: RefCell<Standing<K, A>>,
     finished: Arc<Mutex<Vec<Finished<K, A>>>>,
     mailbox: Arc<Mailbox<K, A>>,
     pool: Pool,
-    /// Nobody will look at what was finished elsewhere.
+    /// Nobody will collect answers that are finished elsewhere.
     is_last: Cell<bool>,
 }
 
@@ -59,7 +59,7 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
         self.open.borrow_mut().insert(number, reply);
     }
 
-    /// Forgets who waits for an answer; says whether anybody did.
+    /// Removes the recipient of an answer; returns whether there was one.
     pub(crate) fn remove(&self, number: u64) -> bool {
         self.open.borrow_mut().remove(&number).is_some()
     }
@@ -68,16 +68,16 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
         self.open.borrow().contains_key(&number)
     }
 
-    /// Subscribers are about to be given their last answers, which are finished here. Forgets what was asked for them
-    /// before, and returns its numbers: look-ups run side by side, and an earlier answer must neither use up the turn
-    /// of the last one nor come after it.
+    /// Prepares for the last answers of subscribers, which are merged on this thread. Forgets the questions asked for
+    /// them before, and returns their numbers. Look-ups run in parallel, and an earlier answer must neither replace the
+    /// last one nor come after it.
     pub(crate) fn end(&self) -> Vec<u64> {
         self.is_last.set(true);
         let is_of_group = |_: &u64, reply: &mut Reply<K, A>| matches!(reply, Reply::Group(..));
         self.open.borrow_mut().extract_if(is_of_group).map(|(number, _)| number).collect()
     }
 
-    /// Gives subscribers the answers that were put together elsewhere.
+    /// Gives subscribers the answers that were merged on the pool.
     pub(crate) fn take_finished(&self) {
         let mut finished = self.finished.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let finished = std::mem::take(&mut *finished);
@@ -86,11 +86,11 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
         }
     }
 
-    /// Takes in a piece.
+    /// Adds a piece.
     fn add(&self, piece: Piece<K, A>) {
         let (number, of, is_last) = (piece.number, piece.of, piece.is_last);
         let mut open = self.open.borrow_mut();
-        // Whoever asked may have given up; the piece is nobody's then.
+        // The asker may have given up; then the piece is dropped.
         let is_over = match open.get_mut(&number) {
             None => return,
             Some(Reply::One(giver, over)) => {
@@ -111,7 +111,7 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
 
     fn finish(&self, group: u64, merge: Merge<K, A>) {
         if merge.len() <= AT_ONCE || self.is_last.get() {
-            // One that takes all at once is not cut.
+            // A whole answer is never cut short.
             if let Ok(answer) = merge.finish(0) {
                 self.standing.borrow_mut().answered(group, answer, Instant::now());
             }
@@ -130,7 +130,7 @@ impl<K: Key, A: Aggregate> Replies<K, A> {
     }
 }
 
-/// Gives pieces to those who asked.
+/// Delivers pieces to those who asked.
 pub(crate) fn reply<K: Key, A: Aggregate>(
     pieces: StreamVec<'_, Moment, Piece<K, A>>,
     replies: &Rc<Replies<K, A>>,
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// However an earlier question and the last one are answered, the last answer is delivered.
+    /// Whatever the order in which an earlier question and the last one are answered, the last answer is delivered.
     #[test]
     fn no_earlier_answer_takes_the_place_of_the_last_one() {
         for order in [[1, 2], [2, 1]] {

@@ -1,40 +1,41 @@
-//! When questions are let in for which much is kept: in rounds, so that they share it.
+//! Decides when questions that keep much state are let in: in rounds, so that they share it.
 //!
-//! A question about many keys is read while events go on, so what it reads is kept from changing, and what changes is
-//! copied ([`Table::share`](crate::table::Table::share)). Questions of one moment share that. Where tables are large, each
-//! moment costs the worker a copy of them; so questions wait for each other, and for what earlier ones keep.
+//! A question about many keys is read while events go on. So what it reads is kept unchanged, and rows that change are
+//! copied ([`Table::share`](crate::table::Table::share)). Questions of one moment share this. If tables are large, each
+//! moment costs the worker a copy of them. Therefore questions wait for each other, and for what earlier ones keep.
 
 use std::time::{Duration, Instant};
 
 use crate::speed::OUTLIVED_MAX;
 
-/// Fewer rows are copied in no time, and nobody waits for that.
+/// Copying fewer rows takes no noticeable time, so no question waits for that.
 const MANY_ROWS: usize = 65_536;
 
-/// How long no other round begins, for each row that may have to be copied: about ten times as long as that takes.
+/// The pause between two rounds, for each row that may have to be copied: about ten times as long as copying it.
 const PAUSE_OF_A_ROW: Duration = Duration::from_nanos(200);
 
-/// How long a round waits for what others keep. Then it begins, and the oldest of them may lose its moment.
+/// How long a round waits for the state that other questions keep. Then it begins, and the oldest of them may lose its
+/// moment.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What there is of a view that may have to be copied, in this process.
+/// What may have to be copied of a view in this process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied {
     pub(super) rows: usize,
     pub(super) bytes: usize,
-    /// Bytes that readers alone hold.
+    /// The bytes that only readers hold.
     pub(super) outlived: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     last: Option<Instant>,
-    /// Since when somebody waits for the next one.
+    /// Since when somebody waits for the next round.
     awaited: Option<Instant>,
 }
 
 impl Rounds {
-    /// Whether those that wait are let in now.
+    /// Whether the waiting questions are let in now.
     pub(super) fn begins(&mut self, copied: Copied, now: Instant) -> bool {
         if copied.rows < MANY_ROWS {
             self.awaited = None;

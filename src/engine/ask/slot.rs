@@ -1,6 +1,6 @@
-//! A place for one value, between a worker and whoever waits for it: a thread, or a task of any runtime.
+//! A place for one value, between a worker and a thread or task that waits for it.
 //!
-//! What is given takes the place of what has not been taken: the worker never waits, and nothing piles up.
+//! A new value replaces one that was not taken. So the worker never waits, and nothing accumulates.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -25,9 +25,9 @@ struct Slot<T> {
 #[derive(Debug)]
 struct SlotState<T> {
     value: Option<T>,
-    /// The task that waits, if one does.
+    /// The task that waits, if any.
     waker: Option<Waker>,
-    /// Whether a thread waits: to wake nobody costs a system call all the same.
+    /// Whether a thread waits. Waking nobody would still cost a system call.
     is_asleep: bool,
     closed: bool,
 }
@@ -49,26 +49,26 @@ impl<T> Slot<T> {
     }
 }
 
-/// The worker's end. When it is dropped, the other end takes what is there, and learns that this was all.
+/// The worker's end. After it is dropped, the other end can take the last value, and learns that it was the last.
 #[derive(Debug)]
 pub(crate) struct Giver<T> {
     slot: Arc<Slot<T>>,
 }
 
 impl<T> Giver<T> {
-    /// Puts a value into the slot, in the place of one that was not taken.
+    /// Puts a value into the slot; it replaces one that was not taken.
     pub(crate) fn give(&self, value: T) {
         self.slot.change(|state| state.value = Some(value));
     }
 }
 
 impl<T> Giver<T> {
-    /// Puts a value in the place of one that was not taken; if there is none, it does nothing. Nobody is told:
-    /// whoever waits has been told of the other one.
+    /// Replaces a value that was not taken; if there is none, does nothing. Nobody is woken, because the waiting side
+    /// was woken for the first value.
     pub(crate) fn renew(&self, value: T) -> bool {
         let mut state = self.slot.lock();
         let is_there = state.value.is_some();
-        // What was there is dropped when the lock is gone.
+        // The old value is dropped after the lock is released.
         let _before = if is_there { state.value.replace(value) } else { None };
         drop(state);
         is_there
@@ -76,7 +76,7 @@ impl<T> Giver<T> {
 }
 
 impl<T> Giver<VecDeque<T>> {
-    /// Puts a value behind those that were not taken.
+    /// Adds a value behind those that were not taken.
     pub(crate) fn push(&self, value: T) {
         self.slot.change(|state| state.value.get_or_insert_default().push_back(value));
     }
@@ -88,23 +88,23 @@ impl<T> Drop for Giver<T> {
     }
 }
 
-/// Nothing is in the slot, and nothing will be.
+/// The slot is empty, and will stay so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
-/// The end of whoever waits: one thread or one task at a time.
+/// The receiving end, for one thread or one task at a time.
 #[derive(Debug)]
 pub(crate) struct Taker<T> {
     slot: Arc<Slot<T>>,
 }
 
 impl<T> Taker<T> {
-    /// What is there, if anything is.
+    /// The value, if there is one.
     pub(crate) fn try_take(&self) -> Result<Option<T>, Closed> {
         taken(&mut self.slot.lock())
     }
 
-    /// Waits for a value; with a limit at most so long, and then there is none.
+    /// Waits for a value. After a limit, returns `None`.
     pub(crate) fn take(&self, limit: Option<Duration>) -> Result<Option<T>, Closed> {
         let started = Instant::now();
         let mut state = self.slot.lock();

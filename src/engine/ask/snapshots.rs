@@ -1,4 +1,4 @@
-//! Snapshots on their way from other threads to the worker that takes them.
+//! Snapshots, from the request of a thread to the worker that takes them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -7,22 +7,22 @@ use std::time::Duration;
 use super::slot::{Giver, Taker, slot};
 use crate::moment::Moment;
 
-/// How long a snapshot is kept at most.
+/// The maximum time for which a snapshot is kept.
 pub(crate) const SNAPSHOT_MAX: Duration = Duration::from_secs(300);
 
-/// Numbers of snapshots, different for all engines of this process.
+/// The numbers of snapshots, unique over all engines of this process.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-/// What is said to every view about a snapshot.
+/// A message about a snapshot to every view.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Keep {
-    /// Keep what there is now, for so long.
+    /// Keep the present state, for this long.
     Hold { id: u64, limit: Duration },
-    /// It is not wanted any more.
+    /// The snapshot is no longer wanted.
     Release { id: u64 },
 }
 
-/// What the worker finds.
+/// The requests for the worker.
 #[derive(Default)]
 pub(crate) struct Orders {
     pub(crate) wanted: Vec<(u64, Duration, Giver<Moment>)>,
@@ -30,7 +30,7 @@ pub(crate) struct Orders {
     closed: bool,
 }
 
-/// Where snapshots are asked for.
+/// Takes requests for snapshots.
 #[derive(Default)]
 pub(crate) struct Desk {
     orders: Mutex<Orders>,
@@ -41,11 +41,11 @@ impl Desk {
         self.orders.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Asks for a snapshot; returns its number and where its moment will be. Nothing if the engine has stopped.
-    /// Whoever asks wakes the worker.
+    /// Requests a snapshot; returns its number and the place where its moment will be. `None` if the engine has
+    /// stopped. The caller has to wake the worker.
     pub(crate) fn order(&self, limit: Duration) -> Option<(u64, Taker<Moment>)> {
         let (giver, taker) = slot();
-        // Processes of a cluster have numbers of their own.
+        // The process id makes the numbers unique in a cluster.
         let process = u64::from(std::process::id()) << 32;
         let id = process + NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut orders = self.lock();
@@ -56,13 +56,13 @@ impl Desk {
         Some((id, taker))
     }
 
-    /// Whether there is something to do for the worker.
+    /// Releases a snapshot; returns whether the worker has something to do.
     pub(crate) fn release(&self, id: u64) -> bool {
         let mut orders = self.lock();
         if orders.closed {
             return false;
         }
-        // One that nobody has taken yet is forgotten.
+        // A snapshot that was not taken yet is forgotten.
         let before = orders.wanted.len();
         orders.wanted.retain(|(other, ..)| *other != id);
         let is_taken = orders.wanted.len() == before;
@@ -72,14 +72,14 @@ impl Desk {
         is_taken
     }
 
-    /// What there is to do.
+    /// The open requests.
     pub(crate) fn take(&self) -> Orders {
         let mut orders = self.lock();
         let closed = orders.closed;
         Orders { closed, ..std::mem::replace(&mut *orders, Orders { closed, ..Orders::default() }) }
     }
 
-    /// Whoever waits learns that nothing comes.
+    /// Ends all waiting: nothing more will come.
     pub(crate) fn close(&self) {
         let mut orders = self.lock();
         orders.closed = true;

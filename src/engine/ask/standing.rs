@@ -1,9 +1,9 @@
-//! The queries that are subscribed to, on the worker that asks them: which to ask again, and who gets what.
+//! The subscribed queries, on the worker that asks them: which to ask again, and who gets which answer.
 //!
-//! Subscribers of equal queries are a group, and share an evaluation. A subscriber *is due* once its time since
-//! the last answer is over. A group is asked if one of its subscribers is due and the view may have changed
-//! since the last time; one that has not changed is not asked, however often somebody is due. Time is given:
-//! nothing here reads a clock.
+//! Subscribers of equal queries form a group and share an evaluation. A subscriber *is due* once its interval since the
+//! last answer has passed. A group is asked if one of its subscribers is due and the view may have changed since the
+//! last time. If it has not changed, it is not asked, however often a subscriber is due. The time is passed in: nothing
+//! here reads a clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use crate::moment::Moment;
 use crate::serve::{Answer, Query};
 use crate::time::{Calendar, Day, EventTime, Last};
 
-/// A hundred years, which are never, and can be added to a clock.
+/// A hundred years. This means never, and can be added to a clock without overflow.
 const EVERY_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// What a view is like now, as far as it shows whether an answer may have changed.
+/// The state of a view, as far as it shows whether an answer may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// The latest complete moment.
     pub(crate) moment: Moment,
-    /// How often sealed days have gone live.
+    /// How often sealed days have become live.
     pub(crate) sealings: u64,
 }
 
 impl Seen {
-    /// Whether an answer of `self` may be another one `now`. `entered` is the highest tick in which events
-    /// entered; without it, any may have.
+    /// Whether the answer for `self` may differ from the one for `now`. `entered` is the highest tick in which events
+    /// entered; without it, events may have entered in any.
     ///
-    /// Ticks rise on each worker, so within one floor an event after `self.moment` has a higher tick.
-    /// Across floors two workers' ticks compare to nothing.
+    /// Ticks rise on each worker, so within one floor an event after `self.moment` has a higher tick. Across floors,
+    /// the ticks of two workers cannot be compared.
     fn may_differ(&self, now: &Seen, entered: Option<u64>) -> bool {
         let is_entered = entered.is_none_or(|entered| entered > self.moment.tick)
             || now.moment.floor != self.moment.floor;
@@ -52,24 +52,24 @@ pub(crate) struct Standing<K: Key, A: Aggregate> {
     times: BTreeSet<(Instant, u64)>,
     /// Groups with a subscriber that is due.
     due: BTreeSet<u64>,
-    /// Groups whose windows move with the clock, and when each may be another one.
+    /// Groups whose windows move with the clock, and when each window may next change.
     windows: BTreeMap<u64, EventTime>,
     looked: Option<Seen>,
     number: u64,
-    /// Counts the answers that differed from the one before, of all groups: no two have the same number.
+    /// Counts the answers that differed from the one before, over all groups, so that no two have the same number.
     versions: u64,
 }
 
 struct Group<K: Key, A: Aggregate> {
     encoded: Vec<u8>,
-    /// As it is asked: where the last periods are wanted, of those that they are now.
+    /// The query as it is asked, with the last periods as they are now.
     query: Query<K>,
     last: Option<Last>,
     members: HashMap<u64, Member<K, A>>,
     latest: Option<Arc<Answer<K, A>>>,
     /// The number of the latest answer that differed from the one before.
     version: u64,
-    /// What the view was like when the query was last asked.
+    /// The state of the view when the query was last asked.
     asked: Option<Seen>,
     is_under_way: bool,
 }
@@ -80,9 +80,9 @@ struct Member<K: Key, A: Aggregate> {
     /// The version that it got last.
     version: u64,
     is_due: bool,
-    /// When it will be, if it is not.
+    /// When it will be due.
     next: Instant,
-    /// It came while an answer was under way, which may lack what was visible then: the next one is its first.
+    /// It came while an answer was under way, which may lack what was visible then. So the next answer is its first.
     has_just_come: bool,
 }
 
@@ -112,7 +112,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         self.times.first().map(|(next, _)| *next)
     }
 
-    /// Takes in a subscriber. It is due at once.
+    /// Adds a subscriber. It is due at once.
     pub(crate) fn join(&mut self, joining: Joining<K, A>, now: Instant) {
         let Joining { number, query, every, giver } = joining;
         let encoded = bincode::serialize(&query).expect("a query can always be encoded");
@@ -158,12 +158,12 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         }
     }
 
-    /// Whether any group is about the last periods as of now.
+    /// Whether the window of any group depends on the present time.
     pub(crate) fn has_windows(&self) -> bool {
         !self.windows.is_empty()
     }
 
-    /// Moves windows to this time: a group whose window is another one than before is asked again.
+    /// Moves windows to this time. A group whose window has changed is asked again.
     pub(crate) fn move_windows(&mut self, calendar: &Calendar, now: EventTime) {
         for (id, moves_at) in self.windows.iter_mut().filter(|(_, moves_at)| **moves_at <= now) {
             let Some(group) = self.groups.get_mut(id) else { continue };
@@ -177,7 +177,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         }
     }
 
-    /// The groups to ask now, with their queries; who can be served without asking is.
+    /// The groups to ask now, with their queries. Subscribers that can be served without asking are served.
     pub(crate) fn look(
         &mut self,
         seen: Seen,
@@ -212,7 +212,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         asking
     }
 
-    /// All groups, to be asked for the last time: nobody waits to be due.
+    /// All groups, to be asked for the last time, whether a subscriber is due or not.
     pub(crate) fn look_last(&mut self, seen: Seen) -> Vec<(u64, Query<K>)> {
         let mut asking = Vec::new();
         for (id, group) in &mut self.groups {
@@ -238,14 +238,14 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
 
     /// Takes in an answer that was compared with the latest one.
     pub(crate) fn settled(&mut self, id: u64, answer: Answer<K, A>, differs: bool, now: Instant) {
-        // All who wanted it may have gone.
+        // All its subscribers may have left.
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.is_under_way = false;
         if differs {
             self.versions += 1;
             group.version = self.versions;
         }
-        // It is as of a later moment in any case.
+        // It has a later moment in any case.
         group.latest = Some(Arc::new(answer));
         self.deliver(id, now);
         let members =
@@ -254,8 +254,8 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
         self.looked = None;
     }
 
-    /// Gives a group's latest answer to those that are due and do not have it, and to those that have not taken an
-    /// earlier one: however many do not, one answer of the group is kept.
+    /// Gives a group's latest answer to subscribers that are due and do not have it, and to those that have not taken
+    /// an earlier one. However many have not taken theirs, only one answer of the group is kept.
     fn deliver(&mut self, id: u64, now: Instant) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let Some(latest) = &group.latest else { return };
@@ -289,7 +289,7 @@ impl<K: Key, A: Aggregate> Group<K, A> {
     }
 }
 
-/// Whether an answer says something else than the last one: its moment alone does not count.
+/// Whether an answer differs from the last one in more than its moment.
 pub(crate) fn differs<K: Key, A: Aggregate>(last: &Answer<K, A>, answer: &Answer<K, A>) -> bool {
     last.certificate.sealed_through != answer.certificate.sealed_through
         || last.items != answer.items
@@ -344,7 +344,7 @@ mod tests {
             let asked = standing.look(seen(0, tick, 0), Some(tick), now);
             standing.answered(asked[0].0, answer(tick as i64), now);
             assert_eq!(taken(&quick), Some(Count(tick as i64)));
-            // The group has it, and each of those who take nothing.
+            // The group holds it, and so does each subscriber that takes nothing.
             let latest = standing.groups.values().next().and_then(|group| group.latest.clone());
             assert_eq!(latest.map(|latest| Arc::strong_count(&latest)), Some(2 + takers.len()));
         }
@@ -405,7 +405,7 @@ mod tests {
             [Some(Count(1)), Some(Count(1)), Some(Count(0))]
         );
 
-        // An event has entered: it is told to each when its time has come.
+        // An event has entered: each subscriber gets the new answer when it is due.
         assert!(standing.look(seen(0, 3, 0), Some(2), at(9)).is_empty(), "nobody is due");
         assert_eq!(standing.next_due(), Some(at(10)));
         let asked = standing.look(seen(0, 3, 0), Some(2), at(10));
@@ -417,7 +417,7 @@ mod tests {
         assert!(standing.look(seen(0, 9, 0), Some(2), at(100)).is_empty(), "it is known already");
         assert_eq!([&quick, &slow, &other].map(taken), [None, Some(Count(2)), None]);
 
-        // A newcomer gets what is known; who has gone is not asked for.
+        // A new subscriber gets the known answer; nothing is asked for one that has left.
         let newcomer = join(&mut standing, 4, 7, 10);
         assert!(standing.look(seen(0, 9, 0), Some(2), at(100)).is_empty());
         assert_eq!(taken(&newcomer), Some(Count(2)));
@@ -439,11 +439,11 @@ mod tests {
         let newcomer = join(&mut standing, 2, 7, 0);
         standing.answered(asked[0].0, answer(1), now);
         assert_eq!((taken(&first), taken(&newcomer)), (Some(Count(1)), None));
-        // Nothing has entered since: it has all.
+        // Nothing has entered since: it has everything.
         assert!(standing.look(seen(0, 2, 0), Some(0), now).is_empty());
         assert_eq!(taken(&newcomer), Some(Count(1)));
 
-        // Something has.
+        // Something has entered.
         let asked = standing.look(seen(0, 4, 0), Some(3), now);
         let newcomer = join(&mut standing, 3, 7, 0);
         standing.answered(asked[0].0, answer(3), now);

@@ -14,11 +14,11 @@ use crate::engine::ask::slot::{Closed, Taker};
 use crate::key::Key;
 use crate::serve::{Answer, Query};
 
-/// The latest answer of a query, whenever it has changed: its items, its parts, or the day up to which it is
-/// sealed. Made by [`ViewHandle::subscribe`](crate::engine::ViewHandle::subscribe).
+/// The latest answer of a query, whenever its items, its parts, or its last sealed day have changed. Made by
+/// [`ViewHandle::subscribe`](crate::engine::ViewHandle::subscribe).
 ///
-/// One answer waits at most, and a newer one takes its place: whoever is slow misses some, always gets the
-/// latest, and holds nothing up. The engine's end is told after the last answer. Dropped, it is forgotten.
+/// At most one answer waits, and a newer one replaces it: a slow reader misses some, always gets the latest, and delays
+/// nothing. The end of the engine comes after the last answer. Dropping it ends the subscription.
 pub struct Subscription<K: Key, A: Aggregate> {
     id: u64,
     number: u64,
@@ -50,11 +50,10 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         Some(self.own(taken))
     }
 
-    /// Waits for the next answer at most so long.
+    /// Waits for the next answer, at most for `limit`.
     ///
     /// # Errors
-    /// [`AskError::TimedOut`]: nothing has changed, or is not known yet; waiting again is fine.
-    /// [`AskError::Stopped`]: there are no more.
+    /// [`AskError::TimedOut`]: nothing has changed, or the change is not known yet; the call may be repeated. [`AskError::Stopped`]: there are no more.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
         match self.taker.take(Some(limit)) {
             Ok(Some(taken)) => Ok(self.own(taken)),
@@ -63,7 +62,7 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         }
     }
 
-    /// The answer that waits, if one does.
+    /// The waiting answer, if there is one.
     ///
     /// # Errors
     /// [`AskError::Stopped`]: there are no more.
@@ -72,7 +71,7 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         Ok(taken.map(|taken| self.own(taken)))
     }
 
-    /// As [`Subscription::next`], for a task of any runtime. Dropped before it is done, it loses nothing.
+    /// As [`Subscription::next`], for a task of any runtime. If it is dropped before it is done, no answer is lost.
     pub async fn next_async(&mut self) -> Option<Answer<K, A>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -81,18 +80,18 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
         Answer { id: self.id, ..Arc::unwrap_or_clone(taken) }
     }
 
-    /// The answers as all subscriptions with the same query share them: nobody has a copy. Each comes with a
-    /// number that grows, which is the same for all of them.
+    /// The answers in the form that all subscriptions of the same query share, without copies. Each comes with a rising
+    /// number, which is the same for all of them.
     pub(crate) fn shared(self) -> SharedAnswers<K, A> {
         SharedAnswers(self)
     }
 }
 
-/// The answers of a subscription, shared: what [`Subscription::shared`] gives.
+/// The shared answers of a subscription; see [`Subscription::shared`].
 pub(crate) struct SharedAnswers<K: Key, A: Aggregate>(Subscription<K, A>);
 
 impl<K: Key, A: Aggregate> SharedAnswers<K, A> {
-    /// Waits for the next answer, with a limit at most so long. `None`: the engine has stopped.
+    /// Waits for the next answer, at most for `limit` if there is one. `None`: the engine has stopped.
     pub(crate) fn next(
         &self,
         limit: Option<Duration>,

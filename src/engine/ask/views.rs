@@ -10,8 +10,8 @@ use crate::engine::shared::Shared;
 use crate::moment::Moment;
 use crate::scan::{ErasedView, ScanError, Snapshot};
 
-/// The views of a running engine, to be read by whoever knows nothing of their types. Clones read the same ones; they do
-/// not keep the engine from being finished.
+/// The views of a running engine, for code that does not know their types. Clones read the same views; they do not keep
+/// the engine from being finished.
 ///
 /// ```
 /// use dayfold::engine::{Running, Views};
@@ -43,7 +43,7 @@ impl Views {
         Views { all: all.into_iter().collect(), shared: Arc::clone(shared) }
     }
 
-    /// All of them, in the order in which they were added.
+    /// All views, in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<dyn ErasedView>> {
         self.all.iter()
     }
@@ -53,13 +53,13 @@ impl Views {
         self.all.iter().find(|view| view.name() == name)
     }
 
-    /// One moment for any number of scans of these views, on all workers and processes: the latest that is complete. It
-    /// is kept until the last clone of the snapshot is dropped, `keep` at most and never longer than five minutes; then
-    /// scans of it end with [`ScanError::Expired`]. Neither what comes nor the sealing of days waits for it: what it costs is
-    /// memory, of tables that have changed since, and of days that were sealed.
+    /// Fixes one moment for any number of scans of these views, on all workers and processes: the latest complete
+    /// moment. Its state is kept until the last clone of the snapshot is dropped, at most for `keep`, and never longer
+    /// than five minutes. After that, scans of it end with [`ScanError::Expired`]. Neither new events nor sealing waits
+    /// for a snapshot. Its cost is memory, for tables that have changed since and for days that were sealed.
     ///
     /// # Errors
-    /// [`ScanError::Stopped`]. It waits until what was before the program started is all in.
+    /// [`ScanError::Stopped`]. The call waits until everything from before the start of the program is in.
     pub fn snapshot(&self, keep: Duration) -> Result<Snapshot, ScanError> {
         let (kept, moment) = self.order(keep)?;
         match moment.take(None) {

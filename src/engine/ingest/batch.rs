@@ -8,7 +8,7 @@ use crate::time::EventTime;
 /// Events that enter together; all views read the same ones.
 pub(crate) struct Batch<E> {
     pub(crate) events: Arc<Vec<E>>,
-    /// Where they come from, if it is the log.
+    /// Set if they come from the log.
     pub(crate) replayed: Option<Replayed>,
 }
 
@@ -19,14 +19,14 @@ impl<E> Clone for Batch<E> {
 }
 
 impl<E> Batch<E> {
-    /// Events that have just come.
+    /// Events that have just arrived.
     pub(crate) fn new(events: Arc<Vec<E>>) -> Batch<E> {
         Batch { events, replayed: None }
     }
 }
 
-/// What was in force when replayed events entered: it decides the closing that they belong to, so that
-/// it is the same as it was.
+/// The settings in force when replayed events first entered. They determine the closing of each event, which must not
+/// change.
 #[derive(Clone, Debug)]
 pub(crate) struct Replayed {
     pub(crate) floor: EventTime,

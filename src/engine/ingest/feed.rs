@@ -1,8 +1,8 @@
-//! What travels between the workers of an engine besides rows: blocks to parse, floors, and the end.
+//! The channels between the workers of an engine, besides rows: blocks to parse, floors, and the end.
 //!
-//! One worker reads a source and deals its blocks to all in turn. Floors travel in the same channel,
-//! to every worker, so each one sees a floor after the blocks that were dealt before it: which events
-//! are late is decided by the order of the source, not by the speed of workers.
+//! One worker reads a source and deals its blocks to all workers in turn. Floors travel in the same channel to every
+//! worker, so each worker sees a floor after the blocks that were dealt before it. So the order of the source
+//! determines which events are late, not the speed of workers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,28 +38,28 @@ pub(crate) struct Feed {
     acks: Option<Sender<Ack>>,
     /// What was dealt to this worker, in order.
     pub(crate) inbox: Rc<RefCell<VecDeque<Data>>>,
-    /// What workers have entered of what this worker dealt.
+    /// The acknowledgements for blocks that this worker dealt.
     pub(crate) acked: Rc<RefCell<Vec<Ack>>>,
-    /// Audits and rebuilds to begin or that have ended: they overtake what waits in the inbox.
+    /// Audits and rebuilds that begin or have ended: they overtake what waits in the inbox.
     pub(crate) tasks: Rc<RefCell<Vec<Upkeep>>>,
-    /// Pushes with a key of this worker, and who passed them on. No floor that would make them late has been
-    /// dealt: their process holds it back.
+    /// Pushes with a key that this worker owns, and the workers that passed them on. No floor that would make them late
+    /// has been dealt, because their process holds it back.
     pub(crate) once: Rc<RefCell<VecDeque<(usize, Request)>>>,
-    /// Answers to those that this worker passed on.
+    /// Answers to the pushes that this worker passed on.
     pub(crate) replies: Rc<RefCell<Vec<(u64, Reply)>>>,
     /// How much more each worker can take: it overtakes what waits in the inbox.
     pub(crate) rooms: Rc<RefCell<Vec<Room>>>,
-    /// A floor to be raised, whatever the sources allow.
+    /// A floor to which to raise, whatever the sources allow.
     pub(crate) raise: Rc<Cell<Option<EventTime>>>,
     /// A stop overtakes what waits in the inbox.
     pub(crate) stop: Rc<Cell<Option<Outcome>>>,
     /// Whether the stop leaves open days to the log.
     pub(crate) leave: Rc<Cell<bool>>,
-    /// So does an interruption.
+    /// An interruption also overtakes what waits in the inbox.
     pub(crate) interrupt: Rc<Cell<bool>>,
-    /// Nothing of the inbox may be taken before the run has begun.
+    /// Nothing may be taken from the inbox before the run has begun.
     pub(crate) begin: Rc<Cell<bool>>,
-    /// The first reason to stop that this worker was asked for.
+    /// The first reason to stop that was sent to this worker.
     asked_to_stop: Rc<RefCell<Option<Outcome>>>,
     stopping: bool,
 }
@@ -70,7 +70,7 @@ pub(crate) const READER: usize = 0;
 type Sender<M> = InputHandle<u64, CapacityContainerBuilder<Vec<(u64, M)>>>;
 
 impl Feed {
-    /// Builds the feed's dataflow; every worker must, in the same order as its other dataflows.
+    /// Builds the feed's dataflow. Every worker must call it, in the same order as for its other dataflows.
     pub(crate) fn new(worker: &mut Worker) -> Feed {
         let peers = worker.peers();
         let inbox: Rc<RefCell<VecDeque<Data>>> = Rc::default();
@@ -153,12 +153,12 @@ impl Feed {
         }
     }
 
-    /// Asks for all workers of all processes to stop.
+    /// Requests that all workers of all processes stop.
     pub(crate) fn ask_to_stop(&mut self, outcome: Outcome) {
         self.deal(READER, Control::AskToStop(outcome));
     }
 
-    /// Stops all workers if this one was asked to; they leave open days to the log if `leave`.
+    /// Stops all workers if this was requested; with `leave`, they leave open days to the log.
     pub(crate) fn stop_if_asked(&mut self, leave: bool) {
         let asked = self.asked_to_stop.borrow_mut().take();
         if let Some(outcome) = asked
@@ -184,8 +184,8 @@ impl Feed {
 
 /// A channel from every worker to every worker.
 ///
-/// Messages pass an operator before the exchange: what an input sends straight into an exchange waits
-/// there until the input advances, and the feed has no time to advance.
+/// Messages pass an operator before the exchange. What an input sends straight into an exchange would wait there until
+/// the input advances, and the feed has no time that advances.
 fn channel<M: ExchangeData + Clone>(
     scope: Scope<'_, u64>,
     name: &str,

@@ -2,9 +2,9 @@
 
 use crate::time::EventTime;
 
-/// The floors that the registered sources allow. The least one counts; a source that has ended or is quiet holds
-/// nothing back. Each worker keeps its own: sources tell every worker, in order with their events, and
-/// timely's frontier takes the least over the workers.
+/// The floors that the registered sources allow. The least one counts; a source that has ended or is quiet is ignored.
+/// Each worker has its own copy: sources tell every worker, in order with their events, and timely's frontier takes the
+/// least over the workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Floors {
     allowed: Vec<Allowed>,
@@ -14,7 +14,7 @@ pub(crate) struct Floors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Allowed {
     Held(EventTime),
-    /// It holds nothing back; where all do so, days close up to here.
+    /// The source is quiet and is ignored; if all are quiet, days up to here close.
     Quiet(EventTime),
     Ended,
 }
@@ -25,18 +25,19 @@ impl Floors {
         Floors { allowed: vec![Allowed::Held(floor); sources] }
     }
 
-    /// `source` allows days up to `floor` to close. Returns what all sources allow.
+    /// Notes that `source` allows days up to `floor` to close. Returns the floor that all sources allow.
     pub(crate) fn allow(&mut self, source: usize, floor: EventTime) -> Option<EventTime> {
         match &mut self.allowed[source] {
             Allowed::Held(allowed) => *allowed = floor.max(*allowed),
-            // Days that have closed meanwhile stay closed: workers see to that.
+            // Days that have closed meanwhile stay closed; the workers ensure this.
             quiet @ Allowed::Quiet(_) => *quiet = Allowed::Held(floor),
             Allowed::Ended => {}
         }
         self.least()
     }
 
-    /// `source` is quiet until it allows something again. Returns what the others allow, or this floor if all are quiet.
+    /// Notes that `source` is quiet until it allows something again. Returns the floor that the others allow, or this
+    /// one if all are quiet.
     pub(crate) fn quiet(&mut self, source: usize, floor: EventTime) -> Option<EventTime> {
         if self.is_open(source) {
             self.allowed[source] = Allowed::Quiet(floor);
@@ -44,7 +45,7 @@ impl Floors {
         self.least()
     }
 
-    /// `source` has ended. Returns what the others allow, or `None` if none is left.
+    /// Notes that `source` has ended. Returns the floor that the others allow, or `None` if none is left.
     pub(crate) fn end(&mut self, source: usize) -> Option<EventTime> {
         self.allowed[source] = Allowed::Ended;
         self.least()

@@ -1,7 +1,7 @@
 //! A live source: other threads push events, and the wall clock closes days.
 //!
-//! Its watermark is the wall clock less the allowed disorder, held back by batches that wait: a quiet
-//! source does not keep a day open for ever, and a slow engine makes nothing late.
+//! Its watermark is the wall clock minus the allowed disorder, held back by waiting batches. So a quiet source does not
+//! keep a day open for ever, and a slow engine makes no event late.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -15,10 +15,10 @@ use crate::engine::ingest::wakers::Wakers;
 use crate::log::EventCodec;
 use crate::time::{DAY_MS, EventTime, duration, milliseconds};
 
-/// Batches that may wait before a push does. Small ones cost more than their events.
+/// The number of batches that may wait before a push blocks. Small batches cost more than their events.
 const BATCHES_WAITING: usize = 64;
 
-/// How a live source tells the time of its events, and which times it believes.
+/// How a live source determines the time of its events, and which times it accepts.
 pub struct LiveOptions<E> {
     pub(crate) time: fn(&E) -> EventTime,
     pub(crate) disorder: i64,
@@ -39,33 +39,33 @@ impl<E> std::fmt::Debug for LiveOptions<E> {
 }
 
 impl<E> LiveOptions<E> {
-    /// Events whose time, in milliseconds UTC, this function tells. No disorder, a day ahead, any age, and 65,536 events
-    /// that wait.
+    /// Options for events whose time, in milliseconds UTC, this function returns. By default there is no disorder,
+    /// events may be a day ahead and of any age, and 65,536 events may wait.
     pub fn new(time: fn(&E) -> EventTime) -> LiveOptions<E> {
         let (ahead_limit, behind_limit) = (DAY_MS, i64::MAX);
         LiveOptions { time, disorder: 0, ahead_limit, behind_limit, waiting: 65_536 }
     }
 
-    /// The same, where events may come so far behind the wall clock without being late. It adds to the grace of each view.
+    /// Sets how far events may come behind the wall clock without being late. This adds to the grace of each view.
     #[must_use]
     pub fn disorder(self, disorder: Duration) -> LiveOptions<E> {
         LiveOptions { disorder: milliseconds(disorder), ..self }
     }
 
-    /// The same, where an event may be so far ahead of the wall clock; one further ahead is refused.
+    /// Sets how far ahead of the wall clock an event may be; one further ahead is refused.
     #[must_use]
     pub fn ahead_limit(self, limit: Duration) -> LiveOptions<E> {
         LiveOptions { ahead_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where an event may be so far behind the wall clock; one that is older is refused.
+    /// Sets how far behind the wall clock an event may be; an older one is refused.
     #[must_use]
     pub fn behind_limit(self, limit: Duration) -> LiveOptions<E> {
         LiveOptions { behind_limit: milliseconds(limit), ..self }
     }
 
-    /// The same, where so many events may wait for the workers of this process before a push does. A batch that has more
-    /// goes when fewer wait, so at most so many and a batch are in memory. Choose it by the size of events.
+    /// Sets how many events may wait for the workers of this process before a push blocks. A larger batch is accepted
+    /// once fewer events wait, so memory holds at most this many events and one batch. Choose it by the size of events.
     #[must_use]
     pub fn waiting(self, events: usize) -> LiveOptions<E> {
         LiveOptions { waiting: events, ..self }
@@ -86,8 +86,8 @@ impl<E> LiveOptions<E> {
     }
 }
 
-/// Pushes events into a running engine, from any thread. Clones push into the same source; the source
-/// ends when the last one is dropped.
+/// Pushes events into a running engine, from any thread. Clones push into the same source; the source ends when the
+/// last one is dropped.
 ///
 /// ```
 /// use std::time::Duration;
@@ -128,19 +128,19 @@ impl<E> Pusher<E> {
         self.check(event).is_ok()
     }
 
-    /// Whether a live source takes an event.
+    /// Checks whether the source would accept an event.
     ///
     /// # Errors
-    /// Why not: [`EventRefusal`].
+    /// [`EventRefusal`] with the reason.
     pub fn check(&self, event: &E) -> Result<(), EventRefusal> {
         self.queue.options.check(event, self.queue.clock.now())
     }
 
-    /// Hands events to the engine, in one batch; waits while 64 batches wait already, or as many events as
-    /// [`LiveOptions::waiting`] allows: an engine that is behind slows those who push. It waits as well while a view is
-    /// near a bound of its [`Limits`](crate::view::Limits). Events too far ahead of
-    /// the wall clock, or too old, are refused and come back; the others enter one tick together. The receipt tells when
-    /// they are visible, and when they are durable.
+    /// Passes events to the engine, in one batch. Blocks while 64 batches wait already, or as many events as
+    /// [`LiveOptions::waiting`] allows: an engine that is behind slows down those who push. It also blocks while a view
+    /// is near one of its [`Limits`](crate::view::Limits). Events that are too far ahead of the wall clock, or too old,
+    /// are refused and returned; the others enter one tick together. The receipt tells when they are visible, and when
+    /// they are durable.
     ///
     /// # Errors
     /// [`PushError`] with all events, if the engine has stopped or could not start; nothing has happened then.
@@ -152,7 +152,7 @@ impl<E> Pusher<E> {
         self.queue.enter(inner, checked, PushRefusal::Full)
     }
 
-    /// As [`Pusher::push`], but does not wait.
+    /// As [`Pusher::push`], but does not block.
     ///
     /// # Errors
     /// [`PushError`] with all events, if too much waits or the engine has stopped; nothing has happened then.
@@ -161,11 +161,11 @@ impl<E> Pusher<E> {
         self.queue.enter(self.queue.lock(), checked, PushRefusal::Full)
     }
 
-    /// As [`Pusher::push`], but waits at most so long.
+    /// As [`Pusher::push`], but blocks at most for `limit`.
     ///
     /// # Errors
-    /// [`PushError`] with all events, if too much waits for so long or the engine has stopped; nothing has
-    /// happened then.
+    /// [`PushError`] with all events, if too much waits all this time or the engine has stopped; nothing has happened
+    /// then.
     pub fn push_timeout(&self, events: Vec<E>, limit: Duration) -> Result<Pushed<E>, PushError<E>> {
         let checked = self.queue.check(events);
         let waits = |inner: &mut Inner<E>| !inner.closed && self.queue.is_full(inner);
@@ -174,8 +174,8 @@ impl<E> Pusher<E> {
         self.queue.enter(inner, checked, PushRefusal::TimedOut { limit })
     }
 
-    /// As [`Pusher::push`], for a task of any runtime. Dropped before it is done, nothing has happened, and
-    /// the events are gone. The source does not end meanwhile.
+    /// As [`Pusher::push`], for a task of any runtime. If the future is dropped before it is done, nothing has
+    /// happened, and the events are dropped too. The source does not end while the future exists.
     pub fn push_async(
         &self,
         events: Vec<E>,
@@ -221,7 +221,7 @@ impl<E> Drop for Pushing<E> {
     }
 }
 
-/// What came of a push.
+/// The result of a push.
 #[derive(Debug)]
 #[must_use = "events that were refused are in here"]
 #[non_exhaustive]
@@ -254,34 +254,34 @@ pub enum PushRefusal {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
-    /// Too much waits already, or a view is near a bound. Push again later.
+    /// Too much waits already, or a view is near a limit. Push again later.
     #[error("too much waits already, or a view is near a bound of its limits")]
     Full,
-    /// Too much waited all the time, or a view was near a bound.
+    /// Too much waited all the time, or a view was near a limit.
     #[error("too much waited for {limit:?}, or a view was near a bound of its limits")]
     TimedOut {
-        /// How long was waited.
+        /// How long the call waited.
         limit: Duration,
     },
 }
 
-/// Why a live source does not take an event.
+/// Why a live source refuses an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventRefusal {
-    /// It is further ahead of the wall clock than [`LiveOptions::ahead_limit`] allows.
+    /// The event is further ahead of the wall clock than [`LiveOptions::ahead_limit`] allows.
     #[error("the event is too far ahead of the wall clock")]
     Ahead,
-    /// It is further behind the wall clock than [`LiveOptions::behind_limit`] allows.
+    /// The event is further behind the wall clock than [`LiveOptions::behind_limit`] allows.
     #[error(
         "the event is too old: it is {} ms behind the wall clock, and at most {} ms are accepted",
         behind.as_millis(),
         limit.as_millis()
     )]
     Old {
-        /// How far behind it is.
+        /// How far behind the event is.
         behind: Duration,
-        /// How far it may be.
+        /// How far behind it may be.
         limit: Duration,
     },
 }
@@ -291,19 +291,19 @@ pub enum EventRefusal {
 #[error("{refusal}: none of {} events has entered", events.len())]
 #[non_exhaustive]
 pub struct PushError<E> {
-    /// All events of the batch; those that would have been refused last.
+    /// All events of the batch; those that would have been refused come last.
     pub events: Vec<E>,
-    /// Why.
+    /// The reason.
     pub refusal: PushRefusal,
 }
 
-/// What waits between pushers and the workers of this process.
+/// The queue between pushers and the workers of this process.
 pub(crate) struct Queue<E> {
     pub(crate) options: LiveOptions<E>,
     pub(crate) clock: Clock,
     pub(crate) waits: Arc<Waits>,
-    /// How events of requests with a key travel, once the engine has started with a log that promises that
-    /// the key will be known later.
+    /// The encoding of events of pushes with a key. Set once the engine has started with a log that promises
+    /// durability, so that keys will be known later.
     pub(crate) once_codec: OnceLock<EventCodec<E>>,
     inner: Mutex<Inner<E>>,
     pub(crate) room: Condvar,
@@ -311,13 +311,13 @@ pub(crate) struct Queue<E> {
 
 pub(crate) struct Inner<E> {
     waiting: VecDeque<Batch<E>>,
-    /// Of all batches that wait.
+    /// The number of events of all waiting batches.
     events: usize,
-    /// Pushes with a key that have no answer.
+    /// Pushes with a key that have no answer yet.
     pub(crate) once: Requests,
     pushers: usize,
     pub(crate) closed: bool,
-    /// A view is near a bound: nothing is let in.
+    /// A view is near a limit: nothing is let in.
     pub(crate) held: bool,
     pub(crate) workers: Vec<std::thread::Thread>,
     /// Tasks that wait for room.
@@ -335,9 +335,9 @@ struct Checked<E> {
 pub(crate) struct Batch<E> {
     pushed: EventTime,
     pub(crate) events: Vec<E>,
-    /// How many of the batch were refused.
+    /// The number of refused events of the batch.
     pub(crate) refused: u64,
-    /// To be filled in when the batch enters.
+    /// Filled in when the batch enters.
     pub(crate) ticket: Arc<Ticket>,
 }
 
@@ -374,7 +374,7 @@ impl<E> Queue<E> {
             || inner.events >= self.options.waiting.max(1)
     }
 
-    /// Tells events apart that are not believed.
+    /// Separates the events that are refused.
     fn check(&self, mut events: Vec<E>) -> Checked<E> {
         let now = self.clock.now();
         let refused =
@@ -382,7 +382,7 @@ impl<E> Queue<E> {
         Checked { now, events, refused }
     }
 
-    /// Lets a batch in if there is room, and gives it back with this reason if not.
+    /// Accepts a batch if there is room, and otherwise returns it with this reason.
     fn enter(
         &self,
         mut inner: MutexGuard<'_, Inner<E>>,
@@ -409,12 +409,12 @@ impl<E> Queue<E> {
         Ok(Pushed { refused, receipt })
     }
 
-    /// Takes pushes with a key from now on.
+    /// Accepts pushes with a key from now on.
     pub(crate) fn keep_keys(&self, codec: EventCodec<E>) {
         self.once_codec.get_or_init(|| codec);
     }
 
-    /// Has the calling worker woken when something is pushed.
+    /// Registers the calling worker to be woken when something is pushed.
     pub(crate) fn register(&self) {
         self.lock().workers.push(std::thread::current());
     }
@@ -426,7 +426,7 @@ impl<E> Queue<E> {
         tasks.into_values().for_each(Waker::wake);
     }
 
-    /// The oldest batch that waits.
+    /// The oldest waiting batch.
     pub(crate) fn take(&self) -> Option<Batch<E>> {
         let mut inner = self.lock();
         let batch = inner.waiting.pop_front()?;
@@ -436,19 +436,19 @@ impl<E> Queue<E> {
         Some(batch)
     }
 
-    /// The next request with a key, to be passed on.
+    /// The next push with a key to pass on.
     pub(crate) fn take_request(&self) -> Option<Request> {
         self.lock().once.take()
     }
 
-    /// Notes the answer to one.
+    /// Notes the answer to a push with a key.
     pub(crate) fn answer(&self, id: u64, reply: Reply) {
         self.lock().once.answer(id, reply);
         self.room.notify_all();
         self.waits.tell_log();
     }
 
-    /// The watermark, or `None` when nothing waits and nothing can come.
+    /// The watermark, or `None` if nothing waits and nothing can come.
     pub(crate) fn watermark(&self) -> Option<EventTime> {
         let inner = self.lock();
         let oldest = inner.waiting.front().map(|batch| batch.pushed);
@@ -460,7 +460,7 @@ impl<E> Queue<E> {
         Some(clock.saturating_sub(self.options.disorder))
     }
 
-    /// Lets nothing in for now, or lets in again.
+    /// Pauses or resumes the intake.
     pub(crate) fn hold(&self, held: bool) {
         let mut inner = self.lock();
         inner.held = held;

@@ -19,10 +19,10 @@ use crate::view::View;
 
 const LEAST_REST: Duration = Duration::from_millis(1);
 
-/// Whoever stops the engine waits no longer than this for it to wake up.
+/// The longest sleep: whoever stops the engine waits at most this long.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
 
-/// Reads the log as the view takes events in.
+/// Reads the log in the way the view takes in events.
 pub(crate) struct ViewLog<E, F> {
     view: View,
     codec: EventCodec<E>,
@@ -65,7 +65,7 @@ where
         take: &mut dyn FnMut(Vec<TableRow<K, A>>),
     ) -> Result<u64, ArchiveError> {
         let storage = &**self.store.storage();
-        // Runs that are going on are read as far as they have committed.
+        // Runs in progress are read up to their last commit.
         let state = log::scan(storage, &self.store.all_parts()?, u64::MAX)?;
         let mut combiner = Combiner::of_sealed(self.view.clone(), through);
         let mut pace = Pace::new(share);
@@ -95,7 +95,7 @@ where
     }
 }
 
-/// Keeps to a share of a processor's time, by sleeping for the rest of it.
+/// Keeps to a share of a processor's time, by sleeping the rest of it.
 struct Pace {
     share: f64,
     since: Instant,
@@ -103,7 +103,7 @@ struct Pace {
 
 impl Pace {
     fn new(share: f64) -> Pace {
-        // Less would not come to an end; what is no number is less.
+        // A smaller share would never finish; NaN counts as 0.
         let share = if share.is_nan() { 0.0 } else { share };
         Pace { share: share.clamp(0.001, 1.0), since: Instant::now() }
     }
@@ -111,7 +111,7 @@ impl Pace {
     fn rest(&mut self, stopping: &AtomicBool) {
         let worked = self.since.elapsed();
         let mut due = worked.mul_f64(1.0 / self.share - 1.0);
-        // Sleeping is not exact: rather seldom and long.
+        // Sleeping is not exact, so long sleeps at long intervals are better.
         if due < LEAST_REST && self.share < 1.0 {
             return;
         }

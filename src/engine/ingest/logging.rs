@@ -1,5 +1,4 @@
-//! The log of an engine: what it was told to keep, what earlier runs have left in it, and where that
-//! leaves the sources.
+//! The log of an engine: its configuration, what earlier runs have left in it, and where the sources continue.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -21,19 +20,19 @@ use crate::view::View;
 /// The number of the source that is read; see [`SourceRange`](crate::log::SourceRange).
 const SOURCE: u32 = 0;
 
-/// What refused rows of partitions are handed to that earlier runs have logged.
+/// Receives the refused rows of partitions that earlier runs have logged.
 pub(crate) type KeepBefore = dyn FnOnce(&[Refused]) -> Result<(), EngineError> + Send;
 
-/// What an engine reads by itself.
+/// What an engine reads itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reads {
-    /// The source whose rows are dealt to all workers.
+    /// A source whose rows are dealt to all workers.
     pub(crate) one: bool,
     /// Sources with partitions.
     pub(crate) partitions: bool,
 }
 
-/// What a program says of its log.
+/// What a program configures for its log.
 pub(crate) struct LogConfig<E> {
     pub(crate) durability: Durability,
     pub(crate) codec: EventCodec<E>,
@@ -46,12 +45,12 @@ pub(crate) struct Logging<E> {
     store: Arc<Store>,
     part: PathBuf,
     run: u64,
-    /// Ticks of earlier runs go up to here.
+    /// The ticks of earlier runs go up to here.
     pub(crate) tick: u64,
-    /// What the sources had reached; see [`first_floor`].
+    /// The floor that the sources had reached; see [`first_floor`].
     pub(crate) floor: EventTime,
     pub(crate) known: Arc<Known>,
-    /// How far the partitions of sources are committed.
+    /// The committed extents of the partitions of sources.
     pub(crate) extents: Arc<Extents>,
     plan: Arc<Plan>,
     /// Keys of pushes that no worker of this process has taken over.
@@ -59,9 +58,9 @@ pub(crate) struct Logging<E> {
 }
 
 impl<E: Send + Sync + 'static> Logging<E> {
-    /// Finds out what earlier runs have left in the logs, and what of it the views have to read again. Each
-    /// process reads the parts that it sees to, and tells the others what they have to know of them. To be
-    /// called when all processes have repaired theirs.
+    /// Reads what earlier runs have left in the logs, and which of it the views have to read again. Each process reads
+    /// the parts that it is responsible for, and sends the others what they need to know. Call it when all processes
+    /// have repaired their parts.
     pub(crate) fn recover(
         config: LogConfig<E>,
         store: &Arc<Store>,
@@ -74,12 +73,12 @@ impl<E: Send + Sync + 'static> Logging<E> {
         let mut state = log::scan(&**storage, &store.held_parts(), run)?;
         let gathered = Gathered::of(&**storage, &mut state)?.exchange(met)?;
         let Gathered { mut ranges, extents, refused, once, tick_max, floor_max, proofs } = gathered;
-        // All of it is durable by now: the beginning of the run proves it.
+        // By now all of it is durable; the beginning of the run proves it.
         store.note_logs(proofs);
         ranges.retain(|range| range.source == SOURCE);
         let once = Mutex::new(once);
         let extents = log::joined(extents).map_err(|message| EngineError::Failed { message })?;
-        // Those of partitions are no rows of the one source.
+        // Refused rows of partitions are not rows of the one source.
         let (of_partitions, refused): (Vec<Refused>, Vec<Refused>) =
             refused.into_iter().partition(|row| is_of_partition(row, &extents));
         if let Some(before) = before.filter(|_| met.cluster().process() == 0) {
@@ -99,7 +98,7 @@ impl<E: Send + Sync + 'static> Logging<E> {
         Ok(Logging { durability, codec, store, part, run, tick, floor, known, extents, plan, once })
     }
 
-    /// How many events this process is to replay.
+    /// The number of events that this process has to replay.
     pub(crate) fn to_replay(&self) -> u64 {
         self.plan.events()
     }
@@ -128,10 +127,10 @@ impl<E: Send + Sync + 'static> Logging<E> {
         )
     }
 
-    /// What a worker knows of the keys that belong to it; each is told once.
+    /// The keys that a worker owns. Each is passed on once.
     pub(crate) fn owner(&self, shared: &Shared, worker: usize, peers: usize) -> Owner<E> {
         let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of other processes are not needed here.
+        // Keys of other processes are not needed here.
         once.retain(|key| owner_of(&key.key, peers) / shared.threads == worker / shared.threads);
         let (ours, left) = std::mem::take(&mut *once)
             .into_iter()
@@ -140,19 +139,19 @@ impl<E: Send + Sync + 'static> Logging<E> {
         Owner::new(self.codec.clone(), ours)
     }
 
-    /// Starts to read a worker's share of what is to be replayed.
+    /// Starts to read a worker's share of the replay.
     pub(crate) fn replay(&self, shared: &Arc<Shared>, worker: usize) -> mpsc::Receiver<FromLog<E>> {
         self.plan.read(worker, self.codec.clone(), shared)
     }
 }
 
-/// Whether a refused row is one of a partition: its reason says so.
+/// Whether a refused row is one of a partition; its reason says so.
 fn is_of_partition(row: &Refused, extents: &Extents) -> bool {
     let named = row.reason.split_once(&format!(", {}: ", row.line));
     named.is_some_and(|(name, _)| extents.contains_key(name))
 }
 
-/// Cuts what was never committed off the logs that this process holds.
+/// Removes what was never committed from the logs that this process holds.
 pub(crate) fn repair(store: &Store) -> Result<(), LogError> {
     for (_, part) in store.held_parts() {
         let cut = log::repair(&**store.storage(), &part, store.run())?;
@@ -171,11 +170,11 @@ pub(crate) fn prove(store: &Store) -> Result<(), EngineError> {
     Ok(store.prove_logs()?)
 }
 
-/// The floor from which the sources go on.
+/// The floor from which the sources continue.
 ///
-/// A source that is read begins where it was: under the floor of the last row that is committed without
-/// a hole, so that what was not committed enters under the floor under which it did. Whatever a view
-/// has sealed was committed before that. A live source goes on from the greatest floor there was.
+/// A source that is read begins where it was: under the floor of the last row that is committed without a hole. So rows
+/// that were not committed enter under the same floor as before. Whatever a view has sealed was committed before that.
+/// A live source continues from the greatest floor.
 fn first_floor(
     known: &Known,
     state_floor: Option<EventTime>,

@@ -1,4 +1,4 @@
-//! How events come in: from a source or by pushes, to the workers, into the log and the views.
+//! How events enter: from a source or by pushes, to the workers, into the log and the views.
 
 pub(super) mod batch;
 pub(super) mod deal;

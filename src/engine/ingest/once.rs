@@ -1,7 +1,7 @@
 //! Pushes that count once: the same request may come twice, also after a restart, and to another process.
 //!
-//! A key belongs to one worker of the cluster, which alone decides whether it is new; see [`Owner`]. The
-//! process that was asked passes the request on, and holds its watermark back until there is an answer.
+//! One worker of the cluster owns a key, and it alone decides whether the key is new; see [`Owner`]. The process that
+//! gets the request passes it on, and holds its watermark back until there is an answer.
 //!
 //! [`Owner`]: crate::engine::ingest::owner::Owner
 
@@ -16,7 +16,7 @@ use crate::engine::ingest::request::{Reply, Request};
 /// The greatest length of a key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
-/// What came of a push with a key: its events are in, once, visible in this process, and durable.
+/// The result of a push with a key: its events are in, exactly once, visible in this process, and durable.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,9 +36,9 @@ const KEY_BYTES_MAX: usize = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Once {
-    /// Whether the events had come with this key before. Nothing was added now.
+    /// Whether the events had come with this key before. Then nothing was added now.
     pub repeated: bool,
-    /// How many events are in.
+    /// The number of events that are in.
     pub events: u64,
 }
 
@@ -49,13 +49,13 @@ pub enum OnceError<E> {
     /// The key is empty or too long. Nothing has entered.
     #[error("expected a key of 1 to {KEY_BYTES_MAX} bytes, found {length}; nothing has entered")]
     Key {
-        /// Its length in bytes.
+        /// The length of the key in bytes.
         length: usize,
         /// All events.
         events: Vec<E>,
     },
-    /// The engine is not started, or nothing promises that events are durable, and so that a key is known
-    /// later. Nothing has entered.
+    /// The engine has not started, or its log does not promise durability, so that the key might not be known later.
+    /// Nothing has entered.
     #[error(
         "no key can be kept: start the engine, with a log of another durability than Durability::System; \
          nothing has entered"
@@ -64,10 +64,10 @@ pub enum OnceError<E> {
         /// All events.
         events: Vec<E>,
     },
-    /// An event cannot be serialised, or read again. Nothing has entered.
+    /// An event cannot be serialized, or its bytes cannot be read again. Nothing has entered.
     #[error("the events cannot be encoded: {reason}; nothing has entered")]
     Encode {
-        /// What the encoder says.
+        /// The error of the encoder.
         reason: String,
     },
     /// An event is too far ahead of the wall clock, or too old. Nothing has entered.
@@ -75,7 +75,7 @@ pub enum OnceError<E> {
     Refused {
         /// The position of the first such event.
         at: usize,
-        /// What is wrong with it.
+        /// Why it was refused.
         reason: EventRefusal,
         /// All events.
         events: Vec<E>,
@@ -83,7 +83,7 @@ pub enum OnceError<E> {
     /// There was no room within the limit. Nothing has entered.
     #[error("no room within {limit:?}; nothing has entered")]
     Full {
-        /// How long was waited.
+        /// How long the call waited.
         limit: Duration,
         /// All events.
         events: Vec<E>,
@@ -101,20 +101,19 @@ pub enum OnceError<E> {
     /// are not.
     #[error("the events may be in; ask again with the same key: {error}")]
     Unknown {
-        /// Why there is none.
+        /// Why there is no answer.
         error: WaitError,
     },
 }
 
 impl<E> Pusher<E> {
-    /// Hands events to the engine that are to count once, however often they come with this key: in the next
-    /// 24 hours, after restarts too, with any number of workers, and to whichever process of the cluster. The
-    /// same key at the same time from elsewhere waits for the first. All events enter together, or none.
+    /// Passes events to the engine that count once, however often they come with this key: in the next 24 hours, also
+    /// after restarts, with any number of workers, and to any process of the cluster. If the same key comes from
+    /// elsewhere at the same time, it waits for the first. All events enter together, or none.
     ///
-    /// Returns when they are durable, and visible to every query that is asked in this process from then on;
-    /// it waits at most `limit` for that and for room. Requests have as much room as [`LiveOptions::waiting`]
-    /// allows for themselves, from when they come until they are answered. The engine keeps keys in memory for
-    /// 24 hours.
+    /// Returns when they are durable, and visible to every query that is asked in this process from then on; it waits
+    /// at most `limit` for that and for room. Such requests have their own allowance, of the size of
+    /// [`LiveOptions::waiting`], from their arrival until their answer. The engine keeps keys in memory for 24 hours.
     ///
     /// [`LiveOptions::waiting`]: crate::engine::LiveOptions::waiting
     ///
@@ -154,7 +153,7 @@ impl<E> Pusher<E> {
         if waited.timed_out() {
             return Err(OnceError::Full { limit, events });
         }
-        // Under the lock: the watermark has not passed this time.
+        // Added under the lock, so the watermark has not passed this time.
         let slot = inner.once.add(queue.clock.now(), request);
         inner.workers.iter().for_each(std::thread::Thread::unpark);
         drop((inner, events));

@@ -1,7 +1,7 @@
-//! The keys that belong to one worker, and what becomes of the pushes that come with them.
+//! The keys that one worker owns, and the pushes that come with them.
 //!
-//! The key and its events are in one entry of this worker's log, so a crash leaves both or neither. A push
-//! is answered when the entry is durable, and so is one that repeats it meanwhile.
+//! A key and its events are in one entry of this worker's log, so a crash leaves both or neither. A push is answered
+//! when the entry is durable, and so is a repetition that comes meanwhile.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::log::{Entry, EventCodec, LogWriter, ONCE_KEPT_MS, OnceKey};
 use crate::moment::Moment;
 use crate::time::EventTime;
 
-/// The worker that a key belongs to: the same in all processes of a cluster.
+/// The worker that owns a key: the same in all processes of a cluster.
 pub(crate) fn owner_of(key: &str, peers: usize) -> usize {
     (xxh3_64(key.as_bytes()) % peers as u64) as usize
 }
 
-/// What a worker knows of its keys.
+/// The keys of a worker.
 pub(crate) struct Owner<E> {
     codec: EventCodec<E>,
     known: HashMap<Arc<str>, Known>,
-    /// In the order in which they came.
+    /// In order of arrival.
     order: VecDeque<(EventTime, Arc<str>)>,
-    /// Answers to be given when the entry of this number is durable: to which worker, to which request.
+    /// Answers to give when the entry of this number is durable: the worker, the request and the reply.
     due: BTreeMap<u64, Vec<(usize, u64, Reply)>>,
 }
 
@@ -40,9 +40,9 @@ struct Known {
 }
 
 impl<E: Send + Sync + 'static> Owner<E> {
-    /// A worker that goes on with these keys of earlier runs.
+    /// A worker that continues with these keys of earlier runs.
     pub(crate) fn new(codec: EventCodec<E>, mut keys: Vec<OnceKey>) -> Owner<E> {
-        // A key that was forgotten and came again counts as it came last.
+        // For a key that expired and came again, the last occurrence counts.
         keys.sort_by_key(|key| key.at);
         let (known, order) = (HashMap::new(), VecDeque::new());
         let mut owner = Owner { codec, known, order, due: BTreeMap::new() };
@@ -58,7 +58,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
         self.known.insert(key, known);
     }
 
-    /// Forgets keys of a day ago.
+    /// Forgets keys that are older than a day.
     fn forget(&mut self, now: EventTime) {
         while let Some((at, key)) = self.order.pop_front_if(|(at, _)| is_past(*at, now)) {
             if self.known.get(&key).is_some_and(|known| known.at == at) {
@@ -67,7 +67,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
         }
     }
 
-    /// Takes a push. Returns its events, if they are to enter at `moment`: the log has them then.
+    /// Takes a push. Returns its events if they are to enter at `moment`; then the log has them.
     pub(crate) fn take(
         &mut self,
         (from, request): (usize, Request),
@@ -79,7 +79,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
         let mut answer = |number, reply| {
             self.due.entry(number).or_default().push((from, id, reply));
         };
-        // A clock that was set back leaves keys in another order than that of their times.
+        // If a clock was set back, keys are not in the order of their times.
         if let Some(known) = self.known.get(&key[..]).filter(|known| !is_past(known.at, now)) {
             let Known { events, number, moment, .. } = *known;
             if (known.digest, events) == (digest, u64::from(count)) {
@@ -103,7 +103,7 @@ impl<E: Send + Sync + 'static> Owner<E> {
             refused_elsewhere: 0,
             once: Some(OnceKey { key: key.clone(), digest, at: now, events: count }),
         };
-        // If the log has failed, the engine is about to stop, and nothing of this is answered.
+        // If the log has failed, the engine is about to stop, and none of this is answered.
         log.append(entry).ok()?;
         let number = log.handle().appended();
         let moment = Some(moment);

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::time::EventTime;
 
-/// The longest sleep: rows that have become due meanwhile are read together, and whoever wants the reader
-/// to end waits so long.
+/// The longest sleep. Rows that become due meanwhile are read together, and whoever ends the reader waits at most this
+/// long.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
-/// Says which rows of a source are due, by its clock.
+/// Decides which rows of a source are due, by its clock.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    /// Milliseconds of the source's clock in one of ours; `None` is as fast as it goes.
+    /// Milliseconds of the source's clock per millisecond of real time; `None` is as fast as possible.
     pace: Option<f64>,
     /// When the first row was due, by both clocks.
     began: Option<(Instant, EventTime)>,
@@ -22,7 +22,7 @@ impl Pacer {
         Pacer { pace, began: None }
     }
 
-    /// Rows with which the clock stays below this are due.
+    /// A row is due if it keeps the clock below this.
     pub(crate) fn due(&self) -> EventTime {
         match (self.pace, self.began) {
             (None, _) => EventTime::MAX,
@@ -34,7 +34,7 @@ impl Pacer {
         }
     }
 
-    /// Waits for the row that takes the clock to `clock`, or for a part of that time.
+    /// Waits for the row that moves the clock to `clock`, or for a part of that time.
     pub(crate) fn wait(&mut self, clock: EventTime) {
         let Some(pace) = self.pace else { return };
         if self.began.is_none() {

@@ -1,4 +1,4 @@
-//! Pushers and their queue.
+//! Tests of pushers and their queue.
 
 use super::*;
 use crate::engine::ingest::once::OnceError;
