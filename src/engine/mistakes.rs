@@ -1,10 +1,10 @@
-//! What cannot work of how an engine is put together: told before anything is opened.
+//! Mistakes in the definition of an engine, which are reported before anything is opened.
 
 use super::Engine;
 use super::recover::joining::LostLog;
 
 impl<E: Send + Sync + 'static> Engine<E> {
-    /// What cannot work of how the engine is put together, if anything.
+    /// The first mistake in the definition, if any.
     pub(super) fn find_mistake(&mut self) -> Option<String> {
         if self.log.is_some() && self.data.is_none() {
             self.mistaken("a log needs a data folder to be kept in: give the engine Engine::data");
@@ -37,7 +37,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.mistake.take()
     }
 
-    /// What cannot work of the sources with partitions, if anything.
+    /// The first mistake in the sources with partitions, if any.
     fn find_mistaken_partitions(&self) -> Option<String> {
         let mut names: Vec<&str> = self.partitioned.iter().map(|source| source.name()).collect();
         names.sort_unstable();
@@ -47,7 +47,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         if names.is_empty() {
             return None;
         }
-        // The log has them as 'source/partition', and the name of a partition may be a path.
+        // The log names them 'source/partition', and the name of a partition may be a path.
         if let Some(name) = names.iter().find(|name| name.contains('/')) {
             return Some(format!(
                 "the name of a source has no slash, and '{name}' has: give it another"

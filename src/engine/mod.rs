@@ -1,10 +1,10 @@
-//! The engine: for programs that want views of a source of events and no dataflow code.
+//! The engine, for programs that want views of a source of events without dataflow code.
 //!
-//! An [`Engine`] is given views, a source and, if days are to be kept, a data folder. [`Engine::start`]
-//! puts it on threads of its own and returns a [`Running`], through which a program watches, waits and
-//! stops; the [`ViewHandle`]s that [`Engine::view`] returned ask queries from any thread.
+//! An [`Engine`] gets views, a source and, if days are to be kept, a data folder. [`Engine::start`] runs it on its own
+//! threads and returns a [`Running`], with which a program watches, waits and stops. The [`ViewHandle`]s that
+//! [`Engine::view`] returned answer queries from any thread.
 //!
-//! # Events of one's own, and a log
+//! # Events of your own, and a log
 //!
 //! ```
 //! use std::time::Duration;
@@ -134,7 +134,7 @@ pub struct Engine<E> {
     /// See [`Engine::refused_before`].
     refused_before: Option<Box<KeepBefore>>,
     waits: Arc<Waits>,
-    /// What cannot work of all this; the first of it.
+    /// The first mistake in the definition, if any.
     mistake: Option<String>,
     /// See [`Engine::accept_floor_ahead`].
     floor_ahead: bool,
@@ -189,19 +189,19 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.data_in(Arc::new(Disk), folder)
     }
 
-    /// As [`Engine::data`], in another file system: one in memory for tests, say.
+    /// As [`Engine::data`], in another file system: for example, one in memory for tests.
     #[must_use]
     pub fn data_in(mut self, storage: Arc<dyn Storage>, folder: impl Into<PathBuf>) -> Self {
         self.data = Some((storage, folder.into()));
         self
     }
 
-    /// Appends every accepted event to a log in the data folder, before it counts for anything that is
-    /// told. A run that is killed goes on from it, and views can be computed from it again. `time` is the
-    /// event time, by whose UTC day the log is kept; that of a view may differ by its
-    /// [`View::skew`]. Without a data folder there is no place for a log, and [`Engine::start`] refuses it.
+    /// Appends every accepted event to a log in the data folder, before anything acknowledges it. A run that is killed
+    /// continues from the log, and views can be computed from it again. `time` is the event time, and the log is kept
+    /// by its UTC day; the event time of a view may differ by its [`View::skew`]. A log needs a data folder; without
+    /// one, [`Engine::start`] fails.
     ///
-    /// Once a folder has a log it is always opened with one, and one that has none never is.
+    /// Once a folder has a log, it can only be opened with one, and a folder without a log can never get one.
     #[must_use]
     pub fn log(
         mut self,
@@ -215,9 +215,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Keeps the log for so long behind the last period that every view has sealed. Older UTC days of it are removed while the
-    /// engine runs, once all views have sealed their events. What would need them is refused: rebuilds and audits of days before, new
-    /// definitions of views that have such days. A view that is new begins where the log is whole.
+    /// Keeps the log for `span` behind the last period that every view has sealed. Older UTC days of it are removed
+    /// while the engine runs, once all views have sealed their events. Whatever would need them is refused: rebuilds
+    /// and audits of earlier days, and new definitions of views that have such days. A new view begins where the log is
+    /// complete.
     ///
     /// ```
     /// use std::time::Duration;
@@ -235,60 +236,60 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Accepts that the definition of the view of this name is another one than the data folder has: its
-    /// sealed days are given up, and its whole past is computed again from the log when the engine starts.
-    /// Without this, such a folder is refused.
+    /// Accepts that the view of this name has another definition than in the data folder: its sealed days are dropped,
+    /// and its whole past is computed again from the log when the engine starts. Without this, such a folder is
+    /// refused.
     #[must_use]
     pub fn redefine(mut self, view: &str) -> Self {
         self.redefined.push(view.to_owned());
         self
     }
 
-    /// Accepts a data folder that is closed up to a time which the wall clock has not reached yet, as a run under a
-    /// wrong system clock leaves it: whatever comes before counts as late. Without this, such a folder is refused.
+    /// Accepts a data folder that is closed up to a time in the future, as a run with a wrong system clock leaves it:
+    /// all events before that time are late. Without this, such a folder is refused.
     #[must_use]
     pub fn accept_floor_ahead(mut self) -> Self {
         self.floor_ahead = true;
         self
     }
 
-    /// Accepts that the log of the data folder has lost what sealed days rest on, or is damaged
+    /// Accepts that the log of the data folder is damaged, or has lost events of sealed days
     /// ([`LogError`](crate::log::LogError)). [`Engine::start`] then sets the folder aside, in parts with names like
-    /// `set-aside-1-part-0`, and the source is read from its beginning: every answer is right. Where the log is whole,
-    /// nothing happens. Events that were pushed cannot be read again: with a live source, this is refused. In a
-    /// cluster, all processes have to accept it.
+    /// `set-aside-1-part-0`, and the source is read from its beginning, so every answer is right. If the log is
+    /// complete, nothing happens. Events that were pushed cannot be read again, so this is refused with a live source.
+    /// In a cluster, all processes have to accept it.
     #[must_use]
     pub fn accept_lost_log(mut self) -> Self {
         self.lost = LostLog::SetAside;
         self
     }
 
-    /// Another clock in the place of the wall clock, for tests: milliseconds UTC.
+    /// Replaces the wall clock, for tests: milliseconds UTC.
     #[must_use]
     pub fn clock(self, now: impl Fn() -> EventTime + Send + Sync + 'static) -> Self {
         self.clock.set(now);
         self
     }
 
-    /// Lets at most about this many rows enter in one tick of a worker. A tick is what becomes visible
-    /// at once: larger ones are cheaper for each event, smaller ones are visible sooner. The default is
-    /// 65,536. A tick is also bounded by what is dealt ahead, four blocks of 4,096 rows for each worker.
+    /// Lets at most about this many rows enter in one tick of a worker. The events of a tick become visible together:
+    /// larger ticks are cheaper per event, smaller ones are visible sooner. The default is 65,536. A tick is also
+    /// bounded by what is dealt ahead: four blocks of 4,096 rows for each worker.
     #[must_use]
     pub fn tick_rows(mut self, rows: usize) -> Self {
         self.tick_rows = rows.max(1);
         self
     }
 
-    /// Bounds what may wait for each view in this process: so many queries that no worker has taken up yet, and
-    /// so many subscriptions. One more is refused with an error. 65,536 of each by default.
+    /// Limits what may wait for each view in this process: the queries that no worker has taken yet, and the
+    /// subscriptions. More are refused with an error. The default is 65,536 of each.
     #[must_use]
     pub fn asking(mut self, queries: usize, subscribers: usize) -> Self {
         self.asking = AskLimits { waiting: queries, subscribers };
         self
     }
 
-    /// Adds a view: `event` says for each event its event time, key and aggregate, or `None` if the
-    /// view does not want it. The handle asks queries of it while the engine runs.
+    /// Adds a view. For each event, `event` returns its event time, key and aggregate, or `None` if the view does not
+    /// want it. The handle queries the view while the engine runs.
     pub fn view<K: Key, A: Aggregate>(
         &mut self,
         view: View,
@@ -298,8 +299,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.add_view(view, measures, Whole(event))
     }
 
-    /// As [`Engine::view`], with a [`Fold`], which adds events in place: the faster form, where keys or states hold
-    /// heap. The view is the same, and so is its data folder.
+    /// As [`Engine::view`], with a [`Fold`], which adds events to states in place. This is faster if keys or states use
+    /// heap memory. The view is the same, and so is its data folder.
     pub fn fold<F: Fold<E> + Send + Sync>(
         &mut self,
         view: View,
@@ -309,7 +310,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.add_view(view, measures, InPlace(fold))
     }
 
-    /// Adds a view, into which events get in any way.
+    /// Adds a view whose events enter in any way.
     pub(crate) fn add_view<K: Key, A: Aggregate>(
         &mut self,
         view: View,
@@ -321,13 +322,13 @@ impl<E: Send + Sync + 'static> Engine<E> {
         handle
     }
 
-    /// Reads events from a file of CSV or JSON lines, or from any other [`Input`], and goes on by itself where earlier
-    /// runs over the same data folder have stopped: with a log behind what is in the log, without one behind what
-    /// complete runs have read. A file that has grown is read on; one whose beginning has changed is refused.
+    /// Reads events from a file of CSV or JSON lines, or from any other [`Input`]. It continues where earlier runs of
+    /// the same data folder stopped: with a log, behind what is in the log; without one, behind what complete runs have
+    /// read. If a file has grown, its new rows are read; if its beginning has changed, it is refused.
     ///
-    /// A last line without its end may be half of what will stand there. With a log it counts in the answers of this
-    /// run, is neither logged nor sealed, and is read again from its beginning by the next run. (An engine with a
-    /// live source as well, and one without a log, take it as it is.)
+    /// A last line without its end may be incomplete. With a log it counts in the answers of this run, is neither
+    /// logged nor sealed, and is read again from its beginning by the next run. (An engine that also has a live source,
+    /// and one without a log, take it as a complete line.)
     ///
     /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is refused.
     ///
@@ -376,12 +377,12 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.csv(open, parse)
     }
 
-    /// As [`Engine::file`], for a program that opens the source itself. `open` is called once, in process 0, when all processes have
-    /// found together, and is told what earlier runs have read of the source; `None` means that there is nothing to
-    /// read. A source that it opens before that point is read up to there and compared; one that it opens behind it
-    /// is refused, so that no row counts twice and none is left out. It may block, and if it fails, all processes stop and no run has begun: the folder is as it was.
-    /// `parse` makes an event of a row, on all workers; its error is the reason for which the row is
-    /// refused.
+    /// As [`Engine::file`], for a program that opens the source itself. `open` is called once, in process 0, when all
+    /// processes are connected, and learns what earlier runs have read of the source. If it returns `None`, there is
+    /// nothing to read. A source opened before that point is read up to it and compared; a source opened behind it is
+    /// refused. So no row counts twice and none is left out. `open` may block; if it fails, all processes stop, no run
+    /// has begun, and the folder is unchanged. `parse` makes an event of a row, on all workers; its error is the reason
+    /// for which the row is refused.
     #[must_use]
     pub fn csv(
         mut self,
@@ -400,12 +401,13 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self
     }
 
-    /// Reads events from a source of one's own, in the place of [`Engine::csv`] and as it does: `open` is told at
-    /// which position the source has to be opened ([`Resume::consumed`]; `None` is its beginning), and `parse`
-    /// makes an event of each record ([`Row::raw`]), on all workers.
+    /// Reads events from a source of your own, in place of [`Engine::csv`] and in the same way. `open` learns the
+    /// position at which the source has to be opened ([`Resume::consumed`]; `None` is its beginning). `parse` makes an
+    /// event of each record ([`Row::raw`]), on all workers.
     ///
-    /// With a log, a run that is killed goes on at that position, and each record counts once. Without one, a data
-    /// folder remembers the position up to which complete runs have read. A source that stands elsewhere is refused.
+    /// With a log, the run after a killed one continues at that position, and each record counts once. Without a log,
+    /// the data folder stores the position up to which complete runs have read. A source at another position is
+    /// refused.
     #[must_use]
     pub fn source<S: Source + 'static>(
         mut self,
@@ -431,14 +433,14 @@ impl<E: Send + Sync + 'static> Engine<E> {
         self.feeding = Some(Feeding { open, parse, refused: None });
     }
 
-    /// The first mistake is told by [`Engine::start`].
+    /// Records a mistake; [`Engine::start`] reports the first one.
     fn mistaken(&mut self, what: impl Into<String>) {
         self.mistake.get_or_insert(what.into());
     }
 
-    /// Takes events that other threads push; their clock is the wall clock. There can be one such source: other
-    /// threads get clones of its [`Pusher`]. Every process of a cluster has one of its own if one has. It ends
-    /// when every [`Pusher`] is dropped.
+    /// Takes events that other threads push; their clock is the wall clock. There can be one such source, and other
+    /// threads get clones of its [`Pusher`]. If one process of a cluster has one, each must have one. It ends when
+    /// every [`Pusher`] is dropped.
     pub fn live(&mut self, options: LiveOptions<E>) -> Pusher<E> {
         let (queue, pusher) = Queue::new(options, self.clock.clone(), Arc::clone(&self.waits));
         if self.live.is_some() {
@@ -452,9 +454,9 @@ impl<E: Send + Sync + 'static> Engine<E> {
         pusher
     }
 
-    /// Reads every sealed file of the data folder, and computes the days of those that are damaged again
-    /// from the log. To be called before the engine is started, by one process alone, when
-    /// [`Engine::start`] has refused the folder or an audit has found something. Returns what was found.
+    /// Reads every sealed file of the data folder, and computes damaged days again from the log. Call it before the
+    /// engine is started, in one process only, if [`Engine::start`] has refused the folder or an audit has found a
+    /// fault. Returns the faults.
     ///
     /// # Errors
     /// [`EngineError`] if the folder cannot be opened, has no log, or the log itself is damaged.
@@ -473,17 +475,18 @@ impl<E: Send + Sync + 'static> Engine<E> {
         Ok(findings)
     }
 
-    /// Starts the engine on threads of its own. It recovers first what an unfinished run has left in the
-    /// log; queries wait until that is done, and [`Running::progress`] tells how far it is.
+    /// Starts the engine on its own threads. First it recovers what an unfinished run has left in the log; queries wait
+    /// until that is done, and [`Running::progress`] shows how far it is.
     ///
     /// # Errors
-    /// [`EngineError::Definition`] if the engine was given a second source that is read or a second live source, or
-    /// a log without a data folder. [`EngineError::Schema`] if names of columns do not fit the types of a view. Another [`EngineError`] if the folder or its log cannot be opened or do not fit the views, if the folder is
-    /// what an unfinished run without a log left behind, or if the processes of the cluster do not find
-    /// together. Nothing has been read or written then, but for what was never committed and is removed.
+    /// [`EngineError::Definition`] if the engine has a second source that is read or a second live source, or a log
+    /// without a data folder. [`EngineError::Schema`] if names of columns do not match the types of a view. Another
+    /// [`EngineError`] if the folder or its log cannot be opened or do not match the views, if an unfinished run
+    /// without a log left the folder, or if the processes of the cluster cannot connect. Then nothing has been read or
+    /// written; only what was never committed may have been removed.
     pub fn start(self, cluster: Cluster) -> Result<Running, EngineError> {
         let close = spawn::close(&self.views, self.live.as_ref(), &self.waits);
-        // Who has asked or pushed meanwhile, in another thread, is told.
+        // Other threads that have asked or pushed meanwhile get an error.
         self.try_start(cluster).inspect_err(|_| close())
     }
 
@@ -524,8 +527,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let sealed =
             |view: &View| Some(view.floor_after(store.as_ref()?.sealed_through(view.name())?));
         let floor = views.iter().filter_map(sealed).max().unwrap_or(EventTime::MIN);
-        // None goes on before all have rolled forward what was prepared, and cut off what was never
-        // committed. From here on all find the same.
+        // No process continues before all have rolled forward what was prepared, and removed what was never committed.
+        // From here on all find the same state.
         let floors = met.exchange(&floor)?.into_iter().map(|(_, theirs)| theirs);
         let floor = floors.fold(floor, EventTime::max);
         if !met.is_alone() {
@@ -555,7 +558,8 @@ impl<E: Send + Sync + 'static> Engine<E> {
         let extents = log.as_ref().map_or_else(Arc::default, |log| Arc::clone(&log.extents));
         let joined = met.join()?;
         let threads = joined.threads();
-        // With a log, it is greater than that under which a worker replays: all see when all are done.
+        // With a log, this is greater than the floor under which a worker replays, so all see when all have finished
+        // replaying.
         let floor = log.as_ref().map_or(floor, |log| floor.max(log.floor).max(EventTime::MIN + 1));
         let now = self.clock.now();
         let runs = store.as_ref().map_or(0, |store| store.run().saturating_sub(1));

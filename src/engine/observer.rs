@@ -1,4 +1,4 @@
-//! How an engine is, for whoever looks.
+//! The state of an engine, for observers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,17 +9,17 @@ use super::error::Outcome;
 use super::progress::Progress;
 use super::shared::Shared;
 
-/// How an engine is.
+/// The state of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EngineState {
-    /// What was before the program started is not all in; queries wait.
+    /// Events from before the start of the program are not all in; queries wait.
     Recovering,
     /// Events enter, and queries are answered.
     Running,
     /// The sources have ended and every day is sealed; queries are answered.
     Ended,
-    /// It has stopped.
+    /// The engine has stopped.
     Stopped,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Display for EngineState {
     }
 }
 
-/// A look at a running engine, from any thread; it does not keep it from being finished.
+/// Shows the state of a running engine, from any thread. It does not keep the engine from being finished.
 #[derive(Clone)]
 pub struct Observer {
     shared: Arc<Shared>,
@@ -51,12 +51,12 @@ impl Observer {
         Observer { shared }
     }
 
-    /// How far the engine is.
+    /// The progress of the engine.
     pub fn progress(&self) -> Progress {
         self.shared.progress()
     }
 
-    /// How it is.
+    /// The state of the engine.
     pub fn state(&self) -> EngineState {
         let shared = &self.shared;
         if shared.has_stopped() || self.failure().is_some() {
@@ -70,8 +70,8 @@ impl Observer {
         }
     }
 
-    /// Why the engine has stopped, or is about to: a view that failed, a log that cannot be written, an input that is no
-    /// good. `None` if it goes on, or was ended in order.
+    /// Why the engine has stopped, or is about to: for example, a view that failed, a log that cannot be written, or an
+    /// unusable input. `None` if it goes on, or was ended in order.
     pub fn failure(&self) -> Option<String> {
         match self.shared.outcome() {
             Some(Outcome::Input(message) | Outcome::Failed(message)) => Some(message),
@@ -80,13 +80,13 @@ impl Observer {
         }
     }
 
-    /// Workers of this process.
+    /// The number of workers of this process.
     pub fn workers(&self) -> usize {
         self.shared.threads
     }
 
-    /// Microseconds from the moment when a tick had entered until it was complete, and so visible, on the
-    /// worker that entered it; all ticks of this process.
+    /// The microseconds from the time when a tick entered until it was complete, and so visible, on the worker that
+    /// entered it; over all ticks of this process.
     pub fn freshness(&self) -> Histogram<u64> {
         self.shared.fresh().clone()
     }

@@ -2,6 +2,6 @@
 
 use std::time::Duration;
 
-/// How long those who wait, workers and whoever asks them, look again and again before they sleep. To be woken
-/// takes longer than most of what is waited for. Between looks they let others have the processor.
+/// How long waiting threads, workers and those who ask them, check repeatedly before they sleep. Waking a thread takes
+/// longer than most waits. Between checks they yield the processor.
 pub(super) const RESTLESS: Duration = Duration::from_micros(50);

@@ -21,21 +21,21 @@ use crate::store::{Store, StoreError};
 ///
 /// # How it ends
 ///
-/// What becomes of the days that are open depends on what ends it, and on whether there is a log:
+/// What happens to open days depends on how the engine ends, and on whether there is a log:
 ///
 /// | | with a log | in a data folder without one |
 /// |---|---|---|
-/// | [`finish`](Running::finish), before all is sealed | they stay open: the next run has them back | they are sealed as they are |
+/// | [`finish`](Running::finish), before all is sealed | they stay open, and the next run has them | they are sealed as they are |
 /// | [`interrupt`](Running::interrupt), [`wait_sealed`](Running::wait_sealed), `finish` | they are sealed as they are | they are sealed as they are |
 /// | `interrupt` and `finish` at once | as `finish` alone, or as after `wait_sealed` | they are sealed as they are |
-/// | [`abandon`](Running::abandon), a drop, a panic, a failure, a kill | they stay open: the next run has them back | they are lost: the next run is refused ([`EngineError::Incomplete`]) |
+/// | [`abandon`](Running::abandon), a drop, a panic, a failure, a kill | they stay open, and the next run has them | they are lost: the next run is refused ([`EngineError::Incomplete`]) |
 ///
-/// Without a folder, nothing is left of any. If the source goes on later, what comes of a day that was sealed as it
-/// was is late, and amends it.
+/// Without a folder, nothing remains. If the source continues later, further events of a day that was sealed as it was
+/// are late, and amend it.
 ///
 /// `finish` returns [`Stopped`] or, if any process was interrupted by then, [`EngineError::Interrupted`]; both are
-/// orderly ends. Batches that were pushed and have not entered when `finish` is called are not let in any more, and
-/// their receipts say so; an interruption lets them in first.
+/// orderly ends. Batches that were pushed and have not entered when `finish` is called do not enter any more, and their
+/// receipts say so; an interruption lets them in first.
 ///
 /// Of the examples, Ctrl-C interrupts `flights` and `replay`, which end with exit code 130, and finishes `dashboard`.
 ///
@@ -74,7 +74,7 @@ pub struct Running {
     pub(crate) main: Option<std::thread::JoinHandle<()>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) close: Arc<dyn Fn() + Send + Sync>,
-    /// Whether this process has asked for an interruption; it takes a while until all know of it.
+    /// Whether this process has requested an interruption; it takes a while until all processes know of it.
     pub(crate) interrupting: AtomicBool,
 }
 
@@ -85,17 +85,17 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// How far the engine is.
+    /// The progress of the engine.
     pub fn progress(&self) -> Progress {
         self.shared.progress()
     }
 
-    /// The views, for those who do not know their types.
+    /// The views, for code that does not know their types.
     pub fn views(&self) -> Views {
         self.views.clone()
     }
 
-    /// The view of this name, for those who do not know its types.
+    /// The view of this name, for code that does not know its types.
     pub fn view(&self, name: &str) -> Option<Arc<dyn ErasedView>> {
         self.views.get(name).cloned()
     }
@@ -105,7 +105,7 @@ impl Running {
         self.archive.as_ref().and_then(Archive::store).map(Arc::as_ref)
     }
 
-    /// What was read of a [`CsvSource`](crate::source::CsvSource), once it has ended, on the process that read it.
+    /// How far a [`CsvSource`](crate::source::CsvSource) was read, once it has ended, in the process that read it.
     pub fn consumed(&self) -> Option<Consumed> {
         match self.shared.place().0 {
             Some(SourcePosition::Text(consumed)) => Some(consumed),
@@ -113,29 +113,30 @@ impl Running {
         }
     }
 
-    /// A look at the engine that other threads can take.
+    /// An observer of the engine for other threads.
     pub fn observer(&self) -> Observer {
         Observer::new(Arc::clone(&self.shared))
     }
 
-    /// Waits until the source has ended and every day is sealed (but for a last line of a file without its end, see
-    /// [`Engine::file`](crate::Engine::file)), or the engine has stopped, or `limit`
-    /// is over. Returns whether all is sealed. When another process has stopped the engine before, it never will
-    /// be: this says no at once then, and [`Running::wait_stopped`] says yes.
+    /// Waits until the source has ended and every day is sealed, or the engine has stopped, or `limit` is over. (A last
+    /// line of a file without its end is excepted, see [`Engine::file`](crate::Engine::file).) Returns whether all is
+    /// sealed. If another process has stopped the engine before, this never happens: then the call returns false at
+    /// once, and [`Running::wait_stopped`] returns true.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine stopped for a reason that is none.
+    /// [`EngineError`] if the engine stopped, but not in order.
     pub fn wait_sealed(&self, limit: Duration) -> Result<bool, EngineError> {
         Ok(self.shared.wait_settled(limit)?)
     }
 
-    /// Waits until process 0, or a failure anywhere, stops the engine, at most so long. Returns whether it stopped.
+    /// Waits, at most for `limit`, until process 0, or a failure anywhere, stops the engine. Returns whether it
+    /// stopped.
     pub fn wait_stopped(&self, limit: Duration) -> bool {
         self.shared.wait_stopped(limit)
     }
 
     /// Ends all sources of all processes where they are, as if they had no more. Then every day closes:
-    /// [`Running::wait_sealed`] says when all are sealed, and [`Running::finish`] is to be called after it.
+    /// [`Running::wait_sealed`] tells when all are sealed, and [`Running::finish`] is to be called after it.
     pub fn interrupt(&self) {
         self.interrupting.store(true, Ordering::Release);
         self.shared.interrupt_requested.store(true, Ordering::Release);
@@ -147,13 +148,12 @@ impl Running {
         self.shared.is_interrupted()
     }
 
-    /// Stops all processes because of something about the input, with a message that each will show.
+    /// Stops all processes because of a fault in the input, with a message that each will show.
     pub fn fail_input(&self, message: &str) {
         self.request(Outcome::Input(message.to_owned()));
     }
 
-    /// Stops all processes because of something that went wrong around the engine, with a message that
-    /// each will show.
+    /// Stops all processes because of a failure outside the engine, with a message that each will show.
     pub fn fail(&self, message: &str) {
         self.request(Outcome::Failed(message.to_owned()));
     }
@@ -162,20 +162,19 @@ impl Running {
         self.shared.request(outcome);
     }
 
-    /// Stops the engine in order, in all processes: to be called by process 0 when it has asked what it
-    /// wanted to ask, and by the others when [`Running::wait_stopped`] says so. What becomes of open days is
-    /// said [above](Running#how-it-ends). Marks the data folder as complete if all of it is sealed, whatever
-    /// stopped the engine after that.
+    /// Stops the engine in order, in all processes. Process 0 calls it when it needs no more answers, the others when
+    /// [`Running::wait_stopped`] returns true. What happens to open days is described [above](Running#how-it-ends).
+    /// Marks the data folder as complete if all of it is sealed, whatever stopped the engine after that.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked.
-    /// [`EngineError::Interrupted`] after an interruption; the folder is marked then, too, if all is sealed.
+    /// [`EngineError`] if the engine had stopped early, or the folder cannot be marked. [`EngineError::Interrupted`]
+    /// after an interruption; the folder is marked then, too, if all is sealed.
     pub fn finish(self) -> Result<Stopped, EngineError> {
         self.end(true)
     }
 
-    /// As [`Running::finish`], but never marks the data folder as complete: for a program that could not
-    /// record there what it has to know of this run to go on from it. Without a log, the next run is refused.
+    /// As [`Running::finish`], but never marks the data folder as complete. This is for a program that could not record
+    /// there what its next run needs to know about this one. Without a log, the next run is refused.
     ///
     /// # Errors
     /// As [`Running::finish`].
@@ -191,7 +190,7 @@ impl Running {
         let outcome = self.shared.outcome();
         let sealed = self.shared.is_all_sealed();
         let settled = self.shared.is_settled();
-        // One that was told to finish before its source was open never began.
+        // A run that was told to finish before its source was open never began.
         let begun = matches!(self.shared.begun(), Some(None));
         let is_orderly = outcome.as_ref().is_some_and(Outcome::is_orderly);
         let proven = match self.store() {
@@ -214,13 +213,13 @@ impl Running {
         Ok(Stopped { progress, sealed })
     }
 
-    /// Without a log, the folder remembers how far the source was read. What a run does not complete, it need not
-    /// know: such a folder is refused.
+    /// Without a log, the folder stores how far the source was read. An incomplete run need not store it, because its
+    /// folder is refused.
     fn keep_position(&self, store: &Store) -> Result<(), StoreError> {
         let (place, has_holes) = self.shared.place();
         match place {
             _ if store.is_logged() => Ok(()),
-            // No position says what has entered, so nobody goes on from this folder.
+            // No position describes what has entered, so no run can continue from this folder.
             _ if has_holes => store.set_fact(POSITION, Vec::new()),
             Some(place) => store.set_fact(POSITION, place.encode()),
             None => Ok(()),
@@ -250,12 +249,12 @@ impl Drop for Running {
     }
 }
 
-/// What a finished engine leaves behind.
+/// The result of a finished engine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// Its last numbers.
+    /// The last numbers.
     pub progress: Progress,
-    /// Whether every day is sealed: the sources had ended, or there is no log and what was open was sealed.
+    /// Whether every day is sealed: the sources had ended, or there is no log and open days were sealed.
     pub sealed: bool,
 }

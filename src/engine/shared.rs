@@ -1,4 +1,4 @@
-//! What the threads of an engine share in one process: its progress, and how it ends.
+//! The state that the threads of an engine share in one process: its progress, and how it ends.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::time::EventTime;
 use crate::view::View;
 
-/// What a worker says when timely has lost a connection, and does not know which.
+/// The message of a worker when timely has lost a connection and does not know which.
 pub(crate) const CONNECTION_LOST: &str = "another process of the cluster is gone";
 
 /// How long to wait for the name of a process whose connection has ended.
@@ -29,45 +29,46 @@ const NAMED_WITHIN: Duration = Duration::from_secs(2);
 const REPLAY: &str = "replay";
 const LIVE: &str = "live";
 
-/// State shared by the threads of an engine in one process.
+/// The state that the threads of an engine share in one process.
 pub(crate) struct Shared {
     pub(crate) views: Vec<View>,
     pub(crate) threads: usize,
-    /// Under which the engine begins.
+    /// The floor under which the engine begins.
     pub(crate) floor: EventTime,
-    /// Up to which days close now.
+    /// The floor up to which days close now.
     pub(crate) closing: AtomicI64,
     state: Mutex<RunState>,
     changed: Condvar,
-    /// Workers of this process whose views have nothing left to seal.
+    /// The number of workers of this process whose views have nothing left to seal.
     finished: AtomicUsize,
-    /// Workers of this process where all is sealed but a last line without its end.
+    /// The number of workers of this process that have sealed everything except a last line without its end.
     rested: AtomicUsize,
     /// Checked at every turn of a worker: cheaper than the lock.
     pub(crate) failed: AtomicBool,
     /// This process ends for a reason that the others do not know.
     parted: AtomicBool,
     pub(crate) stop_requested: AtomicBool,
-    /// The user wants the sources to end; to be told to all workers.
+    /// The user wants the sources to end; all workers are to be told.
     pub(crate) interrupt_requested: AtomicBool,
     interrupted: AtomicBool,
     pub(crate) refused: AtomicU64,
     pub(crate) events: AtomicU64,
     pub(crate) replayed: AtomicU64,
     pub(crate) to_replay: u64,
-    /// Whether a worker of this process sees that all, of all processes, have replayed their share of the log.
+    /// Whether a worker of this process sees that all workers, of all processes, have replayed their share of the log.
     pub(crate) recovered: AtomicBool,
     pub(crate) clock: Clock,
     pub(crate) waits: Arc<Waits>,
     /// The highest tick in which a worker of this process entered events.
     pub(crate) wanted: AtomicU64,
-    /// Why a worker of this process cannot go on. All are about to stop, for this reason or another one that came first.
+    /// Why a worker of this process cannot go on. All are about to stop, for this reason or another one that came
+    /// first.
     pub(crate) failing: OnceLock<String>,
-    /// What came of beginning the run in the data folder; `None` is well.
+    /// The result of beginning the run in the data folder; `None` is success.
     begun: OnceLock<Option<String>>,
-    /// Where snapshots are asked for.
+    /// Takes requests for snapshots.
     pub(crate) desk: Desk,
-    /// Microseconds from a tick's entering to its being complete.
+    /// The microseconds from entering a tick to its completion.
     freshness: Mutex<Histogram<u64>>,
 }
 
@@ -88,12 +89,13 @@ struct RunState {
     /// By source and worker.
     partitions: BTreeMap<(String, usize), Vec<SourceNumbers>>,
     place: Option<SourcePosition>,
-    /// Whether parts of the source have entered, and others before them have not.
+    /// Whether parts of the source have entered before earlier parts.
     has_holes: bool,
 }
 
 impl RunState {
-    /// With all sources: the one that is read, then partitions in the order of their names, then the live one.
+    /// The progress with all sources: the one that is read, then partitions in the order of their names, then the live
+    /// one.
     fn progress(&self) -> Progress {
         let mut progress = self.progress.clone();
         let mut partitions: Vec<SourceNumbers> =
@@ -106,8 +108,8 @@ impl RunState {
         progress
     }
 
-    /// Whichever source tells first, they stay in the order of their numbers: the one that is read, then the
-    /// live one.
+    /// Sets the numbers of a source. Sources stay in the same order whichever reports first: the one that is read, then
+    /// the live one.
     fn set_source(&mut self, name: &str, watermark: EventTime, clock: EventTime) {
         let sources = &mut self.progress.sources;
         match sources.iter_mut().find(|source| source.name == name) {
@@ -183,19 +185,19 @@ impl Shared {
         self.freshness.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// A tick was complete so long after it had entered.
+    /// Notes how long a tick took from entering to completion.
     pub(crate) fn completed(&self, took: Duration) {
         self.fresh().saturating_record(took.as_micros() as u64);
     }
 
-    /// Says in the data folder that the run has begun: once in each process, whichever worker comes
-    /// first; the others wait for it.
+    /// Records in the data folder that the run has begun: once in each process, by the worker that comes first; the
+    /// others wait for it.
     pub(crate) fn begin(&self, store: Option<&Arc<Store>>) -> Result<(), String> {
         let begin = || store.and_then(|store| store.begin().err()).map(|error| error.to_string());
         self.begun.get_or_init(begin).clone().map_or(Ok(()), Err)
     }
 
-    /// What came of that: `None` if it was not tried yet, or why it failed.
+    /// The result of that: `None` if it was not tried yet; otherwise `None` inside, or why it failed.
     pub(crate) fn begun(&self) -> Option<&Option<String>> {
         self.begun.get()
     }
@@ -210,12 +212,13 @@ impl Shared {
         self.finished.load(Ordering::Acquire) == self.threads
     }
 
-    /// Whether all that can be sealed is: all, or all but a last line without its end.
+    /// Whether everything that can be sealed is sealed: all, or all except a last line without its end.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_all_sealed() || self.rested.load(Ordering::Acquire) == self.threads
     }
 
-    /// Waits at most so long until that is so, or the engine has stopped. Says whether it is so, or why the engine stopped.
+    /// Waits, at most for `limit`, until that is so, or the engine has stopped. Returns whether it is so, or why the
+    /// engine stopped.
     pub(crate) fn wait_settled(&self, limit: Duration) -> Result<bool, Outcome> {
         let waits = |state: &mut RunState| state.outcome.is_none() && !self.is_settled();
         let wait = self.changed.wait_timeout_while(self.lock(), limit, waits);
@@ -226,13 +229,13 @@ impl Shared {
         }
     }
 
-    /// Waits at most so long until the engine has stopped. Says whether it has.
+    /// Waits, at most for `limit`, until the engine has stopped. Returns whether it has.
     pub(crate) fn wait_stopped(&self, limit: Duration) -> bool {
         let wait = self.changed.wait_timeout_while(self.lock(), limit, |s| s.outcome.is_none());
         wait.unwrap_or_else(|poisoned| poisoned.into_inner()).0.outcome.is_some()
     }
 
-    /// Up to where the source was read, and whether parts of it have entered while others before them have not.
+    /// The position up to which the source was read, and whether parts of it have entered before earlier parts.
     pub(crate) fn place(&self) -> (Option<SourcePosition>, bool) {
         let state = self.lock();
         (state.place.clone(), state.has_holes)
@@ -251,7 +254,7 @@ impl Shared {
         self.lock().workers.iter().for_each(std::thread::Thread::unpark);
     }
 
-    /// Asks the workers to stop with this outcome, unless another one was asked for before.
+    /// Requests that the workers stop with this outcome, unless another one was requested before.
     pub(crate) fn request(&self, outcome: Outcome) {
         self.lock().requested.get_or_insert(outcome);
         self.stop_requested.store(true, Ordering::Release);
@@ -275,13 +278,13 @@ impl Shared {
         self.lock().outcome.clone()
     }
 
-    /// Tells those who wait why the engine stops, before its threads have ended: what is being written may take a while.
+    /// Tells waiting threads why the engine stops, before its threads have ended: the last writes may take a while.
     pub(crate) fn stopping(&self, outcome: &Outcome) {
         self.lock().outcome.get_or_insert_with(|| outcome.clone());
         self.changed.notify_all();
     }
 
-    /// Records why the engine stopped; the first reason stays, but for a failure on the way to an orderly end.
+    /// Records why the engine stopped. The first reason stays, unless a failure follows an orderly end.
     pub(crate) fn stopped(&self, outcome: Outcome) {
         let failed = !outcome.is_orderly();
         let mut state = self.lock();
@@ -289,7 +292,7 @@ impl Shared {
             state.outcome = Some(outcome);
         }
         drop(state);
-        // Only now: who sees the flag reports a failure of its own, and the first reason stays.
+        // Set last: a thread that sees the flag reports a failure of its own, and the first reason must stay.
         if failed {
             self.failed.store(true, Ordering::Release);
             self.waits.stop();
@@ -298,8 +301,8 @@ impl Shared {
         self.wake();
     }
 
-    /// Records that this process fails by itself. If a connection has ended, whose it was is known in a
-    /// moment, and is the better reason.
+    /// Records that this process fails on its own. If a connection has ended, its process will be known shortly, and is
+    /// the better reason.
     pub(crate) fn parted(&self, message: String) {
         let mut state = self.lock();
         if message == CONNECTION_LOST {
@@ -315,7 +318,7 @@ impl Shared {
         self.stopped(Outcome::Failed(message));
     }
 
-    /// What the watch has noticed of a peer.
+    /// Takes a notice of the watch about a peer.
     pub(crate) fn noticed(&self, peer: usize, address: &str, notice: &Notice) {
         match notice {
             Notice::Lost => {
@@ -344,7 +347,7 @@ impl Shared {
 
     pub(crate) fn worker_finished(&self) {
         self.finished.fetch_add(1, Ordering::AcqRel);
-        // The lock orders this with a waiter that has just looked.
+        // The lock orders this after the check of a waiter.
         drop(self.lock());
         self.changed.notify_all();
     }
@@ -356,7 +359,7 @@ impl Shared {
         floor: EventTime,
     ) {
         let mut state = self.lock();
-        // A source whose clock has passed a floor has told so.
+        // If the clock of a source has passed a floor, the source has reported it.
         let watermark = clock.max(floor);
         state.set_source(REPLAY, watermark, watermark);
         state.progress.rows = read.rows + read.refused;
@@ -364,12 +367,12 @@ impl Shared {
         state.progress.bytes_total = read.bytes_total;
     }
 
-    /// All of the source before this has entered.
+    /// Notes that all of the source before this position has entered.
     pub(crate) fn set_place(&self, place: SourcePosition) {
         self.lock().place = Some(place);
     }
 
-    /// Parts of the source have entered, and others before them have not.
+    /// Notes that parts of the source have entered before earlier parts.
     pub(crate) fn leave_holes(&self) {
         self.lock().has_holes = true;
     }
@@ -393,17 +396,17 @@ impl Shared {
         sources.iter_mut().filter(|source| source.name == name).for_each(|s| s.ended = true);
     }
 
-    /// The log has positions of these sources, and nobody reads them.
+    /// Notes that the log has positions of these sources, which are not read.
     pub(crate) fn set_former(&self, sources: Vec<String>) {
         self.lock().progress.former_sources = sources;
     }
 
-    /// How far the partitions of a worker's share of a source are.
+    /// Sets the progress of the partitions of a worker's share of a source.
     pub(crate) fn set_partitions(&self, source: &str, worker: usize, numbers: Vec<SourceNumbers>) {
         self.lock().partitions.insert((source.to_owned(), worker), numbers);
     }
 
-    /// What the first worker of this process holds.
+    /// Sets what the first worker of this process holds.
     pub(crate) fn set_held(&self, held: Held) {
         let progress = &mut self.lock().progress;
         let Held { views, floor, ticks, log_waiting } = held;

@@ -1,4 +1,4 @@
-//! The start of an engine's threads, and their end: what ends a worker early ends the engine, with a reason.
+//! The start of an engine's threads, and their end: a worker that ends early ends the engine, with a reason.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -18,7 +18,7 @@ use super::view::EngineView;
 use super::worker::Turning;
 use crate::cluster::Joined;
 
-/// Tells whoever asks or pushes, or waits for something, that nothing more will come.
+/// Tells all who ask, push or wait that nothing more will come.
 pub(super) fn close<E: Send + Sync + 'static>(
     views: &[Arc<dyn EngineView<E>>],
     live: Option<&Arc<Queue<E>>>,
@@ -58,7 +58,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     let guards = guards.map_err(|message| EngineError::Failed { message })?;
     let (watched, closing) = (Arc::clone(&shared), Arc::clone(&close));
     let main = std::thread::Builder::new().name("dayfold:main".to_owned()).spawn(move || {
-        // Joining waits for the communication threads too, which panic if a peer is gone.
+        // Joining also waits for the communication threads, which panic if a peer is gone.
         let joined = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let results = guards.join();
             results.into_iter().all(|result| result.is_ok())
@@ -66,7 +66,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
         if !joined.unwrap_or(false) {
             watched.parted("a worker or a connection ended".to_owned());
         }
-        // Another process may have stopped all: whoever waits here for something is told.
+        // Another process may have stopped all: those who wait here are told.
         closing();
     });
     let main = main.map_err(|error| EngineError::Failed { message: error.to_string() })?;
@@ -74,7 +74,7 @@ pub(super) fn spawn<E: Send + Sync + 'static>(
     Ok(Running { shared, archive, views, main, watch, close, interrupting })
 }
 
-/// Runs a worker; whatever ends it early ends the engine, with the reason.
+/// Runs a worker; if it ends early for any reason, the engine ends with that reason.
 fn guarded<E: Send + Sync + 'static>(worker: &mut Worker, start: &Start<E>) {
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| Turning::new(worker, start).run()));
     let outcome = match result {
@@ -100,7 +100,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| "unknown panic".to_owned());
-    // Timely notices a lost peer in this way only, and does not say which one.
+    // Timely reports a lost peer only in this way, and does not say which one.
     if text.contains("MergeQueue poisoned") {
         return CONNECTION_LOST.to_owned();
     }

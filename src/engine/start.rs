@@ -22,14 +22,14 @@ pub(super) struct Start<E> {
     pub(super) archive: Archive,
     pub(super) live: Option<Arc<Queue<E>>>,
     pub(super) log: Option<Logging<E>>,
-    /// For how long it is kept.
+    /// How long the log is kept.
     pub(super) log_kept: Option<Duration>,
     /// What earlier runs have read of the source.
     pub(super) known: Arc<Known>,
     /// The sources with partitions, and what earlier runs have read of them.
     pub(super) partitioned: Vec<Partitioning<E>>,
     pub(super) extents: Arc<Extents>,
-    /// Who keeps refused records of theirs.
+    /// Keeps their refused records.
     pub(super) keep: Mutex<Option<Box<Keep>>>,
     pub(super) tick_rows: usize,
 }
@@ -46,7 +46,7 @@ impl<E> Start<E> {
         others + index * processes * self.shared.threads + worker
     }
 
-    /// How many sources there are, over all processes, each share for itself.
+    /// The number of sources over all processes, where each share counts separately.
     pub(super) fn sources(&self, processes: usize) -> usize {
         self.share_source(self.partitioned.len(), 0, processes)
     }

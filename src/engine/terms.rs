@@ -1,4 +1,4 @@
-//! What an engine says of itself: to the folder that it opens, and to the other processes of its group.
+//! What an engine declares about itself: to the folder that it opens, and to the other processes of its cluster.
 
 use super::Engine;
 use super::recover::joining::{self, LostLog};
@@ -7,9 +7,9 @@ use crate::cluster::{Cluster, Word};
 use crate::store::{Looked, StoreConfig};
 
 impl<E: Send + Sync + 'static> Engine<E> {
-    /// Removes a view from the data folder that the engine does not have any more, with all that is sealed of it: without this, such
-    /// a folder is refused. Events stay in the log. So a view that is added under the same name later is a new one, whose past
-    /// is computed from the log as far as that reaches. Where the folder does not have the view, nothing happens.
+    /// Removes a view that the engine no longer has from the data folder, with all its sealed days. Without this, such
+    /// a folder is refused. Events stay in the log: a view that is added under the same name later is a new one, whose
+    /// past is computed from the log as far back as it goes. If the folder does not have the view, nothing happens.
     ///
     /// ```
     /// use dayfold::aggregate::Count;
@@ -42,9 +42,10 @@ impl<E: Send + Sync + 'static> Engine<E> {
     }
 
     /// Refuses a data folder whose log has a source that was read in order ([`Engine::file`], [`Engine::csv`],
-    /// [`Engine::source`]), if this engine has none; and one whose log has partitions ([`Engine::partitioned`]), if this
-    /// engine reads in order alone. It is for a program that reads the same rows in another way than before, and
-    /// would count them twice. Without this, what the log has of such a source counts, and nothing more is read of it.
+    /// [`Engine::source`]), if this engine has none. Also refuses one whose log has partitions
+    /// ([`Engine::partitioned`]), if this engine only reads in order. It is for a program that reads the same rows in
+    /// another way than before, and would count them twice. Without this, what the log has of such a source counts, and
+    /// nothing more is read of it.
     ///
     /// ```
     /// use dayfold::Engine;
@@ -85,7 +86,7 @@ impl<E: Send + Sync + 'static> Engine<E> {
             record.agreed().into_iter().for_each(|(what, value)| add(what, &value));
             let schema = view.schema().map(|schema| schema.to_string()).unwrap_or_default();
             add("columns", &schema);
-            // With another grace, a process would put the same late event into another closing.
+            // With another grace, a process would assign the same late event to another closing.
             add("grace", &format!("{grace} ms"));
             add("what it keeps", &format!("{:?}", view.view().retention()));
         }

@@ -39,30 +39,30 @@ pub(super) fn retention<E>(views: &[Arc<dyn EngineView<E>>]) -> BTreeMap<String,
     views.map(|view| (view.name().to_owned(), view.retention())).collect()
 }
 
-/// A view of an engine whose key and aggregate have been forgotten.
+/// A view of an engine, without the types of its key and aggregate.
 pub(crate) trait EngineView<E>: Send + Sync {
     fn view(&self) -> &View;
 
-    /// What the data folder keeps of the definition.
+    /// The record of the definition for the data folder.
     fn record(&self) -> ViewRecord;
 
-    /// What the view looks like.
+    /// The schema of the view.
     fn schema(&self) -> Result<ViewSchema, SchemaError>;
 
-    /// The view for those who do not know its types.
+    /// The view for code that does not know its types.
     fn erased(&self) -> Arc<dyn ErasedView>;
 
-    /// What a folder of version 0.1 may have in the place of ids.
+    /// The names that a folder of version 0.1 may have instead of ids.
     fn former(&self) -> FormerNames;
 
-    /// Rebuilds the sealed days whose files are damaged, of all partitions; returns what was found.
+    /// Rebuilds the sealed days whose files are damaged, for all partitions; returns the faults.
     fn repair(
         &self,
         store: &Arc<Store>,
         codec: &EventCodec<E>,
     ) -> Result<Vec<Finding>, ArchiveError>;
 
-    /// Lets queries in, so many at a time. They wait until the workers have started.
+    /// Accepts queries, within these limits. They wait until the workers have started.
     fn open(&self, limits: AskLimits);
 
     /// Opens the sealed days of all workers of this process.
@@ -79,7 +79,7 @@ pub(crate) trait EngineView<E>: Send + Sync {
         probe: &ProbeHandle<Moment>,
     ) -> Box<dyn WorkerView>;
 
-    /// Refuses queries from now on; those that wait learn that there is no answer.
+    /// Refuses queries from now on; waiting ones get an error.
     fn close(&self);
 }
 
@@ -87,16 +87,16 @@ pub(crate) struct TypedView<K: Key, A: Aggregate, F> {
     view: View,
     schema: Result<Arc<ViewSchema>, SchemaError>,
     handle: ViewHandle<K, A>,
-    /// How events get into the view.
+    /// How events enter the view.
     enter: Arc<F>,
     mailbox: Arc<Mailbox<K, A>>,
     /// The sealed days of each local worker, until it takes them.
     loaded: Mutex<HashMap<usize, Loaded<K, A>>>,
-    /// What says which the last periods are.
+    /// Tells the time, which determines the last periods.
     clock: Clock,
 }
 
-/// What keys are ranked by, with names: the program's own measures, then those of the schema.
+/// The functions that rank keys, with names: the program's own measures, then those of the schema.
 fn ranks<A: Aggregate>(
     measures: &Measures<A>,
     schema: &Arc<ViewSchema>,
@@ -121,7 +121,7 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         let schema = ViewSchema::of::<K, A>(&view).map(Arc::new);
         let types = view.row_types::<K, A>();
         let ids = (&types.key[..], &types.aggregate[..]);
-        // An engine with names that do not fit does not start.
+        // An engine whose names do not match does not start.
         let unnamed = |_| {
             ViewSchema::unnamed(view.name(), view.calendar().name(), view.calendar().grain(), ids)
                 .into()
@@ -148,7 +148,8 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         ViewLog::new(self.view.clone(), codec.clone(), Arc::clone(&self.enter), Arc::clone(store))
     }
 
-    /// How batches become rows. With a log, an event is where the log will look for it, or it is noted.
+    /// How batches become rows. With a log, a warning is noted for an event that is not where the log would look for
+    /// it.
     fn reading<E>(
         &self,
         codec: Option<EventCodec<E>>,

@@ -41,19 +41,19 @@ use crate::speed::{Counts, Room};
 use crate::time::{Day, EventTime};
 use crate::view::View;
 
-/// Ticks of a worker that may be under way. More would only wait in queues.
+/// The number of ticks of a worker that may be incomplete. More would only wait in queues.
 const TICKS_IN_FLIGHT: usize = 4;
 
-/// How often days of a view may close without being sealed, on all workers, before a worker takes in more.
+/// The number of closings of a view that may wait to be sealed, on all workers, before a worker takes in more.
 const CLOSED_AHEAD: usize = 8;
 
-/// How often the numbers for [`Running::progress`] are brought up to date.
+/// How often the numbers for [`Running::progress`] are updated.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
-/// How often a worker without events lets the others' ticks pass, if nothing tells it to.
+/// How often a worker without events lets the ticks of others pass, if it is not told to.
 const IDLE_ADVANCE: Duration = Duration::from_millis(10);
 
-/// What may wait to be written to a worker's log, in bytes, before the worker takes in more.
+/// The bytes that may wait to be written to a worker's log before the worker takes in more.
 const LOG_WAITING: usize = 64 << 20;
 
 /// A worker at work.
@@ -64,7 +64,7 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     reader: Option<Reader>,
     shares: Vec<ShareReader<E>>,
     log: Option<LogWriter<E>>,
-    /// What is left of this worker's share of the log.
+    /// The rest of this worker's share of the log.
     replay: Option<mpsc::Receiver<FromLog<E>>>,
     events: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Batch<E>>>>>,
     counts: Option<InputHandle<Moment, CapacityContainerBuilder<Vec<Counts>>>>,
@@ -76,28 +76,29 @@ pub(super) struct Turning<'a, E: Send + Sync + 'static> {
     /// The moment at which the next events enter.
     now: Moment,
     floors: Floors,
-    /// How much more this worker can take, as it told the others; and the floor that it asked for last.
+    /// How much more this worker can take, as last reported to the others; and the floor that it requested last.
     room: Room,
     raised: EventTime,
     /// Whether pushes are held back, on the first worker of a process with a live source.
     holding: bool,
-    /// On the first worker of a process with a live source: its number, and the watermark at which the
-    /// floor moves next.
+    /// On the first worker of a process with a live source: its number, and the watermark at which the floor moves
+    /// next.
     live: Option<(usize, EventTime)>,
-    /// Queries that this worker had looked up before its last turn.
+    /// The number of queries that this worker had looked up before its last turn.
     answered: u64,
-    /// Ticks that are not complete, and when they had entered.
+    /// Incomplete ticks, and when they entered.
     in_flight: VecDeque<(Moment, Instant)>,
-    /// Whether the run has begun, in the data folder too; nothing enters before.
+    /// Whether the run has begun, also in the data folder; nothing enters before.
     begun: bool,
-    /// Whether what was before the program started is all in, on all workers.
+    /// Whether everything from before the start of the program is in, on all workers.
     recovered: bool,
     advanced: Instant,
     /// When something last happened here.
     lively: Instant,
     published: Instant,
     finished: bool,
-    /// The moment up to which a last line without its end has entered, until it is visible and all before it sealed.
+    /// The moment up to which a last line without its end has entered, until it is visible and everything before it is
+    /// sealed.
     rested: Option<Moment>,
 }
 
@@ -133,7 +134,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         let shares = open_shares(index, peers, start);
         let replay = start.log.as_ref().map(|log| log.replay(&start.shared, index));
         let mut clock = TickClock::new(start.log.as_ref().map_or(0, |log| log.tick));
-        // No day closes before all that was in the log is back.
+        // No day closes before everything in the log is back.
         let floor = if replay.is_some() { EventTime::MIN } else { start.shared.floor };
         let now = Moment::new(floor, clock.next());
         events.advance_to(now);
@@ -194,7 +195,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
         self.feed.close();
         (self.events, self.counts) = (None, None);
-        // What is not all back answers nothing.
+        // No query is answered from an incomplete state.
         let mut is_asked = !outcome.is_orderly() || !self.recovered;
         if is_asked {
             self.views.iter_mut().for_each(|view| view.close(None));
@@ -204,7 +205,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 is_asked = self.answer_last();
             }
             self.worker.step_or_park(Some(IDLE_ADVANCE));
-            // One that fails to seal keeps all others waiting.
+            // If sealing fails on one worker, all others would wait.
             if let Some(error) = self.error() {
                 return Outcome::Failed(error);
             }
@@ -212,7 +213,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 return Outcome::Failed("another worker failed while stopping".to_owned());
             }
         }
-        // What was entered last is acknowledged only now.
+        // The last entries are acknowledged only now.
         if outcome.is_orderly()
             && let Some(reader) = &mut self.reader
             && let Err(error) = reader.settle(&self.feed)
@@ -221,7 +222,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
         // Sealing may have ended only now.
         self.note_finished();
-        // What the log has not written yet, it writes now.
+        // The log now writes what it has not written yet.
         let log = self.log.as_ref().map(LogWriter::handle);
         self.log = None;
         if outcome.is_orderly()
@@ -235,7 +236,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         outcome
     }
 
-    /// One turn of the loop. Returns why to stop, if so.
+    /// One turn of the loop. Returns the outcome if the worker has to stop.
     fn turn(&mut self) -> Option<Outcome> {
         let read = self.read() | self.recover();
         if self.feed.begin.take() {
@@ -294,7 +295,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
                 Data::Rows { number, block, range } => {
                     rows += self.enter_block(number, block, Some(range));
                 }
-                // No part of a tick that is logged.
+                // It must not be part of a tick that is logged.
                 Data::Rest { .. } if rows > 0 => {
                     self.feed.inbox.borrow_mut().push_front(deal);
                     break;
@@ -332,13 +333,13 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         rows > 0
     }
 
-    /// Whether closed days wait for a disk, of whatever worker. They are sealed without anybody entering more,
-    /// so waiting for them always ends.
+    /// Whether closed days wait for a disk, on any worker. Sealing them needs no further events, so waiting for it
+    /// always ends.
     fn is_sealing_behind(&self) -> bool {
         self.views.iter().any(|view| view.status().closed() > CLOSED_AHEAD)
     }
 
-    /// Ends a tick with events, and has the others let it pass.
+    /// Ends a tick with events, and makes the others let it pass.
     fn end_tick(&mut self) {
         let tick = self.now;
         self.in_flight.push_back((tick, Instant::now()));
@@ -406,7 +407,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
             refused_elsewhere: 0,
             once: None,
         });
-        // If the log has failed, the engine is about to stop, and nothing of this is acknowledged.
+        // If the log has failed, the engine is about to stop, and none of this is acknowledged.
         if entry.is_none_or(|entry| log_entry(&mut self.log, entry).is_ok())
             && let Some(input) = &mut self.events
         {
@@ -416,7 +417,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         rows
     }
 
-    /// Moves on if somebody waits for this worker: it must never hold back the ticks of others.
+    /// Moves on if another worker waits for this one: it must never hold back the ticks of others.
     fn advance(&mut self) {
         let mut wanted = self.start.shared.wanted.load(Ordering::Acquire);
         for newest in self.views.iter().filter_map(|view| view.status().newest()) {
@@ -443,7 +444,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
-    /// Why this worker cannot go on, if so.
+    /// Why this worker cannot go on, if it cannot.
     fn error(&self) -> Option<String> {
         let of_view = self.views.iter().find_map(|view| view.error());
         let of_log = || self.log.as_ref()?.handle().error().map(|error| in_full(&error));
@@ -451,7 +452,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         of_view.map(|error| in_full(error.as_ref())).or_else(of_log).or_else(of_run)
     }
 
-    /// Looks for errors, requests to stop, and the end of sealing.
+    /// Checks for errors, requests to stop, and the end of sealing.
     fn watch(&mut self) {
         let shared = &self.start.shared;
         if let Some(error) = self.error() {
@@ -474,8 +475,8 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         {
             self.feed.ask_to_stop(outcome);
         }
-        // A day that is cut off here would be sealed without what is still to come of it. With a log it
-        // stays open, unless all is sealed anyway.
+        // Otherwise a day would be sealed here without its later events. With a log it stays open, unless all is sealed
+        // anyway.
         self.feed.stop_if_asked(self.start.log.is_some() && !shared.is_all_sealed());
         self.note_finished();
         self.note_rested();
@@ -492,7 +493,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
         }
     }
 
-    /// Notes that all is sealed but a last line without its end, and that this is in the answers.
+    /// Notes that everything is sealed except a last line without its end, and that this line is in the answers.
     fn note_rested(&mut self) {
         let Some(entered) = self.rested.filter(|entered| !self.probe.less_equal(entered)) else {
             return;
@@ -525,7 +526,7 @@ impl<'a, E: Send + Sync + 'static> Turning<'a, E> {
     }
 }
 
-/// Appends to the log, if there is one; returns the number of the entry there.
+/// Appends to the log, if there is one; returns the number of the entry.
 fn log_entry<E: Send + Sync + 'static>(
     log: &mut Option<LogWriter<E>>,
     entry: Entry<E>,
@@ -547,7 +548,7 @@ fn open<E>(worker: usize, peers: usize, start: &Start<E>, feed: &mut Feed) -> Op
     };
     let (shared, archive) = (Arc::clone(&start.shared), start.archive.clone());
     let known = Arc::clone(&start.known);
-    // Without a log, nothing would be left of open days.
+    // Without a log, nothing would remain of open days.
     let alone = start.live.is_none() && start.partitioned.is_empty();
     let hold_rest = start.log.is_some() && alone;
     Some(Reader::new(open, archive, known, refused, shared, peers, hold_rest))

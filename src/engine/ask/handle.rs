@@ -262,7 +262,8 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// process. A day without events also closes, with the floor.
     ///
     /// # Errors
-    /// [`AskError::TimedOut`]: the call may be repeated. [`AskError::Stopped`]: the day was not sealed before the engine stopped; it will be in the next run, or at its end.
+    /// [`AskError::TimedOut`]: the call may be repeated. [`AskError::Stopped`]: the day was not sealed before the
+    /// engine stopped; it will be in the next run, or at its end.
     pub fn wait_sealed_through(&self, day: Day, limit: Duration) -> Result<(), AskError> {
         self.mailbox.wait_sealed(day, limit)
     }

@@ -143,8 +143,8 @@ impl<K: Key, A: Aggregate> Inner<K, A> {
         self.limits.ok_or(AskError::NotStarted)
     }
 
-    /// Whether this worker takes up what is here: the first one of this process does, of all views, so that what is
-    /// said to several of them at once comes before what is asked of them later.
+    /// Whether this worker takes the requests. For all views, the first worker of this process takes them. So a message
+    /// to several views comes before what they are asked later.
     fn is_taken_up_by(&mut self, worker: usize) -> bool {
         let is_first = self.numbers.keys().next().is_none_or(|first| *first == worker);
         if is_first && self.worker.is_none() {

@@ -53,7 +53,8 @@ impl<K: Key, A: Aggregate> Subscription<K, A> {
     /// Waits for the next answer, at most for `limit`.
     ///
     /// # Errors
-    /// [`AskError::TimedOut`]: nothing has changed, or the change is not known yet; the call may be repeated. [`AskError::Stopped`]: there are no more.
+    /// [`AskError::TimedOut`]: nothing has changed, or the change is not known yet; the call may be repeated.
+    /// [`AskError::Stopped`]: there are no more.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Answer<K, A>, AskError> {
         match self.taker.take(Some(limit)) {
             Ok(Some(taken)) => Ok(self.own(taken)),

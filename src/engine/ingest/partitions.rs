@@ -1,4 +1,4 @@
-//! Sources with partitions: each worker reads a share of them, in a thread of its own, and enters what it reads.
+//! Sources with partitions: each worker reads a share of them in a thread of its own, and enters what it reads.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -14,19 +14,20 @@ use crate::source::{More, Partitioned, Refused, Share, SourceError, Taking, Wate
 use crate::time::EventTime;
 use crate::view::View;
 
-/// Batches that the reading thread may be ahead of its worker.
+/// The number of batches that the reading thread may be ahead of its worker.
 const BATCHES_AHEAD: usize = 4;
 
-/// So many partitions of a share are told, and more only if they are not read to their end.
+/// The number of partitions of a share that are reported; more only if they are not read to their end.
 const PARTITIONS_TOLD: usize = 100;
 
-/// How long the thread waits for a record before it looks whether the engine stops.
+/// How long the thread waits for a record before it checks whether the engine stops.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What a program says of a source with partitions.
+/// A source with partitions, as the program defines it.
 pub(crate) type Partitioning<E> = Arc<dyn Partitioned<E>>;
 
-/// Has the source that is dealt to all workers, if there is one, and partitions keep refused rows in the same place.
+/// Makes the source that is dealt to all workers, if there is one, and the partitions keep refused rows in the same
+/// place.
 pub(crate) fn share_keep<E>(
     keep: Option<Box<Keep>>,
     feeding: Option<&mut Feeding<E>>,
@@ -48,7 +49,7 @@ pub(crate) fn share_keep<E>(
     Mutex::new(Some(one()))
 }
 
-/// Compares the sources with those that the log has positions of, and says what is new or not read any more. Returns
+/// Compares the sources with those that have positions in the log, and reports which are new or no longer read. Returns
 /// the names of the latter.
 pub(crate) fn compare<E: 'static>(extents: &Extents, sources: &[Partitioning<E>]) -> Vec<String> {
     let is_of = |name: &str, source: &Partitioning<E>| {
@@ -79,31 +80,31 @@ pub(crate) struct ReadBatch<E> {
     pub(crate) events: Vec<E>,
     pub(crate) refused: Vec<Refused>,
     pub(crate) extents: Vec<(String, Extent)>,
-    /// Up to where the share allows days to close, with these.
+    /// The watermark of the share with these records.
     pub(crate) watermark: Watermark,
 }
 
-/// What the reading thread tells its worker.
+/// A message of the reading thread to its worker.
 pub(crate) enum FromShare<E> {
     Read(ReadBatch<E>),
     Ended,
     Failed(EngineError),
 }
 
-/// A share, as the worker has it.
+/// A share, as its worker sees it.
 pub(crate) struct ShareReader<E> {
-    /// Its number among the sources that floors are counted of.
+    /// Its number among the sources that have floors.
     pub(crate) source: usize,
     pub(crate) found: mpsc::Receiver<FromShare<E>>,
     /// The watermark at which the floor moves next.
     pub(crate) next: EventTime,
-    /// Whether it was told that the share is quiet.
+    /// Whether the workers were told that the share is quiet.
     pub(crate) is_quiet: bool,
     pub(crate) has_ended: bool,
 }
 
 impl<E: Send + Sync + 'static> ShareReader<E> {
-    /// Starts to open and to read the share of a worker.
+    /// Starts to open and read the share of a worker.
     pub(crate) fn new(
         source: usize,
         partitioned: &Partitioning<E>,
@@ -118,7 +119,7 @@ impl<E: Send + Sync + 'static> ShareReader<E> {
         let share = Share { source: source_name, worker, workers, known: Arc::clone(known) };
         let reading = Arc::clone(shared);
         let read = move || {
-            // Nobody listens any more: the engine is stopping.
+            // If nobody listens any more, the engine is stopping.
             let send = |found| {
                 let gone = sender.send(found).is_err();
                 thread.unpark();
@@ -175,7 +176,7 @@ fn read_share<E: Send + Sync + 'static>(
     }
 }
 
-/// Whether the worker has to know of a watermark, which may let days close.
+/// Whether the worker has to know this watermark, because it may let days close.
 fn moves(told: Option<Watermark>, now: Watermark, views: &[View]) -> bool {
     let crosses = |told, now| views.iter().any(|view| view.floor_at(now) > view.floor_at(told));
     match (told, now) {
@@ -198,7 +199,7 @@ fn publish<E>(taking: &Taking<E>, trouble: Option<String>, ended: bool, shared: 
         trouble: partition.trouble.clone().or_else(|| trouble.clone()),
     });
     let mut numbers: Vec<SourceNumbers> = numbers.collect();
-    // Thousands of files that are read to their end would hide those that are not.
+    // Otherwise thousands of files that are read to their end would hide those that are not.
     let mut finished = numbers.len().saturating_sub(PARTITIONS_TOLD);
     numbers.retain(|numbers| {
         let leaves = finished > 0 && numbers.ended && numbers.trouble.is_none();
@@ -207,7 +208,7 @@ fn publish<E>(taking: &Taking<E>, trouble: Option<String>, ended: bool, shared: 
     });
     let share = taking.share();
     if numbers.is_empty() && trouble.is_some() {
-        // Before any is known, the trouble is told all the same.
+        // The trouble is reported even before any partition is known.
         let name = share.source.clone();
         numbers.push(SourceNumbers { trouble, ended, ..SourceNumbers::new(name) });
     }

@@ -1,4 +1,4 @@
-//! The worker that reads a source: deals blocks in turn, and says when the floor moves.
+//! The worker that reads a source: it deals blocks in turn, and decides when the floor moves.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -21,54 +21,54 @@ use crate::view::View;
 /// The number of the source that is read, if there is one; live sources come after it.
 const SOURCE: usize = 0;
 
-/// Rows of a block: large enough that dealing costs little, small enough that workers share a day.
+/// The number of rows of a block: large enough that dealing costs little, small enough that workers share a day.
 const BLOCK_ROWS: usize = 4_096;
 
-/// Threads that cut rows, at most.
+/// The maximum number of threads that cut rows.
 const CUTTERS_MAX: usize = 8;
 
-/// What the reading thread may be ahead of the dealing worker.
+/// How far the reading thread may be ahead of the dealing worker, in messages.
 const FOUND_AHEAD: usize = 8;
 
-/// Blocks for each worker that are dealt and not yet entered. This bounds what the reader runs ahead.
+/// The number of blocks per worker that are dealt and not yet entered. It bounds how far the reader runs ahead.
 const BLOCKS_AHEAD: u64 = 4;
 
-/// So many refused rows are told where nobody keeps them.
+/// The number of refused rows that are logged as messages if nobody keeps them.
 const REFUSED_TOLD: u64 = 5;
 
 /// How long the reading thread sleeps at the end of a file that is followed.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What an opened source is, if there is one.
+/// An opened source, if there is one.
 pub(crate) type Opened = Result<Option<Box<dyn Blocks>>, EngineError>;
 pub(crate) type OpenSource = dyn FnOnce(Option<&Store>, &Known) -> Opened + Send;
 pub(crate) type Parse<E> = dyn Fn(&Row<'_>) -> Result<E, String> + Send + Sync;
 pub(crate) type Keep = dyn FnMut(&Refused) -> Result<(), EngineError> + Send;
 
-/// What an engine was given to read.
+/// The input that an engine was given to read.
 pub(crate) struct Feeding<E> {
     pub(crate) open: Box<OpenSource>,
     pub(crate) parse: Arc<Parse<E>>,
     pub(crate) refused: Option<Box<Keep>>,
 }
 
-/// What the reading thread found, in the order of the source.
+/// The messages of the reading thread, in the order of the source.
 enum FromReader {
-    /// It is open, or there is none.
+    /// The source is open, or there is none.
     Opened,
-    /// Rows, the range that they take up, and what of the source has been handed out with them.
+    /// Rows, their range, and the position of the source after them.
     Rows(RowBlock, SourceRange, SourcePosition),
-    /// The log has what follows: the rows of it that were refused, and how the source stands behind it.
+    /// The log has what follows: its refused rows, and the position of the source after it.
     Known(Vec<Refused>, SourcePosition),
     /// The next row is beyond the end of a day of some view: days up to this floor may close.
     Floor(EventTime),
-    /// The last line, which has no end: it may be half of what will stand there.
+    /// The last line, which has no end: more of it may still be written.
     Rest(RowBlock),
     End(Option<SourcePosition>),
     Failed(EngineError),
 }
 
-/// Deals what a thread of its own reads: reading may block, a worker must not.
+/// Deals what its own thread reads: reading may block, and a worker must not.
 pub(crate) struct Reader {
     found: mpsc::Receiver<FromReader>,
     keep: Option<Box<Keep>>,
@@ -76,16 +76,16 @@ pub(crate) struct Reader {
     peers: usize,
     dealt: u64,
     acked: u64,
-    /// Acknowledged blocks before which others are missing.
+    /// Acknowledged blocks that come after ones that are not.
     early: BTreeMap<u64, Vec<Refused>>,
-    /// How the source stands behind each block that is not acknowledged; behind a last line without its end, nobody
-    /// goes on.
+    /// The position of the source after each block that is not acknowledged; `None` after a last line without its end,
+    /// from which no run continues.
     places: VecDeque<Option<SourcePosition>>,
-    /// How it stands at its end.
+    /// The position at its end.
     last: Option<SourcePosition>,
     /// Whether a last line without its end was dealt.
     rest: bool,
-    /// Refused rows that nobody keeps.
+    /// The number of refused rows that nobody keeps.
     unkept: u64,
     stage: Stage,
 }
@@ -93,14 +93,14 @@ pub(crate) struct Reader {
 enum Stage {
     Opening,
     Reading,
-    /// The source has ended, well or not; that is said once every block is entered, so that all refused
-    /// rows before it are kept by then.
+    /// The source has ended, with or without an error. This is announced once every block has entered, so that all
+    /// refused rows before it are kept by then.
     Ending(Result<(), EngineError>),
     Ended,
 }
 
 impl Reader {
-    /// Starts to open and to read.
+    /// Starts to open and read.
     pub(crate) fn new(
         open: Box<OpenSource>,
         archive: Archive,
@@ -114,14 +114,14 @@ impl Reader {
         let worker = std::thread::current();
         let reading = Arc::clone(&shared);
         let read = move || {
-            // Nobody listens any more: the engine is stopping.
+            // If nobody listens any more, the engine is stopping.
             let send = |found| {
                 let gone = sender.send(found).is_err();
                 worker.unpark();
                 !gone
             };
             let source = open(archive.store().map(Arc::as_ref), &known);
-            // Reading may block for long after the engine has ended, and the folder is to be free by then.
+            // Reading may block long after the engine has ended, and the folder must be free by then.
             drop(archive);
             match source {
                 Ok(mut source) => {
@@ -180,7 +180,7 @@ impl Reader {
                 self.places.push_back(Some(place));
             }
             Ok(FromReader::Known(refused, place)) => {
-                // As if a worker had entered it, so that refused rows are kept in the order of the source.
+                // Treated as if a worker had entered it, so that refused rows are kept in the order of the source.
                 self.early.insert(self.dealt, refused);
                 self.dealt += 1;
                 self.places.push_back(Some(place));
@@ -198,7 +198,7 @@ impl Reader {
                 self.last = place;
                 self.stage = Stage::Ending(Ok(()));
             }
-            // Interrupted: what the thread still finds, if it is not waiting for input, is not taken.
+            // After an interruption, nothing more is taken from the thread, whether it waits for input or not.
             Err(_) if self.shared.is_interrupted() => {
                 if matches!(self.stage, Stage::Opening) {
                     feed.broadcast(Control::Begin);
@@ -214,8 +214,8 @@ impl Reader {
         Ok(true)
     }
 
-    /// Collects what had entered when the workers stopped. Without an end of the source, one of them may have entered a
-    /// block that comes behind one which another has not.
+    /// Collects what had entered when the workers stopped. If the source has not ended, a worker may have entered a
+    /// block that comes after one that another worker has not entered.
     pub(crate) fn settle(&mut self, feed: &Feed) -> Result<(), EngineError> {
         let acked = std::mem::take(&mut *feed.acked.borrow_mut());
         self.collect(acked)?;
@@ -236,7 +236,7 @@ impl Reader {
             }
             result?;
             self.last.take().into_iter().for_each(|place| self.shared.set_place(place));
-            // It has entered: it was acknowledged.
+            // It was acknowledged, so it has entered.
             let tick = self.shared.wanted.load(Ordering::Acquire);
             let end = if self.rest { Data::Rested { tick } } else { Data::End { source: SOURCE } };
             feed.broadcast(end);
@@ -262,7 +262,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Tells the first refused rows where nobody keeps them.
+    /// Logs the first refused rows as messages if nobody keeps them.
     fn tell(&mut self, refused: &[Refused]) {
         let untold = REFUSED_TOLD.saturating_sub(self.unkept) as usize;
         for Refused { line, reason, .. } in refused.iter().take(untold) {
@@ -272,15 +272,15 @@ impl Reader {
     }
 }
 
-/// How many threads cut rows beside so many workers: more would wait for the one that reads.
+/// The number of threads that cut rows for this many workers. More would only wait for the thread that reads.
 fn cutters(workers: usize) -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     workers.min(processors).min(CUTTERS_MAX)
 }
 
-/// Reads a source to its end, if there is one. Blocks stop where a day of some view ends, so that which
-/// events are late depends on the order of the source alone. What the log has already is read and not
-/// dealt: it moves the clock as it did.
+/// Reads a source to its end, if there is one. A block ends where a day of some view ends, so that the order of the
+/// source alone determines which events are late. Rows that the log has already are read and not dealt: they move the
+/// clock as they did before.
 fn read_all(
     source: Option<Box<dyn Blocks>>,
     shared: &Shared,
@@ -302,7 +302,7 @@ fn read_all(
         let (clock, floor) = (reading.source.clock(), reading.watermark);
         shared.set_read(reading.source.progress(), clock, floor);
         let Some(found) = found else {
-            // One that waits for its time has nothing to send, and would not learn that nobody listens.
+            // A thread that waits for the time of a row sends nothing, so it would not notice that nobody listens.
             if shared.is_interrupted() || shared.failed.load(Ordering::Acquire) {
                 return;
             }
@@ -329,25 +329,25 @@ struct Reading<'a> {
     shared: &'a Shared,
     known: &'a Known,
     watermark: EventTime,
-    /// When rows came last, on the wall clock.
+    /// When rows came last, by the wall clock.
     heard: EventTime,
-    /// Where the next block begins.
+    /// The beginning of the next block.
     from: u64,
     /// The next committed part, and the next committed refusal.
     part: usize,
     refusal: usize,
-    /// How far the last line without its end has come, if there is one.
+    /// The state of the last line without its end, if there is one.
     rest: Rest,
     pacer: Pacer,
 }
 
-/// What has been told of a last line without its end.
+/// What has been announced about a last line without its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
     None,
-    /// All days before it close, as they do at the end.
+    /// All days before it close, as at the end.
     Found,
-    /// It is told.
+    /// It is announced.
     Told,
 }
 
@@ -360,13 +360,13 @@ impl<'a> Reading<'a> {
         Reading { source, shared, known, watermark, heard, from, part: 0, refusal, rest, pacer }
     }
 
-    /// Whether the log has a part that is still to come. What lies before it is as much as workers had not
-    /// committed: a few blocks for each.
+    /// Whether a part that the log has is still to come. The content before it is what workers had not committed: a few
+    /// blocks for each.
     fn awaits_known(&self) -> bool {
         self.part < self.known.committed.len()
     }
 
-    /// Reads on. `None`: there was nothing to tell of what was read.
+    /// Reads on. `None`: what was read needs no message.
     fn next(&mut self) -> Result<Option<FromReader>, SourceError> {
         if self.rest == Rest::Found {
             return Ok(Some(self.rest()?));
@@ -377,7 +377,7 @@ impl<'a> Reading<'a> {
         let part = self.known.committed.get(self.part);
         let inside = part.is_some_and(|part| part.from <= self.from);
         let bytes = part.map_or(u64::MAX, |part| if inside { part.to.at() } else { part.from });
-        // What the log has was played already.
+        // What the log has was played back already.
         let due = if part.is_some() { EventTime::MAX } else { self.pacer.due() };
         let now = self.shared.clock.now();
         let limit = ReadLimit { rows: BLOCK_ROWS, clock: clock.min(due), bytes, now };
@@ -399,7 +399,7 @@ impl<'a> Reading<'a> {
             }
             Read::AtClock { clock } => Some(self.allow(clock)),
             Read::AtBytes => self.pass_known()?,
-            // Those of the log were whole rows, and are not there.
+            // The rows of the log were complete, and are not there.
             Read::Later
                 if let Some(part) = part
                     && self.source.has_its_past() =>
@@ -422,20 +422,21 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Days before this may close.
+    /// Notes that days before this may close.
     fn allow(&mut self, watermark: EventTime) -> FromReader {
         self.watermark = watermark;
         let floors = self.shared.views.iter().map(|view| view.floor_at(watermark));
         FromReader::Floor(floors.max().unwrap_or(EventTime::MIN))
     }
 
-    /// Up to where days close by the wall clock, if the source has brought nothing for a while.
+    /// The floor up to which days close by the wall clock, if the source has brought nothing for a while.
     fn quiet(&self, now: EventTime) -> Option<EventTime> {
         let after = i64::try_from(self.source.quiet_after()?.as_millis()).unwrap_or(i64::MAX);
         (now.saturating_sub(self.heard) >= after).then(|| now.saturating_sub(after))
     }
 
-    /// Closes what has events before a last line without its end; first, what is left of the content before it.
+    /// Closes the days that have events before a last line without its end. The rest of the content before the line
+    /// comes first.
     fn before_rest(&mut self) -> Option<FromReader> {
         let place = self.source.place();
         if place.at() != self.from {
@@ -462,13 +463,13 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The end; before it, what is left of the content: a header without rows, or blank lines.
+    /// The end. Before it comes the rest of the content: a header without rows, or blank lines.
     fn end(&mut self) -> FromReader {
         let place = self.source.place();
         if place.at() == self.from {
             return FromReader::End(Some(place));
         }
-        // A header without the end of its line may be half of one, and is read again.
+        // A header without the end of its line may be incomplete, and is read again.
         if place.is_unfinished() {
             return FromReader::End(None);
         }
@@ -501,7 +502,7 @@ impl<'a> Reading<'a> {
         Ok(Some(FromReader::Known(refused[..count].to_vec(), place)))
     }
 
-    /// The source is not any more what the log has of it.
+    /// The error that the source has changed since it was logged.
     fn changed(&self, expected: &SourcePosition) -> SourceError {
         SourceError::Changed {
             name: self.source.name().to_owned(),
@@ -523,7 +524,7 @@ mod tests {
         CsvSource::open(Input::reader("test", bytes), CsvOptions::new("t")).unwrap()
     }
 
-    /// What is found in `content` by those who have the rows with times 2 and 3 already.
+    /// What a program that already has the rows with times 2 and 3 finds in `content`.
     fn found(content: &str) -> Vec<String> {
         let mut source = open("t,k\n0,a\n1,b\n2,c\n3,d\n4,e\n");
         let mut read = |rows| {
@@ -567,7 +568,7 @@ mod tests {
 
     #[test]
     fn nothing_is_dealt_before_what_the_log_has_is_found_to_be_the_same() {
-        // In the hole, in the known part, and cut short within it.
+        // The changes are in the hole, in the known part, and a cut within it.
         for changed in
             ["t,k\n0,x\n1,b\n2,c\n3,d\n4,e\n", "t,k\n0,a\n1,b\n2,c\n3,x\n", "t,k\n0,a\n1,b\n2,c\n"]
         {

@@ -13,17 +13,16 @@ use crate::log::{Durability, LogError, LogHandle};
 use crate::moment::Moment;
 use crate::serve::Certificate;
 
-/// Tells when events that were pushed together are visible, and when they are durable. Clones tell the
-/// same.
+/// Tells when events that were pushed together are visible, and when they are durable. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     ticket: Arc<Ticket>,
     waits: Arc<Waits>,
-    /// Has workers tell what there is to see, once somebody has looked.
+    /// Makes workers publish their progress, once somebody has looked.
     looked: OnceLock<Told>,
 }
 
-/// What a worker writes down when it has entered a batch.
+/// Filled in by a worker when it has entered a batch.
 pub(crate) type Ticket = OnceLock<Entered>;
 
 /// Where and when a batch has entered.
@@ -36,25 +35,24 @@ pub(crate) struct Entered {
     pub(crate) number: Option<u64>,
 }
 
-/// Why a wait has ended without what was waited for.
+/// Why a wait ended early.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The time is over. The events are still on their way: waiting again is fine.
+    /// The time is over. The events are still on their way; the call may be repeated.
     #[error("not within {limit:?}; the events are still on their way")]
     TimedOut {
-        /// How long was waited.
+        /// How long the call waited.
         limit: Duration,
     },
-    /// Nothing promises that the events will be durable: the engine has no log, or leaves it to the
-    /// operating system when the log is written to the disk. They have entered, or will.
+    /// Nothing promises that the events will be durable: the engine has no log, or leaves it to the operating system
+    /// when the log is written to the disk. The events have entered, or will.
     #[error(
         "nothing promises that events are durable: give the engine a log, with a durability other \
          than Durability::System"
     )]
     NotPromised,
-    /// The engine has stopped before it could tell. The events may be in the log; the next run finds
-    /// out.
+    /// The engine has stopped before it could tell. The events may be in the log; the next run finds out.
     #[error("the engine has stopped; the events may be in its log, which the next run finds out")]
     Stopped,
     /// The log has failed. The events may be in it; the next run finds out.
@@ -69,8 +67,8 @@ impl Receipt {
         (Receipt { ticket: Arc::clone(&ticket), waits: Arc::clone(waits), looked }, ticket)
     }
 
-    /// Whether every query that is asked in this process from now on sees the events. Looks and wakes nobody:
-    /// an idle worker may tell only some 50 ms later.
+    /// Whether every query that is asked in this process from now on sees the events. This wakes nobody: an idle worker
+    /// may report only some 50 ms later.
     pub fn is_visible(&self) -> bool {
         self.looked.get_or_init(|| Told::new(&self.waits));
         self.visible_in(&self.waits.lock())
@@ -79,7 +77,7 @@ impl Receipt {
     /// Whether the events survive a crash of the process and of the machine.
     ///
     /// # Errors
-    /// [`WaitError`], if they never will or nobody can tell any more.
+    /// [`WaitError`], if they never will, or it can no longer be known.
     pub fn is_durable(&self) -> Result<bool, WaitError> {
         let state = self.waits.lock();
         match self.durable_in(&state) {
@@ -112,13 +110,12 @@ impl Receipt {
         async move { std::future::poll_fn(|context| waiting.poll(is_done, context)).await }
     }
 
-    /// Whether an answer with this certificate has the events in it; `None` as long as they have not entered.
+    /// Whether an answer with this certificate includes the events; `None` as long as they have not entered.
     pub fn is_in(&self, certificate: &Certificate) -> Option<bool> {
         self.ticket.get().map(|entered| entered.moment <= certificate.as_of)
     }
 
-    /// Waits, at most so long, until every query that is asked in this process from then on sees the
-    /// events.
+    /// Waits, at most for `limit`, until every query that is asked in this process from then on sees the events.
     ///
     /// # Errors
     /// [`WaitError`].
@@ -126,15 +123,15 @@ impl Receipt {
         self.waits.wait(limit, |state| self.visible_in(state).then_some(Ok(())))
     }
 
-    /// Waits, at most so long, until the events survive a crash of the process and of the machine.
+    /// Waits, at most for `limit`, until the events survive a crash of the process and of the machine.
     ///
     /// # Errors
-    /// [`WaitError`]; [`WaitError::NotPromised`] where that is never so.
+    /// [`WaitError`]; [`WaitError::NotPromised`] if durability is not promised.
     pub fn wait_durable(&self, limit: Duration) -> Result<(), WaitError> {
         self.waits.wait(limit, |state| self.durable_in(state))
     }
 
-    /// Waits, at most so long, until the events are both visible and durable.
+    /// Waits, at most for `limit`, until the events are both visible and durable.
     ///
     /// # Errors
     /// As [`Receipt::wait_durable`].
@@ -166,7 +163,7 @@ impl Receipt {
     }
 }
 
-/// While there is one, workers tell what they see.
+/// While one of these exists, workers publish their progress.
 #[derive(Debug)]
 struct Told {
     waits: Arc<Waits>,
@@ -228,12 +225,12 @@ impl Drop for Waiting {
     }
 }
 
-/// What the workers of a process tell those who wait.
+/// The progress that the workers of a process publish to those who wait.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     state: Mutex<WaitState>,
     changed: Condvar,
-    /// How many threads and tasks wait, or look: workers tell nothing if nobody does.
+    /// The number of threads and tasks that wait or look; workers publish nothing if there are none.
     waiting: AtomicUsize,
 }
 
@@ -241,7 +238,7 @@ pub(crate) struct Waits {
 struct WaitState {
     /// Whether durability is promised at all.
     promises: bool,
-    /// How far each worker sees that all have come; `None`: it has not said yet, `Some(None)`: to the end.
+    /// The frontier that each worker sees; `None`: not published yet, `Some(None)`: the end.
     frontiers: Vec<Option<Option<Moment>>>,
     logs: Vec<Option<LogHandle>>,
     threads: Vec<std::thread::Thread>,
@@ -250,7 +247,7 @@ struct WaitState {
 }
 
 impl WaitState {
-    /// One that sleeps has told nothing, if nobody had waited.
+    /// A sleeping worker has published nothing if nobody was waiting.
     fn wake_workers(&self) {
         self.threads.iter().for_each(std::thread::Thread::unpark);
     }
@@ -259,7 +256,7 @@ impl WaitState {
 impl WaitState {
     /// Whether a query that is asked now sees what has entered at `moment`.
     fn shows(&self, moment: Moment) -> bool {
-        // Any worker of the process may take a query up, as of what it sees itself.
+        // Any worker of the process may take a query, at the moment that it sees itself.
         self.frontiers.iter().all(|frontier| match frontier {
             Some(Some(frontier)) => *frontier > moment,
             // The events have ended, and all of them are in.
@@ -270,7 +267,7 @@ impl WaitState {
 }
 
 impl Waits {
-    /// Prepares for so many workers, and the durability of their logs.
+    /// Prepares for this many workers, and the durability of their logs.
     pub(crate) fn open(&self, workers: usize, durability: Option<Durability>) {
         let mut state = self.lock();
         state.frontiers = vec![None; workers];
@@ -278,14 +275,14 @@ impl Waits {
         state.promises = durability.is_some_and(Durability::is_promise);
     }
 
-    /// Notes the calling worker, and its log if it has one.
+    /// Registers the calling worker, and its log if it has one.
     pub(crate) fn register(&self, worker: usize, log: Option<LogHandle>) {
         let mut state = self.lock();
         state.logs[worker] = log;
         state.threads.push(std::thread::current());
     }
 
-    /// Says how far a worker sees that all have come, if anybody waits.
+    /// Publishes the frontier that a worker sees, if anybody waits.
     pub(crate) fn tell(&self, worker: usize, frontier: Option<Moment>) {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return;
@@ -297,29 +294,29 @@ impl Waits {
         }
     }
 
-    /// How far the log of each worker is.
+    /// The progress of each worker's log.
     pub(crate) fn log_numbers(&self) -> Vec<LogNumbers> {
         let state = self.lock();
         let logs = state.logs.iter().flatten();
         logs.map(|log| LogNumbers { appended: log.appended(), durable: log.durable() }).collect()
     }
 
-    /// Says that a worker has ended in order, so that all it entered is visible.
+    /// Notes that a worker has ended in order, so that all it entered is visible.
     pub(crate) fn tell_end(&self, worker: usize) {
         let mut state = self.lock();
         state.frontiers[worker] = Some(None);
         self.notify(state);
     }
 
-    /// Says that a log has come on, or has failed.
+    /// Notes that a log has made progress, or has failed.
     pub(crate) fn tell_log(&self) {
         if self.waiting.load(Ordering::Acquire) > 0 {
-            // The lock orders this with a waiter that has just looked.
+            // The lock orders this after the check of a waiter.
             self.notify(self.lock());
         }
     }
 
-    /// Says that nothing more will come.
+    /// Notes that nothing more will come.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopped = true;
@@ -337,7 +334,7 @@ impl Waits {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits for the answer to a push with a key, and until what it tells of is visible.
+    /// Waits for the answer to a push with a key, and until its events are visible.
     pub(crate) fn wait_reply(
         &self,
         limit: Duration,

@@ -1,4 +1,4 @@
-//! Pushes with a key that this process has passed on, and what came of them.
+//! Pushes with a key that this process has passed on, and their results.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -8,40 +8,40 @@ use serde::{Deserialize, Serialize};
 use crate::moment::Moment;
 use crate::time::EventTime;
 
-/// Requests of a process that may be under way before another one waits.
+/// The number of requests of a process that may be open before another one waits.
 const REQUESTS_OPEN: usize = 1_024;
 
-/// A push on its way to the worker that its key belongs to.
+/// A push on its way to the worker that owns its key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// By the process that was asked.
+    /// Given by the process that was asked.
     pub(crate) id: u64,
     pub(crate) key: String,
     pub(crate) digest: u128,
-    /// How many events there are.
+    /// The number of events.
     pub(crate) count: u32,
-    /// By the log's codec.
+    /// Encoded by the log's codec.
     pub(crate) events: Vec<u8>,
 }
 
-/// What that worker answers.
+/// The answer of that worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The events are durable. They entered at this moment; `None`: in an earlier run.
     In { repeated: bool, events: u64, moment: Option<Moment> },
-    /// The key came with other events.
+    /// The key has come with other events.
     Reused,
-    /// The bytes are no events.
+    /// The bytes cannot be decoded as events.
     Unreadable,
 }
 
-/// The requests of a process that have no answer.
+/// The requests of a process that have no answer yet.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     last: u64,
     open: BTreeMap<u64, UnansweredPush>,
     unsent: VecDeque<Request>,
-    /// Of all that are open.
+    /// The number of events of all open requests.
     events: usize,
 }
 
@@ -68,17 +68,17 @@ impl Requests {
         slot
     }
 
-    /// When the oldest one came that has no answer: its events may not have entered.
+    /// When the oldest request without an answer came; its events may not have entered.
     pub(crate) fn oldest(&self) -> Option<EventTime> {
         self.open.values().map(|open| open.pushed).min()
     }
 
-    /// The next one to pass on.
+    /// The next request to pass on.
     pub(crate) fn take(&mut self) -> Option<Request> {
         self.unsent.pop_front()
     }
 
-    /// Notes the answer to one.
+    /// Notes the answer to a request.
     pub(crate) fn answer(&mut self, id: u64, reply: Reply) {
         if let Some(open) = self.open.remove(&id) {
             self.events -= open.events;

@@ -1,4 +1,4 @@
-//! Tasks that wait for the same thing to change, as threads wait at a `Condvar`.
+//! Tasks that wait for the same change, as threads wait at a `Condvar`.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -10,7 +10,7 @@ pub(crate) struct Wakers {
 }
 
 impl Wakers {
-    /// Notes that a task waits. It has a place of its own, which does not multiply however often it is polled.
+    /// Notes that a task waits. However often it is polled, it takes one place.
     pub(crate) fn wait(&mut self, place: &mut Option<u64>, waker: &Waker) {
         let place = *place.get_or_insert_with(|| {
             self.number += 1;
@@ -19,12 +19,12 @@ impl Wakers {
         self.waiting.insert(place, waker.clone());
     }
 
-    /// Forgets a task that waits no more.
+    /// Forgets a task that no longer waits.
     pub(crate) fn leave(&mut self, place: Option<u64>) {
         place.and_then(|place| self.waiting.remove(&place));
     }
 
-    /// All tasks that wait, to be woken when no lock is held: a waker may run what it wakes.
+    /// All waiting tasks. They must be woken while no lock is held, because a waker may run what it wakes.
     #[must_use]
     pub(crate) fn take(&mut self) -> BTreeMap<u64, Waker> {
         std::mem::take(&mut self.waiting)

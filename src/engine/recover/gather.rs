@@ -1,7 +1,8 @@
-//! What the logs of all processes hold, as far as each has to know it of the others.
+//! The content of the logs of all processes, as far as each process has to know it.
 //!
-//! A process reads the logs of the parts that it sees to; those of other machines it cannot see. Their events it
-//! need not know: whoever has read them hands them to the owners of their keys, as it does with new ones.
+//! A process reads the logs of the parts that it is responsible for. It cannot see the logs on other machines, and need
+//! not know their events: the process that reads them passes them to the owners of their keys, as it does with new
+//! ones.
 
 use std::ops::Range;
 
@@ -15,27 +16,27 @@ use crate::source::Refused;
 use crate::store::{LogProof, Storage};
 use crate::time::EventTime;
 
-/// What is known of the logs, but for their events.
+/// What is known about the logs, without their events.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Gathered {
-    /// What of the sources is committed.
+    /// The committed ranges of the sources.
     pub(crate) ranges: Vec<SourceRange>,
-    /// What of their partitions is committed, each run and worker for itself.
+    /// The committed extents of their partitions, separately for each run and worker.
     pub(crate) extents: Vec<(String, Extent)>,
-    /// The rows that were refused: in process 0, which reads the source, all of them.
+    /// The refused rows: in process 0, which reads the source, all of them.
     pub(crate) refused: Vec<Refused>,
-    /// Keys of pushes that count once: those that belong to workers of this process, and some others.
+    /// The keys of pushes that count once: those that workers of this process own, and some others.
     pub(crate) once: Vec<OnceKey>,
     /// The greatest tick of a committed entry.
     pub(crate) tick_max: Option<u64>,
     /// The greatest floor of a committed entry.
     pub(crate) floor_max: Option<EventTime>,
-    /// Up to where the commit streams go.
+    /// The ends of the commit streams.
     pub(crate) proofs: Vec<LogProof>,
 }
 
 impl Gathered {
-    /// What the parts of this process hold; the keys are taken out of `state`.
+    /// The content of this process's parts; the keys are moved out of `state`.
     pub(crate) fn of(storage: &dyn Storage, state: &mut LogState) -> Result<Gathered, LogError> {
         Ok(Gathered {
             refused: log::refused_rows(storage, state)?,
@@ -48,7 +49,7 @@ impl Gathered {
         })
     }
 
-    /// Adds what the others have, and tells them what they need.
+    /// Adds what the others have, and sends them what they need.
     pub(crate) fn exchange(mut self, met: &mut Met) -> Result<Gathered, EngineError> {
         let threads = met.cluster().threads();
         let peers = met.cluster().peers();

@@ -1,5 +1,5 @@
-//! Before the processes begin: the data folder, whose parts have to fit each other and their logs, and of which none may
-//! change before all agree.
+//! Checks the data folder before the processes begin. Its parts must match each other and their logs, and none may
+//! change before all processes agree.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::engine::error::EngineError;
 use crate::log::{self, LogError};
 use crate::store::{Looked, RunState, Said, Storage, Store, StoreConfig, StoreError};
 
-/// What to do with a folder whose log is not what its manifests prove.
+/// What to do if the log of a folder is not what its manifests prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LostLog {
     Refuse,
@@ -19,7 +19,7 @@ pub(crate) enum LostLog {
     SetAside,
 }
 
-/// Looks at a folder, and refuses it if it does not fit. Nothing is written, but for a folder that is set aside.
+/// Checks a folder, and refuses it if it does not match. Nothing is written, except that a folder may be set aside.
 pub(crate) fn look(
     (storage, root): (Arc<dyn Storage>, PathBuf),
     config: StoreConfig,
@@ -40,14 +40,14 @@ pub(crate) fn look(
     }
 }
 
-/// Whether the program can go on from a folder, once all parts are known.
+/// Checks that the program can continue from a folder, once all parts are known.
 fn check(looked: &Looked, lost: LostLog) -> Result<(), EngineError> {
     check_complete(looked)?;
     looked.check_prepared()?;
     Ok(check_log(looked, lost)?)
 }
 
-/// Without a log, what an unfinished run has left cannot be gone on with.
+/// Without a log, a program cannot continue after an unfinished run.
 fn check_complete(looked: &Looked) -> Result<(), EngineError> {
     if looked.state() == RunState::Incomplete && !looked.is_logged() {
         return Err(EngineError::Incomplete { folder: looked.root().to_owned() });
@@ -55,8 +55,8 @@ fn check_complete(looked: &Looked) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Whether the logs of this process's parts hold what the manifests of all parts prove. If a log may be set aside, all of it
-/// is read, so that damage is found now and not when the folder is in use.
+/// Checks that the logs of this process's parts hold what the manifests of all parts prove. If the folder may be set
+/// aside, the whole log is read, so that damage is found now and not when the folder is in use.
 fn check_log(looked: &Looked, lost: LostLog) -> Result<(), LogError> {
     let storage = looked.storage();
     for (part, run, proven) in looked.proven() {
@@ -68,7 +68,7 @@ fn check_log(looked: &Looked, lost: LostLog) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Whether the folder is to be set aside for this. One that cannot be read may be whole.
+/// Whether the folder is to be set aside because of this error. A folder that cannot be read may be intact.
 fn is_accepted(error: &EngineError, lost: LostLog) -> bool {
     let is_lost = match error {
         EngineError::Log(error) => !matches!(error, LogError::Io { .. }),
@@ -82,11 +82,11 @@ fn warn(folder: impl std::fmt::Display, reason: &str) {
     tracing::warn!(%folder, reason, "the log is lost, as accepted: the folder is set aside, and all is read again");
 }
 
-/// Opens the folder in all processes. They have met, so none of an earlier group is still at work: what is
-/// found now stays so.
+/// Opens the folder in all processes. They are connected, so no process of an earlier cluster is still working, and
+/// what is found now stays so.
 ///
-/// Each sees to its own part and tells the others what is in it: they may have folders of their own, on other
-/// machines. None writes anything before all have heard of all parts, and found that they fit.
+/// Each process is responsible for its own part and tells the others what is in it, because their folders may be on
+/// other machines. No process writes anything before all know all parts and have found that they match.
 pub(crate) fn open(
     looked: Looked,
     met: &mut Met,
@@ -101,19 +101,20 @@ pub(crate) fn open(
         (looked, Some(reason)) => {
             warn(looked.root().display(), &reason);
             let (storage, root, config) = looked.set_aside()?;
-            // A part that another process has not set aside yet is none of the new folder.
+            // A part that another process has not set aside yet is not a part of the new folder.
             met.exchange(&())?;
             fit(Looked::at(storage, root, config)?, met, threads, LostLog::Refuse)?.0
         }
     };
     let store = looked.open()?;
-    // Each has rolled forward what was prepared: now the parts are as they will be when the run begins.
+    // Each has rolled forward what was prepared: the parts are now as they will be when the run begins.
     let heard = said(met.exchange(&store.says(threads)?)?);
     agree(met, store.hear(heard).map(|()| None).map_err(EngineError::from))?;
     Ok(Arc::new(store))
 }
 
-/// Looks again, hears of all parts, and agrees that they fit. With a reason: that the folder is to be set aside.
+/// Checks again, exchanges the state of all parts, and agrees that they match. If a reason is returned, the folder is
+/// to be set aside.
 fn fit(
     mut looked: Looked,
     met: &mut Met,
@@ -135,16 +136,16 @@ fn said(heard: Vec<(usize, Said)>) -> Vec<Said> {
     heard.into_iter().map(|(_, said)| said).collect()
 }
 
-/// What a process has found.
+/// The result of a process's check.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Verdict {
     Fits,
-    /// The log is lost, which is accepted, and why.
+    /// The log is lost, which is accepted; with the reason.
     Lost(String),
     Refused(String),
 }
 
-/// If one process refuses the folder, all do; if one sets it aside, all do, for the reason that is returned.
+/// If one process refuses the folder, all do. If one sets it aside, all do, for the returned reason.
 fn agree(
     met: &mut Met,
     found: Result<Option<String>, EngineError>,
@@ -166,7 +167,7 @@ fn agree(
     Ok(lost)
 }
 
-/// A folder as it is told to the others.
+/// The description of a folder that is sent to the others.
 pub(crate) fn seen(looked: &Looked) -> SeenFolder {
     SeenFolder { path: looked.root().display().to_string(), identity: looked.identity() }
 }

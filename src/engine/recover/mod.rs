@@ -1,4 +1,4 @@
-//! What is read back when an engine starts: where its source goes on, and what of the log is replayed.
+//! What is read back when an engine starts: where its source continues, and what of the log is replayed.
 
 pub(super) mod gather;
 pub(super) mod joining;

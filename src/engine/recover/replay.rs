@@ -1,9 +1,9 @@
-//! Recovery: the events of the log that no live revision holds enter again, with what was in force when
+//! Recovery: the events of the log that no live revision holds enter again, with the settings that were in force when
 //! they first did.
 //!
-//! The closing of an event is a function of its day and of the floor under which it entered, and the
-//! log has both. So a view can tell, for each event, whether its sealed days hold it already: what
-//! belongs to a closing that is sealed is dropped, and the rest goes where it was.
+//! The closing of an event is a function of its day and of the floor under which it entered, and the log has both. So a
+//! view can tell for each event whether its sealed days hold it already. Events of sealed closings are dropped, and the
+//! rest goes where it was.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,21 +19,21 @@ use crate::store::Storage;
 use crate::time::{DAY_MS, Day, EventTime, milliseconds};
 use crate::view::{View, late_or_not};
 
-/// Events that are handed over at once, about.
+/// The approximate number of events that are passed on at once.
 const BATCH_EVENTS: usize = 16_384;
 
-/// Batches that the reading thread may be ahead of its worker.
+/// The number of batches that the reading thread may be ahead of its worker.
 const BATCHES_AHEAD: usize = 4;
 
-/// What this process has to replay: the logs of the parts that it sees to. Owners of keys get their events as they
-/// get new ones.
+/// What this process has to replay: the logs of the parts that it is responsible for. The owners of keys get their
+/// events as they get new ones.
 pub(crate) struct Plan {
     pub(crate) storage: Arc<dyn Storage>,
     /// In order of UTC day.
     files: Vec<LogFile>,
     /// The graces in force, by stream.
     graces: Vec<Arc<BTreeMap<String, i64>>>,
-    /// Each view, and up to where it is sealed.
+    /// Each view, and its last sealed closing.
     views: Vec<(View, Option<Closing>)>,
 }
 
@@ -58,12 +58,12 @@ impl Plan {
         plan
     }
 
-    /// The files that some view may not have sealed all of.
+    /// The files that some view may not have sealed completely.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| &*file.path)
     }
 
-    /// How many events the files hold.
+    /// The number of events in the files.
     pub(crate) fn events(&self) -> u64 {
         self.files.iter().map(|file| file.events).sum()
     }
@@ -122,7 +122,7 @@ impl Plan {
         let mine = mine.filter(|(at, _)| at % threads == worker % threads);
         let mut passed = None;
         for (_, file) in mine {
-            // Whatever is older has been read, here: those who have the rest say so themselves.
+            // Everything older has been read here; workers with other shares say so for theirs.
             if passed.replace(file.day) != Some(file.day)
                 && !send(FromLog::Passed(i64::from(file.day.0).saturating_mul(DAY_MS)))
             {
@@ -167,13 +167,13 @@ impl Plan {
     }
 }
 
-/// What a worker is told of its share of the log.
+/// The messages to a worker about its share of the log.
 pub(crate) enum FromLog<E> {
     /// Events, as they entered.
     Events(Batch<E>),
-    /// All events before this have been handed over.
+    /// All events before this time have been passed on.
     Passed(EventTime),
-    /// All of it has been read.
+    /// The whole share has been read.
     Done,
     Failed(LogError),
 }

@@ -1,4 +1,4 @@
-//! Where a source goes on that earlier runs have read: what of it is in the log, and what is not.
+//! Where a source continues that earlier runs have read: which of it is in the log, and which is not.
 
 use bincode::Options;
 use serde::de::DeserializeOwned;
@@ -8,13 +8,13 @@ use crate::log::{Extents, SourceRange};
 use crate::source::{Consumed, OwnPlace, Refused, SourceError, SourcePosition, Tail};
 use crate::store::Store;
 
-/// What is known of a source when it is opened: what earlier runs have committed of it.
+/// What is known about a source when it is opened: what earlier runs have committed of it.
 ///
-/// Workers commit the blocks that were dealt to them, each in its own log. A run that was cut short may
-/// leave holes: a block whose worker had not committed it, before one whose worker had. The source is
-/// opened behind the part without holes; of what follows, committed blocks are read and not entered.
+/// Workers commit the blocks that were dealt to them, each in its own log. An interrupted run may leave holes: a block
+/// that its worker had not committed, before one that another worker had. The source is opened behind the part without
+/// holes; in what follows, committed blocks are read and not entered.
 ///
-/// `P` says where it goes on: the [`Position`](crate::source::Source::Position) of a source of one's own.
+/// `P` is the type of the position: the [`Position`](crate::source::Source::Position) of a source of your own.
 ///
 /// ```
 /// use dayfold::Engine;
@@ -43,7 +43,7 @@ pub struct Resume<'a, P = Consumed> {
 
 impl<'a, P> Resume<'a, P> {
     /// # Errors
-    /// What `position` says of the end of the part without holes.
+    /// The error of `position` for the end of the part without holes.
     pub(crate) fn new(
         store: Option<&'a Store>,
         known: &'a Known,
@@ -58,11 +58,10 @@ impl<'a, P> Resume<'a, P> {
         self.store
     }
 
-    /// What the log has of the source without a hole: open it behind that, with
-    /// [`CsvSource::resume_after`](crate::source::CsvSource::resume_after). `None`: open it from its
-    /// beginning.
+    /// The end of the part that the log has without a hole. Open the source behind it, with
+    /// [`CsvSource::resume_after`](crate::source::CsvSource::resume_after). `None`: open it from its beginning.
     ///
-    /// For a source of one's own it is the position at which it has to be opened.
+    /// For a source of your own, this is the position at which it has to be opened.
     pub fn consumed(&self) -> Option<P>
     where
         P: Clone,
@@ -70,13 +69,13 @@ impl<'a, P> Resume<'a, P> {
         self.prefix.clone()
     }
 
-    /// Whether the log has anything of the source.
+    /// Whether the log has nothing of the source.
     pub fn is_fresh(&self) -> bool {
         self.prefix.is_none() && self.known.committed.is_empty()
     }
 
-    /// The rows refused up to there, in the order of the source. Those behind come to
-    /// [`Engine::refused`](crate::Engine::refused) again, also those that the log has.
+    /// The rows refused up to there, in the order of the source. Rows behind it are passed to
+    /// [`Engine::refused`](crate::Engine::refused) again, even if the log has them.
     pub fn refused(&self) -> &'a [Refused] {
         &self.known.refused[..self.known.refused_in_prefix]
     }
@@ -85,37 +84,37 @@ impl<'a, P> Resume<'a, P> {
 /// What the logs of all workers have of the source.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Without a hole from the beginning up to here.
+    /// The end of the part without a hole from the beginning.
     pub(crate) prefix: Option<SourcePosition>,
-    /// What is committed behind a hole, in order.
+    /// The parts that are committed behind a hole, in order.
     pub(crate) committed: Vec<Committed>,
     /// All committed refusals, in the order of the source.
     pub(crate) refused: Vec<Refused>,
-    /// How many of them are in the prefix.
+    /// The number of refusals in the prefix.
     pub(crate) refused_in_prefix: usize,
 }
 
 /// A committed part of a source behind a hole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Committed {
-    /// Where it begins, as [`SourcePosition::at`] has it.
+    /// Its beginning, in the numbers of [`SourcePosition::at`].
     pub(crate) from: u64,
-    /// How the source stood at its end.
+    /// The position of the source at its end.
     pub(crate) to: SourcePosition,
 }
 
-/// The name under which a folder without a log remembers how far its source was read.
+/// The name under which a folder without a log stores how far its source was read.
 pub(crate) const POSITION: &str = "source position";
 
 impl Known {
-    /// What a folder without a log has of the source: all of it, up to where a complete run has read it.
+    /// What a folder without a log knows of the source: everything up to where a complete run has read it.
     ///
     /// # Errors
-    /// [`EngineError::NoPosition`] if it has sealed days, and does not say.
+    /// [`EngineError::NoPosition`] if it has sealed days, and no position.
     pub(crate) fn of_folder(store: &Store) -> Result<Known, EngineError> {
         let position = match store.fact(POSITION) {
             Some(position) if !position.is_empty() => position,
-            // An empty one says that a run was finished early, with holes in what had entered.
+            // An empty position means that a run was finished early, with holes in what had entered.
             position if position.is_some() || store.is_sealed() => {
                 return Err(EngineError::NoPosition { folder: store.part_path() });
             }
@@ -127,10 +126,10 @@ impl Known {
         Ok(Known { prefix: Some(prefix), ..Known::default() })
     }
 
-    /// Whether earlier runs have read nothing.
+    /// Checks that earlier runs have read nothing.
     ///
     /// # Errors
-    /// [`EngineError::FormerSource`] with how far they have.
+    /// [`EngineError::FormerSource`] with how far they have read.
     pub(crate) fn check_none(&self) -> Result<(), EngineError> {
         let read = self.committed.last().map(|committed| &committed.to).or(self.prefix.as_ref());
         let place = match read {
@@ -145,7 +144,7 @@ impl Known {
         Err(EngineError::FormerSource { place })
     }
 
-    /// Where the part without holes ends in a source of one's own.
+    /// The end of the part without holes, in a source of the program's own.
     pub(crate) fn own(&self) -> Option<&OwnPlace> {
         match &self.prefix {
             Some(SourcePosition::Own(own)) => Some(own),
@@ -153,10 +152,10 @@ impl Known {
         }
     }
 
-    /// Adds up the ranges of one source, and the rows of it that were refused.
+    /// Combines the ranges of one source, and its refused rows.
     ///
     /// # Errors
-    /// If a mark is not what a source leaves.
+    /// If a mark is not one that a source leaves.
     pub(crate) fn new(ranges: &[SourceRange], refused: Vec<Refused>) -> Result<Known, String> {
         let mut known = Known { refused, ..Known::default() };
         let mut end = 0;
@@ -182,7 +181,7 @@ impl Known {
     }
 }
 
-/// Whether earlier runs have read no partition.
+/// Checks that earlier runs have read no partition.
 ///
 /// # Errors
 /// [`EngineError::FormerSource`] that names one.
@@ -200,7 +199,7 @@ pub(crate) fn of_text(place: &SourcePosition) -> Result<Consumed, SourceError> {
     }
 }
 
-/// The position at which a source of one's own goes on.
+/// The position at which a source of the program's own continues.
 pub(crate) fn of_own<P: DeserializeOwned>(place: &SourcePosition) -> Result<P, SourceError> {
     let position = match place {
         SourcePosition::Own(own) => {
@@ -212,13 +211,13 @@ pub(crate) fn of_own<P: DeserializeOwned>(place: &SourcePosition) -> Result<P, S
     position.ok_or_else(|| of_another_kind(place, &what()))
 }
 
-/// The log has another source than the program.
+/// The error that the log has another source than the program.
 fn of_another_kind(place: &SourcePosition, found: &str) -> SourceError {
     let name = "the source".to_owned();
     SourceError::Changed { name, expected: place.to_string(), found: found.to_owned() }
 }
 
-/// Whether a refused row is in what was consumed.
+/// Whether a refused row is in the consumed part.
 pub(crate) fn is_before(refused: &Refused, place: &SourcePosition) -> bool {
     match place {
         SourcePosition::Text(consumed) => match consumed.tail {
@@ -231,7 +230,7 @@ pub(crate) fn is_before(refused: &Refused, place: &SourcePosition) -> bool {
     }
 }
 
-/// The range that a block takes up, for the log.
+/// The range of a block, for the log.
 pub(crate) fn range(source: usize, from: u64, to: &SourcePosition) -> SourceRange {
     SourceRange { source: source as u32, from, to: to.at(), mark: to.encode() }
 }

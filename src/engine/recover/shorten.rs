@@ -1,4 +1,4 @@
-//! What of the log goes: days that are older than the log is kept, once every view has sealed them.
+//! Removes days from the log that are older than it is kept, once every view has sealed them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use crate::store::Store;
 use crate::time::{DAY_MS, Day, milliseconds};
 use crate::view::View;
 
-/// Removes from the logs of the parts that this process sees to what is older than `keep` and needed by no view. The first
-/// day that is kept is durable before anything is removed, and the same in all processes.
+/// Removes from the logs of the parts of this process what is older than `keep` and needed by no view. The first kept
+/// day is durable before anything is removed, and the same in all processes.
 pub(crate) fn shorten(
     store: &Store,
     views: &[View],
@@ -31,7 +31,8 @@ pub(crate) fn shorten(
     Ok(forget(store, views, from, false)?)
 }
 
-/// Removes what earlier runs have logged of days before this one, as far as no view needs it. That it goes is recorded.
+/// Records that days before this one are removed. Then removes what earlier runs have logged of them, as far as no view
+/// needs it.
 pub(crate) fn forget(
     store: &Store,
     views: &[View],
@@ -51,21 +52,21 @@ pub(crate) fn forget(
     Ok(())
 }
 
-/// The first UTC day that is kept, counted back from the end of the last period that every view has sealed.
+/// The first UTC day to keep, counted back from the end of the last period that every view has sealed.
 fn first_kept(store: &Store, views: &[View], newest: Day, keep: Duration) -> Option<Day> {
     let end = |view: &View| {
         let through = store.sealed_through(view.name())?.last_closed();
         Some(view.calendar().end_of(through))
     };
-    // A view that has sealed nothing may need all of it.
+    // A view that has sealed nothing may need the whole log.
     let sealed = views.iter().map(end).min().flatten()?;
-    // Where days without events have closed to the end of all time, it is the events that count.
+    // If days without events have closed up to the end of time, the last event counts instead.
     let newest = i64::from(newest.next().0).saturating_mul(DAY_MS);
     let from = sealed.min(newest).saturating_sub(milliseconds(keep)).div_euclid(DAY_MS);
     Some(Day(i32::try_from(from).unwrap_or(i32::MIN)))
 }
 
-/// The files of days before that one whose events all views have sealed.
+/// The files of days before `from` whose events all views have sealed.
 fn unwanted(store: &Store, views: &[View], state: LogState, from: Day) -> BTreeSet<PathBuf> {
     let old = state.files.iter().filter(|file| file.last_day < from);
     let old: Vec<PathBuf> = old.map(|file| file.path.clone()).collect();

@@ -1,11 +1,12 @@
-//! What the log keeps no longer, removed while the program runs.
+//! Removes what the log no longer keeps, while the program runs.
 //!
-//! 1. The first worker names the first day that is kept, once every view has sealed what comes before.
-//! 2. Each worker says when it reads nothing of earlier days any more: no audit and no rebuild is under way here, and later
-//!    ones begin behind them.
-//! 3. When all have, each process records the day. Then it removes files of earlier runs, and each worker files of its own.
+//! 1. The first worker announces the first day to keep, once every view has sealed what comes before.
+//! 2. Each worker reports when it no longer reads earlier days: no audit and no rebuild of them is running, and later
+//!    ones begin after them.
+//! 3. When all have reported, each process records the day. Then it removes files of earlier runs, and each worker
+//!    removes its own files.
 //!
-//! Whatever a crash leaves is removed by the next start, which reads the day in the manifests.
+//! Whatever a crash leaves is removed at the next start, which reads the day from the manifests.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,7 +21,7 @@ use crate::store::Store;
 use crate::time::{DAY_MS, Day, milliseconds};
 use crate::view::{View, late_or_not};
 
-/// What one worker knows of the beginning of the log.
+/// What one worker knows about the beginning of the log.
 pub(crate) struct LogEnd {
     keep: Duration,
     store: Arc<Store>,
@@ -28,16 +29,16 @@ pub(crate) struct LogEnd {
     log: LogHandle,
     worker: usize,
     peers: usize,
-    /// On the first worker: what was sealed when it looked last, the day that it named last, and how many workers may still
-    /// read what comes before.
+    /// On the first worker: what was sealed at the last check, the day that it announced last, and how many workers may
+    /// still read earlier days.
     sealed: Vec<Option<Day>>,
     named: Day,
     missing: usize,
-    /// The day before which this worker is to read nothing.
+    /// The day before which this worker must read nothing.
     leaving: Option<Day>,
-    /// The day before which its own files are to go, once it is recorded.
+    /// The day before which its own files are to be removed, once it is recorded.
     removing: Option<Day>,
-    /// On the first worker of a process: what records it, and removes files of earlier runs.
+    /// On the first worker of a process: the thread that records the day, and removes files of earlier runs.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -86,12 +87,12 @@ impl LogEnd {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(thread) = self.thread.take()
         {
-            // It says itself what went wrong.
+            // It reports its errors itself.
             let _ = thread.join();
         }
     }
 
-    /// Takes in what another worker says.
+    /// Takes the message of another worker.
     pub(super) fn hear(&mut self, step: LogStep, from: Day, feed: &mut Feed) {
         match step {
             LogStep::Leave => self.leaving = Some(from),
@@ -111,7 +112,7 @@ impl LogEnd {
         }
     }
 
-    /// Names the next day, when more is sealed than before.
+    /// Announces the next day, when more is sealed than before.
     fn name_day(&mut self, views: &[Box<dyn WorkerView>], feed: &mut Feed) {
         let sealed = views.iter().map(|view| view.status().sealed_through());
         if sealed.clone().eq(self.sealed.iter().copied()) {
@@ -123,11 +124,11 @@ impl LogEnd {
         feed.broadcast(Upkeep::Log(LogStep::Leave, from));
     }
 
-    /// The first UTC day that is kept, counted back from the end of the last period that every view has sealed, and of the
-    /// last one of which it has something here.
+    /// The first UTC day to keep, counted back from the end of the last period that every view has sealed, and of the
+    /// last period that has rows here.
     fn first_kept(&self, views: &[Box<dyn WorkerView>]) -> Option<Day> {
         let end = |(view, of): (&View, &dyn WorkerView)| {
-            // Not what has closed without events, which the next run does not know.
+            // This excludes periods that closed without events, which the next run does not know.
             let through = self.store.sealed_through(view.name())?.last_closed();
             let through = through.min(of.status().numbers().last_day?);
             (through < Day::MAX).then(|| view.calendar().end_of(through))
@@ -167,7 +168,7 @@ impl LogEnd {
 }
 
 impl Drop for LogEnd {
-    /// The folder is not used when the engine has ended.
+    /// The folder is no longer used when the engine has ended.
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

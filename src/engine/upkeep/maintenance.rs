@@ -1,8 +1,7 @@
-//! Audits and rebuilds while the engine runs: what is asked of all workers, what each one does of it, and
-//! what comes back.
+//! Audits and rebuilds while the engine runs: the request to all workers, the work of each one, and the result.
 //!
-//! Each worker computes the days of its own partitions from the log, a few days at a time, on a thread
-//! beside it. It reads the logs of all workers: there is nothing to exchange, and nobody to wait for.
+//! Each worker computes the days of its own partitions from the log, a few days at a time, on a separate thread. It
+//! reads the logs of all workers, so nothing is exchanged, and no worker waits for another.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
@@ -19,16 +18,16 @@ use crate::key::Key;
 use crate::speed::SharedSpeed;
 use crate::time::{Day, DayRange};
 
-/// Days that are computed in one go: so many are held in memory, and so long no day of the view is sealed
-/// on this worker.
+/// The number of days that are computed in one go. All of them are held in memory, and meanwhile no day of the view is
+/// sealed on this worker.
 const DAYS_AT_ONCE: usize = 8;
 
-/// What to do with which sealed days of a view.
+/// The work: its kind, and the sealed days of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) kind: TaskKind,
     pub(crate) days: DayRange,
-    /// How much of a processor's time each worker may take for it, from 0 to 1.
+    /// The share of a processor's time that each worker may use for it, from 0 to 1.
     pub(crate) share: f64,
 }
 
@@ -38,7 +37,7 @@ pub(crate) enum TaskKind {
     Rebuild,
 }
 
-/// What an audit or a rebuild has done, over all workers.
+/// The result of an audit or a rebuild, over all workers.
 ///
 /// ```
 /// use dayfold::aggregate::Count;
@@ -55,14 +54,13 @@ pub(crate) enum TaskKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Maintained {
-    /// Revisions that were audited or rebuilt: as many for each day as there are workers that have rows
-    /// of it.
+    /// The number of audited or rebuilt revisions: for each day, one for each worker that has rows of it.
     pub revisions: u64,
-    /// Sealed rows that were compared.
+    /// The number of sealed rows that were compared.
     pub rows: u64,
-    /// Events that were read from the log. Each worker reads all of a day's.
+    /// The number of events that were read from the log. Each worker reads all events of a day.
     pub events: u64,
-    /// What an audit found wrong. A rebuild of these days mends it.
+    /// The faults that an audit found. A rebuild of these days repairs them.
     pub findings: Vec<Finding>,
 }
 
@@ -75,20 +73,20 @@ impl Maintained {
     }
 }
 
-/// Why there is no result of an audit or a rebuild. Days that were rebuilt before it stay rebuilt.
+/// Why an audit or a rebuild has no result. Days that were rebuilt before it stay rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaintainError {
     /// The engine has not started.
     #[error("the engine has not started")]
     NotStarted,
-    /// The engine has stopped, or stopped before it was done.
+    /// The engine has stopped, perhaps before the task was done.
     #[error("the engine has stopped")]
     Stopped,
-    /// The engine has no log to compute days from.
+    /// The engine has no log from which to compute days.
     #[error("the engine keeps no log: sealed days can be computed again only from one")]
     NoLog,
-    /// Days that were removed, as [`View::keep`](crate::view::View::keep) has it.
+    /// The days were removed; see [`View::keep`](crate::view::View::keep).
     #[error("view '{view}' keeps days from {kept_from} on: name days from there on, or all")]
     Removed {
         /// The view.
@@ -96,7 +94,7 @@ pub enum MaintainError {
         /// The first day that is kept.
         kept_from: Day,
     },
-    /// Days of which the log does not have all events any more, as [`Engine::keep_log`](crate::Engine::keep_log) has it.
+    /// The log no longer has all events of the days; see [`Engine::keep_log`](crate::Engine::keep_log).
     #[error(
         "of view '{view}', days before {from} cannot be computed again: their events were removed from the log; name days from there on, or all"
     )]
@@ -106,12 +104,12 @@ pub enum MaintainError {
         /// The first day that can be computed.
         from: Day,
     },
-    /// A worker could not do its part.
+    /// A worker could not do its share.
     #[error("worker {worker}: {message}")]
     Failed {
         /// The worker.
         worker: usize,
-        /// What went wrong, as it said it.
+        /// What went wrong, as the worker reported it.
         message: String,
     },
 }
@@ -127,14 +125,14 @@ pub(crate) struct Maintenance<K: Key, A: Aggregate> {
     running: Option<Running<K, A>>,
     /// The first period that is computed here.
     from: Day,
-    /// Made with the first task.
+    /// Created with the first task.
     lane: Option<Lane>,
 }
 
 struct Running<K: Key, A: Aggregate> {
     id: u64,
     task: Task,
-    /// What is left to be computed.
+    /// The days that are left to compute.
     rest: Option<DayRange>,
     done: Maintained,
     job: Option<Job<K, A>>,
@@ -162,8 +160,8 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         self.waiting.push_back((id, task));
     }
 
-    /// From now on reads nothing of a log that is to begin with this UTC day. Returns the first period that can be computed
-    /// of it, and whether nothing is under way that may read more.
+    /// From now on, reads nothing from before this UTC day in the log. Returns the first period that can be computed
+    /// without it, and whether no running task may read more.
     pub(crate) fn leave_log(&mut self, log_from: Day) -> (Day, bool) {
         if let Some(store) = self.archive.store() {
             let computed = store.computed_of(self.state.borrow().view.name(), log_from);
@@ -178,7 +176,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
             Some(running) => running,
             None => {
                 let (id, task) = self.waiting.pop_front()?;
-                // What is sealed from now on is not part of it.
+                // What is sealed from now on is not included.
                 let sealed = self.state.borrow().sealed_through().map_or(Day::MIN, Day::next);
                 let rest = DayRange::new(task.days.lower, task.days.upper.min(sealed));
                 Running { id, task, rest: Some(rest), done: Maintained::default(), job: None }
@@ -227,7 +225,7 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         }
         let Some(rest) = running.rest else { return Ok(true) };
         let state = self.state.borrow();
-        // What is removed meanwhile is not part of it.
+        // What is removed meanwhile is not included.
         let rest = DayRange::new(rest.lower.max(state.kept_from()).max(self.from), rest.upper);
         if rest.is_empty() {
             return Ok(true);
@@ -284,13 +282,13 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
 }
 
 impl<K: Key, A: Aggregate> Drop for Maintenance<K, A> {
-    /// The lane is waited for, but not until it has read the whole log.
+    /// The lane is awaited, but the job stops before it has read the whole log.
     fn drop(&mut self) {
         self.log.stop();
     }
 }
 
-/// What a job has sent, if it is done.
+/// The result of a job, if it is done.
 fn received<T>(
     receiver: &mpsc::Receiver<Result<T, ArchiveError>>,
 ) -> Result<Option<T>, ArchiveError> {

@@ -1,4 +1,4 @@
-//! What is done to sealed days and the log while the engine runs: audits, rebuilds, and what is removed of the log.
+//! Work on sealed days and the log while the engine runs: audits, rebuilds, and removals from the log.
 
 pub(super) mod log_end;
 pub(super) mod maintenance;

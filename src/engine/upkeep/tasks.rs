@@ -1,4 +1,4 @@
-//! Audits and rebuilds on their way: from whoever asks to all workers, and back.
+//! Audits and rebuilds on their way from the requester to all workers, and back.
 
 use std::collections::HashMap;
 use std::sync::mpsc;
@@ -9,22 +9,22 @@ use crate::engine::ingest::feed::Feed;
 use crate::engine::upkeep::log_end::LogEnd;
 use crate::engine::upkeep::maintenance::{MaintainError, Maintained};
 
-/// What one worker knows of the audits and rebuilds that are under way.
+/// What one worker knows about the running audits and rebuilds.
 pub(crate) struct Tasks {
     worker: usize,
     peers: usize,
-    /// How many were asked for here.
+    /// The number of tasks requested here.
     asked: u64,
-    /// Those that were asked for here, by number.
+    /// The tasks requested here, by number.
     open: HashMap<u64, UnfinishedTask>,
-    /// Who asked for those that are under way here.
+    /// The worker that requested each task running here.
     from: HashMap<u64, usize>,
-    /// Where the log is not kept for ever.
+    /// Present if the log is not kept for ever.
     log_end: Option<LogEnd>,
 }
 
 struct UnfinishedTask {
-    /// Workers that are not done.
+    /// The number of workers that are not done.
     missing: usize,
     result: Result<Maintained, MaintainError>,
     reply: mpsc::SyncSender<Result<Maintained, MaintainError>>,
@@ -35,7 +35,7 @@ impl Tasks {
         Tasks { worker, peers, asked: 0, open: HashMap::new(), from: HashMap::new(), log_end }
     }
 
-    /// Takes up what is asked, goes on with what is under way, and passes on what has ended.
+    /// Takes new requests, continues running tasks, and passes on the results of those that have ended.
     pub(crate) fn step(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
         for (view, asking) in views.iter_mut().enumerate() {
             while let Some((task, reply)) = asking.asked_task() {
@@ -67,7 +67,7 @@ impl Tasks {
         }
     }
 
-    /// Goes on with what the log keeps no longer, once everything of earlier runs is in.
+    /// Continues to shorten the log, once everything of earlier runs is in.
     pub(crate) fn step_log(&mut self, views: &mut [Box<dyn WorkerView>], feed: &mut Feed) {
         self.log_end.iter_mut().for_each(|log| log.step(views, feed));
     }
@@ -86,7 +86,7 @@ impl Tasks {
             if let Ok(whole) = &mut result {
                 whole.findings.sort_by_key(|finding| finding.day);
             }
-            // Whoever asked may have given up.
+            // The requester may have given up.
             let _ = reply.try_send(result);
         }
     }

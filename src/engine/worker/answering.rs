@@ -1,4 +1,4 @@
-//! When a worker lets queries in: at complete moments, and for the last time when all is over.
+//! When a worker lets queries in: at complete moments, and for the last time at the end.
 
 use std::sync::atomic::Ordering;
 
@@ -16,8 +16,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         self.take_snapshots(complete) | asked
     }
 
-    /// Has all views keep what they have at this moment, for those who want a snapshot. Every view's queries are at
-    /// the same moment here, and what is asked of a snapshot comes behind this.
+    /// Makes all views keep their state of this moment, for requested snapshots. The queries of all views are at the
+    /// same moment here, and queries of a snapshot come after this.
     fn take_snapshots(&mut self, complete: Complete) -> bool {
         if !complete.recovered || !self.worker.index().is_multiple_of(self.start.shared.threads) {
             return false;
@@ -33,8 +33,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         is_asked
     }
 
-    /// Answers while events go into the views and days into files. Says whether that is over: then no query is
-    /// asked any more.
+    /// Answers queries while the last events enter the views and days are sealed. Returns whether that is over: then no
+    /// more queries are answered.
     pub(super) fn answer_last(&mut self) -> bool {
         let Some(complete) = self.complete() else { return false };
         let is_sealed =
@@ -53,7 +53,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         is_over
     }
 
-    /// The latest moment that is complete on all workers, and what else those who ask need to know.
+    /// The latest moment that is complete on all workers, and what else is needed for asking.
     fn complete(&mut self) -> Option<Complete> {
         let frontier = self.probe.with_frontier(|frontier| frontier.first().copied());
         let complete = match frontier {
@@ -70,7 +70,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
             self.publish();
         }
         let is_alone = self.worker.peers() == self.start.shared.threads;
-        // Entering a tick comes before its moment is complete: what is complete is told here.
+        // A tick is entered before its moment is complete, so this covers everything that is complete.
         let entered = is_alone.then(|| self.start.shared.wanted.load(Ordering::Acquire));
         Some(Complete { moment, recovered: self.recovered, entered })
     }

@@ -1,4 +1,4 @@
-//! A worker's part in the live source of its process.
+//! A worker's share in the live source of its process.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::speed::Counts;
 use crate::time::EventTime;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
-    /// Says when the clock of this process's live source has passed the end of a day.
+    /// Announces that the clock of this process's live source has passed the end of a day.
     pub(super) fn watch_clock(&mut self) {
         let (Some(queue), Some((source, next))) = (&self.start.live, self.live) else { return };
         let Some(watermark) = queue.watermark() else {
@@ -32,7 +32,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         }
     }
 
-    /// Enters what was pushed, up to about `limit` events. Any worker of the process may.
+    /// Enters pushed events, up to about `limit`. Any worker of the process may do so.
     pub(super) fn enter_live(&mut self, limit: usize) -> usize {
         let (Some(queue), Some(events), Some(counts)) =
             (&self.start.live, &mut self.events, &mut self.counts)

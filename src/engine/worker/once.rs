@@ -1,4 +1,4 @@
-//! A worker's part in pushes that count once.
+//! A worker's share in pushes that count once.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use super::super::ingest::owner::owner_of;
 use super::Turning;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
-    /// Enters pushes with a key of this worker, up to about `limit` events.
+    /// Enters pushes whose keys this worker owns, up to about `limit` events.
     pub(super) fn enter_once(&mut self, limit: usize) -> usize {
         let (Some(owner), Some(log), Some(events)) =
             (&mut self.owner, &mut self.log, &mut self.events)
@@ -27,7 +27,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         rows
     }
 
-    /// Passes pushes with a key on to whom the key belongs, and answers back. Returns whether there were any.
+    /// Passes pushes with a key to the owner of the key, and answers back. Returns whether there were any.
     pub(super) fn pass_once(&mut self) -> bool {
         let (Some(owner), Some(log), Some(queue)) = (&mut self.owner, &self.log, &self.start.live)
         else {

@@ -42,7 +42,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         rows
     }
 
-    /// Enters records with the positions behind them.
+    /// Enters records with the positions after them.
     fn enter_read(&mut self, read: ReadBatch<E>) -> usize {
         let ReadBatch { events, refused, extents, .. } = read;
         let rows = events.len() + refused.len();

@@ -1,4 +1,4 @@
-//! How a worker lets in what the log has of earlier runs.
+//! How a worker replays the log of earlier runs.
 
 use std::sync::mpsc;
 
@@ -8,10 +8,10 @@ use crate::engine::error::{Outcome, in_full};
 use crate::view::View;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
-    /// Lets a part of the log in again, or ends the recovery of this worker.
+    /// Replays a part of the log, or ends the recovery of this worker.
     pub(super) fn recover(&mut self) -> bool {
-        // What is sealed is this run's, and all processes are to find it as theirs after a crash: the floor
-        // may move on any worker only when the run has begun on all.
+        // What is sealed belongs to this run, and after a crash all processes must find it as such. So the floor may
+        // move on any worker only when the run has begun on all.
         let Some(replay) = self.replay.as_ref().filter(|_| self.begun) else { return false };
         if self.is_sealing_behind() {
             return false;
@@ -26,7 +26,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
                 }
                 Ok(FromLog::Passed(time)) => {
                     let skew = views.iter().map(View::skew_ms).max().unwrap_or(0);
-                    // Less than the floor of this run, which says that a worker has replayed its share.
+                    // This is less than the floor of this run, which means that a worker has replayed its share.
                     let below = self.start.shared.floor.saturating_sub(1);
                     floor = Some(time.saturating_sub(skew).min(below));
                     break;

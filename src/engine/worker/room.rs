@@ -1,4 +1,4 @@
-//! When a worker takes nothing more in because a bound of a view is near, and has late events sealed.
+//! When a worker takes nothing more in because a limit of a view is near, and has late events sealed.
 
 use super::Turning;
 use crate::engine::ingest::deal::Control;
@@ -8,8 +8,8 @@ use crate::speed::Room;
 const READ: usize = 0;
 
 impl<E: Send + Sync + 'static> Turning<'_, E> {
-    /// Tells all workers when this one can take more than before, or less, and has the floor raised where late events are to be
-    /// sealed.
+    /// Tells all workers when this one can take more than before, or less, and requests a higher floor if late events
+    /// are to be sealed.
     pub(super) fn watch_room(&mut self) {
         let room = self.views.iter().map(|view| view.status().room()).max().unwrap_or_default();
         if room != self.room {
@@ -30,8 +30,9 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         if !self.recovered {
             return;
         }
-        // A floor a millisecond higher closes no day, and completes what has come late so far. Once is enough. Those who
-        // are behind are told as well: nobody takes the floors of sources while a worker waits for this.
+        // A floor that is a millisecond higher closes no day, and completes the late events so far. Once is enough.
+        // Workers that are behind are told as well, because no worker takes the floors of sources while one waits for
+        // this.
         if let Room::Late(floor) = room
             && self.raised <= floor
         {
@@ -50,7 +51,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         self.most() >= Room::Sealing
     }
 
-    /// Whether some worker has room only for what is in the queue already: that holds the clock, and so the days, open.
+    /// Whether some worker has room only for what is in the queue already. This holds the clock, and so keeps the days
+    /// open.
     pub(super) fn is_tight(&self) -> bool {
         self.most() >= Room::Tight
     }
@@ -59,7 +61,7 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         self.feed.rooms.borrow().iter().copied().max().unwrap_or_default().max(self.room)
     }
 
-    /// A source that is read cannot be held back until its days close: they close as it is read.
+    /// Checks the limits. A source that is read cannot be held back until its days close: they close as it is read.
     fn check_limits(&mut self) {
         let reads = self.start.parse.is_some() && self.floors.is_open(READ);
         if !reads && self.shares.iter().all(|share| share.has_ended) {
