@@ -148,8 +148,7 @@ impl<K: Key, A: Aggregate, F> TypedView<K, A, F> {
         ViewLog::new(self.view.clone(), codec.clone(), Arc::clone(&self.enter), Arc::clone(store))
     }
 
-    /// How batches become rows. With a log, a warning is noted for an event that is not where the log would look for
-    /// it.
+    /// How batches become rows. With a log, notes an event whose time differs too much from its time in the log.
     fn reading<E>(
         &self,
         codec: Option<EventCodec<E>>,
