@@ -18,17 +18,17 @@ pub enum ProgramError {
     /// Arguments or input are wrong.
     #[error("{0}")]
     Input(String),
-    /// More rows were refused than may be.
+    /// More rows were refused than the limit allows.
     #[error(
         "{refused} of {rows} rows were refused, more than max_refused allows{}",
         listed(reasons)
     )]
     TooManyRefused {
-        /// How many were.
+        /// The number of refused rows.
         refused: u64,
-        /// Of how many.
+        /// The number of all rows.
         rows: u64,
-        /// The commonest reasons.
+        /// The most common reasons.
         reasons: Vec<String>,
     },
     /// The engine has stopped.
@@ -47,8 +47,8 @@ fn listed(reasons: &[String]) -> String {
 }
 
 impl ProgramError {
-    /// 1 if it failed while running, 2 for wrong arguments, files or input, 3 for too many refused rows, 130 if somebody
-    /// ended it before it had begun.
+    /// 1 if it failed while running, 2 for wrong arguments, files or input, 3 for too many refused rows, 130 if it was
+    /// interrupted before it had begun.
     pub fn exit_code(&self) -> u8 {
         match self {
             ProgramError::File(_) | ProgramError::Input(_) => 2,
@@ -77,7 +77,7 @@ impl ProgramError {
         }
     }
 
-    /// The message, with what caused it.
+    /// The message with its causes.
     pub fn in_full(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);

@@ -1,11 +1,11 @@
-//! The program `dayfold`: views of event streams, written down in a file.
+//! The program `dayfold`: views of event streams, defined in a file.
 //!
 //! - [`expr`]: the expressions of the file
 //! - [`config`]: the file
-//! - [`plan`]: what the file means, checked against its sources
-//! - [`commands`]: what the program does beside running
-//! - [`run`]: the file, running
-//! - [`RunOptions`]: how it runs
+//! - [`plan`]: the file, checked against its sources
+//! - [`commands`]: the commands other than `run`
+//! - [`run`]: runs the file
+//! - [`RunOptions`]: options of a run
 //! - [`ProgramError`]: why the program ends, and its exit codes
 
 pub mod commands;

@@ -15,17 +15,17 @@ use dayfold_program::commands::{self, Output};
 use dayfold_program::run::run;
 use dayfold_program::{ProgramError, config::Config, plan::Plan};
 
-/// Exact daily statistics over event streams, written down in a file.
+/// Exact daily statistics over event streams, defined in a file.
 ///
-/// Exit codes: 0 well, 1 it failed while running, 2 wrong arguments, file or input, 3 more rows were refused than
+/// Exit codes: 0 success, 1 it failed while running, 2 wrong arguments, file or input, 3 more rows were refused than
 /// max_refused allows.
 #[derive(Parser)]
 #[command(version, disable_help_subcommand = true)]
 struct Options {
-    /// Says what happens inside on standard error, as lines of JSON.
+    /// Writes log messages to standard error, as lines of JSON.
     #[arg(long, global = true, env = "DAYFOLD_JSON")]
     json: bool,
-    /// The data folder, in the place of the one that the file names.
+    /// The data folder; replaces the one that the file names.
     #[arg(long, global = true, value_name = "DIR", env = "DAYFOLD_DATA")]
     data: Option<PathBuf>,
     #[command(subcommand)]
@@ -34,24 +34,24 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Plays a year of flights back, and shows them on a page.
+    /// Plays back a year of flights, and shows them on a page.
     Demo {
-        /// How fast, in days per second, or `max`.
+        /// The pace, in days per second, or `max`.
         #[arg(long, value_name = "DAYS_PER_S", default_value = "1", env = "DAYFOLD_PACE")]
         pace: String,
         /// The port of the page; otherwise the first free one from 8080.
         #[arg(long, env = "DAYFOLD_PORT")]
         port: Option<u16>,
-        /// Ends when the flights do, and prints a summary.
+        /// Ends when the flights end, and prints a summary.
         #[arg(long, env = "DAYFOLD_ONCE")]
         once: bool,
-        /// The flights.
+        /// The file of the flights.
         #[arg(long, value_name = "FILE", default_value = "examples/data/flights-2013.csv.gz")]
         flights: PathBuf,
     },
-    /// Writes a commented dayfold.toml, with a small data file, that runs as it is.
+    /// Writes a commented dayfold.toml that can be run unchanged, and a small data file.
     Init {
-        /// The folder; it is made if it is not there.
+        /// The folder; it is created if it does not exist.
         #[arg(default_value = ".")]
         folder: PathBuf,
     },
@@ -60,52 +60,53 @@ enum Command {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
         file: PathBuf,
-        /// As if the next run were given it.
+        /// As if the next run had this option.
         #[arg(long, value_name = "VIEW")]
         rebuild: Vec<String>,
-        /// As if the next run were given it.
+        /// As if the next run had this option.
         #[arg(long, value_name = "VIEW")]
         remove: Vec<String>,
     },
-    /// Has the program that runs read its file again: views are added and removed, and no source is lost.
+    /// Makes the running program read its file again: views are added and removed, and no source loses events.
     Reload {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
         file: PathBuf,
-        /// Removes a view that the file does not have any more, though the log has not all of its past. May be given several times.
+        /// Removes a view that the file no longer has, even if the log lacks a part of its past. May be given several
+        /// times.
         #[arg(long, value_name = "VIEW")]
         remove: Vec<String>,
     },
-    /// Prints the first rows as the views see them, and those that are refused with their reasons. Writes nothing.
+    /// Prints the first rows as the views see them, and the refused rows with their reasons. Writes nothing.
     Sample {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
         file: PathBuf,
-        /// How many rows of each source.
+        /// The number of rows of each source.
         #[arg(long, default_value_t = 10, env = "DAYFOLD_ROWS")]
         rows: usize,
     },
     /// Runs a file.
     #[command(disable_help_flag = true)]
     Run(Run),
-    /// Asks a program that runs, or the folder of one that does not.
+    /// Queries the running program, or reads its folder if it does not run.
     Query {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
         file: PathBuf,
         /// SELECT columns FROM view WHERE … ORDER BY … LIMIT …
         sql: String,
-        /// How rows are printed.
+        /// The format of the rows.
         #[arg(long, value_enum, default_value = "table", env = "DAYFOLD_FORMAT")]
         format: Output,
     },
-    /// What is written to stores.
+    /// Works with the stores of sinks.
     Sink {
         /// What to do.
         #[command(subcommand)]
         what: SinkCommand,
     },
-    /// Shows what is in a data folder, without the file that made it.
+    /// Shows what a data folder contains; needs no file.
     Inspect {
         /// The data folder.
         folder: PathBuf,
@@ -114,7 +115,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum SinkCommand {
-    /// Has all rows of a sink written again and compared: by the program that runs, or else by the next run.
+    /// Writes all rows of a sink again and compares them: the running program does it, or else the next run.
     Sync {
         /// The file.
         #[arg(env = "DAYFOLD_FILE")]
@@ -135,22 +136,23 @@ struct Run {
     /// Ends when all sources that have an end have ended, and all their periods are sealed.
     #[arg(long, env = "DAYFOLD_ONCE")]
     once: bool,
-    /// Gives up the sealed days of a view, and computes them again from the log. May be given several times.
+    /// Drops the sealed days of a view, and computes them again from the log. May be given several times.
     #[arg(long, value_name = "VIEW")]
     rebuild: Vec<String>,
-    /// Removes a view that the file does not have any more, though the log has not all of its past. May be given several times.
+    /// Removes a view that the file no longer has, even if the log lacks a part of its past. May be given several
+    /// times.
     #[arg(long, value_name = "VIEW")]
     remove: Vec<String>,
-    /// Workers of each process; otherwise what the file says, or 1.
+    /// The number of workers of each process; the default is that of the file, or 1.
     #[arg(short = 'w', long, value_name = "NUM", env = "DAYFOLD_WORKERS")]
     workers: Option<usize>,
-    /// Processes in all. Start the same command once for each, with its own -p.
+    /// The number of processes. Start the same command once for each, with its own -p.
     #[arg(short = 'n', long, value_name = "NUM", default_value_t = 1, env = "DAYFOLD_PROCESSES")]
     processes: usize,
-    /// Which of the processes this one is, from 0.
+    /// The index of this process, from 0.
     #[arg(short = 'p', long, value_name = "INDEX", default_value_t = 0, env = "DAYFOLD_PROCESS")]
     process: usize,
-    /// A file with one host:port for each process. Without one, ports from 2101 on the loopback interface.
+    /// A file with one host:port for each process. The default is ports from 2101 on the loopback interface.
     #[arg(short = 'h', long = "hosts", value_name = "FILE", env = "DAYFOLD_HOSTS")]
     hosts: Option<PathBuf>,
     /// How long to wait for the other processes to start: 90s, 5m, 1h.
@@ -169,7 +171,7 @@ fn main() -> ExitCode {
     if let ProgramError::Io(error) = &error
         && error.kind() == std::io::ErrorKind::BrokenPipe
     {
-        // Who has seen enough closes the pipe.
+        // The reader of the output has closed the pipe.
         return ExitCode::SUCCESS;
     }
     if json {
@@ -253,7 +255,7 @@ fn execute_run(
     )
 }
 
-/// A pace; `None` is as fast as it goes.
+/// Parses a pace; `None` is as fast as possible.
 fn days_per_second(text: &str) -> Result<Option<f64>, ProgramError> {
     if text == "max" {
         return Ok(None);
@@ -265,7 +267,7 @@ fn days_per_second(text: &str) -> Result<Option<f64>, ProgramError> {
     days.ok_or_else(expected).map(Some)
 }
 
-/// Set when somebody presses Ctrl-C, or the system asks the program to end. The second time it ends at once.
+/// Set on Ctrl-C, or when the system asks the program to end. At the second time the program ends at once.
 fn interrupted() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -279,7 +281,7 @@ fn interrupted() -> Arc<AtomicBool> {
     flag
 }
 
-/// Set when somebody asks, with SIGHUP, that the file is read again.
+/// Set by SIGHUP, which requests that the file is read again.
 fn asked_to_reload() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
@@ -290,7 +292,7 @@ fn asked_to_reload() -> Arc<AtomicBool> {
     flag
 }
 
-/// Shows what happens inside on standard error, for `RUST_LOG` (warnings, unless it says otherwise).
+/// Shows log messages on standard error, at the level of `RUST_LOG` (default: warnings).
 fn init_tracing(json: bool) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

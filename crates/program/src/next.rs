@@ -1,4 +1,4 @@
-//! What the next run makes of a data folder: for each view, what becomes of what is there.
+//! What the next run does with a data folder, for each view.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use dayfold::store::{self, Disk, FolderReport, StoreError, ViewReport};
 
 use crate::plan::Plan;
 
-/// What the next run does for a view.
+/// What the next run does with a view.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// What is sealed stays.
+    /// The sealed days stay.
     GoesOn(String),
     /// Its past is computed from the log.
     Computes(String),
-    /// The file does not have it any more: what is sealed of it is removed.
+    /// The file no longer has the view: its sealed days are removed.
     Removes(String),
     /// The run does not start.
     Refuses(String),
 }
 
 impl Next {
-    /// As people read it.
+    /// The text for people.
     pub(crate) fn text(&self) -> String {
         match self {
             Next::GoesOn(what) => format!("goes on; {what}"),
@@ -31,7 +31,7 @@ impl Next {
     }
 }
 
-/// What is in a data folder; nothing, if no run has begun it yet.
+/// The content of a data folder; `None` if no run has begun there yet.
 pub(crate) fn folder(folder: &Path) -> Result<Option<FolderReport>, StoreError> {
     if !folder.join("part-0").is_dir() {
         return Ok(None);
@@ -39,8 +39,8 @@ pub(crate) fn folder(folder: &Path) -> Result<Option<FolderReport>, StoreError> 
     store::inspect(&Disk, folder).map(Some)
 }
 
-/// For each view of the file and of the folder, by name, those of the file first. Views in `rebuild` may be
-/// computed anew, and those in `remove` be removed whatever the log has.
+/// For each view of the file and of the folder, by name; those of the file come first. Views in `rebuild` may be
+/// computed anew, and views in `remove` are removed whatever the log has.
 pub(crate) fn views(
     plan: &Plan,
     report: &FolderReport,
@@ -48,7 +48,7 @@ pub(crate) fn views(
     remove: &[String],
 ) -> Vec<(String, Next)> {
     let is_logged = report.parts.iter().any(|part| part.run.as_ref().is_some_and(|run| run.logged));
-    // A first run that was killed early has left a folder without any.
+    // A first run that was killed early leaves a folder in which no part has a run.
     let has_begun = report.parts.iter().any(|part| part.run.is_some());
     let known = |name: &str| report.views.iter().find(|view| view.record.name == name);
     let of_file = plan.views.iter().map(|view| {

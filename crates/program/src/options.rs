@@ -1,4 +1,4 @@
-//! What the command line says of a run.
+//! The command line options of a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::atomic::AtomicBool;
 
 use dayfold::Cluster;
 
-/// How a file is run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Ends when all sources that have an end have ended, and everything is sealed.
+    /// Whether to end when all sources that have an end have ended, and everything is sealed.
     pub once: bool,
     /// The workers of all processes.
     pub cluster: Cluster,
-    /// Views whose sealed days are given up, and computed again from the log.
+    /// Views whose sealed days are dropped, and computed again from the log.
     pub rebuild: Vec<String>,
-    /// Views that the file does not have any more, and that are removed from the data folder whatever the log has.
+    /// Views that the file no longer has, and that are removed from the data folder whatever the log has.
     pub remove: Vec<String>,
-    /// The data folder, in the place of the one that the file names.
+    /// The data folder; replaces the one that the file names.
     pub data: Option<PathBuf>,
-    /// Set when somebody asks, with SIGHUP, that the file is read again.
+    /// Set by SIGHUP, which requests that the file is read again.
     pub reload: Arc<AtomicBool>,
-    /// What is said on standard error is lines of JSON.
+    /// Whether messages on standard error are lines of JSON.
     pub json: bool,
-    /// How many milliseconds of a file's clock are played back in one of the wall clock; `None` is as fast as it goes.
+    /// The milliseconds of a file's clock per millisecond of the wall clock; `None` is as fast as possible.
     pub pace: Option<f64>,
 }

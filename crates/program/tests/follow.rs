@@ -1,4 +1,4 @@
-//! Files that grow, come, and are rotated while the program runs, is killed and starts again: each row counts once.
+//! Files grow, are added and are rotated while the program runs, is killed and starts again: each row counts once.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -41,7 +41,7 @@ measures = { rows = "count()", pieces = "sum(pieces)" }
 http = "127.0.0.1:0"
 "#;
 
-/// Numbers that a seed decides (SplitMix64).
+/// Random numbers of a seed (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -54,7 +54,7 @@ impl Random {
     }
 }
 
-/// Rows and sum of a view, over all its days.
+/// The rows and the sum of a view, over all its days.
 fn total(serving: &Serving, view: &str) -> (u64, u64) {
     let found = serving.get(&format!("/api/views/{view}/total?from=2024-04-01&to=2024-06-01"));
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
@@ -67,7 +67,7 @@ fn total(serving: &Serving, view: &str) -> (u64, u64) {
     (number("rows"), number(if view == "hits" { "bytes" } else { "pieces" }))
 }
 
-/// What was written: rows and their sums of each source.
+/// What was written: the rows and sums of each source.
 #[derive(Default)]
 struct Written {
     logs: (u64, u64),
@@ -100,7 +100,7 @@ impl Written {
             self.logs = (self.logs.0 + 1, self.logs.1 + bytes);
             let at = 1_714_550_000 + random.below(200_000);
             let (key, half) = (random.below(3), format!("{{\"at\": {at}, \"bytes\": {bytes}, "));
-            // A row may be there in two pieces.
+            // A row may be written in two pieces.
             append(path, &half);
             append(path, &format!("\"path\": \"/{key}\"}}\n"));
         }
@@ -135,11 +135,11 @@ fn killed_runs_over_files_that_grow_and_rotate_count_each_row_once() {
             std::thread::sleep(std::time::Duration::from_millis(random.below(60)));
         }
         if random.below(2) == 0 {
-            // Killed anywhere, with rows that it has not read.
+            // The program is killed anywhere, with rows that it has not read.
             continue;
         }
         written.wait_for(&serving, &format!("round {round}"));
-        // Whoever rotates a file knows that it was read, or keeps it for whoever has to read it.
+        // A file is rotated only if it was read, or it is kept until it is.
         match random.below(3) {
             0 => fs::rename(&sales, folder.path().join(format!("sales.csv.{round}"))).unwrap(),
             1 => drop(fs::File::create(&sales).unwrap()),
@@ -152,7 +152,7 @@ fn killed_runs_over_files_that_grow_and_rotate_count_each_row_once() {
     }
     let serving = Serving::start(folder.path());
     written.wait_for(&serving, "at last");
-    // What was refused is in the file once, whatever killed runs have left of it.
+    // Each refused row is in the file once, whatever killed runs have left there.
     let refused = || fs::read_to_string(folder.path().join("data/refused.csv")).unwrap();
     let rows = |text: &str| text.lines().filter(|line| line.contains("'many'")).count() as u64;
     wait_until("refused rows", || rows(&refused()) == written.refused);
@@ -162,7 +162,7 @@ fn killed_runs_over_files_that_grow_and_rotate_count_each_row_once() {
     assert!(text.contains("logs/logs/0/0.jsonl, "), "the file is named: {text}");
 }
 
-/// With --once, files are read to their ends, and a run that is killed goes on.
+/// With --once, files are read to their ends, and the next run continues after a killed one.
 #[test]
 fn killed_runs_to_the_end_count_each_row_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +196,8 @@ fn killed_runs_to_the_end_count_each_row_once() {
     assert_eq!(refused.lines().count() as u64, 1 + written.refused);
 }
 
-/// A run that is killed before it has written anything of its own leaves a folder that the next one takes for a new one.
+/// A run that is killed before it has written anything of its own leaves a folder that the next one takes for a new
+/// one.
 #[test]
 fn regression_a_first_run_that_is_killed_early_leaves_a_folder_that_the_next_one_begins() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,7 +206,7 @@ fn regression_a_first_run_that_is_killed_early_leaves_a_folder_that_the_next_one
     written.grow_logs(&folder.path().join("logs/a/0.jsonl"), &mut Random(5));
     written.grow_sales(&folder.path().join("sales.csv"), &mut Random(6));
     good(folder.path(), &["run", "f.toml", "--once"]);
-    // As it is when nothing but the identity of the folder has been written: the first record of the manifest.
+    // This is the state when only the identity of the folder has been written: the first record of the manifest.
     let (data, manifest) = (folder.path().join("data"), "part-0/manifest");
     let whole = fs::read(data.join(manifest)).unwrap();
     let length = u32::from_le_bytes(whole[16..20].try_into().unwrap()) as usize;

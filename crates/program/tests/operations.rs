@@ -1,4 +1,4 @@
-//! What docs/operations has for those who run it, and who may ask a running program.
+//! The files of docs/operations, and the permissions of a running program.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -52,14 +52,14 @@ fn names(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("dayfold_")).map(str::to_owned).collect()
 }
 
-/// Rules and dashboard name nothing that is not there, and nearly all that is.
+/// Rules and dashboard name only existing metrics, and nearly all of them.
 #[test]
 fn rules_and_dashboard_name_metrics_that_there_are() {
     let folder = folder(FILE);
     let serving = Serving::start(folder.path());
     wait_until("the row", || serving.get("/metrics").contains("dayfold_events_total 1"));
     let mut there = names(&serving.get("/metrics"));
-    // Of exports, the next test of its own says it.
+    // The next test covers exports.
     let exports = ["dayfold_export_failures", "dayfold_export_waiting", "dayfold_export_periods"];
     if cfg!(not(feature = "lake")) {
         there.extend(exports.map(str::to_owned));
@@ -101,11 +101,11 @@ fn exports_are_in_status_and_metrics() {
     });
     let status: serde_json::Value = serde_json::from_str(&serving.get("/api/status")).unwrap();
     assert_eq!(status["exports"][0]["export"], "out");
-    // Whether it has failed depends on what is sealed by now; both are told.
+    // Whether there was a failure depends on what is sealed by now; both numbers are there.
     assert!(status["exports"][0]["failures"].is_u64() && status["exports"][0]["exported"].is_u64());
 }
 
-/// A catalogue of what is exported, which needs the token to read.
+/// A catalogue of the exported tables, which needs the token to read.
 #[cfg(feature = "lake")]
 #[test]
 fn exports_have_a_catalogue() {
@@ -137,7 +137,7 @@ fn exports_have_a_catalogue() {
     assert!(namespaces.contains("[[\"out\"]]"), "{namespaces}");
 }
 
-/// Tokens by role: who may read, who may push, and what everybody may know.
+/// Tokens by role: who may read, who may push, and what is public.
 #[test]
 fn tokens_say_who_may_do_what() {
     let folder = folder(&FILE.replace("[serve]", "[serve]\ntokens_file = \"tokens\""));

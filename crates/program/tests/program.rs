@@ -1,4 +1,4 @@
-//! The program from outside: files, arguments, exit codes, what it prints, and what is left when it is killed.
+//! The program from outside: files, arguments, exit codes, output, and what remains when it is killed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -27,7 +27,7 @@ key = { page = "lower(page)" }
 measures = { visits = "count()", ms = "sum(ms)" }
 "#;
 
-/// A folder with a file and two files of rows.
+/// A folder with a definition and two files of rows.
 fn folder(file: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("f.toml"), file).unwrap();
@@ -52,7 +52,7 @@ fn a_new_file_runs_as_it_is() {
     let sample = good(&new, &["sample", "dayfold.toml", "--rows", "1"]);
     assert!(sample.contains("line 2: 2024-05-01T"));
     assert!(!new.join("dayfold-data").exists(), "nothing is written before it runs");
-    // The port of the file may be taken on this machine.
+    // The port in the file may be in use on this machine.
     let file = fs::read_to_string(new.join("dayfold.toml")).unwrap();
     fs::write(new.join("dayfold.toml"), file.replace(":8080", ":0")).unwrap();
     good(&new, &["run", "dayfold.toml", "--once"]);
@@ -99,7 +99,7 @@ fn many_files_are_one_source_and_a_new_one_is_read_on() {
     let rows = "day,page,visits,ms,sealed\n2024-05-01,/a,2,3.5,true\n2024-05-02,/b,3,1.25,true\n\
                 2024-05-03,/c,1,1,true\n";
     assert_eq!(good(folder.path(), &ALL), rows);
-    // One that comes before all others, with its columns in another order, run from elsewhere.
+    // A file that sorts before all others, with its columns in another order; the program is started elsewhere.
     let first = "ms,note,page,at,day\n7,\"x,y\",/A,12:00,2024-05-01\n";
     fs::write(folder.path().join("visits-0.csv"), first).unwrap();
     let file = folder.path().join("f.toml");
@@ -223,7 +223,7 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     assert!(bad(folder.path(), &["run", "f.toml", "--once"], 2).contains("upper(page)"));
     good(folder.path(), &["run", "f.toml", "--once", "--rebuild", "by_page"]);
     assert_eq!(good(folder.path(), &ALL), ROWS.replace("/a", "/A").replace("/b", "/B"));
-    // A view that is added gets its past, of a column that no view had needed.
+    // An added view gets its past from the log, also for a column that no view had needed.
     let added = "\n[views.by_minute]\nfrom = \"visits\"\nmeasures = { visits = \"count()\" }\n\
                  key = { minute = \"split_part(at, ':', 2)\" }\n";
     fs::write(folder.path().join("f.toml"), changed + added).unwrap();
@@ -235,7 +235,7 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     good(folder.path(), &["run", "f.toml", "--once"]);
     let sql = "SELECT minute, visits FROM by_minute ORDER BY minute, day";
     let found = good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
-    // Half past twelve at night in Vienna is the day before in UTC.
+    // Half past midnight in Vienna is the day before in UTC.
     assert_eq!(found, "minute,visits\n00,2\n30,1\n30,1\n");
     fs::write(folder.path().join("f.toml"), FILE.replace("by_page", "by_site")).unwrap();
     let printed = check(&[]);
@@ -243,7 +243,7 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     assert!(printed.contains(gone), "{printed}");
     good(folder.path(), &["run", "f.toml", "--once"]);
     assert!(!check(&[]).contains("by_page"));
-    // It comes back from the log.
+    // The view comes back from the log.
     fs::write(folder.path().join("f.toml"), FILE).unwrap();
     good(folder.path(), &["run", "f.toml", "--once"]);
     assert_eq!(good(folder.path(), &ALL), ROWS);
@@ -299,10 +299,10 @@ fn events_are_pushed_and_a_killed_run_goes_on() {
     let total = "/api/views/by_page/total?from=2024-05-01&to=2024-05-02";
     let before = serving.get(total);
     assert!(before.contains("12346.978"), "{before}");
-    // What is asked on the command line is asked of it: nothing of these days is sealed yet.
+    // The command line queries the running program: nothing of these days is sealed yet.
     let found = good(folder.path(), &ALL);
     assert!(found.contains("2024-05-01,/a,3,12345.978,false"), "{found}");
-    // It is killed, and starts again: what was accepted is there.
+    // The program is killed, and starts again: what was accepted is there.
     drop(serving);
     let serving = Serving::start(folder.path());
     let after = serving.get(total);
@@ -324,8 +324,8 @@ fn the_demo_has_all_flights() {
     assert!(bad(folder.path(), &["demo"], 2).contains("give --flights FILE"));
 }
 
-/// A program that has read a file in order, as former builds did, and `demo` at a pace does, leaves a folder in which the
-/// file is not one of partitions: read again, its rows would count twice.
+/// A program that has read a file in order, as older builds did, and `demo` does at a pace, leaves a folder in which
+/// the file is not a partition. If the file were read again, its rows would count twice.
 #[test]
 fn a_folder_of_a_program_that_read_in_order_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -341,7 +341,7 @@ fn a_folder_of_a_program_that_read_in_order_is_refused() {
     good(folder.path(), &in_order);
     let printed = good(folder.path(), &partitions);
     assert!(printed.starts_with("by-carrier: 1 flights, 10 miles"), "{printed}");
-    // Each goes on as it was, and not as the other one.
+    // Each kind continues its own folder, and refuses the other.
     for (goes_on, other) in
         [(in_order, demo("in-order", "max")), (partitions, demo("partitions", "1000"))]
     {

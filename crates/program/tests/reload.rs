@@ -1,4 +1,4 @@
-//! A file that changes while the program runs: views come and go, and each event counts once.
+//! A file changes while the program runs: views come and go, and each event counts once.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -66,7 +66,7 @@ fn write(folder: &Path, views: &[&str]) {
     fs::write(folder.join("f.toml"), FILE.to_owned() + &views.concat()).unwrap();
 }
 
-/// A measure over all days of a view; nothing if there is no such view.
+/// A measure over all days of a view; `None` if there is no such view.
 fn total(url: &str, view: &str, measure: &str) -> Option<u64> {
     let url = format!("{url}/api/views/{view}/total?from=2024-05-01&to=2024-05-31");
     let mut answer = ureq::get(url).call().ok()?;
@@ -74,7 +74,7 @@ fn total(url: &str, view: &str, measure: &str) -> Option<u64> {
     let found: serde_json::Value = serde_json::from_str(&text).ok()?;
     let value = found["value"].get(measure).or(found["measures"].get(measure));
     let value = value.cloned().unwrap_or_default();
-    // Of no rows there is nothing.
+    // Without rows there is no value.
     Some(value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0))
 }
 
@@ -84,7 +84,7 @@ fn views(serving: &Serving) -> Vec<String> {
     names.map(|view| view["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Pushes one event under a key until it is in; refusals are to be sent again, and are counted.
+/// Pushes one event with a key until it is in. Refusals are sent again, and counted.
 fn push(url: &str, key: &str, page: u64, n: u64, refused: &AtomicU64) -> bool {
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
     let agent = ureq::Agent::new_with_config(config);
@@ -145,7 +145,7 @@ fn views_come_and_go_while_events_are_pushed_and_read() {
         wait_until("events come", || all() > 20);
         let said = reload(&[BY_PAGE]);
         assert_eq!(said, "views.by_page: its past is computed from the log: it is new\n");
-        // What was in before is there at once.
+        // Earlier events are there at once.
         let before = all();
         assert!(total(&serving.1, "by_page", "visits").unwrap() + 3 >= before.min(20));
         assert_eq!(views(&serving), ["all", "sold", "by_page"]);
@@ -171,7 +171,7 @@ fn views_come_and_go_while_events_are_pushed_and_read() {
     let sold = sold.load(Ordering::Relaxed);
     wait_until("every row of the file is read", || total(&serving.1, "sold", "rows") == Some(sold));
     assert_eq!(total(&serving.1, "by_pieces", "rows"), None);
-    // It is the same for whoever starts it again.
+    // The same holds after a restart.
     drop(serving);
     let serving = Serving::start(folder.path());
     for (view, measure, expect) in
@@ -219,7 +219,7 @@ fn what_cannot_be_followed_changes_nothing_and_says_why() {
     write(folder.path(), &[]);
     let said = good(folder.path(), &["reload", "f.toml"]);
     assert_eq!(said, "nothing has changed; tokens and certificates were read again\n");
-    // What the server has counted goes on.
+    // The server's counters go on.
     write(folder.path(), &[BY_PAGE]);
     good(folder.path(), &["reload", "f.toml"]);
     assert!(uptime(&serving).0 > after.0);
@@ -259,7 +259,7 @@ fn a_signal_has_the_file_and_its_tokens_read_again() {
     fs::write(folder.path().join("f.toml"), file.clone() + BY_PAGE).unwrap();
     hangup();
     wait_until("the view is there", || views(&serving).len() == 3);
-    // A wrong file, and a wrong file of tokens: it goes on as it was.
+    // With a wrong file, or a wrong file of tokens, the program goes on as before.
     fs::write(folder.path().join("f.toml"), "[").unwrap();
     hangup();
     fs::write(folder.path().join("f.toml"), file).unwrap();
@@ -282,7 +282,7 @@ fn a_program_that_is_killed_over_it_goes_on_by_the_file() {
             assert!(push(&serving.1, &format!("k{pushed}"), pushed % 3, pushed, &refused));
             pushed += 1;
         }
-        // Now the other one: it is killed anywhere in this.
+        // Now the other file; the program is killed anywhere meanwhile.
         write(folder.path(), if with { &[] } else { &[BY_PAGE] });
         let mut command = dayfold();
         let command = command.args(["reload", "f.toml"]).current_dir(folder.path());
@@ -303,7 +303,7 @@ fn a_view_whose_past_is_gone_is_removed_only_if_that_is_said() {
     let folder = folder();
     let days = "at,pieces\n2024-05-01T10:00:00Z,1\n2024-05-08T10:00:00Z,2\n2024-05-15T10:00:00Z,3\n2024-05-29T10:00:00Z,4\n";
     fs::write(folder.path().join("sales.csv"), days).unwrap();
-    // Without what is pushed: a view of it has nothing sealed, and keeps the log.
+    // The pushed source is left out, because a view of it seals nothing, and so keeps the log.
     let (engine, rest) = FILE.split_once("[sources.visits]").unwrap();
     let (_, sales) = rest.split_once("[sources.sales]").unwrap();
     let (sales, rest) = sales.split_once("[views.all]").unwrap();

@@ -37,7 +37,7 @@ fn the_feature_is_named() {
     assert!(said.contains("built without the feature 'tls'"), "{said}");
 }
 
-/// A certificate of a name under which nobody asks.
+/// A certificate for a name that no request uses.
 #[cfg(feature = "tls")]
 fn certificate(folder: &std::path::Path) {
     let mut openssl = std::process::Command::new("openssl");
@@ -56,7 +56,7 @@ fn a_program_serves_https_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write(folder, "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"");
-    // Nothing is written before the files are there.
+    // Nothing is written before the files exist.
     for command in ["check", "run"] {
         let said = bad(folder, &[command, "f.toml"], 2);
         assert!(said.contains("f.toml:16") && said.contains("cert.pem"), "{said}");
@@ -78,10 +78,10 @@ fn a_program_serves_https_and_says_so() {
         let output = curl.arg(format!("{address}/api/views/v/rows?format=csv")).output().unwrap();
         String::from_utf8_lossy(&output.stdout).contains("2024-05-01,1,")
     });
-    // `query` knows the program by the certificate of the file, whatever name it has.
+    // `query` identifies the program by the certificate of the file, whatever name it has.
     let ask = ["query", "f.toml", "SELECT day, rows FROM v", "--format", "csv"];
     assert_eq!(common::good(folder, &ask), "day,rows\n2024-05-01,1\n");
-    // Another certificate is not that of the program: until it has read it, too.
+    // A new certificate in the file is not accepted until the program has read it, too.
     certificate(folder);
     let said = bad(folder, &ask, 1);
     assert!(said.contains(&address) && said.contains("certificate"), "{said}");

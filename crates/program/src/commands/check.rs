@@ -1,4 +1,4 @@
-//! `dayfold check`: what the views look like, and what the next run makes of the data folder.
+//! `dayfold check` prints the columns of the views, and what the next run does with the data folder.
 
 use std::io::Write;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn shown(folder: &Path) -> String {
     format!("the data folder {}: nothing is written", folder.display())
 }
 
-/// Sources that the log has events of, and the file has not.
+/// Sources that have events in the log and are not in the file.
 fn former_sources(plan: &Plan) -> Vec<&str> {
     let is_former =
         |name: &&str| !plan.sources.iter().any(|source| source.config.name.value == **name);

@@ -1,14 +1,14 @@
-//! Asking the program that runs: over HTTP, or over HTTPS with the certificate that the file names.
+//! Connects to the running program: over HTTP, or over HTTPS with the certificate that the file names.
 
 use ureq::Agent;
 
 use crate::config::Config;
 use crate::error::ProgramError;
 
-/// What asks a running program at its address.
+/// The HTTP client for a running program at its address.
 ///
 /// # Errors
-/// [`ProgramError`] if the address is one of HTTPS and the certificate of the file cannot be read, or HTTPS is not built in.
+/// [`ProgramError`] if the address is HTTPS and the certificate of the file cannot be read, or HTTPS is not built in.
 pub(crate) fn agent(config: &Config, address: &str) -> Result<Agent, ProgramError> {
     if !address.starts_with("https:") {
         return Ok(Agent::new_with_defaults());

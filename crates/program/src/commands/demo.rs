@@ -15,23 +15,23 @@ use crate::error::ProgramError;
 use crate::options::RunOptions;
 use crate::run::run_then;
 
-/// Ports that are tried, from this one on.
+/// The ports to try, in order.
 const PORTS: std::ops::Range<u16> = 8080..8180;
 
-/// How the flights are played back.
+/// Options for playing back the flights.
 #[derive(Clone, Debug)]
 pub struct Demo {
-    /// The flights.
+    /// The file of the flights.
     pub flights: PathBuf,
-    /// Days of them in a second; `None` is as fast as it goes.
+    /// How many of their days pass in a second; `None` is as fast as possible.
     pub pace: Option<f64>,
     /// The port of the page; otherwise the first free one from 8080.
     pub port: Option<u16>,
-    /// Where sealed days and the log are kept.
+    /// The folder for sealed days and the log.
     pub data: PathBuf,
-    /// Ends when the flights do, and prints a summary.
+    /// Whether to end when the flights end, and print a summary.
     pub once: bool,
-    /// What is said on standard error is lines of JSON.
+    /// Whether messages on standard error are lines of JSON.
     pub json: bool,
 }
 
@@ -66,7 +66,7 @@ pub fn demo(demo: &Demo, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<
         data: None,
         reload: Arc::default(),
         json: demo.json,
-        // Milliseconds of the flights' clock in one of the wall clock.
+        // The milliseconds of the flights' clock per millisecond of the wall clock.
         pace: demo.pace.map(|days| days * 86_400.0),
     };
     run_then(config, options, stop, &mut |running| {
@@ -74,7 +74,7 @@ pub fn demo(demo: &Demo, stop: &Arc<AtomicBool>, out: &mut dyn Write) -> Result<
     })
 }
 
-/// A path as a text of TOML between its quotes.
+/// A path as the content of a TOML string.
 fn toml_text(path: &Path) -> Result<String, ProgramError> {
     let text = path
         .to_str()
@@ -82,7 +82,7 @@ fn toml_text(path: &Path) -> Result<String, ProgramError> {
     Ok(text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// All flights by each view: the same for any number of workers.
+/// Prints all flights by each view, which are the same for any number of workers.
 fn summary(running: &Running, out: &mut dyn Write) -> Result<(), ProgramError> {
     let failed = |error: &dyn std::fmt::Display| ProgramError::Failed(error.to_string());
     for view in running.views().iter() {

@@ -1,8 +1,8 @@
 //! HTTPS to a program that runs on this machine.
 //!
-//! The program is asked at the address that it listens on, which no certificate of a public authority names. It is
-//! known by its certificate: the one that `tls_cert` of the file has. Another certificate is accepted if the roots of
-//! the system lead to it for one of `hosts`; the file may have a newer one than the program.
+//! The client connects to the address on which the program listens, which no certificate of a public authority names.
+//! So it identifies the program by the certificate in the file's `tls_cert`. Another certificate is accepted if the
+//! roots of the system verify it for one of `hosts`, because the file may have a newer one than the program.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use ureq::unversioned::transport::{
 use crate::config::Config;
 use crate::error::ProgramError;
 
-/// Asks over HTTPS.
+/// An HTTP client that uses HTTPS.
 pub(crate) fn agent(config: &Config) -> Result<Agent, ProgramError> {
     let serve = config.serve.as_ref();
     let own = match serve.and_then(|serve| serve.tls.as_ref()) {
@@ -52,7 +52,7 @@ pub(crate) fn agent(config: &Config) -> Result<Agent, ProgramError> {
     Ok(Agent::with_parts(ureq::config::Config::default(), connector, DefaultResolver::default()))
 }
 
-/// Which certificates are accepted.
+/// The certificates that are accepted.
 #[derive(Debug)]
 struct Known {
     own: Option<CertificateDer<'static>>,
@@ -69,7 +69,7 @@ impl ServerCertVerifier for Known {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // It need not name the address, nor be of an authority: only the program has its key.
+        // This certificate need not name the address, nor come from an authority: only the program has its key.
         if self.own.as_ref() == Some(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
@@ -111,7 +111,7 @@ impl ServerCertVerifier for Known {
     }
 }
 
-/// TLS above TCP. The client's own needs the names of a certificate to fit the address.
+/// TLS above TCP. The client's own TLS requires that the certificate names the address.
 #[derive(Debug)]
 struct Tls(Arc<ClientConfig>);
 
@@ -142,7 +142,7 @@ impl<In: Transport> Connector<In> for Tls {
     }
 }
 
-/// What is wrong with a handshake. A program that is not there is no such thing.
+/// The error of a failed handshake, which is not the same as an unavailable program.
 fn shaken(error: std::io::Error) -> ureq::Error {
     if error.kind() != std::io::ErrorKind::InvalidData {
         return ureq::Error::Io(error);

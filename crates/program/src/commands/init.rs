@@ -1,4 +1,4 @@
-//! `dayfold init`: a file that runs as it is.
+//! `dayfold init` writes a file that can be run unchanged.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use crate::error::ProgramError;
 
-/// The file, and the rows that it is of.
+/// The file, and its rows.
 const FILES: [(&str, &str); 2] = [
     ("dayfold.toml", include_str!("init/dayfold.toml")),
     ("visits.csv", include_str!("init/visits.csv")),
 ];
 
-/// Writes the files into a folder. What is there already stays.
+/// Writes the files into a folder. Existing files stay.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if one of them is there, or cannot be written.
+/// [`ProgramError::Input`] if one of them exists, or cannot be written.
 pub fn init(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
     let cannot = |path: &Path, error: &dyn std::fmt::Display| {
         ProgramError::Input(format!("{}: {error}", path.display()))

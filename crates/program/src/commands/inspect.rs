@@ -1,4 +1,4 @@
-//! `dayfold inspect`: what is in a data folder.
+//! `dayfold inspect` prints what a data folder contains.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::error::ProgramError;
 /// Prints the views of a folder, their columns, and their sealed days.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if it is no data folder, [`ProgramError::Failed`] if it is damaged.
+/// [`ProgramError::Input`] if it is not a data folder, [`ProgramError::Failed`] if it is damaged.
 pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
     let none = || {
         ProgramError::Input(format!(
@@ -46,7 +46,7 @@ pub fn inspect(folder: &Path, out: &mut dyn Write) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// What the log takes.
+/// The space that the log takes.
 fn log_space(report: &store::FolderReport) -> Result<String, ProgramError> {
     let parts: Vec<_> =
         report.parts.iter().map(|part| (part.process as u32, part.path.clone())).collect();
@@ -60,7 +60,7 @@ fn log_space(report: &store::FolderReport) -> Result<String, ProgramError> {
     Ok(format!("log: {days}{}", from.unwrap_or_default()))
 }
 
-/// What takes the space, and what may go.
+/// The space that a view takes, and what may be removed.
 fn space(view: &store::ViewReport) -> String {
     let is_live = |batch: &&store::LiveBatch| !batch.coverage.is_empty();
     let (live, old): (Vec<_>, Vec<_>) = view.revisions.iter().partition(is_live);

@@ -1,4 +1,4 @@
-//! What the program does beside running a file: `demo`, `init`, `check`, `sample`, `reload`, `query`, `inspect`.
+//! The commands of the program other than `run`: `demo`, `init`, `check`, `sample`, `reload`, `query`, `inspect`.
 
 mod check;
 mod client;

@@ -1,13 +1,13 @@
-//! How rows are printed.
+//! The formats in which rows are printed.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 
-/// How rows are printed.
+/// The format in which rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Columns under their names.
+    /// A table with column names.
     Table,
     /// CSV with a header.
     Csv,
@@ -15,7 +15,7 @@ pub enum Output {
     Json,
 }
 
-/// How wide the terminal is, if rows are printed on one.
+/// The width of the terminal, if rows are printed on one.
 pub(super) fn width() -> Option<usize> {
     let out = std::io::stdout();
     let size = out.is_terminal().then(|| terminal_size::terminal_size_of(out)).flatten();

@@ -1,4 +1,4 @@
-//! The program that has a folder open, to be asked.
+//! Finds the running program that has a folder open.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use crate::run::{Addresses, token_to_read};
 
 /// The program that has a folder open.
 pub(super) struct Program {
-    /// Its page and API.
+    /// The address of its page and API.
     pub(super) address: String,
-    /// What asks it.
+    /// The HTTP client for it.
     pub(super) agent: ureq::Agent,
-    /// What it wants to be shown.
+    /// The authorization that it requires.
     pub(super) authorization: Option<String>,
 }
 
 impl Program {
-    /// Where its folder says that it is, if it does.
+    /// The program whose addresses are in the folder, if there are any.
     pub(super) fn of(config: &Config, folder: &Path) -> Result<Option<Program>, ProgramError> {
         let Some(address) = Addresses::read(folder).and_then(|addresses| addresses.http) else {
             return Ok(None);

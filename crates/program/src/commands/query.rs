@@ -19,10 +19,10 @@ use crate::error::ProgramError;
 use crate::expr::Type;
 use crate::plan::fields;
 
-/// Prints the rows that a question asks for.
+/// Prints the rows of a question.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if the question is none that can be answered, [`ProgramError::Failed`] if the folder is damaged.
+/// [`ProgramError::Input`] if the question cannot be answered, [`ProgramError::Failed`] if the folder is damaged.
 pub fn query(
     config: &Config,
     sql: &str,
@@ -39,7 +39,7 @@ pub fn query(
     if super::sql::answer(program.as_ref(), folder, sql, output, out)? {
         return Ok(());
     }
-    // What follows reads rows of a view, and needs no other part of the program than the API.
+    // The rest reads the rows of a view, and uses only the API of the program.
     let select = Select::parse(sql).map_err(ProgramError::Input)?;
     let answer = program.map_or(Ok(None), |program| running(&program, &select))?;
     let (columns, rows) = match answer {
@@ -51,7 +51,7 @@ pub fn query(
 
 type Rows = (Vec<String>, Vec<Vec<Value>>);
 
-/// Its answer, if it answers.
+/// The answer of the running program, if it answers.
 fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramError> {
     let Program { address, agent, authorization } = program;
     let failed =
@@ -61,7 +61,7 @@ fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramEr
         None => agent.get(url),
     };
     let mut answer = match get(format!("{address}/api/views")).call() {
-        // It has been killed: what it left is in the folder.
+        // The program was killed: the folder has what it left.
         Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => return Ok(None),
         answer => answer.map_err(|error| failed(&error))?,
     };
@@ -105,7 +105,7 @@ fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramEr
     answering.finish().map(Some).map_err(ProgramError::Input)
 }
 
-/// What a running program says of its views.
+/// A view, as the running program lists it.
 #[derive(Deserialize)]
 struct Listed {
     views: Vec<ListedView>,
@@ -201,7 +201,7 @@ fn write_csv<'a>(cells: impl Iterator<Item = &'a str>, out: &mut dyn Write) -> s
     out.write_all(&line)
 }
 
-/// A number that a double holds exactly is a number of JSON; another one is a text, so that no reader rounds it.
+/// A number that a double holds exactly is a JSON number; any other is a string, so that no reader rounds it.
 fn json(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,

@@ -1,4 +1,4 @@
-//! `dayfold reload`: has the program that runs read its file again.
+//! `dayfold reload` makes the running program read its file again.
 
 use std::io::Write;
 
@@ -6,11 +6,11 @@ use crate::error::ProgramError;
 use crate::plan::Plan;
 use crate::run::ask_to_reload;
 
-/// Asks the program that has the data folder open to run a file as it is now, and prints what has changed.
+/// Asks the program that has the data folder open to run the file as it is now, and prints what has changed.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if the program cannot follow, with the reasons; it goes on as it was. [`ProgramError::Failed`]
-/// if no program answers.
+/// [`ProgramError::Input`] with the reasons if the program cannot use the new file; it keeps running with the old one.
+/// [`ProgramError::Failed`] if no program answers.
 pub fn reload(plan: &Plan, remove: &[String], out: &mut dyn Write) -> Result<(), ProgramError> {
     plan.check_names(&[], remove)?;
     let Some(folder) = &plan.config.data else {

@@ -1,4 +1,4 @@
-//! `dayfold sample`: the first rows, as the views see them.
+//! `dayfold sample` prints the first rows, as the views see them.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use crate::config::SourceKind;
 use crate::error::ProgramError;
 use crate::plan::{Plan, csv_options, name_of, shown};
 
-/// Prints rows of each source that has files: the columns that something needs, or why the row is refused.
+/// Prints rows of each source that has files: the columns that are used, or why the row is refused.
 ///
 /// # Errors
 /// [`ProgramError::Input`] if a file cannot be read.

@@ -1,6 +1,6 @@
-//! Questions that one scan answers: `SELECT columns FROM view WHERE condition ORDER BY columns LIMIT n`.
+//! Questions that one scan can answer: `SELECT columns FROM view WHERE condition ORDER BY columns LIMIT n`.
 //!
-//! Everything else of SQL belongs to the feature `sql`, which answers without this.
+//! Any other SQL needs the feature `sql`, which does not use this module.
 
 use std::cmp::Ordering;
 use std::io;
@@ -17,7 +17,7 @@ use sqlparser::parser::Parser;
 use crate::config::needs_sql;
 use crate::expr::{Cell, Column, Expression, Row, Scope, Type, nearest};
 
-/// Rows that a question without a LIMIT may have, for they are kept until they are printed.
+/// The number of rows that a question without a LIMIT may have; they are kept in memory until they are printed.
 const ROWS_MAX: usize = 5_000_000;
 
 /// A question.
@@ -25,16 +25,16 @@ const ROWS_MAX: usize = 5_000_000;
 pub(crate) struct Select {
     /// The view.
     pub(crate) view: String,
-    /// Expressions with their names; none is all columns.
+    /// Expressions with their names; `None` means all columns.
     columns: Option<Vec<(String, String)>>,
     filter: Option<String>,
-    /// Expressions, and whether the greatest comes first.
+    /// Expressions, and whether the order is descending.
     order: Vec<(String, bool)>,
     limit: Option<usize>,
 }
 
 impl Select {
-    /// Reads a question.
+    /// Parses a question.
     pub(crate) fn parse(sql: &str) -> Result<Select, String> {
         let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(100);
         let statements = parser.try_with_sql(sql).and_then(|mut parser| parser.parse_statements());
@@ -46,7 +46,7 @@ impl Select {
         }
     }
 
-    /// What is said if there is no such view.
+    /// The message for a missing view.
     pub(crate) fn no_view(&self, names: &[&str]) -> String {
         match nearest(&self.view, names.iter().copied()) {
             Some(near) => format!("there is no view '{}': did you mean '{near}'?", self.view),
@@ -56,7 +56,7 @@ impl Select {
         }
     }
 
-    /// The question to rows of these columns.
+    /// Applies the question to rows with these columns.
     pub(crate) fn on(&self, columns: &[ViewColumn]) -> Result<Answering, String> {
         let known = columns
             .iter()
@@ -84,7 +84,7 @@ impl Select {
         let filter = filter.transpose().map_err(|error| error.to_string())?;
         let mut order = Vec::new();
         for (text, is_down) in &self.order {
-            // A name of a column that is shown, or any expression.
+            // The name of a selected column, or any expression.
             let named = shown.iter().find(|(name, _)| name == text).map_or(text, |(_, text)| text);
             order.push((compiled(named, &mut scope)?, *is_down));
         }
@@ -181,14 +181,14 @@ fn type_of(kind: Kind) -> Type {
     }
 }
 
-/// An answer on its way.
+/// An answer in progress.
 pub(crate) struct Answering {
     names: Vec<String>,
     expressions: Vec<Expression>,
     filter: Option<Expression>,
     order: Vec<(Expression, bool)>,
     limit: Option<usize>,
-    /// What is ordered by, and the row.
+    /// The sort key and the row.
     rows: Vec<(Vec<Cell<'static>>, Vec<Value>)>,
     error: Option<String>,
 }
@@ -197,7 +197,7 @@ impl Answering {
     /// Takes a row.
     ///
     /// # Errors
-    /// An error that only says that no more rows are wanted: [`Answering::finish`] says which.
+    /// An error that only means that no more rows are wanted; [`Answering::finish`] has the reason.
     pub(crate) fn see(&mut self, row: &[Value]) -> io::Result<()> {
         self.take(row).map_err(|message| {
             let error = io::Error::other(message.clone());
@@ -252,7 +252,7 @@ impl Answering {
     }
 }
 
-/// Nulls come last, whichever way.
+/// Nulls come last in either order.
 fn by_value(left: &Cell<'_>, right: &Cell<'_>, is_down: bool) -> Ordering {
     match (left.is_null(), right.is_null()) {
         (false, false) if is_down => right.order(left),

@@ -1,11 +1,11 @@
-//! `dayfold sink`: what is written to stores.
+//! `dayfold sink` works with the stores of sinks.
 
 use std::io::Write;
 
 use crate::error::ProgramError;
 use crate::plan::Plan;
 
-/// Has all rows of a sink written again and compared: by the program that runs, or else by the next run.
+/// Writes all rows of a sink again and compares them: the running program does it, or else the next run.
 ///
 /// # Errors
 /// [`ProgramError::Input`] if there is no such sink, [`ProgramError::Failed`] if its store cannot be reached.

@@ -1,4 +1,4 @@
-//! `dayfold query` with all of SQL.
+//! `dayfold query` with full SQL.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -14,14 +14,14 @@ use super::program::Program;
 use super::table;
 use crate::error::ProgramError;
 
-/// What a stream of Arrow's IPC format ends with.
+/// The end of a stream in Arrow's IPC format.
 const END: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
 
-/// Rows that a table may have, for they are kept until it is as wide as they need.
+/// The number of rows that a table may have; they are kept in memory to compute the widths of its columns.
 const ROWS_MAX: usize = 5_000_000;
 
-/// Prints the rows of a statement: the program that has the folder open is asked, or the folder is read. It prints nothing, and says so, if that program
-/// has no SQL.
+/// Prints the rows of a statement. The program that has the folder open answers it, or the folder is read. Returns
+/// false, and prints nothing, if that program has no SQL.
 pub(super) fn answer(
     program: Option<&Program>,
     folder: &Path,
@@ -62,7 +62,7 @@ pub(super) fn answer(
     }
 }
 
-/// A statement that is wrong is input; what happens while it runs is not.
+/// A wrong statement is an input error; an error while it runs is not.
 fn wrong(error: SqlError) -> ProgramError {
     let at = error.position();
     let at =
@@ -75,11 +75,11 @@ fn wrong(error: SqlError) -> ProgramError {
     }
 }
 
-/// What a program says to a statement.
+/// A program's response to a statement.
 enum Asked {
     Answer(StreamReader<Whole<ureq::BodyReader<'static>>>),
     WithoutSql,
-    /// It has been killed: what it left is in the folder.
+    /// The program was killed: the folder has what it left.
     Nobody,
 }
 
@@ -141,7 +141,8 @@ struct Position {
     column: u64,
 }
 
-/// A stream of Arrow's IPC format that fails if it ends before its end: readers of that format take an end of the connection for one.
+/// A stream of Arrow's IPC format that fails if it ends too early. Without this, readers of the format take the end of
+/// the connection for the end of the stream.
 struct Whole<R> {
     reader: R,
     last: [u8; END.len()],
@@ -151,7 +152,7 @@ impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let cut_off = || io::Error::other("it ended before its last row");
         let read = match self.reader.read(buffer) {
-            // Which is no end of the stream, whatever a reader makes of it.
+            // This is not the end of the stream, whatever a reader makes of it.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(cut_off()),
             read => read?,
         };
@@ -223,7 +224,7 @@ mod tests {
         whole.extend_from_slice(&END);
         let read = |bytes: &[u8]| {
             let mut out = Vec::new();
-            // Byte by byte, so that the end comes in pieces.
+            // Reads byte by byte, so that the end comes in pieces.
             let mut whole = Whole { reader: bytes, last: [0; END.len()] };
             let mut byte = [0];
             while whole.read(&mut byte)? == 1 {

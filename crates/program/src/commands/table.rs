@@ -1,15 +1,15 @@
-//! A table as wide as the terminal.
+//! Prints a table that fits the terminal.
 
 use std::io::Write;
 
-/// Between columns.
+/// The space between columns.
 const GAP: usize = 2;
 
-/// No column is made narrower to fit.
+/// The minimum width to which a column is cut.
 const LEAST: usize = 6;
 
-/// Writes rows under the names of their columns, numbers to the right. With a width, the widest columns are cut to fit, and columns for which there is
-/// no room are left out, which the last line says.
+/// Writes rows under the names of their columns, with numbers aligned right. With a width, the widest columns are cut
+/// to fit. Columns for which there is no room are left out, and the last line says so.
 pub(super) fn write(
     columns: &[String],
     is_number: &[bool],
@@ -46,7 +46,8 @@ pub(super) fn write(
     }
 }
 
-/// The widths of the columns that fit: the widest are made narrower together, and if that is not enough the last are left out.
+/// The widths of the columns that fit. The widest are narrowed together; if that is not enough, the last columns are
+/// left out.
 fn fit(wanted: &[usize], width: usize) -> Vec<usize> {
     let mut widths = wanted.to_vec();
     let sum =
@@ -67,7 +68,7 @@ fn fit(wanted: &[usize], width: usize) -> Vec<usize> {
     widths
 }
 
-/// Characters; what is wider than one place on a terminal is not known here.
+/// The number of characters. Wide characters count as one.
 fn length(text: &str) -> usize {
     text.chars().count()
 }
@@ -81,7 +82,7 @@ fn cut(text: &str, width: usize) -> String {
     cut
 }
 
-/// A cell, without what would move the cursor.
+/// A cell without characters that would move the cursor.
 fn on_one_line(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{FFFD}' } else { char }).collect()
 }

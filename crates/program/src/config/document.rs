@@ -1,15 +1,15 @@
-//! The text of a file, and where in it something stands.
+//! The text of a file, and positions in it.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a file, and where. Shown as `FILE:LINE:COLUMN: what`.
+/// An error in a file, with its position. Shown as `FILE:LINE:COLUMN: what`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct FileError {
     /// The file.
     pub path: PathBuf,
-    /// Line and column, from 1; the column counts characters. `None` if it is about the whole file.
+    /// Line and column, from 1; the column counts characters. `None` if the error is about the whole file.
     pub place: Option<(usize, usize)>,
     /// What was found, and what was expected.
     pub message: String,
@@ -47,7 +47,7 @@ impl Document {
         Ok(Document::new(path, text))
     }
 
-    /// A text, and the path that messages name.
+    /// A document of this text; messages name the path.
     pub fn new(path: &Path, text: impl Into<String>) -> Document {
         Document { path: path.to_owned(), text: text.into() }
     }
@@ -62,7 +62,7 @@ impl Document {
         &self.path
     }
 
-    /// Something wrong at a byte.
+    /// An error at a byte.
     pub fn error(&self, at: usize, message: impl Into<String>) -> FileError {
         let before = &self.text[..self.text.floor_char_boundary(at)];
         let line = before.matches('\n').count() + 1;
@@ -70,20 +70,20 @@ impl Document {
         FileError { path: self.path.clone(), place: Some((line, column)), message: message.into() }
     }
 
-    /// Something wrong with the file as a whole.
+    /// An error about the whole file.
     pub fn error_of_file(&self, message: impl Into<String>) -> FileError {
         FileError { path: self.path.clone(), place: None, message: message.into() }
     }
 
-    /// The byte of the file at which the `at`-th byte of a string's value stands. The string is written at `span`, quotes
-    /// included; in one with escapes, they are as many bytes as they are.
+    /// The byte of the file that corresponds to the `at`-th byte of a string's value. The string is at `span`,
+    /// including quotes. In a string with escapes, each escape counts as its written bytes.
     pub(crate) fn within(&self, span: &Range<usize>, at: usize) -> usize {
         let written = &self.text[span.clone()];
         let quote = written.chars().next().filter(|quote| matches!(quote, '"' | '\''));
         let Some(quote) = quote else { return span.start };
         let is_long = written.starts_with(if quote == '"' { "\"\"\"" } else { "'''" });
         let mut begin = if is_long { 3 } else { 1 };
-        // The end of the first line of a long string is not part of it.
+        // The line break after the opening quotes of a long string is not part of it.
         let rest = &written[begin..];
         begin += if !is_long {
             0
@@ -116,7 +116,7 @@ impl Document {
                     let code = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
                     value += code.map_or(1, char::len_utf8);
                 }
-                // What follows on the next line begins with its first letter.
+                // A continued line starts at its first letter.
                 Some(char) if char.is_whitespace() => {
                     while chars.next_if(|(_, char)| char.is_whitespace()).is_some() {}
                 }

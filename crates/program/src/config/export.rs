@@ -6,31 +6,31 @@ use super::section::{Section, Text};
 use super::source::check_name;
 use super::view::{ViewConfig, known_view};
 
-/// Views that are exported.
+/// An export of views.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportConfig {
     /// Its name.
     pub name: Text,
     /// The views, in the order of the file.
     pub views: Vec<String>,
-    /// Where they are written.
+    /// The target URL.
     pub url: Text,
-    /// How files make up a table.
+    /// How files form a table.
     pub table: TableLayout,
-    /// Whether the server has a catalogue of its tables, in which it is a namespace.
+    /// Whether the server has a catalogue of its tables, in the namespace of the export's name.
     pub catalog: bool,
 }
 
-/// How the files of a view make up a table.
+/// How the files of a view form a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableLayout {
-    /// A table of Iceberg.
+    /// An Iceberg table.
     Iceberg,
     /// A folder for each period.
     Hive,
 }
 
-/// The exports of a file.
+/// Reads the exports of a file.
 pub(super) fn read(
     root: &Section<'_>,
     views: &[ViewConfig],
@@ -60,7 +60,7 @@ fn export(
     Ok(ExportConfig { name, views, url, table, catalog })
 }
 
-/// The views that `views` names: all of them, if it is not there or says so.
+/// The views that `views` names; all of them if it is missing or says so.
 pub(super) fn named_views(
     section: &Section<'_>,
     views: &[ViewConfig],

@@ -1,11 +1,11 @@
-//! Which parts of the program are built in.
+//! The optional parts of the program.
 
-/// What is said of a part of the program that is not built in.
+/// The message for a part of the program that is not built in.
 pub(crate) fn not_built(feature: &str) -> String {
     format!("this program was built without the feature '{feature}'")
 }
 
-/// The parts that can be left out, and whether they are built in.
+/// The optional parts, and whether they are built in.
 const PARTS: [(&str, bool); 5] = [
     ("kafka", cfg!(feature = "kafka")),
     ("lake", cfg!(feature = "lake")),
@@ -14,18 +14,18 @@ const PARTS: [(&str, bool); 5] = [
     ("sql", cfg!(feature = "sql")),
 ];
 
-/// Whether a part of the program is built in; else what is said of it.
+/// Whether a part of the program is built in; otherwise the message.
 pub(crate) fn needs(feature: &str) -> Result<(), String> {
     if PARTS.contains(&(feature, true)) { Ok(()) } else { Err(not_built(feature)) }
 }
 
-/// What is said of a sink to be synced where none is built in.
+/// The message for a sink that cannot be synced because none is built in.
 #[cfg(not(feature = "sinks"))]
 pub(crate) fn needs_sinks(name: &str) -> String {
     format!("sink '{name}': {}", not_built("sinks"))
 }
 
-/// What is said of a question that only a program with SQL answers.
+/// The message for a question that needs SQL.
 pub(crate) fn needs_sql() -> String {
     match needs("sql") {
         Ok(()) => {

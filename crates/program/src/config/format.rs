@@ -1,11 +1,11 @@
-//! How the rows of a source are written.
+//! The format of a source's rows.
 
 use super::document::FileError;
 use super::features::needs;
 use super::kind::SourceKind;
 use super::section::{Section, Text};
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileFormat {
     /// CSV.
@@ -14,32 +14,32 @@ pub enum FileFormat {
         delimiter: u8,
         /// Whether the first row has the names of the columns.
         header: bool,
-        /// The names, if there is no header.
+        /// The names of columns if there is no header.
         names: Vec<String>,
-        /// What a line begins with that is skipped.
+        /// Lines that begin with this byte are skipped.
         comment: Option<u8>,
         /// Whether rows may have too few fields.
         ragged: bool,
     },
-    /// Lines of JSON.
+    /// JSON lines.
     Json,
-    /// Records of Avro.
+    /// Avro records.
     Avro(AvroSchema),
-    /// Messages of Protobuf.
+    /// Protobuf messages.
     Protobuf {
         /// A file with the descriptors (`protoc --descriptor_set_out`).
         descriptors: Text,
         /// The full name of the message.
         message: Text,
-        /// Whether each has the number of a registry's schema before it.
+        /// Whether each message starts with the number of its schema in a registry.
         framed: bool,
     },
 }
 
-/// Where the schema of Avro's records is.
+/// Where the schema of Avro records is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AvroSchema {
-    /// Each record is a file of Avro, with its schema in it.
+    /// Each record is an Avro file that contains its schema.
     Embedded,
     /// In a file.
     File(Text),
@@ -65,7 +65,7 @@ const CSV: [&str; 5] = ["delimiter", "header", "names", "comment", "ragged"];
 const AVRO: [&str; 2] = ["schema", "registry"];
 const PROTOBUF: [&str; 3] = ["descriptors", "message", "framed"];
 
-/// The format of a source: what it says, or what the name of its files tells.
+/// The format of a source: as it states, or by the name of its files.
 pub(super) fn read(section: &Section<'_>, kind: &SourceKind) -> Result<FileFormat, FileError> {
     if *kind == SourceKind::Http && section.section_is_there("format") {
         return Err(section.error(
@@ -101,7 +101,7 @@ pub(super) fn read(section: &Section<'_>, kind: &SourceKind) -> Result<FileForma
     }
 }
 
-/// CSV as most of it is written.
+/// CSV in its usual form.
 pub(crate) fn plain_csv() -> FileFormat {
     FileFormat::Csv {
         delimiter: b',',
@@ -112,7 +112,7 @@ pub(crate) fn plain_csv() -> FileFormat {
     }
 }
 
-/// Whether rows are JSON where nothing is said: the name of a file tells, as it does elsewhere.
+/// Whether rows are JSON if no format is stated, by the name of the file.
 fn is_json(kind: &SourceKind) -> bool {
     let SourceKind::File { path, .. } = kind else { return true };
     let plain =

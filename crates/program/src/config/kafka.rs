@@ -1,31 +1,31 @@
-//! What `[sources.NAME]` says of topics of Kafka.
+//! The keys of `[sources.NAME]` for Kafka topics.
 
 use super::document::FileError;
 use super::features::needs;
 use super::section::{Section, Text};
 use std::time::Duration;
 
-/// Topics, and how their broker is reached.
+/// Topics, and how to reach their broker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KafkaConfig {
-    /// `host:port` of some brokers of the cluster.
+    /// The `host:port` of some brokers of the cluster.
     pub brokers: Vec<Text>,
     /// The topics.
     pub topics: Vec<Text>,
-    /// Whether the first run begins behind the last record.
+    /// Whether the first run begins after the last record.
     pub from_end: bool,
-    /// Who we are.
+    /// How to authenticate.
     pub auth: Option<Auth>,
-    /// How long a partition is quiet until it holds no periods open any more, in milliseconds.
+    /// How long a partition must be quiet before it no longer holds periods open, in milliseconds.
     pub idle_partition: Option<Duration>,
-    /// The consumer group to which positions are told, for Kafka's own tools.
+    /// The consumer group for which positions are committed, for Kafka's own tools.
     pub group: Option<Text>,
 }
 
-/// How the broker knows us. Secrets are in the environment, or in files.
+/// How to authenticate to the broker. Secrets are in the environment, or in files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auth {
-    /// The mechanism of SASL, if there is one.
+    /// The SASL mechanism, if there is one.
     pub sasl: Option<&'static str>,
     /// The user.
     pub user: Option<Text>,
@@ -33,22 +33,22 @@ pub struct Auth {
     pub password: Option<Secret>,
     /// Whether the connection is encrypted.
     pub tls: bool,
-    /// A file with the certificates of the authorities that are trusted; the system's, without it.
+    /// A file with the certificates of trusted authorities; the default is the system's.
     pub ca_file: Option<Text>,
-    /// Files with our certificate and its key.
+    /// Files with the client certificate and its key.
     pub certificate: Option<(Text, Text)>,
 }
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Secret {
-    /// In a variable of the environment.
+    /// In an environment variable.
     Environment(Text),
     /// In a file.
     File(Text),
 }
 
-/// The keys that only such a source has.
+/// The keys that only a Kafka source has.
 pub(super) const KEYS: [&str; 6] =
     ["brokers", "topics", "start", "auth", "idle_partition", "group"];
 

@@ -1,20 +1,20 @@
-//! What a source is.
+//! The kind of a source.
 
 use super::kafka::KafkaConfig;
 use super::section::Text;
 
-/// Where the events of a source are.
+/// Where the events of a source come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceKind {
     /// In files.
     File {
-        /// The path, with `*` and `?` for many.
+        /// The path; `*` and `?` match many files.
         path: Text,
-        /// Whether the file grows, and is read on.
+        /// Whether files are read on as they grow.
         follow: bool,
     },
     /// Pushed by programs.
     Http,
-    /// In topics of Kafka.
+    /// In Kafka topics.
     Kafka(Box<KafkaConfig>),
 }

@@ -1,4 +1,4 @@
-//! What a file says, however it is laid out: to compare two of them.
+//! The content of a file, independent of its layout, for comparing two files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,12 +7,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 
-/// What a file says under each name of two parts, such as `views.by_page` or `engine.data`.
+/// The values in a file by their names of two parts, such as `views.by_page` or `engine.data`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Meaning(BTreeMap<String, String>);
 
 impl Meaning {
-    /// That of a file which was read. Of one that is no TOML it is nothing.
+    /// The content of a file; empty if it is not TOML.
     pub(crate) fn of(document: &Document) -> Meaning {
         let mut said = BTreeMap::new();
         let Ok(table) = DeTable::parse(document.text()) else { return Meaning(said) };
@@ -27,12 +27,12 @@ impl Meaning {
         Meaning(said)
     }
 
-    /// What is said under a name.
+    /// The value of a name.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The names under which another file says something else, or only one of both says anything.
+    /// The names whose values differ, or that only one of the two files has.
     pub(crate) fn differences<'a>(&'a self, other: &'a Meaning) -> Vec<&'a str> {
         let mut names: Vec<&str> =
             self.0.keys().chain(other.0.keys()).map(String::as_str).collect();
@@ -44,7 +44,7 @@ impl Meaning {
 }
 
 fn write_value(value: &DeValue<'_>, out: &mut String) {
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = match value {
         DeValue::String(text) => write!(out, "{text:?}"),
         DeValue::Integer(number) => write!(out, "{} of {}", number.as_str(), number.radix()),

@@ -1,10 +1,10 @@
-//! The file: what it may say, read and checked without looking at any source.
+//! The file: it is parsed and checked here without looking at any source.
 //!
-//! - [`Document`], [`FileError`]: the text, and what is wrong with it where
+//! - [`Document`], [`FileError`]: the text, and errors with their positions
 //! - `section`: tables with known keys
-//! - [`Config`]: sources, views, servers, as the file says them; expressions are texts still
+//! - [`Config`]: sources, views and servers as the file has them; expressions are still texts
 //!
-//! What they mean, the module [`plan`](crate::plan) finds out.
+//! The module [`plan`](crate::plan) interprets it.
 
 mod document;
 mod export;
@@ -44,42 +44,42 @@ pub use view::ViewConfig;
 use features::needs;
 use section::Section;
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug)]
 pub struct Config {
     /// The file.
     pub document: Document,
-    /// Where sealed days and the log are; in memory, if nothing is said.
+    /// The folder of sealed days and the log; everything is in memory if it is not set.
     pub data: Option<PathBuf>,
-    /// How long the log is kept; always, if nothing is said.
+    /// How long the log is kept; for ever if it is not set.
     pub log: Option<Duration>,
-    /// Workers of each process.
+    /// The number of workers of each process.
     pub workers: Option<usize>,
     /// How many rows may be refused.
     pub max_refused: Option<MaxRefused>,
-    /// Where events come from, in the order of the file.
+    /// The sources of events, in the order of the file.
     pub sources: Vec<SourceConfig>,
-    /// What is computed, in the order of the file.
+    /// The views, in the order of the file.
     pub views: Vec<ViewConfig>,
-    /// Where it is served, if it is.
+    /// The servers, if there are any.
     pub serve: Option<Serve>,
-    /// Where sealed periods are exported to.
+    /// The exports of sealed periods.
     pub exports: Vec<ExportConfig>,
-    /// Stores that answers are written to.
+    /// The stores that answers are written to.
     pub sinks: Vec<SinkConfig>,
 }
 
 /// How many rows may be refused before the program ends with exit code 3.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaxRefused {
-    /// So many.
+    /// This many rows.
     Rows(u64),
-    /// So many millionths of all rows.
+    /// This many millionths of all rows.
     Share(u64),
 }
 
 impl MaxRefused {
-    /// Whether so many of all rows are too many.
+    /// Whether `refused` of `rows` rows are too many.
     pub fn is_exceeded(self, refused: u64, rows: u64) -> bool {
         match self {
             MaxRefused::Rows(most) => refused > most,
@@ -95,26 +95,26 @@ impl MaxRefused {
 pub struct Serve {
     /// The address of the page and the API.
     pub http: Option<Text>,
-    /// Names under which it is asked for, besides localhost.
+    /// Host names that requests may use, besides localhost.
     pub hosts: Vec<Text>,
-    /// A file with the token that pushes have to show.
+    /// A file with the token for pushes.
     pub token_file: Option<Text>,
-    /// A file with tokens and what they are for.
+    /// A file with tokens and their roles.
     pub tokens_file: Option<Text>,
-    /// The files with the certificate and its key, for HTTPS.
+    /// The files of the certificate and its key, for HTTPS.
     pub tls: Option<(Text, Text)>,
     /// SQL over PostgreSQL's protocol.
     pub postgres: Option<Postgres>,
 }
 
-/// Where PostgreSQL's protocol is served, and to whom.
+/// The configuration of PostgreSQL's protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Postgres {
     /// The address.
     pub listen: Text,
     /// A file with users and their passwords. Without one, everybody on this machine may ask.
     pub users_file: Option<Text>,
-    /// Files with a certificate and its key, for TLS.
+    /// The files of a certificate and its key, for TLS.
     pub tls: Option<(Text, Text)>,
 }
 
@@ -125,12 +125,12 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`FileError`] if it cannot be read, is no TOML, has a key that is not known, or a value that is of the wrong type.
+    /// [`FileError`] if it cannot be read, is not TOML, has an unknown key, or a value of the wrong type.
     pub fn read(path: &Path) -> Result<Config, FileError> {
         Config::parse(Document::read(path)?)
     }
 
-    /// The same, of a text. Paths in it are relative to the folder of the file.
+    /// Parses a text. Its paths are relative to the folder of the file.
     ///
     /// # Errors
     /// As [`Config::read`].
@@ -161,14 +161,14 @@ impl Config {
         Ok(config)
     }
 
-    /// The same, with another data folder.
+    /// Replaces the data folder.
     #[must_use]
     pub fn with_data(self, folder: Option<PathBuf>) -> Config {
         let data = folder.or(self.data);
         Config { data, ..self }
     }
 
-    /// A path that the file names.
+    /// Resolves a path that the file names.
     pub fn path(&self, named: &str) -> PathBuf {
         let folder = self.document.path().parent();
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
@@ -260,7 +260,7 @@ fn serve(root: &Section<'_>) -> Result<Option<Serve>, FileError> {
     Ok(Some(Serve { http, hosts, token_file, tokens_file, tls, postgres }))
 }
 
-/// The files of HTTPS: both or none.
+/// The files of HTTPS: both or neither.
 fn tls(serve: &Section<'_>) -> Result<Option<(Text, Text)>, FileError> {
     let both = match (serve.text("tls_cert")?, serve.text("tls_key")?) {
         (None, None) => return Ok(None),
@@ -272,7 +272,7 @@ fn tls(serve: &Section<'_>) -> Result<Option<(Text, Text)>, FileError> {
     Ok(Some(both))
 }
 
-/// An address alone, or a table with the address, the users and a certificate.
+/// An address, or a table with the address, the users and a certificate.
 fn postgres(serve: &Section<'_>) -> Result<Option<Postgres>, FileError> {
     if !serve.section_is_there("postgres") {
         return Ok(None);
@@ -305,7 +305,7 @@ fn address_of(listen: &Text) -> Result<SocketAddr, String> {
     listen.value.parse().map_err(|_| format!("'{}': {expected}", listen.value))
 }
 
-/// Without users, nobody from another machine gets in.
+/// Without users, connections from other machines are refused.
 fn check_open(address: SocketAddr) -> Result<(), &'static str> {
     match address.ip().is_loopback() {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Tables of the file, with what may be in them.
+//! Tables of the file, with the keys that they may have.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use toml::de::{DeTable, DeValue};
 use super::document::{Document, FileError};
 use crate::expr::nearest;
 
-/// A text of the file, and where it stands.
+/// A text of the file, with its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     /// The text.
     pub value: String,
-    /// Where it is written, quotes included.
+    /// Its position in the file, including quotes.
     pub span: Range<usize>,
 }
 
 impl Text {
-    /// What is wrong with it.
+    /// An error at this text.
     pub fn error(&self, document: &Document, message: impl Into<String>) -> FileError {
         document.error(self.span.start, message)
     }
 
-    /// What is wrong with it at a byte of its value.
+    /// An error at a byte of its value.
     pub fn error_at(
         &self,
         document: &Document,
@@ -36,7 +36,7 @@ impl Text {
     }
 }
 
-/// A table, of which it was checked that it has no keys but those that it may have.
+/// A table that was checked for unknown keys.
 pub(crate) struct Section<'a> {
     pub(crate) document: &'a Document,
     path: String,
@@ -71,12 +71,12 @@ impl<'a> Section<'a> {
         Ok(section)
     }
 
-    /// Where it begins.
+    /// The position of its beginning.
     pub(crate) fn at(&self) -> usize {
         self.span.start
     }
 
-    /// Keys and values as they stand in the file.
+    /// Keys and values in the order of the file.
     fn in_order(&self) -> Vec<(&'a Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>)> {
         let mut entries: Vec<_> = self.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -87,7 +87,7 @@ impl<'a> Section<'a> {
         self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
-    /// Whether there is such a key.
+    /// Whether the table has this key.
     pub(crate) fn section_is_there(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -96,7 +96,7 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Something is wrong with the value of a key, or with the table if it has no such key.
+    /// An error at the value of a key, or at the table if it has no such key.
     pub(crate) fn error(&self, key: &str, message: impl std::fmt::Display) -> FileError {
         let at = self.get(key).map_or(self.span.start, |value| value.span().start);
         self.document.error(at, format!("{}: {message}", self.name(key)))
@@ -122,7 +122,7 @@ impl<'a> Section<'a> {
         self.text(key)?.ok_or_else(|| self.missing(key, example))
     }
 
-    /// A key is not there that is needed.
+    /// The error that a required key is missing.
     pub(crate) fn missing(&self, key: &str, example: &str) -> FileError {
         let message = format!("[{}] has no '{key}': expected {key} = {example}", self.path);
         self.document.error(self.span.start, message)
@@ -237,7 +237,7 @@ impl<'a> Section<'a> {
                 return Err(outer.wrong(name.get_ref(), value, "a table"));
             };
             let path = outer.name(name.get_ref());
-            // The table's own span may be that of its first key: its name is where a reader looks.
+            // The table's own span may be that of its first key, so the error is placed at its name.
             let section = Section::new(self.document, &path, table, name.span(), known)?;
             Ok((Text { value: name.get_ref().to_string(), span: name.span() }, section))
         });

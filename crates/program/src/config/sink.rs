@@ -16,27 +16,27 @@ pub struct SinkConfig {
     pub name: Text,
     /// The views, in the order of the file.
     pub views: Vec<String>,
-    /// Which store, and where it is.
+    /// The store and its address.
     pub url: SinkUrl,
-    /// How often a row is written at most.
+    /// The minimum time between two writes of a row.
     pub every: Duration,
-    /// How long after they were last written rows go, if the store can do that.
+    /// Rows are removed this long after they were last written, if the store supports it.
     pub expire: Option<Duration>,
-    /// The variable of the environment that has the secret of a webhook.
+    /// The environment variable that has the secret of a webhook.
     pub secret_env: Option<Text>,
 }
 
-/// Where the URL of a sink is.
+/// Where the URL of a sink comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkUrl {
     /// In the file.
     Said(Text),
-    /// In a variable of the environment, since it holds a password.
+    /// In an environment variable, because it contains a password.
     Variable(Text),
 }
 
 impl SinkUrl {
-    /// What stands in the file, for messages.
+    /// The text in the file, for messages.
     pub fn text(&self) -> &Text {
         match self {
             SinkUrl::Said(text) | SinkUrl::Variable(text) => text,
@@ -44,7 +44,7 @@ impl SinkUrl {
     }
 }
 
-/// The sinks of a file.
+/// Reads the sinks of a file.
 pub(super) fn read(root: &Section<'_>, views: &[ViewConfig]) -> Result<Vec<SinkConfig>, FileError> {
     let known = ["views", "url", "url_env", "every", "expire", "secret_env"];
     let sections = root.sections("sinks", &known)?;

@@ -13,9 +13,9 @@ use std::time::Duration;
 pub struct SourceConfig {
     /// Its name.
     pub name: Text,
-    /// What it is.
+    /// The kind of the source.
     pub kind: SourceKind,
-    /// How rows are written.
+    /// The format of its rows.
     pub format: FileFormat,
     /// The expression of the event time.
     pub event_time: Text,
@@ -23,20 +23,20 @@ pub struct SourceConfig {
     pub arrival: Option<Text>,
     /// How far an event may be ahead, in milliseconds.
     pub max_ahead: Option<Duration>,
-    /// How old an event may be, in milliseconds.
+    /// How far an event may be behind, in milliseconds.
     pub max_behind: Option<Duration>,
-    /// The zone of times without an offset, and of dates; UTC, if nothing is said.
+    /// The zone of times without an offset, and of dates; UTC if it is not set.
     pub zone: Option<Text>,
-    /// Types of columns that are stated.
+    /// The stated types of columns.
     pub columns: Vec<(Text, ColumnType)>,
 }
 
-/// The type of a column, as it is stated.
+/// The stated type of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ColumnType {
     /// The type.
     pub kind: Type,
-    /// Digits after the point of a decimal.
+    /// The number of digits after the point of a decimal.
     pub scale: Option<u8>,
 }
 
@@ -59,7 +59,7 @@ const KEYS: [&str; 16] = [
     "group",
 ];
 
-/// The sources of a file.
+/// Reads the sources of a file.
 pub(super) fn read(root: &Section<'_>) -> Result<Vec<SourceConfig>, FileError> {
     let sections = root.sections("sources", &KEYS)?;
     if sections.is_empty() {
@@ -117,7 +117,7 @@ pub(super) fn zone(section: &Section<'_>) -> Result<Option<Text>, FileError> {
     Ok(zone)
 }
 
-/// Names are part of paths and of URLs.
+/// Names are parts of paths and URLs.
 pub(super) fn check_name(section: &Section<'_>, name: &Text) -> Result<(), FileError> {
     let is_good = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
     match !name.value.is_empty() && name.value.len() <= 100 && name.value.chars().all(is_good) {

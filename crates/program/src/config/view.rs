@@ -1,4 +1,4 @@
-//! `[views.NAME]`: what is computed.
+//! `[views.NAME]`: the views.
 
 use super::document::{Document, FileError};
 use super::section::{Section, Text};
@@ -13,19 +13,19 @@ use std::time::Duration;
 pub struct ViewConfig {
     /// Its name.
     pub name: Text,
-    /// The sources whose events it has.
+    /// The sources of its events.
     pub from: Vec<Text>,
-    /// The zone of its days; UTC, if nothing is said.
+    /// The zone of its days; UTC if it is not set.
     pub zone: Option<Text>,
-    /// How long its periods are.
+    /// The length of its periods.
     pub grain: Grain,
-    /// Coarser periods that are kept as well.
+    /// Coarser periods that are also kept.
     pub rollups: Vec<Grain>,
-    /// How long it waits behind the end of a day, in milliseconds; an hour, if nothing is said.
+    /// How long it waits after the end of a day, in milliseconds; an hour if it is not set.
     pub grace: Option<Duration>,
-    /// How long a period is kept behind its end; always, if nothing is said.
+    /// How long a period is kept after its end; for ever if it is not set.
     pub keep: Option<Duration>,
-    /// How many revisions of a period are kept; all, if nothing is said.
+    /// How many revisions of a period are kept; all if it is not set.
     pub revisions: Option<NonZeroU32>,
     /// The condition of its events.
     pub filter: Option<Text>,
@@ -33,7 +33,7 @@ pub struct ViewConfig {
     pub key: Vec<(Text, Text)>,
     /// Its measures: names and calls.
     pub measures: Vec<(Text, Text)>,
-    /// Units of measures, by their names: what the page shows behind a name.
+    /// The units of measures, by name; the page shows them after the name.
     pub units: Vec<(Text, Text)>,
 }
 
@@ -51,7 +51,7 @@ const KEYS: [&str; 11] = [
     "units",
 ];
 
-/// The views of a file.
+/// Reads the views of a file.
 pub(super) fn read(
     root: &Section<'_>,
     sources: &[SourceConfig],
@@ -69,7 +69,7 @@ fn view(
     section: &Section<'_>,
     sources: &[SourceConfig],
 ) -> Result<ViewConfig, FileError> {
-    // One rule for names of views, wherever they come from.
+    // The library's rule for names of views applies here, too.
     dayfold::view::View::new(&name.value)
         .map_err(|error| name.error(section.document, error.to_string()))?;
     let names = || sources.iter().map(|source| source.name.value.as_str());
@@ -109,7 +109,7 @@ fn view(
     })
 }
 
-/// The coarser periods that are kept: such as are made of those of the view.
+/// The coarser periods that are kept; they must consist of whole periods of the view.
 fn rollups(section: &Section<'_>, grain: Grain) -> Result<Vec<Grain>, FileError> {
     let mut rollups = Vec::new();
     for text in section.texts("rollup")?.unwrap_or_default() {
@@ -128,7 +128,7 @@ fn rollups(section: &Section<'_>, grain: Grain) -> Result<Vec<Grain>, FileError>
     Ok(rollups)
 }
 
-/// How many revisions of a period are kept: the one that counts at least.
+/// How many revisions of a period are kept: at least the one that counts.
 fn revisions(section: &Section<'_>) -> Result<Option<NonZeroU32>, FileError> {
     let Some(number) = section.integer("revisions")? else { return Ok(None) };
     let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
@@ -148,7 +148,7 @@ pub(super) fn known_view(
         .map_err(|message| named.error(document, message))
 }
 
-/// Whether a name is one of these; else what is wrong with it.
+/// Checks that a name is one of these; otherwise returns the error.
 fn known<'a>(
     what: &str,
     named: &Text,

@@ -1,4 +1,4 @@
-//! Functions, and what they return for a row.
+//! Functions, and their values for a row.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use super::number;
 use super::text::{self, JsonStep};
 use super::time::{Field, Zone};
 
-/// A function, with what is known of it when it is compiled.
+/// A function, with everything that is known at compile time.
 #[derive(Debug)]
 pub(crate) enum Call {
     Lower,
     Upper,
     Length,
-    /// Which sides, and the characters.
+    /// Which sides to trim, and which characters.
     Trim {
         left: bool,
         right: bool,
@@ -32,7 +32,7 @@ pub(crate) enum Call {
     Ceil,
     Extract(Field, Zone),
     ParseTimestamp(Box<TimeParser>),
-    /// Of so many milliseconds, in thousandths.
+    /// A number in units of this many thousandths of a millisecond.
     Timestamp(i128),
     UrlHost,
     UrlPath,
@@ -40,7 +40,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// The value for so many arguments, which `argument` evaluates; null if one is null.
+    /// The value for `count` arguments, which `argument` evaluates; null if one of them is null.
     pub(crate) fn apply<'r>(
         &'r self,
         count: usize,
@@ -126,7 +126,7 @@ impl Call {
     }
 }
 
-/// A text in another case; as it stands, if it is in that case already.
+/// A text in upper or lower case; borrowed if it does not change.
 fn changed<'r>(
     text: Cow<'r, str>,
     is_so: fn(char) -> bool,

@@ -1,4 +1,4 @@
-//! CAST: a value made one of another type.
+//! CAST: converts a value to another type.
 
 use std::borrow::Cow;
 
@@ -9,21 +9,20 @@ use super::error::RowError;
 use super::time::Zone;
 use super::{number, read};
 
-/// What a value is made.
+/// The target of a cast.
 #[derive(Debug)]
 pub(crate) struct Cast {
     pub(super) kind: Type,
-    /// Digits of a decimal: all, and those after the point.
+    /// The digits of a decimal: all, and those after the point.
     pub(super) digits: Option<(u8, u8)>,
     pub(super) zone: Zone,
     pub(super) times: TimeParser,
-    /// Null where it fails.
+    /// Whether a failure gives null.
     pub(super) is_trying: bool,
 }
 
 impl Cast {
-    /// The value as another type. Numbers round half away from zero; a time without an offset, and a date, are those of the
-    /// zone.
+    /// Converts a value. Numbers round half away from zero. A time without an offset, and a date, are in the zone.
     pub(crate) fn apply<'r>(&self, cell: Cell<'r>) -> Result<Cell<'r>, RowError> {
         match self.convert(cell) {
             Err(_) if self.is_trying => Ok(Cell::Null),
@@ -69,7 +68,7 @@ impl Cast {
     }
 }
 
-/// How a stated format of times is read: a time without an offset is one of the zone.
+/// A parser for a stated format of times. A time without an offset is in the zone.
 pub(crate) fn times_of(format: &str, zone: &dayfold::time::Calendar) -> Result<TimeParser, String> {
     let times = TimeParser::new().local(zone, AmbiguousTime::Earlier, AmbiguousTime::Later);
     times.format(format).map_err(|error| error.to_string())

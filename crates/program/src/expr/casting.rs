@@ -1,4 +1,4 @@
-//! CAST, from the parser's tree.
+//! Compiles CAST from the parser's tree.
 
 use sqlparser::ast::{DataType, ExactNumberInfo, TimezoneInfo};
 
@@ -10,7 +10,7 @@ use super::node::Node;
 use super::time::Zone;
 
 impl Compiler<'_> {
-    /// `CAST(typed AS data_type)`; `TRY_CAST` if it is to be null where it fails.
+    /// `CAST(typed AS data_type)`; `TRY_CAST` if a failure gives null.
     pub(crate) fn cast(&mut self, typed: Typed, data_type: &DataType, is_trying: bool) -> Compiled {
         let at = typed.at;
         let (kind, digits) = cast_type(data_type, at)?;
@@ -41,7 +41,7 @@ impl Compiler<'_> {
     }
 }
 
-/// A type's name in SQL. All integers have 128 bits, whatever they are called.
+/// Finds the type of an SQL name. All integers have 128 bits, under any name.
 fn cast_type(data_type: &DataType, at: usize) -> Result<(Type, Option<(u8, u8)>), ExprError> {
     Ok(match data_type {
         DataType::Boolean | DataType::Bool => (Type::Boolean, None),

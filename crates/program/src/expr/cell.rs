@@ -10,12 +10,12 @@ use dayfold::time::{Day, EventTime};
 
 use super::number;
 
-/// What an expression may be.
+/// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// True or false.
     Boolean,
-    /// An integer of 128 bits.
+    /// A 128-bit integer.
     Integer,
     /// A decimal number, with at most nine digits after the point.
     Decimal,
@@ -23,16 +23,16 @@ pub enum Type {
     Text,
     /// A day.
     Date,
-    /// A moment in time, in milliseconds.
+    /// A point in time, in milliseconds.
     Timestamp,
-    /// The text of a column of which no type is known: it is read as what the context asks for.
+    /// The text of a column of unknown type: it is read as the type that the context requires.
     Untyped,
-    /// Nothing but null.
+    /// Always null.
     Null,
 }
 
 impl Type {
-    /// That of a column of a view.
+    /// The kind of a column of a view with this type.
     pub fn kind(self) -> Kind {
         match self {
             Type::Boolean => Kind::Boolean,
@@ -44,7 +44,7 @@ impl Type {
         }
     }
 
-    /// That of a name, as it is shown.
+    /// The type with this displayed name.
     pub fn of_name(name: &str) -> Option<Type> {
         let all = [
             Type::Boolean,
@@ -79,7 +79,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// A value. Texts are borrowed from the row wherever they stand in it.
+/// A value. Texts are borrowed from the row if they occur in it literally.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// No value.
@@ -152,10 +152,10 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The order of two values of one type, which are not null: numbers by value, texts by their bytes, false before true.
+    /// Compares two values of one type that are not null: numbers by value, texts by their bytes, false before true.
     ///
     /// # Panics
-    /// If the types differ by more than integer and decimal: the compiler makes them alike.
+    /// If the types differ, except integer and decimal: the compiler makes them equal.
     #[inline]
     pub(crate) fn order(&self, other: &Cell<'_>) -> Ordering {
         match (self, other) {
@@ -186,6 +186,6 @@ impl fmt::Display for Cell<'_> {
 /// A row, as expressions see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'r> {
-    /// The columns that were named, in the order of the scope.
+    /// The columns that expressions name, in the order of the scope.
     pub cells: &'r [Cell<'r>],
 }

@@ -1,4 +1,4 @@
-//! From the parser's tree to typed nodes.
+//! Compiles the parser's tree to typed nodes.
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use super::text::Like;
 use super::{parse, read, time};
 use dayfold::source::{AmbiguousTime, TimeParser};
 
-/// Trees are no deeper than this, so that no thread's stack is too small for them.
+/// The maximum depth of trees, so that the stack of any thread is large enough.
 const DEPTH_MAX: usize = 200;
 
-/// A node, the type of its values, and where it stands in the text.
+/// A node, the type of its values, and its position in the text.
 #[derive(Debug)]
 pub(crate) struct Typed {
     pub(crate) node: Node,
@@ -28,7 +28,7 @@ pub(crate) struct Typed {
     pub(crate) at: usize,
 }
 
-/// What a part of an expression is compiled to.
+/// The result of compiling a part of an expression.
 pub(crate) type Compiled = Result<Typed, ExprError>;
 
 /// Compiles one text.
@@ -43,7 +43,7 @@ impl<'a> Compiler<'a> {
         Compiler { text, scope, depth: 0 }
     }
 
-    /// Compiles the whole text. What is exactly the name of a column is that column, whatever characters are in it.
+    /// Compiles the whole text. A text that is exactly the name of a column is that column, whatever characters it has.
     pub(crate) fn whole(&mut self, text: &str) -> Compiled {
         if self.scope.has(text) {
             return self.column(text, true, 0);
@@ -80,7 +80,7 @@ impl<'a> Compiler<'a> {
         parse::offset(self.text, ident.span.start)
     }
 
-    /// Compiles a part, and computes it at once if it depends on no column.
+    /// Compiles a part, and evaluates it at once if it depends on no column.
     pub(crate) fn compile(&mut self, expr: &Expr) -> Compiled {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
@@ -207,7 +207,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A comparison of two values that can be made alike.
+    /// A comparison of two values that can be converted to one type.
     pub(crate) fn compare(
         &mut self,
         comparison: Comparison,
@@ -368,10 +368,10 @@ impl<'a> Compiler<'a> {
         Ok(Typed { node: Node::Case(branches, Box::new(otherwise)), kind, at })
     }
 
-    /// Two values of one type.
+    /// Converts two values to one type.
     pub(crate) fn alike(&mut self, left: Typed, right: Typed) -> Result<(Typed, Typed), ExprError> {
         let kind = self.common(&left, &right)?;
-        // Integers and decimals are compared as they are.
+        // Integers and decimals are compared without conversion.
         if left.kind.is_number() && right.kind.is_number() {
             return Ok((left, right));
         }
@@ -381,7 +381,7 @@ impl<'a> Compiler<'a> {
         ))
     }
 
-    /// Values of one type, for the branches of a CASE and the like.
+    /// Converts values to one type, for the branches of a CASE and similar.
     pub(crate) fn unify(&mut self, typed: Vec<Typed>) -> Result<(Vec<Node>, Type), ExprError> {
         let mut kind = Type::Null;
         for (index, other) in typed.iter().enumerate() {
@@ -403,7 +403,7 @@ impl<'a> Compiler<'a> {
         Ok((nodes.collect::<Result<_, ExprError>>()?, kind))
     }
 
-    /// The type that both can be read as.
+    /// The type to which both can be converted.
     fn common(&self, left: &Typed, right: &Typed) -> Result<Type, ExprError> {
         let is_written =
             |typed: &Typed| typed.kind == Type::Text && matches!(typed.node, Node::Literal(_));
@@ -417,7 +417,7 @@ impl<'a> Compiler<'a> {
             (Type::Untyped, other) | (other, Type::Untyped) => other,
             (Type::Integer, Type::Decimal) | (Type::Decimal, Type::Integer) => Type::Decimal,
             (Type::Date, Type::Timestamp) | (Type::Timestamp, Type::Date) => Type::Timestamp,
-            // A text that is written in the expression is read as what it is compared with.
+            // A text literal is read as the type that it is compared with.
             (_, other) if is_written(left) => other,
             (other, _) if is_written(right) => other,
             (found, expected) => {
@@ -429,7 +429,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The value, read as a type, if nothing can be lost by that.
+    /// Converts a value to a type, if that loses nothing.
     pub(crate) fn coerce(&mut self, typed: Typed, kind: Type, place: &str) -> Compiled {
         let Typed { node, kind: found, at } = typed;
         if found == kind {
@@ -458,7 +458,7 @@ impl<'a> Compiler<'a> {
         fold(Typed { node, kind, at })
     }
 
-    /// A number, of whatever type.
+    /// A number of any type.
     pub(crate) fn number(&mut self, typed: Typed, place: &str) -> Compiled {
         match typed.kind {
             Type::Integer | Type::Decimal => Ok(typed),
@@ -469,7 +469,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// A text that is written in the expression, as a value of another type.
+    /// A text literal as a value of another type.
     fn written(&self, text: &str, kind: Type, at: usize) -> Result<Cell<'static>, ExprError> {
         let format = self.format(kind);
         let read = read::read(Cow::Borrowed(text), &format)
@@ -477,7 +477,7 @@ impl<'a> Compiler<'a> {
         Ok(read.into_owned())
     }
 
-    /// How values of a type are written that nothing more is said of: times without an offset are those of the zone.
+    /// The default format of values of a type: times without an offset are in the zone.
     pub(crate) fn format(&self, kind: Type) -> Format {
         let times = TimeParser::new().local(
             self.scope.zone(),
@@ -488,7 +488,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Computes what depends on no column. A calculation that fails is wrong for every row.
+/// Evaluates an expression that depends on no column. If it fails, it is wrong for every row.
 pub(crate) fn fold(typed: Typed) -> Compiled {
     let Typed { node, kind, at } = typed;
     if matches!(node, Node::Literal(_)) || !node.is_constant() {

@@ -1,10 +1,10 @@
-//! What can be wrong with an expression, and with a row.
+//! The errors of expressions and of rows.
 
-/// What is wrong with the text of an expression, and where.
+/// An error in the text of an expression, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExprError {
-    /// The byte of the text at which it is.
+    /// The byte of the text at which the error is.
     pub at: usize,
     /// What was found, and what was expected.
     pub message: String,
@@ -16,27 +16,27 @@ impl ExprError {
     }
 }
 
-/// Why an expression has no value for a row. The row is refused for it.
+/// Why an expression has no value for a row, which is then refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// A number is larger than can be kept.
+    /// A number exceeds the limit.
     #[error(
         "the result of {operation} is too large: expected less than 1.7e38, and less than 1.7e29 for decimals"
     )]
     Overflow {
-        /// What was calculated.
+        /// The calculation.
         operation: &'static str,
     },
     /// A number was divided by zero.
     #[error("division by zero: write NULLIF(divisor, 0) for null in its place")]
     DivisionByZero,
-    /// A text is not of the type that it is read as.
+    /// A text does not have the expected type.
     #[error("'{text}' is not {expected}")]
     Read {
-        /// The text, its beginning if it is long.
+        /// The text, or its beginning if it is long.
         text: String,
-        /// The type, and how it is written.
+        /// The type, and its format.
         expected: &'static str,
     },
     /// A number has more digits than its type.
@@ -44,31 +44,31 @@ pub enum RowError {
     Digits {
         /// The number.
         number: String,
-        /// The digits that it may have.
+        /// The number of digits that it may have.
         precision: u8,
-        /// How many of them may stand after the point.
+        /// The number of them that may be after the point.
         scale: u8,
     },
-    /// A time that cannot be written as a date.
+    /// A time that has no date.
     #[error("{what} is beyond the years that a calendar can place")]
     OutOfRange {
-        /// What is.
+        /// The value.
         what: &'static str,
     },
-    /// A number of digits or characters that makes no sense.
+    /// A number of digits or characters that is not valid.
     #[error("{what} is {found}: expected {expected}")]
     Argument {
         /// The argument.
         what: &'static str,
-        /// What it is.
+        /// Its value.
         found: i128,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
 }
 
 impl RowError {
-    /// A text that is none of these.
+    /// The error for a text that does not have the type.
     #[cold]
     pub(crate) fn read(text: &str, expected: &'static str) -> RowError {
         const SHOWN: usize = 60;

@@ -1,4 +1,4 @@
-//! Compiled expressions, as rows are evaluated with them.
+//! Compiled expressions, for evaluating rows.
 
 use super::cell::{Cell, Row, Type};
 use super::error::RowError;
@@ -12,7 +12,7 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// What its values are.
+    /// The type of its values.
     pub fn kind(&self) -> Type {
         self.kind
     }
@@ -20,13 +20,13 @@ impl Expression {
     /// The value for a row.
     ///
     /// # Errors
-    /// [`RowError`] if there is none: an overflow, a division by zero, a text that is not of the type that it is read as.
+    /// [`RowError`] if there is none: an overflow, a division by zero, a text that does not have the expected type.
     #[inline]
     pub fn eval<'r>(&'r self, row: Row<'r>) -> Result<Cell<'r>, RowError> {
         self.node.eval(row)
     }
 
-    /// Whether a condition holds; null does not.
+    /// Whether a condition holds; null does not hold.
     ///
     /// # Errors
     /// As [`Expression::eval`].
@@ -35,7 +35,7 @@ impl Expression {
         Ok(matches!(self.node.eval(row)?, Cell::Boolean(true)))
     }
 
-    /// The column that the expression is, as it stands; `None` if it computes something.
+    /// The column, if the expression is a plain column; `None` if it computes something.
     pub fn column(&self) -> Option<usize> {
         match self.node {
             Node::Column { slot } | Node::Read { slot, .. } => Some(slot),
@@ -43,7 +43,7 @@ impl Expression {
         }
     }
 
-    /// Whether there may be rows for which it has no value. A column that is taken as it stands has one for each.
+    /// Whether there may be rows for which it has no value. A plain column has a value for each row.
     pub fn can_fail(&self) -> bool {
         self.node.can_fail()
     }
@@ -62,7 +62,7 @@ impl Expression {
 pub struct Call {
     /// The name, in lower case.
     pub name: String,
-    /// Where the name begins in the text.
+    /// The position of the name in the text.
     pub at: usize,
     /// The arguments.
     pub arguments: Vec<Argument>,
@@ -71,10 +71,10 @@ pub struct Call {
 /// An argument of a measure.
 #[derive(Debug)]
 pub struct Argument {
-    /// What it is.
+    /// The expression.
     pub expression: Expression,
-    /// Its text, written in one way whatever spaces and brackets the file has.
+    /// Its text in a normal form, independent of spaces and parentheses in the file.
     pub text: String,
-    /// Where it begins in the text of the call.
+    /// Its position in the text of the call.
     pub at: usize,
 }

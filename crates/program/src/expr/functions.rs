@@ -1,4 +1,4 @@
-//! Functions, compiled: which there are, and what they take.
+//! The functions, and their arguments.
 
 use dayfold::time::Calendar;
 use sqlparser::ast::{
@@ -49,7 +49,7 @@ const NAMES: [&str; 28] = [
 ];
 
 impl Compiler<'_> {
-    /// Whatever is called.
+    /// Compiles a call.
     pub(crate) fn called(&mut self, expr: &Expr, at: usize) -> Compiled {
         match expr {
             Expr::Function(function) => self.function(function),
@@ -92,7 +92,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// The name of a function in lower case, and its place.
+    /// The name of a function in lower case, and its position.
     pub(crate) fn function_name(&self, function: &Function) -> Result<(String, usize), ExprError> {
         let ident = match &function.name.0[..] {
             [part] => part.as_ident(),
@@ -174,7 +174,7 @@ impl Compiler<'_> {
         self.call(name, vec![typed], at)
     }
 
-    /// A function of arguments that are compiled.
+    /// Compiles a function whose arguments are compiled.
     fn call(&mut self, name: &str, arguments: Vec<Typed>, at: usize) -> Compiled {
         let of_text = |call: Call, kind: Type, nodes: Vec<Node>| {
             Ok(Typed { node: Node::Call(call, nodes), kind, at })
@@ -441,7 +441,7 @@ impl Compiler<'_> {
         pairs.map(|(typed, kind)| Ok(self.coerce(typed, *kind, "here")?.node)).collect()
     }
 
-    /// A value as its text.
+    /// Converts a value to text.
     pub(crate) fn as_text(&mut self, typed: Typed) -> Compiled {
         match typed.kind {
             Type::Text | Type::Untyped | Type::Null => self.coerce(typed, Type::Text, "here"),
@@ -449,7 +449,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// A text that is written in the expression.
+    /// The value of a text literal.
     pub(crate) fn constant_text(&self, typed: &Typed, what: &str) -> Result<String, ExprError> {
         match &typed.node {
             Node::Literal(Cell::Text(text)) => Ok(text.clone().into_owned()),
@@ -458,7 +458,7 @@ impl Compiler<'_> {
     }
 }
 
-/// So many arguments.
+/// Checks the number of arguments.
 fn exactly<const N: usize>(
     name: &str,
     arguments: Vec<Typed>,

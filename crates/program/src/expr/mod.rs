@@ -1,19 +1,19 @@
 //! Expressions: the grammar of SQL over exact numbers.
 //!
-//! [`Expression::compile`] checks a text against the columns of a source, before anything is read. What it returns is
+//! [`Expression::compile`] checks a text against the columns of a source, before anything is read. The result is
 //! evaluated for each row, without allocating for numbers and without copying texts.
 //!
-//! - [`Type`], [`Cell`]: what an expression may be, and a value of it
+//! - [`Type`], [`Cell`]: the type of an expression, and its values
 //! - [`Scope`]: the columns that a text may name, and the zone of dates
-//! - `parse`: from the text to a tree of the parser's; where in the text each part stands
+//! - `parse`: from the text to the parser's tree, with positions in the text
 //! - `compile`, `functions`, `cast`: from that tree to a `node::Node` with a type
 //! - `node`, `call`, `number`, `text`, `time`: evaluation
 //!
-//! **Null** follows SQL: a comparison or a calculation with null is null, `AND` and `OR` have three values, and a condition
-//! that is null does not hold.
+//! **Null** follows SQL: a comparison or a calculation with null is null, `AND` and `OR` have three values, and a
+//! condition that is null does not hold.
 //!
-//! **Numbers** are integers of 128 bits, or decimals with at most nine digits after the point. Nothing wraps: an overflow is
-//! a [`RowError`], for which the row is refused.
+//! **Numbers** are 128-bit integers, or decimals with at most nine digits after the point. Nothing wraps: an overflow
+//! is a [`RowError`], for which the row is refused.
 
 mod call;
 mod cast;
@@ -43,14 +43,14 @@ impl Expression {
     /// Compiles a text.
     ///
     /// # Errors
-    /// [`ExprError`], which says where in the text: it is no expression, names a column that there is not, or types do not
-    /// fit.
+    /// [`ExprError`] with the position in the text: it is not an expression, names a missing column, or types do not
+    /// match.
     pub fn compile(text: &str, scope: &mut Scope) -> Result<Expression, ExprError> {
         let typed = with_stack(|| Compiler::new(text, scope).whole(text))?;
         Ok(Expression { node: typed.node, kind: typed.kind })
     }
 
-    /// Compiles a text that has to be of this type, or can be read as it.
+    /// Compiles a text that must have this type, or be convertible to it.
     ///
     /// # Errors
     /// As [`Expression::compile`].
@@ -63,18 +63,18 @@ impl Expression {
         Ok(Expression { node: typed.node, kind })
     }
 
-    /// Compiles the call of a measure: `sum(miles * 2)` is its name, and its arguments.
+    /// Compiles the call of a measure. `sum(miles * 2)` gives its name and its arguments.
     ///
     /// # Errors
-    /// As [`Expression::compile`], and if the text is no call.
+    /// As [`Expression::compile`], and if the text is not a call.
     pub fn call(text: &str, scope: &mut Scope) -> Result<Call, ExprError> {
         with_stack(|| Compiler::new(text, scope).measure(text))
     }
 
-    /// The same expression, read as a type, if that needs no more than reading a column's text.
+    /// The same expression, read as a type, if only the text of a column has to be read for that.
     ///
     /// # Errors
-    /// [`ExprError`] if the types do not fit.
+    /// [`ExprError`] if the types do not match.
     pub fn read_as(
         self,
         kind: Type,
@@ -87,11 +87,12 @@ impl Expression {
     }
 }
 
-/// The parser's tree of a text of the greatest length may be thousands deep, and is walked recursively: by us up to a limit, by
-/// the parser's own functions to the end. This is address space alone, until it is used.
+/// The size of the stack. The parser's tree of the longest allowed text may be thousands of levels deep and is walked
+/// recursively: by this crate up to a limit, by the parser's own functions to the end. It is address space only, until
+/// it is used.
 const STACK_BYTES: usize = 256 << 20;
 
-/// Does something on a stack that is large enough for every text.
+/// Runs a function on a stack that is large enough for every text.
 fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, ExprError> + Send) -> Result<T, ExprError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);

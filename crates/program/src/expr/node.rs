@@ -1,4 +1,4 @@
-//! Typed nodes, and what they are for a row.
+//! Typed nodes, and their values for a row.
 
 use std::borrow::Cow;
 
@@ -13,37 +13,37 @@ use super::read::{Format, read};
 use super::text::Like;
 use super::{number, time};
 
-/// A part of an expression. The compiler has made the types fit.
+/// A part of an expression. The compiler has made the types match.
 #[derive(Debug)]
 pub(crate) enum Node {
     Literal(Cell<'static>),
     Column {
         slot: usize,
     },
-    /// The text of a column, read as a type.
+    /// Reads the text of a column as a type.
     Read {
         slot: usize,
         format: Box<Format>,
     },
-    /// A text, read as a type.
+    /// Reads a text as a type.
     ReadText(Box<Node>, Box<Format>),
     Not(Box<Node>),
     And(Box<(Node, Node)>),
     Or(Box<(Node, Node)>),
-    /// Whether it is null; with `true`, whether it is not.
+    /// Whether a value is null; with `true`, whether it is not.
     IsNull(Box<Node>, bool),
-    /// Whether a condition is this; with `true`, whether it is not.
+    /// Whether a condition has this value; with `true`, whether it does not.
     Is(Box<Node>, Option<bool>, bool),
     Distinct(Box<(Node, Node)>, bool),
     Compare(Comparison, Box<(Node, Node)>),
     Integers(Arithmetic, Box<(Node, Node)>),
     Decimals(Arithmetic, Box<(Node, Node)>),
-    /// A quotient with so many digits after the point.
+    /// A quotient with this many digits after the point.
     Quotient(Box<(Node, Node)>, u8),
     ToDecimal(Box<Node>),
     /// The days between two dates.
     Days(Box<(Node, Node)>),
-    /// A date and a number of days, backwards if `true`.
+    /// A date plus a number of days; minus if `true`.
     Shift(Box<(Node, Node)>, bool),
     /// The first instant of a date.
     Midnight(Box<Node>, time::Zone),
@@ -52,9 +52,9 @@ pub(crate) enum Node {
     Case(Vec<(Node, Node)>, Box<Node>),
     Coalesce(Vec<Node>),
     NullIf(Box<(Node, Node)>),
-    /// Texts, one behind the other; null if one is.
+    /// Concatenated texts; null if one of them is null.
     Join(Box<(Node, Node)>),
-    /// Texts, one behind the other, without those that are null.
+    /// Concatenated texts, without those that are null.
     Concat(Vec<Node>),
     Cast(Box<Node>, Cast),
     Call(Call, Vec<Node>),
@@ -219,7 +219,7 @@ impl Node {
         }
     }
 
-    /// What is evaluated less often.
+    /// Evaluates the less frequent nodes.
     fn eval_rest<'r>(&'r self, row: Row<'r>) -> Result<Cell<'r>, RowError> {
         match self {
             Node::Days(pair) => match (pair.0.eval(row)?, pair.1.eval(row)?) {
@@ -278,7 +278,7 @@ impl Node {
         }
     }
 
-    /// A condition: true, false or unknown.
+    /// The value of a condition: true, false or unknown.
     fn truth(&self, row: Row<'_>) -> Result<Option<bool>, RowError> {
         match self {
             Node::And(pair) => match pair.0.truth(row)? {
@@ -334,7 +334,7 @@ fn integers(op: Arithmetic, left: i128, right: i128) -> Result<i128, RowError> {
             left.checked_mul(right).ok_or(RowError::Overflow { operation: "*" })
         }
         Arithmetic::Divide | Arithmetic::Modulo if right == 0 => Err(RowError::DivisionByZero),
-        // The compiler divides decimals only.
+        // The compiler only divides decimals.
         Arithmetic::Divide | Arithmetic::Modulo => Ok(left.wrapping_rem(right)),
     }
 }

@@ -1,8 +1,8 @@
 //! Exact arithmetic.
 //!
-//! A sum or a difference has the digits after the point of the operand that has more, a product those of both, nine at
-//! most: beyond that it is rounded half to even. A quotient has nine, and `round(a / b, n)` has `n`, rounded once; both
-//! round half away from zero, as SQL's `round` does.
+//! A sum or a difference has as many digits after the point as the operand with more, a product as many as both
+//! together, at most nine: beyond that it is rounded half to even. A quotient has nine digits, and `round(a / b, n)`
+//! has `n`, rounded once; both round half away from zero, as SQL's `round` does.
 
 use std::cmp::Ordering;
 
@@ -10,12 +10,12 @@ use dayfold::aggregate::Decimal;
 
 use super::error::RowError;
 
-/// Billionths in one.
+/// The number of billionths in one.
 const ONE: i128 = 1_000_000_000;
-/// The digits of a quotient.
+/// The digits of a quotient after the point.
 pub(crate) const QUOTIENT_DIGITS: u8 = 9;
 
-/// Billionths in one of the last of `scale` digits after the point.
+/// The number of billionths in one unit of the `scale`-th digit after the point.
 #[inline]
 pub(crate) fn step(scale: u8) -> i128 {
     10i128.pow(u32::from(9 - scale.min(9)))
@@ -29,7 +29,7 @@ pub(crate) fn decimal(integer: i128) -> Result<Decimal, RowError> {
     Ok(Decimal::from_billionths(units, 0))
 }
 
-/// The order of an integer and a decimal by value. An integer that no decimal can be is beyond all of them.
+/// Compares an integer and a decimal by value. An integer outside the range of decimals is beyond all of them.
 #[inline]
 pub(crate) fn order(integer: i128, other: Decimal) -> Ordering {
     match integer.checked_mul(ONE) {
@@ -53,14 +53,14 @@ pub(crate) fn divide(left: i128, right: i128, scale: u8) -> Result<Decimal, RowE
             quotient.checked_mul(10).and_then(|q| q.checked_add(rest / divisor)).ok_or(OVERFLOW)?;
         rest %= divisor;
     }
-    // 2·rest ≥ divisor, without a product that could overflow.
+    // This is 2·rest ≥ divisor, without a product that could overflow.
     quotient += u128::from(rest >= divisor - rest);
     let units =
         i128::try_from(quotient).ok().and_then(|q| q.checked_mul(step(scale))).ok_or(OVERFLOW)?;
     Ok(Decimal::from_billionths(if (left < 0) == (right < 0) { units } else { -units }, scale))
 }
 
-/// Rounds to `digits` after the point, half away from zero; fewer than none are those before it.
+/// Rounds to `digits` after the point, half away from zero; negative digits are those before the point.
 pub(crate) fn round(number: Decimal, digits: i32) -> Result<Decimal, RowError> {
     let unit = match 9 - digits {
         ..=0 => 1,
@@ -74,23 +74,23 @@ pub(crate) fn round(number: Decimal, digits: i32) -> Result<Decimal, RowError> {
     Ok(Decimal::from_billionths(units, digits.clamp(0, 9) as u8))
 }
 
-/// The nearest integer, half away from zero.
+/// The nearest integer; halves round away from zero.
 pub(crate) fn to_integer(number: Decimal) -> i128 {
     let (quotient, rest) = (number.billionths() / ONE, number.billionths() % ONE);
     quotient + if 2 * rest.abs() >= ONE { rest.signum() } else { 0 }
 }
 
-/// The greatest integer that is not above.
+/// The greatest integer that is not greater.
 pub(crate) fn floor(number: Decimal) -> i128 {
     number.billionths().div_euclid(ONE)
 }
 
-/// The least integer that is not below.
+/// The least integer that is not less.
 pub(crate) fn ceil(number: Decimal) -> i128 {
     floor(number) + i128::from(number.billionths() % ONE != 0)
 }
 
-/// The rest of a division, with the sign of the dividend.
+/// The remainder of a division, with the sign of the dividend.
 pub(crate) fn modulo(left: Decimal, right: Decimal) -> Result<Decimal, RowError> {
     let rest = left.billionths().checked_rem(right.billionths()).ok_or(RowError::DivisionByZero)?;
     Ok(Decimal::from_billionths(rest, left.scale().max(right.scale())))

@@ -1,4 +1,4 @@
-//! From a text to the parser's tree, and from the parser's lines and columns to bytes of the text.
+//! Parses a text to the parser's tree, and converts the parser's lines and columns to bytes of the text.
 
 use sqlparser::ast::{Expr, Spanned};
 use sqlparser::dialect::PostgreSqlDialect;
@@ -7,12 +7,12 @@ use sqlparser::tokenizer::{Location, Token};
 
 use super::error::ExprError;
 
-/// An expression is no longer than this.
+/// The maximum length of an expression, in bytes.
 const TEXT_MAX: usize = 16 << 10;
-/// Brackets and operators may be nested so deep.
+/// The maximum nesting of parentheses and operators.
 const DEPTH_MAX: usize = 100;
 
-/// Parses a text that is one expression.
+/// Parses a text that is a single expression.
 pub(crate) fn parse(text: &str) -> Result<Expr, ExprError> {
     if text.trim().is_empty() {
         return Err(ExprError::new(0, "empty: expected an expression, such as a column's name"));
@@ -40,7 +40,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, ExprError> {
     Ok(expr)
 }
 
-/// What the parser says, without the place, which is that of the error.
+/// The parser's message without its position, which becomes that of the error.
 fn explain(error: &ParserError, text: &str) -> ExprError {
     let said = match error {
         ParserError::TokenizerError(said) | ParserError::ParserError(said) => said,
@@ -69,7 +69,7 @@ fn location(place: &str) -> Option<Location> {
     Some(Location { line: line.trim().parse().ok()?, column: column.parse().ok()? })
 }
 
-/// The byte of a text at a line and a column, which count from 1, in characters.
+/// The byte of a text at a line and a column, which count characters from 1.
 pub(crate) fn offset(text: &str, location: Location) -> usize {
     let Some(line) = location.line.checked_sub(1) else { return 0 };
     let begin = match line {
@@ -82,7 +82,7 @@ pub(crate) fn offset(text: &str, location: Location) -> usize {
     text[begin..].char_indices().nth(column).map_or(text.len(), |(at, _)| begin + at)
 }
 
-/// Where an expression begins. The parser does not know it of each; then it is where the whole begins.
+/// The position of an expression. If the parser does not know it, the position of the whole text.
 pub(crate) fn place(text: &str, expr: &Expr) -> usize {
     offset(text, expr.span().start)
 }

@@ -1,4 +1,4 @@
-//! Texts read as values.
+//! Reads texts as values.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use dayfold::time::Day;
 use super::cell::{Cell, Type};
 use super::error::RowError;
 
-/// How the texts of a column are written.
+/// The format of the texts of a column.
 #[derive(Clone, Debug)]
 pub struct Format {
-    /// What they are read as.
+    /// The type.
     pub kind: Type,
-    /// Digits after the point that a decimal may have, if that is stated.
+    /// The number of digits after the point that a decimal may have, if it is stated.
     pub scale: Option<u8>,
-    /// How times are written.
+    /// The format of times.
     pub times: TimeParser,
 }
 
 impl Format {
-    /// Values of a type, as they are written without anything said.
+    /// The default format of a type.
     pub fn new(kind: Type, times: TimeParser) -> Format {
         Format { kind, scale: None, times }
     }
@@ -30,7 +30,7 @@ impl Format {
 /// Reads a text.
 ///
 /// # Errors
-/// [`RowError::Read`] if it is not of the type.
+/// [`RowError::Read`] if it does not have the type.
 #[inline]
 pub fn read<'t>(text: Cow<'t, str>, format: &Format) -> Result<Cell<'t>, RowError> {
     Ok(match format.kind {
@@ -52,7 +52,7 @@ pub(crate) fn integer(text: &str) -> Result<i128, RowError> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(RowError::read(text, "an integer such as -12"));
     }
-    // Most are short: 64 bits are read in a fraction of the time.
+    // Most numbers are short: reading 64 bits takes a fraction of the time.
     if digits.len() <= 18 {
         let size = digits.bytes().fold(0i64, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         return Ok(i128::from(if text.starts_with('-') { -size } else { size }));
@@ -60,8 +60,8 @@ pub(crate) fn integer(text: &str) -> Result<i128, RowError> {
     text.parse().map_err(|_| RowError::Overflow { operation: "reading an integer" })
 }
 
-/// A decimal. One with more than nine digits after the point is rounded half to even, unless a scale is stated: then
-/// it has to have no more digits than that.
+/// Reads a decimal. Without a stated scale, more than nine digits after the point are rounded half to even. With a
+/// scale, the text must not have more digits than that.
 #[inline]
 pub(crate) fn decimal(text: &str, scale: Option<u8>) -> Result<Decimal, RowError> {
     const EXPECTED: &str = "a number such as -12.5 or 1.5e-3";
@@ -75,7 +75,7 @@ pub(crate) fn decimal(text: &str, scale: Option<u8>) -> Result<Decimal, RowError
     }
 }
 
-/// A boolean: `true` or `false` in any case, `t`, `f`, `1`, `0`, `yes`, `no`.
+/// Reads a boolean: `true` or `false` in any case, `t`, `f`, `1`, `0`, `yes`, `no`.
 pub(crate) fn boolean(text: &str) -> Result<bool, RowError> {
     let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     if is(["true", "t", "1", "yes"]) {
@@ -92,7 +92,7 @@ pub(crate) fn date(text: &str) -> Result<Day, RowError> {
     text.parse().map_err(|_| RowError::read(text, "a date such as 2024-05-01"))
 }
 
-/// A moment.
+/// A point in time.
 pub(crate) fn timestamp(text: &str, times: &TimeParser) -> Result<i64, RowError> {
     times.parse(text.as_bytes()).map_err(|_| RowError::read(text, TIMESTAMP))
 }

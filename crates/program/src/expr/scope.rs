@@ -1,4 +1,4 @@
-//! What an expression may name.
+//! The columns that an expression may name.
 
 use dayfold::time::Calendar;
 
@@ -8,15 +8,15 @@ use super::error::ExprError;
 /// A column of a source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// The name; dots lead into objects.
+    /// The name; dots select fields of objects.
     pub name: String,
     /// The type of its values.
     pub kind: Type,
 }
 
-/// The columns that an expression may name, those among them that were named, and the zone of its dates.
+/// The columns that an expression may name, those that were named, and the zone of its dates.
 ///
-/// Rows have a slot for each column that was named, in the order in which they were. So what nothing names is not read.
+/// Rows have a slot for each named column, in the order of naming. So a column that nothing names is not read.
 #[derive(Clone, Debug)]
 pub struct Scope {
     columns: Vec<Column>,
@@ -26,17 +26,17 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// These columns, and no others.
+    /// A scope of these columns only.
     pub fn new(columns: Vec<Column>, zone: Calendar) -> Scope {
         Scope { columns, is_open: false, used: Vec::new(), zone }
     }
 
-    /// These columns, and others, of which no type is known: what JSON may have.
+    /// A scope of these columns, and of others without a known type, as JSON may have.
     pub fn open(columns: Vec<Column>, zone: Calendar) -> Scope {
         Scope { is_open: true, ..Scope::new(columns, zone) }
     }
 
-    /// The same columns, for expressions of another zone.
+    /// Changes the zone, for expressions of another zone.
     pub fn set_zone(&mut self, zone: Calendar) {
         self.zone = zone;
     }
@@ -46,12 +46,12 @@ impl Scope {
         &self.zone
     }
 
-    /// The columns that were named, in the order of slots.
+    /// The named columns, in the order of slots.
     pub fn used(&self) -> impl ExactSizeIterator<Item = &Column> {
         self.used.iter().map(|&column| &self.columns[column])
     }
 
-    /// Counts every column as named, behind those that were.
+    /// Marks every column as named, after those that were.
     pub fn use_all(&mut self) {
         for column in 0..self.columns.len() {
             if !self.used.contains(&column) {
@@ -82,7 +82,8 @@ impl Scope {
         Ok((slot, self.columns[column].kind))
     }
 
-    /// Names are those of the source; where there is none such, they may differ in case, if that names one alone.
+    /// The position of a column. Names are those of the source; if there is no such name, the case may differ, as long
+    /// as only one name matches.
     fn position(&self, name: &str, is_quoted: bool) -> Option<usize> {
         let exact = self.columns.iter().position(|column| column.name == name);
         if exact.is_some() || is_quoted {
@@ -120,7 +121,7 @@ impl Scope {
     }
 }
 
-/// The name that was probably meant: that with the fewest changes, of at most a third of its letters.
+/// The most similar name: the one with the fewest changes, at most a third of its letters.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let distances = names.into_iter().map(|other| (distance(&lower, &other.to_lowercase()), other));
@@ -128,7 +129,7 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     (found <= name.chars().count().max(3) / 3).then_some(near)
 }
 
-/// How many letters to insert, remove, replace or swap with a neighbour: optimal string alignment.
+/// The number of letters to insert, remove, replace or swap with a neighbour: optimal string alignment.
 fn distance(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What the tests' row has: `name type text`.
+/// The row of the tests: `name type text`.
 const ROW: &str = "i integer 7|n integer -12|z integer 0|big integer 170141183460469231731687303715884105727|\
     d decimal 2.50|e decimal -0.125|t text Hello|u text a,b,c|url text https://Me@Example.com:8080/a/b?q=1|\
     yes boolean true|no boolean false|day date 2024-05-01|at timestamp 2024-05-01T23:30:15.250Z|x untyped 42|\

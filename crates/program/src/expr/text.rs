@@ -20,7 +20,7 @@ enum Token {
 }
 
 impl Like {
-    /// Reads a pattern. Behind the escape character, if there is one, a character stands for itself.
+    /// Parses a pattern. After the escape character, if there is one, a character stands for itself.
     pub(crate) fn new(
         pattern: &str,
         escape: Option<char>,
@@ -48,8 +48,8 @@ impl Like {
         Ok(Like { tokens, is_any_case })
     }
 
-    /// Whether a text is of the pattern. Where a `%` took too little, only the last one tries more: linear in most
-    /// cases, and the product of both lengths at worst.
+    /// Whether a text matches the pattern. On a mismatch, only the last `%` takes more. So it is linear in most cases;
+    /// at worst, the time is the product of both lengths.
     pub(crate) fn matches(&self, text: &str) -> bool {
         let lower = self.is_any_case.then(|| text.to_lowercase());
         let text = lower.as_deref().unwrap_or(text);
@@ -85,12 +85,12 @@ impl Like {
     }
 }
 
-/// A function of a part of a text, which copies nothing.
+/// Applies a function that returns a part of a text, without copying.
 pub(crate) fn part<'r>(text: Cow<'r, str>, find: impl FnOnce(&str) -> &str) -> Cow<'r, str> {
     match text {
         Cow::Borrowed(text) => {
             let found = find(text);
-            // The lifetime of what `find` returns is that of the borrow here: the place in `text` has the longer one.
+            // The result of `find` has the lifetime of the borrow here; the slice of `text` has the longer one.
             let from = found.as_ptr().addr() - text.as_ptr().addr();
             Cow::Borrowed(&text[from..from + found.len()])
         }
@@ -98,8 +98,8 @@ pub(crate) fn part<'r>(text: Cow<'r, str>, find: impl FnOnce(&str) -> &str) -> C
     }
 }
 
-/// The characters from the `from`-th on, of which the first is 1 and the last -1; `length` of them, or, if that is negative,
-/// those before.
+/// The characters from the `from`-th on; the first is 1 and the last -1. `length` is their number; if it is negative,
+/// the ones before are taken.
 pub(crate) fn substr(text: &str, from: i128, length: Option<i128>) -> &str {
     let count = text.chars().count() as i128;
     let begin = if from < 0 { count.saturating_add(from) } else { from.saturating_sub(1) };
@@ -126,7 +126,7 @@ pub(crate) fn split_part<'t>(text: &'t str, delimiter: &str, index: i128) -> &'t
     found.unwrap_or(&text[..0])
 }
 
-/// What is behind `scheme://` and before the path; `None` if there is no scheme.
+/// The part between `scheme://` and the path, and the rest; `None` if there is no scheme.
 fn authority(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_scheme = !scheme.is_empty()
@@ -148,7 +148,7 @@ pub(crate) fn url_host(url: &str) -> Option<Cow<'_, str>> {
     (!host.is_empty()).then_some(host)
 }
 
-/// The path of a URL, or of what begins with `/`: up to the query. `/` where a host has none behind it.
+/// The path of a URL, or of a text that begins with `/`, up to the query. `/` if the URL has a host and no path.
 pub(crate) fn url_path(url: &str) -> Option<&str> {
     let path = match authority(url) {
         Some((_, rest)) => rest,
@@ -159,7 +159,8 @@ pub(crate) fn url_path(url: &str) -> Option<&str> {
     Some(if path.is_empty() { "/" } else { path })
 }
 
-/// The value at a path of JSON: a text is its contents, anything else its JSON. Null for what is null, missing or no JSON.
+/// The value at a path of JSON: a text is its content, anything else its JSON. Null if the value is null or missing, or
+/// the text is not JSON.
 pub(crate) fn json_get(json: &str, path: &[JsonStep]) -> Option<String> {
     let mut value: serde_json::Value = serde_json::from_str(json).ok()?;
     for step in path {
@@ -189,7 +190,7 @@ pub(crate) enum JsonStep {
     Element(usize),
 }
 
-/// Reads a path such as `user.tags[0]`, with or without `$.` before it.
+/// Parses a path such as `user.tags[0]`, with or without a leading `$.`.
 pub(crate) fn json_path(path: &str) -> Result<Vec<JsonStep>, String> {
     let rest = path.strip_prefix('$').map_or(path, |rest| rest.strip_prefix('.').unwrap_or(rest));
     let mut steps = Vec::new();
@@ -220,7 +221,7 @@ pub(crate) fn json_path(path: &str) -> Result<Vec<JsonStep>, String> {
     Ok(steps)
 }
 
-/// A number of characters or a place, which an argument gives.
+/// An argument that is a number of characters or a position.
 pub(crate) fn integer(cell: &Cell<'_>) -> Result<i128, RowError> {
     match cell {
         Cell::Integer(number) => Ok(*number),

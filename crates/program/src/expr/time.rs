@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::cell::Cell;
 use super::error::RowError;
 
-/// A time zone, as expressions use it: to the millisecond, from the zones that are compiled in.
+/// A time zone for expressions: exact to the millisecond, from the zones that are compiled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     calendar: Calendar,
@@ -15,21 +15,21 @@ pub(crate) struct Zone {
 }
 
 impl Zone {
-    /// That of a calendar.
+    /// The zone of a calendar.
     pub(crate) fn of(calendar: &Calendar) -> Zone {
-        // The library has found it in the same database.
+        // The library has found the name in the same database.
         let zone = TimeZone::get(calendar.name()).unwrap_or(TimeZone::UTC);
         Zone { calendar: calendar.clone(), zone }
     }
 
-    /// The date of a moment.
+    /// The date of a point in time.
     pub(crate) fn day(&self, time: EventTime) -> Day {
         self.calendar.day_of(time)
     }
 
     /// The first instant of a date.
     pub(crate) fn midnight(&self, day: Day) -> Result<EventTime, RowError> {
-        // Beyond the years that jiff can place, the ends of days are no instants of them.
+        // Beyond the years that jiff supports, days have no first instant.
         let years = -4_371_000..=2_932_000;
         if !years.contains(&day.0) {
             return Err(RowError::OutOfRange { what: "a date" });
@@ -87,7 +87,7 @@ impl Field {
         ("epoch", Field::Epoch),
     ];
 
-    /// Whether dates have it as well.
+    /// Whether dates have this part.
     pub(crate) fn is_of_dates(self) -> bool {
         !matches!(
             self,
@@ -95,7 +95,7 @@ impl Field {
         )
     }
 
-    /// The part of a date or a moment, in a zone.
+    /// The part of a date or a point in time, in a zone.
     pub(crate) fn extract(self, cell: &Cell<'_>, zone: &Zone) -> Result<Cell<'static>, RowError> {
         let civil = match cell {
             Cell::Null => return Ok(Cell::Null),
@@ -123,7 +123,7 @@ impl Field {
             Field::Hour => civil.hour().into(),
             Field::Minute => civil.minute().into(),
             Field::Second => civil.second().into(),
-            // As in other SQL, with the seconds.
+            // As in other SQL, this includes the seconds.
             Field::Millisecond => {
                 i128::from(civil.second()) * 1_000 + i128::from(civil.millisecond())
             }

@@ -1,4 +1,4 @@
-//! The columns of a source: their names, and their types, stated or found in the first rows.
+//! The columns of a source: their names, and their types, which are stated or inferred from the first rows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::record::{Record, Splitter};
 use crate::config::{ColumnType, Config, FileError, FileFormat, SourceConfig, SourceKind, Text};
 use crate::expr::{Column, Format, Scope, Type, nearest};
 
-/// So many rows tell the types of columns of which none is stated.
+/// The number of rows from which the types of columns are inferred.
 pub(crate) const SAMPLED: usize = 10_000;
 
 /// What is known of a source before it is read.
@@ -23,11 +23,11 @@ pub(crate) const SAMPLED: usize = 10_000;
 pub(crate) struct SourceColumns {
     /// The columns, in the order of the header.
     pub(crate) columns: Vec<(String, ColumnType)>,
-    /// Whether rows may have others.
+    /// Whether rows may have other columns.
     pub(crate) is_open: bool,
-    /// The files that there are.
+    /// The existing files.
     pub(crate) files: Vec<PathBuf>,
-    /// How times are written.
+    /// The format of times.
     pub(crate) times: TimeParser,
     /// The zone of times without an offset.
     pub(crate) zone: Calendar,
@@ -66,7 +66,7 @@ impl SourceColumns {
         Ok(found)
     }
 
-    /// What is known where a path stands for no file: a folder that is watched may be empty for a while.
+    /// What is known if the path matches no file: a watched folder may be empty for a while.
     fn without_files(
         &mut self,
         source: &SourceConfig,
@@ -95,7 +95,7 @@ impl SourceColumns {
         }
     }
 
-    /// The names of columns, where records have no header.
+    /// The names of columns of records without a header.
     fn name(&mut self, format: &FileFormat) {
         if let FileFormat::Csv { names, .. } = format {
             self.columns = names.iter().map(|name| (name.clone(), untyped())).collect();
@@ -103,7 +103,7 @@ impl SourceColumns {
         }
     }
 
-    /// Names and types in the first rows of a file.
+    /// Reads names and types from the first rows of a file.
     fn sample(&mut self, path: &Path, source: &SourceConfig) -> Result<(), String> {
         let mut records = RawRecords::open(Input::file(path), options(&source.format, ""))
             .map_err(|error| error.to_string())?;
@@ -157,7 +157,7 @@ impl SourceColumns {
         Ok(())
     }
 
-    /// A type that the file states.
+    /// Sets a type that the file states.
     fn state(&mut self, config: &Config, name: &Text, kind: ColumnType) -> Result<(), FileError> {
         match self.columns.iter_mut().find(|(column, _)| *column == name.value) {
             Some((_, known)) => *known = kind,
@@ -175,7 +175,7 @@ impl SourceColumns {
         Ok(())
     }
 
-    /// Takes the types that were found when the source was first read, but for those that the file states.
+    /// Keeps the types that were inferred when the source was first read, unless the file states others.
     pub(crate) fn keep(&mut self, known: &Layout, source: &SourceConfig) {
         for (name, kind) in &known.columns {
             let is_stated = source.columns.iter().any(|(stated, _)| stated.value == *name);
@@ -188,9 +188,9 @@ impl SourceColumns {
         }
     }
 
-    /// What expressions may name.
+    /// The columns that expressions may name.
     pub(crate) fn scope(&self) -> Scope {
-        // Nothing can name a column that has no name.
+        // A column without a name cannot be named.
         let named = self.columns.iter().filter(|(name, _)| !name.is_empty());
         let columns =
             named.map(|(name, kind)| Column { name: name.clone(), kind: kind.kind }).collect();
@@ -201,7 +201,7 @@ impl SourceColumns {
         }
     }
 
-    /// How the values of a column are read.
+    /// The format of a column's values.
     pub(crate) fn format(&self, name: &str) -> Format {
         let kind = self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
         let kind = kind.unwrap_or_else(untyped);
@@ -213,7 +213,7 @@ fn untyped() -> ColumnType {
     ColumnType { kind: Type::Untyped, scale: None }
 }
 
-/// How the library reads rows of a format, with times in this column.
+/// The library's options for reading rows of a format, with times in this column.
 pub(crate) fn options(format: &FileFormat, time: &str) -> CsvOptions {
     let options = CsvOptions::new(time);
     match format {
@@ -235,7 +235,7 @@ pub(crate) fn options(format: &FileFormat, time: &str) -> CsvOptions {
     }
 }
 
-/// The files that a path stands for, in the order of their names.
+/// The files that a path matches, in the order of their names.
 pub(crate) fn files(config: &Config, path: &Text) -> Result<Vec<PathBuf>, FileError> {
     let error = |message: String| path.error(&config.document, message);
     let whole = config.path(&path.value);
@@ -243,11 +243,11 @@ pub(crate) fn files(config: &Config, path: &Text) -> Result<Vec<PathBuf>, FileEr
     files_of(pattern).map_err(|problem| error(format!("'{}' is no pattern: {problem}", path.value)))
 }
 
-/// What the values of a column have been so far.
+/// The possible types of a column, from its values so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Guess {
     seen: u64,
-    /// Whether all of them were of the type, in the order of [`ORDER`].
+    /// Whether any value was not of the type, in the order of [`ORDER`].
     fails: [bool; 5],
 }
 
@@ -268,8 +268,8 @@ impl Guess {
     }
 }
 
-/// Whether a value is written so that nothing is lost if it is read as a type: `007` is a text. What JSON has in quotes is
-/// no number and no boolean.
+/// Whether reading a value as a type loses nothing: `007` is a text. A quoted value of JSON is neither a number nor a
+/// boolean.
 fn is_of(text: &str, kind: Type, is_text: bool) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_plain = !is_text

@@ -1,8 +1,8 @@
-//! Which columns the events have that are in the log of a data folder.
+//! The columns of the events in the log of a data folder.
 //!
-//! An event says the number of its layout, and then the values of its columns. Sources and views change from run to run, and the
-//! log keeps events of all runs: so the folder keeps every layout, in `layouts.json`, and a view finds the columns that it
-//! needs by their names.
+//! An event has the number of its layout, followed by the values of its columns. Sources and views change from run to
+//! run, and the log keeps the events of all runs. So the folder stores every layout in `layouts.json`, and a view finds
+//! the columns that it needs by their names.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ const FILE: &str = "layouts.json";
 /// The columns of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// The source that they are of.
+    /// The source of the events.
     pub source: String,
     /// Names and types, in the order of values.
     pub columns: Vec<(String, String)>,
-    /// Whether the record itself follows, as it stands in the source.
+    /// Whether the record itself follows, as it is in the source.
     pub has_record: bool,
 }
 
-/// All layouts that events of a folder may have; an event says which by its place.
+/// All layouts that events of a folder may have; an event has the position of its layout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layouts {
     layouts: Vec<Layout>,
-    /// How many of them the folder has already.
+    /// The number of layouts that the folder has already.
     written: usize,
 }
 
 impl Layouts {
-    /// Those of a data folder; none, if it has no such file.
+    /// The layouts of a data folder; none if it has no such file.
     pub(crate) fn read(folder: &Path) -> Result<Layouts, String> {
         let path = folder.join(FILE);
         let bytes = match std::fs::read(&path) {
@@ -46,7 +46,7 @@ impl Layouts {
         Ok(Layouts { written: layouts.len(), layouts })
     }
 
-    /// The place of a layout, which is added if it is a new one.
+    /// The position of a layout; a new one is added.
     pub(crate) fn position(&mut self, layout: Layout) -> usize {
         let known = self.layouts.iter().position(|known| *known == layout);
         known.unwrap_or_else(|| {
@@ -60,12 +60,12 @@ impl Layouts {
         self.layouts[..self.written].iter().rev().find(|layout| layout.source == source)
     }
 
-    /// All of them.
+    /// All layouts.
     pub fn iter(&self) -> impl Iterator<Item = &Layout> {
         self.layouts.iter()
     }
 
-    /// Writes new layouts, before any event has them: whole or not at all.
+    /// Writes new layouts atomically, before any event has them.
     pub(crate) fn write(&self, folder: &Path) -> std::io::Result<()> {
         if self.written == self.layouts.len() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Measures: what a call means.
+//! Measures and their meaning.
 
 use dayfold::aggregate::Decimal;
 use dayfold::dynamic::Reduce;
@@ -24,13 +24,13 @@ const NAMES: [&str; 14] = [
     "top",
 ];
 
-/// A measure: what is made of a column, and the expression of that column with its text.
+/// A measure: how it aggregates a column, and the expression of that column with its text.
 pub(crate) struct Compiled {
     pub(crate) reduce: Reduce,
     pub(crate) input: Option<(String, Expression)>,
 }
 
-/// Compiles the call of a measure. The columns of views' events are called after the texts of their expressions.
+/// Compiles the call of a measure. The columns of a view's events are named after the texts of their expressions.
 pub(crate) fn compile(
     document: &Document,
     text: &Text,
@@ -128,7 +128,7 @@ fn reduce(
     }
 }
 
-/// The type of a value; what has none is a text.
+/// The type of a value; text if it has none.
 fn known(argument: &Argument) -> Type {
     match argument.expression.kind() {
         Type::Untyped | Type::Null => Type::Text,

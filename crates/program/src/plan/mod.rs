@@ -1,10 +1,11 @@
-//! What a file means: its expressions compiled against the columns of its sources, before anything is read or written.
+//! The interpretation of a file: its expressions, compiled against the columns of its sources, before anything is read
+//! or written.
 //!
-//! - `columns`: what columns a source has, and of which types
-//! - `record`: records of CSV and JSON, split
-//! - `source`: records become events of the library: `[layout, values of columns…]`
-//! - `measure`, `view`: what views make of them
-//! - `layouts`: which columns events have that are in the log of a data folder
+//! - `columns`: the columns of a source, and their types
+//! - `record`: splits records of CSV and JSON
+//! - `source`: turns records into events of the library: `[layout, values of columns…]`
+//! - `measure`, `view`: turn events into rows of views
+//! - `layouts`: the columns of the events in the log of a data folder
 
 mod columns;
 mod layouts;
@@ -33,7 +34,7 @@ use view::{Taking, ViewPlan};
 
 /// A file that was checked.
 pub struct Plan {
-    /// What the file says.
+    /// The content of the file.
     pub config: Config,
     pub(crate) sources: Vec<Arc<SourcePlan>>,
     pub(crate) views: Vec<ViewPlan>,
@@ -63,7 +64,7 @@ impl Plan {
         for source in &config.sources {
             let known = layouts.latest(&source.name.value);
             let mut found = SourceColumns::of(&config, source, known)?;
-            // Types that were found once stay, whatever a longer file begins with.
+            // Types that were inferred once stay, whatever rows a longer file begins with.
             if let Some(known) = known {
                 found.keep(known, source);
             }
@@ -114,7 +115,7 @@ impl Plan {
         Ok(Plan { config, sources, views, layouts })
     }
 
-    /// Checks that the file has the views that are to be rebuilt, and has not those that are to be removed.
+    /// Checks that the file has the views that are to be rebuilt, and lacks those that are to be removed.
     ///
     /// # Errors
     /// [`ProgramError::Input`] otherwise.
@@ -137,14 +138,14 @@ impl Plan {
         }
     }
 
-    /// How a view takes events: those of this run, and those of earlier ones.
+    /// How a view takes in events of this run and of earlier ones.
     pub(crate) fn taking(&self, view: &ViewPlan) -> Taking {
         let layout = |layout: &Layout| {
             let index =
                 self.config.sources.iter().position(|source| source.name.value == layout.source)?;
             let derived = view.derived.get(&index)?;
             let slots = &self.sources[index].reader.slots;
-            // Each value of an event goes to the slot of its column, if that is read by anything now.
+            // Each value of an event goes to the slot of its column, if anything reads that now.
             let slot =
                 |(name, _): &(String, String)| slots.iter().position(|slot| slot.name == *name);
             Some((Arc::clone(derived), layout.columns.iter().map(slot).collect(), slots.len()))
@@ -152,7 +153,7 @@ impl Plan {
         Taking::new(self.layouts.iter().map(layout).collect())
     }
 
-    /// Each view's columns, as people read them.
+    /// The columns of each view, for people.
     pub fn describe(&self) -> String {
         let mut text = String::new();
         for view in &self.views {
@@ -186,12 +187,12 @@ impl Plan {
 }
 
 impl SourcePlan {
-    /// The files that it reads, in their order.
+    /// The files that it reads, in order.
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.columns.files
     }
 
-    /// What says which files it reads.
+    /// The pattern of the files that it reads.
     pub(crate) fn pattern(&self, config: &Config) -> String {
         match &self.config.kind {
             SourceKind::File { path, .. } => {
@@ -201,7 +202,7 @@ impl SourcePlan {
         }
     }
 
-    /// How the library reads its files. Times that are columns as they stand, it reads by itself.
+    /// The library's options for reading its files. The library itself reads times that are plain columns.
     pub(crate) fn options(self: &Arc<Self>) -> CsvOptions {
         let columns = self.times.columns();
         let time = columns.map_or("", |(time, _)| time);
@@ -227,7 +228,7 @@ impl SourcePlan {
     }
 }
 
-/// The columns of a record as the views see them: for people who look at a sample.
+/// The columns of a record as the views see them, for people who look at a sample.
 pub(crate) fn shown(source: &SourcePlan, record: &[u8]) -> Result<Vec<(String, String)>, String> {
     let cells = source.reader.cells(record)?;
     let row = Row { cells: &cells };
@@ -238,7 +239,7 @@ pub(crate) fn shown(source: &SourcePlan, record: &[u8]) -> Result<Vec<(String, S
     Ok(named.map(|(slot, cell)| (slot.name.clone(), cell.to_string())).collect())
 }
 
-/// How a source is called in messages.
+/// The name of a source in messages.
 pub(crate) fn name_of(source: &SourceConfig) -> &str {
     &source.name.value
 }

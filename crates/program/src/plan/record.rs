@@ -1,4 +1,4 @@
-//! Records, split into what they have.
+//! Splits records into their fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::config::FileFormat;
 /// Splits records of one format.
 #[derive(Clone, Debug)]
 pub(crate) enum Splitter {
-    /// At this byte.
+    /// CSV with this delimiter.
     Csv(u8),
     Json,
 }
@@ -19,9 +19,9 @@ pub(crate) enum Splitter {
 /// A record, split.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
-    /// The fields of CSV, without their quotes.
+    /// The fields of CSV, without quotes.
     Fields(Vec<Cow<'a, str>>),
-    /// An object of JSON.
+    /// A JSON object.
     Object(Object<'a>),
 }
 
@@ -29,12 +29,12 @@ impl Splitter {
     pub(crate) fn new(format: &FileFormat) -> Splitter {
         match format {
             FileFormat::Csv { delimiter, .. } => Splitter::Csv(*delimiter),
-            // What is no text is decoded to it.
+            // Binary formats are decoded to JSON.
             FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => Splitter::Json,
         }
     }
 
-    /// The parts of a record, or why it has none.
+    /// The parts of a record; the error says why it cannot be split.
     pub(crate) fn split<'a>(&self, record: &'a [u8]) -> Result<Record<'a>, String> {
         let text = std::str::from_utf8(record);
         let text =
@@ -48,10 +48,10 @@ impl Splitter {
     }
 }
 
-/// A record of CSV with commas as an object of JSON: all values are texts, and what is empty is missing.
+/// A CSV record with commas as a JSON object: all values are texts, and empty ones are missing.
 ///
 /// # Errors
-/// If it has not as many fields as there are names, or is not UTF-8.
+/// If it does not have as many fields as there are names, or is not UTF-8.
 pub(crate) fn object_of(names: &[String], record: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(record);
     let text = text.map_err(|error| format!("byte {}: expected UTF-8", error.valid_up_to() + 1))?;
@@ -65,7 +65,7 @@ pub(crate) fn object_of(names: &[String], record: &[u8]) -> Result<String, Strin
     Ok(serde_json::Value::Object(object).to_string())
 }
 
-/// The fields of a record of CSV, as RFC 4180 has them. The library has cut the record, so quotes are closed.
+/// The fields of a CSV record, as in RFC 4180. The library has cut the record, so quotes are closed.
 pub(crate) fn fields(text: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     let mut fields = Vec::with_capacity(16);
     let mut rest = text;
@@ -85,7 +85,7 @@ pub(crate) fn fields(text: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     }
 }
 
-/// A field behind its opening quote, and what is behind the delimiter.
+/// A field after its opening quote, and the rest after the delimiter.
 fn quoted_field(text: &str, delimiter: u8) -> (Cow<'_, str>, Option<&str>) {
     let mut field = Cow::Borrowed("");
     let mut rest = text;
@@ -107,7 +107,7 @@ fn quoted_field(text: &str, delimiter: u8) -> (Cow<'_, str>, Option<&str>) {
 }
 
 impl<'a> Record<'a> {
-    /// Every value that is there, with its name and whether it is a text.
+    /// Visits every value, with its name and whether it is a text.
     pub(crate) fn walk(&self, see: &mut impl FnMut(&str, &str, bool)) {
         if let Record::Object(object) = self {
             object.walk("", see);
@@ -115,13 +115,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// An object's fields, as they are written.
+/// The fields of an object, as they are written.
 #[derive(Debug)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// The text of the value at a name, or at a path of names with dots between; `None` if it is null or not there. An
-    /// array or an object is its JSON.
+    /// The text of the value at a name, or at a path of names separated by dots; `None` if it is null or missing. An
+    /// array or an object gives its JSON.
     pub(crate) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, String> {
         let Some(value) = self.find(name)? else { return Ok(None) };
         match value.get() {

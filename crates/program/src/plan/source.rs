@@ -1,4 +1,4 @@
-//! How the records of a source become events.
+//! Turns the records of a source into events.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,11 @@ use super::view::Derived;
 use crate::config::{Config, FileError, FileFormat, SourceConfig, Text};
 use crate::expr::{Cell, ExprError, Expression, Format, Row, Scope, Type, read};
 
-/// A column that is read: where it is in a record, and how it is written.
+/// A column that is read: its position in a record, and its format.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) name: String,
-    /// Its place among the fields of CSV.
+    /// Its position among the fields of CSV.
     position: Option<usize>,
     format: Format,
 }
@@ -26,13 +26,13 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Reader {
     splitter: Splitter,
-    /// How many fields a record of CSV has; one that is ragged may have fewer.
+    /// The number of fields of a CSV record; a ragged record may have fewer.
     fields: Option<(usize, bool)>,
     pub(crate) slots: Vec<Slot>,
 }
 
 impl Reader {
-    /// Reads the columns that a scope's expressions have named.
+    /// A reader of the columns that a scope's expressions have named.
     pub(crate) fn new(config: &SourceConfig, columns: &SourceColumns, scope: &Scope) -> Reader {
         let fields = match &config.format {
             FileFormat::Csv { ragged, .. } => Some((columns.columns.len(), *ragged)),
@@ -50,7 +50,7 @@ impl Reader {
         }
     }
 
-    /// The columns of a record. An empty field of CSV is null.
+    /// The columns of a record. An empty CSV field is null.
     pub(crate) fn cells<'r>(&self, record: &'r [u8]) -> Result<Vec<Cell<'r>>, String> {
         match self.splitter.split(record)? {
             Record::Fields(fields) => self.of_fields(fields),
@@ -66,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// The same, of fields of CSV that were found by the names of the slots.
+    /// The same, for CSV fields that were found by the names of the slots.
     fn of_named<'r>(&self, field: impl Fn(usize) -> &'r [u8]) -> Result<Vec<Cell<'r>>, String> {
         let cell = |(at, slot): (usize, &Slot)| match field(at) {
             [] => Ok(Cell::Null),
@@ -105,7 +105,7 @@ impl Slot {
     }
 }
 
-/// When the record of a source happened, and when it came.
+/// The event time of a record, and its arrival.
 #[derive(Debug)]
 pub(crate) struct Times {
     reader: Reader,
@@ -124,7 +124,7 @@ impl Times {
         let arrival =
             source.arrival.as_ref().map(|text| time(config, text, &mut scope)).transpose()?;
         let mut reader = Reader::new(source, columns, &scope);
-        // A column that is a time as it stands is read as one, whatever else it is: numbers count since 1970.
+        // A plain column that is a time is read as one, whatever else it is: numbers count since 1970.
         for slot in [Some(&event_time), arrival.as_ref()]
             .into_iter()
             .flatten()
@@ -160,7 +160,7 @@ impl Times {
         self.arrival.is_some()
     }
 
-    /// The columns of the event time and of the arrival, if both are columns as they stand.
+    /// The columns of the event time and of the arrival, if both are plain columns.
     pub(crate) fn columns(&self) -> Option<(&str, Option<&str>)> {
         let name = |expression: &Expression| {
             expression.column().map(|slot| self.reader.slots[slot].name.as_str())
@@ -173,7 +173,7 @@ impl Times {
     }
 }
 
-/// The expression of a time: a column as it stands, a timestamp or a date.
+/// The expression of a time: a plain column, a timestamp or a date.
 fn time(config: &Config, text: &Text, scope: &mut Scope) -> Result<Expression, FileError> {
     let fail = |error: ExprError| text.error_at(&config.document, error.at, error.message);
     let found = Expression::compile(&text.value, scope).map_err(fail)?;
@@ -197,19 +197,20 @@ pub(crate) struct SourcePlan {
     pub(crate) columns: SourceColumns,
     pub(crate) times: Times,
     pub(crate) reader: Reader,
-    /// The number under which events of its columns are known.
+    /// The number of the layout of its events.
     pub(crate) layout: usize,
-    /// Whether events keep the record as well: views that are added later may need other fields of JSON.
+    /// Whether events also keep the record: views that are added later may need other JSON fields.
     pub(crate) keeps_record: bool,
-    /// What its views make of its events, with their names.
+    /// How its views derive rows from its events, with their names.
     pub(crate) derived: Vec<(String, std::sync::Arc<Derived>)>,
 }
 
 impl SourcePlan {
-    /// The event of a record, of which the time is known; or why it is refused.
+    /// The event of a record whose time is known.
     ///
     /// # Errors
-    /// The reason, on one line: a column is not of its type, or an expression of a view has no value.
+    /// The reason why it is refused, on one line: a column does not have its type, or an expression of a view has no
+    /// value.
     pub(crate) fn event(&self, time: EventTime, record: &[u8]) -> Result<Event, String> {
         self.event_of_cells(time, self.reader.cells(record)?, record)
     }
@@ -244,8 +245,8 @@ impl SourcePlan {
         }
     }
 
-    /// The fields of CSV that are read of files, by their names: files may have them in any order. First the columns of events,
-    /// then those of times that are computed.
+    /// The CSV fields that are read from files, by name, because files may have them in any order. First come the
+    /// columns of events, then those of times that are computed.
     pub(crate) fn selected(&self) -> Vec<String> {
         let FileFormat::Csv { .. } = self.config.format else { return Vec::new() };
         let computed = self.times.columns().is_none().then_some(&self.times.reader.slots);
@@ -272,7 +273,7 @@ impl SourcePlan {
         Ok(Event::new(time, values))
     }
 
-    /// How times are written, where the library reads them.
+    /// The format of times that the library reads.
     pub(crate) fn time_parser(&self) -> TimeParser {
         self.columns.times.clone()
     }

@@ -20,7 +20,7 @@ key = { carrier = "lower(carrier)", hour = "extract(hour FROM at)" }
 measures = { flights = "count()", late = "count_if(delay > 0)", total = "sum(delay)", worst = "max(delay)", planes = "distinct(plane)", p99 = "quantile(delay, 0.99)", first = "first(plane)" }
 "#;
 
-/// The plan of a file beside a file of rows, or what is wrong with it.
+/// The plan of a file that has a file of rows beside it, or the error.
 fn plan(file: &str) -> Result<Plan, String> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("flights.csv"), CSV).unwrap();
@@ -63,7 +63,7 @@ fn records_become_events() {
     let event = source.event(7, b"2024-05-01T10:00:00Z,UA,5,N1").unwrap();
     assert_eq!(event.time(), 7);
     let values: Vec<String> = event.values().map(|value| value.to_value().to_string()).collect();
-    // The layout; then columns as they are named first.
+    // The layout comes first, then columns in the order in which they are first named.
     assert_eq!(values, ["0", "5", "UA", "2024-05-01T10:00:00.000Z", "N1"]);
     let refused = |record: &str| source.event(7, record.as_bytes()).unwrap_err();
     assert_eq!(

@@ -1,10 +1,10 @@
-//! From values of expressions to those of events, and back.
+//! Converts values of expressions to values of events, and back.
 
 use dayfold::dynamic::RowValue;
 
 use crate::expr::{Cell, RowError};
 
-/// A number that views can keep: an integer of 64 bits and a sign, a decimal below 3.9e19.
+/// Checks that views can store a number: an integer of 64 bits and a sign, a decimal below 3.9e19.
 pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
     let fits = match &cell {
         Cell::Integer(number) => number.unsigned_abs() <= u128::from(u64::MAX),
@@ -14,7 +14,7 @@ pub(crate) fn fitting(cell: Cell<'_>) -> Result<Cell<'_>, RowError> {
     if fits { Ok(cell) } else { Err(RowError::Overflow { operation: "a number of a view" }) }
 }
 
-/// A value as the library takes it.
+/// A value in the library's form.
 #[inline]
 pub(crate) fn value(cell: Cell<'_>) -> RowValue<'_> {
     match cell {
@@ -28,7 +28,7 @@ pub(crate) fn value(cell: Cell<'_>) -> RowValue<'_> {
     }
 }
 
-/// The value of an event, as expressions take it.
+/// The value of an event, in the form of expressions.
 #[inline]
 pub(crate) fn cell(value: RowValue<'_>) -> Cell<'_> {
     match value {

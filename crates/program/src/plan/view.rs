@@ -1,4 +1,4 @@
-//! Views: what they make of the events of each of their sources, and how the library knows them.
+//! Views: how they use the events of their sources, and their definitions in the library.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use super::values::{cell, fitting, value};
 use crate::config::{Config, FileError, Text, ViewConfig};
 use crate::expr::{Cell, ExprError, Expression, Row, RowError, Scope, Type};
 
-/// What a view makes of a row of one source.
+/// How a view uses a row of one source.
 #[derive(Debug)]
 pub(crate) struct Derived {
     filter: Option<Expression>,
-    /// The columns of the view's events: those of the key, then those of the measures. With what they are called.
+    /// The columns of the view's events with their names: those of the key, then those of the measures.
     inputs: Vec<(String, Expression)>,
     /// Whether there may be rows for which one of them has no value.
     can_fail: bool,
 }
 
 impl Derived {
-    /// Whether every expression has a value for a row, that is: whether the view can take it, or does not want it.
+    /// Checks that every expression has a value for a row, so that the view can take the row, or does not want it.
     pub(crate) fn check(&self, row: Row<'_>) -> Result<(), String> {
         if !self.can_fail {
             return Ok(());
@@ -43,8 +43,8 @@ impl Derived {
         Ok(())
     }
 
-    /// Fills what the view takes in; `false` if it does not want the row, or has no value for it: such a row of an earlier
-    /// run, which was good for the views of that run, is left out.
+    /// Fills in what the view takes. Returns `false` if it does not want the row, or has no value for it: a row of an
+    /// earlier run, which the views of that run could use, is then left out.
     fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut RowBuilder<'e>) -> bool {
         let row = Row { cells };
         let wants = self.filter.as_ref().is_none_or(|filter| filter.holds(row).unwrap_or(false));
@@ -69,7 +69,7 @@ pub(crate) struct ViewPlan {
     pub(crate) config: ViewConfig,
     pub(crate) definition: ViewDef,
     pub(crate) schema: ViewSchema,
-    /// What it makes of the rows of each of its sources, by the source's place in the file.
+    /// How it uses the rows of each of its sources, by the source's position in the file.
     pub(crate) derived: BTreeMap<usize, Arc<Derived>>,
 }
 
@@ -143,7 +143,7 @@ fn compile(
     for (name, text) in &view.key {
         let found = compiled(text, None, scope)?;
         let found = match found.kind() {
-            // It is as it is written.
+            // The text stays as it is.
             Type::Untyped | Type::Null => compiled(text, Some(Type::Text), scope)?,
             _ => found,
         };
@@ -164,7 +164,7 @@ fn compile(
     Ok((Derived { filter, inputs, can_fail }, measures))
 }
 
-/// The view, as the library knows it.
+/// The definition of the view for the library.
 fn define(
     config: &Config,
     view: &ViewConfig,
@@ -203,7 +203,8 @@ fn define(
     Ok(definition)
 }
 
-/// What decides on the content of the view's days, beside the types and the zone: a data folder keeps it, and refuses another.
+/// Everything that determines the content of the view's days, besides the types and the zone. A data folder stores it,
+/// and refuses another.
 fn words(config: &Config, view: &ViewConfig) -> String {
     let mut words = String::new();
     for from in &view.from {
@@ -227,7 +228,7 @@ type Known = (Arc<Derived>, Vec<Option<usize>>, usize);
 
 /// Takes events of any layout into a view.
 pub(crate) struct Taking {
-    /// By layout: what the view makes of it, which value of an event goes to which slot, and how many slots there are.
+    /// By layout: how the view uses it, which value of an event goes to which slot, and the number of slots.
     layouts: Vec<Option<Known>>,
 }
 

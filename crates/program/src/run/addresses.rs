@@ -1,4 +1,4 @@
-//! Where a running program can be asked: a file in its data folder.
+//! The addresses of a running program: a file in its data folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ const FILE: &str = "addresses.json";
 /// The addresses of a running program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addresses {
-    /// The process.
+    /// The id of the process.
     pub(crate) pid: u32,
-    /// The page and the API.
+    /// The address of the page and the API.
     pub(crate) http: Option<String>,
-    /// PostgreSQL's protocol.
+    /// The address of PostgreSQL's protocol.
     #[serde(default)]
     pub(crate) postgres: Option<String>,
 }
 
 impl Addresses {
-    /// Those of the program that has a folder open; none, if it says none.
+    /// The addresses of the program that has a folder open, if there are any.
     pub(crate) fn read(folder: &Path) -> Option<Addresses> {
         let bytes = std::fs::read(folder.join(FILE)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Leaves them in a folder, until what is returned is dropped.
+    /// Leaves the addresses in a folder, until the returned value is dropped.
     pub(crate) fn leave(&self, folder: &Path) -> std::io::Result<Left> {
         let (path, temporary) = (folder.join(FILE), folder.join("addresses.json.new"));
         let mut file = std::fs::File::create(&temporary)?;
@@ -37,12 +37,12 @@ impl Addresses {
     }
 }
 
-/// Addresses that are in a folder.
+/// Addresses that were left in a folder.
 pub(crate) struct Left(PathBuf);
 
 impl Drop for Left {
     fn drop(&mut self) {
-        // Whoever reads them finds that nobody answers there.
+        // If the file stays, its readers find that nobody answers.
         let _ = std::fs::remove_file(&self.0);
     }
 }

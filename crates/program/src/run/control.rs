@@ -1,6 +1,7 @@
-//! Asking a running program to read its file again: by files in its data folder, so that only who may write there can ask.
+//! Requests to a running program to read its file again. They are files in its data folder, so only users who may write
+//! there can make them.
 //!
-//! `dayfold reload` leaves a request; the program takes it away, does it, and leaves the answer.
+//! `dayfold reload` leaves a request. The program removes the request, handles it, and leaves the answer.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 const REQUEST: &str = "reload.request";
 const ANSWER: &str = "reload.answer";
 
-/// How long the program may take to see a request: it looks every 50 ms, but not while it starts.
+/// How long the program may take to see a request: it checks every 50 ms, but not while it starts.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// How long an answer is waited for. The past of a view that is added is computed first.
+/// How long to wait for an answer. The past of an added view is computed first.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3_600);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -27,11 +28,11 @@ pub(crate) struct Request {
     pub(crate) remove: Vec<String>,
 }
 
-/// What came of it.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     id: u128,
-    /// Whether the program runs the file as it is now.
+    /// Whether the program now runs the file as it is.
     pub(crate) is_done: bool,
     /// What has changed, or why nothing has.
     pub(crate) said: Vec<String>,
@@ -40,10 +41,10 @@ pub(crate) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    /// Nobody takes the request.
+    /// No program takes the request.
     #[error("no program has taken the request within {} s: is one running with this data folder?", SEEN_WITHIN.as_secs())]
     Nobody,
-    /// It was taken, and nothing came of it.
+    /// The request was taken, and there is no result.
     #[error("the program has taken the request and has not answered within {} s: look at what it says", ANSWERED_WITHIN.as_secs())]
     NoAnswer,
     /// The folder cannot be written or read.
@@ -51,16 +52,16 @@ pub(crate) enum AskError {
     Io {
         /// The folder.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         error: io::Error,
     },
 }
 
-/// Asks the program that has a folder open.
+/// Sends a request to the program that has a folder open.
 ///
 /// # Errors
-/// [`AskError`]. A request that nobody took is taken back.
+/// [`AskError`]. A request that was not taken is removed again.
 pub(crate) fn ask(folder: &Path, file: PathBuf, remove: &[String]) -> Result<Answer, AskError> {
     let failed = |error| AskError::Io { path: folder.to_owned(), error };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -93,12 +94,12 @@ pub(crate) fn take(folder: &Path) -> Option<Request> {
         return None;
     }
     let request = read(folder, REQUEST);
-    // It is done once, also if the program ends over it.
+    // It is handled only once, even if the program ends meanwhile.
     std::fs::remove_file(&path).ok()?;
     request
 }
 
-/// Answers a request. Nobody has to read it.
+/// Answers a request, whether anybody reads the answer or not.
 pub(crate) fn answer(folder: &Path, request: &Request, is_done: bool, said: Vec<String>) {
     let answer = Answer { id: request.id, is_done, said };
     if let Err(error) = write(folder, ANSWER, &answer) {
@@ -110,7 +111,7 @@ fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Option<T> {
     serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok()
 }
 
-/// Whole or not at all.
+/// Writes a file atomically.
 fn write(folder: &Path, name: &str, what: &impl Serialize) -> io::Result<()> {
     let temporary = folder.join(format!("{name}.{}.new", std::process::id()));
     let mut file = std::fs::File::create(&temporary)?;
@@ -143,7 +144,7 @@ mod tests {
             (Path::new("f.toml"), &["v".to_owned()][..])
         );
         assert_eq!(take(&path), None);
-        // An answer to somebody else is not taken for one.
+        // An answer to another request is not taken for this one's.
         answer(&path, &Request { id: request.id + 1, ..request.clone() }, false, Vec::new());
         std::thread::sleep(LOOK_EVERY * 2);
         answer(&path, &request, true, vec!["done".to_owned()]);

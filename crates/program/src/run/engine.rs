@@ -1,4 +1,4 @@
-//! The library's engine of a plan.
+//! Builds the library's engine for a plan.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::plan::{Plan, SourcePlan};
 /// An engine, ready to be started.
 pub(crate) struct Built {
     pub(crate) engine: Engine,
-    /// Where events of sources are pushed that programs push to.
+    /// Pushes the events of sources that programs push to.
     pub(crate) pusher: Option<Pusher<Event>>,
 }
 
@@ -33,10 +33,10 @@ pub(crate) fn build(
     let of_kind = |is: fn(&SourceKind) -> bool| {
         plan.sources.iter().filter(move |source| is(&source.config.kind))
     };
-    // With --once nothing is pushed: a source that nobody can push into would hold the end back for ever.
+    // With --once nothing is pushed: such a source would never end.
     let pushed = of_kind(|kind| *kind == SourceKind::Http).next().is_some() && !options.once;
     if let Some(folder) = &plan.config.data {
-        // What a machine that stops takes from the log of a file can be read again; what was pushed cannot.
+        // If the machine stops, lost log entries of a file can be read again; pushed events cannot.
         let durability =
             if pushed { Durability::Every(Duration::from_millis(10)) } else { Durability::System };
         engine = engine.data(folder).log(durability, Event::time);
@@ -64,7 +64,7 @@ pub(crate) fn build(
         };
     }
     let (before, kept) = (refusals.clone(), refusals.clone());
-    // Builds before all files were partitions have read a file in order; `demo` does, at a pace.
+    // Older builds, which did not treat files as partitions, read a file in order; so does `demo` at a pace.
     engine = engine.refuse_former_source();
     if options.pace.is_none() {
         engine =
@@ -81,10 +81,10 @@ fn files(config: &Config, source: &Arc<SourcePlan>, once: bool) -> Files<Event> 
     let mut files = Files::new(name, source.pattern(config), source.options(), parse);
     let SourceKind::File { path, follow } = &source.config.kind else { return files };
     if Path::new(&path.value).is_relative() {
-        // They are the same files from wherever the file is run, and when its folder was moved.
+        // The files stay the same wherever the program is started, and if the folder is moved.
         files = files.within(config.path(""));
     }
-    // With --once they are read to where they end now.
+    // With --once they are read up to their present ends.
     if *follow && !once { files.changed(Changed::ReadAnew).watch() } else { files }
 }
 

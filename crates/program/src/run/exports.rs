@@ -1,4 +1,4 @@
-//! Sealed periods, written as Parquet: while the program runs, and to the last one when a run ends.
+//! Exports sealed periods as Parquet: while the program runs, and completely when a run ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use dayfold_lake::{Catalog, Exporter, ExporterOptions, Lake, LakeError, LakeOpti
 use crate::config::{Config, ExportConfig, FileError, TableLayout};
 use crate::error::ProgramError;
 
-/// How often the last export of a run is tried again, if its store cannot be reached.
+/// How often the last export of a run is retried if its store cannot be reached.
 const TRIES: u32 = 6;
 
 /// The exports of a running program.
@@ -21,10 +21,10 @@ pub(crate) struct Exports {
     folder: PathBuf,
 }
 
-/// Finds out whether the exports of a file can be, without reaching for their stores.
+/// Checks the exports of a file, without connecting to their stores.
 ///
 /// # Errors
-/// [`FileError`] if there is no data folder, or a URL is none.
+/// [`FileError`] if there is no data folder, or a URL is not valid.
 pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     for export in &config.exports {
         if config.data.is_none() {
@@ -42,7 +42,7 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The URL; a path without a scheme is a folder, beside the file.
+/// The URL; a path without a scheme is a folder, relative to the file.
 fn url(config: &Config, export: &ExportConfig) -> String {
     let said = &export.url.value;
     if said.contains("://") {
@@ -65,7 +65,7 @@ fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
     exporters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same server, with a catalogue of the tables of those exports that ask for one.
+/// Adds a catalogue of the tables of those exports that ask for one.
 ///
 /// # Errors
 /// [`ProgramError::Failed`] if a URL is not valid.
@@ -84,7 +84,7 @@ pub(super) fn serve_catalog(config: &Config, server: Server) -> Result<Server, P
 }
 
 impl Exports {
-    /// Begins to export the views of a folder that a program has open.
+    /// Starts to export the views of a folder that a program has open.
     pub(crate) fn start(config: &Config, folder: &Path) -> Result<Exports, ProgramError> {
         let targets: Vec<(ExportConfig, String)> =
             config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
@@ -98,7 +98,7 @@ impl Exports {
         Ok(Exports { exporters, targets, folder: folder.to_owned() })
     }
 
-    /// Tells how far they are.
+    /// Returns their progress.
     pub(crate) fn numbers(&self) -> Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync> {
         let exporters = Arc::clone(&self.exporters);
         let names: Vec<String> =
@@ -121,16 +121,16 @@ impl Exports {
         })
     }
 
-    /// Stops them, whoever still asks how far they are: one program at a time writes a table.
+    /// Stops them, even while somebody reads their progress: only one program at a time may write a table.
     pub(crate) fn stop(&self) {
         let exporters = std::mem::take(&mut *lock(&self.exporters));
         exporters.into_iter().for_each(Exporter::stop);
     }
 
-    /// Waits until everything that is sealed is written. A store that cannot be reached is tried again for a while.
+    /// Waits until everything that is sealed is written. Retries for a while if a store cannot be reached.
     ///
     /// # Errors
-    /// [`ProgramError::Failed`] with what the store says at last.
+    /// [`ProgramError::Failed`] with the last error of the store.
     pub(crate) fn complete(self, stop: &AtomicBool) -> Result<(), ProgramError> {
         self.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

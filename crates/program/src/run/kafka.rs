@@ -1,4 +1,4 @@
-//! Sources that are topics of Kafka.
+//! Sources that are Kafka topics.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::config::{
 };
 use crate::plan::SourcePlan;
 
-/// Reads a source's topics. With `once`, up to where they end now.
+/// Reads a source's topics. With `once`, up to their present ends.
 ///
 /// # Errors
-/// [`FileError`] if a file or a variable that the source names is not there.
+/// [`FileError`] if a file or a variable that the source names does not exist.
 pub(super) fn read(
     mut engine: Engine,
     config: &Config,
@@ -70,7 +70,7 @@ fn options(source: &SourcePlan, kafka: &KafkaConfig) -> PartitionOptions {
     options
 }
 
-/// What the client is told of who we are.
+/// The client's settings for authentication.
 fn settings(config: &Config, kafka: &KafkaConfig) -> Result<Vec<(String, String)>, FileError> {
     let Some(auth) = &kafka.auth else { return Ok(Vec::new()) };
     let mut settings = vec![("security.protocol".to_owned(), protocol(auth).to_owned())];
@@ -124,7 +124,7 @@ fn contents(config: &Config, file: &Text) -> Result<Vec<u8>, FileError> {
         .map_err(|error| file.error(&config.document, format!("{}: {error}", path.display())))
 }
 
-/// How records are decoded that are no text; `None` if they are.
+/// The decoder of binary records; `None` for text.
 fn decoder(config: &Config, format: &FileFormat) -> Result<Option<Box<dyn Format>>, FileError> {
     let document = &config.document;
     Ok(Some(match format {
@@ -146,7 +146,7 @@ fn decoder(config: &Config, format: &FileFormat) -> Result<Option<Box<dyn Format
     }))
 }
 
-/// The fields of a record as an object of JSON, of which the library's log keeps the text.
+/// The fields of a record as a JSON object, whose text the library's log keeps.
 fn json(fields: &Fields) -> String {
     let mut text = String::from("{");
     for (name, value) in fields.iter() {

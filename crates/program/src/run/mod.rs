@@ -1,19 +1,19 @@
-//! A file that was checked, running.
+//! Runs a file that was checked.
 //!
-//! - `session`: an engine at work, with what goes with it
-//! - `engine`: the library's engine of a plan
-//! - `kafka`: sources that are topics of Kafka
+//! - `session`: a running engine, with its exports, sinks and servers
+//! - `engine`: the library's engine for a plan
+//! - `kafka`: sources that are Kafka topics
 //! - `exports`: sealed periods, written as Parquet
 //! - `sinks`: answers, written to other stores
 //! - `targets`: the stores that sinks name
-//! - `refused`: the rows that are not counted
-//! - `serve`: the page, the API, and what is pushed
+//! - `refused`: the refused rows
+//! - `serve`: the page, the API, and pushes
 //! - `sql`: PostgreSQL's protocol, and statements over HTTP
-//! - `status`: a line on the terminal that says how far it is
-//! - `tokens`: who may ask and push
-//! - `addresses`: where a running program can be asked
-//! - `reload`: what a running program makes of its file when that has changed
-//! - `control`: how it is asked to look
+//! - `status`: a line on the terminal with the progress
+//! - `tokens`: who may query and push
+//! - `addresses`: the addresses of a running program
+//! - `reload`: how a running program follows changes of its file
+//! - `control`: requests to read the file again
 
 mod addresses;
 mod control;
@@ -69,10 +69,10 @@ use crate::error::ProgramError;
 use crate::options::RunOptions;
 use crate::plan::Plan;
 
-/// How long requests wait for the engine of a file that was read again, at most. Later ones are told that it recovers.
+/// How long requests wait at most for the engine of a file that was read again. Later ones are told that it recovers.
 const HELD_WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs a file until its sources end, or somebody ends it.
+/// Runs a file until its sources end, or the program is interrupted.
 ///
 /// # Errors
 /// [`ProgramError`], with the exit code.
@@ -84,10 +84,10 @@ pub fn run(
     run_then(config, options, stop, &mut |_| Ok(()))
 }
 
-/// The same, and does something with the engine at the end, while it still answers.
+/// As [`run`], and calls `last` with the engine at the end, while it still answers.
 ///
 /// # Errors
-/// As [`run`], and what `last` says.
+/// As [`run`], and those of `last`.
 pub(crate) fn run_then(
     config: Config,
     options: RunOptions,
@@ -136,7 +136,7 @@ pub(crate) fn run_then(
     }
     #[cfg(feature = "lake")]
     let exports = session.take_exports().filter(|_| options.once);
-    // What was asked is answered while the engine can.
+    // Queries that were accepted are answered while the engine still can.
     drop((left, served));
     let ended = session.end();
     outcome?;
@@ -148,7 +148,7 @@ pub(crate) fn run_then(
     Ok(())
 }
 
-/// Says something on standard error, as a line of JSON if that was asked for.
+/// Prints a message on standard error, as a line of JSON if requested.
 fn say(json: bool, message: &str, what: &str, value: &str) {
     let fields = serde_json::json!({ "message": message, what: value });
     let said = serde_json::json!({ "level": "INFO", "fields": fields });
@@ -156,10 +156,10 @@ fn say(json: bool, message: &str, what: &str, value: &str) {
     let _ = writeln!(std::io::stderr(), "{said}");
 }
 
-/// What came of reading the file again: what has changed, or why the program goes on as it was.
+/// The result of reading the file again: what has changed, or why the program keeps the old file.
 type Followed = Result<Vec<String>, Vec<String>>;
 
-/// Reads the file again, and runs what it says now. If it cannot, the program goes on as it was.
+/// Reads the file again, and runs it as it is now. If that is not possible, the program keeps the old file.
 ///
 /// # Errors
 /// [`ProgramError`] if it cannot go on at all.
@@ -186,11 +186,11 @@ fn follow(
             Err(error) => (plan, session, Err(vec![error.in_full()])),
         });
     }
-    // From here on pushes and questions wait, so that none is cut off.
+    // From here on pushes and queries wait, so that none is cut off.
     served.iter().for_each(|served| served.pause());
     let postgres = session.postgres();
     session.end()?;
-    // What was to be rebuilt or removed at the start, was.
+    // What was to be rebuilt or removed at the start is done already.
     let mut again = RunOptions { rebuild: Vec::new(), remove: Vec::new(), ..options.clone() };
     let remove = request.map_or_else(Vec::new, |request| request.remove.clone());
     let with_removed = RunOptions { remove, ..again.clone() };
@@ -199,7 +199,7 @@ fn follow(
         Ok(session) => (next_plan, session, Ok(said)),
         Err(error) if stop.load(Ordering::Relaxed) => return Err(error),
         Err(error) => {
-            // A view that was removed already comes back from the log; one that was added goes again.
+            // A view that was removed already comes back from the log; one that was added is removed again.
             again.remove = added(&plan, &next_plan);
             let session = Session::start(&plan, &again, stop, postgres)?;
             (plan, session, Err(vec![error.in_full()]))
@@ -222,7 +222,7 @@ fn added(plan: &Plan, other: &Plan) -> Vec<String> {
     names(other).into_iter().filter(|name| !known.contains(name)).collect()
 }
 
-/// Tells who asked, and whoever looks at what the program says.
+/// Reports the result to the requester, and on standard error.
 fn tell(plan: &Plan, options: &RunOptions, request: Option<&Request>, followed: Followed) {
     let path = plan.config.document.path().display();
     let (is_done, said) = match followed {
@@ -236,11 +236,11 @@ fn tell(plan: &Plan, options: &RunOptions, request: Option<&Request>, followed: 
     }
 }
 
-/// Why a program that watches its engine does something else.
+/// Why a program stops watching its engine.
 enum Turn {
-    /// Everything is sealed, or somebody ends the program.
+    /// Everything is sealed, or the program was interrupted.
     Over,
-    /// The file is to be read again, for whoever asked with a request, or with a signal.
+    /// The file is to be read again, because of a request or a signal.
     Reload(Option<Request>),
 }
 
@@ -253,7 +253,7 @@ fn asked(plan: &Plan, options: &RunOptions) -> Option<Turn> {
     control::take(folder).map(|request| Turn::Reload(Some(request)))
 }
 
-/// Waits until everything is sealed, or somebody ends the program or has it read its file again.
+/// Waits until everything is sealed, the program is interrupted, or the file is to be read again.
 fn watch(
     session: &Session,
     plan: &Plan,
@@ -270,7 +270,7 @@ fn watch(
         let progress = running.progress();
         status.draw(&progress);
         let is_over = is_sealed || stop.load(Ordering::Relaxed);
-        // A share says little before there are many rows.
+        // A share means little before there are many rows.
         let rows = progress.events + progress.refused;
         let is_judged = is_over || matches!(most, Some(MaxRefused::Rows(_))) || rows >= 100_000;
         if is_judged && most.is_some_and(|most| most.is_exceeded(progress.refused, rows)) {

@@ -1,4 +1,4 @@
-//! The rows that are not counted: kept in a file, and counted by reason.
+//! Refused rows: kept in a file, and counted by reason.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,15 +11,15 @@ use dayfold_http::{RefusedRow, RefusedRows};
 
 use crate::plan::fields;
 
-/// So many reasons are told apart, and so many of them are shown.
+/// The number of reasons that are counted separately; at most this many of them are shown.
 const REASONS: usize = 1_000;
 const SHOWN: usize = 3;
-/// So many reasons are told to who looks at the rows.
+/// The number of reasons that are listed with the rows.
 const TOLD: usize = 20;
 /// The longest row of the file that is read: rows are cut when they are refused.
 const ROW_BYTES: u64 = 1 << 20;
 
-/// Rows that were refused. In a data folder they are in `refused.csv`; in memory they are counted.
+/// Refused rows. With a data folder they are in `refused.csv`; in memory they are only counted.
 #[derive(Clone)]
 pub(crate) struct Refusals(Arc<Mutex<Kept>>);
 
@@ -31,7 +31,7 @@ struct Kept {
 }
 
 impl Refusals {
-    /// Those of a run over a folder. The first process keeps them.
+    /// The refused rows of a run of a folder. The first process keeps them.
     pub(crate) fn new(folder: Option<&Path>, process: usize) -> Refusals {
         let path = folder.filter(|_| process == 0).map(|folder| folder.join("refused.csv"));
         Refusals(Arc::new(Mutex::new(Kept {
@@ -46,7 +46,7 @@ impl Refusals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins the file again: what earlier runs refused is in the log, and comes first.
+    /// Starts the file again with the rows that earlier runs refused, which are in the log.
     pub(crate) fn begin(&self, before: &[Refused]) -> io::Result<()> {
         if let Some(path) = &self.lock().path
             && path.exists()
@@ -60,7 +60,7 @@ impl Refusals {
     pub(crate) fn keep(&self, refused: &Refused) -> io::Result<()> {
         let kept = &mut *self.lock();
         kept.count += 1;
-        // Of a partition, it begins with where the row stands.
+        // For a partition, the reason begins with the position of the row.
         let place = format!(", {}: ", refused.line);
         let reason = refused.reason.split_once(&place).map_or(&*refused.reason, |(_, why)| why);
         if kept.reasons.len() < REASONS || kept.reasons.contains_key(reason) {
@@ -74,15 +74,15 @@ impl Refusals {
         kept.writer.as_mut().map_or(Ok(()), |writer| writer.write(refused))
     }
 
-    /// Hands what was written to the system, for those who watch the file.
+    /// Flushes written rows to the system, for readers of the file.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.lock().writer.as_mut().map_or(Ok(()), RefusedWriter::flush)
     }
 
-    /// Rows of the file from a place on, at most so many, and the commonest reasons of all.
+    /// Rows of the file from a position on, at most `limit`, and the most common reasons of all.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if no row begins at this place.
+    /// [`io::ErrorKind::InvalidInput`] if no row begins at this position.
     pub(crate) fn rows(&self, after: u64, limit: usize) -> io::Result<RefusedRows> {
         self.flush()?;
         let (path, mut found) = {
@@ -104,14 +104,14 @@ impl Refusals {
         Ok(found)
     }
 
-    /// Writes all of it to the disk.
+    /// Writes everything to the disk.
     pub(crate) fn finish(&self) -> io::Result<()> {
         let Some(writer) = self.lock().writer.take() else { return Ok(()) };
         let file = writer.into_inner().into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()
     }
 
-    /// The commonest reasons, each with the number of its rows.
+    /// The most common reasons, each with the number of its rows.
     pub(crate) fn commonest(&self) -> Vec<String> {
         let kept = self.lock();
         let mut reasons: Vec<(&String, &u64)> = kept.reasons.iter().collect();
@@ -132,7 +132,7 @@ impl Refusals {
     }
 }
 
-/// Rows from a byte on, which is behind the end of a line; and the byte behind them, if more follow.
+/// Rows from a byte after the end of a line; and the byte after them, if more follow.
 fn read_rows(
     mut file: impl BufRead + Seek,
     after: u64,
@@ -161,7 +161,7 @@ fn read_rows(
         let mut cells = fields(text.trim_end_matches('\n'), b',').into_iter();
         let mut next = || cells.next().unwrap_or_default().into_owned();
         let (line, reason, row) = (next(), next(), next());
-        // Of a line within a row this is no number.
+        // Inside a row, this is not a number.
         let line = line.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         rows.push(RefusedRow { line, reason, row });
     }
@@ -169,7 +169,7 @@ fn read_rows(
     Ok((rows, has_more.then_some(at)))
 }
 
-/// Reads up to the end of a row, which may have ends of lines between quotes. False if there is no whole row.
+/// Reads up to the end of a row, which may have line breaks between quotes. Returns false if there is no complete row.
 fn read_record(file: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<bool> {
     record.clear();
     loop {
@@ -178,7 +178,7 @@ fn read_record(file: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<bool
         if read == 0 || record.last() != Some(&b'\n') {
             return Ok(false);
         }
-        // Quotes within a cell are doubled: in a whole row, they are even.
+        // Quotes within a cell are doubled, so a complete row has an even number of them.
         if record.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2) {
             return Ok(true);
         }
@@ -202,7 +202,7 @@ mod tests {
         };
         let expect =
             [row(3, "a, b", "x,\"y\"\nz"), row(5, "no number", "plain"), row(9, "no number", "")];
-        // The last row is not whole yet.
+        // The last row is not complete yet.
         assert_eq!(read(0, 10).unwrap(), (expect.to_vec(), None));
         let (mut found, mut after) = (Vec::new(), 0);
         loop {

@@ -1,4 +1,4 @@
-//! What differs between the file that runs and the file as it is now, and whether a running program can follow.
+//! Compares the running file with the file as it is now, and decides whether a running program can follow.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::next::{self, Next};
 use crate::options::RunOptions;
 use crate::plan::Plan;
 
-/// What of `[engine]` and `[serve]` holds from the start of the program to its end.
+/// The keys of `[engine]` and `[serve]` that a running program cannot change.
 const FIXED: [(&str, &str); 6] = [
     ("engine.data", "another folder is another program"),
     ("engine.workers", "the number of workers is fixed while a program runs"),
@@ -21,16 +21,16 @@ const FIXED: [(&str, &str); 6] = [
 /// A file that was read again, and that the running program can follow.
 pub(crate) struct Prepared {
     pub(crate) plan: Plan,
-    /// Whether another engine has to be started; else only tokens, certificates and limits are others.
+    /// Whether another engine has to be started; otherwise only tokens, certificates and limits differ.
     pub(crate) needs_engine: bool,
-    /// What changes.
+    /// The changes, as messages.
     pub(crate) said: Vec<String>,
 }
 
-/// Reads the file again and compares it with the one that runs. Changes nothing.
+/// Reads the file again and compares it with the running one. Changes nothing.
 ///
 /// # Errors
-/// Why the program cannot follow, a reason on each line.
+/// Why the program cannot follow, one reason on each line.
 pub(crate) fn prepare(
     running: &Plan,
     options: &RunOptions,
@@ -105,7 +105,7 @@ fn compare(running: &Plan, plan: Plan, remove: &[String]) -> Result<Prepared, Ve
                 refused
                     .push(format!("{name}: a source that is read cannot be taken away: {restart}"));
             }
-            // What becomes of views is looked up in the folder.
+            // The folder determines what happens to views.
             ("views", ..) => {
                 needs_engine = true;
                 changed.push(name.trim_start_matches("views."));
@@ -129,7 +129,7 @@ fn compare(running: &Plan, plan: Plan, remove: &[String]) -> Result<Prepared, Ve
     Ok(Prepared { plan, needs_engine, said })
 }
 
-/// What becomes of the views.
+/// What happens to the views.
 fn views(
     running: &Plan,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! The page and the API of a running program, and what programs push to it.
+//! The page and the API of a running program, and pushes of other programs.
 
 use std::io::Cursor;
 use std::net::SocketAddr;
@@ -18,22 +18,22 @@ use crate::config::{Config, SourceKind, Text, plain_csv};
 use crate::error::ProgramError;
 use crate::plan::{Plan, SourcePlan, csv_options};
 
-/// What is served, until it is dropped.
+/// The running server, until it is dropped.
 pub(crate) struct Served {
-    /// Where.
+    /// Its address.
     pub(crate) url: String,
     serving: Serving,
-    /// The process, of how many.
+    /// The index of the process, and the number of processes.
     processes: (usize, usize),
 }
 
 impl Served {
-    /// Has requests wait for what is served next.
+    /// Makes requests wait for the next engine.
     pub(crate) fn pause(&self) {
         self.serving.pause();
     }
 
-    /// Serves another engine, or the same one to others.
+    /// Serves another engine, or the same one with other permissions.
     ///
     /// # Errors
     /// [`ProgramError::File`] if tokens or the certificate cannot be read.
@@ -63,22 +63,22 @@ pub(crate) fn check_files(config: &Config) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Tells refused rows, from a place on and at most so many.
+/// Returns refused rows from a position on, limited in number.
 type ReadRefused = dyn Fn(u64, usize) -> std::io::Result<RefusedRows> + Send + Sync;
 
-/// What else is served beside the views: how far other parts of the program are, and what they answer.
+/// What is served besides the views: the progress of other parts of the program, and their answers.
 pub(crate) struct Numbers {
-    /// How far exports are.
+    /// The progress of exports.
     pub(crate) exports: Option<Box<dyn Fn() -> Vec<ExportNumbers> + Send + Sync>>,
-    /// How far sinks are.
+    /// The progress of sinks.
     pub(crate) sinks: Option<Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync>>,
-    /// Which rows were refused.
+    /// The refused rows.
     pub(crate) refused: Option<Box<ReadRefused>>,
-    /// What answers statements.
+    /// Answers statements.
     pub(crate) sql: Option<Box<AnswerSql>>,
 }
 
-/// Serves the views of a running engine, if the file says where.
+/// Serves the views of a running engine, if the file has an address.
 pub(crate) fn serve(
     plan: &Plan,
     running: &Running,
@@ -99,7 +99,7 @@ pub(crate) fn serve(
     Ok(Some(Served { url, serving, processes }))
 }
 
-/// Leaves in the data folder where the program can be asked.
+/// Leaves the addresses of the program in the data folder.
 pub(crate) fn leave_addresses(
     config: &Config,
     served: Option<&Served>,
@@ -155,7 +155,7 @@ fn server(
     if let Some(folder) = plan.config.data.clone().filter(|_| process == 0) {
         let (views, observer) = (running.views(), running.observer());
         let is_pushed = plan.sources.iter().any(|source| source.config.kind == SourceKind::Http);
-        // What was read can be read again; what was pushed cannot.
+        // Rows that were read can be read again; pushed events cannot.
         let options = SinkOptions::default().durable(is_pushed);
         let start =
             move |view: &str| Feed::start(&views, &observer, &folder, view, options.clone());
@@ -179,7 +179,7 @@ fn server(
     Ok(server)
 }
 
-/// The token in a file, without the end of its line.
+/// The token in a file, without the line break.
 fn token(config: &Config, file: &Text) -> Result<String, ProgramError> {
     let path = config.path(&file.value);
     let wrong = |message: String| ProgramError::File(file.error(&config.document, message));
@@ -217,7 +217,7 @@ fn events(source: &SourcePlan, body: &[u8], media: Media) -> Lines<Event> {
     }
 }
 
-/// Records of CSV with a header, as the objects that they would be in JSON: a field that is empty is missing.
+/// CSV records with a header, as JSON objects; an empty field is missing.
 fn of_csv(source: &SourcePlan, body: &[u8]) -> Result<Vec<(usize, String)>, (usize, String)> {
     let wrong = |error: dayfold::source::SourceError| (1, error.to_string());
     let csv = plain_csv();

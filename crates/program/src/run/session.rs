@@ -1,6 +1,6 @@
-//! An engine at work, with what goes with it: what is exported, written to stores and served as SQL.
+//! A running engine, with its exports, sinks and SQL server.
 //!
-//! A program that reads its file again ends one session and starts the next over the same data folder.
+//! A program that reads its file again ends one session and starts the next one with the same data folder.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::next::{self, Next};
 use crate::options::RunOptions;
 use crate::plan::Plan;
 
-/// An engine at work. What is dropped first no longer needs what comes after it.
+/// A running engine. Fields are dropped in order: each may need the ones after it.
 pub(crate) struct Session {
     #[cfg(feature = "sinks")]
     sinks: Option<super::sinks::Sinks>,
@@ -26,17 +26,17 @@ pub(crate) struct Session {
     exports: Option<super::exports::Exports>,
     #[cfg(feature = "sql")]
     sql: super::sql::Served,
-    /// Where events of sources are pushed that programs push to.
+    /// Pushes the events of sources that programs push to.
     pub(crate) pusher: Option<Pusher<Event>>,
     pub(crate) refusals: Refusals,
     pub(crate) running: Running,
 }
 
 impl Session {
-    /// Starts the engine of a file. `postgres` is the address of the session before, which is taken again.
+    /// Starts the engine of a file. `postgres` is the address of the session before, which is used again.
     ///
     /// # Errors
-    /// [`ProgramError`] if something of it does not start; what did has ended then.
+    /// [`ProgramError`] if a part does not start; the parts that did have ended then.
     pub(crate) fn start(
         plan: &Plan,
         options: &RunOptions,
@@ -89,7 +89,7 @@ impl Session {
         })
     }
 
-    /// What else is served beside the views.
+    /// What is served besides the views.
     pub(crate) fn numbers(&self) -> Numbers {
         let refusals = self.refusals.clone();
         Numbers {
@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Where PostgreSQL's protocol is served.
+    /// The address of PostgreSQL's protocol.
     pub(crate) fn postgres(&self) -> Option<SocketAddr> {
         #[cfg(feature = "sql")]
         return self.sql.postgres.as_ref().map(dayfold_sql::server::Serving::address);
@@ -119,8 +119,8 @@ impl Session {
         None
     }
 
-    /// Waits until what was before the engine started is all in, the engine stops, somebody ends the program, or the time
-    /// is over, if it ever is. Says whether it is in.
+    /// Waits until everything from before the engine's start is in, the engine stops, the program is interrupted, or
+    /// the time is over, if there is a limit. Returns whether it is in.
     pub(crate) fn wait_recovered(&self, until: Option<Instant>, stop: &AtomicBool) -> bool {
         let is_over = || until.is_some_and(|until| Instant::now() >= until);
         while !self.running.progress().recovered {
@@ -132,7 +132,7 @@ impl Session {
         true
     }
 
-    /// Waits until stores have everything, as long as nobody ends the program.
+    /// Waits until stores have everything, unless the program is interrupted.
     #[cfg(feature = "sinks")]
     pub(crate) fn complete_sinks(&self, stop: &AtomicBool) {
         self.sinks.iter().for_each(|sinks| sinks.complete(stop));
@@ -144,7 +144,7 @@ impl Session {
         self.exports.take()
     }
 
-    /// Ends it. What is open stays open in the data folder, and the next one has it back.
+    /// Ends the session. Open days stay open in the data folder, and the next session has them.
     ///
     /// # Errors
     /// [`ProgramError`] if the engine had stopped early, or something could not be written.
@@ -163,18 +163,18 @@ impl Session {
     }
 }
 
-/// The views that are removed from the data folder, because the file does not have them any more.
+/// The views that are removed from the data folder, because the file no longer has them.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if the folder is refused for one of its views.
+/// [`ProgramError::Input`] if the folder is refused because of one of its views.
 fn removed(plan: &Plan, options: &RunOptions) -> Result<Vec<String>, ProgramError> {
     let named = || options.remove.clone();
-    // The processes of a group may each have a part of the folder: what is removed is said to all of them.
+    // Processes of a cluster may each have only a part of the folder, so all of them must be told what to remove.
     let Some(folder) = plan.config.data.as_ref().filter(|_| options.cluster.processes() == 1)
     else {
         return Ok(named());
     };
-    // What is wrong with the folder, the engine says.
+    // The engine reports what is wrong with the folder.
     let Ok(Some(report)) = next::folder(folder) else { return Ok(named()) };
     let mut removed = Vec::new();
     for (view, next) in next::views(plan, &report, &options.rebuild, &options.remove) {
@@ -191,7 +191,7 @@ fn removed(plan: &Plan, options: &RunOptions) -> Result<Vec<String>, ProgramErro
     Ok(removed)
 }
 
-/// Starts the engine; while it looks for other processes, whoever ends the program ends the wait.
+/// Starts the engine. While it waits for other processes, an interruption of the program ends the wait.
 fn start(
     engine: dayfold::dynamic::Engine,
     cluster: dayfold::Cluster,

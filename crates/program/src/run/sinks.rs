@@ -1,4 +1,4 @@
-//! Stores that the answers of views are written to, while the program runs.
+//! Writes the answers of views to stores while the program runs.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,10 +24,10 @@ fn tables<'a>(plan: &'a Plan, sink: &'a SinkConfig) -> impl Iterator<Item = Tabl
     views.map(|view| Table::of(&view.schema))
 }
 
-/// Reaches the stores of all sinks, and says what is there.
+/// Connects to the stores of all sinks, and prints what is there.
 ///
 /// # Errors
-/// [`ProgramError::Input`] if a store cannot be reached, or has something else under the name of a view.
+/// [`ProgramError::Input`] if a store cannot be reached, or something else has the name of a view there.
 pub(crate) fn reach(plan: &Plan, out: &mut dyn std::io::Write) -> Result<(), ProgramError> {
     for sink in &plan.config.sinks {
         let mut store = store(&plan.config, sink)?;
@@ -41,7 +41,7 @@ pub(crate) fn reach(plan: &Plan, out: &mut dyn std::io::Write) -> Result<(), Pro
     Ok(())
 }
 
-/// Has everything of a sink written again and compared: by the program that runs, or else by the next run.
+/// Writes everything of a sink again and compares it: the running program does it, or else the next run.
 ///
 /// # Errors
 /// [`ProgramError::Input`] if there is no such sink; [`ProgramError::Failed`] if its store cannot be reached.
@@ -70,7 +70,7 @@ pub(crate) fn sync(
 }
 
 impl Sinks {
-    /// Begins to write.
+    /// Starts to write.
     pub(crate) fn start(
         plan: &Plan,
         running: &Running,
@@ -80,7 +80,7 @@ impl Sinks {
         let sinks = plan.config.sinks.iter().map(|sink| {
             let name = sink.name.value.clone();
             let aside = folder_of(folder, &name);
-            // What was read can be read again; what was pushed cannot.
+            // Rows that were read can be read again; pushed events cannot.
             let is_pushed =
                 plan.sources.iter().any(|source| source.config.kind == SourceKind::Http) && !once;
             let options = SinkOptions::default().every(sink.every).durable(is_pushed);
@@ -93,7 +93,7 @@ impl Sinks {
         Ok(Sinks { sinks: sinks.collect::<Result<_, ProgramError>>()? })
     }
 
-    /// Tells how far they are.
+    /// Returns their progress.
     pub(crate) fn numbers(&self) -> Box<dyn Fn() -> Vec<SinkNumbers> + Send + Sync> {
         let watches = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.watch()));
         let watches: Vec<(String, SinkWatch)> = watches.collect();
@@ -117,7 +117,7 @@ impl Sinks {
         })
     }
 
-    /// Waits until the stores have everything, as long as nobody ends the program.
+    /// Waits until the stores have everything, unless the program is interrupted.
     pub(crate) fn complete(&self, stop: &AtomicBool) {
         for (_, sink) in &self.sinks {
             while !stop.load(Ordering::Relaxed) && !sink.complete(Duration::from_millis(500)) {}

@@ -12,10 +12,10 @@ use dayfold_sql::{Limits, Sql};
 use crate::config::{Config, FileError, Postgres, Text};
 use crate::error::ProgramError;
 
-/// How long an address may take to be free that was served before.
+/// How long to wait until the address of the session before is free.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Finds out whether the users and the certificate of a file can be had, without listening anywhere.
+/// Checks the users and the certificate of a file, without listening anywhere.
 ///
 /// # Errors
 /// [`FileError`].
@@ -23,17 +23,17 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     postgres(config).map_or(Ok(()), |postgres| access(config, postgres).map(drop))
 }
 
-/// What is served of SQL, until it is dropped.
+/// The SQL servers, until this is dropped.
 #[derive(Default)]
 pub(crate) struct Served {
     /// PostgreSQL's protocol.
     pub(crate) postgres: Option<Serving>,
-    /// What answers statements over HTTP.
+    /// Answers statements over HTTP.
     pub(crate) answers: Option<Arc<AnswerSql>>,
 }
 
-/// Serves the views of a running engine as tables, where the file says so. The first process of a group serves
-/// PostgreSQL's protocol, where it was served `before` if it was.
+/// Serves the views of a running engine as tables, if the file says so. The first process of a cluster serves
+/// PostgreSQL's protocol, at the address of `before` if there is one.
 pub(crate) fn serve(
     config: &Config,
     running: &Running,
@@ -59,7 +59,7 @@ pub(crate) fn serve(
     loop {
         match Serving::start(sql.clone(), address, access(config, postgres)?) {
             Ok(serving) => return Ok(Served { postgres: Some(serving), answers }),
-            // The one before lets go of it in the background.
+            // The server before releases the address in the background.
             Err(_) if before.is_some() && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -72,7 +72,7 @@ fn postgres(config: &Config) -> Option<&Postgres> {
     config.serve.as_ref()?.postgres.as_ref()
 }
 
-/// Who may ask.
+/// The users who may ask.
 fn access(config: &Config, postgres: &Postgres) -> Result<Access, FileError> {
     let access = match &postgres.users_file {
         None => Access::open(),

@@ -1,19 +1,19 @@
-//! A line on the terminal that says how far a run is.
+//! A line on the terminal with the progress of a run.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use dayfold::engine::Progress;
 
-/// How often it is drawn.
+/// How often the line is drawn.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// The line, if standard error is a terminal and nobody reads it as JSON.
+/// The line, if standard error is a terminal and messages are not JSON.
 pub(crate) struct Status {
     is_shown: bool,
     begun: Instant,
     drawn: Option<Instant>,
-    /// Events, and when there were so many: for the rate of the last seconds.
+    /// The number of events, and when it was counted: for the rate of the last seconds.
     before: (u64, Instant),
     rate: u64,
 }
@@ -25,7 +25,7 @@ impl Status {
         Status { is_shown, begun: now, drawn: None, before: (0, now), rate: 0 }
     }
 
-    /// Draws it again, if it is time.
+    /// Draws it again, if it is due.
     pub(crate) fn draw(&mut self, progress: &Progress) {
         if !self.is_shown || self.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY) {
             return;
@@ -45,13 +45,13 @@ impl Status {
             .chars()
             .take(width.max(2) - 1)
             .collect();
-        // Nobody has to see it.
+        // An error is ignored: nobody has to see the line.
         let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
         let _ = std::io::stderr().flush();
     }
 }
 
-/// What is said next begins on an empty line.
+/// Later messages begin on an empty line.
 impl Drop for Status {
     fn drop(&mut self) {
         if self.drawn.is_some() {
@@ -60,7 +60,7 @@ impl Drop for Status {
     }
 }
 
-/// What it says.
+/// The text of the line.
 fn line(progress: &Progress, rate: u64, elapsed: Duration) -> String {
     let mut parts = Vec::new();
     if !progress.recovered && progress.to_replay > 0 {
@@ -86,7 +86,7 @@ fn line(progress: &Progress, rate: u64, elapsed: Duration) -> String {
     parts.join(" · ")
 }
 
-/// How much was read of what there is, as far as that is known: bytes of files, records of partitions.
+/// How much was read, and how much there is, as far as that is known: bytes of files, records of partitions.
 fn read(progress: &Progress) -> Option<(u64, u64)> {
     if let Some(total) = progress.bytes_total {
         return Some((progress.bytes_read.min(total), total));
@@ -108,7 +108,7 @@ fn bar(part: u64, whole: u64) -> String {
     (0..CELLS).map(|cell| if cell < full { '█' } else { '░' }).collect()
 }
 
-/// With commas between thousands.
+/// A number with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

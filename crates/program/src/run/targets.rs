@@ -8,10 +8,10 @@ use dayfold_sinks::{SinkError, Store, Table, Target};
 use crate::config::{Config, FileError, SinkConfig, SinkUrl, Text, ViewConfig};
 use crate::error::ProgramError;
 
-/// Finds out whether the sinks of a file can be, without reaching for their stores.
+/// Checks the sinks of a file, without connecting to their stores.
 ///
 /// # Errors
-/// [`FileError`] if there is no data folder, or a URL is none.
+/// [`FileError`] if there is no data folder, or a URL is not valid.
 pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     for sink in &config.sinks {
         if config.data.is_none() {
@@ -38,7 +38,7 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Finds out whether a view can be a table, if a sink has it.
+/// Checks that a view can be a table, if it has a sink.
 ///
 /// # Errors
 /// [`FileError`] if a column of the view has the name of one that a sink adds.
@@ -56,12 +56,12 @@ pub(crate) fn check_table(
     Err(place.error(&config.document, format!("sinks.{}: {error}", sink.name.value)))
 }
 
-/// The folder of a sink: what it notes, and what its store refuses.
+/// The folder of a sink, for its notes and the rows that its store refuses.
 pub(super) fn folder_of(data: &Path, sink: &str) -> PathBuf {
     data.join("sinks").join(sink)
 }
 
-/// The store of a URL; that of files is a folder beside the file.
+/// The store of a URL; for files, a folder relative to the file.
 fn target(config: &Config, sink: &SinkConfig, url: &str) -> Result<Target, SinkError> {
     let target = match url.strip_prefix("file://") {
         Some(path) => Target::parse(&format!("file://{}", config.path(path).display()))?,

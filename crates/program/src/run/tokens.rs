@@ -1,13 +1,14 @@
-//! The file with tokens, and what they are for.
+//! The file with tokens and their roles.
 
 use dayfold_http::Role;
 
 use crate::config::{Config, FileError, Text};
 
-/// The tokens of a file: `read TOKEN`, `push TOKEN` or `admin TOKEN` on each line; lines that begin with `#` are comments.
+/// The tokens of a file: `read TOKEN`, `push TOKEN` or `admin TOKEN` on each line; lines that begin with `#` are
+/// comments.
 ///
 /// # Errors
-/// [`FileError`] if it cannot be read, or a line is another one.
+/// [`FileError`] if it cannot be read, or has any other line.
 pub(crate) fn tokens(config: &Config) -> Result<Vec<(Role, String)>, FileError> {
     let Some(file) = config.serve.as_ref().and_then(|serve| serve.tokens_file.as_ref()) else {
         return Ok(Vec::new());
@@ -36,7 +37,7 @@ pub(crate) fn tokens(config: &Config) -> Result<Vec<(Role, String)>, FileError> 
     Ok(tokens)
 }
 
-/// A token with which views can be asked, if asking needs one.
+/// A token for queries, if they need one.
 pub(crate) fn to_read(config: &Config) -> Result<Option<String>, FileError> {
     let reads = |role: &Role| matches!(role, Role::Read | Role::Admin);
     Ok(tokens(config)?.into_iter().find(|(role, _)| reads(role)).map(|(_, token)| token))

@@ -1,4 +1,4 @@
-//! The program as a process: run to its end, or serving.
+//! Runs the program as a process: to its end, or serving.
 
 // Each test uses some of it.
 #![allow(dead_code, clippy::unwrap_used, reason = "a test that cannot go on panics")]
@@ -16,7 +16,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     dayfold().args(arguments).current_dir(folder).output().unwrap()
 }
 
-/// What it prints, if it ends well.
+/// Its output, if it succeeds.
 #[track_caller]
 pub(crate) fn good(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, arguments);
@@ -25,7 +25,7 @@ pub(crate) fn good(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What it says, if it ends with this code.
+/// Its error message, if it ends with this code.
 #[track_caller]
 pub(crate) fn bad(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(folder, arguments);
@@ -80,7 +80,7 @@ impl Drop for Serving {
     }
 }
 
-/// Waits until something is so, or panics after a minute.
+/// Waits until a condition holds, or panics after a minute.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
