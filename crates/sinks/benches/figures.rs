@@ -1,5 +1,5 @@
-//! How many rows a second a sink writes, what that costs ingestion, and how long after its event a row is there. `figures.py` beside this file
-//! starts the servers, and runs it.
+//! Measures how many rows a second a sink writes, what that costs ingestion, and the time from an event to its row.
+//! `figures.py` beside this file starts the servers and runs it.
 //!
 //!     figures URL…
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
@@ -18,10 +18,10 @@ use dayfold_sinks::{Sink, SinkOptions, Target};
 type Event = (i64, u64, i64);
 
 const LONG: Duration = Duration::from_secs(600);
-/// 1 May 2024, noon.
+/// Noon of 1 May 2024.
 const NOW: i64 = 1_714_564_800_000;
 const SHOPS: u64 = 300_000;
-/// So many events are pushed at a time.
+/// The number of events that are pushed at a time.
 const BATCH: u64 = 5_000;
 const SPAN: Duration = Duration::from_secs(15);
 const ROUNDS: usize = 3;
@@ -54,7 +54,8 @@ impl Started {
         pushed.receipt.wait_visible(LONG).unwrap();
     }
 
-    /// Pushes events of shops that are far from each other, as fast as they are taken. Says how many a second.
+    /// Pushes events of shops that are far from each other, as fast as they are accepted. Returns the number per
+    /// second.
     fn ingest(&mut self, span: Duration) -> f64 {
         let (began, before) = (Instant::now(), self.number);
         while began.elapsed() < span {
@@ -109,7 +110,7 @@ fn figures(url: &str) {
     started.running.finish().unwrap();
 }
 
-/// How long after its event a row is in Redis.
+/// Measures the time from an event to its row in Redis.
 fn latency(url: &str) {
     const EVENTS: u64 = 400;
     let every = Duration::from_millis(100);
@@ -130,7 +131,7 @@ fn latency(url: &str) {
             std::thread::sleep(Duration::from_micros(500));
         }
         times.push(began.elapsed());
-        // Not in step with the looks.
+        // The pushes are not in step with the looks.
         std::thread::sleep(Duration::from_millis(number * 37 % 101));
     }
     times.sort_unstable();

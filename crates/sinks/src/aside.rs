@@ -1,10 +1,10 @@
-//! Rows that a store has refused, kept aside with the reason.
+//! Rows that a store has refused, kept with the reason.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// So many bytes are kept at most; further rows are counted alone.
+/// The maximum number of bytes that are kept; further rows are only counted.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// A file of JSON lines.

@@ -1,42 +1,42 @@
-//! What goes wrong between an engine and a store.
+//! Errors between an engine and a store.
 
 use std::time::Duration;
 
 use dayfold::engine::Views;
 use dayfold::scan::ScanError;
 
-/// Why a store did not take something. What was sent may have been written or not, unless the variant says so.
+/// Why a store did not accept something. It may or may not have been written, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It cannot be reached, or cannot write now: trying again later may help.
+    /// The store cannot be reached, or cannot write now: a later try may succeed.
     #[error("{store} cannot be used now: {why}")]
     Unavailable {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
-        /// What it says.
+        /// The store's error.
         why: String,
     },
-    /// Another writer has taken the view over. Nothing was written.
+    /// Another writer has taken over the view. Nothing was written.
     #[error("another writer has taken over view '{view}' in {store}")]
     Fenced {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
         /// The view.
         view: String,
     },
-    /// It does not take what these rows hold, however often it is tried. Nothing of them counts.
+    /// The store never accepts the content of these rows, however often it is tried. None of them counts.
     #[error("{store} refuses rows: {why}")]
     Refused {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
-        /// What it says.
+        /// The store's error.
         why: String,
     },
-    /// What is there under the name of the view is something else.
+    /// Something else has the name of the view in the store.
     #[error("{store}: {found}; expected {expected}")]
     Mismatch {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
         /// What was found.
         found: String,
@@ -49,33 +49,33 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The URL of a store is none.
+    /// The URL of a store is not valid.
     #[error("'{url}': {why}; expected {expected}")]
     Url {
-        /// What was said, without a password.
+        /// The URL, without a password.
         url: String,
         /// What is wrong with it.
         why: String,
-        /// What would be right.
+        /// The valid form.
         expected: String,
     },
     /// The store is not built in.
     #[error("a sink to {scheme} needs the feature '{feature}', which is not built in")]
     NotBuilt {
-        /// Of the URL.
+        /// The scheme of the URL.
         scheme: String,
-        /// The feature.
+        /// The feature that it needs.
         feature: &'static str,
     },
     /// No view has this name.
     #[error("no view '{view}': there are {known}")]
     NoView {
-        /// What was asked for.
+        /// The requested name.
         view: String,
-        /// Which views there are.
+        /// The names of the views.
         known: String,
     },
-    /// A column has the name of one that each row of a sink has.
+    /// A column of a view has the name of one that each row of a sink has.
     #[error(
         "view '{view}' has a column '{column}', and so has each row of a sink, of its own: expected another name in the view"
     )]
@@ -85,7 +85,7 @@ pub enum SinkError {
         /// The name.
         column: String,
     },
-    /// From the system: no thread, no folder.
+    /// An error of the system, for a thread or a folder.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -97,7 +97,7 @@ impl SinkError {
     }
 }
 
-/// Why a look ended before it was through.
+/// Why a look ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookError {
     #[error(transparent)]

@@ -1,8 +1,8 @@
-//! Changes of a view for programs that subscribe: what a store would be written, one change after the other.
+//! Changes of a view for programs that subscribe: what would be written to a store, one change after the other.
 //!
-//! A feed is a sink whose store is a journal in memory, of the last changes. A subscriber who goes on behind a change
-//! that the journal still has gets what came after it. Everybody else gets all rows as of one moment first, and then
-//! what comes after that moment.
+//! A feed is a sink whose store is a journal of the last changes in memory. A subscriber that continues after a change
+//! that the journal still has gets the changes after it. Any other subscriber first gets all rows of one moment, and
+//! then the changes after that moment.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -21,18 +21,19 @@ use crate::{Opened, Row, Sink, SinkError, SinkOptions, Stamp, Store, StoreError,
 
 const NAME: &str = "the feed";
 
-/// So many bytes of changes are kept for those who come back.
+/// The bytes of changes that are kept for subscribers that reconnect.
 const JOURNAL_BYTES: usize = 64 << 20;
 
-/// What a change is.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeKind {
-    /// A row, in the place of that with its period and key.
+    /// A row, which replaces the one with the same period and key.
     Row,
-    /// The rows of `period` with a lesser `as_of` are gone.
+    /// The rows of `period` with a smaller `as_of` are gone.
     Removed,
-    /// The rows with a lesser `as_of` are gone, but for those of `periods`. With it all rows of a moment are complete.
+    /// The rows with a smaller `as_of` are gone, except those of `periods`. After this, all rows of a moment are
+    /// complete.
     RemovedAllBut,
 }
 
@@ -51,11 +52,12 @@ impl ChangeKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// What it is.
+    /// The kind.
     pub kind: ChangeKind,
-    /// An object: the row, or what is gone.
+    /// An object: the row, or the description of what is gone.
     pub json: Arc<str>,
-    /// Who has come so far goes on behind it with this. Rows of the first moment have none until they are complete.
+    /// A subscriber that has received this change can continue after it with this id. Rows of the first moment have
+    /// none until they are complete.
     pub id: Option<String>,
 }
 
@@ -63,7 +65,7 @@ pub struct Change {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
-    /// The subscriber took longer for all rows of a moment than the moment is kept.
+    /// The subscriber took longer to read all rows of a moment than the moment is kept.
     #[error(
         "the rows of a moment were not taken for as long as it is kept: subscribe again, and take them faster"
     )]
@@ -110,10 +112,10 @@ impl fmt::Debug for Feed {
 }
 
 impl Feed {
-    /// Begins to follow a view of an engine that keeps its data in `data`.
+    /// Starts to follow a view of an engine that keeps its data in `data`.
     ///
     /// # Errors
-    /// [`SinkError`], as of [`Sink::start`].
+    /// [`SinkError`], as for [`Sink::start`].
     pub fn start(
         views: &Views,
         observer: &Observer,
@@ -122,7 +124,7 @@ impl Feed {
         options: SinkOptions,
     ) -> Result<Feed, SinkError> {
         let folder = data.join("sinks/changes");
-        // Nobody has had anything of this run: what is sealed now comes with the first rows of each subscriber.
+        // No subscriber has received anything in this run: what is sealed now comes with the first rows of each.
         let sealed = SealedPeriods::of(data).look(view).map_err(std::io::Error::other)?;
         let marks = sealed.into_iter().map(|(day, version)| (day, version.name)).collect();
         let journal = Arc::new(Journal::default());
@@ -145,8 +147,7 @@ impl Feed {
         Ok(Feed { journal, reader: Arc::new(Reader::of(found)), sink: Arc::new(sink) })
     }
 
-    /// What changes, behind a change of this id; without one, or if the journal does not have it any more, all rows
-    /// first.
+    /// The changes after the one with this id. Without an id, or if the journal no longer has it, all rows come first.
     pub fn changes(&self, after: Option<&str>) -> Changes {
         let state = match after.and_then(|id| self.journal.find(id)) {
             Some(next) => State::Following { next },
@@ -166,19 +167,19 @@ struct Journal {
 
 #[derive(Default)]
 struct Kept {
-    /// The first opening of this feed, which is in each id: numbers of another run mean nothing.
+    /// The first opening of this feed, which is part of each id: numbers of another run have no meaning here.
     run: i64,
     /// The number of the first change that is kept.
     first: u64,
     changes: VecDeque<(ChangeKind, Arc<str>)>,
     bytes: usize,
-    /// How many subscribers wait for a moment, and how many moments they were given.
+    /// The number of subscribers that wait for a moment, and the number of moments made for subscribers.
     wanted: usize,
     moments: u64,
     moment: Option<Moment>,
 }
 
-/// All rows as of a look, and the number of the first change after it.
+/// All rows of a look, and the number of the first change after it.
 #[derive(Clone)]
 struct Moment {
     snapshot: Snapshot,
@@ -201,7 +202,7 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the change behind that of an id, if all from there on are kept.
+    /// The number of the change after the one with this id, if all from there on are kept.
     fn find(&self, id: &str) -> Option<u64> {
         let kept = self.lock();
         let (run, number) = id.split_once('.')?;
@@ -227,7 +228,7 @@ impl Journal {
 /// The journal as a store.
 struct FeedStore {
     journal: Arc<Journal>,
-    /// Where the epoch is kept, so that `as_of` rises across restarts.
+    /// The file that has the epoch, so that `as_of` rises across restarts.
     notes: PathBuf,
     marks: BTreeMap<Day, String>,
 }
@@ -299,7 +300,7 @@ impl Store for FeedStore {
 
     fn looked(&mut self, stamp: Stamp, snapshot: &Snapshot) {
         let mut kept = self.journal.lock();
-        // A snapshot costs memory as long as somebody has it.
+        // A snapshot costs memory as long as it is held.
         kept.moment = None;
         if kept.wanted > 0 {
             let next = kept.next();
@@ -334,7 +335,7 @@ impl fmt::Debug for Changes {
 }
 
 enum State {
-    /// It waits for a moment: a later one than that of this number.
+    /// It waits for a moment later than the one with this number.
     Begins {
         asked: Option<u64>,
     },
@@ -351,10 +352,10 @@ enum State {
 }
 
 impl Changes {
-    /// The next change; nothing, if there is none for so long.
+    /// The next change; `None` if there is none within `limit`.
     ///
     /// # Errors
-    /// [`FeedError`]; subscribing again is fine.
+    /// [`FeedError`]; the program may subscribe again.
     pub fn next_timeout(&mut self, limit: Duration) -> Result<Option<Change>, FeedError> {
         let until = Instant::now() + limit;
         loop {
@@ -386,7 +387,7 @@ impl Changes {
                 let after = kept.moments;
                 self.state = State::Begins { asked: Some(after) };
                 drop(kept);
-                // A look, also if nothing has changed.
+                // This makes a look even if nothing has changed.
                 self.sink.look_soon();
                 kept = self.journal.lock();
                 after
@@ -430,7 +431,7 @@ impl Changes {
                 Ok(Step::Again)
             }
             Ok(None) => {
-                // What it had before, and is not among these rows, is gone.
+                // Rows that it had before, and that are not among these, are gone.
                 let (next, json) = (*next, removed("periods", "[]", *as_of).into());
                 self.state = State::Following { next };
                 let id = self.journal.lock().id(next - 1);
@@ -446,7 +447,7 @@ impl Changes {
         let mut kept = self.journal.lock();
         loop {
             if next < kept.first {
-                // It is too far behind: all rows again.
+                // It is too far behind, so it gets all rows again.
                 self.state = State::Begins { asked: None };
                 return Step::Again;
             }

@@ -1,9 +1,10 @@
-//! One view on its way into one store: what the store has, and one look after the other at what it lacks.
+//! Copies one view into one store: it tracks what the store has, and each look finds what the store lacks.
 //!
-//! A look is of one moment, a snapshot, or of several one after the other, if the store is slow. It reads what is not sealed, and writes the rows that are not as they were last
-//! written. Sealed periods are read as a whole when their files are others than those whose rows were written; then the
-//! store is told that it has this version of the period, its *mark*. After every opening (a start, or a store that came back) nothing is taken
-//! for granted but the marks: all else is written again, and what the engine does not have is removed.
+//! A look has one moment, a snapshot, or several one after the other if the store is slow. It reads unsealed rows, and
+//! writes those that differ from what was last written. A sealed period is read as a whole if its files differ from
+//! those whose rows were written. Then the store records that it has this version of the period: the *mark*. After
+//! every opening (at a start, or when a store is back), only the marks are trusted: everything else is written again,
+//! and rows that the engine does not have are removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,19 +22,19 @@ use crate::sealed::{SealedPeriods, Version};
 use crate::status::Board;
 use crate::{Row, Stamp, Store, StoreError, Sweep, Table};
 
-/// So many rows are written together.
+/// The number of rows that are written together.
 const ROWS_AT_ONCE: usize = 500;
 
-/// So many rows that are not sealed are remembered, by their hashes. Others are written at every look.
+/// The number of unsealed rows whose hashes are remembered. Further rows are written at every look.
 const HELD_MAX: usize = 8_000_000;
 
-/// So often a look takes another moment without having got a row of the one before.
+/// How often a look takes another moment without having received a row of the one before.
 const MOMENTS_IN_VAIN: u32 = 3;
 
 /// How long a look waits until the log has what it saw.
 const LOG: Duration = Duration::from_secs(30);
 
-/// What a look needs beside its view and its store.
+/// What a look needs besides its view and its store.
 pub(crate) struct Around<'a> {
     pub(crate) views: &'a Views,
     pub(crate) observer: &'a Observer,
@@ -57,29 +58,29 @@ impl Around<'_> {
     }
 }
 
-/// What was written of a row: what it held, and the last look that saw it.
+/// What was written of a row: a hash of its content, and the last look that saw it.
 #[derive(Clone, Copy)]
 struct Held {
     holds: u64,
     look: i64,
 }
 
-/// What is known since the store was opened.
+/// What is known about the store since it was opened.
 struct Known {
     epoch: i64,
     look: i64,
-    /// Periods that the store has, by its marks.
+    /// Periods that the store has, according to its marks.
     marked: BTreeMap<Day, String>,
     /// Versions of periods whose rows were written as a whole.
     written: BTreeMap<Day, String>,
-    /// Periods that were marked when the store was opened, and were not read since.
+    /// Periods that were marked when the store was opened, and have not been read since.
     trusted: BTreeSet<Day>,
     /// Rows of periods that are not marked, by the hash of their key.
     held: BTreeMap<Day, HashMap<u64, Held>>,
     held_rows: usize,
     /// The versions of the last look.
     versions: BTreeMap<Day, Version>,
-    /// Whether what the engine does not have was removed.
+    /// Whether rows that the engine does not have were removed.
     is_swept: bool,
 }
 
@@ -88,14 +89,15 @@ pub(crate) struct Followed {
     pub(crate) reader: Reader,
     known: Option<Known>,
     epoch: i64,
-    /// Events that had entered when everything was written, and how many looks have found no more.
+    /// The number of events that had entered when everything was written, and the number of looks since that found no
+    /// more.
     events: u64,
     quiet: u32,
-    /// When the last look began that was through.
+    /// When the last complete look began.
     complete: Option<Instant>,
 }
 
-/// So many looks find nothing new before looks are left out, and so often one is made all the same.
+/// After this many looks without new events, looks are left out, except for each `QUIET_LOOK_EVERY`-th one.
 const QUIET: u32 = 3;
 const QUIET_LOOK_EVERY: u32 = 30;
 
@@ -111,12 +113,12 @@ impl Followed {
         }
     }
 
-    /// Nothing is known of the store any more.
+    /// Forgets everything about the store.
     pub(crate) fn forget(&mut self) {
         (self.known, self.quiet) = (None, 0);
     }
 
-    /// Brings the store to the engine's latest moment. Says whether nothing is left to be done for sealed periods.
+    /// Brings the store to the engine's latest moment. Returns whether nothing is left to do for sealed periods.
     pub(crate) fn look(
         &mut self,
         store: &mut dyn Store,
@@ -158,14 +160,14 @@ impl Followed {
         Ok(is_settled)
     }
 
-    /// Says how far the store is behind, given the events that have entered by now.
+    /// Reports how far the store is behind, given the events that have entered by now.
     pub(crate) fn tell(&self, events: u64, since: Instant, board: &Board) {
         let behind = events.saturating_sub(self.events);
         let lag = self.complete.unwrap_or(since).elapsed();
         board.change(&self.reader.table.view, |status| {
             status.is_in_step = self.known.as_ref().is_some_and(|known| known.is_swept);
             status.lag_events = behind;
-            // A store that cannot be reached may have lost what it had, also when nothing comes.
+            // A store that cannot be reached may have lost its rows, even if no events come.
             let has_all = behind == 0 && status.is_in_step;
             status.lag = if has_all { Duration::ZERO } else { lag };
         });
@@ -210,7 +212,7 @@ impl Followed {
                 }
                 continue;
             };
-            // Files of a rebuild may answer a moment later: it is read once more.
+            // Files of a rebuild may become visible a moment later, so the period is read once more.
             let is_new = known.versions.get(&day) != Some(version);
             if version.is_rebuilt && is_new {
                 is_settled = false;
@@ -233,7 +235,7 @@ impl Followed {
         Ok(is_settled)
     }
 
-    /// Writes what has changed of what is not sealed. Says which periods have such rows.
+    /// Writes the changes of unsealed rows. Returns the periods that have such rows.
     fn write_unsealed(
         &self,
         known: &mut Known,
@@ -244,7 +246,7 @@ impl Followed {
         let mut open = BTreeSet::new();
         self.each_row(scan, snapshot, writing, &mut |row, writing| {
             if open.insert(row.period) && known.marked.contains_key(&row.period) {
-                // From now on it is not what the mark says.
+                // From now on the period differs from its mark.
                 let marks = BTreeMap::from([(row.period, None)]);
                 writing.store.mark(&self.reader.table, writing.stamp, &marks)?;
                 known.note(marks);
@@ -255,7 +257,7 @@ impl Followed {
         Ok(open)
     }
 
-    /// The periods that are to be read as a whole.
+    /// The periods that must be read as a whole.
     fn to_read(
         &self,
         known: &Known,
@@ -272,7 +274,7 @@ impl Followed {
         others.chain(lost).collect()
     }
 
-    /// Writes what has changed of a period, and removes what is gone.
+    /// Writes the changes of a period, and removes the rows that are gone.
     fn write_period(
         &self,
         known: &mut Known,
@@ -290,10 +292,10 @@ impl Followed {
         }
         let look = known.look;
         let is_gone = |rows: &HashMap<u64, Held>| rows.values().any(|held| held.look != look);
-        // Of a period that was there before not all rows are held: some of them may have gone, too.
+        // If the period was there before, not all its rows are remembered, and some of them may be gone.
         let was_there = known.written.contains_key(&day) || known.trusted.remove(&day);
         if was_there || known.held.get(&day).is_some_and(is_gone) {
-            // What there is is written anew, and all that is older is removed. No batch has a row twice.
+            // Existing rows are written again, and all older ones are removed. No batch has a row twice.
             writing.flush()?;
             self.write_rows(known, snapshot, scan, true, writing)?;
             writing.flush()?;
@@ -316,8 +318,8 @@ impl Followed {
         })
     }
 
-    /// Visits the rows of a scan. If the store is so slow that the moment is not kept for long enough, the rows behind the last one
-    /// are those of a later moment; what has changed before them until then is found by the next look.
+    /// Visits the rows of a scan. If the store is so slow that the moment expires, the rows after the last one are
+    /// those of a later moment; the next look finds what has changed before them until then.
     fn each_row(
         &self,
         mut scan: Scan,
@@ -357,7 +359,7 @@ impl Followed {
         }
     }
 
-    /// Removes what the engine does not have: once after each opening, and periods that it has given up.
+    /// Removes rows that the engine does not have: once after each opening, and for periods that it has dropped.
     fn sweep(
         &self,
         known: &mut Known,
@@ -383,7 +385,7 @@ impl Followed {
 }
 
 impl Known {
-    /// Whether a row is not as it was last written; notes that it will be.
+    /// Whether a row differs from what was last written; notes that it will be written.
     fn has_changed(&mut self, row: &Row) -> bool {
         let (name, holds) = row.hashes();
         let look = self.look;
@@ -404,7 +406,7 @@ impl Known {
         }
     }
 
-    /// The rows of a period need not be known any more.
+    /// The rows of a period need not be remembered any more.
     fn forget(&mut self, day: Day) {
         self.held_rows -= self.held.remove(&day).map_or(0, |rows| rows.len().min(self.held_rows));
     }
@@ -419,7 +421,7 @@ impl Known {
     }
 }
 
-/// Rows on their way into a store.
+/// Rows on their way to a store.
 struct Writing<'a, 'b> {
     store: &'a mut dyn Store,
     table: &'a Table,
@@ -447,7 +449,7 @@ impl Writing<'_, '_> {
         Ok(())
     }
 
-    /// Writes rows; of those that cannot be written, halves are tried, until single rows are left to be kept aside.
+    /// Writes rows. If some cannot be written, tries halves, until single refused rows are found and kept aside.
     fn write(&mut self, rows: &[Row]) -> Result<(), LookError> {
         let written = self.store.write(self.table, self.stamp, rows);
         let view = &self.table.view;

@@ -1,9 +1,9 @@
-//! Answers of a [Dayfold](dayfold) in the stores that teams have: of chosen views, each row whose merged answer has changed is
-//! written, at most every so often.
+//! Answers of a [Dayfold](dayfold) in other stores: each row of the chosen views is written when its merged answer has
+//! changed, at a limited rate.
 //!
-//! A row is the answer for a period and a key, batch and speed view together: the measures, whether all of it is `sealed`, the
-//! `revision`, and `as_of`, a number that rises with each moment that is written. A [`Sink`] is a thread that keeps a [`Store`] in
-//! step. See `docs/sinks.md` in the repository for what each store promises.
+//! A row is the answer for a period and a key, batch view and speed view together: the measures, whether all of it is
+//! `sealed`, the `revision`, and `as_of`, a number that rises with each moment that is written. A [`Sink`] is a thread
+//! that keeps a [`Store`] up to date. See `docs/sinks.md` in the repository for what each store promises.
 //!
 //! ```no_run
 //! use std::path::Path;

@@ -1,4 +1,4 @@
-//! Rows as stores get them, and what a table of them looks like.
+//! Rows as stores get them, and the schema of their table.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use dayfold::time::Day;
 
 use crate::SinkError;
 
-/// The columns that each row has beside those of its view.
+/// The columns that each row has besides those of its view.
 const OWN: [&str; 3] = ["sealed", "revision", "as_of"];
 
-/// What the rows of a view look like in a store.
+/// The schema of a view's rows in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Table {
     /// The name of the view.
     pub view: String,
-    /// The column of periods: a date, or of hours a timestamp.
+    /// The column of periods: a date, or for hours a timestamp.
     pub period: Column,
-    /// Those of the key.
+    /// The columns of the key.
     pub key: Vec<Column>,
-    /// The measures; not sketches, which are bytes.
+    /// The measures, without sketches.
     pub measures: Vec<Column>,
 }
 
@@ -42,7 +42,7 @@ impl Table {
         }
     }
 
-    /// Whether rows of this table can be told apart from what a sink adds to them: `sealed`, `revision` and `as_of`.
+    /// Checks that no column has the name of one that a sink adds: `sealed`, `revision` and `as_of`.
     ///
     /// # Errors
     /// [`SinkError::Column`] if a column of the view has one of these names.
@@ -56,7 +56,7 @@ impl Table {
         }
     }
 
-    /// The names of the period's column, of the key's, and of the measures, in this order.
+    /// The names of the period's column, of the key's columns, and of the measures, in this order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let key = self.key.iter().chain(&self.measures);
         std::iter::once(&self.period).chain(key).map(|column| column.name.as_str())
@@ -69,19 +69,19 @@ impl Table {
 pub struct Row {
     /// The period.
     pub period: Day,
-    /// A value for each column of the key.
+    /// The values of the key's columns.
     pub key: Vec<Value>,
-    /// A value for each measure.
+    /// The values of the measures.
     pub measures: Vec<Value>,
-    /// Whether nothing took part that is not sealed.
+    /// Whether the answer has only sealed rows.
     pub sealed: bool,
-    /// The latest sealed revision that took part, named by its closing; null if none did.
+    /// The latest sealed revision in the answer, named by its closing; null if there is none.
     pub revision: Value,
 }
 
 impl Row {
-    /// The row as an object of JSON: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit
-    /// by digit.
+    /// The row as a JSON object: columns by name, then `sealed`, `revision` and `as_of`. Numbers are written digit by
+    /// digit.
     pub fn json(&self, table: &Table, as_of: i64) -> String {
         let mut out = String::from("{");
         let period = Value::period(self.period);
@@ -101,8 +101,8 @@ impl Row {
         out
     }
 
-    /// The period and the key as one text, which no other row of the view has: `PERIOD:KEY…`, in whose parts `%` and
-    /// `:` are written as `%25` and `%3A`, and null is `%-`.
+    /// The period and the key as one text, unique within the view: `PERIOD:KEY…`. In each part `%` and `:` are written
+    /// as `%25` and `%3A`, and null is `%-`.
     #[cfg(any(feature = "redis", feature = "mongodb"))]
     pub(crate) fn name(&self) -> String {
         let mut name = escaped(&self.period.to_string());
@@ -116,7 +116,7 @@ impl Row {
         name
     }
 
-    /// The hash of the period and the key, and that of everything.
+    /// The hash of the period and the key, and the hash of the whole row.
     pub(crate) fn hashes(&self) -> (u64, u64) {
         let mut text = self.period.to_string();
         for value in &self.key {
@@ -147,7 +147,7 @@ impl Reader {
         Reader { view, table, columns }
     }
 
-    /// The same scan, of the columns that rows are made of.
+    /// The same scan, with only the columns that rows need.
     pub(crate) fn scan(&self, scan: Scan) -> Scan {
         scan.layers().columns(&self.columns)
     }
@@ -170,20 +170,20 @@ impl Reader {
     }
 }
 
-/// A period as rows have it, as JSON.
+/// A period in the form of rows, as JSON.
 pub(crate) fn period_as_json(day: Day) -> String {
     let mut text = String::new();
     push_value(&mut text, &Value::period(day));
     text
 }
 
-/// A part of a name.
+/// Escapes a part of a name.
 #[cfg(any(feature = "redis", feature = "mongodb"))]
 pub(crate) fn escaped(part: &str) -> String {
     part.replace('%', "%25").replace(':', "%3A")
 }
 
-/// A value as JSON: integers and decimals as numbers, digit by digit.
+/// Appends a value as JSON: integers and decimals as numbers, digit by digit.
 pub(crate) fn push_value(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("null"),

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use dayfold::store::{self, Disk, Manifests, SealedPeriod, StoreError, ViewReport};
 use dayfold::time::Day;
 
-/// A sealed period, as it is now.
+/// The present version of a sealed period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
-    /// Names the rows: other files, another version.
+    /// The name of the version: other files have another name.
     pub(crate) name: String,
-    /// Whether it was rebuilt: the files of a rebuild are in the manifest a moment before they answer.
+    /// Whether it was rebuilt: the files of a rebuild are in the manifest a moment before queries use them.
     pub(crate) is_rebuilt: bool,
 }
 
@@ -27,7 +27,7 @@ impl SealedPeriods {
         SealedPeriods { folder: folder.to_owned(), seen: None, views: BTreeMap::new() }
     }
 
-    /// Those of a view now. While no manifest has changed, nothing is read.
+    /// The sealed periods of a view now. While no manifest has changed, nothing is read.
     pub(crate) fn look(&mut self, view: &str) -> Result<BTreeMap<Day, Version>, StoreError> {
         let manifests = Manifests::of(&self.folder);
         if self.seen.as_ref() != Some(&manifests) {

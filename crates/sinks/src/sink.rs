@@ -1,4 +1,4 @@
-//! The thread of a sink: one look after the other, and what is done when the store is not there.
+//! The thread of a sink: one look after the other, and what to do when the store is unavailable.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::sealed::SealedPeriods;
 use crate::status::Board;
 use crate::{SinkError, SinkStatus, Store};
 
-/// How often a [`Sink`] writes.
+/// Options of a [`Sink`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkOptions {
     every: Duration,
@@ -35,42 +35,43 @@ impl Default for SinkOptions {
 }
 
 impl SinkOptions {
-    /// The same, which writes each row at most once in so long: a second, unless said otherwise.
+    /// Sets the minimum time between two writes of a row; default a second.
     #[must_use]
     pub fn every(self, every: Duration) -> SinkOptions {
         SinkOptions { every, ..self }
     }
 
-    /// The same, which waits for the log or not: it does, unless said otherwise. Where nothing promises that events are
-    /// durable ([`Durability::System`](dayfold::log::Durability::System)), it may not: it would wait for a seal. Then
-    /// sources have to bring again what a crash has taken.
+    /// Sets whether the sink waits for the log; by default it does. If events are not promised to be durable
+    /// ([`Durability::System`](dayfold::log::Durability::System)), set this to false, or the sink would wait for a
+    /// seal. Then sources have to bring back what a crash has lost.
     #[must_use]
     pub fn durable(self, durable: bool) -> SinkOptions {
         SinkOptions { durable, ..self }
     }
 
-    /// The same, which keeps a moment for at most so long while it writes: a minute, unless said otherwise. It goes on
-    /// with the next one then. Longer keeps what many rows hold more alike, and costs memory.
+    /// Sets how long a moment is kept at most while the sink writes; default a minute. Then the sink continues with the
+    /// next moment. With a longer time, more rows have the same moment, at the cost of memory.
     #[must_use]
     pub fn keep(self, keep: Duration) -> SinkOptions {
         SinkOptions { keep, ..self }
     }
 
-    /// The same, which waits at most so long after failures: half a minute, unless said otherwise. The first wait is a
-    /// fifth of a second, and each one is about twice as long as the one before.
+    /// Sets the longest wait after failures; default half a minute. The first wait is a fifth of a second, and each
+    /// further one is about twice as long.
     #[must_use]
     pub fn longest_wait(self, longest_wait: Duration) -> SinkOptions {
         SinkOptions { longest_wait, ..self }
     }
 }
 
-/// Keeps a store in step with views of a running engine, on a thread of its own.
+/// Keeps a store up to date with views of a running engine, on its own thread.
 ///
-/// Promise: each row of the store is the merged answer for its period and key as of a moment that the log had. Moments
-/// of a row never go back. Once nothing comes any more, the store has the rows of the engine and no others, whatever
-/// was killed before.
+/// Guarantee: each row of the store is the merged answer for its period and key as of a moment that the log had.
+/// Moments of a row never go back. Once no more events come, the store has exactly the rows of the engine, whatever was
+/// killed before.
 ///
-/// It reads snapshots, so it holds nothing up. Dropped, it ends after what it is just writing; the next one goes on.
+/// A sink reads snapshots, so it delays nothing. When it is dropped, it ends after its present write; the next sink
+/// continues.
 pub struct Sink {
     board: Arc<Board>,
     stop: Arc<AtomicBool>,
@@ -84,14 +85,14 @@ impl fmt::Debug for Sink {
     }
 }
 
-/// What the thread is told.
+/// An instruction to the thread.
 enum Order {
-    /// Write everything, and say when that is done.
+    /// Write everything, and report when that is done.
     Complete(SyncSender<()>),
     Stop,
 }
 
-/// Tells how far a sink is, as long as anybody asks.
+/// Shows the progress of a sink; it does not keep the sink alive.
 #[derive(Clone)]
 pub struct SinkWatch {
     board: Arc<Board>,
@@ -104,19 +105,19 @@ impl fmt::Debug for SinkWatch {
 }
 
 impl SinkWatch {
-    /// How far each view is, by name.
+    /// The progress of each view, by name.
     pub fn status(&self) -> BTreeMap<String, SinkStatus> {
         self.board.all()
     }
 }
 
 impl Sink {
-    /// Begins to write views of an engine that keeps its data in `folder`. What the store refuses is kept in `aside`, a
-    /// folder of the sink's own.
+    /// Starts to write views of an engine that keeps its data in `folder`. Rows that the store refuses are kept in
+    /// `aside`, a folder that belongs to the sink.
     ///
     /// # Errors
-    /// [`SinkError::NoView`]; [`SinkError::Column`] if a view has a column of the name of one that a sink adds; or from
-    /// the system if there is no thread.
+    /// [`SinkError::NoView`]; [`SinkError::Column`] if a view has a column with the name of one that a sink adds; or an
+    /// error of the system if there is no thread.
     pub fn start(
         running: &Running,
         folder: &Path,
@@ -163,24 +164,24 @@ impl Sink {
         Ok(Sink { board, stop, orders, thread: Some(thread) })
     }
 
-    /// How far each view is, by name.
+    /// The progress of each view, by name.
     pub fn status(&self) -> BTreeMap<String, SinkStatus> {
         self.board.all()
     }
 
-    /// Tells how far it is, for who does not own it.
+    /// A watch of its progress, which does not own the sink.
     pub fn watch(&self) -> SinkWatch {
         SinkWatch { board: Arc::clone(&self.board) }
     }
 
-    /// Has the next look made at once, also if nothing has changed.
+    /// Makes the next look at once, even if nothing has changed.
     pub(crate) fn look_soon(&self) {
-        // Nobody waits for its end. A thread that has ended looks no more.
+        // Nobody waits for its end. A thread that has ended makes no look.
         let _ = self.orders.send(Order::Complete(sync_channel(1).0));
     }
 
-    /// Waits at most so long until the store has all that the engine answers now. Says whether it has. The engine has
-    /// to run.
+    /// Waits, at most for `limit`, until the store has everything that the engine answers now. Returns whether it has.
+    /// The engine has to run.
     pub fn complete(&self, limit: Duration) -> bool {
         let (told, done) = sync_channel(1);
         self.orders.send(Order::Complete(told)).is_ok() && done.recv_timeout(limit).is_ok()
@@ -190,10 +191,10 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // One that has ended already needs no word.
+        // A thread that has ended already needs no instruction.
         let _ = self.orders.send(Order::Stop);
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported where it happened.
+            // A panic of the thread was reported where it happened.
             let _ = thread.join();
         }
     }
@@ -227,7 +228,7 @@ impl Work {
             if is_settled {
                 for told in waiting.drain(..) {
                     let told: SyncSender<()> = told;
-                    // Who waited may have given up.
+                    // The waiting thread may have given up.
                     let _ = told.try_send(());
                 }
             }
@@ -241,7 +242,7 @@ impl Work {
         }
     }
 
-    /// Looks at each view once. Says whether everything is written.
+    /// Looks at each view once. Returns whether everything is written.
     fn look(&mut self, sealed: &mut SealedPeriods, aside: &mut Aside, is_last: bool) -> bool {
         let (mut is_settled, mut is_well, mut is_lost) = (true, true, false);
         for view in &mut self.followed {
@@ -272,28 +273,28 @@ impl Work {
             }
         }
         if is_lost {
-            // It may come back without what it had: that is found out anew, for all views.
+            // The store may come back without its rows, so everything is checked anew, for all views.
             self.followed.iter_mut().for_each(Followed::forget);
         }
         self.failures = if is_well { 0 } else { self.failures + 1 };
         is_well && is_settled
     }
 
-    /// How long from the beginning of this look to that of the next one.
+    /// The time from the beginning of this look to the next one.
     fn wait(&self, somebody_waits: bool) -> Duration {
         match self.failures {
             0 if somebody_waits => FIRST_WAIT.min(self.options.every),
             0 => self.options.every,
             failures => {
                 let doubled = FIRST_WAIT.saturating_mul(1 << (failures - 1).min(16));
-                // Not all sinks at once, when a store is back.
+                // Random waits prevent all sinks from writing at once when a store is back.
                 doubled.min(self.options.longest_wait).mul_f64(0.5 + share() / 2.0)
             }
         }
     }
 }
 
-/// A random number from 0 to 1; without a source of them, in the middle.
+/// A random number from 0 to 1; 0.5 if there is no source of randomness.
 fn share() -> f64 {
     let mut bytes = [0; 4];
     match getrandom::fill(&mut bytes) {

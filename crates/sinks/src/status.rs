@@ -1,32 +1,32 @@
-//! How far sinks are.
+//! The progress of sinks.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How far a view is in a store.
+/// The progress of a view in a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SinkStatus {
     /// Rows written by this program.
     pub written: u64,
-    /// Rows removed by this program, as far as the store says.
+    /// Rows removed by this program, as far as the store reports it.
     pub removed: u64,
     /// Rows that the store has refused, and that were kept aside.
     pub refused: u64,
-    /// Events that entered since the moment that the store has: so many rows may have changed at most.
+    /// Events that entered since the moment that the store has: at most this many rows may have changed.
     pub lag_events: u64,
-    /// How old that moment is; nothing, if the store has all.
+    /// The age of that moment; zero if the store has everything.
     pub lag: Duration,
     /// Whether the store has had the whole answer of a moment since it was last opened.
     pub is_in_step: bool,
-    /// How often in a row it has failed; 0 while all is well.
+    /// The number of failures in a row.
     pub failures: u32,
-    /// Why it failed last, if it has not succeeded since.
+    /// The last error, unless it has succeeded since.
     pub error: Option<String>,
 }
 
-/// What the thread of a sink writes, and others read.
+/// The status, which the thread of a sink writes and others read.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     views: Mutex<BTreeMap<String, SinkStatus>>,

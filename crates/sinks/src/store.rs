@@ -1,4 +1,4 @@
-//! What a sink needs of a store.
+//! The interface of a store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,35 +7,35 @@ use dayfold::time::Day;
 
 use crate::{Row, StoreError, Table};
 
-/// What is said by a store that was opened.
+/// The result of opening a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The number of this opening: greater than all before it, of whatever program.
+    /// The number of this opening: greater than all earlier ones, of any program.
     pub epoch: i64,
-    /// Which version of which sealed period the store has, row by row, as earlier openings said.
+    /// The version of each sealed period that the store has completely, according to earlier openings.
     pub marks: BTreeMap<Day, String>,
 }
 
 impl Opened {
-    /// What is said of an opening.
+    /// The result of an opening.
     pub fn new(epoch: i64, marks: BTreeMap<Day, String>) -> Opened {
         Opened { epoch, marks }
     }
 }
 
-/// The moment that rows are written as of.
+/// The moment of written rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Stamp {
     /// The opening that writes.
     pub epoch: i64,
-    /// A number that rises with each moment, over openings and restarts: the epoch in its upper 21 bits of 53, so that
-    /// every reader of JSON has it exactly.
+    /// A number that rises with each moment, over openings and restarts. The epoch is in the upper 21 of its 53 bits,
+    /// so that every reader of JSON can represent it exactly.
     pub as_of: i64,
 }
 
-/// How many moments an opening has.
+/// The number of moments of an opening.
 const MOMENTS: i64 = 1 << 32;
 
 impl Stamp {
@@ -45,18 +45,18 @@ impl Stamp {
     }
 }
 
-/// Which rows are removed, if they are older than the stamp: nothing of an engine's answer is.
+/// Selects rows to remove if they are older than the stamp, because they are no longer in the engine's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sweep {
-    /// All but those of these periods.
+    /// All rows except those of these periods.
     AllBut(BTreeSet<Day>),
-    /// Those of one period.
+    /// The rows of one period.
     Period(Day),
 }
 
 impl Sweep {
-    /// Whether rows of a period are removed.
+    /// Whether rows of a period are selected.
     pub fn has(&self, period: Day) -> bool {
         match self {
             Sweep::AllBut(kept) => !kept.contains(&period),
@@ -65,40 +65,40 @@ impl Sweep {
     }
 }
 
-/// A store that rows of views are written to, by one writer at a time.
+/// A store to which rows of views are written, by one writer at a time.
 ///
-/// Everything but [`Store::open`] is refused with [`StoreError::Fenced`] once another writer has opened the same view, as far as
-/// a store can know. All calls may block; a sink has a thread of its own.
+/// Once another writer has opened the same view, every method except [`Store::open`] returns [`StoreError::Fenced`], as
+/// far as a store can know. All calls may block; a sink has its own thread.
 pub trait Store: Send {
-    /// What it is called in messages.
+    /// The name of the store in messages.
     fn name(&self) -> &'static str;
 
-    /// Reaches the store, makes what is missing of the table, and takes the view over: whoever wrote before is fenced off. The
-    /// new epoch is `at_least` this.
+    /// Connects to the store, creates what is missing of the table, and takes over the view: earlier writers are fenced
+    /// off. The new epoch is at least `at_least`.
     ///
     /// # Errors
     /// [`StoreError`].
     fn open(&mut self, table: &Table, at_least: i64) -> Result<Opened, StoreError>;
 
-    /// Whether the store is there, and still ours.
+    /// Checks that the store is available, and that this writer still owns the view.
     ///
     /// # Errors
     /// [`StoreError`].
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError>;
 
-    /// Writes rows, each in the place of that with its period and key, unless that one is of a later moment.
+    /// Writes rows. Each replaces the one with its period and key, unless that one has a later moment.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] if some of them cannot be written: the sink tries them one by one.
+    /// [`StoreError::Refused`] if some of them cannot be written: the sink then tries them one by one.
     fn write(&mut self, table: &Table, stamp: Stamp, rows: &[Row]) -> Result<(), StoreError>;
 
-    /// Removes rows that are older than the stamp. Says how many, if that is known.
+    /// Removes rows that are older than the stamp. Returns their number, if it is known.
     ///
     /// # Errors
     /// [`StoreError`].
     fn sweep(&mut self, table: &Table, stamp: Stamp, sweep: &Sweep) -> Result<u64, StoreError>;
 
-    /// Notes which version of periods is there in full; without a version, that it is not.
+    /// Records which version of periods the store has completely; without a version, that it has none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -109,12 +109,12 @@ pub trait Store: Send {
         marks: &BTreeMap<Day, Option<String>>,
     ) -> Result<(), StoreError>;
 
-    /// Is told after each look which moment the store has now.
+    /// Called after each look with the moment that the store has now.
     fn looked(&mut self, stamp: Stamp, snapshot: &Snapshot) {
         let _ = (stamp, snapshot);
     }
 
-    /// Forgets all marks, and fences whoever writes: the next opening writes everything and compares.
+    /// Forgets all marks, and fences off the present writer: the next opening writes everything and compares.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -125,7 +125,7 @@ pub trait Store: Send {
         self.mark(table, stamp, &none)
     }
 
-    /// Reaches the store and says whether the table is there or could be, without changing anything.
+    /// Connects to the store and checks that the table is there or could be created, without changing anything.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Which store a URL names.
+//! Finds the store of a URL.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,14 +57,14 @@ fn shown(url: &str) -> String {
 }
 
 impl std::fmt::Debug for Target {
-    // Neither password nor secret.
+    // Password and secret are left out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Target").field("url", &shown(&self.url)).finish_non_exhaustive()
     }
 }
 
 impl Target {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`SinkError::Url`] if no store has such a URL.
@@ -79,7 +79,7 @@ impl Target {
         Ok(Target { kind, url: url.to_owned(), expire: None, secret: None, notes: None })
     }
 
-    /// The same, whose rows go so long after they were last written, if the store can do that: Redis.
+    /// Removes rows this long after they were last written. Only Redis supports this.
     ///
     /// # Errors
     /// [`SinkError::Url`] for another store.
@@ -94,15 +94,15 @@ impl Target {
         }
     }
 
-    /// Whether it has to be given a secret, which messages are signed with: a webhook has to.
+    /// Whether it needs a secret to sign messages; a webhook does.
     pub fn is_signed(&self) -> bool {
         self.kind == Kind::Webhook
     }
 
-    /// The same, whose messages are signed with a secret: `whsec_` and the base64 of 24 to 64 bytes.
+    /// Signs messages with a secret: `whsec_` and the base64 of 24 to 64 bytes.
     ///
     /// # Errors
-    /// [`SinkError::Url`] if nothing is signed there.
+    /// [`SinkError::Url`] if the store signs nothing.
     pub fn secret(self, secret: &str) -> Result<Target, SinkError> {
         match self.is_signed() {
             true => Ok(Target { secret: Some(secret.to_owned()), ..self }),
@@ -114,13 +114,13 @@ impl Target {
         }
     }
 
-    /// The same, which keeps in this folder what the store itself cannot keep: epochs and marks of a webhook.
+    /// Keeps in this folder what the store itself cannot keep: epochs and marks of a webhook.
     #[must_use]
     pub fn notes(self, folder: &Path) -> Target {
         Target { notes: Some(folder.to_owned()), ..self }
     }
 
-    /// The store, which is not reached yet.
+    /// The store, without connecting to it.
     ///
     /// # Errors
     /// [`SinkError::NotBuilt`] or [`SinkError::Url`].

@@ -1,4 +1,4 @@
-//! Sinks beside an engine: what a store refuses, and views whose past becomes another one. The store is one of files.
+//! Sinks of an engine: what a store refuses, and views whose past changes. The store is one of files.
 #![cfg(feature = "files")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -28,7 +28,7 @@ type Event = (i64, String, i64);
 /// Sales and cents by day and shop.
 type Rows = BTreeMap<(String, String), (i64, i64)>;
 
-/// Bounds hanging only.
+/// Only bounds hanging tests.
 const LONG: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 3;
@@ -43,7 +43,7 @@ fn events() -> Vec<Event> {
     (0..DAYS).flat_map(of_day).collect()
 }
 
-/// What the store has to have, if an event is worth so many cents; without a worth it is in no row.
+/// The expected rows if an event is worth this many cents; an event without a worth is in no row.
 fn expected(worth: impl Fn(&Event) -> Option<i64>) -> Rows {
     let mut rows = Rows::new();
     for event in events() {
@@ -106,7 +106,7 @@ impl Started {
     }
 }
 
-/// What a reader of the journal has, who goes through it from the beginning.
+/// The rows of a reader that applies all lines of the journal from the beginning.
 fn journal(store: &Path) -> Rows {
     let mut rows = BTreeMap::new();
     for line in std::fs::read_to_string(store.join("sales.ndjson")).unwrap().lines() {
@@ -128,11 +128,10 @@ fn journal(store: &Path) -> Rows {
     rows.into_iter().map(|(key, (sales, cents, _))| (key, (sales, cents))).collect()
 }
 
-/// What happens before rows are written.
+/// A function that is called before rows are written.
 type Before = Box<dyn FnMut(&[Row]) -> Result<(), StoreError> + Send>;
 
-/// Files that do something before they take rows, count how often they are opened, and cannot be used while they are
-/// away.
+/// Files that call a function before they accept rows, count how often they are opened, and can be made unavailable.
 struct Watched {
     files: Files,
     before: Before,
@@ -224,7 +223,7 @@ fn refused_rows_are_kept_aside_with_the_reason_and_the_others_are_written() {
         "each is tried once, as long as it does not change"
     );
 
-    // A store that is away is behind, although nothing comes.
+    // An unavailable store is behind, although no events come.
     let view = || sink.status()["sales"].clone();
     assert_eq!((view().is_in_step, view().lag), (true, Duration::ZERO));
     is_away.store(true, Ordering::SeqCst);
@@ -253,7 +252,7 @@ fn rebuilt_and_redefined_views_are_rewritten_and_what_is_gone_is_removed() {
     let all = expected(|event| Some(event.2));
     assert_eq!(journal(store.path()), all);
 
-    // Somebody else's row in a sealed day stays until the day is written anew: by a rebuild.
+    // A row that somebody else adds to a sealed day stays until the day is written anew, by a rebuild.
     let mut file = OpenOptions::new().append(true).open(store.path().join("sales.ndjson")).unwrap();
     let foreign = r#"{"day":"1970-01-01","shop":"nobody","sales":1,"cents":1,"as_of":1}"#;
     writeln!(file, "{foreign}").unwrap();
@@ -276,7 +275,7 @@ fn rebuilt_and_redefined_views_are_rewritten_and_what_is_gone_is_removed() {
     started.finish(sink);
 }
 
-/// A first fill that takes longer than its moment is kept goes on behind the last row, with a later moment.
+/// If a first fill takes longer than its moment is kept, it continues after the last row, with a later moment.
 #[test]
 fn a_slow_store_gets_its_first_fill_over_several_moments() {
     const SHOPS: i64 = 40_000;
@@ -301,8 +300,8 @@ fn a_slow_store_gets_its_first_fill_over_several_moments() {
     let sink = started.sink(folder.path(), watched, SinkOptions::default().keep(keep));
     waiting.recv_timeout(LONG).unwrap();
 
-    // While the first rows are written, the last one changes, and the moment of the fill expires: after it one that is
-    // taken later.
+    // While the first rows are written, the last one changes, and the moment of the fill expires; the next moment is a
+    // later one.
     started.push(vec![(0, shop(SHOPS - 1), 1)]);
     let views = started.running.views();
     let (later, begun) = (views.snapshot(keep).unwrap(), Instant::now());

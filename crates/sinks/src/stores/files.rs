@@ -1,8 +1,9 @@
 //! Files of JSON lines: a journal of rows for each view.
 //!
-//! `VIEW.ndjson` only grows. A line is a row, or says what is gone: `{"removed":"2024-05-01","as_of":7}` all rows of that period
-//! with a lesser `as_of`, `{"removed_all_but":["2024-05-01"],"as_of":7}` those of all other periods. Of several rows of a period and key the last one
-//! counts. A reader who goes through it from the beginning has the engine's answer.
+//! `VIEW.ndjson` only grows. A line is a row, or says which rows are gone: `{"removed":"2024-05-01","as_of":7}` means
+//! all rows of that period with a smaller `as_of`, `{"removed_all_but":["2024-05-01"],"as_of":7}` those of all other
+//! periods. Of several rows with the same period and key, the last one counts. A reader that applies all lines from the
+//! beginning has the engine's answer.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -36,7 +37,7 @@ fn unavailable(error: &io::Error) -> StoreError {
 }
 
 impl Files {
-    /// Files in a folder, which is made if need be.
+    /// Files in a folder, which is created if necessary.
     pub fn new(folder: impl Into<PathBuf>) -> Files {
         Files { folder: folder.into(), open: BTreeMap::new() }
     }
@@ -53,12 +54,12 @@ impl Files {
     fn append(&mut self, table: &Table, text: &str) -> Result<(), StoreError> {
         let journal = self.journal(table)?;
         journal.is_synced = false;
-        // All at once: a line that is cut short is taken away when the file is opened.
+        // Written at once: a line that is cut short is removed when the file is opened.
         journal.file.write_all(text.as_bytes()).map_err(|error| unavailable(&error))
     }
 }
 
-/// A file that ends with a whole line.
+/// A file that ends with a complete line.
 fn whole_lines(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     let length = file.metadata()?.len();

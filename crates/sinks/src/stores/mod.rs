@@ -1,4 +1,4 @@
-//! The stores, each behind a feature of its name, and what those note that keep no epochs and marks.
+//! The stores, each behind a feature of its name, and the notes of stores that cannot keep epochs and marks.
 
 #[cfg(feature = "files")]
 mod files;

@@ -1,11 +1,11 @@
-//! MongoDB's protocol (Azure Cosmos DB and FerretDB speak it, too): a collection of the view's name, a document for
+//! MongoDB's protocol, also that of Azure Cosmos DB and FerretDB: a collection with the view's name, and a document for
 //! each period and key.
 //!
-//! `_id` is `PERIOD:KEY…`, in which `%` and `:` of a part are written as `%25` and `%3A`, and null is `%-`. The other
-//! fields are the columns of the view, `sealed`, `revision` and `as_of`. A date is a text, since a document has only
-//! instants; integers beyond 64 bits and decimals are `Decimal128`, or texts with `?decimals=text` in the URL.
+//! `_id` is `PERIOD:KEY…`. In each part `%` and `:` are written as `%25` and `%3A`, and null is `%-`. The other fields
+//! are the columns of the view, `sealed`, `revision` and `as_of`. A date is a text, because documents only have
+//! instants. Integers beyond 64 bits and decimals are `Decimal128`, or texts with `?decimals=text` in the URL.
 //! `dayfold_sinks` has a document for each view, with the epoch and the marks. A document is replaced if its `as_of` is
-//! not greater; the epoch is looked at before each batch, since not every server has transactions.
+//! not greater. The epoch is checked before each batch, because not every server has transactions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,23 +22,23 @@ use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 const NAME: &str = "MongoDB";
 const EXPECTED: &str = "mongodb://[user:password@]host[:port]/database, or mongodb+srv://";
 
-/// How long the server may take to be found and reached.
+/// How long it may take to find the server and connect to it.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The collection of epochs and marks.
 const META: &str = "dayfold_sinks";
 
-/// So many documents are replaced by one command. FerretDB 1 holds a connection of its pool for each of them, and hangs
-/// if it has none left.
+/// The number of documents that one command replaces. FerretDB 1 holds a connection of its pool for each of them, and
+/// hangs if none is left.
 const REPLACED_AT_ONCE: usize = 20;
 
-/// A document with this `_id` is there, and did not match: it is of a later moment.
+/// A document with this `_id` exists and did not match, so it has a later moment.
 const DUPLICATE_KEY: i32 = 11_000;
 
 /// Azure Cosmos DB: too many requests.
 const TOO_MANY_REQUESTS: i32 = 16_500;
 
-/// A database of a server of MongoDB's protocol.
+/// A database on a server of MongoDB's protocol.
 pub struct MongoDb {
     url: String,
     decimals_as_text: bool,
@@ -46,7 +46,7 @@ pub struct MongoDb {
 }
 
 impl fmt::Debug for MongoDb {
-    // Not the URL, which may hold a password.
+    // The URL is left out, because it may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoDb").finish_non_exhaustive()
     }
@@ -64,7 +64,7 @@ fn fenced(table: &Table) -> StoreError {
     StoreError::Fenced { store: NAME, view: table.view.clone() }
 }
 
-/// The URL for the driver, and whether decimals are to be texts.
+/// The URL for the driver, and whether decimals are written as texts.
 fn option_taken(url: &str) -> (String, bool) {
     let Some((address, options)) = url.split_once('?') else { return (url.to_owned(), false) };
     let (ours, theirs): (Vec<&str>, Vec<&str>) =
@@ -73,7 +73,7 @@ fn option_taken(url: &str) -> (String, bool) {
     (format!("{address}{rest}"), !ours.is_empty())
 }
 
-/// The first error that an answer tells of single documents: its code, and what it says.
+/// The first error in an answer about single documents: its code and message.
 fn first_error(answer: &Document) -> Option<(i32, String)> {
     let error = answer.get_array("writeErrors").ok()?.first()?.as_document()?;
     let code = error.get("code").and_then(number_of).unwrap_or_default() as i32;
@@ -93,7 +93,7 @@ impl MongoDb {
     /// The database of a URL.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] if that is none.
+    /// [`StoreError::Mismatch`] if the URL is not valid.
     pub fn new(url: &str) -> Result<MongoDb, StoreError> {
         let (url, decimals_as_text) = option_taken(url);
         let rest = url.split_once("://").map_or("", |(_, rest)| rest);
@@ -132,7 +132,7 @@ impl MongoDb {
         self.database()?.run_command(command).run().map_err(unavailable)
     }
 
-    /// Runs a command that writes. What is acknowledged is durable, and no new primary takes it back.
+    /// Runs a command that writes. What is acknowledged is durable, and survives a change of the primary.
     fn run_durably(&mut self, mut command: Document) -> Result<Document, StoreError> {
         command.insert("writeConcern", doc! { "w": "majority", "j": true });
         let answer = self.run(command)?;
@@ -142,7 +142,7 @@ impl MongoDb {
         }
     }
 
-    /// Whether the epoch is still ours.
+    /// Checks that this writer still has the epoch.
     fn hold(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
         let answer =
             self.run(doc! { "find": META, "filter": { "_id": &table.view }, "limit": 1 })?;
@@ -152,7 +152,7 @@ impl MongoDb {
         if epoch == Some(stamp.epoch) { Ok(()) } else { Err(fenced(table)) }
     }
 
-    /// Changes what is noted of a view; says what it is now.
+    /// Changes the document of a view in `dayfold_sinks`; returns the new one.
     fn note(&mut self, table: &Table, update: Document) -> Result<Document, StoreError> {
         let answer = self.run_durably(doc! {
             "findAndModify": META,
@@ -218,7 +218,8 @@ impl MongoDb {
             None => Ok(()),
             Some((TOO_MANY_REQUESTS, why)) => Err(unavailable(why)),
             Some((DUPLICATE_KEY, why)) => {
-                // Of a later moment is what a later writer has written; if there is none, somebody else has.
+                // A later writer has written documents with a later moment; if there is no later epoch, something else
+                // has.
                 self.hold(table, stamp)?;
                 Err(refused(why))
             }

@@ -1,4 +1,4 @@
-//! Epochs and marks of stores that keep none: a file of JSON beside the rows.
+//! Epochs and marks of stores that cannot keep them: a JSON file beside the rows.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use dayfold::time::Day;
 use serde_json::{Map, Value};
 
-/// What is noted of a view.
+/// The notes about a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
     pub(crate) epoch: i64,
@@ -16,7 +16,7 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// What was written; nothing, if there is no such file.
+    /// Reads the notes; empty if there is no such file.
     pub(crate) fn read(path: &Path) -> io::Result<Notes> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -35,7 +35,7 @@ impl Notes {
         Ok(Notes { epoch, marks: marks.collect::<io::Result<_>>()? })
     }
 
-    /// Writes them in one step, durably.
+    /// Writes them atomically and durably.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let marks =
             self.marks.iter().map(|(day, version)| (day.to_string(), version.as_str().into()));

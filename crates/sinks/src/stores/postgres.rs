@@ -1,8 +1,9 @@
-//! PostgreSQL: a table of the view's name, a row for each period and key.
+//! PostgreSQL: a table with the view's name, and a row for each period and key.
 //!
-//! Columns are the period's, the key's, the measures, `sealed`, `revision` and `as_of`. The primary key is period and key; where a column of the key may be
-//! null, it is a unique index without distinct nulls, for which PostgreSQL has to be 15 or later. `dayfold_sinks` has the epoch of each view, and
-//! `dayfold_sink_marks` its marks. A batch of rows is a transaction, which holds the epoch.
+//! The columns are those of the period, of the key, the measures, `sealed`, `revision` and `as_of`. The primary key is
+//! period and key. If a column of the key may be null, it is instead a unique index with `NULLS NOT DISTINCT`, which
+//! needs PostgreSQL 15 or later. `dayfold_sinks` has the epoch of each view, and `dayfold_sink_marks` its marks. A
+//! batch of rows is a transaction, which holds the epoch.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::{Opened, Row, Stamp, Store, StoreError, Sweep, Table};
 
 const NAME: &str = "PostgreSQL";
 
-/// How long the server may take to be reached.
+/// How long connecting to the server may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A database.
@@ -38,7 +39,8 @@ fn failed(error: &Error) -> StoreError {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
         None => error.to_string(),
     };
-    // Classes 22, 23 and 54: what the rows hold does not fit the columns, a constraint, or a limit such as that of an index.
+    // Classes 22, 23 and 54: the content of the rows does not fit the columns, a constraint, or a limit such as that of
+    // an index.
     let is_refused = error
         .code()
         .is_some_and(|code: &SqlState| matches!(code.code().get(..2), Some("22" | "23" | "54")));
@@ -63,7 +65,7 @@ fn type_of(column: &Column) -> &'static str {
     }
 }
 
-/// A value as the text that a cast to the column's type takes.
+/// A value as text, in the form that a cast to the column's type accepts.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -100,7 +102,7 @@ fn create(table: &Table) -> String {
     format!("CREATE TABLE IF NOT EXISTS {view} ({columns}, {unique} ({}))", key_of(table))
 }
 
-/// All rows of a batch come as a list of texts for each column.
+/// The statement that writes a batch. The rows come as a list of texts for each column.
 fn upsert(table: &Table) -> String {
     let columns = columns(table);
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -131,7 +133,7 @@ impl Postgres {
     /// The database of a URL: `postgresql://[user[:password]@]host[:port][/database]`. Without TLS.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] if that is none.
+    /// [`StoreError::Mismatch`] if the URL is not valid.
     pub fn new(url: &str) -> Result<Postgres, StoreError> {
         let config: Result<Config, Error> = url.parse();
         let mut config = config.map_err(|error| StoreError::Mismatch {
@@ -156,7 +158,7 @@ impl Postgres {
         Ok(self.client.insert(client))
     }
 
-    /// A transaction of the writer of this epoch.
+    /// A transaction of the writer with this epoch.
     fn transact<T>(
         &mut self,
         table: &Table,
@@ -165,7 +167,7 @@ impl Postgres {
     ) -> Result<T, StoreError> {
         let lost =
             || StoreError::Unavailable { store: NAME, why: "the connection was lost".to_owned() };
-        // It may have come back without what it had.
+        // The store may have come back without its rows.
         let client = self.client.as_mut().filter(|client| !client.is_closed()).ok_or_else(lost)?;
         let act = |client: &mut Client| {
             let mut transaction = client.transaction()?;
@@ -191,7 +193,7 @@ impl Postgres {
         }
     }
 
-    /// What is not as it has to be in a table that is there.
+    /// What differs in an existing table from the expected one.
     fn difference(client: &mut Client, table: &Table) -> Result<Option<String>, Error> {
         let found = "SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a \
             WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";

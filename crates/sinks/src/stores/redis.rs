@@ -1,8 +1,9 @@
 //! Redis: one hash for each period and key.
 //!
-//! `dayfold:VIEW:PERIOD:KEY…` has the measures as fields, with `sealed`, `revision` and `as_of` beside them; a measure without a value
-//! has no field. In the parts of a name, `%` and `:` are written as `%25` and `%3A`, and null is `%-`, so no two rows share a name.
-//! `dayfold.sink:VIEW` has the epoch and the marks. Scripts compare the epoch and the moment of each row, so nothing goes back.
+//! `dayfold:VIEW:PERIOD:KEY…` has the measures as fields, and `sealed`, `revision` and `as_of`; a measure without a
+//! value has no field. In the parts of a name, `%` and `:` are written as `%25` and `%3A`, and null is `%-`, so no two
+//! rows have the same name. `dayfold.sink:VIEW` has the epoch and the marks. Scripts compare the epoch and the moment
+//! of each row, so no row goes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,15 +20,15 @@ const NAME: &str = "Redis";
 /// How long Redis may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Names that are looked at together.
+/// The number of names that are read together.
 const NAMES_AT_ONCE: usize = 1_000;
 
-/// Begins each script: only the last opening may write.
+/// The beginning of each script: only the last opening may write.
 const FENCE: &str = "if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then \
     return redis.error_reply('FENCED another writer') end ";
 
-/// Epoch, moment, seconds until rows expire; then for each row the number of its arguments, and names and values. A name that
-/// is taken by something else is refused.
+/// Arguments: the epoch, the moment, the seconds until rows expire; then for each row the number of its arguments, and
+/// names and values. A name that something else has is refused.
 const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[3]), 4 \
     for i = 2, #KEYS do \
         local n = tonumber(ARGV[at]) \
@@ -43,7 +44,7 @@ const WRITE: &str = "local as_of, expire, at = tonumber(ARGV[2]), tonumber(ARGV[
     end \
     return 1";
 
-/// What is no hash is not ours, and stays.
+/// A name of anything but a hash belongs to somebody else, and stays.
 const SWEEP: &str = "local gone = 0 \
     for i = 2, #KEYS do \
         local there = redis.pcall('HGET', KEYS[i], 'as_of') \
@@ -52,14 +53,14 @@ const SWEEP: &str = "local gone = 0 \
     end \
     return gone";
 
-/// Pairs of a period and a version; without a version, the mark goes.
+/// Pairs of a period and a version; without a version, the mark is removed.
 const MARK: &str = "for i = 2, #ARGV, 2 do \
         if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i]) \
         else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end \
     end \
     return 1";
 
-/// A server of Redis's protocol. Not a cluster of them: scripts write rows and read the epoch together.
+/// A server of Redis's protocol. It must not be a cluster, because scripts write rows and read the epoch together.
 pub struct Redis {
     client: Client,
     connection: Option<Connection>,
@@ -80,7 +81,7 @@ impl Redis {
     /// The server of a URL: `redis://[user[:password]@]host[:port][/database]`.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] if that is none.
+    /// [`StoreError::Mismatch`] if the URL is not valid.
     pub fn new(url: &str) -> Result<Redis, StoreError> {
         let client = Client::open(url).map_err(|error| StoreError::Mismatch {
             store: NAME,
@@ -93,7 +94,7 @@ impl Redis {
         Ok(Redis { client, connection: None, expire: None, write, sweep, mark, ping })
     }
 
-    /// The same, whose rows go so long after they were last written.
+    /// Removes rows this long after they were last written.
     #[must_use]
     pub fn expire(self, after: Duration) -> Redis {
         Redis { expire: Some(after), ..self }
@@ -111,7 +112,7 @@ impl Redis {
             .ok_or_else(|| StoreError::Unavailable { store: NAME, why: "no connection".to_owned() })
     }
 
-    /// Runs something on the connection; after an error it is made anew.
+    /// Runs a function on the connection; after an error the connection is made anew.
     fn run<T>(
         &mut self,
         table: &Table,
@@ -157,13 +158,13 @@ fn row_name(view: &str, row: &Row) -> String {
     format!("dayfold:{}:{}", escaped(view), row.name())
 }
 
-/// The period of a row, by its name; nothing, if it is not the name of a row.
+/// The period in the name of a row; `None` if it is not the name of a row.
 fn period_of(name: &[u8]) -> Option<Day> {
     let period = std::str::from_utf8(name).ok()?.split(':').nth(2)?;
     Day::parse_period(&period.replace("%3A", ":").replace("%25", "%")).ok()
 }
 
-/// A text as a pattern that it alone fits.
+/// A pattern that matches only this text.
 fn literally(text: &str) -> String {
     let mut pattern = String::new();
     for c in text.chars() {
@@ -212,7 +213,7 @@ impl Store for Redis {
 
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
         if self.connection.is_none() {
-            // It may have come back without what it had.
+            // The store may have come back without its rows.
             return Err(StoreError::Unavailable {
                 store: NAME,
                 why: "the connection was lost".to_owned(),
@@ -250,7 +251,7 @@ impl Store for Redis {
             loop {
                 let mut scan = redis::cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(NAMES_AT_ONCE);
-                // Somebody else's names may be of any bytes.
+                // The names of others may have any bytes.
                 let (next, names): (u64, Vec<Vec<u8>>) = scan.query(connection)?;
                 let is_swept = |name: &&Vec<u8>| period_of(name).is_none_or(|day| sweep.has(day));
                 let names: Vec<&Vec<u8>> = names.iter().filter(is_swept).collect();

@@ -1,17 +1,18 @@
-//! A webhook: an address that batches of rows are posted to, as JSON, signed as <https://www.standardwebhooks.com>
-//! says.
+//! A webhook: an address to which batches of rows are posted as JSON, signed according to
+//! <https://www.standardwebhooks.com>.
 //!
-//! Messages of a view come one after the other. Each has `type`, `view`, `epoch` and `as_of`:
+//! The messages of a view come one after the other. Each has `type`, `view`, `epoch` and `as_of`:
 //!
-//! - `opened`: a sink begins. Rows that it does not take for granted come again, with a greater `as_of`.
-//! - `rows`: `rows`, each in the place of that with its period and key.
-//! - `removed`: the rows of `period` with a lesser `as_of` are gone; `removed_all_but`: those of all periods but `periods`.
-//! - `ping`: somebody checks whether the address answers.
+//! - `opened`: a sink begins. Rows that it cannot be sure of come again, with a greater `as_of`.
+//! - `rows`: `rows`, each of which replaces the one with its period and key.
+//! - `removed`: the rows of `period` with a smaller `as_of` are gone; `removed_all_but`: those of all periods except
+//!   `periods`.
+//! - `ping`: a check that the address answers.
 //!
-//! The header `webhook-id` (and `idempotency-key`) names a message, `webhook-timestamp` is in seconds, and
-//! `webhook-signature` is `v1,` and the base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. Who keeps the epoch answers 409
-//! to one that is less than the greatest it has seen. Epochs and marks are kept on our side, in the folder of the sink,
-//! since nothing can be read from an address.
+//! The header `webhook-id` (and `idempotency-key`) identifies a message, `webhook-timestamp` is in seconds, and
+//! `webhook-signature` is `v1,` and the base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. A receiver that keeps the epoch
+//! answers 409 to a smaller one than the greatest it has seen. The sink keeps epochs and marks in its own folder,
+//! because nothing can be read from an address.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,14 +36,14 @@ const NAME: &str = "the webhook";
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What is waited before a message is sent again; after the last wait the address counts as away, and everything that
-/// is not marked comes again once it is back.
+/// The waits before a message is sent again. After the last one the address counts as unavailable, and once it is back,
+/// everything that is not marked is sent again.
 const WAITS_MS: [u64; 3] = [250, 500, 1_000];
 
-/// So many bytes of an answer are read, for the reason of a refusal.
+/// The number of bytes of an answer that are read, for the reason of a refusal.
 const ANSWER_BYTES: u64 = 1_024;
 
-/// An address that takes signed batches of rows.
+/// An address that accepts signed batches of rows.
 pub struct Webhook {
     url: String,
     secret: Vec<u8>,
@@ -59,7 +60,7 @@ struct Sent {
 }
 
 impl fmt::Debug for Webhook {
-    // Not the secret.
+    // The secret is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook").field("folder", &self.folder).finish_non_exhaustive()
     }
@@ -69,16 +70,16 @@ fn unavailable(why: impl fmt::Display) -> StoreError {
     StoreError::Unavailable { store: NAME, why: why.to_string() }
 }
 
-/// How an answer ends what was sent.
+/// What an answer means for the message.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Taken,
-    /// A later epoch was seen.
+    /// The receiver has seen a later epoch.
     Fenced,
-    /// What the message holds is not taken, however often it is sent.
+    /// The content is never accepted, however often it is sent.
     Refused,
     Again,
-    /// The address, the secret or the receiver has to be mended first.
+    /// The address, the secret or the receiver has to be corrected first.
     Wrong,
 }
 
@@ -103,11 +104,11 @@ fn signature(secret: &[u8], id: &str, seconds: u64, body: &str) -> String {
 }
 
 impl Webhook {
-    /// The address `http://HOST/…` or `https://HOST/…`, which knows the secret, `whsec_` and the base64 of 24 to 64
+    /// The address `http://HOST/…` or `https://HOST/…`. It shares the secret: `whsec_` and the base64 of 24 to 64
     /// bytes. Epochs and marks are kept in `folder`.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] if the secret is none.
+    /// [`StoreError::Mismatch`] if the secret is not valid.
     pub fn new(url: &str, secret: &str, folder: &Path) -> Result<Webhook, StoreError> {
         let bytes = secret.trim().strip_prefix("whsec_").and_then(|text| BASE64.decode(text).ok());
         let secret = bytes.filter(|bytes| (24..=64).contains(&bytes.len())).ok_or_else(|| {
@@ -124,7 +125,7 @@ impl Webhook {
         let config = Agent::config_builder()
             .timeout_global(Some(LIMIT))
             .http_status_as_error(false)
-            // A message that was posted is not asked for elsewhere.
+            // A posted message must not be redirected.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .tls_config(tls)
@@ -141,7 +142,7 @@ impl Webhook {
         self.open.get_mut(&table.view).ok_or_else(|| unavailable("it is not open"))
     }
 
-    /// Posts a message; what it has beside its head is `rest`, fields of JSON.
+    /// Posts a message; `rest` has its JSON fields after the common ones.
     fn send(
         &mut self,
         table: &Table,
@@ -151,7 +152,7 @@ impl Webhook {
     ) -> Result<(), StoreError> {
         let sent = self.sent(table)?;
         sent.messages += 1;
-        // The same for each try, and no other message has it.
+        // All tries have the same id, and no other message has it.
         let id = format!("{}-{}-{}", table.view, stamp.epoch, sent.messages);
         let view = serde_json::Value::from(table.view.as_str());
         let body = format!(
@@ -192,7 +193,7 @@ impl Webhook {
         }
     }
 
-    /// The status of the answer, and how it begins.
+    /// The status of the answer, and its beginning.
     fn try_once(&self, id: &str, body: &str) -> Result<(u16, String), ureq::Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let seconds = now.as_secs();
@@ -206,12 +207,12 @@ impl Webhook {
             .header("webhook-signature", signature(&self.secret, id, seconds, body));
         let mut response = request.send(body)?;
         let said = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
-        // A long answer says nothing that would be shown.
+        // An answer that is too long is not shown.
         Ok((response.status().as_u16(), said.unwrap_or_default().trim().to_owned()))
     }
 }
 
-/// Only rows can be refused: what says that rows are gone must not be left out.
+/// Only rows can be refused: a message about removals must not be skipped.
 fn not_refused(error: StoreError) -> StoreError {
     match error {
         StoreError::Refused { why, .. } => unavailable(why),
@@ -241,7 +242,7 @@ impl Store for Webhook {
         Ok(opened)
     }
 
-    /// Asks the notes alone: nothing is posted while nothing changes.
+    /// Checks only the notes: nothing is posted while nothing changes.
     fn ping(&mut self, table: &Table, stamp: Stamp) -> Result<(), StoreError> {
         let notes = Notes::read(&self.notes(&table.view)).map_err(unavailable)?;
         match notes.epoch == stamp.epoch {
@@ -281,7 +282,7 @@ impl Store for Webhook {
         sent.notes.write(&path).map_err(unavailable)
     }
 
-    /// Gives the marks up, and posts nothing: the sink that runs, or the next one, says what there is.
+    /// Drops the marks and posts nothing: the running sink, or the next one, sends everything.
     fn forget(&mut self, table: &Table) -> Result<(), StoreError> {
         let path = self.notes(&table.view);
         let forget = || {
@@ -318,7 +319,7 @@ mod tests {
     /// The headers and the body of a message.
     type Message = (BTreeMap<String, String>, String);
 
-    /// A receiver that gives these answers, one after the other, and then ends with what it got.
+    /// A receiver that gives these answers one after the other, and then returns the messages that it got.
     fn receiver(answers: &'static [u16]) -> (String, JoinHandle<Vec<Message>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -382,7 +383,7 @@ mod tests {
         );
         let fenced = hook.write(&table(), stamp, &[row(0, "d", 4)]).unwrap_err();
         assert!(matches!(fenced, StoreError::Fenced { .. }), "{fenced}");
-        // What is wrong with the receiver is no refusal of rows, and neither is a removal that it does not take.
+        // An error of the receiver is not a refusal of rows, and neither is a removal that it refuses.
         for at_removal in [false, true] {
             let away = match at_removal {
                 true => hook.sweep(&table(), stamp, &Sweep::Period(Day(0))).map(drop),
@@ -414,7 +415,7 @@ mod tests {
             r#"{"type":"removed_all_but","view":"sales","epoch":1,"as_of":4294967299,"periods":["1970-01-02"]}"#
         );
 
-        // Marks and epochs are kept; forgotten, they fence the writer off.
+        // Marks and epochs are kept; forgetting them fences off the writer.
         let mut other = Webhook::new(&url, SECRET, folder.path()).unwrap();
         assert_eq!(Notes::read(&other.notes("sales")).unwrap().marks[&Day(1)], "version");
         other.forget(&table()).unwrap();
