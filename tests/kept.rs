@@ -74,13 +74,13 @@ impl Started {
         pushed.receipt.wait_visible(LONG).unwrap();
     }
 
-    /// Until all days before this one are sealed.
+    /// Waits until all days before this one are sealed.
     fn seal_before(&self, day: i64) {
         self.clock.store(day * DAY + 1, Ordering::SeqCst);
         self.view.wait_sealed_through(Day(day as i32 - 1), LONG).unwrap();
     }
 
-    /// The days that have events, each with how many.
+    /// The days that have events, each with their number.
     fn days(&self, query: Query<u64>) -> Result<Vec<(i32, i64)>, AskError> {
         let answer = self.view.ask_timeout(query, LONG)?;
         let of = |item: &dayfold::serve::Item<u64, Count>| {
@@ -105,7 +105,7 @@ fn rows() -> Query<u64> {
     Query::rows(KeyRange::all(), DayRange::ALL)
 }
 
-/// The names of the folders of days on disk.
+/// The number of folders of days on disk.
 fn folders(storage: &Memory) -> usize {
     let views = Path::new("data/part-0/views/events");
     let days = storage.list(views).unwrap_or_default();
@@ -139,10 +139,10 @@ fn what_is_older_is_removed_and_refused() {
         assert_eq!(started.days(rows()).unwrap(), kept);
         let answer = started.view.ask(rows()).unwrap();
         assert_eq!(answer.certificate.kept_from, Some(Day(121)));
-        // Of what is kept, any part can be asked for.
+        // Any part of the kept days can be queried.
         let around = DayRange::new(Day(121), Day(123));
         assert_eq!(started.days(Query::rows(KeyRange::all(), around)).unwrap(), kept[..2]);
-        // What is not is refused, with the limit.
+        // Days that are not kept are refused, with the limit.
         let below = DayRange::new(Day(120), Day(123));
         let kept_from = Day(121);
         let removed = AskError::Removed { view: "events".to_owned(), kept_from };
@@ -157,12 +157,12 @@ fn what_is_older_is_removed_and_refused() {
             let error = result.unwrap_err();
             assert!(matches!(error, MaintainError::Removed { kept_from: Day(121), .. }), "{error}");
         }
-        // The log has it all; an audit and a rebuild of everything are of what is kept.
+        // The log has everything, but an audit and a rebuild of all days cover only the kept ones.
         let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
         assert!(audited.findings.is_empty(), "{:?}", audited.findings);
         started.view.rebuild(DayRange::ALL, 1.0).unwrap();
         assert_eq!(started.days(rows()).unwrap(), kept);
-        // A late event of what is removed is in the log, and nowhere else.
+        // A late event of a removed day is in the log, and nowhere else.
         let late = started.view.ask(rows()).unwrap().certificate.late;
         started.push([105 * DAY + 5]);
         assert_eq!(started.days(rows()).unwrap(), kept);
@@ -192,7 +192,7 @@ fn old_revisions_are_removed_and_refused() {
         .and_then(|rows| rows.timeout(LONG).collect_rows())
         .unwrap_err();
     assert!(matches!(error, ScanError::Superseded { .. }), "{error}");
-    // What can be told is told, and the view goes on.
+    // A query that can be answered is answered, and the view goes on.
     let now = started.days(rows()).unwrap();
     assert_eq!(now.iter().map(|(_, count)| count).sum::<i64>(), 331);
     assert_eq!(started.days(past(130)).unwrap(), now);
@@ -202,7 +202,7 @@ fn old_revisions_are_removed_and_refused() {
     started.running.finish().unwrap();
 }
 
-/// The UTC days of which the log has files.
+/// The UTC days that have files in the log.
 fn logged(storage: &Memory) -> Vec<String> {
     let log = Path::new("data/part-0/log");
     let has_files = |day: &String| !storage.list(&log.join(day)).unwrap().is_empty();
@@ -222,7 +222,7 @@ fn the_log_is_shortened_and_what_would_need_it_is_refused() {
         let started = Started::of(&storage, 131, workers, |view| view, log);
         assert_eq!(logged(&storage).first().map(String::as_str), Some("1970-05-07"));
         assert_eq!(logged(&storage).len(), 5);
-        // The view has everything; what is computed again is what the log has.
+        // The view has all days; a rebuild covers those that the log has.
         let all = started.days(rows()).unwrap();
         assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 331);
         let below = DayRange::new(Day(125), Day(131));
@@ -262,7 +262,7 @@ fn a_view_that_the_log_is_too_short_for_is_refused_or_begins_later() {
     let view =
         |name: &str, words: &str| View::new(name).unwrap().grace(Duration::ZERO).defined_as(words);
     let fold = |time: &EventTime| Some((*time, (*time % 7) as u64, Count::one()));
-    // Another definition of what has days that the log does not have.
+    // A new definition is refused for a view with days that the log does not have.
     let mut changed = engine().redefine("events");
     changed.view(view("events", "otherwise"), Measures::none(), fold);
     let error = changed.start(Cluster::workers(1)).map(|_| ()).unwrap_err().to_string();
@@ -281,7 +281,7 @@ fn a_view_that_the_log_is_too_short_for_is_refused_or_begins_later() {
     running.finish().unwrap();
 }
 
-/// Tries again until it is so: what is removed while an engine runs goes a little later.
+/// Tries again until it is so: while an engine runs, days are removed a little later.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
@@ -310,7 +310,7 @@ fn what_is_older_goes_while_the_engine_runs_and_who_reads_it_goes_on() {
             started.seal_before(day + 1);
             if day == 105 {
                 snapshot = Some(views.snapshot(LONG).unwrap());
-                // Begun, and read later.
+                // It is begun now, and read later.
                 scan = Some(started.view.scan(&Scan::rows(), snapshot.as_ref()).unwrap());
             }
         }
@@ -321,13 +321,13 @@ fn what_is_older_goes_while_the_engine_runs_and_who_reads_it_goes_on() {
         let around = Query::rows(KeyRange::all(), DayRange::new(Day(124), Day(130)));
         let removed = AskError::Removed { view: "events".to_owned(), kept_from: Day(125) };
         assert_eq!(started.days(around).unwrap_err(), removed);
-        // A subscription has what is kept of its days.
+        // A subscription has those of its days that are kept.
         until("the subscription follows", || {
             let answer = answers.next_timeout(LONG).unwrap();
             let total = answer.value().map_or(0, |count| count.0);
             total == 50 && answer.certificate.kept_from == Some(Day(125))
         });
-        // The snapshot has what was kept when it was taken, and so has what asks of it now.
+        // The snapshot has what was kept when it was taken, and so has a query of it now.
         let count = |scan: &Scan, snapshot| {
             let rows = started.view.scan(scan, snapshot).unwrap().timeout(LONG).collect_rows();
             rows.unwrap().len()
@@ -342,7 +342,7 @@ fn what_is_older_goes_while_the_engine_runs_and_who_reads_it_goes_on() {
         let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
         assert!(audited.findings.is_empty(), "{:?}", audited.findings);
         started.view.rebuild(DayRange::ALL, 1.0).unwrap();
-        // Late events of what is removed are not sealed, those of what is kept are.
+        // Late events of removed days are not sealed, those of kept days are.
         started.push([110 * DAY + 3, 127 * DAY + 11]);
         started.push([130 * DAY]);
         started.seal_before(131);
@@ -358,7 +358,7 @@ fn what_is_older_goes_while_the_engine_runs_and_who_reads_it_goes_on() {
     }
 }
 
-/// The files of sealed days on disk.
+/// The number of files of sealed days on disk.
 fn files(storage: &Memory) -> usize {
     let views = Path::new("data/part-0/views/events");
     let days = storage.list(views).unwrap_or_default();
@@ -372,7 +372,7 @@ fn old_revisions_go_while_the_engine_runs() {
         let keep = |view: View| view.keep_revisions(revisions(1));
         let started = Started::new(&storage, 100, workers, keep);
         for day in 100..110 {
-            // Each day has late events of the one before: two revisions of each.
+            // Each day has late events of the one before, so each has two revisions.
             started.push((0..10).map(|n| day * DAY + n));
             started.push((0..10).map(|n| (day - 1) * DAY + n));
             started.seal_before(day + 1);
@@ -386,7 +386,7 @@ fn old_revisions_go_while_the_engine_runs() {
         assert!(matches!(error, AskError::Superseded { .. }), "{error}");
         let audited = started.view.audit(DayRange::ALL, 1.0).unwrap();
         assert!(audited.findings.is_empty(), "{:?}", audited.findings);
-        // What was rebuilt is there twice until the next start.
+        // Rebuilt revisions are there twice until the next start.
         started.view.rebuild(DayRange::ALL, 1.0).unwrap();
         assert_eq!(files(&storage), 2 * days * workers);
         started.running.finish().unwrap();
@@ -401,7 +401,7 @@ fn old_revisions_go_while_the_engine_runs() {
 fn the_log_is_shortened_while_the_engine_runs() {
     for workers in 1..=3 {
         let storage = Memory::default();
-        // Of an earlier run and of this one.
+        // Files of an earlier run and of this one.
         let started = Started::new(&storage, 100, workers, |view| view);
         for day in 100..110 {
             started.push((0..10).map(|n| day * DAY + n));
@@ -428,7 +428,7 @@ fn the_log_is_shortened_while_the_engine_runs() {
         assert_eq!(audited.events, 50 * workers as u64, "each worker reads all of it");
         let all = started.days(rows()).unwrap();
         assert_eq!(all.iter().map(|(_, count)| count).sum::<i64>(), 200);
-        // Late events of what is removed make a file of their own, which goes once they are sealed.
+        // Late events of removed days make a file of their own, which is removed once they are sealed.
         started.push([105 * DAY]);
         until("it is in the log", || logged(&storage).len() == 6);
         started.push((0..10).map(|n| 120 * DAY + n));
@@ -466,7 +466,7 @@ fn two_processes_remove_the_same() {
     for day in 100..115 {
         for (process, started) in processes.iter().enumerate() {
             started.push((0..10).map(|n| day * DAY + 100 * process as i64 + n));
-            // Late events of the day before: a second revision.
+            // Late events of the day before make a second revision.
             started.push((0..10).map(|n| (day - 1) * DAY + 200 + n));
         }
         processes.iter().for_each(|started| started.seal_before(day + 1));
@@ -482,7 +482,7 @@ fn two_processes_remove_the_same() {
         let days = storage.list(&views(part)).unwrap();
         days.iter().map(|day| storage.list(&views(part).join(day)).unwrap().len()).sum::<usize>()
     };
-    // Of five days, and of both workers of each process.
+    // Files of five days, and of both workers of each process.
     until("both have removed", || files(0) <= 10 && files(1) <= 10);
     let report = || dayfold::store::inspect(&storage, "data").unwrap();
     until("both have shortened their logs", || {

@@ -1,4 +1,4 @@
-//! A CSV source in memory that grows, and what is to become of each of its rows.
+//! A CSV source in memory that grows, and the expected result of each of its rows.
 
 use dayfold::source::{CsvOptions, Row};
 use dayfold::time::EventTime;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::program::{Event, HOUR, START};
 use crate::random::Random;
 
-/// What the function of the program says of a value that is none.
+/// The reason that the program gives for a value that is not a number.
 const NO_NUMBER: &str = "not a number";
 
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
-    /// Accepted rows, each with the position behind it.
+    /// Accepted rows, each with the position after it.
     pub(crate) events: Vec<(u64, Event)>,
-    /// Refused rows: the line, the row as it stands there, and the reason if the program gave it.
+    /// Refused rows: the line, the row as it is there, and the reason if the program gave it.
     pub(crate) refused: Vec<(u64, Vec<u8>, Option<&'static str>)>,
     arrival: bool,
     watermark: EventTime,
@@ -22,7 +22,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// A source without rows. `arrival`: whether it has a clock of its own.
+    /// A source without rows; with `arrival` it has its own clock.
     pub(crate) fn new(arrival: bool) -> Content {
         let (events, refused) = (Vec::new(), Vec::new());
         let bytes = b"t,a,k,v\n".to_vec();
@@ -30,12 +30,12 @@ impl Content {
     }
 
     pub(crate) fn options(&self) -> CsvOptions {
-        // The wall clock has no say in these tests.
+        // The wall clock does not matter in these tests.
         let options = CsvOptions::new("t").fields(["k", "v"]).ahead_limit(Duration::MAX);
         if self.arrival { options.arrival("a") } else { options }
     }
 
-    /// Accepted rows up to a position.
+    /// The number of accepted rows up to a position.
     pub(crate) fn events_before(&self, bytes: u64) -> usize {
         self.events.partition_point(|(end, _)| *end <= bytes)
     }
@@ -50,9 +50,9 @@ impl Content {
         self.grow_by(rows, random);
     }
 
-    /// Appends so many rows.
+    /// Appends `rows` rows.
     pub(crate) fn grow_by(&mut self, rows: u64, random: &mut Random) {
-        // Days without an end keep blocks long.
+        // Few days end, so blocks are long.
         let hours = if rows > 1_000 { 1 } else { 20 };
         for _ in 0..rows {
             self.watermark += match random.below(40) {
@@ -61,7 +61,8 @@ impl Content {
                 _ => random.between(0, 60_000),
             };
             self.push_row(random);
-            // A last line without its end stays open, and such a run never has all sealed: other tests have that.
+            // A last line without its end would stay open, and such a run never has everything sealed; other tests
+            // cover that.
             self.end_line(random);
         }
     }
@@ -103,7 +104,7 @@ impl Content {
     }
 }
 
-/// An event of a row, or why there is none.
+/// The event of a row, or why it is refused.
 pub(crate) fn parse(row: &Row<'_>) -> Result<Event, String> {
     let number = |at: usize| std::str::from_utf8(row.field(at)).ok()?.trim().parse::<i64>().ok();
     let (key, value) = number(0).zip(number(1)).ok_or(NO_NUMBER)?;

@@ -1,5 +1,5 @@
-//! Random schedules of the whole engine, with crashes: whatever happens in whatever order, nothing is lost
-//! and nothing is doubled.
+//! Random schedules of the whole engine, with crashes: whatever happens in whatever order, nothing is lost and nothing
+//! counts twice.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod content;
@@ -22,13 +22,13 @@ use program::lock;
 use run::End;
 use world::World;
 
-/// Schedules that are tried unless `DAYFOLD_SCHEDULES` says how many. `DAYFOLD_SEED` runs that one alone.
+/// The number of schedules, unless `DAYFOLD_SCHEDULES` sets it. `DAYFOLD_SEED` runs that one alone.
 const SCHEDULES: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
 
-/// Engines wait more than they work.
+/// Several schedules run at the same time, because engines mostly wait.
 const AT_ONCE: u64 = 4;
 
-/// No schedule takes so long but one that hangs.
+/// A schedule that takes longer than this hangs.
 const HANGS: Duration = Duration::from_secs(180);
 
 type Schedule = fn(u64, Arc<Mutex<Vec<String>>>);
@@ -70,10 +70,10 @@ fn end(world: &mut World) -> End {
     }
 }
 
-/// What the next run finds.
+/// Sets the state that the next run finds.
 fn recover(world: &mut World, end: End) {
     if matches!(end, End::Crash(_)) {
-        // It may not have come so far.
+        // The run may have ended before the planned crash.
         world.storage.crash();
     }
     match world.random.below(4) {
@@ -82,7 +82,7 @@ fn recover(world: &mut World, end: End) {
             world.note(format!("the power is lost, with seed {seed}"));
             world.storage = world.storage.after_power_loss(seed);
         }
-        // The machine goes on, unless something may still go wrong there.
+        // The machine goes on, unless a failure is still planned there.
         2 if !world.storage.has_crashed()
             && (world.has_failed() || world.faulty_from == u64::MAX) => {}
         _ => world.storage = world.storage.after_kill(),
@@ -90,7 +90,7 @@ fn recover(world: &mut World, end: End) {
     world.storage.free_space();
 }
 
-/// A small program is stopped, or has a failure, at one operation of its first run or its second one.
+/// A small program is stopped, or has a failure, at one operation of its first or second run.
 fn one_operation(job: u64, trace: Arc<Mutex<Vec<String>>>) {
     let (at, job) = (1 + job / WAYS, job % WAYS);
     let mut world = World::small(at, trace);
@@ -117,10 +117,10 @@ fn one_operation(job: u64, trace: Arc<Mutex<Vec<String>>>) {
     assert!(world.run(2, End::Complete));
 }
 
-/// In so many ways an operation goes wrong.
+/// The number of ways in which an operation goes wrong.
 const WAYS: u64 = 10;
 
-/// Runs schedules on several threads. Fails with the seeds and traces of those that failed, or do not end.
+/// Runs schedules on several threads. Fails with the seeds and traces of those that failed or do not end.
 fn run_all(seeds: impl Iterator<Item = u64> + Send + 'static, schedule: Schedule) {
     let seeds = Arc::new(Mutex::new(seeds));
     let (told, tells) = mpsc::channel();
@@ -165,7 +165,7 @@ fn run_all(seeds: impl Iterator<Item = u64> + Send + 'static, schedule: Schedule
     assert!(failed.is_empty(), "these schedules fail: {failed:?}");
 }
 
-/// Counts panics in threads of the engine, which are no test's.
+/// Counts panics in threads of the engine, which do not fail a test by themselves.
 fn count_panics() -> &'static AtomicU64 {
     static PANICS: AtomicU64 = AtomicU64::new(0);
     static HOOK: std::sync::Once = std::sync::Once::new();
@@ -205,7 +205,8 @@ fn every_operation_may_be_the_last() {
         most = world.operations.max(most);
         world.content.grow_by(8, &mut world.random);
     }
-    // Threads take turns as they like: some runs have a few more. Without optimisation, some are left out.
+    // Threads are scheduled differently each time, so some runs have a few more operations. Without optimisation, some
+    // operations are skipped.
     let step = if cfg!(debug_assertions) { 7 } else { 1 };
     run_all((0..(most + 5) * WAYS).step_by(step), one_operation);
 }

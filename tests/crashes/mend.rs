@@ -1,4 +1,4 @@
-//! Between runs: a sealed day is damaged, and the folder is repaired, also with a crash in between.
+//! Between runs, a sealed day is damaged and the folder is repaired, sometimes with a crash in between.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use dayfold::store::{Storage, StoreError};
 use crate::world::World;
 
 impl World {
-    /// Damages a file of those that count after a complete run, or none, and repairs the folder.
+    /// Damages one of the files that count after a complete run, or none, and repairs the folder.
     pub(crate) fn mend(&mut self) {
         let mut files = std::mem::take(&mut self.sealed_files);
         // Some may have been removed since.

@@ -1,4 +1,4 @@
-//! The program that is run again and again: its views, what they are to answer, and an engine of it.
+//! The program that is run again and again: its views, their expected answers, and its engine.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -23,7 +23,7 @@ pub(crate) const HOUR: i64 = 3_600_000;
 /// 2013-03-08T00:00:00Z: New York's clocks go forward two days later.
 pub(crate) const START: EventTime = 1_362_700_800_000;
 
-/// Time, key, value, and the batch that it was pushed in, or 0.
+/// Time, key, value, and the batch in which it was pushed, or 0.
 pub(crate) type Event = (EventTime, u64, i64, u64);
 pub(crate) type Stats = (Count, Sum);
 pub(crate) type Rows = Vec<(Day, u64, Stats)>;
@@ -35,17 +35,17 @@ pub(crate) struct Spec {
     zone: &'static str,
     grain: Grain,
     pub(crate) grace: i64,
-    /// Its event times are so much later than the log's.
+    /// The time by which its event times are later than those of the log.
     pub(crate) shift: i64,
-    /// Its key is the event's, divided by this; `None`: the number of the batch that was pushed.
+    /// Its key is the event's key divided by this; `None`: the number of the pushed batch.
     divisor: Option<u64>,
-    /// Values are multiplied by this: the part of the definition that may change.
+    /// Values are multiplied by this, the part of the definition that may change.
     pub(crate) factor: i64,
-    /// Whether the definition may be another one than the folder has.
+    /// Whether the definition may differ from that in the folder.
     pub(crate) redefined: bool,
-    /// So many unsealed days are allowed: beyond half of them, late events are sealed early.
+    /// The number of unsealed days that are allowed: beyond half of them, late events are sealed early.
     pub(crate) limit: usize,
-    /// So many days are kept, and so many revisions; 0 is all of them.
+    /// The number of days that are kept, and of revisions; 0 means all.
     pub(crate) keep: (u64, u32),
 }
 
@@ -65,7 +65,7 @@ impl Spec {
         }
     }
 
-    /// Of the days of UTC, without grace.
+    /// A view of UTC days, without grace.
     pub(crate) fn plain(name: &'static str) -> Spec {
         let (zone, divisor, limit) = ("UTC", Some(1), 40_000);
         Spec {
@@ -82,7 +82,7 @@ impl Spec {
         }
     }
 
-    /// The view that tells which batches are in.
+    /// The view that shows which batches are in.
     pub(crate) fn batches(random: &mut Random) -> Spec {
         Spec { divisor: None, shift: 0, keep: (0, 0), ..Spec::random("batches", random) }
     }
@@ -106,12 +106,12 @@ impl Spec {
 
     pub(crate) fn view(&self) -> View {
         let view = View::new(self.name).unwrap().zone(self.zone).unwrap().grain(self.grain);
-        // Making rollups is cut short as anything else is; with and without them.
+        // Making rollups may be interrupted like anything else; some views have them, some do not.
         let rollups = if self.divisor == Some(1) { &Grain::ALL[..] } else { &[] };
         let view = view.rollup(rollups.iter().copied());
         let view = view.grace(Duration::from_millis(self.grace as u64));
         let view = view.skew(Duration::from_millis(self.shift.unsigned_abs()));
-        // The limit is one of periods: of hours, as many as that many days have.
+        // The limit counts periods: for hours, as many as that many days have.
         let hours = if self.grain == Grain::Hour { 24 } else { 1 };
         let view = view.limits(Limits::new(self.limit * hours, 1_000_000, 1 << 30));
         let view = view.defined_as(&format!("values times {}", self.factor));
@@ -125,13 +125,13 @@ impl Spec {
         }
     }
 
-    /// The latest period that may be the first that is kept, where days are closed through this one.
+    /// The latest possible first kept period, if days are closed through this one.
     pub(crate) fn kept_from(&self, through: Day) -> Day {
         let (view, keep) = (self.view(), Duration::from_secs(self.keep.0 * 86_400));
         view.calendar().first_open(view.calendar().end_of(through), keep)
     }
 
-    /// The answer from scratch.
+    /// The answer, computed from scratch.
     pub(crate) fn rows<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Rows {
         let view = self.view();
         let mut groups = BTreeMap::<(Day, u64), Stats>::new();
@@ -143,12 +143,12 @@ impl Spec {
     }
 }
 
-/// Locks what no panic of another thread can have left half done.
+/// Locks a mutex whose content is valid even if another thread has panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a source was told when it was opened, and the refused rows since, those of earlier runs included.
+/// What a source was told when it was opened, and the refused rows since, including those of earlier runs.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) consumed: Option<Consumed>,
@@ -162,13 +162,13 @@ pub(crate) struct Program {
     pub(crate) reads: bool,
     pub(crate) is_live: bool,
     pub(crate) tick_rows: usize,
-    /// So many days of the log are kept; all, if nothing is said.
+    /// The number of days for which the log is kept; all if it is not set.
     pub(crate) log_days: Option<u64>,
     /// The wall clock.
     pub(crate) clock: Arc<AtomicI64>,
 }
 
-/// An engine of the program, ready to be started.
+/// An engine of the program, not started yet.
 pub(crate) struct Built {
     pub(crate) engine: Engine<Event>,
     pub(crate) handles: Vec<ViewHandle<u64, Stats>>,
@@ -184,7 +184,7 @@ impl Program {
             .data_in(Arc::new(storage.clone()), "/data")
             .log(self.durability, |event: &Event| event.0)
             .tick_rows(self.tick_rows)
-            // The rows of the source are ahead of it.
+            // The rows of the source are ahead of the clock.
             .accept_floor_ahead();
         if let Some(days) = self.log_days {
             engine = engine.keep_log(Duration::from_secs(days * 86_400));

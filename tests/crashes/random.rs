@@ -1,6 +1,6 @@
-//! Choices that follow from a seed.
+//! Random choices that are determined by a seed.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same on every machine.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -11,7 +11,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
@@ -21,7 +21,7 @@ impl Random {
         lower + self.below((upper - lower) as u64) as i64
     }
 
-    /// True in one of so many cases.
+    /// True with a probability of one in `cases`.
     pub(crate) fn one_in(&mut self, cases: u64) -> bool {
         self.below(cases) == 0
     }

@@ -1,5 +1,5 @@
-//! What schedules have found, in few steps. (More is beside what was wrong: in `src/source/csv/tests/resuming.rs`,
-//! `src/speed/combine.rs` and `src/log/tests/crash.rs`.)
+//! Failures that schedules have found, in few steps. (More are beside the code that was wrong: in
+//! `src/source/csv/tests/resuming.rs`, `src/speed/combine.rs` and `src/log/tests/crash.rs`.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,8 @@ fn regression_an_engine_whose_disk_is_gone_while_it_finishes_says_so() {
             }
             world.storage.crash_at(world.storage.operations() + number);
             let finished = running.finish();
-            // What was being sealed may be left to the log, if that had committed all; then it says so.
+            // What was being sealed may be left to the log, if the log had committed everything; then `sealed` is
+            // false.
             let is_told = finished.as_ref().is_err() || finished.as_ref().is_ok_and(|s| !s.sealed);
             assert!(!world.storage.has_crashed() || is_told, "{finished:?}");
             world.storage = world.storage.after_kill();
@@ -36,7 +37,7 @@ fn regression_an_engine_whose_disk_is_gone_while_it_finishes_says_so() {
     }
 }
 
-/// A worker said that its share was back when it came to a day beyond the floor.
+/// A worker reported that its share was back when it came to a day beyond the floor.
 #[test]
 fn regression_queries_wait_for_the_days_of_the_log_that_had_not_closed() {
     for workers in 1..3 {

@@ -1,4 +1,4 @@
-//! One run of the program: how it goes, how it ends, and what is looked at meanwhile.
+//! One run of the program: what it does, how it ends, and what is checked meanwhile.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use dayfold::time::{Day, DayRange};
 use crate::program::{Built, Event, HOUR, Rows, Spec, Stats, lock};
 use crate::world::{Fate, World};
 
-/// Nothing takes so long but what hangs.
+/// A step that takes longer than this hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// How a run ends.
@@ -26,12 +26,12 @@ pub(crate) enum End {
     Interrupt,
     /// The program drops the engine.
     Drop,
-    /// At the operation with this number of the run.
+    /// A crash at the operation with this number in the run.
     Crash(u64),
     Fail(u64, Failure),
 }
 
-/// A run that is going on.
+/// A run in progress.
 struct Run<'a> {
     world: &'a mut World,
     built: Built,
@@ -40,11 +40,11 @@ struct Run<'a> {
     shown: Vec<i64>,
 }
 
-/// Whether the run has ended because of what was to go wrong.
+/// The run has ended because of the planned failure.
 struct Over;
 
 impl World {
-    /// Runs the program once. Returns whether it was complete: all sealed, and finished in order.
+    /// Runs the program once. Returns whether the run was complete: everything sealed, and finished in order.
     pub(crate) fn run(&mut self, workers: usize, end: End) -> bool {
         self.note(format!("{workers} workers, to end with {end:?}"));
         let base = self.storage.operations();
@@ -108,8 +108,8 @@ impl World {
         complete
     }
 
-    /// Starts an engine, once the folder is free: a source that was being opened when an engine ended may look at
-    /// it a little longer.
+    /// Starts an engine once the folder is free. If a source was being opened when an engine ended, it may hold the
+    /// folder a little longer.
     fn start(&self, workers: usize) -> (Built, Result<Running, EngineError>) {
         loop {
             let mut built = self.program.build(&self.storage, &self.content);
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// An error is to be one, and to come of what was to go wrong.
+    /// Checks that an error is a proper one, and comes from the planned failure.
     pub(crate) fn judge(&self, error: &EngineError) {
         let text = format!("{error}");
         self.note(format!("ended with: {text}"));
@@ -129,7 +129,7 @@ impl World {
         assert!(!text.contains("a worker stopped") && !text.contains("panicked"), "{text}");
     }
 
-    /// Refused rows came in the order of the source, each once.
+    /// Checks that refused rows came in the order of the source, each once.
     fn check_refused(&self, refused: &[dayfold::source::Refused]) {
         assert!(refused.len() <= self.content.refused.len(), "too many refused: {refused:?}");
         for (found, (line, row, reason)) in refused.iter().zip(&self.content.refused) {
@@ -140,7 +140,7 @@ impl World {
 }
 
 impl Run<'_> {
-    /// Returns whether all was sealed, unless it is to be dropped.
+    /// Returns whether everything was sealed, unless the engine is to be dropped.
     fn go(&mut self, end: End) -> Result<bool, Over> {
         for _ in 0..self.world.random.below(self.world.acts) {
             self.act()?;
@@ -166,7 +166,7 @@ impl Run<'_> {
         self.world.has_failed()
     }
 
-    /// What failed may fail only if something was to go wrong.
+    /// An operation may fail only if a failure was planned.
     fn over<T, E: std::fmt::Display>(&self, result: Result<T, E>, what: &str) -> Result<T, Over> {
         result.map_err(|error| {
             self.world.note(format!("{what}: {error}"));
@@ -177,7 +177,7 @@ impl Run<'_> {
         })
     }
 
-    /// What came of an audit or a rebuild. One that fails leaves the engine as it was.
+    /// The result of an audit or a rebuild. One that fails leaves the engine as it was.
     fn maintained(
         &self,
         result: Result<Maintained, MaintainError>,
@@ -206,7 +206,7 @@ impl Run<'_> {
         panic!("not sealed: {:?}", self.running.progress());
     }
 
-    /// Does one of what a program does while an engine runs.
+    /// Does one of the things that a program does while an engine runs.
     fn act(&mut self) -> Result<(), Over> {
         let which = self.world.random.below(self.built.handles.len() as u64) as usize;
         let view = self.built.handles[which].clone();
@@ -237,7 +237,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Some days of those that there are.
+    /// Some of the existing days.
     fn days(&mut self) -> DayRange {
         let first = crate::program::START / (24 * HOUR) - 6;
         let last = first + 40;
@@ -276,7 +276,8 @@ impl Run<'_> {
         }
     }
 
-    /// A total never goes down, is never above what was accepted, and has all that was in the log.
+    /// Checks that a total never goes down, never exceeds what was accepted, and includes everything that was in the
+    /// log.
     fn look(&mut self, which: usize, view: &ViewHandle<u64, Stats>) -> Result<(), Over> {
         let spec = self.world.program.views[which].clone();
         let answer = self.ask(view, Query::keys(KeyRange::all(), DayRange::ALL))?;
@@ -285,7 +286,7 @@ impl Run<'_> {
         let consumed = told.consumed.map_or(0, |consumed| consumed.bytes);
         drop(told);
         let count = |fate| self.world.pushed(fate).count();
-        // What is durable need not be visible yet, but what was in before the run is.
+        // Durable events need not be visible yet, but those from before the run are.
         let old = &self.world.batches[..self.world.old_batches];
         let old = old.iter().filter(|(_, fate)| *fate == Fate::In).flat_map(|(events, _)| events);
         let (mut least, mut most) = (old.count(), count(Fate::In) + count(Fate::Open));
@@ -294,7 +295,7 @@ impl Run<'_> {
             most += self.world.content.events.len();
         }
         if spec.keep.0 > 0 || spec.name == "added" {
-            // What is removed is not counted any more.
+            // Removed days do not count any more.
             least = 0;
         }
         let range = least as i64..=most as i64;
@@ -364,7 +365,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Pushes with a key, which may have come before: in another run that has crashed meanwhile, say.
+    /// Pushes with a key that may have come before, for example in a run that has crashed since.
     fn push_once(&mut self, pusher: &Pusher<Event>) -> Result<(), Over> {
         let (number, events) = self.world.keyed_batch();
         let (before, whole) = (*self.world.fate(number), events.len() as u64);
@@ -396,7 +397,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// With everything sealed, every view is what a computation from scratch gives, and stays what it was.
+    /// Checks, with everything sealed, that every view equals a computation from scratch, and stays so.
     fn check_sealed(&mut self) -> Result<(), Over> {
         self.settle_batches()?;
         let all = self.world.content.events.len();
@@ -407,17 +408,17 @@ impl Run<'_> {
         for (spec, view) in self.world.program.views.clone().iter().zip(self.built.handles.clone())
         {
             let answer = self.ask(&view, Query::rows(KeyRange::all(), DayRange::ALL))?;
-            // In the folder: what is sealed without rows is known to this run only.
+            // This asks the folder: only this run knows what is sealed without rows.
             let through = self.running.store().and_then(|store| store.closed_through(spec.name));
             for item in &answer.items {
                 assert!(item.parts.speed.is_none() && item.parts.amendments.is_none(), "{item:?}");
             }
             let kept_from = answer.certificate.kept_from.unwrap_or(Day::MIN);
             match through {
-                // One that is added begins where the log is whole.
+                // An added view begins where the log is complete.
                 _ if spec.name == "added" && self.world.program.log_days.is_some() => {}
                 Some(through) if spec.keep.0 > 0 => {
-                    // The last period that is closed may have no file here yet.
+                    // The last closed period may have no file here yet.
                     let last = self.world.events(all).map(|event| event.0 + spec.shift).max();
                     let last = last.map(|last| spec.view().calendar().day_of(last));
                     let most = spec.kept_from(through.max(last.unwrap_or(through)));
@@ -435,7 +436,7 @@ impl Run<'_> {
             }));
             expect.retain(is_kept);
             let expected: i64 = expect.iter().map(|(.., stats)| stats.0.0).sum();
-            // Of an interrupted run, the log may have more rows, behind a hole.
+            // For an interrupted run, the log may have more rows, behind a hole.
             if !self.running.is_interrupted() || count <= expected {
                 assert_same(&rows, &expect, spec.name);
             }
@@ -449,7 +450,7 @@ impl Run<'_> {
                     assert_same(&rows_of(answer), &before, &what);
                 }
             }
-            // Late events that were sealed by themselves, beyond the last day that is closed, are not of that day's closing.
+            // Late events that were sealed on their own, after the last closed day, are not part of that day's closing.
             let live = self.running.store().map(|store| store.live(spec.name));
             let live = live.and_then(Result::ok);
             let is_whole = |through: Day| {
@@ -478,7 +479,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Every batch is in as a whole or not at all; of earlier runs, it is known now which ones are.
+    /// Checks that every batch is in as a whole or not at all. For batches of earlier runs, this decides which ones are
+    /// in.
     fn settle_batches(&mut self) -> Result<(), Over> {
         let views = self.world.program.views.iter();
         let Some(at) = views.clone().position(|view| view.is_of_batches()) else { return Ok(()) };
@@ -509,7 +511,7 @@ fn rows_of(answer: Answer<u64, Stats>) -> Rows {
     items.map(|item| (item.day.unwrap(), item.key.unwrap(), item.parts.merged().unwrap())).collect()
 }
 
-/// Shows what differs only.
+/// Compares rows and shows only the differences.
 #[track_caller]
 fn assert_same(found: &Rows, expected: &Rows, what: &str) {
     let only = |of: &Rows, other: &Rows| -> Rows {

@@ -1,4 +1,4 @@
-//! What outlives the runs of a program: the machine, the sources, and what is known of them.
+//! What outlives the runs of a program: the machine, the sources, and what is known about them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use crate::content::Content;
 use crate::program::{Event, HOUR, Program, Rows, START, Spec, lock};
 use crate::random::Random;
 
-/// What is known of a batch that was pushed.
+/// What is known about a pushed batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It was acknowledged as durable, or seen in a sealed day: it is in, whatever happens.
     In,
-    /// It was pushed, and the next complete run tells.
+    /// It was pushed, and the next complete run will show whether it is in.
     Open,
     /// It never entered.
     Out,
 }
 
-/// The views of a complete run, by name: up to where it was sealed, and the rows.
+/// The views of a complete run, by name: the last sealed period, and the rows.
 pub(crate) type Past = BTreeMap<&'static str, (Day, Rows)>;
 
 pub(crate) struct World {
@@ -35,23 +35,22 @@ pub(crate) struct World {
     pub(crate) content: Content,
     /// The events of each batch; the first one has the number 1.
     pub(crate) batches: Vec<(Vec<Event>, Fate)>,
-    /// Batches that were pushed with a key, and when first.
+    /// Batches that were pushed with a key, and when they first were.
     pub(crate) keyed: BTreeMap<u64, EventTime>,
-    /// The operations of the last complete run.
+    /// The number of operations of the last complete run.
     pub(crate) operations: u64,
-    /// The operation at which something goes wrong in this run, as the storage counts.
+    /// The operation from which this run may go wrong, as the storage counts.
     pub(crate) faulty_from: u64,
     pub(crate) past: Past,
     /// Batches with lower numbers are from earlier runs.
     pub(crate) old_batches: usize,
-    /// Whether a file was damaged: what a repair computes again is the newest revision only, so that the past is
-    /// not asked for any more.
+    /// Whether a file was damaged. A repair computes only the newest revision, so the past is not queried any more.
     pub(crate) damaged: bool,
     /// Files of sealed days that count, if the last run was complete.
     pub(crate) sealed_files: Vec<PathBuf>,
-    /// Up to so many things are done in a run besides reading.
+    /// The maximum number of things that a run does besides reading.
     pub(crate) acts: u64,
-    /// What was done, for whoever looks for the reason of a failure.
+    /// What was done, to help find the reason of a failure.
     trace: Arc<Mutex<Vec<String>>>,
 }
 
@@ -67,7 +66,7 @@ impl World {
         if is_live {
             views.push(Spec::batches(&mut random));
         }
-        // A clock that stands still keeps the days of the file open, and one that is far ahead has many days open.
+        // A clock that stands still keeps the days of the file open, and one that is far ahead has many open days.
         let limit = match (reads, is_live) {
             (true, true) => 40_000,
             (true, false) => random.pick(&[40_000, 30]),
@@ -107,8 +106,8 @@ impl World {
         world
     }
 
-    /// A small source and two views, and a machine with a seed of its own: the same operations each time, but
-    /// for the order of threads.
+    /// A small source and two views, and a machine with its own seed: the operations are the same each time, except for
+    /// the order of threads.
     pub(crate) fn small(seed: u64, trace: Arc<Mutex<Vec<String>>>) -> World {
         let mut random = Random(1);
         let mut views =
@@ -129,7 +128,7 @@ impl World {
         world
     }
 
-    /// Whether something has gone wrong in the storage.
+    /// Whether a failure has happened in the storage.
     pub(crate) fn has_failed(&self) -> bool {
         self.storage.operations() >= self.faulty_from
     }
@@ -138,7 +137,7 @@ impl World {
         lock(&self.trace).push(what);
     }
 
-    /// What may change between two runs: more rows, other graces, a view that is added or defined anew.
+    /// Changes between two runs: more rows, other graces, a view that is added or redefined.
     pub(crate) fn change(&mut self) {
         if self.program.reads {
             self.content.grow(&mut self.random);
@@ -154,7 +153,7 @@ impl World {
             added.limit = views[0].limit;
             views.push(added);
         }
-        // What the log has no events of any more cannot be computed anew.
+        // A view cannot be computed anew if the log no longer has its events.
         if self.program.log_days.is_none() && random.one_in(8) {
             let view = random.below(views.len() as u64) as usize;
             views[view].factor = random.between(1, 4);
@@ -198,12 +197,12 @@ impl World {
         &mut self.batches[number as usize - 1].1
     }
 
-    /// The events that were pushed and are of this fate.
+    /// The pushed events with this fate.
     pub(crate) fn pushed(&self, fate: Fate) -> impl Iterator<Item = &Event> {
         self.batches.iter().filter(move |(_, of)| *of == fate).flat_map(|(events, _)| events)
     }
 
-    /// All events that are in, of so many rows of the CSV source.
+    /// All events that are in, if the CSV source has this many rows.
     pub(crate) fn events(&self, rows: usize) -> impl Iterator<Item = &Event> {
         let rows = self.content.events[..rows].iter().map(|(_, event)| event);
         rows.chain(self.pushed(Fate::In))
