@@ -1,4 +1,5 @@
-//! A year of flights, for psql and whatever else speaks PostgreSQL's protocol. It ends when its standard input does.
+//! A year of flights, for psql and other clients of PostgreSQL's protocol. The program ends when its standard input
+//! ends.
 //!
 //!     cargo run --example serve -- ../../examples/data/flights-2013.csv.gz 127.0.0.1:5433 [USERS.toml [CERTIFICATE.pem KEY.pem]]
 //!     psql "host=127.0.0.1 port=5433 dbname=dayfold user=me"
@@ -32,7 +33,7 @@ struct Flight {
 
 const COLUMNS: [&str; 6] = ["carrier", "origin", "dest", "tailnum", "arr_delay", "distance"];
 
-/// Flights; miles; how late they came, if known; aircraft.
+/// The number of flights; miles; their delays, if known; aircraft.
 type Delay = (DecimalSum, Min<Decimal>, Max<Decimal>, Quantiles);
 type Stats = (Count, Sum, Maybe<Delay>, Maybe<Distinct>);
 

@@ -1,9 +1,9 @@
-//! Conditions of a statement as bounds of a scan.
+//! Turns conditions of a statement into bounds of a scan.
 //!
-//! Two kinds are understood: comparisons of the period with dates, or of hours with times, and conditions on leading columns
-//! of the key. Column by column, the key may be one of some values; the first column for which there are no such values may
-//! have a range or, as a text, a beginning (`LIKE 'x%'`). All other conditions stay with the statement, which is right all the
-//! same.
+//! Two kinds are understood: comparisons of the period with dates, or for hours with times, and conditions on leading
+//! columns of the key. Column by column, the key may have one of several values. The first column without such values
+//! may have a range or, if it is a text, a beginning (`LIKE 'x%'`). All other conditions stay in the statement, and its
+//! result is right all the same.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +14,19 @@ use dayfold::scan::{ErasedView, Scan, ScanKeys};
 use dayfold::schema::{Column, Grain, Kind, Value, ViewSchema};
 use dayfold::time::{Calendar, Day, DayRange};
 
-/// More sets of keys than this are not read one by one.
+/// If there are more sets of keys than this, they are not read one by one.
 const SETS_MAX: usize = 256;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// What becomes of a condition.
+/// How a condition is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// The scan has exactly the rows that fulfil it.
+    /// The scan returns exactly the rows that fulfil it.
     Exact,
-    /// The scan has these rows and others.
+    /// The scan returns these rows and others.
     Inexact,
-    /// The scan knows nothing of it.
+    /// The scan ignores it.
     No,
 }
 
@@ -34,22 +34,22 @@ pub(crate) enum Pushed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) periods: DayRange,
-    /// Sets of keys that have nothing in common; without any, there are no rows.
+    /// Disjoint sets of keys; if there are none, there are no rows.
     pub(crate) keys: Vec<ScanKeys>,
 }
 
-/// What a condition says of one column.
+/// The meaning of a condition for one column.
 enum Condition {
     /// It has one of these values.
     OneOf(BTreeSet<Value>),
-    /// It is at least the one, and below the other.
+    /// It is at least `lower`, and below `upper`.
     Within { lower: Option<Value>, upper: Option<Value> },
-    /// It is a text that begins so.
+    /// It is a text that begins with this.
     Beginning(String),
 }
 
 impl Bounds {
-    /// The bounds that conditions set, and what becomes of each of them.
+    /// The bounds from conditions, and how each condition is handled.
     pub(crate) fn of(view: &dyn ErasedView, filters: &[&Expr]) -> (Bounds, Vec<Pushed>) {
         let schema = view.schema();
         let mut pushed = vec![Pushed::No; filters.len()];
@@ -72,7 +72,7 @@ impl Bounds {
             }
         }
         let mut keys = sets.sets(schema.key.len());
-        // A value may be none that the type of the column has, as 300 of one byte. The statement compares it then.
+        // A value may be outside the type of the column, as 300 for one byte. Then the statement compares it.
         if keys.iter().all(|keys| view.check(&Scan::rows().keys(keys.clone())).is_ok()) {
             taken.into_iter().for_each(|at| pushed[at] = Pushed::Exact);
         } else {
@@ -82,7 +82,7 @@ impl Bounds {
     }
 }
 
-/// The periods that conditions allow, and others maybe.
+/// A range that has all periods that the conditions allow.
 pub(crate) fn periods_of(schema: &ViewSchema, calendar: &Calendar, filters: &[Expr]) -> DayRange {
     let name = schema.period().name;
     let conditions = filters.iter().filter_map(|filter| condition(schema, filter));
@@ -91,7 +91,7 @@ pub(crate) fn periods_of(schema: &ViewSchema, calendar: &Calendar, filters: &[Ex
     range(calendar, &numbered.collect::<Vec<_>>()).0
 }
 
-/// The periods that all of these conditions allow, and what becomes of each.
+/// A range that has the periods that all of these conditions allow, and how each is handled.
 fn range(
     calendar: &Calendar,
     conditions: &[(usize, &Condition)],
@@ -111,7 +111,7 @@ fn range(
 struct KeySets {
     /// The values of the columns so far.
     prefixes: Vec<Vec<Value>>,
-    /// What the last column is bounded by, if not by values.
+    /// The bounds of the last column, if they are not values.
     last: Option<Last>,
     goes_on: bool,
 }
@@ -126,7 +126,7 @@ impl KeySets {
         KeySets { prefixes: vec![Vec::new()], last: None, goes_on: true }
     }
 
-    /// Takes what it can of the conditions of the next column; says which.
+    /// Takes the conditions of the next column that it can use; returns which.
     fn narrow(&mut self, column: &Column, conditions: &[(usize, &Condition)]) -> Vec<usize> {
         let mut values: Option<BTreeSet<Value>> = None;
         let mut taken = Vec::new();
@@ -205,7 +205,7 @@ impl KeySets {
     }
 }
 
-/// The first values behind all that begin so; none if there is no bound.
+/// The first values after all that have this prefix; `None` if there is no bound.
 fn behind(mut prefix: Vec<Value>) -> Option<Vec<Value>> {
     match prefix.pop() {
         None => Some(Vec::new()),
@@ -219,7 +219,7 @@ fn behind(mut prefix: Vec<Value>) -> Option<Vec<Value>> {
     }
 }
 
-/// The least value that is greater.
+/// The least greater value.
 fn next(value: &Value) -> Option<Value> {
     match value {
         Value::Text(text) => Some(Value::Text(format!("{text}\0"))),
@@ -231,14 +231,14 @@ fn next(value: &Value) -> Option<Value> {
     }
 }
 
-/// A range that has all periods that fulfil a condition, and whether it has no others.
+/// A range with all periods that fulfil a condition, and whether it has no others.
 fn periods(calendar: &Calendar, condition: &Condition) -> Option<(DayRange, bool)> {
     let is_start = |day: &Day| *day == Day::MIN || calendar.start_of(*day) == *day;
     match condition {
         Condition::Within { lower, upper } => {
             let lower = lower.as_ref().map_or(Some(Day::MIN), |value| period(calendar, value))?;
             let upper = upper.as_ref().map_or(Some(Day::MAX), |value| period(calendar, value))?;
-            // A range that begins within a period has all of it.
+            // A range that begins within a period includes the whole period.
             Some((DayRange::new(lower, upper.max(lower)), is_start(&lower)))
         }
         Condition::OneOf(values) => {
@@ -254,8 +254,8 @@ fn periods(calendar: &Calendar, condition: &Condition) -> Option<(DayRange, bool
     }
 }
 
-/// The first period whose name is not less, as if periods could begin in any minute, or on any day. `None` where that
-/// is not known.
+/// The first period whose name is not less, as if periods could begin in any minute, or on any day. `None` if that is
+/// not known.
 fn period(calendar: &Calendar, value: &Value) -> Option<Day> {
     match value {
         // Numbers far beyond those of dates are those of hours.
@@ -269,7 +269,7 @@ fn period(calendar: &Calendar, value: &Value) -> Option<Day> {
     }
 }
 
-/// What an expression says of a column of the view, if that is all it says.
+/// The column of the view and the condition on it, if an expression is nothing more than that.
 fn condition(view: &ViewSchema, filter: &Expr) -> Option<(Column, Condition)> {
     let column = |expr: &Expr| of_column(view, expr);
     match filter {
@@ -326,7 +326,7 @@ fn condition(view: &ViewSchema, filter: &Expr) -> Option<(Column, Condition)> {
             let is_plain = !beginning.contains(['%', '_', '\\']) && !beginning.is_empty();
             is_plain.then(|| (column, Condition::Beginning(beginning.to_owned())))
         }
-        // A boolean column by itself.
+        // A boolean column alone is a condition.
         Expr::Column(_) => {
             let column = column(filter).filter(|column| column.kind == Kind::Boolean)?;
             Some((column, Condition::OneOf([Value::Boolean(true)].into())))
@@ -362,7 +362,7 @@ fn compared(column: Column, op: Operator, with: &Expr) -> Option<(Column, Condit
     Some((column, condition))
 }
 
-/// A literal as a value of the column. Decimals are left out: `1.5` and `1.50` are equal, and two keys.
+/// A literal as a value of the column. Decimals are left out, because `1.5` and `1.50` are equal, but two keys.
 fn literal(column: &Column, expr: &Expr) -> Option<Value> {
     let Expr::Literal(literal, _) = expr else { return None };
     let value = match literal {

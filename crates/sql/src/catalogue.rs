@@ -1,5 +1,5 @@
-//! What PostgreSQL's catalogue of `datafusion-pg-catalog` lacks for clients that browse: columns of its tables, and forms of statements that
-//! DataFusion does not plan.
+//! Additions to PostgreSQL's catalogue of `datafusion-pg-catalog` for clients that browse: missing columns of its
+//! tables, and forms of statements that DataFusion does not plan.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,23 +23,23 @@ use datafusion::sql::sqlparser::parser::Parser;
 /// The schema of PostgreSQL's catalogue.
 const CATALOGUE: &str = "pg_catalog";
 
-/// Columns of its tables that are lists, of which there is never any.
+/// Columns of its tables that are lists; they are always null here.
 const LISTS: [(&str, &[&str]); 3] = [
     ("pg_class", &["relacl", "reloptions"]),
     ("pg_namespace", &["nspacl"]),
     ("pg_proc", &["proacl"]),
 ];
 
-/// Tables whose rows are of PostgreSQL's own things, which are not here.
+/// Tables with PostgreSQL's own objects, which do not exist here.
 const EMPTY: [&str; 1] = ["pg_proc"];
 
-/// Tables that have no rows, because views have no defaults and no sequences.
+/// Tables without rows, because views have no defaults and no sequences.
 const WITHOUT_ROWS: [&str; 2] = ["pg_attrdef", "pg_sequence"];
 
 /// Columns with numbers of columns of an index or a constraint, which no view has.
 const NUMBERS: [&str; 6] = ["indkey", "indclass", "indcollation", "indoption", "conkey", "confkey"];
 
-/// Tables that are not in the catalogue, by their whole names or by their last part, and what they are read from.
+/// Tables that are not in the catalogue, by their full names or by their last part, and the query that replaces each.
 const VIEWS: [(&str, &str); 6] = [
     (
         "information_schema.columns",
@@ -80,7 +80,7 @@ const VIEWS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Puts the catalogue with what it lacks in its place.
+/// Replaces the catalogue with one that has the missing parts.
 pub(crate) fn complete(database: &dyn CatalogProvider) -> Result<()> {
     if let Some(inner) = database.schema(CATALOGUE) {
         database.register_schema(CATALOGUE, Arc::new(Catalogue { inner }))?;
@@ -119,7 +119,7 @@ impl SchemaProvider for Catalogue {
     }
 }
 
-/// The table with columns of these names that are lists of texts, and null.
+/// The table with additional columns of these names, which are lists of texts, and null.
 fn with_lists(
     name: &str,
     table: Arc<dyn TableProvider>,
@@ -135,7 +135,7 @@ fn with_lists(
     Ok(Arc::new(ViewTable::new(plan.project(columns)?.build()?, None)))
 }
 
-/// The statement in forms that can be planned.
+/// Rewrites a statement into forms that can be planned.
 pub(crate) fn rewrite(mut statement: Statement) -> Statement {
     let is_of_catalogue = visit_relations(&statement, |relation| {
         let parts: Vec<String> =
@@ -151,9 +151,9 @@ pub(crate) fn rewrite(mut statement: Statement) -> Statement {
     statement
 }
 
-/// Puts other forms in the place of those that cannot be planned.
+/// Replaces forms that cannot be planned.
 struct Forms {
-    /// Whether all tables of the statement are those of the catalogue.
+    /// Whether all tables of the statement are in the catalogue.
     is_of_catalogue: bool,
 }
 
@@ -180,7 +180,7 @@ impl VisitorMut for Forms {
     }
 }
 
-/// What a table is read from that is not in the catalogue.
+/// The replacement of a table that is not in the catalogue.
 fn view(table: &TableFactor) -> Option<TableFactor> {
     let TableFactor::Table { name, alias, args: None, .. } = table else { return None };
     let parts: Vec<String> =
@@ -197,7 +197,7 @@ fn view(table: &TableFactor) -> Option<TableFactor> {
     Some(TableFactor::Derived { lateral: false, subquery, alias, sample: None })
 }
 
-/// `LIKE … ESCAPE '/'` with the only escape that DataFusion knows.
+/// `LIKE … ESCAPE '/'` with the only escape character that DataFusion knows.
 fn with_backslash(expr: &Expr) -> Option<Expr> {
     let (Expr::Like { pattern, escape_char: Some(escape), .. }
     | Expr::ILike { pattern, escape_char: Some(escape), .. }) = expr
@@ -211,7 +211,8 @@ fn with_backslash(expr: &Expr) -> Option<Expr> {
         return None;
     }
     let one = one.to_string().replace('\'', "''");
-    // Two of them are one, which must not become a backslash. In between it is a character that no text has.
+    // Two escape characters stand for one, which must not become a backslash. In between, it is a character that no
+    // text has.
     let pattern = parsed(&format!(
         "replace(replace(replace(replace(({pattern}), '\\', '\\\\'), '{one}{one}', chr(1)), '{one}', '\\'), chr(1), '{one}')"
     ))?;
@@ -225,11 +226,12 @@ fn with_backslash(expr: &Expr) -> Option<Expr> {
     Some(expr)
 }
 
-/// What DataFusion cannot find out, and is known: lists that are empty (members of roles, columns of indexes), comments, the search path.
+/// The known value of an expression that DataFusion cannot evaluate: empty lists (members of roles, columns of
+/// indexes), comments, the search path.
 fn known(expr: &Expr) -> Option<Expr> {
     match expr {
-        // A comment of a column, of which there are none, may be asked for by a name that would have to be looked up. Not a plain null:
-        // columns of a result have different names.
+        // Comments of columns do not exist, and a client may ask for one by a name that would have to be looked up. The
+        // result is not a plain null, because columns of a result have different names.
         Expr::Function(call)
             if call.name.to_string().to_ascii_lowercase().ends_with("col_description") =>
         {
@@ -237,14 +239,15 @@ fn known(expr: &Expr) -> Option<Expr> {
         }
         Expr::Subquery(query) if !has_rows(query) => parsed("CAST(NULL AS TEXT)"),
         Expr::Subquery(query) => of_one_row(query),
-        // The number of a table by its name as a parameter is asked for to find comments: a number that no table has.
+        // Clients look for comments by the number of a table, whose name is a parameter: use a number that no table
+        // has.
         Expr::Cast { expr: inner, data_type, .. }
             if matches!(&**inner, Expr::Value(value) if matches!(value.value, Literal::Placeholder(_)))
                 && data_type.to_string().eq_ignore_ascii_case("regclass") =>
         {
             parsed(&format!("CAST(0 - length(CAST({inner} AS TEXT)) AS INTEGER)"))
         }
-        // The search path as rows, which clients take the schemas from.
+        // The search path as rows, from which clients take the schemas.
         Expr::InSubquery { expr, subquery, negated }
             if subquery.to_string().contains("current_setting('search_path')") =>
         {
@@ -268,7 +271,7 @@ fn known(expr: &Expr) -> Option<Expr> {
     }
 }
 
-/// Whether a table is read that may have rows.
+/// Whether the query reads a table that may have rows.
 fn has_rows(query: &Query) -> bool {
     let mut tables = 0;
     let is_full = visit_relations(query, |relation| {
@@ -282,7 +285,7 @@ fn has_rows(query: &Query) -> bool {
     tables == 0 || is_full.is_break()
 }
 
-/// The value of a subquery whose rows are found by those of the query: DataFusion wants to see that there is one.
+/// The value of a subquery that depends on rows of the query: DataFusion requires that it is visibly a single row.
 fn of_one_row(query: &Query) -> Option<Expr> {
     let SetExpr::Select(select) = &*query.body else { return None };
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());

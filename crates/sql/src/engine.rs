@@ -1,12 +1,12 @@
-//! Statements right from an engine that runs.
+//! Statements directly on a running engine.
 
 use datafusion::arrow::array::RecordBatch;
 use dayfold::engine::{Running, Views};
 
 use crate::{Limits, Sql, SqlError};
 
-/// `engine.sql("SELECT …")` of an engine that runs, for programs that ask now and then. The tables are made for each statement;
-/// a program with many statements keeps a [`Sql`].
+/// `engine.sql("SELECT …")` on a running engine, for programs with occasional statements. The tables are made for each
+/// statement; a program with many statements keeps a [`Sql`].
 ///
 /// ```
 /// use dayfold::aggregate::{Count, Sum};
@@ -49,7 +49,7 @@ pub trait QuerySql {
     /// [`SqlError`].
     ///
     /// # Panics
-    /// Within a runtime of `tokio`: there, [`QuerySql::sql_async`] does it.
+    /// Within a runtime of `tokio`: use [`QuerySql::sql_async`] there.
     fn sql(&self, statement: &str) -> Result<Vec<RecordBatch>, SqlError> {
         self.tables()?.query_blocking(statement)?.collect()
     }

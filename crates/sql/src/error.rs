@@ -1,4 +1,4 @@
-//! Why a statement has no answer.
+//! Why a statement has no result.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use datafusion::error::DataFusionError;
 use dayfold::scan::ScanError;
 use dayfold::store::StoreError;
 
-/// What is wrong with a statement, or came between.
+/// An error of a statement, or of its execution.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlError {
-    /// It is no SQL, or refers to what is not there.
+    /// It is not SQL, or names something that does not exist.
     #[error("{0}")]
     Plan(DataFusionError),
     /// It would change something.
@@ -18,81 +18,81 @@ pub enum SqlError {
         "{what} is refused: views are read-only, and are made from events alone; expected SELECT, VALUES or EXPLAIN"
     )]
     ReadOnly {
-        /// What it would do.
+        /// The change.
         what: String,
     },
-    /// It is not one statement.
+    /// The text is not exactly one statement.
     #[error("{found} statements: expected one")]
     NotOne {
-        /// How many there are.
+        /// The number of statements.
         found: usize,
     },
-    /// A name that is taken.
+    /// The name is already used.
     #[error("there is a table '{name}' already")]
     Taken {
         /// The name.
         name: String,
     },
-    /// The values of its parameters do not fit.
+    /// The values of the parameters do not match.
     #[error("{message}")]
     Parameters {
-        /// Which one, and what was expected.
+        /// The parameter, and what was expected.
         message: String,
     },
-    /// It failed while it ran: a number out of range, more memory than it may have.
+    /// It failed while it ran: for example, a number out of range, or too much memory.
     #[error("{0}")]
     Failed(DataFusionError),
-    /// What a view says.
+    /// An error of a view.
     #[error("{0}")]
     View(ScanError),
-    /// What is wrong with a data folder.
+    /// An error of a data folder.
     #[error("{0}")]
     Folder(Box<StoreError>),
     /// The system has no threads for it.
     #[error("no threads to run statements on: {error}")]
     Threads {
-        /// Why.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// It took too long.
     #[error("the statement was stopped after {limit:?}, which is all the time it may take")]
     TimedOut {
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
     },
-    /// Its result is too large.
+    /// Its result has too many rows.
     #[error("the result has more than {limit} rows: narrow the statement, or add a LIMIT")]
     TooManyRows {
-        /// How many rows it may have.
+        /// The limit.
         limit: u64,
     },
-    /// So many statements run already that this one is refused.
+    /// Too many statements run already.
     #[error("{running} statements are running, which is all that may: ask again later")]
     Busy {
-        /// How many may run.
+        /// The limit.
         running: usize,
     },
 }
 
 impl SqlError {
-    /// What came of planning.
+    /// The error of planning.
     pub(crate) fn plan(error: DataFusionError) -> SqlError {
         SqlError::of(error, SqlError::Plan)
     }
 
-    /// What came of running.
+    /// The error of running.
     pub(crate) fn run(error: DataFusionError) -> SqlError {
         SqlError::of(error, SqlError::Failed)
     }
 
-    /// The place in the statement that is wrong, a line and a column from 1, where that is known.
+    /// The position of the mistake in the statement, a line and a column from 1, if it is known.
     pub fn position(&self) -> Option<(u64, u64)> {
         let SqlError::Plan(error) = self else { return None };
         let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
         if let Some(span) = span.filter(|span| span.start.line > 0) {
             return Some((span.start.line, span.start.column));
         }
-        // The parser has it in its message alone.
+        // The parser has the position only in its message.
         let DataFusionError::SQL(..) = error.find_root() else { return None };
         let message = error.to_string();
         let (_, place) = message.rsplit_once(" at Line: ")?;

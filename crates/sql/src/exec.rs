@@ -1,4 +1,4 @@
-//! The scan of a view, as a step of a physical plan.
+//! The scan of a view as a step of a physical plan.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use dayfold::schema::Grain;
 use dayfold::serve::Revision;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-/// Reads a view by one scan after the other: as of the [`Snapshot`] that is an extension of the task, if there is one.
-/// Revisions of before do not change, and are not part of it.
+/// Reads a view by one scan after the other, at the moment of the [`Snapshot`] that is an extension of the task, if
+/// there is one. Past revisions do not change, and are not part of it.
 pub(crate) struct ViewExec {
     view: Arc<dyn ErasedView>,
     scans: Vec<Scan>,
@@ -33,7 +33,7 @@ pub(crate) struct ViewExec {
 }
 
 impl ViewExec {
-    /// Scans whose columns are those of the schema; of a schema without any, one column that is dropped.
+    /// Scans whose columns are those of the schema. If the schema has no columns, one column is read and dropped.
     pub(crate) fn new(
         view: Arc<dyn ErasedView>,
         scans: Vec<Scan>,
@@ -50,7 +50,7 @@ impl ViewExec {
         ViewExec { view, scans, revision, grain, limit, schema, properties }
     }
 
-    /// How often it asks.
+    /// The number of its scans.
     pub(crate) fn scans(&self) -> usize {
         self.scans.len()
     }
@@ -114,7 +114,7 @@ impl ExecutionPlan for ViewExec {
         let view = Arc::clone(&self.view);
         let snapshot: Option<Arc<Snapshot>> = task.session_config().get_extension();
         let snapshot = snapshot.filter(|_| self.revision == Revision::Now);
-        // The next scan is asked for when the one before it has been read.
+        // A scan begins when the one before it has been read.
         let scans = stream::iter(self.scans.clone());
         let batches =
             scans.map(move |scan| view.scan(&scan, snapshot.as_deref()).map_err(external));
@@ -138,7 +138,7 @@ fn to_arrow(batch: &Batch, schema: &SchemaRef) -> Result<RecordBatch> {
         .map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
-/// No more rows than so many, of all scans together.
+/// Limits the rows of all scans together.
 fn up_to(
     rows: impl Stream<Item = Result<RecordBatch>> + Send,
     limit: Option<usize>,
@@ -157,7 +157,7 @@ fn up_to(
     })
 }
 
-/// What a view says, for whoever runs the plan.
+/// The error of a view, in the form of the plan's errors.
 pub(crate) fn external(error: ScanError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

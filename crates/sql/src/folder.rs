@@ -25,16 +25,16 @@ use dayfold_arrow::Builder;
 use crate::bounds;
 use crate::table::table_schema;
 
-/// Rows of a batch.
+/// The rows of a batch.
 const ROWS: usize = 4_096;
-/// Batches that wait for the statement.
+/// The number of batches that wait for the statement.
 const BATCHES: usize = 2;
 
 /// The sealed periods of one view.
 #[derive(Clone)]
 pub(crate) struct SealedTable {
     folder: Arc<FolderReport>,
-    /// Which of its views.
+    /// The index of the view in the folder.
     view: usize,
     columns: Arc<[Column]>,
     schema: SchemaRef,
@@ -52,7 +52,7 @@ impl SealedTable {
         &self.folder.views[self.view]
     }
 
-    /// The periods that conditions allow; all of them, if the zone is not known here.
+    /// The periods that conditions allow; all if the zone is not known here.
     fn periods(&self, filters: &[Expr]) -> DayRange {
         let (Some(schema), record) = (&self.report().schema, &self.report().record) else {
             return DayRange::ALL;
@@ -62,7 +62,7 @@ impl SealedTable {
     }
 }
 
-/// Sketches too, for functions that merge them.
+/// Sketches are included, for functions that merge them.
 fn options(days: DayRange) -> RowOptions {
     RowOptions::default().days(days).sketches(true)
 }
@@ -89,7 +89,7 @@ impl TableProvider for SealedTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        // Those of the period narrow what is read, and are looked at again.
+        // Conditions on the period narrow what is read, and are checked again.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
@@ -146,7 +146,7 @@ impl PartitionStream for Rows {
                 }
             });
             match read {
-                // Nobody waits for more.
+                // The statement needs no more rows.
                 Err(RowsError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 Err(error) => Err(DataFusionError::External(Box::new(error))),
                 Ok(()) => {
@@ -159,9 +159,9 @@ impl PartitionStream for Rows {
     }
 }
 
-/// Rows on their way into columns.
+/// Converts rows to columns.
 struct Columns {
-    /// Where each column is in a row, and its name.
+    /// The position of each column in a row, its name, and its builder.
     of: Vec<(usize, String, Builder)>,
     schema: SchemaRef,
     rows: usize,

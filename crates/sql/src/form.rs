@@ -1,10 +1,10 @@
 //! Plans that need fewer rows of a view than one for each period and key.
 //!
-//! A sum over rows is a sum over sums. So where a statement groups by columns of the key alone, the view combines periods,
-//! and where it groups by the period alone, the view combines keys: both are there already, as totals of sealed
-//! days or as states that are merged by what the view is made of. And where it wants the keys with the greatest
-//! sums, the view finds them. Where it groups by `date_trunc('month', day)`, the view combines the days of a month, of which it may
-//! have the sums as a rollup. The rest of the plan stays as it is.
+//! A sum over rows is a sum over sums. So if a statement groups only by columns of the key, the view combines periods,
+//! and if it groups only by the period, the view combines keys. Both exist already, as totals of sealed days or as
+//! states that the view can merge. If a statement wants the keys with the greatest sums, the view finds them. If it
+//! groups by `date_trunc('month', day)`, the view combines the days of a month, and may have their sums as a rollup.
+//! The rest of the plan does not change.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn combined(aggregate: &Aggregate, plan: &LogicalPlan) -> Result<Transformed<Log
     with_form(plan, form, grain)
 }
 
-/// The keys with the greatest sums, of an aggregation that is read by key.
+/// The keys with the greatest sums, for an aggregation that is read by key.
 fn greatest(sort: &Sort, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let unchanged = || Ok(Transformed::no(plan.clone()));
     let [by] = &sort.expr[..] else { return unchanged() };
@@ -85,10 +85,10 @@ fn greatest(sort: &Sort, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>>
         && aggregate.group_expr.iter().all(|expr| matches!(expr, Expr::Column(_)))
         && view.key.iter().all(|column| grouped.contains(&column.name));
     let Some(measure) = summed(aggregate, &column) else { return unchanged() };
-    // A measure of the program's own that is called the same would come first.
+    // A measure of the program with the same name would be found first.
     let ranks = table.view().ranked_by();
     let is_ranked = ranks.iter().filter(|name| **name == measure).count() == 1;
-    // Keys without a value come last in a view, and first in a statement that does not say otherwise.
+    // Keys without a value come last in a view. In a statement they come first, unless it says otherwise.
     let nullable = view.measures.iter().any(|own| own.name == measure && own.nullable);
     // Several sets of keys are several scans, each with its own greatest.
     let filters: Vec<&Expr> = scan.filters.iter().collect();
@@ -100,7 +100,7 @@ fn greatest(sort: &Sort, plan: &LogicalPlan) -> Result<Transformed<LogicalPlan>>
     with_form(plan, form, None)
 }
 
-/// Whether all columns that are read of a table are there in this form.
+/// Whether this form has all columns that are read from a table.
 fn has_columns(scan: &TableScan, table: &ViewTable, form: &Form) -> bool {
     let view = table.view().schema();
     let is_there = |name: &str| match form {
@@ -112,7 +112,7 @@ fn has_columns(scan: &TableScan, table: &ViewTable, form: &Form) -> bool {
     projected.map(|field| field.name()).all(|name| is_there(name))
 }
 
-/// The plan with its table read in this form.
+/// The plan with its table in this form.
 fn with_form(
     plan: &LogicalPlan,
     form: Form,
@@ -128,7 +128,7 @@ fn with_form(
     })
 }
 
-/// The scan right below.
+/// The scan directly below.
 fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
     match plan {
         LogicalPlan::TableScan(scan) => Some(scan),
@@ -137,7 +137,7 @@ fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
     }
 }
 
-/// The aggregation below, and what a column above it is there.
+/// The aggregation below, and the expression of a column above in it.
 fn aggregate_below<'a>(
     plan: &'a LogicalPlan,
     by: &Expr,
@@ -157,15 +157,15 @@ fn aggregate_below<'a>(
     }
 }
 
-/// Whether the scan has exactly the rows that its filters let through.
+/// Whether the scan returns exactly the rows that its filters accept.
 fn is_exact(scan: &TableScan, table: &ViewTable) -> bool {
     let filters: Vec<&Expr> = scan.filters.iter().collect();
     let (_, pushed) = Bounds::of(&**table.view(), &filters);
     scan.fetch.is_none() && pushed.iter().all(|pushed| *pushed == Pushed::Exact)
 }
 
-/// The columns of the period and of the key that an aggregation reads, if its results are the same over rows that have been
-/// combined: sums of measures that add up and sketches that are merged, and of these columns what is least and greatest.
+/// The columns of the period and of the key that an aggregation reads, if its results do not change when rows are
+/// combined: sums of measures that add up, merged sketches, and minima and maxima of these columns.
 fn columns_read(aggregate: &Aggregate, table: &ViewTable) -> Option<HashSet<String>> {
     let mut read = group_columns(aggregate);
     for expr in &aggregate.aggr_expr {
@@ -174,7 +174,7 @@ fn columns_read(aggregate: &Aggregate, table: &ViewTable) -> Option<HashSet<Stri
         match (function, measure) {
             (SUM, Some(measure)) if measure.additive => {}
             (MERGE_DISTINCT | MERGE_QUANTILE, Some(measure)) if measure.kind == Kind::Bytes => {}
-            // Such a column is the same in all rows that are combined.
+            // Such a column has the same value in all rows that are combined.
             ("min" | "max", None) if column != SEALED => drop(read.insert(column.to_owned())),
             _ => return None,
         }
@@ -182,7 +182,7 @@ fn columns_read(aggregate: &Aggregate, table: &ViewTable) -> Option<HashSet<Stri
     Some(read)
 }
 
-/// The name of an aggregate function, and the column that it is of, if there is no more to it.
+/// The name of an aggregate function and its column, if the expression is nothing more.
 fn function_of(expr: &Expr) -> Option<(&str, &str)> {
     let expr = match expr {
         Expr::Alias(alias) => &alias.expr,
@@ -212,13 +212,14 @@ fn summed(aggregate: &Aggregate, column: &Column) -> Option<String> {
     (function == SUM).then(|| measure.to_owned())
 }
 
-/// The columns of which groups are made.
+/// The columns by which it groups.
 fn group_columns(aggregate: &Aggregate) -> HashSet<String> {
     let columns = aggregate.group_expr.iter().flat_map(|expr| expr.column_refs());
     columns.map(|column| column.name.clone()).collect()
 }
 
-/// The longer periods whose rows are enough for these groups, if the period is read in `date_trunc` of one grain alone.
+/// The longer periods whose rows are sufficient for these groups, if the period is only read in `date_trunc` of one
+/// grain.
 fn grain(aggregate: &Aggregate, table: &ViewTable) -> Option<Grain> {
     let period = table.view().schema().period().name;
     let reads_period = |expr: &Expr| expr.column_refs().iter().any(|column| column.name == period);
@@ -233,7 +234,7 @@ fn grain(aggregate: &Aggregate, table: &ViewTable) -> Option<Grain> {
     grains.all(|grain| grain == Some(first)).then_some(first)
 }
 
-/// The grain of `date_trunc`, and the column that it is of, if an expression is nothing else but a cast of it.
+/// The grain and the column of `date_trunc`, if an expression is nothing more than that, or a cast of it.
 fn truncated(expr: &Expr) -> Option<(Grain, &str)> {
     match expr {
         Expr::Alias(alias) => truncated(&alias.expr),
@@ -252,9 +253,9 @@ fn truncated(expr: &Expr) -> Option<(Grain, &str)> {
     }
 }
 
-/// The form whose rows are enough for these groups.
+/// The form whose rows are sufficient for these groups.
 fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
-    // Sets of groups are several aggregations, and functions may give another value each time.
+    // Grouping sets are several aggregations, and volatile functions may give another value each time.
     let is_plain = aggregate
         .group_expr
         .iter()
@@ -263,7 +264,7 @@ fn form(aggregate: &Aggregate, table: &ViewTable) -> Option<Form> {
     let period = table.view().schema().period();
     let is_key = |name: &String| table.view().schema().key.iter().any(|own| own.name == *name);
     if read.iter().all(|name| *name == period.name) {
-        // Also of no groups at all: one row of nothing is a sum that is null.
+        // This includes no groups at all: without rows, the result is one row with a null sum.
         Some(Form::ByPeriod)
     } else if read.iter().all(is_key) {
         Some(Form::ByKey)

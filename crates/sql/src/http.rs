@@ -1,4 +1,4 @@
-//! `POST /api/sql` of `dayfold-http`: the feature `http`.
+//! `POST /api/sql` for `dayfold-http`: the feature `http`.
 
 use std::io;
 
@@ -12,10 +12,10 @@ use tokio::task::AbortHandle;
 use crate::threads::Threads;
 use crate::{Format, Rows, Sql, SqlError, Writer};
 
-/// Pieces of an answer that wait for the client: the statement goes on when it has taken one.
+/// The number of pieces of an answer that wait for the client. When it has taken one, the statement goes on.
 const PIECES: usize = 2;
 
-/// Answers statements over HTTP, on threads of its own: for `Server::sql` of `dayfold-http`.
+/// Answers statements over HTTP, on its own threads: for `Server::sql` of `dayfold-http`.
 ///
 /// ```
 /// use dayfold_http::Server;
@@ -36,7 +36,7 @@ pub fn answers(sql: Sql) -> io::Result<impl Fn(SqlQuery) -> SqlAnswering + Send 
         let task = threads.spawn(answer(sql.clone(), query, begun, sender));
         let stop = Stop(task.abort_handle());
         Box::pin(async move {
-            // A task that is gone has been stopped with its threads.
+            // A task that is gone was stopped together with its threads.
             let stopped = |_| SqlRefusal::new(SqlReason::Unavailable, "the server stops");
             beginning.await.map_err(stopped)??;
             let pieces = stream::unfold((receiver, stop), async |(mut receiver, stop)| {
@@ -47,7 +47,7 @@ pub fn answers(sql: Sql) -> io::Result<impl Fn(SqlQuery) -> SqlAnswering + Send 
     })
 }
 
-/// Ends a task that nobody waits for any longer.
+/// Stops a task that nobody waits for any longer.
 struct Stop(AbortHandle);
 
 impl Drop for Stop {
@@ -56,7 +56,7 @@ impl Drop for Stop {
     }
 }
 
-/// Runs a statement, tells whether it has begun, and sends what it gives.
+/// Runs a statement, reports whether it has begun, and sends its result.
 async fn answer(
     sql: Sql,
     query: SqlQuery,
@@ -84,12 +84,12 @@ async fn answer(
             Ok(()) => pieces.send(Ok(piece)).await,
             Err(error) => pieces.send(Err(io::Error::other(error))).await,
         };
-        // Who is gone needs no end.
+        // A client that has disconnected needs no end.
         return drop(sent);
     }
 }
 
-/// The statement once it has its first rows, and how these are written.
+/// Runs the statement up to its first rows; returns the rest, the writer, and the first bytes.
 async fn begin(sql: &Sql, query: &SqlQuery) -> Result<(Rows, Writer, Vec<u8>), SqlError> {
     let statement = sql.prepare(&query.sql).await?;
     let mut rows = statement.run_with(&query.params).await?;

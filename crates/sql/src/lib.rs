@@ -1,12 +1,12 @@
 //! SQL over the views of a [Dayfold](dayfold).
 //!
-//! Every view is a table of its name: the period (`day`), the columns of the key, the measures, and `sealed`. A statement
-//! reads batch and speed layer as one, and all that it reads is as of one moment, whatever it reads and how often.
-//! [DataFusion](https://datafusion.apache.org) plans and runs it; what the engine can do better, it does:
-//! conditions on the period and on leading columns of the key, sums by key or by period, and the keys with the greatest
-//! sums are read from what the engine holds ready.
+//! Every view is a table with its name: the period (`day`), the columns of the key, the measures, and `sealed`. A
+//! statement reads batch and speed layer as one table. Everything that it reads has one moment, however often it reads.
+//! [DataFusion](https://datafusion.apache.org) plans and runs statements. Parts that the engine does better are read
+//! from the states that it keeps: conditions on the period and on leading columns of the key, sums by key or by period,
+//! and the keys with the greatest sums.
 //!
-//! [`Sql`] answers in the process, with batches of Arrow. [`server`] speaks PostgreSQL's protocol.
+//! [`Sql`] answers in the process, with Arrow batches. [`server`] speaks PostgreSQL's protocol.
 //!
 //! ```
 //! use dayfold::aggregate::{Count, Sum};
@@ -73,7 +73,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 /// Rows as a table of text.
 ///
 /// # Errors
-/// [`SqlError`]: a column has a type that has no text.
+/// [`SqlError`]: a column has a type without a text form.
 pub fn pretty(rows: &[RecordBatch]) -> Result<String, SqlError> {
     Ok(pretty_format_batches(rows).map_err(datafusion::error::DataFusionError::from)?.to_string())
 }

@@ -7,16 +7,16 @@ use pgwire::types::ToSqlText;
 use pgwire::types::format::FormatOptions;
 use postgres_types::{IsNull, ToSql, Type, to_sql_checked};
 
-/// A decimal of any number of digits that a column has. Its text has no zeros behind the last digit that counts.
+/// A decimal with as many digits as a column has. Its text has no trailing zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Numeric {
     unscaled: i128,
     scale: u8,
 }
 
-/// The base of the digits of PostgreSQL's binary form.
+/// The base of the digits in PostgreSQL's binary form.
 const BASE: u128 = 10_000;
-/// How many decimal digits each has.
+/// The number of decimal digits in each.
 const BASE_DIGITS: u8 = 4;
 
 impl Numeric {
@@ -37,18 +37,18 @@ impl Numeric {
         Numeric { unscaled, scale }
     }
 
-    /// The number, if it is a whole one.
+    /// The number, if it is an integer.
     pub(crate) fn integer(self) -> Option<i128> {
         (self.scale == 0).then_some(self.unscaled)
     }
 
-    /// The digits in base 10,000, the first one's power of it, none of them zero at either end.
+    /// The digits in base 10,000, without zeros at either end, and the power of the first one.
     fn digits(self) -> (Vec<u16>, i16) {
         // Digits are aligned with the point.
         let behind = self.scale.div_ceil(BASE_DIGITS);
         let factor = 10u128.pow(u32::from(behind * BASE_DIGITS - self.scale));
         let mut digits = Vec::new();
-        // 38 digits times 1,000 are more than 128 bits hold.
+        // 38 digits times 1,000 do not fit into 128 bits.
         let absolute = self.unscaled.unsigned_abs();
         let (mut high, low) = (absolute / BASE, absolute % BASE * factor);
         let mut carry = low / BASE;
@@ -133,7 +133,7 @@ mod tests {
         check(10i128.pow(38) - 1, 38, "0.99999999999999999999999999999999999999");
     }
 
-    /// The value that a binary form stands for, by its definition.
+    /// The value of a binary form, by its definition.
     fn value(bytes: &[u8]) -> (i128, i32) {
         let word = |at: usize| i16::from_be_bytes([bytes[2 * at], bytes[2 * at + 1]]);
         let (count, weight, sign) = (word(0), i32::from(word(1)), word(2));

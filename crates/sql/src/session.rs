@@ -1,4 +1,4 @@
-//! Views as tables that statements can name.
+//! Views as tables for statements.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::table::ViewTable;
 use crate::threads::Threads;
 use crate::{SqlError, catalogue, statement};
 
-/// The database and the schema that tables are in.
+/// The database and the schema of the tables.
 pub(crate) const DATABASE: &str = "dayfold";
 const SCHEMA: &str = "public";
 
@@ -46,8 +46,8 @@ impl Sql {
         Sql::of_tables(tables.collect(), Some(views.clone()), limits)
     }
 
-    /// Tables of the sealed periods in a data folder, which is read without its lock: for folders that no program has open.
-    /// There is no `dayfold_certificate()` of them, and no `revision_of(…)`.
+    /// Tables of the sealed periods in a data folder, which is read without taking its lock: for folders that no
+    /// program has open. They have no `dayfold_certificate()` and no `revision_of(…)`.
     ///
     /// ```no_run
     /// # async fn ask() -> Result<(), dayfold_sql::SqlError> {
@@ -61,7 +61,7 @@ impl Sql {
     /// ```
     ///
     /// # Errors
-    /// [`SqlError::Folder`]: it is none, or it is damaged.
+    /// [`SqlError::Folder`]: it is not a data folder, or it is damaged.
     pub fn of_folder(folder: impl Into<PathBuf>, limits: Limits) -> Result<Sql, SqlError> {
         let folder =
             store::inspect(&Disk, folder).map_err(|error| SqlError::Folder(Box::new(error)))?;
@@ -82,7 +82,7 @@ impl Sql {
             .with_default_catalog_and_schema(DATABASE, SCHEMA)
             .with_information_schema(true)
             .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
-            // Errors say where.
+            // Errors have positions.
             .set_bool("datafusion.sql_parser.collect_spans", true)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
         let state = SessionStateBuilder::new()
@@ -105,14 +105,14 @@ impl Sql {
         datafusion_pg_catalog::setup_pg_catalog(&context, DATABASE, EmptyContextProvider)
             .map_err(|error| SqlError::plan(*error))?;
         catalogue::complete(&*database).map_err(SqlError::plan)?;
-        // After the catalogue, whose functions of the same names they replace.
+        // Registered after the catalogue, to replace its functions of the same names.
         functions::register(&context, views.as_ref());
         let running = Arc::new(Semaphore::new(limits.statements));
         let parser = PostgresCompatibilityParser::new();
         Ok(Sql { inner: Arc::new(Shared { context, parser, views, limits, running }) })
     }
 
-    /// One more table: a CSV file with a header, for statements to join views with.
+    /// Adds a table: a CSV file with a header, so that statements can join views with it.
     ///
     /// # Errors
     /// [`SqlError::Taken`], or [`SqlError::Plan`]: it cannot be read.
@@ -122,7 +122,7 @@ impl Sql {
         context.register_csv(name, path, CsvReadOptions::new()).await.map_err(SqlError::plan)
     }
 
-    /// One more table: a Parquet file, or a folder of them.
+    /// Adds a table: a Parquet file, or a folder of them.
     ///
     /// # Errors
     /// [`SqlError::Taken`], or [`SqlError::Plan`]: it cannot be read.
@@ -142,7 +142,7 @@ impl Sql {
         }
     }
 
-    /// Plans a statement, for it to be run any number of times.
+    /// Plans a statement that can be run any number of times.
     ///
     /// # Errors
     /// [`SqlError`]: it is wrong, or would change something.
@@ -160,7 +160,7 @@ impl Sql {
         self.prepare(statement).await?.run(None).await
     }
 
-    /// The same for programs without a runtime of `tokio`: rows are made, on threads of their own, while they are taken.
+    /// The same for programs without a runtime of `tokio`: rows are made on separate threads while they are taken.
     ///
     /// ```
     /// use dayfold_sql::{Sql, SqlError};

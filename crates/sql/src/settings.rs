@@ -1,6 +1,6 @@
-//! Settings that clients ask for.
+//! Settings that clients query.
 
-/// The value of a setting, if there is such a one.
+/// The value of a setting, if it exists.
 pub(crate) fn value(name: &str) -> Option<&'static str> {
     Some(match name {
         "server_version" => "16.6",

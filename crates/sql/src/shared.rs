@@ -1,4 +1,4 @@
-//! What all statements share: tables, limits, and how many run.
+//! The state that all statements share: tables, limits, and the number of running ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,18 @@ use tokio::sync::Semaphore;
 
 use crate::{SqlError, catalogue};
 
-/// What a statement may take, and how many may run at once.
+/// The limits of a statement, and how many may run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes that sorting, grouping and joining may hold. What needs more fails; nothing goes to a disk.
+    /// The bytes that sorting, grouping and joining may hold. A statement that needs more fails; nothing is written to
+    /// a disk.
     pub memory: usize,
-    /// How long a statement may take, until its last row has been taken.
+    /// The time of a statement, until its last row has been taken.
     pub time: Duration,
-    /// Rows of a result.
+    /// The rows of a result.
     pub rows: u64,
-    /// Statements that run at once.
+    /// The statements that run at once.
     pub statements: usize,
 }
 
@@ -38,25 +39,25 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same with so many bytes for a statement.
+    /// Sets the bytes of a statement.
     #[must_use]
     pub fn memory(self, bytes: usize) -> Limits {
         Limits { memory: bytes, ..self }
     }
 
-    /// The same with so much time for a statement.
+    /// Sets the time of a statement.
     #[must_use]
     pub fn time(self, time: Duration) -> Limits {
         Limits { time, ..self }
     }
 
-    /// The same with so many rows of a result.
+    /// Sets the rows of a result.
     #[must_use]
     pub fn rows(self, rows: u64) -> Limits {
         Limits { rows, ..self }
     }
 
-    /// The same with so many statements at once.
+    /// Sets the statements that run at once.
     #[must_use]
     pub fn statements(self, statements: usize) -> Limits {
         Limits { statements, ..self }
@@ -67,19 +68,19 @@ impl Limits {
 pub(crate) struct Shared {
     pub(crate) context: SessionContext,
     pub(crate) parser: PostgresCompatibilityParser,
-    /// Those of an engine that runs.
+    /// The views of a running engine.
     pub(crate) views: Option<Views>,
     pub(crate) limits: Limits,
     pub(crate) running: Arc<Semaphore>,
 }
 
 impl Shared {
-    /// The statements in a text.
+    /// Parses the statements in a text.
     pub(crate) fn parse(&self, text: &str) -> Result<Vec<ast::Statement>, SqlError> {
         let statements = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
         let statements = statements.and_then(|mut parser| parser.parse_statements());
-        // Statements of the catalogue may have to be replaced as a whole. The parser of the catalogue does that, and
-        // knows no places any longer.
+        // Statements about the catalogue may have to be replaced as a whole. The catalogue's parser does that, but
+        // loses positions.
         let text_lower = text.to_ascii_lowercase();
         let is_of_catalogue =
             ["pg_", "information_schema"].iter().any(|name| text_lower.contains(name));
@@ -87,7 +88,7 @@ impl Shared {
             Ok(statements) if !is_of_catalogue => {
                 Ok(statements.into_iter().map(|one| self.parser.rewrite(one)).collect())
             }
-            // That parser takes the search path for none.
+            // That parser does not recognize the search path.
             Ok(statements) if text_lower.contains("'search_path'") => {
                 let statements = statements.into_iter().map(catalogue::rewrite);
                 let text = statements.map(|one| one.to_string()).collect::<Vec<_>>().join("; ");
@@ -101,7 +102,7 @@ impl Shared {
     }
 }
 
-/// What a statement runs in: its own memory, and no disk.
+/// The environment of a statement: its own memory, and no disk.
 pub(crate) fn runtime(memory: usize) -> Result<RuntimeEnv, SqlError> {
     let no_disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     RuntimeEnvBuilder::new()

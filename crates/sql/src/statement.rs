@@ -1,4 +1,4 @@
-//! A statement: planned, and run within its limits as of one moment.
+//! A statement: planned, and run within its limits at one moment.
 
 use std::any::Any;
 use std::pin::Pin;
@@ -29,7 +29,7 @@ use crate::{SqlError, values};
 /// How much longer than its statement a snapshot may live.
 const SPARE: Duration = Duration::from_secs(1);
 
-/// A statement that has been planned.
+/// A planned statement.
 #[derive(Clone)]
 pub struct Statement {
     inner: Arc<Shared>,
@@ -45,7 +45,7 @@ pub(crate) async fn plan(
     let what = statement.to_string();
     let parsed = Parsed::Statement(Box::new(statement));
     let plan = state.statement_to_plan(parsed).await.map_err(SqlError::plan)?;
-    // What the plan would do decides, not how it is written.
+    // The plan decides this, not the text of the statement.
     let read_only =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     if read_only.verify_plan(&plan).is_err() {
@@ -61,13 +61,13 @@ impl Statement {
         Arc::clone(self.plan.schema().inner())
     }
 
-    /// The types of its parameters `$1`, `$2` and so on, as far as the statement tells them.
+    /// The types of its parameters `$1`, `$2` and so on, as far as the statement determines them.
     ///
     /// # Errors
     /// [`SqlError::Plan`]: a parameter has two types.
     pub fn parameters(&self) -> Result<Vec<Option<DataType>>, SqlError> {
         let mut types = self.plan.get_parameter_types().map_err(SqlError::plan)?;
-        // The planner does not say that these are numbers.
+        // The planner does not infer that these are numbers.
         for name in limits(&self.plan) {
             types.insert(name, Some(DataType::Int64));
         }
@@ -77,7 +77,7 @@ impl Statement {
         for (name, of) in types {
             let Some(at) = number(&name).and_then(|number| number.checked_sub(1)) else { continue };
             let at = usize::from(at);
-            // A number may be left out: it has a value all the same.
+            // A number may be missing in the statement; the parameter has a value all the same.
             if all.len() <= at {
                 all.resize(at + 1, None);
             }
@@ -86,7 +86,7 @@ impl Statement {
         Ok(all)
     }
 
-    /// Runs it with these values for its parameters. A text is read as the type that the statement expects.
+    /// Runs it with these values of its parameters. A text is converted to the type that the statement expects.
     ///
     /// ```
     /// use dayfold::schema::Value;
@@ -99,12 +99,12 @@ impl Statement {
     /// ```
     ///
     /// # Errors
-    /// [`SqlError::Parameters`]: there are more or fewer of them, or one does not fit. And those of [`Statement::run`].
+    /// [`SqlError::Parameters`]: there are too many or too few, or one does not match. And those of [`Statement::run`].
     pub async fn run_with(&self, values: &[Value]) -> Result<Rows, SqlError> {
         self.run(values::bind(values, &self.parameters()?)?).await
     }
 
-    /// Runs it, with values for its parameters if it has any.
+    /// Runs it, with values of its parameters if it has any.
     ///
     /// # Errors
     /// [`SqlError`]: it cannot be planned with these values, or cannot run now.
@@ -140,7 +140,7 @@ impl Statement {
         let state = context.state();
         let plan = state.create_physical_plan(&plan).await.map_err(SqlError::plan)?;
         let task = TaskContext::from(&state).with_runtime(Arc::new(runtime(limits.memory)?));
-        // A single scan is of one moment by itself.
+        // A single scan has one moment anyway.
         let task = match (views, scans(&plan)) {
             (None, _) | (_, 0 | 1) => task,
             (Some(views), _) => {
@@ -154,7 +154,7 @@ impl Statement {
     }
 }
 
-/// The parameters that are a `LIMIT` or an `OFFSET`.
+/// The parameters in `LIMIT` and `OFFSET`.
 fn limits(plan: &LogicalPlan) -> Vec<String> {
     let mut found = Vec::new();
     if let LogicalPlan::Limit(limit) = plan {
@@ -168,19 +168,19 @@ fn limits(plan: &LogicalPlan) -> Vec<String> {
     found
 }
 
-/// How often a plan asks views.
+/// The number of times that a plan reads views.
 fn scans(plan: &Arc<dyn ExecutionPlan>) -> usize {
     let own = plan.as_ref() as &dyn Any;
     let own = match own.downcast_ref::<ViewExec>() {
         Some(view) => view.scans(),
-        // Certificates are asked of each view.
+        // Each view is asked for its certificate.
         None if own.is::<StreamingTableExec>() => 2,
         None => 0,
     };
     own + plan.children().into_iter().map(scans).sum::<usize>()
 }
 
-/// The rows of a statement, which are made as they are taken. Dropped, they stop it.
+/// The rows of a statement, which are made as they are taken. Dropping them stops the statement.
 #[must_use = "dropped, it stops the statement"]
 pub struct Rows {
     schema: SchemaRef,
@@ -198,7 +198,7 @@ impl Rows {
         &self.schema
     }
 
-    /// All of them.
+    /// All rows.
     ///
     /// # Errors
     /// The first [`SqlError`].
@@ -230,7 +230,8 @@ impl Stream for Rows {
     }
 }
 
-/// The rows of a statement for programs without a runtime: batches, each of which is waited for. Dropped, they stop it.
+/// The rows of a statement for programs without a runtime, as an iterator of batches that blocks. Dropping it stops the
+/// statement.
 #[must_use = "dropped, it stops the statement"]
 pub struct Batches {
     rows: Rows,

@@ -23,21 +23,21 @@ use dayfold::serve::Revision;
 use crate::bounds::{Bounds, Pushed};
 use crate::exec::ViewExec;
 
-/// Of a field that is an estimate: the name of the column with the sketch that it is computed from.
+/// In the metadata of an estimate: the name of the column with its sketch.
 pub(crate) const SKETCH: &str = "dayfold.sketch";
 
-/// Of a field: that its values mean nothing when they are added up over rows, as means and extremes.
+/// In the metadata of a field: adding up its values over rows has no meaning, as for means and extremes.
 pub(crate) const NOT_ADDITIVE: &str = "dayfold.not_additive";
 
-/// The column that says whether nothing took part in a row that is not sealed.
+/// The column that says whether a row has only sealed values.
 pub(crate) const SEALED: &str = "sealed";
 
-/// In which form a table is read: what a plan does with the rows may need fewer of them.
+/// The form in which a table is read: depending on its use of rows, a plan may need fewer of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// Each period and key.
+    /// One row for each period and key.
     Rows,
-    /// Keys combined. No column of the key is read.
+    /// Keys combined. The columns of the key are not read.
     ByPeriod,
     /// Periods combined. The period is not read.
     ByKey,
@@ -52,7 +52,7 @@ pub(crate) struct ViewTable {
     schema: SchemaRef,
     revision: Revision,
     form: Form,
-    /// Of longer periods than those of the view.
+    /// Longer periods than those of the view, if set.
     grain: Option<Grain>,
 }
 
@@ -74,8 +74,8 @@ impl ViewTable {
         ViewTable { form, grain, ..self.clone() }
     }
 
-    /// Whether rows of longer periods can be read in the place of those of the view: both are named by dates, and no revision of
-    /// before is asked for.
+    /// Whether rows of longer periods can replace those of the view: both are named by dates, and no past revision is
+    /// read.
     pub(crate) fn has_periods_of(&self, grain: Grain) -> bool {
         let own = self.view.schema().grain;
         self.revision == Revision::Now
@@ -149,11 +149,12 @@ impl TableProvider for ViewTable {
         let projection = projection.unwrap_or(&all);
         let of_filters: Vec<&Expr> = filters.iter().collect();
         let (bounds, pushed) = Bounds::of(&*self.view, &of_filters);
-        // The optimizer asks of conditions as it finds them. Such as a scan can keep one by one, it may not keep together.
+        // The optimizer asks about conditions one by one. Conditions that a scan accepts one by one may not be accepted
+        // together.
         let left = filters.iter().zip(&pushed).filter(|(_, pushed)| **pushed == Pushed::No);
         let left: Vec<Expr> = left.map(|(filter, _)| filter.clone()).collect();
         let Some(predicate) = conjunction(left) else {
-            // Rows that a filter takes away above do not count.
+            // Rows that a filter above removes do not count.
             let limit = limit.filter(|_| pushed.iter().all(|pushed| *pushed == Pushed::Exact));
             return self.read(projection, bounds, limit);
         };
@@ -185,7 +186,7 @@ impl ViewTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = Arc::new(self.schema.project(columns)?);
-        // Rows without columns are counted by one that costs nothing.
+        // Rows without columns are counted by a column that costs nothing.
         let columns = match columns {
             [] => vec![self.cheapest()?],
             columns => columns.to_vec(),
@@ -196,7 +197,7 @@ impl ViewTable {
         Ok(Arc::new(ViewExec::new(view, scans, read, schema, limit)))
     }
 
-    /// A column that is there in this form.
+    /// A column that exists in this form.
     fn cheapest(&self) -> Result<usize> {
         let missing = |_| DataFusionError::Internal(format!("no column '{SEALED}'"));
         self.schema.index_of(SEALED).map_err(missing)
@@ -227,7 +228,7 @@ fn columns(view: &ViewSchema) -> Vec<Column> {
     columns
 }
 
-/// Columns of a view for Arrow. A measure that is computed from a sketch names it in its metadata.
+/// The Arrow schema of a view's columns. The metadata of a measure that is computed from a sketch names the sketch.
 pub(crate) fn table_schema(columns: &[Column], view: Option<&ViewSchema>) -> SchemaRef {
     let plain = dayfold_arrow::schema(columns);
     let fields = plain.fields().iter().map(|field| {
@@ -244,7 +245,8 @@ pub(crate) fn table_schema(columns: &[Column], view: Option<&ViewSchema>) -> Sch
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The column with the sketch that a measure is computed from: `users_sketch` of `users`, `delay_sketch` of `delay_p99`.
+/// The column with the sketch from which a measure is computed: `users_sketch` for `users`, `delay_sketch` for
+/// `delay_p99`.
 fn sketch_of<'a>(view: &'a ViewSchema, measure: &str) -> Option<&'a str> {
     let own = view.measures.iter().find(|own| own.name == measure)?;
     if own.kind == Kind::Bytes || own.additive {
@@ -263,7 +265,7 @@ fn sketch_of<'a>(view: &'a ViewSchema, measure: &str) -> Option<&'a str> {
     sketch(measure).or_else(part)
 }
 
-/// The table that a plan reads, if it is a scan of a view.
+/// The table of a plan, if it is a scan of a view.
 pub(crate) fn of_plan(plan: &LogicalPlan) -> Option<&ViewTable> {
     match plan {
         LogicalPlan::TableScan(scan) => of_scan(scan),
@@ -271,7 +273,7 @@ pub(crate) fn of_plan(plan: &LogicalPlan) -> Option<&ViewTable> {
     }
 }
 
-/// The table that is scanned, if it is a view.
+/// The table of a scan, if it is a view.
 pub(crate) fn of_scan(scan: &TableScan) -> Option<&ViewTable> {
     let source = (scan.source.as_ref() as &dyn Any).downcast_ref::<DefaultTableSource>()?;
     (source.table_provider.as_ref() as &dyn Any).downcast_ref::<ViewTable>()

@@ -5,10 +5,10 @@ use std::io;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// Threads that run statements and plan them.
+/// The number of threads that plan and run statements.
 const THREADS: usize = 2;
 
-/// A runtime that ends when it is dropped, also where that may not wait.
+/// A runtime that shuts down when it is dropped, even where blocking is not allowed.
 pub(crate) struct Threads(Option<Runtime>);
 
 impl Threads {
@@ -40,7 +40,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Statements that run are stopped where they wait next.
+            // Running statements are stopped at their next wait.
             runtime.shutdown_background();
         }
     }

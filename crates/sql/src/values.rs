@@ -1,4 +1,4 @@
-//! Values of parameters.
+//! The values of parameters.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -7,7 +7,7 @@ use dayfold::schema::Value;
 
 use crate::SqlError;
 
-/// The values as the planner takes them: each of the type that the statement expects, if it tells one.
+/// The values in the form of the planner: each has the type that the statement expects, if it determines one.
 pub(crate) fn bind(
     values: &[Value],
     types: &[Option<DataType>],
@@ -52,7 +52,7 @@ fn bound(value: &Value, of: Option<&DataType>) -> Result<ScalarValue, String> {
     };
     let Some(of) = of else { return Ok(own) };
     let misfit = || format!("'{value}' is no {}", crate::write::kind(of));
-    // A decimal is not cut off to be an integer.
+    // A decimal is not truncated to an integer.
     let is_cut = |to: &ScalarValue| to.cast_to(&own.data_type()).ok().as_ref() != Some(&own);
     match own.cast_to(of) {
         Ok(cast) if matches!(value, Value::Decimal(_)) && is_cut(&cast) => Err(misfit()),

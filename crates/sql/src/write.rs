@@ -1,4 +1,4 @@
-//! Rows of statements as JSON, CSV and Arrow's IPC format.
+//! Writes rows of statements as JSON, CSV and Arrow's IPC format.
 
 use std::fmt::Write as _;
 
@@ -19,10 +19,10 @@ use dayfold::time::Day;
 use crate::SqlError;
 use crate::numeric::Numeric;
 
-/// Whole numbers up to this one are the same as doubles, which readers of JSON may keep numbers as.
+/// Whole numbers up to this one are exact as doubles, in which readers of JSON may store numbers.
 const EXACT: u128 = 1 << 53;
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
@@ -37,7 +37,8 @@ pub enum Format {
     Arrow,
 }
 
-/// Writes rows as they come. An answer is what [`Writer::begin`], [`Writer::batch`] for each batch, and [`Writer::end`] write.
+/// Writes rows as they come. An answer consists of the output of [`Writer::begin`], of [`Writer::batch`] for each
+/// batch, and of [`Writer::end`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -60,7 +61,7 @@ pub enum Format {
 pub struct Writer {
     format: Format,
     schema: SchemaRef,
-    /// Of Arrow's format, once it has begun.
+    /// The writer of Arrow's format, once it has begun.
     stream: Option<StreamWriter<Vec<u8>>>,
     has_rows: bool,
 }
@@ -72,9 +73,9 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Nothing is written yet.
+    /// A writer that has written nothing yet.
     pub fn new(format: Format, schema: &Schema) -> Writer {
-        // What the planner notes of columns is no part of an answer.
+        // The planner's metadata of columns is not part of an answer.
         let fields = schema
             .fields()
             .iter()
@@ -83,10 +84,10 @@ impl Writer {
         Writer { format, schema, stream: None, has_rows: false }
     }
 
-    /// Writes what is before the rows.
+    /// Writes what comes before the rows.
     ///
     /// # Errors
-    /// [`SqlError`]: Arrow's format has no place for a type.
+    /// [`SqlError`]: Arrow's format does not support a type.
     pub fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), SqlError> {
         match self.format {
             Format::JsonLines => {}
@@ -125,7 +126,7 @@ impl Writer {
     pub fn batch(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), SqlError> {
         if let Some(stream) = &mut self.stream {
             let columns = batch.columns().to_vec();
-            // Without columns there are rows all the same.
+            // A batch without columns still has rows.
             let batch = match columns.is_empty() {
                 true => batch.clone(),
                 false => RecordBatch::try_new(SchemaRef::clone(&self.schema), columns)
@@ -167,10 +168,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is behind the rows.
+    /// Writes what comes after the rows.
     ///
     /// # Errors
-    /// [`SqlError`]: Arrow's format cannot be ended.
+    /// [`SqlError`]: Arrow's stream cannot be ended.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), SqlError> {
         if self.format == Format::Json {
             out.extend_from_slice(if self.has_rows { b"\n]}\n" } else { b"]}\n" });
@@ -187,17 +188,17 @@ fn unwritten(error: ArrowError) -> SqlError {
     SqlError::run(error.into())
 }
 
-/// The rows of a batch as texts, as CSV has them; null is `None`.
+/// The rows of a batch as texts, in the form of CSV; null is `None`.
 ///
 /// # Errors
-/// [`SqlError`]: a column has a type that has no text.
+/// [`SqlError`]: a column has a type without a text form.
 pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>, SqlError> {
     let columns = columns(batch)?;
     let row = |at: usize| columns.iter().map(|column| column.shown(at).text()).collect();
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Values as JSON, as they are written in all JSON of Dayfold.
+/// Values as JSON, in the form of all JSON of Dayfold.
 pub(crate) fn texts_as_json(array: &ArrayRef) -> datafusion::error::Result<Vec<String>> {
     let formatter = ArrayFormatter::try_new(array, &OPTIONS)?;
     let column = Column { array, formatter };
@@ -209,8 +210,8 @@ pub(crate) fn texts_as_json(array: &ArrayRef) -> datafusion::error::Result<Vec<S
     Ok((0..array.len()).map(text).collect())
 }
 
-/// The kind of values of a type, as views call it: `text`, `integer`, `decimal`, `boolean`, `date`, `timestamp` or `bytes`; beside
-/// these `float`. What has no kind is written as a text.
+/// The kind of a type, as views name it: `text`, `integer`, `decimal`, `boolean`, `date`, `timestamp` or `bytes`, and
+/// also `float`. A value of any other type is written as a text.
 pub fn kind(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Decimal128(_, 0) | DataType::Decimal256(_, 0) => "integer",
@@ -230,7 +231,7 @@ const OPTIONS: FormatOptions<'static> = FormatOptions::new();
 /// A column of a batch.
 struct Column<'a> {
     array: &'a ArrayRef,
-    /// For types that are not looked at here.
+    /// For types that have no code here.
     formatter: ArrayFormatter<'a>,
 }
 
@@ -242,19 +243,19 @@ fn columns(batch: &RecordBatch) -> Result<Vec<Column<'_>>, SqlError> {
     columns.collect()
 }
 
-/// A value on its way to be written.
+/// A value that is about to be written.
 enum Shown<'a> {
     Value(ValueRef<'a>),
     Numeric(Numeric),
     Float(f64, String),
-    /// What there is a text of.
+    /// A value in its text form.
     Other(String),
 }
 
 impl Column<'_> {
     fn shown(&self, at: usize) -> Shown<'_> {
         let array = self.array;
-        // A column without a type has no note of which values are null.
+        // A column without a type does not record which values are null.
         if array.is_null(at) || *array.data_type() == DataType::Null {
             return Shown::Value(ValueRef::Null);
         }
@@ -287,7 +288,7 @@ impl Column<'_> {
                 let number = array.as_primitive::<Float64Type>().value(at);
                 return Shown::Float(number, float(&number));
             }
-            // Times in a zone are written in UTC, those of milliseconds as views write them.
+            // Times with a zone are written in UTC; those of milliseconds as views write them.
             DataType::Timestamp(unit, Some(_)) => {
                 let (time, per_second) = match unit {
                     TimeUnit::Second => (array.as_primitive::<TimestampSecondType>().value(at), 1),
@@ -319,7 +320,7 @@ fn millis(time: i64, per_second: i64) -> Option<i64> {
     }
 }
 
-/// The shortest text that is read as the same number, with an exponent where that is shorter.
+/// The shortest text that is read as the same number, with an exponent if that is shorter.
 fn float(number: &dyn std::fmt::Debug) -> String {
     let text = format!("{number:?}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
@@ -344,14 +345,14 @@ impl Shown<'_> {
                 write!(text, "{number}").expect("memory takes every text");
             }
             Shown::Numeric(number) => push_json(ValueRef::Text(&number.to_string()), text),
-            // JSON has no other ones.
+            // JSON has no other numbers.
             Shown::Float(number, shown) if number.is_finite() => text.push_str(shown),
             Shown::Float(_, shown) | Shown::Other(shown) => push_json(ValueRef::Text(shown), text),
         }
     }
 }
 
-/// A line, quoted as RFC 4180 says.
+/// A line, quoted as in RFC 4180.
 fn csv<'a>(row: impl Iterator<Item = Shown<'a>>, text: &mut String) {
     for (at, value) in row.enumerate() {
         if at > 0 {

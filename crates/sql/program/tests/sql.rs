@@ -1,4 +1,4 @@
-//! The program with SQL: `dayfold query` of a folder and of a program that runs, and `POST /api/sql`.
+//! The program with SQL: `dayfold query` of a folder and of a running program, and `POST /api/sql`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../../../program/tests/common/mod.rs"]
@@ -47,7 +47,7 @@ fn folder(file: &str) -> tempfile::TempDir {
     folder
 }
 
-/// Statements, and what they give as CSV: what one scan cannot answer.
+/// Statements that one scan cannot answer, and their results as CSV.
 const ANSWERS: &[(&str, &str)] = &[
     (
         "SELECT page, sum(visits) AS n, sum(ms) AS ms FROM by_page GROUP BY page ORDER BY n DESC",
@@ -108,7 +108,7 @@ fn a_folder_that_nobody_has_open() {
     assert!(said.contains("run the file first"), "{said}");
     good(folder.path(), &["run", "f.toml", "--once"]);
     check(folder.path());
-    // What a program that was killed has left says where it was: nobody answers there.
+    // The file that a killed program has left names its address, but nobody answers there.
     let left = r#"{"pid":1,"http":"http://127.0.0.1:1","postgres":null}"#;
     fs::write(folder.path().join("data/addresses.json"), left).unwrap();
     check(folder.path());
@@ -122,7 +122,7 @@ fn a_folder_whose_lock_is_taken() {
     let serving = Serving::start(folder.path());
     let once = common::run(folder.path(), &["run", "f.toml", "--once"]);
     assert_ne!(once.status.code(), Some(0), "the program that runs has the lock");
-    // Without its address nobody can ask it, and the folder is read beside it.
+    // Without its address, the program cannot be asked, and the folder is read while the program runs.
     fs::remove_file(folder.path().join("data/addresses.json")).unwrap();
     check(folder.path());
     bad(folder.path(), &["query", "f.toml", "SELECT * FROM dayfold_certificate()"], 2);
@@ -140,7 +140,7 @@ fn a_program_that_runs() {
         ask("SELECT sum(visits) AS n FROM by_user WHERE sealed") == "n\n45\n"
     });
     check(folder.path());
-    // What only a program that runs can tell, so it was asked.
+    // Only a running program can answer this, so it was asked.
     assert!(ask("SELECT view FROM dayfold_certificate() ORDER BY view").ends_with("by_user\n"));
     let post = |token: &str| {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();

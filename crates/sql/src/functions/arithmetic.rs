@@ -1,7 +1,7 @@
 //! `+`, `-` and `*` of integers that never wrap.
 //!
-//! DataFusion's own wrap around silently; decimals are checked there. [`CheckIntegers`] puts these functions in their place, which
-//! fail where PostgreSQL's do.
+//! DataFusion's own operators wrap silently for integers; decimals are checked there. [`CheckIntegers`] replaces them
+//! with functions that fail where PostgreSQL's do.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,14 +23,14 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
 
-/// One of the three.
+/// One of the three functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     name: &'static str,
     signature: Signature,
 }
 
-/// The functions in the place of `+`, `-` and `*`.
+/// The functions that replace `+`, `-` and `*`.
 static CHECKED: LazyLock<[(Operator, Arc<ScalarUDF>); 3]> = LazyLock::new(|| {
     let of = |operator, name| {
         let signature = Signature::any(2, Volatility::Immutable);
@@ -76,7 +76,7 @@ impl ScalarUDFImpl for Checked {
     }
 }
 
-/// Puts functions that check in the place of operators that wrap.
+/// Replaces operators that wrap with functions that check.
 #[derive(Debug)]
 pub(crate) struct CheckIntegers;
 

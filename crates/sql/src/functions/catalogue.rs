@@ -1,5 +1,5 @@
-//! Functions that clients ask PostgreSQL's catalogue by, beside those that `datafusion-pg-catalog` has. Much of what they ask for is never
-//! there: comments, indexes, functions of one's own.
+//! Functions with which clients read PostgreSQL's catalogue, in addition to those of `datafusion-pg-catalog`. Much of
+//! what they ask for never exists here: comments, indexes, user-defined functions.
 
 use datafusion::arrow::array::{Array, AsArray, StringArray};
 use datafusion::arrow::datatypes::DataType;
@@ -14,7 +14,7 @@ use datafusion::prelude::SessionContext;
 use crate::settings;
 use crate::write::texts_as_json;
 
-/// Makes them known to statements.
+/// Registers them for statements.
 pub(super) fn register(context: &SessionContext) {
     let text = || ScalarValue::Utf8(None);
     let yes = || ScalarValue::Boolean(Some(true));
@@ -72,7 +72,7 @@ fn any() -> Signature {
     Signature::one_of(signatures, Volatility::Stable)
 }
 
-/// A function of anything that has one value.
+/// A function of any arguments with a constant value.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Constant {
     name: &'static str,
@@ -194,7 +194,7 @@ fn format(row: &[Option<String>]) -> Result<Option<String>> {
     Ok(Some(out))
 }
 
-/// A name as it stands in a statement.
+/// A name in the form of a statement.
 fn identifier(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! `dayfold_certificate()`: what answers are exact as of.
+//! `dayfold_certificate()`: the moment of the answers.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl TableFunctionImpl for Certificates {
     }
 }
 
-/// A row for each view, made when the statement runs.
+/// One row for each view, made when the statement runs.
 struct Rows {
     views: Views,
     schema: SchemaRef,
@@ -105,8 +105,8 @@ async fn rows(views: &Views, snapshot: Option<&Snapshot>) -> Result<RecordBatch>
     )?)
 }
 
-/// The view, the moment (a tick, and the event time up to which days may be sealed), through which day all is
-/// sealed, and how many events came late or were refused.
+/// The view, the moment (a tick, and the event time up to which days may be sealed), the last sealed day, and how many
+/// events were late or refused.
 fn schema() -> SchemaRef {
     let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     Arc::new(Schema::new(vec![

@@ -1,6 +1,6 @@
-//! `merge_distinct(users)` and `merge_quantile(latency, 0.99)`: what an estimate is of several rows together.
+//! `merge_distinct(users)` and `merge_quantile(latency, 0.99)`: the estimate over several rows.
 //!
-//! A statement names the estimate; what is merged is the sketch beside it, which [`MergeSketches`] puts in its place.
+//! A statement names the estimate. [`MergeSketches`] replaces it with its sketch, which is merged.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -86,13 +86,13 @@ impl AggregateUDFImpl for Merge {
     }
 }
 
-/// A number from 0 to 1, exactly, in billionths.
+/// A number from 0 to 1 in exact billionths.
 fn billionths(value: &ScalarValue) -> Option<u64> {
     let decimal: Decimal = value.to_string().parse().ok()?;
     u64::try_from(decimal.billionths()).ok().filter(|billionths| *billionths <= ONE)
 }
 
-/// What is merged.
+/// A sketch that can be merged.
 trait Sketch: Sized + Send + Sync + std::fmt::Debug + 'static {
     fn read(bytes: &[u8]) -> Option<Self>;
     fn write(&self) -> Vec<u8>;
@@ -151,7 +151,7 @@ impl Sketch for Quantiles {
 #[derive(Debug)]
 struct Merging<S> {
     state: Option<S>,
-    /// In billionths.
+    /// The quantile in billionths.
     quantile: u64,
 }
 
@@ -192,7 +192,7 @@ impl<S: Sketch> Accumulator for Merging<S> {
     }
 }
 
-/// Puts sketches in the place of the estimates that the two functions are asked of.
+/// Replaces estimates in the arguments of the two functions with their sketches.
 #[derive(Debug)]
 pub(crate) struct MergeSketches;
 
@@ -233,7 +233,7 @@ impl AnalyzerRule for MergeSketches {
     }
 }
 
-/// The column with the sketch of an estimate, if it is among these.
+/// The column with the sketch of an estimate, if it exists.
 fn sketch_beside(input: &datafusion::common::DFSchema, column: &Column) -> Option<Column> {
     let (relation, field) = input.qualified_field_from_column(column).ok()?;
     let sketch = Column::new(relation.cloned(), field.metadata().get(SKETCH)?);

@@ -1,4 +1,4 @@
-//! Functions that statements have beside DataFusion's own, and in the place of some of them.
+//! Functions of statements that add to DataFusion's own, or replace them.
 
 mod arithmetic;
 mod catalogue;
@@ -20,7 +20,7 @@ pub(crate) use arithmetic::CheckIntegers;
 pub(crate) use merge::MergeSketches;
 pub(crate) use names::{MERGE_DISTINCT, MERGE_QUANTILE, SUM};
 
-/// Makes them known to statements.
+/// Registers them for statements.
 pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {
     context.register_udaf(AggregateUDF::from(sum::ExactSum::new()));
     context.register_udaf(AggregateUDF::from(merge::Merge::distinct()));
@@ -31,7 +31,7 @@ pub(crate) fn register(context: &SessionContext, views: Option<&Views>) {
         context.register_udtf("revision_of", Arc::new(revision::RevisionOf::new(views)));
     }
     catalogue::register(context);
-    // Clients take from it what they may ask for.
+    // Clients use the version to decide what they may ask.
     let version = concat!("PostgreSQL 16.6, Dayfold ", env!("CARGO_PKG_VERSION"));
     let version = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(version)));
     let (of, volatility) = (DataType::Utf8, Volatility::Immutable);

@@ -2,6 +2,6 @@
 
 /// The exact sum.
 pub(crate) const SUM: &str = "sum";
-/// Those that merge sketches.
+/// The functions that merge sketches.
 pub(crate) const MERGE_DISTINCT: &str = "merge_distinct";
 pub(crate) const MERGE_QUANTILE: &str = "merge_quantile";

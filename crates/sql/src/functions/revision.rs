@@ -1,4 +1,4 @@
-//! `revision_of('sales', 'first')`: sealed periods as they were.
+//! `revision_of('sales', 'first')`: past revisions of sealed periods.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn text(expr: &Expr) -> Result<String> {
     }
 }
 
-/// `now`, `first`, or the day whose closing it was made at.
+/// Parses `now`, `first`, or the day whose closing made the revision.
 fn read(text: &str) -> Result<Revision> {
     match text {
         "now" => Ok(Revision::Now),

@@ -1,7 +1,7 @@
 //! Sums that never wrap.
 //!
-//! DataFusion's own sum of integers and decimals wraps around silently. This one has 38 digits, whatever it adds, and
-//! fails beyond them. Sums of floating-point numbers are DataFusion's.
+//! DataFusion's own sum of integers and decimals wraps silently. This one has 38 digits for any type, and fails beyond
+//! them. Sums of floating-point numbers are DataFusion's.
 
 use std::collections::HashSet;
 use std::mem::size_of_val;
@@ -42,7 +42,7 @@ impl ExactSum {
     }
 }
 
-/// What of a sum of values of a type is decided by: `None` of floating-point numbers.
+/// The number of digits after the point in the sum of a type; `None` for floating-point numbers.
 fn scale(data_type: &DataType) -> Option<i8> {
     match data_type {
         DataType::Int64 => Some(0),
@@ -161,7 +161,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-/// The values of an array that are not null, with their places.
+/// The values of an array that are not null, with their positions.
 fn values(array: &ArrayRef) -> Result<Box<dyn Iterator<Item = (usize, i128)> + '_>> {
     Ok(match array.data_type() {
         DataType::Int64 => {
@@ -186,11 +186,11 @@ fn decimals(sums: Vec<Option<i128>>, scale: i8) -> Result<ArrayRef> {
     Ok(Arc::new(array.with_precision_and_scale(DIGITS, scale)?))
 }
 
-/// One sum; also of a window that moves.
+/// One sum; also for a window that moves.
 #[derive(Debug)]
 struct Sum {
     sum: Option<i128>,
-    /// How many values are in it, so that a window without any has none.
+    /// The number of values in it: a window without values has no sum.
     rows: u64,
     scale: i8,
 }
@@ -234,7 +234,7 @@ impl Accumulator for Sum {
     }
 }
 
-/// The sum of values that differ.
+/// The sum of distinct values.
 #[derive(Debug)]
 struct DistinctSum {
     values: HashSet<i128>,
@@ -308,7 +308,7 @@ impl GroupsAccumulator for GroupSums {
         arrays: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        // Each row is a group of its own.
+        // Each row is its own group.
         let rows = arrays[0].len();
         let mut own = GroupSums { sums: Vec::new(), scale: self.scale };
         own.update_batch(arrays, &(0..rows).collect::<Vec<_>>(), filter, rows)?;

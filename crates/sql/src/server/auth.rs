@@ -23,10 +23,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::{ServerError, fatal};
 
-/// Bytes of a salt.
+/// The bytes of a salt.
 const SALT: usize = 16;
 
-/// Why there are no users.
+/// An error of the users file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsersError {
@@ -35,10 +35,10 @@ pub enum UsersError {
     Read {
         /// The file.
         path: String,
-        /// Why.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The file is not what was expected.
+    /// The file does not have the expected form.
     #[error("{path}: {why}: expected lines such as `alice = \"her password\"`")]
     Format {
         /// The file.
@@ -46,7 +46,7 @@ pub enum UsersError {
         /// What is wrong, with its line and column.
         why: String,
     },
-    /// There are none.
+    /// The file has no users.
     #[error("{path}: there are no users in it: nobody could connect")]
     None {
         /// The file.
@@ -54,10 +54,10 @@ pub enum UsersError {
     },
 }
 
-/// Users, and what their passwords are checked against. The passwords themselves are not kept.
+/// Users, and the data against which their passwords are checked. The passwords themselves are not kept.
 pub struct Users {
     salted: BTreeMap<String, Salted>,
-    /// What unknown users are checked against, so that nobody learns which names there are.
+    /// Used to check unknown users, so that nobody learns which names exist.
     secret: [u8; SALT],
 }
 
@@ -76,7 +76,7 @@ impl Users {
         Users { salted: salted.collect(), secret: rand::random() }
     }
 
-    /// Those of a TOML file: a line `name = "password"` for each.
+    /// Reads users from a TOML file with a line `name = "password"` for each.
     ///
     /// # Errors
     /// [`UsersError`].
@@ -85,7 +85,7 @@ impl Users {
         let text = std::fs::read_to_string(path.as_ref());
         let text = text.map_err(|error| UsersError::Read { path: name.clone(), error })?;
         let users: BTreeMap<String, String> = toml::from_str(&text).map_err(|error| {
-            // What is wrong and where, without the line itself: a password may be in it.
+            // The message has the mistake and its position, but not the line itself, which may contain a password.
             let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let line = line.map_or_else(String::new, |line| format!("line {line}: "));
             UsersError::Format { path: name.clone(), why: format!("{line}{}", error.message()) }
@@ -114,7 +114,7 @@ impl AuthSource for Users {
         Ok(match self.salted.get(name) {
             Some(Salted { salt, password }) => Password::new(Some(salt.to_vec()), password.clone()),
             None => {
-                // The same name has the same salt each time, as if it were there.
+                // An unknown name has the same salt each time, as if it existed.
                 let salt = salted(name, &self.secret)[..SALT].to_vec();
                 Password::new(Some(salt), rand::random::<[u8; 32]>().to_vec())
             }
@@ -122,7 +122,7 @@ impl AuthSource for Users {
     }
 }
 
-/// TLS by a certificate and its key.
+/// TLS with a certificate and its key.
 pub(super) fn acceptor(certificates: &[u8], key: &[u8]) -> Result<TlsAcceptor, ServerError> {
     let unusable = |why: String| ServerError::Certificate { why };
     let certificates = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
@@ -135,12 +135,12 @@ pub(super) fn acceptor(certificates: &[u8], key: &[u8]) -> Result<TlsAcceptor, S
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(certificates, key));
     let mut config = config.map_err(|error| unusable(error.to_string()))?;
-    // What clients that skip the request for TLS say.
+    // Sent by clients that skip the request for TLS.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// The beginning of a connection.
+/// Handles the beginning of a connection.
 pub(super) struct Startup {
     how: How,
     is_full: bool,
@@ -152,7 +152,7 @@ enum How {
     Scram(Box<SASLAuthStartupHandler<DefaultServerParameterProvider>>),
 }
 
-/// Lets everybody in.
+/// Accepts everybody.
 struct Open {
     connections: Arc<ConnectionManager>,
 }

@@ -1,4 +1,4 @@
-//! What a client wants: a statement that reads, or one about the connection itself.
+//! A command of a client: a statement that reads, or a command for the connection itself.
 
 use datafusion::sql::sqlparser::ast::{
     CloseCursor, CopyLegacyOption, CopyOption, CopySource, CopyTarget, FetchDirection, Query, Set,
@@ -14,28 +14,28 @@ use crate::{Sql, SqlError};
 /// A command of a client.
 #[derive(Clone)]
 pub(super) enum Command {
-    /// Rows of a statement.
+    /// The rows of a statement.
     Select(Box<Statement>),
-    /// The same, as lines of text or binary.
+    /// The same as `COPY`, in text or binary.
     Copy(Box<Statement>, Format),
     /// The value of a setting.
     Show(String),
-    /// A setting. It changes nothing that statements see.
+    /// A setting. It does not affect statements.
     Set,
     Begin,
     Commit,
     Rollback,
-    /// Something that there is nothing to do for.
+    /// A command that needs no action.
     Nothing(&'static str),
-    /// A cursor by name.
+    /// Declares a named cursor.
     Declare(String, Box<Statement>),
-    /// So many of its rows; `None` is all that are left.
+    /// Fetches this many of its rows; `None` means all that are left.
     Fetch(String, Option<usize>),
-    /// A cursor, or all.
+    /// Closes a cursor, or all.
     Close(Option<String>),
 }
 
-/// The commands in a text.
+/// Parses the commands in a text.
 pub(super) async fn read(sql: &Sql, text: &str) -> PgWireResult<Vec<Command>> {
     let mut commands = Vec::new();
     for statement in sql.inner().parse(text)? {
@@ -95,7 +95,7 @@ async fn declare(
     Ok(Command::Declare(name, Box::new(plan(sql, Parsed::Query(query)).await?)))
 }
 
-/// How many rows are fetched, if they are the next ones.
+/// The number of rows to fetch, if they are the next ones.
 fn rows(direction: &FetchDirection) -> Option<Option<usize>> {
     let number = |limit: &dyn std::fmt::Display| limit.to_string().parse().ok().map(Some);
     match direction {
@@ -119,7 +119,7 @@ async fn copy(
     options: &[CopyOption],
     legacy: &[CopyLegacyOption],
 ) -> PgWireResult<Command> {
-    // To a file or a program of the server: that would be writing.
+    // Copying to a file or a program of the server would be writing.
     if target != CopyTarget::Stdout {
         let what = "COPY to a file or a program of the server".to_owned();
         return Err(SqlError::ReadOnly { what }.into());

@@ -14,7 +14,7 @@ use pgwire::messages::copy::CopyData;
 use super::encode;
 use super::error::of_code;
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Clone)]
 pub(super) enum Format {
     Text(CopyTextOptions),
@@ -23,7 +23,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By what the command says, in the form of today or of before PostgreSQL 9.0.
+    /// The format in the options of the command, in the present form or that before PostgreSQL 9.0.
     pub(super) fn of(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<Format> {
         let unknown = |what: String| {
             of_code(
@@ -102,7 +102,7 @@ impl Format {
     }
 }
 
-/// All rows of a statement, for the client to take.
+/// The response with all rows of a statement.
 pub(super) fn response(
     schema: &datafusion::arrow::datatypes::Schema,
     rows: impl Stream<Item = PgWireResult<RecordBatch>> + Send + 'static,

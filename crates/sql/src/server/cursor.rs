@@ -1,4 +1,4 @@
-//! Cursors by name: `DECLARE`, `FETCH`, `CLOSE`.
+//! Named cursors: `DECLARE`, `FETCH`, `CLOSE`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ use pgwire::error::PgWireResult;
 use super::error::of_code;
 use crate::Rows;
 
-/// A connection has so many cursors at most: each holds a statement that runs.
+/// The maximum number of cursors of a connection: each holds a running statement.
 const CURSORS_MAX: usize = 8;
 
 /// The cursors of a connection.
@@ -21,7 +21,7 @@ pub(super) struct Cursors {
 
 struct Cursor {
     rows: Rows,
-    /// What has been read, and not fetched.
+    /// The rows that were read and not fetched.
     read: VecDeque<RecordBatch>,
 }
 
@@ -37,7 +37,7 @@ impl Cursors {
         Ok(())
     }
 
-    /// The next rows, `None` for all that are left.
+    /// The next rows; `None` means all that are left.
     pub(super) async fn fetch(
         &mut self,
         name: &str,

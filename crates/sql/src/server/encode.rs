@@ -1,4 +1,4 @@
-//! Rows on their way to a client.
+//! Encodes rows for a client.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use pgwire::error::PgWireResult;
 
 use crate::numeric::Numeric;
 
-/// Appends a row to what an encoder makes of it.
+/// Appends a row to an encoder.
 pub(super) fn row<E: Encoder>(
     encoder: &mut E,
     batch: &RecordBatch,
@@ -32,7 +32,7 @@ fn value<E: Encoder>(
     field: &FieldInfo,
 ) -> PgWireResult<()> {
     match array.data_type() {
-        // Others stop at 28 digits.
+        // Other types stop at 28 digits.
         DataType::Decimal128(_, scale) => {
             let number = array.as_primitive::<Decimal128Type>();
             let number = array.is_valid(at).then(|| Numeric::new(number.value(at), *scale));

@@ -1,4 +1,4 @@
-//! What ends a server before it has begun, and how clients are told of errors.
+//! Errors that prevent a server from starting, and how errors are sent to clients.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use pgwire::error::{ErrorInfo, PgWireError};
 
 use crate::SqlError;
 
-/// Why there is no server.
+/// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -20,24 +20,24 @@ pub enum ServerError {
         /// The address.
         address: SocketAddr,
     },
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// The system has no threads for it.
     #[error("no threads to serve on: {error}")]
     Threads {
-        /// Why.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// A certificate or its key is not usable.
+    /// A certificate or its key cannot be used.
     #[error("the certificate or its key cannot be used: {why}")]
     Certificate {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Commands of a connection, by the simple and by the extended protocol.
+//! Runs the commands of a connection, in the simple and the extended protocol.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use super::error::of_code;
 use super::{copy, encode};
 use crate::{Sql, settings};
 
-/// What runs the commands of one connection.
+/// Runs the commands of one connection.
 pub(super) struct Queries {
     sql: Sql,
     parser: Arc<Parser>,
@@ -42,7 +42,7 @@ impl Queries {
         Queries { sql, parser: Arc::new(parser), cursors }
     }
 
-    /// What a command gives, with the values of its parameters if it has any.
+    /// The responses to a command, with the values of its parameters if it has any.
     async fn run<C: ClientInfo>(
         &self,
         client: &C,
@@ -117,7 +117,7 @@ fn show_schema(name: &str) -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, false)]))
 }
 
-/// Rows of a statement, for the client to take.
+/// The response with the rows of a statement.
 fn response(
     schema: &SchemaRef,
     rows: impl Stream<Item = PgWireResult<RecordBatch>> + Send + 'static,
@@ -139,7 +139,7 @@ fn response(
     Ok(QueryResponse::new(fields, rows))
 }
 
-/// The rows until the client cancels them: the protocol's own library looks for that only until there are rows.
+/// The rows, until the client cancels them: the protocol's library checks for that only until the first rows.
 fn cancellable<C: ClientInfo>(
     client: &C,
     rows: impl Stream<Item = PgWireResult<RecordBatch>> + Send + 'static,
@@ -147,7 +147,7 @@ fn cancellable<C: ClientInfo>(
     let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
     let cancelled = async move {
         match handle {
-            // Dropped, it is another query's turn, and this one is over.
+            // Dropping it ends this query, and lets the next one begin.
             Some(handle) => drop(handle.start_query().await.await),
             None => std::future::pending().await,
         }
@@ -197,7 +197,7 @@ impl ExtendedQueryHandler for Queries {
     {
         let name = message.name.as_deref().unwrap_or_default();
         let is_portal = message.target_type == TARGET_TYPE_BYTE_PORTAL;
-        // A cursor is a portal of its name.
+        // A cursor is a portal with its name.
         if is_portal && client.portal_store().get_portal(name).is_none() {
             let schema = self.cursors.lock().await.schema(name);
             if let Ok(schema) = schema {
@@ -235,7 +235,7 @@ impl ExtendedQueryHandler for Queries {
     }
 }
 
-/// Plans what clients prepare.
+/// Plans the statements that clients prepare.
 pub(super) struct Parser {
     sql: Sql,
     cursors: Arc<Mutex<Cursors>>,
@@ -291,7 +291,7 @@ impl QueryParser for Parser {
     ) -> PgWireResult<Vec<FieldInfo>> {
         let Some(schema) = self.schema(command)? else { return Ok(Vec::new()) };
         let format = format.unwrap_or(&Format::UnifiedText);
-        // A type without a name in PostgreSQL is an error here, and not while rows are sent.
+        // A type without a name in PostgreSQL is an error here, before rows are sent.
         schema.fields().iter().try_for_each(|field| field_into_pg_type(field).map(drop))?;
         arrow_schema_to_pg_fields(&schema, format, None)
     }

@@ -1,8 +1,8 @@
-//! PostgreSQL's protocol: psql, drivers, and whatever reads through them.
+//! PostgreSQL's protocol, for psql, drivers, and everything that uses them.
 //!
-//! A server speaks the simple and the extended protocol, with prepared statements, parameters, cursors, cancellation and `COPY …
-//! TO STDOUT`, in text and binary. It is read-only. Nobody logs in from another machine without a password
-//! (SCRAM-SHA-256) and, if the program gives a certificate, TLS.
+//! A server speaks the simple and the extended protocol, with prepared statements, parameters, cursors, cancellation
+//! and `COPY … TO STDOUT`, in text and binary. It is read-only. Clients on other machines need a password
+//! (SCRAM-SHA-256) and, if the program has a certificate, TLS.
 
 mod auth;
 mod command;
@@ -30,10 +30,10 @@ use crate::Sql;
 use auth::Startup;
 use handler::Queries;
 
-/// As many connections may there be, beyond which one is refused with the reason.
+/// The maximum number of connections; further ones are refused with the reason.
 const CONNECTIONS_MAX: usize = 200;
 
-/// How a server lets clients in.
+/// Who may connect to a server, and how.
 #[derive(Clone, Default)]
 pub struct Access {
     users: Option<Arc<Users>>,
@@ -41,18 +41,18 @@ pub struct Access {
 }
 
 impl Access {
-    /// Any user name, without a password: for loopback addresses alone.
+    /// Accepts any user name without a password, on loopback addresses only.
     pub fn open() -> Access {
         Access::default()
     }
 
-    /// Users with passwords.
+    /// Accepts users with passwords.
     pub fn users(users: Users) -> Access {
         Access { users: Some(Arc::new(users)), tls: None }
     }
 
-    /// The same, with TLS for clients that want it, by a certificate (with those between it and its authority) and its
-    /// key, both as PEM. Those of other machines have to use it.
+    /// Adds TLS for clients that want it, with a certificate (and its chain) and its key, both as PEM. Clients on other
+    /// machines have to use it.
     ///
     /// # Errors
     /// [`ServerError::Certificate`].
@@ -76,7 +76,7 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// What its connections share.
+/// The state that its connections share.
 struct Shared {
     sql: Sql,
     access: Access,
@@ -88,7 +88,7 @@ impl Server {
     /// Listens on an address; port 0 is any free one.
     ///
     /// # Errors
-    /// [`ServerError::Open`]: an address that is not loopback, and no users. [`ServerError::Listen`].
+    /// [`ServerError::Open`]: the address is not loopback, and there are no users. [`ServerError::Listen`].
     pub async fn bind(
         sql: Sql,
         address: SocketAddr,
@@ -107,12 +107,12 @@ impl Server {
     /// The address.
     ///
     /// # Errors
-    /// What the system says.
+    /// Those of the system.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until it is dropped: statements of connections that are open then are stopped.
+    /// Serves until it is dropped. Statements of open connections are then stopped.
     pub async fn run(self) {
         let mut connections = tokio::task::JoinSet::new();
         loop {
@@ -128,7 +128,7 @@ impl Server {
                             }
                         });
                     }
-                    // Too many open files, say: those that end make room.
+                    // For example, there are too many open files; connections that end make room.
                     Err(error) => {
                         tracing::warn!("a connection could not be accepted: {error}");
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -140,7 +140,7 @@ impl Server {
     }
 }
 
-/// What handles a connection.
+/// The handlers of a connection.
 struct Connection {
     shared: Arc<Shared>,
     startup: Arc<Startup>,

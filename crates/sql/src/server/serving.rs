@@ -1,4 +1,4 @@
-//! A server on threads of its own, for programs without a runtime.
+//! A server on its own threads, for programs without a runtime.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Listens on an address, and serves on threads of its own; port 0 is any free one.
+    /// Listens on an address, and serves on its own threads; port 0 is any free one.
     ///
     /// # Errors
     /// As [`Server::bind`], or [`ServerError::Threads`].

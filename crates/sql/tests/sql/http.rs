@@ -1,4 +1,4 @@
-//! `POST /api/sql`, asked by an HTTP client.
+//! Tests of `POST /api/sql` with an HTTP client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ struct Served {
     serving: Serving,
 }
 
-/// Status, content type, body.
+/// Status, content type and body.
 type Answer = (u16, String, Vec<u8>);
 
 impl Served {
@@ -43,7 +43,7 @@ impl Served {
         (answer.status().as_u16(), kind, answer.body_mut().read_to_vec().unwrap())
     }
 
-    /// The answer to a body in JSON, in the form that is accepted.
+    /// The answer to a JSON body, in the accepted format.
     fn ask(&self, accept: &str, body: &str) -> Answer {
         self.post(&[("content-type", "application/json"), ("accept", accept)], body)
     }
@@ -56,7 +56,7 @@ impl Served {
         body
     }
 
-    /// The status, and what the error says.
+    /// The status and the message of an error.
     fn refusal(&self, body: &str) -> (u16, String) {
         let (status, kind, body) = self.ask("*/*", body);
         assert_eq!(kind, "application/json");
@@ -116,7 +116,7 @@ async fn rows_in_each_form() {
     let read = StreamReader::try_new(&bytes[..], None).unwrap();
     let read: Vec<_> = read.map(Result::unwrap).collect();
     assert_eq!(ask_texts(&read), ask_texts(&rows));
-    // All rows of a view, in batches, and none.
+    // All rows of a view, in batches; and a result without rows.
     let all = served.csv(r#"{"sql":"SELECT * FROM sales"}"#);
     let count = served.csv(r#"{"sql":"SELECT count(*) FROM sales"}"#);
     assert_eq!(count, format!("count(*)\n{}\n", all.lines().count() - 1));
@@ -140,7 +140,7 @@ fn parameters() {
     let limited =
         served.csv(r#"{"sql":"SELECT week FROM weeks ORDER BY week LIMIT $1","params":[2]}"#);
     assert_eq!(limited.lines().count(), 3);
-    // Not as a double has it.
+    // The numbers are exact, not those of a double.
     let exact = served.csv(
         r#"{"sql":"SELECT $1::bigint AS a, $2::numeric(38, 9) AS b, $3::text IS NULL AS c","params":[9007199254740993,9007199254740993.5,null]}"#,
     );
@@ -245,7 +245,7 @@ fn limits_hold() {
 
 /// A statement that takes longer than any test.
 const LONG: &str = "SELECT count(*) FROM sales a, sales b, sales c, sales d WHERE a.cents + b.cents + c.cents + d.cents = 0";
-/// Its rows come at once, and there are more than a connection holds.
+/// Its rows come at once, and there are more than a connection buffers.
 const MANY: &str = "SELECT a.day, a.shop, b.shop, c.shop FROM sales a, sales b, sales c";
 
 #[test]
@@ -259,7 +259,7 @@ fn a_client_that_goes_stops_its_statement() {
         let mut client = loop {
             check_time();
             let client = send(&served, sql);
-            // It is the one that may run, unless one of those below was.
+            // It is the one that may run, unless one of the requests below was.
             while !is_refused(&client) && served.ask("*/*", one).0 == 200 {
                 check_time();
             }
@@ -278,7 +278,7 @@ fn a_client_that_goes_stops_its_statement() {
     served.end();
 }
 
-/// Asks, and does not wait for the answer.
+/// Sends a statement, and does not wait for the answer.
 fn send(served: &Served, sql: &str) -> TcpStream {
     let body = format!("{{\"sql\":\"{sql}\"}}");
     let mut client = TcpStream::connect(served.serving.address()).unwrap();
@@ -287,7 +287,7 @@ fn send(served: &Served, sql: &str) -> TcpStream {
     client
 }
 
-/// Whether the answer has begun, and says that there is no place.
+/// Whether the answer has begun, and refuses the statement because too many run.
 fn is_refused(client: &TcpStream) -> bool {
     let mut head = [0; 12];
     client.set_nonblocking(true).unwrap();

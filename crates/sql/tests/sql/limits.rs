@@ -1,4 +1,4 @@
-//! What statements may not do, and what they may take.
+//! What statements may not do, and their limits.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn limits_hold() {
     let large = "SELECT * FROM sales";
     let refused = scene.refusal(large).await;
     assert!(refused.contains("more than 10 rows"), "{refused}");
-    // As many as may be.
+    // Exactly the limit.
     assert_eq!(scene.ask("SELECT day FROM sales LIMIT 10").await.len(), 10);
     let one = scene.sql.query(large).await.unwrap();
     let other = scene.sql.query(large).await.unwrap();
@@ -64,7 +64,7 @@ async fn memory_and_time_are_limited() {
     let refused = scene.refusal(large).await;
     assert!(refused.contains("Resources exhausted"), "{refused}");
     scene.running.finish().unwrap();
-    // No time at all: whatever the machine does, it is over.
+    // The time limit is zero, so it is exceeded on any machine.
     let scene = Scene::new(1, Limits::default().time(Duration::ZERO));
     let refused = scene.refusal("SELECT * FROM sales").await;
     assert!(refused.contains("was stopped after 0ns"), "{refused}");

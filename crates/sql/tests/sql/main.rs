@@ -1,4 +1,4 @@
-//! Statements over the views of an engine, against tables that are computed from its events.
+//! Statements over the views of an engine, compared with tables that are computed from its events.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[cfg(feature = "http")]

@@ -1,10 +1,10 @@
-//! Random statements: whatever of them is pushed down into scans, the rows are those of DataFusion alone.
+//! Random statements: whatever is pushed down into scans, the rows are those of DataFusion alone.
 
 use dayfold_sql::Limits;
 
 use crate::scene::{Scene, ask_oracle};
 
-/// How many statements there are.
+/// The number of statements.
 const STATEMENTS: u64 = 400;
 
 struct Random(u64);
@@ -80,7 +80,7 @@ impl Random {
         }
     }
 
-    /// A choice of them, in their order.
+    /// A random selection of them, in their order.
     fn some<'a>(&mut self, all: &[&'a str]) -> Vec<&'a str> {
         all.iter().copied().filter(|_| self.below(2) == 0).collect()
     }
@@ -106,7 +106,7 @@ const TABLES: [Table; 3] = [
     Table { name: "weeks", period: "week", has_shop: false, has_desk: false },
 ];
 
-/// A statement, and whether only its last column can be compared, in its order.
+/// A statement, and whether only its last column can be compared, in order.
 fn statement(random: &mut Random) -> (String, bool) {
     let table = &TABLES[[0, 0, 0, 1, 1, 2][random.below(6)]];
     let (from, conditions) = (table.name, random.conditions(table));
@@ -165,7 +165,7 @@ async fn differential_random_statements() {
         let (mut found, mut expected) = (scene.ask(&text).await, ask_oracle(&oracle, &text).await);
         with_rows += u64::from(!expected.is_empty());
         if has_ties {
-            // Which of several keys with one value come last, a statement does not say.
+            // If several keys have the same value, the statement does not determine which of them come last.
             for rows in [&mut found, &mut expected] {
                 rows.iter_mut().for_each(|row| drop(row.drain(..row.len() - 1)));
             }

@@ -1,4 +1,5 @@
-//! An engine with batch views, amendments and open periods; its views as tables; and the same tables computed from its events.
+//! An engine with batch views, amendments and open periods; its views as tables; and the same tables computed from its
+//! events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,12 +29,12 @@ pub(crate) struct Sale {
     pub(crate) cents: i64,
 }
 
-/// Bounds hanging only.
+/// Only bounds hanging tests.
 const LONG: Duration = Duration::from_secs(60);
 pub(crate) const DAY_MS: i64 = 86_400_000;
-/// The days of the events in UTC; all but the last three are sealed, and the first ones have late events.
+/// The UTC days of the events. All but the last three are sealed, and the first ones have late events.
 pub(crate) const DAYS: i64 = 40;
-/// 2024-02-20, so that the days have the end of a month and a change of clocks in them.
+/// 2024-02-20: the days include the end of a month and a change of clocks.
 pub(crate) const FIRST: i64 = 19_773;
 
 pub(crate) struct Scene {
@@ -44,7 +45,7 @@ pub(crate) struct Scene {
 }
 
 fn sale(number: i64) -> Sale {
-    // A simple generator, so that a failure can be repeated.
+    // A simple generator, so that failures can be reproduced.
     let random = |salt: i64| {
         let mixed = (number * 8 + salt + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64) as u64;
         ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20) as i64
@@ -108,7 +109,7 @@ impl Scene {
         Ok(texts(&self.sql.query(statement).await?.collect().await?))
     }
 
-    /// What is wrong with a statement.
+    /// The error of a statement.
     pub(crate) async fn refusal(&self, statement: &str) -> String {
         match self.try_ask(statement).await {
             Err(error) => error.to_string(),
@@ -116,7 +117,7 @@ impl Scene {
         }
     }
 
-    /// Tables of the same names and rows in DataFusion alone, made of the events.
+    /// Tables with the same names and rows in DataFusion alone, made from the events.
     pub(crate) fn oracle(&self) -> SessionContext {
         let config = SessionConfig::new()
             .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
@@ -129,7 +130,7 @@ impl Scene {
         for sale in &self.events {
             let key =
                 (new_york.day_of(sale.time).0, sale.shop.clone().unwrap_or_default(), sale.desk);
-            // Monday is the fourth day from 1970 on.
+            // The first Monday, 1970-01-05, is day 4.
             let week = (sale.time.div_euclid(DAY_MS) + 3).div_euclid(7) * 7 - 3;
             for sums in [
                 days.entry(key).or_default(),
@@ -169,7 +170,7 @@ impl Scene {
     }
 }
 
-/// What the oracle's rows are.
+/// The rows of the oracle.
 pub(crate) async fn ask_oracle(oracle: &SessionContext, statement: &str) -> Vec<Vec<String>> {
     let frame = oracle.sql(statement).await;
     let frame = frame.unwrap_or_else(|error| panic!("{statement}: {error}"));

@@ -1,4 +1,4 @@
-//! Statements that are written, and what each of them has to give.
+//! Written statements, and their expected results.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use dayfold_sql::Limits;
 
 use crate::scene::{DAY_MS, Scene, ask_oracle};
 
-/// Statements whose rows are the oracle's.
+/// Statements whose rows must equal the oracle's.
 const SAME: &[&str] = &[
     "SELECT week, sales, cents FROM weeks",
     "SELECT day, shop, desk, sales, cents FROM sales",
@@ -50,7 +50,7 @@ const SAME: &[&str] = &[
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' OR desk = 60",
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' OR shop = 'Rome'",
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND shop = 'Rome'",
-    // What a desk's type cannot hold.
+    // A value outside the type of a desk.
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk = 300",
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk > -1",
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk < 10000000000",
@@ -92,7 +92,7 @@ const SAME: &[&str] = &[
     "SELECT extract(dow FROM day), sum(sales) FROM sales GROUP BY 1",
 ];
 
-/// Statements whose rows are in an order.
+/// Statements whose rows have an order.
 const SORTED: &[&str] = &[
     "SELECT shop, desk, sum(cents) FROM sales GROUP BY shop, desk ORDER BY sum(cents) DESC LIMIT 5",
     "SELECT shop, desk, sum(cents) AS c FROM sales WHERE day >= DATE '2024-03-01' GROUP BY shop, desk ORDER BY c DESC LIMIT 5 OFFSET 2",
@@ -104,7 +104,7 @@ const SORTED: &[&str] = &[
     "SELECT hour, shop, cents FROM hours ORDER BY hour, shop NULLS FIRST LIMIT 10",
 ];
 
-/// Numbers as they are, whatever zeros are behind their points.
+/// Numbers without trailing zeros.
 fn shortened(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let short = |text: String| match text.split_once('.') {
         Some((whole, part)) if part.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -178,7 +178,7 @@ async fn sealed_rows_are_told() {
         .await;
     let is_sealed = |day: &str| found.iter().any(|row| row[0] == day && row[1] == "true");
     let is_open = |day: &str| found.iter().any(|row| row[0] == day && row[1] == "false");
-    // Late events, sealed, and not yet over.
+    // In order: a day with late events that are not sealed, a sealed day, and one that is not over.
     assert!(is_open("2024-02-21"), "{found:?}");
     assert!(is_sealed("2024-03-10") && !is_open("2024-03-10"), "{found:?}");
     assert!(is_open("2024-03-30") && !is_sealed("2024-03-30"), "{found:?}");
@@ -189,7 +189,7 @@ async fn sealed_rows_are_told() {
     let first = scene.ask(first).await;
     let number = |rows: &[Vec<String>]| rows[0][0].parse::<i64>().unwrap();
     assert!(number(&first) < number(&late), "{first:?} {late:?}");
-    // Beside the newest rows, too.
+    // Also together with the newest rows.
     let both = "SELECT (SELECT sum(sales) FROM sales WHERE day < DATE '2024-02-24'), \
                 (SELECT sum(sales) FROM revision_of('sales', 'first') WHERE day < DATE '2024-02-24')";
     assert_eq!(scene.ask(both).await, [[late[0][0].clone(), first[0][0].clone()]]);
@@ -258,7 +258,7 @@ async fn certificates_tell_what_answers_are_exact_as_of() {
         .iter()
         .filter(|sale| sale.cents % 2 == 0 && sale.time < (crate::scene::FIRST + 4) * DAY_MS);
     assert_eq!(found[1][2], late.count().to_string());
-    // One moment for all that a statement reads.
+    // Everything that a statement reads has one moment.
     let ticks = scene.ask("SELECT DISTINCT tick FROM dayfold_certificate()").await;
     assert_eq!(ticks.len(), 1);
     scene.running.finish().unwrap();
