@@ -1,11 +1,11 @@
-"""Kills the engine and the stores again and again; at the end the stores have the engine's rows, and no others.
+"""Kills the engine and the stores repeatedly; at the end the stores have exactly the engine's rows.
 
     kills.py --program target/debug/dayfold --rounds 3 [--seed N] [--ferretdb PROGRAM]
 
-It starts Redis and PostgreSQL itself (`redis-server`, `initdb`, `pg_ctl`), FerretDB if it is given one, a webhook of its own, and a
-program that reads a file which grows. In each round it appends rows, late ones too, and kills the engine, a store, or both, or stops a store for a while. While it does, counts of
-rows in the stores may rise only. After each round all is quiet, and the stores are compared row by row. At the end, each
-server refuses a row.
+It starts Redis and PostgreSQL (`redis-server`, `initdb`, `pg_ctl`), FerretDB if its program is given, a receiver of the
+webhook, and a program that reads a growing file. In each round it appends rows, some of them late, and kills the engine,
+a store, or both, or stops a store for a while. Meanwhile counts of rows in the stores may only rise. After each round
+everything is idle, and the stores are compared row by row. At the end, each server refuses a row.
 """
 
 import argparse
@@ -114,7 +114,7 @@ class Engine:
 
 
 class Watcher(threading.Thread):
-    """Counts only rise."""
+    """Checks that counts only rise."""
 
     def __init__(self, stores):
         super().__init__(daemon=True)
@@ -138,7 +138,7 @@ class Watcher(threading.Thread):
 
 
 def same(engine, stores, expected_events, refused=None):
-    """What differs between the engine and a store, if anything does. A server does not have the row that it refuses."""
+    """The differences between the engine and a store. A server does not have the row that it refuses."""
     status = engine.status()
     if status["events"] < 0 or any(sink["lag_events"] or not sink["in_step"] for sink in status["sinks"]):
         return "behind"
@@ -161,7 +161,7 @@ def same(engine, stores, expected_events, refused=None):
 
 
 def wait_same(engine, stores, events, what, refused=None):
-    """Waits until they are equal; says how long it took."""
+    """Waits until they are equal; returns how long it took."""
     began, said = time.monotonic(), [None]
 
     def is_same():
@@ -179,14 +179,14 @@ def wait_same(engine, stores, events, what, refused=None):
 
 
 def refusal(engine, stores, events, clock, append):
-    """A row that each server refuses is kept aside with the reason, and holds nothing else up; after a start, too."""
+    """A row that each server refuses is kept aside with the reason and delays nothing else, also after a restart."""
     redis, postgres, _, hook, *others = stores
     day = time.strftime("%Y-%m-%d", time.gmtime(clock / 1000))
     redis.call("SET", f"dayfold:by-shop:{day}:taken", "something else")
     postgres.query("ALTER TABLE \"by-shop\" ADD CHECK (shop <> 'taken')")
     hook.refused = "taken"
     for mongodb in others:
-        # Of a later moment than any of a sink's.
+        # A later moment than any of a sink.
         mongodb.collection("by-shop")[1].insert_one({"_id": f"{day}:taken", "as_of": 1 << 60})
     append(f"{clock},{clock},taken,1\n")
     wait_same(engine, stores, events, "refused", (day, "taken"))
@@ -240,7 +240,7 @@ def main():
         nonlocal clock, events
         for _ in range(rows):
             clock += chance.randrange(60_000)
-            # A tenth is late, by up to three days.
+            # A tenth of the rows is late, by up to three days.
             late = chance.randrange(3 * DAY) if chance.random() < 0.1 else chance.randrange(600_000)
             sales.write(f"{clock - late},{clock},{quoted(chance.choice(SHOPS))},{chance.randrange(-500, 500)}\n")
         sales.flush()
@@ -271,10 +271,10 @@ def main():
             for one in victim:
                 one.kill()
             append(chance.randrange(50, 300))
-            # FerretDB reads at its start what PostgreSQL has, and never again.
+            # FerretDB reads the content of PostgreSQL only at its start.
             for one in sorted(chance.sample(victim, len(victim)), key=lambda one: one is not postgres):
                 one.start()
-        # What nobody has written goes, and what was lost comes back, when the sink is told to compare.
+        # A sync removes rows that no sink has written, and brings lost ones back.
         if number == options.rounds - 1:
             wait_same(engine, stores, events, f"round {number + 1}: {done}")
             redis.call("HSET", "dayfold:by-shop:2023-11-14:nobody", "sales", "1", "sealed", "true", "revision", "x", "as_of", "1")

@@ -1,6 +1,6 @@
-"""The stores of the proof: each is started, killed, stopped for a while, and read row by row.
+"""The stores of the tests: each can be started, killed, stopped for a while, and read row by row.
 
-Rows are told by the texts of their period and key; what they hold is texts by column, without those that are null.
+Rows are identified by the texts of their period and key; their values are texts by column, without nulls.
 """
 
 import base64
@@ -24,7 +24,7 @@ VIEWS = {"by-shop": ["day", "shop"], "by-hour": ["hour"]}
 
 
 def free_port(taken=set()):
-    """One that no connection gets while a server is down: Linux gives them ports from 32768 on."""
+    """A port that no outgoing connection gets while a server is down: Linux uses ports from 32768 on for them."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as found:
@@ -65,7 +65,7 @@ class Redis:
         self.process.wait()
 
     def rows(self, view):
-        """Rows by the parts of their names, as texts; without as_of."""
+        """The rows by the parts of their names, as texts; without as_of."""
         script = (
             "local out = {} for _, name in ipairs(redis.call('KEYS', ARGV[1])) do if redis.call('TYPE', name).ok == 'hash' then "
             "local row = {} local all = redis.call('HGETALL', name) for i = 1, #all, 2 do row[all[i]] = all[i + 1] end "
@@ -97,7 +97,7 @@ class Postgres:
     def start(self):
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
         command = ["pg_ctl", "-D", str(self.folder), "-o", options, "-l", str(self.folder / "log"), "-w", "-t", "150", "start"]
-        # Processes of the one that was killed may still be going.
+        # Processes of the killed server may still be running.
         wait_until("PostgreSQL starts", 180, lambda: self.run(*command, check=False).returncode == 0)
 
     def pids(self):
@@ -107,7 +107,7 @@ class Postgres:
 
     def signal(self, pids, which):
         for pid in pids:
-            # Those of connections come and go.
+            # Processes of connections come and go.
             try:
                 os.kill(pid, which)
             except ProcessLookupError:
@@ -120,7 +120,7 @@ class Postgres:
         self.signal(pids, signal.SIGCONT)
 
     def kill(self):
-        """As a crash: every process of the server, at once."""
+        """Kills every process of the server at once, as in a crash."""
         self.signal(self.pids(), signal.SIGKILL)
         wait_until("PostgreSQL is gone", 30, lambda: self.run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), check=False).returncode != 0)
         time.sleep(0.3)
@@ -142,7 +142,7 @@ class Postgres:
 
 
 class MongoDb:
-    """FerretDB, whose documents are in a database of the PostgreSQL that is killed as well."""
+    """FerretDB, whose documents are in a database of the same PostgreSQL, which is killed as well."""
 
     def __init__(self, program, folder, postgres):
         self.program, self.postgres, self.port, self.process = program, postgres, free_port(), None
@@ -189,8 +189,8 @@ class MongoDb:
 
 
 class Webhook(threading.Thread):
-    """A receiver that keeps the rows: it checks signatures, knows messages by their name, and fences former writers off. Of its answers some
-    get lost."""
+    """A receiver that keeps the rows. It checks signatures, identifies messages by their id, and fences off earlier
+    writers. Some of its answers get lost."""
 
     SECRET = "whsec_" + base64.b64encode(b"a secret of 32 bytes, or so they").decode()
 
@@ -236,7 +236,7 @@ class Webhook(threading.Thread):
             time.sleep(seconds)
 
     def receive(self, headers, body):
-        """The status of the answer; nothing, if the connection is cut."""
+        """The status of the answer; None if the connection is cut."""
         with self.lock:
             if self.is_down:
                 return None
@@ -261,7 +261,7 @@ class Webhook(threading.Thread):
                 self.seen.add(name)
                 self.epochs[view] = int(message["epoch"])
                 self.apply(view, message)
-            # It has what it was sent, and whoever sent it does not know.
+            # The receiver has the message, but the sender does not know it.
             return None if luck < 0.1 else 500 if luck < 0.15 else 200
 
     def apply(self, view, message):
@@ -283,7 +283,7 @@ class Webhook(threading.Thread):
 
 
 class Files:
-    """The journal, read from the beginning."""
+    """The rows of the journal, read from the beginning."""
 
     def __init__(self, folder):
         self.folder = folder / "answers"
@@ -310,7 +310,7 @@ def instant(time):
 
 
 def plain(period):
-    """A period as `dayfold` names it elsewhere."""
+    """A period in the form of `dayfold`."""
     return period and period.replace(".000Z", "Z")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What clients that browse find in a server that `examples/serve.rs` is: pgcli itself, and statements in the forms in which
-Grafana's, Metabase's and DBeaver's PostgreSQL drivers ask for tables and columns.
+"""Tests clients that browse against the server of `examples/serve.rs`: pgcli itself, and statements in the forms in which
+the PostgreSQL drivers of Grafana, Metabase and DBeaver ask for tables and columns.
 
     crates/sql/clients/catalogue.py HOST:PORT
 """
@@ -14,7 +14,7 @@ HOST, PORT = sys.argv[1].rsplit(":", 1)
 USER, PASSWORD = "tester", "secret of the tester"
 TABLES = ["by_carrier", "by_route", "hourly"]
 
-# Of Grafana's query builder: the search path decides which tables are named without their schema.
+# From Grafana's query builder: the search path decides which tables are named without their schema.
 PATH = """quote_ident(table_schema) IN (
     SELECT CASE WHEN trim(s[i]) = '"$user"' THEN user ELSE trim(s[i]) END
     FROM generate_series(array_lower(string_to_array(current_setting('search_path'), ','), 1),
@@ -128,7 +128,7 @@ def main():
 
 
 def pgcli():
-    """What it completes names from, and its commands."""
+    """Its commands, and the names that it completes."""
     execute = PGExecute(database="dayfold", user=USER, password=PASSWORD, host=HOST, port=PORT, dsn="")
     assert "public" in execute.schemata() and execute.search_path()[0] == "public"
     assert {("public", name) for name in TABLES} <= set(execute.tables()), "tables"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What Python's drivers and SQLAlchemy do with a server that `examples/serve.rs` is, with users and TLS.
+"""Tests Python's drivers and SQLAlchemy against the server of `examples/serve.rs`, with users and TLS.
 
     crates/sql/clients/drivers.py HOST:PORT CERTIFICATE.pem ANSWERS.csv
 
-ANSWERS.csv has the right rows of by_carrier (tests/data/flights-2013.by-carrier.new-york.csv).
+ANSWERS.csv has the expected rows of by_carrier (tests/data/flights-2013.by-carrier.new-york.csv).
 """
 import asyncio
 import csv
@@ -68,7 +68,7 @@ def psycopg_3(expected):
                 total += sum(row[2] for row in rows)
             connection.execute("CLOSE all_rows")
             assert total == ALL, total
-        # The same by the name of a cursor, with a parameter.
+        # The same with a named cursor and a parameter.
         with connection.transaction(), connection.cursor(name="a named one") as cursor:
             cursor.itersize = 500
             cursor.execute("SELECT day, carrier, flights FROM by_carrier WHERE day >= %s", (datetime.date(2013, 1, 1),))
@@ -93,7 +93,7 @@ def psycopg_3(expected):
         assert connection.execute("SELECT 1").fetchone() == (1,)
         cancelled(connection)
     with connect(sslmode="disable") as connection:
-        # A block that failed takes nothing more until it is rolled back.
+        # A failed transaction accepts nothing more until it is rolled back.
         refused("42P01", lambda: connection.execute("SELECT * FROM nothing"))
         refused("25P02", lambda: connection.execute("SELECT 1"))
         connection.rollback()
@@ -127,7 +127,7 @@ async def async_pg(expected):
     context = ssl.create_default_context(cafile=CERTIFICATE)
     context.check_hostname = False
     connection = await asyncpg.connect(host=HOST, port=PORT, user=USER, password=PASSWORD, database="dayfold", ssl=context)
-    # asyncpg takes and gives binary values alone.
+    # asyncpg only uses binary values.
     statement = await connection.prepare("SELECT day, carrier, flights, miles FROM by_carrier WHERE day = $1 AND carrier = $2")
     assert tuple(await statement.fetchrow(DAY, "UA")) == expected
     rows = await connection.fetch("SELECT carrier, sum(flights) AS n, sum(delay_sum) FROM by_carrier GROUP BY carrier ORDER BY n DESC LIMIT $1", 3)
@@ -169,7 +169,7 @@ def sql_alchemy(expected):
     assert inspector.get_pk_constraint("by_carrier")["constrained_columns"] == [] and inspector.get_indexes("by_carrier") == []
     assert inspector.get_foreign_keys("by_carrier") == [] and inspector.get_unique_constraints("by_carrier") == []
     assert inspector.get_table_comment("by_carrier") == {"text": None}
-    # All tables with their columns, as they are.
+    # All tables with their columns.
     metadata = sqlalchemy.MetaData()
     metadata.reflect(engine)
     table = metadata.tables["by_carrier"]

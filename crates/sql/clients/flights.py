@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The same statements on a server and on DuckDB, which computes each of them from the raw flights: 80 written ones, and 200 at random.
+"""Runs the same statements on a server and on DuckDB, which computes each from the raw flights: 80 written statements, and
+200 random ones.
 
     crates/sql/clients/flights.py HOST:PORT FLIGHTS.csv.gz [SEED]
 
@@ -27,7 +28,7 @@ MEASURES = """count(*) AS flights, sum(distance)::BIGINT AS miles, sum(arr_delay
 
 
 def duck():
-    """The raw rows, and views over them that are the server's tables."""
+    """The raw rows, and views over them in place of the server's tables."""
     connection = duckdb.connect(config={"threads": 2})
     connection.sql("SET TimeZone = 'UTC'")
     connection.sql(
@@ -42,7 +43,7 @@ def duck():
 
 
 def shown(value):
-    """A value as both sides can be compared: numbers exactly, times in UTC."""
+    """A value in a form that can be compared: exact numbers, times in UTC."""
     if isinstance(value, bool) or value is None:
         return (0, str(value))
     if isinstance(value, (int, Decimal)):
@@ -52,7 +53,7 @@ def shown(value):
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
-        # What date_trunc makes of a date has another type in each of the two.
+        # The type of date_trunc of a date differs between the two.
         return (2, value.date().isoformat())
     if isinstance(value, (datetime.date, datetime.datetime)):
         return (2, value.isoformat())
@@ -61,7 +62,7 @@ def shown(value):
 
 def equal(one, other):
     if one[0] == other[0] == 1 and (isinstance(one[1], float) or isinstance(other[1], float)):
-        # The mean of decimals has four digits more than they have, and DuckDB's is a double.
+        # A mean of decimals has four more digits than the decimals; in DuckDB it is a double.
         exact = isinstance(one[1], Decimal) or isinstance(other[1], Decimal)
         return math.isclose(one[1], other[1], rel_tol=1e-9, abs_tol=1e-4 if exact else 1e-9)
     return one == other
@@ -81,7 +82,7 @@ def compare(statement, found, expected):
 
 
 class Generator:
-    """Statements at random, over any table, with conditions that can be pushed down and others that cannot."""
+    """Random statements over any table, with conditions that can be pushed down and others that cannot."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)

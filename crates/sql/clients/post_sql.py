@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What clients of HTTP are told by a program that serves the visits of `dayfold init`.
+"""Tests HTTP clients against a program that serves the visits of `dayfold init`.
 
     crates/sql/clients/post_sql.py http://HOST:PORT VISITS
 """
@@ -45,7 +45,7 @@ assert [list(json.loads(line).values()) for line in body.splitlines()] == expect
 _, body = post(by_status, "application/vnd.apache.arrow.stream")
 table = pyarrow.ipc.open_stream(body).read_all()
 assert table.column_names == ["status", "visits"] and table["visits"].to_pylist() == [Decimal(row[1]) for row in expected], table
-# Parameters, of the types that the statement expects.
+# Parameters have the types that the statement expects.
 one = "SELECT sum(visits) FROM by_status WHERE status = $1 AND day <= $2"
 assert rows(one, params=[expected[0][0], "9999-12-31"])[1] == [[expected[0][1]]]
 for sql, status, code in [

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What psql is told by `dayfold run` with `[serve] postgres`: without users, and with a file of them. What clients of HTTP are told, and
+# Tests psql against `dayfold run` with `[serve] postgres`, without users and with a users file; HTTP clients; and
 # `dayfold query`. `crates/sql/clients/program.sh DAYFOLD PYTHON`
 set -euo pipefail
 dayfold=$1 python=$2
@@ -11,7 +11,7 @@ cd "$work"
 "$dayfold" init . >/dev/null
 echo 'tester = "secret"' >users.toml
 
-# Starts the program with a line of [serve], and says where it serves.
+# Starts the program with a line of [serve], and prints its address.
 start() {
     sed "s|^http = .*|$1|" dayfold.toml >f.toml
     "$dayfold" check f.toml >/dev/null
@@ -43,7 +43,7 @@ same "$(tail -n +2 <<<"$running")" "$(ask -U me -c "$by_status")"
 if ask -U me -c 'CREATE TABLE t (a int)' 2>refused; then echo "a table was made" >&2; exit 1; fi
 grep -q 'read-only' refused
 stop
-# What the sealed days have, without the program.
+# The sealed days, without the program.
 same "$("$dayfold" query f.toml "$by_status" --format csv)" "$running"
 
 start 'postgres = { listen = "127.0.0.1:0", users_file = "users.toml" }'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What psql shows of a server: its commands that describe, CSV and COPY. `crates/sql/clients/psql.sh HOST:PORT ANSWERS.csv`
+# Tests psql against a server: its commands that describe, CSV and COPY. `crates/sql/clients/psql.sh HOST:PORT ANSWERS.csv`
 set -euo pipefail
 export PGHOST=${1%:*} PGPORT=${1##*:} PGDATABASE=dayfold PGUSER=tester PGPASSWORD='secret of the tester' PGSSLMODE=require
 answers=$2
@@ -16,7 +16,7 @@ ask --command '\dt+' | grep -q 'by_carrier.*permanent'
 ask --command '\df' | grep -q '(0 rows)'
 for command in '\d+' '\df+' '\l+' '\dn+' '\du' '\dv' '\di' '\dx' '\db'; do ask --command "$command" >/dev/null; done
 ask --command '\timing on' --command 'SELECT 1' >/dev/null
-# The same bytes as the right answers have.
+# The same bytes as the expected answers.
 columns='day, carrier AS key, flights AS events, miles AS distance_sum'
 ask --csv --command "SELECT $columns FROM by_carrier ORDER BY day, carrier" >/tmp/found.$$
 trap 'rm -f /tmp/found.$$ /tmp/expected.$$' EXIT

@@ -1,4 +1,4 @@
--- Statements that `flights.py` runs on a server and on DuckDB. Those that end in ORDER BY have to have their rows in this order.
+-- Statements that `flights.py` runs on a server and on DuckDB. If a statement ends in ORDER BY, its rows must be in this order.
 SELECT count(*) FROM by_carrier;
 SELECT count(*) FROM by_route;
 SELECT count(*) FROM hourly;
