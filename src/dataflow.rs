@@ -258,7 +258,7 @@ impl ViewStatus {
         self.state.numbers()
     }
 
-    /// The first period that a question of this moment is about, if it is asked here.
+    /// The first period that a query at this moment covers here.
     pub(crate) fn kept_at(&self, moment: Moment) -> Day {
         self.state.kept_at(moment)
     }

@@ -294,7 +294,7 @@ impl View {
     /// The first period that is kept if periods are closed through this one; [`Day::MIN`] if all are.
     pub(crate) fn kept_behind(&self, through: Day) -> Day {
         match self.retention.keep {
-            // What the end of all time is in is not over.
+            // The period that contains the end of time is never over.
             Some(keep) if through > Day::MIN && through < Day::MAX => {
                 self.calendar.first_open(self.calendar.end_of(through), keep)
             }

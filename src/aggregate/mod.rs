@@ -69,7 +69,7 @@
 //! assert_eq!(days, Weekdays(0b000_1001), "Mondays and Thursdays");
 //! ```
 //!
-//! # Those that there are
+//! # Provided aggregates
 //!
 //! A tuple of up to four aggregates is an aggregate, and so is a tuple of tuples. Two states of the same types are combined with ⊕:
 //!

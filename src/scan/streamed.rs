@@ -61,7 +61,7 @@ impl<K: Key, A: Aggregate> StreamedRows<K, A> {
         StreamedRows { asked, merge, of, left, begun, last, has_more, _snapshot }
     }
 
-    /// Why there is no more of it.
+    /// The reason why the answer ends early.
     fn error(&self, cut: Cut) -> ScanError {
         match cut {
             Cut::Stopped => ScanError::Stopped,

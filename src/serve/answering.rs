@@ -267,7 +267,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         give: &mut Give<'_, K, A>,
     ) -> Result<(), ArchiveError> {
         let mut state = self.state.borrow_mut();
-        // A snapshot has what was kept when it was taken.
+        // A snapshot keeps the periods that were kept when it was taken.
         let kept = question.snapshot.and_then(|snapshot| self.kept.get(&snapshot));
         let kept_from =
             kept.map_or_else(|| state.kept_at(*capability.time()), |kept| kept.captured.kept_from);
@@ -290,7 +290,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         };
         let lower = question.query.days.lower;
         if lower != Day::MIN && lower < kept_from {
-            // It was kept when the question was asked.
+            // It was still kept when the question was asked.
             give(capability, Piece { cut: Some(Cut::Removed { kept_from }), ..blank });
             return Ok(());
         }

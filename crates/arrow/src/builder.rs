@@ -1,4 +1,4 @@
-//! Values on their way into a column.
+//! Builds a column from values.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use dayfold::schema::{Kind, Value};
 
 use crate::{BILLIONTHS_MAX, DECIMAL};
 
-/// Readers expect 64 bits of an integer.
+/// Readers expect integers of 64 bits.
 const WIDE: &str = "an integer of at most 64 bits";
 
-/// Values on their way into a column of [`data_type`](crate::data_type).
+/// Builds a column of [`data_type`](crate::data_type) from values.
 ///
 /// ```
 /// use dayfold::schema::{Kind, Value};
@@ -43,7 +43,7 @@ enum Of {
 }
 
 impl Builder {
-    /// A column of a kind, without any value.
+    /// A column of a kind, without values.
     pub fn new(kind: Kind) -> Builder {
         Builder(match kind {
             Kind::Text => Of::Text(StringBuilder::new()),
@@ -63,7 +63,7 @@ impl Builder {
     /// Adds a value.
     ///
     /// # Errors
-    /// What the column expects, if the value has no place in it.
+    /// What the column expects, if the value does not fit.
     pub fn push(&mut self, value: &Value) -> Result<(), &'static str> {
         match (&mut self.0, value) {
             (Of::Text(builder), Value::Text(text)) => builder.append_value(text),
@@ -71,7 +71,7 @@ impl Builder {
             (Of::Integer(builder), Value::Integer(number)) => {
                 builder.append_value(i64::try_from(*number).map_err(|_| WIDE)?);
             }
-            // How a number beyond 127 bits is presented.
+            // A number beyond 127 bits comes as text.
             (Of::Integer(_), Value::Text(_)) => return Err(WIDE),
             (Of::Integer(builder), Value::Null) => builder.append_null(),
             (Of::Decimal(builder), Value::Decimal(number)) => {
@@ -98,7 +98,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The column so far; the next one begins.
+    /// Returns the column so far, and begins the next one.
     pub fn finish(&mut self) -> ArrayRef {
         match &mut self.0 {
             Of::Text(builder) => Arc::new(builder.finish()),

@@ -132,7 +132,7 @@ fn run(options: &Options) -> Result<(), EngineError> {
 fn build(options: &Options) -> Result<(Engine<Flight>, Views, Pusher<Flight>), EngineError> {
     let view = |name: &str, columns: &[&str]| -> Result<View, EngineError> {
         let view = View::new(name).and_then(|view| view.zone("America/New_York")).map_err(input)?;
-        // A question about the whole year reads a few files instead of hundreds.
+        // A query of the whole year reads a few files instead of hundreds.
         let view = view.rollup([Grain::Month, Grain::Year]);
         let view = view.key_columns(columns.iter().copied()).map_err(input)?;
         view.measure_names(MEASURES.map(|part| part.iter().copied())).map_err(input)

@@ -52,7 +52,7 @@ pub(crate) fn kind(format: Option<&str>, headers: &HeaderMap) -> Result<RowsForm
     accepted(headers, &TYPES)
 }
 
-/// The form that `Accept` prefers among those that there are, by their media types; the first one if nothing is said.
+/// The available form that `Accept` prefers, by media type; the first one if there is no header.
 ///
 /// # Errors
 /// 406 if none of them is accepted.

@@ -35,7 +35,7 @@ const SPANS_KEPT: Duration = Duration::from_millis(200);
 /// The first and the last day of each view.
 type Spans = Vec<Option<(Day, Day)>>;
 
-/// What a server has counted, and since when: it goes on when what is served is replaced.
+/// The counters of a server and their beginning. They continue when the served engine is replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct Carried {
     started: Instant,

@@ -14,7 +14,7 @@ pub(crate) enum Ask {
     Value { key: Option<Vec<String>>, days: Days },
     /// The same, period by period; `by` is their grain, if it differs from that of the view.
     Series { key: Option<Vec<String>>, days: Days, by: Option<Grain> },
-    /// The `n` keys with the greatest value of the measure of this name, behind the first `skip` of them.
+    /// The `n` keys with the greatest value of the measure of this name, after the first `skip` of them.
     Top { by: String, n: u32, skip: u32, days: Days },
     /// Keys that begin with `prefix`, at most `limit`.
     Keys { prefix: Vec<String>, limit: u32 },
@@ -41,7 +41,7 @@ impl Ask {
                 let series = Scan::by_period().keys(one(key)?).total_row();
                 by_grain(days.of(series, schema)?, *by)
             }
-            // One more tells whether there are more.
+            // One more shows whether there are more.
             Ask::Top { by, n, skip, days } => {
                 days.of(Scan::top(skip + n + 1, by).total_row(), schema)?
             }

@@ -1,4 +1,4 @@
-//! Changes of a view for programs that follow it: all rows, and then each row that has changed.
+//! Sends the changes of a view to programs: all rows first, and then each changed row.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::feeds::Feeds;
 use crate::live::event_stream;
 use crate::parameters::Parameters;
 
-/// Texts that wait for a follower who takes them slowly.
+/// The number of texts that wait for a slow follower.
 const TEXTS: usize = 4;
 
-/// So many bytes of changes that are there make a text.
+/// Available changes are combined into texts of this many bytes.
 const TEXT_BYTES: usize = 32 << 10;
 
-/// How often a follower who hears nothing is looked for.
+/// How often the server checks whether an idle follower is still connected.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `GET /api/views/{view}/changes`.
@@ -37,7 +37,7 @@ pub(crate) async fn changes(
     let Ok(Path(view)) = path else { return Err(nothing_at(&uri)) };
     let view = app.view(&view)?.name().to_owned();
     let given = Parameters::read(query.as_deref(), &["after"])?;
-    // A browser that comes back says it in a header.
+    // A browser that reconnects sends it in a header.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let after = last.or(given.get("after")).map(str::to_owned);
     let Some(feeds) = app.feeds.clone() else {
@@ -51,7 +51,7 @@ pub(crate) async fn changes(
         let _place = place;
         if let Err(error) = follow(&feeds, &view, after.as_deref(), &sender) {
             let error = serde_json::json!({ "message": error }).to_string();
-            // Who has gone needs no reason.
+            // A follower that has disconnected needs no reason.
             let _ = sender.blocking_send(event("error", error.as_bytes()));
         }
     };
@@ -60,7 +60,7 @@ pub(crate) async fn changes(
     Ok(event_stream(&app, futures_util::stream::unfold(texts, next)))
 }
 
-/// Sends changes until the follower has gone, or says why there are no more.
+/// Sends changes until the follower has disconnected, or returns why there are no more.
 fn follow(
     feeds: &Feeds,
     view: &str,
@@ -90,7 +90,7 @@ fn follow(
     }
 }
 
-/// A change as an event of a stream.
+/// A change as a server-sent event.
 fn push(text: &mut Vec<u8>, change: &Change) {
     if let Some(id) = &change.id {
         text.extend_from_slice(format!("id: {id}\n").as_bytes());

@@ -1,4 +1,4 @@
-//! What a server serves now. It may be replaced while the server listens, and requests may wait for what comes next.
+//! What a server serves now. It may be replaced while the server listens, and requests may wait for the next one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,28 +12,28 @@ use crate::error::ApiError;
 use crate::routes::router;
 use crate::server::Server;
 
-/// How often a server that is paused looks whether requests are still being answered.
+/// How often a paused server checks whether requests are still being answered.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What is spoken below HTTP.
+/// The security layer below HTTP.
 #[derive(Clone)]
 pub(crate) struct Security {
-    /// TLS, or nothing.
+    /// TLS, or none.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<crate::tls::Tls>,
 }
 
-/// What new requests find.
+/// The state that new requests find.
 #[derive(Clone)]
 pub(crate) struct Current {
     turn: Option<Turn>,
     pub(crate) security: Security,
     patience: Duration,
-    /// The server stops: nothing comes next.
+    /// The server stops: nothing follows.
     is_over: bool,
 }
 
-/// A router, and how many requests it still has to answer: whoever answers one holds a clone.
+/// A router, and the number of requests that it still has to answer: each of them holds a clone.
 #[derive(Clone)]
 pub(crate) struct Turn {
     pub(crate) router: Router,
@@ -41,8 +41,8 @@ pub(crate) struct Turn {
 }
 
 impl Current {
-    /// The router for a request, which waits for it while the server is paused. What is asked by those who watch the process
-    /// does not wait.
+    /// The router for a request. While the server is paused, the request waits for it, except requests that monitor the
+    /// process.
     pub(crate) async fn turn(current: &mut watch::Receiver<Current>, path: &str) -> Turn {
         let patience = {
             let now = current.borrow();
@@ -61,7 +61,7 @@ impl Current {
     }
 }
 
-/// What is answered while nothing is served: that the process lives, and that the rest has to be asked again.
+/// The router while nothing is served: it answers that the process lives, and refuses all other requests with a retry.
 fn between() -> Turn {
     let uncached = [("cache-control", "no-store")];
     let later = "what is served is being replaced; nothing of the request has entered: try again";
@@ -71,13 +71,13 @@ fn between() -> Turn {
     Turn { router, going: Arc::default() }
 }
 
-/// The side that replaces it.
+/// Replaces what is served.
 #[derive(Debug)]
 pub(crate) struct Replacing {
     sender: watch::Sender<Current>,
     is_loopback: bool,
     carried: Carried,
-    /// Of the router that requests find now. Dropped, it ends live answers.
+    /// The router that requests find now. Dropping it ends live answers.
     stop: Mutex<Option<watch::Sender<bool>>>,
 }
 
@@ -103,7 +103,7 @@ impl Replacing {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has new requests wait, ends live answers, and returns when all others are given, or the time is over.
+    /// Makes new requests wait, ends live answers, and returns when all other answers are given, or the time is over.
     pub(crate) fn pause(&self, limit: Duration) {
         let mut turn = None;
         self.sender.send_modify(|current| turn = current.turn.take());
@@ -119,11 +119,11 @@ impl Replacing {
     pub(crate) fn replace(&self, server: Server) {
         let (stop, current) = made(server, self.is_loopback, &self.carried);
         self.sender.send_replace(current);
-        // What was live before ends, and is asked for again.
+        // Earlier live answers end, and clients request them again.
         *self.lock() = Some(stop);
     }
 
-    /// Ends live answers, and tells those who wait that nothing comes next.
+    /// Ends live answers, and tells waiting requests that nothing follows.
     pub(crate) fn end(&self) {
         self.end_live();
         self.sender.send_modify(|current| current.is_over = true);

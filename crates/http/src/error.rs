@@ -64,7 +64,7 @@ impl ApiError {
         ApiError::new(StatusCode::GONE, "expired", message)
     }
 
-    /// The same, as clients of Iceberg's REST protocol expect it.
+    /// The same in the form that clients of Iceberg's REST protocol expect.
     pub(crate) fn into_catalog_response(self) -> Response {
         let kind = match self.status {
             StatusCode::UNAUTHORIZED => "NotAuthorizedException",

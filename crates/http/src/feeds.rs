@@ -1,4 +1,4 @@
-//! The feeds of views, which those who follow changes share.
+//! The feeds of views, which all followers share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -18,7 +18,7 @@ use crate::server::host_name;
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Where the catalogue of Iceberg's tables is.
+/// The path of the catalogue of Iceberg tables.
 pub(crate) const CATALOG: &str = "/iceberg";
 
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -67,7 +67,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
                        names that it was told (--host)";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", message));
     }
-    // Views and the catalogue check their own parameters; the address of the page has its state.
+    // Views and the catalogue check their own parameters; the address of the page contains its state.
     let path = request.uri().path();
     let checks_itself = matches!(path, "/" | "/api/refused")
         || path.starts_with("/api/views/")
@@ -86,7 +86,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Whether a request is for the catalogue, whose clients expect errors in a form of their own.
+/// Whether a request is for the catalogue, whose clients expect another form of errors.
 fn is_of_catalog(app: &App, request: &Request) -> bool {
     let below = request.uri().path().strip_prefix(CATALOG);
     app.catalog.is_some() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -87,7 +87,7 @@ impl Limits {
         Limits { streams, ..self }
     }
 
-    /// Who follows changes of views, each with a thread; one more is answered with 429. Default: 64.
+    /// Limits the followers of changes, each of which has a thread; one more is answered with 429. Default: 64.
     #[must_use]
     pub fn followers(self, followers: usize) -> Limits {
         Limits { followers, ..self }

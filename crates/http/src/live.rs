@@ -38,7 +38,7 @@ pub(crate) async fn live(
     Ok(event_stream(&app, events))
 }
 
-/// Server-sent events, and `end` when the server stops.
+/// Server-sent events, followed by `end` when the server stops.
 pub(crate) fn event_stream(
     app: &Arc<App>,
     events: impl Stream<Item = Bytes> + Send + 'static,

@@ -84,7 +84,7 @@ impl Places {
         })
     }
 
-    /// A place among those who follow changes; each has a thread.
+    /// A permit for a follower of changes; each has a thread.
     ///
     /// # Errors
     /// 429 if there are too many.

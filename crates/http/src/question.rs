@@ -18,7 +18,7 @@ const LISTED: (u32, u32) = (10, 1_000);
 
 const KEYS: (u32, u32) = (100, 10_000);
 
-/// The most keys that `/top` skips: each page ranks them again. `/rows` has all keys.
+/// The greatest number of keys that `/top` skips, because each page ranks them again. `/rows` has all keys.
 const SKIPPED: u32 = 100_000;
 
 /// The view and the query of a live answer, and its minimum interval.

@@ -1,7 +1,7 @@
-//! Rows that were refused, with the reasons: for whoever mends the source.
+//! Refused rows with their reasons, for people who correct the source.
 //!
-//! Views tell sums; these rows are what stood in the source. So they are shown to who asks on the loopback interface, and
-//! otherwise to who shows a token of the role admin.
+//! Views show sums; these rows show the content of the source. So they are only served on the loopback interface, and
+//! otherwise to clients with a token of the role admin.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::parameters::Parameters;
 use crate::refusals::RefusedRows;
 use crate::role::Role;
 
-/// Rows of an answer, unless the request says how many, and at most.
+/// The number of rows of an answer: the default, and the maximum.
 const ROWS: (u32, u32) = (100, 1_000);
 
 /// `GET /api/refused`.

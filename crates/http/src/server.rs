@@ -102,8 +102,8 @@ impl Server {
         self
     }
 
-    /// States the unit of a measure, which the page shows behind the measure's name. Views come first: a view or a measure
-    /// that the server does not have is ignored.
+    /// Sets the unit of a measure, which the page shows after the measure's name. Add the views first: a view or a
+    /// measure that the server does not have is ignored.
     ///
     /// ```
     /// use dayfold::engine::Running;
@@ -195,8 +195,8 @@ impl Server {
         Server { sinks: Some(Box::new(sinks)), ..self }
     }
 
-    /// Lets programs follow the changes of views, at `/api/views/{view}/changes`. `start` starts the feed of a view,
-    /// when somebody asks for it first.
+    /// Lets programs follow the changes of views, at `/api/views/{view}/changes`. `start` starts the feed of a view at
+    /// the first request for it.
     ///
     /// ```
     /// use std::path::PathBuf;
@@ -241,10 +241,9 @@ impl Server {
         self
     }
 
-    /// Serves the rows that were refused, at `/api/refused` and on the page. `read` gets the place where the rows
-    /// begin, and how many rows it may return at most. The place is 0, or the [`next`](RefusedRows::next) of an
-    /// earlier answer. The server answers on the loopback interface, and otherwise to clients with a token of
-    /// [`Role::Admin`].
+    /// Serves the refused rows, at `/api/refused` and on the page. `read` gets the position at which the rows begin,
+    /// and how many rows it may return at most. The position is 0, or the [`next`](RefusedRows::next) of an earlier
+    /// answer. The server answers on the loopback interface, and otherwise to clients with a token of [`Role::Admin`].
     ///
     /// ```
     /// use dayfold_http::{RefusedRow, RefusedRows, Server};
@@ -263,8 +262,8 @@ impl Server {
         Server { refused: Some(Arc::new(read)), ..self }
     }
 
-    /// Serves a catalogue of Iceberg's REST protocol below `/iceberg`: its routes begin with `/v1/config`, as those of
-    /// `dayfold_lake::Catalog` do. It needs the same token as other questions, one of [`Role::Read`], if there is one.
+    /// Serves a catalogue with Iceberg's REST protocol below `/iceberg`. Its routes begin with `/v1/config`, as those
+    /// of `dayfold_lake::Catalog`. If there is a token of [`Role::Read`], it needs that token, like other queries.
     ///
     /// ```
     /// use dayfold_http::Server;
@@ -277,7 +276,8 @@ impl Server {
         Server { catalog: Some(routes), ..self }
     }
 
-    /// Answers statements at `/api/sql`: `answer` runs them, with what engine it likes. `dayfold_sql::http` has one by DataFusion.
+    /// Answers statements at `/api/sql`. `answer` runs them, with any SQL engine; `dayfold_sql::http` has a function
+    /// that uses DataFusion.
     ///
     /// ```
     /// use dayfold_http::{AnswerSql, Server, SqlAnswer, SqlAnswering, SqlFormat, SqlQuery, SqlReason, SqlRefusal};

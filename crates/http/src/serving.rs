@@ -96,17 +96,17 @@ impl Serving {
         self.end();
     }
 
-    /// Has new requests wait until [`Serving::replace`], ends live answers, and returns when all others are given, at most
-    /// after [`Limits::patience`](crate::Limits::patience) and five seconds. A request waits for as long as that patience, and is
-    /// then answered with 503 and `Retry-After`; nothing of it has entered. `/healthz` answers meanwhile. To be called before
-    /// an engine is finished after which another one is served.
+    /// Makes new requests wait until [`Serving::replace`], ends live answers, and returns when all other answers are
+    /// given, at most after [`Limits::patience`](crate::Limits::patience) and five seconds. A request waits at most for
+    /// that patience, and is then answered with 503 and `Retry-After`; nothing of it has entered. `/healthz` answers
+    /// meanwhile. Call this before an engine is finished that another one is to replace.
     pub fn pause(&self) {
         self.replacing.pause(self.patience + LEAVE_WITHIN);
     }
 
-    /// Serves something else from now on, at the same address: the views of another engine, other tokens, another certificate.
-    /// Requests that are being answered get their answers from what was served before; live answers end, and
-    /// clients ask for them again. What the server has counted goes on. Limits of connections stay as they were.
+    /// Serves something else from now on, at the same address: the views of another engine, other tokens, another
+    /// certificate. Requests in progress are answered by the earlier one; live answers end, and clients request them
+    /// again. The server's counters continue. Limits of connections do not change.
     ///
     /// ```
     /// use dayfold_http::Server;

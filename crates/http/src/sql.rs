@@ -1,4 +1,4 @@
-//! Statements that are asked over HTTP, and how whoever answers them does it.
+//! Statements over HTTP, and the interface of the function that answers them.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::error::ApiError;
 
-/// A statement, the values of its parameters `$1`, `$2` and so on, and how its rows are to be written.
+/// A statement, the values of its parameters `$1`, `$2` and so on, and the format of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqlQuery {
@@ -18,11 +18,11 @@ pub struct SqlQuery {
     pub sql: String,
     /// The values: texts, integers, decimals, booleans or null, as JSON has them.
     pub params: Vec<Value>,
-    /// How rows are to be written.
+    /// The format of its rows.
     pub format: SqlFormat,
 }
 
-/// How rows of a statement are written.
+/// The format of a statement's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SqlFormat {
@@ -36,11 +36,11 @@ pub enum SqlFormat {
     Arrow,
 }
 
-/// The bytes of an answer, piece by piece. An error cuts the answer off, which the client notices. Dropped, it stops the
+/// The bytes of an answer, in pieces. An error cuts the answer off, which the client notices. Dropping it stops the
 /// statement.
 pub type SqlAnswer = Pin<Box<dyn Stream<Item = io::Result<Vec<u8>>> + Send>>;
 
-/// An answer on its way. It is there when the first rows are, so that what is wrong is mostly told by a status. Dropped, it stops the
+/// An answer in progress. It is ready when the first rows are, so that most errors have a status. Dropping it stops the
 /// statement.
 pub type SqlAnswering = Pin<Box<dyn Future<Output = Result<SqlAnswer, SqlRefusal>> + Send>>;
 
@@ -52,21 +52,21 @@ pub struct SqlRefusal {
     position: Option<(u64, u64)>,
 }
 
-/// What kind of reason it is: it decides the status.
+/// The kind of the reason, which determines the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SqlReason {
-    /// The statement is no SQL, or names what is not there: 400.
+    /// The statement is not SQL, or names something that does not exist: 400.
     Statement,
-    /// The values of its parameters do not fit: 400.
+    /// The values of its parameters do not match: 400.
     Parameters,
     /// It would change something: 400.
     ReadOnly,
-    /// It failed while it ran, as by a division by zero: 422.
+    /// It failed while it ran, for example by a division by zero: 422.
     Failed,
-    /// It takes more time, memory or rows than it may: 422.
+    /// It exceeds a limit of time, memory or rows: 422.
     Limit,
-    /// Others are being answered: 503.
+    /// Too many other statements are running: 503.
     Busy,
     /// The engine does not answer: 503.
     Unavailable,
@@ -78,7 +78,7 @@ impl SqlRefusal {
         SqlRefusal { reason, message: message.into(), position: None }
     }
 
-    /// The same, of a place in the statement: a line and a column, from 1.
+    /// Adds the position in the statement: a line and a column, from 1.
     #[must_use]
     pub fn at(self, line: u64, column: u64) -> SqlRefusal {
         SqlRefusal { position: Some((line, column)), ..self }
@@ -106,5 +106,5 @@ impl From<SqlRefusal> for ApiError {
     }
 }
 
-/// What answers statements, as [`Server::sql`](crate::Server::sql) takes it.
+/// A function that answers statements, for [`Server::sql`](crate::Server::sql).
 pub type AnswerSql = dyn Fn(SqlQuery) -> SqlAnswering + Send + Sync;

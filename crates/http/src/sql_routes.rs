@@ -19,7 +19,7 @@ use crate::body::{Received, receive};
 use crate::error::ApiError;
 use crate::sql::{SqlFormat, SqlQuery};
 
-/// Media types by which rows are asked for; the first one if nothing is said.
+/// The media types of rows; the first one is the default.
 const TYPES: [(&str, SqlFormat); 6] = [
     ("application/json", SqlFormat::Json),
     ("text/csv", SqlFormat::Csv),
@@ -81,9 +81,9 @@ fn check_media(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(status, "unsupported_media_type", message))
 }
 
-/// What a body asks.
+/// Parses a request body.
 fn query(body: &[u8], format: SqlFormat) -> Result<SqlQuery, ApiError> {
-    // Raw, since a number that is read as a double may become another one.
+    // The values stay raw, because reading a number as a double may change it.
     let body: Result<BTreeMap<String, Box<RawValue>>, _> = serde_json::from_slice(body);
     let mut body = body.map_err(|error| {
         let message = format!(
@@ -118,7 +118,7 @@ fn parameter(json: &str) -> Result<Value, &'static str> {
         Ok(Json::Array(_) | Json::Object(_)) => {
             return Err("a text, a number, true, false or null");
         }
-        // A number, maybe one that a double has no place for.
+        // A number, which a double may not be able to represent.
         _ => match (json.parse(), json.parse::<Decimal>()) {
             (Ok(integer), _) => Value::Integer(integer),
             (_, Ok(decimal)) => Value::Decimal(decimal),
@@ -136,7 +136,7 @@ mod tests {
         let read = |body: &str| query(body.as_bytes(), SqlFormat::Csv).map_err(|_| ());
         let found =
             read(r#"{"sql":"SELECT 1","params":[null,true,"x",-7,9007199254740993.50]}"#).unwrap();
-        // Not as a double has it.
+        // The number is exact, not that of a double.
         let decimal = Value::Decimal("9007199254740993.50".parse().unwrap());
         let text = Value::Text("x".to_owned());
         let params = vec![Value::Null, Value::Boolean(true), text, Value::Integer(-7), decimal];

@@ -28,7 +28,7 @@ pub(crate) struct ServedView {
     view: Arc<dyn ErasedView>,
     /// The names of the measures that are shown.
     measures: Vec<String>,
-    /// Their units, of those that have one.
+    /// The units of the measures that have one.
     units: BTreeMap<String, String>,
     threads: Arc<Threads>,
     texts: Texts<Ask>,
@@ -55,7 +55,7 @@ impl ServedView {
         self.view.schema()
     }
 
-    /// Says in which unit a measure is shown.
+    /// Sets the unit in which a measure is shown.
     pub(crate) fn set_unit(&mut self, measure: &str, unit: &str) {
         self.units.insert(measure.to_owned(), unit.to_owned());
     }

@@ -42,7 +42,7 @@ impl Started {
     }
 }
 
-/// Status, whether it may be asked again, and body.
+/// The status, whether the request may be repeated, and the body.
 fn get(serving: &Serving, path: &str) -> (u16, bool, String) {
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
     let url = format!("http://{}{path}", serving.address());
@@ -65,7 +65,7 @@ fn requests_wait_for_what_comes_next() {
     assert_eq!(push(&serving), 200);
     let is_replaced = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // A live answer is no reason to wait: it ends.
+        // A live answer does not delay the pause: it ends.
         let live = scope.spawn(|| get(&serving, "/api/views/before/live?of=total&every=20ms").2);
         std::thread::sleep(Duration::from_millis(200));
         serving.pause();
@@ -87,7 +87,7 @@ fn requests_wait_for_what_comes_next() {
         assert_eq!(pushed.join().unwrap(), (200, true));
         let total = get(&serving, "/api/views/after/total?from=2024-05-01&to=2024-05-02").2;
         assert!(total.contains("\"events\":1"), "{total}");
-        // What the server counts itself has not begun again.
+        // The server's own counters have not started again.
         let metrics = get(&serving, "/metrics").2;
         assert!(metrics.contains("\ndayfold_http_events_total 2\n"), "{metrics}");
         after.end();
@@ -104,7 +104,7 @@ fn a_request_waits_no_longer_than_the_patience() {
     assert!(text.contains("nothing of the request has entered"), "{text}");
     serving.replace(Server::new("test"));
     assert_eq!(get(&serving, "/api/views").0, 200);
-    // A server that stops does not wait for what would come next.
+    // A server that stops does not wait for a replacement.
     let patient = Server::new("test").serve("127.0.0.1:0").unwrap();
     patient.pause();
     std::thread::scope(|scope| {

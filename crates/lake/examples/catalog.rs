@@ -4,8 +4,8 @@
 //! cargo run --release -p dayfold-lake --features catalog --example catalog -- URL [ADDRESS]
 //! ```
 //!
-//! Engines mount `http://ADDRESS/iceberg`; the tables are in the namespace `lake`. With `TOKEN=…` in the environment they have to show
-//! it.
+//! Query engines mount `http://ADDRESS/iceberg`; the tables are in the namespace `lake`. With `TOKEN=…` in the
+//! environment, they have to send that token.
 
 use std::process::ExitCode;
 

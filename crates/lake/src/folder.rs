@@ -10,7 +10,7 @@ use dayfold::time::{Day, DayRange};
 
 use crate::{LakeError, period};
 
-/// What a table says of the length of its periods.
+/// The property of a table with the length of its periods.
 pub(crate) const GRAIN: &str = "dayfold.grain";
 
 /// A sealed day, as it is now.

@@ -5,7 +5,7 @@
 //!          _dayfold/days.json             what of each day was exported; readers skip names with an underscore
 //! ```
 //!
-//! A view of another grain has its own period column in the place of `day`.
+//! A view of another grain has its own period column instead of `day`.
 //!
 //! A file is replaced as a whole, so a reader of one day sees either the old rows or the new ones. A reader of several
 //! days may see some of them before and others after an amendment; use Iceberg to read all days as of one moment.
@@ -44,7 +44,7 @@ struct HiveState {
 }
 
 impl Hive {
-    /// Opens the table at a place. The first of the columns is that of periods.
+    /// Opens the table at a location. The first column is that of periods.
     pub(crate) async fn open(
         place: Location,
         mut columns: Vec<TableColumn>,

@@ -181,7 +181,7 @@ impl Lake {
         self.place.within(view.about().get(crate::iceberg::VIEW).map_or("", String::as_str))
     }
 
-    /// Where its tables are.
+    /// The location of its tables.
     #[cfg(feature = "catalog")]
     pub(crate) fn place(&self) -> &Location {
         &self.place

@@ -1,13 +1,13 @@
-//! How a period is named in a lake.
+//! The names of periods in a lake.
 
 use dayfold::time::Day;
 
-/// In a path and in the name of a version: without the colons of hours, which HDFS does not take.
+/// The name in paths and in the names of versions: without the colons of hours, which HDFS does not accept.
 pub(crate) fn in_path(period: Day) -> String {
     period.to_string().replace(':', "")
 }
 
-/// As Hive and Spark write the value of a partition's column: a date, or a time of UTC with its colons escaped.
+/// The value of a partition's column as Hive and Spark write it: a date, or a UTC time with escaped colons.
 pub(crate) fn in_hive(period: Day) -> String {
     match period.instant() {
         None => period.to_string(),
@@ -15,7 +15,7 @@ pub(crate) fn in_hive(period: Day) -> String {
     }
 }
 
-/// Reads what [`in_hive`] wrote, and nothing else.
+/// Parses the output of [`in_hive`], and nothing else.
 pub(crate) fn of_hive(text: &str) -> Option<Day> {
     let name = match text.split_once(' ') {
         None => text.to_owned(),
@@ -24,12 +24,12 @@ pub(crate) fn of_hive(text: &str) -> Option<Day> {
     Day::parse_period(&name).ok().filter(|period| in_hive(*period) == text)
 }
 
-/// Microseconds since 1970 at which an hour begins; nothing of a date.
+/// The microseconds since 1970 at which an hour begins; `None` for a date.
 pub(crate) fn micros(period: Day) -> Option<i64> {
     period.instant().map(|time| time * 1_000)
 }
 
-/// The hour that begins so many microseconds since 1970.
+/// The hour that begins this many microseconds since 1970.
 pub(crate) fn of_micros(micros: i64) -> Option<Day> {
     Day::hour_from(micros.div_euclid(1_000)).filter(|hour| self::micros(*hour) == Some(micros))
 }

@@ -75,7 +75,7 @@ impl Location {
     }
 
     fn path(&self, path: &str) -> Path {
-        // As it is: names of hours have escapes in them. What is no name of an object is escaped.
+        // Valid names are used unchanged, because names of hours contain escapes. Other names are escaped.
         let part = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
         path.split('/').fold(self.root.clone(), |at, name| at.join(part(name)))
     }
@@ -107,7 +107,7 @@ impl Location {
         Ok(found.into_iter().map(|(name, object)| (name, object.size)).collect())
     }
 
-    /// The folders in this place.
+    /// The folders at this location.
     #[cfg(feature = "catalog")]
     pub(crate) async fn folders(&self) -> Result<Vec<String>, LakeError> {
         let found = self.store.list_with_delimiter(Some(&self.root)).await;

@@ -1,4 +1,4 @@
-//! Changes of a view: a follower who comes back where it was has the rows of the engine, and nothing goes back.
+//! Changes of a view: a follower that reconnects has the rows of the engine, and no row goes back.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// What a follower has: for each day and shop the count, and `as_of`.
+/// The rows of a follower: the count for each day and shop, and `as_of`.
 #[derive(Default)]
 struct Follower {
     rows: BTreeMap<(String, String), (u64, i64)>,
@@ -18,7 +18,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// Reads events from where it was, until `is_enough`.
+    /// Reads events from its last position on, until `is_enough`.
     fn follow(&mut self, address: SocketAddr, is_enough: impl Fn(&Follower) -> bool) {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
@@ -106,7 +106,7 @@ fn a_follower_goes_on_where_it_was() {
         push("north");
         push("south");
         let mut follower = Follower::default();
-        // A row that is not there any more, of a run before.
+        // A row of an earlier run that no longer exists.
         let gone = ("1999-01-01".to_owned(), "east".to_owned());
         follower.rows.insert(gone.clone(), (1, 1));
         follower.last = Some(format!("{run}.777"));
@@ -116,7 +116,7 @@ fn a_follower_goes_on_where_it_was() {
         assert_eq!((follower.count("north"), follower.count("south")), (before + 1, before + 1));
         assert!(!follower.rows.contains_key(&gone), "{:?}", follower.rows);
 
-        // Who goes on where it was gets what has changed, and no more.
+        // A follower that continues gets only what has changed.
         push("north");
         follower.follow(address, |follower| follower.count("north") == before + 2);
         push("south");

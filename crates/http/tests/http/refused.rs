@@ -1,9 +1,9 @@
-//! Rows that were refused: page by page, and not for everybody.
+//! Refused rows, by page, and the permissions that they need.
 
 use dayfold_http::{RefusedRow, RefusedRows, Role, Server, Serving};
 use serde_json::Value;
 
-/// A server that has refused 5 rows, and pages of them.
+/// A server with 5 refused rows.
 fn server() -> Server {
     Server::new("test").refused(|after, limit| {
         if after > 5 {

@@ -221,7 +221,7 @@ fn every_path_is_described() {
     let (status, document) = served.get("/api/openapi.json");
     assert_eq!(status, 200);
     for path in document["paths"].as_object().unwrap().keys() {
-        // These go on while somebody listens.
+        // These continue while somebody listens.
         if path.ends_with("/live") || path.ends_with("/changes") {
             continue;
         }

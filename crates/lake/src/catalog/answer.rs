@@ -1,4 +1,4 @@
-//! Answers and errors, as Iceberg's REST protocol has them.
+//! Answers and errors in the form of Iceberg's REST protocol.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::LakeError;
 
-/// JSON as it is.
+/// An answer with this JSON.
 pub(super) fn json(value: &Value) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     ([kind], Body::from(value.to_string())).into_response()
 }
 
-/// An error: a status, the name that clients know it by, and a sentence for people.
+/// An error: a status, the name by which clients know it, and a sentence for people.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -43,7 +43,7 @@ impl Refusal {
     pub(super) fn read_only() -> Refusal {
         let message =
             "this catalogue is to be read only: tables are written by the export".to_owned();
-        // What the protocol has for requests that a catalogue does not take.
+        // The protocol's error for requests that a catalogue does not accept.
         Refusal {
             status: StatusCode::NOT_ACCEPTABLE,
             kind: "UnsupportedOperationException",

@@ -1,7 +1,7 @@
-//! A catalogue of Iceberg's REST protocol, to be read only: engines mount lakes by one URL.
+//! A read-only catalogue with Iceberg's REST protocol: query engines mount lakes by one URL.
 //!
-//! What it answers is what the lake says at that moment: the newest metadata file of a table. Engines read the data from the store,
-//! with credentials of their own; nothing of a table's data passes through here.
+//! Each answer is read from the lake at that moment: the newest metadata file of a table. Query engines read the data
+//! from the store, with their own credentials; no data of a table passes through the catalogue.
 
 mod answer;
 mod namespaces;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 use crate::Lake;
 use namespaces::Namespaces;
 
-/// Lakes with Iceberg tables, each a namespace of a catalogue that Spark, Trino, DuckDB and pyiceberg mount by its URL.
+/// Lakes with Iceberg tables, each a namespace of a catalogue, which Spark, Trino, DuckDB and pyiceberg mount by its
+/// URL.
 ///
 /// ```
 /// use dayfold_lake::{Catalog, Lake, LakeError, LakeOptions};
@@ -34,15 +35,15 @@ impl Catalog {
         Catalog::default()
     }
 
-    /// The same, with the Iceberg tables of a lake as one more namespace. Tables of Hive's layout are none of its tables.
+    /// Adds the Iceberg tables of a lake as a namespace. Tables in Hive's layout are left out.
     #[must_use]
     pub fn namespace(mut self, name: &str, lake: Lake) -> Catalog {
         self.0.lakes.insert(name.to_owned(), lake);
         self
     }
 
-    /// The routes of the protocol, from `/v1/config` on. They change nothing, and ask nobody for a token: whoever serves them
-    /// does.
+    /// The routes of the protocol, from `/v1/config` on. They change nothing, and do not check tokens: the server that
+    /// uses them does.
     pub fn router(self) -> axum::Router {
         routes::router(Arc::new(self.0))
     }

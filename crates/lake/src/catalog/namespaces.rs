@@ -1,4 +1,4 @@
-//! The namespaces of a catalogue, and how requests look into their stores.
+//! The namespaces of a catalogue, and limits for reading their stores.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::answer::Refusal;
 use crate::{Lake, LakeError};
 
-/// Requests that look into stores at once. Others wait.
+/// The number of requests that read stores at the same time. Others wait.
 const LOOKS: usize = 32;
 /// How long a request waits for a store.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,13 +31,13 @@ impl Namespaces {
         self.lakes.get(name).ok_or_else(|| Refusal::no_namespace(name))
     }
 
-    /// Waits for a store, if not too many do already, and for so long.
+    /// Waits for a store, for a limited time and with a limited number of others.
     pub(super) async fn within<T>(
         &self,
         look: impl Future<Output = Result<T, LakeError>>,
     ) -> Result<T, Refusal> {
         let waited = tokio::time::timeout(PATIENCE, async {
-            // It is never closed.
+            // The semaphore is never closed.
             let _look = self.looks.acquire().await;
             look.await
         });

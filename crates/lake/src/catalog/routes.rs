@@ -15,11 +15,11 @@ use super::answer::{Refusal, json as answered};
 use super::namespaces::Namespaces;
 use super::tables::{metadata_of, names_of};
 
-/// Names of an answer, where the client says nothing; and at most.
+/// The number of names in an answer: the default, and the maximum.
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
 
-/// What clients may ask, as the protocol names it.
+/// The endpoints that clients may use, as the protocol names them.
 const ENDPOINTS: [&str; 6] = [
     "GET /v1/{prefix}/namespaces",
     "GET /v1/{prefix}/namespaces/{namespace}",
@@ -48,7 +48,7 @@ async fn nothing(uri: Uri) -> Refusal {
     Refusal::nothing_at(uri.path())
 }
 
-/// Any warehouse that a client names is this one.
+/// Accepts any warehouse that a client names.
 async fn config() -> Response {
     answered(&json!({ "defaults": {}, "overrides": {}, "endpoints": ENDPOINTS }))
 }
@@ -58,7 +58,7 @@ async fn namespaces(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let query = Query(query.as_deref());
-    // Namespaces have none below them.
+    // Namespaces have no child namespaces.
     let names: Vec<String> = match query.get("parent").filter(|parent| !parent.is_empty()) {
         Some(parent) => catalog.lake(&parent).map(|_| Vec::new())?,
         None => catalog.lakes.keys().cloned().collect(),
@@ -134,12 +134,12 @@ async fn table_exists(
     found.map(|_| StatusCode::NO_CONTENT).ok_or_else(|| Refusal::no_table(&namespace, &table))
 }
 
-/// What a path names. One that is no UTF-8 names nothing.
+/// The names in a path. A path that is not UTF-8 names nothing.
 fn found<T>(path: Found<T>, uri: &Uri) -> Result<T, Refusal> {
     path.map(|Path(names)| names).map_err(|_| Refusal::nothing_at(uri.path()))
 }
 
-/// Leaves of a table's snapshots those that a branch or a tag names.
+/// Keeps only those snapshots of a table that a branch or a tag names.
 fn keep_named(metadata: &mut Value) {
     let refs = metadata["refs"].as_object().into_iter().flat_map(|refs| refs.values());
     let named: Vec<Value> = refs.map(|of| of["snapshot-id"].clone()).collect();
@@ -148,7 +148,7 @@ fn keep_named(metadata: &mut Value) {
     }
 }
 
-/// The parameters of a request. Clients send some that mean nothing here.
+/// The parameters of a request. Clients send some that have no meaning here.
 struct Query<'a>(Option<&'a str>);
 
 impl Query<'_> {
@@ -157,7 +157,7 @@ impl Query<'_> {
         pairs.find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// A page of names in order, and the token of the next one. Whoever sends no token takes all at once.
+    /// A page of names in order, and the token of the next one. A client that sends no token gets all names at once.
     fn page(&self, mut names: Vec<String>) -> Result<(Vec<String>, Option<String>), Refusal> {
         names.sort();
         let Some(token) = self.get("pageToken") else { return Ok((names, None)) };
@@ -173,7 +173,7 @@ impl Query<'_> {
                 }
             },
         };
-        // The token is the last name of the page before; every name is behind the empty one.
+        // The token is the last name of the page before; every name comes after the empty one.
         let mut rest: Vec<String> = names.into_iter().filter(|name| **name > *token).collect();
         let next = (rest.len() > size).then(|| rest[size - 1].clone());
         rest.truncate(size);

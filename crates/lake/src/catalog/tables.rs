@@ -6,7 +6,7 @@ use crate::LakeError;
 use crate::iceberg::{HINT, newest_metadata};
 use crate::store::Location;
 
-/// The folders of a lake that are tables of Iceberg.
+/// The folders of a lake that are Iceberg tables.
 pub(super) async fn names_of(lake: &Location) -> Result<Vec<String>, LakeError> {
     let mut names = Vec::new();
     for folder in lake.folders().await? {
@@ -17,7 +17,7 @@ pub(super) async fn names_of(lake: &Location) -> Result<Vec<String>, LakeError> 
     Ok(names)
 }
 
-/// The newest metadata of a table, and its name for readers; nothing, if there is no such table.
+/// The newest metadata of a table, and its name for readers; `None` if there is no such table.
 pub(super) async fn metadata_of(
     lake: &Location,
     table: &str,

@@ -102,7 +102,7 @@ const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
 {"name":"upper_bound","type":["null","bytes"],"default":null,"field-id":511}]}}]}
 ]}"#;
 
-/// The schema of an entry of a table that is partitioned by this column.
+/// The schema of an entry, for a table that is partitioned by this column.
 fn entry_schema(period: &TableColumn) -> Result<Schema, LakeError> {
     let kind = match period.kind {
         Kind::Timestamp => r#"{"type":"long","logicalType":"timestamp-micros"}"#,
@@ -112,14 +112,14 @@ fn entry_schema(period: &TableColumn) -> Result<Schema, LakeError> {
     Ok(with_maps(Schema::parse_str(&schema)?))
 }
 
-/// Marks times of a file's schema as those of UTC. The parser drops this mark as well, and readers that do not find it take them
-/// for times without a zone.
+/// Marks times in a file's schema as UTC. The writer's parser drops this mark, and without it readers take them for
+/// times without a zone.
 fn with_utc(file: Vec<u8>) -> Vec<u8> {
     const KEY: &[u8] = b"\x16avro.schema";
     const TIME: &str = r#""logicalType":"timestamp-micros""#;
     let Some(at) = file.windows(KEY.len()).position(|bytes| bytes == KEY) else { return file };
     let at = at + KEY.len();
-    // How long the schema is, as Avro writes numbers: seven bits a byte, and then the sign in the lowest.
+    // The length of the schema, as Avro writes numbers: seven bits a byte, with the sign in the lowest bit.
     let digits = file[at..].iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
     let zigzag = (0..digits).fold(0, |sum, n| sum | usize::from(file[at + n] & 0x7F) << (7 * n));
     let (from, to) = (at + digits, at + digits + zigzag / 2);
@@ -167,7 +167,8 @@ fn codec() -> Codec {
     Codec::Deflate(DeflateSettings::default())
 }
 
-/// The bytes of a manifest of a table that is partitioned by `period`. `schema` and `spec` are the JSON of the table's metadata.
+/// The bytes of a manifest, for a table that is partitioned by `period`. `schema` and `spec` are the JSON of the
+/// table's metadata.
 pub(super) fn write_manifest(
     entries: &[Entry],
     period: &TableColumn,
@@ -453,7 +454,7 @@ fn field<'a>(value: &'a Avro, name: &str) -> Option<&'a Avro> {
     fields.iter().find(|(field, _)| field == name).map(|(_, value)| inner(value))
 }
 
-/// Of alternatives, the one that is there.
+/// The present alternative of a union.
 fn inner(value: &Avro) -> &Avro {
     match value {
         Avro::Union(_, value) => value,

@@ -8,7 +8,7 @@
 //!          data/day=<day>/<version>.parquet  the rows of a day
 //! ```
 //!
-//! A view of another grain has its own period column in the place of `day`.
+//! A view of another grain has its own period column instead of `day`.
 //!
 //! **A commit** writes manifests, their list, and then the next `vN.metadata.json`, which makes them count. A reader
 //! sees the table either before or after a commit: for a day, either the old file or the new one.
@@ -386,7 +386,7 @@ async fn newest_version(table: &Location) -> Result<u64, LakeError> {
     Ok(names.iter().filter_map(|(name, _)| version(name)).max().unwrap_or(0))
 }
 
-/// The newest metadata file of the table at a place, and its name there.
+/// The newest metadata file of the table at a location, and its name there.
 #[cfg(feature = "catalog")]
 pub(crate) async fn newest_metadata(
     table: &Location,

@@ -1,4 +1,4 @@
-//! The catalogue, asked as its clients ask it.
+//! The catalogue, queried by its clients' requests.
 
 use dayfold_http::{Role, Server, Serving};
 use dayfold_lake::{Catalog, Lake, Layout};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::folder::Folder;
 use crate::{block_on, options};
 
-/// A catalogue over a lake with one table that has two snapshots; an empty namespace beside it, and a table of Hive.
+/// A catalogue of a lake with one table that has two snapshots, an empty namespace, and a table in Hive's layout.
 struct Served {
     _lake: tempfile::TempDir,
     url: String,
@@ -33,7 +33,7 @@ fn served(change: impl FnOnce(Server) -> Server) -> Served {
 }
 
 impl Served {
-    /// The status and the JSON of an answer; null where there is none.
+    /// The status and the JSON of an answer; null if there is none.
     fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, Value) {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         let mut request = ureq::http::Request::builder()
@@ -138,7 +138,7 @@ fn long_lists_come_in_pages() {
     assert_eq!(page(""), (json!([["empty"], ["full"]]), json!("full")));
     assert_eq!(page("full"), (json!([["hive"]]), Value::Null));
     assert_eq!(page("hive"), (json!([]), Value::Null));
-    // Whoever knows no pages has all.
+    // A client that does not know pages gets all names.
     let (_, all) = served.get("/v1/namespaces?pageSize=1");
     assert_eq!(all["namespaces"].as_array().map(Vec::len), Some(3));
 }

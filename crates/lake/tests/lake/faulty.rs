@@ -23,12 +23,12 @@ use crate::folder::{Folder, Reading};
 use crate::read::Reader;
 use crate::{LAYOUTS, block_on, options};
 
-/// Fails a third of the operations, half of these after they were done. The export is killed at one of them.
+/// Fails a third of the operations, half of these after they were done. The export is killed at one operation.
 #[derive(Debug)]
 struct Faulty {
     inner: LocalFileSystem,
     state: Mutex<u64>,
-    /// Operations until the program that exports is killed, if it is.
+    /// The number of operations until the exporting program is killed, if it is.
     left: Mutex<Option<u64>>,
     killed: Notify,
 }
@@ -44,7 +44,7 @@ enum Fate {
     Well,
     NotDone,
     DoneAndFailed,
-    /// Before it was done, or behind it.
+    /// Whether it was killed after the operation was done.
     Killed(bool),
 }
 
@@ -55,7 +55,7 @@ impl Faulty {
         Faulty { inner, state: Mutex::new(seed), left, killed: Notify::new() }
     }
 
-    /// Nothing comes back of an operation at which the program is killed.
+    /// An operation at which the program is killed never returns.
     async fn kill(&self) -> ! {
         self.killed.notify_one();
         std::future::pending().await
@@ -149,7 +149,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-/// Days that come, and are amended.
+/// Days that are added, and amended.
 const RUNS: [&[Reading]; 4] = [
     &[(0, "a", Some("1")), (1, "b", Some("2")), (2, "b", None)],
     &[(1, "a", Some("5")), (2, "c", Some("0.5"))],
@@ -206,7 +206,7 @@ fn killed_exports_to_a_store_that_fails_go_on() {
                 assert!(attempt < 10_000, "it never ends");
                 let seed = attempt * 64 + amendment as u64 * 16 + round;
                 let seed = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed);
-                // Now and then it is killed at one of its first operations, and begins again as another program does.
+                // Sometimes it is killed at one of its first operations, and starts again as another program would.
                 let kill_after = (attempt % 4 != 0).then_some(1 + seed % 17);
                 let store = Arc::new(Faulty::new(lake.path(), seed, kill_after));
                 let exporting = Lake::with_store(

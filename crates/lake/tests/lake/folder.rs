@@ -17,7 +17,7 @@ pub(crate) type Reading = (i32, &'static str, Option<&'static str>);
 
 type Event = (EventTime, String, Option<Decimal>);
 
-/// Period, key, events, sum in billionths, greatest in billionths: one row.
+/// A row: period, key, events, sum in billionths, greatest in billionths.
 pub(crate) type Row = (i32, String, i64, i128, Option<i128>);
 
 pub(crate) struct Folder {
@@ -31,7 +31,7 @@ impl Folder {
         Folder::by(Grain::Day, "UTC")
     }
 
-    /// One whose view has a row for each period of a zone.
+    /// A folder whose view has a row for each period of a zone.
     pub(crate) fn by(grain: Grain, zone: &str) -> Folder {
         let calendar = Calendar::new(zone).expect("a zone").by(grain);
         let folder = tempfile::tempdir().expect("a folder");

@@ -107,7 +107,7 @@ fn a_reader_never_sees_a_mixed_day_in_a_thousand_looks() {
         let reading = scope.spawn(|| {
             let reader = Reader::new(table.clone(), Layout::Iceberg);
             let (mut seen, mut looks) = (BTreeSet::new(), 0);
-            // Looks at a table that is not there yet do not count.
+            // Reads of a table that does not exist yet do not count.
             while looks < LOOKS || seen.len() < 3 {
                 let rows = reader.rows();
                 looks += u64::from(!rows.is_empty());
