@@ -1,11 +1,11 @@
-// Asking the server. A failure is either an answer with a sentence in it, or nobody there.
+// Requests to the server. A failed request has an answer with a message, or no answer at all.
 
 export class Refusal extends Error {}
 
-/** The snapshot of a question is not kept any more. */
+/** The snapshot of a request is no longer kept. */
 class Expired extends Error {}
 
-/** One answer. Throws `Refusal` with the server's sentence, or any other error if nobody answers. */
+/** Returns one answer. Throws `Refusal` with the server's message, or any other error if nobody answers. */
 export async function ask(path, signal, method = "GET") {
   const response = await fetch(path, { method, signal, headers: { accept: "application/json" }, cache: "no-store" });
   if (response.status === 204) return null;
@@ -20,21 +20,21 @@ export async function ask(path, signal, method = "GET") {
 }
 
 const SNAPSHOTS = "/api/snapshots";
-/** Whether the server has snapshots: one that was given single views has no moment of all of them. */
+/** Whether the server has snapshots. A server of single views has no moment that covers all of them. */
 let hasSnapshots = true;
 
 async function taken(tries = 20) {
   try {
     return (await ask(SNAPSHOTS, undefined, "POST")).snapshot;
   } catch (error) {
-    // Others hold as many as there may be: theirs go soon.
+    // Other clients hold the maximum number of snapshots, which expire soon.
     if (error.code !== "busy" || tries === 0) throw error;
     await new Promise((resolve) => setTimeout(resolve, 100));
     return taken(tries - 1);
   }
 }
 
-/** Runs `job` with the name of a snapshot: all that is asked with it is of one moment. */
+/** Runs `job` with the name of a snapshot: all answers with that name have one moment. */
 export async function atOneMoment(job, tries = 2) {
   let snapshot = null;
   if (hasSnapshots) {
@@ -46,11 +46,11 @@ export async function atOneMoment(job, tries = 2) {
   try {
     return await job(snapshot);
   } catch (error) {
-    // The server was started anew, or this page slept.
+    // The server was restarted, or this page was suspended.
     if (!(error instanceof Expired) || tries === 0) throw error;
     return atOneMoment(job, tries - 1);
   } finally {
-    // Nobody waits for that; the server forgets it by itself after a while.
+    // Nobody waits for this; otherwise the snapshot expires after a while.
     if (snapshot) ask(`${SNAPSHOTS}/${snapshot}`, undefined, "DELETE").catch(() => {});
   }
 }
@@ -67,7 +67,7 @@ export function address(view, endpoint, parameters = {}) {
   return `/api/views/${encodeURIComponent(view)}/${endpoint}${text ? "?" + text : ""}`;
 }
 
-/** A key as the server is asked for it: where a column may be null, null is `\\N`, and a text behind a backslash has one more. */
+/** A key in a request. In a nullable column, null is `\\N`, and a text that begins with a backslash gets one more. */
 export function wired(view, key) {
   return key && key.map((part, at) => {
     if (!view.schema.key[at]?.nullable) return part;
@@ -75,7 +75,7 @@ export function wired(view, key) {
   });
 }
 
-/** Runs `job` when asked to, one at a time and at most once per `every` ms; asked meanwhile, once more. */
+/** Runs `job` on request, one at a time and at most once per `every` ms. A request meanwhile runs it once more. */
 export function paced(every, job) {
   let running = false, again = false, last = 0;
   const turn = async () => {

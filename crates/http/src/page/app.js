@@ -1,5 +1,5 @@
-// The page: what is chosen is in the address, what is shown comes from the server, and when nobody
-// answers the page says so and goes on asking.
+// The page. The selection is in the address, and the values come from the server. If the server does not answer, the
+// page says so and continues to ask.
 import { Refusal, address, ask, atOneMoment, paced, wired } from "/assets/api.js";
 import { Chart } from "/assets/chart.js";
 import { dayNumber, dayText, label, setUnits, title } from "/assets/format.js";
@@ -12,24 +12,24 @@ const chart = new Chart(by("chart"), by("tip"), by("empty"));
 const keys = new Keys((chosen) => change({ keys: chosen }));
 const refusedRows = new Refused(() => write());
 
-/** What is chosen; the address says it. `range` is `all`, a number of days up to the last one, a window that ends now (`7d`), or `dates`. */
+/** The selection, as in the address. `range` is `all`, a number of last days, a window until now (`7d`), or `dates`. */
 let chosen = { view: null, measure: null, keys: [], range: "all", from: "", to: "", n: "10", page: 0 };
 
-/** Windows that end now, and the grains whose views can tell them. */
+/** Windows that end now, and the grains of views that support them. */
 const WINDOWS = { "24h": ["last 24 hours", "hour"], "7d": ["last 7 days", "hour day"], "4w": ["last 4 weeks", "hour day week"], "3mo": ["last 3 months", "hour day month"], "1y": ["last year", "hour day month quarter year"] };
 const isWindow = (range) => /^[1-9]\d{0,3}(h|d|w|mo|q|y)$/.test(range);
 let views = [];
 let stream = null;
-/** One answer for each line of the chart. All that is said of what is chosen is from them and the top table's, drawn together. */
+/** One answer for each line of the chart. They and the ranking are shown together, and are all that is shown. */
 let lines = [];
-/** Whether the server refuses what is chosen: it is not asked again before something else is chosen. */
+/** Whether the server refuses the selection. Then it is not asked again before the selection changes. */
 let refused = false;
-/** Whether the data that is read has ended. Events that programs push may still be taken. */
+/** Whether the source that is read has ended. Programs may still push events. */
 let over = false;
-/** Answers to what was chosen before are thrown away. */
+/** The number of the selection: answers for an earlier one are dropped. */
 let turn = 0;
 
-// ---- what is chosen
+// ---- the selection
 
 function read() {
   const query = new URLSearchParams(location.search);
@@ -60,7 +60,7 @@ function view() {
   return views.find((one) => one.name === chosen.view);
 }
 
-/** What is chosen fits what there is. */
+/** Adapts the selection to the existing views and measures. */
 function fit() {
   if (!views.length) return;
   if (!view()) Object.assign(chosen, { view: views[0].name, keys: [] });
@@ -75,7 +75,7 @@ function grain() {
 }
 
 function change(to) {
-  // Another question begins with its first page; keys are chosen from any.
+  // A new selection starts at the first page; keys may be chosen on any page.
   if (!("keys" in to) && !("page" in to)) chosen.page = 0;
   Object.assign(chosen, to);
   if (to.view) chosen.keys = [];
@@ -86,7 +86,7 @@ function change(to) {
   restart();
 }
 
-/** The days that are asked for; none at an open end. */
+/** The selected days; an open end has none. */
 function range() {
   if (chosen.range === "dates") return { from: chosen.from, to: chosen.to };
   if (isWindow(chosen.range)) return { last: chosen.range };
@@ -113,14 +113,14 @@ function controls() {
   if (isWindow(chosen.range) && !windows.includes(chosen.range)) windows.push(chosen.range);
   options(by("window"), ["", ...windows], isWindow(chosen.range) ? chosen.range : "", (name) => (name ? WINDOWS[name]?.[0] ?? `last ${name}` : "up to now …"));
   for (const button of by("presets").children) button.setAttribute("aria-pressed", String(button.dataset.range === chosen.range));
-  // A date that is being typed is not touched.
+  // A date that is being typed is left alone.
   const date = (day) => day?.slice(0, 10) ?? "";
   const all = { from: range().from || date(view().first_day), to: date(view().last_day) };
   const shown = chosen.range === "dates" ? { from: chosen.from, to: chosen.to } : isWindow(chosen.range) ? { from: "", to: "" } : all;
   for (const name of ["from", "to"]) if (document.activeElement !== by(name)) by(name).value = shown[name];
 }
 
-// ---- what is shown
+// ---- the display
 
 function problem(text) {
   document.body.classList.toggle("refused", Boolean(text));
@@ -128,7 +128,7 @@ function problem(text) {
   by("problem").hidden = !text;
 }
 
-/** Runs `job` for what is chosen now; says what the server refuses, and notices when it is gone. */
+/** Runs `job` for the present selection. Shows what the server refuses, and notices when it does not answer. */
 async function asking(job) {
   const mine = turn;
   try {
@@ -142,7 +142,7 @@ async function asking(job) {
   }
 }
 
-/** Asks for all that is shown of what is chosen, as of one moment, and draws it together: numbers, lines and tables agree. */
+/** Requests everything that is shown at one moment, and draws it together, so that numbers, lines and tables agree. */
 const refresh = paced(400, () => asking(async (isMine) => {
   if (!view()) return;
   const asked = chosen.keys.length ? chosen.keys : [null];
@@ -155,7 +155,7 @@ const refresh = paced(400, () => asking(async (isMine) => {
   if (!isMine()) return;
   lines = found;
   draw();
-  // Keys may have gone from the days that are asked for.
+  // The selected days may have fewer keys now.
   if (top && chosen.page > 0 && top.rows.length === 0) { change({ page: 0 }); return; }
   if (top) tables.top(view(), top, keys, (key) => keys.toggle(key), (measure) => change({ measure }));
   const { last, from, to } = range();
@@ -173,7 +173,7 @@ function draw() {
   sealed();
 }
 
-/** Says up to where the chart is sealed. After the end of the data, days without events go on to close by the wall clock. */
+/** Shows the last sealed day. After the end of the data, days without events continue to close by the wall clock. */
 function sealed() {
   const { through } = chart;
   const last = [view()?.last_day, ...lines.map((line) => line.days.at(-1)?.day)].filter(Boolean).sort().at(-1);
@@ -182,7 +182,7 @@ function sealed() {
   by("sealed-through").title = through ? `Each ${grain()} up to ${through} is closed. An event of them that still comes is late: it counts at once, and its ${grain()} is sealed again.` : "";
 }
 
-/** One stream for what is chosen; each of its answers says that what is shown may have moved. */
+/** Opens a stream for the selection. Each of its answers means that the shown values may have changed. */
 function restart() {
   turn += 1;
   refused = false;
@@ -190,7 +190,7 @@ function restart() {
   stream = null;
   if (document.hidden || !view()) return;
   refresh();
-  // With several keys all keys are watched.
+  // If several keys are selected, all keys are watched.
   const key = chosen.keys.length === 1 ? chosen.keys[0] : null;
   const endpoint = { of: key ? "value" : "total", key: wired(view(), key), ...range(), every: "250ms" };
   stream = new EventSource(address(chosen.view, "live", endpoint));
@@ -200,12 +200,12 @@ function restart() {
     if (mine !== turn) return;
     refresh();
   });
-  // A browser that goes on by itself would not tell since when nobody is there. The next look begins anew: to do
-  // so at once would ask without a pause for what is refused.
+  // If the browser reconnected by itself, the page would not know since when the server does not answer. The next look
+  // opens a new stream. Doing so at once would repeat refused requests without a pause.
   for (const name of ["end", "error"]) stream.addEventListener(name, () => { if (mine === turn) stream.close(); });
 }
 
-// ---- whether anybody is there
+// ---- the connection
 
 const WORDS = { running: "live", over: "the data has ended, new events are still taken", recovering: "catching up", ended: "the data has ended", stopped: "stopped", gone: "gone", connecting: "connecting" };
 let state = "connecting";
@@ -276,7 +276,7 @@ async function look() {
   looking = false;
 }
 
-// ---- what people do
+// ---- events
 
 by("filters").addEventListener("submit", (event) => event.preventDefault());
 by("view").addEventListener("change", (event) => change({ view: event.target.value }));

@@ -1,8 +1,8 @@
-// The series: sealed days solid, open days dashed, the line between them where it is at this moment.
+// The chart: sealed days are solid, open days are dashed, with a line at the present boundary.
 import { PARTS, column, float, keyText, label, nextPeriod, periodStart, periodText, show } from "/assets/format.js";
 
 const DAY = 86400;
-/** Periods on the axis. Hours of eleven years are fewer. */
+/** The maximum number of periods on the axis. Eleven years have fewer hours. */
 const MOST = 100_000;
 export const COLOURS = ["#4e87c4", "#c9732a", "#3f9c6d", "#a4569a", "#b8942b", "#5d6bc4"];
 
@@ -24,10 +24,10 @@ export class Chart {
     this.place.classList.toggle("none", numbers.length === 0);
     const ends = numbers.reduce(([first, last], at) => [Math.min(first, at), Math.max(last, at)], [Infinity, -Infinity]);
     const [first, last] = ends;
-    // Every period between them has its place, with events or without.
+    // Every period between the first and the last is shown, with or without events.
     this.days = [];
     for (let at = first; at <= last && this.days.length < MOST; at = nextPeriod(at, grain)) this.days.push(at);
-    // Lines may be of different moments: what all of them have sealed.
+    // Lines may have different moments: take the last day that all of them have sealed.
     const through = lines.map((line) => line.sealed_through).filter(Boolean).sort()[0] ?? null;
     this.through = through;
     this.sealed = through ? periodStart(through) : null;
@@ -87,14 +87,14 @@ export class Chart {
     return (nextPeriod(start, this.grain) - start) / 2;
   }
 
-  /** Half a period more at both ends. Of a single day, uPlot itself would make years. */
+  /** Adds half a period at both ends. For a single day, uPlot would show years. */
   span(min, max) {
     if (!this.days.length) return [min, max];
     const [first, last] = [this.days[0], this.days.at(-1)];
     return [first - this.half(first), last + this.half(last)];
   }
 
-  /** The last sealed day is in the dashed line only to join it: it has no open point. */
+  /** The last sealed day is part of the dashed line only to connect it, so it has no open point. */
   openOnly(u, at) {
     const found = this.found[(at - 2) / 3 | 0];
     const indices = [];
@@ -104,7 +104,7 @@ export class Chart {
     return indices;
   }
 
-  /** The ground of open days, and the seal line. */
+  /** Draws the background of open days, and the seal line. */
   ground(u, css) {
     const { left, top, width, height } = u.bbox, ctx = u.ctx, ratio = devicePixelRatio;
     if (!this.days.length) return;
@@ -122,7 +122,7 @@ export class Chart {
       const text = `sealed through ${periodText(this.sealed, this.grain)}`;
       const isRight = x - left > ctx.measureText(text).width + 12 * ratio;
       ctx.textAlign = isRight ? "right" : "left";
-      // Above the lines, which it would cover.
+      // Above the chart, so that it covers no lines.
       ctx.fillText(text, x + (isRight ? 1 : -1) * ratio, top - 7 * ratio);
     }
     ctx.restore();
@@ -144,7 +144,7 @@ export class Chart {
     this.show(at);
   }
 
-  /** What is known of one day, layer by layer. */
+  /** Shows the values of one day by layer. */
   show(at) {
     const day = this.days[at];
     if (day === undefined) return this.hide();
@@ -185,7 +185,7 @@ export class Chart {
   }
 }
 
-/** Values without a neighbour: no line leads to them, so they are seen as points alone. */
+/** Values without a neighbour. No line leads to them, so they are drawn as points. */
 function alone(values) {
   const isThere = (at) => values[at] !== null && values[at] !== undefined;
   return [...values.keys()].filter((at) => isThere(at) && !isThere(at - 1) && !isThere(at + 1));
@@ -200,7 +200,7 @@ function scale(min, max) {
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-/** A date for each tick at which a day is drawn, and not between days; the year where it changes. Of hours, the hour. */
+/** The label of each tick that is at a day: a date, with the year where it changes. For hours, the hour. */
 export function dates(at, grain = "day") {
   let year = null;
   return at.map((second) => {

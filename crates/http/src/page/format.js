@@ -1,5 +1,5 @@
-// Numbers as the server wrote them: beyond 2^53 and with digits after the point they are strings, and
-// stay strings. Only the chart turns them into floats.
+// Numbers in the server's form: those beyond 2^53 or with digits after the point are strings, and stay strings. Only the
+// chart converts them to floats.
 
 const THIN = "\u202f";
 
@@ -22,14 +22,14 @@ export function show(value, places = 2, least = 0) {
   return (sign && digits !== 0n ? "\u2212" : "") + shown;
 }
 
-/** Numbers of a column, all with as many digits after the point as the longest: the points stand below each other. */
+/** The numbers of a column, all with as many digits after the point as the longest, so that the points align. */
 export function column(values, places = 2) {
   const digits = (value) => (show(value, places).split(".")[1] ?? "").length;
   const least = values.reduce((most, value) => Math.max(most, digits(value)), 0);
   return values.map((value) => show(value, places, least));
 }
 
-/** A number for the chart; null where there is none. */
+/** A number for the chart; null if there is none. */
 export function float(value) {
   const number = value === null || value === undefined ? NaN : Number(value);
   return Number.isFinite(number) ? number : null;
@@ -55,7 +55,7 @@ export function bytes(count) {
   return count < 2 ** 30 ? `${Math.round(count / 2 ** 20)} MiB` : `${(count / 2 ** 30).toFixed(1)} GiB`;
 }
 
-/** A column of a key: a text, or null where the view knows such. */
+/** A column of a key as text; the view may have null keys. */
 export function partText(part) {
   if (part === null) return "(none)";
   return part === "" ? "(empty)" : part;
@@ -65,14 +65,14 @@ export function keyText(key) {
   return key.map(partText).join(" → ");
 }
 
-/** The units of the measures of the view that is shown. */
+/** The units of the measures of the shown view. */
 let units = {};
 
 export function setUnits(schema) {
   units = Object.fromEntries((schema?.measures ?? []).map(({ name, unit }) => [name, unit]));
 }
 
-/** The name of a measure, as people read it, and its unit. */
+/** The readable name of a measure, with its unit. */
 export function label(measure) {
   const name = (measure ?? "no measure").replaceAll("_", " ");
   return units[measure] ? `${name} (${units[measure]})` : name;
@@ -83,12 +83,12 @@ export function title(measure) {
   return label(measure).replace(/^./u, (first) => first.toUpperCase());
 }
 
-/** Which part of the answer a day is from, in the words of the page; the server has the names of the layers. */
+/** The page's words for the layers of an answer, by the server's names. */
 export const PARTS = { batch: "sealed", speed: "open", amendments: "late", both: "sealed, then late" };
 
 const DAY = 86400;
 
-/** The number of a day since 1970; days are dates, without any zone. */
+/** The number of a day since 1970; days are dates without a zone. */
 export function dayNumber(day) {
   return Date.parse(day + "T00:00:00Z") / 1000 / DAY;
 }
@@ -97,12 +97,12 @@ export function dayText(number) {
   return new Date(number * DAY * 1000).toISOString().slice(0, 10);
 }
 
-/** When a period begins, in seconds since 1970: a date, without any zone, or an hour by its first minute in UTC. */
+/** The beginning of a period in seconds since 1970: of a date without a zone, or of an hour (its first minute in UTC). */
 export function periodStart(name) {
   return Date.parse(name.includes("T") ? name : `${name}T00:00:00Z`) / 1000;
 }
 
-/** The name of the period that begins then, as the server has it. */
+/** The server's name of the period that begins then. */
 export function periodText(start, grain) {
   const text = new Date(start * 1000).toISOString();
   return grain === "hour" ? `${text.slice(0, 19)}Z` : text.slice(0, 10);
@@ -110,7 +110,7 @@ export function periodText(start, grain) {
 
 const MONTHS = { month: 1, quarter: 3, year: 12 };
 
-/** When the next period begins. */
+/** The beginning of the next period. */
 export function nextPeriod(start, grain) {
   if (grain in MONTHS) {
     const date = new Date(start * 1000);

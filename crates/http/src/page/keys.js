@@ -1,9 +1,9 @@
-// Choosing keys: a combobox over what the server knows, and a chip for each choice.
+// Selecting keys: a combobox of the server's keys, and a chip for each selected one.
 import { COLOURS } from "/assets/chart.js";
 import { address, ask, paced } from "/assets/api.js";
 import { keyText } from "/assets/format.js";
 
-/** Lines in one chart that people can still tell apart. */
+/** The number of lines in one chart that people can still distinguish. */
 export const MOST = 6;
 
 export class Keys {
@@ -24,7 +24,7 @@ export class Keys {
     });
   }
 
-  /** Shows these keys of this view, without telling anybody. */
+  /** Shows these keys of this view, without notifying the page. */
   set(view, chosen) {
     Object.assign(this, { view, chosen });
     const colour = (i) => (chosen.length === 1 ? "var(--stone)" : COLOURS[i % COLOURS.length]);
@@ -66,7 +66,7 @@ export class Keys {
     const prefix = typed.split(/\s*(?:→|,)\s*/).slice(0, this.view.key.length);
     while (prefix.length && prefix.at(-1) === "") prefix.pop();
     let [found, more] = [[], false];
-    // Keys are what the data says, letter by letter; who types small letters may mean capitals.
+    // Keys are case-sensitive; a user who types lower case may mean upper case.
     for (const text of new Set([prefix.join("\n"), prefix.join("\n").toUpperCase()])) {
       try {
         const answer = await ask(address(this.view.name, "keys", { prefix: text ? text.split("\n") : [], limit: 50 }));
@@ -74,7 +74,7 @@ export class Keys {
       } catch { /* There is nothing to choose from, and the page says why elsewhere. */ }
       if (found.length) break;
     }
-    // Meanwhile more was typed, and is being looked for; or the list is no longer wanted.
+    // The user has typed more, which another request handles, or no longer needs the list.
     if (typed !== this.input.value || document.activeElement !== this.input) return;
     this.found = found;
     this.at = found.length && typed ? 0 : -1;

@@ -1,4 +1,4 @@
-// The rows that were refused, with the reasons: a page of them at a time, for whoever mends the source.
+// The refused rows with their reasons, by page, for people who correct the source.
 import { Refusal, ask } from "/assets/api.js";
 import { show } from "/assets/format.js";
 import { element } from "/assets/tables.js";
@@ -7,7 +7,7 @@ const ROWS = 50;
 const by = (id) => document.getElementById(id);
 
 export class Refused {
-  /** `changed` is told when it is opened or closed. */
+  /** `changed` is called when it is opened or closed. */
   constructor(changed) {
     Object.assign(this, { changed, isOpen: false, pages: [""], next: null, total: null, shown: null });
     by("refused-close").addEventListener("click", () => { this.toggle(false); this.opener?.focus(); changed(); });
@@ -15,7 +15,7 @@ export class Refused {
     by("refused-next").addEventListener("click", () => { if (this.next) { this.pages.push(this.next); this.load(); } });
   }
 
-  /** A button with the number of rows, which opens it. The same one each time: it keeps the focus. */
+  /** A button with the number of rows, which opens it. It is always the same element, so that it keeps the focus. */
   button(text) {
     if (!this.opener) {
       this.opener = element("button");
@@ -38,11 +38,11 @@ export class Refused {
     by("refused").hidden = !isOpen;
   }
 
-  /** There are so many now. */
+  /** Notes the present number of rows. */
   look(total) {
     const hasMore = this.total !== null && total !== this.total;
     this.total = total;
-    // More of them are behind the rows that are shown, or at their end.
+    // There are more rows after the shown ones.
     if (hasMore && this.isOpen && !this.next) this.load();
   }
 

@@ -1,4 +1,4 @@
-// The numbers that are not drawn: totals and their layers, the days, the top, the engine.
+// The numbers outside the chart: totals by layer, the days, the ranking, the engine.
 import { COLOURS } from "/assets/chart.js";
 import { PARTS, bytes, column, float, keyText, label, micros, partText, show, span } from "/assets/format.js";
 
@@ -11,14 +11,14 @@ export function element(name, text = "", style = "") {
   return made;
 }
 
-/** What a layer is called, of periods of a grain. */
+/** The names of the layers, for periods of a grain. */
 const LAYERS = [
   ["batch", "batch", (grain) => `from sealed ${grain}s`],
   ["speed", "speed", (grain) => `from open ${grain}s`],
   ["amendments", "amended", () => "late, to be sealed again"],
 ];
 
-/** A key as the chart paints it. */
+/** A key in its colour of the chart. */
 function keyed(key, at) {
   const made = element("span", "", "keyed"), mark = element("i");
   mark.style.background = COLOURS[at % COLOURS.length];
@@ -26,12 +26,12 @@ function keyed(key, at) {
   return made;
 }
 
-/** The moments that answers are of: one, if all are of the same. */
+/** The moments of answers: one, if all have the same. */
 function moments(answers) {
   return [...new Set(answers.map(({ as_of }) => `${as_of.floor} ${as_of.tick}`))].join(", ");
 }
 
-/** `answers`: one, or one for each of several keys, which are told apart. */
+/** `answers`: a single answer, or one for each of several keys. */
 export function totals(view, answers, chosen) {
   const several = answers.length > 1;
   by("totals").classList.toggle("several", several);
@@ -82,7 +82,7 @@ export function days(lines, measure, grain) {
     const row = element("tr");
     row.append(element("td", day.day.replace(".000Z", "Z")));
     if (several) row.append(element("td", keyText(line.key)));
-    // Of a key that came late to a closed day there is neither a sealed nor an open part.
+    // A key that came late to a closed day has neither a sealed nor an open part.
     const state = day.batch || day.speed ? day.source : "amendments";
     row.append(element("td", value, "num"), element("td", PARTS[state] ?? state, `src ${state}`));
     layers.forEach((layer, i) => row.append(element("td", day[layer] ? parts[i] : "", "num")));
@@ -91,7 +91,7 @@ export function days(lines, measure, grain) {
   }));
 }
 
-/** The top table. `pick` is called with a key, `rank` with a measure. */
+/** The ranking. `pick` is called with a key, `rank` with a measure. */
 export function top(view, answer, keys, pick, rank) {
   const focused = document.activeElement?.closest?.("#top")?.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   const cell = (head, style) => Object.assign(element("th", head, style), { scope: "col" });
@@ -146,27 +146,27 @@ export function top(view, answer, keys, pick, rank) {
     by("top-body").append(row);
   }
   pages(answer);
-  // What had the focus has it again.
+  // Restores the focus.
   if (focused) [...by("top").querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
 }
 
-/** Keys that the server skips at most; all of them are in the CSV file. */
+/** The greatest number of keys that the server skips; the CSV file has all keys. */
 const SKIPPED = 100_000;
 
-/** Says which rows of the ranking are shown, and lets others be asked for. */
+/** Shows the position in the ranking, with buttons for other pages. */
 function pages(answer) {
   const first = answer.skip + 1, last = answer.skip + answer.rows.length;
   by("page-of").textContent = answer.rows.length ? `${show(first)} to ${show(last)}${answer.more ? "" : `, the last of ${show(last)}`}` : "";
-  // A button that cannot be pressed keeps the focus.
+  // A button that is disabled in this way keeps the focus.
   by("prev").setAttribute("aria-disabled", String(answer.skip === 0));
   by("next").setAttribute("aria-disabled", String(!answer.more || answer.skip + answer.n > SKIPPED));
   by("pager").hidden = answer.skip === 0 && !answer.more;
 }
 
-/** What people call a source; the server has the words of the engine. */
+/** Readable names of sources, by the engine's names. */
 const SOURCES = { replay: "data that is read", live: "events that are pushed" };
 
-/** How far a source is: one that is read by its own clock, one that is pushed into by the wall's. */
+/** The progress of a source: by its own clock if it is read, by the wall clock if it is pushed. */
 function reached(source) {
   if (source.ended) return "ended";
   if (source.trouble) return `waits: ${source.trouble}`;
@@ -178,7 +178,7 @@ function reached(source) {
   return source.lag_ms < 1000 ? "up to date" : `${span(source.lag_ms)} behind`;
 }
 
-/** All numbers of a source, for those who look closer. */
+/** All numbers of a source, for the details. */
 function place(source) {
   const position = source.position === null ? "" : `position ${show(source.position)}, `;
   const idle = source.quiet ? ", quiet: it holds no days open" : "";
@@ -193,7 +193,7 @@ function list(id, rows) {
     made[0].title = title;
     return made;
   }));
-  // What is there again has the focus again.
+  // Restores the focus if the element still exists.
   if (by(id).contains(focused)) focused.focus({ preventScroll: true });
 }
 

@@ -1,4 +1,4 @@
-// What the tests stand on: the example's process, a browser, the right answers.
+// Shared by the tests: the process of the example, a browser, the expected answers.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -22,7 +22,7 @@ export async function freePort() {
   return port;
 }
 
-/** Asks until `isTrue` of the answer holds; fails with what it saw last. */
+/** Asks until `isTrue` holds for the answer; fails with the last answer. */
 export async function until(what, ask, isTrue, limit = 30_000) {
   const end = Date.now() + limit;
   for (let last; ;) {
@@ -59,7 +59,7 @@ export class Dashboard {
     return this.get("/api/status");
   }
 
-  /** All of the year is sealed. */
+  /** Waits until the whole year is sealed. */
   async finished() {
     const isSealed = (view) => view.sealed_through >= "2014-01-01" && view.sealed_days === 366 && view.unsealed_days === 0;
     await until("all is sealed", () => this.status(), (status) => status.views.every(isSealed), 60_000);
@@ -78,12 +78,12 @@ export function launch() {
   return chromium.launch({ executablePath: CHROMIUM, args: args.split(" ") });
 }
 
-/** A page that notes what must not happen: errors, words on the console, requests to elsewhere. */
+/** A page that records what must not happen: errors, console messages, requests to other hosts. */
 export async function open(browser, at, { width = 1280, height = 900, dark = false, path = "/" } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce" });
   const page = await context.newPage();
   page.wrong = [];
-  /** While the server is gone on purpose, a browser says of each request that it failed. */
+  /** While the server is stopped on purpose, the browser reports each failed request. */
   page.isAlone = false;
   page.on("pageerror", (error) => page.wrong.push(`error: ${error.stack}`));
   page.on("console", (message) => {
@@ -94,7 +94,7 @@ export async function open(browser, at, { width = 1280, height = 900, dark = fal
     if (!request.url().startsWith(at + "/") && !request.url().startsWith("data:")) page.wrong.push(`a request to ${request.url()}`);
   });
   await page.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
-  // For whoever works on the page: its files as they are in the source, without building.
+  // For work on the page: uses its files from the source tree, without building.
   if (process.env.FROM_SOURCE) {
     await page.route((url) => url.pathname === "/" || url.pathname.startsWith("/assets/"), async (route) => {
       const name = new URL(route.request().url()).pathname.replace("/assets/", "").replace(/^\/$/, "index.html");
@@ -109,12 +109,12 @@ export async function open(browser, at, { width = 1280, height = 900, dark = fal
   return page;
 }
 
-/** A number as the page writes it, as a number. */
+/** Parses a number as the page writes it. */
 export function number(text) {
   return Number(text.replaceAll("\u202f", "").replace("\u2212", "-"));
 }
 
-/** Per carrier, its days with the measures as the page names them. */
+/** The days of each carrier with their measures, named as on the page. */
 export function truth() {
   const text = readFileSync(join(ROOT, "tests/data/flights-2013.by-carrier.new-york.csv"), "utf8");
   const [head, ...rows] = text.trim().split("\n").map((line) => line.split(","));

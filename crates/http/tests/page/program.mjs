@@ -1,4 +1,4 @@
-// A program with views of other schemas than the flights have: many keys, hours, months, and rows that are refused.
+// A program with views of other schemas than the flights: many keys, hours, months, and refused rows.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -7,11 +7,11 @@ import { ROOT, until } from "./harness.mjs";
 
 const PROGRAM = process.env.PROGRAM ?? join(ROOT, "target/release/dayfold");
 
-/** Users, of whom user `i` has `USERS - i` points: the ranking is known. */
+/** The number of users. User `i` has `USERS - i` points, so the ranking is known. */
 export const USERS = 120_000;
-/** Rows that are refused, each with its own text. */
+/** The number of refused rows, each with its own text. */
 export const REFUSED = 120;
-/** Visits: so many in each of the last days, today first. */
+/** The visits of each of the last days, today first. */
 export const VISITS = [5, 0, 7, 1];
 
 const FILE = `
@@ -67,7 +67,7 @@ export class Program {
     for (let i = 0; i < USERS; i += 1) points.push(`2024-0${1 + Math.floor((4 * i) / USERS)}-05T10:00:00Z,u${String(i).padStart(6, "0")},${USERS - i}`);
     writeFileSync(join(folder, "points.csv"), points.join("\n") + "\n");
     const visits = ["at,page,ms"];
-    // A few minutes behind the beginning of a UTC day.
+    // A few minutes after the beginning of a UTC day.
     const midnight = Math.floor(Date.now() / (24 * HOUR)) * 24 * HOUR;
     VISITS.forEach((count, day) => {
       for (let i = 0; i < count; i += 1) visits.push(`${new Date(midnight - day * 24 * HOUR + (i % 3) * 60_000).toISOString()},/${i % 2},${i}`);

@@ -1,4 +1,4 @@
-// The page over other schemas: many keys, hours and months, windows that end now, and rows that were refused.
+// The page with other schemas: many keys, hours and months, windows that end now, and refused rows.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -19,7 +19,7 @@ async function hasNoBarriers(page, name) {
   assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.map((node) => node.target).join("; ")}`), [], name);
 }
 
-/** Rank, user and points of the rows that are shown, once they begin with a rank. */
+/** The rank, user and points of the shown rows, once they begin with a given rank. */
 async function ranking(page, first) {
   const found = await until(`rank ${first}`, () => rows(page, "#top-body"), (found) => found.length > 0 && number(found[0][0]) === first, 20_000);
   return found.map(([rank, user, , points]) => [number(rank), user, number(points)]);
@@ -46,7 +46,7 @@ async function theTablePages({ many, on, picture }) {
   assert.deepEqual(await ranking(page, 99_801), ranked(99_801, 100));
   await page.goBack();
   await ranking(page, 99_901);
-  // Another question begins with its first page; a key is chosen from any.
+  // A new selection starts at the first page; a key may be chosen on any page.
   await page.locator("#top-body button").first().click();
   await until("the key", () => query(page).getAll("k").length, (count) => count === 1);
   assert.equal(query(page).get("page"), "1000");
@@ -73,7 +73,7 @@ async function hoursAndMonths({ many, on, picture }) {
   await page.keyboard.press("End");
   assert.match(await text(page, "#tip"), new RegExp(hours[0][0]));
   await picture(page, "hours-1280");
-  // A day of an hourly view is all its hours.
+  // A day of an hourly view has all its hours.
   const day = hours[0][0].slice(0, 10);
   await page.fill("#from", day);
   await until("one day", () => total(page, "visits"), (found) => found === VISITS[0]);
@@ -100,7 +100,7 @@ async function windowsThatEndNow({ many, on }) {
   await page.goBack();
   await until("a week again", () => total(page, "visits"), (found) => found === recent);
   assert.equal(await page.inputValue("#window"), "7d");
-  // Hours are told by views of hours alone.
+  // Only views of hours have hours.
   await page.selectOption("#view", "by_hour");
   await page.selectOption("#window", "24h");
   await until("its hours", () => query(page).get("last"), (found) => found === "24h");
@@ -116,7 +116,7 @@ async function refusedRows({ many, on, picture }) {
     const opener = page.locator("#counts button");
     await until("how many", () => opener.innerText(), (found) => number(found) === REFUSED);
     await opener.focus();
-    // It is drawn again each second, and keeps the focus.
+    // It is drawn again every second, and keeps the focus.
     await page.waitForTimeout(1_200);
     await page.keyboard.press("Enter");
     assert.equal(await page.evaluate(() => document.activeElement.id), "refused-title");

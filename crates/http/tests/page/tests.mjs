@@ -1,4 +1,4 @@
-// What people see is right, moves, can be reached, and says when it is not so.
+// The page shows the right values, updates, can be used by keyboard, and shows errors.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,7 +9,7 @@ const right = truth();
 
 const text = (page, selector) => page.locator(selector).innerText();
 const total = async (page, measure) => number(await text(page, `#totals [data-measure="${measure}"] dd`));
-/** The totals of one measure, one for each key, as pairs of key and value; read in one piece, since each answer draws them anew. */
+/** The totals of one measure as pairs of key and value. Read at once, because each answer redraws them. */
 const totals = (page, measure) => page.locator(`#totals [data-measure="${measure}"]`)
   .evaluate((group) => [...group.querySelectorAll("dd")].map((value) => [value.querySelector("span")?.textContent ?? "", value.querySelector("b").textContent]));
 const shows = (page, measure, value) => until(`${measure} in all`, () => total(page, measure), (found) => found === value, 10_000);
@@ -19,7 +19,7 @@ const sum = (carriers, measure, isIn = () => true) => carriers.flatMap((carrier)
   .filter(([day]) => isIn(day)).reduce((all, [, found]) => all + found[measure], 0);
 const address = (measure, key, more = {}) => "/?" + new URLSearchParams({ view: "by-carrier", measure, k: JSON.stringify([key]), ...more });
 
-/** The day table: rows as texts. */
+/** The rows of the day table as texts. */
 async function table(page) {
   if (!(await page.locator("#days").evaluate((days) => days.open))) await page.locator("#days summary").click();
   return page.locator("#days-body").evaluate((body) => [...body.rows].map((row) => [...row.cells].map((cell) => cell.textContent)));
@@ -73,13 +73,13 @@ async function sealLineMoves({ today, on, picture }) {
   await picture(page, "today-1280");
 }
 
-/** While flights come, the numbers, the lines of two keys and the tables are of one moment, and so they add up. */
+/** While flights come, the numbers, the lines of two keys and the tables have one moment, so they add up. */
 async function allIsOfOneMoment({ today, on }) {
   const both = new URLSearchParams([["view", "by-origin"], ["measure", "flights"], ["k", '["EWR"]'], ["k", '["JFK"]']]);
   const page = await on(today, { path: `/?${both}` });
   await page.locator("#top-body tr").nth(2).waitFor();
   if (!(await page.locator("#days").evaluate((days) => days.open))) await page.locator("#days summary").click();
-  // The browser tells the page that its days were opened only after the click; the page fills them then.
+  // The browser reports the opened table of days only after the click; then the page fills it.
   await page.locator("#days-body tr").first().waitFor();
   const seen = new Set();
   for (let looks = 0; looks < 600 && seen.size < 8; looks += 1) {
@@ -145,7 +145,7 @@ async function keyboardWorks({ past, on }) {
     const outline = await page.evaluate(() => getComputedStyle(document.activeElement.closest(".chips") ?? document.activeElement).outlineStyle);
     assert.notEqual(outline, "none", `${at} (after ${reached}) shows that it has the focus`);
     if (reached.at(-1) !== at) reached.push(at);
-    // The list of keys opens under the input, and must not catch the focus.
+    // The list of keys opens below the input, and must not take the focus.
     if (at === "key-input") await page.locator("#key-list li").first().waitFor();
     if (at === "chart") break;
     await page.keyboard.press("Tab");
@@ -176,7 +176,7 @@ async function keyboardWorks({ past, on }) {
   await shows(page, "flights", sum([...right.keys()], "flights"));
 }
 
-/** An answer about keys that comes when more has been typed offers nothing: Enter would choose what nobody meant. */
+/** An answer about keys that comes after more was typed is ignored: Enter would choose a key that was not meant. */
 async function lateKeysAreNotOffered({ past, on }) {
   const page = await on(past);
   const held = [];
@@ -250,7 +250,7 @@ async function severalKeys({ past, on, picture }) {
   }
 }
 
-/** What has no events says so, and draws no axes. */
+/** A selection without events says so, and draws no axes. */
 async function nothingIsSaid({ past, on, picture }) {
   const page = await on(past, { path: address("flights", "no such carrier") });
   assert.equal(await text(page, "#empty"), "No events of this key in these days.");
@@ -265,7 +265,7 @@ async function nothingIsSaid({ past, on, picture }) {
   assert.ok(await page.locator("#chart canvas").isVisible());
 }
 
-/** A demonstration that is over is not live, and its days are not of this year. */
+/** A demonstration that is over is not shown as live, and its days not as days of this year. */
 async function theEndIsSaid({ past, on }) {
   const page = await on(past);
   await until("the state", () => text(page, "#state"), (said) => said === "the data has ended, new events are still taken", 10_000);
@@ -283,7 +283,7 @@ async function yearsHaveDates({ past, on }) {
 
 async function refusalsAreSentences({ past, on }) {
   const page = await on(past);
-  // The browser itself notes each answer of 400 on the console.
+  // The browser itself logs each answer of 400 on the console.
   page.isAlone = true;
   await page.goto(`${past.at}/?view=by-carrier&measure=flights&from=2013-05-01&to=2013-04-01`);
   const said = await until("a sentence", () => page.locator("#problem").innerText(), Boolean, 10_000);
