@@ -4,8 +4,8 @@ use super::{Engine, EngineError};
 use crate::source::Refused;
 
 impl<E: Send + Sync + 'static> Engine<E> {
-    /// Passes each refused row of the source that is read to `keep`, in the order of the source, on worker 0 of process
-    /// 0. An error of `keep` stops the engine.
+    /// On worker 0 of process 0, passes each refused row of the source that is read to `keep`, in the order of the
+    /// source. An error of `keep` stops the engine.
     #[must_use]
     pub fn refused(
         mut self,

@@ -26,8 +26,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// A source with partitions, as the program defines it.
 pub(crate) type Partitioning<E> = Arc<dyn Partitioned<E>>;
 
-/// Makes the source that is dealt to all workers, if there is one, and the partitions keep refused rows in the same
-/// place.
+/// Gives the same `keep` to the partitions and to the source that is dealt to all workers, if there is one, for refused
+/// rows.
 pub(crate) fn share_keep<E>(
     keep: Option<Box<Keep>>,
     feeding: Option<&mut Feeding<E>>,

@@ -31,8 +31,8 @@ pub(crate) fn shorten(
     Ok(forget(store, views, from, false)?)
 }
 
-/// Records that days before this one are removed. Then removes what earlier runs have logged of them, as far as no view
-/// needs it.
+/// Removes what earlier runs have logged of days before this one, as far as no view needs it. The caller has recorded
+/// before that these days are removed.
 pub(crate) fn forget(
     store: &Store,
     views: &[View],

@@ -61,7 +61,8 @@ impl<E: Send + Sync + 'static> Turning<'_, E> {
         self.feed.rooms.borrow().iter().copied().max().unwrap_or_default().max(self.room)
     }
 
-    /// Checks the limits. A source that is read cannot be held back until its days close: they close as it is read.
+    /// While a source is read, stops if a limit is exceeded. Such a source cannot be held back until its days close,
+    /// because they close as it is read.
     fn check_limits(&mut self) {
         let reads = self.start.parse.is_some() && self.floors.is_open(READ);
         if !reads && self.shares.iter().all(|share| share.has_ended) {

@@ -305,7 +305,7 @@ fn address_of(listen: &Text) -> Result<SocketAddr, String> {
     listen.value.parse().map_err(|_| format!("'{}': {expected}", listen.value))
 }
 
-/// Without users, connections from other machines are refused.
+/// Without users, the address must be on the loopback interface.
 fn check_open(address: SocketAddr) -> Result<(), &'static str> {
     match address.ip().is_loopback() {
         true => Ok(()),
