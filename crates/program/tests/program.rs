@@ -170,7 +170,14 @@ fn what_is_wrong_is_exit_code_2_and_nothing_is_written() {
     check("lower(page)", "lower(pag)", near);
     let near = "f.toml:14:1: unknown key 'keys' in [views.by_page]: did you mean 'key'?";
     check("key =", "keys =", near);
-    check("sum(ms)", "sum(page)", "sum is of numbers, and this is text");
+    let since = "sum takes numbers, and this is text, because of '/A' in line 2 of ";
+    check("sum(ms)", "sum(page)", since);
+    check(
+        "sum(ms)",
+        "sum(ms * page)",
+        "expected a number in a calculation, found text, because of '/A' in line 2",
+    );
+    check("sum(ms)", "sum(page)", "write columns = { page = \"decimal\" }");
     check("visits*.csv", "nothing*.csv", "no file is named like");
     if cfg!(not(feature = "kafka")) {
         check("type = \"file\"", "type = \"kafka\"", "without the feature 'kafka'");

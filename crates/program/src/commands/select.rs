@@ -58,9 +58,11 @@ impl Select {
 
     /// Applies the question to rows with these columns.
     pub(crate) fn on(&self, columns: &[ViewColumn]) -> Result<Answering, String> {
-        let known = columns
-            .iter()
-            .map(|column| Column { name: column.name.clone(), kind: type_of(column.kind) });
+        let known = columns.iter().map(|column| Column {
+            name: column.name.clone(),
+            kind: type_of(column.kind),
+            text_since: None,
+        });
         let mut scope = Scope::new(known.collect(), Calendar::utc());
         // Slots are columns.
         scope.use_all();

@@ -241,13 +241,13 @@ impl<'a> Compiler<'a> {
             _ => {}
         }
         let (left, right) =
-            (self.number(left, "of a calculation")?, self.number(right, "of a calculation")?);
+            (self.number(left, "in a calculation")?, self.number(right, "in a calculation")?);
         let is_decimal =
             op == Arithmetic::Divide || left.kind == Type::Decimal || right.kind == Type::Decimal;
         let kind = if is_decimal { Type::Decimal } else { Type::Integer };
         let (left, right) = (
-            self.coerce(left, kind, "of a calculation")?,
-            self.coerce(right, kind, "of a calculation")?,
+            self.coerce(left, kind, "in a calculation")?,
+            self.coerce(right, kind, "in a calculation")?,
         );
         Ok(Typed { node: Node::arithmetic(op, kind, left.node, right.node), kind, at })
     }
@@ -451,8 +451,10 @@ impl<'a> Compiler<'a> {
             (node, Type::Date, Type::Timestamp) => {
                 Node::Midnight(Box::new(node), time::Zone::of(self.scope.zone()))
             }
-            (_, found, kind) => {
-                return Err(ExprError::new(at, format!("expected {kind} {place}, found {found}")));
+            (node, found, kind) => {
+                let why = self.why_text(&node);
+                let message = format!("expected {kind} {place}, found {found}{why}");
+                return Err(ExprError::new(at, message));
             }
         };
         fold(Typed { node, kind, at })
@@ -464,8 +466,18 @@ impl<'a> Compiler<'a> {
             Type::Integer | Type::Decimal => Ok(typed),
             Type::Null | Type::Untyped => self.coerce(typed, Type::Decimal, place),
             found => {
-                Err(ExprError::new(typed.at, format!("expected a number {place}, found {found}")))
+                let why = self.why_text(&typed.node);
+                let message = format!("expected a number {place}, found {found}{why}");
+                Err(ExprError::new(typed.at, message))
             }
+        }
+    }
+
+    /// Why a column is text, if that was inferred.
+    fn why_text(&self, node: &Node) -> String {
+        match node {
+            Node::Column { slot } => self.scope.why_text(*slot),
+            _ => String::new(),
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Column {
     pub name: String,
     /// The type of its values.
     pub kind: Type,
+    /// If its type was inferred to be text: the first value that is nothing else, and where it is.
+    pub text_since: Option<String>,
 }
 
 /// The columns that an expression may name, those that were named, and the zone of its dates.
@@ -70,7 +72,11 @@ impl Scope {
         let column = match self.position(name, is_quoted) {
             Some(column) => column,
             None if self.is_open => {
-                self.columns.push(Column { name: name.to_owned(), kind: Type::Untyped });
+                self.columns.push(Column {
+                    name: name.to_owned(),
+                    kind: Type::Untyped,
+                    text_since: None,
+                });
                 self.columns.len() - 1
             }
             None => return Err(self.unknown(name, at)),
@@ -80,6 +86,15 @@ impl Scope {
             self.used.len() - 1
         });
         Ok((slot, self.columns[column].kind))
+    }
+
+    /// Explains why a slot's column is text, if that was inferred: it follows a message that expected something else.
+    pub(crate) fn why_text(&self, slot: usize) -> String {
+        let Column { name, text_since, .. } = &self.columns[self.used[slot]];
+        let Some(since) = text_since else { return String::new() };
+        format!(
+            ", because of {since}: to refuse such rows, write columns = {{ {name} = \"decimal\" }} (or another type) in the source"
+        )
     }
 
     /// The position of a column. Names are those of the source; if there is no such name, the case may differ, as long

@@ -25,7 +25,7 @@ fn scope() -> (Scope, Vec<(Column, String)>) {
             .iter()
             .find_map(|kind| part.split_once(&format!(" {kind} ")).map(|found| (*kind, found)));
         let (kind, (name, text)) = kind.unwrap();
-        (Column { name: name.trim().to_owned(), kind }, text.to_owned())
+        (Column { name: name.trim().to_owned(), kind, text_since: None }, text.to_owned())
     };
     let columns: Vec<(Column, String)> = ROW.split('|').map(column).collect();
     let names = columns.iter().map(|(column, _)| column.clone()).collect();
@@ -164,7 +164,7 @@ fn comparisons_are_of_like_values() {
         ("x = word", "neither side has a type"),
         ("i > 'many'", "'many' is not an integer"),
         ("i AND yes", "0: expected boolean left of AND or OR, found integer"),
-        ("t + 1", "expected a number of a calculation, found text"),
+        ("t + 1", "expected a number in a calculation, found text"),
         ("sum(i) + 1", "'sum' is a measure"),
     ]);
 }

@@ -23,6 +23,8 @@ pub(crate) const SAMPLED: usize = 10_000;
 pub(crate) struct SourceColumns {
     /// The columns, in the order of the header.
     pub(crate) columns: Vec<(String, ColumnType)>,
+    /// For columns that were inferred to be text: the first value that is nothing else, and where it is.
+    pub(crate) text_since: BTreeMap<String, String>,
     /// Whether rows may have other columns.
     pub(crate) is_open: bool,
     /// The existing files.
@@ -46,8 +48,14 @@ impl SourceColumns {
             None => Calendar::utc(),
         };
         let times = TimeParser::new().local(&zone, AmbiguousTime::Earlier, AmbiguousTime::Later);
-        let mut found =
-            SourceColumns { columns: Vec::new(), is_open: true, files: Vec::new(), times, zone };
+        let mut found = SourceColumns {
+            columns: Vec::new(),
+            text_since: BTreeMap::new(),
+            is_open: true,
+            files: Vec::new(),
+            times,
+            zone,
+        };
         match &source.kind {
             SourceKind::File { path, .. } => {
                 found.files = files(config, path)?;
@@ -120,7 +128,7 @@ impl SourceColumns {
         let splitter = Splitter::new(&source.format);
         let mut guesses: BTreeMap<String, Guess> = BTreeMap::new();
         for _ in 0..SAMPLED {
-            let RawRecord::Record { bytes, .. } =
+            let RawRecord::Record { bytes, line } =
                 records.read(false).map_err(|error| error.to_string())?
             else {
                 break;
@@ -131,12 +139,18 @@ impl SourceColumns {
                     for (name, field) in
                         names.iter().zip(fields).filter(|(_, field)| !field.is_empty())
                     {
-                        guesses.entry(name.clone()).or_default().see(field, false);
+                        guesses.entry(name.clone()).or_default().see(field, false, line);
                     }
                 }
                 Record::Object(_) => record.walk(&mut |name, text, is_text| {
-                    guesses.entry(name.to_owned()).or_default().see(text, is_text);
+                    guesses.entry(name.to_owned()).or_default().see(text, is_text, line);
                 }),
+            }
+        }
+        for (name, guess) in &guesses {
+            if let Some((value, line)) = &guess.text_since {
+                let since = format!("{value} in line {line} of {}", path.display());
+                self.text_since.insert(name.clone(), since);
             }
         }
         let kind = |name: &String| guesses.get(name).map_or(Type::Untyped, Guess::kind);
@@ -160,7 +174,10 @@ impl SourceColumns {
     /// Sets a type that the file states.
     fn state(&mut self, config: &Config, name: &Text, kind: ColumnType) -> Result<(), FileError> {
         match self.columns.iter_mut().find(|(column, _)| *column == name.value) {
-            Some((_, known)) => *known = kind,
+            Some((_, known)) => {
+                *known = kind;
+                self.text_since.remove(&name.value);
+            }
             None if self.is_open => self.columns.push((name.value.clone(), kind)),
             None => {
                 let names = self.columns.iter().map(|(name, _)| name.as_str());
@@ -192,8 +209,13 @@ impl SourceColumns {
     pub(crate) fn scope(&self) -> Scope {
         // A column without a name cannot be named.
         let named = self.columns.iter().filter(|(name, _)| !name.is_empty());
-        let columns =
-            named.map(|(name, kind)| Column { name: name.clone(), kind: kind.kind }).collect();
+        let columns = named
+            .map(|(name, kind)| Column {
+                name: name.clone(),
+                kind: kind.kind,
+                text_since: self.text_since.get(name).filter(|_| kind.kind == Type::Text).cloned(),
+            })
+            .collect();
         if self.is_open {
             Scope::open(columns, self.zone.clone())
         } else {
@@ -244,21 +266,26 @@ pub(crate) fn files(config: &Config, path: &Text) -> Result<Vec<PathBuf>, FileEr
 }
 
 /// The possible types of a column, from its values so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Guess {
     seen: u64,
     /// Whether any value was not of the type, in the order of [`ORDER`].
     fails: [bool; 5],
+    /// The first value since which only text is possible, as messages show it, and its line.
+    text_since: Option<(String, u64)>,
 }
 
 /// The narrowest type comes first.
 const ORDER: [Type; 5] = [Type::Integer, Type::Decimal, Type::Boolean, Type::Date, Type::Timestamp];
 
 impl Guess {
-    fn see(&mut self, text: &str, is_text: bool) {
+    fn see(&mut self, text: &str, is_text: bool, line: u64) {
         self.seen += 1;
         for (fails, kind) in self.fails.iter_mut().zip(ORDER) {
             *fails = *fails || !is_of(text, kind, is_text);
+        }
+        if self.text_since.is_none() && self.kind() == Type::Text {
+            self.text_since = Some((quoted(text), line));
         }
     }
 
@@ -266,6 +293,14 @@ impl Guess {
         let found = ORDER.iter().zip(self.fails).find(|(_, fails)| !fails);
         found.map_or(Type::Text, |(kind, _)| *kind)
     }
+}
+
+/// A value as messages show it: on one line, and only its beginning if it is long.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let more = if text.chars().nth(SHOWN).is_some() { "…" } else { "" };
+    let shown: String = text.chars().take(SHOWN).collect();
+    format!("'{}{more}'", shown.replace(['\r', '\n'], " "))
 }
 
 /// Whether reading a value as a type loses nothing: `007` is a text. A quoted value of JSON is neither a number nor a
@@ -308,7 +343,7 @@ mod tests {
     fn types_of_columns() {
         let check = |texts: &[&str], is_text: bool, expect: Type| {
             let mut guess = Guess::default();
-            texts.iter().for_each(|text| guess.see(text, is_text));
+            texts.iter().for_each(|text| guess.see(text, is_text, 2));
             assert_eq!(guess.kind(), expect, "{texts:?}");
         };
         check(&["1", "-12", "0"], false, Type::Integer);

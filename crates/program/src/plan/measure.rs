@@ -60,13 +60,15 @@ fn reduce(
         let column = format!("({text})");
         Ok(Compiled { reduce: reduce(column.clone()), input: Some((column, expression)) })
     };
-    let number = |argument: &Argument| match argument.expression.kind() {
+    let number = |argument: &Argument, scope: &Scope| match argument.expression.kind() {
         kind if kind.is_number() => Ok(kind),
         Type::Untyped | Type::Null => Ok(Type::Decimal),
-        found => Err(ExprError {
-            at: argument.at,
-            message: format!("{name} is of numbers, and this is {found}"),
-        }),
+        found => {
+            let column = argument.expression.column();
+            let why = column.map_or(String::new(), |slot| scope.why_text(slot));
+            let message = format!("{name} takes numbers, and this is {found}{why}");
+            Err(ExprError { at: argument.at, message })
+        }
     };
     match (name, first, second, third) {
         ("count", None, ..) => Ok(Compiled { reduce: Reduce::Count, input: None }),
@@ -80,7 +82,7 @@ fn reduce(
         }
         ("count_if", ..) => Err(wrong("a condition")),
         ("sum" | "mean" | "avg" | "median" | "quantiles", Some(value), None, _) => {
-            let kind = number(&value)?;
+            let kind = number(&value, scope)?;
             let reduce = match name {
                 "sum" => Reduce::Sum,
                 "quantiles" => Reduce::QuantileSketch,
@@ -91,7 +93,7 @@ fn reduce(
         }
         ("sum" | "mean" | "avg" | "median" | "quantiles", ..) => Err(wrong("a number")),
         ("quantile", Some(value), Some(rank), None) => {
-            let kind = number(&value)?;
+            let kind = number(&value, scope)?;
             let rank = self::rank(&rank)?;
             let Compiled { input, .. } = with(value, kind, scope, Reduce::Sum)?;
             let column = input.as_ref().map_or(String::new(), |(column, _)| column.clone());

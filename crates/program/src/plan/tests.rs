@@ -87,7 +87,7 @@ fn what_is_wrong_is_said_with_its_place() {
         "f.toml:10:10: there is no column 'dely': did you mean 'delay'?",
     );
     check("delay IS NOT NULL", "delay + 1", "f.toml:10:10: expected boolean here, found decimal");
-    check("sum(delay)", "sum(plane)", ":12:78: sum is of numbers, and this is text");
+    check("sum(delay)", "sum(plane)", ":12:78: sum takes numbers, and this is text");
     check("sum(delay)", "sume(delay)", "there is no measure 'sume': did you mean 'sum'?");
     check("0.99)", "1.5)", "1.5 is no rank: expected a number from 0 to 1");
     check("max(delay)", "top(delay, 0)", "'0': expected a number of values from 1 to 1000");
