@@ -229,6 +229,41 @@ impl ViewDef {
         Ok(self)
     }
 
+    /// The same view, with the sketch of each distinct count and each quantile beside it, as a measure `NAME_sketch`: for SQL
+    /// and other programs to merge. States have the sketches anyway, so they grow by nothing.
+    ///
+    /// ```
+    /// use dayfold::dynamic::{Columns, Reduce, ViewDef};
+    /// use dayfold::schema::Kind;
+    /// use dayfold::view::View;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let columns = Columns::new([("user", Kind::Text)])?;
+    /// let definition = ViewDef::new(View::new("visits")?, columns)
+    ///     .measure("users", Reduce::Distinct("user".to_owned()))?
+    ///     .sketches()?;
+    /// assert_eq!(definition.schema()?.to_string(), "; users integer, users_sketch bytes?");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DefinitionError::Twice`] if something else has the name of a sketch.
+    pub fn sketches(mut self) -> Result<ViewDef, DefinitionError> {
+        for (name, reduce) in self.measures.clone() {
+            let sketch = match reduce {
+                Reduce::Distinct(column) => Reduce::DistinctSketch(column),
+                Reduce::Quantile(column, _) => Reduce::QuantileSketch(column),
+                _ => continue,
+            };
+            let name = format!("{name}_sketch");
+            if !self.measures.iter().any(|own| own.0 == name && own.1 == sketch) {
+                self = self.measure(&name, sketch)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// The view without its columns.
     pub fn view(&self) -> &View {
         &self.view

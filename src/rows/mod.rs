@@ -122,6 +122,22 @@ impl<'a> SealedRows<'a> {
         SealedRows { storage, view, days: options.days, reader }
     }
 
+    /// The same rows without these columns of measures.
+    ///
+    /// ```
+    /// use dayfold::rows::{RowOptions, SealedRows};
+    /// use dayfold::store::{Disk, ViewReport};
+    ///
+    /// fn without_mean<'a>(view: &'a ViewReport) -> SealedRows<'a> {
+    ///     SealedRows::new(&Disk, view, RowOptions::default()).without(["mean"])
+    /// }
+    /// ```
+    #[must_use]
+    pub fn without<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> SealedRows<'a> {
+        self.reader.leave_out(&names.into_iter().collect::<Vec<_>>());
+        self
+    }
+
     /// Whether the type of the aggregates is known here. If not, rows have the columns of the key only.
     pub fn has_measures(&self) -> bool {
         self.reader.measures().is_some()

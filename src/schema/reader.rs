@@ -37,6 +37,13 @@ impl RowReader {
         reader
     }
 
+    /// Does not read these measures.
+    pub(crate) fn leave_out(&mut self, names: &[&str]) {
+        for (measure, wanted) in self.schema.measures.iter().zip(&mut self.wanted) {
+            *wanted &= !names.contains(&&measure.name[..]);
+        }
+    }
+
     /// The column of periods.
     pub(crate) fn period(&self) -> Column {
         self.schema.period()

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::folder::Folder;
 use super::kept::Kept;
 use super::layout::Layout;
-use super::live::{LiveBatch, narrow};
+use super::live::{LiveBatch, Revision, narrow};
 use super::open::run_state;
 use super::proof::LogPosition;
 use super::record::Run;
@@ -17,7 +17,7 @@ use super::view_record::{FormerNames, ViewRecord};
 use super::{live, zones};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
-use crate::time::Day;
+use crate::time::{Day, DayRange};
 
 /// The contents of a folder.
 #[derive(Clone, Debug)]
@@ -99,6 +99,41 @@ pub struct ViewReport {
     /// All revisions, by day, then closing, generation, process and worker. `coverage` has the partitions for which the
     /// rows of the file count: none if it is superseded.
     pub revisions: Vec<LiveBatch>,
+}
+
+impl ViewReport {
+    /// The view as of a past revision: its files, with the coverage that they had then. Only `days` are considered.
+    ///
+    /// ```
+    /// use dayfold::serve::Revision;
+    /// use dayfold::store::{StoreError, ViewReport};
+    /// use dayfold::time::DayRange;
+    ///
+    /// /// How many files had rows that counted, when the days were sealed for the first time.
+    /// fn files(view: &ViewReport) -> Result<usize, StoreError> {
+    ///     let first = view.as_of(Revision::First, DayRange::ALL)?;
+    ///     Ok(first.revisions.iter().filter(|file| !file.coverage.is_empty()).count())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`] if a file that counted then was removed.
+    pub fn as_of(&self, revision: Revision, days: DayRange) -> Result<ViewReport, StoreError> {
+        let mut revised = self.revised.iter().filter(|(day, _)| days.contains(*day));
+        if let Some(&(day, since)) = revised.find(|(day, since)| !revision.holds(*day, *since)) {
+            let view = self.record.name.clone();
+            return Err(StoreError::Superseded { view, day, since });
+        }
+        let mut view = self.clone();
+        let is_there = |file: &LiveBatch| {
+            days.contains(file.day)
+                && self.kept_from.is_none_or(|from| file.day >= from)
+                && revision.holds(file.day, file.revision())
+        };
+        view.revisions.retain(is_there);
+        view.revisions = narrow(view.revisions);
+        Ok(view)
+    }
 }
 
 /// Reads a folder and changes nothing. If a program is writing to it, the report has what was committed when each

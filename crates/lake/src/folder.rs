@@ -32,6 +32,7 @@ pub(crate) struct View<'a> {
     report: &'a ViewReport,
     parts: usize,
     options: RowOptions,
+    without: Option<&'a BTreeSet<String>>,
 }
 
 impl Looked {
@@ -43,7 +44,12 @@ impl Looked {
         self.report.views.iter().map(|view| view.record.name.as_str()).collect()
     }
 
-    pub(crate) fn view(&self, name: &str, sketches: bool) -> Result<View<'_>, LakeError> {
+    pub(crate) fn view<'a>(
+        &'a self,
+        name: &str,
+        sketches: bool,
+        without: Option<&'a BTreeSet<String>>,
+    ) -> Result<View<'a>, LakeError> {
         let report = self.report.views.iter().find(|view| view.record.name == name);
         let report = report.ok_or_else(|| LakeError::NoView {
             view: name.to_owned(),
@@ -55,7 +61,7 @@ impl Looked {
             },
         })?;
         let options = RowOptions::default().sketches(sketches);
-        Ok(View { report, parts: self.report.parts.len(), options })
+        Ok(View { report, parts: self.report.parts.len(), options, without })
     }
 }
 
@@ -152,7 +158,8 @@ impl View<'_> {
     }
 
     fn rows_of(&self, days: DayRange) -> SealedRows<'_> {
-        SealedRows::new(&Disk, self.report, self.options.days(days))
+        let without = self.without.into_iter().flatten().map(String::as_str);
+        SealedRows::new(&Disk, self.report, self.options.days(days)).without(without)
     }
 
     /// Visits the rows of a day, in the order of keys.

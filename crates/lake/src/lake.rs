@@ -1,6 +1,6 @@
 //! Updates the tables of a lake to the sealed days of a data folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,11 +40,18 @@ pub struct LakeOptions {
     pub(crate) layout: Layout,
     pub(crate) sketches: bool,
     pub(crate) snapshots: usize,
+    /// Columns that are left out, by view.
+    pub(crate) without: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Default for LakeOptions {
     fn default() -> LakeOptions {
-        LakeOptions { layout: Layout::default(), sketches: true, snapshots: 100 }
+        LakeOptions {
+            layout: Layout::default(),
+            sketches: true,
+            snapshots: 100,
+            without: BTreeMap::new(),
+        }
     }
 }
 
@@ -60,6 +67,25 @@ impl LakeOptions {
     #[must_use]
     pub fn sketches(self, sketches: bool) -> LakeOptions {
         LakeOptions { sketches, ..self }
+    }
+
+    /// The same, without these measures of a view: sketches, for instance, that nobody merges there.
+    ///
+    /// ```
+    /// use dayfold_lake::LakeOptions;
+    ///
+    /// let options = LakeOptions::default().without("visits", ["users_sketch"]);
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn without(
+        mut self,
+        view: &str,
+        measures: impl IntoIterator<Item = impl Into<String>>,
+    ) -> LakeOptions {
+        let of_view = self.without.entry(view.to_owned()).or_default();
+        of_view.extend(measures.into_iter().map(Into::into));
+        self
     }
 
     /// The same, which keeps this many snapshots of an Iceberg table. The default is 100.
@@ -174,7 +200,7 @@ impl Lake {
         looked: &'a Looked,
         view: &str,
     ) -> Result<View<'a>, LakeError> {
-        looked.view(view, self.options.sketches)
+        looked.view(view, self.options.sketches, self.options.without.get(view))
     }
 
     fn place_of(&self, view: &View<'_>) -> Location {

@@ -20,6 +20,8 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use crate::patterns;
+
 /// The schema of PostgreSQL's catalogue.
 const CATALOGUE: &str = "pg_catalog";
 
@@ -164,6 +166,7 @@ impl VisitorMut for Forms {
         if let Some(other) = with_backslash(expr) {
             *expr = other;
         }
+        patterns::translate(expr);
         if self.is_of_catalogue
             && let Some(other) = known(expr)
         {
@@ -258,10 +261,12 @@ fn known(expr: &Expr) -> Option<Expr> {
             let name = call.name.0.last()?.to_string().to_ascii_lowercase();
             match (&name[..], &call.args) {
                 ("array", FunctionArguments::Subquery(_)) => parsed("CAST(NULL AS TEXT[])"),
-                ("unnest", FunctionArguments::List(list)) => {
+                ("unnest" | "array_contains", FunctionArguments::List(list)) => {
                     let of = list.args.first()?.to_string().to_ascii_lowercase();
                     let of = of.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned();
-                    NUMBERS.contains(&&of[..]).then(|| parsed("CAST(NULL AS SMALLINT)"))?
+                    // SQLAlchemy 1.4, which Superset uses, asks for `attnum = ANY(indkey)`.
+                    let value = if name == "unnest" { "CAST(NULL AS SMALLINT)" } else { "false" };
+                    NUMBERS.contains(&&of[..]).then(|| parsed(value))?
                 }
                 ("generate_subscripts", _) => parsed("CAST(NULL AS INTEGER)"),
                 _ => None,

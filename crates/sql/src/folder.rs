@@ -1,5 +1,6 @@
 //! Sealed periods of a data folder as tables, without the program that wrote it and without its lock.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use dayfold::rows::{RowOptions, RowsError, SealedRows};
 use dayfold::schema::{Column, Value};
-use dayfold::store::{Disk, FolderReport, ViewReport};
+use dayfold::serve::Revision;
+use dayfold::store::{Disk, FolderReport, StoreError, ViewReport};
 use dayfold::time::{Calendar, DayRange};
 use dayfold_arrow::Builder;
 
 use crate::bounds;
-use crate::table::table_schema;
+use crate::table::{is_sketch, sketches, table_schema};
 
 /// The rows of a batch.
 const ROWS: usize = 4_096;
@@ -36,16 +38,27 @@ pub(crate) struct SealedTable {
     folder: Arc<FolderReport>,
     /// The index of the view in the folder.
     view: usize,
-    columns: Arc<[Column]>,
+    revision: Revision,
+    /// Of the rows of its files: the columns that the table has, with their places.
+    columns: Arc<[(usize, Column)]>,
     schema: SchemaRef,
 }
 
 impl SealedTable {
     pub(crate) fn new(folder: Arc<FolderReport>, view: usize) -> SealedTable {
-        let report = &folder.views[view];
-        let columns = SealedRows::new(&Disk, report, options(DayRange::ALL)).columns();
-        let schema = table_schema(&columns, report.schema.as_ref());
-        SealedTable { columns: columns.into(), schema, view, folder }
+        let (columns, schema) = columns_of(&folder.views[view], false);
+        SealedTable { revision: Revision::Now, columns, schema, view, folder }
+    }
+
+    /// The same as of a revision, with the columns of its sketches or without.
+    pub(crate) fn read_as(&self, revision: Revision, with_sketches: bool) -> SealedTable {
+        let (columns, schema) = columns_of(self.report(), with_sketches);
+        SealedTable { revision, columns, schema, ..self.clone() }
+    }
+
+    /// Measures, and the columns of the sketches that they are computed from.
+    pub(crate) fn sketches(&self) -> Vec<(String, String)> {
+        self.report().schema.as_ref().map(sketches).unwrap_or_default()
     }
 
     fn report(&self) -> &ViewReport {
@@ -60,6 +73,20 @@ impl SealedTable {
         let calendar = Calendar::new(&record.zone).map(|calendar| calendar.by(record.grain));
         calendar.map_or(DayRange::ALL, |calendar| bounds::periods_of(schema, &calendar, filters))
     }
+}
+
+/// The columns of a view, with their positions in its rows.
+fn columns_of(view: &ViewReport, with_sketches: bool) -> (Arc<[(usize, Column)]>, SchemaRef) {
+    let all = SealedRows::new(&Disk, view, options(DayRange::ALL)).columns();
+    let sketches = match &view.schema {
+        Some(schema) if !with_sketches => sketches(schema),
+        _ => Vec::new(),
+    };
+    let own = all.into_iter().enumerate().filter(|(_, own)| !is_sketch(&sketches, &own.name));
+    let own: Arc<[(usize, Column)]> = own.collect();
+    let columns: Vec<Column> = own.iter().map(|(_, column)| column.clone()).collect();
+    let schema = table_schema(&columns, view.schema.as_ref());
+    (own, schema)
 }
 
 /// Sketches are included, for functions that merge them.
@@ -136,7 +163,12 @@ impl PartitionStream for Rows {
         let mut columns = Columns::new(&table.columns, &self.projection, &self.schema);
         let days = self.days;
         stream.spawn_blocking(move || {
-            let rows = SealedRows::new(&Disk, table.report(), options(days));
+            let external = |error: StoreError| DataFusionError::External(Box::new(error));
+            let report = match table.revision {
+                Revision::Now => Cow::Borrowed(table.report()),
+                other => Cow::Owned(table.report().as_of(other, days).map_err(external)?),
+            };
+            let rows = SealedRows::new(&Disk, &report, options(days));
             let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
             let read = rows.each(&mut |row| {
                 columns.push(row)?;
@@ -168,10 +200,10 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(all: &[Column], projection: &[usize], schema: &SchemaRef) -> Columns {
+    fn new(all: &[(usize, Column)], projection: &[usize], schema: &SchemaRef) -> Columns {
         let of = projection.iter().map(|&at| {
-            let column = &all[at];
-            (at, column.name.clone(), Builder::new(column.kind))
+            let (at, column) = &all[at];
+            (*at, column.name.clone(), Builder::new(column.kind))
         });
         Columns { of: of.collect(), schema: Arc::clone(schema), rows: 0 }
     }

@@ -48,12 +48,15 @@ mod functions;
 #[cfg(feature = "http")]
 pub mod http;
 mod numeric;
+mod patterns;
+mod reading;
 pub mod server;
 mod session;
 mod settings;
 mod shared;
 mod statement;
 mod table;
+mod tables;
 mod threads;
 mod values;
 mod write;

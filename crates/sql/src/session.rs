@@ -1,15 +1,16 @@
 //! Views as tables for statements.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
-use datafusion::datasource::TableProvider;
+use datafusion::catalog::SchemaProvider;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
+use dayfold::schema::{Column, Value};
 use dayfold::serve::Revision;
 use dayfold::store::{self, Disk};
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ use crate::functions::{self, CheckIntegers, MergeSketches};
 use crate::shared::{Limits, Shared, runtime};
 use crate::statement::{Batches, Rows, Statement};
 use crate::table::ViewTable;
+use crate::tables::{Readable, Tables, in_memory};
 use crate::threads::Threads;
 use crate::{SqlError, catalogue, statement};
 
@@ -41,13 +43,13 @@ impl Sql {
     pub fn new(views: Views, limits: Limits) -> Result<Sql, SqlError> {
         let tables = views.iter().map(|view| {
             let table = ViewTable::new(Arc::clone(view), Revision::Now);
-            (view.name().to_owned(), Arc::new(table) as Arc<dyn TableProvider>)
+            (view.name().to_owned(), Readable::Running(table))
         });
         Sql::of_tables(tables.collect(), Some(views.clone()), limits)
     }
 
     /// Tables of the sealed periods in a data folder, which is read without taking its lock: for folders that no
-    /// program has open. They have no `dayfold_certificate()` and no `revision_of(…)`.
+    /// program has open. They have no `dayfold_certificate()` and no `revision_of(…)`, but `AS OF`.
     ///
     /// ```no_run
     /// # async fn ask() -> Result<(), dayfold_sql::SqlError> {
@@ -68,13 +70,21 @@ impl Sql {
         let folder = Arc::new(folder);
         let tables = folder.views.iter().enumerate().map(|(at, view)| {
             let table = SealedTable::new(Arc::clone(&folder), at);
-            (view.record.name.clone(), Arc::new(table) as Arc<dyn TableProvider>)
+            (view.record.name.clone(), Readable::Sealed(table))
         });
         Sql::of_tables(tables.collect(), None, limits)
     }
 
+    /// No views, for files alone.
+    ///
+    /// # Errors
+    /// [`SqlError::Plan`]: the catalogue cannot be made.
+    pub fn without_views(limits: Limits) -> Result<Sql, SqlError> {
+        Sql::of_tables(BTreeMap::new(), None, limits)
+    }
+
     fn of_tables(
-        tables: Vec<(String, Arc<dyn TableProvider>)>,
+        readable: BTreeMap<String, Readable>,
         views: Option<Views>,
         limits: Limits,
     ) -> Result<Sql, SqlError> {
@@ -84,7 +94,8 @@ impl Sql {
             .set_str("datafusion.sql_parser.dialect", "PostgreSQL")
             // Errors have positions.
             .set_bool("datafusion.sql_parser.collect_spans", true)
-            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
         let state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
@@ -94,14 +105,12 @@ impl Sql {
             .with_analyzer_rule(Arc::new(CheckIntegers))
             .build();
         let context = SessionContext::new_with_state(state);
-        let schema = MemorySchemaProvider::new();
-        for (name, table) in tables {
-            schema.register_table(name, table).map_err(SqlError::plan)?;
-        }
+        let tables = Arc::new(Tables::new(readable).map_err(SqlError::plan)?);
         let database = context.catalog(DATABASE).ok_or_else(|| {
             SqlError::Plan(datafusion::common::exec_datafusion_err!("no catalogue '{DATABASE}'"))
         })?;
-        database.register_schema(SCHEMA, Arc::new(schema)).map_err(SqlError::plan)?;
+        let schema: Arc<dyn SchemaProvider> = Arc::clone(&tables) as _;
+        database.register_schema(SCHEMA, schema).map_err(SqlError::plan)?;
         datafusion_pg_catalog::setup_pg_catalog(&context, DATABASE, EmptyContextProvider)
             .map_err(|error| SqlError::plan(*error))?;
         catalogue::complete(&*database).map_err(SqlError::plan)?;
@@ -109,7 +118,7 @@ impl Sql {
         functions::register(&context, views.as_ref());
         let running = Arc::new(Semaphore::new(limits.statements));
         let parser = PostgresCompatibilityParser::new();
-        Ok(Sql { inner: Arc::new(Shared { context, parser, views, limits, running }) })
+        Ok(Sql { inner: Arc::new(Shared { context, parser, tables, views, limits, running }) })
     }
 
     /// Adds a table: a CSV file with a header, so that statements can join views with it.
@@ -133,6 +142,51 @@ impl Sql {
             .register_parquet(name, path, ParquetReadOptions::new())
             .await
             .map_err(SqlError::plan)
+    }
+
+    /// The same for programs without a runtime of `tokio`.
+    ///
+    /// # Errors
+    /// As [`Sql::parquet`], or [`SqlError::Threads`].
+    ///
+    /// # Panics
+    /// Within a runtime of `tokio`.
+    pub fn parquet_blocking(&self, name: &str, path: &str) -> Result<(), SqlError> {
+        let threads = Threads::start().map_err(|error| SqlError::Threads { error })?;
+        threads.block_on(self.parquet(name, path))
+    }
+
+    /// One more table: rows that are kept in memory.
+    ///
+    /// ```
+    /// use dayfold::schema::{Column, Kind, Value};
+    /// use dayfold_sql::{Limits, Sql};
+    ///
+    /// # fn main() -> Result<(), dayfold_sql::SqlError> {
+    /// let sql = Sql::without_views(Limits::default())?;
+    /// let columns = [Column::new("code", Kind::Text), Column::new("name", Kind::Text)];
+    /// let rows = [["UA", "United"], ["B6", "JetBlue"]];
+    /// let rows = rows.map(|row| row.map(|text| Value::Text(text.to_owned())).to_vec());
+    /// sql.rows("carriers", &columns, rows)?;
+    /// let names = sql.query_blocking("SELECT name FROM carriers WHERE code = 'B6'")?;
+    /// let names = names.collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(dayfold_sql::texts(&names[0])?, [[Some("JetBlue".to_owned())]]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SqlError::Taken`], or [`SqlError::Plan`]: a value does not fit its column.
+    pub fn rows(
+        &self,
+        name: &str,
+        columns: &[Column],
+        rows: impl IntoIterator<Item = Vec<Value>>,
+    ) -> Result<(), SqlError> {
+        self.check_free(name)?;
+        let table = in_memory(columns, rows).map_err(SqlError::plan)?;
+        self.inner.context.register_table(name, table).map_err(SqlError::plan)?;
+        Ok(())
     }
 
     fn check_free(&self, name: &str) -> Result<(), SqlError> {

@@ -8,12 +8,13 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use dayfold::engine::Views;
 use tokio::sync::Semaphore;
 
+use crate::reading::Read;
+use crate::tables::Tables;
 use crate::{SqlError, catalogue};
 
 /// The limits of a statement, and how many may run at once.
@@ -68,6 +69,7 @@ impl Limits {
 pub(crate) struct Shared {
     pub(crate) context: SessionContext,
     pub(crate) parser: PostgresCompatibilityParser,
+    pub(crate) tables: Arc<Tables>,
     /// The views of a running engine.
     pub(crate) views: Option<Views>,
     pub(crate) limits: Limits,
@@ -77,8 +79,9 @@ pub(crate) struct Shared {
 impl Shared {
     /// Parses the statements in a text.
     pub(crate) fn parse(&self, text: &str) -> Result<Vec<ast::Statement>, SqlError> {
-        let statements = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
-        let statements = statements.and_then(|mut parser| parser.parse_statements());
+        let parse = |error: ParserError| SqlError::plan(error.into());
+        let mut read = Read::new(text).map_err(parse)?;
+        let statements = read.statements();
         // Statements about the catalogue may have to be replaced as a whole. The catalogue's parser does that, but
         // loses positions.
         let text_lower = text.to_ascii_lowercase();
@@ -88,8 +91,8 @@ impl Shared {
             Ok(statements) if !is_of_catalogue => {
                 Ok(statements.into_iter().map(|one| self.parser.rewrite(one)).collect())
             }
-            // That parser does not recognize the search path.
-            Ok(statements) if text_lower.contains("'search_path'") => {
+            // That parser does not recognize the search path, nor revisions.
+            Ok(statements) if read.has_revision || text_lower.contains("'search_path'") => {
                 let statements = statements.into_iter().map(catalogue::rewrite);
                 let text = statements.map(|one| one.to_string()).collect::<Vec<_>>().join("; ");
                 self.parser.parse(&text)
@@ -97,8 +100,8 @@ impl Shared {
             Ok(_) => self.parser.parse(text),
             Err(error) => self.parser.parse(text).map_err(|_| error),
         };
-        let statements = statements.map_err(|error| SqlError::plan(error.into()))?;
-        Ok(statements.into_iter().map(catalogue::rewrite).collect())
+        let statements = statements.map_err(parse)?.into_iter().map(catalogue::rewrite);
+        Ok(statements.map(|one| read.name_views(one, self.tables.sketches())).collect())
     }
 }
 

@@ -58,8 +58,18 @@ pub(crate) struct ViewTable {
 
 impl ViewTable {
     pub(crate) fn new(view: Arc<dyn ErasedView>, revision: Revision) -> ViewTable {
-        let schema = table_schema(&columns(view.schema()), Some(view.schema()));
+        let schema = schema_of(&view, false);
         ViewTable { view, schema, revision, form: Form::Rows, grain: None }
+    }
+
+    /// The same as of a revision, with the columns of its sketches or without.
+    pub(crate) fn read_as(&self, revision: Revision, sketches: bool) -> ViewTable {
+        ViewTable { revision, schema: schema_of(&self.view, sketches), ..self.clone() }
+    }
+
+    /// Measures, and the columns of the sketches that they are computed from.
+    pub(crate) fn sketches(&self) -> Vec<(String, String)> {
+        sketches(self.view.schema())
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn ErasedView> {
@@ -214,18 +224,37 @@ impl From<Pushed> for TableProviderFilterPushDown {
     }
 }
 
-/// All columns of a view: the period, those of the key, the measures with their sketches, and whether the row is
-/// sealed.
-fn columns(view: &ViewSchema) -> Vec<Column> {
+/// The columns of a view for Arrow: the period, those of the key, the measures, with their sketches or without, and whether the
+/// row is sealed.
+fn schema_of(view: &Arc<dyn ErasedView>, with_sketches: bool) -> SchemaRef {
+    let view = view.schema();
+    let sketches = if with_sketches { Vec::new() } else { sketches(view) };
+    let measures = view.measures.iter();
+    let measures = measures.filter(|measure| !is_sketch(&sketches, &measure.name));
     let mut columns = vec![view.period()];
     columns.extend(view.key.iter().cloned());
-    columns.extend(view.measures.iter().map(|measure| {
+    columns.extend(measures.map(|measure| {
         let mut column = Column::new(&measure.name, measure.kind);
         column.nullable = measure.nullable;
         column
     }));
     columns.push(Column::new(SEALED, Kind::Boolean));
-    columns
+    table_schema(&columns, Some(view))
+}
+
+/// The measures of a view that are computed from sketches which are columns too, with these.
+pub(crate) fn sketches(view: &ViewSchema) -> Vec<(String, String)> {
+    let measures = view.measures.iter();
+    let found = measures.filter_map(|measure| {
+        let sketch = sketch_of(view, &measure.name)?;
+        Some((measure.name.clone(), sketch.to_owned()))
+    });
+    found.collect()
+}
+
+/// Whether a column is one of these sketches.
+pub(crate) fn is_sketch(sketches: &[(String, String)], column: &str) -> bool {
+    sketches.iter().any(|(_, sketch)| sketch == column)
 }
 
 /// The Arrow schema of a view's columns. The metadata of a measure that is computed from a sketch names the sketch.

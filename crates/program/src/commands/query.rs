@@ -36,7 +36,7 @@ pub fn query(
     };
     let program = Program::of(config, folder)?;
     #[cfg(feature = "sql")]
-    if super::sql::answer(program.as_ref(), folder, sql, output, out)? {
+    if super::sql::answer(config, (program.as_ref(), folder), sql, output, out)? {
         return Ok(());
     }
     // The rest reads the rows of a view, and uses only the API of the program.
@@ -69,9 +69,15 @@ fn running(program: &Program, select: &Select) -> Result<Option<Rows>, ProgramEr
     let Listed { views } = serde_json::from_str(&views).map_err(|error| failed(&error))?;
     let names: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
     let view = views.iter().find(|view| view.name == select.view);
-    let columns = &view.ok_or_else(|| ProgramError::Input(select.no_view(&names)))?.schema.table;
+    let view = view.ok_or_else(|| ProgramError::Input(select.no_view(&names)))?;
+    let columns = &view.schema.table;
+    // Rows have no sketches.
+    let is_sketch = |shown: &&ListedColumn| {
+        kind(&shown.kind) == Kind::Bytes && view.schema.key.iter().all(|key| key.name != shown.name)
+    };
     let columns: Vec<Column> = columns
         .iter()
+        .filter(|shown| !is_sketch(shown))
         .map(|shown| {
             let mut column = Column::new(&shown.name, kind(&shown.kind));
             column.nullable = shown.nullable;
@@ -119,6 +125,7 @@ struct ListedView {
 
 #[derive(Deserialize)]
 struct ListedSchema {
+    key: Vec<ListedColumn>,
     table: Vec<ListedColumn>,
 }
 

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use super::output::{Output, width};
 use super::program::Program;
 use super::table;
+use crate::config::Config;
 use crate::error::ProgramError;
+use crate::plan::add_tables;
 
 /// The end of a stream in Arrow's IPC format.
 const END: [u8; 8] = [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
@@ -23,8 +25,8 @@ const ROWS_MAX: usize = 5_000_000;
 /// Prints the rows of a statement. The program that has the folder open answers it, or the folder is read. Returns
 /// false, and prints nothing, if that program has no SQL.
 pub(super) fn answer(
-    program: Option<&Program>,
-    folder: &Path,
+    config: &Config,
+    (program, folder): (Option<&Program>, &Path),
     sql: &str,
     output: Output,
     out: &mut dyn Write,
@@ -52,9 +54,9 @@ pub(super) fn answer(
                     folder.display()
                 )));
             }
-            let sql = Sql::of_folder(folder, Limits::default())
-                .and_then(|tables| tables.query_blocking(sql));
-            let batches = sql.map_err(wrong)?;
+            let tables = Sql::of_folder(folder, Limits::default()).map_err(wrong)?;
+            add_tables(config, &tables)?;
+            let batches = tables.query_blocking(sql).map_err(wrong)?;
             let schema = batches.schema().clone();
             print(&schema, batches.map(|batch| batch.map_err(wrong)), output, out)?;
             Ok(true)

@@ -19,6 +19,8 @@ pub struct ExportConfig {
     pub table: TableLayout,
     /// Whether the server has a catalogue of its tables, in the namespace of the export's name.
     pub catalog: bool,
+    /// Whether the sketches of distinct counts and quantiles are columns of the tables too.
+    pub sketches: bool,
 }
 
 /// How the files of a view form a table.
@@ -35,7 +37,7 @@ pub(super) fn read(
     root: &Section<'_>,
     views: &[ViewConfig],
 ) -> Result<Vec<ExportConfig>, FileError> {
-    let sections = root.sections("exports", &["views", "url", "table", "catalog"])?;
+    let sections = root.sections("exports", &["views", "url", "table", "catalog", "sketches"])?;
     sections.into_iter().map(|(name, section)| export(name, &section, views)).collect()
 }
 
@@ -56,8 +58,9 @@ fn export(
         return Err(section
             .error("catalog", "a catalogue has tables of Iceberg: expected table = \"iceberg\""));
     }
+    let sketches = section.boolean("sketches")?;
     let url = section.needed_text("url", "\"file:///folder\"")?;
-    Ok(ExportConfig { name, views, url, table, catalog })
+    Ok(ExportConfig { name, views, url, table, catalog, sketches })
 }
 
 /// The views that `views` names; all of them if it is missing or says so.

@@ -16,6 +16,7 @@ mod meaning;
 mod section;
 mod sink;
 mod source;
+mod table;
 mod view;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ pub(crate) use meaning::Meaning;
 pub use section::Text;
 pub use sink::{SinkConfig, SinkUrl};
 pub use source::{ColumnType, SourceConfig};
+pub use table::{TableConfig, TableRows};
 pub use view::ViewConfig;
 
 use features::needs;
@@ -67,6 +69,8 @@ pub struct Config {
     pub exports: Vec<ExportConfig>,
     /// The stores that answers are written to.
     pub sinks: Vec<SinkConfig>,
+    /// Files that statements of SQL join views with.
+    pub tables: Vec<TableConfig>,
 }
 
 /// How many rows may be refused before the program ends with exit code 3.
@@ -119,7 +123,7 @@ pub struct Postgres {
 }
 
 /// The tables of a file.
-const TABLES: [&str; 6] = ["engine", "sources", "views", "serve", "exports", "sinks"];
+const TABLES: [&str; 7] = ["engine", "sources", "views", "serve", "exports", "sinks", "tables"];
 
 impl Config {
     /// Reads a file.
@@ -143,8 +147,18 @@ impl Config {
             let root = Section::new(&document, "", table.get_ref(), table.span(), &TABLES)?;
             Parsed::of(&root)?
         };
-        let Parsed { data, log, workers, max_refused, sources, views, serve, exports, sinks } =
-            parsed;
+        let Parsed {
+            data,
+            log,
+            workers,
+            max_refused,
+            sources,
+            views,
+            serve,
+            exports,
+            sinks,
+            tables,
+        } = parsed;
         let mut config = Config {
             document,
             data: None,
@@ -156,6 +170,7 @@ impl Config {
             serve,
             exports,
             sinks,
+            tables,
         };
         config.data = data.map(|folder| config.path(&folder));
         Ok(config)
@@ -186,6 +201,7 @@ struct Parsed {
     serve: Option<Serve>,
     exports: Vec<ExportConfig>,
     sinks: Vec<SinkConfig>,
+    tables: Vec<TableConfig>,
 }
 
 impl Parsed {
@@ -209,8 +225,19 @@ impl Parsed {
         let sources = source::read(root)?;
         let views = view::read(root, &sources)?;
         let (exports, sinks) = (export::read(root, &views)?, sink::read(root, &views)?);
-        let serve = serve(root)?;
-        Ok(Parsed { data, log, workers, max_refused, sources, views, serve, exports, sinks })
+        let (serve, tables) = (serve(root)?, table::read(root, &views)?);
+        Ok(Parsed {
+            data,
+            log,
+            workers,
+            max_refused,
+            sources,
+            views,
+            serve,
+            exports,
+            sinks,
+            tables,
+        })
     }
 }
 

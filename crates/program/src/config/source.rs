@@ -129,7 +129,8 @@ pub(super) fn check_name(section: &Section<'_>, name: &Text) -> Result<(), FileE
     }
 }
 
-fn columns(section: &Section<'_>) -> Result<Vec<(Text, ColumnType)>, FileError> {
+/// Types of columns that are stated.
+pub(super) fn columns(section: &Section<'_>) -> Result<Vec<(Text, ColumnType)>, FileError> {
     let stated = section.named_texts("columns")?.unwrap_or_default();
     let column = |(name, kind): (Text, Text)| {
         let kind =

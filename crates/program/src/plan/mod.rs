@@ -4,6 +4,7 @@
 //! - `columns`: the columns of a source, and their types
 //! - `record`: splits records of CSV and JSON
 //! - `source`: turns records into events of the library: `[layout, values of columns…]`
+//! - `table`: reads files that statements join views with
 //! - `measure`, `view`: turn events into rows of views
 //! - `layouts`: the columns of the events in the log of a data folder
 
@@ -12,6 +13,8 @@ mod layouts;
 mod measure;
 mod record;
 mod source;
+#[cfg(feature = "sql")]
+mod table;
 mod values;
 mod view;
 
@@ -30,6 +33,8 @@ use crate::expr::{Row, Scope};
 use columns::SourceColumns;
 pub(crate) use source::SourcePlan;
 use source::{Reader, Times};
+#[cfg(feature = "sql")]
+pub(crate) use table::add_tables;
 use view::{Taking, ViewPlan};
 
 /// A file that was checked.
@@ -176,7 +181,9 @@ impl Plan {
             for column in &schema.key {
                 line(&column.name, &column.kind, column.nullable, "key");
             }
-            for measure in &schema.measures {
+            // Sketches that the file does not name are read by name only.
+            let is_named = |name: &str| view.config.measures.iter().any(|own| own.0.value == name);
+            for measure in schema.measures.iter().filter(|measure| is_named(&measure.name)) {
                 let adds = if measure.additive { "measure, adds up" } else { "measure" };
                 line(&measure.name, &measure.kind, measure.nullable, adds);
             }

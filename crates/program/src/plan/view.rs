@@ -200,7 +200,8 @@ fn define(
             .measure(&name.value, reduce)
             .map_err(|error| name.error(document, error.to_string()))?;
     }
-    Ok(definition)
+    // SQL merges them.
+    definition.sketches().map_err(|error| of_view(&error))
 }
 
 /// Everything that determines the content of the view's days, besides the types and the zone. A data folder stores it,

@@ -18,6 +18,8 @@ const TRIES: u32 = 6;
 pub(crate) struct Exports {
     exporters: Arc<Mutex<Vec<Exporter>>>,
     targets: Vec<(ExportConfig, String)>,
+    /// Of each of them.
+    options: Vec<LakeOptions>,
     folder: PathBuf,
 }
 
@@ -36,7 +38,7 @@ pub(crate) fn check(config: &Config) -> Result<(), FileError> {
                 "the catalogue is asked over HTTP: expected http = \"127.0.0.1:8080\" in [serve]";
             return Err(export.name.error(&config.document, message));
         }
-        open(export, &url(config, export))
+        Lake::open(&url(config, export), options(config, export))
             .map_err(|error| export.url.error(&config.document, error.to_string()))?;
     }
     Ok(())
@@ -53,12 +55,20 @@ fn url(config: &Config, export: &ExportConfig) -> String {
     format!("file://{}", whole.display())
 }
 
-fn open(export: &ExportConfig, url: &str) -> Result<Lake, LakeError> {
+fn options(config: &Config, export: &ExportConfig) -> LakeOptions {
     let layout = match export.table {
         TableLayout::Iceberg => Layout::Iceberg,
         TableLayout::Hive => Layout::Hive,
     };
-    Lake::open(url, LakeOptions::default().layout(layout))
+    let mut options = LakeOptions::default().layout(layout);
+    // Sketches that the file does not name.
+    for view in config.views.iter().filter(|_| !export.sketches) {
+        let names = || view.measures.iter().map(|(name, _)| &name.value);
+        let sketches = names().map(|name| format!("{name}_sketch"));
+        let sketches = sketches.filter(|sketch| names().all(|name| name != sketch));
+        options = options.without(&view.name.value, sketches);
+    }
+    options
 }
 
 fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
@@ -72,7 +82,7 @@ fn lock(exporters: &Mutex<Vec<Exporter>>) -> MutexGuard<'_, Vec<Exporter>> {
 pub(super) fn serve_catalog(config: &Config, server: Server) -> Result<Server, ProgramError> {
     let mut catalog = None;
     for export in config.exports.iter().filter(|export| export.catalog) {
-        let lake = open(export, &url(config, export));
+        let lake = Lake::open(&url(config, export), options(config, export));
         let lake = lake.map_err(|error| ProgramError::Failed(error.to_string()))?;
         let namespaces: Catalog = catalog.unwrap_or_default();
         catalog = Some(namespaces.namespace(&export.name.value, lake));
@@ -89,13 +99,14 @@ impl Exports {
         let targets: Vec<(ExportConfig, String)> =
             config.exports.iter().map(|export| (export.clone(), url(config, export))).collect();
         let exporters = targets.iter().map(|(export, url)| {
-            let lake = open(export, url)?;
+            let lake = Lake::open(url, options(config, export))?;
             Exporter::start(lake, folder, export.views.clone(), ExporterOptions::default())
         });
         let exporters: Result<Vec<Exporter>, LakeError> = exporters.collect();
         let exporters = exporters.map_err(|error| ProgramError::Failed(error.to_string()))?;
         let exporters = Arc::new(Mutex::new(exporters));
-        Ok(Exports { exporters, targets, folder: folder.to_owned() })
+        let options = config.exports.iter().map(|export| options(config, export)).collect();
+        Ok(Exports { exporters, targets, options, folder: folder.to_owned() })
     }
 
     /// Returns their progress.
@@ -134,11 +145,11 @@ impl Exports {
     pub(crate) fn complete(self, stop: &AtomicBool) -> Result<(), ProgramError> {
         self.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for (export, url) in &self.targets {
+        for ((export, url), options) in self.targets.iter().zip(self.options) {
             let failed = |error: LakeError| {
                 ProgramError::Failed(format!("exports.{}: {error}", export.name.value))
             };
-            let lake = open(export, url).map_err(failed)?;
+            let lake = Lake::open(url, options).map_err(failed)?;
             for view in &export.views {
                 runtime.block_on(self.complete_view(&lake, view, stop)).map_err(failed)?;
             }

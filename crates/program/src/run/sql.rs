@@ -11,16 +11,25 @@ use dayfold_sql::{Limits, Sql};
 
 use crate::config::{Config, FileError, Postgres, Text};
 use crate::error::ProgramError;
+use crate::plan::add_tables;
 
 /// How long to wait until the address of the session before is free.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Checks the users and the certificate of a file, without listening anywhere.
+/// Checks the users, the certificate and the tables of a file, without listening anywhere.
 ///
 /// # Errors
 /// [`FileError`].
 pub(crate) fn check(config: &Config) -> Result<(), FileError> {
-    postgres(config).map_or(Ok(()), |postgres| access(config, postgres).map(drop))
+    if let Some(postgres) = postgres(config) {
+        access(config, postgres)?;
+    }
+    if config.tables.is_empty() {
+        return Ok(());
+    }
+    let empty = Sql::without_views(Limits::default());
+    let empty = empty.map_err(|error| config.document.error_of_file(error.to_string()))?;
+    add_tables(config, &empty)
 }
 
 /// The SQL servers, until this is dropped.
@@ -44,6 +53,7 @@ pub(crate) fn serve(
     // Both count against the same limits.
     let sql = Sql::new(running.views(), Limits::default());
     let sql = sql.map_err(|error| ProgramError::Failed(error.to_string()))?;
+    add_tables(config, &sql)?;
     let answers: Option<Arc<AnswerSql>> = match serve.http {
         Some(_) => Some(Arc::new(dayfold_sql::http::answers(sql.clone())?)),
         None => None,

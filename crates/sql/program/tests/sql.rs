@@ -21,7 +21,7 @@ event_time = "time"
 [views.by_page]
 from = "visits"
 key = { page = "page" }
-measures = { visits = "count()", ms = "sum(ms)", users = "distinct(visitor)", spread = "quantiles(ms)" }
+measures = { visits = "count()", ms = "sum(ms)", users = "distinct(visitor)", spread = "quantiles(ms)", longest = "quantile(ms, 1)" }
 
 [views.by_user]
 from = "visits"
@@ -58,6 +58,24 @@ const ANSWERS: &[(&str, &str)] = &[
         "page,greatest\n/a,54.25\n/b,63.25\n/c,72.25\n",
     ),
     (
+        "SELECT page, merge_distinct(users) AS users, merge_quantile(longest, 0) AS least, merge_quantile(longest, 1) AS most \
+         FROM by_page WHERE day < '2024-05-07' GROUP BY page ORDER BY page",
+        "page,users,least,most\n/a,2,0.25,18.25\n/b,2,2.25,24.25\n/c,2,6.25,30.25\n",
+    ),
+    (
+        "SELECT date_trunc('month', day)::date AS month, merge_distinct(users) AS users FROM by_page GROUP BY 1",
+        "month,users\n2024-05-01,9\n",
+    ),
+    ("SELECT count(*) AS n FROM (SELECT * FROM by_page AS OF 'first') t", "n\n24\n"),
+    (
+        "SELECT sum(a.visits) AS a, sum(b.visits) AS b FROM by_page a JOIN by_page AS OF '2024-05-08' b USING (day, page)",
+        "a,b\n36,36\n",
+    ),
+    (
+        "SELECT day, page, visits, users FROM (SELECT * FROM by_page LIMIT 1) t",
+        "day,page,visits,users\n2024-05-01,/a,1,1\n",
+    ),
+    (
         "SELECT day, sum(sum(visits)) OVER (ORDER BY day ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS rolling \
          FROM by_page WHERE day >= DATE '2024-05-07' GROUP BY day ORDER BY day",
         "day,rolling\n2024-05-07,7\n2024-05-08,15\n2024-05-09,24\n",
@@ -92,7 +110,9 @@ fn check(folder: &Path) {
     for (sql, expect) in [
         ("SELECT pag FROM by_page", "(line 1, column 8)"),
         ("SELEC 1", "(line 1, column 1)"),
-        ("SELECT sum(users) FROM by_page", "do not add up"),
+        ("SELECT sum(users) FROM by_page", "use merge_distinct(users)"),
+        ("SELECT sum(longest) FROM by_page", "use merge_quantile(longest, 0.99)"),
+        ("SELECT * FROM by_page AS OF 'second'", "no revision 'second'"),
         ("DROP TABLE by_page", "read-only"),
     ] {
         let said = bad(folder, &["query", "f.toml", sql], 2);

@@ -1,7 +1,7 @@
 //! Functions with which clients read PostgreSQL's catalogue, in addition to those of `datafusion-pg-catalog`. Much of
 //! what they ask for never exists here: comments, indexes, user-defined functions.
 
-use datafusion::arrow::array::{Array, AsArray, StringArray};
+use datafusion::arrow::array::{Array, AsArray, Int32Array, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use datafusion::prelude::SessionContext;
+use postgres_types::Type;
 
 use crate::settings;
 use crate::write::texts_as_json;
@@ -20,7 +21,7 @@ pub(super) fn register(context: &SessionContext) {
     let yes = || ScalarValue::Boolean(Some(true));
     let no = || ScalarValue::Boolean(Some(false));
     let none = || ScalarValue::Int64(Some(0));
-    let constants: [(&'static str, ScalarValue); 35] = [
+    let constants: [(&'static str, ScalarValue); 34] = [
         ("col_description", text()),
         ("obj_description", text()),
         ("shobj_description", text()),
@@ -37,7 +38,6 @@ pub(super) fn register(context: &SessionContext) {
         ("pg_tablespace_location", text()),
         ("inet_server_addr", text()),
         ("inet_client_addr", text()),
-        ("to_regtype", ScalarValue::Int32(None)),
         ("to_regproc", ScalarValue::Int32(None)),
         ("pg_collation_is_visible", yes()),
         ("pg_conversion_is_visible", yes()),
@@ -61,6 +61,7 @@ pub(super) fn register(context: &SessionContext) {
         context.register_udf(ScalarUDF::from(Constant::new(name, value)));
     }
     context.register_udf(ScalarUDF::from(CurrentSetting(any())));
+    context.register_udf(ScalarUDF::from(TypeNumber(any())));
     context.register_udf(ScalarUDF::from(Format(any())));
     context.register_udf(ScalarUDF::from(SizePretty(any())));
     context.register_udf(ScalarUDF::from(JsonObject(any())));
@@ -137,6 +138,57 @@ impl ScalarUDFImpl for CurrentSetting {
         let values = values.collect::<Result<Vec<_>>>()?;
         Ok(ColumnarValue::Array(std::sync::Arc::new(StringArray::from(values))))
     }
+}
+
+/// `to_regtype('bigint')`: the number of a type, or null.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TypeNumber(Signature);
+
+impl ScalarUDFImpl for TypeNumber {
+    fn name(&self) -> &str {
+        "to_regtype"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = texts(&args)?.into_iter();
+        let numbers: Int32Array = rows.map(|row| type_number(row.first()?.as_deref()?)).collect();
+        Ok(ColumnarValue::Array(std::sync::Arc::new(numbers)))
+    }
+}
+
+/// The number of a type that a column may have, by each of its names.
+fn type_number(name: &str) -> Option<i32> {
+    let name = name.trim().to_ascii_lowercase();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(&name);
+    let (plain, _) = name.split_once('(').unwrap_or((name, ""));
+    let of = match plain.trim_end() {
+        "bool" | "boolean" => Type::BOOL,
+        "int2" | "smallint" => Type::INT2,
+        "int" | "int4" | "integer" => Type::INT4,
+        "int8" | "bigint" => Type::INT8,
+        "real" | "float4" => Type::FLOAT4,
+        "float8" | "double precision" => Type::FLOAT8,
+        "numeric" | "decimal" => Type::NUMERIC,
+        "text" => Type::TEXT,
+        "varchar" | "character varying" => Type::VARCHAR,
+        "bytea" => Type::BYTEA,
+        "date" => Type::DATE,
+        "timestamp" | "timestamp without time zone" => Type::TIMESTAMP,
+        "timestamptz" | "timestamp with time zone" => Type::TIMESTAMPTZ,
+        "interval" => Type::INTERVAL,
+        "name" => Type::NAME,
+        "oid" => Type::OID,
+        _ => return None,
+    };
+    i32::try_from(of.oid()).ok()
 }
 
 /// `format('%I.%I', schema, table)`, with `%s`, `%I`, `%L` and `%%`.
@@ -313,6 +365,19 @@ mod tests {
             (123_456_789_012, "115 GB"),
         ] {
             assert_eq!(size(bytes), expect);
+        }
+    }
+
+    #[test]
+    fn numbers_of_types() {
+        for (name, expect) in [
+            ("bigint", Some(20)),
+            ("pg_catalog.int8", Some(20)),
+            ("Character Varying (20)", Some(1_043)),
+            ("timestamp with time zone", Some(1_184)),
+            ("hstore", None),
+        ] {
+            assert_eq!(type_number(name), expect, "{name}");
         }
     }
 

@@ -42,7 +42,7 @@ impl TableFunctionImpl for RevisionOf {
         let names = || self.views.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
         let view = found
             .ok_or_else(|| plan_datafusion_err!("no view '{view}': expected one of {}", names()))?;
-        Ok(Arc::new(ViewTable::new(Arc::clone(view), read(&revision)?)))
+        Ok(Arc::new(ViewTable::new(Arc::clone(view), self::revision(&revision)?)))
     }
 }
 
@@ -59,7 +59,7 @@ fn text(expr: &Expr) -> Result<String> {
 }
 
 /// Parses `now`, `first`, or the day whose closing made the revision.
-fn read(text: &str) -> Result<Revision> {
+pub(crate) fn revision(text: &str) -> Result<Revision> {
     match text {
         "now" => Ok(Revision::Now),
         "first" => Ok(Revision::First),

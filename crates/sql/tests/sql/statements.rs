@@ -56,6 +56,7 @@ const SAME: &[&str] = &[
     "SELECT sum(sales) FROM sales WHERE shop = 'Oslo' AND desk < 10000000000",
     "SELECT sum(sales) FROM sales WHERE day > DATE '9999-01-01' OR day < DATE '2024-03-01'",
     "SELECT sum(sales) FROM sales WHERE day IS NULL",
+    "SELECT sum(sales) FROM sales WHERE day >= to_date('2024-03-01', '%Y-%m-%d')",
     "SELECT hour, shop, sales FROM hours WHERE hour >= TIMESTAMP '2024-03-01T10:00:00Z' AND hour < TIMESTAMP '2024-03-01T20:00:00Z'",
     "SELECT hour, sales FROM hours WHERE hour > TIMESTAMP '2024-03-01T10:00:00Z' AND hour <= TIMESTAMP '2024-03-02T10:30:00Z' AND shop = 'Oslo'",
     "SELECT hour, sales FROM hours WHERE hour = TIMESTAMP '2024-03-01T10:00:00.5Z'",
@@ -193,6 +194,35 @@ async fn sealed_rows_are_told() {
     let both = "SELECT (SELECT sum(sales) FROM sales WHERE day < DATE '2024-02-24'), \
                 (SELECT sum(sales) FROM revision_of('sales', 'first') WHERE day < DATE '2024-02-24')";
     assert_eq!(scene.ask(both).await, [[late[0][0].clone(), first[0][0].clone()]]);
+    // The same in SQL's own words, and two revisions of one view joined.
+    for (statement, expected) in [
+        ("SELECT sum(sales) FROM sales AS OF 'first' WHERE day < DATE '2024-02-24'", &first),
+        (
+            "SELECT sum(sales.sales) FROM public.Sales FOR SYSTEM_TIME AS OF 'first' WHERE sales.day < DATE '2024-02-24'",
+            &first,
+        ),
+        (
+            "SELECT sum(s.sales) FROM \"sales\" as of 'now' AS s WHERE s.day < DATE '2024-02-24'",
+            &late,
+        ),
+        (
+            "SELECT sum(sales) FROM sales AS OF DATE '2024-03-20' WHERE day < DATE '2024-02-24'",
+            &first,
+        ),
+    ] {
+        assert_eq!(scene.ask(statement).await, *expected, "{statement}");
+    }
+    let joined = "SELECT sum(n.sales) - sum(f.sales) FROM sales n JOIN sales AS OF 'first' f USING (day, shop, desk) \
+                  WHERE n.day < DATE '2024-02-24'";
+    let joined = scene.ask(joined).await;
+    assert!(0 < number(&joined) && number(&joined) <= number(&late) - number(&first), "{joined:?}");
+    let merged =
+        "SELECT merge_distinct(clients) FROM sales AS OF 'first' WHERE day < DATE '2024-02-24'";
+    assert!(number(&scene.ask(merged).await) > 0);
+    let unknown = scene.refusal("SELECT * FROM sales AS OF 'second'").await;
+    assert!(unknown.contains("no revision 'second': expected now, first, or a day"), "{unknown}");
+    let unknown = scene.refusal("WITH t AS (SELECT 1) SELECT * FROM t AS OF 'first'").await;
+    assert!(unknown.contains("'t' is no view, and AS OF is for views"), "{unknown}");
     let unknown = scene.refusal("SELECT * FROM revision_of('sales', 'second')").await;
     assert!(unknown.contains("expected now, first, or a day"), "{unknown}");
     let unknown = scene.refusal("SELECT * FROM revision_of('sails', 'first')").await;
@@ -231,6 +261,31 @@ async fn oracle_sketches_are_merged() {
     assert_eq!(scene.ask(none).await, [["NULL", "0"]]);
     let none = "SELECT merge_distinct(clients) FROM sales WHERE shop = '?'";
     assert_eq!(scene.ask(none).await, [["0"]]);
+    // Below and above other tables, whatever they are called.
+    let all = scene.ask("SELECT merge_distinct(clients) FROM sales").await;
+    for statement in [
+        "SELECT merge_distinct(t.clients) FROM (SELECT * FROM sales) t",
+        "SELECT merge_distinct(clients_sketch) FROM Sales",
+        "WITH weeks AS (SELECT * FROM sales) SELECT merge_distinct(clients) FROM weeks",
+        "SELECT merge_distinct(s.clients) FROM sales s JOIN weeks w ON w.week <= s.day AND s.day < w.week + 7",
+    ] {
+        assert_eq!(scene.ask(statement).await, all, "{statement}");
+    }
+    let months = "SELECT date_trunc('month', day) AS month, merge_distinct(clients) FROM sales GROUP BY 1 ORDER BY 1";
+    assert_eq!(scene.ask(months).await.len(), 2);
+    // They are columns for statements alone that name or merge one.
+    let columns = |statement: &'static str| async {
+        let rows = scene.sql.query(statement).await.unwrap();
+        let names: Vec<String> =
+            rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        names.join(" ")
+    };
+    assert_eq!(columns("SELECT * FROM sales").await, "day shop desk sales cents clients sealed");
+    assert_eq!(columns("SELECT clients_sketch FROM sales").await, "clients_sketch");
+    let listed = scene
+        .ask("SELECT column_name FROM information_schema.columns WHERE column_name LIKE '%sketch'")
+        .await;
+    assert_eq!(listed, Vec::<Vec<String>>::new());
     for (statement, expected) in [
         ("SELECT sum(clients) FROM sales", "use merge_distinct(clients)"),
         ("SELECT sum(value_p99) OVER () FROM hours", "use merge_quantile(value_p99, 0.99)"),
@@ -261,6 +316,27 @@ async fn certificates_tell_what_answers_are_exact_as_of() {
     // Everything that a statement reads has one moment.
     let ticks = scene.ask("SELECT DISTINCT tick FROM dayfold_certificate()").await;
     assert_eq!(ticks.len(), 1);
+    scene.running.finish().unwrap();
+}
+
+#[tokio::test]
+async fn patterns_of_times_are_those_of_postgresql() {
+    let scene = Scene::new(1, Limits::default());
+    let sales = |condition: &str| format!("SELECT sum(sales) FROM {condition}");
+    for (ours, plain) in [
+        (
+            "sales WHERE day >= TO_DATE('2024-03-01', 'YYYY-MM-DD')",
+            "sales WHERE day >= '2024-03-01'",
+        ),
+        (
+            "hours WHERE hour < TO_TIMESTAMP('2024-03-01 10:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')",
+            "hours WHERE hour < '2024-03-01T10:00:00Z'",
+        ),
+    ] {
+        assert_eq!(scene.ask(&sales(ours)).await, scene.ask(&sales(plain)).await, "{ours}");
+        let plan = scene.ask(&format!("EXPLAIN {}", sales(ours))).await.concat().join("\n");
+        assert!(!plan.contains("FilterExec"), "{plan}");
+    }
     scene.running.finish().unwrap();
 }
 
