@@ -32,7 +32,8 @@ pub(crate) struct View<'a> {
     report: &'a ViewReport,
     parts: usize,
     options: RowOptions,
-    without: Option<&'a BTreeSet<String>>,
+    /// Measures that are left out.
+    without: BTreeSet<String>,
 }
 
 impl Looked {
@@ -44,12 +45,12 @@ impl Looked {
         self.report.views.iter().map(|view| view.record.name.as_str()).collect()
     }
 
-    pub(crate) fn view<'a>(
-        &'a self,
+    pub(crate) fn view(
+        &self,
         name: &str,
         sketches: bool,
-        without: Option<&'a BTreeSet<String>>,
-    ) -> Result<View<'a>, LakeError> {
+        without: BTreeSet<String>,
+    ) -> Result<View<'_>, LakeError> {
         let report = self.report.views.iter().find(|view| view.record.name == name);
         let report = report.ok_or_else(|| LakeError::NoView {
             view: name.to_owned(),
@@ -158,7 +159,7 @@ impl View<'_> {
     }
 
     fn rows_of(&self, days: DayRange) -> SealedRows<'_> {
-        let without = self.without.into_iter().flatten().map(String::as_str);
+        let without = self.without.iter().map(String::as_str);
         SealedRows::new(&Disk, self.report, self.options.days(days)).without(without)
     }
 

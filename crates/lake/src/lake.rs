@@ -200,7 +200,8 @@ impl Lake {
         looked: &'a Looked,
         view: &str,
     ) -> Result<View<'a>, LakeError> {
-        looked.view(view, self.options.sketches, self.options.without.get(view))
+        let without = self.options.without.get(view).cloned().unwrap_or_default();
+        looked.view(view, self.options.sketches, without)
     }
 
     fn place_of(&self, view: &View<'_>) -> Location {

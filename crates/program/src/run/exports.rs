@@ -145,11 +145,11 @@ impl Exports {
     pub(crate) fn complete(self, stop: &AtomicBool) -> Result<(), ProgramError> {
         self.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for ((export, url), options) in self.targets.iter().zip(self.options) {
+        for ((export, url), options) in self.targets.iter().zip(&self.options) {
             let failed = |error: LakeError| {
                 ProgramError::Failed(format!("exports.{}: {error}", export.name.value))
             };
-            let lake = Lake::open(url, options).map_err(failed)?;
+            let lake = Lake::open(url, options.clone()).map_err(failed)?;
             for view in &export.views {
                 runtime.block_on(self.complete_view(&lake, view, stop)).map_err(failed)?;
             }
