@@ -54,6 +54,8 @@ mod iceberg;
 mod lake;
 mod period;
 mod random;
+#[cfg(feature = "rows")]
+mod rows;
 mod store;
 mod table;
 
@@ -62,3 +64,5 @@ pub use catalog::Catalog;
 pub use error::LakeError;
 pub use exporter::{ExportStatus, Exporter, ExporterOptions};
 pub use lake::{Audit, Export, Lake, LakeOptions, Layout};
+#[cfg(feature = "rows")]
+pub use rows::{ParquetRows, RowsFileError};

@@ -6,6 +6,8 @@ mod faulty;
 mod folder;
 mod iceberg;
 mod read;
+#[cfg(feature = "rows")]
+mod rows;
 
 use std::collections::BTreeSet;
 

@@ -6,9 +6,10 @@ pub(crate) fn not_built(feature: &str) -> String {
 }
 
 /// The optional parts, and whether they are built in.
-const PARTS: [(&str, bool); 5] = [
+const PARTS: [(&str, bool); 6] = [
     ("kafka", cfg!(feature = "kafka")),
     ("lake", cfg!(feature = "lake")),
+    ("parquet", cfg!(feature = "parquet")),
     ("sinks", cfg!(feature = "sinks")),
     ("tls", cfg!(feature = "tls")),
     ("sql", cfg!(feature = "sql")),

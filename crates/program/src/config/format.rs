@@ -23,6 +23,8 @@ pub enum FileFormat {
     },
     /// JSON lines.
     Json,
+    /// Parquet files, which have the names and types of their columns.
+    Parquet,
     /// Avro records.
     Avro(AvroSchema),
     /// Protobuf messages.
@@ -74,9 +76,14 @@ pub(super) fn read(section: &Section<'_>, kind: &SourceKind) -> Result<FileForma
         ));
     }
     let Some(format) = section.section("format", &KEYS)? else {
-        return Ok(if is_json(kind) { FileFormat::Json } else { plain_csv() });
+        return match kind {
+            SourceKind::File { path, .. } if path.value.ends_with(".parquet") => {
+                parquet(section, "path", kind)
+            }
+            _ => Ok(if is_json(kind) { FileFormat::Json } else { plain_csv() }),
+        };
     };
-    let kind_of_format = format.word("type", &["csv", "json", "avro", "protobuf"])?;
+    let kind_of_format = format.word("type", &["csv", "json", "parquet", "avro", "protobuf"])?;
     let kind_of_format = kind_of_format.unwrap_or("csv");
     for (others, of) in [(&CSV[..], "csv"), (&AVRO, "avro"), (&PROTOBUF, "protobuf")]
         .into_iter()
@@ -89,6 +96,7 @@ pub(super) fn read(section: &Section<'_>, kind: &SourceKind) -> Result<FileForma
     match kind_of_format {
         "json" => Ok(FileFormat::Json),
         "csv" => csv(&format, kind),
+        "parquet" => parquet(&format, "type", kind),
         binary => {
             needs("kafka").map_err(|message| format.error("type", message))?;
             if !matches!(kind, SourceKind::Kafka(_)) {
@@ -98,6 +106,19 @@ pub(super) fn read(section: &Section<'_>, kind: &SourceKind) -> Result<FileForma
             }
             if binary == "avro" { avro(&format) } else { protobuf(&format) }
         }
+    }
+}
+
+/// Files of Parquet; `key` is what says that they are.
+fn parquet(section: &Section<'_>, key: &str, kind: &SourceKind) -> Result<FileFormat, FileError> {
+    needs("parquet").map_err(|message| section.error(key, message))?;
+    match kind {
+        SourceKind::File { follow: false, .. } => Ok(FileFormat::Parquet),
+        SourceKind::File { .. } => {
+            let message = "files of Parquet do not grow: leave follow out, and run the program again for new files";
+            Err(section.error(key, message))
+        }
+        _ => Err(section.error(key, "only files are \"parquet\": expected csv or json")),
     }
 }
 

@@ -113,6 +113,11 @@ impl SourceColumns {
 
     /// Reads names and types from the first rows of a file.
     fn sample(&mut self, path: &Path, source: &SourceConfig) -> Result<(), String> {
+        #[cfg(feature = "parquet")]
+        if source.format == FileFormat::Parquet {
+            (self.columns, self.is_open) = (super::parquet::columns(path)?, false);
+            return Ok(());
+        }
         let mut records = RawRecords::open(Input::file(path), options(&source.format, ""))
             .map_err(|error| error.to_string())?;
         let mut names = Vec::new();
@@ -239,9 +244,10 @@ fn untyped() -> ColumnType {
 pub(crate) fn options(format: &FileFormat, time: &str) -> CsvOptions {
     let options = CsvOptions::new(time);
     match format {
-        FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => {
-            options.format(RowFormat::JsonLines)
-        }
+        FileFormat::Json
+        | FileFormat::Parquet
+        | FileFormat::Avro(_)
+        | FileFormat::Protobuf { .. } => options.format(RowFormat::JsonLines),
         FileFormat::Csv { delimiter, header, names, comment, ragged } => {
             let names = match (header, names.is_empty()) {
                 (true, _) => ColumnNames::Header,

@@ -2,6 +2,7 @@
 //! or written.
 //!
 //! - `columns`: the columns of a source, and their types
+//! - `parquet`: the columns of Parquet files
 //! - `record`: splits records of CSV and JSON
 //! - `source`: turns records into events of the library: `[layout, values of columns…]`
 //! - `table`: reads files that statements join views with
@@ -11,6 +12,8 @@
 mod columns;
 mod layouts;
 mod measure;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod record;
 mod source;
 #[cfg(feature = "sql")]
@@ -21,6 +24,8 @@ mod view;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(any(feature = "kafka", feature = "parquet"))]
+use dayfold::source::PartitionOptions;
 use dayfold::source::{CsvOptions, RowTimes};
 
 pub(crate) use columns::options as csv_options;
@@ -207,6 +212,19 @@ impl SourcePlan {
             }
             _ => String::new(),
         }
+    }
+
+    /// How the library judges its events, if they come in partitions other than text files.
+    #[cfg(any(feature = "kafka", feature = "parquet"))]
+    pub(crate) fn partition_options(&self) -> PartitionOptions {
+        let mut options = PartitionOptions::default();
+        if let Some(max_ahead) = self.config.max_ahead {
+            options = options.ahead_limit(max_ahead);
+        }
+        if let Some(max_behind) = self.config.max_behind {
+            options = options.behind_limit(max_behind);
+        }
+        options
     }
 
     /// The library's options for reading its files. The library itself reads times that are plain columns.

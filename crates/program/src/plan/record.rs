@@ -30,7 +30,10 @@ impl Splitter {
         match format {
             FileFormat::Csv { delimiter, .. } => Splitter::Csv(*delimiter),
             // Binary formats are decoded to JSON.
-            FileFormat::Json | FileFormat::Avro(_) | FileFormat::Protobuf { .. } => Splitter::Json,
+            FileFormat::Json
+            | FileFormat::Parquet
+            | FileFormat::Avro(_)
+            | FileFormat::Protobuf { .. } => Splitter::Json,
         }
     }
 

@@ -58,6 +58,11 @@ pub(crate) fn build(
         engine = super::kafka::read(engine, &plan.config, source, options.once)?;
     }
     for source in of_kind(|kind| matches!(kind, SourceKind::File { .. })) {
+        #[cfg(feature = "parquet")]
+        if source.config.format == crate::config::FileFormat::Parquet {
+            engine = engine.partitioned(super::parquet::ParquetFiles::new(&plan.config, source));
+            continue;
+        }
         engine = match options.pace {
             Some(pace) => play_back(engine, source, refusals, pace),
             None => engine.partitioned(files(&plan.config, source, options.once)),

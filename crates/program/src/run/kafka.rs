@@ -57,17 +57,11 @@ pub(super) fn read(
 }
 
 fn options(source: &SourcePlan, kafka: &KafkaConfig) -> PartitionOptions {
-    let mut options = PartitionOptions::default();
-    if let Some(max_ahead) = source.config.max_ahead {
-        options = options.ahead_limit(max_ahead);
+    let options = source.partition_options();
+    match kafka.idle_partition {
+        Some(idle) => options.quiet_after(idle),
+        None => options,
     }
-    if let Some(max_behind) = source.config.max_behind {
-        options = options.behind_limit(max_behind);
-    }
-    if let Some(idle) = kafka.idle_partition {
-        options = options.quiet_after(idle);
-    }
-    options
 }
 
 /// The client's settings for authentication.
@@ -128,7 +122,7 @@ fn contents(config: &Config, file: &Text) -> Result<Vec<u8>, FileError> {
 fn decoder(config: &Config, format: &FileFormat) -> Result<Option<Box<dyn Format>>, FileError> {
     let document = &config.document;
     Ok(Some(match format {
-        FileFormat::Csv { .. } | FileFormat::Json => return Ok(None),
+        FileFormat::Csv { .. } | FileFormat::Json | FileFormat::Parquet => return Ok(None),
         FileFormat::Avro(AvroSchema::Embedded) => Box::new(Avro::embedded()),
         FileFormat::Avro(AvroSchema::File(file)) => {
             let schema = String::from_utf8_lossy(&contents(config, file)?).into_owned();

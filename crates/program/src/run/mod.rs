@@ -3,6 +3,7 @@
 //! - `session`: a running engine, with its exports, sinks and servers
 //! - `engine`: the library's engine for a plan
 //! - `kafka`: sources that are Kafka topics
+//! - `parquet`: sources that are Parquet files
 //! - `exports`: sealed periods, written as Parquet
 //! - `sinks`: answers, written to other stores
 //! - `targets`: the stores that sinks name
@@ -22,6 +23,8 @@ mod engine;
 mod exports;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod refused;
 mod reload;
 mod serve;
