@@ -31,10 +31,10 @@ use dayfold::dynamic::{Engine, Event, Key, RowValue, State};
 use dayfold::engine::{EngineError, Resume, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
-use dayfold::serve::{Answer, Keys, Query, Shape};
+use dayfold::serve::{Answer, Item, Keys, Query, Shape};
 use dayfold::source::{CsvSource, Input, Refused, Row};
 use dayfold::store::{RunState, StoreError};
-use dayfold::time::DayRange;
+use dayfold::time::{Day, DayRange};
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
 use output::{Target, push_cell};
@@ -284,16 +284,15 @@ fn explain(error: EngineError, options: &Options) -> EngineError {
 /// The days of one query have at most this many events, or are a single day, which bounds the rows in memory.
 const EVENTS_AT_ONCE: i64 = 1 << 16;
 
-/// The days of an answer, in ranges for one query each.
-fn spans(days: &Answer<Key, State>) -> Vec<DayRange> {
+/// The days, in ranges for one query each.
+fn spans(days: &[(Day, State)]) -> Vec<DayRange> {
     let (mut spans, mut events) = (Vec::<DayRange>::new(), 0);
-    for item in &days.items {
-        let (Some(day), Some(state)) = (item.day, item.parts.merged()) else { continue };
+    for (day, state) in days {
         events += state.rows();
         match spans.last_mut() {
             Some(span) if events <= EVENTS_AT_ONCE => span.upper = day.next(),
             _ => {
-                spans.push(DayRange::only(day));
+                spans.push(DayRange::only(*day));
                 events = state.rows();
             }
         }
@@ -353,8 +352,10 @@ impl Work<'_> {
         if self.is_interrupted() {
             return Ok(());
         }
-        let accepted = days.items.iter().filter_map(|item| item.parts.merged());
-        let accepted: i64 = accepted.map(|state| state.rows()).sum();
+        let late = days.certificate.late;
+        let of_day = |item: Item<Key, State>| Some((item.day?, item.parts.into_merged()?));
+        let days: Vec<(Day, State)> = days.items.into_iter().filter_map(of_day).collect();
+        let accepted: i64 = days.iter().map(|(_, state)| state.rows()).sum();
         let refused = session.refused.count;
         session.refused.commonest().iter().for_each(say);
         let rows = refused + accepted.unsigned_abs();
@@ -380,20 +381,19 @@ impl Work<'_> {
         let values = self.values.said().map_or(String::new(), |said| format!(", {said}{since}"));
         say(format_args!(
             "{accepted} rows accepted, {refused} refused{kept}, {} days, {} late{since}{values}; {now}, {}",
-            days.items.len(),
-            days.certificate.late,
+            days.len(),
+            late,
             self.options.workers.describe(),
         ));
         Ok(())
     }
 
     /// Writes every day and key, unless the user wants to stop.
-    fn write(&self, days: &Answer<Key, State>) -> Result<(), EngineError> {
+    fn write(&self, days: &[(Day, State)]) -> Result<(), EngineError> {
         let target = Target::new(self.options.out.as_ref());
         let cannot = |error| failed(format_args!("cannot write {}: {error}", target.name()));
         let mut out = target.create().map_err(cannot)?;
-        let states = days.items.iter().filter_map(|item| item.parts.merged());
-        let scales = self.table.scales(states);
+        let scales = self.table.scales(days.iter().map(|(_, state)| state));
         let mut line = Vec::new();
         for (at, name) in self.options.header().iter().enumerate() {
             if at > 0 {
@@ -409,7 +409,7 @@ impl Work<'_> {
             }
             for item in self.ask(Query::rows(KeyRange::all(), days))?.items {
                 let (Some(day), Some(key)) = (item.day, &item.key) else { continue };
-                let Some(state) = item.parts.merged() else { continue };
+                let Some(state) = item.parts.into_merged() else { continue };
                 line.clear();
                 self.table.push_row(&mut line, day, key, &state, &scales);
                 out.write_all(&line).map_err(cannot)?;

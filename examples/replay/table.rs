@@ -79,11 +79,11 @@ impl Table {
     }
 
     /// For each value column, the largest number of digits after the point among its values.
-    pub(crate) fn scales(&self, states: impl Iterator<Item = State>) -> Vec<u8> {
+    pub(crate) fn scales<'a>(&self, states: impl Iterator<Item = &'a State>) -> Vec<u8> {
         let mut scales = vec![0; self.values.len()];
         for state in states {
             for (scale, numbers) in scales.iter_mut().zip(&self.values) {
-                if let Some(numbers) = numbers.of(&state) {
+                if let Some(numbers) = numbers.of(state) {
                     *scale = numbers.mean.sum().scale().max(*scale);
                 }
             }

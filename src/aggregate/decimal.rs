@@ -42,6 +42,8 @@ const WHOLE_DIGITS: usize = 18;
 ///
 /// `+`, `-` and `*` panic on overflow; [`Decimal::checked_add`] and the like return `None`. A sum has the larger scale
 /// of the two; a product has the sum of both scales, at most 9, and is rounded half to even beyond that.
+// As for `Sum`: without an alignment of 16, values of dynamic views are a third smaller.
+#[repr(Rust, packed(8))]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -121,7 +123,7 @@ impl Decimal {
     /// The order by value alone: `1.5` and `1.50` are equal. [`Ord`] tells them apart.
     #[inline]
     pub fn cmp_value(&self, other: &Decimal) -> Ordering {
-        self.units.cmp(&other.units)
+        { self.units }.cmp(&{ other.units })
     }
 
     /// Whether the values are equal, whatever their scales.

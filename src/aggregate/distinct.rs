@@ -149,7 +149,7 @@ impl Distinct {
                 coupons.add(*coupon);
                 self.0 = Form::Coupons(coupons);
             }
-            Form::Coupons(coupons) => coupons.add_all(others.as_added()),
+            Form::Coupons(coupons) => coupons.add_all(others),
             Form::Registers(registers) => {
                 others.as_added().iter().for_each(|coupon| raise(registers, *coupon));
             }

@@ -226,7 +226,7 @@ impl Form {
                 values.add(Times::once(*value));
                 *self = Form::Exact(values);
             }
-            (Form::Exact(values), Form::Exact(others)) => values.add_all(others.as_added()),
+            (Form::Exact(values), Form::Exact(others)) => values.add_all(others),
             _ => unreachable!("up to {MOST_EXACT} values are kept exactly"),
         }
     }
@@ -241,7 +241,7 @@ impl Form {
             }
             Form::Buckets(others) => {
                 buckets.stretch(others.least, others.greatest);
-                buckets.runs.add_all(others.runs.as_added());
+                buckets.runs.add_all(&others.runs);
             }
         }
     }

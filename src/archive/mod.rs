@@ -147,14 +147,19 @@ impl Archive {
 
 /// Lowers the priority of this thread, a lane or one that reads for questions, below that of workers: a delayed worker
 /// delays all others. A lane still gets at least a tenth of a processor, and the amount that is closed and not sealed
-/// is bounded.
+/// is bounded. The priority is relative to that of the process.
 fn give_way(by: i32) {
     // On other systems this would set the priority of the whole process.
     #[cfg(not(target_os = "linux"))]
     let _ = by;
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, by) {
-        tracing::debug!(%error, "a thread keeps the priority of workers");
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let give_way =
+            getpriority_process(None).and_then(|own| setpriority_process(None, (own + by).min(19)));
+        if let Err(error) = give_way {
+            tracing::debug!(%error, "a thread keeps the priority of workers");
+        }
     }
 }
 

@@ -20,6 +20,14 @@ use crate::time::Day;
 /// each other would wait so at tick after tick.
 const ROWS_AT_ONCE: usize = 64;
 
+/// The most memory that a lane keeps for the next file that it writes in memory.
+const SCRATCH_MAX: usize = 1 << 20;
+
+thread_local! {
+    /// A buffer for files in memory: growing a new buffer for each file took longer than copying the file.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A file, and the partitions of this worker for which it is the live revision of its day.
 #[derive(Clone, Debug)]
 pub(crate) struct LivePart<K, A> {
@@ -88,11 +96,16 @@ impl<K: Key, A: Aggregate> SealJob<K, A> {
                 let (view, closing) = (self.view.clone(), closing.day);
                 let meta = BatchMeta { view, day, closing, coverage };
                 let error = |source| ArchiveError::Memory { view: self.view.clone(), day, source };
-                let written = write_rows(Vec::new(), meta, expected, rows);
-                let (mut bytes, _) = written.map_err(error)?;
-                // The bytes stay as long as the day does, and the vector may have grown to twice the size.
-                bytes.shrink_to_fit();
-                (0, BatchView::open(Bytes::Owned(Arc::new(bytes)))?)
+                let mut scratch = SCRATCH.take();
+                scratch.clear();
+                let written = write_rows(scratch, meta, expected, rows);
+                let (bytes, _) = written.map_err(error)?;
+                // The bytes stay as long as the day does, so they get no more memory than they need.
+                let sealed = Bytes::Owned(Arc::new(bytes.as_slice().to_vec()));
+                if bytes.capacity() <= SCRATCH_MAX {
+                    SCRATCH.set(bytes);
+                }
+                (0, BatchView::open(sealed)?)
             }
             Place::Folder(store) => {
                 let (view, worker) = (&self.view, self.worker);

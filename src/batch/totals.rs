@@ -71,8 +71,8 @@ impl<A: Aggregate> Totals<A> {
 
     /// Adds a row.
     pub(super) fn add(&mut self, key: &[u8], aggregate: &A) {
-        let mut end = 0;
-        for columns in 0..self.levels.len() {
+        let (mut columns, mut end) = (0, 0);
+        while columns < self.levels.len() {
             if columns > 0 {
                 match self.leading.next(key, columns - 1, end) {
                     Some(next) => end = next,
@@ -86,13 +86,18 @@ impl<A: Aggregate> Totals<A> {
             match level.get_mut(&key[..end]) {
                 Some(total) => total.plus_equals(aggregate),
                 None => {
-                    level.insert(key[..end].into(), aggregate.clone());
+                    // The longest prefixes are dropped before that, so that no total is made only to be dropped.
+                    while self.count >= self.most {
+                        self.drop_from(self.levels.len() - 1);
+                        if self.levels.len() == columns {
+                            return;
+                        }
+                    }
+                    self.levels[columns].insert(key[..end].into(), aggregate.clone());
                     self.count += 1;
                 }
             }
-        }
-        if self.count > self.most {
-            self.keep(self.most);
+            columns += 1;
         }
     }
 

@@ -13,6 +13,9 @@ use crate::aggregate::Aggregate;
 use crate::codec;
 use crate::key::{Key, partition, sort_position};
 
+/// The most bytes that are reserved before it is known that they are needed.
+const EXPECTED_MAX: usize = 1 << 18;
+
 /// Writes one batch view to a sink: rows ascending, then [`finish`](BatchWriter::finish).
 ///
 /// Holds one section in memory. After an error, the writer and its output are useless. Not guaranteed: anything about
@@ -32,6 +35,8 @@ pub struct BatchWriter<W: Write> {
     section: Section,
     last_position: Option<u64>,
     rows: u64,
+    /// How many rows are expected in a section.
+    expected: usize,
     digest: Digest,
 }
 
@@ -75,6 +80,7 @@ impl<W: Write> BatchWriter<W> {
             section: Section::default(),
             last_position: None,
             rows: 0,
+            expected: usize::try_from(expected_rows >> section_bits(expected_rows)).unwrap_or(0),
             digest: Digest::default(),
         };
         writer.crc.update(&header);
@@ -111,6 +117,9 @@ impl<W: Write> BatchWriter<W> {
 
         let start = self.section.rows.len();
         let (key_range, body) = self.section.put_row(|out| key.encode(out), aggregate)?;
+        if self.section.keys.is_empty() {
+            self.section.expect(self.expected);
+        }
         let rows = &self.section.rows;
         if rows.len() > u32::MAX as usize || self.section.keys.len() == u32::MAX as usize {
             let message = "a section of a batch view is larger than 4 GiB: expect more rows";
@@ -257,6 +266,15 @@ impl Section {
         };
         codec::encode(aggregate, &mut self.rows).map_err(io::Error::other)?;
         Ok((body..body + key_bytes, body))
+    }
+
+    /// Reserves memory for so many rows, if they are like the first one, which it has.
+    fn expect(&mut self, rows: usize) {
+        let more = rows.saturating_sub(1);
+        self.rows.reserve(more.saturating_mul(self.rows.len()).min(EXPECTED_MAX));
+        let more = more.min(EXPECTED_MAX / 16);
+        self.index.reserve(8 * (more + 1));
+        self.keys.reserve(more + 1);
     }
 
     fn index_row(&mut self, position: u32, start: usize, key: std::ops::Range<usize>) {

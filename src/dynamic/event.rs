@@ -46,13 +46,18 @@ impl Event {
     /// The values, in the order of the columns.
     pub fn values(&self) -> impl Iterator<Item = RowValue<'_>> {
         let mut rest = self.values.bytes();
-        std::iter::from_fn(move || take(&mut rest).expect("the values of an event were checked"))
+        std::iter::from_fn(move || {
+            let mut next = None;
+            take(&mut rest, &mut |value| next = Some(value)).expect(CHECKED);
+            next
+        })
     }
 
     /// Fills a row of a view with the same columns, for [`Engine::dynamic_view`](crate::Engine::dynamic_view), and
     /// accepts every event.
     pub fn fill<'e>(&'e self, row: &mut RowBuilder<'e>) -> Option<EventTime> {
-        self.values().enumerate().for_each(|(at, value)| row.set(at, value));
+        let (mut rest, mut filling) = (self.values.bytes(), Filling { row, at: 0 });
+        while take(&mut rest, &mut filling).expect(CHECKED) {}
         Some(self.time)
     }
 }
@@ -61,6 +66,22 @@ impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Event at {}: ", self.time)?;
         f.debug_list().entries(self.values()).finish()
+    }
+}
+
+const CHECKED: &str = "the values of an event were checked";
+
+/// Fills the columns of a row, one after the other.
+struct Filling<'a, 'e> {
+    row: &'a mut RowBuilder<'e>,
+    at: usize,
+}
+
+impl<'e> Takes<'e> for Filling<'_, 'e> {
+    #[inline(always)]
+    fn take(&mut self, value: RowValue<'e>) {
+        self.row.set(self.at, value);
+        self.at += 1;
     }
 }
 
@@ -108,6 +129,22 @@ impl Packing {
                 self.len += bytes.len();
             }
             _ => self.spill(bytes),
+        }
+    }
+
+    /// Appends a tag and bytes after it.
+    #[inline]
+    fn tagged<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
+        match self.inline.get_mut(self.len..self.len + 1 + N) {
+            Some([first, room @ ..]) if self.heap.is_empty() => {
+                *first = tag;
+                room.copy_from_slice(&bytes);
+                self.len += 1 + N;
+            }
+            _ => {
+                self.spill(&[tag]);
+                self.spill(&bytes);
+            }
         }
     }
 
@@ -160,26 +197,18 @@ fn put(value: &RowValue<'_>, out: &mut Packing) {
             let tags = [SHORT_DECIMAL, LONG_DECIMAL].map(|tag| tag + number.scale());
             put_number(tags, number.billionths(), out);
         }
-        RowValue::Date(day) => out.extend(&tagged::<5>(DATE, &day.0.to_le_bytes())),
-        RowValue::Timestamp(time) => out.extend(&tagged::<9>(TIMESTAMP, &time.to_le_bytes())),
+        RowValue::Date(day) => out.tagged(DATE, day.0.to_le_bytes()),
+        RowValue::Timestamp(time) => out.tagged(TIMESTAMP, time.to_le_bytes()),
         RowValue::Text(text) => put_bytes(TEXT, text.as_bytes(), out),
         RowValue::Bytes(bytes) => put_bytes(BYTES, bytes, out),
     }
 }
 
-/// The most bytes of a value after its tag, plus one.
-#[inline]
-fn tagged<const N: usize>(tag: u8, bytes: &[u8]) -> [u8; N] {
-    let mut all = [tag; N];
-    all[1..].copy_from_slice(bytes);
-    all
-}
-
 #[inline]
 fn put_number([short, long]: [u8; 2], number: i128, out: &mut Packing) {
     match i64::try_from(number) {
-        Ok(number) => out.extend(&tagged::<9>(short, &number.to_le_bytes())),
-        Err(_) => out.extend(&tagged::<17>(long, &number.to_le_bytes())),
+        Ok(number) => out.tagged(short, number.to_le_bytes()),
+        Err(_) => out.tagged(long, number.to_le_bytes()),
     }
 }
 
@@ -200,34 +229,52 @@ fn put_bytes(tag: u8, bytes: &[u8], out: &mut Packing) {
 #[derive(Debug)]
 struct NoValues;
 
-/// Reads a value; `None` after the last one.
+/// What becomes of a value that was read.
+trait Takes<'a> {
+    fn take(&mut self, value: RowValue<'a>);
+}
+
+impl<'a, F: FnMut(RowValue<'a>)> Takes<'a> for F {
+    #[inline]
+    fn take(&mut self, value: RowValue<'a>) {
+        self(value);
+    }
+}
+
+/// Reads a value; returns whether there was one.
+///
+/// Each kind of value is handed over in its own branch, so that it can be stored there. A processor waits for a value
+/// that is made in parts and then moved as a whole.
 #[inline]
-fn take<'a>(rest: &mut &'a [u8]) -> Result<Option<RowValue<'a>>, NoValues> {
-    let Some((&tag, behind)) = rest.split_first() else { return Ok(None) };
+fn take<'a>(rest: &mut &'a [u8], to: &mut impl Takes<'a>) -> Result<bool, NoValues> {
+    let Some((&tag, behind)) = rest.split_first() else { return Ok(false) };
     *rest = behind;
-    Ok(Some(match tag {
-        NULL => RowValue::Null,
-        FALSE => RowValue::Boolean(false),
-        TRUE => RowValue::Boolean(true),
-        SHORT => RowValue::Integer(i64::from_le_bytes(array(rest)?).into()),
-        LONG => RowValue::Integer(i128::from_le_bytes(array(rest)?)),
-        DATE => RowValue::Date(Day(i32::from_le_bytes(array(rest)?))),
-        TIMESTAMP => RowValue::Timestamp(i64::from_le_bytes(array(rest)?)),
+    match tag {
+        NULL => to.take(RowValue::Null),
+        FALSE => to.take(RowValue::Boolean(false)),
+        TRUE => to.take(RowValue::Boolean(true)),
+        SHORT => to.take(RowValue::Integer(i64::from_le_bytes(array(rest)?).into())),
+        LONG => to.take(RowValue::Integer(i128::from_le_bytes(array(rest)?))),
+        DATE => to.take(RowValue::Date(Day(i32::from_le_bytes(array(rest)?)))),
+        TIMESTAMP => to.take(RowValue::Timestamp(i64::from_le_bytes(array(rest)?))),
         TEXT => {
             let text = std::str::from_utf8(bytes(rest)?).map_err(|_| NoValues)?;
-            RowValue::Text(Cow::Borrowed(text))
+            to.take(RowValue::Text(Cow::Borrowed(text)));
         }
-        BYTES => RowValue::Bytes(Cow::Borrowed(bytes(rest)?)),
+        BYTES => to.take(RowValue::Bytes(Cow::Borrowed(bytes(rest)?))),
         SHORT_DECIMAL..=25 => {
             let billionths = i64::from_le_bytes(array(rest)?).into();
-            RowValue::Decimal(Decimal::from_billionths(billionths, tag - SHORT_DECIMAL))
+            let number = Decimal::from_billionths(billionths, tag - SHORT_DECIMAL);
+            to.take(RowValue::Decimal(number));
         }
         LONG_DECIMAL..=41 => {
             let billionths = i128::from_le_bytes(array(rest)?);
-            RowValue::Decimal(Decimal::from_billionths(billionths, tag - LONG_DECIMAL))
+            let number = Decimal::from_billionths(billionths, tag - LONG_DECIMAL);
+            to.take(RowValue::Decimal(number));
         }
         _ => return Err(NoValues),
-    }))
+    }
+    Ok(true)
 }
 
 #[inline]
@@ -266,9 +313,9 @@ impl<'de> Deserialize<'de> for Packed {
             fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Packed, E> {
                 let mut rest = bytes;
                 loop {
-                    match take(&mut rest) {
-                        Ok(Some(_)) => {}
-                        Ok(None) => return Ok(Packed::new(bytes)),
+                    match take(&mut rest, &mut drop) {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(Packed::new(bytes)),
                         Err(NoValues) => return Err(E::custom("these bytes are no values")),
                     }
                 }

@@ -101,12 +101,21 @@ impl<'a> RowBuilder<'a> {
     }
 
     /// Sets the value of a column, by its place. An integer becomes a decimal if the column has decimals.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, at: usize, value: impl Into<RowValue<'a>>) {
         let Some(kind) = self.columns.kind(at) else {
             return self.refuse(RowError::NoColumn { at, columns: self.columns.len() });
         };
-        match fitting(kind, value.into()) {
+        let value = value.into();
+        if is_of(kind, &value) {
+            self.values[at] = value;
+        } else {
+            self.convert(at, kind, value);
+        }
+    }
+
+    fn convert(&mut self, at: usize, kind: Kind, value: RowValue<'a>) {
+        match fitting(kind, value) {
             Ok(value) => self.values[at] = value,
             Err(wrong) => self.refuse(wrong.of(self.columns, at)),
         }
@@ -147,8 +156,20 @@ impl Wrong {
     }
 }
 
+/// Whether a column of this kind takes the value as it is. Nearly all values are, and are moved only once.
+#[inline(always)]
+fn is_of(kind: Kind, value: &RowValue<'_>) -> bool {
+    match value {
+        RowValue::Null => true,
+        RowValue::Integer(number) => kind == Kind::Integer && number.unsigned_abs() <= INTEGER_MOST,
+        RowValue::Decimal(number) => {
+            kind == Kind::Decimal && number.billionths().unsigned_abs() < DECIMAL_MOST
+        }
+        _ => value.kind() == Some(kind),
+    }
+}
+
 /// The value, converted to a column of this kind.
-#[inline]
 fn fitting(kind: Kind, value: RowValue<'_>) -> Result<RowValue<'_>, Wrong> {
     let value = match (kind, value) {
         (Kind::Decimal, RowValue::Integer(number)) => match i64::try_from(number) {

@@ -286,3 +286,9 @@ fn keys_of_scratch_stand_for_keys() {
     let keys = encoded.map(Key::new);
     check_key_ref(&keys.each_ref().map(|key| filling::Encoded(key.as_bytes())));
 }
+
+#[test]
+fn values_and_cells_are_small() {
+    assert_eq!((size_of::<RowValue<'_>>(), size_of::<Value>()), (32, 32));
+    assert!(size_of::<MeasureState>() <= 64, "{}", size_of::<MeasureState>());
+}

@@ -1,5 +1,7 @@
 //! Answers and their certificates.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Decimal};
@@ -228,7 +230,28 @@ impl<A: Aggregate> Parts<A> {
     pub fn merged(&self) -> Option<A> {
         let mut merged = self.batch.clone();
         for part in [&self.speed, &self.amendments].into_iter().flatten() {
-            add(&mut merged, part);
+            add(&mut merged, Cow::Borrowed(part));
+        }
+        merged
+    }
+
+    /// All parts combined, without a copy if there is only one.
+    ///
+    /// ```
+    /// use dayfold::aggregate::Count;
+    /// use dayfold::serve::Item;
+    ///
+    /// /// The number of events of each key.
+    /// fn counts(items: Vec<Item<String, Count>>) -> Vec<(String, i64)> {
+    ///     let count = |item: Item<String, Count>| Some((item.key?, item.parts.into_merged()?.0));
+    ///     items.into_iter().filter_map(count).collect()
+    /// }
+    /// # assert!(counts(Vec::new()).is_empty());
+    /// ```
+    pub fn into_merged(self) -> Option<A> {
+        let mut merged = None;
+        for part in [self.batch, self.speed, self.amendments].into_iter().flatten() {
+            add(&mut merged, Cow::Owned(part));
         }
         merged
     }
@@ -242,7 +265,7 @@ impl<A: Aggregate> Parts<A> {
         }
     }
 
-    pub(super) fn add(&mut self, layer: Layer, aggregate: &A) {
+    pub(super) fn add(&mut self, layer: Layer, aggregate: Cow<'_, A>) {
         match layer {
             Layer::Batch(_) => add(&mut self.batch, aggregate),
             Layer::Speed => add(&mut self.speed, aggregate),
@@ -259,16 +282,17 @@ impl<A: Aggregate> Parts<A> {
         ];
         for (mine, theirs) in pairs {
             if let Some(theirs) = theirs {
-                add(mine, theirs);
+                add(mine, Cow::Borrowed(theirs));
             }
         }
     }
 }
 
-fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: &A) {
+/// Adds an aggregate. What is owned is not copied.
+fn add<A: Aggregate>(sum: &mut Option<A>, aggregate: Cow<'_, A>) {
     match sum {
-        Some(sum) => sum.plus_equals(aggregate),
-        None => *sum = Some(aggregate.clone()),
+        Some(sum) => sum.plus_equals(&aggregate),
+        None => *sum = Some(aggregate.into_owned()),
     }
 }
 

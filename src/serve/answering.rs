@@ -1,5 +1,6 @@
 //! The operator that answers queries: at once if little has to be read, otherwise on threads of a pool.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -412,7 +413,7 @@ fn one_key<K: Key, A: Aggregate>(
         if let Layer::Batch(closing) = layer {
             item.revision = item.revision.max(Some(closing));
         }
-        item.parts.add(layer, aggregate);
+        item.parts.add(layer, Cow::Borrowed(aggregate));
     };
     let bytes = encoded(key);
     let wanted = (key.hash64(), key, &bytes[..]);

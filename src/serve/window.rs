@@ -1,5 +1,6 @@
 //! Reads some keys of several files and tables, each with all of its parts, or all keys into one value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Parts;
@@ -23,7 +24,7 @@ pub(super) enum Chosen<K> {
 /// The latest revision of a batch view that took part, and the value by layer.
 type FoundParts<A> = (Option<Day>, Parts<A>);
 
-fn add<A: Aggregate>(found: &mut FoundParts<A>, layer: Layer, aggregate: &A) {
+fn add<A: Aggregate>(found: &mut FoundParts<A>, layer: Layer, aggregate: Cow<'_, A>) {
     if let Layer::Batch(closing) = layer {
         found.0 = found.0.max(Some(closing));
     }
@@ -74,7 +75,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                 if bytes.as_slice() >= self.from
                     && let Some(aggregate) = part.view.get(*hash, bytes)?
                 {
-                    self.add(key, &aggregate);
+                    self.add(key, Cow::Owned(aggregate));
                 }
             }
             Chosen::Range(_) => {
@@ -100,7 +101,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                 if bytes.as_slice() >= self.from
                     && let Some(aggregate) = table.get(*hash, key)
                 {
-                    self.add(key, aggregate);
+                    self.add(key, Cow::Borrowed(aggregate));
                 }
             }
             Chosen::Range(_) => {
@@ -108,7 +109,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                     let interval = (self.from, self.to);
                     table.visit_interval(interval, reached, &mut |key, aggregate| {
                         if self.greatest.as_ref().is_none_or(|(greatest, _)| key <= greatest) {
-                            self.add(key, aggregate);
+                            self.add(key, Cow::Borrowed(aggregate));
                         }
                         self.is_wanted_at_all()
                     });
@@ -132,7 +133,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
                             continue;
                         }
                     }
-                    self.add(key, aggregate);
+                    self.add(key, Cow::Borrowed(aggregate));
                 }
             }
         }
@@ -143,7 +144,7 @@ impl<'a, K: Key, A: Aggregate> Window<'a, K, A> {
         !self.seen.is_multiple_of(LOOK_EVERY) || (self.goes_on)()
     }
 
-    fn add(&mut self, key: &K, aggregate: &A) {
+    fn add(&mut self, key: &K, aggregate: Cow<'_, A>) {
         if let Some(found) = self.rows.get_mut(key) {
             add(found, self.layer, aggregate);
             return;
@@ -165,7 +166,7 @@ impl<K: Key, A: Aggregate> Takes<K, A> for Window<'_, K, A> {
     }
 
     fn take(&mut self, key: K, aggregate: A) -> bool {
-        self.add(&key, &aggregate);
+        self.add(&key, Cow::Owned(aggregate));
         self.is_wanted_at_all()
     }
 }
@@ -178,7 +179,7 @@ pub(super) struct Total<'a, A: Aggregate> {
 }
 
 impl<A: Aggregate> Total<'_, A> {
-    fn add(&mut self, layer: Layer, aggregate: &A) -> bool {
+    fn add(&mut self, layer: Layer, aggregate: Cow<'_, A>) -> bool {
         let found = self.found.get_or_insert_with(|| (None, Parts::empty()));
         add(found, layer, aggregate);
         self.seen += 1;
@@ -197,19 +198,19 @@ impl<A: Aggregate> Total<'_, A> {
             && let Some(prefix) = Prefix::of::<K>(range)
             && let FileTotal::Kept(total) = part.view.total(prefix, &part.coverage)?
         {
-            total.iter().for_each(|total| _ = self.add(layer, total));
+            total.into_iter().for_each(|total| _ = self.add(layer, Cow::Owned(total)));
             return Ok(());
         }
         match chosen {
             Chosen::One { hash, bytes, .. } => {
                 if let Some(aggregate) = part.view.get(*hash, bytes)? {
-                    self.add(layer, &aggregate);
+                    self.add(layer, Cow::Owned(aggregate));
                 }
             }
             Chosen::Range(range) if range.is_all() => {
                 for row in part.view.scan(&part.coverage) {
                     let (_, _, aggregate) = row?;
-                    if !self.add(layer, &aggregate) {
+                    if !self.add(layer, Cow::Owned(aggregate)) {
                         break;
                     }
                 }
@@ -233,7 +234,7 @@ impl<A: Aggregate> Total<'_, A> {
         match chosen {
             Chosen::One { hash, key, .. } => {
                 if let Some(aggregate) = table.get(*hash, key) {
-                    self.add(layer, aggregate);
+                    self.add(layer, Cow::Borrowed(aggregate));
                 }
             }
             Chosen::Range(range) => {
@@ -246,7 +247,7 @@ impl<A: Aggregate> Total<'_, A> {
                             continue;
                         }
                     }
-                    if !self.add(layer, aggregate) {
+                    if !self.add(layer, Cow::Borrowed(aggregate)) {
                         return;
                     }
                 }
@@ -267,7 +268,7 @@ impl<K: Key, A: Aggregate> Takes<K, A> for Within<'_, '_, A> {
     }
 
     fn take(&mut self, _: K, aggregate: A) -> bool {
-        self.total.add(self.layer, &aggregate)
+        self.total.add(self.layer, Cow::Owned(aggregate))
     }
 }
 
