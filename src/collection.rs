@@ -111,7 +111,7 @@ where
         event: impl Fn(&E) -> Option<(EventTime, K, A)> + 'static,
     ) -> Result<DayView<'scope, K, A>, ArchiveError> {
         let scope = self.inner.scope();
-        let loaded = archive.load(view.name(), scope.index(), scope.peers())?;
+        let loaded = archive.load(&view, scope.index(), scope.peers())?;
         let changes = at_their_moments(self.inner);
         Ok(fold(changes, None, view, (archive, None), loaded, move |changes, combiner| {
             for (data, _, times) in changes.drain(..) {

@@ -29,7 +29,7 @@ use crate::speed::{
 };
 use crate::table::TableRow;
 use crate::time::{Day, EventTime};
-use crate::view::View;
+use crate::view::{KeptFrom, View};
 
 /// Makes views of streams of events.
 pub trait FoldDays<'scope, E> {
@@ -89,7 +89,7 @@ fn fold_stream<'scope, E: Clone + 'static, K: Key, A: Aggregate>(
     archive: &Archive,
     enter: impl Enter<E, K, A>,
 ) -> Result<DayView<'scope, K, A>, ArchiveError> {
-    let loaded = archive.load(view.name(), events.scope().index(), events.scope().peers())?;
+    let loaded = archive.load(&view, events.scope().index(), events.scope().peers())?;
     Ok(fold(events, None, view, (archive, None), loaded, move |events: &mut Vec<E>, combiner| {
         enter.enter(events.iter(), combiner, |_, _| {});
         events.clear();
@@ -258,8 +258,8 @@ impl ViewStatus {
         self.state.numbers()
     }
 
-    /// The first period that a query at this moment covers here.
-    pub(crate) fn kept_at(&self, moment: Moment) -> Day {
+    /// What is kept for a question of this moment, if it is asked here.
+    pub(crate) fn kept_at(&self, moment: Moment) -> KeptFrom {
         self.state.kept_at(moment)
     }
 
@@ -325,7 +325,7 @@ trait Inspect {
     fn stop_over_limit(&self);
     fn finished(&self) -> bool;
     fn sealed_through(&self) -> Option<Day>;
-    fn kept_at(&self, moment: Moment) -> Day;
+    fn kept_at(&self, moment: Moment) -> KeptFrom;
     fn newest(&self) -> Option<Moment>;
     fn answered(&self) -> u64;
     fn numbers(&self) -> ViewNumbers;
@@ -355,7 +355,7 @@ impl<K: Key, A: Aggregate> Inspect for RefCell<Speed<K, A>> {
     fn sealed_through(&self) -> Option<Day> {
         self.borrow().sealed_through()
     }
-    fn kept_at(&self, moment: Moment) -> Day {
+    fn kept_at(&self, moment: Moment) -> KeptFrom {
         self.borrow().kept_at(moment)
     }
     fn newest(&self) -> Option<Moment> {

@@ -29,9 +29,13 @@
 //! }
 //! ```
 
+mod kept;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) use kept::{KeptFrom, Retention, RollupsFrom, begin, begin_from};
 
 use crate::aggregate::Aggregate;
 pub use crate::closing::Closing;
@@ -115,8 +119,8 @@ impl View {
     /// month and year are not used until they have been made again. Answers are the same with and without rollups.
     /// Grains that do not consist of whole periods of the view ([`Grain::is_within`]) are ignored.
     ///
-    /// Each run makes the rollups again from sealed days. They are files beside the sealed days of a data folder;
-    /// without a folder they are in memory.
+    /// Rollups are files beside the sealed days of a data folder, and the next run uses them again; with another number
+    /// of workers it makes its own. Audits compare them with their days. Without a folder they are in memory.
     ///
     /// ```
     /// use dayfold::time::Grain;
@@ -128,11 +132,15 @@ impl View {
     /// ```
     #[must_use]
     pub fn rollup(mut self, grains: impl IntoIterator<Item = Grain>) -> View {
-        self.rollups = grains.into_iter().collect();
+        for grain in grains {
+            if !self.rollups.contains(&grain) {
+                self.rollups.push(grain);
+            }
+        }
         self
     }
 
-    /// The grains of [`View::rollup`].
+    /// The grains of [`View::rollup`] and [`View::keep_rollup`].
     pub fn rollups(&self) -> &[Grain] {
         &self.rollups
     }
@@ -252,6 +260,45 @@ impl View {
         self
     }
 
+    /// The same view, which keeps rollups of this grain, and keeps them for this long after their end, although the
+    /// periods that they combine are removed earlier ([`View::keep`]). [`Duration::MAX`] is for ever. Hours may be kept
+    /// for a week, their days for a year, and months for ever:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dayfold::time::Grain;
+    /// use dayfold::view::View;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// let view = View::new("visits")?
+    ///     .grain(Grain::Hour)
+    ///     .keep(7 * DAY)
+    ///     .keep_rollup(Grain::Day, 365 * DAY)
+    ///     .keep_rollup(Grain::Month, Duration::MAX);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Periods are removed by whole rollups, and only when the rollup is durable. Questions about that time are answered
+    /// from rollups. One that asks for finer periods than are kept, or whose range begins or ends within a rollup, is
+    /// refused with the first day from which on it can be answered. A question without a beginning is about all that is
+    /// kept by its grain. Late events of periods that were to be removed when they came are in the log only.
+    ///
+    /// Rollups that are kept longer than the periods are made of each other, and a coarser one is kept at least as long
+    /// as a finer one; an engine does not start otherwise. One that is kept no longer than the periods goes with them, as
+    /// one of [`View::rollup`] does. A grain that is named for the first time over a folder begins where the folder's
+    /// periods begin; a grain that is named no more loses its rollups.
+    #[must_use]
+    pub fn keep_rollup(mut self, grain: Grain, span: Duration) -> View {
+        if !self.rollups.contains(&grain) {
+            self.rollups.push(grain);
+        }
+        self.retention.spans[grain as usize] = Some(span);
+        self
+    }
+
     /// The same view, which keeps only this many of the newest revisions of each period; 1 keeps the current one only.
     /// Older revisions are removed from the data folder while the program runs, as soon as no reader needs them, and
     /// queries of them are refused. Without a data folder all of them are kept.
@@ -263,7 +310,9 @@ impl View {
 
     /// What the view keeps.
     pub(crate) fn retention(&self) -> Retention {
-        Retention { skew_ms: self.skew, ..self.retention }
+        let mut rollups = [false; Grain::ALL.len()];
+        self.rollups.iter().for_each(|grain| rollups[*grain as usize] = true);
+        Retention { skew_ms: self.skew, rollups, ..self.retention }
     }
 
     /// The name.
@@ -291,25 +340,38 @@ impl View {
         self.limits
     }
 
-    /// The first period that is kept if periods are closed through this one; [`Day::MIN`] if all are.
-    pub(crate) fn kept_behind(&self, through: Day) -> Day {
-        match self.retention.keep {
+    /// What is kept if periods are closed through this one.
+    pub(crate) fn kept_behind(&self, through: Day) -> KeptFrom {
+        let retention = self.retention();
+        match retention.keep {
             // The period that contains the end of time is never over.
             Some(keep) if through > Day::MIN && through < Day::MAX => {
-                self.calendar.first_open(self.calendar.end_of(through), keep)
+                let outliving = retention.outliving(self.calendar.grain());
+                KeptFrom::before(&self.calendar, self.calendar.end_of(through), keep, &outliving)
             }
-            _ => Day::MIN,
+            _ => self.kept_first(),
         }
     }
 
-    /// The first period that is kept under `floor`: the same on all workers, however far each has sealed.
-    pub(crate) fn kept_at(&self, floor: EventTime) -> Day {
-        if self.retention.keep.is_none() {
-            return Day::MIN;
+    /// What is kept before anything is removed.
+    pub(crate) fn kept_first(&self) -> KeptFrom {
+        let mut kept = KeptFrom::ALL;
+        for (grain, _) in self.outliving() {
+            kept.rollups[grain as usize] = Some(Day::MIN);
         }
-        match self.first_open(floor) {
-            open if open == Day::MIN || open == Day::MAX => Day::MIN,
-            open => self.kept_behind(self.calendar.preceding(open)),
+        kept
+    }
+
+    /// The rollups that outlive the view's periods, the finest first.
+    pub(crate) fn outliving(&self) -> Vec<(Grain, Duration)> {
+        self.retention().outliving(self.calendar.grain())
+    }
+
+    /// The last period that is closed if this one is the first that is open; [`Day::MIN`] if there is none.
+    pub(crate) fn closed_before(&self, open: Day) -> Day {
+        match open {
+            Day::MIN | Day::MAX => Day::MIN,
+            open => self.calendar.preceding(open),
         }
     }
 
@@ -372,24 +434,6 @@ impl View {
 /// The closing of an event of `day`, where `first_open` is the first day that is open under `floor`.
 pub(crate) fn late_or_not(day: Day, first_open: Day, floor: EventTime) -> Closing {
     if day < first_open { Closing::late(first_open, floor) } else { Closing::of(day) }
-}
-
-/// What a view keeps in a data folder; by default, everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Retention {
-    /// How long a period is kept after its end.
-    pub(crate) keep: Option<Duration>,
-    /// How many revisions of a period are kept.
-    pub(crate) revisions: Option<NonZeroU32>,
-    /// How far its event times may be from those of the log, in milliseconds.
-    pub(crate) skew_ms: i64,
-}
-
-impl Retention {
-    /// Whether anything is removed.
-    pub(crate) fn removes(&self) -> bool {
-        self.keep.is_some() || self.revisions.is_some()
-    }
 }
 
 /// Bounds on what a view holds in memory, over all workers together.

@@ -1,12 +1,14 @@
 //! Rollups: answers are the same with and without them, whatever events come.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use dayfold::aggregate::{Count, Sum};
+use dayfold::archive::Fault;
 use dayfold::engine::{LiveOptions, Measures, Pusher, Running, ViewHandle};
 use dayfold::key::KeyRange;
 use dayfold::log::Durability;
@@ -21,7 +23,7 @@ use dayfold::{Cluster, Engine};
 type Stats = (Count, Sum);
 type Event = (EventTime, u64, i64);
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 const DAY: EventTime = 86_400_000;
 /// 2020-01-01.
 const FIRST: i64 = 18_262;
@@ -197,18 +199,99 @@ fn answers_are_the_same_with_rollups_while_they_come_and_go() {
         drop(started.pusher);
         started.running.finish().unwrap();
 
-        // Files of an earlier run are not used, whatever they are; with other workers, too.
+        // The next run goes on with them; it makes those anew whose days have changed.
+        let files = || {
+            let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
+            files.into_iter().collect::<BTreeSet<String>>()
+        };
+        let before = files();
+        let started = Started::new(&storage, workers, DAYS + 1);
+        started.wait_rollups(ALL * workers);
+        started.check("opened");
+        assert_eq!(files(), before);
+        started.push(late(40));
+        started.seal_before(DAYS + 2);
+        started.wait_rollups(ALL * workers);
+        started.check("opened, and sealed anew");
+        // February 2020 and its year.
+        assert_eq!(before.difference(&files()).count(), 2 * workers);
+        drop(started.pusher);
+        started.running.finish().unwrap();
+
+        // What no record names is not used, whatever it is; workers of another number make their own.
         let left = Path::new("data/part-0/rollups/rolled/month-2020-01-01-w0-1");
         storage.create(left).unwrap().write_all(b"something else").unwrap();
-        let started = Started::new(&storage, 3 - workers, DAYS + 1);
-        started.check("opened");
+        let started = Started::new(&storage, 3 - workers, DAYS + 2);
+        started.check("opened by others");
         started.wait_rollups(ALL * (3 - workers));
-        started.check("opened and rolled up");
-        let files = storage.list(Path::new("data/part-0/rollups/rolled")).unwrap();
-        assert_eq!(files.len(), ALL * (3 - workers));
+        started.check("opened and rolled up by others");
+        drop(started.pusher);
+        started.running.finish().unwrap();
+        // Those that these cover go with the next opening.
+        let started = Started::new(&storage, 3 - workers, DAYS + 2);
+        assert_eq!(files().len(), ALL * (3 - workers));
         drop(started.pusher);
         started.running.finish().unwrap();
     }
+}
+
+#[test]
+fn a_rollup_that_is_damaged_or_gone_is_found_and_made_again() {
+    let storage = Memory::default();
+    let started = Started::new(&storage, 1, 0);
+    started.push(events());
+    started.seal_before(DAYS);
+    started.wait_rollups(ALL);
+    let folder = Path::new("data/part-0/rollups/rolled");
+    let file = |period: &str| {
+        let names = storage.list(folder).unwrap();
+        folder.join(names.iter().find(|name| name.starts_with(period)).unwrap())
+    };
+    let damage = |path: &Path| {
+        let mut bytes = storage.read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 16].iter_mut().for_each(|byte| *byte ^= 0xFF);
+        storage.create(path).unwrap().write_all(&bytes).unwrap();
+    };
+    // The first half of the year, and the rollups that begin in it.
+    let days = DayRange::new(Day(FIRST as i32), Day(FIRST as i32 + 182));
+    let audit = |started: &Started| started.rolled.audit(days, 1.0).unwrap().findings;
+    assert_eq!(audit(&started), []);
+
+    let (march, may) = (file("month-2020-03-01"), file("month-2020-05-01"));
+    damage(&march);
+    storage.remove(&may).unwrap();
+    let findings = audit(&started);
+    let paths = findings.iter().map(|finding| match &finding.fault {
+        Fault::Damaged { path, .. } => path.clone(),
+        fault => panic!("{fault:?}"),
+    });
+    assert_eq!(paths.collect::<Vec<_>>(), [march.clone(), may.clone()]);
+    // They are made again, under other names.
+    let began = Instant::now();
+    let is_mended = || storage.read(&march).is_err() && storage.list(folder).unwrap().len() == ALL;
+    while !is_mended() {
+        assert!(began.elapsed() < LONG, "{:?}", storage.list(folder));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    started.wait_rollups(ALL);
+    assert_eq!(audit(&started), []);
+    started.check("made again");
+    drop(started.pusher);
+    started.running.finish().unwrap();
+
+    // Rows that are whole and wrong: another month in the place of this one.
+    let (march, june) = (file("month-2020-03-01"), file("month-2020-06-01"));
+    assert!(storage.read(&may).is_err());
+    storage.remove(&file("month-2020-05-01")).unwrap();
+    let other = storage.read(&june).unwrap();
+    storage.create(&march).unwrap().write_all(&other).unwrap();
+    let started = Started::new(&storage, 1, DAYS);
+    started.wait_rollups(ALL);
+    assert_eq!(audit(&started), []);
+    started.check("opened without them");
+    drop(started.pusher);
+    started.running.finish().unwrap();
 }
 
 #[test]
@@ -226,6 +309,11 @@ fn a_damaged_day_keeps_its_rollups_from_being_made_until_it_is_repaired_and_noth
     let middle = bytes.len() / 2;
     bytes[middle..middle + 16].iter_mut().for_each(|byte| *byte ^= 0xFF);
     storage.create(&file).unwrap().write_all(&bytes).unwrap();
+    // Rollups that were made before do not need the day.
+    let rollups = Path::new("data/part-0/rollups/rolled");
+    for name in storage.list(rollups).unwrap() {
+        storage.remove(&rollups.join(name)).unwrap();
+    }
 
     let started = Started::new(&storage, 1, DAYS);
     // Its month and its year are missing.

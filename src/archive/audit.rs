@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::recompute::{LogRows, recompute};
+use super::rollup::RollupCheck;
+use super::seal::rolled_up;
+use super::sealed::Sealed;
 use super::{ArchiveError, Place};
 use crate::aggregate::Aggregate;
 use crate::batch::{Coverage, Digest};
@@ -123,15 +126,18 @@ pub(crate) struct Audited {
     pub(crate) rows: u64,
     pub(crate) events: u64,
     pub(crate) findings: Vec<Finding>,
+    /// Rollups that are not what they should be, unless they were taken out of the way meanwhile.
+    pub(crate) rollups: Vec<(PathBuf, Finding)>,
 }
 
 impl AuditJob {
-    /// Opens the files again, computes their days from the log, and compares.
+    /// Reads the files afresh, computes their days, and compares; and rollups with what they are made of.
     pub(crate) fn run<K: Key, A: Aggregate>(
         &self,
         place: &Place,
         log: &dyn LogRows<K, A>,
         share: f64,
+        rollups: &[RollupCheck<K, A>],
     ) -> Result<Audited, ArchiveError> {
         let Place::Folder(store) = place else { return Err(ArchiveError::NoLog) };
         let mut live = store.sealed(&self.view, self.days, |_, closing| closing <= self.through)?;
@@ -156,7 +162,45 @@ impl AuditJob {
                 fault,
             }));
         }
+        for check in rollups {
+            let Some(fault) = self.audit_rollup(store, check)? else { continue };
+            let (view, day) = (self.view.clone(), check.file.file.day);
+            let finding = Finding { view, day, fault };
+            match check.parts {
+                Some(_) => audited.rollups.push((check.file.file.path.clone(), finding)),
+                // It cannot be made again.
+                None => audited.findings.push(finding),
+            }
+        }
         Ok(audited)
+    }
+
+    /// What is wrong with a rollup. What is wrong with its parts is found with these.
+    fn audit_rollup<K: Key, A: Aggregate>(
+        &self,
+        store: &Store,
+        check: &RollupCheck<K, A>,
+    ) -> Result<Option<Fault>, ArchiveError> {
+        let file = &check.file.file;
+        let damaged = |what: String| Some(Fault::Damaged { path: file.path.clone(), what });
+        if let Err(error) = store::verify(&**store.storage(), file) {
+            return Ok(damaged(error.to_string()));
+        }
+        let Some(parts) = &check.parts else { return Ok(None) };
+        let parts: Result<Vec<_>, _> = parts.iter().map(Sealed::open).collect();
+        let Ok(parts) = parts else { return Ok(None) };
+        let sum = rolled_up(&parts, file.file_coverage, |rows| {
+            rows.map(|(_, key, aggregate)| Digest::of(&key, &aggregate)).sum::<Result<Digest, _>>()
+        });
+        let Ok(sum) = sum else { return Ok(None) };
+        let sum = sum.map_err(|error| ArchiveError::Encode { what: error.to_string() })?;
+        let (grain, path, found) = (check.file.grain, file.path.display(), file.digest);
+        Ok(match sum == found {
+            true => None,
+            false => damaged(format!(
+                "{path} has not the rows of its {grain}: found {found}, expected {sum}"
+            )),
+        })
     }
 
     fn audit_day<K: Key, A: Aggregate>(

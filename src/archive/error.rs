@@ -51,6 +51,14 @@ pub enum ArchiveError {
         /// The first day that can be computed.
         from: Day,
     },
+    /// A view with rollups that outlive its periods, over a folder that does not know them.
+    #[error(
+        "the folder does not know of the rollups of view '{view}' that outlive its periods: only an engine keeps them          (View::keep_rollup)"
+    )]
+    Outliving {
+        /// The view.
+        view: String,
+    },
     /// The archive is in memory, and has no sealed days to import.
     #[error("the archive is in memory: sealed days can be imported only from a data folder")]
     NoFolder,

@@ -8,20 +8,24 @@ use crate::batch::Coverage;
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::store::Store;
+use crate::view::View;
 
 impl Archive {
     /// The live revisions of a worker's partitions, and the last sealed closing.
     pub(crate) fn load<K: Key, A: Aggregate>(
         &self,
-        view: &str,
+        view: &View,
         worker: usize,
         peers: usize,
     ) -> Result<Loaded<K, A>, ArchiveError> {
         self.shelves.fetch_add(1, Ordering::Relaxed);
-        let mut shelf = Shelf::new(self, view, Coverage::of_owner(worker, peers));
-        let Place::Folder(store) = &self.place else { return Ok((shelf, None)) };
+        let mut shelf = Shelf::new(self, view.name(), Coverage::of_owner(worker, peers));
+        let Place::Folder(store) = &self.place else {
+            shelf.roll_up(view, Vec::new())?;
+            return Ok((shelf, None));
+        };
         load(store, view, &mut shelf)?;
-        Ok((shelf, store.sealed_through(view)))
+        Ok((shelf, store.sealed_through(view.name())))
     }
 }
 
@@ -32,13 +36,14 @@ pub(crate) type Loaded<K, A> = (Shelf<K, A>, Option<Closing>);
 /// damaged one is found at the start.
 fn load<K: Key, A: Aggregate>(
     store: &Store,
-    view: &str,
+    view: &View,
     shelf: &mut Shelf<K, A>,
 ) -> Result<(), ArchiveError> {
-    for live in store.live(view)? {
+    let (live, rollups) = store.live_and_rollups(view.name())?;
+    for live in live {
         if let Some(part) = LivePart::open(store, &live, shelf.mine())? {
             shelf.put(part);
         }
     }
-    Ok(())
+    shelf.roll_up(view, rollups)
 }

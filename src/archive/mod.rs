@@ -25,7 +25,7 @@ pub(crate) use load::Loaded;
 pub(crate) use pool::{Held, Pool, Step};
 pub(crate) use rebuild::{RebuildJob, Rebuilt};
 pub(crate) use recompute::LogRows;
-pub(crate) use rollup::{Rollup, with_rollups};
+pub(crate) use rollup::{Expired, Rollup, RollupCheck, with_rollups};
 pub(crate) use seal::{LivePart, SealJob};
 pub(crate) use sealed::{Past, Sealed};
 pub(crate) use shelf::{Shelf, TakenOff};

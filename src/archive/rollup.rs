@@ -1,11 +1,11 @@
 //! Rollups: files of coarser periods, made from all of a worker's sealed files in such a period.
 //!
-//! An answer uses either the whole rollup or the files that it is made from. The files are what counts: as soon as one
-//! of them gets another revision, the rollup is dropped, until it has been made again. Rollups of earlier runs are not
-//! used: each run makes them again from what is sealed.
+//! An answer takes a rollup whole, in the place of its parts, or its parts: what it is made of is what counts, and as soon as
+//! one of them gets another revision the rollup is gone, until it has been made again. A folder keeps rollups: the next run
+//! uses those whose fingerprint is that of the files which count then, and makes the others again.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,9 @@ use super::{ArchiveError, LivePart, Place, Sealed};
 use crate::aggregate::Aggregate;
 use crate::batch::{BatchMeta, BatchView, Bytes, Coverage, write_rows};
 use crate::key::Key;
+use crate::store::{NewRollup, RollupFile, Store, StoreError};
 use crate::time::{Calendar, Day, DayRange, Grain};
+use crate::view::KeptFrom;
 
 /// A sealed period of a coarser grain, on one worker.
 #[derive(Clone, Debug)]
@@ -23,12 +25,12 @@ pub(crate) struct Rollup<K, A> {
     /// The periods of the view in it.
     days: DayRange,
     part: LivePart<K, A>,
-    /// Its path, if it is a file of a folder.
-    path: Option<PathBuf>,
+    /// The file, if it is in a folder.
+    file: Option<Arc<RollupFile>>,
 }
 
-/// Rollups by their first period; they do not overlap.
-type Chosen<'a, K, A> = BTreeMap<Day, &'a Rollup<K, A>>;
+/// Rollups by their first period: none of them overlap. A period may have several, of different partitions.
+type Chosen<'a, K, A> = BTreeMap<Day, Vec<&'a Rollup<K, A>>>;
 
 impl<K, A> Rollup<K, A> {
     pub(crate) fn days(&self) -> DayRange {
@@ -37,6 +39,15 @@ impl<K, A> Rollup<K, A> {
 
     pub(crate) fn part(&self) -> &LivePart<K, A> {
         &self.part
+    }
+
+    /// The file, if it is in a folder.
+    pub(crate) fn file(&self) -> Option<&RollupFile> {
+        self.file.as_deref()
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        self.file.as_ref().map(|file| file.file.path.clone())
     }
 }
 
@@ -52,11 +63,13 @@ pub(crate) fn coarsest<K, A>(
     found.sort_by_key(|of| i64::from(of.days.lower.0) - i64::from(of.days.upper.0));
     let mut chosen = Chosen::new();
     for rollup in found {
-        let before = chosen.range(..rollup.days.upper).next_back();
-        if before
-            .is_none_or(|(_, before): (_, &&Rollup<K, A>)| before.days.upper <= rollup.days.lower)
-        {
-            chosen.insert(rollup.days.lower, rollup);
+        let before = chosen.range_mut(..rollup.days.upper).next_back();
+        match before.map(|(_, before)| before).filter(|of| rollup.days.lower < of[0].days.upper) {
+            None => drop(chosen.insert(rollup.days.lower, vec![rollup])),
+            Some(same) if (same[0].grain, same[0].days) == (rollup.grain, rollup.days) => {
+                same.push(rollup);
+            }
+            Some(_) => {}
         }
     }
     chosen
@@ -72,10 +85,11 @@ pub(crate) fn with_rollups<K: Key, A: Aggregate>(
     let chosen = coarsest(rollups, days, fits);
     let is_in = |day: Day| {
         let last = chosen.range(..=day).next_back();
-        last.is_some_and(|(_, rollup)| rollup.days.contains(day))
+        last.is_some_and(|(_, rollups)| rollups[0].days.contains(day))
     };
     sealed.retain(|sealed| !is_in(sealed.day()));
-    sealed.extend(chosen.values().map(|rollup| Sealed::Open(rollup.part.clone())));
+    let chosen = chosen.values().flatten();
+    sealed.extend(chosen.map(|rollup| Sealed::Open(rollup.part.clone())));
     sealed
 }
 
@@ -88,10 +102,11 @@ pub(crate) struct Rollups<K, A> {
     kept: Vec<Rollup<K, A>>,
     /// The rollup that is being made, unless one of its parts has changed since.
     pending: Option<(Grain, DayRange)>,
-    /// Rollups that could not be made, because a part is damaged or the disk is full. They are not tried again before a
-    /// part has changed.
+    /// What could not be made, because a part is damaged. It is not tried again before a part has changed.
     given_up: Vec<(Grain, DayRange)>,
-    /// A rollup may have to be made.
+    /// The grains that outlive the view's periods, and the first day of each.
+    outliving: Vec<(Grain, Day)>,
+    /// Something may have to be made.
     is_due: bool,
     /// The number of rollups begun; it makes the names of files unique.
     begun: u64,
@@ -101,16 +116,21 @@ pub(crate) struct Rollups<K, A> {
 
 impl<K: Key, A: Aggregate> Rollups<K, A> {
     pub(crate) fn none() -> Self {
-        Rollups::new(Calendar::utc(), Vec::new())
+        Rollups::new(Calendar::utc(), Vec::new(), Vec::new())
     }
 
-    /// The rollups of a view with this calendar.
-    pub(crate) fn new(calendar: Calendar, mut grains: Vec<Grain>) -> Self {
+    /// Those of a view with this calendar.
+    pub(crate) fn new(
+        calendar: Calendar,
+        mut grains: Vec<Grain>,
+        outliving: Vec<(Grain, Day)>,
+    ) -> Self {
         grains.retain(|grain| *grain != calendar.grain() && calendar.grain().is_within(*grain));
         grains.sort_by_key(|grain| Grain::ALL.iter().position(|known| known == grain));
         grains.dedup();
         let (kept, given_up, stale) = (Vec::new(), Vec::new(), Vec::new());
-        Rollups { grains, calendar, kept, pending: None, given_up, is_due: true, begun: 0, stale }
+        let (pending, is_due, begun) = (None, true, 0);
+        Rollups { grains, calendar, kept, pending, given_up, outliving, is_due, begun, stale }
     }
 
     pub(crate) fn kept(&self) -> &[Rollup<K, A>] {
@@ -131,20 +151,188 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         self.pending = self.pending.filter(|(_, days)| !days.contains(day));
         self.given_up.retain(|(_, days)| !days.contains(day));
         let stale = &mut self.stale;
-        self.kept.retain_mut(|rollup| {
+        self.kept.retain(|rollup| {
             let stays = !rollup.days.contains(day);
             if !stays {
-                stale.extend(rollup.path.take());
+                stale.extend(rollup.path());
             }
             stays
         });
     }
 
-    /// Takes in a finished rollup, if none of its parts has changed since.
+    /// Takes in a rollup that an earlier run has made, for these partitions: if its parts are what they were, or if they are
+    /// gone. `parts` tells their fingerprint, and periods before `kept_from` are gone.
+    pub(super) fn adopt(
+        &mut self,
+        store: &Store,
+        file: RollupFile,
+        (mine, kept_from): (Coverage, Day),
+        parts: impl FnOnce(&Self, DayRange) -> u64,
+    ) -> Result<(), ArchiveError> {
+        let (grain, day) = (file.grain, file.file.day);
+        let days = self.calendar.of_coarser(day, grain);
+        let Some(days) = days.filter(|days| days.lower == day && self.grains.contains(&grain))
+        else {
+            return Ok(());
+        };
+        // Later ones come first.
+        let known = self.kept.iter().filter(|of| of.grain == grain && of.days == days);
+        let known = known.fold(Coverage::NONE, |known, of| known.union(of.part.coverage));
+        let coverage = file.file.file_coverage.intersection(mine).difference(known);
+        if coverage.is_empty() {
+            return Ok(());
+        }
+        let parts_from = self.parts_begin(grain, kept_from);
+        let is_alone = self.first_of(grain).is_some() && days.upper <= parts_from;
+        let is_current = || coverage == mine && file.file.file_coverage == mine;
+        if !is_alone && (!is_current() || parts(self, days) != file.parts) {
+            return Ok(());
+        }
+        let view = match store.open_rollup(&file) {
+            Ok(view) => view,
+            Err(error) if is_alone => return Err(error.into()),
+            Err(error) => {
+                let path = file.file.path.display();
+                tracing::warn!(%path, %error, "a rollup cannot be read: it is made again");
+                return Ok(());
+            }
+        };
+        let generation = 0;
+        let (closing, process, worker) =
+            (file.file.revision(), file.file.process as u32, file.file.worker as u32);
+        let part = LivePart { day, closing, generation, coverage, process, worker, view };
+        self.kept.push(Rollup { grain, days, part, file: Some(Arc::new(file)) });
+        Ok(())
+    }
+
+    /// The grains that outlive the periods, and the first day of each: the finest first.
+    pub(super) fn outliving(&self) -> &[(Grain, Day)] {
+        &self.outliving
+    }
+
+    /// The first day of a grain that outlives the periods.
+    fn first_of(&self, grain: Grain) -> Option<Day> {
+        self.outliving.iter().find(|(of, _)| *of == grain).map(|(_, from)| *from)
+    }
+
+    /// The coarsest grain that outlives the periods and of which this one is made: where periods are gone, its parts.
+    fn under(&self, grain: Grain) -> Option<(Grain, Day)> {
+        let finer = |of: &&(Grain, Day)| of.0 != grain && of.0.is_within(grain);
+        self.outliving.iter().rev().find(finer).copied()
+    }
+
+    /// From when on there is all of what a rollup is made of.
+    fn parts_begin(&self, grain: Grain, kept_from: Day) -> Day {
+        self.under(grain).map_or(kept_from, |(_, from)| from.min(kept_from))
+    }
+
+    /// The rollups of which one of these days is made, where the periods before `kept_from` are gone. In order.
+    pub(super) fn parts_of(
+        &self,
+        (grain, days): (Grain, DayRange),
+        kept_from: Day,
+    ) -> Vec<&Rollup<K, A>> {
+        let Some((finer, _)) = self.under(grain) else { return Vec::new() };
+        let is_part = |of: &&Rollup<K, A>| {
+            of.grain == finer && days.lower <= of.days.lower && of.days.upper <= days.upper
+        };
+        let parts = self.kept.iter().filter(is_part).filter(|of| of.days.upper <= kept_from);
+        let mut parts: Vec<_> = parts.collect();
+        parts.sort_by_key(|of| of.days.lower);
+        parts
+    }
+
+    /// Takes those out of the way that end within what is removed, unless they stay without their parts.
+    pub(super) fn removed_before(&mut self, from: Day) {
+        let stays = |rollup: &Rollup<K, A>| {
+            let is_whole =
+                self.first_of(rollup.grain).is_some() || self.under(rollup.grain).is_some();
+            from <= rollup.days.lower || (is_whole && rollup.days.upper <= from)
+        };
+        let gone: Vec<bool> = self.kept.iter().map(|rollup| !stays(rollup)).collect();
+        let mut gone = gone.into_iter();
+        let stale = &mut self.stale;
+        self.kept.retain(|rollup| {
+            let is_gone = gone.next().unwrap_or(false);
+            stale.extend(is_gone.then(|| rollup.path()).flatten());
+            !is_gone
+        });
+        self.given_up.retain(|(_, days)| from <= days.lower);
+        self.pending = self.pending.filter(|(_, days)| from <= days.lower);
+        self.is_due = true;
+    }
+
+    /// The first of these days, in order, that is in no rollup of the finest grain that outlives the periods, or `limit`.
+    pub(super) fn covered_before(&self, days: impl Iterator<Item = Day>, limit: Day) -> Day {
+        match self.outliving.first() {
+            Some(&first) => self.first_uncovered(first, days, limit),
+            None => limit,
+        }
+    }
+
+    fn first_uncovered(
+        &self,
+        (grain, from): (Grain, Day),
+        days: impl Iterator<Item = Day>,
+        limit: Day,
+    ) -> Day {
+        let mut last: Option<DayRange> = None;
+        for day in days.take_while(|day| *day < limit).filter(|day| from <= *day) {
+            if last.is_some_and(|last| last.contains(day)) {
+                continue;
+            }
+            let Some(period) = self.calendar.of_coarser(day, grain) else { return day };
+            if !self.kept.iter().any(|of| of.grain == grain && of.days == period) {
+                return period.lower;
+            }
+            last = Some(period);
+        }
+        limit
+    }
+
+    /// Takes rollups off the shelf that are kept no longer, each grain as far as the next coarser one has them. Returns what
+    /// is to be removed.
+    pub(super) fn expire(&mut self, kept: &KeptFrom) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        for at in 0..self.outliving.len() {
+            let (grain, from) = self.outliving[at];
+            let Some(limit) = kept.rollups[grain as usize].filter(|limit| from < *limit) else {
+                continue;
+            };
+            let days = self.kept.iter().filter(|of| of.grain == grain).map(|of| of.days.lower);
+            let mut days: Vec<Day> = days.collect();
+            days.sort_unstable();
+            let before = match self.outliving.get(at + 1) {
+                Some(&coarser) => self.first_uncovered(coarser, days.iter().copied(), limit),
+                None => limit,
+            };
+            if before <= from {
+                continue;
+            }
+            self.outliving[at].1 = before;
+            let is_gone = |of: &Rollup<K, A>| of.grain == grain && of.days.lower < before;
+            let gone = self.kept.extract_if(.., |of| is_gone(of));
+            let files = gone.filter_map(|of| of.path()).collect();
+            expired.push(Expired { grain, before, files });
+        }
+        expired
+    }
+
+    /// Takes a damaged one out of the way, to be made again. Returns whether it was there.
+    pub(crate) fn lost(&mut self, path: &Path) -> bool {
+        let before = self.kept.len();
+        self.kept.retain(|rollup| rollup.file().is_none_or(|file| file.file.path != path));
+        let is_lost = self.kept.len() < before;
+        self.stale.extend(is_lost.then(|| path.to_owned()));
+        self.is_due |= is_lost;
+        is_lost
+    }
+
+    /// Takes in what has been made, if none of its parts has changed since.
     pub(crate) fn made(&mut self, rollup: Rollup<K, A>) {
         match self.pending.take() {
             Some(pending) if pending == (rollup.grain, rollup.days) => self.kept.push(rollup),
-            _ => self.stale.extend(rollup.path),
+            _ => self.stale.extend(rollup.path()),
         }
     }
 
@@ -154,7 +342,13 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         if let Some((grain, days)) = self.pending.take() {
             let first = days.lower;
             tracing::warn!(view, %grain, %first, %error, "a rollup cannot be made: its parts are read instead");
-            self.given_up.push((grain, days));
+            match error {
+                // A full disk, mostly: it is tried again when something has been sealed.
+                ArchiveError::Store(StoreError::Io { .. }) => self.is_due = false,
+                _ => self.given_up.push((grain, days)),
+            }
+        } else {
+            tracing::warn!(view, %error, "older rollups are removed by the next run");
         }
     }
 
@@ -168,9 +362,17 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         if !std::mem::take(&mut self.is_due) {
             return None;
         }
+        let known: HashSet<_> = self.kept.iter().map(|of| (of.grain, of.days.lower)).collect();
         for &grain in &self.grains {
+            // What stays when its parts go is also made of a single one.
+            let needed = if self.first_of(grain).is_some() { 1 } else { 2 };
+            let whole_from = self.parts_begin(grain, kept_from);
+            let all = DayRange::new(Day::MIN, kept_from);
+            let older = self.parts_of((grain, all), kept_from);
+            let older = older.into_iter().map(|of| of.days.lower);
+            let older: Vec<Day> = older.filter(|day| *day >= whole_from).collect();
             let (mut last, mut found) = (None, 0);
-            for day in periods.clone() {
+            for day in older.into_iter().chain(periods.clone()) {
                 let days = match last {
                     Some(days) if DayRange::contains(&days, day) => days,
                     _ => {
@@ -179,11 +381,12 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
                     }
                 };
                 (last, found) = (Some(days), found + 1);
-                let is_whole = kept_from <= days.lower && days.upper <= first_open;
-                let is_new = |of: &Rollup<K, A>| of.grain != grain || of.days != days;
-                let is_wanted =
-                    self.kept.iter().all(is_new) && !self.given_up.contains(&(grain, days));
-                if found == 2 && is_whole && is_wanted {
+                let is_whole = whole_from <= days.lower && days.upper <= first_open;
+                if found == needed
+                    && is_whole
+                    && !known.contains(&(grain, days.lower))
+                    && !self.given_up.contains(&(grain, days))
+                {
                     // There may be more.
                     (self.is_due, self.pending) = (true, Some((grain, days)));
                     return Some((grain, days));
@@ -199,14 +402,37 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
         view: &str,
         (worker, mine): (usize, Coverage),
         (grain, days): (Grain, DayRange),
-        sealed: Vec<Sealed<K, A>>,
+        (sealed, print): (Vec<Sealed<K, A>>, u64),
         stop: Arc<AtomicBool>,
     ) -> RollupJob<K, A> {
-        let parts = with_rollups(sealed, &self.kept, days, |finer| finer != grain);
+        let parts = with_rollups(sealed, &self.kept, days, |finer| {
+            finer != grain && finer.is_within(grain)
+        });
         self.begun += 1;
         let stale = std::mem::take(&mut self.stale);
         let (view, number) = (view.to_owned(), self.begun);
-        RollupJob { view, worker, mine, grain, days, parts, number, stale, stop }
+        RollupJob { view, worker, mine, grain, days, parts, print, number, stale, stop }
+    }
+}
+
+/// What is kept no longer of the rollups of a grain.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    grain: Grain,
+    before: Day,
+    files: Vec<PathBuf>,
+}
+
+impl Expired {
+    /// Removes it from the part of this process.
+    pub(crate) fn remove(
+        self,
+        place: &Place,
+        view: &str,
+        mine: Coverage,
+    ) -> Result<(), ArchiveError> {
+        let Place::Folder(store) = place else { return Ok(()) };
+        Ok(store.remove_rollups(view, (self.grain, self.before), mine, &self.files)?)
     }
 }
 
@@ -219,6 +445,8 @@ pub(crate) struct RollupJob<K, A> {
     grain: Grain,
     days: DayRange,
     parts: Vec<Sealed<K, A>>,
+    /// Their fingerprint.
+    print: u64,
     number: u64,
     /// Files to be removed.
     stale: Vec<PathBuf>,
@@ -227,6 +455,7 @@ pub(crate) struct RollupJob<K, A> {
 }
 
 impl<K: Key, A: Aggregate> RollupJob<K, A> {
+    /// Writes it. In a folder it is durable then, and named by the manifest.
     pub(crate) fn write(self, place: &Place) -> Result<Rollup<K, A>, ArchiveError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(ArchiveError::Stopped);
@@ -237,7 +466,7 @@ impl<K: Key, A: Aggregate> RollupJob<K, A> {
         let (day, coverage) = (self.days.lower, self.mine);
         let view = self.view.clone();
         let meta = BatchMeta { view: view.clone(), day, closing: closing.day, coverage };
-        let (path, file) = rolled_up(&parts, coverage, |rows| match place {
+        let (file, opened) = rolled_up(&parts, coverage, |rows| match place {
             Place::Memory => {
                 let written = write_rows(Vec::new(), meta, expected, rows);
                 let (mut bytes, _) =
@@ -246,14 +475,45 @@ impl<K: Key, A: Aggregate> RollupJob<K, A> {
                 Ok::<_, ArchiveError>((None, BatchView::open(Bytes::Owned(Arc::new(bytes)))?))
             }
             Place::Folder(store) => {
+                let RollupJob { grain, worker, number, print: parts, .. } = self;
+                let new = NewRollup { grain, worker, number, parts };
+                let (file, opened) = store.write_rollup(new, meta, expected, rows)?;
                 store.discard_rollups(&self.stale);
-                let name = (self.grain, self.worker, self.number);
-                let (path, file) = store.write_rollup(name, meta, expected, rows)?;
-                Ok((Some(path), file))
+                Ok((Some(Arc::new(file)), opened))
             }
         })??;
         let (generation, process, worker) = (0, 0, self.worker as u32);
-        let part = LivePart { day, closing, generation, coverage, process, worker, view: file };
-        Ok(Rollup { grain: self.grain, days: self.days, part, path })
+        let part = LivePart { day, closing, generation, coverage, process, worker, view: opened };
+        Ok(Rollup { grain: self.grain, days: self.days, part, file })
+    }
+}
+
+/// A rollup to be audited, and what it has to be made of.
+#[derive(Debug)]
+pub(crate) struct RollupCheck<K, A> {
+    pub(super) file: Arc<RollupFile>,
+    /// What it has to be made of; `None` if that is gone, or not all here.
+    pub(super) parts: Option<Vec<Sealed<K, A>>>,
+}
+
+impl<K: Key, A: Aggregate> Rollups<K, A> {
+    /// The rollups of a folder that begin in a range, to be audited. `sealed` lists files.
+    pub(super) fn checks(
+        &self,
+        days: DayRange,
+        (mine, kept_from): (Coverage, Day),
+        sealed: impl Fn(DayRange) -> Vec<Sealed<K, A>>,
+    ) -> Vec<RollupCheck<K, A>> {
+        let begins = self.kept.iter().filter(|rollup| days.contains(rollup.days.lower));
+        let check = |rollup: &Rollup<K, A>| {
+            let finer = |grain: Grain| grain != rollup.grain && grain.is_within(rollup.grain);
+            let file = rollup.file.as_ref()?;
+            let is_here = self.parts_begin(rollup.grain, kept_from) <= rollup.days.lower
+                && file.file.file_coverage == mine;
+            let parts =
+                is_here.then(|| with_rollups(sealed(rollup.days), &self.kept, rollup.days, finer));
+            Some(RollupCheck { file: Arc::clone(file), parts })
+        };
+        begins.filter_map(check).collect()
     }
 }

@@ -1,11 +1,12 @@
 //! The sealed days of one worker and view: a few words of memory for each file, and the open files.
 
+mod rolled;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
-use super::rollup::{Rollup, RollupJob, Rollups, coarsest};
+use super::rollup::{Rollups, coarsest};
 use super::sealed::{Closed, Past, Pin, Sealed, Source};
 use super::{Archive, ArchiveError, LivePart, Place};
 use crate::aggregate::Aggregate;
@@ -13,7 +14,7 @@ use crate::batch::{BatchView, Coverage};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::store::Revision;
-use crate::time::{Calendar, Day, DayRange, Grain};
+use crate::time::{Day, DayRange, Grain};
 
 /// The number of files that each view keeps open on each worker, unless there are many shelves. This is more than a
 /// year of days. Queries over more days open files again, which takes 10 to 20 µs each.
@@ -108,39 +109,6 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         }
     }
 
-    /// Keeps rollups of these grains from now on.
-    pub(crate) fn roll_up(&mut self, calendar: &Calendar, grains: &[Grain]) {
-        self.rollups = Rollups::new(calendar.clone(), grains.to_vec());
-    }
-
-    pub(crate) fn rollups(&mut self) -> &mut Rollups<K, A> {
-        &mut self.rollups
-    }
-
-    pub(crate) fn rollup_count(&self) -> usize {
-        self.rollups.kept().len()
-    }
-
-    /// The rollups within a range.
-    pub(crate) fn rollups_of(&self, days: DayRange) -> Vec<Rollup<K, A>> {
-        let within =
-            |of: &&Rollup<K, A>| days.lower <= of.days().lower && of.days().upper <= days.upper;
-        self.rollups.kept().iter().filter(within).cloned().collect()
-    }
-
-    /// The next rollup to make, if one is due. `first_open` is the first period that is not sealed.
-    pub(crate) fn next_rollup(
-        &mut self,
-        worker: usize,
-        first_open: Day,
-        stop: &Arc<AtomicBool>,
-    ) -> Option<RollupJob<K, A>> {
-        let files = self.files.iter().map(|file| file.day);
-        let next = self.rollups.next(files, first_open, self.kept_from)?;
-        let sealed = self.list(next.1, None);
-        Some(self.rollups.job(&self.view, (worker, self.mine), next, sealed, Arc::clone(stop)))
-    }
-
     /// The worker's partitions.
     pub(crate) fn mine(&self) -> Coverage {
         self.mine
@@ -164,9 +132,9 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
             self.open.get_mut().close(file.slot.get());
             if last.replace(file.day) != Some(file.day) {
                 self.days -= 1;
-                self.rollups.changed(file.day);
             }
         }
+        self.rollups.removed_before(from);
         self.superseded.retain(|part| part.day >= from);
         self.turn(TakenOff::Before(from));
     }
@@ -334,11 +302,14 @@ impl<K: Key, A: Aggregate> Shelf<K, A> {
         fits: &dyn Fn(Grain) -> bool,
     ) -> Option<Vec<LivePart<K, A>>> {
         let (mut parts, mut lower) = (Vec::new(), days.lower);
-        for rollup in coarsest(self.rollups.kept(), days, fits).into_values() {
-            let between = DayRange::new(lower, rollup.days().lower);
+        for rollups in coarsest(self.rollups.kept(), days, fits).into_values() {
+            let period = rollups[0].days();
+            let between = DayRange::new(lower, period.lower);
             self.add_open_ones(between, partition, &mut parts)?;
-            parts.extend(self.mine.contains(partition).then(|| rollup.part().clone()));
-            lower = rollup.days().upper;
+            let found = rollups.iter().map(|rollup| rollup.part());
+            let found = found.filter(|part| part.coverage.contains(partition));
+            parts.extend(found.cloned());
+            lower = period.upper;
         }
         self.add_open_ones(DayRange::new(lower, days.upper), partition, &mut parts)?;
         Some(parts)

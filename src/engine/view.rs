@@ -243,9 +243,9 @@ where
         let mut loaded = self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for worker in cluster.local_workers() {
             self.mailbox.expect(worker);
-            let (shelf, through) = archive.load(self.view.name(), worker, cluster.peers())?;
+            let (shelf, through) = archive.load(&self.view, worker, cluster.peers())?;
             let computed = archive.store().map(|store| store.computed_from(self.view.name()));
-            self.mailbox.keeps_from(shelf.kept_from());
+            self.mailbox.keeps(&shelf.keeps());
             self.mailbox.computes_from(computed.unwrap_or(Day::MIN));
             loaded.insert(worker, (shelf, through));
         }

@@ -10,7 +10,7 @@ use crate::engine::{Named, ViewHandle};
 use crate::key::{Key, KeyRange};
 use crate::schema::{Column, KeyCodec, NotAKey, Value, ViewSchema};
 use crate::serve::{self, MeasureId, Query, RankFn, RowPosition};
-use crate::time::{Day, Grain, Last};
+use crate::time::{Grain, Last};
 
 /// A scan that fits its view.
 pub(crate) struct Resolved<K: Key, A> {
@@ -74,16 +74,16 @@ pub(crate) fn resolve<K: Key, A: Aggregate>(
         ScanShape::Top { n, by } => serve::Shape::Top { n: *n, measure: rank(by, view)? },
     };
     let periods = view.view.calendar().periods(scan.periods);
-    let kept_from = view.mailbox.kept_from();
-    if !is_of_snapshot && periods.lower != Day::MIN && periods.lower < kept_from {
-        return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
-    }
     if scan.unsealed && !matches!(scan.shape, ScanShape::Rows | ScanShape::ByKey) {
         return Err(ScanError::Unsealed { view: view.schema.name.clone() });
     }
     let unsealed = scan.unsealed;
     let query = Query::new(keys, periods, shape).revision(scan.revision);
     let query = Query { unsealed, grain: scan.grain, last: scan.last, ..query };
+    let removed = query.refused_by(view.view.calendar(), &view.mailbox.kept());
+    if let Some(kept_from) = removed.filter(|_| !is_of_snapshot) {
+        return Err(ScanError::Removed { view: view.schema.name.clone(), kept_from });
+    }
     let pages = pages(scan, &view.schema.name)?;
     Ok(Resolved { query, rows: RowsOf { layout, pages, own, has_total, top } })
 }

@@ -80,7 +80,8 @@ pub enum QueryError {
     },
     /// The days were removed because of [`View::keep`](crate::view::View::keep).
     #[error(
-        "days before {kept_from} were removed: ask from there on, or without a beginning for all that is kept"
+        "days before {kept_from} were removed: ask from there on, for whole periods of rollups that are kept, or without a \
+         beginning for all that is kept"
     )]
     Removed {
         /// The first day that is kept.
@@ -124,15 +125,12 @@ impl QueryError {
         }
     }
 
-    /// The error of a query to a view with this grain, first kept period and number of measures, if there is one.
+    /// The error of a query to a view with this grain and number of measures, if there is one.
     pub(crate) fn of<K: Key>(
         query: &Query<K>,
-        (grain, kept_from): (Grain, Day),
+        grain: Grain,
         measures: usize,
     ) -> Option<QueryError> {
-        if query.days.lower != Day::MIN && query.days.lower < kept_from {
-            return Some(QueryError::Removed { kept_from });
-        }
         if let Some(last) = query.last {
             let asked = last.grain();
             return Some(match grain.is_within(asked) {

@@ -240,9 +240,9 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                 }
                 Call::Hold(snapshot, ms) => {
                     let mut state = self.state.borrow_mut();
-                    let kept_from = state.kept_at(moment);
-                    let days = DayRange::new(kept_from, Day::MAX);
-                    let captured = state.capture((days, kept_from), None, Revision::Now, moment);
+                    let kept = state.kept_at(moment);
+                    let days = DayRange::new(kept.first(), Day::MAX);
+                    let captured = state.capture((days, kept), None, Revision::Now, moment);
                     drop(state);
                     let lease = Lease::new(Duration::from_millis(*ms));
                     captured.map(|captured| {
@@ -270,11 +270,13 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
         let mut state = self.state.borrow_mut();
         // A snapshot keeps the periods that were kept when it was taken.
         let kept = question.snapshot.and_then(|snapshot| self.kept.get(&snapshot));
-        let kept_from =
-            kept.map_or_else(|| state.kept_at(*capability.time()), |kept| kept.captured.kept_from);
-        let of_kept = question.of_kept(kept_from);
+        let kept =
+            kept.map_or_else(|| state.kept_at(*capability.time()), |kept| kept.captured.kept);
+        let of_kept = question.of_kept(&kept);
         let question = of_kept.as_ref().unwrap_or(question);
         state.answered += 1;
+        let kept_from = kept.first_for(|grain| question.query.takes_rollups(grain));
+        let removed = question.query.refused_by(state.view.calendar(), &kept);
         let moment = *capability.time();
         let mut blank = Piece {
             from,
@@ -289,8 +291,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
             is_last: true,
             cut: None,
         };
-        let lower = question.query.days.lower;
-        if lower != Day::MIN && lower < kept_from {
+        if let Some(kept_from) = removed {
             // It was still kept when the question was asked.
             give(capability, Piece { cut: Some(Cut::Removed { kept_from }), ..blank });
             return Ok(());
@@ -321,7 +322,7 @@ impl<K: Key, A: Aggregate> LookUp<K, A> {
                     Some(reader) => Arc::clone(reader.captured()),
                     None => {
                         let (days, revision) = (query.days, query.revision);
-                        let of = (days, kept_from);
+                        let of = (days, kept);
                         Arc::new(state.capture(of, partition, revision, moment)?)
                     }
                 };
@@ -397,8 +398,7 @@ fn one_key<K: Key, A: Aggregate>(
     let by_day = matches!(query.shape, Shape::ByDay | Shape::ByDayAndKey);
     let by_key = !matches!(query.shape, Shape::Total | Shape::ByDay);
     let mut items = std::collections::BTreeMap::new();
-    let known = (state.view.calendar().grain(), Day::MIN);
-    if QueryError::of(query, known, ranks.len()).is_some() {
+    if QueryError::of(query, state.view.calendar().grain(), ranks.len()).is_some() {
         // The answer carries the error.
         return Ok(Some(Vec::new()));
     }

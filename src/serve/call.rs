@@ -10,6 +10,7 @@ use crate::moment::Moment;
 use crate::speed::Counts;
 use crate::store::Revision;
 use crate::time::Day;
+use crate::view::KeptFrom;
 
 /// The position of a row in an answer: its day and its encoded key, as far as the shape has them. Ordered as answers
 /// are.
@@ -43,7 +44,8 @@ impl<K: Key> Question<K> {
     }
 
     /// A query of all days, limited to the kept days if some were removed.
-    pub(super) fn of_kept(&self, from: Day) -> Option<Question<K>> {
+    pub(super) fn of_kept(&self, kept: &KeptFrom) -> Option<Question<K>> {
+        let from = kept.first_for(|grain| self.query.takes_rollups(grain));
         let is_clipped = from > Day::MIN && self.query.days.lower == Day::MIN;
         is_clipped.then(|| {
             let mut question = self.clone();

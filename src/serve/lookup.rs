@@ -140,7 +140,7 @@ impl<K: Key, A: Aggregate> Lookup<K, A> {
                 group.from = behind.max(std::mem::take(&mut group.from));
             }
         }
-        if QueryError::of(query, (calendar.grain(), Day::MIN), ranks.len()).is_some() {
+        if QueryError::of(query, calendar.grain(), ranks.len()).is_some() {
             // The answer carries the error.
             groups.clear();
         }

@@ -17,7 +17,8 @@ use crate::aggregate::Aggregate;
 use crate::key::{Key, owner, partition};
 use crate::moment::Moment;
 use crate::speed::SharedSpeed;
-use crate::time::{Day, Grain};
+use crate::time::Calendar;
+use crate::view::KeptFrom;
 
 /// What keys are ranked by.
 type Ranks<A> = Arc<Vec<Arc<RankFn<A>>>>;
@@ -29,7 +30,7 @@ pub(crate) fn serve<'scope, K: Key, A: Aggregate>(
     state: &SharedSpeed<K, A>,
     ranks: Ranks<A>,
 ) -> StreamVec<'scope, Moment, Answer<K, A>> {
-    let known = (state.borrow().view.calendar().grain(), state.borrow().kept_from());
+    let known = (state.borrow().view.calendar().clone(), state.borrow().kept());
     let (calls, asking) = call(queries, known, ranks.len());
     let pieces = serve_calls(calls, progress, state, Arc::clone(&ranks));
     gather(pieces, asking, ranks)
@@ -61,10 +62,10 @@ struct Unanswered {
 /// The questions of a worker, by number.
 type Asking = std::rc::Rc<std::cell::RefCell<HashMap<u64, Unanswered>>>;
 
-/// Numbers queries to a view with this grain, first kept period (as the program started) and number of measures.
+/// Numbers queries to a view with this calendar, number of measures, and what was kept as the program started.
 fn call<K: Key>(
     queries: StreamVec<'_, Moment, Query<K>>,
-    known: (Grain, Day),
+    (calendar, kept): (Calendar, KeptFrom),
     measures: usize,
 ) -> (StreamVec<'_, Moment, Call<K>>, Asking) {
     let asking = Asking::default();
@@ -78,7 +79,10 @@ fn call<K: Key>(
                     let mut session = output.session(&capability);
                     for query in data.drain(..) {
                         number += 1;
-                        let error = QueryError::of(&query, known, measures);
+                        let removed = query.refused_by(&calendar, &kept);
+                        let removed = removed.map(|kept_from| QueryError::Removed { kept_from });
+                        let error =
+                            removed.or_else(|| QueryError::of(&query, calendar.grain(), measures));
                         let unanswered = Unanswered { id: query.id, shape: query.shape, error };
                         noted.borrow_mut().insert(number, unanswered);
                         session.give(Call::Ask(number, Question::whole(query)));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::{Key, KeyRange};
 use crate::store::Revision;
 use crate::time::{Calendar, Day, DayRange, EventTime, Grain, Last};
+use crate::view::KeptFrom;
 
 /// A query: its keys, its days, and the shape of the answer.
 ///
@@ -161,7 +162,7 @@ impl<K: Key> Query<K> {
     pub(super) fn takes_rollups(&self, grain: Grain) -> bool {
         let is_by_day = matches!(self.shape, Shape::ByDay | Shape::ByDayAndKey);
         let is_whole = !is_by_day || self.grain.is_some_and(|asked| grain.is_within(asked));
-        is_whole && !self.leaves_out_sealed()
+        is_whole && self.revision == Revision::Now
     }
 
     /// The period in which the answer shows a day, for a valid query.
@@ -245,18 +246,30 @@ impl<K: Key> Query<K> {
         self
     }
 
-    /// The same query, with its window, if it has one, replaced by the days at this time; no day before `kept_from`.
+    /// The same query, with its window, if it has one, replaced by the days at this time, as far as they are kept.
     pub(crate) fn at_time(
         mut self,
         calendar: &Calendar,
         now: EventTime,
-        kept_from: Day,
+        kept: &KeptFrom,
     ) -> Query<K> {
         // A window that the view cannot answer was refused before.
         if let Some(days) = self.last.take().and_then(|last| last.periods(calendar, now)) {
-            self.days = DayRange::new(days.lower.max(kept_from), days.upper);
+            self.days = days;
+            return self.limited_to(calendar, kept);
         }
         self
+    }
+
+    /// The same query of those of its days that are kept.
+    pub(crate) fn limited_to(mut self, calendar: &Calendar, kept: &KeptFrom) -> Query<K> {
+        self.days = kept.fit(calendar, self.days, |grain| self.takes_rollups(grain));
+        self
+    }
+
+    /// Whether the query is about days that are not kept for it: the day from which on there is more.
+    pub(crate) fn refused_by(&self, calendar: &Calendar, kept: &KeptFrom) -> Option<Day> {
+        kept.refuses(calendar, self.days, |grain| self.takes_rollups(grain))
     }
 
     /// The same query with the asker's number.

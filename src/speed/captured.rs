@@ -16,6 +16,7 @@ use crate::archive::{Past, Rollup, Sealed};
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::{Calendar, Day, DayRange};
+use crate::view::KeptFrom;
 
 /// The bytes of tables that only readers may hold in a process. While they hold more, the oldest lease ends.
 pub(crate) const OUTLIVED_MAX: usize = 192 << 20;
@@ -53,8 +54,8 @@ impl Lease {
 pub(crate) struct Captured<K: Key, A: Aggregate> {
     pub(crate) moment: Moment,
     pub(crate) calendar: Calendar,
-    /// The first period that the view keeps.
-    pub(crate) kept_from: Day,
+    /// What the view keeps.
+    pub(crate) kept: KeptFrom,
     pub(crate) sealed: Vec<Sealed<K, A>>,
     /// Coarser periods that may be read instead of sealed ones.
     pub(crate) rollups: Vec<Rollup<K, A>>,
@@ -67,21 +68,11 @@ pub(crate) struct Captured<K: Key, A: Aggregate> {
 }
 
 impl<K: Key, A: Aggregate> Captured<K, A> {
-    /// An empty state of a view with this calendar that keeps the periods from `kept_from` on.
-    pub(super) fn nothing(moment: Moment, calendar: Calendar, kept_from: Day) -> Self {
+    /// Nothing yet, of a view with this calendar.
+    pub(super) fn nothing(moment: Moment, calendar: Calendar, kept: KeptFrom) -> Self {
         let (sealed, rollups, past, tables, sealed_through) = Default::default();
         let counts = Counts::default();
-        Captured {
-            moment,
-            calendar,
-            kept_from,
-            sealed,
-            rollups,
-            past,
-            tables,
-            sealed_through,
-            counts,
-        }
+        Captured { moment, calendar, kept, sealed, rollups, past, tables, sealed_through, counts }
     }
 
     /// An upper bound of the number of rows of these days; `None` if it is not known, or files have to be opened.
@@ -91,6 +82,9 @@ impl<K: Key, A: Aggregate> Captured<K, A> {
         }
         let sealed = self.sealed.iter().filter(|sealed| days.contains(sealed.day()));
         let sealed = sealed.map(Sealed::rows).sum::<Option<u64>>()?;
+        let older = self.rollups.iter().filter(|rollup| rollup.days().lower < self.kept.periods);
+        let older = older.filter(|rollup| days.contains(rollup.days().lower));
+        let sealed = sealed + older.map(|rollup| rollup.part().view.rows()).sum::<u64>();
         let tables = self.tables.iter().filter(|((day, _), _)| days.contains(*day));
         Some(sealed + tables.map(|(_, table)| table.len() as u64).sum::<u64>())
     }

@@ -67,6 +67,9 @@ pub(crate) struct Combiner<K: Key, A: Aggregate> {
     floor: EventTime,
     grace: Option<i64>,
     first_open: Day,
+    /// The first period that is kept under the floor, where late events of earlier ones are not counted in rollups.
+    first_kept: Day,
+    outlives: bool,
     /// Closings up to this one are sealed, or were when the program started.
     sealed: Option<Closing>,
     /// Whether a replay wants the sealed events, or the unsealed ones.
@@ -104,6 +107,8 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             floor: EventTime::MIN,
             grace: Some(view.grace_ms()),
             first_open: view.first_open(EventTime::MIN),
+            first_kept: Day::MIN,
+            outlives: !view.outliving().is_empty(),
             sealed,
             wants_sealed: false,
             replaying: false,
@@ -146,6 +151,10 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
         if (floor, grace) != (self.floor, self.grace) {
             (self.floor, self.grace) = (floor, grace);
             self.first_open = self.view.first_open_with(floor, grace);
+            if self.outlives {
+                let closed = self.view.closed_before(self.first_open);
+                self.first_kept = self.view.kept_behind(closed).periods;
+            }
         }
     }
 
@@ -165,6 +174,9 @@ impl<K: Key, A: Aggregate> Combiner<K, A> {
             return;
         }
         self.counts.late += u64::from(day < self.first_open);
+        if day < self.first_kept {
+            return;
+        }
         let hash = key.hash_key();
         let upper = (hash >> 32) as u32;
         let share = match &mut self.shares[..] {

@@ -34,6 +34,8 @@ use crate::store::Share;
 use crate::time::Day;
 
 type Written<K, A> = Result<Vec<LivePart<K, A>>, ArchiveError>;
+/// What a job of rollups has made, if it is not one that removes them.
+type RolledUp<K, A> = Result<Option<Rollup<K, A>>, ArchiveError>;
 
 enum Stage<K: Key, A: Aggregate> {
     /// Nothing is being sealed.
@@ -58,7 +60,7 @@ pub(super) struct Seal<K: Key, A: Aggregate> {
     stage: Stage<K, A>,
     /// The lane that makes rollups, if any are kept, and the rollup that is being made.
     rollups: Option<Lane>,
-    rollup: Option<mpsc::Receiver<Result<Rollup<K, A>, ArchiveError>>>,
+    rollup: Option<mpsc::Receiver<RolledUp<K, A>>>,
     /// What was removed from this process's part, and the job that continues it.
     removed: Leaving,
     removal: Option<mpsc::Receiver<Result<(), ArchiveError>>>,
@@ -157,8 +159,12 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
         let mut state = self.state.borrow_mut();
         match self.rollup.as_ref().map(mpsc::Receiver::try_recv) {
             Some(Err(TryRecvError::Empty)) => return,
-            Some(Ok(Ok(rollup))) => state.sealed.rollups().made(rollup),
-            Some(Ok(Err(ArchiveError::Stopped))) | None => {}
+            Some(Ok(Ok(Some(rollup)))) => {
+                state.sealed.rollups().made(rollup);
+                // Periods may have waited for it, to be removed.
+                let _ = self.wake.activate();
+            }
+            Some(Ok(Ok(None) | Err(ArchiveError::Stopped))) | None => {}
             // Nothing is lost: all of it is in sealed files.
             Some(Ok(Err(error))) => {
                 let name = state.view.name().to_owned();
@@ -167,16 +173,29 @@ impl<K: Key, A: Aggregate> Seal<K, A> {
             Some(Err(TryRecvError::Disconnected)) => state.fail(ArchiveError::Panicked),
         }
         self.rollup = None;
+        let (sender, receiver) = mpsc::channel();
+        let wake = self.wake.clone();
+        let expired = state.expire_rollups();
+        if !expired.is_empty() {
+            let (view, mine) = (state.view.name().to_owned(), state.sealed.mine());
+            lane.spawn(move |place| {
+                let mut expired = expired.into_iter();
+                let removed = expired.try_for_each(|expired| expired.remove(place, &view, mine));
+                // As in `spawn`.
+                let _ = sender.send(removed.map(|()| None));
+                let _ = wake.activate();
+            });
+            self.rollup = Some(receiver);
+            return;
+        }
         let Some(through) = state.sealed_through.map(Closing::last_closed) else { return };
         let first_open = state.view.calendar().following(through);
         let Some(job) = state.sealed.next_rollup(self.worker, first_open, &self.stop) else {
             return;
         };
-        let (sender, receiver) = mpsc::channel();
-        let wake = self.wake.clone();
         lane.spawn(move |place| {
             // As in `spawn`.
-            let _ = sender.send(job.write(place));
+            let _ = sender.send(job.write(place).map(Some));
             let _ = wake.activate();
         });
         self.rollup = Some(receiver);

@@ -18,13 +18,13 @@ use super::report::{EVERYTHING, Leaving, SealReport};
 use super::room::{Fill, LateTables};
 use super::table::{Frozen, Size, Table, TableRow};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, LivePart, Pool, Shelf};
+use crate::archive::{ArchiveError, Finding, LivePart, Pool, RollupCheck, Shelf};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::store::{LogPosition, Revision};
 use crate::time::{Day, DayRange, Grain};
-use crate::view::View;
+use crate::view::{KeptFrom, View};
 
 /// The state of a view on one worker, shared by that worker's operators that write and read it.
 pub(crate) type SharedSpeed<K, A> = Rc<RefCell<Speed<K, A>>>;
@@ -121,8 +121,8 @@ pub(crate) struct Speed<K: Key, A: Aggregate> {
     /// Sealed days are being audited: the files that count must stay.
     pub(crate) auditing: bool,
     leaving: Leaving,
-    /// The first period that was kept when the program started.
-    kept_first: Day,
+    /// What was kept when the program started.
+    kept_first: KeptFrom,
     /// The least moment and the last sealed period when something was last taken off the shelf.
     taken_of: Option<(Moment, Day)>,
     /// The last closing whose revisions are all on the shelf, as last noted.
@@ -141,11 +141,10 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     pub(crate) fn new(
         view: View,
         peers: usize,
-        mut sealed: Shelf<K, A>,
+        sealed: Shelf<K, A>,
         through: Option<Closing>,
     ) -> Self {
-        sealed.roll_up(view.calendar(), view.rollups());
-        let kept_first = sealed.kept_from();
+        let kept_first = sealed.keeps();
         let latest = through.map(Closing::last_closed);
         Speed {
             view,
@@ -350,6 +349,25 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
+    /// Takes damaged rollups out of the way, to be made again. Returns what was found of those that are still in use.
+    pub(crate) fn lose_rollups(
+        &mut self,
+        lost: Vec<(std::path::PathBuf, Finding)>,
+    ) -> Vec<Finding> {
+        let rollups = self.sealed.rollups();
+        let lost = lost.into_iter().filter(|(path, _)| rollups.lost(path));
+        let lost: Vec<Finding> = lost.map(|(_, finding)| finding).collect();
+        if let Some(sealing) = self.sealing.as_ref().filter(|_| !lost.is_empty()) {
+            sealing.activate();
+        }
+        lost
+    }
+
+    /// The rollups that begin in a range, to be audited.
+    pub(crate) fn rollup_checks(&self, days: DayRange) -> Vec<RollupCheck<K, A>> {
+        self.sealed.rollup_checks(days)
+    }
+
     /// The sealed days of a range, limited in number, each with the closing of its newest live revision; and where the
     /// rest of the range begins.
     pub(crate) fn sealed_days(
@@ -459,13 +477,13 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
     /// given, at least what belongs to it. For another revision than the newest, only sealed rows.
     pub(crate) fn capture(
         &mut self,
-        (days, kept_from): (DayRange, Day),
+        (days, kept): (DayRange, KeptFrom),
         partition: Option<usize>,
         revision: Revision,
         moment: Moment,
     ) -> Result<Captured<K, A>, ArchiveError> {
         let calendar = self.view.calendar().clone();
-        let mut captured = Captured::nothing(moment, calendar, kept_from);
+        let mut captured = Captured::nothing(moment, calendar, kept);
         (captured.sealed_through, captured.counts) = (self.sealed_through(), self.counts(moment));
         if days.is_empty() {
             return Ok(captured);

@@ -15,6 +15,7 @@ use super::view_record::ViewRecord;
 use crate::closing::Closing;
 use crate::key::PARTITIONS;
 use crate::time::Day;
+use crate::view::RollupsFrom;
 use crate::zones;
 
 /// The recorded name of the hash that places keys.
@@ -48,6 +49,9 @@ pub(super) struct Agreed {
     pub(super) kept: BTreeMap<String, Day>,
     /// The first UTC day whose events are all in the log, if earlier ones were removed.
     pub(super) log_from: Option<Day>,
+    /// The first day of the rollups that outlive the periods of each view: of those that all parts have which have anything
+    /// of the view.
+    pub(super) outliving: BTreeMap<String, RollupsFrom>,
 }
 
 impl Agreed {
@@ -160,15 +164,25 @@ impl Folder {
             return Err(StoreError::LogMismatch { folder, on_disk, asked });
         }
         let editions = self.check_views(config, rebuild)?;
-        let (through, kept) = Default::default();
+        let (through, kept, outliving) = Default::default();
         let log_from = self.states().filter_map(|(_, state)| state.log_from).max();
-        let mut agreed = Agreed { cluster, run, through, editions, kept, log_from };
+        let mut agreed = Agreed { cluster, run, through, editions, kept, log_from, outliving };
         for (process, state) in self.states() {
             for (view, kept) in &state.kept {
                 if state.edition(view) == agreed.edition(view) {
                     let from = agreed.kept.entry(view.clone()).or_insert(kept.from);
                     *from = kept.from.max(*from);
                 }
+            }
+            for view in state.views.keys() {
+                let from = state.outliving.get(view).copied();
+                let has_some = from.is_some() || state.through(view).is_some();
+                if !has_some || state.edition(view) != agreed.edition(view) {
+                    continue;
+                }
+                let from = from.unwrap_or_default();
+                let all = agreed.outliving.entry(view.clone()).or_insert(from);
+                *all = std::array::from_fn(|at| Some(all[at]?.max(from[at]?)));
             }
             if agreed.is_member(process) {
                 for (view, sealed) in &state.sealed {

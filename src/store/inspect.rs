@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::folder::Folder;
 use super::kept::Kept;
 use super::layout::Layout;
-use super::live::{LiveBatch, Revision, narrow};
+use super::live::{LiveBatch, Revision, RollupFile, narrow};
 use super::open::run_state;
 use super::proof::LogPosition;
 use super::record::Run;
@@ -99,6 +99,8 @@ pub struct ViewReport {
     /// All revisions, by day, then closing, generation, process and worker. `coverage` has the partitions for which the
     /// rows of the file count: none if it is superseded.
     pub revisions: Vec<LiveBatch>,
+    /// The rollups that its manifests name, by process. One whose periods have changed since stays until it is made again.
+    pub rollups: Vec<RollupFile>,
 }
 
 impl ViewReport {
@@ -171,6 +173,10 @@ pub fn inspect(
         for of in current.iter().filter_map(|(_, state)| state.kept.get(&name)) {
             kept.add(of.from, of.revised.iter().map(|(day, since)| (*day, *since)));
         }
+        let rollups = current.iter();
+        let rollups =
+            rollups.flat_map(|(process, state)| live::rollups(state, &layout, &name, *process));
+        let rollups = rollups.collect();
         let current = current.into_iter();
         let revisions =
             current.flat_map(|(process, state)| live::batches(state, &layout, &name, process));
@@ -190,6 +196,7 @@ pub fn inspect(
                 data.changed(&definition.zone, definition.grain, days())
             }),
             revisions: narrow(revisions),
+            rollups,
             schema,
             record: definition,
         }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::record::{BatchEntry, PartState, batch_file_name};
+use super::record::{BatchEntry, PartState, RollupEntry, batch_file_name};
 use crate::batch::{Coverage, Digest, RawBatch};
 use crate::closing::Closing;
-use crate::time::{Day, EventTime};
+use crate::time::{Day, EventTime, Grain};
 
 /// Selects a revision of each sealed day.
 ///
@@ -97,6 +97,34 @@ impl LiveBatch {
     }
 }
 
+/// The file of a rollup in the folder: a period of a coarser grain than the view's, combined from sealed periods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RollupFile {
+    /// The grain of the period.
+    pub grain: Grain,
+    /// The file. Its day is the first period of the view that it combines.
+    pub file: LiveBatch,
+    /// The fingerprint of what it was made of.
+    pub(crate) parts: u64,
+    /// The run in which it was made, and its number among those of its worker.
+    pub(crate) made: (u64, u64),
+}
+
+impl RollupFile {
+    pub(super) fn new(
+        layout: &Layout,
+        view: &str,
+        process: u32,
+        entry: &RollupEntry,
+    ) -> RollupFile {
+        let RollupEntry { grain, parts, made, batch } = entry;
+        let mut file = LiveBatch::new(layout, view, process, batch);
+        file.path = layout.rollups(process).join(view).join(&batch.file);
+        RollupFile { grain: *grain, file, parts: *parts, made: *made }
+    }
+}
+
 /// What is kept in memory about a sealed file, to open it again.
 pub(crate) struct SealedFile<'a> {
     pub(crate) view: &'a str,
@@ -168,6 +196,17 @@ pub(super) fn batches(
 ) -> impl Iterator<Item = LiveBatch> {
     let entries = part.sealed.get(view).into_iter().flat_map(|sealed| sealed.batches.values());
     entries.map(move |entry| LiveBatch::new(layout, view, process, entry))
+}
+
+/// The rollups of a view in a part.
+pub(super) fn rollups(
+    part: &PartState,
+    layout: &Layout,
+    view: &str,
+    process: u32,
+) -> impl Iterator<Item = RollupFile> {
+    let entries = part.rollups.get(view).into_iter().flat_map(|rollups| rollups.values());
+    entries.map(move |entry| RollupFile::new(layout, view, process, entry))
 }
 
 #[cfg(test)]

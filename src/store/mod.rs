@@ -33,6 +33,11 @@
 //! the files are removed (`removal.rs`), when the folder is opened and while it is open. The first kept period is the
 //! same in all parts when a run begins.
 //!
+//! # Rollups
+//!
+//! A view may keep coarser periods as well. One is written when its parts are sealed, and counts from one record on
+//! (`rollup.rs`), as long as its parts are what they were.
+//!
 //! # Starting
 //!
 //! 1. [`Store::open`] checks the folder. Then it rolls the process's own part forward: if one process committed a
@@ -52,7 +57,7 @@
 //!
 //! use dayfold::store::{
 //!     self, BackupError, BackupReport, Disk, FolderReport, LiveBatch, LogPosition, PartReport,
-//!     RunReport, RunState, StoreError, ViewReport,
+//!     RollupFile, RunReport, RunState, StoreError, ViewReport,
 //! };
 //!
 //! /// What is in a folder, whether or not an engine has it open.
@@ -64,9 +69,12 @@
 //!         let logged: u64 = proven.iter().map(|LogPosition { bytes, .. }| *bytes).sum();
 //!         println!("{}: run {run:?}, at least {logged} bytes of log", path.display());
 //!     }
-//!     for ViewReport { record, revisions, .. } in &views {
+//!     for ViewReport { record, revisions, rollups, .. } in &views {
 //!         let rows: u64 = revisions.iter().map(|LiveBatch { rows, .. }| *rows).sum();
 //!         println!("{}: {rows} sealed rows", record.name);
+//!         for RollupFile { grain, file, .. } in rollups {
+//!             println!("  {grain} from {} on: {} bytes", file.day, file.bytes);
+//!         }
 //!     }
 //!     Ok(())
 //! }
@@ -123,13 +131,14 @@ pub use error::{Effect, StoreError};
 pub use faulty::{Failure, Faulty, Operation};
 pub use inspect::{FolderReport, PartReport, RunReport, ViewReport, inspect, verify};
 pub(crate) use live::SealedFile;
-pub use live::{LiveBatch, Revision};
+pub use live::{LiveBatch, Revision, RollupFile};
 pub use memory::Memory;
 pub(crate) use open::Looked;
 pub use opened::Store;
 pub use proof::LogPosition;
 pub(crate) use proof::{LogProof, Share};
 pub use record::BatchEntry;
+pub(crate) use rollup::NewRollup;
 pub(crate) use said::Said;
 pub use storage::{FolderLock, Storage, StorageFile};
 pub use versions::{Manifests, SealedPeriod};

@@ -15,6 +15,7 @@ use super::opened::{PartsState, Store};
 use super::proof::LogPosition;
 use super::record::{PartState, Record, Run};
 use super::recovery;
+use super::removal;
 use super::said::{self, Said};
 use super::storage::{FolderLock, Storage};
 use super::{live, zones};
@@ -321,6 +322,7 @@ impl Store {
         }
         // Definitions are recorded only now: a program that was stopped because of its options leaves none.
         records.extend(recovery::definitions(&self.config, &agreed, &state.own));
+        records.extend(removal::first_records(&self.config, &agreed, &state.own));
         records.extend(state.to_be_proven());
         // The state that was read just now has the sealed days, which are not kept in memory.
         let part = folder.parts.get(&process).map_or(&state.own, |replayed| &replayed.state);
@@ -422,6 +424,15 @@ fn check_config(config: &StoreConfig) -> Result<(), StoreError> {
             return refuse(
                 "a view is rebuilt from a log, and the program keeps none",
                 name.clone(),
+            );
+        }
+    }
+    for view in &config.views {
+        let retention = config.retention.get(&view.name).copied().unwrap_or_default();
+        if let Some((finer, coarser)) = retention.misfit(view.grain) {
+            return refuse(
+                "rollups that outlive their periods are made of each other, and a coarser one is kept at least as long",
+                format!("{finer} and {coarser} of view {}", view.name),
             );
         }
     }

@@ -10,7 +10,7 @@ use super::config::{RunState, StoreConfig};
 use super::error::StoreError;
 use super::kept::Kept;
 use super::layout::Layout;
-use super::live::{self, LiveBatch, SealedFile};
+use super::live::{self, LiveBatch, RollupFile, SealedFile};
 use super::lower_end;
 use super::manifest::{self, Manifest};
 use super::proof::{LogProof, Proofs};
@@ -78,6 +78,14 @@ pub(super) struct PartsState {
     pub(super) to_prove: Proofs,
 }
 
+/// What manifests have of a view.
+struct ReadView {
+    batches: Vec<LiveBatch>,
+    rollups: Vec<RollupFile>,
+    /// Of the periods that have lost revisions, the closing since which their state is known.
+    revised: BTreeMap<Day, Closing>,
+}
+
 impl PartsState {
     /// The positions in `to_prove` that are not proven yet, as a record.
     pub(super) fn to_be_proven(&self) -> Option<Record> {
@@ -134,6 +142,18 @@ impl Store {
         Ok(live::live(self.batches(view, |_| true)?))
     }
 
+    /// As [`Store::live`], and the rollups that the manifests name, whether they still count or not.
+    ///
+    /// # Errors
+    /// As [`Store::live`].
+    pub(crate) fn live_and_rollups(
+        &self,
+        view: &str,
+    ) -> Result<(Vec<LiveBatch>, Vec<RollupFile>), StoreError> {
+        let ReadView { batches, rollups, .. } = self.read_view(view, |_| true)?;
+        Ok((live::live(batches), rollups))
+    }
+
     /// As [`Store::live`], for the days of a range, if only the closings selected by `holds` were sealed. This reads
     /// all manifests once; it is for the rare query about the past.
     ///
@@ -145,7 +165,8 @@ impl Store {
         days: DayRange,
         holds: impl Fn(Day, Closing) -> bool,
     ) -> Result<Vec<LiveBatch>, StoreError> {
-        let (mut batches, revised) = self.read_batches(view, |day| days.contains(day))?;
+        let ReadView { mut batches, revised, .. } =
+            self.read_view(view, |day| days.contains(day))?;
         if let Some((day, since)) = revised.into_iter().find(|(day, since)| !holds(*day, *since)) {
             return Err(StoreError::Superseded { view: view.to_owned(), day, since });
         }
@@ -169,16 +190,11 @@ impl Store {
         view: &str,
         wanted: impl Fn(Day) -> bool,
     ) -> Result<Vec<LiveBatch>, StoreError> {
-        self.read_batches(view, wanted).map(|(batches, _)| batches)
+        Ok(self.read_view(view, wanted)?.batches)
     }
 
-    /// The files of some days. For days that have lost revisions, also the first closing after which their state is
-    /// known.
-    fn read_batches(
-        &self,
-        view: &str,
-        wanted: impl Fn(Day) -> bool,
-    ) -> Result<(Vec<LiveBatch>, BTreeMap<Day, Closing>), StoreError> {
+    /// What the manifests have of some days.
+    fn read_view(&self, view: &str, wanted: impl Fn(Day) -> bool) -> Result<ReadView, StoreError> {
         // The lock prevents appends to our own manifest while it is read.
         let _manifest = self.manifest();
         let (mut parts, edition) = {
@@ -186,7 +202,7 @@ impl Store {
             (state.here.clone(), state.own.edition(view))
         };
         parts.insert(self.config.process as u32);
-        let (mut batches, mut kept) = (Vec::new(), Kept::default());
+        let (mut batches, mut rollups, mut kept) = (Vec::new(), Vec::new(), Kept::default());
         for process in parts {
             let path = self.layout.manifest(process);
             let Some(part) = manifest::read(&*self.storage, &path)? else {
@@ -202,10 +218,12 @@ impl Store {
             }
             let sealed = live::batches(&part.state, &self.layout, view, process);
             batches.extend(sealed.filter(|batch| wanted(batch.day)));
+            let found = live::rollups(&part.state, &self.layout, view, process);
+            rollups.extend(found.filter(|rollup| wanted(rollup.file.day)));
         }
         // What one part has removed counts in no part.
         batches.retain(|batch| batch.day >= kept.from);
-        Ok((batches, kept.revised))
+        Ok(ReadView { batches, rollups, revised: kept.revised })
     }
 
     /// The first kept period of a view; [`Day::MIN`] if nothing was removed. It is the same in all parts when the run
@@ -216,6 +234,25 @@ impl Store {
         let edition = state.own.edition(view);
         let current = parts.filter(|part| part.edition(view) == edition);
         current.map(|part| part.kept_from(view)).max().unwrap_or(Day::MIN)
+    }
+
+    /// What is kept of a view, as far as any part has recorded it.
+    pub(crate) fn kept(&self, view: &str) -> crate::view::KeptFrom {
+        let kept_from = self.kept_from(view);
+        let state = self.read();
+        let edition = state.own.edition(view);
+        let mut kept = crate::view::KeptFrom::of(kept_from);
+        for part in state.others.values().chain([&state.own]) {
+            let from = part.outliving.get(view).filter(|_| part.edition(view) == edition);
+            for (day, found) in kept.rollups.iter_mut().zip(from.into_iter().flatten()) {
+                *day = (*day).max(*found);
+            }
+        }
+        // The first run of a view records it when it begins.
+        for (grain, from) in lower_end::first_rollups(&self.config, view, kept_from) {
+            kept.rollups[grain as usize].get_or_insert(from);
+        }
+        kept
     }
 
     /// The first UTC day whose events are all in the log; `None` if nothing of the log was removed.

@@ -1,6 +1,7 @@
 //! The records of a manifest, and the state that results from them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use crate::batch::{Coverage, Digest};
 use crate::closing::Closing;
 use crate::schema::ViewSchema;
 use crate::time::{Day, Grain};
-use crate::view::is_name;
+use crate::view::{RollupsFrom, is_name};
 
 /// A view of a part: its present definition, and how often the definition has changed in this folder.
 ///
@@ -96,6 +97,32 @@ impl BatchEntry {
 /// Day, closing, generation and worker.
 pub(super) type FileKey = (Day, Closing, u32, u32);
 
+/// A rollup of a part, as its manifest has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RollupEntry {
+    pub(super) grain: Grain,
+    /// The fingerprint of what it was made of.
+    pub(super) parts: u64,
+    /// The run in which it was made, and its number among those of its worker.
+    pub(super) made: (u64, u64),
+    /// The file; its day is the first period of the view that is in it.
+    pub(super) batch: BatchEntry,
+}
+
+/// First period, grain, when it was made, and worker.
+pub(super) type RollupKey = (Day, u8, (u64, u64), u32);
+
+impl RollupEntry {
+    fn key(&self) -> RollupKey {
+        (self.batch.day, self.grain as u8, self.made, self.batch.worker)
+    }
+}
+
+/// The rollups of a period.
+fn of_period(day: Day, grain: u8) -> RangeInclusive<RollupKey> {
+    (day, grain, (0, 0), 0)..=(day, grain, (u64::MAX, u64::MAX), u32::MAX)
+}
+
 /// Which folder a part belongs to, and the rules by which keys are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -168,6 +195,23 @@ pub(super) enum Record {
     },
     /// What is removed of the log: events of UTC days before this one, in all parts.
     Shortened(Day),
+    /// Coarser periods, made of sealed ones.
+    Rolled {
+        view: String,
+        rollups: Vec<RollupEntry>,
+    },
+    /// The rollups that outlive the periods of a view, and the first day of each; the last one counts.
+    Outliving {
+        view: String,
+        from: RollupsFrom,
+    },
+    /// What is removed of the rollups of a grain: all that begin before a day and cover no other partitions.
+    Unrolled {
+        view: String,
+        grain: Grain,
+        before: Day,
+        coverage: Coverage,
+    },
 }
 
 impl Record {
@@ -224,6 +268,10 @@ pub(super) struct PartState {
     pub(super) kept: BTreeMap<String, Kept>,
     /// The first UTC day whose events are all in the log, if earlier ones were removed.
     pub(super) log_from: Option<Day>,
+    /// Rollups, by view. After [`PartState::forget_batches`], none.
+    pub(super) rollups: BTreeMap<String, BTreeMap<RollupKey, RollupEntry>>,
+    /// The first day of the rollups that outlive the periods of a view.
+    pub(super) outliving: BTreeMap<String, RollupsFrom>,
 }
 
 /// The number of batches in one record of a snapshot, so that no record exceeds its size limit.
@@ -269,6 +317,23 @@ impl PartState {
             Record::Removed { view, from, files, revised } => {
                 self.remove(view, from, &files, revised)?;
             }
+            Record::Rolled { view, rollups } => self.roll_up(view, rollups)?,
+            Record::Outliving { view, from } => {
+                if !self.views.contains_key(&view) {
+                    return Err("rollups are of an unknown view");
+                }
+                self.outliving.insert(view, from);
+            }
+            Record::Unrolled { view, grain, before, coverage } => {
+                let rollups = self.rollups.entry(view.clone()).or_default();
+                rollups.retain(|(day, of, ..), entry| {
+                    let is_left = entry.batch.coverage.difference(coverage).is_empty();
+                    !(is_left && *of == grain as u8 && *day < before)
+                });
+                let from = self.outliving.get_mut(&view);
+                let from = from.and_then(|from| from[grain as usize].as_mut());
+                from.into_iter().for_each(|from| *from = before.max(*from));
+            }
             Record::Shortened(from) => self.log_from = self.log_from.max(Some(from)),
             Record::Proven(proofs) => proofs.into_iter().for_each(|proof| self.proofs.add(proof)),
         }
@@ -286,6 +351,8 @@ impl PartState {
                 self.schemas.remove(&name);
                 self.written.remove(&name);
                 self.kept.remove(&name);
+                self.rollups.remove(&name);
+                self.outliving.remove(&name);
             }
             Some(known) if *known != definition => {
                 return Err("the definition of a view changes within an edition");
@@ -342,6 +409,30 @@ impl PartState {
         Ok(())
     }
 
+    /// Adds rollups; each takes the place of earlier ones that it covers.
+    fn roll_up(&mut self, view: String, rollups: Vec<RollupEntry>) -> Result<(), &'static str> {
+        if !self.views.contains_key(&view) {
+            return Err("a rollup is of an unknown view");
+        }
+        let known = self.rollups.entry(view).or_default();
+        for entry in rollups {
+            let BatchEntry { day, worker, coverage, .. } = entry.batch;
+            if entry.batch.file != rollup_file_name(entry.grain, day, worker, entry.made) {
+                return Err("a rollup has an unexpected file name");
+            }
+            let (key, grain) = (entry.key(), entry.grain as u8);
+            let before = known.range(of_period(day, grain));
+            let is_covered = |old: &&RollupEntry| {
+                old.made < entry.made && old.batch.coverage.difference(coverage).is_empty()
+            };
+            let gone: Vec<_> =
+                before.map(|(_, old)| old).filter(is_covered).map(RollupEntry::key).collect();
+            gone.iter().for_each(|key| drop(known.remove(key)));
+            known.insert(key, entry);
+        }
+        Ok(())
+    }
+
     /// The first kept period of a view.
     pub(super) fn kept_from(&self, view: &str) -> Day {
         self.kept.get(view).map_or(Day::MIN, |kept| kept.from)
@@ -350,6 +441,7 @@ impl PartState {
     /// Forgets the sealed files, whose number grows every day; the manifest has them. Rebuilt files are few and are
     /// kept, because the next rebuild needs their generations.
     pub(super) fn forget_batches(&mut self) {
+        self.rollups.clear();
         for sealed in self.sealed.values_mut() {
             sealed.batches.retain(|_, entry| entry.generation > 0);
         }
@@ -396,6 +488,18 @@ impl PartState {
                 revised: chunk.to_vec(),
             }));
         }
+        records.extend(
+            self.outliving
+                .iter()
+                .map(|(view, from)| Record::Outliving { view: view.clone(), from: *from }),
+        );
+        for (view, rollups) in &self.rollups {
+            let rollups: Vec<RollupEntry> = rollups.values().cloned().collect();
+            let chunks = rollups.chunks(SNAPSHOT_BATCHES);
+            records.extend(
+                chunks.map(|some| Record::Rolled { view: view.clone(), rollups: some.to_vec() }),
+            );
+        }
         records.extend(self.log_from.map(Record::Shortened));
         let proofs: Vec<LogProof> = self.proofs.iter().collect();
         records.extend(proofs.chunks(SNAPSHOT_PROOFS).map(|some| Record::Proven(some.to_vec())));
@@ -431,6 +535,16 @@ pub(super) fn batch_file_name(closing: Closing, generation: u32, worker: u32) ->
         0 => format!("{day}{floor}-w{worker}.batch"),
         _ => format!("{day}{floor}-g{generation}-w{worker}.batch"),
     }
+}
+
+/// What a rollup is called: grain, first period, worker, run and number.
+pub(super) fn rollup_file_name(
+    grain: Grain,
+    day: Day,
+    worker: u32,
+    (run, number): (u64, u64),
+) -> String {
+    format!("{grain}-{}-w{worker}-r{run}-{number}", period_name(day))
 }
 
 /// Parses the closing, the generation and the worker in the name of a batch view.

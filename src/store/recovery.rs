@@ -36,6 +36,7 @@ pub(super) fn open_part(
     let (mut manifest, mut state) = match replayed {
         Some(mut replayed) => {
             rename_types(&mut replayed.state, config);
+            replayed.state.prune_rollups(config);
             (Manifest::resume(storage, &path, &replayed)?, replayed.state)
         }
         None => (Manifest::create(storage, &path, &[])?, PartState::default()),
@@ -214,7 +215,7 @@ fn sweep(
     process: u32,
     state: &PartState,
 ) -> Result<(), StoreError> {
-    super::rollup::sweep(storage, layout, process)?;
+    super::rollup::sweep(storage, layout, process, state)?;
     each_file(storage, layout, process, &mut |found, path| {
         let is_orphan = match parse_batch_file_name(found.file) {
             Some((closing, generation, worker)) => {

@@ -17,14 +17,16 @@ use super::error::StoreError;
 use super::folder::Agreed;
 use super::layout::{Layout, TEMPORARY};
 use super::live::{self, LiveBatch};
-use super::lower_end::first_of_log;
+use super::lower_end::{first_of_log, first_rollups};
 use super::manifest;
 use super::opened::Store;
 use super::record::{
     FileKey, PartState, Record, Sealed, batch_file_name, parse_batch_file_name, parse_period_name,
 };
+use super::view_record::ViewRecord;
 use crate::closing::Closing;
 use crate::time::{Calendar, Day};
+use crate::view::{Retention, RollupsFrom};
 
 /// The number of files in one record, so that no record exceeds its size limit.
 const RECORD_FILES: usize = 4_096;
@@ -46,10 +48,13 @@ pub(super) fn records(
         let asked = config.retention.get(&view.name).copied().unwrap_or_default();
         let known = state.kept.get(&view.name).map_or(Day::MIN, |kept| kept.from);
         let from = agreed.kept.get(&view.name).copied().unwrap_or(Day::MIN);
-        let mut from = from.max(limit(config, agreed, &view.name).unwrap_or(Day::MIN));
+        let mut from = from.max(limit(agreed, view, asked).unwrap_or(Day::MIN));
         if let Some(log_from) = agreed.log_from.filter(|_| state.through(&view.name).is_none()) {
             // The view is computed from the log, and begins where the log is complete.
             from = from.max(first_of_log(config, view, log_from));
+        }
+        if state.views.contains_key(&view.name) {
+            records.extend(outliving(config, agreed, view, state, from));
         }
         if from > known {
             let (view, files, revised) = (view.name.clone(), Vec::new(), Vec::new());
@@ -68,6 +73,19 @@ pub(super) fn records(
         records.extend(revisions_removed(&view.name, &files, &revised));
     }
     records
+}
+
+/// The records by which a new part says which rollups outlive the periods of its views.
+pub(super) fn first_records(
+    config: &StoreConfig,
+    agreed: &Agreed,
+    state: &PartState,
+) -> Vec<Record> {
+    let of = |view: &ViewRecord| {
+        let from = agreed.kept.get(&view.name).copied().unwrap_or(Day::MIN);
+        outliving(config, agreed, view, state, from)
+    };
+    config.views.iter().filter_map(of).collect()
 }
 
 impl Store {
@@ -171,19 +189,40 @@ fn has(files: &[FileKey], day: Day) -> bool {
     files.binary_search_by_key(&day, |file| file.0).is_ok()
 }
 
-/// The first period that a view keeps, if any is to be removed.
-fn limit(config: &StoreConfig, agreed: &Agreed, view: &str) -> Option<Day> {
-    let keep = config.retention.get(view)?.keep?;
-    let through = agreed.through.get(view)?.last_closed();
-    let record = config.views.iter().find(|record| record.name == view)?;
+/// The first period that a view keeps, if it is to remove any.
+fn limit(agreed: &Agreed, view: &ViewRecord, asked: Retention) -> Option<Day> {
+    let keep = asked.keep?;
+    if !asked.outliving(view.grain).is_empty() {
+        // They go while a program runs, when they are in rollups.
+        return None;
+    }
+    let through = agreed.through.get(&view.name)?.last_closed();
     // The period that contains the end of time is never over.
-    let calendar = Calendar::new(&record.zone).ok()?.by(record.grain);
+    let calendar = Calendar::new(&view.zone).ok()?.by(view.grain);
     (through < Day::MAX).then(|| first_kept(&calendar, through, keep))
 }
 
 /// The first period to keep, if each period is kept for `keep` after its end and periods are closed through `through`.
 pub(super) fn first_kept(calendar: &Calendar, through: Day, keep: Duration) -> Day {
     calendar.first_open(calendar.end_of(through), keep)
+}
+
+/// The record by which a part says which rollups outlive the periods of a view, if it does not say so yet.
+fn outliving(
+    config: &StoreConfig,
+    agreed: &Agreed,
+    view: &ViewRecord,
+    state: &PartState,
+    kept_from: Day,
+) -> Option<Record> {
+    config.retention.get(&view.name)?;
+    let known = agreed.outliving.get(&view.name).copied().unwrap_or_default();
+    let mut from = RollupsFrom::default();
+    for (grain, first) in first_rollups(config, &view.name, kept_from) {
+        from[grain as usize] = Some(known[grain as usize].unwrap_or(first));
+    }
+    let is_known = state.outliving.get(&view.name).copied().unwrap_or_default() == from;
+    (!is_known).then(|| Record::Outliving { view: view.name.clone(), from })
 }
 
 /// The files of a part that are in none of the newest `revisions` of their periods; and for each period that loses a

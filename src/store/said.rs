@@ -84,8 +84,9 @@ impl Said {
                 }
             }
         }
-        for sealed in parts.values_mut().flat_map(|state| state.sealed.values_mut()) {
-            sealed.batches.clear();
+        for state in parts.values_mut() {
+            state.rollups.clear();
+            state.sealed.values_mut().for_each(|sealed| sealed.batches.clear());
         }
         Said { proposed, process: holder, ever, parts, needs }
     }

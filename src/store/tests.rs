@@ -23,6 +23,7 @@ mod kept;
 mod rebuild;
 mod redefine;
 mod removed_view;
+mod rollups;
 mod runs;
 mod schema;
 mod zones;

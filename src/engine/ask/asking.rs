@@ -102,15 +102,15 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
             return false;
         }
         let Some(mail) = self.mailbox.take(self.worker, last) else { return false };
-        let kept_from = self.status.kept_at(complete.moment);
-        self.mailbox.keeps_from(kept_from);
+        let kept = self.status.kept_at(complete.moment);
+        self.mailbox.keeps(&kept);
         let Mail { requests, joining, left, said } = mail;
         let mut asked = !requests.is_empty();
         for (number, Request { mut question, reply }) in requests {
             self.replies.insert(number, Reply::One(reply, 0));
             if question.query.last.is_some() {
                 let now = self.clock.now();
-                question.query = question.query.at_time(&self.calendar, now, kept_from);
+                question.query = question.query.at_time(&self.calendar, now, &kept);
             }
             input.send(Call::Ask(number, question));
         }
@@ -141,9 +141,9 @@ impl<K: Key, A: Aggregate> Asking<K, A> {
                 true => standing.look_last(seen),
                 false => standing.look(seen, complete.entered, now),
             };
-            for (group, mut query) in asking {
+            for (group, query) in asking {
                 // A subscription continues with those of its days that are kept.
-                query.days.lower = query.days.lower.max(kept_from);
+                let query = query.limited_to(&self.calendar, &kept);
                 self.number += 1;
                 asked = true;
                 let merge = Merge::new(query.shape, Arc::clone(&self.ranks));

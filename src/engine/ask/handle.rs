@@ -236,14 +236,17 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// Checks a query. A measure that does not exist, for example, could not rank keys.
     fn check(&self, query: &Query<K>) -> Result<(), AskError> {
         let view = || self.view.name().to_owned();
-        let known = (self.view.calendar().grain(), self.mailbox.kept_from());
-        if let Some(asked) = query.last.map(Last::grain).filter(|asked| !known.0.is_within(*asked))
-        {
-            return Err(AskError::Grain { view: view(), asked, grain: known.0 });
+        let calendar = self.view.calendar();
+        let grain = calendar.grain();
+        if let Some(asked) = query.last.map(Last::grain).filter(|asked| !grain.is_within(*asked)) {
+            return Err(AskError::Grain { view: view(), asked, grain });
         }
         // The window is determined when a worker takes the query.
         let query = &Query { last: None, ..query.clone() };
-        match QueryError::of(query, known, self.measures.len()) {
+        if let Some(kept_from) = query.refused_by(calendar, &self.mailbox.kept()) {
+            return Err(AskError::Removed { view: view(), kept_from });
+        }
+        match QueryError::of(query, grain, self.measures.len()) {
             Some(QueryError::NoMeasure { measure, measures }) => {
                 Err(AskError::NoMeasure { view: view(), measure, measures })
             }
@@ -287,7 +290,7 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// # Errors
     /// [`MaintainError`]; nothing was changed.
     pub fn audit(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: TaskKind::Audit, days, share })
+        self.maintain(Task { kind: TaskKind::Audit, days, is_all: days.lower == Day::MIN, share })
     }
 
     /// Computes sealed days again from the log. Each becomes a new revision, which replaces the old one in one step.
@@ -297,11 +300,11 @@ impl<K: Key, A: Aggregate> ViewHandle<K, A> {
     /// # Errors
     /// [`MaintainError`]; days that were rebuilt before the error stay rebuilt.
     pub fn rebuild(&self, days: DayRange, share: f64) -> Result<Maintained, MaintainError> {
-        self.maintain(Task { kind: TaskKind::Rebuild, days, share })
+        self.maintain(Task { kind: TaskKind::Rebuild, days, is_all: false, share })
     }
 
     fn maintain(&self, mut task: Task) -> Result<Maintained, MaintainError> {
-        let kept_from = self.mailbox.kept_from();
+        let kept_from = self.mailbox.kept().periods;
         if task.days.lower != Day::MIN && task.days.lower < kept_from {
             return Err(MaintainError::Removed { view: self.view.name().to_owned(), kept_from });
         }

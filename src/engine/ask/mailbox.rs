@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::serve::{Answer, Piece, Query, Question};
 use crate::speed::ViewNumbers;
 use crate::time::Day;
+use crate::view::KeptFrom;
 
 /// How much may wait for a view in this process.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +81,8 @@ pub(crate) struct Mailbox<K: Key, A: Aggregate> {
     sealings: AtomicU64,
     /// The threads that read for questions, once there are workers.
     pool: OnceLock<Pool>,
-    /// The first period that the view keeps, and the first that can be computed again.
-    kept_from: AtomicI32,
+    /// What the view keeps, and the first period that can be computed again.
+    kept: Mutex<KeptFrom>,
     computed_from: AtomicI32,
 }
 
@@ -173,13 +174,14 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         };
         let (inner, sealed) = (Mutex::new(inner), Condvar::new());
         let (pool, sealings) = (OnceLock::new(), AtomicU64::new(0));
-        let [kept_from, computed_from] = [(); 2].map(|()| AtomicI32::new(Day::MIN.0));
-        Mailbox { inner, sealed, sealings, pool, kept_from, computed_from }
+        let (kept, computed_from) = (Mutex::new(KeptFrom::ALL), AtomicI32::new(Day::MIN.0));
+        Mailbox { inner, sealed, sealings, pool, kept, computed_from }
     }
 
-    /// Records the first period that the view keeps. It never goes back.
-    pub(crate) fn keeps_from(&self, kept: Day) {
-        self.kept_from.fetch_max(kept.0, Ordering::Relaxed);
+    /// Says what the view keeps. It never goes back.
+    pub(crate) fn keeps(&self, kept: &KeptFrom) {
+        let mut known = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *known = kept.max(*known);
     }
 
     /// Records the first period that can be computed again from the log.
@@ -187,10 +189,10 @@ impl<K: Key, A: Aggregate> Mailbox<K, A> {
         self.computed_from.fetch_max(computed.0, Ordering::Relaxed);
     }
 
-    /// The first period that the view keeps, as far as this process knows. A question about it may still be refused
-    /// when a worker takes it.
-    pub(crate) fn kept_from(&self) -> Day {
-        Day(self.kept_from.load(Ordering::Relaxed))
+    /// What the view keeps, as far as this process has heard: a question of it may be refused later, when a worker takes it
+    /// up.
+    pub(crate) fn kept(&self) -> KeptFrom {
+        *self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The first period that can be computed again from the log.

@@ -15,7 +15,8 @@ use crate::engine::ask::slot::Giver;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::serve::{Answer, Query};
-use crate::time::{Calendar, Day, EventTime, Last};
+use crate::time::{Calendar, EventTime, Last};
+use crate::view::KeptFrom;
 
 /// A hundred years. This means never, and can be added to a clock without overflow.
 const EVERY_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
@@ -170,7 +171,7 @@ impl<K: Key, A: Aggregate> Standing<K, A> {
             let Some(last) = group.last else { continue };
             *moves_at = last.moves_at(calendar, now);
             let query = Query { last: Some(last), ..group.query.clone() };
-            let query = query.at_time(calendar, now, Day::MIN);
+            let query = query.at_time(calendar, now, &KeptFrom::ALL);
             if query.days != group.query.days || group.query.last.is_some() {
                 (group.query, group.asked, self.looked) = (query, None, None);
             }

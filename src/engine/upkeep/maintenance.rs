@@ -27,6 +27,8 @@ const DAYS_AT_ONCE: usize = 8;
 pub(crate) struct Task {
     pub(crate) kind: TaskKind,
     pub(crate) days: DayRange,
+    /// Whether it is about everything that is kept, also about rollups whose periods are removed.
+    pub(crate) is_all: bool,
     /// The share of a processor's time that each worker may use for it, from 0 to 1.
     pub(crate) share: f64,
 }
@@ -134,6 +136,8 @@ struct Running<K: Key, A: Aggregate> {
     task: Task,
     /// The days that are left to compute.
     rest: Option<DayRange>,
+    /// Rollups of what comes before are still to be audited.
+    has_older: bool,
     done: Maintained,
     job: Option<Job<K, A>>,
 }
@@ -179,7 +183,8 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
                 // What is sealed from now on is not included.
                 let sealed = self.state.borrow().sealed_through().map_or(Day::MIN, Day::next);
                 let rest = DayRange::new(task.days.lower, task.days.upper.min(sealed));
-                Running { id, task, rest: Some(rest), done: Maintained::default(), job: None }
+                let (rest, has_older) = (Some(rest), task.is_all);
+                Running { id, task, rest, has_older, done: Maintained::default(), job: None }
             }
         };
         match self.advance(&mut running) {
@@ -202,11 +207,15 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
     fn advance(&mut self, running: &mut Running<K, A>) -> Result<bool, ArchiveError> {
         if let Some(job) = &running.job {
             let done = match job {
-                Job::Audit(receiver) => received(receiver)?.map(|audited| Maintained {
-                    revisions: audited.days,
-                    rows: audited.rows,
-                    events: audited.events,
-                    findings: audited.findings,
+                Job::Audit(receiver) => received(receiver)?.map(|mut audited| {
+                    let lost = self.state.borrow_mut().lose_rollups(audited.rollups);
+                    audited.findings.extend(lost);
+                    Maintained {
+                        revisions: audited.days,
+                        rows: audited.rows,
+                        events: audited.events,
+                        findings: audited.findings,
+                    }
                 }),
                 Job::Rebuild(receiver) => received(receiver)?.map(|rebuilt| {
                     let (revisions, events) = (rebuilt.parts.len() as u64, rebuilt.events);
@@ -239,14 +248,16 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         let days = DayRange::new(rest.lower, next.unwrap_or(rest.upper));
         drop(state);
         running.rest = next.map(|next| DayRange::new(next, rest.upper));
-        running.job = Some(self.start(running.task, days, through, sealed));
+        let from = if std::mem::take(&mut running.has_older) { Day::MIN } else { days.lower };
+        let rollups = DayRange::new(from, days.upper);
+        running.job = Some(self.start(running.task, (days, rollups), through, sealed));
         Ok(false)
     }
 
     fn start(
         &mut self,
         task: Task,
-        days: DayRange,
+        (days, rollups): (DayRange, DayRange),
         through: Closing,
         sealed: Vec<(Day, Closing)>,
     ) -> Job<K, A> {
@@ -257,11 +268,14 @@ impl<K: Key, A: Aggregate> Maintenance<K, A> {
         match task.kind {
             TaskKind::Audit => {
                 let job = AuditJob { view, coverage, through, days };
-                self.state.borrow_mut().auditing = true;
+                let mut state = self.state.borrow_mut();
+                state.auditing = true;
+                let rollups = state.rollup_checks(rollups);
+                drop(state);
                 let (sender, receiver) = mpsc::channel();
                 lane.spawn(move |place| {
                     // Nobody waits any more if the engine is stopping.
-                    let _ = sender.send(job.run(place, &*log, share));
+                    let _ = sender.send(job.run(place, &*log, share, &rollups));
                     wake.unpark();
                 });
                 Job::Audit(receiver)

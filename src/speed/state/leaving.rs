@@ -12,23 +12,29 @@
 
 use super::{Leaving, Speed};
 use crate::aggregate::Aggregate;
-use crate::archive::TakenOff;
+use crate::archive::{Expired, TakenOff};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
 use crate::time::Day;
+use crate::view::{KeptFrom, begin};
 
 impl<K: Key, A: Aggregate> Speed<K, A> {
-    /// The first period that a question of this moment covers. It is counted back from the last closed period, or from
-    /// the last one that has events if that is earlier. The same on all workers.
-    pub(crate) fn kept_at(&self, moment: Moment) -> Day {
+    /// What is kept for questions of this moment: counted back from the last period that is closed, or from the last one that
+    /// has events, if that came before. The same on all workers.
+    pub(crate) fn kept_at(&self, moment: Moment) -> KeptFrom {
         let latest = self.counts(moment).latest.unwrap_or(Day::MIN);
-        let kept = match moment.floor {
+        let through = match moment.floor {
             // The events have ended.
-            i64::MAX => self.view.kept_behind(latest),
-            floor => self.view.kept_at(floor).min(self.view.kept_behind(latest)),
+            i64::MAX => latest,
+            floor => self.view.closed_before(self.view.first_open(floor)).min(latest),
         };
-        kept.max(self.kept_first)
+        self.view.kept_behind(through).max(self.kept_first)
+    }
+
+    /// What is on the shelf.
+    pub(crate) fn kept(&self) -> KeptFrom {
+        self.sealed.keeps()
     }
 
     /// The first period that is on the shelf.
@@ -58,15 +64,8 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         if self.rebuilding || self.auditing {
             return;
         }
-        // Keep what can still be asked for, and what the retention counted from the last sealed period keeps.
-        let since = self.servers.iter().min().copied();
-        let since = since.or(self.settled.map(|floor| Moment::new(floor, 0)));
-        let of = since.zip(self.sealed_through());
-        if of.is_some() && self.view.retention().keep.is_some() && of != self.taken_of {
-            self.taken_of = of;
-            let kept =
-                of.map(|(since, through)| self.kept_at(since).min(self.view.kept_behind(through)));
-            kept.into_iter().for_each(|kept| self.sealed.remove_before(kept));
+        if self.view.retention().keep.is_some() {
+            self.take_off_periods();
         }
         let is_kept = self.view.retention().revisions.is_none();
         if let Some(through) = self.sealed_through.filter(|_| !is_kept)
@@ -75,6 +74,69 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
             self.superseded_through = Some(through);
             self.sealed.supersede_through(through);
         }
+    }
+
+    fn take_off_periods(&mut self) {
+        let since = self.least_asked();
+        let of = since.zip(self.sealed_through());
+        let outlives = self.outlives();
+        // With rollups that outlive periods, it may be that only these were missing.
+        if of.is_none() || (of == self.taken_of && !outlives) {
+            return;
+        }
+        self.taken_of = of;
+        let Some(kept) = self.kept_for_all() else { return };
+        let mut from = kept.periods;
+        if outlives && from > self.sealed.kept_from() {
+            // What is not sealed yet of a period comes into its rollup first.
+            let unsealed = self.first_unsealed().filter(|day| *day < from);
+            from = unsealed.unwrap_or(from);
+            from = self.sealed.rolled_up_before(from);
+            let finest = self.view.outliving().first().map(|(grain, _)| *grain);
+            from = finest.map_or(from, |grain| match from == kept.periods {
+                true => from,
+                false => begin(self.view.calendar(), from, grain),
+            });
+        }
+        self.sealed.remove_before(from);
+    }
+
+    /// Takes rollups off the shelf that are kept no longer. Returns what is to be removed.
+    pub(in crate::speed) fn expire_rollups(&mut self) -> Vec<Expired> {
+        if !self.outlives() || self.rebuilding || self.auditing {
+            return Vec::new();
+        }
+        self.kept_for_all().map_or(Vec::new(), |kept| self.sealed.expire_rollups(&kept))
+    }
+
+    /// Whether there are rollups that outlive the view's periods.
+    pub(in crate::speed) fn outlives(&self) -> bool {
+        self.sealed.outlives()
+    }
+
+    /// What everybody keeps: for whatever can still be asked, behind the last period that is sealed, and for events that are
+    /// still to come.
+    pub(in crate::speed) fn kept_for_all(&self) -> Option<KeptFrom> {
+        let (since, through) = self.least_asked().zip(self.sealed_through())?;
+        let kept = self.kept_at(since).min(self.view.kept_behind(through));
+        if !self.outlives() {
+            return Some(kept);
+        }
+        Some(kept.min(self.kept_at(Moment::new(self.settled?, 0))))
+    }
+
+    /// The least moment that can still be asked for.
+    fn least_asked(&self) -> Option<Moment> {
+        let since = self.servers.iter().min().copied();
+        since.or(self.settled.map(|floor| Moment::new(floor, 0)))
+    }
+
+    /// The first period that has something which is not sealed.
+    fn first_unsealed(&self) -> Option<Day> {
+        let tables = self.tables.keys().next().map(|(day, _)| *day);
+        let frozen = self.frozen.keys().next().map(|(day, _)| *day);
+        let deltas = self.deltas.iter().filter_map(|delta| Some(delta.span()?.0));
+        tables.into_iter().chain(frozen).chain(deltas).min()
     }
 
     /// What no worker needs any more.

@@ -74,7 +74,12 @@ fn space(view: &store::ViewReport) -> String {
         ),
     };
     let kept = view.kept_from.map(|day| format!("; days before {day} were removed"));
-    format!("{counts}; {may_go}{}", kept.unwrap_or_default())
+    let rolled: u64 = view.rollups.iter().map(|rollup| rollup.file.bytes).sum();
+    let rollups = match view.rollups.len() {
+        0 => String::new(),
+        files => format!("; {rolled} bytes of rollups, in {files} files"),
+    };
+    format!("{counts}; {may_go}{rollups}{}", kept.unwrap_or_default())
 }
 
 fn store_columns(view: &store::ViewReport) -> String {

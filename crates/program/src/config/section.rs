@@ -189,6 +189,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether the value of a key is a table.
+    pub(crate) fn is_table(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     /// A table of texts, with their names, in the order of the file.
     pub(crate) fn named_texts(&self, key: &str) -> Result<Option<Vec<(Text, Text)>>, FileError> {
         let Some(value) = self.get(key) else { return Ok(None) };

@@ -104,6 +104,22 @@ fn what_is_wrong_is_said_with_its_place() {
     check("grace = \"1h\"", "keep = \"1y\"", "'1y' is not a duration");
     let rollup = "rollup = [\"hour\"]";
     check("grace = \"1h\"", rollup, "'hour': expected some of week, month, quarter, year");
+    let kept = |rollup: &str, expect: &str| {
+        check("grace = \"1h\"", &format!("keep = \"400d\"\nrollup = {rollup}"), expect);
+    };
+    kept("{ hour = \"1d\" }", "'hour': expected some of week, month, quarter, year");
+    kept("{ month = \"1y\" }", "'1y' is not a duration");
+    kept("{ month = 1 }", "rollup.month: expected a text, found integer");
+    kept(
+        "{ week = \"forever\", month = \"forever\" }",
+        "rollup: a month does not consist of whole weeks: expected only one of them",
+    );
+    kept(
+        "{ month = \"900d\", year = \"800d\" }",
+        "rollup: year is kept for a shorter time than month: expected at least as long",
+    );
+    let without = "rollup = { month = \"400d\" }";
+    check("grace = \"1h\"", without, "the view has no 'keep': its periods are kept for ever");
     check("grace = \"1h\"", "revisions = 0", "expected a whole number, 1 or more");
     let unknown = "units = { aa = \"mi\" }\nmeasures = {";
     check("measures = {", unknown, ":22:11: there is no measure 'aa': did you mean 'a'?");

@@ -4,7 +4,7 @@ use super::document::{Document, FileError};
 use super::section::{Section, Text};
 use super::source::{SourceConfig, zone};
 use crate::expr::nearest;
-use dayfold::time::Grain;
+use dayfold::time::{Grain, parse_duration};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub struct ViewConfig {
     pub zone: Option<Text>,
     /// The length of its periods.
     pub grain: Grain,
-    /// Coarser periods that are also kept.
-    pub rollups: Vec<Grain>,
+    /// Coarser periods that are kept as well, and for how long, if that is another time than that of the periods.
+    pub rollups: Vec<(Grain, Option<Duration>)>,
     /// How long it waits after the end of a day, in milliseconds; an hour if it is not set.
     pub grace: Option<Duration>,
     /// How long a period is kept after its end; for ever if it is not set.
@@ -88,6 +88,7 @@ fn view(
         let message = "a view needs measures: expected measures = { events = \"count()\" }";
         return Err(section.document.error(section.at(), message));
     }
+    let keep = section.duration("keep")?;
     let units = section.named_texts("units")?.unwrap_or_default();
     for (measure, _) in &units {
         known("measure", measure, measures.iter().map(|(name, _)| name.value.as_str()))
@@ -95,10 +96,10 @@ fn view(
     }
     Ok(ViewConfig {
         zone: zone(section)?,
-        rollups: rollups(section, grain)?,
+        rollups: rollups(section, grain, keep)?,
         grain,
         grace: section.duration("grace")?,
-        keep: section.duration("keep")?,
+        keep,
         revisions: revisions(section)?,
         filter: section.text("where")?,
         key: section.named_texts("key")?.unwrap_or_default(),
@@ -109,23 +110,83 @@ fn view(
     })
 }
 
-/// The coarser periods that are kept; they must consist of whole periods of the view.
-fn rollups(section: &Section<'_>, grain: Grain) -> Result<Vec<Grain>, FileError> {
+/// The coarser periods that are kept: such as are made of those of the view. A list, or a table that says for how long.
+fn rollups(
+    section: &Section<'_>,
+    grain: Grain,
+    keep: Option<Duration>,
+) -> Result<Vec<(Grain, Option<Duration>)>, FileError> {
+    let named: Vec<(Text, Option<Text>)> = match section.is_table("rollup") {
+        true => {
+            let named = section.named_texts("rollup")?.unwrap_or_default();
+            named.into_iter().map(|(name, span)| (name, Some(span))).collect()
+        }
+        false => {
+            let named = section.texts("rollup")?.unwrap_or_default();
+            named.into_iter().map(|name| (name, None)).collect()
+        }
+    };
     let mut rollups = Vec::new();
-    for text in section.texts("rollup")?.unwrap_or_default() {
+    for (name, span) in &named {
         let coarser: Vec<Grain> = grain.coarser().filter(|coarser| *coarser != grain).collect();
-        let known = Grain::named(&text.value).filter(|named| coarser.contains(named));
+        let known = Grain::named(&name.value).filter(|named| coarser.contains(named));
         let names = || coarser.iter().map(|grain| grain.name()).collect::<Vec<_>>().join(", ");
         let wrong = || {
             let message = match coarser.is_empty() {
-                true => format!("'{}': there is nothing coarser than a {grain}", text.value),
-                false => format!("'{}': expected some of {}", text.value, names()),
+                true => format!("'{}': there is nothing coarser than a {grain}", name.value),
+                false => format!("'{}': expected some of {}", name.value, names()),
             };
-            text.error(section.document, message)
+            name.error(section.document, message)
         };
-        rollups.push(known.ok_or_else(wrong)?);
+        let known = known.ok_or_else(wrong)?;
+        let span = span.as_ref().map(|text| rollup_span(section, text, keep)).transpose()?;
+        rollups.push((known, span));
     }
-    Ok(rollups)
+    match misfit(&rollups, keep) {
+        Some(message) => Err(section.error("rollup", message)),
+        None => Ok(rollups),
+    }
+}
+
+/// How long rollups are kept.
+fn rollup_span(
+    section: &Section<'_>,
+    text: &Text,
+    keep: Option<Duration>,
+) -> Result<Duration, FileError> {
+    if text.value == "forever" {
+        return Ok(Duration::MAX);
+    }
+    let span = parse_duration(&text.value).map_err(|error| {
+        text.error(section.document, format!("{error}, and not \"forever\" either"))
+    })?;
+    match keep {
+        Some(_) => Ok(span),
+        None => {
+            let message = "the view has no 'keep': its periods are kept for ever, and their rollups as well; expected \"forever\", or a 'keep'";
+            Err(text.error(section.document, message))
+        }
+    }
+}
+
+/// What is wrong with rollups that are kept longer than the periods: they are made of each other.
+fn misfit(rollups: &[(Grain, Option<Duration>)], keep: Option<Duration>) -> Option<String> {
+    let span = |grain: Grain| {
+        let (_, span) = rollups.iter().find(|(known, _)| *known == grain)?;
+        span.filter(|span| keep.is_some_and(|keep| keep < *span)).map(|span| (grain, span))
+    };
+    let longer: Vec<(Grain, Duration)> = Grain::ALL.into_iter().filter_map(span).collect();
+    longer.windows(2).find_map(|pair| {
+        let [(finer, kept), (coarser, span)] = pair else { return None };
+        if !finer.is_within(*coarser) {
+            return Some(format!(
+                "a {coarser} does not consist of whole {finer}s: expected only one of them to be kept longer than 'keep'"
+            ));
+        }
+        (span < kept).then(|| {
+            format!("{coarser} is kept for a shorter time than {finer}: expected at least as long")
+        })
+    })
 }
 
 /// How many revisions of a period are kept: at least the one that counts.

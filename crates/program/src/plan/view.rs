@@ -180,7 +180,12 @@ fn define(
     if let Some(grace) = view.grace {
         known = known.grace(grace);
     }
-    known = known.rollup(view.rollups.iter().copied());
+    for (grain, span) in &view.rollups {
+        known = match span {
+            Some(span) => known.keep_rollup(*grain, *span),
+            None => known.rollup([*grain]),
+        };
+    }
     if let Some(keep) = view.keep {
         known = known.keep(keep);
     }
