@@ -230,6 +230,21 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     assert!(bad(folder.path(), &["run", "f.toml", "--once"], 2).contains("upper(page)"));
     good(folder.path(), &["run", "f.toml", "--once", "--rebuild", "by_page"]);
     assert_eq!(good(folder.path(), &ALL), ROWS.replace("/a", "/A").replace("/b", "/B"));
+    // A measure of another value would mix with what is sealed, although its type is the same. Its name says nothing.
+    for (from, to, is_same) in
+        [("sum(ms)", "sum(ms * ms)", false), ("ms = \"sum", "millis = \"sum", true)]
+    {
+        assert!(changed.contains(from), "{from}");
+        fs::write(folder.path().join("f.toml"), changed.replacen(from, to, 1)).unwrap();
+        let printed = common::run(folder.path(), &["check", "f.toml"]).stdout;
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(printed.contains("view by_page: goes on"), is_same, "{to}: {printed}");
+        assert_eq!(
+            printed.contains("view by_page: refused: its definition was"),
+            !is_same,
+            "{to}: {printed}"
+        );
+    }
     // An added view gets its past from the log, also for a column that no view had needed.
     let added = "\n[views.by_minute]\nfrom = \"visits\"\nmeasures = { visits = \"count()\" }\n\
                  key = { minute = \"split_part(at, ':', 2)\" }\n";
@@ -256,6 +271,35 @@ fn a_changed_view_is_refused_and_rebuilt_from_the_log() {
     assert_eq!(good(folder.path(), &ALL), ROWS);
     let said = bad(folder.path(), &["run", "f.toml", "--rebuild", "none"], 2);
     assert!(said.contains("no view of that name"), "{said}");
+}
+
+#[test]
+fn a_type_that_is_stated_later_holds_for_rows_that_were_read_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |columns: &str, view: &str| {
+        let text = format!(
+            "[engine]\ndata = \"data\"\n[sources.orders]\ntype = \"file\"\npath = \"orders.csv\"\nevent_time = \"at\"\n{columns}\n\
+             [views.by_country]\nfrom = \"orders\"\nkey = {{ country = \"country\" }}\nmeasures = {{ orders = \"count()\" }}\n{view}"
+        );
+        fs::write(folder.path().join("f.toml"), text).unwrap();
+    };
+    let rows = "at,country,price\n2024-05-01T10:00:00Z,at,1\n2024-05-01T11:00:00Z,at,n/a\n2024-05-01T12:00:00Z,at,12.5\n";
+    fs::write(folder.path().join("orders.csv"), rows).unwrap();
+    // Text, because of a value that is no number.
+    file(
+        "",
+        "[views.prices]\nfrom = \"orders\"\nkey = { price = \"price\" }\nmeasures = { n = \"count()\" }\n",
+    );
+    good(folder.path(), &["run", "f.toml", "--once"]);
+    let added = "[views.prices]\nfrom = \"orders\"\nkey = { price = \"CAST(price AS TEXT)\" }\nmeasures = { n = \"count()\" }\n\
+                 [views.revenue]\nfrom = \"orders\"\nkey = { country = \"country\" }\nmeasures = { revenue = \"sum(price)\" }\n";
+    file("columns = { price = \"decimal\" }", added);
+    good(folder.path(), &["run", "f.toml", "--once", "--rebuild", "prices"]);
+    let sql = "SELECT country, revenue FROM revenue";
+    assert_eq!(
+        good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]),
+        "country,revenue\nat,13.5\n"
+    );
 }
 
 const PUSHED: &str = r#"

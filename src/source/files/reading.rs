@@ -299,8 +299,9 @@ impl Failure {
     fn changed(file: &File, error: &SourceError) -> Failure {
         let (name, position) = (&file.name, file.position());
         Failure(io::Error::other(format!(
-            "{error}; '{name}' counts up to byte {position}: put its former content back, give the new content another name, or \
-             accept with Files::changed(Changed::ReadAnew) that it is read from its beginning and what was read still counts"
+            "{error}; '{name}' counts up to byte {position}: put its former content back, or begin with a new data folder to read \
+             everything again; under another name the new content would count in addition to what was read (in Rust, \
+             Files::changed(Changed::ReadAnew) accepts that)"
         )))
     }
 }

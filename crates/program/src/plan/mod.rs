@@ -8,6 +8,7 @@
 //! - `table`: reads files that statements join views with
 //! - `measure`, `view`: turn events into rows of views
 //! - `layouts`: the columns of the events in the log of a data folder
+//! - `taking`: takes events of the log and of this run into a view
 
 mod columns;
 mod layouts;
@@ -18,6 +19,7 @@ mod record;
 mod source;
 #[cfg(feature = "sql")]
 mod table;
+mod taking;
 mod values;
 mod view;
 
@@ -40,7 +42,8 @@ pub(crate) use source::SourcePlan;
 use source::{Reader, Times};
 #[cfg(feature = "sql")]
 pub(crate) use table::add_tables;
-use view::{Taking, ViewPlan};
+use taking::{Known, Taking};
+use view::ViewPlan;
 
 /// A file that was checked.
 pub struct Plan {
@@ -154,11 +157,16 @@ impl Plan {
             let index =
                 self.config.sources.iter().position(|source| source.name.value == layout.source)?;
             let derived = view.derived.get(&index)?;
-            let slots = &self.sources[index].reader.slots;
+            let source = Arc::clone(&self.sources[index]);
+            let columns = &source.reader.slots;
             // Each value of an event goes to the slot of its column, if anything reads that now.
-            let slot =
-                |(name, _): &(String, String)| slots.iter().position(|slot| slot.name == *name);
-            Some((Arc::clone(derived), layout.columns.iter().map(slot).collect(), slots.len()))
+            let slot = |name: &str| columns.iter().position(|column| column.name == name);
+            let slots = layout.columns.iter().map(|(name, _)| slot(name)).collect();
+            let retyped = layout.columns.iter().filter_map(|(name, kind)| {
+                slot(name).filter(|&slot| columns[slot].kind().to_string() != *kind)
+            });
+            let retyped = retyped.collect();
+            Some(Known { derived: Arc::clone(derived), source, slots, retyped })
         };
         Taking::new(self.layouts.iter().map(layout).collect())
     }

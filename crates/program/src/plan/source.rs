@@ -99,6 +99,21 @@ impl Reader {
 }
 
 impl Slot {
+    /// The type of the column.
+    pub(crate) fn kind(&self) -> Type {
+        self.format.kind
+    }
+
+    /// A value that was read when the column had another type; `None` if it is not of the type.
+    pub(crate) fn retyped<'t>(&self, cell: &Cell<'t>) -> Option<Cell<'t>> {
+        match cell {
+            Cell::Text(text) => self.read(text.clone()).ok(),
+            Cell::Integer(number) => self.read(Cow::Owned(number.to_string())).ok(),
+            Cell::Decimal(number) => self.read(Cow::Owned(number.to_string())).ok(),
+            _ => None,
+        }
+    }
+
     fn read<'t>(&self, text: Cow<'t, str>) -> Result<Cell<'t>, String> {
         let cell = read(text, &self.format).and_then(fitting);
         cell.map_err(|error| format!("column '{}': {error}", self.name))

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dayfold::dynamic::{Columns, Event, Reduce, RowBuilder, ViewDef};
+use dayfold::dynamic::{Columns, Reduce, RowBuilder, ViewDef};
 use dayfold::schema::{Kind, ViewSchema};
-use dayfold::time::{Calendar, EventTime};
+use dayfold::time::Calendar;
 use dayfold::view::View;
 
 use super::measure;
-use super::values::{cell, fitting, value};
+use super::values::{fitting, value};
 use crate::config::{Config, FileError, Text, ViewConfig};
 use crate::expr::{Cell, ExprError, Expression, Row, RowError, Scope, Type};
 
@@ -45,7 +45,7 @@ impl Derived {
 
     /// Fills in what the view takes. Returns `false` if it does not want the row, or has no value for it: a row of an
     /// earlier run, which the views of that run could use, is then left out.
-    fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut RowBuilder<'e>) -> bool {
+    pub(crate) fn fill<'e>(&self, cells: &[Cell<'e>], filling: &mut RowBuilder<'e>) -> bool {
         let row = Row { cells };
         let wants = self.filter.as_ref().is_none_or(|filter| filter.holds(row).unwrap_or(false));
         if !wants {
@@ -192,7 +192,7 @@ fn define(
     if let Some(revisions) = view.revisions {
         known = known.keep_revisions(revisions);
     }
-    let known = known.defined_as(&words(config, view));
+    let known = known.defined_as(&words(config, view, &measures));
     let columns = Columns::new(kinds).map_err(|error| of_view(&error))?;
     let keys: Vec<&str> = view.key.iter().map(|(name, _)| name.value.as_str()).collect();
     let mut definition = ViewDef::new(known, columns);
@@ -211,12 +211,15 @@ fn define(
 
 /// Everything that determines the content of the view's days, besides the types and the zone. A data folder stores it,
 /// and refuses another.
-fn words(config: &Config, view: &ViewConfig) -> String {
+fn words(config: &Config, view: &ViewConfig, measures: &Measures) -> String {
     let mut words = String::new();
     for from in &view.from {
         let source = config.sources.iter().find(|source| source.name.value == from.value);
         let time = source.map_or("", |source| source.event_time.value.trim());
         words.push_str(&format!("from {} at {time} ", from.value));
+        if let Some(zone) = source.and_then(|source| source.zone.as_ref()) {
+            words.push_str(&format!("in {} ", zone.value));
+        }
     }
     if let Some(filter) = &view.filter {
         words.push_str(&format!("where {} ", filter.value.trim()));
@@ -227,41 +230,35 @@ fn words(config: &Config, view: &ViewConfig) -> String {
         .map(|(name, text)| format!("{} = {}", name.value, text.value.trim()))
         .collect();
     words.push_str(&format!("key {}", key.join(", ")));
+    // Two sums of different columns have one type, and a sealed day does not say of which column it is.
+    let mut states = Vec::new();
+    for (.., reduce) in measures {
+        let state = state_of(reduce);
+        if !states.contains(&state) {
+            states.push(state);
+        }
+    }
+    words.push_str(&format!(" measures {}", states.join(", ")));
     words
 }
 
-type Known = (Arc<Derived>, Vec<Option<usize>>, usize);
-
-/// Takes events of any layout into a view.
-pub(crate) struct Taking {
-    /// By layout: how the view uses it, which value of an event goes to which slot, and the number of slots.
-    layouts: Vec<Option<Known>>,
-}
-
-impl Taking {
-    /// A view that takes events of these layouts.
-    pub(crate) fn new(layouts: Vec<Option<Known>>) -> Taking {
-        Taking { layouts }
-    }
-
-    /// Fills a row with an event; `None` if the view does not want it.
-    pub(crate) fn take<'e>(
-        &self,
-        event: &'e Event,
-        filling: &mut RowBuilder<'e>,
-    ) -> Option<EventTime> {
-        let mut values = event.values();
-        let layout = match values.next() {
-            Some(dayfold::dynamic::RowValue::Integer(layout)) => usize::try_from(layout).ok()?,
-            _ => return None,
-        };
-        let (derived, slots, count) = self.layouts.get(layout)?.as_ref()?;
-        let mut cells: Vec<Cell<'e>> = vec![Cell::Null; *count];
-        for (slot, value) in slots.iter().zip(values) {
-            if let Some(slot) = slot {
-                cells[*slot] = cell(value);
-            }
-        }
-        derived.fill(&cells, filling).then(|| event.time())
-    }
+/// The state that a measure is shown from: measures may get other names, and quantiles other ranks.
+fn state_of(reduce: &Reduce) -> String {
+    let state = match reduce {
+        Reduce::Count => "count",
+        Reduce::CountOf(_) => "count of",
+        Reduce::CountIf(_) => "count if",
+        Reduce::Sum(_) => "sum",
+        Reduce::Min(_) => "min",
+        Reduce::Max(_) => "max",
+        Reduce::Mean(_) => "mean",
+        Reduce::Distinct(_) | Reduce::DistinctSketch(_) => "distinct",
+        Reduce::Quantile(..) | Reduce::QuantileSketch(_) => "quantiles",
+        Reduce::First(_) => "first",
+        Reduce::Last(_) => "last",
+        Reduce::Top(..) => "top",
+        // The kinds of states are in the type of the aggregate as well.
+        _ => "another",
+    };
+    reduce.column().map_or(state.to_owned(), |column| format!("{state} {column}"))
 }

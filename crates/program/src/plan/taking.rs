@@ -1,0 +1,61 @@
+//! How a view takes in the events of this run and of earlier ones, whose columns may have been others.
+
+use std::sync::Arc;
+
+use dayfold::dynamic::{Event, RowBuilder, RowValue};
+use dayfold::time::EventTime;
+
+use super::source::SourcePlan;
+use super::values::cell;
+use super::view::Derived;
+use crate::expr::Cell;
+
+/// How a view uses events of one layout.
+pub(crate) struct Known {
+    pub(crate) derived: Arc<Derived>,
+    pub(crate) source: Arc<SourcePlan>,
+    /// The slot of each value of an event, if anything reads it now.
+    pub(crate) slots: Vec<Option<usize>>,
+    /// The slots whose columns had another type when the event was read.
+    pub(crate) retyped: Vec<usize>,
+}
+
+/// Takes events of any layout into a view.
+pub(crate) struct Taking {
+    layouts: Vec<Option<Known>>,
+}
+
+impl Taking {
+    /// A view that takes events of these layouts.
+    pub(crate) fn new(layouts: Vec<Option<Known>>) -> Taking {
+        Taking { layouts }
+    }
+
+    /// Fills a row with an event; `None` if the view does not want it.
+    pub(crate) fn take<'e>(
+        &self,
+        event: &'e Event,
+        filling: &mut RowBuilder<'e>,
+    ) -> Option<EventTime> {
+        let mut values = event.values();
+        let layout = match values.next() {
+            Some(RowValue::Integer(layout)) => usize::try_from(layout).ok()?,
+            _ => return None,
+        };
+        let Known { derived, source, slots, retyped } = self.layouts.get(layout)?.as_ref()?;
+        let columns = &source.reader.slots;
+        let mut cells: Vec<Cell<'e>> = vec![Cell::Null; columns.len()];
+        for (slot, value) in slots.iter().zip(values) {
+            if let Some(slot) = slot {
+                cells[*slot] = cell(value);
+            }
+        }
+        for &slot in retyped {
+            // A value that is not of the new type stays as it is, and is refused with its type.
+            if let Some(cell) = columns[slot].retyped(&cells[slot]) {
+                cells[slot] = cell;
+            }
+        }
+        derived.fill(&cells, filling).then(|| event.time())
+    }
+}
