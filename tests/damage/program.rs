@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -254,9 +255,15 @@ impl Program {
         let (started, opens) = self.start_all().unwrap();
         let ends = ends(&content());
         let is_last = rows.end + 1 >= ends.len();
+        let (end, done) = (rows.end, AtomicUsize::new(0));
+        let calls = &done;
         std::thread::scope(|scope| {
             let feed = scope.spawn(move || {
                 for row in rows {
+                    // On a slow machine, rows could be over before anything has happened beside them.
+                    while row + 1 == end && calls.load(Ordering::Relaxed) < 3 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                     opens.send(ends[row]).unwrap();
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -267,6 +274,7 @@ impl Program {
             });
             while !feed.is_finished() {
                 beside();
+                done.fetch_add(1, Ordering::Relaxed);
             }
             let opens = feed.join().unwrap();
             if is_last {

@@ -156,8 +156,10 @@ fn a_program_that_runs() {
     fs::write(folder.path().join("tokens"), "read r\npush p\n").unwrap();
     let serving = Serving::start(folder.path());
     let ask = |sql: &str| good(folder.path(), &["query", "f.toml", sql, "--format", "csv"]);
+    // Each view is sealed by itself.
     wait_until("all is sealed", || {
-        ask("SELECT sum(visits) AS n FROM by_user WHERE sealed") == "n\n45\n"
+        let sealed = |view: &str| format!("SELECT sum(visits) AS n FROM {view} WHERE sealed");
+        ["by_page", "by_user"].iter().all(|view| ask(&sealed(view)) == "n\n45\n")
     });
     check(folder.path());
     // Only a running program can answer this, so it was asked.
