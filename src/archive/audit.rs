@@ -126,8 +126,17 @@ pub(crate) struct Audited {
     pub(crate) rows: u64,
     pub(crate) events: u64,
     pub(crate) findings: Vec<Finding>,
-    /// Rollups that are not what they should be, unless they were taken out of the way meanwhile.
-    pub(crate) rollups: Vec<(PathBuf, Finding)>,
+    /// Rollups that are not what they should be, unless they were taken out of the way or removed meanwhile.
+    pub(crate) rollups: Vec<FaultyRollup>,
+}
+
+/// A rollup that is not what it should be.
+#[derive(Debug)]
+pub(crate) struct FaultyRollup {
+    pub(crate) path: PathBuf,
+    pub(crate) finding: Finding,
+    /// Whether the periods that it is made of are there.
+    pub(crate) can_be_made: bool,
 }
 
 impl AuditJob {
@@ -166,11 +175,8 @@ impl AuditJob {
             let Some(fault) = self.audit_rollup(store, check)? else { continue };
             let (view, day) = (self.view.clone(), check.file.file.day);
             let finding = Finding { view, day, fault };
-            match check.parts {
-                Some(_) => audited.rollups.push((check.file.file.path.clone(), finding)),
-                // It cannot be made again.
-                None => audited.findings.push(finding),
-            }
+            let (path, can_be_made) = (check.file.file.path.clone(), check.parts.is_some());
+            audited.rollups.push(FaultyRollup { path, finding, can_be_made });
         }
         Ok(audited)
     }

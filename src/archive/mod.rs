@@ -18,7 +18,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-pub(crate) use audit::{AuditJob, Audited, damaged};
+pub(crate) use audit::{AuditJob, Audited, FaultyRollup, damaged};
 pub use audit::{Fault, Finding, KeyDifference};
 pub use error::ArchiveError;
 pub(crate) use load::Loaded;

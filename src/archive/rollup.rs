@@ -312,10 +312,15 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
             self.outliving[at].1 = before;
             let is_gone = |of: &Rollup<K, A>| of.grain == grain && of.days.lower < before;
             let gone = self.kept.extract_if(.., |of| is_gone(of));
-            let files = gone.filter_map(|of| of.path()).collect();
+            let files = gone.filter_map(|of| of.file).collect();
             expired.push(Expired { grain, before, files });
         }
         expired
+    }
+
+    /// Whether a file is that of a rollup in use.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        self.kept.iter().any(|rollup| rollup.file().is_some_and(|file| file.file.path == path))
     }
 
     /// Takes a damaged one out of the way, to be made again. Returns whether it was there.
@@ -420,7 +425,7 @@ impl<K: Key, A: Aggregate> Rollups<K, A> {
 pub(crate) struct Expired {
     grain: Grain,
     before: Day,
-    files: Vec<PathBuf>,
+    files: Vec<Arc<RollupFile>>,
 }
 
 impl Expired {
@@ -432,7 +437,11 @@ impl Expired {
         mine: Coverage,
     ) -> Result<(), ArchiveError> {
         let Place::Folder(store) = place else { return Ok(()) };
-        Ok(store.remove_rollups(view, (self.grain, self.before), mine, &self.files)?)
+        // Other workers may still need what an earlier run wrote with fewer workers: it stays, and the manifest names it.
+        let own = |of: &Arc<RollupFile>| of.file.file_coverage.difference(mine).is_empty();
+        let files: Vec<_> =
+            self.files.into_iter().filter(own).map(|of| of.file.path.clone()).collect();
+        Ok(store.remove_rollups(view, (self.grain, self.before), mine, &files)?)
     }
 }
 

@@ -18,7 +18,7 @@ use super::report::{EVERYTHING, Leaving, SealReport};
 use super::room::{Fill, LateTables};
 use super::table::{Frozen, Size, Table, TableRow};
 use crate::aggregate::Aggregate;
-use crate::archive::{ArchiveError, Finding, LivePart, Pool, RollupCheck, Shelf};
+use crate::archive::{ArchiveError, FaultyRollup, Finding, LivePart, Pool, RollupCheck, Shelf};
 use crate::closing::Closing;
 use crate::key::Key;
 use crate::moment::Moment;
@@ -349,14 +349,15 @@ impl<K: Key, A: Aggregate> Speed<K, A> {
         }
     }
 
-    /// Takes damaged rollups out of the way, to be made again. Returns what was found of those that are still in use.
-    pub(crate) fn lose_rollups(
-        &mut self,
-        lost: Vec<(std::path::PathBuf, Finding)>,
-    ) -> Vec<Finding> {
+    /// Takes damaged rollups out of the way, to be made again if that is possible. Returns what was found of those that
+    /// are still in use.
+    pub(crate) fn lose_rollups(&mut self, lost: Vec<FaultyRollup>) -> Vec<Finding> {
         let rollups = self.sealed.rollups();
-        let lost = lost.into_iter().filter(|(path, _)| rollups.lost(path));
-        let lost: Vec<Finding> = lost.map(|(_, finding)| finding).collect();
+        let lost = lost.into_iter().filter(|faulty| match faulty.can_be_made {
+            true => rollups.lost(&faulty.path),
+            false => rollups.has(&faulty.path),
+        });
+        let lost: Vec<Finding> = lost.map(|faulty| faulty.finding).collect();
         if let Some(sealing) = self.sealing.as_ref().filter(|_| !lost.is_empty()) {
             sealing.activate();
         }
